@@ -1,0 +1,243 @@
+"""Calling the agent: one ssh, JSON in, JSON out, the agent's own file brought when it is new."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import sys
+import uuid
+import zipfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Callable, Optional, Protocol
+
+from remote import errors, process
+from remote.errors import ConnectError, RemoteError, TargetError
+from remote.files import write_atomic
+from remote.ssh import Ssh
+
+#: Below the home directory of the server's account; the agent's own modules name it too.
+CACHE = ".cache/remote-gpu-workflow"
+FRAME = b"==remote-agent-answer=="
+
+#: What the agent is made of, below the package `remote`.
+PARTS = ("__init__.py", "errors.py", "files.py", "job.py", "host/*.py", "inside/*.py")
+METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
+ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.inside.tags:JobContext\n"
+
+
+class AgentBug(Exception):
+    """The agent raised what it should not have; the message is its traceback."""
+
+
+def contents() -> dict[str, bytes]:
+    """The files of the agent's zip by their names in it."""
+    package = Path(__file__).parent
+    found = {"__main__.py": (package / "entrance.py").read_bytes()}
+    for part in PARTS:
+        for path in sorted(package.glob(part)):
+            found[f"remote/{path.relative_to(package).as_posix()}"] = path.read_bytes()
+    # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
+    found["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
+    found["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
+    return found
+
+
+def digest(files: dict[str, bytes]) -> str:
+    """A name for exactly these files."""
+    total = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        total.update(f"{name}\0{len(data)}\0".encode() + data)
+    return total.hexdigest()[:32]
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """The same files always give the same zip."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    return out.getvalue()
+
+
+class Wire(Protocol):
+    """How bytes reach the machine that the agent runs on."""
+
+    def connect(self) -> None:
+        """Raise ConnectError where the machine can't be reached."""
+
+    def agent(self, name: str) -> list[str]:
+        """argv that runs the agent's file called `name`."""
+
+    def bring(self, name: str, data: bytes) -> None:
+        """Put a file into the toolkit's cache there, whole or not at all."""
+
+    def failure(self, result: process.Result) -> RemoteError:
+        """What a call that gave no answer means."""
+
+
+@dataclass(frozen=True)
+class SshWire:
+    """A server behind SSH."""
+
+    ssh: Ssh
+
+    def connect(self) -> None:
+        self.ssh.connect()
+
+    def agent(self, name: str) -> list[str]:
+        # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
+        return self.ssh.command(f"exec python3 {CACHE}/{name}")
+
+    def bring(self, name: str, data: bytes) -> None:
+        temporary = f"{CACHE}/.tmp-{uuid.uuid4().hex}"
+        script = (
+            f"umask 077 && mkdir -p {CACHE}/bin && cat > {temporary} && chmod 700 {temporary}"
+            f" && mv {temporary} {CACHE}/{name} || {{ rm -f {temporary}; exit 1; }}"
+        )
+        result = process.run(self.ssh.command(f"exec sh -c '{script}'"), stdin=data)
+        if result.code == 255:
+            raise self.ssh.failure(result.stderr)
+        if result.code:
+            last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+            raise TargetError(f"The toolkit's files can't be put on the server: {last}.")
+
+    def failure(self, result: process.Result) -> RemoteError:
+        if result.code == 255:
+            return self.ssh.failure(result.stderr)
+        if re.search(r"python3.*(not found|unknown command|no such file)", result.stderr, re.I):
+            return TargetError(
+                "The server lacks python3.",
+                "Install it there: sudo apt-get install -y python3 (or dnf install python3)",
+            )
+        last = (result.stderr.strip().splitlines() or ["nothing"])[-1]
+        return ConnectError(f"The agent gave no answer (exit {result.code}): {last}")
+
+
+@dataclass(frozen=True)
+class LocalWire:
+    """This machine: the embedded default."""
+
+    def connect(self) -> None:
+        pass
+
+    def agent(self, name: str) -> list[str]:
+        return [sys.executable, str(Path.home() / CACHE / name)]
+
+    def bring(self, name: str, data: bytes) -> None:
+        folder = Path.home() / CACHE
+        (folder / "bin").mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / name, data, mode=0o700)
+
+    def failure(self, result: process.Result) -> RemoteError:
+        last = (result.stderr.strip().splitlines() or ["nothing"])[-1]
+        return TargetError(f"The agent gave no answer (exit {result.code}): {last}")
+
+
+@dataclass
+class Reader:
+    """Cuts the agent's output into answers as it comes; what stands before the first is noise."""
+
+    noise: bytes = b""
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    on_answer: Optional[Callable[[dict[str, Any]], None]] = None
+    blob: Optional[IO[bytes]] = None
+    _held: bytes = b""
+    _blob_left: int = 0
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes of the agent's standard output."""
+        self._held += piece
+        while self._held and self._step():
+            pass
+
+    def _step(self) -> bool:
+        if self._blob_left:
+            taken, self._held = self._held[: self._blob_left], self._held[self._blob_left :]
+            self._blob_left -= len(taken)
+            if self.blob:
+                self.blob.write(taken)
+            return True
+        start = self._held.find(FRAME)
+        end = self._held.find(b"\n", start)
+        if start < 0 or end < 0:
+            return False
+        size, blob = (int(word) for word in self._held[start + len(FRAME) : end].split())
+        if len(self._held) < end + 1 + size:
+            return False
+        if not self.answers:
+            self.noise = self._held[:start]
+        self._take(json.loads(self._held[end + 1 : end + 1 + size]))
+        self._held, self._blob_left = self._held[end + 1 + size :], blob
+        return True
+
+    def _take(self, value: dict[str, Any]) -> None:
+        self.answers = [value]
+        if self.on_answer:
+            self.on_answer(value)
+
+
+@dataclass
+class Agent:
+    """The agent on one machine. `noisy` is known after the first call."""
+
+    wire: Wire
+    noisy: Optional[bool] = None
+
+    @cached_property
+    def _files(self) -> dict[str, bytes]:
+        return contents()
+
+    @property
+    def name(self) -> str:
+        """The agent's file in the cache, named by its content."""
+        return f"agent-{digest(self._files)}.zip"
+
+    def call(
+        self,
+        verb: str,
+        *,
+        on_answer: Optional[Callable[[dict[str, Any]], None]] = None,
+        blob: Optional[IO[bytes]] = None,
+        **request: Any,
+    ) -> dict[str, Any]:
+        """The (last) answer to one request; raises what the agent raised.
+
+        `on_answer` gets every answer as it comes; `blob` the bytes that follow an answer.
+        """
+        self.wire.connect()
+        data = json.dumps({"verb": verb, **request}).encode("ascii")
+        reader, result = self._exchange(data, on_answer, blob)
+        if not reader.answers and "can't open file" in result.stderr:
+            self.bring()
+            reader, result = self._exchange(data, on_answer, blob)
+        if not reader.answers:
+            raise self.wire.failure(result)
+        self.noisy = bool(reader.noise.strip())
+        return _checked(reader.answers[-1])
+
+    def _exchange(
+        self,
+        data: bytes,
+        on_answer: Optional[Callable[[dict[str, Any]], None]],
+        blob: Optional[IO[bytes]],
+    ) -> tuple[Reader, process.Result]:
+        reader = Reader(on_answer=on_answer, blob=blob)
+        return reader, process.feed(self.wire.agent(self.name), reader.feed, stdin=data)
+
+    def bring(self) -> None:
+        """Put this version of the agent into the cache there."""
+        self.wire.bring(self.name, packed(self._files))
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    if "bug" in answer:
+        raise AgentBug("\n" + answer["bug"])
+    if "error" in answer:
+        kind = getattr(errors, answer["error"]["kind"], RemoteError)
+        raise kind(answer["error"]["message"], answer["error"]["hint"])
+    return answer
+

@@ -1,0 +1,88 @@
+"""Settings: from make's command line, the environment, and `.env`, in that order."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Optional
+
+from remote.errors import ConfigError
+from remote.target import Target
+
+MARKS = ("tasks.py", "pyproject.toml", ".rsyncignore")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project on this machine: its root folder and its settings."""
+
+    root: Path
+    settings: Mapping[str, str]
+
+    @property
+    def state(self) -> Path:
+        """The toolkit's own folder in this project."""
+        return self.root / ".remote"
+
+    def target(self, text: str = "") -> Target:
+        """The target: `text` where given, else TARGET_DIR; raises ConfigError."""
+        value = text or self.settings.get("TARGET_DIR", "")
+        if not value:
+            raise ConfigError(
+                "TARGET_DIR is not set, so there is no server to work with.",
+                "Give it (make sync-push TARGET_DIR=user@host:/proj) or write it into .env.",
+            )
+        target = Target.parse(value)
+        self._refuse_itself(target)
+        return target
+
+    def _refuse_itself(self, target: Target) -> None:
+        if not target.is_local:
+            return
+        root, path = self.root.resolve(), Path(target.path).resolve()
+        if path == root or root in path.parents or path in root.parents:
+            raise ConfigError(
+                f"TARGET_DIR {target.path!r} is this project, or lies in it, or around it.",
+                "Name a directory of its own.",
+            )
+
+
+def find_project(start: Optional[Path] = None) -> Project:
+    """The project that `start` (the working directory) lies in."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if any((folder / mark).exists() for mark in MARKS):
+            return Project(folder, load_settings(folder))
+    return Project(here, load_settings(here))
+
+
+def load_settings(root: Path) -> dict[str, str]:
+    """All settings that are in force in the project at `root`."""
+    settings: dict[str, str] = {}
+    if (root / ".env").is_file():
+        from dotenv import dotenv_values
+
+        found = dotenv_values(root / ".env")
+        settings.update((key, value) for key, value in found.items() if value is not None)
+    settings.update((key, value) for key, value in os.environ.items() if value)
+    settings.update((key, value) for key, value in make_variables().items() if value)
+    return settings
+
+
+def make_variables(flags: Optional[str] = None) -> dict[str, str]:
+    """The variables of make's own command line, as they were typed.
+
+    make hands them on in MAKEFLAGS, with `$` doubled and blanks and backslashes escaped (GNU make,
+    `quote_for_env`). The environment would hold them too, but after make had expanded them.
+    """
+    text = os.environ.get("MAKEFLAGS", "") if flags is None else flags
+    words = re.findall(r"(?:[^\s\\]|\\.)+", text, re.DOTALL)
+    found = {}
+    for word in words:
+        plain = re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$")
+        match = re.match(r"^([A-Za-z_][\w-]*)\s*(?:::?:?|[?+!])?=(.*)$", plain, re.DOTALL)
+        if match:
+            found[match[1]] = match[2].lstrip(" ")
+    return found

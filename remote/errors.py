@@ -1,0 +1,56 @@
+"""The errors that are told to the user in one or two lines.
+
+    RemoteError                 what is wrong, and the next step
+    |-- ConfigError             a setting is missing or can't be read
+    |-- ConnectError            the server can't be reached or refuses us
+    |-- TargetError             the server lacks something, or the target isn't ours
+    |-- TransferError           rsync failed
+    |-- NotebookError           a notebook or one of its parameters
+    |-- JobError                a job that isn't there or can't be started
+    `-- StoreError              an MLflow store that can't be read or written
+
+Everything else that is raised is a bug and shows its traceback. Only the tasks (the outermost
+layer) turn these into exit codes.
+"""
+
+from __future__ import annotations
+
+
+class RemoteError(Exception):
+    """An error for the user: `message` says what is wrong, `hint` what to do next."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class ConfigError(RemoteError):
+    """A setting is missing or can't be read."""
+
+
+class ConnectError(RemoteError):
+    """The server can't be reached or refuses us."""
+
+
+class TargetError(RemoteError):
+    """The server lacks something, or the target isn't ours to write to."""
+
+
+class TransferError(RemoteError):
+    """rsync failed."""
+
+
+class NotebookError(RemoteError):
+    """A notebook can't be read, or a parameter doesn't fit it."""
+
+
+class JobError(RemoteError):
+    """A job isn't there, or can't be started."""
+
+
+class StoreError(RemoteError):
+    """An MLflow store can't be read or written."""

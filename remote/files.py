@@ -1,0 +1,76 @@
+"""Files that other processes read: written whole or not at all, shared ones under a lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Iterator, Optional
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `data` in one step; a reader sees the old file or the new one."""
+    handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, mode)
+        os.replace(name, str(path))
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
+    """Write `value` as JSON, atomically."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
+    write_atomic(path, text.encode("utf-8", "surrogateescape") + b"\n", mode=mode)
+
+
+def read_json(path: Path) -> Optional[Any]:
+    """What stands in a JSON file; None where there is none or it can't be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path`; the kernel frees it when this process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(str(path), "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def copy_new(source: Path, target: Path, *, mode: int) -> Path:
+    """Copy `source` to `target`, complete or not at all, never over a file that is there.
+
+    Where `target` is taken, `-2`, `-3` … is put before its suffix. Returns the path used.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=str(target.parent), prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as out, open(str(source), "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                out.write(block)
+        os.chmod(name, mode)
+        return _link_new(Path(name), target)
+    finally:
+        os.unlink(name)
+
+
+def _link_new(temporary: Path, target: Path) -> Path:
+    number, candidate = 1, target
+    while True:
+        try:
+            os.link(str(temporary), str(candidate))
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = target.with_name(f"{target.stem}-{number}{target.suffix}")

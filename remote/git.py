@@ -1,0 +1,29 @@
+"""What git says of the project as it is being pushed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from remote import process
+
+
+def state(root: Path) -> dict[str, Any]:
+    """`commit`, `branch` and `dirty` (something differs from the commit); empty without git."""
+    argv = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch"]
+    try:
+        result = process.run(argv)
+    except FileNotFoundError:
+        return {}
+    return parse(result.stdout.decode("utf-8", "replace")) if result.code == 0 else {}
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Read the output of `git status --porcelain=v2 --branch` (git-status(1))."""
+    lines = text.splitlines()
+    heads = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
+    commit = heads.get("branch.oid", "")
+    if commit in ("", "(initial)"):
+        return {}
+    dirty = any(not line.startswith("# ") for line in lines)
+    return {"commit": commit, "branch": heads.get("branch.head", ""), "dirty": dirty}

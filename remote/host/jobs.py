@@ -1,0 +1,112 @@
+"""The jobs of a target: which there are, what became of them, and how one is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+from remote.errors import JobError
+from remote.files import read_json, write_json
+from remote.host import process
+from remote.host.place import root_of
+from remote.host.records import end_run
+from remote.job import ENDED, LOST, QUEUED, STOPPED, JobPaths, jobs_folder
+
+#: How long a job without any sign of a worker counts as queued, in seconds.
+START_LIMIT = 60.0
+
+
+def describe(*, key: str) -> Dict[str, Any]:
+    """All jobs of a target, the oldest first, with the server's own clock."""
+    root = root_of(key)
+    return {"jobs": [_described(paths) for paths in every(root)], "now": time.time()}
+
+
+def every(root: Path) -> List[JobPaths]:
+    """The folders of all jobs, the oldest first."""
+    folder = jobs_folder(root)
+    names = sorted(os.listdir(str(folder))) if folder.is_dir() else []
+    return [JobPaths(root, name) for name in names if (folder / name / "job.json").is_file()]
+
+
+def find(root: Path, part: str) -> JobPaths:
+    """The job whose id is, or alone contains, `part`; `last` is the newest; raises JobError."""
+    jobs = every(root)
+    if not jobs:
+        raise JobError("There is no job on this target yet.", "Start one: inv remote-run NOTEBOOK")
+    if part in ("", "last"):
+        return jobs[-1]
+    exact = [paths for paths in jobs if paths.id == part]
+    found = exact or [paths for paths in jobs if part in paths.id]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise JobError(f"There is no job {part!r} on this target.", "inv remote-ps lists them.")
+    names = ", ".join(paths.id for paths in found[-5:])
+    raise JobError(f"{part!r} is in the ids of {len(found)} jobs.", f"Say more of it: {names}")
+
+
+def state_of(paths: JobPaths) -> Dict[str, Any]:
+    """What became of a job. One whose worker is gone without an end is written down as lost."""
+    status = _status(paths)
+    if status["state"] in ENDED or _may_live(paths, status):
+        return status
+    # The worker may have written its end between the two looks.
+    status = _status(paths)
+    if status["state"] in ENDED:
+        return status
+    lost = {**status, "state": LOST, "ended": time.time(), "cause": "its worker is gone"}
+    write_json(paths.status, lost)
+    end_run(paths, LOST)
+    return lost
+
+
+def _status(paths: JobPaths) -> Dict[str, Any]:
+    return read_json(paths.status) or {"state": QUEUED}
+
+
+def _may_live(paths: JobPaths, status: Dict[str, Any]) -> bool:
+    if "worker" in status:
+        return process.alive(status["worker"])
+    return time.time() - paths.job.stat().st_mtime < START_LIMIT
+
+
+def _described(paths: JobPaths) -> Dict[str, Any]:
+    job = read_json(paths.job) or {}
+    shown = ("name", "notebook", "submitted", "mlflow_run", "experiment")
+    return {
+        "id": paths.id,
+        **{name: job.get(name) for name in shown},
+        **state_of(paths),
+        "progress": read_json(paths.progress),
+    }
+
+
+def stop(*, key: str, job: str, patience: float = 20.0) -> Dict[str, Any]:
+    """Ask the worker to end its job; kill it after `patience` seconds."""
+    paths = find(root_of(key), job)
+    status = state_of(paths)
+    if status["state"] in ENDED:
+        return {"id": paths.id, "status": status, "already": True}
+    worker = status.get("worker")
+    if worker is None:
+        raise JobError(f"{paths.id} is just starting.", "Try again in a few seconds.")
+    process.send([worker["pid"]], signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    while process.alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if process.alive(worker):
+        _kill(paths, worker)
+    return {"id": paths.id, "status": state_of(paths), "already": False}
+
+
+def _kill(paths: JobPaths, worker: Dict[str, Any]) -> None:
+    process.send([*process.descendants(worker["pid"]), worker["pid"]], signal.SIGKILL)
+    status = {**_status(paths), "state": STOPPED, "ended": time.time(), "cause": "killed"}
+    write_json(paths.status, status)
+    end_run(paths, STOPPED)
+
+

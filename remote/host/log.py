@@ -1,0 +1,63 @@
+"""A job's log, sent as it grows."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from typing import IO, Any, Callable, Dict, List
+
+from remote.host.jobs import find, state_of
+from remote.host.place import root_of
+from remote.job import ENDED, JobPaths
+
+#: Seconds between two looks at the log, and between two signs of life to the client.
+LOOK = 0.05
+HEARTBEAT = 10.0
+BLOCK = 1 << 16
+
+
+def follow(
+    *, send: Callable[[Dict[str, Any]], None], key: str, job: str, offset: int, wait: bool, tail: int
+) -> Dict[str, Any]:
+    """Send the log from byte `offset` on; with `wait`, until the job has ended.
+
+    `tail` above 0 leaves out all but that many last lines of what is there now. The last answer
+    holds the job's status and the offset reached, from which a broken connection goes on.
+    """
+    paths = find(root_of(key), job)
+    paths.log.touch()
+    with open(str(paths.log), "rb") as file:
+        file.seek(_tail_offset(file, tail) if tail else offset)
+        status = _send_growth(file, send, paths, wait)
+        return {"id": paths.id, "status": status, "offset": file.tell()}
+
+
+def _send_growth(
+    file: IO[bytes], send: Callable[[Dict[str, Any]], None], paths: JobPaths, wait: bool
+) -> Dict[str, Any]:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    told = time.monotonic()
+    while True:
+        status = state_of(paths)
+        piece = file.read(BLOCK)
+        if piece or time.monotonic() - told > HEARTBEAT:
+            send({"id": paths.id, "text": decoder.decode(piece), "offset": file.tell()})
+            told = time.monotonic()
+        if not piece and (status["state"] in ENDED or not wait):
+            return status
+        if not piece:
+            time.sleep(LOOK)
+
+
+def _tail_offset(file: IO[bytes], lines: int) -> int:
+    """Where the last `lines` lines begin."""
+    end = position = file.seek(0, 2)
+    held: List[bytes] = []
+    while position and b"".join(held).count(b"\n") <= lines:
+        step = min(BLOCK, position)
+        position = file.seek(position - step)
+        held.insert(0, file.read(step))
+    text = b"".join(held)
+    wanted = b"\n".join(text.rstrip(b"\n").split(b"\n")[-lines:])
+    ending = len(text) - len(text.rstrip(b"\n"))
+    return end - len(wanted) - ending

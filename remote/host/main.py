@@ -1,0 +1,112 @@
+"""The agent's entrance: one JSON request on standard input, one framed answer on standard output.
+
+An answer is `FRAME <length of JSON> <length of blob>\\n<JSON><blob>`. Whatever a login shell prints
+before the frame is the client's to skip. A verb that follows something answers more than once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional
+
+from remote.errors import RemoteError
+
+FRAME = b"==remote-agent-answer=="
+
+
+def main() -> None:
+    """Serve one request, or be a job's worker: `work <key> <id>`, `work-here <root> <id>`."""
+    if sys.argv[1:2] in (["work"], ["work-here"]):
+        from remote.host import worker
+
+        serve = worker.work if sys.argv[1] == "work" else worker.work_here
+        sys.exit(serve(*sys.argv[2:]))
+    try:
+        answer(handle(json.loads(sys.stdin.buffer.read())))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def handle(request: Dict[str, Any]) -> Dict[str, Any]:
+    """The answer to one request; errors become part of it."""
+    try:
+        return VERBS[request.pop("verb")](request)
+    except RemoteError as error:
+        kind = type(error).__name__
+        return {"error": {"kind": kind, "message": error.message, "hint": error.hint}}
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return {"error": {"kind": "TargetError", "message": _os_error(error), "hint": ""}}
+    except Exception:
+        return {"bug": traceback.format_exc()}
+
+
+def _os_error(error: OSError) -> str:
+    where = f": {error.filename}" if error.filename else ""
+    return f"The server says: {error.strerror or error}{where}."
+
+
+def answer(value: Dict[str, Any], blob: Optional[Path] = None) -> None:
+    """Write one framed answer; `blob` is a file whose bytes follow."""
+    blob = Path(value.pop("blob")) if "blob" in value else blob
+    data = json.dumps(value).encode("ascii")
+    size = blob.stat().st_size if blob else 0
+    out = sys.stdout.buffer
+    out.write(b"%s %d %d\n" % (FRAME, len(data), size) + data)
+    if blob:
+        with open(str(blob), "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                out.write(block)
+        blob.unlink()
+    out.flush()
+
+
+def _prepare(request: Dict[str, Any]) -> Dict[str, Any]:
+    from remote.host.place import prepare
+
+    return prepare(**request)
+
+
+def _submit(request: Dict[str, Any]) -> Dict[str, Any]:
+    from remote.host.submit import submit
+
+    return submit(**request)
+
+
+def _jobs(request: Dict[str, Any]) -> Dict[str, Any]:
+    from remote.host.jobs import describe
+
+    return describe(**request)
+
+
+def _stop(request: Dict[str, Any]) -> Dict[str, Any]:
+    from remote.host.jobs import stop
+
+    return stop(**request)
+
+
+def _log(request: Dict[str, Any]) -> Dict[str, Any]:
+    from remote.host.log import follow
+
+    return follow(send=answer, **request)
+
+
+def _delta(request: Dict[str, Any]) -> Dict[str, Any]:
+    from remote.host.records import delta
+
+    return delta(**request)
+
+
+VERBS: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = {
+    "prepare": _prepare,
+    "submit": _submit,
+    "jobs": _jobs,
+    "stop": _stop,
+    "log": _log,
+    "delta": _delta,
+}

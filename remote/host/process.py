@@ -1,0 +1,134 @@
+"""Which processes live: told by pid, start time and boot, so that a reused pid fools nobody."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+PROC = Path("/proc")
+
+
+def identity(pid: int) -> Dict[str, Any]:
+    """What tells process `pid` from every other one, also after a reboot."""
+    return {"pid": pid, "start": started(pid), "boot": boot()}
+
+
+def alive(seen: Optional[Dict[str, Any]]) -> bool:
+    """Whether the process that `identity` described still runs."""
+    if not seen or seen.get("boot") != boot() or seen.get("start") is None:
+        return False
+    return started(int(seen["pid"])) == seen["start"]
+
+
+def boot() -> str:
+    """A text that changes at every boot; empty where the system does not tell."""
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def started(pid: int) -> Optional[str]:
+    """When `pid` started, in whatever unit the system tells; None once it is dead or a zombie."""
+    fields = _stat(pid)
+    if fields is not None:
+        return None if fields[0] in ("Z", "X") else fields[19]
+    if PROC.joinpath("self/stat").exists():
+        return None
+    return _started_by_ps(pid)
+
+
+def _stat(pid: int) -> Optional[List[str]]:
+    """The fields of /proc/<pid>/stat from the state (field 3) on: proc(5)."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return None
+
+
+def _started_by_ps(pid: int) -> Optional[str]:
+    done = subprocess.run(
+        ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    state, _, start = done.stdout.decode().strip().partition(" ")
+    return None if done.returncode or state.startswith("Z") else start.strip()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies (Linux, prctl(2))."""
+    PR_SET_CHILD_SUBREAPER = 36
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except (OSError, AttributeError):
+        pass
+
+
+def descendants(pid: int) -> List[int]:
+    """All living processes below `pid`."""
+    children: Dict[int, List[int]] = {}
+    for child, parent in _parents():
+        children.setdefault(parent, []).append(child)
+    found: List[int] = []
+    todo = [pid]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def _parents() -> Iterator[Tuple[int, int]]:
+    """(pid, pid of its parent) of every living process of this machine."""
+    if not PROC.joinpath("self/stat").exists():
+        yield from _parents_by_ps()
+        return
+    for entry in PROC.iterdir():
+        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
+        if fields and fields[0] != "Z":
+            yield int(entry.name), int(fields[1])
+
+
+def _parents_by_ps() -> Iterator[Tuple[int, int]]:
+    listing = subprocess.check_output(["ps", "-axo", "pid=,ppid=,stat="]).decode()
+    for line in listing.splitlines():
+        pid, parent, state = line.split()[:3]
+        if not state.startswith("Z"):
+            yield int(pid), int(parent)
+
+
+def send(pids: List[int], number: int) -> None:
+    """Send a signal to each process that is still there."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def end_descendants(pid: int, *, patience: float = 5.0) -> None:
+    """End everything below `pid`: ask, wait for `patience` seconds, then kill.
+
+    Collects the dead children of the calling process, so its own must have been waited for.
+    """
+    send(descendants(pid), signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    while descendants(pid) and time.monotonic() < deadline:
+        _reap()
+        time.sleep(0.05)
+    send(descendants(pid), signal.SIGKILL)
+    _reap()
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass

@@ -1,0 +1,191 @@
+"""What the toolkit knows of MLflow's tables, as data. Nothing else names a table or a column.
+
+Seen with MLflow 2.16.2 to 3.17.2. A store may lack tables and columns of this list, and may have
+more: users of the list take what both sides have, and name the rest (`left_out`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, Tuple
+
+EXPERIMENT = "experiment"
+RUN = "run"
+MODEL = "model"
+DATASET = "dataset"
+
+THREE_WAY = "three-way"
+"""Rows that both sides may change: merged against what was last pulled."""
+APPEND = "append"
+"""Rows that are only ever added: sent by rowid, inserted where they are missing."""
+LATEST = "latest"
+"""Rows that hold the newest of APPEND rows: the greater (step, timestamp, value) wins."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that change together: both sides' values are never mixed within a group.
+
+    A row whose first column says `provisional` (a run that is RUNNING) can give way to the other
+    side's even when nothing is known of its history.
+    """
+
+    columns: Tuple[str, ...]
+    provisional: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: whose rows it holds, and how they merge."""
+
+    name: str
+    key: Tuple[str, ...]
+    owner: str
+    """The kind of thing (EXPERIMENT, RUN, MODEL) whose rows these are, named by `owner_column`."""
+    owner_column: str
+    rule: str = THREE_WAY
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Further columns that hold an id, and the kind of thing it names."""
+    path: str = ""
+    """The column that says where the artifacts are."""
+    fixed: Tuple[str, ...] = ()
+    """Columns that are set when the row is made and never merged."""
+    groups: Tuple[Group, ...] = ()
+    quiet: Tuple[str, ...] = ()
+    """Columns whose conflicts aren't worth telling (times of the last change)."""
+    droppable: bool = False
+    """Tag-like: a row that was removed there is removed here."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of thing with an id, and the row that stands for it."""
+
+    name: str
+    table: str
+    column: str
+    working: Tuple[str, object] = ("", None)
+    """(column, value) of one whose artifacts may still grow."""
+
+
+KINDS: Dict[str, Kind] = {
+    EXPERIMENT: Kind(EXPERIMENT, "experiments", "experiment_id"),
+    RUN: Kind(RUN, "runs", "run_uuid", working=("status", "RUNNING")),
+    # 1 is LoggedModelStatus.PENDING
+    MODEL: Kind(MODEL, "logged_models", "model_id", working=("status", 1)),
+}
+
+_LIFECYCLE = Group(("lifecycle_stage", "deleted_time"))
+
+TABLES: Tuple[Table, ...] = (
+    Table(
+        "experiments",
+        ("experiment_id",),
+        EXPERIMENT,
+        "experiment_id",
+        path="artifact_location",
+        fixed=("creation_time", "workspace"),
+        quiet=("last_update_time",),
+    ),
+    Table("experiment_tags", ("key", "experiment_id"), EXPERIMENT, "experiment_id", droppable=True),
+    Table(
+        "runs",
+        ("run_uuid",),
+        RUN,
+        "run_uuid",
+        links={"experiment_id": EXPERIMENT},
+        path="artifact_uri",
+        groups=(Group(("status", "end_time"), provisional="RUNNING"), _LIFECYCLE),
+    ),
+    Table("params", ("key", "run_uuid"), RUN, "run_uuid"),
+    Table("tags", ("key", "run_uuid"), RUN, "run_uuid", droppable=True),
+    Table("latest_metrics", ("key", "run_uuid"), RUN, "run_uuid", rule=LATEST),
+    Table(
+        "logged_models",
+        ("model_id",),
+        MODEL,
+        "model_id",
+        links={"experiment_id": EXPERIMENT},
+        path="artifact_location",
+        groups=(Group(("status", "status_message")), _LIFECYCLE),
+        quiet=("last_updated_timestamp_ms",),
+    ),
+    Table(
+        "logged_model_params",
+        ("model_id", "param_key"),
+        MODEL,
+        "model_id",
+        links={"experiment_id": EXPERIMENT},
+    ),
+    Table(
+        "logged_model_tags",
+        ("model_id", "tag_key"),
+        MODEL,
+        "model_id",
+        links={"experiment_id": EXPERIMENT},
+        droppable=True,
+    ),
+    Table(
+        "datasets",
+        ("experiment_id", "name", "digest"),
+        EXPERIMENT,
+        "experiment_id",
+        rule=APPEND,
+    ),
+    Table(
+        "metrics",
+        ("key", "timestamp", "step", "run_uuid", "value", "is_nan"),
+        RUN,
+        "run_uuid",
+        rule=APPEND,
+    ),
+    Table(
+        "logged_model_metrics",
+        ("model_id", "metric_name", "metric_timestamp_ms", "metric_step", "run_id"),
+        MODEL,
+        "model_id",
+        rule=APPEND,
+        links={"experiment_id": EXPERIMENT, "run_id": RUN, "dataset_uuid": DATASET},
+    ),
+    # Both ends of an input are typed ids, see INPUT_ENDS; the tags hang on the input.
+    Table(
+        "inputs",
+        ("source_type", "source_id", "destination_type", "destination_id"),
+        "",
+        "",
+        rule=APPEND,
+    ),
+    Table("input_tags", ("input_uuid", "name"), "", "", rule=APPEND),
+)
+
+INPUT_ENDS: Mapping[str, str] = {
+    "DATASET": DATASET,
+    "RUN": RUN,
+    "RUN_INPUT": RUN,
+    "RUN_OUTPUT": RUN,
+    "MODEL_INPUT": MODEL,
+    "MODEL_OUTPUT": MODEL,
+}
+"""What `inputs.source_type` and `.destination_type` say, and the kind of thing the id names."""
+
+_NOT_RECORDS = (
+    "alembic_version workspaces jobs job_locks scheduler_leases secrets endpoints"
+    " endpoint_bindings endpoint_model_mappings endpoint_tags model_definitions guardrails"
+    " guardrail_configs budget_policies webhooks webhook_events"
+).split()
+_NOT_RECORDS_PREFIXES = ("mcp_", "sql_", "sqlite_")
+
+
+def three_way(owner: str) -> List[Table]:
+    """The tables that change with one kind of thing, the thing's own row first."""
+    return [table for table in TABLES if table.owner == owner and table.rule != APPEND]
+
+
+def append_only() -> List[Table]:
+    return [table for table in TABLES if table.rule == APPEND]
+
+
+def is_left_out(name: str) -> bool:
+    """True for a table that may hold records which this toolkit doesn't carry (yet)."""
+    known = name in _NOT_RECORDS or name.startswith(_NOT_RECORDS_PREFIXES)
+    return not known and all(table.name != name for table in TABLES)

@@ -1,0 +1,52 @@
+"""The frozen copy of the pushed code that one job runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import List, Optional
+
+from remote.errors import TargetError
+from remote.job import OUTPUTS, SHARED, STATE, JobPaths, jobs_folder
+
+
+def freeze(paths: JobPaths) -> None:
+    """Copy the pushed tree into the job's `code`, sharing unchanged files with the last snapshot.
+
+    Files are shared with other snapshots only, never with the live tree: an edit in place there
+    would reach the job.
+    """
+    argv = rsync_argv(paths.root, paths.code, previous=_newest(paths))
+    done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if done.returncode not in (0, 24):
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-2:]
+        raise TargetError("The snapshot of the code could not be made.", " ".join(last))
+    _share(paths)
+
+
+def rsync_argv(root: Path, code: Path, *, previous: Optional[Path]) -> List[str]:
+    """rsync from the target's tree into a snapshot, on the server itself."""
+    kept_out = [STATE, *SHARED, *OUTPUTS]
+    excludes = [f"--exclude=/{name}" for name in dict.fromkeys(kept_out)]
+    excludes += ["--exclude=/mlflow.db-*", "--exclude=.rsync-partial", "--exclude=.~tmp~"]
+    shared = [f"--link-dest={previous}"] if previous else []
+    return ["rsync", "-a", *shared, *excludes, "--", f"{root}/", f"{code}/"]
+
+
+def _newest(paths: JobPaths) -> Optional[Path]:
+    """The newest other snapshot; ids begin with the time, so the last in order is the newest."""
+    names = sorted(os.listdir(str(jobs_folder(paths.root))), reverse=True)
+    for name in names:
+        code = jobs_folder(paths.root) / name / "code"
+        if name != paths.id and code.is_dir():
+            return code
+    return None
+
+
+def _share(paths: JobPaths) -> None:
+    for name in SHARED:
+        source = paths.root / name
+        if not name.endswith(".db"):
+            source.mkdir(parents=True, exist_ok=True)
+        os.symlink(str(source), str(paths.code / name))

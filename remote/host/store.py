@@ -1,0 +1,70 @@
+"""An MLflow store as a SQLite file: is it one, and how to open it. Raises StoreError."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Iterator
+
+from remote.errors import StoreError
+
+BUSY_TIMEOUT = 60.0  # seconds; MLflow's own is 20
+_TABLES = {"alembic_version", "experiments", "runs", "tags", "params", "metrics"}
+
+
+def is_store(store: Path) -> bool:
+    """True for a SQLite file with MLflow's tables; a missing or foreign file is just False."""
+    if not store.is_file():
+        return False
+    try:
+        with closing(connect_read_only(store)) as database:
+            found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return _TABLES <= {name for (name,) in found}
+    except sqlite3.DatabaseError:
+        return False
+
+
+def connect_read_only(store: Path) -> sqlite3.Connection:
+    return sqlite3.connect(reading_url(store), uri=True, timeout=BUSY_TIMEOUT)
+
+
+def reading_url(store: Path) -> str:
+    """A SQLite URL that opens the store for reading only, wherever SQLite can do that.
+
+    What a killed writer left (a hot journal, a log without its index) must be cleared up first,
+    for which SQLite needs to write.
+    """
+    url = store.resolve().as_uri()
+    try:
+        with closing(sqlite3.connect(url + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT)) as database:
+            database.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return url + "?mode=ro"
+    except sqlite3.OperationalError:
+        return url + "?mode=rw"
+
+
+@contextmanager
+def writing(store: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction that takes the write lock at once, so that it can't deadlock half way."""
+    refuse_foreign(store)
+    try:
+        with closing(sqlite3.connect(str(store), timeout=BUSY_TIMEOUT)) as database:
+            database.isolation_level = None
+            database.row_factory = sqlite3.Row
+            database.execute("PRAGMA foreign_keys = ON")
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+            database.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise unusable(store, error) from error
+
+
+def refuse_foreign(store: Path) -> None:
+    """sqlite3 would create a missing file."""
+    if not is_store(store):
+        raise StoreError(f"{store} isn't an MLflow store.")
+
+
+def unusable(store: Path, error: sqlite3.Error) -> StoreError:
+    return StoreError(f"The MLflow store {store} can't be used: {error}")

@@ -1,0 +1,1 @@
+"""What runs inside the project's environment, beside the user's code."""

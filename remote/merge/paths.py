@@ -1,0 +1,59 @@
+"""Where artifacts lie on the target. Pure.
+
+A record says it in the server's own terms, in one of three forms: `/p`, `file:///p` (percent-encoded),
+`mlflow-artifacts:/p` (an `mlflow ui` started in the target keeps those below `mlartifacts`). Only
+a folder below the target's own mlruns is taken: the path of a record is what a local UI serves
+files from, and the server that wrote it may be hostile. No local path is ever made from these
+strings, only from ids that `is_safe_id` holds for.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote, urlsplit
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_SNAPSHOT = re.compile(r"\.remote/jobs/[^/]+/code/")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def is_safe_id(identity: object) -> bool:
+    """True for a run's or model's id that can be part of a path."""
+    return isinstance(identity, str) and _ID.match(identity) is not None
+
+
+def artifacts_below(location: object, identity: str, *, roots: Sequence[str]) -> str | None:
+    """The folder relative to the target's root (`mlruns/3/<id>/artifacts`), or None: refuse it.
+
+    `roots` are absolute folders of the server that are the target, under any name.
+    """
+    if not isinstance(location, str) or _CONTROL.search(location):
+        return None
+    relative = _relative(location, roots)
+    if relative is None or _CONTROL.search(relative):
+        return None
+    parts = relative.split("/")
+    below = parts[0] in ("mlruns", "mlartifacts") and parts[-2:] == [identity, "artifacts"]
+    return relative if below and len(parts) >= 3 else None
+
+
+def _relative(location: str, roots: Sequence[str]) -> str | None:
+    url = urlsplit(location)
+    if url.scheme == "mlflow-artifacts" and not url.netloc:
+        inside = posixpath.normpath("/" + unquote(url.path).lstrip("/"))
+        return "mlartifacts" + inside
+    if url.scheme == "file" and url.netloc in ("", "localhost"):
+        return _below(unquote(url.path), roots)
+    return _below(location, roots) if location.startswith("/") else None
+
+
+def _below(path: str, roots: Sequence[str]) -> str | None:
+    """A job's snapshot has the target's own mlruns linked in: its name for it means the same."""
+    normal = "/" + posixpath.normpath(path).lstrip("/")
+    for root in roots:
+        start = root.rstrip("/") + "/"
+        if normal.startswith(start):
+            return _SNAPSHOT.sub("", normal[len(start) :], count=1)
+    return None

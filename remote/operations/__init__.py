@@ -1,0 +1,1 @@
+"""The steps of the round trip: push, submit, follow, pull, and living with jobs."""

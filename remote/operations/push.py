@@ -1,0 +1,137 @@
+"""Push: mirror the project to its target, and hurt nothing there."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote import rsync, transfer
+from remote.errors import TransferError
+from remote.files import locked
+from remote.job import STATE
+from remote.rsync import Dialect, Tally
+from remote.server import Server, project_id
+from remote.transfer import Unready
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did. `backup` is the folder on the server with what it replaced or deleted.
+
+    `foreign` says that files were there that this project never pushed, so nothing was deleted.
+    """
+
+    sent: tuple[str, ...]
+    deleted: tuple[str, ...]
+    bytes: int
+    seconds: float
+    backup: str
+    foreign: bool
+
+
+def push(server: Server, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
+    """Push the project; `take_over` lets it delete what others put there.
+
+    A target that is known takes one rsync over the open connection and nothing else. Where that
+    fails to start, the agent makes the target ready, says what is wrong with it, and once more.
+    """
+    start = time.monotonic()
+    known = transfer.dialect()
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    server.connect()
+    with locked(server.project.state / "push.lock"):
+        if _is_known(server) and not take_over:
+            try:
+                tally = _transfer(server, known, stamp, dry_run=dry_run)
+                return _pushed(tally, start, stamp, foreign=False)
+            except Unready:
+                pass
+        return _prepared(server, known, start, stamp, dry_run, take_over)
+
+
+def _is_known(server: Server) -> bool:
+    if not server.facts.get("ours"):
+        return False
+    claim = Path(STATE) / "projects" / project_id(server.project)
+    return not server.target.is_local or (Path(server.target.path) / claim).is_dir()
+
+
+def _prepared(
+    server: Server, known: Dialect, start: float, stamp: str, dry_run: bool, take_over: bool
+) -> Pushed:
+    state = server.prepare(take_over=take_over and not dry_run, look=dry_run)["state"]
+    try:
+        if state == "absent":
+            tally = _to_nowhere(server, known, stamp)
+        else:
+            deletes = state == "ours" or take_over
+            tally = _transfer(server, known, stamp, dry_run=dry_run, delete=deletes, claimed=False)
+    except Unready as error:
+        raise TransferError(f"rsync did not start on {server.target}: {error}") from None
+    return _pushed(tally, start, stamp, foreign=state == "foreign" and not take_over)
+
+
+def _transfer(
+    server: Server,
+    known: Dialect,
+    stamp: str,
+    *,
+    dry_run: bool,
+    delete: bool = True,
+    claimed: bool = True,
+) -> Tally:
+    root = server.project.root
+    project = project_id(server.project) if claimed else ""
+    argv = rsync.push_argv(
+        root,
+        server.remote,
+        known,
+        project=project,
+        stamp=stamp,
+        delete=delete,
+        dry_run=dry_run,
+    )
+    tally = transfer.run(argv, server.remote, cwd=root, title="pushing", known=known)
+    if _has_files(root / "data" / "processed"):
+        argv = rsync.processed_argv(server.remote, project=project, dry_run=dry_run)
+        more = transfer.run(argv, server.remote, cwd=root, title="pushing data", known=known)
+        tally.sent += [f"data/processed/{name}" for name in more.sent]
+        tally.bytes += more.bytes
+    return tally
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.name != ".gitkeep" and path.is_file() for path in folder.rglob("*"))
+
+
+def _to_nowhere(server: Server, known: Dialect, stamp: str) -> Tally:
+    """What a first push would send, seen without making anything on the server."""
+    root = server.project.root
+    with tempfile.TemporaryDirectory() as empty:
+        argv = rsync.push_argv(
+            root,
+            server.remote,
+            known,
+            project="",
+            stamp=stamp,
+            delete=False,
+            dry_run=True,
+            destination=empty + "/",
+        )
+        return transfer.run(argv, server.remote, cwd=root, title="looking", known=known)
+
+
+def _pushed(tally: Tally, start: float, stamp: str, *, foreign: bool) -> Pushed:
+    kept = tally.deleted or tally.replaced
+    return Pushed(
+        sent=tuple(tally.sent),
+        deleted=tuple(tally.deleted),
+        bytes=tally.bytes,
+        seconds=time.monotonic() - start,
+        backup=f"{STATE}/backup/{stamp}" if kept else "",
+        foreign=foreign,
+    )
+
+

@@ -1,0 +1,45 @@
+"""A progress line on a terminal; nothing where standard error is none."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+
+_RSYNC = re.compile(r"^\s*([\d,.]+[kKMGT]?)\s+(\d+)%\s+(\S+/s)")
+_BAR = 24
+
+
+class Progress:
+    """One line that is drawn over and wiped at the end."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.shown = sys.stderr.isatty()
+        self._drawn = 0.0
+
+    def rsync(self, line: str) -> bool:
+        """Show one line of rsync's progress; False where it is none."""
+        match = _RSYNC.match(line)
+        if match:
+            self.draw(int(match[2]) / 100, f"{match[1]} bytes, {match[3]}")
+        return bool(match)
+
+    def draw(self, share: float, text: str) -> None:
+        """Draw the bar, ten times a second at most. `share` is between 0 and 1."""
+        if not self.shown or time.monotonic() - self._drawn < 0.1:
+            return
+        self._drawn = time.monotonic()
+        full = int(share * _BAR)
+        line = f"{self.title} [{'#' * full}{'.' * (_BAR - full)}] {share:4.0%} {text}"
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write("\r" + line[:width].ljust(width))
+        sys.stderr.flush()
+
+    def wipe(self) -> None:
+        """Take the line off the terminal again."""
+        if self._drawn:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write("\r" + " " * width + "\r")
+            sys.stderr.flush()

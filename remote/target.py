@@ -1,0 +1,123 @@
+"""Where the project lives on a server, in rsync's own notation."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.errors import ConfigError
+
+FORMS = "host:/dir, user@host:/dir, user@[::1]:/dir, host:dir (below the home there) or /dir"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder on a server (`host` is set) or on this machine (`host` is empty).
+
+    `path` is absolute, or relative to the home of the account that logs in.
+    """
+
+    user: str
+    host: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read rsync's notation; raises ConfigError that names the part that is wrong."""
+        text = text.strip()
+        if not text:
+            raise _wrong(text, "it is empty")
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+            raise _wrong(text, "it holds a control character or a line break")
+        if text.startswith("rsync://") or re.match(r"^[^/\[]*::", text):
+            raise _wrong(text, "rsync daemons (rsync://, host::module) are not served, only SSH")
+        account, colon, path = _split(text)
+        if not colon:
+            return cls(user="", host="", path=_local_path(text))
+        user, host = _account(text, account)
+        return cls(user=user, host=host, path=_remote_path(text, path))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the target is a plain directory of this machine, reached without SSH."""
+        return not self.host
+
+    @property
+    def login(self) -> str:
+        """What ssh takes as its destination: `user@host` or `host`, without brackets."""
+        return f"{self.user}@{self.host}" if self.user else self.host
+
+    @property
+    def key(self) -> str:
+        """A short name for files about this target: sixteen hex digits."""
+        return hashlib.sha256(str(self).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        if self.is_local:
+            return self.path
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.user}@{host}:{self.path}" if self.user else f"{host}:{self.path}"
+
+
+def _wrong(text: str, why: str) -> ConfigError:
+    return ConfigError(f"TARGET_DIR {text!r}: {why}.", f"It takes {FORMS}.")
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """(account, ":", path) with rsync's rule: a colon before the first slash means a host."""
+    bracket = re.match(r"^((?:[^@/\[\]]*@)?\[[^\]/]*\])(:?)(.*)$", text, re.DOTALL)
+    if bracket:
+        if not bracket[2]:
+            raise _wrong(text, f"after {bracket[1]!r} a colon and the directory are missing")
+        return bracket[1], ":", bracket[3]
+    head = text.split("/", 1)[0]
+    if ":" in head:
+        account, _, path = text.partition(":")
+        return account, ":", path
+    if "@" in head and "/" not in text:
+        raise _wrong(text, f"the directory is missing (did you mean {text}:proj?)")
+    return "", "", text
+
+
+def _account(text: str, account: str) -> tuple[str, str]:
+    user, at, host = account.rpartition("@")
+    if at and not user:
+        raise _wrong(text, "the user before the @ is empty")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if not re.match(r"^[0-9A-Fa-f:.]+(%[\w.-]+)?$", host):
+            raise _wrong(text, f"{host!r} in brackets is not an IPv6 address")
+    elif not re.match(r"^[\w.-]+$", host):
+        raise _wrong(text, f"the host {host!r} is empty or holds letters a host name can't")
+    if host.startswith("-"):
+        raise _wrong(text, f"the host {host!r} starts with a dash")
+    if user.startswith("-") or re.search(r"[\s'\"`$;&|<>()\\]", user):
+        raise _wrong(text, f"the user {user!r} starts with a dash or holds letters a user can't")
+    return user, host
+
+
+def _remote_path(text: str, path: str) -> str:
+    if re.match(r"^~[^/]", path):
+        raise _wrong(text, f"{path.split('/')[0]!r} is not understood, only ~/ for your own home")
+    if path in ("~", "~/") or path.startswith("~/"):
+        path = path[2:]
+    plain = posixpath.normpath(path) if path else "."
+    if plain in (".", "/", "//"):
+        where = "the whole server" if plain != "." else "the home directory itself"
+        raise _wrong(text, f"the directory is {where}; name a folder below it")
+    if plain == ".." or plain.startswith("../"):
+        raise _wrong(text, "the directory lies outside of the home directory")
+    return plain
+
+
+def _local_path(text: str) -> str:
+    if re.match(r"^~[^/]", text):
+        raise _wrong(text, f"{text.split('/')[0]!r} is not understood, only ~/ for your own home")
+    path = Path(text).expanduser()
+    plain = Path(posixpath.normpath(Path.cwd() / path))
+    if plain in (Path("/"), Path.home()):
+        raise _wrong(text, "the directory is the whole machine or your home; name one below it")
+    return str(plain)

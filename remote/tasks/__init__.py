@@ -1,0 +1,12 @@
+"""The Invoke tasks, and the namespace that a project's tasks.py starts from."""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+
+from remote.tasks import jobs, project, sync
+
+namespace = Collection()
+for _module in (sync, jobs, project):
+    for _task in _module.TASKS:
+        namespace.add_task(_task)

@@ -1,0 +1,92 @@
+"""`inv run`, `inv format`, `inv ui`: the project on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Mapping
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from remote.config import find_project, make_variables
+from remote.errors import NotebookError
+from remote.job import FINISHED
+from remote.tasks.flags import NotebookTask, given_parameters
+from remote.tasks.told import say, told
+
+#: Variables of make's command line that are no parameters of a notebook.
+MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV", "ARGS", "UV")
+
+
+@task(
+    klass=NotebookTask,
+    auto_shortflags=False,
+    positional=["notebook"],
+    help={
+        "notebook": "a notebook in src/notebooks/, or a path to one",
+        "output": "a name for the executed notebook (a timestamp is put before it)",
+    },
+)
+@told
+def run(c: Context, notebook: str, output: str = "", **parameters: Any) -> None:
+    """Run a notebook on this machine; its parameters are flags.
+
+    make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
+    """
+    from remote import notebook as notebooks
+    from remote.operations.local import run as run_here
+    from remote.operations.submit import describe
+
+    project = find_project()
+    variables = make_variables() if not notebook else {}
+    name = notebook or variables.get("input_file", "")
+    if not name:
+        raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
+    source = notebooks.read(notebooks.find(project.root, name), project.root)
+    given = given_parameters(parameters) or _made_parameters(source, variables)
+    output = output or variables.get("output_file", "")
+    status = run_here(project, describe(project, source, given, output=output))
+    if status.get("state") != FINISHED:
+        raise Exit(code=status["code"] or 1)
+
+
+def _made_parameters(source: Any, variables: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for name, text in variables.items():
+        if name not in MAKES_OWN:
+            parameter = source.parameter(name)
+            found[parameter.name] = parameter.convert(text)
+    return found
+
+
+@task(name="format")
+@told
+def format_code(c: Context) -> None:
+    """Run isort and black over the project's Python."""
+    root = find_project().root
+    from remote import process
+
+    for tool in (["isort"], ["black"]):
+        folders = [name for name in ("tasks.py", "remote", "src", "tests", "bench") if (root / name).exists()]
+        result = process.run([sys.executable, "-m", *tool, *folders], cwd=root)
+        sys.stderr.write(result.stderr + result.stdout.decode())
+        if result.code:
+            raise Exit(code=result.code)
+
+
+@task(help={"port": "the port of 127.0.0.1 to listen on"})
+@told
+def ui(c: Context, port: int = 5000) -> None:
+    """Start mlflow ui on this project's records."""
+    root = find_project().root
+    if not (root / "mlflow.db").exists():
+        say("There are no records yet: make sync-pull brings them.")
+    os.chdir(root)
+    mlflow = Path(sys.executable).with_name("mlflow")
+    os.execv(str(mlflow), [str(mlflow), "ui", "--port", str(port)])
+
+
+TASKS = (run, format_code, ui)

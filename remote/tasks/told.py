@@ -1,0 +1,58 @@
+"""How tasks speak: errors become exit codes here and nowhere else; numbers become words."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any, Callable, TypeVar
+
+from invoke.exceptions import Exit
+
+from remote.errors import RemoteError
+
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+
+def told(body: Body) -> Body:
+    """Turn the errors meant for the user into a message and exit code 2, Ctrl-C into 130."""
+
+    @functools.wraps(body)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return body(*args, **kwargs)
+        except RemoteError as error:
+            raise Exit(str(error), code=2) from None
+        except KeyboardInterrupt:
+            raise Exit("Interrupted.", code=130) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+def say(text: str) -> None:
+    """A line for the user that is no result: on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that reads best."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError("unreachable")
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """`4 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole // 60 % 60:02d} min"

@@ -1,0 +1,93 @@
+"""Running rsync: its progress shown, its lines counted, its failures told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Sequence
+
+from remote import process, rsync
+from remote.errors import RemoteError, TransferError
+from remote.process import Result
+from remote.progress import Progress
+from remote.rsync import Dialect, Remote, Tally
+
+#: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
+FINE = (0, 24)
+
+
+class Unready(Exception):
+    """The other end did not start rsync: the target has to be prepared (again)."""
+
+
+def dialect() -> Dialect:
+    """What this machine's rsync can do; raises ConfigError where there is none."""
+    process.program("rsync", "Install it: sudo apt-get install rsync (macOS brings one).")
+    result = process.run(["rsync", "--help"])
+    return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
+
+
+class _Lines:
+    """Cuts rsync's output into lines; a progress line ends with a carriage return."""
+
+    def __init__(self, tally: Tally, progress: Progress) -> None:
+        self.tally, self.progress, self.held = tally, progress, b""
+
+    def feed(self, piece: bytes) -> None:
+        *lines, self.held = re.split(rb"[\r\n]", self.held + piece)
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            if not self.progress.rsync(text):
+                self.tally.read(text)
+
+
+def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, known: Dialect) -> Tally:
+    """Run one transfer; raises Unready, ConnectError or TransferError."""
+    progress = Progress(title)
+    shown = known.only("--info=progress2") if progress.shown else []
+    tally = Tally()
+    try:
+        result = process.feed(
+            [argv[0], *shown, *argv[1:]], _Lines(tally, progress).feed, cwd=cwd
+        )
+    finally:
+        progress.wipe()
+    if result.code not in FINE:
+        raise failure(result, remote)
+    return tally
+
+
+def failure(result: Result, remote: Remote) -> Exception:
+    """What rsync's exit code and words mean."""
+    lines = result.stderr.strip().splitlines()
+    said = rsync.words(lines)
+    if result.code == 255 and remote.ssh:
+        return remote.ssh.failure(result.stderr)
+    if "No space left on device" in result.stderr or "Disk quota exceeded" in result.stderr:
+        return TransferError(
+            f"The disk of {remote.target} is full (or your quota is).",
+            "What was there is as it was. Make room and try again.",
+        )
+    if result.code in (1, 2, 12, 126, 127) and _never_started(result):
+        return Unready(said)
+    return _told(result.code, said, remote)
+
+
+def _never_started(result: Result) -> bool:
+    return bool(
+        re.search(
+            r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
+            r"|No such file or directory|can't cd|unexpected end of file",
+            result.stderr,
+        )
+    )
+
+
+def _told(code: int, said: str, remote: Remote) -> RemoteError:
+    if code == 23 and "Permission denied" in said:
+        return TransferError(f"rsync may not write or read there: {said}")
+    if code in (10, 12, 30, 35):
+        return TransferError(
+            f"The connection to {remote.target} broke: {said}", "Try again: it goes on from there."
+        )
+    return TransferError(f"rsync failed with {remote.target} (exit {code}): {said}")

@@ -1,0 +1,1 @@
+"""What the project itself needs: the demonstration, its private sshd, the benchmarks."""

@@ -240,4 +240,3 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any]:
         kind = getattr(errors, answer["error"]["kind"], RemoteError)
         raise kind(answer["error"]["message"], answer["error"]["hint"])
     return answer
-

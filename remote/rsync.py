@@ -44,7 +44,7 @@ SECRETS = (
 PULLED = ("data/results", "data/processed", "logs", "outputs", "multirun")
 
 #: Half-written files, ours and rsync's own.
-UNFINISHED = (".tmp-*", ".rsync-partial", ".~tmp~")
+UNFINISHED = (".tmp-*", ".~tmp~")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def push_argv(
     deletions happen together at the end, so that a push that is cut off changes nothing.
     """
     deleting = ["--delete", *dialect.only("--delete-delay")] if delete else []
-    held = dialect.only("--delay-updates", "--partial-dir=.rsync-partial")
+    held = dialect.only("--delay-updates", "--partial")
     backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
     way = [] if destination else remote.arguments(project=project)
     plan = ["-n"] if dry_run else [*backup, *held]
@@ -155,7 +155,9 @@ def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> li
     return ["rsync", *options, *way, *skipped, f"./{folder}", remote.place(folder)]
 
 
-def pull_argv(remote: Remote, dialect: Dialect, *, backup: Path, dry_run: bool = False) -> list[str]:
+def pull_argv(
+    remote: Remote, dialect: Dialect, *, backup: Path, dry_run: bool = False
+) -> list[str]:
     """Bring the output folders back; run in the project's root.
 
     What is replaced here goes to `backup` first. Nothing is deleted. Links that lead out of the

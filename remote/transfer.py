@@ -47,9 +47,7 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, known: Di
     shown = known.only("--info=progress2") if progress.shown else []
     tally = Tally()
     try:
-        result = process.feed(
-            [argv[0], *shown, *argv[1:]], _Lines(tally, progress).feed, cwd=cwd
-        )
+        result = process.feed([argv[0], *shown, *argv[1:]], _Lines(tally, progress).feed, cwd=cwd)
     finally:
         progress.wipe()
     if result.code not in FINE:

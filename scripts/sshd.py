@@ -45,6 +45,9 @@ MaxSessions 64
 MaxStartups 64:30:128
 Subsystem sftp internal-sftp
 ForceCommand {folder}/login
+# The account's shell starts our login script: as a nested shell (bash counts them in SHLVL) it
+# leaves the account's own start-up files alone.
+SetEnv SHLVL=5
 LogLevel VERBOSE
 """
 

@@ -68,10 +68,23 @@ def _make(env: Path, lock: Path, python: str, log: IO[bytes]) -> None:
 
 
 def _uv(argv: List[str], cwd: Path, log: IO[bytes]) -> None:
-    done = subprocess.run(argv, cwd=str(cwd), stdin=-3, stdout=log, stderr=log, env=_settings())
-    if done.returncode:
+    process = subprocess.Popen(
+        argv,
+        cwd=str(cwd),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_settings(),
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        # A line for each of a hundred packages; the lock file says the same.
+        if not line.startswith(b" + "):
+            log.write(line)
+    code = process.wait()
+    if code:
         raise JobError(
-            f"The environment could not be made: uv ended with {done.returncode}.",
+            f"The environment could not be made: uv ended with {code}.",
             "Its words are in the job's log.",
         )
 
@@ -88,5 +101,3 @@ def activated(env: Path, base: Dict[str, str]) -> Dict[str, str]:
     """`base` with the environment first on PATH."""
     path = f"{env / 'bin'}{os.pathsep}{base.get('PATH', os.defpath)}"
     return {**base, "PATH": path, "VIRTUAL_ENV": str(env)}
-
-

@@ -108,5 +108,3 @@ def _kill(paths: JobPaths, worker: Dict[str, Any]) -> None:
     status = {**_status(paths), "state": STOPPED, "ended": time.time(), "cause": "killed"}
     write_json(paths.status, status)
     end_run(paths, STOPPED)
-
-

@@ -17,7 +17,13 @@ BLOCK = 1 << 16
 
 
 def follow(
-    *, send: Callable[[Dict[str, Any]], None], key: str, job: str, offset: int, wait: bool, tail: int
+    *,
+    send: Callable[[Dict[str, Any]], None],
+    key: str,
+    job: str,
+    offset: int,
+    wait: bool,
+    tail: int,
 ) -> Dict[str, Any]:
     """Send the log from byte `offset` on; with `wait`, until the job has ended.
 

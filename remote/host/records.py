@@ -143,5 +143,3 @@ def delta(*, key: str, known: Mapping[str, Any]) -> Dict[str, Any]:
     os.close(handle)
     summary = deltas.write(store_of(root), Path(name), known=known)
     return {"empty": False, "summary": summary, "root": str(root), "blob": name}
-
-

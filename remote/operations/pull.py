@@ -70,9 +70,7 @@ def _results(server: Server, known: Dialect, *, dry_run: bool) -> tuple[Tally, s
 def _look(server: Server) -> None:
     """Have the agent say what is wrong with a target from which rsync could not even start."""
     if server.prepare(look=True)["state"] == "absent":
-        raise TransferError(
-            f"{server.target} does not exist yet.", "Push first: make sync-push"
-        )
+        raise TransferError(f"{server.target} does not exist yet.", "Push first: make sync-push")
 
 
 def _records(server: Server) -> Optional[MergeSummary]:

@@ -133,5 +133,3 @@ def _pushed(tally: Tally, start: float, stamp: str, *, foreign: bool) -> Pushed:
         backup=f"{STATE}/backup/{stamp}" if kept else "",
         foreign=foreign,
     )
-
-

@@ -190,4 +190,3 @@ def _refuse(source: Notebook, name: str) -> None:
 def _after_notebook(argv: Sequence[str]) -> int:
     names = ("remote-run", "run")
     return next(i for i, word in enumerate(argv) if word in names) + 2
-

@@ -70,7 +70,11 @@ def format_code(c: Context) -> None:
     from remote import process
 
     for tool in (["isort"], ["black"]):
-        folders = [name for name in ("tasks.py", "remote", "src", "tests", "bench") if (root / name).exists()]
+        folders = [
+            name
+            for name in ("tasks.py", "remote", "src", "tests", "bench")
+            if (root / name).exists()
+        ]
         result = process.run([sys.executable, "-m", *tool, *folders], cwd=root)
         sys.stderr.write(result.stderr + result.stdout.decode())
         if result.code:

@@ -1,0 +1,141 @@
+"""Fixtures: a home, a project and a server of the tests' own. No test reaches the real ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.sshd import PrivateSshd, find, running  # noqa: E402
+
+INV = Path(sys.executable).with_name("inv")
+
+#: uv's downloads, kept between runs so that environments are made from what is there.
+UV_CACHE = ROOT / ".demo" / "uv-cache"
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own, and none of the user's settings."""
+    for name in list(os.environ):
+        if name.startswith(("TARGET_DIR", "REMOTE_", "MLFLOW_", "MAKE", "SSH_", "XDG_", "TMUX")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("UV_CACHE_DIR", str(UV_CACHE))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    return home
+
+
+@dataclass
+class Command:
+    """What a finished `inv` said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+
+@dataclass
+class ProjectFolder:
+    """A small project of the test's own, and `inv` in it."""
+
+    root: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def inv(self, *words: str, check: bool = True, **env: str) -> Command:
+        """Run `inv` as its user would; fails the test on a non-zero exit unless told not to."""
+        done = self.start(*words, **env)
+        out, err = done.communicate(timeout=240)
+        command = Command(done.returncode, out, err)
+        if check and done.returncode:
+            pytest.fail(f"inv {words} ended with {done.returncode}:\n{command.text}")
+        return command
+
+    def start(self, *words: str, **env: str) -> "subprocess.Popen[str]":
+        """`inv`, started."""
+        return subprocess.Popen(
+            [str(INV), *words],
+            cwd=self.root,
+            env={**os.environ, **self.env, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+def make_project(root: Path, **env: str) -> ProjectFolder:
+    """A project with the template's tasks and lock file."""
+    root.mkdir(parents=True)
+    for name in ("tasks.py", ".rsyncignore", "requirements.lock", "pyproject.toml", "Makefile"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "src" / "notebooks").mkdir(parents=True)
+    (root / "data" / "raw").mkdir(parents=True)
+    return ProjectFolder(root, dict(env))
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
+    """The GPU server: one private sshd for the whole session."""
+    try:
+        find()
+    except FileNotFoundError:
+        pytest.skip("sshd is not installed: sudo apt-get install openssh-server")
+    if not shutil.which("rsync") or not shutil.which("tmux"):
+        pytest.skip("rsync or tmux is not installed: sudo apt-get install rsync tmux")
+    folder = tmp_path_factory.mktemp("sshd")
+    settings = {"UV_CACHE_DIR": str(UV_CACHE)}
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if name in os.environ:
+            settings[name] = os.environ[name]
+    server = PrivateSshd(folder, folder / "server's home", settings=settings)
+    with running(server):
+        yield server
+        _end_tmux(server)
+
+
+SOCKET = f"remote-test-{os.getpid()}"
+
+
+def _end_tmux(server: PrivateSshd) -> None:
+    subprocess.run(["tmux", "-L", SOCKET, "kill-server"], capture_output=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path, sshd: PrivateSshd, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A project whose target is a new folder on the private server."""
+    name = f"target-{abs(hash(request.node.nodeid)):x}"
+    made = make_project(
+        tmp_path / "project",
+        TARGET_DIR=f"gpu:{name}",
+        REMOTE_SSH_CONFIG=str(sshd.config),
+        REMOTE_TMUX_SOCKET=SOCKET,
+    )
+    yield made
+
+
+@pytest.fixture
+def target_root(project: ProjectFolder, sshd: PrivateSshd) -> Path:
+    """Where the project's target lies, seen from this machine."""
+    return sshd.home / project.env["TARGET_DIR"].partition(":")[2]

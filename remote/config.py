@@ -78,7 +78,7 @@ def make_variables(flags: Optional[str] = None) -> dict[str, str]:
     `quote_for_env`). The environment would hold them too, but after make had expanded them.
     """
     text = os.environ.get("MAKEFLAGS", "") if flags is None else flags
-    words = re.findall(r"(?:[^\s\\]|\\.)+", text, re.DOTALL)
+    words = re.findall(r"(?:[^ \t\\]|\\.)+", text, re.DOTALL)
     found = {}
     for word in words:
         plain = re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$")

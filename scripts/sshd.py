@@ -28,9 +28,9 @@ _SSHD_CONFIG = """\
 ListenAddress 127.0.0.1
 ListenAddress ::1
 Port {port}
-HostKey {folder}/host_key
-PidFile {folder}/sshd.pid
-AuthorizedKeysFile {folder}/client_key.pub
+HostKey "{folder}/host_key"
+PidFile "{folder}/sshd.pid"
+AuthorizedKeysFile "{folder}/client_key.pub"
 # A folder below /tmp is writable by all, which StrictModes refuses.
 StrictModes no
 UsePAM no
@@ -44,7 +44,7 @@ PrintLastLog no
 MaxSessions 64
 MaxStartups 64:30:128
 Subsystem sftp internal-sftp
-ForceCommand {folder}/login
+ForceCommand {login}
 # The account's shell starts our login script: as a nested shell (bash counts them in SHLVL) it
 # leaves the account's own start-up files alone.
 SetEnv SHLVL=5
@@ -120,8 +120,8 @@ class PrivateSshd:
             raise RuntimeError(f"sshd did not start: {done.stderr}{self._words()}")
 
     def _write(self) -> None:
-        values = {"folder": self.folder, "port": self.port, "alias": ALIAS}
-        values["user"] = getpass.getuser()
+        values: dict[str, object] = {"folder": self.folder, "port": self.port, "alias": ALIAS}
+        values.update(user=getpass.getuser(), login=shlex.quote(str(self.folder / "login")))
         (self.folder / "sshd_config").write_text(_SSHD_CONFIG.format(**values))
         self.config.write_text(_SSH_CONFIG.format(**values))
         key = (self.folder / "host_key.pub").read_text().split()[:2]

@@ -22,7 +22,7 @@ def alive(seen: Optional[Dict[str, Any]]) -> bool:
     """Whether the process that `identity` described still runs."""
     if not seen or seen.get("boot") != boot() or seen.get("start") is None:
         return False
-    return started(int(seen["pid"])) == seen["start"]
+    return bool(started(int(seen["pid"])) == seen["start"])
 
 
 def boot() -> str:

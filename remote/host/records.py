@@ -34,7 +34,7 @@ def begin_run(paths: JobPaths, job: Mapping[str, Any], start: float) -> record.R
         user=job.get("user", ""),
         source_name=job["notebook"],
         tags=tags(job),
-        params={name: as_text(value) for name, value in job["parameters"].items()},
+        params={name: str(value) for name, value in parameters(job).items()},
         start_ms=int(start * 1000),
     )
 
@@ -54,9 +54,9 @@ def tags(job: Mapping[str, Any]) -> Dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def as_text(value: Any) -> str:
-    """How MLflow shows a parameter's value."""
-    return value if isinstance(value, str) else str(value)
+def parameters(job: Mapping[str, Any]) -> Dict[str, Any]:
+    """All parameters of the notebook: what was given, and the defaults of the others."""
+    return {**job.get("defaults", {}), **job["parameters"]}
 
 
 def end_run(paths: JobPaths, state: str) -> None:
@@ -141,5 +141,7 @@ def delta(*, key: str, known: Mapping[str, Any]) -> Dict[str, Any]:
         return {"empty": True}
     handle, name = tempfile.mkstemp(prefix="delta-", dir=str(root / STATE))
     os.close(handle)
-    summary = deltas.write(store_of(root), Path(name), known=known)
+    # Were MLflow to ignore `store_settings`, artifacts would be named by the snapshots.
+    roots = [str(root), *(str(paths.code) for paths in every(root))]
+    summary = deltas.write(store_of(root), Path(name), known, roots=roots)
     return {"empty": False, "summary": summary, "root": str(root), "blob": name}

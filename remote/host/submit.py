@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from remote.errors import JobError
 from remote.files import read_json, write_json
@@ -68,7 +68,7 @@ def write_job(paths: JobPaths, job: Dict[str, Any]) -> None:
     write_json(paths.job, fixed, mode=0o600)
 
 
-def _worker(key: str, job_id: str) -> list:
+def _worker(key: str, job_id: str) -> List[str]:
     return [sys.executable, os.path.abspath(sys.argv[0]), "work", key, job_id]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, Optional
 
 from remote.errors import RemoteError
-from remote.files import copy_new, read_json, write_json
+from remote.files import copy_new, write_json
 from remote.host import environment, process, record, records
 from remote.host.place import root_of
 from remote.job import ENDED, FAILED, FINISHED, PREPARING, RUNNING, STOPPED, JobPaths
@@ -46,7 +46,7 @@ class Worker:
 
     def __init__(self, paths: JobPaths) -> None:
         self.paths = paths
-        self.job: Dict[str, Any] = read_json(paths.job)
+        self.job: Dict[str, Any] = json.loads(paths.job.read_bytes())
         self.status: Dict[str, Any] = {}
         self.run_record: Optional[record.RecordedRun] = None
         self.child: Optional["subprocess.Popen[bytes]"] = None

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from remote.files import read_json, write_json
+from remote.files import write_json
 from remote.job import JobPaths
 
 KERNEL = "remote-job"
@@ -35,7 +35,7 @@ def _interrupt(number: int, frame: Any) -> None:
 
 def execute(paths: JobPaths) -> int:
     """Execute the notebook of a job into `paths.notebook`; tells cells and output as they come."""
-    job = read_json(paths.job)
+    job = json.loads(paths.job.read_bytes())
     _write_kernel(paths.jupyter)
     try:
         import ipykernel  # noqa: F401

@@ -8,7 +8,7 @@ import os
 from mlflow.tracking.context.abstract_context import RunContextProvider
 
 
-class JobContext(RunContextProvider):
+class JobContext(RunContextProvider):  # type: ignore[misc]
     """Found by MLflow through the entry point; does nothing outside of a job."""
 
     def in_context(self) -> bool:

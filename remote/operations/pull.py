@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Optional
+from typing import Callable, Iterable, Optional
 
 from remote import merge, rsync, transfer
 from remote.errors import TransferError
@@ -32,15 +32,18 @@ class Pulled:
     seconds: float
 
 
-def pull(server: Server, *, dry_run: bool = False) -> Pulled:
-    """Bring back what jobs wrote; twice changes nothing."""
+def pull(server: Server, *, say: Callable[[str], None], dry_run: bool = False) -> Pulled:
+    """Bring back what jobs wrote; twice changes nothing. `say` gets remarks on long steps."""
     start = time.monotonic()
     known = transfer.dialect()
     server.connect()
     with locked(server.project.state / "pull.lock"):
         files, backup = _results(server, known, dry_run=dry_run)
-        records = None if dry_run else _records(server)
-        found = _artifacts(server, records.artifacts, known) if records else Tally()
+        records = None if dry_run else _records(server, say)
+        found = Tally()
+        if records:
+            found = _artifacts(server, records.artifacts, known)
+            merge.settle(server.base, records.artifacts)
     return Pulled(
         files=tuple(files.sent),
         replaced=tuple(files.replaced),
@@ -73,17 +76,19 @@ def _look(server: Server) -> None:
         raise TransferError(f"{server.target} does not exist yet.", "Push first: make sync-push")
 
 
-def _records(server: Server) -> Optional[MergeSummary]:
+def _records(server: Server, say: Callable[[str], None]) -> Optional[MergeSummary]:
     """Ask the agent for what changed in the target's store, and merge it into ours."""
     root, state = server.project.root, server.project.state
     state.mkdir(exist_ok=True)
     server.base.parent.mkdir(parents=True, exist_ok=True)
+    store = root / "mlflow.db"
     with tempfile.NamedTemporaryFile(dir=state, prefix="delta-", suffix=".db") as delta:
-        answer = server.call("delta", known=merge.known(server.base), blob=delta)
+        answer = server.call("delta", known=merge.known(server.base, store=store), blob=delta)
         if answer["empty"]:
             return None
         delta.flush()
-        store = root / "mlflow.db"
+        if not store.exists():
+            say("making mlflow.db (once; MLflow takes some seconds for it)")
         merge.ensure_store(store, root / "mlruns")
         return merge.merge(
             Path(delta.name),

@@ -55,6 +55,7 @@ def describe(
         "output": name[: -len(".ipynb")] if name.endswith(".ipynb") else name,
         "notebook": source.path.as_posix(),
         "parameters": dict(parameters),
+        "defaults": {each.name: notebook.literal(each.default) for each in source.parameters},
         "language": source.language,
         "experiment": experiment(project, source, parameters),
         "continues_run": source.continues_run,

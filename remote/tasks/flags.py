@@ -6,7 +6,7 @@ import sys
 from typing import Any, Optional, Sequence
 
 from invoke.exceptions import Exit
-from invoke.parser import Argument
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from remote import notebook
@@ -28,13 +28,13 @@ class Spelled(str):
     `--batch_size` and `--n` too.
     """
 
-    def lstrip(self, *_: Any) -> Spelled:  # type: ignore[override]
+    def lstrip(self, *_: Any) -> Spelled:
         return self
 
-    def rstrip(self, *_: Any) -> Spelled:  # type: ignore[override]
+    def rstrip(self, *_: Any) -> Spelled:
         return self
 
-    def replace(self, *_: Any) -> Spelled:  # type: ignore[override]
+    def replace(self, *_: Any) -> Spelled:
         return self
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Keyword(str):
         made.flag = flag
         return made
 
-    def lstrip(self, *_: Any) -> Spelled:  # type: ignore[override]
+    def lstrip(self, *_: Any) -> Spelled:
         return self.flag
 
 
@@ -121,7 +121,7 @@ def named_notebook(task: str, argv: Sequence[str]) -> Optional[Notebook]:
     if name not in argv:
         return None
     rest = list(argv[argv.index(name) + 1 :])
-    if not rest or rest[0].startswith("-"):
+    if not rest or not rest[0] or rest[0].startswith("-"):
         return None
     root = find_project().root
     return notebook.read(notebook.find(root, rest[0]), root)

@@ -18,6 +18,7 @@ from remote.tasks.told import duration, say, told
 if TYPE_CHECKING:
     from remote.server import Server
 
+HEADER: tuple[str, ...] = ("JOB", "STATE", "TIME", "AT", "RESULT")
 JOB_HELP = "a job's id, a unique part of it, or `last`"
 
 
@@ -111,9 +112,8 @@ def remote_ps(c: Context, target: str = "", all: bool = False) -> None:
     jobs = answer["jobs"] if all else answer["jobs"][-20:]
     if not jobs:
         say(f"No job on {server.target} yet. Start one: inv remote-run train.ipynb")
-    rows = [("JOB", "STATE", "TIME", "AT", "RESULT")]
-    rows += [_row(job, answer["now"]) for job in jobs]
-    _print_table(rows if jobs else [])
+    rows = [_row(job, answer["now"]) for job in jobs]
+    _print_table([HEADER, *rows] if rows else [])
 
 
 def _row(job: dict[str, Any], now: float) -> tuple[str, ...]:

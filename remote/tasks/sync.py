@@ -71,7 +71,7 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False) -> None:
     from remote.operations.pull import pull
 
     server = server_of(target)
-    pulled = pull(server, dry_run=dry_run)
+    pulled = pull(server, say=say, dry_run=dry_run)
     if dry_run:
         for name in pulled.files:
             print(f"bring   {name}")
@@ -96,9 +96,14 @@ def _tell_pulled(server: Server, pulled: Pulled) -> None:
         )
     if records:
         for conflict in records.conflicts:
-            say(f"kept yours: {conflict}")
+            say(
+                f"kept yours: {conflict.table} {conflict.key} {conflict.column} = {conflict.ours!r}"
+                f" (there: {conflict.theirs!r})"
+            )
         for refused in records.refused:
-            say(f"refused: {refused}")
+            say(f"refused: {refused.kind} {refused.id}: {refused.reason}")
+        if records.left_out:
+            say(f"not merged yet: {', '.join(records.left_out)}")
     if records is None:
         say("The target has no MLflow records yet.")
     else:

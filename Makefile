@@ -1,0 +1,55 @@
+# Every target is one line: an alias of an inv task, or of a script. GNU Make 3.81 will do.
+# Variables of the command line reach the tasks as they were typed (see remote/config.py).
+
+VENV = .venv
+INV = $(VENV)/bin/inv
+PYTHON = $(VENV)/bin/python
+READY = $(VENV)/.ready
+
+# make would expand `$` in their values once more on the way into the environment.
+unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+
+.PHONY: help install sync-push sync-pull remote-ps run format ui demo test check bench lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+sync-push: $(READY) ## send the project to the server: TARGET_DIR=user@host:/proj
+	@$(INV) sync-push $(ARGS)
+
+sync-pull: $(READY) ## bring results and MLflow records back
+	@$(INV) sync-pull $(ARGS)
+
+remote-ps: $(READY) ## list the jobs on the server
+	@$(INV) remote-ps $(ARGS)
+
+run: $(READY) ## run a notebook here: input_file=train.ipynb output_file=result.ipynb epoch=100
+	@$(INV) run ''
+
+format: $(READY) ## run isort and black
+	@$(INV) format
+
+ui: $(READY) ## start mlflow ui on the project's records
+	@$(INV) ui
+
+demo: ## the whole loop on this machine, with a private sshd as the GPU server
+	@sh scripts/tools.sh rsync tmux ssh sshd git && $(MAKE) -s install && $(PYTHON) -m scripts.demo
+
+test: ## install what the tests need, then run every check and test
+	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh csh chromium && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q $(ARGS)
+
+check: $(READY) ## black, isort, mypy, import-linter, and Python 3.8 for what runs on servers
+	@sh scripts/check.sh $(VENV)/bin
+
+bench: $(READY) ## measure against rsync, ssh and mlflow-export-import, as ratios
+	@$(PYTHON) -m bench $(ARGS)
+
+install: $(READY) ## make .venv from the lock files
+$(READY): requirements.lock requirements-dev.lock pyproject.toml
+	@sh scripts/install.sh $(VENV) && touch $(READY)
+
+lock: $(READY) ## resolve the lock files anew
+	@sh scripts/lock.sh $(VENV)/bin/uv
+
+clean: ## remove .venv and the demonstration's server
+	@rm -rf $(VENV) .demo

@@ -1,0 +1,11 @@
+#!/bin/sh
+# check.sh BIN: what `make test` runs before the tests.
+set -eu
+bin=$1
+code="remote src scripts tests bench tasks.py"
+"$bin/isort" -q --check-only $code
+"$bin/black" -q --check $code || { "$bin/black" --check $code; exit 1; }
+"$bin/mypy"
+"$bin/lint-imports" --no-logo 2>/dev/null || "$bin/lint-imports"
+# The agent runs under the server's own python3, which may be old.
+"$bin/vermin" -q -t=3.8- --no-tips remote/host remote/job.py remote/files.py remote/errors.py

@@ -1,0 +1,44 @@
+#!/bin/sh
+# install.sh VENV: make the virtual environment from the lock files, every file checked by hash.
+set -eu
+venv=$1
+
+fits() {
+    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 15))' 2>/dev/null
+}
+
+find_python() {
+    for name in ${PYTHON3:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+        if fits "$name"; then echo "$name"; return; fi
+    done
+    echo "Python 3.10 or newer is needed (python3 --version says: $(python3 --version 2>&1))." >&2
+    echo "Install it, or name one: make install PYTHON3=/path/to/python3.12" >&2
+    exit 1
+}
+
+if [ ! -x "$venv/bin/python" ] || ! fits "$venv/bin/python"; then
+    python=$(find_python)
+    echo "making $venv with $($python --version)" >&2
+    if ! "$python" -m venv --clear "$venv" >/dev/null 2>&1; then
+        # Debian keeps venv in a package of its own.
+        sh scripts/tools.sh --optional python3-venv 2>/dev/null || true
+        if ! "$python" -m venv --clear "$venv"; then
+            echo "python3's venv module is missing. Install it: sudo apt-get install python3-venv" >&2
+            exit 1
+        fi
+    fi
+fi
+
+# Behind a company's proxy the system knows the certificates, and pip and uv should too.
+UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-1}
+export UV_SYSTEM_CERTS
+
+if [ ! -x "$venv/bin/uv" ]; then
+    uv=$(mktemp)
+    sed -n '/^uv==/,/[^\\]$/p' requirements.lock >"$uv"
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$uv"
+    rm -f "$uv"
+fi
+echo "installing what the lock files name" >&2
+"$venv/bin/uv" pip sync -q --python "$venv/bin/python" requirements.lock requirements-dev.lock
+"$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps -e .

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-MARK = b"==remote-rsync-starts==\n"
+MARK = b"remote-rsync-starts-here\n"
 
 
 def main() -> int:

@@ -19,7 +19,8 @@ from remote.ssh import Ssh
 from remote.target import Target
 
 IGNORE_FILE = ".rsyncignore"
-MARK = "==remote-rsync-starts=="
+# Plain letters: zsh takes a word that begins with `=` for a command's path.
+MARK = "remote-rsync-starts-here"
 
 #: Never pushed, whatever the ignore file says: secrets, and what git keeps for itself.
 SECRETS = (

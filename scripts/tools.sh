@@ -11,7 +11,6 @@ package() {
     case $1 in
         ssh) echo openssh-client ;;
         sshd) echo openssh-server ;;
-        csh) echo tcsh ;;
         *) echo "$1" ;;
     esac
 }

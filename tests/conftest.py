@@ -78,6 +78,19 @@ class ProjectFolder:
             text=True,
         )
 
+    def make(self, *words: str, **env: str) -> Command:
+        """Run `make` with the environment that the tests run in."""
+        tools = [f"INV={INV}", f"PYTHON={sys.executable}"]
+        done = subprocess.run(
+            ["make", "-s", *tools, *words],
+            cwd=self.root,
+            env={**os.environ, **self.env, **env},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return Command(done.returncode, done.stdout, done.stderr)
+
     def write(self, name: str, text: str) -> Path:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,11 +98,23 @@ class ProjectFolder:
         return path
 
 
+TEMPLATE = (
+    "tasks.py",
+    "Makefile",
+    "pyproject.toml",
+    "requirements.lock",
+    "requirements-dev.lock",
+    ".rsyncignore",
+)
+
+
 def make_project(root: Path, **env: str) -> ProjectFolder:
     """A project with the template's tasks and lock file."""
     root.mkdir(parents=True)
-    for name in ("tasks.py", ".rsyncignore", "requirements.lock", "pyproject.toml", "Makefile"):
+    for name in TEMPLATE:
         shutil.copy(ROOT / name, root / name)
+    (root / ".venv").mkdir()
+    (root / ".venv/.ready").touch()
     (root / "src" / "notebooks").mkdir(parents=True)
     (root / "data" / "raw").mkdir(parents=True)
     return ProjectFolder(root, dict(env))

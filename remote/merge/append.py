@@ -6,8 +6,8 @@ from remote.host import schema
 from remote.merge.session import Session
 from remote.merge.stage import translated
 
-ROWS = 50_000
-"""Rows per transaction: a fraction of a second, after which others may write."""
+ROWS = 100_000
+"""Rows per transaction: about half a second, after which others may write."""
 
 
 def append_datasets(session: Session) -> None:

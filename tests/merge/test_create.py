@@ -49,6 +49,7 @@ def test_a_foreign_file_is_not_replaced(tmp_path):
 
 @pytest.mark.parametrize("python", ["/no/such/python", "/bin/false"])
 def test_a_python_that_cannot_make_one(tmp_path, python):
+    folder = tmp_path / "project"
     with pytest.raises(StoreError):
-        merge.ensure_store(tmp_path / "mlflow.db", tmp_path / "mlruns", python=python)
-    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db.lock"}
+        merge.ensure_store(folder / "mlflow.db", folder / "mlruns", python=python)
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db.lock"}

@@ -1,0 +1,82 @@
+"""Login shells that are not bash, and start-up files that print where they should not."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from scripts.sshd import PrivateSshd, running
+from tests.conftest import ProjectFolder
+
+STARTUP = {
+    "bash": ".bashrc",
+    "zsh": ".zshenv",
+    "fish": ".config/fish/config.fish",
+    "tcsh": ".tcshrc",
+    "csh": ".cshrc",
+    "dash": None,
+}
+BANNER = "echo 'Welcome to the cluster. Scheduled maintenance: never.'\n"
+
+
+@pytest.fixture
+def server(sshd: PrivateSshd, tmp_path: Path, request) -> Iterator[PrivateSshd]:
+    """A server whose account has another login shell, with a home of its own."""
+    shell = shutil.which(request.param)
+    if shell is None:
+        pytest.skip(f"{request.param} is not installed: sudo apt-get install {request.param}")
+    own = dataclasses.replace(
+        sshd, folder=tmp_path / "sshd", home=tmp_path / "server", shell=shell, port=0
+    )
+    with running(own):
+        yield own
+
+
+def push_and_list(project: ProjectFolder, server: PrivateSshd) -> None:
+    project.write("src/a b.py", "1")
+    project.write("src/gone.py", "1")
+    settings = {"REMOTE_SSH_CONFIG": str(server.config), "TARGET_DIR": "gpu:it's a $HOME"}
+    project.inv("sync-push", **settings)
+    (project.root / "src/gone.py").unlink()
+    done = project.inv("sync-push", **settings)
+    assert "1 deleted" in done.out
+    assert ": 0 files" in project.inv("sync-push", **settings).out
+    root = server.home / "it's a $HOME"
+    assert (root / "src/a b.py").read_text() == "1"
+    (root / "data/results/notebooks").mkdir()
+    (root / "data/results/notebooks/x.ipynb").write_text("result")
+    project.inv("sync-pull", **settings)
+    assert (project.root / "data/results/notebooks/x.ipynb").read_text() == "result"
+    assert "No job on" in project.inv("remote-ps", **settings).err
+
+
+@pytest.mark.parametrize("server", STARTUP, indirect=True)
+def test_any_login_shell_works(project: ProjectFolder, server: PrivateSshd) -> None:
+    push_and_list(project, server)
+
+
+@pytest.mark.parametrize("server", ["bash", "zsh", "fish", "tcsh"], indirect=True)
+def test_a_banner_on_standard_output_does_no_harm(
+    project: ProjectFolder, server: PrivateSshd
+) -> None:
+    startup = server.home / str(STARTUP[Path(server.shell).name])
+    startup.parent.mkdir(parents=True, exist_ok=True)
+    startup.write_text(BANNER)
+    push_and_list(project, server)
+
+
+@pytest.mark.parametrize("server", ["bash"], indirect=True)
+def test_a_banner_that_appears_later_is_noticed(
+    project: ProjectFolder, server: PrivateSshd
+) -> None:
+    settings = {"REMOTE_SSH_CONFIG": str(server.config), "TARGET_DIR": "gpu:later"}
+    project.inv("sync-push", **settings)
+    (server.home / ".bashrc").write_text(BANNER)
+    project.write("src/new.py", "1")
+    project.inv("sync-push", **settings)
+    assert (server.home / "later/src/new.py").exists()
+    project.inv("sync-pull", **settings)

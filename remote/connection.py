@@ -11,13 +11,16 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import select
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import tty
 from pathlib import Path
@@ -42,6 +45,8 @@ from remote.target import Target
 
 #: Bytes moved at once. invoke's 1000 cut letters in two and make long outputs slow.
 CHUNK = 1 << 16
+
+_NOTHING = subprocess.DEVNULL
 
 #: What ssh exits with when it fails itself; a command can, too.
 SSH_FAILED = 255
@@ -69,6 +74,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     ssh: Ssh = None  # type: ignore[assignment]
     target: Target = None  # type: ignore[assignment]
     _opened = False
+    _sftp: Optional[Sftp] = None
 
     def __init__(self, target: Target, ssh_config: str = "") -> None:
         if target.is_local:
@@ -229,14 +235,15 @@ class OpenSsh(Local):
         self._log = Log()
         # The escape character would let a line that starts with ~ end the connection.
         flags = ["-tt", "-e", "none"] if self.using_pty else []
-        argv = ssh_argv(self.context.ssh, self._log, *flags)
+        argv = ssh_argv(self.context.ssh, *flags, log=self._log.path)
         argv += [] if line is None else [line]
         if self._disowned:
-            self.process = _disowned(argv)
+            # Nothing to read and nobody to tell: it outlives us.
+            self.process = _start(argv, _NOTHING, _NOTHING, _NOTHING, apart=True)
         elif self.using_pty:
             self.process, self.parent_fd = _on_terminal(argv)
         else:
-            self.process = subprocess.Popen(argv, **dict.fromkeys(_STREAMS, subprocess.PIPE))
+            self.process = _start(argv, subprocess.PIPE, subprocess.PIPE, subprocess.PIPE)
             self._close_unused_stdin()
 
     def _close_unused_stdin(self) -> None:
@@ -326,9 +333,6 @@ class OpenSsh(Local):
                 stream.close()
 
 
-_STREAMS = ("stdin", "stdout", "stderr")
-
-
 class Log:
     """What one ssh says of itself, apart from what the command says."""
 
@@ -368,11 +372,9 @@ class Sftp(SFTPClient):  # type: ignore[misc]
         """Open a session; raises ConnectError."""
         log = Log()
         ours, theirs = socket.socketpair()
-        argv = [*ssh_argv(ssh, log, "-s"), "sftp"]
+        argv = [*ssh_argv(ssh, "-s", log=log.path), "sftp"]
         with theirs:
-            child = subprocess.Popen(
-                argv, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, start_new_session=True
-            )
+            child = _start(argv, theirs, theirs, _NOTHING, apart=True)
         try:
             client = cls(_Wire(fileno=ours.detach()))
         except (EOFError, OSError, SSHException, SFTPError) as error:
@@ -406,13 +408,13 @@ class _Wire(socket.socket):
         return "ssh"
 
 
-def ssh_argv(ssh: Ssh, log: Log, *flags: str) -> list[str]:
+def ssh_argv(ssh: Ssh, *flags: str, log: str = os.devnull) -> list[str]:
     """argv of an ssh that uses the master; a command may follow.
 
     The log's level lets an exit code of the command's be told from one of ssh's. This ssh never
     becomes a master itself: one that stays behind would hold our streams open.
     """
-    own = ["-E", log.path, "-o", "LogLevel=DEBUG2", "-o", "ControlMaster=no"]
+    own = ["-E", log, "-o", "LogLevel=DEBUG2", "-o", "ControlMaster=no"]
     return ["ssh", *flags, *own, *ssh.options(), "--", ssh.login]
 
 
@@ -463,8 +465,7 @@ def _on_terminal(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
     try:
         tty.setraw(inner)
         _set_size(inner, *pty_size())
-        streams = {"stdin": inner, "stdout": inner, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen(argv, start_new_session=True, **streams), outer
+        return _start(argv, inner, inner, _NOTHING, apart=True), outer
     except BaseException:
         os.close(outer)
         raise
@@ -473,25 +474,23 @@ def _on_terminal(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
 
 
 def _set_size(terminal: int, columns: int, rows: int) -> None:
-    import fcntl
-    import struct
-    import termios
-
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
-def _disowned(argv: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start ssh so that it outlives us, with nothing to read and nobody to tell."""
-    streams = dict.fromkeys(_STREAMS, subprocess.DEVNULL)
-    return subprocess.Popen(argv, start_new_session=True, **streams)
+def _start(
+    argv: Sequence[str], stdin: Any, stdout: Any, stderr: Any, *, apart: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a process; `apart`, so that the terminal's ^C does not reach it."""
+    return subprocess.Popen(
+        list(argv), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=apart
+    )
 
 
 @contextlib.contextmanager
 def _holding(ssh: Ssh) -> Iterator[None]:
     """Keep the master up: it counts sessions, not forwarded ports, when it looks for idleness."""
-    argv = [*ssh_argv(ssh, Log()), "cat"]
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True, **streams) as held:
+    argv = [*ssh_argv(ssh), "cat"]
+    with _start(argv, subprocess.PIPE, _NOTHING, _NOTHING, apart=True) as held:
         try:
             yield
         finally:

@@ -20,6 +20,10 @@ class Unready(Exception):
     """The other end did not start rsync: the target has to be prepared (again)."""
 
 
+class Absent(Exception):
+    """The folder to bring is not there."""
+
+
 def dialect() -> Dialect:
     """What this machine's rsync can do; raises ConfigError where there is none."""
     process.program("rsync", "Install it: sudo apt-get install rsync (macOS brings one).")
@@ -42,7 +46,7 @@ class _Lines:
 
 
 def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, known: Dialect) -> Tally:
-    """Run one transfer; raises Unready, ConnectError or TransferError."""
+    """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
     progress = Progress(title)
     shown = known.only("--info=progress2") if progress.shown else []
     tally = Tally()
@@ -66,6 +70,8 @@ def failure(result: Result, remote: Remote) -> Exception:
             f"The disk of {remote.target} is full (or your quota is).",
             "What was there is as it was. Make room and try again.",
         )
+    if result.code == 23 and re.search(r"change_dir .*No such file or directory", result.stderr):
+        return Absent(said)
     if result.code in (1, 2, 12, 126, 127) and _never_started(result):
         return Unready(said)
     return _told(result.code, said, remote)

@@ -164,3 +164,22 @@ def project(tmp_path: Path, sshd: PrivateSshd, request: pytest.FixtureRequest) -
 def target_root(project: ProjectFolder, sshd: PrivateSshd) -> Path:
     """Where the project's target lies, seen from this machine."""
     return sshd.home / project.env["TARGET_DIR"].partition(":")[2]
+
+
+@pytest.fixture(scope="session")
+def shared_project(
+    tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd
+) -> ProjectFolder:
+    """One project and target for tests that run jobs: the environment is made once."""
+    return make_project(
+        tmp_path_factory.mktemp("shared") / "project",
+        TARGET_DIR="gpu:shared target",
+        REMOTE_SSH_CONFIG=str(sshd.config),
+        REMOTE_TMUX_SOCKET=SOCKET,
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_root(sshd: PrivateSshd) -> Path:
+    """Where the shared target lies, seen from this machine."""
+    return sshd.home / "shared target"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -118,6 +119,6 @@ def _register_engine(paths: JobPaths) -> None:
 
 
 def _tell(error: Any) -> None:
-    """The notebook's own traceback, without papermill's."""
-    print(f"In cell [{error.exec_count}]:", file=sys.stderr)
-    print("\n".join(error.traceback), file=sys.stderr)
+    """The notebook's own traceback, without papermill's, and without colours: logs are searched."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    print(f"In cell [{error.exec_count}]:\n{text}", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from remote.job import STATE
 from remote.merge.summary import ArtifactFolder, MergeSummary
 from remote.rsync import Dialect, Tally
 from remote.server import Server
-from remote.transfer import Unready
+from remote.transfer import Absent, Unready
 
 
 @dataclass(frozen=True)
@@ -121,11 +120,9 @@ def _run_artifacts(argv: list[str], server: Server, known: Dialect) -> Tally:
         return transfer.run(
             argv, server.remote, cwd=server.project.root, title="pulling artifacts", known=known
         )
-    except TransferError as error:
+    except Absent:
         # An experiment whose runs logged no artifact has no folder.
-        if re.search(r"change_dir|link_stat", error.message):
-            return Tally()
-        raise
+        return Tally()
 
 
 def _grouped(folders: Iterable[ArtifactFolder]) -> dict[tuple[str, str], list[str]]:

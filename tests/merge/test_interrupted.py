@@ -114,7 +114,18 @@ def test_a_lost_base_undoes_nothing_of_ours(world):
     assert world.pull().conflicts == ()
 
 
-@pytest.mark.parametrize("damage", ["text", "empty", "flipped", "cut"])
+def test_with_the_base_lost_artifacts_still_go_where_the_run_is(world):
+    """Its experiment was renamed here, so that another is made for the name there."""
+    run_id = world.far.run(world.far.experiment("digits"))
+    world.pull()
+    world.here.client.rename_experiment("1", "numbers")
+    world.base().unlink()
+    (folder,) = world.pull().artifacts
+    assert folder.local == f"mlruns/1/{run_id}/artifacts"
+    assert world.here.client.get_run(run_id).info.experiment_id == "1"
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "flipped", "cut", "zeroed"])
 def test_a_damaged_base_is_set_aside_and_made_anew(world, damage):
     run_id = world.far.run(world.far.experiment("digits"))
     world.pull()
@@ -126,6 +137,7 @@ def test_a_damaged_base_is_set_aside_and_made_anew(world, damage):
             "empty": b"",
             "flipped": content[:4096] + bytes(255 - byte for byte in content[4096:]),
             "cut": content[: len(content) // 2],
+            "zeroed": content[:-4096] + bytes(4096),
         }[damage]
     )
     assert merge.known(world.base()) == {}

@@ -128,6 +128,7 @@ def test_a_run_deleted_for_good_here_stays_deleted(world, run_id):
     world.here.hard_delete(run_id)
     world.far.log(run_id, range(3, 9))
     world.far.client.set_tag(run_id, "colour", "green")
+    world.far.client.set_tag(run_id, "new", "1")
     summary = world.pull()
     for table in ("runs", "tags", "params", "metrics", "latest_metrics"):
         assert world.here.one(f"SELECT count(*) FROM {table}") == 0

@@ -1,0 +1,325 @@
+"""Jobs on a real server: real tmux, real papermill, real MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SOCKET, ProjectFolder
+from tests.integration import notebooks
+from tests.integration.witness import Store
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def project(shared_project: ProjectFolder) -> ProjectFolder:
+    """One target for all tests of this module: its environment is made once."""
+    return shared_project
+
+
+@pytest.fixture
+def target_root(shared_root: Path) -> Path:
+    return shared_root
+
+
+def job_folder(root: Path, job: str) -> Path:
+    return root / ".remote/jobs" / job
+
+
+def status(root: Path, job: str) -> dict:
+    return json.loads((job_folder(root, job) / "status.json").read_text())
+
+
+def submit(project: ProjectFolder, text: str, *flags: str, name: str = "some") -> str:
+    project.write(f"src/notebooks/{name}.ipynb", text)
+    return project.inv("remote-run", f"{name}.ipynb", *flags).out.strip().splitlines()[-1]
+
+
+def finish(project: ProjectFolder, text: str, *flags: str, name: str = "some") -> str:
+    job = submit(project, text, *flags, name=name)
+    project.inv("remote-logs", job, "--follow", check=False)
+    return job
+
+
+def test_parameters_arrive_as_they_were_typed(project: ProjectFolder, target_root: Path) -> None:
+    message = "-it's \"quoted\" $(touch pwned) `touch pwned` $HOME \\ 日本\nnew line; & | * " + "x" * 90_000
+    flags = ["--epoch=-3", f"--message={message}", "--ratio", "1e-3", "--shuffle", "--layers", "[3]"]
+    job = finish(project, notebooks.ECHO, *flags)
+    assert status(target_root, job)["state"] == "finished"
+    seen = json.loads((target_root / "logs/echo.json").read_text())
+    assert seen == [-3, message, 0.001, True, [3]]
+    assert not list(target_root.rglob("pwned"))
+
+
+def test_a_job_prints_its_id_and_what_to_type_next(project: ProjectFolder) -> None:
+    project.write("src/notebooks/some.ipynb", notebooks.PLAIN)
+    done = project.inv("remote-run", "some.ipynb")
+    job = done.out.strip()
+    assert job and " " not in job
+    assert f"inv remote-logs {job} --follow" in done.err and "make sync-pull" in done.err
+    project.inv("remote-logs", job, "--follow")
+
+
+def test_it_runs_the_snapshot_in_the_jobs_own_environment(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    job = finish(project, notebooks.ECHO)
+    log = (job_folder(target_root, job) / "log").read_text()
+    told = json.loads(next(line for line in log.splitlines() if line.startswith("{")))
+    assert told["cwd"] == str(job_folder(target_root, job) / "code")
+    assert told["python"].startswith(str(target_root / ".remote/envs"))
+    assert told["tmux"] == ""
+
+
+def test_pushing_while_it_runs_changes_nothing_for_it(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    project.write("src/lib/part.py", "VALUE = 'frozen'\n")
+    text = notebooks.notebook(
+        "import time, os\nprint('started', flush=True)\n"
+        "while not os.path.exists('data/processed/go-on'): time.sleep(0.1)\n"
+        "from lib import part\nopen('logs/part.txt', 'w').write(part.VALUE)"
+    )
+    job = submit(project, text)
+    project.write("src/lib/part.py", "VALUE = 'changed'\n")
+    project.inv("sync-push")
+    assert "changed" in (target_root / "src/lib/part.py").read_text()
+    (target_root / "data/processed/go-on").write_text("")
+    project.inv("remote-logs", job, "--follow")
+    assert (target_root / "logs/part.txt").read_text() == "frozen"
+
+
+def test_the_executed_notebook_is_complete_and_read_only(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    job = finish(project, notebooks.PLAIN, name="report")
+    result = target_root / status(target_root, job)["result"]
+    assert result.name == "-".join(job.split("-")[:2]) + "_report.ipynb"
+    assert stat.S_IMODE(result.stat().st_mode) == 0o444
+    outputs = [cell["outputs"] for cell in json.loads(result.read_text())["cells"]]
+    assert "knows no mlflow" in json.dumps(outputs)
+    assert not list(result.parent.glob(".tmp*"))
+
+
+def test_a_failed_notebook_is_kept_and_says_so(project: ProjectFolder, target_root: Path) -> None:
+    job = submit(project, notebooks.FAILS)
+    done = project.inv("remote-logs", job, "--follow", check=False)
+    assert done.code == 1
+    assert "ValueError: the data is bad" in done.out and "before" in done.out
+    told = status(target_root, job)
+    assert told["state"] == "failed" and told["exit_code"] == 1
+    result = target_root / told["result"]
+    assert result.name.endswith("_some.failed.ipynb")
+    assert "the data is bad" in result.read_text()
+    assert job in project.inv("remote-ps").out and "failed" in project.inv("remote-ps").out
+
+
+def test_every_job_is_a_run_whether_the_notebook_knows_mlflow_or_not(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    git(project.root)
+    job = finish(project, notebooks.PLAIN, "--epoch", "7")
+    run = Store(target_root / "mlflow.db").run_of(job)
+    commit = git_output(project.root, "rev-parse", "HEAD")
+    assert run.status == "FINISHED" and run.end_time >= run.start_time > 0
+    assert run.params["epoch"] == "7" and run.params["ratio"] == "0.5"
+    assert run.tags["mlflow.source.git.commit"] == commit
+    assert run.tags["remote.job"] == job
+    assert run.tags["remote.target"] == project.env["TARGET_DIR"]
+    assert [name for name in os.listdir(run.artifacts)] == [
+        Path(status(target_root, job)["result"]).name
+    ]
+
+
+def test_a_notebook_that_starts_a_run_goes_on_with_the_jobs_run(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    before = len(Store(target_root / "mlflow.db").runs()) if exists(target_root) else 0
+    job = finish(project, notebooks.METRICS, "--epoch", "3")
+    store = Store(target_root / "mlflow.db")
+    run = store.run_of(job)
+    assert len(store.runs()) == before + 1
+    assert run.history("loss") == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+    assert run.status == "FINISHED" and "note.txt" in os.listdir(run.artifacts)
+    assert str(run.artifacts).startswith(str(target_root / "mlruns"))
+
+
+@pytest.mark.parametrize(
+    "line", ["mlflow.set_experiment('digits of mine')", "mlflow.set_experiment(message)"]
+)
+def test_the_jobs_run_is_in_the_experiment_that_the_notebook_chooses(
+    project: ProjectFolder, target_root: Path, line: str
+) -> None:
+    text = notebooks.notebook(
+        f"import mlflow\n{line}\nwith mlflow.start_run(): mlflow.log_metric('m', 1)"
+    )
+    job = finish(project, text, "--message", "digits of mine")
+    store = Store(target_root / "mlflow.db")
+    runs = store.runs_of(job)
+    assert [run.experiment for run in runs] == ["digits of mine"]
+    assert runs[0].history("m") == [(0, 1.0)]
+
+
+def test_an_experiment_whose_name_is_computed_gets_a_child_run(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    text = notebooks.notebook(
+        "import mlflow\nmlflow.set_experiment('x'.upper())\nwith mlflow.start_run(): pass"
+    )
+    job = finish(project, text)
+    runs = {run.experiment: run for run in Store(target_root / "mlflow.db").runs_of(job)}
+    assert status(target_root, job)["state"] == "finished"
+    assert set(runs) >= {"X"} and len(runs) == 2
+    other = next(run for name, run in runs.items() if name != "X")
+    assert runs["X"].tags["mlflow.parentRunId"] == other.id
+
+
+def test_a_stopped_job_is_killed_and_keeps_what_it_did(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    job = submit(project, notebooks.SLEEPS)
+    wait_for(lambda: "started" in (job_folder(target_root, job) / "log").read_text())
+    pids = processes_of(job_folder(target_root, job))
+    assert pids
+    done = project.inv("remote-stop", job[-4:])
+    assert "stopped" in done.out
+    told = status(target_root, job)
+    assert told["state"] == "stopped" and told["result"].endswith(".stopped.ipynb")
+    assert Store(target_root / "mlflow.db").run_of(job).status == "KILLED"
+    assert not processes_of(job_folder(target_root, job))
+    assert "had ended already" in project.inv("remote-stop", job).out
+
+
+def test_a_job_whose_worker_is_gone_is_lost_and_its_run_fails(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    job = submit(project, notebooks.SLEEPS)
+    wait_for(lambda: "started" in (job_folder(target_root, job) / "log").read_text())
+    worker = status(target_root, job)["worker"]["pid"]
+    children = processes_of(job_folder(target_root, job))
+    for pid in [worker, *children]:
+        kill(pid)
+    wait_for(lambda: "lost" in project.inv("remote-ps").out)
+    assert Store(target_root / "mlflow.db").run_of(job).status == "FAILED"
+
+
+def test_it_survives_the_laptop(project: ProjectFolder, target_root: Path) -> None:
+    job = submit(project, notebooks.METRICS, "--message", "wait")
+    follower = project.start("remote-logs", job, "--follow")
+    wait_for(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
+    follower.send_signal(signal.SIGINT)
+    out, err = follower.communicate(timeout=30)
+    assert follower.returncode != 0 and "goes on" in err, err
+    close_masters(project)
+    (target_root / "data/processed/go").write_text("")
+    wait_for(lambda: status(target_root, job)["state"] == "finished")
+
+
+def test_a_tmux_session_for_each_job(project: ProjectFolder, target_root: Path) -> None:
+    job = submit(project, notebooks.SLEEPS)
+    listing = subprocess.check_output(["tmux", "-L", SOCKET, "list-sessions"], text=True)
+    assert f"{job}:" in listing
+    project.inv("remote-stop", job)
+    wait_for(lambda: job not in tmux_sessions())
+
+
+def test_sync_pull_brings_a_running_runs_newest_metrics_each_time(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    (target_root / "data/processed/go").unlink(missing_ok=True)
+    job = submit(project, notebooks.METRICS, "--message", "wait", "--epoch", "4")
+    wait_for(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
+    project.inv("sync-pull")
+    local = Store(project.root / "mlflow.db")
+    assert local.run_of(job).status == "RUNNING"
+    assert len(local.run_of(job).history("loss")) == 4
+    (target_root / "data/processed/go").write_text("")
+    project.inv("remote-logs", job, "--follow")
+    project.inv("sync-pull")
+    run = local.run_of(job)
+    assert run.status == "FINISHED" and len(run.history("loss")) == 5
+    there = Store(target_root / "mlflow.db").run_of(job)
+    assert (run.id, run.start_time, run.end_time) == (there.id, there.start_time, there.end_time)
+    assert (run.params, run.tags) == (there.params, there.tags)
+    assert run.history("loss") == there.history("loss")
+    assert {"note.txt"} < set(os.listdir(run.artifacts))
+    assert str(run.artifacts).startswith(str(project.root / "mlruns"))
+    assert list((project.root / "data/results/notebooks").glob("*_some.ipynb"))
+
+
+def test_pulling_twice_changes_nothing(project: ProjectFolder, target_root: Path) -> None:
+    finish(project, notebooks.PLAIN)
+    project.inv("sync-pull")
+    before = (project.root / "mlflow.db").read_bytes()
+    done = project.inv("sync-pull")
+    assert "0 files, 0 new runs, 0 grown, 0 artifacts" in done.out
+    assert (project.root / "mlflow.db").read_bytes() == before
+
+
+# ---------------------------------------------------------------------------------------------
+
+
+def exists(root: Path) -> bool:
+    return (root / "mlflow.db").exists()
+
+
+def wait_for(condition, limit: float = 90.0) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Processes of a job: those that work in its snapshot or name it on their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes()
+            cwd = os.readlink(entry / "cwd")
+        except OSError:
+            continue
+        if str(folder) in cwd or os.fsencode(str(folder)) in words:
+            found.append(int(entry.name))
+    return found
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def tmux_sessions() -> str:
+    return subprocess.run(
+        ["tmux", "-L", SOCKET, "list-sessions"], capture_output=True, text=True
+    ).stdout
+
+
+def close_masters(project: ProjectFolder) -> None:
+    from remote.ssh import Ssh
+
+    Ssh("gpu", project.env["REMOTE_SSH_CONFIG"]).close()
+
+
+def git(root: Path) -> None:
+    if (root / ".git").exists():
+        return
+    who = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], cwd=root, check=True)
+
+
+def git_output(root: Path, *words: str) -> str:
+    return subprocess.check_output(["git", *words], cwd=root, text=True).strip()

@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 import termios
 import threading
-import tty
+import time
 from pathlib import Path
 from typing import IO, Any, Callable, Generator, Iterator, Mapping, Optional, Sequence
 
@@ -208,7 +208,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
 
 
 class OpenSsh(Local):
-    """Runs a command there, by `ssh` here: Fabric's `runners.remote` and `runners.remote_shell`.
+    """Runs a command there, by `ssh` here: Fabric's `runners.remote`.
 
     The command is read by the login shell there, whichever that is. `env` is added to the
     environment there; nothing of this machine's is sent (`replace_env` changes nothing).
@@ -310,6 +310,12 @@ class OpenSsh(Local):
         # The counterpart of `read_our_stdin`: bytes that are no text arrive as they were.
         self._write_proc_stdin(data.encode(self.encoding, "surrogateescape"))
 
+    def _write_proc_stdin(self, data: bytes) -> None:
+        # Before ssh has taken the terminal over, it would echo here and swallow control letters.
+        while self.using_pty and _is_cooked(self.parent_fd) and not self.process_is_finished:
+            time.sleep(self.input_sleep)
+        super()._write_proc_stdin(data)
+
     def send_interrupt(self, interrupt: KeyboardInterrupt) -> None:
         if self.using_pty:
             return super().send_interrupt(interrupt)
@@ -331,6 +337,13 @@ class OpenSsh(Local):
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
+
+
+class OpenSshShell(OpenSsh):
+    """Runs the login shell there, and takes any exit code of it, as Fabric's documents promise."""
+
+    def run(self, command: str, **kwargs: Any) -> Any:
+        return super().run(command, **{**kwargs, "warn": True})
 
 
 class Log:
@@ -451,19 +464,17 @@ def _octal(text: str) -> str:
 
 def _config() -> fabric.Config:
     """Fabric's settings, with our runners; an empty ssh_config keeps it from reading any."""
-    runners = {"remote": OpenSsh, "remote_shell": OpenSsh}
+    runners = {"remote": OpenSsh, "remote_shell": OpenSshShell}
     return fabric.Config(ssh_config=SSHConfig(), overrides={"runners": runners})
 
 
 def _on_terminal(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
     """Start ssh on a terminal of its own, as large as ours; returns its other end, too.
 
-    The terminal that the command sees is made on the server. This one is raw, so that it neither
-    echoes nor changes anything; ssh only reads its size.
+    The terminal that the command sees is made on the server, with this one's size and modes.
     """
     outer, inner = os.openpty()
     try:
-        tty.setraw(inner)
         _set_size(inner, *pty_size())
         return _start(argv, inner, inner, _NOTHING, apart=True), outer
     except BaseException:
@@ -475,6 +486,11 @@ def _on_terminal(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
 
 def _set_size(terminal: int, columns: int, rows: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _is_cooked(terminal: int) -> bool:
+    modes: int = termios.tcgetattr(terminal)[3]
+    return bool(modes & termios.ICANON)
 
 
 def _start(

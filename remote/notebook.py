@@ -89,7 +89,8 @@ def _near(root: Path, name: str) -> str:
     found = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
     if not found:
         return f"{FOLDER}/ holds no notebook."
-    near = difflib.get_close_matches(Path(name).name, found, n=3, cutoff=0.5)
+    stems = [Path(each).stem for each in found]
+    near = [f"{stem}.ipynb" for stem in difflib.get_close_matches(Path(name).stem, stems, n=3)]
     return f"Did you mean {', '.join(near)}?" if near else f"There is {', '.join(found[:10])}."
 
 

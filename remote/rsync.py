@@ -180,9 +180,14 @@ def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Pat
 
 
 def artifact_filters(folders: Iterable[str]) -> str:
-    """The content of `wanted`: these folders, the ones above them, and all that is in them."""
+    """The content of `wanted`: these folders, the ones above them, and all that is in them.
+
+    `**` is everything.
+    """
     lines: dict[str, None] = {}
     for folder in folders:
+        if folder == "**":
+            return "+ /**\n"
         parts = folder.split("/")
         for depth in range(1, len(parts) + 1):
             lines[f"+ /{'/'.join(parts[:depth])}/"] = None

@@ -86,14 +86,14 @@ def _account(text: str, account: str) -> tuple[str, str]:
     user, at, host = account.rpartition("@")
     if at and not user:
         raise _wrong(text, "the user before the @ is empty")
+    if host.startswith("-"):
+        raise _wrong(text, f"the host {host!r} starts with a dash")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         if not re.match(r"^[0-9A-Fa-f:.]+(%[\w.-]+)?$", host):
             raise _wrong(text, f"{host!r} in brackets is not an IPv6 address")
     elif not re.match(r"^[\w.-]+$", host):
         raise _wrong(text, f"the host {host!r} is empty or holds letters a host name can't")
-    if host.startswith("-"):
-        raise _wrong(text, f"the host {host!r} starts with a dash")
     if user.startswith("-") or re.search(r"[\s'\"`$;&|<>()\\]", user):
         raise _wrong(text, f"the user {user!r} starts with a dash or holds letters a user can't")
     return user, host

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator, Mapping
 
+from remote.host.process import descendants, send
+
 ALIAS = "gpu"
 
 #: Where Debian, Fedora and Homebrew put sshd: not on everybody's PATH.
@@ -157,10 +159,11 @@ class PrivateSshd:
         return False
 
     def stop(self) -> None:
-        """End the daemon; sessions that are open end with their clients."""
+        """End the daemon and the connections that it holds open."""
         pid = self.pid
         if not pid:
             return
+        send(descendants(pid), signal.SIGTERM)
         os.kill(pid, signal.SIGTERM)
         for _ in range(50):
             if not self.pid:

@@ -79,16 +79,22 @@ class ProjectFolder:
         )
 
     def make(self, *words: str, **env: str) -> Command:
+        """Run `make`; fails the test on a non-zero exit."""
+        done = self.run_make(*words, **env)
+        assert done.code == 0, done.text
+        return done
+
+    def run_make(self, *words: str, **env: str) -> Command:
         """Run `make` with the environment that the tests run in."""
         tools = [f"INV={INV}", f"PYTHON={sys.executable}"]
         done = subprocess.run(
             ["make", "-s", *tools, *words],
             cwd=self.root,
             env={**os.environ, **self.env, **env},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
         return Command(done.returncode, done.stdout, done.stderr)
 
     def write(self, name: str, text: str) -> Path:

@@ -3,7 +3,8 @@
 The file keeps the names and columns of MLflow's tables (ids and paths as they are on the server;
 the merge translates them), and adds
 
-    meta(key, value)                values in JSON: format, since, watermarks, alembic, roots, left_out
+    meta(key, value)                values in JSON: format, since, watermarks, alembic, roots,
+                                    left_out
     entities(kind, id, signature)   the experiments, runs and models whose rows are in the file
     gone(kind, id)                  those that `known` names and the store no longer has
 

@@ -141,7 +141,5 @@ def delta(*, key: str, known: Mapping[str, Any]) -> Dict[str, Any]:
         return {"empty": True}
     handle, name = tempfile.mkstemp(prefix="delta-", dir=str(root / STATE))
     os.close(handle)
-    # Were MLflow to ignore `store_settings`, artifacts would be named by the snapshots.
-    roots = [str(root), *(str(paths.code) for paths in every(root))]
-    summary = deltas.write(store_of(root), Path(name), known, roots=roots)
+    summary = deltas.write(store_of(root), Path(name), known)
     return {"empty": False, "summary": summary, "root": str(root), "blob": name}

@@ -20,9 +20,16 @@ def freeze(paths: JobPaths) -> None:
     argv = rsync_argv(paths.root, paths.code, previous=_newest(paths))
     done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if done.returncode not in (0, 24):
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-2:]
-        raise TargetError("The snapshot of the code could not be made.", " ".join(last))
+        raise TargetError(f"The job's copy of the code could not be made: {_words(done.stderr)}")
     _share(paths)
+
+
+def _words(stderr: bytes) -> str:
+    """What rsync complained of first; what follows is how it broke off."""
+    text = stderr.decode("utf-8", "replace")
+    if "No space left on device" in text:
+        return "No space left on the server's disk."
+    return (text.strip().splitlines() or ["rsync said nothing"])[0]
 
 
 def rsync_argv(root: Path, code: Path, *, previous: Optional[Path]) -> List[str]:

@@ -26,6 +26,10 @@ START_LIMIT = 20.0
 def submit(*, key: str, job: Dict[str, Any], socket: str) -> Dict[str, Any]:
     """Start a job; its id comes back. `need: uv` comes back where uv has to be brought first."""
     root = root_of(key)
+    if not (root / job["notebook"]).is_file():
+        raise JobError(
+            f"{job['notebook']} was not pushed to the server.", "Does .rsyncignore exclude it?"
+        )
     lock = environment.lock_file(root)
     env = environment.folder(root, lock, job.get("python", ""))
     if not environment.is_ready(env) and find_uv() is None:

@@ -22,7 +22,7 @@ from remote.host.place import root_of
 from remote.job import ENDED, FAILED, FINISHED, PREPARING, RUNNING, STOPPED, JobPaths
 
 #: How long a job may take to end after it was asked to, in seconds.
-PATIENCE = 8.0
+PATIENCE = 10.0
 RESULTS = "data/results/notebooks"
 SUFFIX = {FINISHED: "", FAILED: ".failed", STOPPED: ".stopped"}
 

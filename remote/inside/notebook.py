@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.files import write_json
+from remote.host.process import descendants, send
 from remote.job import JobPaths
 
 KERNEL = "remote-job"
@@ -31,7 +32,12 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+    """Interrupt the cell that runs, so that its own clean-up runs and the notebook tells of it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    kernel = descendants(os.getpid())
+    if not kernel:
+        raise KeyboardInterrupt
+    send(kernel, signal.SIGINT)
 
 
 def execute(paths: JobPaths) -> int:

@@ -1,4 +1,4 @@
-"""Creates the local store where it is missing: the one thing that needs mlflow, in a process apart."""
+"""Creates the local store where it is missing: the one thing that needs mlflow, as a process."""
 
 from __future__ import annotations
 

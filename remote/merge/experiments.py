@@ -59,7 +59,7 @@ def plan_experiments(
     source: str,
     wanted: frozenset[int],
 ) -> ExperimentPlan:
-    """`wanted` are the ids (there) that new runs belong to: gone here for good, those are made anew."""
+    """`wanted` are the ids (there) that have new runs: gone here for good, they are made anew."""
     known = {link.theirs: link for link in links}
     planner = _Planner(ours, known.values(), source)
     linked = [(each, planner.linked(each, known.get(each.id))) for each in theirs]

@@ -63,7 +63,7 @@ class Session:
 def open_session(
     delta: Path, *, store: Path, artifact_root: Path, base: Path, source: str
 ) -> Session:
-    """Attaches `base` (made if missing) and `delta` to the store. The caller closes the database."""
+    """Attaches `base` (made if missing) and `delta` to the store. The caller closes it."""
     base.parent.mkdir(parents=True, exist_ok=True)
     url = store.resolve().as_uri() + "?mode=rw"
     database = sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)

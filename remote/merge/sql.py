@@ -27,7 +27,7 @@ def staged(table: Table) -> str:
 
 
 def insert_new(table: Table, columns: Sequence[str]) -> str:
-    """Rows that are only there. One that was here at the last pull was deleted here: it stays so."""
+    """Rows that are only there. One that was pulled before was deleted here: it stays so."""
     return (
         f'INSERT OR IGNORE INTO main."{table.name}" ({_names(columns)})'
         f' SELECT {_names(columns, "t")} FROM {staged(table)} t'

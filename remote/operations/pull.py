@@ -126,12 +126,13 @@ def _run_artifacts(argv: list[str], server: Server, known: Dialect) -> Tally:
 
 
 def _grouped(folders: Iterable[ArtifactFolder]) -> dict[tuple[str, str], list[str]]:
-    """(folder of the experiment there, here) -> what to bring below it."""
+    """(folder there, here) -> what to bring below it: runs of an experiment travel together."""
     groups: dict[tuple[str, str], list[str]] = {}
     for folder in folders:
         source, destination = folder.remote.split("/", 2), folder.local.split("/", 2)
-        if source[2] != destination[2]:
-            raise ValueError(f"artifacts would be renamed: {folder}")
-        key = ("/".join(source[:2]), "/".join(destination[:2]))
-        groups.setdefault(key, []).append(source[2])
+        if source[2:] == destination[2:] and source[2:]:
+            key = ("/".join(source[:2]), "/".join(destination[:2]))
+            groups.setdefault(key, []).append(source[2])
+        else:
+            groups[folder.remote, folder.local] = ["**"]
     return groups

@@ -346,8 +346,9 @@ def test_without_input_a_reader_finds_the_end(gpu: Connection) -> None:
 
 def test_a_terminal_is_made_there(gpu: Connection) -> None:
     gpu.config.run.in_stream = False
-    result = gpu.run("test -t 0 && test -t 1 && stty size; echo oh >&2", pty=True, hide=True)
-    assert result.stdout.split() == ["24", "80", "oh"]
+    result = gpu.run("test -t 0 && test -t 1 && stty size; echo oh >&2; stty", pty=True, hide=True)
+    assert result.stdout.startswith("24 80\r\noh\r\nspeed")
+    assert "-isig" not in result.stdout and "-echo" not in result.stdout
     assert gpu.run("test -t 0 || test -t 1 || echo none", hide=True).stdout == "none\n"
 
 
@@ -749,21 +750,29 @@ def test_the_users_own_forwards_stay_out_of_it(
 @pytest.mark.parametrize("kind", [fabric.SerialGroup, fabric.ThreadingGroup])
 def test_a_group_runs_on_all(
     make: Callable[..., Connection],
-    own_config: Callable[..., Path],
     sshd: PrivateSshd,
     here: str,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     kind: type[fabric.Group],
 ) -> None:
-    members = [make(own_config(f"config{number}")) for number in range(3)]
-    (tmp_path / "x").write_text("y")
+    monkeypatch.chdir(tmp_path)
+    members = [make(sshd.config), make(sshd.config, "gpu6")]
+    (sshd.home / here / "x").write_text("y")
     with kind.from_connections(members) as group:
-        results = group.run("echo said", hide=True)
-        assert {one: result.stdout for one, result in results.items()} == dict.fromkeys(
-            members, "said\n"
-        )
-        assert len(group.put(str(tmp_path / "x"), here)) == 3
+        said = {one.host: result.stdout for one, result in group.run("echo a", hide=True).items()}
+        assert said == {"gpu": "a\n", "gpu6": "a\n"}
+        group.get(f"{here}/x")
+        assert Path("gpu/x").read_text() == Path("gpu6/x").read_text() == "y"
     assert not any(member.is_connected for member in members)
+
+
+def test_one_name_in_two_configurations_is_two_servers(
+    make: Callable[..., Connection], own_config: Callable[..., Path]
+) -> None:
+    members = [make(own_config(f"config{number}")) for number in range(3)]
+    group = fabric.ThreadingGroup.from_connections(members)
+    assert set(group.run("true", hide=True)) == set(members) and len(set(members)) == 3
 
 
 def test_a_group_tells_which_failed(

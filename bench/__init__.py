@@ -1,0 +1,1 @@
+"""`make bench`: this toolkit beside what one would type by hand, measured in the same run."""

@@ -1,0 +1,119 @@
+"""`make run` and its neighbours: the project on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, ProjectFolder, make_project
+from tests.integration import notebooks
+from tests.integration.witness import Store
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
+    made = make_project(tmp_path_factory.mktemp("here") / "project")
+    made.write("src/notebooks/echo.ipynb", notebooks.ECHO)
+    made.write("src/notebooks/metrics.ipynb", notebooks.METRICS)
+    made.write("src/notebooks/fails.ipynb", notebooks.FAILS)
+    (made.root / "logs").mkdir()
+    return made
+
+
+def results(project: ProjectFolder, pattern: str) -> list[Path]:
+    return sorted((project.root / "data/results/notebooks").glob(pattern))
+
+
+def test_make_run_takes_parameters_as_make_variables(project: ProjectFolder) -> None:
+    message = "it's $(touch pwned) `x` \"q\" \\ 日本 # $HOME  two blanks"
+    project.make(
+        "run",
+        "input_file=echo.ipynb",
+        "output_file=result.ipynb",
+        "epoch=100",
+        "shuffle=true",
+        f"message={message}",
+    )
+    seen = json.loads((project.root / "logs/echo.json").read_text())
+    assert seen == [100, message, 0.5, True, [1, 2]]
+    (result,) = results(project, "*_result.ipynb")
+    assert stat.S_IMODE(result.stat().st_mode) == 0o444
+    assert not list(project.root.rglob("pwned"))
+
+
+def test_runs_here_are_recorded_like_runs_there(project: ProjectFolder) -> None:
+    project.inv("run", "metrics.ipynb", "--epoch", "3")
+    (run,) = [run for run in Store(project.root / "mlflow.db").runs() if "epoch" in run.params
+              and run.params["epoch"] == "3"]
+    assert run.status == "FINISHED"
+    assert len(run.history("loss")) == 3
+    assert str(run.artifacts).startswith(str(project.root / "mlruns"))
+
+
+def test_a_failing_notebook_fails_the_command(project: ProjectFolder) -> None:
+    done = project.inv("run", "fails.ipynb", check=False)
+    assert done.code == 1 and "the data is bad" in done.text
+    assert results(project, "*_fails.failed.ipynb")
+
+
+def test_ctrl_c_ends_it_and_keeps_what_was_done(project: ProjectFolder) -> None:
+    project.write("src/notebooks/sleeps.ipynb", notebooks.SLEEPS)
+    running = project.start("run", "sleeps.ipynb")
+    logs = project.root / ".remote/jobs"
+    deadline = time.monotonic() + 60
+    while not any("started" in log.read_text() for log in logs.glob("*sleeps*/log")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for pid in (running.pid, *children(running.pid)):
+        os.kill(pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode != 0 and "Traceback" not in out + err
+    assert results(project, "*_sleeps.stopped.ipynb")
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def test_names_that_make_run_does_not_know_are_refused(project: ProjectFolder) -> None:
+    done = project.run_make("run", "input_file=echo.ipynb", "epochs=3")
+    assert done.code != 0 and "Did you mean epoch?" in done.text
+    done = project.run_make("run")
+    assert done.code != 0 and "input_file=" in done.text
+
+
+def test_format_formats(project: ProjectFolder) -> None:
+    ugly = project.write("src/lib/ugly.py", "import sys\nimport os\nx = {  'a':1 }\n")
+    project.inv("format")
+    assert ugly.read_text() == 'import os\nimport sys\n\nx = {"a": 1}\n'
+
+
+def test_make_help_lists_every_target(project: ProjectFolder) -> None:
+    text = project.make("help").out
+    for name in ("sync-push", "sync-pull", "run", "format", "ui", "demo", "test", "bench"):
+        assert f"make {name}" in text
+
+
+def test_inv_list_does_not_import_what_is_slow(project: ProjectFolder) -> None:
+    done = project.inv("--list", PYTHONPROFILEIMPORTTIME="1")
+    for name in ("mlflow", "papermill", "paramiko", "fabric", "dotenv"):
+        assert f" {name}\n" not in done.err, name
+
+
+def test_the_templates_own_notebook_learns(project: ProjectFolder) -> None:
+    shutil.copytree(ROOT / "src/lib", project.root / "src/lib", dirs_exist_ok=True)
+    shutil.copy(ROOT / "src/notebooks/train.ipynb", project.root / "src/notebooks")
+    project.inv("run", "train.ipynb", "--epoch", "8")
+    run = max(Store(project.root / "mlflow.db").runs(), key=lambda run: run.start_time)
+    accuracy = [value for _, value in run.history("accuracy")]
+    assert len(accuracy) == 8 and accuracy[-1] > 0.9

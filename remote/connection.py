@@ -115,7 +115,9 @@ class Connection(fabric.Connection):  # type: ignore[misc]
 
     def sftp(self) -> SFTPClient:
         """paramiko's SFTP client over `ssh -s`: listdir, stat, open …; raises ConnectError."""
-        if self._sftp is None or self._sftp.ended:
+        if self._sftp is not None and self._sftp.ended:
+            self.close()
+        if self._sftp is None:
             self.open()
             self._sftp = Sftp.start(self.ssh)
         return self._sftp
@@ -232,19 +234,24 @@ class OpenSsh(Local):
 
     def start(self, command: Optional[str], shell: str, env: Mapping[str, Any]) -> None:
         line = with_environment(command, env) if env else command
-        self._log = Log()
-        # The escape character would let a line that starts with ~ end the connection.
-        flags = ["-tt", "-e", "none"] if self.using_pty else []
-        argv = ssh_argv(self.context.ssh, *flags, log=self._log.path)
-        argv += [] if line is None else [line]
         if self._disowned:
             # Nothing to read and nobody to tell: it outlives us.
+            argv = self._argv(line, os.devnull)
             self.process = _start(argv, _NOTHING, _NOTHING, _NOTHING, apart=True)
-        elif self.using_pty:
+            return
+        self._log = Log()
+        argv = self._argv(line, self._log.path)
+        if self.using_pty:
             self.process, self.parent_fd = _on_terminal(argv)
         else:
             self.process = _start(argv, subprocess.PIPE, subprocess.PIPE, subprocess.PIPE)
             self._close_unused_stdin()
+
+    def _argv(self, line: Optional[str], log: str) -> list[str]:
+        # The escape character would let a line that starts with ~ end the connection.
+        flags = ["-tt", "-e", "none"] if self.using_pty else []
+        argv = ssh_argv(self.context.ssh, *flags, log=log)
+        return argv if line is None else [*argv, line]
 
     def _close_unused_stdin(self) -> None:
         """A command that reads finds the end, where there is nobody to write."""
@@ -329,6 +336,8 @@ class OpenSsh(Local):
 
     def stop(self) -> None:
         super().stop()
+        if self._log:
+            self._log.close()
         if not hasattr(self, "process"):
             return
         if not self.process_is_finished:
@@ -354,8 +363,12 @@ class Log:
 
     @property
     def path(self) -> str:
-        """Where ssh is to write it; gone with this object."""
+        """Where ssh is to write it."""
         return self._file.name
+
+    def close(self) -> None:
+        """Remove it."""
+        self._file.close()
 
     @property
     def text(self) -> str:
@@ -383,17 +396,19 @@ class Sftp(SFTPClient):  # type: ignore[misc]
     @classmethod
     def start(cls, ssh: Ssh) -> Sftp:
         """Open a session; raises ConnectError."""
-        log = Log()
         ours, theirs = socket.socketpair()
-        argv = [*ssh_argv(ssh, "-s", log=log.path), "sftp"]
-        with theirs:
-            child = _start(argv, theirs, theirs, _NOTHING, apart=True)
-        try:
-            client = cls(_Wire(fileno=ours.detach()))
-        except (EOFError, OSError, SSHException, SFTPError) as error:
-            child.kill()
-            child.wait()
-            raise _no_sftp(ssh, log.words) from error
+        with contextlib.closing(Log()) as log:
+            with theirs:
+                argv = [*ssh_argv(ssh, "-s", log=log.path), "sftp"]
+                child = _start(argv, theirs, theirs, _NOTHING, apart=True)
+            wire = _Wire(fileno=ours.detach())
+            try:
+                client = cls(wire)
+            except (EOFError, OSError, SSHException, SFTPError) as error:
+                wire.close()
+                child.kill()
+                child.wait()
+                raise _no_sftp(ssh, log.words) from error
         client.process = child
         return client
 

@@ -137,11 +137,13 @@ def push_argv(
     What is replaced or deleted there goes to the backup folder named `stamp` first. Updates and
     deletions happen together at the end, so that a push that is cut off changes nothing.
     """
-    deleting = ["--delete", *dialect.only("--delete-delay")] if delete else []
+    deleting = ["--delete"] if delete else []
+    late = dialect.only("--delete-delay") if delete else []
     held = dialect.only("--delay-updates", "--partial")
     backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
     way = [] if destination else remote.arguments(project=project)
-    plan = ["-n"] if dry_run else [*backup, *held]
+    # Incremental recursion asks back and forth for folder after folder: slow over a long way.
+    plan = ["-n", *dialect.only("--no-inc-recursive")] if dry_run else [*late, *backup, *held]
     place = destination or remote.place()
     return ["rsync", "-rlpti", "--stats", *plan, *deleting, *way, *push_filters(root), "./", place]
 
@@ -197,17 +199,26 @@ def artifact_filters(folders: Iterable[str]) -> str:
 
 @dataclass
 class Tally:
-    """What rsync's itemized lines (`-i`) and `--stats` say it did."""
+    """What rsync's itemized lines (`-i`) and `--stats` say it did.
+
+    `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
+    or a mode.
+    """
 
     sent: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     bytes: int = 0
+    files: int = 0
+    anything: bool = False
 
     def read(self, line: str) -> None:
         """Take one line of rsync's output."""
+        self.anything |= bool(re.match(r"^(\*deleting|[<>ch.][fdLDS][^ ]{7,9} )", line))
         if line.startswith("*deleting"):
             self.deleted.append(line[len("*deleting") :].strip())
+        elif line.startswith("Number of files"):
+            self.files = int(re.sub(r"[,.]", "", line.split(":")[1].split()[0]))
         elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
             self._changed(line)
         elif line.startswith(("Total bytes sent", "Total bytes received")):

@@ -74,10 +74,19 @@ class Server:
             "ours": answer["state"] == "ours",
             "noisy": bool(self.agent.noisy),
         }
+        self._write_facts()
+        return answer
+
+    def remember(self, *, files: int) -> None:
+        """Write down how many files the project has, for the next push."""
+        if files != self.facts.get("files"):
+            self.facts["files"] = files
+            self._write_facts()
+
+    def _write_facts(self) -> None:
         file = _facts_file(self.project, self.target)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, self.facts)
-        return answer
 
     def call(self, verb: str, **request: Any) -> dict[str, Any]:
         """Ask the agent something about this target."""

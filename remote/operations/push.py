@@ -15,6 +15,10 @@ from remote.rsync import Dialect, Tally
 from remote.server import Server, project_id
 from remote.transfer import Unready
 
+#: From so many files on it pays to look whether there is anything to push: an rsync that holds
+#: its updates back until the end also looks, for each file, whether one was held back before.
+MANY = 4000
+
 
 @dataclass(frozen=True)
 class Pushed:
@@ -84,16 +88,24 @@ def _transfer(
 ) -> Tally:
     root = server.project.root
     project = project_id(server.project) if claimed else ""
-    argv = rsync.push_argv(
-        root,
-        server.remote,
-        known,
-        project=project,
-        stamp=stamp,
-        delete=delete,
-        dry_run=dry_run,
-    )
-    tally = transfer.run(argv, server.remote, cwd=root, title="pushing", known=known)
+
+    def mirror(*, look: bool) -> Tally:
+        argv = rsync.push_argv(
+            root,
+            server.remote,
+            known,
+            project=project,
+            stamp=stamp,
+            delete=delete,
+            dry_run=look,
+        )
+        return transfer.run(argv, server.remote, cwd=root, title="pushing", known=known)
+
+    looks_first = dry_run or server.facts.get("files", 0) > MANY
+    tally = mirror(look=looks_first)
+    if tally.anything and not dry_run and looks_first:
+        tally = mirror(look=False)
+    server.remember(files=tally.files)
     if _has_files(root / "data" / "processed"):
         argv = rsync.processed_argv(server.remote, project=project, dry_run=dry_run)
         more = transfer.run(argv, server.remote, cwd=root, title="pushing data", known=known)

@@ -108,6 +108,9 @@ class NotebookTask(Task[Any]):
             raise Exit(str(error), code=2) from None
         if source is None:
             return own
+        if asked_about(self.name, sys.argv):
+            for argument in own:
+                argument.positional = False
         taken = {name for argument in own for name in argument.names}
         flags = [ParameterFlag(parameter, taken) for parameter in source.parameters]
         negations = [_negation(flag) for flag in flags if flag.parameter.kind == "bool"]
@@ -125,6 +128,19 @@ def named_notebook(task: str, argv: Sequence[str]) -> Optional[Notebook]:
         return None
     root = find_project().root
     return notebook.read(notebook.find(root, rest[0]), root)
+
+
+def asked_about(task: str, argv: Sequence[str]) -> tuple[str, ...]:
+    """The notebook in `inv --help remote-run train.ipynb`.
+
+    Invoke takes it for the name of another task; as an alias of this one it does no harm.
+    """
+    name = task.replace("_", "-")
+    for help_flag in ("--help", "-h"):
+        words = list(argv[1:4])
+        if words[:2] == [help_flag, name] and len(words) == 3:
+            return (words[2],)
+    return ()
 
 
 def given_parameters(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from invoke.watchers import Responder
 import remote.ssh
 from remote.connection import Connection, connect, with_environment
 from remote.errors import ConfigError, ConnectError
+from remote.ssh import Ssh
 from remote.target import Target
 from scripts.sshd import PrivateSshd, free_port
 
@@ -198,6 +199,17 @@ def test_a_command_that_a_signal_ends_is_no_lost_connection(gpu: Connection) -> 
     assert gpu.run("echo still", hide=True).stdout == "still\n"
 
 
+def test_a_code_is_the_commands_own_where_the_login_can_not_be_shared(
+    gpu: Connection, sshd: PrivateSshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ssh, "connect", lambda self: None)
+    before = logins(sshd)
+    assert gpu.run("exit 255", warn=True).exited == 255
+    assert gpu.run("kill -9 $$", warn=True).exited == 255
+    assert logins(sshd) == before + 2
+    assert not gpu.is_connected
+
+
 def test_a_lost_connection_is_told_even_if_exit_codes_are_not_minded(gpu: Connection) -> None:
     gpu.open()
     end = threading.Timer(1, gpu.ssh.close)
@@ -354,6 +366,11 @@ def test_a_terminal_is_made_there(gpu: Connection) -> None:
 
 def test_a_terminal_is_told_nothing_of_sshs_own(gpu: Connection) -> None:
     assert gpu.run("printf only", pty=True, hide=True).stdout == "only"
+
+
+def test_what_is_typed_ahead_appears_once(gpu: Connection) -> None:
+    result = gpu.run("read x; echo =$x", in_stream=io.StringIO("word\n"), pty=True, hide=True)
+    assert result.stdout == "word\r\n=word\r\n"
 
 
 @pytest.mark.parametrize("pty", [False, True])

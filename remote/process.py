@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import tempfile
@@ -59,18 +60,18 @@ def feed(
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
         given.seek(0)
-        process = subprocess.Popen(
+        with subprocess.Popen(
             list(argv), stdin=given, stdout=subprocess.PIPE, stderr=errors, cwd=cwd, env=env
-        )
-        try:
-            assert process.stdout is not None
-            for piece in iter(lambda: process.stdout.read1(1 << 16), b""):  # type: ignore
-                reader(piece)
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
+        ) as process:
+            try:
+                out = process.stdout
+                assert isinstance(out, io.BufferedReader)
+                for piece in iter(lambda: out.read1(1 << 16), b""):
+                    reader(piece)
+                code = process.wait()
+            except BaseException:
+                process.terminate()
+                raise
         errors.seek(0)
         text = errors.read().decode("utf-8", "replace")
     return Result(tuple(argv), code, b"".join(collected), text)

@@ -26,6 +26,14 @@ ALIAS = "gpu"
 #: Where Debian, Fedora and Homebrew put sshd: not on everybody's PATH.
 PLACES = ("/usr/sbin", "/usr/bin", "/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
+#: The program that serves sftp; sshd's own one can't follow a ForceCommand.
+SFTP_SERVERS = (
+    "/usr/lib/openssh/sftp-server",
+    "/usr/libexec/openssh/sftp-server",
+    "/usr/lib/ssh/sftp-server",
+    "/usr/libexec/sftp-server",
+)
+
 _SSHD_CONFIG = """\
 ListenAddress 127.0.0.1
 ListenAddress ::1
@@ -45,7 +53,7 @@ PrintMotd no
 PrintLastLog no
 MaxSessions 64
 MaxStartups 64:30:128
-Subsystem sftp internal-sftp
+Subsystem sftp {sftp}
 ForceCommand {login}
 # The account's shell starts our login script: as a nested shell (bash counts them in SHLVL) it
 # leaves the account's own start-up files alone.
@@ -123,6 +131,7 @@ class PrivateSshd:
 
     def _write(self) -> None:
         values: dict[str, object] = {"folder": self.folder, "port": self.port, "alias": ALIAS}
+        values.update(sftp=next(filter(os.path.exists, SFTP_SERVERS), "internal-sftp"))
         values.update(user=getpass.getuser(), login=shlex.quote(str(self.folder / "login")))
         (self.folder / "sshd_config").write_text(_SSHD_CONFIG.format(**values))
         self.config.write_text(_SSH_CONFIG.format(**values))

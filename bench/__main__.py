@@ -6,6 +6,7 @@ The exit code is 1 where something failed to run. How fast it ran never changes 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
 def main() -> int:
     """Measure what was asked for, and print it."""
     asked = _arguments()
+    # What was started is ended also when we are asked to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows: list[Row] = []
     failed = False
     with stage(quick=asked.quick, runs=asked.runs) as scene:
@@ -73,4 +76,7 @@ def _measure(name: str, scene: Stage, rows: list[Row]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -33,7 +33,7 @@ with open(mark, "a") as file:
     file.write(f"{time.time()}\\n")
 """
 
-PATIENCE, END_LIMIT = 300.0, 20.0  # seconds
+PATIENCE, END_LIMIT = 900.0, 20.0  # seconds
 
 #: Starts a job which writes the time to this file.
 Starter = Callable[[Path], object]

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 from bench import exporter
@@ -27,6 +28,7 @@ def measure(stage: Stage) -> Iterator[Row]:
     what = f"the records of {runs} runs ({runs * POINTS} metric points, no artifacts) into a store"
     what += f" of {OTHERS} others; delta and merge in a new process /"
     what += " export-experiment and import-experiment into a running mlflow server"
+    what += f" ({exporter.PACKAGES[0]}, MLflow {version('mlflow')})"
     try:
         exporter.install()
     except Skipped as reason:

@@ -60,7 +60,7 @@ def _ratio(ratio: float) -> str:
 
 
 def _bar(bar: float) -> str:
-    return f"at most {bar:g}" + (f" ({1 / bar:.0f} times faster)" if bar < 0.1 else "")
+    return f"at most {bar}" + (f" ({1 / bar:.0f} times faster)" if bar < 0.1 else "")
 
 
 def write_json(path: Path, rows: Sequence[Row]) -> None:

@@ -21,7 +21,7 @@ DEMO = ROOT / ".demo"
 INV = str(Path(sys.executable).with_name("inv"))
 
 #: Settings of the user's that would change what is measured.
-FOREIGN = ("TARGET_DIR", "REMOTE_", "MLFLOW_", "MAKE", "SSH_A", "XDG_", "TMUX", "GIT_", "VIRTUAL_")
+FOREIGN = ("TARGET_DIR", "REMOTE_", "MLFLOW_", "MAKE", "SSH_", "XDG_", "TMUX", "GIT_", "VIRTUAL_")
 
 
 class Failed(Exception):
@@ -78,7 +78,9 @@ def stage(*, quick: bool, runs: int) -> Iterator[Stage]:
     DEMO.mkdir(exist_ok=True)
     (DEMO / "bench").mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=DEMO / "bench"))
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(dir=DEMO / "bench", ignore_cleanup_errors=True)
+        )
         # Paths of sockets must be short (104 bytes on macOS), which below a project they may not be.
         sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp"))
         made = Stage(Path(folder), Path(sockets), quick, runs)
@@ -97,8 +99,11 @@ def _move_in(made: Stage) -> None:
         UV_CACHE_DIR=str(DEMO / "uv-cache"),
         GIT_CONFIG_GLOBAL=os.devnull,
         GIT_CONFIG_SYSTEM=os.devnull,
+        MLFLOW_DISABLE_TELEMETRY="true",
     )
     os.environ.setdefault("UV_SYSTEM_CERTS", "1")
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(["127.0.0.1", *filter(None, [os.environ.get(name)])])
 
 
 def make_project(root: Path) -> Path:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 
-_RSYNC = re.compile(r"^\s*([\d,.]+[kKMGT]?)\s+(\d+)%\s+(\S+/s)")
+_RSYNC = re.compile(r"^\s*([\d,.]+)\s+(\d+)%\s+(\S+/s)")
 _BAR = 24
 
 
@@ -23,7 +23,8 @@ class Progress:
         """Show one line of rsync's progress; False where it is none."""
         match = _RSYNC.match(line)
         if match:
-            self.draw(int(match[2]) / 100, f"{match[1]} bytes, {match[3]}")
+            count = int(re.sub(r"\D", "", match[1]))
+            self.draw(int(match[2]) / 100, f"{size(count)}, {match[3]}")
         return bool(match)
 
     def draw(self, share: float, text: str) -> None:
@@ -43,3 +44,13 @@ class Progress:
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write("\r" + " " * width + "\r")
             sys.stderr.flush()
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that reads best."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError("unreachable")

@@ -27,7 +27,7 @@ sys.stdout.write(json.dumps(found))
 HOSTILE = [
     "two words",
     " leading and trailing ",
-    "it's \"quoted\"",
+    'it\'s "quoted"',
     "$",
     "$$",
     "$HOME",

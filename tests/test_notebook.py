@@ -233,7 +233,8 @@ ANY_JSON = st.recursive(
 SOURCES = st.text() | st.lists(
     st.sampled_from(
         ["a", " = ", "1", "\n", "'", '"""', "(", ")", "#", "%x", "\\", "\0", "\x0c", "\t", ":", "!"]
-        + ["mlflow.set_experiment(", "set_tracking_uri", ",", "*", "experiment_name=", "日本", "  "]
+        + ["mlflow.set_experiment(", "set_tracking_uri", ",", "*", "experiment_name="]
+        + ["日本", "  "]
     )
 ).map("".join)
 CODE_CELLS = st.builds(lambda source: cell(source, "parameters"), SOURCES | st.lists(SOURCES))

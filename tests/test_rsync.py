@@ -553,7 +553,12 @@ HOSTILE = "me@host:/a b/$(touch x)'\";"
 
 def test_no_letter_of_the_path_reaches_a_command() -> None:
     argv = rsync.push_argv(
-        Path("/nowhere"), far(HOSTILE), Dialect(frozenset()), project="p" * 32, stamp="s", delete=True
+        Path("/nowhere"),
+        far(HOSTILE),
+        Dialect(frozenset()),
+        project="p" * 32,
+        stamp="s",
+        delete=True,
     )
     assert argv[-1] == "me@host:./"
     assert not any("touch" in part for part in argv)
@@ -656,9 +661,7 @@ def options_of(version: str) -> list[str]:
 
 
 @pytest.fixture(params=["openrsync", "2.6.9"])
-def mac(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Pair:
+def mac(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     """A pair on a machine whose rsync refuses every option that the Mac's lacks."""
     fake = tmp_path / "bin" / "rsync"
     text = FAKE.format(
@@ -744,9 +747,7 @@ def test_deletions_wait_for_the_end_on_every_rsync() -> None:
     """Else a push that is cut off has deleted modules and not sent their successors."""
     for version in ("openrsync", "2.6.9"):
         known = Dialect(frozenset(f"--{name}" for name in options_of(version)))
-        argv = rsync.push_argv(
-            Path("/x"), far("h:/d"), known, project="p", stamp="s", delete=True
-        )
+        argv = rsync.push_argv(Path("/x"), far("h:/d"), known, project="p", stamp="s", delete=True)
         assert {"--delete-delay", "--delete-after"} & set(argv), version
 
 
@@ -776,7 +777,7 @@ def test_only_keeps_what_there_is_by_its_name() -> None:
         ("<f+++++++ old rsync.py", ["old rsync.py"], [], [], 0),
         ("<f.st...... a.py", ["a.py"], ["a.py"], [], 0),
         (">f..t.... a.py", ["a.py"], ["a.py"], [], 0),
-        ("<fcst.poguax a.py", ["a.py"], ["a.py"], [], 0),
+        ("<fcstpoguax a.py", ["a.py"], ["a.py"], [], 0),
         ("cL+++++++++ l -> a", ["l -> a"], [], [], 0),
         ("cd+++++++++ src/", [], [], [], 0),
         (".d..t...... src/", [], [], [], 0),
@@ -819,6 +820,31 @@ def test_both_directions_count(pair: Pair) -> None:
     (pair.here / "big.bin").write_bytes(os.urandom(2_000_000))
     tally = pair.push()
     assert 2_000_000 < tally.bytes < 2_100_000
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Number of files: 1,234 (reg: 1,000, dir: 234)", "Number of created files: 5"],
+        ["Number of files: 1.234", "Number of regular files transferred: 7"],
+        ["Number of files: 1234", "Number of files transferred: 7"],
+    ],
+)
+def test_the_files_that_were_compared_are_counted(lines: list[str]) -> None:
+    """The last is how 2.6.9 and openrsync say it."""
+    tally = Tally()
+    for line in lines:
+        tally.read(line)
+    assert tally.files == 1234
+
+
+def test_a_change_of_a_mode_or_a_time_is_something(pair: Pair) -> None:
+    write(pair.here / "src/a.py")
+    assert pair.push().anything
+    assert not pair.push().anything
+    (pair.here / "src/a.py").chmod(0o755)
+    tally = pair.push()
+    assert tally.anything and tally.sent == []
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ FORMS = {
     "alias:/dir": ("", "alias", "/dir"),
     "name@corp.example@host:/dir": ("name@corp.example", "host", "/dir"),
     "DOMAIN+user@host:/dir": ("DOMAIN+user", "host", "/dir"),
-    "host:/a dir/it's \"mine\"": ("", "host", "/a dir/it's \"mine\""),
+    'host:/a dir/it\'s "mine"': ("", "host", '/a dir/it\'s "mine"'),
     "host:/$(touch x)/`y`": ("", "host", "/$(touch x)/`y`"),
     "host:/プロジェクト": ("", "host", "/プロジェクト"),
     "host:-dash": ("", "host", "-dash"),
@@ -139,7 +139,7 @@ def test_a_colon_after_a_slash_belongs_to_the_path(tmp_path: Path) -> None:
 
 
 def test_a_local_path_keeps_its_odd_letters(tmp_path: Path) -> None:
-    path = f"{tmp_path}/a b/it's \"$(x)\"/日本"
+    path = f'{tmp_path}/a b/it\'s "$(x)"/日本'
     assert Target.parse(path).path == path
 
 

@@ -9,6 +9,9 @@ from typing import Any, Callable, TypeVar
 from invoke.exceptions import Exit
 
 from remote.errors import RemoteError
+from remote.progress import size
+
+__all__ = ["duration", "plural", "say", "size", "told"]
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 
@@ -31,16 +34,6 @@ def told(body: Body) -> Body:
 def say(text: str) -> None:
     """A line for the user that is no result: on standard error."""
     print(text, file=sys.stderr, flush=True)
-
-
-def size(count: int) -> str:
-    """Bytes in the unit that reads best."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    raise AssertionError("unreachable")
 
 
 def plural(count: int, noun: str) -> str:

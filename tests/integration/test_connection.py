@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -22,13 +22,12 @@ from invoke.exceptions import AuthFailure, CommandTimedOut, UnexpectedExit
 from invoke.watchers import Responder
 
 import remote.ssh
-from remote.connection import Connection, connect, with_environment
+from remote.connection import Connection, connect
+from remote.connection.environment import with_environment
 from remote.errors import ConfigError, ConnectError
 from remote.ssh import Ssh
 from remote.target import Target
-from scripts.sshd import PrivateSshd, free_port
-
-SFTP_SERVERS = ("/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh")
+from scripts.sshd import PrivateSshd, free_port, running
 
 VALUES = {
     "QUOTES": "it's \"so\" `x` \\ \\\\ \\' !x",
@@ -70,20 +69,17 @@ def no_keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture
 def programs(sshd: PrivateSshd) -> Iterator[Path]:
-    """A folder on the server's PATH. Its forced command has to find the SFTP server there."""
-    before = sshd.path, sshd.shell
+    """A folder on the server's PATH, for one test."""
+    before = sshd.path
     folder = sshd.folder / "programs"
-    folder.mkdir(exist_ok=True)
-    server = shutil.which("sftp-server", path=os.pathsep.join(SFTP_SERVERS))
-    assert server, "OpenSSH's sftp-server is not installed"
-    with contextlib.suppress(FileExistsError):
-        (folder / "internal-sftp").symlink_to(server)
-    sshd.path = f"{folder}:{sshd.path}"
+    folder.mkdir()
+    sshd.path = f"{folder}:{before}"
     sshd.write_login()
     yield folder
-    sshd.path, sshd.shell = before
+    shutil.rmtree(folder)
+    sshd.path = before
     sshd.write_login()
 
 
@@ -139,9 +135,7 @@ def own_config(sshd: PrivateSshd, tmp_path: Path) -> Callable[..., Path]:
 
     def config(name: str, old: str = "", new: str = "") -> Path:
         path = tmp_path / name
-        path.write_text(
-            sshd.config.read_text().replace(old, new) if old else sshd.config.read_text()
-        )
+        path.write_text(sshd.config.read_text().replace(old, new))
         return path
 
     return config
@@ -299,8 +293,6 @@ def test_values_arrive_letter_by_letter_in_every_shell(
 ) -> None:
     shell(name)
     command = "python3 -c 'import json, os; print(json.dumps(dict(os.environ)))'"
-    import json
-
     seen = json.loads(gpu.run(command, env=VALUES, hide=True).stdout)
     assert {key: seen.get(key) for key in VALUES} == {k: str(v) for k, v in VALUES.items()}
     assert seen["HOME"] == str(sshd.home)
@@ -504,14 +496,14 @@ def test_an_unknown_host_is_told(
 
 
 def test_a_server_without_sftp_is_told(
-    gpu: Connection, programs: Path, here: str, tmp_path: Path
+    make: Callable[..., Connection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (programs / "internal-sftp").rename(programs / "kept")
-    try:
+    monkeypatch.setattr("scripts.sshd.SFTP_SERVERS", ())
+    with running(PrivateSshd(tmp_path / "sshd", tmp_path / "there")) as server:
+        connection = make(server.config)
+        assert connection.run("echo here", hide=True).stdout == "here\n"
         with pytest.raises(ConnectError, match="does not answer to SFTP"):
-            gpu.get(f"{here}/x", tmp_path / "x")
-    finally:
-        (programs / "kept").rename(programs / "internal-sftp")
+            connection.get("x", tmp_path / "x")
 
 
 # connect()
@@ -650,8 +642,9 @@ def test_a_transfer_survives_a_login_that_was_lost_before_it(
     gpu: Connection, sshd: PrivateSshd, here: str
 ) -> None:
     gpu.put(io.BytesIO(b"1"), f"{here}/x")
+    session = gpu.sftp()
     gpu.ssh.close()
-    assert within(5, lambda: gpu.sftp is not None and gpu._sftp.ended)
+    assert within(5, lambda: session.ended)
     gpu.put(io.BytesIO(b"2"), f"{here}/x")
     assert (sshd.home / here / "x").read_bytes() == b"2"
 

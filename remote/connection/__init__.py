@@ -1,0 +1,24 @@
+"""What a user's own tasks get: a `fabric.Connection` whose wire is the system's OpenSSH.
+
+Commands, files and forwarded ports share the login that rsync uses (see `remote.ssh`). Of paramiko
+only its SFTP client works here, on the standard streams of `ssh -s`; its transport, its reading of
+ssh_config and its way with host keys never do. Importing fabric takes 0.4 s: import this package
+only where it is needed.
+"""
+
+from __future__ import annotations
+
+from remote.config import find_project
+from remote.connection.connection import Connection
+
+__all__ = ["Connection", "connect"]
+
+
+def connect(target: str = "") -> Connection:
+    """The server of this project (TARGET_DIR) or of `target`; it logs in at the first use.
+
+    Raises ConfigError where the target is a folder of this machine.
+    """
+    project = find_project()
+    place = project.target(target)
+    return Connection(place, project.settings.get("REMOTE_SSH_CONFIG", ""))

@@ -1,0 +1,144 @@
+"""Fabric's connection, with every part of it that reaches for the server replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import Any, Iterator, Optional
+
+import fabric  # type: ignore[import-untyped]
+from fabric.transfer import Result as TransferResult  # type: ignore[import-untyped]
+from fabric.transfer import Transfer
+from paramiko.config import SSHConfig  # type: ignore[import-untyped]
+from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
+
+from remote.connection.forward import forwarding
+from remote.connection.runner import OpenSsh, OpenSshShell
+from remote.connection.session import tell_master
+from remote.connection.sftp import Sftp
+from remote.connection.transfer import is_folder, local_template, telling
+from remote.errors import ConfigError
+from remote.ssh import Ssh
+from remote.target import Target
+
+
+class Connection(fabric.Connection):  # type: ignore[misc]
+    """Fabric's connection to the host of `target`.
+
+    `ssh` is the wire, `target` the project's place there: `with c.cd(c.target.path): …`. Closing
+    ends what this connection began; the shared login stays, for rsync and for other commands
+    (`c.ssh.close()` ends it for all of them).
+    """
+
+    # Fabric's objects keep attributes that the class does not name in their configuration.
+    ssh: Ssh = None  # type: ignore[assignment]
+    target: Target = None  # type: ignore[assignment]
+    _opened = False
+    _sftp: Optional[Sftp] = None
+
+    def __init__(self, target: Target, ssh_config: str = "") -> None:
+        if target.is_local:
+            raise ConfigError(
+                f"{str(target)!r} is a folder of this machine: there is no server to connect to.",
+                "Set TARGET_DIR=user@host:/dir.",
+            )
+        super().__init__(target.host, user=target.user or None, config=_config())
+        self.ssh = Ssh.to(target, ssh_config)
+        self.target = target
+        # Its policy is to trust every host key: nobody shall connect it by accident.
+        self.client = None
+
+    def _identity(self) -> tuple[Any, ...]:
+        """Which server this is; one alias means different servers in two ssh_config files."""
+        return (self.host, self.user, self.port, self.ssh.config)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether this connection is open, and the login behind it alive."""
+        return self._opened and tell_master(self.ssh, "check").code == 0
+
+    def open(self) -> None:
+        """Log in, unless somebody of this machine did already; raises ConnectError."""
+        self.ssh.connect()
+        self._opened = True
+
+    def close(self) -> None:
+        """End what this connection began; the shared login stays."""
+        self._opened = False
+        if self._sftp is not None:
+            self._sftp.close()
+            self._sftp = None
+
+    def create_session(self) -> None:
+        """Refused: Fabric would return a channel of paramiko's."""
+        raise NotImplementedError("OpenSSH is the wire here: there are no paramiko channels.")
+
+    def sftp(self) -> SFTPClient:
+        """paramiko's SFTP client over `ssh -s`: listdir, stat, open …; raises ConnectError."""
+        if self._sftp is not None and self._sftp.ended:
+            self.close()
+        if self._sftp is None:
+            self.open()
+            self._sftp = Sftp.start(self.ssh)
+        return self._sftp
+
+    def put(self, local: Any, remote: Optional[str] = None, preserve_mode: bool = True) -> Any:
+        """Upload a file or a file-like object; returns fabric.transfer.Result.
+
+        `remote` is taken letter by letter, from the home there (no ~, no wildcards).
+        """
+        if isinstance(local, os.PathLike):
+            local = os.fspath(local)
+        if isinstance(local, str) and os.path.isdir(local):
+            raise is_folder(local, "put sends single files; make sync-push sends folders")
+        with telling(self.ssh, remote or local):
+            return Transfer(self).put(local, remote, preserve_mode)
+
+    def get(self, remote: str, local: Any = None, preserve_mode: bool = True) -> TransferResult:
+        """Download a file; returns fabric.transfer.Result.
+
+        A `local` string may hold {host}, {user}, {port}, {dirname}, {basename}; a Path or a
+        file-like object is taken as it is. What is here is not touched if `remote` is missing.
+        """
+        with telling(self.ssh, remote):
+            if remote and stat.S_ISDIR(self.sftp().stat(remote).st_mode or 0):
+                raise is_folder(remote, "get brings single files; make sync-pull brings folders")
+            return Transfer(self).get(remote, local_template(local), preserve_mode)
+
+    @contextlib.contextmanager
+    def forward_local(
+        self,
+        local_port: int,
+        remote_port: Optional[int] = None,
+        remote_host: str = "localhost",
+        local_host: str = "localhost",
+    ) -> Iterator[None]:
+        """Listen on `local_port` here and lead it to `remote_port` there, while the block runs."""
+        # ssh is content with one of localhost's two addresses; a port that is taken on the other
+        # would go unnoticed.
+        here = "127.0.0.1" if local_host == "localhost" else local_host
+        there = remote_host, remote_port or local_port
+        self.open()
+        with forwarding(self.ssh, "-L", (here, local_port), there):
+            yield
+
+    @contextlib.contextmanager
+    def forward_remote(
+        self,
+        remote_port: int,
+        local_port: Optional[int] = None,
+        remote_host: str = "127.0.0.1",
+        local_host: str = "localhost",
+    ) -> Iterator[None]:
+        """Listen on `remote_port` there and lead it to `local_port` here, while the block runs."""
+        here = local_host, local_port or remote_port
+        self.open()
+        with forwarding(self.ssh, "-R", (remote_host, remote_port), here):
+            yield
+
+
+def _config() -> fabric.Config:
+    """Fabric's settings, with our runners; an empty ssh_config keeps it from reading any."""
+    runners = {"remote": OpenSsh, "remote_shell": OpenSshShell}
+    return fabric.Config(ssh_config=SSHConfig(), overrides={"runners": runners})

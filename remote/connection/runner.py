@@ -1,0 +1,180 @@
+"""Running commands: what Fabric calls a runner, with the system's ssh as its process."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import select
+import stat
+import subprocess
+import threading
+import time
+from typing import IO, Any, Callable, Generator, Mapping, Optional
+
+import fabric  # type: ignore[import-untyped]
+from invoke.context import Context
+from invoke.runners import Local
+
+from remote.connection.environment import with_environment
+from remote.connection.session import Log, ssh_argv, start_apart
+from remote.connection.terminal import is_cooked, on_terminal
+
+#: Bytes moved at once. invoke's 1000 cut letters in two and make long outputs slow.
+CHUNK = 1 << 16
+
+#: What ssh exits with when it fails itself; a command can, too.
+SSH_FAILED = 255
+
+
+class OpenSsh(Local):
+    """Runs a command there, by `ssh` here: Fabric's `runners.remote`.
+
+    The command is read by the login shell there, whichever that is. `env` is added to the
+    environment there; nothing of this machine's is sent (`replace_env` changes nothing).
+    Its `context` is the Connection.
+    """
+
+    process: subprocess.Popen[bytes]
+    read_chunk_size = CHUNK
+
+    def __init__(self, context: Context, inline_env: Optional[bool] = None) -> None:
+        super().__init__(context)
+        self._log: Optional[Log] = None
+        self._killed = threading.Event()
+
+    def generate_env(self, env: dict[str, Any], replace_env: bool) -> dict[str, Any]:
+        return dict(env)
+
+    def should_use_pty(self, pty: bool = False, fallback: bool = True) -> bool:
+        # invoke's Local hands our own terminal on; this one is made there, and always can be.
+        return pty
+
+    def start(self, command: Optional[str], shell: str, env: Mapping[str, Any]) -> None:
+        line = with_environment(command, env) if env else command
+        if self._disowned:
+            # Nothing to read and nobody to tell: it outlives us.
+            self.process = start_apart(self._argv(line, os.devnull))
+            return
+        self._log = Log()
+        argv = self._argv(line, self._log.path)
+        if self.using_pty:
+            self.process, self.parent_fd = on_terminal(argv)
+        else:
+            pipe = subprocess.PIPE
+            self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+            self._close_unused_stdin()
+
+    def _argv(self, line: Optional[str], log: str) -> list[str]:
+        # The escape character would let a line that starts with ~ end the connection.
+        flags = ["-tt", "-e", "none"] if self.using_pty else []
+        argv = ssh_argv(self.context.ssh, *flags, log=log)
+        return argv if line is None else [*argv, line]
+
+    def _close_unused_stdin(self) -> None:
+        """A command that reads finds the end, where there is nobody to write."""
+        if self.streams["in"] is False and not self.watchers:
+            self.close_proc_stdin()
+
+    @property
+    def process_is_finished(self) -> bool:
+        return self.process.poll() is not None
+
+    def returncode(self) -> Optional[int]:
+        """The command's exit code, 255 also where a signal ended it; raises ConnectError."""
+        code = self.process.returncode
+        assert self._log is not None
+        if code == SSH_FAILED and not self._log.tells_exit:
+            words = self._log.words
+            # A signal's death is not reported to us: then all is well with the connection.
+            if words or not self.context.is_connected:
+                lost = "the connection was lost while the command ran"
+                raise self.context.ssh.failure(words or lost)
+        return code
+
+    def generate_result(self, **kwargs: Any) -> fabric.Result:
+        return fabric.Result(connection=self.context, **kwargs)
+
+    def read_proc_output(self, reader: Callable[[int], Any]) -> Generator[str, None, None]:
+        # invoke decodes piece by piece, which spoils a letter that lies across two of them.
+        decoder = codecs.getincrementaldecoder(self.encoding)("replace")
+        while data := reader(self.read_chunk_size):
+            yield decoder.decode(data)
+        yield decoder.decode(b"", True)
+
+    def read_proc_stdout(self, num_bytes: int) -> Optional[bytes]:
+        stream = self.parent_fd if self.using_pty else self.process.stdout
+        return super().read_proc_stdout(num_bytes) if self._waits_for(stream) else None
+
+    def read_proc_stderr(self, num_bytes: int) -> Optional[bytes]:
+        return super().read_proc_stderr(num_bytes) if self._waits_for(self.process.stderr) else None
+
+    def _waits_for(self, stream: Any) -> bool:
+        """Whether `stream` has something to read, or its end.
+
+        Once ssh is killed, nobody waits: the master holds the streams until the command ends.
+        """
+        while not self._killed.is_set():
+            if select.select([stream], [], [], 0.1)[0]:
+                return True
+        return False
+
+    def respond(self, buffer_: list[str]) -> None:
+        # invoke joins all that was said so far, for each piece, even where nobody listens.
+        if self.watchers:
+            super().respond(buffer_)
+
+    def read_our_stdin(self, input_: IO[Any]) -> Optional[str]:
+        # invoke takes a hundred letters a second; what lies ready as a whole need not wait.
+        if not _is_at_hand(input_):
+            return super().read_our_stdin(input_)
+        data = input_.read(CHUNK)
+        return data.decode(self.encoding, "surrogateescape") if isinstance(data, bytes) else data
+
+    def write_proc_stdin(self, data: str) -> None:
+        # The counterpart of `read_our_stdin`: bytes that are no text arrive as they were.
+        self._write_proc_stdin(data.encode(self.encoding, "surrogateescape"))
+
+    def _write_proc_stdin(self, data: bytes) -> None:
+        # Before ssh has taken the terminal over, it would echo here and swallow control letters.
+        while self.using_pty and is_cooked(self.parent_fd) and not self.process_is_finished:
+            time.sleep(self.input_sleep)
+        super()._write_proc_stdin(data)
+
+    def send_interrupt(self, interrupt: KeyboardInterrupt) -> None:
+        if self.using_pty:
+            return super().send_interrupt(interrupt)
+        # Without a terminal there is no way to send it on: do as ssh does.
+        self.kill()
+        raise interrupt
+
+    def kill(self) -> None:
+        self._killed.set()
+        self.process.kill()
+
+    def stop(self) -> None:
+        super().stop()
+        if self._log:
+            self._log.close()
+        if not hasattr(self, "process"):
+            return
+        if not self.process_is_finished:
+            self.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+
+
+class OpenSshShell(OpenSsh):
+    """Runs the login shell there, and takes any exit code of it, as Fabric's documents promise."""
+
+    def run(self, command: str, **kwargs: Any) -> Any:
+        return super().run(command, **{**kwargs, "warn": True})
+
+
+def _is_at_hand(stream: IO[Any]) -> bool:
+    """Whether reading `stream` never waits for somebody: a file, or an object in memory."""
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (AttributeError, OSError):
+        return True

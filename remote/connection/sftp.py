@@ -1,0 +1,73 @@
+"""SFTP on the standard streams of `ssh -s`."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import subprocess
+
+from paramiko.sftp import SFTPError  # type: ignore[import-untyped]
+from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
+from paramiko.ssh_exception import SSHException  # type: ignore[import-untyped]
+
+from remote.connection.session import Log, ssh_argv, start_apart
+from remote.errors import ConnectError
+from remote.ssh import Ssh
+
+
+class Sftp(SFTPClient):  # type: ignore[misc]
+    """paramiko's SFTP client, spoken through `ssh -s`: file names never meet a shell."""
+
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, ssh: Ssh) -> Sftp:
+        """Open a session; raises ConnectError."""
+        ours, theirs = socket.socketpair()
+        with contextlib.closing(Log()) as log:
+            with theirs:
+                argv = [*ssh_argv(ssh, "-s", log=log.path), "sftp"]
+                child = start_apart(argv, theirs.fileno(), theirs.fileno())
+            wire = _Wire(fileno=ours.detach())
+            try:
+                client = cls(wire)
+            except (EOFError, OSError, SSHException, SFTPError) as error:
+                wire.close()
+                child.kill()
+                child.wait()
+                raise _no_sftp(ssh, log.words) from error
+        client.process = child
+        return client
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session is over, by itself or by `close`."""
+        return self.process.poll() is not None
+
+    def close(self) -> None:
+        """End the session; what was written is written."""
+        super().close()
+        self.process.kill()
+        self.process.wait()
+
+
+class _Wire(socket.socket):
+    """A socket that knows the two things more that paramiko asks of a channel."""
+
+    def recv_ready(self) -> bool:
+        """Whether a read would not wait."""
+        return bool(select.select([self], [], [], 0)[0])
+
+    def get_name(self) -> str:
+        """A name for paramiko's log."""
+        return "ssh"
+
+
+def _no_sftp(ssh: Ssh, words: str) -> ConnectError:
+    if words and "subsystem" not in words:
+        return ssh.failure(words)
+    return ConnectError(
+        f"{ssh.login} does not answer to SFTP.",
+        f"Try it: sftp {ssh.login}. A start-up file that prints something there breaks it, too.",
+    )

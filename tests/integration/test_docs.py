@@ -1,0 +1,418 @@
+"""The documents: their commands run, what they name exists, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from remote.job import OUTPUTS
+from remote.rsync import PULLED, SECRETS
+from remote.tasks import namespace
+from scripts.sshd import PrivateSshd, free_port
+from tests.conftest import ROOT, SOCKET, ProjectFolder, make_project
+from tests.integration.witness import Store
+
+ENGLISH = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+JAPANESE = sorted((ROOT / "docs/ja").glob("*.md"))
+DOCUMENTS = [*ENGLISH, *JAPANESE]
+TEXTS = [*DOCUMENTS, ROOT / "CHANGELOG.md"]
+
+#: Run by other tests and by hand: they install packages, ask a package index, or run this very test.
+RUN_ELSEWHERE = ("demo", "test", "bench", "lock")
+#: What a document may tell its reader to type.
+RUN_BY_MAKE = ("install", "help", "sync-push", "sync-pull", "remote-ps", "run", "format")
+PLAIN = ("cp", ".", "rsync")
+
+#: Stand-ins of the documents for what is the reader's own.
+TARGET, HOST, FOLDER = "user@host:/proj", "user@host", "/proj"
+BACKUP = "20260131-120000"
+
+
+def named(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+# What stands in a document ----------------------------------------------------------------------
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of the fenced blocks marked with `language`."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    return [line for block in blocks(text, "sh") for line in block.splitlines() if line.strip()]
+
+
+def code(text: str) -> str:
+    """All that is set as code, in blocks and within lines."""
+    fenced = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    rest = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", rest)])
+
+
+def named_commands(text: str) -> set[str]:
+    """`make x` and `inv y` for each that is named in code."""
+    found = re.findall(r"\b(make|inv)[ \t]+(?:-[^ \t\n]*[ \t]+)*([a-z][\w-]*)", code(text))
+    return {f"{program} {name}" for program, name in found}
+
+
+def existing_commands() -> set[str]:
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    tasks = {f"inv {name}" for name in namespace.task_names}
+    return tasks | {f"make {name}" for name in phony[1].split()}
+
+
+def own_tasks(text: str) -> set[str]:
+    """The tasks that the document's own Python adds."""
+    added = "\n".join(blocks(text, "python"))
+    return {f"inv {name}" for name in re.findall(r"^@task\ndef (\w+)\(", added, re.MULTILINE)}
+
+
+def headings(text: str) -> list[str]:
+    bare = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^#+ .*$", bare, re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """What a link to a heading says after its `#`."""
+    titles = (heading.lstrip("#").strip().lower() for heading in headings(text))
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+def dead_links(text: str, folder: Path) -> list[str]:
+    """The relative links of a text in `folder` that lead nowhere."""
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not _leads(link, text, folder)]
+
+
+def _leads(link: str, text: str, folder: Path) -> bool:
+    if re.match(r"https://", link):
+        return True
+    path, _, anchor = link.partition("#")
+    place = folder / path
+    if path and not place.exists():
+        return False
+    return not anchor or anchor in anchors(place.read_text("utf-8") if path else text)
+
+
+# Typing what a document says ----------------------------------------------------------------------
+
+
+class Unknown(Exception):
+    """A command that this test does not know how to treat."""
+
+
+@dataclass
+class Reader:
+    """Somebody who types a document's commands, one after the other, in a copy of the project."""
+
+    project: ProjectFolder
+    server: PrivateSshd
+    folder: str
+    activated: list[str] = field(default_factory=list)
+
+    @property
+    def target(self) -> Path:
+        """The target, seen from this machine."""
+        return self.server.home / self.folder
+
+    def type(self, line: str) -> None:
+        """Do what the document says; raises Unknown, or fails the test where it fails."""
+        words = shlex.split(line)
+        if re.search(r"[|;&<>`$*?\\]", line):
+            raise Unknown(line)
+        if words[0] == "make" and words[1:] and words[1] in RUN_ELSEWHERE:
+            assert f"make {words[1]}" in existing_commands(), line
+        elif words in (["mlflow", "ui"], ["inv", "ui"]):
+            self.look(line)
+        elif BACKUP in line:
+            self.restore(line)
+        elif words[0] == "ssh" and words[-1] == f"{FOLDER}/.remote/backup":
+            self.deleted_by_a_push()
+            for name in self.run(line).split():
+                assert re.fullmatch(re.sub(r"\d", r"\\d", BACKUP), name), name
+        elif _is_ordinary(words):
+            self.run(line)
+            self.wait_for_what_began(words)
+        else:
+            raise Unknown(line)
+
+    def run(self, line: str) -> str:
+        """Run one line as it would run in the reader's own shell; what it printed comes back."""
+        done = subprocess.run(
+            ["sh", "-c", self.script(line)],
+            cwd=self.project.root,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}"
+        self.remember(line)
+        return done.stdout
+
+    def script(self, line: str) -> str:
+        here = line.replace(TARGET, f"gpu:{self.folder}")
+        here = here.replace("--epoch 1000", "--epoch 2").replace("epoch=100 ", "epoch=2 ")
+        if here.startswith("ssh "):
+            config = shlex.quote(str(self.server.config))
+            here = here.replace(f"ssh {HOST}", f"ssh -F {config} gpu")
+            here = here.replace(FOLDER, self.folder)
+        if HOST in here or FOLDER + "/" in here or BACKUP in here:
+            raise Unknown(line)
+        return "\n".join([*self.activated, here])
+
+    def remember(self, line: str) -> None:
+        if line.startswith(". "):
+            self.activated.append(line)
+        if line == "cp .env.example .env":
+            settings = self.project.root / ".env"
+            text = settings.read_text()
+            assert TARGET in text
+            settings.write_text(text.replace(TARGET, f"gpu:{self.folder}"))
+
+    def wait_for_what_began(self, words: list[str]) -> None:
+        """What a document says next is about a job that ran; it must have gone well."""
+        if words[:2] == ["inv", "remote-run"] and "--follow" not in words:
+            self.run("inv remote-logs last --follow")
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The reader's environment: no virtual environment, and no target but what .env says."""
+        kept = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+        own = str(Path(sys.executable).parent)
+        folders = [each for each in kept["PATH"].split(os.pathsep) if each != own]
+        return {
+            **kept,
+            **self.project.env,
+            "PATH": os.pathsep.join(folders),
+            "RSYNC_RSH": f"ssh -F '{self.server.config}'",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
+
+    def look(self, line: str) -> None:
+        """Start the UI on a port of its own, see it answer, end it."""
+        port = free_port()
+        ui = subprocess.Popen(
+            ["sh", "-c", self.script(f"exec {line} --port {port}")],
+            cwd=self.project.root,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            assert _answers(f"http://127.0.0.1:{port}/health", ui), f"{line} does not answer"
+        finally:
+            os.killpg(ui.pid, signal.SIGTERM)
+            ui.wait(60)
+
+    def restore(self, line: str) -> None:
+        """Lose a file the way the document has it, then bring it back by its command."""
+        if f"pull-{BACKUP}" in line:
+            lost, content = self.replaced_by_a_pull(), "mine"
+            backups = self.project.root / ".remote/backup"
+        else:
+            lost, content = self.deleted_by_a_push(), "lost"
+            backups = self.target / ".remote/backup"
+        newest = sorted(backups.iterdir())[-1].name.replace("pull-", "")
+        self.run(line.replace(BACKUP, newest))
+        assert lost.read_text() == content, line
+
+    def deleted_by_a_push(self) -> Path:
+        lost = self.project.write("src/lost.py", "lost")
+        self.run("make sync-push")
+        lost.unlink()
+        self.run("make sync-push")
+        assert not (self.target / "src/lost.py").exists()
+        return lost
+
+    def replaced_by_a_pull(self) -> Path:
+        (self.target / "logs/note.txt").write_text("the server's")
+        mine = self.project.write("logs/note.txt", "mine")
+        self.run("make sync-pull")
+        assert mine.read_text() == "the server's"
+        return mine
+
+
+def _is_ordinary(words: list[str]) -> bool:
+    if words[0] == "make":
+        return words[1:2] != [] and words[1] in RUN_BY_MAKE
+    return words[0] in ("inv", *PLAIN) or words[:2] == ["ssh", HOST]
+
+
+def _answers(address: str, process: "subprocess.Popen[bytes]") -> bool:
+    deadline = time.monotonic() + 150
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(address, timeout=2).read()
+            return True
+        except OSError:
+            time.sleep(0.2)
+    return False
+
+
+@pytest.fixture
+def reader(tmp_path: Path, sshd: PrivateSshd, request: pytest.FixtureRequest) -> Iterator[Reader]:
+    """A reader with a fresh copy of the project and a target that isn't there yet."""
+    project = make_project(
+        tmp_path / "project", REMOTE_SSH_CONFIG=str(sshd.config), REMOTE_TMUX_SOCKET=SOCKET
+    )
+    skipped = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src", project.root / "src", dirs_exist_ok=True, ignore=skipped)
+    shutil.copy(ROOT / ".env.example", project.root)
+    (project.root / ".venv/bin").mkdir()
+    for program in Path(sys.executable).parent.iterdir():
+        (project.root / ".venv/bin" / program.name).symlink_to(program)
+    yield Reader(project, sshd, f"documents-{abs(hash(request.node.nodeid)):x}")
+
+
+def told_once() -> list[Path]:
+    """The documents, without those that say the same commands as one before."""
+    first: dict[tuple[str, ...], Path] = {}
+    for document in DOCUMENTS:
+        said = tuple(commands(document.read_text("utf-8")))
+        if said:
+            first.setdefault(said, document)
+    return list(first.values())
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("document", told_once(), ids=named)
+def test_the_commands_of_the_documents_work(document: Path, reader: Reader) -> None:
+    text = document.read_text("utf-8")
+    if document.name != "README.md":
+        # Its reader has read the README: what that says to do once is done.
+        for line in commands((ROOT / "README.md").read_text("utf-8")):
+            if line == "make sync-push TARGET_DIR=user@host:/proj":
+                break
+            reader.type(line)
+    with open(reader.project.root / "tasks.py", "a", encoding="utf-8") as tasks:
+        tasks.write("\n\n" + "\n\n".join(blocks(text, "python")))
+    for line in commands(text):
+        reader.type(line)
+    if document.name == "README.md":
+        _assert_the_loop_was_closed(reader)
+
+
+def _assert_the_loop_was_closed(reader: Reader) -> None:
+    """The run of the server and the run of this machine are in the one local store."""
+    root = reader.project.root
+    runs = Store(root / "mlflow.db").runs()
+    there = [run for run in runs if run.tags["remote.target"] == f"gpu:{reader.folder}"]
+    here = [run for run in runs if run not in there]
+    assert [run.params["batch_size"] for run in there] == ["32"]
+    assert [run.params["batch_size"] for run in here] == ["8"]
+    assert {run.status for run in runs} == {"FINISHED"}
+    assert all(len(run.history("accuracy")) == 2 for run in runs)
+    names = [path.name for path in (root / "data/results/notebooks").glob("*.ipynb")]
+    assert sorted(name.split("_")[1] for name in names) == ["result.ipynb", "train.ipynb"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "curl -fsSL example.org",
+        "make nothing",
+        "make",
+        "make run | tee log",
+        "ssh other@host ls",
+        "rsync -av user@host:/other .",
+        "make sync-push && mlflow ui",
+        "echo $HOME",
+        "mlflow server",
+    ],
+)
+def test_a_command_that_nobody_knows_fails(line: str, reader: Reader) -> None:
+    with pytest.raises(Unknown):
+        reader.type(line)
+
+
+def test_a_command_that_fails_is_noticed(reader: Reader) -> None:
+    with pytest.raises(AssertionError, match="TARGET_DIR is not set"):
+        reader.type("make sync-push")
+
+
+# What the documents name --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", TEXTS, ids=named)
+def test_every_command_that_is_named_exists(document: Path) -> None:
+    text = document.read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert named_commands(text) - existing_commands() - own_tasks(readme) == set()
+
+
+@pytest.mark.parametrize("readme", [ROOT / "README.md", ROOT / "docs/ja/README.md"], ids=named)
+def test_the_readme_names_every_command_setting_and_folder(readme: Path) -> None:
+    text = readme.read_text("utf-8")
+    assert existing_commands() - named_commands(text) == set()
+    settings = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    told = code(text)
+    for name in (*settings, *OUTPUTS, *PULLED, *SECRETS):
+        assert name in told.splitlines(), name
+
+
+@pytest.mark.parametrize("document", TEXTS, ids=named)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    assert dead_links(document.read_text("utf-8"), document.parent) == []
+
+
+@pytest.mark.parametrize("document", ENGLISH, ids=named)
+def test_the_japanese_documents_say_the_same(document: Path) -> None:
+    english = document.read_text("utf-8")
+    japanese = (ROOT / "docs/ja" / document.name).read_text("utf-8")
+    for language in ("sh", "python"):
+        assert blocks(english, language) == blocks(japanese, language)
+    assert len(blocks(english, "text")) == len(blocks(japanese, "text"))
+    depths = [heading.count("#") for heading in headings(english)]
+    assert depths == [heading.count("#") for heading in headings(japanese)]
+    for row in (r"^\| ", r"^- ", r"^\d+\. "):
+        count = len(re.findall(row, english, re.MULTILINE))
+        assert count == len(re.findall(row, japanese, re.MULTILINE)), row
+
+
+def test_the_daily_loop_is_four_lines() -> None:
+    loop = (
+        "make sync-push TARGET_DIR=user@host:/proj\n"
+        "inv remote-run train.ipynb --epoch 1000\n"
+        "make sync-pull\n"
+        "mlflow ui\n"
+    )
+    assert loop in blocks((ROOT / "README.md").read_text("utf-8"), "sh")
+
+
+def test_the_version_is_in_the_changelog() -> None:
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version and f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+# These checks can fail ----------------------------------------------------------------------------
+
+
+def test_names_are_found_in_blocks_and_lines_and_nowhere_else() -> None:
+    text = "make hay, `make nothing-such`, `inv --help none x`\n```sh\ninv  neither --x\n```\n"
+    assert named_commands(text) == {"make nothing-such", "inv none", "inv neither"}
+
+
+def test_dead_links_are_found(tmp_path: Path) -> None:
+    (tmp_path / "other.md").write_text("## 日本語 & `code`, two\n```sh\n# no heading\n```\n")
+    text = "# Title\n[a](other.md) [b](gone.md) [c](#title) [d](#gone) [e](other.md#no-heading)"
+    assert dead_links(text, tmp_path) == ["gone.md", "#gone", "other.md#no-heading"]
+    assert dead_links("[f](other.md#日本語--code-two) [g](https://x.org/)", tmp_path) == []

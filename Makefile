@@ -24,13 +24,13 @@ remote-ps: $(READY) ## list the jobs on the server
 	@$(INV) remote-ps $(ARGS)
 
 run: $(READY) ## run a notebook here: input_file=train.ipynb output_file=result.ipynb epoch=100
-	@$(INV) run ''
+	@$(INV) run
 
 format: $(READY) ## run isort and black
-	@$(INV) format
+	@$(INV) format $(ARGS)
 
 ui: $(READY) ## start mlflow ui on the project's records
-	@$(INV) ui
+	@$(INV) ui $(ARGS)
 
 demo: ## the whole loop on this machine, with a private sshd as the GPU server
 	@sh scripts/tools.sh rsync tmux ssh sshd git && $(MAKE) -s install && $(PYTHON) -m scripts.demo

@@ -6,9 +6,8 @@ import hashlib
 import io
 import json
 import re
+import secrets
 import sys
-import uuid
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +21,12 @@ from remote.ssh import Ssh
 #: Below the home directory of the server's account; the agent's own modules name it too.
 CACHE = ".cache/remote-gpu-workflow"
 FRAME = b"==remote-agent-answer=="
+
+_HEAD = re.compile(re.escape(FRAME) + rb" (\d+) (\d+)\n")
+#: sh and bash name the program first, zsh and fish last.
+_NO_PYTHON = re.compile(
+    r"python3.*(not found|no such file)|(command not found|unknown command): *'?python3", re.I
+)
 
 #: What the agent is made of, below the package `remote`.
 PARTS = ("__init__.py", "errors.py", "files.py", "job.py", "host/*.py", "inside/*.py")
@@ -56,6 +61,8 @@ def digest(files: dict[str, bytes]) -> str:
 
 def packed(files: dict[str, bytes]) -> bytes:
     """The same files always give the same zip."""
+    import zipfile
+
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, data in sorted(files.items()):
@@ -93,7 +100,7 @@ class SshWire:
         return self.ssh.command(f"exec python3 {CACHE}/{name}")
 
     def bring(self, name: str, data: bytes) -> None:
-        temporary = f"{CACHE}/.tmp-{uuid.uuid4().hex}"
+        temporary = f"{CACHE}/.tmp-{secrets.token_hex(16)}"
         script = (
             f"umask 077 && mkdir -p {CACHE}/bin && cat > {temporary} && chmod 700 {temporary}"
             f" && mv {temporary} {CACHE}/{name} || {{ rm -f {temporary}; exit 1; }}"
@@ -108,7 +115,7 @@ class SshWire:
     def failure(self, result: process.Result) -> RemoteError:
         if result.code == 255:
             return self.ssh.failure(result.stderr)
-        if re.search(r"python3.*(not found|unknown command|no such file)", result.stderr, re.I):
+        if _NO_PYTHON.search(result.stderr):
             return TargetError(
                 "The server lacks python3.",
                 "Install it there: sudo apt-get install -y python3 (or dnf install python3)",
@@ -161,18 +168,20 @@ class Reader:
             if self.blob:
                 self.blob.write(taken)
             return True
-        start = self._held.find(FRAME)
-        end = self._held.find(b"\n", start)
-        if start < 0 or end < 0:
-            return False
-        size, blob = (int(word) for word in self._held[start + len(FRAME) : end].split())
-        if len(self._held) < end + 1 + size:
+        head = _HEAD.search(self._held)
+        if not head or len(self._held) < head.end() + int(head[1]):
             return False
         if not self.answers:
-            self.noise = self._held[:start]
-        self._take(json.loads(self._held[end + 1 : end + 1 + size]))
-        self._held, self._blob_left = self._held[end + 1 + size :], blob
+            self.noise = self._held[: head.start()]
+        end = head.end() + int(head[1])
+        self._take(json.loads(self._held[head.end() : end]))
+        self._held, self._blob_left = self._held[end:], int(head[2])
         return True
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the bytes that were announced did not all come."""
+        return self._blob_left > 0 or _HEAD.search(self._held) is not None
 
     def _take(self, value: dict[str, Any]) -> None:
         self.answers = [value]
@@ -214,7 +223,7 @@ class Agent:
         if not reader.answers and "can't open file" in result.stderr:
             self.bring()
             reader, result = self._exchange(data, on_answer, blob)
-        if not reader.answers:
+        if not reader.answers or reader.broken_off:
             raise self.wire.failure(result)
         self.noisy = bool(reader.noise.strip())
         return _checked(reader.answers[-1])
@@ -237,6 +246,8 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     if "bug" in answer:
         raise AgentBug("\n" + answer["bug"])
     if "error" in answer:
-        kind = getattr(errors, answer["error"]["kind"], RemoteError)
+        kind = getattr(errors, answer["error"]["kind"], None)
+        if not (isinstance(kind, type) and issubclass(kind, RemoteError)):
+            kind = RemoteError
         raise kind(answer["error"]["message"], answer["error"]["hint"])
     return answer

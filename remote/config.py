@@ -64,7 +64,12 @@ def load_settings(root: Path) -> dict[str, str]:
     if (root / ".env").is_file():
         from dotenv import dotenv_values
 
-        found = dotenv_values(root / ".env")
+        try:
+            found = dotenv_values(root / ".env")
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f".env can't be read: {error}.", "It has to be plain UTF-8 text: NAME=value."
+            ) from error
         settings.update((key, value) for key, value in found.items() if value is not None)
     settings.update((key, value) for key, value in os.environ.items() if value)
     settings.update((key, value) for key, value in make_variables().items() if value)

@@ -27,8 +27,8 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
     """Write `value` as JSON, atomically."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
-    write_atomic(path, text.encode("utf-8", "surrogateescape") + b"\n", mode=mode)
+    text = json.dumps(value, indent=1, sort_keys=True)
+    write_atomic(path, text.encode("ascii") + b"\n", mode=mode)
 
 
 def read_json(path: Path) -> Optional[Any]:

@@ -41,7 +41,7 @@ SHARED = ("data", "logs", "outputs", "multirun", "mlruns", "mlflow.db")
 #: The toolkit's own folder below the project's root, on both sides.
 STATE = ".remote"
 
-ID_PATTERN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
 
 class JobPaths:

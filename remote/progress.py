@@ -49,8 +49,8 @@ class Progress:
 def size(count: int) -> str:
     """Bytes in the unit that reads best."""
     amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
+    for unit, limit in (("B", 1000), ("kB", 999.95), ("MB", 999.95), ("GB", 0)):
+        if amount < limit or unit == "GB":
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     raise AssertionError("unreachable")

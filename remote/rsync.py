@@ -41,6 +41,9 @@ SECRETS = (
     "id_ed25519_sk",
 )
 
+#: Recursive, with links, modes and times; every change told, with names as they are.
+TOLD = ("-rlpti", "--stats", "--8-bit-output")
+
 #: What a pull brings back; MLflow's records and artifacts come by the merge.
 PULLED = ("data/results", "data/processed", "logs", "outputs", "multirun")
 
@@ -101,7 +104,7 @@ class Remote:
 def push_filters(root: Path) -> list[str]:
     """What a push leaves alone; ours first, since rsync's first match decides."""
     ours = [f"--exclude=/{name}" for name in (STATE, *OUTPUTS)]
-    ours += ["--exclude=/mlflow.db-*", "--include=.env.example"]
+    ours += ["--exclude=/mlflow.db?*", "--include=.env.example"]
     ours += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     ours += ["--filter=P /data/", "--filter=P /data/**"]
     ignore = root / IGNORE_FILE
@@ -138,14 +141,14 @@ def push_argv(
     deletions happen together at the end, so that a push that is cut off changes nothing.
     """
     deleting = ["--delete"] if delete else []
-    late = dialect.only("--delete-delay") if delete else []
+    late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
     held = dialect.only("--delay-updates", "--partial")
     backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
     way = [] if destination else remote.arguments(project=project)
     # Incremental recursion asks back and forth for folder after folder: slow over a long way.
     plan = ["-n", *dialect.only("--no-inc-recursive")] if dry_run else [*late, *backup, *held]
     place = destination or remote.place()
-    return ["rsync", "-rlpti", "--stats", *plan, *deleting, *way, *push_filters(root), "./", place]
+    return ["rsync", *TOLD, *plan, *deleting, *way, *push_filters(root), "./", place]
 
 
 def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> list[str]:
@@ -154,7 +157,7 @@ def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> li
     way = remote.arguments(project=project)
     skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     folder = "data/processed/"
-    options = ["-rlpti", "--stats", "--ignore-existing", *plan]
+    options = [*TOLD, "--ignore-existing", *plan]
     return ["rsync", *options, *way, *skipped, f"./{folder}", remote.place(folder)]
 
 
@@ -171,13 +174,13 @@ def pull_argv(
         wanted += [f"--include=/{name}/", f"--include=/{name}/**"]
     wanted += ["--include=/data/", "--exclude=*"]
     plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}"]
-    options = ["-rlpti", "--stats", "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
+    options = [*TOLD, "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
     return ["rsync", *options, *remote.arguments(), *wanted, remote.place(), "./"]
 
 
 def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Path) -> list[str]:
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
-    options = ["-rlpti", "--stats", "--safe-links", f"--include-from={wanted}", "--exclude=*"]
+    options = [*TOLD, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 
@@ -217,11 +220,11 @@ class Tally:
         self.anything |= bool(re.match(r"^(\*deleting|[<>ch.][fdLDS][^ ]{7,9} )", line))
         if line.startswith("*deleting"):
             self.deleted.append(line[len("*deleting") :].strip())
-        elif line.startswith("Number of files"):
+        elif line.startswith("Number of files:"):
             self.files = int(re.sub(r"[,.]", "", line.split(":")[1].split()[0]))
         elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
             self._changed(line)
-        elif line.startswith(("Total bytes sent", "Total bytes received")):
+        elif re.match(r"Total (bytes )?(sent|received):", line):
             self.bytes += int(re.sub(r"\D", "", line.split(":")[1]) or 0)
 
     def _changed(self, line: str) -> None:

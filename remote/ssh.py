@@ -25,6 +25,10 @@ from remote.target import Target
 #: How long an unused master connection stays open, in seconds.
 PERSIST = 1800
 
+#: Bytes in the path of the folder for sockets' folder: macOS allows 104 for a socket, and ours adds
+#: up to 29 to this, ssh another 17 while it makes one.
+LONGEST_BASE = 50
+
 _CAUSES = (
     (
         r"Could not resolve hostname",
@@ -138,15 +142,29 @@ class Ssh:
 
 def control_folder() -> Path:
     """A folder for sockets that nobody else can write to; raises ConfigError."""
+    name = f"remote-{os.getuid()}"
+    folder = Path("/tmp") / name
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    folder = Path(base if base and os.path.isdir(base) else "/tmp") / f"remote-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    if base and len(os.fsencode(base)) <= LONGEST_BASE and _made(Path(base) / name):
+        folder = Path(base) / name
+    elif not _made(folder):
+        raise ConfigError(f"{folder} can't be made: ssh's sockets lie there.")
     seen = folder.lstat()
     if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
         raise ConfigError(
             f"{folder} is not a folder that is yours alone.", "Remove it, or chmod 700 it."
         )
     return folder
+
+
+def _made(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _answers(control: Path) -> bool:

@@ -104,8 +104,8 @@ def _remote_path(text: str, path: str) -> str:
         raise _wrong(text, f"{path.split('/')[0]!r} is not understood, only ~/ for your own home")
     if path in ("~", "~/") or path.startswith("~/"):
         path = path[2:]
-    plain = posixpath.normpath(path) if path else "."
-    if plain in (".", "/", "//"):
+    plain = _normal(path) if path else "."
+    if plain in (".", "/"):
         where = "the whole server" if plain != "." else "the home directory itself"
         raise _wrong(text, f"the directory is {where}; name a folder below it")
     if plain == ".." or plain.startswith("../"):
@@ -113,11 +113,16 @@ def _remote_path(text: str, path: str) -> str:
     return plain
 
 
+def _normal(path: str) -> str:
+    """POSIX lets two slashes in front mean something else; here they are one."""
+    return re.sub("^//", "/", posixpath.normpath(path))
+
+
 def _local_path(text: str) -> str:
     if re.match(r"^~[^/]", text):
         raise _wrong(text, f"{text.split('/')[0]!r} is not understood, only ~/ for your own home")
     path = Path(text).expanduser()
-    plain = Path(posixpath.normpath(Path.cwd() / path))
+    plain = Path(_normal(str(Path.cwd() / path)))
     if plain in (Path("/"), Path.home()):
         raise _wrong(text, "the directory is the whole machine or your home; name one below it")
     return str(plain)

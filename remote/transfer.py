@@ -56,6 +56,10 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, known: Di
         progress.wipe()
     if result.code not in FINE:
         raise failure(result, remote)
+    for line in result.stderr.splitlines():
+        # openrsync tells there what it deleted.
+        if line.startswith("*deleting"):
+            tally.read(line)
     return tally
 
 
@@ -78,10 +82,12 @@ def failure(result: Result, remote: Remote) -> Exception:
 
 
 def _never_started(result: Result) -> bool:
+    # The first that rsync says to the other end is the version of its protocol, in four bytes.
     return bool(
         re.search(
             r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
-            r"|No such file or directory|can't cd|unexpected end of file",
+            r"|No such file or directory|can't cd|unexpected end of file"
+            r"|failed to write 4 bytes to socket.*Broken pipe",
             result.stderr,
         )
     )

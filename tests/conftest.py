@@ -173,9 +173,7 @@ def target_root(project: ProjectFolder, sshd: PrivateSshd) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_project(
-    tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd
-) -> ProjectFolder:
+def shared_project(tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd) -> ProjectFolder:
     """One project and target for tests that run jobs: the environment is made once."""
     return make_project(
         tmp_path_factory.mktemp("shared") / "project",

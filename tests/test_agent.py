@@ -356,7 +356,6 @@ def test_any_login_shell_can_put_a_file(
     script = f'#!/bin/sh\nfor last; do :; done\ncd "$HOME"\nexec {found} -c "$last"\n'
     fake.write_text(script)
     fake.chmod(0o755)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(fake.parent))
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     WIRE.bring("bin/uv", b"\0\xff'$(x)\n" * 1000)
     put = isolated / agent.CACHE / "bin" / "uv"
@@ -373,7 +372,6 @@ def test_a_file_that_can_not_be_put_is_told(
     fake.parent.mkdir()
     fake.write_text('#!/bin/sh\nfor last; do :; done\ncd "$HOME"\nexec sh -c "$last"\n')
     fake.chmod(0o755)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(fake.parent))
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     (isolated / ".cache").write_text("a file")
     with pytest.raises(TargetError, match="can't be put on the server"):

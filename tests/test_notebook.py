@@ -404,7 +404,7 @@ PARAMETERS = tuple(Parameter(name, "int", "1") for name in ("epoch", "batch_size
 
 
 def named() -> Notebook:
-    return Notebook(Path("src/notebooks/train.ipynb"), PARAMETERS, None, True, "python")
+    return Notebook(Path("src/notebooks/train.ipynb"), PARAMETERS)
 
 
 @pytest.mark.parametrize("name", ["batch_size", "batch-size"])
@@ -533,7 +533,8 @@ def test_the_experiment_is_told_before_the_run(
     tmp_path: Path, source: str, experiment: Any, continues: bool
 ) -> None:
     found = read(tmp_path, cell("name = 'x'", "parameters"), cell(source))
-    assert (found.experiment, found.continues_run) == (experiment, continues)
+    parameter = f"{{{found.experiment_parameter}}}" if found.experiment_parameter else None
+    assert (found.experiment or parameter, found.continues_run) == (experiment, continues)
 
 
 def test_a_parameter_that_is_set_anew_tells_nothing(tmp_path: Path) -> None:
@@ -550,9 +551,8 @@ def test_a_cell_that_is_not_plain_python_hides_no_call(tmp_path: Path, line: str
 
 
 def test_a_literal_in_braces_is_no_parameter(tmp_path: Path) -> None:
-    """`experiment` writes a parameter as `{name}`; an experiment may be called like that."""
     found = read(tmp_path, cell("name = 'x'", "parameters"), cell("set_experiment('{name}')"))
-    assert found.experiment != "{name}" or not found.continues_run
+    assert (found.experiment, found.experiment_parameter) == ("{name}", None)
 
 
 def test_calls_in_all_cells_count(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from remote.files import read_json, write_json
 from remote.host import process
 from remote.host.place import root_of
 from remote.host.records import end_run
-from remote.job import ENDED, LOST, QUEUED, STOPPED, JobPaths, jobs_folder
+from remote.job import ENDED, ID_PATTERN, LOST, QUEUED, STOPPED, JobPaths, jobs_folder
 
 #: How long a job without any sign of a worker counts as queued, in seconds.
 START_LIMIT = 60.0
@@ -29,7 +29,11 @@ def every(root: Path) -> List[JobPaths]:
     """The folders of all jobs, the oldest first."""
     folder = jobs_folder(root)
     names = sorted(os.listdir(str(folder))) if folder.is_dir() else []
-    return [JobPaths(root, name) for name in names if (folder / name / "job.json").is_file()]
+    return [
+        JobPaths(root, name)
+        for name in names
+        if ID_PATTERN.match(name) and (folder / name / "job.json").is_file()
+    ]
 
 
 def find(root: Path, part: str) -> JobPaths:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import time
-from typing import IO, Any, Callable, Dict, List
+from typing import IO, Any, Callable, Dict, List, Tuple
 
 from remote.host.jobs import find, state_of
 from remote.host.place import root_of
@@ -34,23 +34,29 @@ def follow(
     paths.log.touch()
     with open(str(paths.log), "rb") as file:
         file.seek(_tail_offset(file, tail) if tail else offset)
-        status = _send_growth(file, send, paths, wait)
-        return {"id": paths.id, "status": status, "offset": file.tell()}
+        status, reached = _send_growth(file, send, paths, wait)
+        return {"id": paths.id, "status": status, "offset": reached}
 
 
 def _send_growth(
     file: IO[bytes], send: Callable[[Dict[str, Any]], None], paths: JobPaths, wait: bool
-) -> Dict[str, Any]:
+) -> Tuple[Dict[str, Any], int]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     told = time.monotonic()
+
+    def reached() -> int:
+        # A letter of several bytes of which some are still to come was not sent.
+        return file.tell() - len(decoder.getstate()[0])
+
     while True:
         status = state_of(paths)
         piece = file.read(BLOCK)
         if piece or time.monotonic() - told > HEARTBEAT:
-            send({"id": paths.id, "text": decoder.decode(piece), "offset": file.tell()})
+            text = decoder.decode(piece)
+            send({"id": paths.id, "text": text, "offset": reached()})
             told = time.monotonic()
         if not piece and (status["state"] in ENDED or not wait):
-            return status
+            return status, reached()
         if not piece:
             time.sleep(LOOK)
 

@@ -19,8 +19,8 @@ from remote.job import OUTPUTS, STATE, jobs_folder
 #: client writes it into command lines that any login shell must understand.
 CACHE = ".cache/remote-gpu-workflow"
 
-KEY_PATTERN = re.compile(r"^[0-9a-f]{16}$")
-ID_PATTERN = re.compile(r"^[0-9a-f]{32}$")
+KEY_PATTERN = re.compile(r"[0-9a-f]{16}\Z")
+ID_PATTERN = re.compile(r"[0-9a-f]{32}\Z")
 TOOLS = ("rsync", "tmux")
 INSTALLERS = (
     ("apt-get", "sudo apt-get install -y"),
@@ -75,7 +75,7 @@ def prepare(
         state = "ours"
     if state != "absent":
         _link(root, key)
-    if state == "ours":
+    if state == "ours" and not look:
         _make_folders(root)
     return {"state": state, "root": str(root), "uv": find_uv(), "platform": machine()}
 
@@ -151,11 +151,8 @@ def find_uv() -> Optional[str]:
     """Where uv is: on PATH, where its installer puts it, or brought by us."""
     home = Path.home()
     own = [home / ".local/bin/uv", home / ".cargo/bin/uv", cache() / "bin" / "uv"]
-    found = shutil.which("uv")
-    for candidate in [found] if found else [str(path) for path in own if path.is_file()]:
-        if _runs(candidate):
-            return candidate
-    return None
+    candidates = [shutil.which("uv"), *(str(path) for path in own if path.is_file())]
+    return next((path for path in candidates if path and _runs(path)), None)
 
 
 def _runs(uv: str) -> bool:

@@ -123,6 +123,9 @@ def end_descendants(pid: int, *, patience: float = 5.0) -> None:
         _reap()
         time.sleep(0.05)
     send(descendants(pid), signal.SIGKILL)
+    while descendants(pid) and time.monotonic() < deadline + patience:
+        _reap()
+        time.sleep(0.01)
     _reap()
 
 

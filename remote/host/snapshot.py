@@ -36,7 +36,7 @@ def rsync_argv(root: Path, code: Path, *, previous: Optional[Path]) -> List[str]
     """rsync from the target's tree into a snapshot, on the server itself."""
     kept_out = [STATE, *SHARED, *OUTPUTS]
     excludes = [f"--exclude=/{name}" for name in dict.fromkeys(kept_out)]
-    excludes += ["--exclude=/mlflow.db-*", "--exclude=.~tmp~"]
+    excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
     shared = [f"--link-dest={previous}"] if previous else []
     return ["rsync", "-a", *shared, *excludes, "--", f"{root}/", f"{code}/"]
 

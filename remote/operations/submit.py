@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping
@@ -14,6 +14,9 @@ from remote.errors import JobError, NotebookError
 from remote.notebook import Notebook
 from remote.operations import uv
 from remote.server import Server
+
+#: Bytes in the name of an executed notebook, before its timestamp, state, number and suffix.
+LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,15 @@ def describe(
             f"{source.path} lies outside of the project {project.root}.",
             "Only what is pushed can run there: copy it into src/notebooks/.",
         )
-    name = Path(output or source.path.name).name
+    name = Path(output or source.path.name).name.removesuffix(".ipynb")
+    if len(name.encode("utf-8", "surrogateescape")) > LONGEST:
+        raise NotebookError(
+            f"The name of the executed notebook is too long: {name[:40]}...",
+            f"It may have {LONGEST} bytes.",
+        )
     return {
         "name": source.path.stem,
-        "output": name[: -len(".ipynb")] if name.endswith(".ipynb") else name,
+        "output": name,
         "notebook": source.path.as_posix(),
         "parameters": dict(parameters),
         "defaults": {each.name: notebook.literal(each.default) for each in source.parameters},
@@ -68,35 +76,34 @@ def describe(
 
 def experiment(project: Project, source: Notebook, parameters: Mapping[str, Any]) -> str:
     """The MLflow experiment of the job's run: the notebook's, a setting's, or the project's."""
-    if source.experiment is None:
-        chosen = project.settings.get("MLFLOW_EXPERIMENT_NAME", "")
-        return chosen or project_name(project.root)
-    match = re.fullmatch(r"\{(\w+)\}", source.experiment)
-    if not match:
+    if source.experiment is not None:
         return source.experiment
-    if match[1] in parameters:
-        return str(parameters[match[1]])
-    return str(notebook.literal(source.parameter(match[1]).default))
+    if source.experiment_parameter is not None:
+        default = notebook.literal(source.parameter(source.experiment_parameter).default)
+        return str(parameters.get(source.experiment_parameter, default))
+    return project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or project_name(project.root)
 
 
 def project_name(root: Path) -> str:
     """The name in pyproject.toml, else the folder's."""
-    return _toml_value(root, "name") or root.name
+    return _declared(root, "name") or root.name
 
 
 def requires_python(root: Path) -> str:
     """The versions of Python that pyproject.toml allows; empty where it says nothing."""
-    return _toml_value(root, "requires-python")
+    return _declared(root, "requires-python")
 
 
-def _toml_value(root: Path, name: str) -> str:
-    # tomllib came with Python 3.11, and two plain strings don't need more.
+def _declared(root: Path, name: str) -> str:
+    """A text of pyproject.toml's table `project`; empty where there is none."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
     try:
-        text = (root / "pyproject.toml").read_text("utf-8")
-    except OSError:
+        document = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    except (OSError, ValueError):
         return ""
-    section = re.search(r"^\[project\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
-    match = section and re.search(
-        rf"^{re.escape(name)}\s*=\s*([\"'])(.*?)\1", section[1], re.MULTILINE
-    )
-    return match[2] if match else ""
+    table = document.get("project")
+    value = table.get(name) if isinstance(table, dict) else None
+    return value if isinstance(value, str) else ""

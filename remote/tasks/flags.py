@@ -1,9 +1,16 @@
-"""`inv remote-run NOTEBOOK --epoch 1000`: the notebook's own parameters as flags."""
+"""`inv remote-run NOTEBOOK --epoch 1000`: Invoke tasks that read their own words.
+
+Invoke is given as many positional arguments as there are words, which it fills without a look at
+them; what they mean is told by `remote.tasks.words`.
+"""
 
 from __future__ import annotations
 
+import inspect
+import shutil
 import sys
-from typing import Any, Optional, Sequence
+import textwrap
+from typing import Any, Iterable, Optional, Sequence
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
@@ -12,197 +19,153 @@ from invoke.tasks import Task
 from remote import notebook
 from remote.config import find_project
 from remote.errors import RemoteError
-from remote.notebook import Notebook, Parameter
+from remote.tasks import words
+from remote.tasks.words import Call, Given, Subject
 
-#: Marks the keyword arguments that are a notebook's parameters.
-PREFIX = "parameter:"
-
-#: Flags of Invoke itself that may follow a task's name.
-INVOKES_OWN = ("help", "echo", "dry")
+#: Marks the arguments by which Invoke hands the words over.
+WORD = "word "
 
 
-class Spelled(str):
-    """A flag's name that Invoke takes as it is written.
+class WordsTask(Task[Any]):
+    """A task that reads its own words, so that positional arguments may be left out.
 
-    Invoke turns `batch_size` into `--batch-size` and `n` into `-n`; papermill's users type
-    `--batch_size` and `--n` too.
+    A positional argument without a default has to be given. Where the task has a subject, its
+    parameters arrive as the keyword argument `parameters`.
     """
 
-    def lstrip(self, *_: Any) -> Spelled:
-        return self
+    #: Every such task, by name: on a command line, only the first of them is looked for.
+    known: set[str] = set()
 
-    def rstrip(self, *_: Any) -> Spelled:
-        return self
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "auto_shortflags": False})
+        self.call: Optional[Call] = None
+        WordsTask.known.add(self.invoked)
 
-    def replace(self, *_: Any) -> Spelled:
-        return self
-
-    def __len__(self) -> int:
-        return max(2, super().__len__())
-
-
-class Keyword(str):
-    """The keyword argument that carries a flag's value; asked for its flag, it says `flag`.
-
-    Invoke derives the flag that it prints in help texts from the keyword's name.
-    """
-
-    flag: Spelled
-
-    @classmethod
-    def of(cls, name: str, flag: Spelled) -> Keyword:
-        """The keyword `name` of the flag called `flag`."""
-        made = cls(name)
-        made.flag = flag
-        return made
-
-    def lstrip(self, *_: Any) -> Spelled:
-        return self.flag
-
-
-class ParameterFlag(Argument):
-    """A papermill parameter as an Invoke argument; its value is checked as it is read."""
-
-    def __init__(self, parameter: Parameter, taken: set[str]) -> None:
-        names = _names(parameter, taken)
-        super().__init__(
-            names=names,
-            attr_name=Keyword.of(PREFIX + parameter.name, names[0]),
-            optional=parameter.kind == "bool",
-            help=_help(parameter),
-        )
-        self.parameter = parameter
-
-    def set_value(self, value: Any, cast: bool = True) -> None:
-        """Take the text from the command line, as the type that the notebook wants."""
-        if value is True and not cast:
-            super().set_value(True, cast=False)
-            return
-        try:
-            converted = self.parameter.convert(value)
-        except RemoteError as error:
-            raise Exit(str(error), code=2) from None
-        super().set_value(Given(converted), cast=False)
-
-
-class Given:
-    """A value that was given, be it None, empty or false: Invoke takes None for "not given"."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-class NotebookTask(Task[Any]):
-    """A task that takes a notebook, and that notebook's parameters as flags."""
+    @property
+    def invoked(self) -> str:
+        """What is typed for this task."""
+        return self.name.replace("_", "-")
 
     def get_arguments(self, ignore_unknown_help: Optional[bool] = None) -> list[Argument]:
-        """The task's own arguments, and those of the notebook on the command line, if any."""
-        own = [
-            argument
-            for argument in super().get_arguments(ignore_unknown_help)
-            if argument.name != "parameters"
-        ]
+        """What Invoke has to take: one positional argument for each word."""
+        own = self.own(ignore_unknown_help)
+        typed = typed_for(self.invoked, sys.argv)
+        if typed is None:
+            return own
         try:
-            source = named_notebook(self.name, sys.argv)
+            self.call = words.read(typed, own, self.find_subject())
+            if self.call.help or help_asked(self.invoked, sys.argv):
+                self.print_help(own, self.call.subject)
+                raise Exit(code=0)
+            self.check(own, self.call, typed)
         except RemoteError as error:
             raise Exit(str(error), code=2) from None
-        if source is None:
-            return own
-        if asked_about(self.name, sys.argv):
-            for argument in own:
-                argument.positional = False
-        taken = {name for argument in own for name in argument.names}
-        flags = [ParameterFlag(parameter, taken) for parameter in source.parameters]
-        negations = [_negation(flag) for flag in flags if flag.parameter.kind == "bool"]
-        _refuse_unknown(source, [*own, *flags, *negations])
-        return [*own, *flags, *negations]
+        count = words.invokes(typed[: self.call.count])
+        return [Argument(name=f"{WORD}{i}", positional=True) for i in range(count)]
 
+    def own(self, ignore_unknown_help: Optional[bool] = None) -> list[Argument]:
+        """The task's own arguments: all but `parameters`, which takes those of its subject."""
+        found = super().get_arguments(ignore_unknown_help)
+        return [argument for argument in found if argument.name != "parameters"]
 
-def named_notebook(task: str, argv: Sequence[str]) -> Optional[Notebook]:
-    """The notebook that follows the task's name on the command line; raises NotebookError."""
-    name = task.replace("_", "-")
-    if name not in argv:
+    def find_subject(self) -> Any:
+        """What finds the subject that the first positional names; None where there is none."""
         return None
-    rest = list(argv[argv.index(name) + 1 :])
-    if not rest or not rest[0] or rest[0].startswith("-"):
+
+    def check(self, own: Sequence[Argument], call: Call, typed: Sequence[str]) -> None:
+        """Refuse what Invoke would not tell well; raises RemoteError."""
+        for argument in own:
+            if argument.positional and argument.default is None:
+                if argument.name not in call.values:
+                    name = str(argument.name)
+                    hint = f"inv {self.invoked} --help tells more."
+                    raise words.UsageError(f"inv {self.invoked} needs a {name}.", hint)
+        if self.invoked in typed[call.count :]:
+            raise words.UsageError(f"One call of inv takes one {self.invoked}.")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run with what was read; a call from Python gets its own arguments."""
+        if self.call and any(name.startswith(WORD) for name in kwargs):
+            parameters = {"parameters": self.call.given} if self.call.subject else {}
+            kwargs = {**self.call.values, **parameters}
+        return super().__call__(*args, **kwargs)
+
+    def print_help(self, own: Sequence[Argument], subject: Optional[Subject]) -> None:
+        """What Invoke prints for a task, and the parameters of its subject."""
+        named = "".join(f"{_usage(argument)} " for argument in own if argument.positional)
+        print(f"Usage: inv[oke] [--core-opts] {self.invoked} {named}[--options]\n")
+        print(textwrap.indent(inspect.getdoc(self) or "", "  ") + "\n")
+        print("Options:")
+        _print_columns((_spelled(argument), argument.help or "") for argument in own)
+        if subject is not None:
+            print(f"\nParameters of {subject.path}:")
+            _print_columns(_parameter_rows(subject, dict(words.own_flags(own))))
+
+
+class NotebookTask(WordsTask):
+    """A task whose first positional is a notebook, with that notebook's parameters as flags."""
+
+    def find_subject(self) -> Any:
+        """The notebook of that name; raises NotebookError."""
+        root = find_project().root
+        return lambda name: notebook.read(notebook.find(root, name), root)
+
+
+def typed_for(task: str, argv: Sequence[str]) -> Optional[list[str]]:
+    """The words that follow the task's name; None where another task is called."""
+    if "--complete" in argv:
         return None
-    root = find_project().root
-    return notebook.read(notebook.find(root, rest[0]), root)
+    for index, word in enumerate(argv[1:], 1):
+        name = word.rpartition(".")[2]
+        if name in WordsTask.known:
+            return list(argv[index + 1 :]) if name == task else None
+    return None
 
 
-def asked_about(task: str, argv: Sequence[str]) -> tuple[str, ...]:
-    """The notebook in `inv --help remote-run train.ipynb`.
-
-    Invoke takes it for the name of another task; as an alias of this one it does no harm.
-    """
-    name = task.replace("_", "-")
-    for help_flag in ("--help", "-h"):
-        words = list(argv[1:4])
-        if words[:2] == [help_flag, name] and len(words) == 3:
-            return (words[2],)
-    return ()
+def help_asked(task: str, argv: Sequence[str]) -> bool:
+    """Whether it is `inv --help TASK …`."""
+    before = list(argv[1:]).index(task) if task in argv[1:] else 0
+    return any(word in words.HELP for word in argv[1 : 1 + before])
 
 
-def given_parameters(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that were given, by name, out of a task's keyword arguments."""
-    found: dict[str, Any] = {}
-    for key, value in kwargs.items():
-        if key.startswith(PREFIX) and value is not None:
-            found[key[len(PREFIX) :]] = value.value if isinstance(value, Given) else value
-    for key, value in kwargs.items():
-        if key.startswith("no-" + PREFIX) and value:
-            found[key[len("no-" + PREFIX) :]] = False
-    return found
+def _usage(argument: Argument) -> str:
+    name = str(argument.name).upper()
+    return name if argument.default is None else f"[{name}]"
 
 
-def _names(parameter: Parameter, taken: set[str]) -> list[Spelled]:
-    """The spellings of a parameter's flag; `--parameter-x` where the task has a flag `--x`."""
-    dashed = parameter.name.strip("_").replace("_", "-")
-    if dashed in taken or parameter.name in taken:
-        return [Spelled(f"parameter-{dashed}")]
-    names = [dashed, parameter.name] if len(dashed) > 1 else [parameter.name]
-    return [Spelled(name) for name in dict.fromkeys(names)]
+def _spelled(argument: Argument) -> str:
+    flag = f"--{argument.names[0]}"
+    if argument.kind is bool:
+        return flag
+    kind = {int: "INT", float: "NUMBER"}.get(argument.kind, "STRING")
+    return f"{flag}={kind}"
 
 
-def _negation(flag: ParameterFlag) -> Argument:
-    names = [Spelled(f"no-{name}") for name in flag.names]
-    return Argument(
-        names=names,
-        kind=bool,
-        default=False,
-        attr_name=Keyword.of(f"no-{PREFIX}{flag.parameter.name}", names[0]),
-        help=f"{flag.parameter.name} = False",
-    )
+def _parameter_rows(subject: Subject, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    flags = words.subject_flags(subject, taken)
+    for parameter in subject.parameters:
+        meant = [(flag, each) for flag, each in flags.items() if isinstance(each, Given)]
+        mine = [(flag, each.value) for flag, each in meant if each.parameter is parameter]
+        flag = _plainest(flag for flag, value in mine if value is not False)
+        negated = _plainest(flag for flag, value in mine if value is False)
+        kind = f"{parameter.kind}, " if parameter.kind else ""
+        comment = f"{parameter.comment} " if parameter.comment else ""
+        shown = ", ".join(filter(None, [flag, negated]))
+        shown = shown if parameter.kind == "bool" else f"{shown} VALUE"
+        yield shown, f"{comment}({kind}default: {parameter.default})"
 
 
-def _help(parameter: Parameter) -> str:
-    kind = f"{parameter.kind}, " if parameter.kind else ""
-    comment = f"{parameter.comment} " if parameter.comment else ""
-    return f"{comment}({kind}default: {parameter.default})"
+def _plainest(flags: Iterable[str]) -> str:
+    found = list(flags)
+    return next((flag for flag in found if "_" not in flag), found[0] if found else "")
 
 
-def _refuse_unknown(source: Notebook, known: Sequence[Argument]) -> None:
-    """Name the nearest parameter on a typo: Invoke itself would only say that it has no idea."""
-    flags = {name: argument for argument in known for name in argument.names}
-    tokens = list(sys.argv[_after_notebook(sys.argv) :])
-    while tokens and tokens[0] != "--":
-        token = tokens.pop(0)
-        name, has_value, _ = token[2:].partition("=")
-        if not token.startswith("--") or name in INVOKES_OWN:
-            continue
-        if name not in flags:
-            _refuse(source, name)
-        if flags[name].takes_value and not has_value and not flags[name].optional:
-            tokens[:1] = []
-
-
-def _refuse(source: Notebook, name: str) -> None:
-    try:
-        source.parameter(name)
-    except RemoteError as error:
-        raise Exit(str(error), code=2) from None
-
-
-def _after_notebook(argv: Sequence[str]) -> int:
-    names = ("remote-run", "run")
-    return next(i for i, word in enumerate(argv) if word in names) + 2
+def _print_columns(rows: Iterable[tuple[str, str]]) -> None:
+    rows = list(rows)
+    width = min(max((len(name) for name, _ in rows), default=0), 30)
+    room = max(shutil.get_terminal_size().columns - width - 6, 30)
+    for name, text in rows or [("none", "")]:
+        lines = textwrap.wrap(text, room) or [""]
+        print(f"  {name.ljust(width)}  {lines[0]}".rstrip())
+        for line in lines[1:]:
+            print(f"  {'':{width}}  {line}")

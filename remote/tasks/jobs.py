@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Mapping, Optional
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from remote.job import ENDED, FINISHED
-from remote.tasks.flags import NotebookTask, given_parameters
+from remote.tasks.flags import NotebookTask, WordsTask
 from remote.tasks.sync import TARGET_HELP, push_line, server_of
 from remote.tasks.told import duration, say, told
 
@@ -24,7 +24,6 @@ JOB_HELP = "a job's id, a unique part of it, or `last`"
 
 @task(
     klass=NotebookTask,
-    auto_shortflags=False,
     positional=["notebook"],
     help={
         "notebook": "a notebook in src/notebooks/, or a path to one",
@@ -34,7 +33,11 @@ JOB_HELP = "a job's id, a unique part of it, or `last`"
 )
 @told
 def remote_run(
-    c: Context, notebook: str, target: str = "", follow: bool = False, **parameters: Any
+    c: Context,
+    notebook: str,
+    target: str = "",
+    follow: bool = False,
+    parameters: Optional[Mapping[str, Any]] = None,
 ) -> None:
     """Push, then run a notebook on the server in tmux; its parameters are flags.
 
@@ -47,7 +50,7 @@ def remote_run(
     server = server_of(target)
     root = server.project.root
     source = notebooks.read(notebooks.find(root, notebook), root)
-    job = describe(server.project, source, given_parameters(parameters))
+    job = describe(server.project, source, parameters or {})
     pushed = push(server)
     say(push_line(server, pushed))
     submitted = submit(server, job, say=say)
@@ -63,7 +66,7 @@ def remote_run(
 
 
 @task(
-    auto_shortflags=False,
+    klass=WordsTask,
     positional=["job"],
     help={
         "job": JOB_HELP,
@@ -131,7 +134,7 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
-@task(positional=["job"], auto_shortflags=False, help={"job": JOB_HELP, "target": TARGET_HELP})
+@task(klass=WordsTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
 @told
 def remote_stop(c: Context, job: str, target: str = "") -> None:
     """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""

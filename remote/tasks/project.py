@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -14,7 +14,7 @@ from invoke.tasks import task
 from remote.config import find_project, make_variables
 from remote.errors import NotebookError
 from remote.job import FINISHED
-from remote.tasks.flags import NotebookTask, given_parameters
+from remote.tasks.flags import NotebookTask
 from remote.tasks.told import say, told
 
 #: Variables of make's command line that are no parameters of a notebook.
@@ -23,7 +23,6 @@ MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV",
 
 @task(
     klass=NotebookTask,
-    auto_shortflags=False,
     positional=["notebook"],
     help={
         "notebook": "a notebook in src/notebooks/, or a path to one",
@@ -31,7 +30,12 @@ MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV",
     },
 )
 @told
-def run(c: Context, notebook: str, output: str = "", **parameters: Any) -> None:
+def run(
+    c: Context,
+    notebook: str = "",
+    output: str = "",
+    parameters: Optional[Mapping[str, Any]] = None,
+) -> None:
     """Run a notebook on this machine; its parameters are flags.
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
@@ -46,7 +50,7 @@ def run(c: Context, notebook: str, output: str = "", **parameters: Any) -> None:
     if not name:
         raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
     source = notebooks.read(notebooks.find(project.root, name), project.root)
-    given = given_parameters(parameters) or _made_parameters(source, variables)
+    given = parameters or _made_parameters(source, variables)
     output = output or variables.get("output_file", "")
     status = run_here(project, describe(project, source, given, output=output))
     if status.get("state") != FINISHED:

@@ -43,7 +43,7 @@ def plural(count: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """`4 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = int(seconds)
+    whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

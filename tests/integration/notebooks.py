@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-PARAMETERS = '''
+PARAMETERS = """
 epoch: int = 2  # passes
 message: str = ""
 ratio: float = 0.5
 shuffle: bool = False
 layers: list = [1, 2]
-'''
+"""
 
 
 def notebook(*cells: str, parameters: str = PARAMETERS, kernel: str = "python3") -> str:
@@ -32,8 +32,7 @@ def _cell(source: str, tags: list[str]) -> dict[str, object]:
     }
 
 
-ECHO = notebook(
-    """
+ECHO = notebook("""
 import json, os, sys
 print(json.dumps({
     "values": [epoch, message, ratio, shuffle, layers],
@@ -42,11 +41,9 @@ print(json.dumps({
     "tmux": os.environ.get("TMUX", ""),
 }))
 open("logs/echo.json", "w").write(json.dumps([epoch, message, ratio, shuffle, layers]))
-"""
-)
+""")
 
-METRICS = notebook(
-    """
+METRICS = notebook("""
 import mlflow, time
 with mlflow.start_run():
     for step in range(epoch):
@@ -57,8 +54,7 @@ with mlflow.start_run():
             time.sleep(0.1)
         mlflow.log_metric("loss", 0.0, step=epoch)
     mlflow.log_text("hello", "note.txt")
-"""
-)
+""")
 
 FAILS = notebook("print('before')", "raise ValueError('the data is bad')", "print('never')")
 

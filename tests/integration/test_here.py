@@ -34,7 +34,7 @@ def results(project: ProjectFolder, pattern: str) -> list[Path]:
 
 
 def test_make_run_takes_parameters_as_make_variables(project: ProjectFolder) -> None:
-    message = "it's $(touch pwned) `x` \"q\" \\ 日本 # $HOME  two blanks"
+    message = 'it\'s $(touch pwned) `x` "q" \\ 日本 # $HOME  two blanks'
     project.make(
         "run",
         "input_file=echo.ipynb",
@@ -52,8 +52,11 @@ def test_make_run_takes_parameters_as_make_variables(project: ProjectFolder) -> 
 
 def test_runs_here_are_recorded_like_runs_there(project: ProjectFolder) -> None:
     project.inv("run", "metrics.ipynb", "--epoch", "3")
-    (run,) = [run for run in Store(project.root / "mlflow.db").runs() if "epoch" in run.params
-              and run.params["epoch"] == "3"]
+    (run,) = [
+        run
+        for run in Store(project.root / "mlflow.db").runs()
+        if "epoch" in run.params and run.params["epoch"] == "3"
+    ]
     assert run.status == "FINISHED"
     assert len(run.history("loss")) == 3
     assert str(run.artifacts).startswith(str(project.root / "mlruns"))

@@ -50,8 +50,19 @@ def finish(project: ProjectFolder, text: str, *flags: str, name: str = "some") -
 
 
 def test_parameters_arrive_as_they_were_typed(project: ProjectFolder, target_root: Path) -> None:
-    message = "-it's \"quoted\" $(touch pwned) `touch pwned` $HOME \\ 日本\nnew line; & | * " + "x" * 90_000
-    flags = ["--epoch=-3", f"--message={message}", "--ratio", "1e-3", "--shuffle", "--layers", "[3]"]
+    message = (
+        '-it\'s "quoted" $(touch pwned) `touch pwned` $HOME \\ 日本\nnew line; & | * '
+        + "x" * 90_000
+    )
+    flags = [
+        "--epoch=-3",
+        f"--message={message}",
+        "--ratio",
+        "1e-3",
+        "--shuffle",
+        "--layers",
+        "[3]",
+    ]
     job = finish(project, notebooks.ECHO, *flags)
     assert status(target_root, job)["state"] == "finished"
     seen = json.loads((target_root / "logs/echo.json").read_text())

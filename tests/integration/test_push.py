@@ -33,9 +33,7 @@ def test_files_arrive_and_ignored_ones_do_not(project: ProjectFolder, target_roo
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_odd_names_arrive_as_they_are(
-    project: ProjectFolder, target_root: Path, name: str
-) -> None:
+def test_odd_names_arrive_as_they_are(project: ProjectFolder, target_root: Path, name: str) -> None:
     project.write(f"src/{name}", name)
     project.inv("sync-push")
     assert (target_root / "src" / name).read_text() == name
@@ -73,9 +71,7 @@ def test_what_jobs_wrote_is_never_touched(project: ProjectFolder, target_root: P
         assert (target_root / name).read_text() == "by a job", name
 
 
-def test_processed_data_goes_where_there_is_none(
-    project: ProjectFolder, target_root: Path
-) -> None:
+def test_processed_data_goes_where_there_is_none(project: ProjectFolder, target_root: Path) -> None:
     project.write("data/processed/sub/features.csv", "1,2")
     done = project.inv("sync-push")
     assert (target_root / "data/processed/sub/features.csv").read_text() == "1,2"
@@ -133,7 +129,8 @@ def test_a_target_that_vanished_is_made_again(project: ProjectFolder, target_roo
 
 
 @pytest.mark.parametrize(
-    "path", ["a b", "it's", 'say "hi"', "$(touch pwned)", "日本", "a;b", "~/home", "-x", "a*b", "a\\b"]
+    "path",
+    ["a b", "it's", 'say "hi"', "$(touch pwned)", "日本", "a;b", "~/home", "-x", "a*b", "a\\b"],
 )
 def test_paths_on_the_server(project: ProjectFolder, sshd, path: str) -> None:
     folder = f"paths-{project.env['TARGET_DIR'].partition(':')[2]}"
@@ -179,9 +176,7 @@ def test_the_target_comes_from_make_then_the_environment_then_dotenv(
     assert "-make:" in done.out
 
 
-def test_pushing_nothing_needs_one_connection_and_no_agent(
-    project: ProjectFolder, sshd
-) -> None:
+def test_pushing_nothing_needs_one_connection_and_no_agent(project: ProjectFolder, sshd) -> None:
     project.inv("sync-push")
     log = sshd.folder / "sshd.log"
     before = log.read_text().count("Starting session")

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from invoke.parser import Argument, Parser, ParserContext
 
-from remote.tasks.flags import PREFIX, Given, given_parameters, named_notebook
+from remote.tasks.flags import typed_for
+from remote.tasks.words import invokes
 from tests.conftest import Command, ProjectFolder, make_project
 
 PARAMETERS = """epoch = 10  # how often
@@ -31,11 +35,11 @@ _hidden = 1
 STUB = """
 import json
 from invoke.tasks import task
-from remote.tasks.flags import NotebookTask, given_parameters
+from remote.tasks.flags import NotebookTask, WordsTask
 
-@task(klass=NotebookTask, auto_shortflags=False, positional=["notebook"])
-def run(c, notebook, target="", output="", follow=False, **parameters):
-    print(json.dumps([given_parameters(parameters), target, output, follow]))
+@task(klass=NotebookTask, positional=["notebook"], iterable=["tag"])
+def run(c, notebook, target="", output="", follow=False, n_best=1, tag=None, parameters=None):
+    print(json.dumps([parameters, target, output, follow, n_best, tag or []]))
 
 @task
 def other(c):
@@ -65,7 +69,7 @@ def stub(real: ProjectFolder) -> ProjectFolder:
 
 
 @pytest.fixture
-def given(stub: ProjectFolder) -> Callable[..., dict[str, Any]]:
+def taken(stub: ProjectFolder) -> Callable[..., dict[str, Any]]:
     """The parameters that these words give."""
 
     def run(*words: str) -> dict[str, Any]:
@@ -85,8 +89,8 @@ def refused(command: Command) -> str:
 # Values
 
 
-def test_without_flags_nothing_is_given(given: Callable[..., dict[str, Any]]) -> None:
-    assert given() == {}
+def test_without_flags_nothing_is_given(taken: Callable[..., dict[str, Any]]) -> None:
+    assert taken() == {}
 
 
 @pytest.mark.parametrize(
@@ -136,13 +140,13 @@ def test_without_flags_nothing_is_given(given: Callable[..., dict[str, Any]]) ->
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
 )
 def test_a_value_arrives_as_it_was_typed(
-    given: Callable[..., dict[str, Any]], words: list[str], expected: dict[str, Any]
+    taken: Callable[..., dict[str, Any]], words: list[str], expected: dict[str, Any]
 ) -> None:
-    assert given(*words) == expected
+    assert taken(*words) == expected
 
 
-def test_a_hundred_kilobytes_arrive(given: Callable[..., dict[str, Any]]) -> None:
-    assert given("--name", "x " * 50_000) == {"name": "x " * 50_000}
+def test_a_hundred_kilobytes_arrive(taken: Callable[..., dict[str, Any]]) -> None:
+    assert taken("--name", "x " * 50_000) == {"name": "x " * 50_000}
 
 
 @pytest.mark.parametrize(
@@ -163,15 +167,15 @@ def test_a_hundred_kilobytes_arrive(given: Callable[..., dict[str, Any]]) -> Non
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_booleans(
-    given: Callable[..., dict[str, Any]], words: list[str], expected: dict[str, Any]
+    taken: Callable[..., dict[str, Any]], words: list[str], expected: dict[str, Any]
 ) -> None:
-    assert given(*words) == expected
+    assert taken(*words) == expected
 
 
 def test_a_parameter_called_like_a_flag_of_the_task(stub: ProjectFolder) -> None:
     words = ["--target", "host:/d", "--parameter-target", "x", "--output", "o", "--follow"]
     said = stub.inv("run", "train.ipynb", *words, "--parameter-output=y").out
-    assert json.loads(said) == [{"target": "x", "output": "y"}, "host:/d", "o", True]
+    assert json.loads(said) == [{"target": "x", "output": "y"}, "host:/d", "o", True, 1, []]
 
 
 def test_the_notebook_may_be_a_path(stub: ProjectFolder) -> None:
@@ -199,6 +203,50 @@ def test_flags_of_a_task_that_follows_are_its_own(stub: ProjectFolder) -> None:
 def test_below_a_folder_of_the_project_it_works_too(stub: ProjectFolder) -> None:
     below = ProjectFolder(stub.root / "src" / "notebooks", stub.env)
     assert json.loads(below.inv("run", "train.ipynb", "--epoch", "2").out)[0] == {"epoch": 2}
+
+
+def test_the_tasks_own_flags_may_stand_anywhere(stub: ProjectFolder) -> None:
+    words = [
+        "--n-best",
+        "3",
+        "--tag",
+        "a=b",
+        "train.ipynb",
+        "--epoch",
+        "2",
+        "--tag=--c",
+        "--follow",
+    ]
+    found = json.loads(stub.inv("run", *words).out)
+    assert found == [{"epoch": 2}, "", "", True, 3, ["a=b", "--c"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--n-best", "many"], "--n-best takes a number, not 'many'"),
+        (["--follow=yes"], "--follow takes no value"),
+        (["--target"], "--target needs a value"),
+        (["--target", "--", "x"], "--target needs a value"),
+        (["--folow"], "Did you mean --follow?"),
+        (["-f"], "no parameter 'f'"),
+        (["-epoch", "3"], "two dashes"),
+        (["run", "train.ipynb"], "one run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_tasks_own_flags_do_not_take_is_told(
+    stub: ProjectFolder, words: list[str], expected: str
+) -> None:
+    assert expected in refused(stub.inv("run", "train.ipynb", *words, check=False))
+
+
+def test_another_task_may_call_it_from_python(stub: ProjectFolder) -> None:
+    code = STUB + "\n@task\ndef nightly(c):\n    run(c, 'a.ipynb', parameters={'epoch': 9})\n"
+    stub.write("tasks.py", code)
+    assert json.loads(stub.inv("nightly").out)[0] == {"epoch": 9}
+    said = stub.inv("run", "train.ipynb", "--epoch", "2", "nightly").out.splitlines()
+    assert [json.loads(line)[0] for line in said] == [{"epoch": 2}, {"epoch": 9}]
 
 
 # Odd notebooks
@@ -365,29 +413,36 @@ def test_the_list_of_tasks_is_whole(real: ProjectFolder) -> None:
 # The parts
 
 
-def test_given_parameters_keep_what_none_would_hide() -> None:
-    kwargs = {
-        f"{PREFIX}a": Given(None),
-        f"{PREFIX}b": None,
-        f"{PREFIX}c": Given(False),
-        f"{PREFIX}d": True,
-        f"no-{PREFIX}e": True,
-        f"no-{PREFIX}f": False,
-        "target": "x",
-    }
-    assert given_parameters(kwargs) == {"a": None, "c": False, "d": True, "e": False}
-
-
 @pytest.mark.parametrize(
-    "argv",
+    ("argv", "expected"),
     [
-        ["inv", "--list"],
-        ["inv", "sync-push"],
-        ["inv", "remote-run"],
-        ["inv", "remote-run", ""],
-        ["inv", "remote-run", "--help"],
-        ["inv", "remote-run", "--target", "x"],
+        (["inv", "--list"], None),
+        (["inv", "sync-push"], None),
+        (["inv", "remote-run"], []),
+        (["inv", "remote-run", "a", "--b"], ["a", "--b"]),
+        (["inv", "--echo", "sync-push", "--dry-run", "remote-run", "a"], ["a"]),
+        (["inv", "run", "remote-run"], None),
+        (["inv", "toolkit.remote-run", "a"], ["a"]),
+        (["inv", "--complete", "--", "inv", "remote-run", "a"], None),
     ],
 )
-def test_no_notebook_is_read_where_none_is_named(argv: list[str]) -> None:
-    assert named_notebook("remote_run", argv) is None
+def test_a_tasks_words_are_those_behind_its_name(
+    argv: list[str], expected: list[str] | None
+) -> None:
+    import remote.tasks  # noqa: F401
+
+    assert typed_for("remote-run", argv) == expected
+
+
+WORDS = st.text(alphabet="-=ab c日\n", max_size=8)
+
+
+@given(st.lists(WORDS.filter(lambda word: word != "--"), max_size=6))
+def test_invoke_makes_as_many_tokens_as_were_counted(typed: list[str]) -> None:
+    count = invokes(typed)
+    taken = ParserContext(
+        "run", args=[Argument(name=f"w{i}", positional=True) for i in range(count)]
+    )
+    parser = Parser(contexts=[taken, ParserContext("end")])
+    found = parser.parse_argv(["run", *typed, "end"])
+    assert [each.name for each in found] == ["run", "end"]

@@ -1,4 +1,7 @@
-"""Settings: from make's command line, the environment, and `.env`, in that order."""
+"""Settings: from make's command line, the environment, and `.env`, in that order.
+
+Where none of them names a target, it is the one that was pushed to last.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Mapping, Optional
 
 from remote.errors import ConfigError
+from remote.files import write_atomic
 from remote.target import Target
 
 MARKS = ("tasks.py", "pyproject.toml", ".rsyncignore")
@@ -27,8 +31,11 @@ class Project:
         return self.root / ".remote"
 
     def target(self, text: str = "") -> Target:
-        """The target: `text` where given, else TARGET_DIR; raises ConfigError."""
-        value = text or self.settings.get("TARGET_DIR", "")
+        """The target: `text` where given, else TARGET_DIR, else the last one pushed to.
+
+        Raises ConfigError.
+        """
+        value = text or self.settings.get("TARGET_DIR", "") or self._last_target()
         if not value:
             raise ConfigError(
                 "TARGET_DIR is not set, so there is no server to work with.",
@@ -37,6 +44,19 @@ class Project:
         target = Target.parse(value)
         self._refuse_itself(target)
         return target
+
+    def remember_target(self, target: Target) -> None:
+        """Make `target` the one that is meant where none is named."""
+        if self._last_target() != str(target):
+            self.state.mkdir(exist_ok=True)
+            write_atomic(self.state / "last-target", str(target).encode("utf-8", "surrogateescape"))
+
+    def _last_target(self) -> str:
+        try:
+            text = (self.state / "last-target").read_bytes()
+        except OSError:
+            return ""
+        return text.decode("utf-8", "surrogateescape").strip()
 
     def _refuse_itself(self, target: Target) -> None:
         if not target.is_local:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Iterator
 
 from remote.agent import CACHE
+from remote.job import STATE
 from remote.ssh import Ssh
 from scripts.sshd import ALIAS, PrivateSshd
 
@@ -42,21 +43,21 @@ class Stage:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a user who has set the target up."""
+        """The environment of a user whose ssh configuration knows the server."""
         names = ("TARGET_DIR", "REMOTE_", "MLFLOW_", "MAKE")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(names)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-        own = {"PATH": path, "TARGET_DIR": self.target, "REMOTE_TMUX_SOCKET": TMUX}
+        own = {"PATH": path, "REMOTE_TMUX_SOCKET": TMUX}
         return {**kept, **own, "REMOTE_SSH_CONFIG": self.ssh_config}
 
 
 def main() -> None:
     """Play the demonstration; its exit code is that of the first command that fails."""
-    with stage() as scene:
+    with stage() as scene, last_target_kept():
         type_in(scene, "make", "sync-push", f"TARGET_DIR={scene.target}")
         type_in(scene, "inv", "remote-run", "train.ipynb", "--epoch", "20", "--follow")
         type_in(scene, "inv", "remote-ps")
-        type_in(scene, "make", "sync-pull", f"TARGET_DIR={scene.target}")
+        type_in(scene, "make", "sync-pull")
     print_runs()
     print("\nThe records of the server are in mlflow.db now. Look at them:")
     print("    make ui      (http://127.0.0.1:5000, Ctrl-C ends it)")
@@ -78,6 +79,19 @@ def stage() -> Iterator[Stage]:
     finally:
         Ssh(ALIAS, str(server.config)).close()
         server.stop()
+
+
+@contextlib.contextmanager
+def last_target_kept() -> Iterator[None]:
+    """Afterwards the project means the same target as before where none is named."""
+    file = ROOT / STATE / "last-target"
+    before = file.read_bytes() if file.is_file() else None
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        if before is not None:
+            file.write_bytes(before)
 
 
 def _server_settings() -> dict[str, str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from remote.errors import JobError
-from remote.files import read_json, write_json
-from remote.host import process
+from remote.files import locked, read_json, write_json
+from remote.host import process, results
 from remote.host.place import root_of
 from remote.host.records import end_run
 from remote.job import ENDED, ID_PATTERN, LOST, QUEUED, STOPPED, JobPaths, jobs_folder
@@ -58,14 +58,23 @@ def state_of(paths: JobPaths) -> Dict[str, Any]:
     status = _status(paths)
     if status["state"] in ENDED or _may_live(paths, status):
         return status
-    # The worker may have written its end between the two looks.
-    status = _status(paths)
-    if status["state"] in ENDED:
-        return status
-    lost = {**status, "state": LOST, "ended": time.time(), "cause": "its worker is gone"}
-    write_json(paths.status, lost)
-    end_run(paths, LOST)
-    return lost
+    with locked(paths.folder / "end.lock"):
+        # The worker, or another look, may have written its end since.
+        status = _status(paths)
+        if status["state"] in ENDED:
+            return status
+        lost = {**status, "state": LOST, "ended": time.time(), "cause": "its worker is gone"}
+        return _ended(paths, lost)
+
+
+def _ended(paths: JobPaths, status: Dict[str, Any]) -> Dict[str, Any]:
+    """Write down the end of a job whose worker can't do so any more."""
+    job = read_json(paths.job) or {}
+    kept = results.keep(paths, job, status["state"]) if job else ""
+    status = {**status, "result": kept} if kept else status
+    write_json(paths.status, status)
+    end_run(paths, status["state"])
+    return status
 
 
 def _status(paths: JobPaths) -> Dict[str, Any]:
@@ -110,5 +119,4 @@ def stop(*, key: str, job: str, patience: float = 20.0) -> Dict[str, Any]:
 def _kill(paths: JobPaths, worker: Dict[str, Any]) -> None:
     process.send([*process.descendants(worker["pid"]), worker["pid"]], signal.SIGKILL)
     status = {**_status(paths), "state": STOPPED, "ended": time.time(), "cause": "killed"}
-    write_json(paths.status, status)
-    end_run(paths, STOPPED)
+    _ended(paths, status)

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from remote.errors import StoreError
 from remote.host.store import connect_read_only, is_store, refuse_foreign, unusable, writing
 
-__all__ = ["RecordedRun", "begin", "end", "is_store", "run_status", "set_tags"]
+__all__ = ["RecordedRun", "artifact_dir", "begin", "end", "is_store", "run_status", "set_tags"]
 
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
 MAX_TAG = 8000  # mlflow.utils.validation.MAX_TAG_VAL_LENGTH, characters
@@ -115,6 +115,16 @@ def run_status(store: Path, run_id: str) -> Optional[str]:
             return _status(database, run_id)
     except sqlite3.Error as error:
         raise unusable(store, error) from error
+
+
+def artifact_dir(store: Path, run_id: str) -> Optional[Path]:
+    """Where the artifacts of a run that `begin` made lie; None without store or run."""
+    if not is_store(store):
+        return None
+    with closing(connect_read_only(store)) as database:
+        found = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
+        row = database.execute(found, (run_id,)).fetchone()
+    return Path(row[0]) if row else None
 
 
 def _experiment(

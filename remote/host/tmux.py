@@ -17,7 +17,7 @@ def launch(session: str, argv: List[str], *, socket: str) -> None:
     A tmux server of our own (`-L socket`, no tmux.conf), with /bin/sh as its shell: the command
     line is read by a shell, and the account's may be any. Sessions end with their worker.
     """
-    env = {key: value for key, value in os.environ.items() if not key.startswith("TMUX")}
+    env = {name: os.environ[name] for name in os.environ if name not in ("TMUX", "TMUX_PANE")}
     tmux = ["tmux", "-L", socket, "-f", "/dev/null", "new-session", "-d", "-s", session]
     size = ["-x", "160", "-y", "50"]
     command = "exec " + " ".join(shlex.quote(part) for part in argv)

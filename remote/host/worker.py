@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,15 +15,13 @@ from pathlib import Path
 from typing import IO, Any, Dict, Optional
 
 from remote.errors import RemoteError
-from remote.files import copy_new, write_json
-from remote.host import environment, process, record, records
+from remote.files import write_json
+from remote.host import environment, process, record, records, results
 from remote.host.place import root_of
 from remote.job import ENDED, FAILED, FINISHED, PREPARING, RUNNING, STOPPED, JobPaths
 
 #: How long a job may take to end after it was asked to, in seconds.
 PATIENCE = 10.0
-RESULTS = "data/results/notebooks"
-SUFFIX = {FINISHED: "", FAILED: ".failed", STOPPED: ".stopped"}
 
 
 class Stopped(BaseException):
@@ -179,13 +176,19 @@ class Worker:
         self.end_child()
         process.end_descendants(os.getpid())
         try:
-            self.keep_notebook(state)
+            self.keep_results(state)
             records.end_run(self.paths, state)
         except Exception:
             self.say(traceback.format_exc())
-        shutil.rmtree(str(self.paths.jupyter), ignore_errors=True)
         self.say(f"{state}, exit code {code}" + (f" ({cause})" if cause else ""))
         self.write(state=state, exit_code=code, cause=cause, ended=time.time())
+
+    def keep_results(self, state: str) -> None:
+        """Put the executed notebook where results go, and say so."""
+        kept = results.keep(self.paths, self.job, state)
+        if kept:
+            self.say(f"notebook: {kept}")
+            self.status["result"] = kept
 
     def end_child(self) -> None:
         """Ask the job's own process to end, wait, then kill it."""
@@ -197,21 +200,6 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
-
-    def keep_notebook(self, state: str) -> None:
-        """Put the executed notebook where results go, read-only, and beside its MLflow run."""
-        if not self.paths.notebook.is_file():
-            return
-        name = f"{self.stamp()}_{self.job['output']}{SUFFIX[state]}.ipynb"
-        kept = copy_new(self.paths.notebook, self.paths.root / RESULTS / name, mode=0o444)
-        self.say(f"notebook: {RESULTS}/{kept.name}")
-        self.status["result"] = f"{RESULTS}/{kept.name}"
-        if self.run_record:
-            copy_new(self.paths.notebook, self.run_record.artifact_dir / kept.name, mode=0o644)
-
-    def stamp(self) -> str:
-        """The time in the job's id, which its results carry too."""
-        return "-".join(self.paths.id.split("-")[:2])
 
 
 def _stop(number: int, frame: Any) -> None:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Iterable
 
 from remote import rsync, transfer
 from remote.errors import TransferError
@@ -49,10 +50,34 @@ def push(server: Server, *, dry_run: bool = False, take_over: bool = False) -> P
         if _is_known(server) and not take_over:
             try:
                 tally = _transfer(server, known, stamp, dry_run=dry_run)
-                return _pushed(tally, start, stamp, foreign=False)
+                pushed = _pushed(tally, start, stamp, foreign=False)
             except Unready:
-                pass
-        return _prepared(server, known, start, stamp, dry_run, take_over)
+                pushed = _prepared(server, known, start, stamp, dry_run, take_over)
+        else:
+            pushed = _prepared(server, known, start, stamp, dry_run, take_over)
+        if not dry_run:
+            server.project.remember_target(server.target)
+            _outlast(server.project.root, pushed.sent)
+        return pushed
+
+
+def _outlast(root: Path, sent: Iterable[str]) -> None:
+    """Wait until the second is over in which a sent file was written, one second at most.
+
+    rsync takes files of the same size and second for the same: an edit that follows at once, by a
+    script, would stay here.
+    """
+    now = time.time()
+    times = (_written(root / name) for name in sent)
+    newest = max((written for written in times if written <= now), default=0.0)
+    time.sleep(max(0.0, int(newest) + 1 - now))
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_known(server: Server) -> bool:

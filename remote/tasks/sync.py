@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from remote.operations.push import Pushed
     from remote.server import Server
 
-TARGET_HELP = "where to: [user@]host:/dir or /dir (default: TARGET_DIR)"
+TARGET_HELP = "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)"
 
 
 def server_of(target: str) -> Server:
@@ -59,7 +59,7 @@ def push_line(server: Server, pushed: Pushed, *, dry_run: bool = False) -> str:
     parts = [plural(len(pushed.sent), "file")]
     if not dry_run:
         parts += [size(pushed.bytes), f"{pushed.seconds:.1f} s"]
-    kept = f" (kept there in {pushed.backup})" if pushed.deleted and not dry_run else ""
+    kept = f" (old versions kept there in {pushed.backup})" if pushed.backup and not dry_run else ""
     parts.append(f"{len(pushed.deleted)} deleted{kept}")
     return f"{verb} to {server.target}: {', '.join(parts)}"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import signal
 import sys
 from typing import Any, Callable, TypeVar
 
@@ -17,16 +19,25 @@ Body = TypeVar("Body", bound=Callable[..., Any])
 
 
 def told(body: Body) -> Body:
-    """Turn the errors meant for the user into a message and exit code 2, Ctrl-C into 130."""
+    """Turn the errors meant for the user into a message and exit code 2, Ctrl-C into 130.
+
+    A reader that has gone (`inv remote-ps | head`) ends the task silently, as it ends `cat`.
+    """
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return body(*args, **kwargs)
+            result = body(*args, **kwargs)
+            sys.stdout.flush()
+            return result
         except RemoteError as error:
             raise Exit(str(error), code=2) from None
         except KeyboardInterrupt:
             raise Exit("Interrupted.", code=130) from None
+        except BrokenPipeError:
+            # What Python still holds for standard output goes nowhere when it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(code=128 + signal.SIGPIPE) from None
 
     return wrapped  # type: ignore[return-value]
 

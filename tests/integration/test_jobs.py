@@ -220,6 +220,11 @@ def test_a_job_whose_worker_is_gone_is_lost_and_its_run_fails(
         kill(pid)
     wait_for(lambda: "lost" in project.inv("remote-ps").out)
     assert Store(target_root / "mlflow.db").run_of(job).status == "FAILED"
+    stamp = "-".join(job.split("-")[:2])
+    kept = target_root / f"data/results/notebooks/{stamp}_some.lost.ipynb"
+    assert "started" in kept.read_text() and stat.S_IMODE(kept.stat().st_mode) == 0o444
+    assert not (job_folder(target_root, job) / "jupyter").exists()
+    assert kept.name in project.inv("remote-ps").out
 
 
 def test_it_survives_the_laptop(project: ProjectFolder, target_root: Path) -> None:
@@ -273,6 +278,26 @@ def test_pulling_twice_changes_nothing(project: ProjectFolder, target_root: Path
     done = project.inv("sync-pull")
     assert "0 files, 0 new runs, 0 grown, 0 artifacts" in done.out
     assert (project.root / "mlflow.db").read_bytes() == before
+
+
+def test_a_pull_keeps_what_it_replaces_here(project: ProjectFolder, target_root: Path) -> None:
+    (target_root / "outputs/score.txt").write_text("from the server")
+    mine = project.write("outputs/score.txt", "my own remark, and longer")
+    only_here = project.write("outputs/only-here.txt", "mine")
+    said = project.inv("sync-pull").text
+    assert mine.read_text() == "from the server" and only_here.read_text() == "mine"
+    (kept,) = project.root.glob(".remote/backup/pull-*/outputs/score.txt")
+    assert kept.read_text() == "my own remark, and longer"
+    assert kept.parent.parent.relative_to(project.root).as_posix() in said
+
+
+def test_a_reader_that_goes_ends_it_silently(project: ProjectFolder) -> None:
+    listing = project.start("remote-ps", "--all")
+    assert listing.stdout is not None and listing.stderr is not None
+    listing.stdout.close()
+    said = listing.stderr.read()
+    assert listing.wait(60) == 141 and said == ""
+    listing.stderr.close()
 
 
 # ---------------------------------------------------------------------------------------------

@@ -183,3 +183,27 @@ def test_pushing_nothing_needs_one_connection_and_no_agent(project: ProjectFolde
     done = project.inv("sync-push")
     assert ": 0 files" in done.out
     assert log.read_text().count("Starting session") == before + 1
+
+
+def test_the_last_target_is_meant_where_none_is_named(
+    project: ProjectFolder, target_root: Path, tmp_path: Path
+) -> None:
+    """`make sync-push TARGET_DIR=…`, then the rest of the day without it."""
+    named = project.env.pop("TARGET_DIR")
+    fresh = project.inv("remote-ps", check=False)
+    assert fresh.code and "TARGET_DIR is not set" in fresh.err
+    project.inv("sync-push", "--dry-run", "--target", named)
+    assert project.inv("remote-ps", check=False).code, "a look does not count"
+    project.make("sync-push", f"TARGET_DIR={named}")
+    assert str(target_root.name) in project.inv("sync-push").out
+    other = tmp_path / "other"
+    assert str(other) in project.inv("sync-push", TARGET_DIR=str(other)).out
+    assert str(other) in project.inv("sync-pull").out
+
+
+def test_an_edit_in_the_same_second_arrives(project: ProjectFolder, target_root: Path) -> None:
+    """rsync compares size and whole seconds: a script may be faster than that."""
+    for text in ("1", "2", "3"):
+        project.write("src/a.py", f"epoch = {text}")
+        project.inv("sync-push")
+        assert (target_root / "src/a.py").read_text() == f"epoch = {text}"

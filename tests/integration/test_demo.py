@@ -1,0 +1,71 @@
+"""`make demo`, in a copy of the project as git knows it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, UV_CACHE
+from tests.integration.witness import Store
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files that a clone would have."""
+    argv = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.check_output(argv, text=True).split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / "clone" / name)
+    (tmp_path / "clone/.venv").symlink_to(ROOT / ".venv")
+    return tmp_path / "clone"
+
+
+def demo(clone: Path, isolated: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.demo"],
+        cwd=clone,
+        env={**os.environ, "UV_CACHE_DIR": str(UV_CACHE), "PYTHONPATH": str(clone)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def sshds(clone: Path) -> list[str]:
+    """The servers that still run with a configuration of this copy."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if "sshd" in line and str(clone) in line:
+            found.append(line)
+    return found
+
+
+def test_the_demonstration_plays_the_whole_loop_twice(clone: Path, isolated: Path) -> None:
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("what still runs can be told by /proc only")
+    for times in (1, 2):
+        said = demo(clone, isolated)
+        for line in ("$ make sync-push TARGET_DIR=", "$ inv remote-run train.ipynb --epoch 20"):
+            assert line in said
+        assert "epoch 20: loss" in said and "$ make sync-pull" in said and "make ui" in said
+        assert said.count("FINISHED") == times
+        assert len(Store(clone / "mlflow.db").runs()) == times
+        assert len(list((clone / "data/results/notebooks").glob("*_train.ipynb"))) == times
+    assert sshds(clone) == []
+    assert not (isolated / ".ssh").exists()
+    assert not (clone / ".remote/last-target").exists()

@@ -6,7 +6,6 @@ This module is part of the agent too, so it needs no more than Python 3.8.
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import Path
 
 QUEUED = "queued"
@@ -69,5 +68,7 @@ def jobs_folder(root: Path) -> Path:
 
 def slug(name: str) -> str:
     """`name` in letters that tmux, MLflow and a folder take: A-Z a-z 0-9 _ -, 32 at most."""
+    import unicodedata
+
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-_")[:32].strip("-_") or "job"

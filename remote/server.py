@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -98,7 +98,7 @@ def project_id(project: Project) -> str:
     file = project.state / "id"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, uuid.uuid4().hex.encode())
+        write_atomic(file, secrets.token_hex(16).encode())
     return file.read_text().strip()
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shutil
 import sys
 import time
-import uuid
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -51,7 +51,7 @@ def create(root: Path, name: str) -> JobPaths:
     jobs_folder(root).mkdir(parents=True, exist_ok=True)
     while True:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        paths = JobPaths(root, f"{stamp}-{slug(name)}-{uuid.uuid4().hex[:4]}")
+        paths = JobPaths(root, f"{stamp}-{slug(name)}-{secrets.token_hex(2)}")
         try:
             paths.folder.mkdir()
             return paths
@@ -67,7 +67,7 @@ def write_job(paths: JobPaths, job: Dict[str, Any]) -> None:
         "root": str(paths.root),
         "host": platform.node(),
         "submitted": time.time(),
-        "mlflow_run": uuid.uuid4().hex,
+        "mlflow_run": secrets.token_hex(16),
     }
     write_json(paths.job, fixed, mode=0o600)
 

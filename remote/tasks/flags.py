@@ -7,20 +7,18 @@ them; what they mean is told by `remote.tasks.words`.
 from __future__ import annotations
 
 import inspect
-import shutil
 import sys
-import textwrap
-from typing import Any, Iterable, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
-from remote import notebook
 from remote.config import find_project
 from remote.errors import RemoteError
-from remote.tasks import words
-from remote.tasks.words import Call, Given, Subject
+
+if TYPE_CHECKING:
+    from remote.tasks.words import Call, Subject
 
 #: Marks the arguments by which Invoke hands the words over.
 WORD = "word "
@@ -52,6 +50,9 @@ class WordsTask(Task[Any]):
         typed = typed_for(self.invoked, sys.argv)
         if typed is None:
             return own
+        # Other tasks start faster without.
+        from remote.tasks import words
+
         try:
             self.call = words.read(typed, own, self.find_subject())
             if self.call.help or help_asked(self.invoked, sys.argv):
@@ -74,14 +75,16 @@ class WordsTask(Task[Any]):
 
     def check(self, own: Sequence[Argument], call: Call, typed: Sequence[str]) -> None:
         """Refuse what Invoke would not tell well; raises RemoteError."""
+        from remote.tasks.words import UsageError
+
         for argument in own:
             if argument.positional and argument.default is None:
                 if argument.name not in call.values:
                     name = str(argument.name)
                     hint = f"inv {self.invoked} --help tells more."
-                    raise words.UsageError(f"inv {self.invoked} needs a {name}.", hint)
+                    raise UsageError(f"inv {self.invoked} needs a {name}.", hint)
         if self.invoked in typed[call.count :]:
-            raise words.UsageError(f"One call of inv takes one {self.invoked}.")
+            raise UsageError(f"One call of inv takes one {self.invoked}.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run with what was read; a call from Python gets its own arguments."""
@@ -92,6 +95,10 @@ class WordsTask(Task[Any]):
 
     def print_help(self, own: Sequence[Argument], subject: Optional[Subject]) -> None:
         """What Invoke prints for a task, and the parameters of its subject."""
+        import textwrap
+
+        from remote.tasks import words
+
         named = "".join(f"{_usage(argument)} " for argument in own if argument.positional)
         print(f"Usage: inv[oke] [--core-opts] {self.invoked} {named}[--options]\n")
         print(textwrap.indent(inspect.getdoc(self) or "", "  ") + "\n")
@@ -107,6 +114,8 @@ class NotebookTask(WordsTask):
 
     def find_subject(self) -> Any:
         """The notebook of that name; raises NotebookError."""
+        from remote import notebook
+
         root = find_project().root
         return lambda name: notebook.read(notebook.find(root, name), root)
 
@@ -125,7 +134,7 @@ def typed_for(task: str, argv: Sequence[str]) -> Optional[list[str]]:
 def help_asked(task: str, argv: Sequence[str]) -> bool:
     """Whether it is `inv --help TASK …`."""
     before = list(argv[1:]).index(task) if task in argv[1:] else 0
-    return any(word in words.HELP for word in argv[1 : 1 + before])
+    return any(word in ("--help", "-h") for word in argv[1 : 1 + before])
 
 
 def _usage(argument: Argument) -> str:
@@ -142,7 +151,9 @@ def _spelled(argument: Argument) -> str:
 
 
 def _parameter_rows(subject: Subject, taken: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    flags = words.subject_flags(subject, taken)
+    from remote.tasks.words import Given, subject_flags
+
+    flags = subject_flags(subject, taken)
     for parameter in subject.parameters:
         meant = [(flag, each) for flag, each in flags.items() if isinstance(each, Given)]
         mine = [(flag, each.value) for flag, each in meant if each.parameter is parameter]
@@ -161,6 +172,9 @@ def _plainest(flags: Iterable[str]) -> str:
 
 
 def _print_columns(rows: Iterable[tuple[str, str]]) -> None:
+    import shutil
+    import textwrap
+
     rows = list(rows)
     width = min(max((len(name) for name, _ in rows), default=0), 30)
     room = max(shutil.get_terminal_size().columns - width - 6, 30)

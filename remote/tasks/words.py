@@ -6,16 +6,16 @@ knows no flags but a task's own; and papermill's users type `--batch_size` and `
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Protocol, Sequence, Union
 
 from invoke.parser.argument import Argument
 
 from remote.errors import RemoteError
-from remote.notebook import Parameter
-from remote.notebook.parameter import WORDS
+
+if TYPE_CHECKING:
+    from remote.notebook import Parameter
 
 HELP = ("--help", "-h")
 
@@ -90,7 +90,7 @@ class Given:
         call.given[self.parameter.name] = value
 
 
-Flag = Own | Given
+Flag = Union[Own, Given]
 
 
 def read(
@@ -143,6 +143,8 @@ def _flag(word: str, rest: list[str], flags: dict[str, Flag], call: Call) -> Non
         meant.take(flag, value, call)
     elif isinstance(meant, Given) and meant.value is not None:
         # A yes-or-no parameter's value may be left out.
+        from remote.notebook.parameter import WORDS
+
         says = meant.value and rest[:1] and rest[0].lower() in WORDS
         meant.take(flag, rest.pop(0) if says else None, call)
     elif not rest or rest[0] == "--":
@@ -152,6 +154,8 @@ def _flag(word: str, rest: list[str], flags: dict[str, Flag], call: Call) -> Non
 
 
 def _unknown(flag: str, flags: dict[str, Flag], call: Call) -> RemoteError:
+    import difflib
+
     name = flag.lstrip("-")
     near = difflib.get_close_matches(flag, flags, n=2, cutoff=0.7)
     near = [each for each in near if isinstance(flags[each], Own)]

@@ -25,7 +25,10 @@ def clone(tmp_path: Path) -> Path:
         if (ROOT / name).is_file():
             (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / "clone" / name)
-    (tmp_path / "clone/.venv").symlink_to(ROOT / ".venv")
+    # The programs of this environment, and nothing that `make` would have to install.
+    (tmp_path / "clone/.venv").mkdir()
+    (tmp_path / "clone/.venv/bin").symlink_to(Path(sys.executable).parent)
+    (tmp_path / "clone/.venv/.ready").touch()
     return tmp_path / "clone"
 
 

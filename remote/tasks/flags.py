@@ -1,12 +1,12 @@
 """`inv remote-run NOTEBOOK --epoch 1000`: Invoke tasks that read their own words.
 
-Invoke is given as many positional arguments as there are words, which it fills without a look at
-them; what they mean is told by `remote.tasks.words`.
+What the words mean is told by `remote.tasks.words`; Invoke does not see them.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
 
@@ -20,8 +20,8 @@ from remote.errors import RemoteError
 if TYPE_CHECKING:
     from remote.tasks.words import Call, Subject
 
-#: Marks the arguments by which Invoke hands the words over.
-WORD = "word "
+#: The keyword argument that tells a call from the command line from one by another task.
+TYPED = "typed on the command line"
 
 
 class WordsTask(Task[Any]):
@@ -45,7 +45,7 @@ class WordsTask(Task[Any]):
         return self.name.replace("_", "-")
 
     def get_arguments(self, ignore_unknown_help: Optional[bool] = None) -> list[Argument]:
-        """What Invoke has to take: one positional argument for each word."""
+        """Read the task's words, and leave nothing of them to Invoke."""
         own = self.own(ignore_unknown_help)
         typed = typed_for(self.invoked, sys.argv)
         if typed is None:
@@ -61,8 +61,8 @@ class WordsTask(Task[Any]):
             self.check(own, self.call, typed)
         except RemoteError as error:
             raise Exit(str(error), code=2) from None
-        count = words.invokes(typed[: self.call.count])
-        return [Argument(name=f"{WORD}{i}", positional=True) for i in range(count)]
+        take_away(typed, self.call.count)
+        return [Argument(name=TYPED, kind=bool, default=True)]
 
     def own(self, ignore_unknown_help: Optional[bool] = None) -> list[Argument]:
         """The task's own arguments: all but `parameters`, which takes those of its subject."""
@@ -88,7 +88,7 @@ class WordsTask(Task[Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run with what was read; a call from Python gets its own arguments."""
-        if self.call and any(name.startswith(WORD) for name in kwargs):
+        if kwargs.pop(TYPED, False) and self.call:
             parameters = {"parameters": self.call.given} if self.call.subject else {}
             kwargs = {**self.call.values, **parameters}
         return super().__call__(*args, **kwargs)
@@ -129,6 +129,16 @@ def typed_for(task: str, argv: Sequence[str]) -> Optional[list[str]]:
         if name in WordsTask.known:
             return list(argv[index + 1 :]) if name == task else None
     return None
+
+
+def take_away(typed: Sequence[str], count: int) -> None:
+    """Take the first `count` of the words `typed` from what Invoke is about to read."""
+    from invoke.main import program
+
+    # Invoke has set its own flags apart, which leaves the end of the command line.
+    unparsed = program.core.unparsed
+    start = len(unparsed) - len([*itertools.takewhile(lambda word: word != "--", typed)])
+    del unparsed[start : start + count]
 
 
 def help_asked(task: str, argv: Sequence[str]) -> bool:

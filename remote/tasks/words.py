@@ -215,17 +215,3 @@ def _meant(parameter: Parameter) -> Given:
 
 def _python_name(argument: Argument) -> str:
     return str(argument.name)
-
-
-def invokes(words: Sequence[str]) -> int:
-    """How many tokens Invoke's parser makes of `words`: it splits `--a=b` and `-abc`."""
-    return sum(_invokes(word) for word in words)
-
-
-def _invokes(word: str) -> int:
-    if not word.startswith("-"):
-        return 1
-    head, equals, value = word.partition("=")
-    if equals:
-        return 1 + _invokes(value)
-    return len(word) - 1 if len(word) > 2 and not word.startswith("--") else 1

@@ -18,22 +18,32 @@ class Progress:
         self.title = title
         self.shown = sys.stderr.isatty()
         self._drawn = 0.0
+        self._tells = False
 
     def rsync(self, line: str) -> bool:
         """Show one line of rsync's progress; False where it is none."""
         match = _RSYNC.match(line)
         if match:
+            self._tells = True
             count = int(re.sub(r"\D", "", match[1]))
             self.draw(int(match[2]) / 100, f"{size(count)}, {match[3]}")
         return bool(match)
 
+    def count(self, files: int) -> None:
+        """Show how many files went, unless rsync tells its progress itself."""
+        if not self._tells:
+            self._write(f"{self.title} {files} files")
+
     def draw(self, share: float, text: str) -> None:
-        """Draw the bar, ten times a second at most. `share` is between 0 and 1."""
+        """Draw the bar. `share` is between 0 and 1."""
+        full = int(share * _BAR)
+        self._write(f"{self.title} [{'#' * full}{'.' * (_BAR - full)}] {share:4.0%} {text}")
+
+    def _write(self, line: str) -> None:
+        """Draw over the line, ten times a second at most."""
         if not self.shown or time.monotonic() - self._drawn < 0.1:
             return
         self._drawn = time.monotonic()
-        full = int(share * _BAR)
-        line = f"{self.title} [{'#' * full}{'.' * (_BAR - full)}] {share:4.0%} {text}"
         width = shutil.get_terminal_size().columns - 1
         sys.stderr.write("\r" + line[:width].ljust(width))
         sys.stderr.flush()

@@ -43,6 +43,9 @@ class _Lines:
             text = line.decode("utf-8", "replace")
             if not self.progress.rsync(text):
                 self.tally.read(text)
+        if self.tally.sent:
+            # An rsync that tells no progress (macOS) tells at least which files went.
+            self.progress.count(len(self.tally.sent))
 
 
 def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, known: Dialect) -> Tally:

@@ -42,10 +42,12 @@ def test_without_a_terminal_nothing_is_shown(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr() == ("", "")
 
 
-DRAW = f"""
+HEAD = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from remote.progress import Progress
+"""
+DRAW = """
 p = Progress("pushing")
 p.draw(0.0, "start")
 for step in range(50):
@@ -58,11 +60,11 @@ p.wipe()
 """
 
 
-def drawn(columns: int) -> list[str]:
+def drawn(columns: int, code: str = DRAW) -> list[str]:
     """What a terminal of that width was sent, cut at carriage returns."""
     master, slave = pty.openpty()
     env = {**os.environ, "COLUMNS": str(columns), "PYTHONUTF8": "1"}
-    with subprocess.Popen([sys.executable, "-c", DRAW], stderr=slave, env=env) as process:
+    with subprocess.Popen([sys.executable, "-c", HEAD + code], stderr=slave, env=env) as process:
         os.close(slave)
         seen = b""
         try:
@@ -88,3 +90,14 @@ def test_a_terminal_sees_one_line_drawn_over_and_wiped() -> None:
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     assert all(len(line) < columns for line in drawn(columns))
+
+
+def test_an_rsync_without_progress_is_counted_by_its_files() -> None:
+    code = "p = Progress('pushing')\np.count(3)\ntime.sleep(0.12)\np.count(700)\np.wipe()\n"
+    said = "".join(drawn(80, code))
+    assert "pushing 3 files" in said and "pushing 700 files" in said
+    code = (
+        "p = Progress('x')\np.rsync('  1,234,567  45%   12.34MB/s')\ntime.sleep(0.12)\np.count(9)\n"
+    )
+    told = "".join(drawn(80, code))
+    assert "45%" in told and "9 files" not in told

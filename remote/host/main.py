@@ -97,7 +97,7 @@ def _log(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _delta(request: Dict[str, Any]) -> Dict[str, Any]:
-    from remote.host.records import delta
+    from remote.host.handover import delta
 
     return delta(**request)
 

@@ -1,4 +1,4 @@
-"""A job's MLflow run: begun, ended, and handed out with everything else a pull asks for."""
+"""A job's MLflow run: begun and ended, in a store that is made where there is none."""
 
 from __future__ import annotations
 
@@ -126,20 +126,3 @@ def store_settings(root: Path) -> Dict[str, str]:
         "MLFLOW_TRACKING_URI": f"sqlite:///{store_of(root)}",
         "_MLFLOW_SERVER_ARTIFACT_ROOT": str(root / ARTIFACTS),
     }
-
-
-def delta(*, key: str, known: Mapping[str, Any]) -> Dict[str, Any]:
-    """What changed in the target's store since `known`; jobs that got lost are ended first."""
-    from remote.host import delta as deltas
-    from remote.host.jobs import every, state_of
-    from remote.host.place import root_of
-
-    root = root_of(key)
-    for paths in every(root):
-        state_of(paths)
-    if not record.is_store(store_of(root)):
-        return {"empty": True}
-    handle, name = tempfile.mkstemp(prefix="delta-", dir=str(root / STATE))
-    os.close(handle)
-    summary = deltas.write(store_of(root), Path(name), known)
-    return {"empty": False, "summary": summary, "root": str(root), "blob": name}

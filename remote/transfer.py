@@ -99,6 +99,12 @@ def _never_started(result: Result) -> bool:
 def _told(code: int, said: str, remote: Remote) -> RemoteError:
     if code == 23 and "Permission denied" in said:
         return TransferError(f"rsync may not write or read there: {said}")
+    if code == 11:
+        # Of a write that failed there, rsync often brings the code and not the words.
+        return TransferError(
+            f"A file could not be written on {remote.target}: its disk is full, or your quota.",
+            f"Look there with df -h. What was there is as it was. (rsync said: {said})",
+        )
     if code in (10, 12, 30, 35):
         return TransferError(
             f"The connection to {remote.target} broke: {said}", "Try again: it goes on from there."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.sshd import PrivateSshd, find, running  # noqa: E402
+
+# A shell starts what runs in its background deaf to Ctrl-C, which every child would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 INV = Path(sys.executable).with_name("inv")
 

@@ -300,9 +300,9 @@ def test_the_commands_of_the_documents_work(document: Path, reader: Reader) -> N
     if document.name != "README.md":
         # Its reader has read the README: what that says to do once is done.
         for line in commands((ROOT / "README.md").read_text("utf-8")):
+            reader.type(line)
             if line == "make sync-push TARGET_DIR=user@host:/proj":
                 break
-            reader.type(line)
     with open(reader.project.root / "tasks.py", "a", encoding="utf-8") as tasks:
         tasks.write("\n\n" + "\n\n".join(blocks(text, "python")))
     for line in commands(text):

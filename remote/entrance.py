@@ -7,6 +7,8 @@ import sys
 if __name__ == "__main__":
     if sys.argv[1:2] == ["notebook"]:
         from remote.inside.notebook import main
+    elif sys.argv[1:2] == ["program"]:
+        from remote.inside.program import main
     else:
         from remote.host.main import main
     main()

@@ -18,6 +18,20 @@ def state(root: Path) -> dict[str, Any]:
     return parse(result.stdout.decode("utf-8", "replace")) if result.code == 0 else {}
 
 
+#: Bytes of a difference that are kept; a diff that long is generated data.
+LONGEST = 4 << 20
+
+
+def uncommitted(root: Path) -> str:
+    """What the files under git's eyes have beyond the commit, and the names of new files."""
+    head = ["git", "-C", str(root)]
+    changed = process.run([*head, "diff", "HEAD", "--no-color", "--no-ext-diff"])
+    new = process.run([*head, "ls-files", "--others", "--exclude-standard"])
+    text = changed.stdout[:LONGEST].decode("utf-8", "replace")
+    names = new.stdout[:LONGEST].decode("utf-8", "replace").splitlines()
+    return text + "".join(f"# new file, not in git: {name}\n" for name in names)
+
+
 def parse(text: str) -> dict[str, Any]:
     """Read the output of `git status --porcelain=v2 --branch` (git-status(1))."""
     lines = text.splitlines()

@@ -18,6 +18,9 @@ LOST = "lost"
 
 ENDED = frozenset({FINISHED, FAILED, STOPPED, LOST})
 
+#: Why a job ended that could not even begin (`reason` in its status).
+REFUSED = "refused"
+
 #: How a job's end is told to MLflow.
 RUN_STATUS = {FINISHED: "FINISHED", FAILED: "FAILED", STOPPED: "KILLED", LOST: "FAILED"}
 
@@ -37,8 +40,14 @@ OUTPUTS = (
 #: What a snapshot links to instead of copying it.
 SHARED = ("data", "logs", "outputs", "multirun", "mlruns", "mlflow.db")
 
+#: Where lease files lie unless a setting says otherwise: the one folder that all users share.
+LEASES = "/tmp"
+
 #: The toolkit's own folder below the project's root, on both sides.
 STATE = ".remote"
+
+#: What an environment variable may be called.
+NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
@@ -53,17 +62,25 @@ class JobPaths:
         self.id = job_id
         self.folder = jobs_folder(root) / job_id
         self.job = self.folder / "job.json"
+        self.diff = self.folder / "uncommitted.diff"
         self.status = self.folder / "status.json"
         self.progress = self.folder / "progress.json"
         self.log = self.folder / "log"
+        self.times = self.folder / "log.times"
         self.code = self.folder / "code"
         self.notebook = self.folder / "notebook.ipynb"
         self.jupyter = self.folder / "jupyter"
+        self.live = live_folder(root) / job_id
 
 
 def jobs_folder(root: Path) -> Path:
     """Where the job folders of a target lie."""
     return root / STATE / "jobs"
+
+
+def live_folder(root: Path) -> Path:
+    """Where each job that has not ended has an empty file, so that thousands needn't be read."""
+    return root / STATE / "live"
 
 
 def slug(name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Iterable, Optional, Sequence
 
 from remote.errors import ConfigError
-from remote.job import OUTPUTS, STATE
+from remote.job import OUTPUTS, SHARED, STATE
 from remote.ssh import Ssh
 from remote.target import Target
 
@@ -182,6 +182,18 @@ def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Pat
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
     options = [*TOLD, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
+
+
+def snapshot_argv(remote: Remote, *, job: str, destination: Path) -> list[str]:
+    """Bring the frozen code of a job, without its links to the target's own folders."""
+    shared = [f"--exclude=/{name}" for name in SHARED]
+    folder = f"{STATE}/jobs/{job}/code/"
+    return ["rsync", *TOLD, *remote.arguments(), *shared, remote.place(folder), f"{destination}/"]
+
+
+def incoming_argv(remote: Remote, *, name: str) -> list[str]:
+    """Send code that is to run there once; run in the folder that holds it."""
+    return ["rsync", *TOLD, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
 
 
 def artifact_filters(folders: Iterable[str]) -> str:

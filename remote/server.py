@@ -54,6 +54,11 @@ class Server:
         """What the last pull left: the base of the next merge."""
         return self.project.state / "targets" / f"{self.target.key}.base.db"
 
+    @property
+    def pulled(self) -> Path:
+        """The ids of the ended jobs of which the last pull brought everything, as JSON."""
+        return self.project.state / "targets" / f"{self.target.key}.pulled.json"
+
     def connect(self) -> None:
         """Log in, unless that was done already; raises ConnectError."""
         self.agent.wire.connect()

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 from remote.errors import JobError
 from remote.files import locked, read_json, write_json
-from remote.host import process, results
+from remote.host import process, progress, results
 from remote.host.place import root_of
-from remote.host.records import end_run
-from remote.job import ENDED, ID_PATTERN, LOST, QUEUED, STOPPED, JobPaths, jobs_folder
+from remote.host.records import end_runs
+from remote.job import (
+    ENDED,
+    ID_PATTERN,
+    LOST,
+    QUEUED,
+    STOPPED,
+    JobPaths,
+    jobs_folder,
+    live_folder,
+)
 
 #: How long a job without any sign of a worker counts as queued, in seconds.
 START_LIMIT = 60.0
 
 
-def describe(*, key: str) -> Dict[str, Any]:
-    """All jobs of a target, the oldest first, with the server's own clock."""
+def describe(*, key: str, newest: int = 0, jobs: Sequence[str] = ()) -> Dict[str, Any]:
+    """The jobs of a target, the oldest first, with the server's own clock.
+
+    `newest` above 0 asks for that many, and for all that have not ended; `jobs` for those alone,
+    by what names them. Ended jobs that nobody asks for are not even looked at.
+    """
     root = root_of(key)
-    return {"jobs": [_described(paths) for paths in every(root)], "now": time.time()}
+    if jobs:
+        chosen = [find(root, name) for name in jobs]
+    else:
+        everyone = every(root)
+        shown = everyone[-newest:] if newest else everyone
+        ids = {paths.id for paths in shown}
+        chosen = [paths for paths in live(root) if paths.id not in ids] + shown
+    found = [_described(paths) for paths in sorted(chosen, key=lambda paths: paths.id)]
+    progress.add_metrics(root, [job for job in found if job["state"] not in ENDED])
+    return {"jobs": found, "now": time.time()}
 
 
 def every(root: Path) -> List[JobPaths]:
@@ -34,6 +57,14 @@ def every(root: Path) -> List[JobPaths]:
         for name in names
         if ID_PATTERN.match(name) and (folder / name / "job.json").is_file()
     ]
+
+
+def live(root: Path) -> List[JobPaths]:
+    """The jobs that have not ended, as far as is known; the oldest first."""
+    folder = live_folder(root)
+    names = sorted(os.listdir(str(folder))) if folder.is_dir() else []
+    found = [JobPaths(root, name) for name in names if ID_PATTERN.match(name)]
+    return [paths for paths in found if paths.job.is_file()]
 
 
 def find(root: Path, part: str) -> JobPaths:
@@ -56,25 +87,42 @@ def find(root: Path, part: str) -> JobPaths:
 def state_of(paths: JobPaths) -> Dict[str, Any]:
     """What became of a job. One whose worker is gone without an end is written down as lost."""
     status = _status(paths)
-    if status["state"] in ENDED or _may_live(paths, status):
+    if status["state"] in ENDED:
+        forget(paths)
+        return status
+    if _may_live(paths, status):
         return status
     with locked(paths.folder / "end.lock"):
         # The worker, or another look, may have written its end since.
         status = _status(paths)
         if status["state"] in ENDED:
             return status
-        lost = {**status, "state": LOST, "ended": time.time(), "cause": "its worker is gone"}
-        return _ended(paths, lost)
+        return _ended(paths, {**status, **_lost(status)})
+
+
+def _lost(status: Dict[str, Any]) -> Dict[str, Any]:
+    rebooted = status.get("worker", {}).get("boot") not in (None, process.boot())
+    cause = "the server was restarted" if rebooted else "its worker is gone"
+    return {"state": LOST, "ended": time.time(), "cause": cause, "reason": "lost", "waiting": ""}
 
 
 def _ended(paths: JobPaths, status: Dict[str, Any]) -> Dict[str, Any]:
     """Write down the end of a job whose worker can't do so any more."""
     job = read_json(paths.job) or {}
-    kept = results.keep(paths, job, status["state"]) if job else ""
-    status = {**status, "result": kept} if kept else status
+    if job:
+        kept = results.keep(paths, job, status["state"], status)
+        status = {**status, "result": kept} if kept else status
+        results.keep_account(paths, job, status)
+        end_runs(paths, job, status["state"], status)
     write_json(paths.status, status)
-    end_run(paths, status["state"])
+    forget(paths)
     return status
+
+
+def forget(paths: JobPaths) -> None:
+    """Take a job from the list of those that have not ended."""
+    with contextlib.suppress(FileNotFoundError):
+        paths.live.unlink()
 
 
 def _status(paths: JobPaths) -> Dict[str, Any]:
@@ -89,7 +137,7 @@ def _may_live(paths: JobPaths, status: Dict[str, Any]) -> bool:
 
 def _described(paths: JobPaths) -> Dict[str, Any]:
     job = read_json(paths.job) or {}
-    shown = ("name", "notebook", "submitted", "mlflow_run", "experiment")
+    shown = ("name", "kind", "source", "submitted", "mlflow_run", "experiment", "user", "after")
     return {
         "id": paths.id,
         **{name: job.get(name) for name in shown},
@@ -118,5 +166,5 @@ def stop(*, key: str, job: str, patience: float = 20.0) -> Dict[str, Any]:
 
 def _kill(paths: JobPaths, worker: Dict[str, Any]) -> None:
     process.send([*process.descendants(worker["pid"]), worker["pid"]], signal.SIGKILL)
-    status = {**_status(paths), "state": STOPPED, "ended": time.time(), "cause": "killed"}
-    _ended(paths, status)
+    ended = {"state": STOPPED, "ended": time.time(), "cause": "killed", "reason": "stopped"}
+    _ended(paths, {**_status(paths), **ended, "waiting": ""})

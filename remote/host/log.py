@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import time
 from typing import IO, Any, Callable, Dict, List, Tuple
 
@@ -13,6 +14,9 @@ from remote.job import ENDED, JobPaths
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
 HEARTBEAT = 10.0
+
+#: Seconds between two notes of how long the log was.
+NOTE = 2.0
 BLOCK = 1 << 16
 
 
@@ -23,17 +27,20 @@ def follow(
     job: str,
     offset: int,
     wait: bool,
-    tail: int,
+    tail: int = 0,
+    since: float = 0.0,
+    silent: bool = False,
 ) -> Dict[str, Any]:
     """Send the log from byte `offset` on; with `wait`, until the job has ended.
 
-    `tail` above 0 leaves out all but that many last lines of what is there now. The last answer
-    holds the job's status and the offset reached, from which a broken connection goes on.
+    `tail` above 0 leaves out all but that many last lines of what is there now, `since` what is
+    older than so many seconds, `silent` everything. The last answer holds the job's status and
+    the offset reached, from which a broken connection goes on.
     """
     paths = find(root_of(key), job)
     paths.log.touch()
-    with open(str(paths.log), "rb") as file:
-        file.seek(_tail_offset(file, tail) if tail else offset)
+    with open(os.devnull if silent else str(paths.log), "rb") as file:
+        file.seek(_start(paths, file, offset, tail, since))
         status, reached = _send_growth(file, send, paths, wait)
         return {"id": paths.id, "status": status, "offset": reached}
 
@@ -61,6 +68,27 @@ def _send_growth(
             time.sleep(LOOK)
 
 
+def _start(paths: JobPaths, file: IO[bytes], offset: int, tail: int, since: float) -> int:
+    if since:
+        offset = max(offset, _offset_at(paths, time.time() - since))
+    return max(offset, _tail_offset(file, tail)) if tail else offset
+
+
+def _offset_at(paths: JobPaths, moment: float) -> int:
+    """How long the log was at that moment (seconds since 1970), to a few seconds."""
+    reached = 0
+    try:
+        lines = paths.times.read_text().splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        written, _, size = line.partition(" ")
+        if float(written) > moment:
+            break
+        reached = int(size)
+    return reached
+
+
 def _tail_offset(file: IO[bytes], lines: int) -> int:
     """Where the last `lines` lines begin."""
     end = position = file.seek(0, 2)
@@ -73,3 +101,31 @@ def _tail_offset(file: IO[bytes], lines: int) -> int:
     wanted = b"\n".join(text.rstrip(b"\n").split(b"\n")[-lines:])
     ending = len(text) - len(text.rstrip(b"\n"))
     return end - len(wanted) - ending
+
+
+def mirror(paths: JobPaths, ended: Callable[[], bool]) -> None:
+    """Show the log in the terminal that the worker runs in, for whoever attaches to it.
+
+    Notes every few seconds how long the log was, for `since`.
+    """
+    noted = 0.0
+    with open(str(paths.log), "rb") as file, open(str(paths.times), "a") as times:
+        while True:
+            last = ended()
+            for block in iter(lambda: file.read(1 << 16), b""):
+                if time.time() - noted > NOTE:
+                    noted = time.time()
+                    times.write(f"{noted:.1f} {file.tell() - len(block)}\n")
+                    times.flush()
+                _show(block)
+            if last:
+                return
+            time.sleep(LOOK)
+
+
+def _show(block: bytes) -> None:
+    try:
+        os.write(1, block)
+    except OSError:
+        # The terminal is gone; the job is not.
+        pass

@@ -10,8 +10,9 @@ import json
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from remote.errors import RemoteError
 
@@ -34,7 +35,7 @@ def main() -> None:
 def handle(request: Dict[str, Any]) -> Dict[str, Any]:
     """The answer to one request; errors become part of it."""
     try:
-        return VERBS[request.pop("verb")](request)
+        return serve(request.pop("verb"), request)
     except RemoteError as error:
         kind = type(error).__name__
         return {"error": {"kind": kind, "message": error.message, "hint": error.hint}}
@@ -66,47 +67,31 @@ def answer(value: Dict[str, Any], blob: Optional[Path] = None) -> None:
     out.flush()
 
 
-def _prepare(request: Dict[str, Any]) -> Dict[str, Any]:
-    from remote.host.place import prepare
-
-    return prepare(**request)
-
-
-def _submit(request: Dict[str, Any]) -> Dict[str, Any]:
-    from remote.host.submit import submit
-
-    return submit(**request)
-
-
-def _jobs(request: Dict[str, Any]) -> Dict[str, Any]:
-    from remote.host.jobs import describe
-
-    return describe(**request)
-
-
-def _stop(request: Dict[str, Any]) -> Dict[str, Any]:
-    from remote.host.jobs import stop
-
-    return stop(**request)
-
-
-def _log(request: Dict[str, Any]) -> Dict[str, Any]:
-    from remote.host.log import follow
-
-    return follow(send=answer, **request)
-
-
-def _delta(request: Dict[str, Any]) -> Dict[str, Any]:
-    from remote.host.handover import delta
-
-    return delta(**request)
-
-
-VERBS: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = {
-    "prepare": _prepare,
-    "submit": _submit,
-    "jobs": _jobs,
-    "stop": _stop,
-    "log": _log,
-    "delta": _delta,
+#: Verb -> (module below remote.host, function). A module is imported when it is needed.
+VERBS: Dict[str, Tuple[str, str]] = {
+    "prepare": ("place", "prepare"),
+    "submit": ("submit", "submit"),
+    "jobs": ("jobs", "describe"),
+    "stop": ("jobs", "stop"),
+    "log": ("log", "follow"),
+    "delta": ("handover", "delta"),
+    "remove": ("housekeeping", "remove"),
+    "prune": ("housekeeping", "prune"),
+    "account": ("compare", "account"),
+    "differences": ("compare", "differences"),
+    "secret": ("secrets", "change"),
+    "gpus": ("holding", "describe"),
+    "examine": ("doctor", "examine"),
 }
+
+#: Verbs that answer more than once.
+FOLLOWING = ("log",)
+
+
+def serve(verb: str, request: Dict[str, Any]) -> Dict[str, Any]:
+    """Do what `verb` says; its (last) answer comes back."""
+    module, function = VERBS[verb]
+    body = getattr(import_module(f"remote.host.{module}"), function)
+    more = {"send": answer} if verb in FOLLOWING else {}
+    found: Dict[str, Any] = body(**more, **request)
+    return found

@@ -20,7 +20,16 @@ from urllib.parse import unquote, urlsplit
 from remote.errors import StoreError
 from remote.host.store import connect_read_only, is_store, refuse_foreign, unusable, writing
 
-__all__ = ["RecordedRun", "artifact_dir", "begin", "end", "is_store", "run_status", "set_tags"]
+__all__ = [
+    "RecordedRun",
+    "artifact_dir",
+    "begin",
+    "end",
+    "end_tagged",
+    "is_store",
+    "run_status",
+    "set_tags",
+]
 
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
 MAX_TAG = 8000  # mlflow.utils.validation.MAX_TAG_VAL_LENGTH, characters
@@ -93,6 +102,16 @@ def end(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
         )
         if found.rowcount == 0:
             raise _no_run(store, run_id)
+
+
+def end_tagged(store: Path, *, key: str, value: str, status: str, end_ms: int) -> None:
+    """End every run that still runs and has that tag."""
+    with writing(store) as database:
+        database.execute(
+            "UPDATE runs SET status = ?, end_time = ? WHERE status IN ('RUNNING', 'SCHEDULED')"
+            " AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)",
+            (status, end_ms, key, value),
+        )
 
 
 def set_tags(store: Path, run_id: str, tags: Mapping[str, str]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Sequence
 
 from remote.errors import StoreError
-from remote.files import locked, read_json
+from remote.files import locked
 from remote.host import record
+from remote.host.gpus import Gpu, cuda_version
 from remote.job import RUN_STATUS, STATE, JobPaths
 
 STORE = "mlflow.db"
@@ -23,30 +25,37 @@ def store_of(root: Path) -> Path:
     return root / STORE
 
 
-def begin_run(paths: JobPaths, job: Mapping[str, Any], start: float) -> record.RecordedRun:
-    """Give the job its MLflow run, running since `start` (seconds since 1970)."""
+def begin_run(paths: JobPaths, job: Mapping[str, Any], run_id: str) -> record.RecordedRun:
+    """Give the job, or one more attempt at it, an MLflow run that runs from now on."""
     return record.begin(
         store_of(paths.root),
         artifact_root=paths.root / ARTIFACTS,
         experiment=job["experiment"],
-        run_id=job["mlflow_run"],
+        run_id=run_id,
         run_name=job["name"],
         user=job.get("user", ""),
-        source_name=job["notebook"],
-        tags=tags(job),
+        source_name=job["source"] or command(job),
+        tags=tags(job, {}),
         params={name: str(value) for name, value in parameters(job).items()},
-        start_ms=int(start * 1000),
+        start_ms=int(time.time() * 1000),
     )
 
 
-def tags(job: Mapping[str, Any]) -> Dict[str, str]:
+def command(job: Mapping[str, Any]) -> str:
+    """What a job that is no file runs, as it would be typed."""
+    return " ".join(shlex.quote(word) for word in job.get("arguments", ()))
+
+
+def tags(job: Mapping[str, Any], status: Mapping[str, Any]) -> Dict[str, str]:
     """The tags that every run of a job carries, its own and those that its code starts."""
     git = job.get("git") or {}
     found = {
+        **job.get("tags", {}),
         "remote.job": job["id"],
         "remote.target": job.get("target", ""),
         "remote.host": job.get("host", ""),
-        "remote.notebook": job["notebook"],
+        "remote.source": job["source"],
+        "remote.gpus": ", ".join(gpu["name"] for gpu in status.get("gpus", ())),
         "mlflow.source.git.commit": git.get("commit", ""),
         "mlflow.source.git.branch": git.get("branch", ""),
         "remote.git.dirty": str(git["dirty"]).lower() if git else "",
@@ -55,17 +64,57 @@ def tags(job: Mapping[str, Any]) -> Dict[str, str]:
 
 
 def parameters(job: Mapping[str, Any]) -> Dict[str, Any]:
-    """All parameters of the notebook: what was given, and the defaults of the others."""
-    return {**job.get("defaults", {}), **job["parameters"]}
+    """All parameters of the job: what was given, and the defaults of the others."""
+    return {**job.get("defaults", {}), **job.get("parameters", {})}
 
 
-def end_run(paths: JobPaths, state: str) -> None:
-    """Give the job's MLflow run, if it has one, the status that the job's end stands for."""
-    job = read_json(paths.job) or {}
-    store = store_of(paths.root)
-    if job.get("mlflow_run") and record.is_store(store):
-        status = RUN_STATUS[state]
-        record.end(store, job["mlflow_run"], status=status, end_ms=int(time.time() * 1000))
+def run_of(job: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    """The id of the job's run, or of its last attempt's."""
+    return str(status.get("mlflow_run") or job.get("mlflow_run", ""))
+
+
+def end_runs(
+    paths: JobPaths, job: Mapping[str, Any], state: str, status: Mapping[str, Any]
+) -> None:
+    """End the job's MLflow run, and those that its code left running, as the job's end says."""
+    store, run = store_of(paths.root), run_of(job, status)
+    if not record.is_store(store) or record.run_status(store, run) is None:
+        return
+    ended = int(time.time() * 1000)
+    record.set_tags(store, run, account(status))
+    record.end(store, run, status=RUN_STATUS[state], end_ms=ended)
+    record.end_tagged(
+        store, key="remote.job", value=paths.id, status=RUN_STATUS[state], end_ms=ended
+    )
+
+
+def account(status: Mapping[str, Any]) -> Dict[str, str]:
+    """What the post-mortem puts on the job's run: amounts of memory in MiB, time in seconds."""
+    gpus = status.get("gpus", ())
+    found = {
+        "remote.exit_code": status.get("exit_code"),
+        "remote.reason": status.get("reason"),
+        "remote.cause": status.get("cause"),
+        "remote.seconds": _rounded(status.get("seconds")),
+        "remote.peak_memory": _rounded(status.get("peak_memory", 0) / 2**20),
+        "remote.peak_gpu_memory": status.get("peak_gpu_memory") if gpus else None,
+        "remote.gpus": ", ".join(gpu["name"] for gpu in gpus),
+        "remote.gpu_uuids": ", ".join(gpu["uuid"] for gpu in gpus),
+        "remote.driver": status.get("driver"),
+        "remote.cuda": status.get("cuda"),
+        "remote.environment": status.get("environment"),
+        "remote.attempt": status["attempt"] if status.get("attempt", 1) > 1 else None,
+    }
+    return {name: str(value) for name, value in found.items() if value not in (None, "", [])}
+
+
+def _rounded(number: Any) -> Any:
+    return None if number is None else round(number)
+
+
+def gpu_facts(gpus: Sequence[Gpu]) -> Dict[str, str]:
+    """The versions of the driver and of CUDA that the GPUs run with."""
+    return {"driver": gpus[0].driver, "cuda": cuda_version()} if gpus else {}
 
 
 def make_store(root: Path, python: Path, env: Mapping[str, str]) -> bool:

@@ -11,13 +11,13 @@ from remote.errors import TargetError
 from remote.job import OUTPUTS, SHARED, STATE, JobPaths, jobs_folder
 
 
-def freeze(paths: JobPaths) -> None:
-    """Copy the pushed tree into the job's `code`, sharing unchanged files with the last snapshot.
+def freeze(paths: JobPaths, source: Path) -> None:
+    """Copy `source` (the pushed tree, or another snapshot) into the job's `code`.
 
-    Files are shared with other snapshots only, never with the live tree: an edit in place there
+    Unchanged files are shared with the last snapshot. Files are shared with other snapshots only, never with the live tree: an edit in place there
     would reach the job.
     """
-    argv = rsync_argv(paths.root, paths.code, previous=_newest(paths))
+    argv = rsync_argv(source, paths.code, previous=_newest(paths))
     done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if done.returncode not in (0, 24):
         raise TargetError(f"The job's copy of the code could not be made: {_words(done.stderr)}")

@@ -4,46 +4,99 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import secrets
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from remote.errors import JobError
-from remote.files import read_json, write_json
+from remote.files import read_json, write_atomic, write_json
 from remote.host import environment
+from remote.host import secrets as secret_values
+from remote.host.jobs import find, forget, state_of
 from remote.host.place import find_uv, machine, root_of
 from remote.host.snapshot import freeze
 from remote.host.tmux import launch
-from remote.job import JobPaths, jobs_folder, slug
+from remote.job import ENDED, FINISHED, REFUSED, STATE, JobPaths, jobs_folder, slug
 
 #: How long a worker may take to say that it lives, in seconds.
 START_LIMIT = 20.0
 
+#: How the folder for code from another target begins, below the toolkit's own.
+INCOMING = "incoming-"
 
-def submit(*, key: str, job: Dict[str, Any], socket: str) -> Dict[str, Any]:
-    """Start a job; its id comes back. `need: uv` comes back where uv has to be brought first."""
+
+def submit(*, key: str, job: Dict[str, Any], socket: str, diff: str = "") -> Dict[str, Any]:
+    """Start a job; its id comes back. `need: uv` comes back where uv has to be brought first.
+
+    `diff` is what the pushed code has beyond its git commit. `again` in `job` names the job whose
+    snapshot is to run once more, `incoming` code that was brought from another target for that.
+    """
     root = root_of(key)
-    if not (root / job["notebook"]).is_file():
-        raise JobError(
-            f"{job['notebook']} was not pushed to the server.", "Does .rsyncignore exclude it?"
-        )
-    lock = environment.lock_file(root)
-    env = environment.folder(root, lock, job.get("python", ""))
+    source = _source(root, job)
+    _check_source(source, job)
+    lock = environment.lock_file(source)
+    env = environment.folder(root, lock, job.get("python", ""), job.get("extras", ()))
     if not environment.is_ready(env) and find_uv() is None:
         return {"need": "uv", "platform": machine()}
     paths = create(root, job["name"])
     try:
-        freeze(paths)
-        write_job(paths, job)
+        freeze(paths, source)
+        _forget_incoming(source)
+        write_job(paths, {**job, "after": _first(root, job.get("after", ""))})
+        if diff:
+            write_atomic(paths.diff, diff.encode("utf-8", "surrogateescape"), mode=0o600)
         launch(paths.id, _worker(key, paths.id), socket=socket)
-        _wait_for_worker(paths)
+        _refuse(_wait_for_worker(paths))
     except BaseException:
         shutil.rmtree(str(paths.folder), ignore_errors=True)
+        forget(paths)
         raise
     return {"id": paths.id, "environment_ready": environment.is_ready(env)}
+
+
+def _source(root: Path, job: Dict[str, Any]) -> Path:
+    """The code that the job is to run."""
+    if job.get("again"):
+        return JobPaths(root, job["again"]).code
+    if job.get("incoming"):
+        return root / STATE / (INCOMING + re.sub(r"[^0-9a-f]", "", job["incoming"]))
+    return root
+
+
+def _forget_incoming(source: Path) -> None:
+    if source.name.startswith(INCOMING):
+        shutil.rmtree(str(source), ignore_errors=True)
+
+
+def _check_source(code: Path, job: Dict[str, Any]) -> None:
+    if not code.is_dir():
+        raise JobError("That job's code is not on this target any more.")
+    if job["kind"] in ("notebook", "script", "mlproject") and not (code / job["source"]).exists():
+        raise JobError(
+            f"{job['source']} was not pushed to the server.", "Does .rsyncignore exclude it?"
+        )
+
+
+def _first(root: Path, name: str) -> str:
+    """The whole id of the job that is to end well before this one begins."""
+    if not name:
+        return ""
+    paths = find(root, name)
+    state = state_of(paths)["state"]
+    if state in ENDED and state != FINISHED:
+        raise JobError(f"{paths.id}, which this job was to follow, has ended: {state}.")
+    return paths.id
+
+
+def _refuse(status: Dict[str, Any]) -> None:
+    """A worker that could not even begin has its reason told to who submits."""
+    if status.get("reason") == REFUSED:
+        message, _, hint = status["cause"].partition("\n")
+        raise JobError(message, hint)
 
 
 def create(root: Path, name: str) -> JobPaths:
@@ -54,6 +107,8 @@ def create(root: Path, name: str) -> JobPaths:
         paths = JobPaths(root, f"{stamp}-{slug(name)}-{secrets.token_hex(2)}")
         try:
             paths.folder.mkdir()
+            paths.live.parent.mkdir(exist_ok=True)
+            paths.live.touch()
             return paths
         except FileExistsError:
             continue
@@ -66,6 +121,8 @@ def write_job(paths: JobPaths, job: Dict[str, Any]) -> None:
         "id": paths.id,
         "root": str(paths.root),
         "host": platform.node(),
+        # What they hold stays where it is.
+        "secrets": sorted(secret_values.read(paths.root)),
         "submitted": time.time(),
         "mlflow_run": secrets.token_hex(16),
     }
@@ -76,9 +133,12 @@ def _worker(key: str, job_id: str) -> List[str]:
     return [sys.executable, os.path.abspath(sys.argv[0]), "work", key, job_id]
 
 
-def _wait_for_worker(paths: JobPaths) -> None:
+def _wait_for_worker(paths: JobPaths) -> Dict[str, Any]:
     deadline = time.monotonic() + START_LIMIT
-    while read_json(paths.status) is None:
+    while True:
+        status: Optional[Dict[str, Any]] = read_json(paths.status)
+        if status is not None:
+            return status
         if time.monotonic() > deadline:
             raise JobError(
                 "tmux started the job, but its worker never wrote its status.",

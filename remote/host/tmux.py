@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket as sockets
+import struct
 import subprocess
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 from remote.errors import JobError
+from remote.host import logind
 
 
 def launch(session: str, argv: List[str], *, socket: str) -> None:
@@ -22,7 +25,7 @@ def launch(session: str, argv: List[str], *, socket: str) -> None:
     size = ["-x", "160", "-y", "50"]
     command = "exec " + " ".join(shlex.quote(part) for part in argv)
     done = subprocess.run(
-        [*tmux, *size, command],
+        [*logind.wrap(server(socket)), *tmux, *size, command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -32,3 +35,16 @@ def launch(session: str, argv: List[str], *, socket: str) -> None:
     if done.returncode:
         words = done.stderr.decode("utf-8", "replace").strip()
         raise JobError(f"tmux could not start the job: {words}", "Try it there: tmux new -d true")
+
+
+def server(socket: str) -> Optional[int]:
+    """The pid of the tmux server of that name; None where none runs (or none can be asked)."""
+    folder = Path(os.environ.get("TMUX_TMPDIR") or "/tmp") / f"tmux-{os.getuid()}"
+    with sockets.socket(sockets.AF_UNIX) as probe:
+        try:
+            probe.connect(str(folder / socket))
+            peer = probe.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, 12)
+        except (OSError, AttributeError):
+            return None
+    pid: int = struct.unpack("3i", peer)[0]
+    return pid

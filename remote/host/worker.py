@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import secrets
 import signal
-import subprocess
 import sys
 import threading
 import time
 import traceback
 from pathlib import Path
-from typing import IO, Any, Dict, Optional
+from typing import IO, Any, Dict, Iterator, Optional
 
 from remote.errors import RemoteError
-from remote.files import write_json
-from remote.host import environment, process, record, records, results
+from remote.files import sha256, write_json
+from remote.host import environment, process, record, records, results, variables
+from remote.host.attempt import Attempt
+from remote.host.lease import Lease, Ticket
+from remote.host.log import mirror
+from remote.host.order import wait_for
 from remote.host.place import root_of
-from remote.job import ENDED, FAILED, FINISHED, PREPARING, RUNNING, STOPPED, JobPaths
-
-#: How long a job may take to end after it was asked to, in seconds.
-PATIENCE = 10.0
+from remote.host.postmortem import STOPPED_BY_USER, Outcome
+from remote.job import ENDED, FAILED, LEASES, PREPARING, QUEUED, REFUSED, RUNNING, JobPaths
 
 
 class Stopped(BaseException):
@@ -30,11 +33,14 @@ class Stopped(BaseException):
 
 def work(key: str, job_id: str) -> int:
     """Be the worker of a job of a target; its exit code comes back."""
+    # Whoever looks at the job in its terminal and types Ctrl-C means to leave, not to end it.
+    signal.signal(signal.SIGINT, _pass)
     return Worker(JobPaths(root_of(key), job_id)).run()
 
 
 def work_here(root: str, job_id: str) -> int:
     """Run a job in the project itself, in the terminal, with the Python that job.json names."""
+    signal.signal(signal.SIGINT, _stop)
     return Worker(JobPaths(Path(root), job_id)).run()
 
 
@@ -46,24 +52,27 @@ class Worker:
         self.job: Dict[str, Any] = json.loads(paths.job.read_bytes())
         self.status: Dict[str, Any] = {}
         self.run_record: Optional[record.RecordedRun] = None
-        self.child: Optional["subprocess.Popen[bytes]"] = None
+        self.ticket: Optional[Ticket] = None
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
-        local = self.job.get("interpreter")
-        self.code = paths.root if local else paths.code
+        self.here = bool(self.job.get("interpreter"))
+        self.code = paths.root if self.here else paths.code
 
     def run(self) -> int:
         """Take the job to its end; its exit code comes back."""
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
         process.adopt_orphans()
-        worker = process.identity(os.getpid())
-        self.write(state=PREPARING, worker=worker, host=platform.node(), started=time.time())
-        mirror = threading.Thread(target=_mirror, args=(self.paths, self.ended), daemon=True)
-        mirror.start()
-        state, code, cause = self.perform()
-        self.finish(state, code, cause)
-        mirror.join(timeout=2)
-        return code
+        shown = threading.Thread(target=mirror, args=(self.paths, self.ended), daemon=True)
+        shown.start()
+        try:
+            result = self.perform()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, _pass)
+        self.finish(result)
+        shown.join(timeout=2)
+        self.notify()
+        return result.code
 
     def write(self, **changes: Any) -> None:
         """Change some of the status, on disk in one step."""
@@ -78,153 +87,208 @@ class Worker:
         """Put a line of the toolkit's own into the job's log."""
         self.log.write(f"[remote] {text}\n".encode("utf-8", "backslashreplace"))
 
-    def perform(self) -> "tuple[str, int, str]":
-        """(state, exit code, cause) of the job."""
+    def perform(self) -> Outcome:
+        """Do all of it; how it ended comes back."""
         try:
-            python = self.prepare()
-            code = self.execute(python)
+            with self.queued():
+                self.begin()
+                wait_for(self.paths, self.job.get("after", ""), self.wait)
+                python = self.prepare()
+                with self.leased() as lease:
+                    return self.attempts(python, lease)
         except Stopped:
-            return STOPPED, 143, "stopped"
+            return STOPPED_BY_USER
         except RemoteError as error:
             self.say(str(error).replace("\n", " "))
-            return FAILED, 1, error.message
+            if not self.status:
+                return Outcome(FAILED, 1, str(error), REFUSED)
+            return Outcome(FAILED, 1, error.message, "toolkit")
         except Exception as error:
             self.say(traceback.format_exc())
-            return FAILED, 1, f"the toolkit failed: {error}"
-        if code == 0:
-            return FINISHED, 0, ""
-        return FAILED, code if code > 0 else 128 - code, _cause(code)
+            return Outcome(FAILED, 1, f"the toolkit failed: {error}", "toolkit")
+
+    def begin(self) -> None:
+        """Say that the worker lives."""
+        worker = process.identity(os.getpid())
+        started = time.time()
+        self.write(state=QUEUED, worker=worker, host=platform.node(), started=started)
+        if record.is_store(records.store_of(self.paths.root)):
+            self.begin_run()
+
+    def wait(self, reason: str) -> None:
+        """Write down what the job waits for."""
+        if reason != self.status.get("waiting", ""):
+            self.say(reason)
+            self.write(state=QUEUED, waiting=reason)
+
+    @contextlib.contextmanager
+    def queued(self) -> Iterator[None]:
+        """Stand in the queue for GPUs, before anybody hears that this worker lives.
+
+        So jobs get GPUs in the order in which they were submitted. A job that needs its
+        environment made first joins the queue when that is done, at the place of its submission.
+        """
+        try:
+            if not self.job.get("after") and (self.here or self.environment_ready()):
+                self.take_ticket()
+            yield
+        finally:
+            if self.ticket:
+                self.ticket.close()
+
+    def take_ticket(self) -> None:
+        if self.ticket is None and self.gpus():
+            self.ticket = Ticket.take(
+                Path(self.job.get("leases") or LEASES),
+                job=self.paths.id,
+                submitted=self.job["submitted"],
+                gpus=self.gpus(),
+                memory=self.job.get("gpu_memory", 0),
+                user=self.job.get("user", ""),
+            )
+
+    def gpus(self) -> int:
+        """How many GPUs the job is to have: what was asked, else one where there is any."""
+        if self.here:
+            return 0
+        if self.job.get("gpus") is None:
+            from remote.host.gpus import read
+
+            self.job["gpus"] = 1 if read() else 0
+        return int(self.job["gpus"])
+
+    def environment_ready(self) -> bool:
+        lock = environment.lock_file(self.code)
+        return environment.is_ready(self.environment(lock))
+
+    def environment(self, lock: Path) -> Path:
+        python, extras = self.job.get("python", ""), self.job.get("extras", ())
+        return environment.folder(self.paths.root, lock, python, extras)
+
+    def begin_run(self) -> None:
+        """Give the job its MLflow run, and every attempt but the first a new one."""
+        if not self.job.get("record", True):
+            return
+        run_id = self.status.get("mlflow_run") or self.job["mlflow_run"]
+        self.run_record = records.begin_run(self.paths, self.job, run_id)
 
     def prepare(self) -> Path:
         """Have the environment and the MLflow run ready; the interpreter comes back."""
-        if record.is_store(records.store_of(self.paths.root)):
-            self.begin_run()
         python = self.interpreter()
-        if not self.run_record:
-            if records.make_store(self.paths.root, python, self.base_env(python)):
+        if not self.run_record and self.job.get("record", True):
+            if records.make_store(self.paths.root, python, variables.base(python)):
                 self.begin_run()
             else:
                 self.say("mlflow is not in the lock file, so this job gets no MLflow run.")
         return python
 
-    def begin_run(self) -> None:
-        self.run_record = records.begin_run(self.paths, self.job, self.status["started"])
-
     def interpreter(self) -> Path:
         """The Python of the environment for the job's lock file, made now if it isn't there."""
-        if self.job.get("interpreter"):
+        if self.here:
             return Path(self.job["interpreter"])
         lock = environment.lock_file(self.code)
-        env = environment.folder(self.paths.root, lock, self.job.get("python", ""))
-        self.write(environment=env.name)
+        env = self.environment(lock)
+        self.write(environment=env.name, lock=sha256(lock))
         if not environment.is_ready(env):
-            self.say(f"making the environment {env.name} from {lock.name}")
-            environment.ensure(env, lock, self.job.get("python", ""), self.log)
-            self.say("the environment is ready")
+            self.write(state=PREPARING, waiting="")
+            python, extras = self.job.get("python", ""), self.job.get("extras", ())
+            environment.ensure(env, lock, python, self.log, extras, job=self.paths.id)
         return env / "bin" / "python"
 
-    def execute(self, python: Path) -> int:
-        """Run the user's code to its end."""
-        argv = [str(python), os.path.abspath(sys.argv[0]), "notebook", str(self.paths.folder)]
-        self.write(state=RUNNING, running=time.time())
-        self.child = subprocess.Popen(
-            argv,
-            cwd=str(self.code),
-            env=self.child_env(python),
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
-        return self.child.wait()
-
-    def base_env(self, python: Path) -> Dict[str, str]:
-        """The environment variables of the account, with the job's own Python first on PATH."""
-        dropped = ("TMUX", "SSH_", "PYTHON", "MLFLOW_", "VIRTUAL_ENV")
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
-        return environment.activated(python.parent.parent, kept)
-
-    def child_env(self, python: Path) -> Dict[str, str]:
-        """What the job's own code sees."""
-        agent = os.path.abspath(sys.argv[0])
-        run = self.run_record
-        found = {
-            **self.base_env(python),
-            **records.store_settings(self.paths.root),
-            "PYTHONPATH": os.pathsep.join([str(self.code / "src"), str(self.code), agent]),
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONUTF8": "1",
-            # tqdm's advice for notebooks that somebody looks at while they run.
-            "PYTHONWARNINGS": "ignore:IProgress not found",
-            "JUPYTER_PATH": str(self.paths.jupyter),
-            "JUPYTER_RUNTIME_DIR": str(self.paths.jupyter / "runtime"),
-            "REMOTE_JOB_ID": self.paths.id,
-            "REMOTE_JOB_TAGS": json.dumps(records.tags(self.job)),
-        }
-        if run:
-            found["MLFLOW_EXPERIMENT_ID"] = run.experiment_id
-            if self.job.get("continues_run", True):
-                found["MLFLOW_RUN_ID"] = run.run_id
-            else:
-                found["REMOTE_PARENT_RUN"] = run.run_id
-        return found
-
-    def finish(self, state: str, code: int, cause: str) -> None:
-        """End what still runs, keep what there is, and write the last word."""
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        self.end_child()
-        process.end_descendants(os.getpid())
+    @contextlib.contextmanager
+    def leased(self) -> Iterator[Optional[Lease]]:
+        """Hold the GPUs that the job asked for; None where it is to have none."""
+        self.take_ticket()
+        if self.ticket is None:
+            yield None
+            return
+        lease = self.ticket.wait(self.wait)
         try:
-            self.keep_results(state)
-            records.end_run(self.paths, state)
+            self.write(gpus=[_named(gpu) for gpu in lease.gpus], **records.gpu_facts(lease.gpus))
+            yield lease
+        finally:
+            lease.release()
+
+    def attempts(self, python: Path, lease: Optional[Lease]) -> Outcome:
+        """Run the code, again where it fails and retries are left."""
+        last = 1 + int(self.job.get("retries", 0))
+        for number in range(1, last + 1):
+            result = self.attempt(python, lease, number)
+            if result.state != FAILED or number == last:
+                return result
+            self.say(f"attempt {number} of {last} failed ({result.cause}); trying again")
+            records.end_runs(self.paths, self.job, FAILED, self.status)
+            self.write(mlflow_run=secrets.token_hex(16))
+            self.begin_run()
+        raise AssertionError("unreachable")
+
+    def attempt(self, python: Path, lease: Optional[Lease], number: int) -> Outcome:
+        """Run the code once."""
+        self.write(state=RUNNING, running=time.time(), attempt=number, waiting="")
+        tags = records.tags(self.job, self.status)
+        env = variables.of_job(self.paths, self.job, self.code, python, self.run_record, tags)
+        if lease:
+            env["CUDA_VISIBLE_DEVICES"] = lease.visible
+        elif not self.here and self.job.get("gpus") == 0 and self._has_gpus():
+            env["CUDA_VISIBLE_DEVICES"] = ""
+        attempt = Attempt(self.paths, self.job, self.code, self.log)
+        try:
+            return attempt.run(python, env, lease)
+        finally:
+            self.status.update(attempt.peaks(self.status))
+
+    def _has_gpus(self) -> bool:
+        import shutil
+
+        return shutil.which("nvidia-smi") is not None
+
+    def finish(self, result: Outcome) -> None:
+        """End what still runs, keep what there is, and write the last word."""
+        process.end_descendants(os.getpid())
+        ended = time.time()
+        last = {
+            "state": result.state,
+            "exit_code": result.code,
+            "cause": result.cause,
+            "reason": result.reason,
+            "waiting": "",
+            "ended": ended,
+            "seconds": ended - self.status.get("running", ended),
+        }
+        told = f" ({result.cause})" if result.cause else ""
+        try:
+            self.keep_results(result.state)
+            self.say(f"{result.state}, exit code {result.code}{told}")
+            results.keep_account(self.paths, self.job, {**self.status, **last})
+            records.end_runs(self.paths, self.job, result.state, {**self.status, **last})
         except Exception:
             self.say(traceback.format_exc())
-        self.say(f"{state}, exit code {code}" + (f" ({cause})" if cause else ""))
-        self.write(state=state, exit_code=code, cause=cause, ended=time.time())
+        self.write(**last)
+        with contextlib.suppress(FileNotFoundError):
+            self.paths.live.unlink()
 
     def keep_results(self, state: str) -> None:
         """Put the executed notebook where results go, and say so."""
-        kept = results.keep(self.paths, self.job, state)
+        kept = results.keep(self.paths, self.job, state, self.status)
         if kept:
             self.say(f"notebook: {kept}")
             self.status["result"] = kept
 
-    def end_child(self) -> None:
-        """Ask the job's own process to end, wait, then kill it."""
-        if self.child is None or self.child.poll() is not None:
-            return
-        self.child.terminate()
-        try:
-            self.child.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
+    def notify(self) -> None:
+        """Run the user's own command for the end of a job."""
+        if self.job.get("notify"):
+            from remote.host.notify import notify
+
+            notify(self.paths, self.job, self.status, self.log)
+
+
+def _pass(number: int, frame: Any) -> None:
+    """Do nothing. A signal that is ignored (SIG_IGN) would be so in the job's code too."""
 
 
 def _stop(number: int, frame: Any) -> None:
     raise Stopped()
 
 
-def _cause(code: int) -> str:
-    if code >= 0:
-        return "its code failed"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
-
-
-def _mirror(paths: JobPaths, ended: Any) -> None:
-    """Show the log in the terminal that the worker runs in, for whoever attaches to it."""
-    with open(str(paths.log), "rb") as file:
-        while True:
-            last = ended()
-            for block in iter(lambda: file.read(1 << 16), b""):
-                try:
-                    os.write(1, block)
-                except OSError:
-                    return
-            if last:
-                return
-            time.sleep(0.05)
+def _named(gpu: Any) -> Dict[str, Any]:
+    return {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name}

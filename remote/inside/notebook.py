@@ -56,7 +56,7 @@ def execute(paths: JobPaths) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="remote-", dir=_short_folder()) as sockets:
             execute_notebook(
-                _papermill_path(job["notebook"]),
+                _papermill_path(job["source"]),
                 _papermill_path(os.path.relpath(paths.notebook)),
                 parameters=job["parameters"],
                 engine_name=ENGINE,

@@ -6,11 +6,11 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterable, Optional
+from typing import IO, Any, Callable, Iterable, Mapping, Optional
 
 from remote import merge, rsync, transfer
-from remote.errors import TransferError
-from remote.files import locked
+from remote.errors import TargetError, TransferError
+from remote.files import locked, write_json
 from remote.job import STATE
 from remote.merge.summary import ArtifactFolder, MergeSummary
 from remote.rsync import Dialect, Tally
@@ -36,13 +36,23 @@ def pull(server: Server, *, say: Callable[[str], None], dry_run: bool = False) -
     start = time.monotonic()
     known = transfer.dialect()
     server.connect()
-    with locked(server.project.state / "pull.lock"):
+    server.project.state.mkdir(exist_ok=True)
+    with (
+        locked(server.project.state / "pull.lock"),
+        tempfile.NamedTemporaryFile(
+            dir=server.project.state, prefix="delta-", suffix=".db"
+        ) as delta,
+    ):
+        # First of all, so that jobs which the agent sees to now have their results brought too.
+        answer = None if dry_run else _ask(server, delta)
         files, backup = _results(server, known, dry_run=dry_run)
-        records = None if dry_run else _records(server, say)
+        records = _records(server, answer, Path(delta.name), say) if answer else None
         found = Tally()
         if records:
             found = _artifacts(server, records.artifacts, known)
             merge.settle(server.base, records.artifacts)
+        if answer:
+            write_json(server.pulled, answer["ended"])
     return Pulled(
         files=tuple(files.sent),
         replaced=tuple(files.replaced),
@@ -75,27 +85,38 @@ def _look(server: Server) -> None:
         raise TransferError(f"{server.target} does not exist yet.", "Push first: make sync-push")
 
 
-def _records(server: Server, say: Callable[[str], None]) -> Optional[MergeSummary]:
-    """Ask the agent for what changed in the target's store, and merge it into ours."""
-    root, state = server.project.root, server.project.state
-    state.mkdir(exist_ok=True)
+def _ask(server: Server, delta: IO[bytes]) -> dict[str, Any]:
+    """Have the agent write what changed in the target's store into `delta`."""
     server.base.parent.mkdir(parents=True, exist_ok=True)
+    known = merge.known(server.base, store=server.project.root / "mlflow.db")
+    try:
+        answer = server.call("delta", known=known, blob=delta)
+    except TargetError:
+        # The link to a target that others made may be all that is missing; _look tells the rest.
+        _look(server)
+        answer = server.call("delta", known=known, blob=delta)
+    delta.flush()
+    return answer
+
+
+def _records(
+    server: Server, answer: Mapping[str, Any], delta: Path, say: Callable[[str], None]
+) -> Optional[MergeSummary]:
+    """Merge what changed in the target's store into ours."""
+    root = server.project.root
     store = root / "mlflow.db"
-    with tempfile.NamedTemporaryFile(dir=state, prefix="delta-", suffix=".db") as delta:
-        answer = server.call("delta", known=merge.known(server.base, store=store), blob=delta)
-        if answer["empty"]:
-            return None
-        delta.flush()
-        if not store.exists():
-            say("making mlflow.db (once; MLflow takes some seconds for it)")
-        merge.ensure_store(store, root / "mlruns")
-        return merge.merge(
-            Path(delta.name),
-            store=store,
-            artifact_root=root / "mlruns",
-            base=server.base,
-            source=str(server.target),
-        )
+    if answer["empty"]:
+        return None
+    if not store.exists():
+        say("making mlflow.db (once; MLflow takes some seconds for it)")
+    merge.ensure_store(store, root / "mlruns")
+    return merge.merge(
+        delta,
+        store=store,
+        artifact_root=root / "mlruns",
+        base=server.base,
+        source=str(server.target),
+    )
 
 
 def _artifacts(server: Server, folders: Iterable[ArtifactFolder], known: Dialect) -> Tally:

@@ -1,4 +1,4 @@
-"""`inv remote-run NOTEBOOK --epoch 1000`: Invoke tasks that read their own words.
+"""`inv remote-run PROGRAM --epoch 1000`: Invoke tasks that read their own words.
 
 What the words mean is told by `remote.tasks.words`; Invoke does not see them.
 """
@@ -28,7 +28,8 @@ class WordsTask(Task[Any]):
     """A task that reads its own words, so that positional arguments may be left out.
 
     A positional argument without a default has to be given. Where the task has a subject, its
-    parameters arrive as the keyword argument `parameters`.
+    parameters arrive as the keyword argument `parameters`; a task that takes `arguments` gets what
+    was typed after ` -- `.
     """
 
     #: Every such task, by name: on a command line, only the first of them is looked for.
@@ -54,7 +55,7 @@ class WordsTask(Task[Any]):
         from remote.tasks import words
 
         try:
-            self.call = words.read(typed, own, self.find_subject())
+            self.call = words.read(typed, own, self.find_subject(typed))
             if self.call.help or help_asked(self.invoked, sys.argv):
                 self.print_help(own, self.call.subject)
                 raise Exit(code=0)
@@ -65,11 +66,16 @@ class WordsTask(Task[Any]):
         return [Argument(name=TYPED, kind=bool, default=True)]
 
     def own(self, ignore_unknown_help: Optional[bool] = None) -> list[Argument]:
-        """The task's own arguments: all but `parameters`, which takes those of its subject."""
+        """The task's own arguments: all but those that take what is not its own."""
         found = super().get_arguments(ignore_unknown_help)
-        return [argument for argument in found if argument.name != "parameters"]
+        return [argument for argument in found if argument.name not in ("parameters", "arguments")]
 
-    def find_subject(self) -> Any:
+    @property
+    def takes_arguments(self) -> bool:
+        """Whether what follows ` -- ` is for this task."""
+        return "arguments" in inspect.signature(self.body).parameters
+
+    def find_subject(self, typed: Sequence[str]) -> Any:
         """What finds the subject that the first positional names; None where there is none."""
         return None
 
@@ -89,8 +95,11 @@ class WordsTask(Task[Any]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run with what was read; a call from Python gets its own arguments."""
         if kwargs.pop(TYPED, False) and self.call:
-            parameters = {"parameters": self.call.given} if self.call.subject else {}
-            kwargs = {**self.call.values, **parameters}
+            kwargs = dict(self.call.values)
+            if self.call.subject:
+                kwargs["parameters"] = self.call.given
+            if self.takes_arguments:
+                kwargs["arguments"] = self.call.rest
         return super().__call__(*args, **kwargs)
 
     def print_help(self, own: Sequence[Argument], subject: Optional[Subject]) -> None:
@@ -100,24 +109,38 @@ class WordsTask(Task[Any]):
         from remote.tasks import words
 
         named = "".join(f"{_usage(argument)} " for argument in own if argument.positional)
-        print(f"Usage: inv[oke] [--core-opts] {self.invoked} {named}[--options]\n")
+        more = " [-- ARGUMENTS]" if self.takes_arguments else ""
+        print(f"Usage: inv[oke] [--core-opts] {self.invoked} {named}[--options]{more}\n")
         print(textwrap.indent(inspect.getdoc(self) or "", "  ") + "\n")
         print("Options:")
         _print_columns((_spelled(argument), argument.help or "") for argument in own)
-        if subject is not None:
+        if subject is not None and subject.parameters:
             print(f"\nParameters of {subject.path}:")
             _print_columns(_parameter_rows(subject, dict(words.own_flags(own))))
 
 
-class NotebookTask(WordsTask):
-    """A task whose first positional is a notebook, with that notebook's parameters as flags."""
+class ProgramTask(WordsTask):
+    """A task whose first positional names a program, with that program's parameters as flags."""
 
-    def find_subject(self) -> Any:
-        """The notebook of that name; raises NotebookError."""
-        from remote import notebook
+    def find_subject(self, typed: Sequence[str]) -> Any:
+        """What finds the program of a name; raises RemoteError."""
+        from remote.operations import programs
 
         root = find_project().root
-        return lambda name: notebook.read(notebook.find(root, name), root)
+        entry_point = value_of("--entry-point", typed)
+        return lambda name: programs.find(root, name, entry_point)
+
+
+def value_of(flag: str, typed: Sequence[str]) -> str:
+    """The value of a flag that has to be known before the others can be read."""
+    for index, word in enumerate(typed):
+        if word == "--":
+            break
+        if word == flag:
+            return typed[index + 1] if index + 1 < len(typed) else ""
+        if word.startswith(flag + "="):
+            return word.partition("=")[2]
+    return ""
 
 
 def typed_for(task: str, argv: Sequence[str]) -> Optional[list[str]]:

@@ -1,68 +1,30 @@
-"""`inv remote-run`, `remote-ps`, `remote-logs`, `remote-stop`: jobs on the target."""
+"""`inv remote-ps`, `remote-logs`, `remote-attach`, `remote-wait`, `remote-stop`: live with jobs."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
+from remote.errors import JobError
 from remote.job import ENDED, FINISHED
-from remote.tasks.flags import NotebookTask, WordsTask
-from remote.tasks.sync import TARGET_HELP, push_line, server_of
+from remote.tasks.flags import WordsTask
+from remote.tasks.sync import TARGET_HELP, server_of
 from remote.tasks.told import duration, say, told
 
 if TYPE_CHECKING:
     from remote.server import Server
 
-HEADER: tuple[str, ...] = ("JOB", "STATE", "TIME", "AT", "RESULT")
-JOB_HELP = "a job's id, a unique part of it, or `last`"
+JOB_HELP = "a job's id, a unique part of it, or `last` (the default)"
 
-
-@task(
-    klass=NotebookTask,
-    positional=["notebook"],
-    help={
-        "notebook": "a notebook in src/notebooks/, or a path to one",
-        "target": TARGET_HELP,
-        "follow": "stay and show the job's log; Ctrl-C leaves the job running",
-    },
-)
-@told
-def remote_run(
-    c: Context,
-    notebook: str,
-    target: str = "",
-    follow: bool = False,
-    parameters: Optional[Mapping[str, Any]] = None,
-) -> None:
-    """Push, then run a notebook on the server in tmux; its parameters are flags.
-
-    inv remote-run train.ipynb --help lists the parameters of train.ipynb.
-    """
-    from remote import notebook as notebooks
-    from remote.operations.push import push
-    from remote.operations.submit import describe, submit
-
-    server = server_of(target)
-    root = server.project.root
-    source = notebooks.read(notebooks.find(root, notebook), root)
-    job = describe(server.project, source, parameters or {})
-    pushed = push(server)
-    say(push_line(server, pushed))
-    submitted = submit(server, job, say=say)
-    print(submitted.id, flush=True)
-    if not submitted.environment_ready:
-        say("Its environment is made first (once for each lock file); the log shows how far it is.")
-    if follow:
-        _follow(server, submitted.id, wait=True)
-        return
-    say(f"log:  inv remote-logs {submitted.id} --follow")
-    say(f"stop: inv remote-stop {submitted.id}")
-    say("then: make sync-pull && mlflow ui")
+#: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
+NEWEST = 20
+LOOK = 2.0
 
 
 @task(
@@ -73,30 +35,52 @@ def remote_run(
         "target": TARGET_HELP,
         "follow": "stay and show the log as it grows",
         "tail": "only the last N lines",
+        "since": "only what came in this time, such as 10m (to a few seconds)",
     },
 )
 @told
 def remote_logs(
-    c: Context, job: str, target: str = "", follow: bool = False, tail: int = 0
+    c: Context,
+    job: str = "last",
+    target: str = "",
+    follow: bool = False,
+    tail: int = 0,
+    since: str = "",
 ) -> None:
-    """Show the log of a job (JOB may be shortened, or `last`)."""
-    _follow(server_of(target), job, wait=follow, tail=tail)
+    """Show the log of a job."""
+    from remote.units import seconds
+
+    if tail < 0:
+        raise JobError("--tail takes the number of lines to show.")
+    age = seconds(since, "--since") if since else 0
+    status = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
+    if follow:
+        ended_well(status["id"], status)
 
 
-def _follow(server: Server, job: str, *, wait: bool, tail: int = 0) -> None:
+def follow_log(
+    server: Server, job: str, *, wait: bool, tail: int = 0, since: int = 0, silent: bool = False
+) -> dict[str, Any]:
+    """Print a job's log, with `wait` until it has ended; its status and id come back."""
     from remote.operations.jobs import follow
 
     try:
-        answer = follow(server, job, wait=wait, tail=tail, out=_write, say=say)
+        answer = follow(
+            server, job, wait=wait, tail=tail, since=since, silent=silent, out=_write, say=say
+        )
     except KeyboardInterrupt:
         if not wait:
             raise
         say(f"\nThe job goes on. Its log: inv remote-logs {job} --follow")
         raise Exit(code=130) from None
-    status = answer["status"]
-    if wait and status["state"] != FINISHED:
+    return {"id": answer["id"], **answer["status"]}
+
+
+def ended_well(job: str, status: dict[str, Any]) -> None:
+    """Exit as the job did, with a word on why, unless it finished."""
+    if status["state"] != FINISHED:
         cause = f" ({status['cause']})" if status.get("cause") else ""
-        raise Exit(f"{answer['id']} {status['state']}{cause}", code=status.get("exit_code") or 1)
+        raise Exit(f"{job} {status['state']}{cause}", code=status.get("exit_code") or 1)
 
 
 def _write(text: str) -> None:
@@ -104,39 +88,107 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-@task(help={"target": TARGET_HELP, "all": "all jobs, not only the newest twenty"})
+@task(
+    klass=WordsTask,
+    positional=["job"],
+    help={
+        "job": "only this one: its id, a unique part of it, or `last`",
+        "target": TARGET_HELP,
+        "all": f"all jobs, not only the newest {NEWEST} and those that go on",
+        "watch": "stay, and draw it anew every two seconds",
+        "json": "all that is known, as JSON",
+    },
+)
 @told
-def remote_ps(c: Context, target: str = "", all: bool = False) -> None:
-    """List the jobs of the target: state, how long, how far."""
+def remote_ps(
+    c: Context,
+    job: str = "",
+    target: str = "",
+    all: bool = False,
+    watch: bool = False,
+    json: bool = False,
+) -> None:
+    """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
     from remote.operations.jobs import listing
+    from remote.tasks.show import job_table, print_json
 
     server = server_of(target)
-    answer = listing(server)
-    jobs = answer["jobs"] if all else answer["jobs"][-20:]
-    if not jobs:
+    newest, named = 0 if all else NEWEST, [job] if job else []
+    while True:
+        answer = listing(server, newest=newest, jobs=named)
+        if json:
+            print_json(answer["jobs"])
+        elif watch:
+            _draw([f"{server.target}  {time.strftime('%H:%M:%S')}", *_lines(answer, job_table)])
+        else:
+            print("\n".join(_lines(answer, job_table)))
+        if not watch:
+            break
+        time.sleep(LOOK)
+    if not answer["jobs"]:
         say(f"No job on {server.target} yet. Start one: inv remote-run train.ipynb")
-    rows = [_row(job, answer["now"]) for job in jobs]
-    _print_table([HEADER, *rows] if rows else [])
 
 
-def _row(job: dict[str, Any], now: float) -> tuple[str, ...]:
-    start = job.get("started") or job["submitted"]
-    ended = job.get("ended") or now
-    progress = job.get("progress") or {}
-    at = f"cell {progress['cell']}/{progress['cells']}" if progress else ""
-    outcome = job.get("result") or job.get("cause") or ""
-    return job["id"], job["state"], duration(ended - start), at, outcome
+def _lines(answer: dict[str, Any], table: Any) -> list[str]:
+    found: list[str] = table(answer["jobs"], answer["now"]) if answer["jobs"] else []
+    return found
 
 
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+def _draw(lines: list[str]) -> None:
+    """Draw over what the terminal shows; elsewhere the pictures follow each other."""
+    if not sys.stdout.isatty():
+        print("\n".join(lines) + "\n", flush=True)
+        return
+    columns, rows = os.get_terminal_size()
+    shown = [line[: columns - 1] for line in [lines[0], *lines[1:][-(rows - 2) :]]]
+    # Home, each line cleared to its end, then the rest of the screen: it doesn't flicker.
+    sys.stdout.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in shown) + "\x1b[J")
+    sys.stdout.flush()
 
 
 @task(klass=WordsTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
 @told
-def remote_stop(c: Context, job: str, target: str = "") -> None:
+def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
+    """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
+    from remote.operations.attach import attach_argv
+    from remote.operations.jobs import listing
+
+    server = server_of(target)
+    found = listing(server, jobs=[job])["jobs"][0]
+    if found["state"] in ENDED:
+        raise JobError(
+            f"{found['id']} has ended: {found['state']}.", f"inv remote-logs {found['id']}"
+        )
+    if not sys.stdin.isatty():
+        raise JobError("remote-attach needs a terminal.", f"inv remote-logs {found['id']} --follow")
+    argv = attach_argv(server, found["id"])
+    env = {name: value for name, value in os.environ.items() if name != "TMUX"}
+    os.execvpe(argv[0], argv, env)
+
+
+@task(
+    klass=WordsTask,
+    positional=["job"],
+    help={"job": JOB_HELP, "target": TARGET_HELP, "pull": "pull when it has ended"},
+)
+@told
+def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
+    """Wait until a job has ended; the exit code is the job's."""
+    from remote.tasks.sync import tell_pulled
+
+    server = server_of(target)
+    status = follow_log(server, job, wait=True, silent=True)
+    if pull:
+        from remote.operations.pull import pull as pull_all
+
+        tell_pulled(server, pull_all(server, say=say))
+    ended_well(status["id"], status)
+    print(f"{status['id']} {status['state']}")
+
+
+@task(klass=WordsTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
+@told
+def remote_stop(c: Context, job: str = "last", target: str = "") -> None:
     """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
     from remote.operations.jobs import stop
 
@@ -150,4 +202,4 @@ def remote_stop(c: Context, job: str, target: str = "") -> None:
     assert state in ENDED
 
 
-TASKS = (remote_run, remote_ps, remote_logs, remote_stop)
+TASKS = (remote_ps, remote_logs, remote_attach, remote_wait, remote_stop)

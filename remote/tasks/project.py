@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -14,7 +14,7 @@ from invoke.tasks import task
 from remote.config import find_project, make_variables
 from remote.errors import NotebookError
 from remote.job import FINISHED
-from remote.tasks.flags import NotebookTask
+from remote.tasks.flags import ProgramTask
 from remote.tasks.told import say, told
 
 #: Variables of make's command line that are no parameters of a notebook.
@@ -22,37 +22,41 @@ MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV",
 
 
 @task(
-    klass=NotebookTask,
-    positional=["notebook"],
+    klass=ProgramTask,
+    positional=["program"],
     help={
-        "notebook": "a notebook in src/notebooks/, or a path to one",
+        "program": "a notebook, script, module or MLproject, as for remote-run",
         "output": "a name for the executed notebook (a timestamp is put before it)",
+        "entry-point": "which entry point of an MLproject (default: main)",
     },
 )
 @told
 def run(
     c: Context,
-    notebook: str = "",
+    program: str = "",
     output: str = "",
+    entry_point: str = "",
     parameters: Optional[Mapping[str, Any]] = None,
+    arguments: Sequence[str] = (),
 ) -> None:
-    """Run a notebook on this machine; its parameters are flags.
+    """Run a notebook, script or MLproject on this machine; its parameters are flags.
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
-    from remote import notebook as notebooks
+    from remote.operations import programs
+    from remote.operations.describe import describe
     from remote.operations.local import run as run_here
-    from remote.operations.submit import describe
 
     project = find_project()
-    variables = make_variables() if not notebook else {}
-    name = notebook or variables.get("input_file", "")
+    variables = make_variables() if not program else {}
+    name = program or variables.get("input_file", "")
     if not name:
         raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
-    source = notebooks.read(notebooks.find(project.root, name), project.root)
+    source = programs.find(project.root, name, entry_point)
     given = parameters or _made_parameters(source, variables)
     output = output or variables.get("output_file", "")
-    status = run_here(project, describe(project, source, given, output=output))
+    job = describe(project, source, given, output=output, arguments=arguments)
+    status = run_here(project, job)
     if status.get("state") != FINISHED:
         raise Exit(code=status["code"] or 1)
 

@@ -77,10 +77,11 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False) -> None:
             print(f"bring   {name}")
         print(f"would pull {plural(len(pulled.files), 'file')} from {server.target}")
         return
-    _tell_pulled(server, pulled)
+    tell_pulled(server, pulled)
 
 
-def _tell_pulled(server: Server, pulled: Pulled) -> None:
+def tell_pulled(server: Server, pulled: Pulled) -> None:
+    """Say what a pull brought, and what it kept."""
     parts = [plural(len(pulled.files), "file")]
     records = pulled.records
     if records:

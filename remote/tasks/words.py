@@ -44,12 +44,13 @@ class Call:
     """What the words of a task mean.
 
     `values` are the task's own arguments by their Python names, `given` the parameters of its
-    subject, `count` how many words were the task's.
+    subject, `rest` what followed ` -- `, `count` how many words were the task's.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
     subject: Optional[Subject] = None
+    rest: list[str] = field(default_factory=list)
     help: bool = False
     count: int = 0
 
@@ -67,6 +68,7 @@ class Own:
         if self.value is not None:
             call.values[name] = self.value
         elif self.argument.kind is list:
+            # Of a flag that may come again, every value counts.
             call.values.setdefault(name, []).append(text)
         elif self.argument.kind in (int, float):
             try:
@@ -123,6 +125,7 @@ def read(
                 call.subject = find_subject(word)
                 flags.update(subject_flags(call.subject, flags))
     call.count = len(words) - len(rest)
+    call.rest = rest[1:] if rest[:1] == ["--"] else []
     return call
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
+from typing import Callable, Iterator
 
 import pytest
 
 from remote.errors import JobError
-from remote.host import environment
+from remote.host import environment, process
+from tests.conftest import ROOT, UV_CACHE
 
 UV = Path(sys.executable).with_name("uv")
 PYTHON = ">=3.8"
@@ -40,35 +44,48 @@ def code(tmp_path: Path) -> Path:
     """A project that needs one package, `thing`, which lies beside its lock file."""
     folder = tmp_path / "code 日本"
     folder.mkdir()
-    wheel = folder / "thing-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("thing.py", "VALUE = 42\n")
-        archive.writestr(
-            "thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n"
-        )
-        archive.writestr(
-            "thing-1.0.dist-info/WHEEL",
-            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-        archive.writestr("thing-1.0.dist-info/RECORD", "")
+    wheel = make_wheel(folder, "thing")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     lock = f"./{wheel.name} --hash=sha256:{digest}\n"
     (folder / "requirements.lock").write_text(lock)
     return folder
 
 
-def made(code: Path, root: Path) -> Path:
-    lock = environment.lock_file(code)
-    env = environment.folder(root, lock, PYTHON)
-    log = io.BytesIO()
-    environment.ensure(env, lock, PYTHON, log)
+def make_wheel(folder: Path, name: str, *, needs: str = "") -> Path:
+    """A package with one module, whose VALUE is 42."""
+    wheel = folder / f"{name}-1.0-py3-none-any.whl"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    metadata += f"Requires-Dist: {needs}\n" if needs else ""
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{name}.py", "VALUE = 42\n")
+        archive.writestr(f"{name}-1.0.dist-info/METADATA", metadata)
+        archive.writestr(
+            f"{name}-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    return wheel
+
+
+def made(code: Path, root: Path, *extras: str) -> Path:
+    lock = environment.lock_file(code, extras)
+    env = environment.folder(root, lock, PYTHON, extras)
+    environment.ensure(env, lock, PYTHON, io.BytesIO(), extras)
     return env
+
+
+def modules(env: Path) -> set[str]:
+    """Which of the tests' packages can be imported there."""
+    code = "import importlib.util as u\nfor n in ('thing', 'more'):\n if u.find_spec(n): print(n)"
+    python = str(env / "bin" / "python")
+    return set(subprocess.check_output([python, "-I", "-c", code], text=True).split())
 
 
 # Which lock file, which folder
 
 
 def test_the_best_lock_file_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
     for name in reversed(environment.LOCK_FILES):
         (tmp_path / name).touch()
         assert environment.lock_file(tmp_path).name == name
@@ -193,3 +210,330 @@ def test_an_activated_environment_comes_first_on_the_path(tmp_path: Path) -> Non
 
 def test_an_account_without_a_path_gets_one(tmp_path: Path) -> None:
     assert environment.activated(tmp_path, {})["PATH"].startswith(f"{tmp_path}/bin{os.pathsep}")
+
+
+# Kinds of lock files, and extras
+
+
+@pytest.mark.parametrize("extra", ["", "../x", "-r", "a b", "x\n", "a/b", "$(x)"])
+def test_a_strange_extra_is_refused(code: Path, extra: str) -> None:
+    with pytest.raises(JobError, match="name of an extra"):
+        environment.lock_file(code, [extra])
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements.txt"])
+def test_an_extra_without_its_file_is_told_with_the_remedy(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(JobError) as caught:
+        environment.lock_file(tmp_path, ["gpu"])
+    assert "requirements-gpu" in caught.value.message
+    assert "--extra gpu" in caught.value.hint and "-o requirements-gpu" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "poetry.lock"])
+def test_a_lock_file_without_its_project_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(JobError, match="pyproject.toml"):
+        environment.lock_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lock", "other"),
+    [
+        ("requirements.txt", "requirements-gpu.txt"),
+        ("requirements.txt", "base.txt"),
+        ("requirements.txt", "lower.txt"),
+        ("requirements.lock", "uv.toml"),
+        ("uv.lock", "pyproject.toml"),
+        ("poetry.lock", "pyproject.toml"),
+    ],
+)
+def test_all_that_counts_is_in_the_name(tmp_path: Path, lock: str, other: str) -> None:
+    (tmp_path / lock).write_text("-r base.txt\n")
+    (tmp_path / "base.txt").write_text("--constraint=lower.txt\n-r requirements.txt\n")
+    before = environment.folder(tmp_path, tmp_path / lock, "", ["gpu"])
+    (tmp_path / other).write_text("a==1\n")
+    first = environment.folder(tmp_path, tmp_path / lock, "", ["gpu"])
+    (tmp_path / other).write_text("a==2\n")
+    assert len({before, first, environment.folder(tmp_path, tmp_path / lock, "", ["gpu"])}) == 3
+
+
+def test_extras_are_in_the_name_in_any_order(tmp_path: Path) -> None:
+    lock = tmp_path / "pylock.toml"
+    lock.touch()
+
+    def name(*extras: str) -> str:
+        return environment.folder(tmp_path, lock, "", extras).name
+
+    assert len({name(), name("a"), name("b"), name("a", "b"), name("ab")}) == 5
+    assert name("a", "b") == name("b", "a") == name("a", "b", "a")
+
+
+def test_of_the_declaration_only_uvs_own_settings_count_beside_other_locks(tmp_path: Path) -> None:
+    lock, declared = tmp_path / "requirements.lock", tmp_path / "pyproject.toml"
+    lock.touch()
+
+    def name(text: str) -> str:
+        declared.write_text(text)
+        return environment.folder(tmp_path, lock, "").name
+
+    plain = name('[project]\nname = "x"\n')
+    assert plain == name('[project]\nname = "y"\n[tool.black]\nline-length = 9\n')
+    one = name("[tool.uv]\nno-index = true\n[tool.black]\nline-length = 9\n")
+    assert one == name("[project]\n[tool.uv]\nno-index = true\n[tool.black]\nline-length = 8\n")
+    two = name('[tool.uv]\nno-index = true\n[[tool.uv.index]]\nurl = "a"\n')
+    assert len({plain, one, two, name("[tool.uv]\nno-index = false\n[tool.black]\n")}) == 4
+
+
+DECLARED = """\
+[project]
+name = "x"
+version = "0"
+requires-python = ">=3.8"
+dependencies = ["thing"]
+[project.optional-dependencies]
+gpu = ["more"]
+[tool.uv.sources]
+thing = { path = "thing-1.0-py3-none-any.whl" }
+more = { path = "more-1.0-py3-none-any.whl" }
+"""
+
+
+@pytest.fixture
+def declared(code: Path) -> Path:
+    """A project that needs `thing`, and `more` with the extra `gpu`; without a lock file."""
+    (code / "requirements.lock").unlink()
+    make_wheel(code, "more")
+    (code / "pyproject.toml").write_text(DECLARED)
+    return code
+
+
+def test_uv_lock(uv: Path, declared: Path, tmp_path: Path) -> None:
+    subprocess.run([UV, "lock", "--quiet"], cwd=declared, check=True)
+    assert modules(made(declared, tmp_path)) == {"thing"}
+    assert modules(made(declared, tmp_path, "gpu")) == {"thing", "more"}
+    with pytest.raises(JobError):
+        made(declared, tmp_path, "no-such-extra")
+    assert not (declared / ".venv").exists()
+
+
+def test_pylock(uv: Path, declared: Path, tmp_path: Path) -> None:
+    packages = "".join(
+        f'[[packages]]\nname = "{name}"\nversion = "1.0"\n{marker}'
+        f'archive = {{ path = "{name}-1.0-py3-none-any.whl", hashes = {{ sha256 = "{digest}" }} }}\n'
+        for name, marker in (("thing", ""), ("more", "marker = \"'gpu' in extras\"\n"))
+        for digest in [
+            hashlib.sha256((declared / f"{name}-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+        ]
+    )
+    head = 'lock-version = "1.0"\ncreated-by = "hand"\nextras = ["gpu"]\n'
+    (declared / "pylock.toml").write_text(head + packages)
+    assert modules(made(declared, tmp_path)) == {"thing"}
+    assert modules(made(declared, tmp_path, "gpu")) == {"thing", "more"}
+
+
+def test_each_extra_has_a_lock_file_of_its_own(uv: Path, code: Path, tmp_path: Path) -> None:
+    wheel = make_wheel(code, "more")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (code / "requirements-gpu.lock").write_text(f"./{wheel.name} --hash=sha256:{digest}\n")
+    assert modules(made(code, tmp_path)) == {"thing"}
+    assert modules(made(code, tmp_path, "gpu")) == {"thing", "more"}
+
+
+def test_requirements_written_by_hand_bring_what_they_need(
+    uv: Path, code: Path, tmp_path: Path
+) -> None:
+    (code / "requirements.lock").unlink()
+    make_wheel(code, "thing", needs="more")
+    make_wheel(code, "more")
+    (code / "requirements.txt").write_text("--no-index\n--find-links .\nthing\n")
+    assert modules(made(code, tmp_path)) == {"thing", "more"}
+
+
+POETRY = """\
+[project]
+name = "x"
+version = "0"
+requires-python = ">=3.10,<4"
+dependencies = ["thing"]
+[project.optional-dependencies]
+gpu = ["more"]
+[tool.poetry]
+package-mode = false
+[tool.poetry.dependencies]
+thing = { file = "thing-1.0-py3-none-any.whl" }
+more = { file = "more-1.0-py3-none-any.whl", optional = true }
+"""
+
+
+@pytest.mark.timeout(300)
+def test_poetry_lock(
+    uv: Path, declared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_OFFLINE")
+    monkeypatch.setenv("UV_CACHE_DIR", str(UV_CACHE))
+    (declared / "pyproject.toml").write_text(POETRY)
+    poetry = [UV, "tool", "run", "--from", "poetry", "poetry", "lock", "--no-interaction"]
+    done = subprocess.run(poetry, cwd=declared, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"Poetry can't be had from the package index: {done.stderr[-300:]}")
+    assert modules(made(declared, tmp_path)) == {"thing"}
+    assert modules(made(declared, tmp_path, "gpu")) == {"thing", "more"}
+
+
+# Many at once, each a process of its own
+
+MAKER = """\
+import sys
+from pathlib import Path
+from remote.errors import RemoteError
+from remote.host import environment
+lock, root, job = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+env = environment.folder(root, lock, ">=3.8")
+try:
+    with open(root / f"{job}.log", "ab", buffering=0) as log:
+        environment.ensure(env, lock, ">=3.8", log, job=job)
+except RemoteError as error:
+    sys.exit(error.message)
+"""
+
+
+@pytest.fixture
+def slow_uv(uv: Path, tmp_path: Path) -> Path:
+    """A uv that says so and waits for the file `go` before it makes anything, and counts calls."""
+    (uv / "uv").unlink()
+    script = f"""\
+#!/bin/sh
+test "$1" = --version && exit 0
+echo "$1 $2" >> '{tmp_path}/calls'
+if test "$1" = venv; then
+echo "Downloading the world"
+echo $$ > '{tmp_path}/pid'
+while ! test -e '{tmp_path}/go'; do sleep 0.05; done
+fi
+exec '{UV}' "$@"
+"""
+    (uv / "uv").write_text(script)
+    (uv / "uv").chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def start(code: Path, tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
+    """Start a process that wants the environment for a job of that name."""
+    started = []
+
+    def run(job: str) -> "subprocess.Popen[str]":
+        argv = [sys.executable, "-c", MAKER, str(code / "requirements.lock"), str(tmp_path), job]
+        started.append(subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield run
+    for each in started:
+        each.kill()
+        each.communicate()
+
+
+def wait_for(told: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not told():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def log_of(root: Path, job: str) -> str:
+    path = root / f"{job}.log"
+    return path.read_text() if path.exists() else ""
+
+
+Start = Callable[[str], "subprocess.Popen[str]"]
+
+
+def test_who_waits_sees_who_makes_it_and_how_far_it_is(slow_uv: Path, start: Start) -> None:
+    first = start("job-1")
+    wait_for(lambda: "Downloading" in log_of(slow_uv, "job-1"))
+    others = [start(f"job-{number}") for number in (2, 3)]
+    for number in (2, 3):
+        wait_for(lambda: "Downloading the world" in log_of(slow_uv, f"job-{number}"))
+        assert "which job job-1 is making" in log_of(slow_uv, f"job-{number}")
+        assert "Installed" not in log_of(slow_uv, f"job-{number}")
+    (slow_uv / "go").touch()
+    assert [each.wait(30) for each in (first, *others)] == [0, 0, 0]
+    said = [log_of(slow_uv, f"job-{number}") for number in (1, 2, 3)]
+    assert all(text.count("Installed 1 package") == 1 for text in said)
+    assert all(text.count("Downloading the world") == 1 for text in said)
+    assert (slow_uv / "calls").read_text().split("\n").count("pip sync") == 1
+
+
+def test_after_a_maker_that_was_killed_the_next_one_makes_it(slow_uv: Path, start: Start) -> None:
+    first = start("job-1")
+    wait_for((slow_uv / "pid").exists)
+    uv = int((slow_uv / "pid").read_text())
+    second = start("job-2")
+    wait_for(lambda: "Downloading" in log_of(slow_uv, "job-2"))
+    first.kill()
+    wait_for(lambda: log_of(slow_uv, "job-2").count("Downloading") == 2)
+    assert not process.started(uv), "the dead maker's uv goes on"
+    (slow_uv / "go").touch()
+    assert second.wait(30) == 0
+    assert "[remote] making the environment" in log_of(slow_uv, "job-2")
+    assert "Installed 1 package" in log_of(slow_uv, "job-2")
+
+
+def test_nobody_makes_what_a_dead_makers_uv_still_writes_to(
+    slow_uv: Path, start: Start, code: Path
+) -> None:
+    """A build that uv started may outlive them both: the lock is its too."""
+    ready, go = slow_uv / "ready", slow_uv / "go"
+    script = (slow_uv / "bin/uv").read_text()
+    build = f"(touch '{ready}'; while ! test -e '{go}'; do sleep 0.05; done) &\n"
+    (slow_uv / "bin/uv").write_text(script.replace("while", build + "while", 1))
+    first = start("job-1")
+    wait_for(ready.exists)
+    first.kill()
+    second = start("job-2")
+    time.sleep(0.5)
+    assert "making the" not in log_of(slow_uv, "job-2")
+    go.touch()
+    assert second.wait(30) == 0
+
+
+def test_who_waited_for_what_failed_fails_too_and_the_next_tries_again(
+    slow_uv: Path, start: Start, code: Path
+) -> None:
+    lock = code / "requirements.lock"
+    good = lock.read_bytes()
+    (slow_uv / "bin/uv").write_text(
+        (slow_uv / "bin/uv")
+        .read_text()
+        .replace("exec", f"test -e '{slow_uv}/good' || exit 7\nexec")
+    )
+    first = start("job-1")
+    wait_for(lambda: "Downloading" in log_of(slow_uv, "job-1"))
+    second = start("job-2")
+    wait_for(lambda: "Downloading" in log_of(slow_uv, "job-2"))
+    (slow_uv / "go").touch()
+    assert "uv ended with 7" in first.communicate(timeout=30)[1]
+    assert "uv ended with 7" in second.communicate(timeout=30)[1]
+    assert (slow_uv / "calls").read_text().count("venv") == 1
+    (slow_uv / "good").touch()
+    assert lock.read_bytes() == good and start("job-3").wait(30) == 0
+
+
+def test_ten_at_once_make_it_once(slow_uv: Path, start: Start) -> None:
+    (slow_uv / "go").touch()
+    started = [start(f"job-{number}") for number in range(10)]
+    assert [each.wait(60) for each in started] == [0] * 10
+    assert (slow_uv / "calls").read_text().count("venv") == 1
+    assert all("environment is ready" in log_of(slow_uv, f"job-{n}") for n in range(10))
+
+
+def test_a_stop_in_the_middle_ends_uv_and_frees_the_lock(slow_uv: Path, start: Start) -> None:
+    first = start("job-1")
+    wait_for((slow_uv / "pid").exists)
+    uv = int((slow_uv / "pid").read_text())
+    first.send_signal(signal.SIGINT)
+    first.wait(20)
+    wait_for(lambda: not process.started(uv))
+    (slow_uv / "go").touch()
+    assert start("job-2").wait(30) == 0

@@ -46,7 +46,8 @@ def add(root: Path, job_id: str = IDS[0], age: float = 0, **status: Any) -> JobP
     """A job as `submit` writes it down, and its status where one is given."""
     paths = JobPaths(root, job_id)
     paths.folder.mkdir(parents=True)
-    write_json(paths.job, {"name": "train", "notebook": "src/a.ipynb", "submitted": 1.0})
+    asked = {"id": job_id, "name": "train", "kind": "notebook", "source": "src/a.ipynb"}
+    write_json(paths.job, {**asked, "submitted": 1.0})
     os.utime(paths.job, (time.time() - age,) * 2)
     if status:
         write_json(paths.status, status)
@@ -191,7 +192,7 @@ def test_all_jobs_are_described_the_oldest_first(
     answer = jobs.describe(key=KEY)
     assert [job["id"] for job in answer["jobs"]] == list(IDS)
     assert answer["jobs"][1]["state"] == RUNNING and answer["jobs"][1]["progress"]["cell"] == 2
-    assert answer["jobs"][0]["notebook"] == "src/a.ipynb"
+    assert answer["jobs"][0]["source"] == "src/a.ipynb"
     assert abs(answer["now"] - time.time()) < 60
     json.dumps(answer)
 

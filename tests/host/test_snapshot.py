@@ -45,7 +45,7 @@ def snapshot(root: Path, number: int) -> Path:
     """What submitting the job of that number freezes."""
     paths = JobPaths(root, f"20260101-00000{number}-train-abcd")
     paths.folder.mkdir(parents=True)
-    freeze(paths)
+    freeze(paths, paths.root)
     return paths.code
 
 

@@ -31,9 +31,9 @@ _hidden = 1
 STUB = """
 import json
 from invoke.tasks import task
-from remote.tasks.flags import NotebookTask, WordsTask
+from remote.tasks.flags import ProgramTask, WordsTask
 
-@task(klass=NotebookTask, positional=["notebook"], iterable=["tag"])
+@task(klass=ProgramTask, positional=["notebook"], iterable=["tag"])
 def run(c, notebook, target="", output="", follow=False, n_best=1, tag=None, parameters=None):
     print(json.dumps([parameters, target, output, follow, n_best, tag or []]))
 
@@ -356,7 +356,7 @@ def test_a_notebook_without_parameters_says_so(real: ProjectFolder) -> None:
 @pytest.mark.parametrize("task", ["run", "remote-run"])
 def test_without_a_notebook_it_is_told(real: ProjectFolder, task: str) -> None:
     said = refused(real.inv(task, check=False))
-    assert "notebook" in said.lower()
+    assert "train.ipynb" in said
 
 
 # Help

@@ -11,7 +11,7 @@ import pytest
 from remote import notebook
 from remote.config import Project
 from remote.errors import NotebookError
-from remote.operations import submit
+from remote.operations import describe
 
 TOML = '[project]\nname = "digits"\nrequires-python = ">=3.10"\n'
 
@@ -38,8 +38,8 @@ def source(project: Project, *cells: str, name: str = "src/notebooks/train.ipynb
 
 def test_a_job_is_described(project: Project) -> None:
     found = source(project, "epoch = 3\nname = 'a'\nwhen = now()")
-    job = submit.describe(project, found, {"epoch": 10})
-    assert job["name"] == "train" and job["notebook"] == "src/notebooks/train.ipynb"
+    job = describe.describe(project, found, {"epoch": 10})
+    assert job["name"] == "train" and job["source"] == "src/notebooks/train.ipynb"
     assert job["parameters"] == {"epoch": 10}
     assert job["defaults"] == {"epoch": 3, "name": "a", "when": "now()"}
     assert job["experiment"] == "digits" and job["continues_run"] is True
@@ -51,13 +51,13 @@ def test_a_job_is_described(project: Project) -> None:
     "default", ["{1, 2}", "b'x'", "1j", "...", "(1, {2})", "{(1, 2): 3}", "float('nan')", "-1"]
 )
 def test_any_default_can_be_written_down(project: Project, default: str) -> None:
-    job = submit.describe(project, source(project, f"a = {default}"), {})
+    job = describe.describe(project, source(project, f"a = {default}"), {})
     json.dumps(job)
 
 
 @pytest.mark.parametrize("value", ["日本 \n'\"$(x)", "-x", "", None, False, [1, {"a": None}], 1.5])
 def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -> None:
-    job = submit.describe(project, source(project, "a = 1"), {"a": value})
+    job = describe.describe(project, source(project, "a = 1"), {"a": value})
     assert json.loads(json.dumps(job))["parameters"] == {"a": value}
 
 
@@ -74,21 +74,21 @@ def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -
     ],
 )
 def test_the_outputs_name_is_a_plain_name(project: Project, output: str, expected: str) -> None:
-    job = submit.describe(project, source(project, ""), {}, output=output)
+    job = describe.describe(project, source(project, ""), {}, output=output)
     assert job["output"] == expected
 
 
 def test_an_output_that_no_file_can_be_called_is_refused(project: Project) -> None:
     """Else the job would run to its end, and its notebook could not be kept."""
     with pytest.raises(NotebookError):
-        submit.describe(project, source(project, ""), {}, output="x" * 250)
+        describe.describe(project, source(project, ""), {}, output="x" * 250)
 
 
 def test_a_notebook_outside_of_the_project_is_refused(project: Project, tmp_path: Path) -> None:
     path = tmp_path / "else.ipynb"
     path.write_text(json.dumps({"cells": [], "metadata": {}}))
     with pytest.raises(NotebookError) as caught:
-        submit.describe(project, notebook.read(path, project.root), {})
+        describe.describe(project, notebook.read(path, project.root), {})
     assert "outside of the project" in caught.value.message
 
 
@@ -96,7 +96,8 @@ def test_a_notebook_outside_of_the_project_is_refused(project: Project, tmp_path
 
 
 def experiment(project: Project, *cells: str, **given: Any) -> str:
-    return submit.experiment(project, source(project, *cells), given)
+    job = describe.describe(project, source(project, *cells), given)
+    return str(job["experiment"])
 
 
 def test_a_notebook_that_names_none_goes_to_the_projects(project: Project) -> None:
@@ -147,15 +148,15 @@ def test_a_literal_in_braces_is_taken_as_it_is(project: Project, name: str) -> N
 )
 def test_the_projects_name_and_python(project: Project, toml: str, name: str, python: str) -> None:
     (project.root / "pyproject.toml").write_bytes(toml.encode())
-    assert submit.project_name(project.root) == name
-    assert submit.requires_python(project.root) == python
+    assert describe.project_name(project.root) == name
+    assert describe.requires_python(project.root) == python
 
 
 def test_a_pyproject_that_is_no_text_is_no_bug(project: Project) -> None:
     (project.root / "pyproject.toml").write_bytes(b"\xff\xfe[project]\nname = 'x'\n")
-    assert submit.project_name(project.root)
+    assert describe.project_name(project.root)
 
 
 def test_without_pyproject_the_folder_names_the_project(tmp_path: Path) -> None:
-    assert submit.project_name(tmp_path) == tmp_path.name
-    assert submit.requires_python(tmp_path) == ""
+    assert describe.project_name(tmp_path) == tmp_path.name
+    assert describe.requires_python(tmp_path) == ""

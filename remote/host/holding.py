@@ -1,0 +1,25 @@
+"""`inv remote-gpus`: every GPU of this machine, who holds it, and who waits for one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict
+
+from remote.host import gpus
+from remote.host.holders import holders
+from remote.host.tickets import waiting
+from remote.job import LEASES
+
+
+def describe(*, key: str, leases: str = "") -> Dict[str, Any]:
+    """`gpus` with their processes and `holder` (job, user, pid; None where free), `waiting`."""
+    folder = Path(leases or LEASES)
+    held = holders(folder)
+    found = [
+        {**asdict(gpu), "holder": asdict(held[gpu.uuid]) if gpu.uuid in held else None}
+        for gpu in gpus.read()
+    ]
+    queue = [asdict(each) for each in waiting(folder)]
+    return {"gpus": found, "waiting": queue, "now": time.time(), "cuda": gpus.cuda_version()}

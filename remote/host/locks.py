@@ -1,0 +1,152 @@
+"""Lock files in a folder that everybody may write to, such as /tmp.
+
+A lock lives as long as the process that holds it: the kernel frees it, whatever ends the process.
+The file stays. No child process inherits a lock, since Python opens files for itself alone.
+
+Others can put anything there under the names we use, so nothing but a plain file with one name is
+taken, and no link is followed. O_CREAT comes second: in such a folder the kernel refuses it on
+files of others (fs.protected_regular, see sysctl/fs in the kernel's documentation). A descriptor
+for reading is enough for a lock, so files of other users serve as well as our own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Optional
+
+from remote.errors import JobError
+
+_SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+#: How often a file is tried that is deleted whenever it has just been locked.
+_TRIES = 20
+
+
+class RefusedError(JobError):
+    """Something else lies where a lock file belongs, or the file can't be used."""
+
+
+def take(path: Path) -> Optional[io.FileIO]:
+    """Lock `path`, which is made if need be; None where another process holds it.
+
+    The lock is freed when what comes back is closed. Raises RefusedError.
+    """
+    for _ in range(_TRIES):
+        file = _open_or_make(path)
+        if not _lock(file, fcntl.LOCK_EX):
+            file.close()
+            return None
+        if is_at(file, path):
+            return file
+        # Somebody deleted it before the lock was ours: others lock another file by now.
+        file.close()
+    raise RefusedError(f"{path} vanishes again and again.")
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock. Raises FileNotFoundError and RefusedError."""
+    with open_plain(path) as file:
+        return not is_free(file)
+
+
+def is_free(file: io.FileIO) -> bool:
+    """Whether nobody holds the lock of an open file. The lock is not kept."""
+    if not _lock(file, fcntl.LOCK_SH):
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return True
+
+
+def is_at(file: io.FileIO, path: Path) -> bool:
+    """Whether `path` still names this very file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(str(path)))
+    except FileNotFoundError:
+        return False
+
+
+def open_plain(path: Path) -> io.FileIO:
+    """Open a lock file that is there; raises FileNotFoundError, and RefusedError for any other."""
+    try:
+        return _checked(_opened(path, os.O_RDONLY), path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def make(path: Path) -> io.FileIO:
+    """A new file that everybody may read, whatever the umask; raises FileExistsError."""
+    file = _opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    os.fchmod(file.fileno(), 0o644)
+    return file
+
+
+def lock_own(file: io.FileIO) -> None:
+    """Lock a file that was just made, and that nobody else knows."""
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def keep_fresh(file: io.FileIO) -> None:
+    """Let cleaners of /tmp see that the file is in use."""
+    try:
+        os.utime(file.fileno())
+    except OSError:
+        # Not our file. To be read counts as use too.
+        with contextlib.suppress(OSError):
+            os.pread(file.fileno(), 1, 0)
+
+
+def _open_or_make(path: Path) -> io.FileIO:
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            return open_plain(path)
+        try:
+            return make(path)
+        except FileExistsError:
+            # Made by another since, or a link: opening tells which.
+            time.sleep(0.001)
+        except OSError as error:
+            raise _refused(path, error) from error
+    raise RefusedError(f"{path} vanishes again and again.")
+
+
+def _opened(path: Path, flags: int) -> io.FileIO:
+    """A file that closes itself when it is forgotten, as an exception may make us do."""
+    mode = "rb" if flags == os.O_RDONLY else "rb+"
+    return io.FileIO(str(path), mode, opener=lambda name, _: os.open(name, flags | _SAFE, 0o644))
+
+
+def _checked(file: io.FileIO, path: Path) -> io.FileIO:
+    found = os.fstat(file.fileno())
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return file
+    file.close()
+    if stat.S_ISREG(found.st_mode):
+        raise RefusedError(f"{path} has {found.st_nlink} names (hard links), so it isn't used.")
+    raise RefusedError(f"{path} isn't a plain file, so it isn't used.")
+
+
+def _refused(path: Path, error: OSError) -> RefusedError:
+    if error.errno == errno.ELOOP:
+        return RefusedError(f"{path} is a link, which isn't followed.")
+    if error.errno == errno.EISDIR:
+        return RefusedError(f"{path} isn't a plain file, so it isn't used.")
+    return RefusedError(f"{path} can't be used: {error.strerror}.")
+
+
+def _lock(file: io.FileIO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise RefusedError(f"{file.name!r} can't be locked: {error.strerror}.") from error

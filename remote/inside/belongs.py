@@ -1,0 +1,64 @@
+"""What the process belongs to: its job, and the MLflow run that the job has."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Where a job's runs go. `continues` tells whether user code goes on with the job's run."""
+
+    store: Path
+    artifacts: Path
+    run: str
+    tags: Mapping[str, str]
+    continues: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job, seen from inside. It travels to the processes that a launcher starts."""
+
+    folder: Path
+    code: Path
+    asked: Mapping[str, Any]
+    recording: Optional[Recording]
+
+    @property
+    def name(self) -> str:
+        """What the job is called."""
+        return str(self.asked.get("name") or "job")
+
+
+def job() -> Optional[Job]:
+    """The job that this process belongs to; None outside of one."""
+    named = os.environ.get("REMOTE_JOB_FOLDER")
+    if not named:
+        return None
+    folder = Path(named)
+    asked: Dict[str, Any] = json.loads((folder / "job.json").read_bytes())
+    return Job(folder=folder, code=Path.cwd(), asked=asked, recording=_recording())
+
+
+def _recording() -> Optional[Recording]:
+    """None where the job has no run, or keeps its records elsewhere than in a SQLite file."""
+    own, parent = os.environ.get("MLFLOW_RUN_ID"), os.environ.get("REMOTE_PARENT_RUN")
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    run = own or parent
+    if not run or not uri.startswith(SQLITE):
+        return None
+    store = Path(uri[len(SQLITE) :])
+    return Recording(
+        store=store,
+        artifacts=Path(os.environ.get("_MLFLOW_SERVER_ARTIFACT_ROOT") or store.parent / "mlruns"),
+        run=run,
+        tags=json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}")),
+        continues=bool(own),
+    )

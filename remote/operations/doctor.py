@@ -1,0 +1,224 @@
+"""What this machine and the server have of what is needed, and the command that closes each gap."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+from remote import process
+from remote.config import MARKS, Project, find_project
+from remote.errors import ConfigError, JobError, RemoteError
+from remote.host.environment import lock_file
+from remote.progress import size
+from remote.rsync import Dialect
+from remote.server import Server
+
+#: Bytes below which a disk is told as full: an environment with torch takes about six.
+SMALL, TIGHT = 1_000_000_000, 8_000_000_000
+
+#: Seconds by which the server's clock may be wrong.
+OFFSET = 60.0
+
+QUIET = "in its start-up files (~/.bashrc), begin with: case $- in *i*) ;; *) return;; esac"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. A gap has a fix; `stops` says that no work is possible."""
+
+    where: str
+    name: str
+    ok: bool
+    told: str
+    fix: str = ""
+    stops: bool = False
+
+
+def examine(text: str = "") -> Iterator[Check]:
+    """All that is to be said, as it is found out; `text` names the target."""
+    project, found = project_here()
+    yield from found
+    yield from laptop(project)
+    yield from target(project, text)
+
+
+def project_here() -> tuple[Project, list[Check]]:
+    """The project, without its settings where they can't be read, and what there is to say."""
+    try:
+        project = find_project()
+    except ConfigError as error:
+        fix = f"{error.hint} Or begin anew: cp .env.example .env"
+        gap = Check("here", ".env", False, error.message, fix, stops=True)
+        return Project(_root(Path.cwd()), {}), [gap]
+    return project, [_env(project.root / ".env")]
+
+
+def _root(here: Path) -> Path:
+    folders = (here, *here.parents)
+    return next((each for each in folders if any((each / mark).exists() for mark in MARKS)), here)
+
+
+def _env(file: Path) -> Check:
+    if not file.exists():
+        return Check("here", ".env", True, "none")
+    if stat.S_IMODE(file.stat().st_mode) & 0o077:
+        return Check("here", ".env", False, "other users can read it", f"chmod 600 {file}")
+    return Check("here", ".env", True, "readable, by you alone")
+
+
+def laptop(project: Project) -> Iterator[Check]:
+    """What this machine has."""
+    yield Check("here", "python", True, ".".join(map(str, sys.version_info[:3])))
+    yield _rsync()
+    yield _tool("ssh", "-V", "sudo apt-get install openssh-client", stops=True)
+    yield _tool("git", "--version", "sudo apt-get install git (macOS: xcode-select --install)")
+    yield _uv()
+    yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
+    yield _lock(project.root)
+
+
+def _rsync() -> Check:
+    if shutil.which("rsync") is None:
+        fix = "sudo apt-get install rsync (macOS: brew install rsync)"
+        return Check("here", "rsync", False, "is not installed", fix, stops=True)
+    asked = process.run(["rsync", "--help"])
+    dialect = Dialect.of(asked.stdout.decode("utf-8", "replace") + asked.stderr)
+    version = _first_line(process.run(["rsync", "--version"]))
+    plain = "" if dialect.only("--delay-updates", "--info") else ", an old dialect: that will do"
+    return Check("here", "rsync", True, f"{version}{plain}")
+
+
+def _tool(name: str, option: str, install: str, *, stops: bool = False) -> Check:
+    if shutil.which(name) is None:
+        return Check("here", name, False, "is not installed", install, stops)
+    return Check("here", name, True, _first_line(process.run([name, option])))
+
+
+def _first_line(result: process.Result) -> str:
+    said = result.stdout.decode("utf-8", "replace").strip() or result.stderr.strip()
+    return (said.splitlines() or [""])[0]
+
+
+def _uv() -> Check:
+    from remote.operations.uv import own_uv
+
+    try:
+        return Check("here", "uv", True, _first_line(process.run([str(own_uv()), "--version"])))
+    except (ImportError, OSError):
+        fix = f"{sys.executable} -m pip install uv"
+        return Check("here", "uv", False, "is not in this environment", fix)
+
+
+def _lock(root: Path) -> Check:
+    try:
+        return Check("here", "lock file", True, lock_file(root).name)
+    except JobError as error:
+        return Check("here", "lock file", False, error.message, error.hint, stops=True)
+
+
+def _disk(where: str, name: str, free: int, fix: str) -> Check:
+    ok = free >= (SMALL if where == "here" else TIGHT)
+    return Check(where, name, ok, f"{size(free)} free", "" if ok else fix, free < SMALL // 10)
+
+
+def target(project: Project, text: str) -> Iterator[Check]:
+    """What the server has; one call of the agent."""
+    try:
+        server = Server.of(project, project.target(text))
+    except ConfigError as error:
+        yield Check("there", "target", False, error.message, error.hint, stops=True)
+        return
+    start = time.time()
+    try:
+        server.connect()
+        # The first call brings the agent, perhaps: that is no time of the clock's.
+        found = server.agent.call("examine", path=server.target.path)
+    except RemoteError as error:
+        told = f"{server.target}: {error.message}"
+        yield Check("there", "server", False, told, error.hint, stops=True)
+        return
+    yield Check("there", "server", True, f"{server.target} answers as {found['host']}")
+    yield from _there(found, noisy=bool(server.agent.noisy), start=start, end=time.time())
+
+
+def _there(found: Mapping[str, Any], *, noisy: bool, start: float, end: float) -> Iterator[Check]:
+    yield _shell(noisy)
+    yield Check("there", "python3", True, found["python"])
+    for name in ("rsync", "tmux"):
+        fix, there = found["install"][name], bool(found[name])
+        told = found[name] or "is not installed"
+        yield Check("there", name, there, told, "" if there else fix, stops=not there)
+    yield Check("there", "uv", True, found["uv"] or "none yet: the first job brings it")
+    yield _folder(found)
+    yield _disk("there", "disk", found["free"], "inv remote-prune --older 30d")
+    yield _disk("there", "home's disk", found["home_free"], "uv cache prune (there)")
+    yield _clock(found["now"], start, end)
+    yield _gpus(found)
+    yield _index(found["index"])
+    yield _logind(found)
+    yield _tmp(found["tmp_shared"])
+
+
+def _shell(noisy: bool) -> Check:
+    if noisy:
+        return Check("there", "login shell", False, "prints where no terminal is", QUIET)
+    return Check("there", "login shell", True, "is quiet")
+
+
+def _folder(found: Mapping[str, Any]) -> Check:
+    root = found["root"]
+    if found["writable"]:
+        return Check("there", "folder", True, f"{root} can be written to")
+    fix = f"choose one that you own, or there: sudo chown {found['user']} {root}"
+    return Check("there", "folder", False, f"{root} can't be written to", fix, stops=True)
+
+
+def _clock(now: float, start: float, end: float) -> Check:
+    """The server's clock was read at some time between `start` and `end`."""
+    offset = now - min(max(now, start), end)
+    if abs(offset) <= OFFSET:
+        return Check("there", "clock", True, f"right to {max(1, abs(round(offset)))} s")
+    told = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's"
+    return Check("there", "clock", False, told, "sudo timedatectl set-ntp true")
+
+
+def _gpus(found: Mapping[str, Any]) -> Check:
+    if found["gpu_fault"]:
+        fix = "see what it says there: nvidia-smi. A reboot helps after a driver's update"
+        return Check("there", "GPUs", False, found["gpu_fault"], fix)
+    if not found["gpus"]:
+        return Check("there", "GPUs", True, "none: jobs run on the processor")
+    names: dict[str, int] = {}
+    for gpu in found["gpus"]:
+        names[gpu["name"]] = names.get(gpu["name"], 0) + 1
+    told = ", ".join(f"{count} x {name}" for name, count in names.items())
+    return Check("there", "GPUs", True, f"{told}, driver {found['gpus'][0]['driver']}")
+
+
+def _index(index: Mapping[str, Any]) -> Check:
+    if index["reachable"]:
+        return Check("there", "package index", True, f"{index['host']} answers")
+    fix = "have packages come another way there, e.g. export HTTPS_PROXY=... in ~/.profile"
+    return Check("there", "package index", False, f"{index['host']} can't be reached", fix)
+
+
+def _logind(found: Mapping[str, Any]) -> Check:
+    if not found["logind_kills"]:
+        return Check("there", "logind", True, "leaves jobs alone")
+    if found["lingers"]:
+        return Check("there", "logind", True, f"kills at logout, but {found['user']} lingers")
+    fix = f"sudo loginctl enable-linger {found['user']}"
+    told = "ends all processes at logout, jobs too (KillUserProcesses=yes)"
+    return Check("there", "logind", False, told, fix)
+
+
+def _tmp(shared: bool) -> Check:
+    if shared:
+        return Check("there", "/tmp", True, "is shared and sticky")
+    told = "others could remove what is yours there, or can't write"
+    return Check("there", "/tmp", False, told, "sudo chmod 1777 /tmp")

@@ -1,0 +1,224 @@
+"""`inv remote-run`, `remote-setup`, `remote-rerun`: start jobs on the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from remote.config import find_project
+from remote.errors import JobError
+from remote.tasks.flags import ProgramTask, WordsTask
+from remote.tasks.jobs import JOB_HELP, ended_well, follow_log
+from remote.tasks.sync import TARGET_HELP, push_line, server_of, tell_pulled
+from remote.tasks.told import say, told
+
+if TYPE_CHECKING:
+    from remote.config import Project
+    from remote.operations.describe import Options, Program
+    from remote.operations.submit import Submitted
+    from remote.server import Server
+
+
+@task(
+    klass=ProgramTask,
+    positional=["program"],
+    iterable=["env", "tag", "extra"],
+    help={
+        "program": "a notebook (of src/notebooks/, or a path), script, module, or MLproject folder",
+        "target": TARGET_HELP,
+        "follow": "stay and show the job's log; Ctrl-C leaves the job running",
+        "pull": "stay until the job has ended, then pull",
+        "gpus": "how many GPUs to lease (default: one where the server has any; 0: none)",
+        "gpus-memory": "lease a GPU with that much memory free, such as 20G",
+        "after": "begin when this job has finished: its id, a part of it, or `last`",
+        "retries": "try again that often where the code fails",
+        "timeout": "end the code after this time, such as 8h",
+        "name": "what the job is called (default: like its program)",
+        "env": "KEY=VALUE, an environment variable of the job; may come again",
+        "tag": "KEY=VALUE, a tag of its MLflow runs; may come again",
+        "extra": "an extra of the lock file for its environment; may come again",
+        "notify": "a shell command to run on the server when the job has ended (REMOTE_NOTIFY)",
+        "shell": "a shell command line, in the place of a program",
+        "entry-point": "which entry point of an MLproject (default: main)",
+    },
+)
+@told
+def remote_run(
+    c: Context,
+    program: str = "",
+    target: str = "",
+    follow: bool = False,
+    pull: bool = False,
+    gpus: str = "",
+    gpus_memory: str = "",
+    after: str = "",
+    retries: int = 0,
+    timeout: str = "",
+    name: str = "",
+    env: Sequence[str] = (),
+    tag: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    notify: str = "",
+    shell: str = "",
+    entry_point: str = "",
+    parameters: Optional[Mapping[str, Any]] = None,
+    arguments: Sequence[str] = (),
+) -> None:
+    """Push, then run a program on the server in tmux; a notebook's parameters are flags.
+
+    What follows -- reaches a script unchanged: inv remote-run src/train.py -- -m lr=0.1,0.2
+    Without a program it is a command: inv remote-run -- nvidia-smi -L
+    inv remote-run train.ipynb --help lists the parameters of train.ipynb.
+    """
+    from remote.operations.describe import describe
+    from remote.operations.push import push
+    from remote.operations.submit import submit
+
+    what = _program(program, entry_point, shell, arguments)
+    server = server_of(target)
+    options = _options(
+        server.project,
+        gpus=gpus,
+        gpu_memory=gpus_memory,
+        timeout=timeout,
+        env=env,
+        tags=tag,
+        after=after,
+        retries=retries,
+        name=name,
+        extras=tuple(extra or ()),
+        notify=notify,
+    )
+    rest = arguments if program else ()
+    job = describe(server.project, what, parameters or {}, arguments=rest, options=options)
+    pushed = push(server)
+    say(push_line(server, pushed))
+    _attend(server, submit(server, job, say=say), follow=follow, pull=pull)
+
+
+def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
+    from remote.operations import programs
+    from remote.operations.describe import Command
+
+    if (name != "") + (shell != "") + bool(arguments and not name) > 1:
+        raise JobError("A program, --shell, or a command after --: only one of them can run.")
+    if name:
+        return programs.find(find_project().root, name, entry_point)
+    if shell:
+        return Command(("sh", "-c", shell))
+    if arguments:
+        return Command(tuple(arguments))
+    raise JobError(
+        "inv remote-run needs a program.", "Such as: inv remote-run train.ipynb --epoch 10"
+    )
+
+
+def _options(
+    project: Project, *, gpus: str, gpu_memory: str, timeout: str, notify: str, **rest: Any
+) -> Options:
+    """The flags, read; raises RemoteError."""
+    from remote import units
+    from remote.operations.describe import Options
+
+    if gpus and not gpus.isdigit():
+        raise JobError(f"--gpus takes a number, not {gpus!r}.", "0 leases none.")
+    if rest["retries"] < 0:
+        raise JobError("--retries can't be negative.")
+    count = int(gpus) if gpus else None
+    if gpu_memory and count == 0:
+        raise JobError("--gpus-memory asks for a GPU, and --gpus 0 for none.")
+    return Options(
+        gpus=1 if gpu_memory and count is None else count,
+        gpu_memory=units.mebibytes(gpu_memory, "--gpus-memory") if gpu_memory else 0,
+        timeout=units.seconds(timeout, "--timeout") if timeout else 0,
+        notify=notify or project.settings.get("REMOTE_NOTIFY", ""),
+        env=_pairs("--env", rest.pop("env"), names=True),
+        tags=_pairs("--tag", rest.pop("tags")),
+        **rest,
+    )
+
+
+def _pairs(flag: str, words: Sequence[str], *, names: bool = False) -> dict[str, str]:
+    """KEY=VALUE words; with `names`, keys that can name environment variables."""
+    from remote.job import NAME_PATTERN
+
+    found = {}
+    for word in words or ():
+        key, equals, value = word.partition("=")
+        if not key or not equals or names and not NAME_PATTERN.match(key):
+            raise JobError(f"{flag} takes KEY=VALUE, not {word!r}.")
+        found[key] = value
+    return found
+
+
+def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -> None:
+    """Say which job it is, and stay with it as long as was asked."""
+    print(submitted.id, flush=True)
+    if not submitted.environment_ready:
+        say("Its environment is made first (once for each lock file); the log shows how far it is.")
+    if not follow and not pull:
+        say(f"log:  inv remote-logs {submitted.id} --follow")
+        say(f"stop: inv remote-stop {submitted.id}")
+        say("then: make sync-pull && mlflow ui")
+        return
+    status = follow_log(server, submitted.id, wait=True, silent=not follow)
+    if pull:
+        from remote.operations.pull import pull as pull_all
+
+        tell_pulled(server, pull_all(server, say=say))
+    ended_well(submitted.id, status)
+
+
+@task(
+    iterable=["extra"],
+    help={"target": TARGET_HELP, "extra": "an extra of the lock file; may come again"},
+)
+@told
+def remote_setup(c: Context, target: str = "", extra: Sequence[str] = ()) -> None:
+    """Push, and make the environment for the lock file ahead of the first job."""
+    from remote.operations.describe import Command, Options, describe
+    from remote.operations.push import push
+    from remote.operations.submit import submit
+
+    server = server_of(target)
+    options = Options(gpus=0, name="setup", extras=tuple(extra or ()))
+    job = describe(server.project, Command(("true",)), {}, options=options)
+    say(push_line(server, push(server)))
+    submitted = submit(server, {**job, "record": False}, say=say)
+    if submitted.environment_ready:
+        say("The environment is there already.")
+    ended_well(submitted.id, follow_log(server, submitted.id, wait=True))
+
+
+@task(
+    klass=WordsTask,
+    positional=["job"],
+    help={
+        "job": JOB_HELP,
+        "target": TARGET_HELP + ", where the job ran",
+        "on": "another target to run it on now",
+        "follow": "stay and show the new job's log",
+        "pull": "stay until the new job has ended, then pull",
+    },
+)
+@told
+def remote_rerun(
+    c: Context,
+    job: str = "last",
+    target: str = "",
+    on: str = "",
+    follow: bool = False,
+    pull: bool = False,
+) -> None:
+    """Run a job again exactly: its frozen code, its parameters, its lock file."""
+    from remote.operations.rerun import rerun
+
+    source = server_of(target)
+    there = server_of(on) if on else source
+    submitted = rerun(source, job, target=there, say=say)
+    _attend(there, submitted, follow=follow, pull=pull)
+
+
+TASKS = (remote_run, remote_setup, remote_rerun)

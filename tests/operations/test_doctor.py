@@ -1,0 +1,272 @@
+"""What is told of this machine and of a server, with the real agent and programs that lack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+from remote.config import Project
+from remote.host import doctor as there
+from remote.host import logind
+from remote.operations import doctor
+from remote.operations.doctor import Check
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in whose folder we are."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "tasks.py").touch()
+    (folder / "requirements.lock").touch()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A package index that takes connections."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://me:secret@127.0.0.1:{port}/simple")
+        yield listening
+
+
+def named(checks: Any, name: str) -> Check:
+    found = {check.name: check for check in checks}
+    assert name in found, sorted(found)
+    return found[name]
+
+
+def only(monkeypatch: pytest.MonkeyPatch, folder: Path, *tools: str) -> Path:
+    """A PATH with these tools alone."""
+    folder.mkdir(exist_ok=True)
+    for tool in tools:
+        (folder / tool).symlink_to(str(shutil.which(tool)))
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+# This machine
+
+
+def test_a_machine_that_has_all_has_no_gap(root: Path) -> None:
+    project, found = doctor.project_here()
+    found += doctor.laptop(project)
+    assert [check for check in found if not check.ok] == []
+    assert project.root == root and named(found, "lock file").told == "requirements.lock"
+
+
+@pytest.mark.parametrize(("tool", "stops"), [("rsync", True), ("ssh", True), ("git", False)])
+def test_a_tool_that_lacks_is_a_gap_with_its_command(
+    tool: str, stops: bool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, tmp_path / "few", *{"rsync", "ssh", "git"} - {tool})
+    check = named(doctor.laptop(Project(root, {})), tool)
+    assert not check.ok and check.stops is stops and "apt-get install" in check.fix
+
+
+def test_the_rsync_of_a_mac_will_do(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = only(monkeypatch, tmp_path / "mac", "ssh", "git")
+    (folder / "rsync").write_text(
+        "#!/bin/sh\ntest $1 = --help && echo '--delete --partial' ||"
+        " echo 'openrsync: protocol version 29'\n"
+    )
+    (folder / "rsync").chmod(0o755)
+    check = named(doctor.laptop(Project(root, {})), "rsync")
+    assert check.ok and check.told == "openrsync: protocol version 29, an old dialect: that will do"
+
+
+def test_a_project_without_a_lock_file_is_a_gap_that_stops(root: Path) -> None:
+    (root / "requirements.lock").unlink()
+    check = named(doctor.laptop(Project(root, {})), "lock file")
+    assert not check.ok and check.stops and "uv pip compile" in check.fix
+
+
+def test_settings_that_others_can_read_are_a_gap(root: Path) -> None:
+    (root / ".env").write_text("TARGET_DIR=gpu:/proj\n")
+    (root / ".env").chmod(0o644)
+    (check,) = doctor.project_here()[1]
+    assert not check.ok and not check.stops and check.fix == f"chmod 600 {root}/.env"
+    (root / ".env").chmod(0o600)
+    (check,) = doctor.project_here()[1]
+    assert check.ok
+
+
+def test_settings_that_can_not_be_read_do_not_stop_the_look(root: Path) -> None:
+    (root / ".env").write_bytes(b"\xff\xfe\x00")
+    (root / "src").mkdir()
+    os.chdir(root / "src")
+    project, (check,) = doctor.project_here()
+    assert check.stops and ".env can't be read" in check.told and check.fix
+    assert project.root == root and named(doctor.laptop(project), "lock file").ok
+
+
+# The server
+
+
+def test_a_target_on_this_machine_is_examined_by_the_real_agent(
+    root: Path, tmp_path: Path, index: socket.socket
+) -> None:
+    checks = list(doctor.target(Project(root, {}), f"{tmp_path}/not there/yet"))
+    names = ["server", "login shell", "python3", "rsync", "tmux", "uv", "folder", "disk"]
+    names += ["home's disk", "clock", "GPUs", "package index", "logind", "/tmp"]
+    assert [check.name for check in checks] == names
+    assert named(checks, "python3").told == "%d.%d.%d" % sys.version_info[:3]
+    assert named(checks, "package index").told == "127.0.0.1 answers"
+    assert named(checks, "clock").ok and named(checks, "folder").told.startswith(str(tmp_path))
+    assert not (tmp_path / "not there").exists()
+
+
+def test_no_target_is_a_gap_that_stops(root: Path) -> None:
+    (check,) = doctor.target(Project(root, {}), "")
+    assert not check.ok and check.stops and "TARGET_DIR" in check.told and check.fix
+
+
+def facts(**changed: Any) -> dict[str, Any]:
+    found = {
+        "now": 1000.0,
+        "host": "gpu",
+        "python": "3.9.2",
+        "rsync": "3.2.3",
+        "tmux": "3.1c",
+        "uv": "",
+        "install": {"rsync": "sudo dnf install -y rsync", "tmux": "sudo dnf install -y tmux"},
+        "root": "/proj",
+        "writable": True,
+        "free": 10**12,
+        "home": "/home/alice",
+        "home_free": 10**12,
+        "index": {"host": "pypi.org", "reachable": True},
+        "tmp_shared": True,
+        "gpus": [{"name": "H100", "driver": "550.1"}] * 2,
+        "gpu_fault": "",
+        "user": "alice",
+        "logind_kills": False,
+        "lingers": False,
+    }
+    return {**found, **changed}
+
+
+def judged(noisy: bool = False, **changed: Any) -> list[Check]:
+    return list(doctor._there(facts(**changed), noisy=noisy, start=999.0, end=1001.0))
+
+
+def test_a_server_that_has_all_has_no_gap() -> None:
+    assert [check for check in judged() if not check.ok] == []
+    assert named(judged(), "GPUs").told == "2 x H100, driver 550.1"
+    assert named(judged(gpus=[]), "GPUs").ok
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "fix", "stops"),
+    [
+        ("rsync", {"rsync": ""}, "sudo dnf install -y rsync", True),
+        ("tmux", {"tmux": ""}, "sudo dnf install -y tmux", True),
+        ("folder", {"writable": False}, "sudo chown alice /proj", True),
+        ("disk", {"free": 5 * 10**9}, "inv remote-prune --older 30d", False),
+        ("disk", {"free": 10**6}, "inv remote-prune --older 30d", True),
+        ("home's disk", {"home_free": 10**6}, "uv cache prune", True),
+        ("clock", {"now": 1100.0}, "timedatectl", False),
+        ("clock", {"now": 100.0}, "timedatectl", False),
+        ("GPUs", {"gpu_fault": "driver mismatch"}, "nvidia-smi", False),
+        ("package index", {"index": {"host": "x", "reachable": False}}, "HTTPS_PROXY", False),
+        ("logind", {"logind_kills": True}, "sudo loginctl enable-linger alice", False),
+        ("/tmp", {"tmp_shared": False}, "sudo chmod 1777 /tmp", False),
+        ("login shell", {"noisy": True}, "case $- in", False),
+    ],
+)
+def test_a_gap_of_the_server_comes_with_the_command_that_closes_it(
+    name: str, changed: dict[str, Any], fix: str, stops: bool
+) -> None:
+    gaps = [check for check in judged(**changed) if not check.ok]
+    assert [(gap.name, gap.stops) for gap in gaps] == [(name, stops)]
+    assert fix in gaps[0].fix
+
+
+def test_a_lingering_user_has_nothing_to_fear_from_logind() -> None:
+    assert named(judged(logind_kills=True, lingers=True), "logind").ok
+
+
+# The facts
+
+
+def test_tools_that_lack_or_do_not_run_have_no_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: socket.socket
+) -> None:
+    folder = only(monkeypatch, tmp_path / "few")
+    (folder / "rsync").write_text("#!/bin/sh\necho 'cannot run 1.2'; exit 1\n")
+    (folder / "tmux").write_text("#!/bin/sh\necho 'tmux next-3.4'\n")
+    for name in ("rsync", "tmux"):
+        (folder / name).chmod(0o755)
+    found = there.examine(path="proj")
+    assert (found["rsync"], found["tmux"], found["uv"]) == ("", "3.4", "")
+    assert found["gpus"] == [] and found["root"] == str(Path.home())
+
+
+def test_gpus_are_told_by_nvidia_smi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: socket.socket
+) -> None:
+    folder = only(monkeypatch, tmp_path / "few")
+    (folder / "nvidia-smi").write_text(
+        "#!/bin/sh\necho 'Driver/library version mismatch'; exit 18\n"
+    )
+    (folder / "nvidia-smi").chmod(0o755)
+    found = there.examine(path="proj")
+    assert found["gpus"] == [] and "mismatch" in found["gpu_fault"]
+
+
+def test_an_index_that_does_not_answer_is_told(
+    index: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert there._index() == {"host": "127.0.0.1", "reachable": True}
+    index.close()
+    assert there._index() == {"host": "127.0.0.1", "reachable": False}
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://[nonsense")
+    assert there._index()["reachable"]
+
+
+def test_the_proxy_counts_where_there_is_one(
+    index: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{index.getsockname()[1]}")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://index.invalid/simple")
+    assert there._index() == {"host": "127.0.0.1", "reachable": True}
+
+
+@pytest.mark.parametrize(("mode", "shared"), [(0o1777, True), (0o777, False), (0o755, False)])
+def test_whether_a_folder_is_shared_and_sticky(tmp_path: Path, mode: int, shared: bool) -> None:
+    tmp_path.chmod(mode)
+    assert there._is_shared(tmp_path) is shared
+
+
+def test_the_answer_comes_within_a_second(index: socket.socket) -> None:
+    start = time.monotonic()
+    there.examine(path="proj")
+    assert time.monotonic() - start < 3
+
+
+def test_logind_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, index: socket.socket) -> None:
+    def refuse() -> None:
+        raise AssertionError("it changes what it was to look at")
+
+    monkeypatch.setattr(logind, "_linger", refuse)
+    monkeypatch.setattr(logind, "in_login", lambda pid: True)
+    monkeypatch.setattr(logind, "kills", lambda user: True)
+    found = there.examine(path="proj")
+    assert found["logind_kills"] and not found["lingers"]
+    assert found["user"] == subprocess.check_output(["id", "-un"], text=True).strip()

@@ -31,6 +31,7 @@ _NO_PYTHON = re.compile(
 FIND_PYTHON = Path(__file__).with_name("find_python.sh")
 #: What it says: the version of python3, and the newer one that it linked.
 _PYTHON = re.compile(rb"==remote-python== ([\d.]*) ?(/.*)?\n")
+_MACHINE = re.compile(rb"==remote-machine== (\w+) (\w+) (\w+)\n")
 #: Python 3.6 and older stop at the first line; a newer one that is too old, at _GUARD.
 _OLD_PYTHON = re.compile(r"future feature annotations is not defined|the toolkit needs Python 3\.8")
 _GUARD = b"""
@@ -81,6 +82,14 @@ def packed(files: dict[str, bytes]) -> bytes:
         for name, data in sorted(files.items()):
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
     return out.getvalue()
+
+
+class NoPython(TargetError):
+    """The server has no Python that is new enough. `machine` is what one must be made for."""
+
+    def __init__(self, message: str, hint: str, machine: Optional[dict[str, str]] = None) -> None:
+        super().__init__(message, hint)
+        self.machine = machine
 
 
 class Wire(Protocol):
@@ -143,7 +152,8 @@ class SshWire:
             raise self.ssh.failure(found.stderr)
         answer = _PYTHON.search(found.stdout)
         if not answer or not answer[2]:
-            raise _python_error(answer[1].decode("ascii") if answer else "")
+            version = answer[1].decode("ascii") if answer else ""
+            raise _python_error(version, _machine(found.stdout))
         return True
 
     def failure(self, result: process.Result) -> RemoteError:
@@ -155,17 +165,28 @@ class SshWire:
         return ConnectError(f"The agent gave no answer (exit {result.code}): {last}")
 
 
-def _python_error(version: str) -> TargetError:
+def _python_error(version: str, machine: Optional[dict[str, str]] = None) -> NoPython:
     """`version` is what the server's python3 says of itself; empty where there is none."""
     if not version:
-        return TargetError(
+        return NoPython(
             "The server lacks python3.",
             "Install it there: sudo apt-get install -y python3 (or dnf install python3)",
+            machine,
         )
-    return TargetError(
+    return NoPython(
         f"The server's python3 is {version}; the toolkit needs 3.8 or newer.",
         "Install one there, e.g.: uv python install 3.12 (or dnf install python39)",
+        machine,
     )
+
+
+def _machine(said: bytes) -> Optional[dict[str, str]]:
+    """The machine as the agent's own `machine` tells it, as far as that counts."""
+    found = _MACHINE.search(said)
+    if not found:
+        return None
+    system, machine, libc = (part.decode("ascii") for part in found.groups())
+    return {"system": system, "machine": machine, "libc": libc if system == "Linux" else ""}
 
 
 @dataclass(frozen=True)
@@ -238,10 +259,14 @@ class Reader:
 
 @dataclass
 class Agent:
-    """The agent on one machine. `noisy` is known after the first call."""
+    """The agent on one machine. `noisy` is known after the first call.
+
+    `bring_python` is called where the machine has no Python for it, with that machine.
+    """
 
     wire: Wire
     noisy: Optional[bool] = None
+    bring_python: Optional[Callable[[dict[str, str]], None]] = None
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
@@ -289,7 +314,13 @@ class Agent:
         if "can't open file" in result.stderr:
             self.bring()
             return True
-        return self.wire.mend(result)
+        try:
+            return self.wire.mend(result)
+        except NoPython as error:
+            if not (self.bring_python and error.machine):
+                raise
+            self.bring_python(error.machine)
+            return self.wire.mend(result)
 
     def bring(self) -> None:
         """Put this version of the agent into the cache there."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 from remote.errors import JobError
+from remote.notebook.parameter import Parameter
 
 SUFFIXES = (".py", ".sh")
 
@@ -25,6 +26,18 @@ class Script:
     path: Path
     hydra: bool
     module: str = ""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """None: what a script takes follows ` -- `."""
+        return ()
+
+    def parameter(self, name: str) -> Parameter:
+        """Raises JobError that says how a script is given its arguments."""
+        raise JobError(
+            f"{self.path} is a script: flags of its own follow --.",
+            f"inv remote-run {self.path} -- --{name} ...",
+        )
 
 
 def find(root: Path, name: str) -> Optional[Script]:

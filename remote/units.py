@@ -16,8 +16,8 @@ class UnitError(RemoteError):
 
 def seconds(text: str, flag: str) -> int:
     """What a duration such as `90`, `8h` or `1h30m` means; raises UnitError that names `flag`."""
-    parts = re.findall(r"(\d+)([smhdw])", text.lower())
-    if text.isdigit():
+    parts = re.findall(r"([0-9]+)([smhdw])", text.lower())
+    if re.fullmatch("[0-9]+", text):
         found = int(text)
     elif parts and "".join(number + unit for number, unit in parts) == text.lower():
         found = sum(int(number) * _SECONDS[unit] for number, unit in parts)
@@ -33,7 +33,7 @@ def mebibytes(text: str, flag: str) -> int:
 
     GPUs are sold by powers of two: `G` is 1024 MiB, as `nvidia-smi` counts.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MGT])(?:i?B)?", text, re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([MGT])(?:i?B)?", text, re.IGNORECASE)
     if not match or float(match[1]) == 0:
         raise UnitError(f"{flag} takes a size, not {text!r}.", "Such as 20G or 500M.")
     return round(float(match[1]) * _MEBIBYTES[match[2].upper()])

@@ -21,11 +21,15 @@ from hypothesis import strategies as st
 
 from remote import agent, process
 from remote.agent import Agent, AgentBug, LocalWire, Reader, SshWire
+from remote.config import Project
 from remote.errors import ConfigError, ConnectError, JobError, RemoteError, TargetError
 from remote.host import place
 from remote.host.main import FRAME
+from remote.operations import python, uv
 from remote.process import Result
+from remote.server import Server
 from remote.ssh import Ssh
+from remote.target import Target
 
 
 def framed(value: dict[str, Any], blob: bytes = b"") -> bytes:
@@ -515,3 +519,50 @@ def test_a_real_old_python_refuses_the_zip_in_words_that_are_known(
         [found[0], file], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert done.returncode and agent._OLD_PYTHON.search(done.stderr), done.stderr
+
+
+def test_a_python_can_be_brought_where_there_is_none(
+    tmp_path: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server_with(tmp_path, monkeypatch, python3=OLD)
+    for tool in ("uname", "echo"):
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool, path="/usr/bin:/bin")))
+    no_other_python(monkeypatch, tmp_path)
+    monkeypatch.setattr(SshWire, "connect", lambda self: None)
+    server = Server.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
+    fake = tmp_path / "uv"
+    fake.write_text(
+        "#!/bin/sh\nfolder=.local/share/uv/python/cpython-3.12/bin\n"
+        f'test "$*" = "python install 3.12" && mkdir -p $folder &&'
+        f" ln -s '{os.path.realpath(sys.executable)}' $folder/python3.12\n"
+    )
+    monkeypatch.setattr(uv, "own_uv", lambda: fake)
+    told = list[str]()
+    server.agent.bring_python = lambda theirs: python.bring(server, theirs, say=told.append)
+    assert prepare(server.agent, tmp_path / "proj")["state"] == "ours"
+    assert len(told) == 1 and "bringing uv" in told[0]
+
+
+def test_a_python_that_can_not_be_brought_is_told(
+    tmp_path: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server_with(tmp_path, monkeypatch, python3=OLD)
+    (tmp_path / "bin" / "uname").symlink_to(str(shutil.which("uname", path="/usr/bin:/bin")))
+    no_other_python(monkeypatch, tmp_path)
+    monkeypatch.setattr(SshWire, "connect", lambda self: None)
+    server = Server.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
+    fake = tmp_path / "uv"
+    fake.write_text("#!/bin/sh\necho 'error: no route' >&2\nexit 2\n")
+    monkeypatch.setattr(uv, "own_uv", lambda: fake)
+    server.agent.bring_python = lambda theirs: python.bring(server, theirs, say=lambda text: None)
+    with pytest.raises(TargetError, match="no route") as caught:
+        prepare(server.agent, tmp_path / "proj")
+    assert "dnf install" in caught.value.hint
+
+
+def test_the_script_and_the_agent_tell_the_same_machine() -> None:
+    argv = ["sh", "-s"]
+    script = agent.FIND_PYTHON.read_bytes()
+    said = subprocess.run(argv, input=script, capture_output=True, check=True).stdout
+    ours = place.machine()
+    assert agent._machine(said) == {name: ours[name] for name in ("system", "machine", "libc")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -114,6 +115,9 @@ def _remove(folder: Path) -> int:
         gone = folder.with_name(f".removed-{folder.name}")
         os.replace(str(folder), str(gone))
         shutil.rmtree(str(gone), onerror=_make_writable)
+        for suffix in (".log", ".json", ".requirements"):
+            with contextlib.suppress(FileNotFoundError):
+                folder.with_name(folder.name + suffix).unlink()
     folder.with_name(folder.name + ".lock").unlink()
     return freed
 

@@ -75,18 +75,14 @@ def _start(paths: JobPaths, file: IO[bytes], offset: int, tail: int, since: floa
 
 
 def _offset_at(paths: JobPaths, moment: float) -> int:
-    """How long the log was at that moment (seconds since 1970), to a few seconds."""
-    reached = 0
+    """How long the log was at that moment (seconds since 1970), or a little before."""
     try:
-        lines = paths.times.read_text().splitlines()
+        notes = [line.split() for line in paths.times.read_text().splitlines()]
     except OSError:
         return 0
-    for line in lines:
-        written, _, size = line.partition(" ")
-        if float(written) > moment:
-            break
-        reached = int(size)
-    return reached
+    # What follows a note was written within NOTE seconds, or the next note would tell of it.
+    after = (int(size) for written, size in notes if float(written) > moment - NOTE)
+    return next(after, paths.log.stat().st_size)
 
 
 def _tail_offset(file: IO[bytes], lines: int) -> int:

@@ -11,7 +11,7 @@ import pwd
 import re
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 from remote.errors import JobError
 
@@ -34,28 +34,35 @@ LIMIT = 10
 
 _SETTING = re.compile(r"^(#?)(Kill\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _YES = ("1", "yes", "y", "true", "t", "on")
+_NO = ("0", "no", "n", "false", "f", "off")
 
 
-def wrap(server: Optional[int] = None) -> List[str]:
+def wrap(server: Callable[[], Optional[int]]) -> List[str]:
     """The words before a command that starts tmux so that it survives this login; mostly none.
 
-    `server` is the pid of a tmux server that runs already and would hold the session. Raises
+    `server` finds the pid of a tmux server that runs already and would hold the session. Raises
     JobError where the job would end with this connection, whatever is done.
     """
-    if not in_login(os.getpid() if server is None else server) or not kills(me()):
+    if not suspected(me()):
         return []
-    if server is not None:
+    running = server()
+    if not in_login(os.getpid() if running is None else running) or not kills(me()):
+        return []
+    if running is not None:
         raise JobError(
             "The tmux server that would hold the job ends with the login that started it:"
             " logind kills it (KillUserProcesses=yes).",
-            "Once its jobs have ended, start this one again. tmux ls shows them.",
+            "Once its jobs have ended, start this one again. inv remote-ps lists them.",
         )
     _linger(me())
     return _scope()
 
 
-def kills(user: pwd.struct_passwd) -> bool:
-    """Whether logind ends this user's processes at logout."""
+def suspected(user: pwd.struct_passwd) -> bool:
+    """Whether the files leave it open that logind ends this user's processes at logout.
+
+    They tell in 0.3 ms what is so nearly everywhere: no.
+    """
     if not BOOTED.is_dir():
         return False
     settings = _settings()
@@ -63,14 +70,24 @@ def kills(user: pwd.struct_passwd) -> bool:
     if names & set(settings.get("KillExcludeUsers", "root").split()):
         return False
     only = set(settings.get("KillOnlyUsers", "").split())
-    if only and not names & only:
-        return False
-    # The files tell in 0.3 ms what is so nearly everywhere: no. Anything else logind itself is
-    # asked, since it reads them at its start only, and may be built with another default.
-    if settings.get("KillUserProcesses", "").lower() in ("0", "no", "n", "false", "f", "off"):
+    return (not only or bool(names & only)) and _said(settings) is not False
+
+
+def kills(user: pwd.struct_passwd) -> bool:
+    """Whether logind ends this user's processes at logout.
+
+    Unless the files deny it, logind itself is asked: it read them at its start, and where they say
+    nothing, it goes by how it was built.
+    """
+    if not suspected(user):
         return False
     told = _ask()
-    return settings.get("KillUserProcesses", "").lower() in _YES if told is None else told
+    return _said(_settings()) is True if told is None else told
+
+
+def _said(settings: Dict[str, str]) -> Optional[bool]:
+    value = settings.get("KillUserProcesses", "").lower()
+    return True if value in _YES else False if value in _NO else None
 
 
 def in_login(pid: int) -> bool:

@@ -38,7 +38,7 @@ def submit(*, key: str, job: Dict[str, Any], socket: str, diff: str = "") -> Dic
     root = root_of(key)
     source = _source(root, job)
     _check_source(source, job)
-    lock = environment.lock_file(source)
+    lock = environment.lock_file(source, job.get("extras", ()))
     env = environment.folder(root, lock, job.get("python", ""), job.get("extras", ()))
     if not environment.is_ready(env) and find_uv() is None:
         return {"need": "uv", "platform": machine()}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket as sockets
-import struct
 import subprocess
 from pathlib import Path
 from typing import List, Optional
@@ -25,7 +23,7 @@ def launch(session: str, argv: List[str], *, socket: str) -> None:
     size = ["-x", "160", "-y", "50"]
     command = "exec " + " ".join(shlex.quote(part) for part in argv)
     done = subprocess.run(
-        [*logind.wrap(server(socket)), *tmux, *size, command],
+        [*logind.wrap(lambda: server(socket)), *tmux, *size, command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -39,6 +37,10 @@ def launch(session: str, argv: List[str], *, socket: str) -> None:
 
 def server(socket: str) -> Optional[int]:
     """The pid of the tmux server of that name; None where none runs (or none can be asked)."""
+    # Seldom needed, and slow to import.
+    import socket as sockets
+    import struct
+
     folder = Path(os.environ.get("TMUX_TMPDIR") or "/tmp") / f"tmux-{os.getuid()}"
     with sockets.socket(sockets.AF_UNIX) as probe:
         try:

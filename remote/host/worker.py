@@ -158,7 +158,7 @@ class Worker:
         return int(self.job["gpus"])
 
     def environment_ready(self) -> bool:
-        lock = environment.lock_file(self.code)
+        lock = environment.lock_file(self.code, self.job.get("extras", ()))
         return environment.is_ready(self.environment(lock))
 
     def environment(self, lock: Path) -> Path:
@@ -186,7 +186,7 @@ class Worker:
         """The Python of the environment for the job's lock file, made now if it isn't there."""
         if self.here:
             return Path(self.job["interpreter"])
-        lock = environment.lock_file(self.code)
+        lock = environment.lock_file(self.code, self.job.get("extras", ()))
         env = self.environment(lock)
         self.write(environment=env.name, lock=sha256(lock))
         if not environment.is_ready(env):
@@ -219,7 +219,8 @@ class Worker:
             self.say(f"attempt {number} of {last} failed ({result.cause}); trying again")
             records.end_runs(self.paths, self.job, FAILED, self.status)
             self.write(mlflow_run=secrets.token_hex(16))
-            self.begin_run()
+            if self.run_record:
+                self.begin_run()
         raise AssertionError("unreachable")
 
     def attempt(self, python: Path, lease: Optional[Lease], number: int) -> Outcome:

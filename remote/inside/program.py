@@ -24,12 +24,14 @@ def main() -> None:
     folder = Path(sys.argv[2])
     job = json.loads((folder / "job.json").read_bytes())
     words = argv(job, python=sys.executable, run=os.environ.get("MLFLOW_RUN_ID", ""))
+    variables = dict(os.environ)
     if job.get("hydra"):
         words += hydra_words(job)
+        variables = hydra_variables(variables, folder)
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execvpe(words[0], words, environment(os.environ, folder))
+        os.execvpe(words[0], words, variables)
     except (FileNotFoundError, NotADirectoryError):
         _fail(f"{words[0]}: not found in this job.", NOT_FOUND)
     except OSError as error:
@@ -41,8 +43,8 @@ def _fail(text: str, code: int) -> None:
     sys.exit(code)
 
 
-def environment(base: Mapping[str, str], folder: Path) -> Dict[str, str]:
-    """What the program sees: the job's folder tells the callback what it belongs to."""
+def hydra_variables(base: Mapping[str, str], folder: Path) -> Dict[str, str]:
+    """What a Hydra application sees: the job's folder tells the callback what it belongs to."""
     warnings = ",".join(filter(None, [base.get("PYTHONWARNINGS"), QUIET]))
     return {**base, "REMOTE_JOB_FOLDER": str(folder.resolve()), "PYTHONWARNINGS": warnings}
 
@@ -66,7 +68,7 @@ def _mlflow(job: Mapping[str, Any], python: str, run: str) -> List[str]:
 
     Without that, MLflow makes another run and logs the parameters there.
     """
-    values = {**job.get("defaults", {}), **job.get("parameters", {})}
+    values = job.get("parameters", {})
     given = [word for name, value in values.items() for word in ("-P", f"{name}={value}")]
     entry = ["-e", job.get("entry_point") or "main", "--env-manager", "local"]
     own = ["--run-id", run] if run else []

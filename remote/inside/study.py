@@ -13,7 +13,9 @@ from typing import IO, Any, List, Mapping, Optional, Sequence
 
 from remote.files import locked
 from remote.host import children, record
+from remote.inside import interrupted
 from remote.inside.belongs import Job
+from remote.inside.interrupted import ended, running
 from remote.inside.settings import change
 from remote.job import SHARED, slug
 
@@ -57,14 +59,14 @@ def go_on(job: Job, config: Any) -> Sweep:
     found = _load(job, sweeper, name)
     trials = found.get_trials(deepcopy=False) if found else []
     if ours and found:
-        _take_back(job, found, name, trials)
+        interrupted.take_back(job, found, name, trials)
     total = _total(config)
     settings.update(_left(found, name, trials, total, ours))
     settings.update(_seed(sweeper.sampler, len(trials)))
     change(config, settings)
     if job.recording:
         record.set_tags(job.recording.store, job.recording.run, {children.STUDY: name})
-    return Sweep(study=name, before=len(_ended(trials)))
+    return Sweep(study=name, before=len(ended(trials)))
 
 
 def study_name(asked: Mapping[str, Any], sweeper: Any) -> str:
@@ -134,53 +136,6 @@ def _storage(described: Any) -> Any:
     )
 
 
-def _ended(trials: Sequence[Any]) -> List[Any]:
-    return [trial for trial in trials if trial.state.is_finished()]
-
-
-def _running(trials: Sequence[Any]) -> List[Any]:
-    return [trial for trial in trials if trial.state.name == "RUNNING"]
-
-
-def _take_back(job: Job, study: Any, name: str, trials: Sequence[Any]) -> None:
-    """Let Optuna ask the trials again that a killed job left, in the runs that they had."""
-    from optuna.trial import TrialState
-
-    interrupted = [trial for trial in trials if not trial.state.is_finished()]
-    if job.recording:
-        store = job.recording.store
-        runs = children.trials(store, name)
-        for run in runs_of(runs, interrupted, _ended(trials)):
-            record.set_tags(store, run, {children.TRIAL: children.INTERRUPTED})
-    for trial in _running(trials):
-        study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-
-
-def runs_of(
-    runs: Sequence[children.TrialRun], interrupted: Sequence[Any], ended: Sequence[Any]
-) -> List[str]:
-    """The runs that interrupted trials had.
-
-    Trials with the same parameters have runs alike. Of these the oldest are those that ended: an
-    interrupted trial is asked again before any new one.
-    """
-    found: List[str] = []
-    for trial in interrupted:
-        alike = [run for run in runs if _is_of(run.overrides, trial)]
-        finished = sum(1 for each in ended if each.params == trial.params)
-        free = [run for run in alike[finished:] if run.run_id not in found and not run.deleted]
-        found += [run.run_id for run in free[:1]]
-    return found
-
-
-def _is_of(overrides: Sequence[str], trial: Any) -> bool:
-    """Whether a run was told just what the sweeper tells for this trial."""
-    searched = {f"{name}={value}" for name, value in trial.params.items()}
-    fixed = {f"{name}={value}" for name, value in trial.user_attrs.items()}
-    told = {each for each in overrides if not each.startswith("~")}
-    return bool(searched) and searched <= told <= searched | fixed
-
-
 def _total(config: Any) -> int:
     """How many trials the study is to have: a grid has no more than its points."""
     sweeper = config.hydra.sweeper
@@ -200,8 +155,8 @@ def _total(config: Any) -> int:
 def _left(
     study: Any, name: str, trials: Sequence[Any], total: int, ours: bool
 ) -> Mapping[str, Any]:
-    done = len(_ended(trials))
-    others = 0 if ours else len(_running(trials))
+    done = len(ended(trials))
+    others = 0 if ours else len(running(trials))
     left = total - done - others
     if left <= 0 and others:
         say(f"study {name}: {done} of {total} trials are done, and another job runs the others.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from remote.tasks import jobs, keep, machine, project, run, sync
+from remote.tasks import doctor, jobs, keep, machine, project, run, sync
 
 namespace = Collection()
-for _module in (sync, run, jobs, keep, machine, project):
+for _module in (sync, run, jobs, keep, machine, project, doctor):
     for _task in _module.TASKS:
         namespace.add_task(_task)

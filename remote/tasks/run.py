@@ -57,9 +57,9 @@ def remote_run(
     retries: int = 0,
     timeout: str = "",
     name: str = "",
-    env: Sequence[str] = (),
-    tag: Sequence[str] = (),
-    extra: Sequence[str] = (),
+    env: Optional[Sequence[str]] = None,
+    tag: Optional[Sequence[str]] = None,
+    extra: Optional[Sequence[str]] = None,
     notify: str = "",
     shell: str = "",
     entry_point: str = "",
@@ -122,7 +122,7 @@ def _options(
     from remote import units
     from remote.operations.describe import Options
 
-    if gpus and not gpus.isdigit():
+    if gpus and not (gpus.isascii() and gpus.isdigit()):
         raise JobError(f"--gpus takes a number, not {gpus!r}.", "0 leases none.")
     if rest["retries"] < 0:
         raise JobError("--retries can't be negative.")
@@ -140,7 +140,7 @@ def _options(
     )
 
 
-def _pairs(flag: str, words: Sequence[str], *, names: bool = False) -> dict[str, str]:
+def _pairs(flag: str, words: Optional[Sequence[str]], *, names: bool = False) -> dict[str, str]:
     """KEY=VALUE words; with `names`, keys that can name environment variables."""
     from remote.job import NAME_PATTERN
 
@@ -176,7 +176,7 @@ def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -
     help={"target": TARGET_HELP, "extra": "an extra of the lock file; may come again"},
 )
 @told
-def remote_setup(c: Context, target: str = "", extra: Sequence[str] = ()) -> None:
+def remote_setup(c: Context, target: str = "", extra: Optional[Sequence[str]] = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
     from remote.operations.describe import Command, Options, describe
     from remote.operations.push import push

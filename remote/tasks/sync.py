@@ -23,7 +23,16 @@ def server_of(target: str) -> Server:
     from remote.server import Server
 
     project = find_project()
-    return Server.of(project, project.target(target))
+    server = Server.of(project, project.target(target))
+    server.agent.bring_python = lambda theirs: _bring_python(server, theirs)
+    return server
+
+
+def _bring_python(server: Server, theirs: dict[str, str]) -> None:
+    """Give a server a Python that can run the agent, where it has none."""
+    from remote.operations import python
+
+    python.bring(server, theirs, say=say)
 
 
 @task(

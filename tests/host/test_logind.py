@@ -141,7 +141,7 @@ def test_without_an_answer_the_files_count(machine: Machine) -> None:
 def test_an_ordinary_server_is_not_asked_anything(machine: Machine) -> None:
     machine.configure("#KillUserProcesses=no\n")
     start = time.perf_counter()
-    assert logind.wrap() == []
+    assert logind.wrap(lambda: None) == []
     assert time.perf_counter() - start < 0.005 and machine.calls == ""
 
 
@@ -149,31 +149,31 @@ def test_without_systemd_there_is_nothing_to_do(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logind, "BOOTED", machine.root / "not there")
-    assert logind.wrap() == [] and machine.calls == ""
+    assert logind.wrap(lambda: None) == [] and machine.calls == ""
 
 
 def test_a_process_outside_of_any_login_is_not_killed(machine: Machine) -> None:
     machine.belongs(os.getpid(), "0::/system.slice/ssh.service\n")
-    assert logind.wrap() == [] and machine.calls == ""
+    assert logind.wrap(lambda: None) == [] and machine.calls == ""
 
 
 def test_who_lingers_gets_a_scope(machine: Machine) -> None:
     (machine.root / "linger/alice").touch()
     machine.program("systemd-run", 'shift 3; exec "$@"')
-    assert logind.wrap()[-4:] == SCOPE
+    assert logind.wrap(lambda: None)[-4:] == SCOPE
     assert "loginctl" not in machine.calls
 
 
 def test_who_may_linger_does_from_now_on(machine: Machine) -> None:
     machine.program("loginctl", "exit 0")
     machine.program("systemd-run", 'shift 3; exec "$@"')
-    assert logind.wrap()[-4:] == SCOPE
+    assert logind.wrap(lambda: None)[-4:] == SCOPE
     assert "loginctl --no-ask-password enable-linger\n" in machine.calls
 
 
 def test_who_may_not_is_told_what_an_administrator_has_to_run(machine: Machine) -> None:
     with pytest.raises(JobError) as caught:
-        logind.wrap()
+        logind.wrap(lambda: None)
     assert "alice" in caught.value.message and "KillUserProcesses" in caught.value.message
     assert "sudo loginctl enable-linger alice" in caught.value.hint
 
@@ -181,7 +181,7 @@ def test_who_may_not_is_told_what_an_administrator_has_to_run(machine: Machine) 
 def test_a_manager_that_can_not_be_reached_is_told_before_the_job_starts(machine: Machine) -> None:
     (machine.root / "linger/alice").touch()
     with pytest.raises(JobError, match="systemd-run"):
-        logind.wrap()
+        logind.wrap(lambda: None)
 
 
 def test_systemd_run_finds_the_manager_in_a_login_without_a_terminal(
@@ -193,24 +193,24 @@ def test_systemd_run_finds_the_manager_in_a_login_without_a_terminal(
     monkeypatch.setattr(logind, "RUNTIME", machine.root)
     monkeypatch.setattr(logind.os, "getuid", lambda: "runtime")
     machine.program("systemd-run", f'test "$XDG_RUNTIME_DIR" = "{runtime}"')
-    assert logind.wrap() == ["env", f"XDG_RUNTIME_DIR={runtime}", *SCOPE]
+    assert logind.wrap(lambda: None) == ["env", f"XDG_RUNTIME_DIR={runtime}", *SCOPE]
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    assert logind.wrap() == SCOPE
+    assert logind.wrap(lambda: None) == SCOPE
 
 
 def test_a_tmux_server_that_survives_is_used_as_it_is(machine: Machine) -> None:
     manager = "0::/user.slice/user-1234.slice/user@1234.service/app.slice/run-r1.scope\n"
     machine.belongs(77, manager)
-    assert logind.wrap(77) == [] and machine.calls == ""
+    assert logind.wrap(lambda: 77) == [] and machine.calls == ""
 
 
 def test_a_tmux_server_that_will_be_killed_is_refused(machine: Machine) -> None:
     machine.belongs(77, "12:cpu:/\n1:name=systemd:/user.slice/user-1234.slice/session-3.scope\n")
     (machine.root / "linger/alice").touch()
     with pytest.raises(JobError, match="ends with the login"):
-        logind.wrap(77)
+        logind.wrap(lambda: 77)
     machine.configure("KillUserProcesses=no\n")
-    assert logind.wrap(77) == []
+    assert logind.wrap(lambda: 77) == []
 
 
 def test_the_real_logind_can_be_asked() -> None:

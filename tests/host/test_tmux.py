@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 
@@ -66,9 +66,9 @@ def test_where_logind_kills_only_the_server_is_started_apart(
 ) -> None:
     asked = []
 
-    def wrap(server: "int | None") -> list[str]:
-        asked.append(server)
-        return [] if server else ["env", "APART=yes"]
+    def wrap(server: Callable[[], "int | None"]) -> list[str]:
+        asked.append(server())
+        return [] if asked[-1] else ["env", "APART=yes"]
 
     monkeypatch.setattr(logind, "wrap", wrap)
     for number in (1, 2):
@@ -83,7 +83,7 @@ def test_where_logind_kills_only_the_server_is_started_apart(
 def test_a_server_where_nothing_survives_starts_nothing(
     socket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(server: "int | None") -> list[str]:
+    def refuse(server: Callable[[], "int | None"]) -> list[str]:
         raise JobError("it would end", "linger")
 
     monkeypatch.setattr(logind, "wrap", refuse)

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,6 @@ from remote.files import write_json
 from remote.host import record
 from remote.job import JobPaths
 from tests.conftest import ROOT
-
-START = "from remote.inside.program import main; main()"
 
 
 @dataclass
@@ -29,7 +27,6 @@ class Place:
     zip: Path
     count: int = 0
     gpus: str = ""
-    jobs: list[str] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
@@ -98,7 +95,7 @@ class Place:
 
     def start(self, paths: JobPaths, **more: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-c", START, "program", str(paths.folder)],
+            [sys.executable, str(self.zip), "program", str(paths.folder)],
             cwd=paths.code,
             env={**self.environment(paths), **more},
             stdin=subprocess.DEVNULL,
@@ -138,7 +135,7 @@ class Place:
 
 
 def make(folder: Path, template: Path) -> Place:
-    root = folder / "my target"
+    root = folder / 'it\'s my 100% "target" é'
     root.mkdir()
     (root / "mlflow.db").write_bytes(template.read_bytes())
     packed = folder / "agent.zip"

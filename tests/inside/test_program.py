@@ -30,7 +30,7 @@ CASES = [
         },
         [
             *["PY", "-m", "mlflow", "run", "./.", "-e", "main", "--env-manager", "local"],
-            *["--run-id", "r1", "-P", "a=-2", "-P", "b=x y", "--storage-dir", "/tmp"],
+            *["--run-id", "r1", "-P", "a=-2", "--storage-dir", "/tmp"],
         ],
     ),
 ]
@@ -61,8 +61,8 @@ def test_a_shell_script_that_runs_itself(tmp_path: Path, monkeypatch: pytest.Mon
     assert program.argv(job, python="PY", run="") == ["sh", "./run.sh"]
 
 
-def test_the_environment(tmp_path: Path) -> None:
-    found = program.environment({"A": "b", "PYTHONWARNINGS": "ignore:x"}, tmp_path)
+def test_a_hydra_applications_variables(tmp_path: Path) -> None:
+    found = program.hydra_variables({"A": "b", "PYTHONWARNINGS": "ignore:x"}, tmp_path)
     assert found["A"] == "b" and found["REMOTE_JOB_FOLDER"] == str(tmp_path.resolve())
     assert found["PYTHONWARNINGS"].startswith("ignore:x,ignore:hydra.utils.instantiate()")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from remote.host.children import TrialRun
-from remote.inside import study
+from remote.inside import interrupted, study
 from remote.job import SHARED
 from tests.inside.place import ROOT, Place
 
@@ -175,10 +175,24 @@ def _has_trial(place: Place) -> bool:
 
 
 def test_several_gpus_try_as_many_at_once(sweep: Place) -> None:
+    """Killed in the second batch of three, it goes on with just that batch."""
     sweep.gpus = "GPU-a,GPU-b,GPU-c"
-    said = sweep.run(sweep.job("src/sweep.py", SPACE, "-m"))
-    assert said.count("is launching 3 jobs") == 2 and states(sweep) == ["COMPLETE"] * 6
-    assert len(sweep.children("job1")) == 6
+    words = [SPACE, "-m", "pause=1"]
+    kill_at(sweep, sweep.start(sweep.job("src/sweep.py", *words)), 4)
+    said = sweep.run(sweep.job("src/sweep.py", *words))
+    assert said.count("is launching 3 jobs") == 1 and states(sweep) == ["COMPLETE"] * 6
+    runs = trial_runs(sweep)
+    assert len(runs) == 6 and {sweep.statuses()[run] for run in runs} == {"FINISHED"}
+
+
+def test_several_objectives(sweep: Place) -> None:
+    directions = "hydra.sweeper.direction=[minimize,maximize]"
+    sweep.write("src/sweep.py", SWEEP.replace("return", "return 1.0,"))
+    words = [SPACE, "-m", directions, "hydra.sweeper.n_trials=2"]
+    sweep.run(sweep.job("src/sweep.py", *words))
+    for run in trial_runs(sweep):
+        assert set(sweep.values("latest_metrics", run)) == {"objective_0", "objective_1"}
+    assert "has its 2 trials. More: " in sweep.run(sweep.job("src/sweep.py", *words))
 
 
 def test_the_sample_is_such_a_sweep(place: Place) -> None:
@@ -206,7 +220,7 @@ def runs_with(*overrides: str) -> list[TrialRun]:
 
 
 @pytest.mark.parametrize(
-    ("runs", "interrupted", "ended", "found"),
+    ("runs", "left", "done", "found"),
     [
         ("a=1|a=2", [{"a": 2}], [{"a": 1}], ["r1"]),
         # Alike: the oldest have ended.
@@ -221,17 +235,19 @@ def runs_with(*overrides: str) -> list[TrialRun]:
         ("", [{"a": 1}], [], []),
     ],
 )
-def test_which_runs_interrupted_trials_had(runs, interrupted, ended, found) -> None:
-    trials = [Trial(params) for params in interrupted]
-    assert study.runs_of(runs_with(*runs.split("|")), trials, [Trial(p) for p in ended]) == found
+def test_which_runs_interrupted_trials_had(runs, left, done, found) -> None:
+    trials = [Trial(params) for params in left]
+    assert (
+        interrupted.runs_of(runs_with(*runs.split("|")), trials, [Trial(p) for p in done]) == found
+    )
 
 
 def test_fixed_overrides_belong_to_a_trial_too() -> None:
     run = TrialRun("r", ["a=1", "pause=2", "~gone"])
-    assert study.runs_of([run], [Trial({"a": 1}, {"pause": "2"})], []) == ["r"]
-    assert study.runs_of([run], [Trial({"a": 1}, {"pause": "3"})], []) == []
+    assert interrupted.runs_of([run], [Trial({"a": 1}, {"pause": "2"})], []) == ["r"]
+    assert interrupted.runs_of([run], [Trial({"a": 1}, {"pause": "3"})], []) == []
     deleted = TrialRun("r", ["a=1"], deleted=True)
-    assert study.runs_of([deleted], [Trial({"a": 1})], []) == []
+    assert interrupted.runs_of([deleted], [Trial({"a": 1})], []) == []
 
 
 class Sweeper:

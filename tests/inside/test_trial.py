@@ -124,6 +124,14 @@ def test_a_run_that_raises_has_failed(plain: Place) -> None:
     assert plain.values("latest_metrics", second) == {} and "as asked" in said
 
 
+def test_user_code_that_can_not_go_on_with_a_run_gets_runs_below_it(plain: Place) -> None:
+    """The worker leaves MLFLOW_RUN_ID out where the code chooses an experiment of its own."""
+    paths = plain.job("src/plain.py", "-m", "+x=1,2")
+    said = plain.run(paths, MLFLOW_RUN_ID="", REMOTE_PARENT_RUN="job1")
+    runs = plain.children("job1")
+    assert said_after("SEES", said) == [f"None {run}" for run in runs] and len(runs) == 2
+
+
 def test_user_code_goes_on_with_its_trials_run(logs: Place) -> None:
     words = ["model=small,large", "rate=0.10,1e-3", "layers=[3,4]", "hydra.job.chdir=true"]
     said = logs.run(logs.job("src/logs.py", *words, "-m"))
@@ -198,6 +206,17 @@ def test_all_that_a_job_left_running_can_be_ended(place: Place) -> None:
         **{"job2": "RUNNING", "other": "RUNNING"},
     }
     assert second.id and place.sql("SELECT end_time FROM runs WHERE run_uuid = 'done'") == [(7,)]
+
+
+def test_mlflow_reads_what_was_written(plain: Place) -> None:
+    from mlflow import MlflowClient
+
+    plain.run(plain.job("src/plain.py", "-m", "+x=1,2"))
+    client = MlflowClient(f"sqlite:///{plain.store}")
+    found = client.search_runs(["1"], "tags.`mlflow.parentRunId` = 'job1'", order_by=["params.x"])
+    assert [run.data.metrics for run in found] == [{"objective": 2.0}, {"objective": 4.0}]
+    assert [run.data.params for run in found] == [{"x": "1"}, {"x": "2"}]
+    assert all(run.info.end_time >= run.info.start_time for run in found)
 
 
 def test_overrides_are_told_as_json() -> None:

@@ -1,0 +1,87 @@
+"""A server in a folder of this machine: real tmux, a fake nvidia-smi, an environment in no time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ProjectFolder, make_project
+from tests.fakegpu import FakeGpus
+
+
+@contextmanager
+def farm_in(folder: Path, *, gpus: int = 4) -> Iterator["Farm"]:
+    """A project whose target is a folder of this machine with so many GPUs."""
+    if not shutil.which("tmux") or not shutil.which("rsync"):
+        pytest.skip("rsync or tmux is not installed: sudo apt-get install rsync tmux")
+    made = Farm(folder, gpus)
+    try:
+        yield made
+    finally:
+        subprocess.run(["tmux", "-L", made.socket, "kill-server"], capture_output=True)
+
+
+class Farm:
+    """A project with an empty lock file, so that its environment is made in no time."""
+
+    def __init__(self, folder: Path, gpus: int = 4) -> None:
+        self.root = folder / "server" / "proj"
+        self.leases = folder / "leases"
+        self.leases.mkdir()
+        self.leases.chmod(0o1777)
+        self.socket = f"remote-test-{os.getpid()}-{folder.name[-12:]}"
+        self.gpus = FakeGpus(folder / "gpus", count=gpus)
+        self.project = self.client(folder / "project")
+        self.setup()
+
+    def client(self, root: Path) -> ProjectFolder:
+        """One more checkout of the project, as a colleague would have it."""
+        made = make_project(
+            root,
+            TARGET_DIR=str(self.root),
+            REMOTE_TMUX_SOCKET=self.socket,
+            REMOTE_LEASES=str(self.leases),
+            PATH=self.gpus.path(),
+        )
+        made.write("requirements.lock", "")
+        return made
+
+    def setup(self) -> None:
+        self.project.inv("remote-setup")
+
+    def submit(self, script: str, *flags: str, client: ProjectFolder | None = None) -> str:
+        done = (client or self.project).inv("remote-run", *flags, "--", "sh", "-c", script)
+        return done.out.strip().splitlines()[-1]
+
+    def status(self, job: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.file(job, "status.json").read_text())
+        return found
+
+    def file(self, job: str, name: str) -> Path:
+        return self.root / ".remote/jobs" / job / name
+
+    def log(self, job: str) -> str:
+        return self.file(job, "log").read_text()
+
+    def until(self, job: str, *states: str, seconds: float = 60) -> dict[str, Any]:
+        """Wait for one of these states."""
+        return until(lambda: self.status(job), lambda found: found["state"] in states, seconds)
+
+
+def until(look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 30) -> Any:
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if good(found):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)

@@ -1,0 +1,335 @@
+"""Living with jobs of any kind: what they are asked, how they end, what is kept, what may go."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import INV
+from tests.integration.farm import Farm, farm_in, until
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("farm")
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Iterator[Farm]:
+    """A server without GPUs."""
+    with farm_in(tmp_path, gpus=0) as made:
+        yield made
+
+
+def run(farm: Farm, *words: str, code: int = 0) -> str:
+    """Run a job to its end; its id comes back."""
+    done = farm.project.inv("remote-run", "--follow", *words, check=False)
+    assert done.code == code, done.text
+    return done.out.splitlines()[0]
+
+
+# What runs
+
+
+def test_scripts_modules_and_commands(farm: Farm) -> None:
+    farm.project.write("src/lib/__init__.py", "")
+    farm.project.write("src/lib/say.py", "import sys\nprint('said', sys.argv[1:])\n")
+    farm.project.write("tools/go.sh", 'echo "went $1"\n')
+    words = ["--", "-m", "lr=interval(0.001,0.002)", "it's $HOME", "--", "日本", ""]
+    shown = f"said {words[1:]!r}"
+    assert shown in farm.log(run(farm, "src/lib/say.py", *words))
+    assert shown in farm.log(run(farm, "lib.say", *words))
+    assert "went there" in farm.log(run(farm, "tools/go.sh", "--", "there"))
+    assert "a-b" in farm.log(run(farm, "--shell", "echo a | sed 's/$/-b/'"))
+    job = run(farm, "--name", "Ünder way!", "--", "echo", "two  words", "*")
+    assert "two  words *" in farm.log(job) and "-Under-way-" in job
+
+
+def test_only_one_thing_can_run(farm: Farm) -> None:
+    for words in (["--shell", "true", "--", "true"], []):
+        done = farm.project.inv("remote-run", *words, check=False)
+        assert done.code == 2 and len(done.err.strip().splitlines()) <= 2, done.text
+
+
+def test_a_program_that_is_not_there(farm: Farm) -> None:
+    job = run(farm, "--", "no-such-program", code=127)
+    assert "no-such-program" in farm.log(job)
+
+
+# What is asked
+
+
+def test_variables_and_their_hostile_values(farm: Farm) -> None:
+    value = "a b'\"$(touch pwned)\n=日本"
+    job = run(farm, "--env", f"MINE={value}", "--env", "EMPTY=", "--", "sh", "-c", 'echo "[$MINE]"')
+    assert f"[{value}]" in farm.log(job)
+    assert not list(farm.root.rglob("pwned"))
+    for wrong in ("NOVALUE", "=x", "1A=x", "A-B=x"):
+        done = farm.project.inv("remote-run", "--env", wrong, "--", "true", check=False)
+        assert done.code == 2 and wrong in done.err
+
+
+def test_a_time_limit(farm: Farm) -> None:
+    job = run(farm, "--timeout", "1s", "--", "sleep", "60", code=124)
+    status = farm.status(job)
+    assert (status["state"], status["reason"]) == ("failed", "timeout")
+    assert status["seconds"] < 10
+    assert "timeout after 1 s" in farm.project.inv("remote-ps").out
+
+
+def test_retries(farm: Farm) -> None:
+    script = (
+        "echo try; [ $(ls tries* 2>/dev/null | wc -l) -ge 2 ] || { mktemp tries.XXXX; exit 3; }"
+    )
+    job = run(farm, "--retries", "4", "--", "sh", "-c", script)
+    assert farm.status(job)["attempt"] == 3 and farm.log(job).count("\ntry") + 1 >= 3
+    job = run(farm, "--retries", "1", "--", "false", code=1)
+    assert farm.status(job)["attempt"] == 2
+
+
+def test_one_after_the_other(farm: Farm) -> None:
+    first = farm.submit("sleep 4; echo first > data/processed/x")
+    second = farm.submit("cat data/processed/x", "--after", first)
+    third = farm.submit("true", "--after", "last")
+    assert f"waiting for {first}" in farm.project.inv("remote-ps").out
+    farm.until(third, "finished")
+    assert "first" in farm.log(second)
+    bad = farm.submit("sleep 3; exit 1")
+    never = farm.submit("echo ran", "--after", bad)
+    status = farm.until(never, "failed")
+    assert bad in status["cause"] and "ran\n" not in farm.log(never)
+    refused = farm.project.inv("remote-run", "--after", bad, "--", "true", check=False)
+    assert refused.code == 2 and "failed" in refused.err
+
+
+def test_a_command_at_the_end(farm: Farm) -> None:
+    said = 'echo "$REMOTE_JOB_NAME $REMOTE_JOB_STATE $REMOTE_JOB_EXIT_CODE" > told'
+    run(farm, "--name", "mine", "--notify", said, "--", "sh", "-c", "exit 7", code=7)
+    until((farm.root / "told").exists, bool)
+    until(lambda: (farm.root / "told").read_text(), lambda text: text == "mine failed 7\n")
+
+
+# How they end
+
+
+def test_a_signal_is_named(farm: Farm) -> None:
+    job = run(farm, "--", "sh", "-c", "kill -SEGV $$", code=139)
+    assert farm.status(job)["cause"] == "killed by SIGSEGV"
+
+
+def test_gpu_memory_that_runs_out_is_told(farm: Farm) -> None:
+    words = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    job = run(farm, "--", "sh", "-c", f"echo '{words}' >&2; exit 1", code=1)
+    assert farm.status(job)["reason"] == "oom-gpu"
+    assert "out of GPU memory" in farm.project.inv("remote-ps").out
+
+
+def test_peak_memory_is_noted(farm: Farm) -> None:
+    python = "import time; x = bytearray(200_000_000); time.sleep(2.5)"
+    job = run(farm, "--", sys.executable, "-c", python)
+    assert 200e6 < farm.status(job)["peak_memory"] < 400e6
+
+
+def test_waiting_gives_the_jobs_exit_code(farm: Farm) -> None:
+    job = farm.submit("sleep 1; exit 5")
+    done = farm.project.inv("remote-wait", job, check=False)
+    assert done.code == 5 and "failed" in done.err
+    assert farm.project.inv("remote-wait", farm.submit("true")).out.endswith("finished\n")
+
+
+def test_stopping_ends_the_whole_group(farm: Farm) -> None:
+    job = farm.submit("setsid nohup sleep 471 & sleep 472 & echo up; wait")
+    until(lambda: "up" in farm.log(job), bool)
+    farm.project.inv("remote-stop", job)
+    left = subprocess.run(["ps", "-axo", "args="], capture_output=True, text=True).stdout
+    assert "sleep 471" not in left and "sleep 472" not in left
+
+
+# Looking
+
+
+def test_logs_since(farm: Farm) -> None:
+    job = farm.submit("echo old; sleep 7; echo new; sleep 30")
+    until(lambda: "new" in farm.log(job), bool)
+    said = farm.project.inv("remote-logs", job, "--since", "4s").out
+    assert "new" in said and "old" not in said
+    assert "old" in farm.project.inv("remote-logs", job, "--since", "1h").out
+    farm.project.inv("remote-stop", job)
+
+
+def test_watching_draws_anew(farm: Farm) -> None:
+    job = farm.submit("sleep 60")
+    master, slave = pty.openpty()
+    argv = [str(INV), "remote-ps", "--watch"]
+    env = {**os.environ, **farm.project.env}
+    with subprocess.Popen(argv, cwd=farm.project.root, env=env, stdout=slave) as watch:
+        os.close(slave)
+        seen = b""
+        while seen.count(b"\x1b[H") < 2:
+            seen += os.read(master, 1 << 16)
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(10) == 130
+    os.close(master)
+    assert job.encode() in seen and b"running" in seen
+    farm.project.inv("remote-stop", job)
+
+
+def test_attaching_shows_the_log_and_ctrl_c_there_hurts_nobody(farm: Farm) -> None:
+    job = farm.submit("while true; do echo tick; sleep 0.2; done")
+    master, slave = pty.openpty()
+    env = {**os.environ, **farm.project.env, "TERM": "xterm"}
+    with subprocess.Popen(
+        [str(INV), "remote-attach", job],
+        cwd=farm.project.root,
+        env=env,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    ) as attached:
+        os.close(slave)
+        seen = b""
+        while b"tick" not in seen:
+            seen += os.read(master, 1 << 16)
+        os.write(master, b"\x03")
+        time.sleep(0.5)
+        os.write(master, b"\x02d")
+        while attached.poll() is None:
+            try:
+                os.read(master, 1 << 16)
+            except OSError:
+                break
+        assert attached.wait(10) == 0
+    os.close(master)
+    assert farm.status(job)["state"] == "running"
+    farm.project.inv("remote-stop", job)
+    refused = farm.project.inv("remote-attach", job, check=False)
+    assert refused.code == 2 and "stopped" in refused.err
+
+
+# What may go
+
+
+def test_only_what_was_pulled_is_removed(farm: Farm) -> None:
+    job = run(farm, "--", "echo", "hello")
+    refused = farm.project.inv("remote-rm", job, check=False)
+    assert refused.code == 2 and "not pulled" in refused.err and farm.file(job, "log").exists()
+    farm.project.inv("sync-pull")
+    assert "freed" in farm.project.inv("remote-rm", job).out
+    assert not farm.file(job, "log").exists()
+    other = run(farm, "--", "true")
+    farm.project.inv("remote-rm", other, "--force")
+    assert other not in farm.project.inv("remote-ps", "--all").out
+    running = farm.submit("sleep 60")
+    refused = farm.project.inv("remote-rm", running, "--force", check=False)
+    assert refused.code == 2 and "remote-stop" in refused.err
+    farm.project.inv("remote-stop", running)
+
+
+def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:
+    old, young = run(farm, "--", "true"), run(farm, "--", "true")
+    farm.project.inv("sync-pull")
+    kept = run(farm, "--", "true")
+    ago = time.time() - 40 * 86400
+    for job in (old, kept):
+        status = {**farm.status(job), "ended": ago}
+        farm.file(job, "status.json").write_text(json.dumps(status))
+        os.utime(farm.file(job, "log").parent, (ago, ago))
+    spare = farm.root / ".remote/envs/0123456789abcdef"
+    spare.mkdir(parents=True)
+    (spare / ".complete").touch()
+    os.utime(spare / ".complete", (ago, ago))
+    would = farm.project.inv("remote-prune", "--dry-run")
+    assert f"would remove job {old}" in would.out and kept not in would.out
+    assert farm.file(old, "log").exists()
+    done = farm.project.inv("remote-prune", "--older", "30d")
+    assert f"removed job {old}" in done.out and "1 job of that age stayed" in done.err
+    assert not farm.file(old, "log").exists() and not spare.exists()
+    assert farm.file(young, "log").exists() and farm.file(kept, "log").exists()
+    # The environment that jobs use now is still there.
+    run(farm, "--", "true")
+
+
+# How a result came to be
+
+
+def test_a_job_runs_again_exactly(farm: Farm, tmp_path: Path) -> None:
+    farm.project.write("src/version.txt", "one\n")
+    script = 'cat src/version.txt; echo "[$MINE]"'
+    first = run(farm, "--env", "MINE=it's", "--", "sh", "-c", script)
+    farm.project.write("src/version.txt", "two\n")
+    farm.project.inv("sync-push")
+    again = farm.project.inv("remote-rerun", first, "--follow")
+    assert "one\n" in again.out and "[it's]" in again.out and "two" not in again.out
+    elsewhere = str(tmp_path / "elsewhere" / "proj")
+    there = farm.project.inv("remote-rerun", first, "--on", elsewhere, "--follow")
+    assert "one\n" in there.out and "[it's]" in there.out
+    job = there.out.splitlines()[0]
+    told = json.loads((Path(elsewhere) / ".remote/jobs" / job / "job.json").read_text())
+    assert told["tags"]["remote.rerun_of"] == first
+    assert not list(Path(elsewhere, ".remote").glob("incoming-*"))
+
+
+def test_what_differs_between_two_jobs(farm: Farm) -> None:
+    farm.project.write("src/a.py", "print(1)\nsame\n")
+    first = run(farm, "--env", "K=1", "--", "true")
+    same = run(farm, "--env", "K=1", "--", "true")
+    assert "nothing differs" in farm.project.inv("remote-diff", first, same).out
+    farm.project.write("src/a.py", "print(22)\nsame\n")
+    farm.project.write("requirements.lock", "# a comment is another lock file\n")
+    second = run(farm, "--env", "K=2", "--", "true")
+    said = farm.project.inv("remote-diff", first, second).out
+    assert "env.K: 1 -> 2" in said and "-print(1)" in said and "+print(22)" in said
+    assert re.search(r"environment: \w+ -> \w+", said)
+
+
+def test_git_is_recorded_with_what_is_not_committed(farm: Farm) -> None:
+    git = ["git", "-C", str(farm.project.root), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    farm.project.write("src/a.txt", "committed\n")
+    farm.project.write(".gitignore", ".remote/\n")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    farm.project.write("src/a.txt", "changed\n")
+    farm.project.write("src/new.txt", "new\n")
+    job = run(farm, "--", "true")
+    diff = farm.file(job, "uncommitted.diff").read_text()
+    assert "+changed" in diff and "src/new.txt" in diff
+    assert json.loads(farm.file(job, "job.json").read_text())["git"]["dirty"] is True
+
+
+# Secrets
+
+
+def test_a_secret_reaches_jobs_and_nothing_else(farm: Farm) -> None:
+    value = "s3cret'\"$(x) 日本"
+    env = {**os.environ, **farm.project.env}
+    argv = [str(INV), "remote-secrets", "API_KEY"]
+    subprocess.run(argv, cwd=farm.project.root, env=env, input=value + "\n", text=True, check=True)
+    assert farm.project.inv("remote-secrets").out == "API_KEY\n"
+    kept = farm.root / ".remote/secrets.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    job = run(farm, "--", "sh", "-c", '[ "$API_KEY" = "$WANTED" ]; echo same: $?', "--")
+    assert "same: 1" in farm.log(job)
+    job = run(farm, "--env", f"WANTED={value}", "--", "sh", "-c", 'test "$API_KEY" = "$WANTED"')
+    assert json.loads(farm.file(job, "job.json").read_text())["secrets"] == ["API_KEY"]
+    job = run(farm, "--", "true")
+    farm.project.inv("sync-pull")
+    for place in (farm.file(job, "log").parent, farm.project.root / "data"):
+        for path in place.rglob("*"):
+            assert not path.is_file() or b"s3cret" not in path.read_bytes(), path
+    farm.project.inv("remote-secrets", "API_KEY", "--forget")
+    assert b"s3cret" not in kept.read_bytes()
+    refused = farm.project.inv("remote-secrets", "API_KEY", "--forget", check=False)
+    assert refused.code == 2

@@ -104,16 +104,6 @@ def end(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
             raise _no_run(store, run_id)
 
 
-def end_tagged(store: Path, *, key: str, value: str, status: str, end_ms: int) -> None:
-    """End every run that still runs and has that tag."""
-    with writing(store) as database:
-        database.execute(
-            "UPDATE runs SET status = ?, end_time = ? WHERE status IN ('RUNNING', 'SCHEDULED')"
-            " AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)",
-            (status, end_ms, key, value),
-        )
-
-
 def set_tags(store: Path, run_id: str, tags: Mapping[str, str]) -> None:
     with writing(store) as database:
         if _status(database, run_id) is None:

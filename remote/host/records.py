@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Sequence
 
 from remote.errors import StoreError
 from remote.files import locked
-from remote.host import record
+from remote.host import children, record
 from remote.host.gpus import Gpu, cuda_version
 from remote.job import RUN_STATUS, STATE, JobPaths
 
@@ -55,6 +55,8 @@ def tags(job: Mapping[str, Any], status: Mapping[str, Any]) -> Dict[str, str]:
         "remote.target": job.get("target", ""),
         "remote.host": job.get("host", ""),
         "remote.source": job["source"],
+        "mlflow.project.entryPoint": job.get("entry_point", ""),
+        "mlflow.source.type": "PROJECT" if job["kind"] == "mlproject" else "",
         "remote.gpus": ", ".join(gpu["name"] for gpu in status.get("gpus", ())),
         "mlflow.source.git.commit": git.get("commit", ""),
         "mlflow.source.git.branch": git.get("branch", ""),
@@ -83,9 +85,7 @@ def end_runs(
     ended = int(time.time() * 1000)
     record.set_tags(store, run, account(status))
     record.end(store, run, status=RUN_STATUS[state], end_ms=ended)
-    record.end_tagged(
-        store, key="remote.job", value=paths.id, status=RUN_STATUS[state], end_ms=ended
-    )
+    children.close_all(store, job=paths.id, run_id=run, status=RUN_STATUS[state], end_ms=ended)
 
 
 def account(status: Mapping[str, Any]) -> Dict[str, str]:

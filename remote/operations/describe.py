@@ -172,7 +172,7 @@ def _mlproject(source: MLProject, arguments: Sequence[str]) -> dict[str, Any]:
         "source": source.path.as_posix(),
         "name": source.path.name or "project",
         "entry_point": source.entry_point,
-        "defaults": {},
+        "defaults": dict(source.defaults),
     }
 
 

@@ -44,7 +44,7 @@ def write_notebook(paths: JobPaths, *sources: str) -> None:
     path = paths.root / "src/a{b}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document), "utf-8")
-    write_json(paths.job, {"notebook": "src/a{b}.ipynb", "parameters": {}, "language": "python"})
+    write_json(paths.job, {"source": "src/a{b}.ipynb", "parameters": {}, "language": "python"})
 
 
 def test_the_kernel_is_the_jobs_own_python(paths: JobPaths) -> None:

@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
+
+def unpacked(archive: str) -> str:
+    """The zip's content as a folder beside it, made once: Python compiles a zip's modules anew
+    at every start, and keeps what it compiled in a folder. The zip itself where that can't be."""
+    folder = archive + ".d"
+    if os.path.isdir(folder):
+        return folder
+    import shutil
+    import tempfile
+    import zipfile
+
+    try:
+        temporary = tempfile.mkdtemp(prefix=".tmp-", dir=os.path.dirname(archive))
+    except OSError:
+        return archive
+    try:
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(temporary)
+        os.rename(temporary, folder)
+    except OSError:
+        # Another call was faster, or the disk is full.
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder if os.path.isdir(folder) else archive
+
+
 if __name__ == "__main__":
+    sys.path[0] = unpacked(sys.path[0])
     if sys.argv[1:2] == ["notebook"]:
         from remote.inside.notebook import main
     elif sys.argv[1:2] == ["program"]:

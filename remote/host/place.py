@@ -182,3 +182,4 @@ def _trim(days: int = 90) -> None:
         for old in own.parent.glob("*.zip"):
             if old.stat().st_mtime < time.time() - days * 86400:
                 old.unlink()
+                shutil.rmtree(f"{old}.d", ignore_errors=True)

@@ -123,7 +123,7 @@ class SshWire:
     def agent(self, name: str) -> list[str]:
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
         # The look for a Python that `mend` found takes 0.6 ms.
-        found = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p {CACHE}/{name}"
+        found = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{name}"
         return self.ssh.command(f"exec sh -c '{found}'")
 
     def bring(self, name: str, data: bytes) -> None:
@@ -197,7 +197,7 @@ class LocalWire:
         pass
 
     def agent(self, name: str) -> list[str]:
-        return [sys.executable, str(Path.home() / CACHE / name)]
+        return [sys.executable, "-IS", str(Path.home() / CACHE / name)]
 
     def bring(self, name: str, data: bytes) -> None:
         folder = Path.home() / CACHE

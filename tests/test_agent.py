@@ -362,7 +362,7 @@ def fake_ssh(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_the_words_that_a_login_shell_reads_are_plain() -> None:
     command = WIRE.agent("agent-0.zip")[-1]
     assert re.fullmatch(r"exec sh -c '[\w./;$\[\]|= -]+'", command)
-    assert command.endswith(f"exec $p {agent.CACHE}/agent-0.zip'")
+    assert command.endswith(f"exec $p -IS {agent.CACHE}/agent-0.zip'")
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -19,7 +19,7 @@ from remote.job import SHARED, JobPaths
 LONGEST = 1 << 20
 
 #: Fields that differ between any two jobs and say nothing.
-OWN = ("id", "submitted", "mlflow_run", "again")
+OWN = ("id", "submitted", "submitter", "mlflow_run", "again")
 
 
 def account(*, key: str, job: str) -> Dict[str, Any]:

@@ -11,9 +11,8 @@ from typing import Any, Dict, List, Sequence
 
 from remote.errors import JobError
 from remote.files import locked, read_json, write_json
-from remote.host import process, progress, results
+from remote.host import process
 from remote.host.place import root_of
-from remote.host.records import end_runs
 from remote.job import (
     ENDED,
     ID_PATTERN,
@@ -44,7 +43,11 @@ def describe(*, key: str, newest: int = 0, jobs: Sequence[str] = ()) -> Dict[str
         ids = {paths.id for paths in shown}
         chosen = [paths for paths in live(root) if paths.id not in ids] + shown
     found = [_described(paths) for paths in sorted(chosen, key=lambda paths: paths.id)]
-    progress.add_metrics(root, [job for job in found if job["state"] not in ENDED])
+    going = [job for job in found if job["state"] not in ENDED]
+    if going:
+        from remote.host.progress import add_metrics
+
+        add_metrics(root, going)
     return {"jobs": found, "now": time.time()}
 
 
@@ -108,6 +111,10 @@ def _lost(status: Dict[str, Any]) -> Dict[str, Any]:
 
 def _ended(paths: JobPaths, status: Dict[str, Any]) -> Dict[str, Any]:
     """Write down the end of a job whose worker can't do so any more."""
+    # Imported here and below since most calls of the agent start faster without.
+    from remote.host import results
+    from remote.host.records import end_runs
+
     job = read_json(paths.job) or {}
     if job:
         kept = results.keep(paths, job, status["state"], status)

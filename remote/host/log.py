@@ -8,15 +8,13 @@ import time
 from typing import IO, Any, Callable, Dict, List, Tuple
 
 from remote.host.jobs import find, state_of
+from remote.host.mirror import NOTE
 from remote.host.place import root_of
 from remote.job import ENDED, JobPaths
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
 HEARTBEAT = 10.0
-
-#: Seconds between two notes of how long the log was.
-NOTE = 2.0
 BLOCK = 1 << 16
 
 
@@ -97,31 +95,3 @@ def _tail_offset(file: IO[bytes], lines: int) -> int:
     wanted = b"\n".join(text.rstrip(b"\n").split(b"\n")[-lines:])
     ending = len(text) - len(text.rstrip(b"\n"))
     return end - len(wanted) - ending
-
-
-def mirror(paths: JobPaths, ended: Callable[[], bool]) -> None:
-    """Show the log in the terminal that the worker runs in, for whoever attaches to it.
-
-    Notes every few seconds how long the log was, for `since`.
-    """
-    noted = 0.0
-    with open(str(paths.log), "rb") as file, open(str(paths.times), "a") as times:
-        while True:
-            last = ended()
-            for block in iter(lambda: file.read(1 << 16), b""):
-                if time.time() - noted > NOTE:
-                    noted = time.time()
-                    times.write(f"{noted:.1f} {file.tell() - len(block)}\n")
-                    times.flush()
-                _show(block)
-            if last:
-                return
-            time.sleep(LOOK)
-
-
-def _show(block: bytes) -> None:
-    try:
-        os.write(1, block)
-    except OSError:
-        # The terminal is gone; the job is not.
-        pass

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
@@ -44,6 +43,8 @@ def handle(request: Dict[str, Any]) -> Dict[str, Any]:
     except OSError as error:
         return {"error": {"kind": "TargetError", "message": _os_error(error), "hint": ""}}
     except Exception:
+        import traceback
+
         return {"bug": traceback.format_exc()}
 
 

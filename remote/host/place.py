@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -66,7 +63,7 @@ def prepare(
     if missing:
         raise TargetError(
             f"The server lacks {' and '.join(missing)}.",
-            f"Install on {platform.node()}: {install_command(missing)}",
+            f"Install on {os.uname().nodename}: {install_command(missing)}",
         )
     _trim()
     state = _state(root, project)
@@ -136,13 +133,13 @@ def _link(root: Path, key: str) -> None:
 
 def missing_tools() -> List[str]:
     """The programs the toolkit needs that are not on this server's PATH."""
-    return [tool for tool in TOOLS if not shutil.which(tool)]
+    return [tool for tool in TOOLS if not _which(tool)]
 
 
 def install_command(names: List[str]) -> str:
     """The command that installs `names` on this system."""
     for tool, command in INSTALLERS:
-        if shutil.which(tool):
+        if _which(tool):
             return f"{command} {' '.join(names)}"
     return f"the packages {' '.join(names)}"
 
@@ -151,11 +148,20 @@ def find_uv() -> Optional[str]:
     """Where uv is: on PATH, where its installer puts it, or brought by us."""
     home = Path.home()
     own = [home / ".local/bin/uv", home / ".cargo/bin/uv", cache() / "bin" / "uv"]
-    candidates = [shutil.which("uv"), *(str(path) for path in own if path.is_file())]
+    candidates = [_which("uv"), *(str(path) for path in own if path.is_file())]
     return next((path for path in candidates if path and _runs(path)), None)
 
 
+def _which(name: str) -> Optional[str]:
+    # Imported here and below since most calls of the agent start faster without.
+    import shutil
+
+    return shutil.which(name)
+
+
 def _runs(uv: str) -> bool:
+    import subprocess
+
     try:
         return subprocess.call([uv, "--version"], stdout=-3, stderr=-3, stdin=-3) == 0
     except OSError:
@@ -164,6 +170,8 @@ def _runs(uv: str) -> bool:
 
 def machine() -> Dict[str, str]:
     """What a brought program must have been built for."""
+    import platform
+
     libc = "gnu" if platform.libc_ver()[0] == "glibc" else "musl"
     return {
         "system": platform.system(),
@@ -182,4 +190,6 @@ def _trim(days: int = 90) -> None:
         for old in own.parent.glob("*.zip"):
             if old.stat().st_mtime < time.time() - days * 86400:
                 old.unlink()
+                import shutil
+
                 shutil.rmtree(f"{old}.d", ignore_errors=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
@@ -52,6 +50,8 @@ def _stat(pid: int) -> Optional[List[str]]:
 
 
 def _started_by_ps(pid: int) -> Optional[str]:
+    import subprocess
+
     done = subprocess.run(
         ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
         stdout=subprocess.PIPE,
@@ -63,6 +63,8 @@ def _started_by_ps(pid: int) -> Optional[str]:
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies (Linux, prctl(2))."""
+    import ctypes
+
     PR_SET_CHILD_SUBREAPER = 36
     try:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -96,6 +98,8 @@ def _parents() -> Iterator[Tuple[int, int]]:
 
 
 def _parents_by_ps() -> Iterator[Tuple[int, int]]:
+    import subprocess
+
     listing = subprocess.check_output(["ps", "-axo", "pid=,ppid=,stat="]).decode()
     for line in listing.splitlines():
         pid, parent, state = line.split()[:3]

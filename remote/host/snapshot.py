@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
-from typing import List, Optional
+from typing import Iterator, List, Optional
 
 from remote.errors import TargetError
 from remote.job import OUTPUTS, SHARED, STATE, JobPaths, jobs_folder
 
 
-def freeze(paths: JobPaths, source: Path) -> None:
-    """Copy `source` (the pushed tree, or another snapshot) into the job's `code`.
+@contextlib.contextmanager
+def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
+    """Copy `source` (the pushed tree, or another snapshot) into the job's `code`, while the body
+    does something else.
 
-    Unchanged files are shared with the last snapshot. Files are shared with other snapshots only, never with the live tree: an edit in place there
-    would reach the job.
+    Unchanged files are shared with the last snapshot. Files are shared with other snapshots only,
+    never with the live tree: an edit in place there would reach the job.
     """
-    argv = rsync_argv(source, paths.code, previous=_newest(paths))
-    done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    if done.returncode not in (0, 24):
-        raise TargetError(f"The job's copy of the code could not be made: {_words(done.stderr)}")
-    _share(paths)
+    made = paths.folder / "code.part"
+    argv = rsync_argv(source, made, previous=_newest(paths))
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
+        try:
+            yield
+        except BaseException:
+            rsync.kill()
+            raise
+        stderr = rsync.communicate()[1]
+    if rsync.returncode not in (0, 24):
+        raise TargetError(f"The job's copy of the code could not be made: {_words(stderr)}")
+    _share(paths.root, made)
+    # Who sees `code` sees all of it.
+    os.rename(str(made), str(paths.code))
 
 
 def _words(stderr: bytes) -> str:
@@ -51,9 +63,9 @@ def _newest(paths: JobPaths) -> Optional[Path]:
     return None
 
 
-def _share(paths: JobPaths) -> None:
+def _share(root: Path, code: Path) -> None:
     for name in SHARED:
-        source = paths.root / name
+        source = root / name
         if not name.endswith(".db"):
             source.mkdir(parents=True, exist_ok=True)
-        os.symlink(str(source), str(paths.code / name))
+        os.symlink(str(source), str(code / name))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
-import secrets
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -14,11 +11,11 @@ from typing import Any, Dict, List, Optional
 
 from remote.errors import JobError
 from remote.files import read_json, write_atomic, write_json
-from remote.host import environment
+from remote.host import environment, process
 from remote.host import secrets as secret_values
 from remote.host.jobs import find, forget, state_of
 from remote.host.place import find_uv, machine, root_of
-from remote.host.snapshot import freeze
+from remote.host.snapshot import freezing
 from remote.host.tmux import launch
 from remote.job import ENDED, FINISHED, REFUSED, STATE, JobPaths, jobs_folder, slug
 
@@ -44,15 +41,16 @@ def submit(*, key: str, job: Dict[str, Any], socket: str, diff: str = "") -> Dic
         return {"need": "uv", "platform": machine()}
     paths = create(root, job["name"])
     try:
-        freeze(paths, source)
-        _forget_incoming(source)
         write_job(paths, {**job, "after": _first(root, job.get("after", ""))})
         if diff:
             write_atomic(paths.diff, diff.encode("utf-8", "surrogateescape"), mode=0o600)
-        launch(paths.id, _worker(key, paths.id), socket=socket)
+        # The worker starts while the code is frozen, and waits for that.
+        with freezing(paths, source):
+            launch(paths.id, _worker(key, paths.id), socket=socket)
+        _forget_incoming(source)
         _refuse(_wait_for_worker(paths))
     except BaseException:
-        shutil.rmtree(str(paths.folder), ignore_errors=True)
+        _remove(paths.folder)
         forget(paths)
         raise
     return {"id": paths.id, "environment_ready": environment.is_ready(env)}
@@ -69,7 +67,13 @@ def _source(root: Path, job: Dict[str, Any]) -> Path:
 
 def _forget_incoming(source: Path) -> None:
     if source.name.startswith(INCOMING):
-        shutil.rmtree(str(source), ignore_errors=True)
+        _remove(source)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(str(folder), ignore_errors=True)
 
 
 def _check_source(code: Path, job: Dict[str, Any]) -> None:
@@ -104,7 +108,7 @@ def create(root: Path, name: str) -> JobPaths:
     jobs_folder(root).mkdir(parents=True, exist_ok=True)
     while True:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        paths = JobPaths(root, f"{stamp}-{slug(name)}-{secrets.token_hex(2)}")
+        paths = JobPaths(root, f"{stamp}-{slug(name)}-{os.urandom(2).hex()}")
         try:
             paths.folder.mkdir()
             paths.live.parent.mkdir(exist_ok=True)
@@ -120,17 +124,18 @@ def write_job(paths: JobPaths, job: Dict[str, Any]) -> None:
         **job,
         "id": paths.id,
         "root": str(paths.root),
-        "host": platform.node(),
+        "host": os.uname().nodename,
         # What they hold stays where it is.
         "secrets": sorted(secret_values.read(paths.root)),
         "submitted": time.time(),
-        "mlflow_run": secrets.token_hex(16),
+        "submitter": process.identity(os.getpid()),
+        "mlflow_run": os.urandom(16).hex(),
     }
     write_json(paths.job, fixed, mode=0o600)
 
 
 def _worker(key: str, job_id: str) -> List[str]:
-    return [sys.executable, os.path.abspath(sys.argv[0]), "work", key, job_id]
+    return [sys.executable, "-IS", os.path.abspath(sys.argv[0]), "work", key, job_id]
 
 
 def _wait_for_worker(paths: JobPaths) -> Dict[str, Any]:

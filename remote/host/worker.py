@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
-import secrets
 import signal
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
-from typing import IO, Any, Dict, Iterator, Optional
+from typing import IO, TYPE_CHECKING, Any, Dict, Iterator, Optional
 
-from remote.errors import RemoteError
+from remote.errors import JobError, RemoteError
 from remote.files import sha256, write_json
-from remote.host import environment, process, record, records, results, variables
-from remote.host.attempt import Attempt
-from remote.host.lease import Lease, Ticket
-from remote.host.log import mirror
-from remote.host.order import wait_for
+from remote.host import environment, process
+from remote.host.mirror import mirror
 from remote.host.place import root_of
 from remote.host.postmortem import STOPPED_BY_USER, Outcome
 from remote.job import ENDED, FAILED, LEASES, PREPARING, QUEUED, REFUSED, RUNNING, JobPaths
+
+# A submission waits for the worker's first word: what isn't needed for that is imported later.
+if TYPE_CHECKING:
+    from remote.host.lease import Lease, Ticket
+    from remote.host.record import RecordedRun
 
 
 class Stopped(BaseException):
@@ -51,7 +50,7 @@ class Worker:
         self.paths = paths
         self.job: Dict[str, Any] = json.loads(paths.job.read_bytes())
         self.status: Dict[str, Any] = {}
-        self.run_record: Optional[record.RecordedRun] = None
+        self.run_record: Optional[RecordedRun] = None
         self.ticket: Optional[Ticket] = None
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
         self.here = bool(self.job.get("interpreter"))
@@ -61,7 +60,6 @@ class Worker:
         """Take the job to its end; its exit code comes back."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        process.adopt_orphans()
         shown = threading.Thread(target=mirror, args=(self.paths, self.ended), daemon=True)
         shown.start()
         try:
@@ -90,9 +88,10 @@ class Worker:
     def perform(self) -> Outcome:
         """Do all of it; how it ended comes back."""
         try:
+            self.await_code()
             with self.queued():
                 self.begin()
-                wait_for(self.paths, self.job.get("after", ""), self.wait)
+                self.await_other()
                 python = self.prepare()
                 with self.leased() as lease:
                     return self.attempts(python, lease)
@@ -104,16 +103,36 @@ class Worker:
                 return Outcome(FAILED, 1, str(error), REFUSED)
             return Outcome(FAILED, 1, error.message, "toolkit")
         except Exception as error:
-            self.say(traceback.format_exc())
+            self.say(_traceback())
             return Outcome(FAILED, 1, f"the toolkit failed: {error}", "toolkit")
+
+    def await_code(self) -> None:
+        """Wait for the snapshot, which is made while the worker starts; raises JobError."""
+        while not self.code.is_dir():
+            if not self.paths.job.exists():
+                # Whoever submitted this has told why, and cleaned up.
+                os._exit(1)
+            if not process.alive(self.job.get("submitter")) and not self.code.is_dir():
+                raise JobError("The submission broke off before its code was there.")
+            time.sleep(0.005)
 
     def begin(self) -> None:
         """Say that the worker lives."""
         worker = process.identity(os.getpid())
-        started = time.time()
-        self.write(state=QUEUED, worker=worker, host=platform.node(), started=started)
+        host, started = os.uname().nodename, time.time()
+        self.write(state=QUEUED, worker=worker, host=host, started=started)
+        process.adopt_orphans()
+        from remote.host import record, records
+
         if record.is_store(records.store_of(self.paths.root)):
             self.begin_run()
+
+    def await_other(self) -> None:
+        """Wait for the job that this one is to follow."""
+        if self.job.get("after"):
+            from remote.host.order import wait_for
+
+            wait_for(self.paths, self.job["after"], self.wait)
 
     def wait(self, reason: str) -> None:
         """Write down what the job waits for."""
@@ -138,6 +157,8 @@ class Worker:
 
     def take_ticket(self) -> None:
         if self.ticket is None and self.gpus():
+            from remote.host.lease import Ticket
+
             self.ticket = Ticket.take(
                 Path(self.job.get("leases") or LEASES),
                 job=self.paths.id,
@@ -151,6 +172,8 @@ class Worker:
         """How many GPUs the job is to have: what was asked, else one where there is any."""
         if self.here:
             return 0
+        if self.job.get("gpus") is None and not self.has_gpus():
+            self.job["gpus"] = 0
         if self.job.get("gpus") is None:
             from remote.host.gpus import read
 
@@ -169,11 +192,15 @@ class Worker:
         """Give the job its MLflow run, and every attempt but the first a new one."""
         if not self.job.get("record", True):
             return
+        from remote.host import records
+
         run_id = self.status.get("mlflow_run") or self.job["mlflow_run"]
         self.run_record = records.begin_run(self.paths, self.job, run_id)
 
     def prepare(self) -> Path:
         """Have the environment and the MLflow run ready; the interpreter comes back."""
+        from remote.host import records, variables
+
         python = self.interpreter()
         if not self.run_record and self.job.get("record", True):
             if records.make_store(self.paths.root, python, variables.base(python)):
@@ -204,6 +231,8 @@ class Worker:
             return
         lease = self.ticket.wait(self.wait)
         try:
+            from remote.host import records
+
             self.write(gpus=[_named(gpu) for gpu in lease.gpus], **records.gpu_facts(lease.gpus))
             yield lease
         finally:
@@ -216,21 +245,26 @@ class Worker:
             result = self.attempt(python, lease, number)
             if result.state != FAILED or number == last:
                 return result
+            from remote.host import records
+
             self.say(f"attempt {number} of {last} failed ({result.cause}); trying again")
             records.end_runs(self.paths, self.job, FAILED, self.status)
-            self.write(mlflow_run=secrets.token_hex(16))
+            self.write(mlflow_run=os.urandom(16).hex())
             if self.run_record:
                 self.begin_run()
         raise AssertionError("unreachable")
 
     def attempt(self, python: Path, lease: Optional[Lease], number: int) -> Outcome:
         """Run the code once."""
+        from remote.host import records, variables
+        from remote.host.attempt import Attempt
+
         self.write(state=RUNNING, running=time.time(), attempt=number, waiting="")
         tags = records.tags(self.job, self.status)
         env = variables.of_job(self.paths, self.job, self.code, python, self.run_record, tags)
         if lease:
             env["CUDA_VISIBLE_DEVICES"] = lease.visible
-        elif not self.here and self.job.get("gpus") == 0 and self._has_gpus():
+        elif not self.here and self.job.get("gpus") == 0 and self.has_gpus():
             env["CUDA_VISIBLE_DEVICES"] = ""
         attempt = Attempt(self.paths, self.job, self.code, self.log)
         try:
@@ -238,13 +272,15 @@ class Worker:
         finally:
             self.status.update(attempt.peaks(self.status))
 
-    def _has_gpus(self) -> bool:
-        import shutil
-
-        return shutil.which("nvidia-smi") is not None
+    def has_gpus(self) -> bool:
+        """Whether this machine can have NVIDIA GPUs at all."""
+        folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+        return any(os.access(os.path.join(folder, "nvidia-smi"), os.X_OK) for folder in folders)
 
     def finish(self, result: Outcome) -> None:
         """End what still runs, keep what there is, and write the last word."""
+        from remote.host import records, results
+
         process.end_descendants(os.getpid())
         ended = time.time()
         last = {
@@ -263,13 +299,15 @@ class Worker:
             results.keep_account(self.paths, self.job, {**self.status, **last})
             records.end_runs(self.paths, self.job, result.state, {**self.status, **last})
         except Exception:
-            self.say(traceback.format_exc())
+            self.say(_traceback())
         self.write(**last)
         with contextlib.suppress(FileNotFoundError):
             self.paths.live.unlink()
 
     def keep_results(self, state: str) -> None:
         """Put the executed notebook where results go, and say so."""
+        from remote.host import results
+
         kept = results.keep(self.paths, self.job, state, self.status)
         if kept:
             self.say(f"notebook: {kept}")
@@ -289,6 +327,12 @@ def _pass(number: int, frame: Any) -> None:
 
 def _stop(number: int, frame: Any) -> None:
     raise Stopped()
+
+
+def _traceback() -> str:
+    import traceback
+
+    return traceback.format_exc()
 
 
 def _named(gpu: Any) -> Dict[str, Any]:

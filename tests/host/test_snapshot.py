@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from remote.errors import TargetError
-from remote.host.snapshot import freeze
+from remote.host.snapshot import freezing
 from remote.job import SHARED, STATE, JobPaths
 
 pytestmark = pytest.mark.skipif(not shutil.which("rsync"), reason="rsync is not installed")
@@ -45,7 +45,8 @@ def snapshot(root: Path, number: int) -> Path:
     """What submitting the job of that number freezes."""
     paths = JobPaths(root, f"20260101-00000{number}-train-abcd")
     paths.folder.mkdir(parents=True)
-    freeze(paths, paths.root)
+    with freezing(paths, paths.root):
+        pass
     return paths.code
 
 

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import job, listing, merge, push
+from bench import job, listing, many, merge, minute, push
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
@@ -21,6 +21,8 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "job": job.measure,
     "list": listing.measure,
     "merge": merge.measure,
+    "many": many.measure,
+    "minute": minute.measure,
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import shutil
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.notebooks import write_notebook
 from bench.report import Row
 from bench.stage import INV, Failed, Stage, make_project, run
 from bench.turns import alternate
@@ -125,28 +125,10 @@ def _scene(stage: Stage, server: PrivateSshd) -> Scene:
     folder = stage.folder / "job"
     project = make_project(folder / "project")
     notebook = project / "src" / "notebooks" / NOTEBOOK
-    notebook.parent.mkdir(parents=True)
-    notebook.write_text(_notebook())
+    write_notebook(notebook, PARAMETERS, FIRST)
     _commit(project)
     (folder / "marks").mkdir()
     return Scene(project, server, folder / "marks")
-
-
-def _notebook() -> str:
-    cells = [_cell("parameters", PARAMETERS, ["parameters"]), _cell("first", FIRST, [])]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
-
-
-def _cell(name: str, source: str, tags: list[str]) -> dict[str, object]:
-    cell: dict[str, object] = {
-        "cell_type": "code",
-        "execution_count": None,
-        "id": name,
-        "outputs": [],
-    }
-    return {**cell, "metadata": {"tags": tags}, "source": source}
 
 
 def _commit(project: Path) -> None:

@@ -65,6 +65,7 @@ class JobPaths:
         self.diff = self.folder / "uncommitted.diff"
         self.status = self.folder / "status.json"
         self.progress = self.folder / "progress.json"
+        self.proxy = self.folder / "proxy"
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"
         self.code = self.folder / "code"

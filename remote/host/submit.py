@@ -26,8 +26,17 @@ START_LIMIT = 20.0
 INCOMING = "incoming-"
 
 
-def submit(*, key: str, job: Dict[str, Any], socket: str, diff: str = "") -> Dict[str, Any]:
-    """Start a job; its id comes back. `need: uv` comes back where uv has to be brought first.
+def submit(
+    *,
+    key: str,
+    job: Dict[str, Any],
+    socket: str,
+    diff: str = "",
+    offline: bool = False,
+    proxy: str = "",
+) -> Dict[str, Any]:
+    """Start a job; its id comes back. `need` comes back where something has to be brought first:
+    `uv`, or, with `offline`, the address of a `proxy` to make the environment through.
 
     `diff` is what the pushed code has beyond its git commit. `again` in `job` names the job whose
     snapshot is to run once more, `incoming` code that was brought from another target for that.
@@ -39,11 +48,15 @@ def submit(*, key: str, job: Dict[str, Any], socket: str, diff: str = "") -> Dic
     env = environment.folder(root, lock, job.get("python", ""), job.get("extras", ()))
     if not environment.is_ready(env) and find_uv() is None:
         return {"need": "uv", "platform": machine()}
+    if offline and not proxy and not environment.is_ready(env):
+        return {"need": "proxy"}
     paths = create(root, job["name"])
     try:
         write_job(paths, {**job, "after": _first(root, job.get("after", ""))})
         if diff:
             write_atomic(paths.diff, diff.encode("utf-8", "surrogateescape"), mode=0o600)
+        if proxy:
+            write_atomic(paths.proxy, proxy.encode("ascii"), mode=0o600)
         # The worker starts while the code is frozen, and waits for that.
         with freezing(paths, source):
             launch(paths.id, _worker(key, paths.id), socket=socket)

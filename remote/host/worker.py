@@ -219,8 +219,30 @@ class Worker:
         if not environment.is_ready(env):
             self.write(state=PREPARING, waiting="")
             python, extras = self.job.get("python", ""), self.job.get("extras", ())
-            environment.ensure(env, lock, python, self.log, extras, job=self.paths.id)
+            with self.proxied():
+                environment.ensure(env, lock, python, self.log, extras, job=self.paths.id)
+        self.write(environment_ready=True)
         return env / "bin" / "python"
+
+    @contextlib.contextmanager
+    def proxied(self) -> Iterator[None]:
+        """Reach the internet through the laptop that submitted the job, if it offered that."""
+        if not self.paths.proxy.is_file():
+            yield
+            return
+        address = self.paths.proxy.read_text()
+        # Both spellings are in use, and either may be set for the account.
+        names = [name for each in ("HTTP", "HTTPS", "ALL") for name in _spellings(each)]
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update({name: address for name in names})
+        try:
+            yield
+        finally:
+            self.paths.proxy.unlink()
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
 
     @contextlib.contextmanager
     def leased(self) -> Iterator[Optional[Lease]]:
@@ -327,6 +349,10 @@ def _pass(number: int, frame: Any) -> None:
 
 def _stop(number: int, frame: Any) -> None:
     raise Stopped()
+
+
+def _spellings(scheme: str) -> "tuple[str, str]":
+    return f"{scheme}_PROXY", f"{scheme.lower()}_proxy"
 
 
 def _traceback() -> str:

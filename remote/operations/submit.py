@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
 from remote import git
 from remote.errors import JobError
+from remote.job import ENDED
 from remote.operations import uv
 from remote.server import Server
+
+#: Seconds between two looks at an environment that is made through this machine.
+LOOK = 1.0
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Submitted:
 
 
 def submit(server: Server, job: Mapping[str, Any], *, say: Callable[[str], None]) -> Submitted:
-    """Start the job on the server; brings uv there first if need be."""
+    """Start the job on the server, after what it needs for that was brought there."""
     dirty = (job.get("git") or {}).get("dirty")
     diff = git.uncommitted(server.project.root) if dirty else ""
     return hand_over(server, job, diff=diff, say=say)
@@ -30,12 +36,31 @@ def hand_over(
     server: Server, job: Mapping[str, Any], *, diff: str, say: Callable[[str], None]
 ) -> Submitted:
     """Start a job of which all is known, also the code's difference from its commit."""
+    from remote.operations import proxy
+
     request = {"job": {**job, "target": str(server.target)}, "diff": diff}
-    answer = server.call("submit", socket=server.socket, **request)
+    asked = {"socket": server.socket, "offline": proxy.wanted(server)}
+    answer = server.call("submit", **asked, **request)
     if answer.get("need") == "uv":
         say("bringing uv to the server (once)")
         uv.bring(server, answer["platform"])
-        answer = server.call("submit", socket=server.socket, **request)
+        answer = server.call("submit", **asked, **request)
+    with contextlib.ExitStack() as stack:
+        if answer.get("need") == "proxy":
+            address = stack.enter_context(proxy.through_this_machine(server))
+            answer = server.call("submit", proxy=address, **asked, **request)
+            _stay(server, answer["id"], say)
+            return Submitted(answer["id"], True)
     if "id" not in answer:
         raise JobError("uv was brought to the server, but does not run there.")
     return Submitted(answer["id"], answer["environment_ready"])
+
+
+def _stay(server: Server, job: str, say: Callable[[str], None]) -> None:
+    """Wait until the environment of a job is there."""
+    say(f"{job}: its environment is made through this machine, which has to stay for that.")
+    while True:
+        [found] = server.call("jobs", jobs=[job])["jobs"]
+        if found.get("environment_ready") or found["state"] in ENDED:
+            return
+        time.sleep(LOOK)

@@ -1,0 +1,114 @@
+"""Many jobs: a list of thousands, and how long each of fifty takes to be submitted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.report import Row
+from bench.stage import INV, Failed, Stage, make_project, run, timed
+from bench.turns import Pairs, alternate
+from remote.config import Project
+from remote.operations.describe import Command, Options, describe
+from remote.operations.submit import submit
+from remote.server import Server
+from remote.target import Target
+from scripts.sshd import ALIAS, PrivateSshd
+
+FEW, MANY = 10, 2000
+SUBMITTED = 50
+
+
+def measure(stage: Stage) -> Iterator[Row]:
+    """Both over a warm connection to a real sshd."""
+    with stage.server("many") as server:
+        project = make_project(stage.folder / "many" / "project")
+        # Nothing that a job of this measurement runs needs a package.
+        (project / "requirements.lock").write_text("")
+        scene = Scene(project, server)
+        try:
+            yield scene.listing(stage)
+            yield scene.submitting(stage)
+        finally:
+            scene.end()
+
+
+class Scene:
+    """A project with two targets on one server."""
+
+    def __init__(self, project: Path, server: PrivateSshd) -> None:
+        self.project = project
+        self.server = server
+        self.settings = {
+            "REMOTE_SSH_CONFIG": str(server.config),
+            "REMOTE_TMUX_SOCKET": f"bench-many-{os.getpid()}",
+        }
+
+    def inv(self, target: str, *words: str) -> str:
+        env = {**self.settings, "TARGET_DIR": f"{ALIAS}:{target}"}
+        return run([INV, *words], cwd=self.project, env=env)
+
+    def listing(self, stage: Stage) -> Row:
+        """`inv remote-ps` where few jobs have ended, and where many have."""
+        for target, count in (("few", FEW), ("many", stage.size(MANY))):
+            self.inv(target, "remote-run", "--follow", "--", "true")
+            self._multiply(self.server.home / target / ".remote" / "jobs", count)
+        pairs = alternate(
+            lambda: self._listed("many"),
+            lambda: self._listed("few"),
+            runs=stage.trials(15),
+            warm_ups=2,
+        )
+        what = f"inv remote-ps with {stage.size(MANY)} finished jobs / with {FEW}"
+        return Row("ps", what, 1.5, pairs)
+
+    def _listed(self, target: str) -> float:
+        env = {**self.settings, "TARGET_DIR": f"{ALIAS}:{target}"}
+        return timed([INV, "remote-ps"], cwd=self.project, env=env, expect="finished")
+
+    def _multiply(self, folder: Path, count: int) -> None:
+        """Copies of a real job's folder, as old jobs would lie there."""
+        [made] = folder.iterdir()
+        asked = json.loads((made / "job.json").read_text())
+        for number in range(count - 1):
+            name = f"20250101-{number:06d}-true-{number:04x}"
+            copy = folder / name
+            shutil.copytree(made, copy, symlinks=True, ignore=shutil.ignore_patterns("code"))
+            (copy / "job.json").write_text(json.dumps({**asked, "id": name}))
+
+    def submitting(self, stage: Stage) -> Row:
+        """Fifty jobs, one after the other, that wait for one that runs."""
+        target = Target.parse(f"{ALIAS}:few")
+        project = Project(self.project, self.settings)
+        server = Server.of(project, target)
+        blocker = self._submit(server, project, Options(gpus=0), "sleep", "600")
+        seconds = []
+        for _ in range(stage.size(SUBMITTED)):
+            began = time.perf_counter()
+            self._submit(server, project, Options(gpus=0, after=blocker), "true")
+            seconds.append(time.perf_counter() - began)
+        pairs = Pairs()
+        pairs.ours.seconds += seconds
+        pairs.theirs.seconds.append(1.0)
+        what = f"each of {len(seconds)} jobs submitted one after the other (frozen code, a worker"
+        what += " that lives and waits in line) over a warm connection / one second"
+        return Row("submit", what, 0.15, pairs)
+
+    def _submit(self, server: Server, project: Project, options: Options, *words: str) -> str:
+        job = describe(project, Command(words), {}, options=options)
+        return submit(server, job, say=_refuse).id
+
+    def end(self) -> None:
+        """End the workers that wait."""
+        socket = self.settings["REMOTE_TMUX_SOCKET"]
+        subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True)
+        time.sleep(1)
+
+
+def _refuse(text: str) -> None:
+    raise Failed(f"a submission had more to do: {text}")

@@ -203,7 +203,7 @@ def _gpus(found: Mapping[str, Any]) -> Check:
 def _index(index: Mapping[str, Any]) -> Check:
     if index["reachable"]:
         return Check("there", "package index", True, f"{index['host']} answers")
-    fix = "have packages come another way there, e.g. export HTTPS_PROXY=... in ~/.profile"
+    fix = "write REMOTE_PROXY=laptop into .env: environments are made through this machine"
     return Check("there", "package index", False, f"{index['host']} can't be reached", fix)
 
 

@@ -145,9 +145,10 @@ def test_every_job_is_a_run_whether_the_notebook_knows_mlflow_or_not(
     assert run.tags["mlflow.source.git.commit"] == commit
     assert run.tags["remote.job"] == job
     assert run.tags["remote.target"] == project.env["TARGET_DIR"]
-    assert [name for name in os.listdir(run.artifacts)] == [
-        Path(status(target_root, job)["result"]).name
-    ]
+    kept = Path(status(target_root, job)["result"]).name
+    assert sorted(os.listdir(run.artifacts)) == sorted([kept, "remote"])
+    account = {"job.json", "log.txt", "status.json", "uncommitted.diff"}
+    assert account >= set(os.listdir(run.artifacts / "remote")) >= account - {"uncommitted.diff"}
 
 
 def test_a_notebook_that_starts_a_run_goes_on_with_the_jobs_run(

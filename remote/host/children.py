@@ -101,7 +101,8 @@ def _close(database: sqlite3.Connection, runs: Sequence[str], status: str, end_m
     changed = 0
     for run_id in runs:
         cursor = database.execute(
-            "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ? AND status = 'RUNNING'",
+            "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ? "
+            " AND status IN ('RUNNING', 'SCHEDULED')",
             (status, end_ms, run_id),
         )
         changed += cursor.rowcount

@@ -25,10 +25,10 @@ __all__ = [
     "artifact_dir",
     "begin",
     "end",
-    "end_tagged",
     "is_store",
     "run_status",
     "set_tags",
+    "start",
 ]
 
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
@@ -54,8 +54,9 @@ def begin(
     tags: Mapping[str, str],
     params: Mapping[str, str],
     start_ms: int,
+    status: str = "RUNNING",
 ) -> RecordedRun:
-    """Inserts a RUNNING run, and its experiment where no active one has that name.
+    """Inserts a run (RUNNING or SCHEDULED), and its experiment where no active one has that name.
 
     Raises StoreError when a deleted experiment has the name (MLflow refuses it too).
     """
@@ -79,7 +80,7 @@ def begin(
             source_name="",
             entry_point_name="",
             user_id=user,
-            status="RUNNING",
+            status=status,
             start_time=start_ms,
             source_version="",
             lifecycle_stage="active",
@@ -92,6 +93,17 @@ def begin(
             _insert(database, "params", run_uuid=run_id, key=key, value=value[:MAX_PARAM])
     artifact_dir.mkdir(parents=True, exist_ok=True)
     return RecordedRun(run_id, str(row["experiment_id"]), artifact_dir)
+
+
+def start(store: Path, run_id: str, *, start_ms: int) -> None:
+    """Makes a SCHEDULED run RUNNING since `start_ms`."""
+    with writing(store) as database:
+        found = database.execute(
+            "UPDATE runs SET status = 'RUNNING', start_time = ? WHERE run_uuid = ?",
+            (start_ms, run_id),
+        )
+        if found.rowcount == 0:
+            raise _no_run(store, run_id)
 
 
 def end(store: Path, run_id: str, *, status: str, end_ms: int) -> None:

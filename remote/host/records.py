@@ -26,7 +26,7 @@ def store_of(root: Path) -> Path:
 
 
 def begin_run(paths: JobPaths, job: Mapping[str, Any], run_id: str) -> record.RecordedRun:
-    """Give the job, or one more attempt at it, an MLflow run that runs from now on."""
+    """Give the job, or one more attempt at it, an MLflow run that is scheduled."""
     return record.begin(
         store_of(paths.root),
         artifact_root=paths.root / ARTIFACTS,
@@ -38,7 +38,13 @@ def begin_run(paths: JobPaths, job: Mapping[str, Any], run_id: str) -> record.Re
         tags=tags(job, {}),
         params={name: str(value) for name, value in parameters(job).items()},
         start_ms=int(time.time() * 1000),
+        status="SCHEDULED",
     )
+
+
+def start_run(paths: JobPaths, run_id: str) -> None:
+    """Have a run that was scheduled run from now on."""
+    record.start(store_of(paths.root), run_id, start_ms=int(time.time() * 1000))
 
 
 def command(job: Mapping[str, Any]) -> str:

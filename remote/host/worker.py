@@ -15,14 +15,15 @@ from typing import IO, TYPE_CHECKING, Any, Dict, Iterator, Optional
 from remote.errors import JobError, RemoteError
 from remote.files import sha256, write_json
 from remote.host import environment, process
+from remote.host.line import Line
 from remote.host.mirror import mirror
 from remote.host.place import root_of
 from remote.host.postmortem import STOPPED_BY_USER, Outcome
-from remote.job import ENDED, FAILED, LEASES, PREPARING, QUEUED, REFUSED, RUNNING, JobPaths
+from remote.job import ENDED, FAILED, PREPARING, QUEUED, REFUSED, RUNNING, JobPaths
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
-    from remote.host.lease import Lease, Ticket
+    from remote.host.lease import Lease
     from remote.host.record import RecordedRun
 
 
@@ -51,7 +52,7 @@ class Worker:
         self.job: Dict[str, Any] = json.loads(paths.job.read_bytes())
         self.status: Dict[str, Any] = {}
         self.run_record: Optional[RecordedRun] = None
-        self.ticket: Optional[Ticket] = None
+        self.line = Line(self.job)
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
         self.here = bool(self.job.get("interpreter"))
         self.code = paths.root if self.here else paths.code
@@ -149,36 +150,10 @@ class Worker:
         """
         try:
             if not self.job.get("after") and (self.here or self.environment_ready()):
-                self.take_ticket()
+                self.line.join()
             yield
         finally:
-            if self.ticket:
-                self.ticket.close()
-
-    def take_ticket(self) -> None:
-        if self.ticket is None and self.gpus():
-            from remote.host.lease import Ticket
-
-            self.ticket = Ticket.take(
-                Path(self.job.get("leases") or LEASES),
-                job=self.paths.id,
-                submitted=self.job["submitted"],
-                gpus=self.gpus(),
-                memory=self.job.get("gpu_memory", 0),
-                user=self.job.get("user", ""),
-            )
-
-    def gpus(self) -> int:
-        """How many GPUs the job is to have: what was asked, else one where there is any."""
-        if self.here:
-            return 0
-        if self.job.get("gpus") is None and not self.has_gpus():
-            self.job["gpus"] = 0
-        if self.job.get("gpus") is None:
-            from remote.host.gpus import read
-
-            self.job["gpus"] = 1 if read() else 0
-        return int(self.job["gpus"])
+            self.line.leave()
 
     def environment_ready(self) -> bool:
         lock = environment.lock_file(self.code, self.job.get("extras", ()))
@@ -219,46 +194,23 @@ class Worker:
         if not environment.is_ready(env):
             self.write(state=PREPARING, waiting="")
             python, extras = self.job.get("python", ""), self.job.get("extras", ())
-            with self.proxied():
+            from remote.host.proxied import proxied
+
+            with proxied(self.paths):
                 environment.ensure(env, lock, python, self.log, extras, job=self.paths.id)
         self.write(environment_ready=True)
         return env / "bin" / "python"
 
     @contextlib.contextmanager
-    def proxied(self) -> Iterator[None]:
-        """Reach the internet through the laptop that submitted the job, if it offered that."""
-        if not self.paths.proxy.is_file():
-            yield
-            return
-        address = self.paths.proxy.read_text()
-        # Both spellings are in use, and either may be set for the account.
-        names = [name for each in ("HTTP", "HTTPS", "ALL") for name in _spellings(each)]
-        before = {name: os.environ.get(name) for name in names}
-        os.environ.update({name: address for name in names})
-        try:
-            yield
-        finally:
-            self.paths.proxy.unlink()
-            for name, value in before.items():
-                os.environ.pop(name)
-                if value is not None:
-                    os.environ[name] = value
-
-    @contextlib.contextmanager
     def leased(self) -> Iterator[Optional[Lease]]:
-        """Hold the GPUs that the job asked for; None where it is to have none."""
-        self.take_ticket()
-        if self.ticket is None:
-            yield None
-            return
-        lease = self.ticket.wait(self.wait)
-        try:
-            from remote.host import records
+        """Hold the GPUs that the job is to have, and write down which."""
+        with self.line.leased(self.wait) as lease:
+            if lease is not None:
+                from remote.host import records
 
-            self.write(gpus=[_named(gpu) for gpu in lease.gpus], **records.gpu_facts(lease.gpus))
+                named = [_named(gpu) for gpu in lease.gpus]
+                self.write(gpus=named, **records.gpu_facts(lease.gpus))
             yield lease
-        finally:
-            lease.release()
 
     def attempts(self, python: Path, lease: Optional[Lease]) -> Outcome:
         """Run the code, again where it fails and retries are left."""
@@ -282,22 +234,18 @@ class Worker:
         from remote.host.attempt import Attempt
 
         self.write(state=RUNNING, running=time.time(), attempt=number, waiting="")
+        if self.run_record:
+            records.start_run(self.paths, self.run_record.run_id)
         tags = records.tags(self.job, self.status)
         env = variables.of_job(self.paths, self.job, self.code, python, self.run_record, tags)
-        if lease:
-            env["CUDA_VISIBLE_DEVICES"] = lease.visible
-        elif not self.here and self.job.get("gpus") == 0 and self.has_gpus():
-            env["CUDA_VISIBLE_DEVICES"] = ""
+        env.update(self.line.variables(lease))
         attempt = Attempt(self.paths, self.job, self.code, self.log)
         try:
             return attempt.run(python, env, lease)
         finally:
+            # What is left of it must not use a GPU that others may lease now.
+            process.end_descendants(os.getpid())
             self.status.update(attempt.peaks(self.status))
-
-    def has_gpus(self) -> bool:
-        """Whether this machine can have NVIDIA GPUs at all."""
-        folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-        return any(os.access(os.path.join(folder, "nvidia-smi"), os.X_OK) for folder in folders)
 
     def finish(self, result: Outcome) -> None:
         """End what still runs, keep what there is, and write the last word."""
@@ -349,10 +297,6 @@ def _pass(number: int, frame: Any) -> None:
 
 def _stop(number: int, frame: Any) -> None:
     raise Stopped()
-
-
-def _spellings(scheme: str) -> "tuple[str, str]":
-    return f"{scheme}_PROXY", f"{scheme.lower()}_proxy"
 
 
 def _traceback() -> str:

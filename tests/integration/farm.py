@@ -43,11 +43,11 @@ class Farm:
         self.project = self.client(folder / "project")
         self.setup()
 
-    def client(self, root: Path) -> ProjectFolder:
-        """One more checkout of the project, as a colleague would have it."""
+    def client(self, root: Path, target: Path | None = None) -> ProjectFolder:
+        """One more project, as a colleague would have it, with a target of its own."""
         made = make_project(
             root,
-            TARGET_DIR=str(self.root),
+            TARGET_DIR=str(target or self.root),
             REMOTE_TMUX_SOCKET=self.socket,
             REMOTE_LEASES=str(self.leases),
             PATH=self.gpus.path(),
@@ -67,7 +67,9 @@ class Farm:
         return found
 
     def file(self, job: str, name: str) -> Path:
-        return self.root / ".remote/jobs" / job / name
+        """A file of a job, on whichever target of this server it is."""
+        found = [root / ".remote/jobs" / job for root in self.root.parent.iterdir()]
+        return next((folder for folder in found if folder.is_dir()), found[0]) / name
 
     def log(self, job: str) -> str:
         return self.file(job, "log").read_text()

@@ -276,6 +276,7 @@ def reader(tmp_path: Path, sshd: PrivateSshd, request: pytest.FixtureRequest) ->
     )
     skipped = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src", project.root / "src", dirs_exist_ok=True, ignore=skipped)
+    shutil.copytree(ROOT / "config", project.root / "config", ignore=skipped)
     shutil.copy(ROOT / ".env.example", project.root)
     (project.root / ".venv/bin").mkdir()
     for program in Path(sys.executable).parent.iterdir():

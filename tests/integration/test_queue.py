@@ -94,9 +94,10 @@ def test_gpus_are_listed_with_who_holds_them(farm: Farm) -> None:
 
 
 def test_forty_jobs_of_four_clients(farm: Farm, tmp_path: Path) -> None:
-    clients = [farm.project] + [farm.client(tmp_path / f"client-{n}") for n in range(3)]
-    for client in clients[1:]:
-        client.inv("sync-push", "--delete")
+    targets = [farm.root.parent / f"proj-{number}" for number in range(4)]
+    clients = [farm.client(tmp_path / target.name, target) for target in targets]
+    for client in clients:
+        client.inv("remote-setup")
     sizes = [1, 2, 1, 4, 1, 1, 2, 3, 1, 2]
 
     def submit_all(client: ProjectFolder) -> list[str]:

@@ -12,7 +12,18 @@ from remote.operations.submit import Submitted, hand_over
 from remote.server import Server
 
 #: What a job is given anew each time.
-FRESH = ("id", "root", "host", "submitted", "submitter", "mlflow_run", "secrets", "after", "again", "incoming")
+FRESH = (
+    "id",
+    "root",
+    "host",
+    "submitted",
+    "submitter",
+    "mlflow_run",
+    "secrets",
+    "after",
+    "again",
+    "incoming",
+)
 
 
 def rerun(source: Server, job: str, *, target: Server, say: Callable[[str], None]) -> Submitted:

@@ -184,7 +184,12 @@ def test_a_server_that_has_all_has_no_gap() -> None:
         ("clock", {"now": 1100.0}, "timedatectl", False),
         ("clock", {"now": 100.0}, "timedatectl", False),
         ("GPUs", {"gpu_fault": "driver mismatch"}, "nvidia-smi", False),
-        ("package index", {"index": {"host": "x", "reachable": False}}, "REMOTE_PROXY=laptop", False),
+        (
+            "package index",
+            {"index": {"host": "x", "reachable": False}},
+            "REMOTE_PROXY=laptop",
+            False,
+        ),
         ("logind", {"logind_kills": True}, "sudo loginctl enable-linger alice", False),
         ("/tmp", {"tmp_shared": False}, "sudo chmod 1777 /tmp", False),
         ("login shell", {"noisy": True}, "case $- in", False),

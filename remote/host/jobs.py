@@ -154,8 +154,12 @@ def _described(paths: JobPaths) -> Dict[str, Any]:
 
 
 def stop(*, key: str, job: str, patience: float = 20.0) -> Dict[str, Any]:
-    """Ask the worker to end its job; kill it after `patience` seconds."""
-    paths = find(root_of(key), job)
+    """Ask the worker to end its job; kill it after `patience` seconds.
+
+    Without a name it is the one job that goes on; raises JobError where there are several.
+    """
+    root = root_of(key)
+    paths = find(root, job) if job else _only(root)
     status = state_of(paths)
     if status["state"] in ENDED:
         return {"id": paths.id, "status": status, "already": True}
@@ -169,6 +173,16 @@ def stop(*, key: str, job: str, patience: float = 20.0) -> Dict[str, Any]:
     if process.alive(worker):
         _kill(paths, worker)
     return {"id": paths.id, "status": state_of(paths), "already": False}
+
+
+def _only(root: Path) -> JobPaths:
+    going = [paths for paths in live(root) if state_of(paths)["state"] not in ENDED]
+    if len(going) == 1:
+        return going[0]
+    if not going:
+        raise JobError("No job goes on here.", "inv remote-ps lists those that have ended.")
+    names = ", ".join(paths.id for paths in going[-5:])
+    raise JobError(f"{len(going)} jobs go on here: say which.", names)
 
 
 def _kill(paths: JobPaths, worker: Dict[str, Any]) -> None:

@@ -186,9 +186,16 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
     print(f"{status['id']} {status['state']}")
 
 
-@task(klass=WordsTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
+@task(
+    klass=WordsTask,
+    positional=["job"],
+    help={
+        "job": "its id, a unique part of it, or `last` (default: the one that goes on)",
+        "target": TARGET_HELP,
+    },
+)
 @told
-def remote_stop(c: Context, job: str = "last", target: str = "") -> None:
+def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
     from remote.operations.jobs import stop
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from tests.conftest import INV
 from tests.integration.farm import Farm, farm_in, until
+from tests.integration.terminal import inv_in_terminal
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -157,6 +157,16 @@ def test_stopping_ends_the_whole_group(farm: Farm) -> None:
     assert "sleep 471" not in left and "sleep 472" not in left
 
 
+def test_without_a_name_only_a_single_job_is_stopped(farm: Farm) -> None:
+    refused = farm.project.inv("remote-stop", check=False)
+    assert refused.code == 2 and "No job goes on" in refused.err
+    first, second = farm.submit("sleep 60"), farm.submit("sleep 60")
+    refused = farm.project.inv("remote-stop", check=False)
+    assert refused.code == 2 and first in refused.err and second in refused.err
+    farm.project.inv("remote-stop", first)
+    assert f"{second} stopped" in farm.project.inv("remote-stop").out
+
+
 # Looking
 
 
@@ -171,48 +181,23 @@ def test_logs_since(farm: Farm) -> None:
 
 def test_watching_draws_anew(farm: Farm) -> None:
     job = farm.submit("sleep 60")
-    master, slave = pty.openpty()
-    argv = [str(INV), "remote-ps", "--watch"]
-    env = {**os.environ, **farm.project.env}
-    with subprocess.Popen(argv, cwd=farm.project.root, env=env, stdout=slave) as watch:
-        os.close(slave)
-        seen = b""
-        while seen.count(b"\x1b[H") < 2:
-            seen += os.read(master, 1 << 16)
-        watch.send_signal(signal.SIGINT)
-        assert watch.wait(10) == 130
-    os.close(master)
-    assert job.encode() in seen and b"running" in seen
+    with inv_in_terminal(farm.project, "remote-ps", "--watch") as terminal:
+        terminal.until(b"running")
+        assert job.encode() in terminal.seen
+        terminal.seen = b""
+        terminal.until(b"\x1b[H")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 130
     farm.project.inv("remote-stop", job)
 
 
 def test_attaching_shows_the_log_and_ctrl_c_there_hurts_nobody(farm: Farm) -> None:
     job = farm.submit("while true; do echo tick; sleep 0.2; done")
-    master, slave = pty.openpty()
-    env = {**os.environ, **farm.project.env, "TERM": "xterm"}
-    with subprocess.Popen(
-        [str(INV), "remote-attach", job],
-        cwd=farm.project.root,
-        env=env,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    ) as attached:
-        os.close(slave)
-        seen = b""
-        while b"tick" not in seen:
-            seen += os.read(master, 1 << 16)
-        os.write(master, b"\x03")
+    with inv_in_terminal(farm.project, "remote-attach", job) as terminal:
+        terminal.until(b"tick")
+        terminal.type(b"\x03")
         time.sleep(0.5)
-        os.write(master, b"\x02d")
-        while attached.poll() is None:
-            try:
-                os.read(master, 1 << 16)
-            except OSError:
-                break
-        assert attached.wait(10) == 0
-    os.close(master)
+        assert terminal.end(keys=b"\x02d") == 0
     assert farm.status(job)["state"] == "running"
     farm.project.inv("remote-stop", job)
     refused = farm.project.inv("remote-attach", job, check=False)

@@ -10,7 +10,8 @@ from typing import Iterator
 import pytest
 
 from scripts.sshd import PrivateSshd, running
-from tests.conftest import ProjectFolder
+from tests.conftest import SOCKET, ProjectFolder
+from tests.integration.terminal import inv_in_terminal
 
 STARTUP = {
     "bash": ".bashrc",
@@ -57,6 +58,24 @@ def push_and_list(project: ProjectFolder, server: PrivateSshd) -> None:
 @pytest.mark.parametrize("server", STARTUP, indirect=True)
 def test_any_login_shell_works(project: ProjectFolder, server: PrivateSshd) -> None:
     push_and_list(project, server)
+
+
+@pytest.mark.parametrize("server", ["bash", "zsh", "fish", "tcsh"], indirect=True)
+def test_a_jobs_terminal_opens(project: ProjectFolder, server: PrivateSshd) -> None:
+    # A tmux server has the home of whoever started it.
+    socket = f"{SOCKET}-{Path(server.shell).name}"
+    settings = {
+        "REMOTE_SSH_CONFIG": str(server.config),
+        "TARGET_DIR": "gpu:proj",
+        "REMOTE_TMUX_SOCKET": socket,
+    }
+    project.write("requirements.lock", "")
+    script = "while true; do echo tick; sleep 0.2; done"
+    job = project.inv("remote-run", "--", "sh", "-c", script, **settings).out.strip()
+    with inv_in_terminal(project, "remote-attach", **settings) as terminal:
+        terminal.until(b"tick")
+        assert terminal.end(keys=b"\x02d") == 0
+    assert f"{job} stopped" in project.inv("remote-stop", **settings).out
 
 
 @pytest.mark.parametrize("server", ["bash", "zsh", "fish", "tcsh"], indirect=True)

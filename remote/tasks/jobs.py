@@ -92,7 +92,7 @@ def _write(text: str) -> None:
     klass=WordsTask,
     positional=["job"],
     help={
-        "job": "only this one: its id, a unique part of it, or `last`",
+        "job": "all about this one: its id, a unique part of it, or `last`",
         "target": TARGET_HELP,
         "all": f"all jobs, not only the newest {NEWEST} and those that go on",
         "watch": "stay, and draw it anew every two seconds",
@@ -110,7 +110,7 @@ def remote_ps(
 ) -> None:
     """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
     from remote.operations.jobs import listing
-    from remote.tasks.show import job_table, print_json
+    from remote.tasks.show import print_json
 
     server = server_of(target)
     newest, named = 0 if all else NEWEST, [job] if job else []
@@ -119,9 +119,9 @@ def remote_ps(
         if json:
             print_json(answer["jobs"])
         elif watch:
-            _draw([f"{server.target}  {time.strftime('%H:%M:%S')}", *_lines(answer, job_table)])
+            _draw([f"{server.target}  {time.strftime('%H:%M:%S')}", *_lines(answer, job)])
         else:
-            print("\n".join(_lines(answer, job_table)))
+            print("\n".join(_lines(answer, job)))
         if not watch:
             break
         time.sleep(LOOK)
@@ -129,9 +129,15 @@ def remote_ps(
         say(f"No job on {server.target} yet. Start one: inv remote-run train.ipynb")
 
 
-def _lines(answer: dict[str, Any], table: Any) -> list[str]:
-    found: list[str] = table(answer["jobs"], answer["now"]) if answer["jobs"] else []
-    return found
+def _lines(answer: dict[str, Any], job: str) -> list[str]:
+    """A table of all jobs, or all about one."""
+    from remote.tasks.show import job_details, job_table
+
+    if not answer["jobs"]:
+        return []
+    if job:
+        return job_details(answer["jobs"][0], answer["now"])
+    return job_table(answer["jobs"], answer["now"])
 
 
 def _draw(lines: list[str]) -> None:

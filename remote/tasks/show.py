@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+import time
+from typing import Any, Optional, Sequence
 
 from remote.job import ENDED, RUNNING
-from remote.tasks.told import duration, plural
+from remote.tasks.told import duration, plural, size
 
 HEADER: tuple[str, ...] = ("JOB", "STATE", "GPU", "TIME", "AT", "RESULT")
 
@@ -33,6 +34,42 @@ def row(job: dict[str, Any], now: float) -> tuple[str, ...]:
     """One job's line."""
     gpus = ",".join(str(gpu["index"]) for gpu in job.get("gpus") or ())
     return job["id"], job["state"], gpus or "-", duration(_time(job, now)), _at(job), _outcome(job)
+
+
+def job_details(job: dict[str, Any], now: float) -> list[str]:
+    """All that matters of one job, a line each: what is not known is left out."""
+    gpus = ", ".join(f"{gpu['index']}: {gpu['name']}" for gpu in job.get("gpus") or ())
+    versions = [f"driver {job['driver']}"] if job.get("driver") else []
+    versions += [f"CUDA {job['cuda']}"] if job.get("cuda") else []
+    found = {
+        "job": job["id"],
+        "source": job.get("source"),
+        "state": job["state"],
+        "waiting": job.get("waiting"),
+        "cause": job.get("cause"),
+        "exit code": job.get("exit_code"),
+        "attempt": job.get("attempt"),
+        "submitted": _moment(job.get("submitted")),
+        "began": _moment(job.get("running")),
+        "ended": _moment(job.get("ended")),
+        "time": duration(_time(job, now)),
+        "at": _at(job),
+        "host": job.get("host"),
+        "GPUs": ", ".join([gpus, *versions]) if gpus else "",
+        "peak memory": size(job["peak_memory"]) if job.get("peak_memory") else "",
+        "peak GPU memory": f"{job['peak_gpu_memory']} MiB" if job.get("peak_gpu_memory") else "",
+        "environment": job.get("environment"),
+        "experiment": job.get("experiment"),
+        "MLflow run": job.get("mlflow_run"),
+        "result": job.get("result"),
+    }
+    shown = [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+    return table([(f"{name}:", value) for name, value in shown])
+
+
+def _moment(seconds: Optional[float]) -> str:
+    """In this machine's time zone, by the server's clock."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
 
 
 def _time(job: dict[str, Any], now: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -254,6 +255,8 @@ def test_sync_pull_brings_a_running_runs_newest_metrics_each_time(
     (target_root / "data/processed/go").unlink(missing_ok=True)
     job = submit(project, notebooks.METRICS, "--message", "wait", "--epoch", "4")
     wait_for(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
+    listed = project.inv("remote-ps").out
+    assert re.search(rf"{job} +running .*cell \d+/\d+, .*loss=\S+ \(step 3\)", listed), listed
     project.inv("sync-pull")
     local = Store(project.root / "mlflow.db")
     assert local.run_of(job).status == "RUNNING"

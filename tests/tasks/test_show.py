@@ -70,3 +70,24 @@ def test_differences() -> None:
     lines = show.difference_lines(found)
     assert "  parameters.epoch: 1 -> 2" in lines and "  gpus: - -> 0" in lines
     assert lines[-2:] == ["--- a/x", "+++ b/x"]
+
+
+def test_all_about_one_job() -> None:
+    found = job(
+        state="failed",
+        running=110.0,
+        ended=115.0,
+        exit_code=1,
+        cause="out of GPU memory",
+        peak_memory=2_000_000,
+        peak_gpu_memory=40_000,
+        gpus=[{"index": 1, "name": "A100"}],
+        driver="550.1",
+        cuda="12.4",
+    )
+    lines = dict(line.split(":", 1) for line in show.job_details(found, 200.0))
+    assert lines["cause"].strip() == "out of GPU memory" and lines["exit code"].strip() == "1"
+    assert lines["GPUs"].strip() == "1: A100, driver 550.1, CUDA 12.4"
+    assert lines["peak memory"].strip() == "2.0 MB"
+    assert lines["peak GPU memory"].strip() == "40000 MiB"
+    assert "waiting" not in lines and "result" not in lines

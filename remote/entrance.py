@@ -6,7 +6,9 @@ import os
 import sys
 
 
-def unpacked(archive: str) -> str:
+def unpacked(archive):
+    # type: (str) -> str
+    # A Python 2 must come as far as to say that it is one.
     """The zip's content as a folder beside it, made once: Python compiles a zip's modules anew
     at every start, and keeps what it compiled in a folder. The zip itself where that can't be."""
     folder = archive + ".d"

@@ -27,6 +27,9 @@ from remote.job import (
 #: How long a job without any sign of a worker counts as queued, in seconds.
 START_LIMIT = 60.0
 
+#: Letters of an id that tell when the job was submitted: 20261231-235959.
+STAMP = 15
+
 
 def describe(*, key: str, newest: int = 0, jobs: Sequence[str] = ()) -> Dict[str, Any]:
     """The jobs of a target, the oldest first, with the server's own clock.
@@ -42,7 +45,7 @@ def describe(*, key: str, newest: int = 0, jobs: Sequence[str] = ()) -> Dict[str
         shown = everyone[-newest:] if newest else everyone
         ids = {paths.id for paths in shown}
         chosen = [paths for paths in live(root) if paths.id not in ids] + shown
-    found = [_described(paths) for paths in sorted(chosen, key=lambda paths: paths.id)]
+    found = [_described(paths) for paths in _in_order(root, [paths.id for paths in chosen])]
     going = [job for job in found if job["state"] not in ENDED]
     if going:
         from remote.host.progress import add_metrics
@@ -54,20 +57,27 @@ def describe(*, key: str, newest: int = 0, jobs: Sequence[str] = ()) -> Dict[str
 def every(root: Path) -> List[JobPaths]:
     """The folders of all jobs, the oldest first."""
     folder = jobs_folder(root)
-    names = sorted(os.listdir(str(folder))) if folder.is_dir() else []
-    return [
-        JobPaths(root, name)
-        for name in names
-        if ID_PATTERN.match(name) and (folder / name / "job.json").is_file()
-    ]
+    return _in_order(root, os.listdir(str(folder)) if folder.is_dir() else [])
+
+
+def _in_order(root: Path, names: Sequence[str]) -> List[JobPaths]:
+    """Those of `names` that are jobs, in the order of their submission.
+
+    An id tells the second; within it, job.json does, which is written once.
+    """
+    found = []
+    for name in names:
+        if ID_PATTERN.match(name):
+            paths = JobPaths(root, name)
+            with contextlib.suppress(OSError):
+                found.append((name[:STAMP], os.stat(str(paths.job)).st_mtime_ns, name, paths))
+    return [paths for _, _, _, paths in sorted(found, key=lambda each: each[:3])]
 
 
 def live(root: Path) -> List[JobPaths]:
     """The jobs that have not ended, as far as is known; the oldest first."""
     folder = live_folder(root)
-    names = sorted(os.listdir(str(folder))) if folder.is_dir() else []
-    found = [JobPaths(root, name) for name in names if ID_PATTERN.match(name)]
-    return [paths for paths in found if paths.job.is_file()]
+    return _in_order(root, os.listdir(str(folder)) if folder.is_dir() else [])
 
 
 def find(root: Path, part: str) -> JobPaths:

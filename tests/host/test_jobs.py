@@ -136,6 +136,14 @@ def test_a_copy_of_a_job_made_by_hand_hurts_no_other(three: Path) -> None:
     assert jobs.find(three, "aaaa").id == IDS[0]
 
 
+def test_jobs_of_one_second_stand_in_the_order_of_their_submission(root: Path) -> None:
+    ids = [f"20260101-090000-{name}" for name in ("z-0000", "a-ffff", "m-8888")]
+    for age, job_id in enumerate(ids):
+        add(root, job_id, age=100 - age)
+    assert [paths.id for paths in jobs.every(root)] == ids
+    assert jobs.find(root, "last").id == ids[-1]
+
+
 # States
 
 

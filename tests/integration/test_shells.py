@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Iterator
 
@@ -61,9 +62,11 @@ def test_any_login_shell_works(project: ProjectFolder, server: PrivateSshd) -> N
 
 
 @pytest.mark.parametrize("server", ["bash", "zsh", "fish", "tcsh"], indirect=True)
-def test_a_jobs_terminal_opens(project: ProjectFolder, server: PrivateSshd) -> None:
+def test_a_jobs_terminal_opens(project: ProjectFolder, server: PrivateSshd, request) -> None:
     # A tmux server has the home of whoever started it.
     socket = f"{SOCKET}-{Path(server.shell).name}"
+    end = ["tmux", "-L", socket, "kill-server"]
+    request.addfinalizer(lambda: subprocess.run(end, capture_output=True))
     settings = {
         "REMOTE_SSH_CONFIG": str(server.config),
         "TARGET_DIR": "gpu:proj",

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -165,11 +166,12 @@ def test_the_zip_holds_the_agent_and_nothing_else() -> None:
         assert "__pycache__" not in name
 
 
-def oldest_python() -> Path:
-    found = sorted(Path("/root/.pyenv/versions").glob("3.8.*/bin/python3"))
-    found += sorted((Path.home() / ".pyenv" / "versions").glob("3.8.*/bin/python3"))
+def python(version: str) -> Path:
+    """A Python of that version, where pyenv has put one into the account's own home."""
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    found = sorted(home.glob(f".pyenv/versions/{version}.*/bin/python"))
     if not found:
-        pytest.skip("there is no Python 3.8 in ~/.pyenv/versions")
+        pytest.skip(f"there is no Python {version} in ~/.pyenv/versions")
     return found[0]
 
 
@@ -188,7 +190,7 @@ def prepare(caller: Agent, path: Path) -> dict[str, Any]:
 
 
 def test_the_oldest_python_runs_the_zip(tmp_path: Path, isolated: Path) -> None:
-    caller = Agent(OldWire(python=str(oldest_python())))
+    caller = Agent(OldWire(python=str(python("3.8"))))
     answer = prepare(caller, tmp_path / "proj")
     assert answer["state"] == "ours" and answer["platform"]["python"] == "3.8"
     assert (isolated / agent.CACHE / caller.name).is_file()
@@ -203,7 +205,7 @@ def test_the_oldest_python_can_read_every_module(tmp_path: Path) -> None:
             path.write_bytes(data)
     files = sorted((tmp_path / "remote/host").rglob("[a-z]*.py"))
     modules = [".".join(path.relative_to(tmp_path).with_suffix("").parts) for path in files]
-    argv = [str(oldest_python()), "-W", "error", "-c", f"import {', '.join(modules)}"]
+    argv = [str(python("3.8")), "-W", "error", "-c", f"import {', '.join(modules)}"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -510,14 +512,10 @@ def test_a_python_that_is_gone_again_is_looked_for_again(
 def test_a_real_old_python_refuses_the_zip_in_words_that_are_known(
     version: str, tmp_path: Path
 ) -> None:
-    found = sorted(Path("/root/.pyenv/versions").glob(f"{version}.*/bin/python"))
-    found += sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
-    if not found:
-        pytest.skip(f"there is no Python {version} in ~/.pyenv/versions")
     file = tmp_path / "agent.zip"
     file.write_bytes(agent.packed(agent.contents()))
     done = subprocess.run(
-        [found[0], file], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [python(version), file], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert done.returncode and agent._OLD_PYTHON.search(done.stderr), done.stderr
 

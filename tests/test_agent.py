@@ -166,7 +166,7 @@ def test_the_zip_holds_the_agent_and_nothing_else() -> None:
         assert "__pycache__" not in name
 
 
-def python(version: str) -> Path:
+def installed_python(version: str) -> Path:
     """A Python of that version, where pyenv has put one into the account's own home."""
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     found = sorted(home.glob(f".pyenv/versions/{version}.*/bin/python"))
@@ -190,7 +190,7 @@ def prepare(caller: Agent, path: Path) -> dict[str, Any]:
 
 
 def test_the_oldest_python_runs_the_zip(tmp_path: Path, isolated: Path) -> None:
-    caller = Agent(OldWire(python=str(python("3.8"))))
+    caller = Agent(OldWire(python=str(installed_python("3.8"))))
     answer = prepare(caller, tmp_path / "proj")
     assert answer["state"] == "ours" and answer["platform"]["python"] == "3.8"
     assert (isolated / agent.CACHE / caller.name).is_file()
@@ -205,7 +205,7 @@ def test_the_oldest_python_can_read_every_module(tmp_path: Path) -> None:
             path.write_bytes(data)
     files = sorted((tmp_path / "remote/host").rglob("[a-z]*.py"))
     modules = [".".join(path.relative_to(tmp_path).with_suffix("").parts) for path in files]
-    argv = [str(python("3.8")), "-W", "error", "-c", f"import {', '.join(modules)}"]
+    argv = [str(installed_python("3.8")), "-W", "error", "-c", f"import {', '.join(modules)}"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -515,7 +515,7 @@ def test_a_real_old_python_refuses_the_zip_in_words_that_are_known(
     file = tmp_path / "agent.zip"
     file.write_bytes(agent.packed(agent.contents()))
     done = subprocess.run(
-        [python(version), file], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [installed_python(version), file], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert done.returncode and agent._OLD_PYTHON.search(done.stderr), done.stderr
 

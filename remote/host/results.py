@@ -14,7 +14,6 @@ from remote.job import FAILED, FINISHED, LOST, STOPPED, JobPaths
 FOLDER = "data/results/notebooks"
 SUFFIX = {FINISHED: "", FAILED: ".failed", STOPPED: ".stopped", LOST: ".lost"}
 
-
 #: Where the job's own account lies among the artifacts of its run, and how much of the log.
 ACCOUNT = "remote"
 LOG_LIMIT = 32 << 20
@@ -56,7 +55,8 @@ def keep_account(paths: JobPaths, job: Mapping[str, Any], status: Mapping[str, A
     write_json(folder / "status.json", status)
     for source in (paths.job, paths.diff):
         if source.is_file():
-            write_atomic(folder / source.name, source.read_bytes())
+            # For the owner alone here too: variables and parameters may be private.
+            write_atomic(folder / source.name, source.read_bytes(), mode=0o600)
     write_atomic(folder / "log.txt", _end_of(paths.log))
 
 

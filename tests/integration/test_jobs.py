@@ -150,6 +150,7 @@ def test_every_job_is_a_run_whether_the_notebook_knows_mlflow_or_not(
     assert sorted(os.listdir(run.artifacts)) == sorted([kept, "remote"])
     account = {"job.json", "log.txt", "status.json", "uncommitted.diff"}
     assert account >= set(os.listdir(run.artifacts / "remote")) >= account - {"uncommitted.diff"}
+    assert stat.S_IMODE((run.artifacts / "remote/job.json").stat().st_mode) == 0o600
 
 
 def test_a_notebook_that_starts_a_run_goes_on_with_the_jobs_run(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from remote.errors import JobError, RemoteError
-from remote.notebook.parameter import Parameter
+from remote.notebook.parameter import Parameter, nearest
 
 #: MLflow takes the file's name in any case.
 NAME = "mlproject"
@@ -106,11 +105,7 @@ class Project:
         )
 
     def _nearest(self, name: str) -> str:
-        names = [parameter.name for parameter in self.parameters]
-        if not names:
-            return "It takes none."
-        near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.5)
-        return f"Did you mean {', '.join(near)}?" if near else f"It takes {', '.join(names)}."
+        return nearest(name, self.parameters) if self.parameters else "It takes none."
 
 
 def _dashed(name: str) -> str:

@@ -42,10 +42,9 @@ def describe(*, key: str, newest: int = 0, jobs: Sequence[str] = ()) -> Dict[str
         chosen = [find(root, name) for name in jobs]
     else:
         everyone = every(root)
-        shown = everyone[-newest:] if newest else everyone
-        ids = {paths.id for paths in shown}
-        chosen = [paths for paths in live(root) if paths.id not in ids] + shown
-    found = [_described(paths) for paths in _in_order(root, [paths.id for paths in chosen])]
+        shown = {paths.id for paths in [*live(root), *everyone[-newest:]]}
+        chosen = [paths for paths in everyone if paths.id in shown]
+    found = [_described(paths) for paths in chosen]
     going = [job for job in found if job["state"] not in ENDED]
     if going:
         from remote.host.progress import add_metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -149,19 +150,22 @@ class Worker:
         environment made first joins the queue when that is done, at the place of its submission.
         """
         try:
-            if not self.job.get("after") and (self.here or self.environment_ready()):
+            if not self.job.get("after") and (self.here or environment.is_ready(self.env)):
                 self.line.join()
             yield
         finally:
             self.line.leave()
 
-    def environment_ready(self) -> bool:
-        lock = environment.lock_file(self.code, self.job.get("extras", ()))
-        return environment.is_ready(self.environment(lock))
+    @functools.cached_property
+    def lock(self) -> Path:
+        """The lock file of the job's code; raises JobError."""
+        return environment.lock_file(self.code, self.job.get("extras", ()))
 
-    def environment(self, lock: Path) -> Path:
+    @functools.cached_property
+    def env(self) -> Path:
+        """Where the environment for that lock file is, or will be."""
         python, extras = self.job.get("python", ""), self.job.get("extras", ())
-        return environment.folder(self.paths.root, lock, python, extras)
+        return environment.folder(self.paths.root, self.lock, python, extras)
 
     def begin_run(self) -> None:
         """Give the job its MLflow run, and every attempt but the first a new one."""
@@ -188,18 +192,16 @@ class Worker:
         """The Python of the environment for the job's lock file, made now if it isn't there."""
         if self.here:
             return Path(self.job["interpreter"])
-        lock = environment.lock_file(self.code, self.job.get("extras", ()))
-        env = self.environment(lock)
-        self.write(environment=env.name, lock=sha256(lock))
-        if not environment.is_ready(env):
+        self.write(environment=self.env.name, lock=sha256(self.lock))
+        if not environment.is_ready(self.env):
             self.write(state=PREPARING, waiting="")
             python, extras = self.job.get("python", ""), self.job.get("extras", ())
             from remote.host.proxied import proxied
 
             with proxied(self.paths):
-                environment.ensure(env, lock, python, self.log, extras, job=self.paths.id)
+                environment.ensure(self.env, self.lock, python, self.log, extras, job=self.paths.id)
         self.write(environment_ready=True)
-        return env / "bin" / "python"
+        return self.env / "bin" / "python"
 
     @contextlib.contextmanager
     def leased(self) -> Iterator[Optional[Lease]]:

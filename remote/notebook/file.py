@@ -11,7 +11,7 @@ from typing import Any, Iterator, Mapping, Optional
 from remote.errors import NotebookError
 from remote.notebook import source
 from remote.notebook.experiment import Experiment
-from remote.notebook.parameter import Parameter
+from remote.notebook.parameter import Parameter, nearest
 
 FOLDER = "src/notebooks"
 
@@ -42,11 +42,9 @@ class Notebook:
         raise NotebookError(f"{self.path} has no parameter {name!r}.", self._nearest(name))
 
     def _nearest(self, name: str) -> str:
-        names = [parameter.name for parameter in self.parameters]
-        if not names:
+        if not self.parameters:
             return "It has no cell tagged 'parameters' (or an empty one), so it takes none."
-        near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.5)
-        return f"Did you mean {', '.join(near)}?" if near else f"It takes {', '.join(names)}."
+        return nearest(name, self.parameters)
 
 
 def find(root: Path, name: str) -> Path:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Sequence
 
 from remote.errors import NotebookError
 
@@ -88,6 +89,13 @@ def _guessed(text: str) -> Any:
         except UNREADABLE:
             continue
     return text
+
+
+def nearest(name: str, parameters: Sequence[Parameter]) -> str:
+    """Which of `parameters` somebody who typed `name` may have meant."""
+    names = [parameter.name for parameter in parameters]
+    near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.5)
+    return f"Did you mean {', '.join(near)}?" if near else f"It takes {', '.join(names)}."
 
 
 def literal(source: str) -> Any:

@@ -14,7 +14,7 @@ from invoke.tasks import task
 from remote.errors import JobError
 from remote.job import ENDED, FINISHED
 from remote.tasks.flags import WordsTask
-from remote.tasks.sync import TARGET_HELP, server_of
+from remote.tasks.sync import TARGET_HELP, pull_and_tell, server_of
 from remote.tasks.told import duration, say, told
 
 if TYPE_CHECKING:
@@ -180,14 +180,10 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
 @told
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
-    from remote.tasks.sync import tell_pulled
-
     server = server_of(target)
     status = follow_log(server, job, wait=True, silent=True)
     if pull:
-        from remote.operations.pull import pull as pull_all
-
-        tell_pulled(server, pull_all(server, say=say))
+        pull_and_tell(server)
     ended_well(status["id"], status)
     print(f"{status['id']} {status['state']}")
 

@@ -11,7 +11,7 @@ from remote.config import find_project
 from remote.errors import JobError
 from remote.tasks.flags import ProgramTask, WordsTask
 from remote.tasks.jobs import JOB_HELP, ended_well, follow_log
-from remote.tasks.sync import TARGET_HELP, push_line, server_of, tell_pulled
+from remote.tasks.sync import TARGET_HELP, pull_and_tell, push_line, server_of
 from remote.tasks.told import say, told
 
 if TYPE_CHECKING:
@@ -165,9 +165,7 @@ def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -
         return
     status = follow_log(server, submitted.id, wait=True, silent=not follow)
     if pull:
-        from remote.operations.pull import pull as pull_all
-
-        tell_pulled(server, pull_all(server, say=say))
+        pull_and_tell(server)
     ended_well(submitted.id, status)
 
 

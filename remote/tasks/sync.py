@@ -80,17 +80,23 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False) -> None:
     from remote.operations.pull import pull
 
     server = server_of(target)
-    pulled = pull(server, say=say, dry_run=dry_run)
-    if dry_run:
-        for name in pulled.files:
-            print(f"bring   {name}")
-        print(f"would pull {plural(len(pulled.files), 'file')} from {server.target}")
+    if not dry_run:
+        pull_and_tell(server)
         return
-    tell_pulled(server, pulled)
+    pulled = pull(server, say=say, dry_run=True)
+    for name in pulled.files:
+        print(f"bring   {name}")
+    print(f"would pull {plural(len(pulled.files), 'file')} from {server.target}")
 
 
-def tell_pulled(server: Server, pulled: Pulled) -> None:
-    """Say what a pull brought, and what it kept."""
+def pull_and_tell(server: Server) -> None:
+    """Pull, and say what that brought and what it kept."""
+    from remote.operations.pull import pull
+
+    _tell_pulled(server, pull(server, say=say))
+
+
+def _tell_pulled(server: Server, pulled: Pulled) -> None:
     parts = [plural(len(pulled.files), "file")]
     records = pulled.records
     if records:

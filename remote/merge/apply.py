@@ -1,54 +1,56 @@
-"""Applies a delta to the local store, some runs at a time."""
+"""Applies a delta to the local store, some things at a time."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import List, Optional, Sequence
 
 from remote.errors import StoreError
 from remote.host import schema
-from remote.host.store import is_store
 from remote.merge import append
 from remote.merge import base as bases
-from remote.merge import sql, stage
-from remote.merge.paths import artifacts_below, is_safe_id
+from remote.merge import registry, sql, stage
+from remote.merge.arrivals import Arrival, arrivals
+from remote.merge.conflicts import note
+from remote.merge.living import list_the_living, lives
+from remote.merge.ours import Location, open_ours
 from remote.merge.place import place_experiments
-from remote.merge.session import Session, left_out, open_session
+from remote.merge.session import Progress, Session, attach, left_out
 from remote.merge.summary import ArtifactFolder, Conflict, MergeSummary
 
 BATCH = 500
-"""Runs per transaction."""
+"""Things per transaction."""
 
-
-@dataclass(frozen=True)
-class _Arrival:
-    """A run or model that is taken: its folder there and here, and its rows' signature."""
-
-    id: str
-    signature: str
-    artifacts: ArtifactFolder
+DELETED_THERE = "remote.deleted_on"
+"""The tag of a run that is kept here though it was deleted on the target that it names."""
 
 
 def merge(
-    delta: Path, *, store: Path, artifact_root: Path, base: Path, source: str
+    delta: Path,
+    *,
+    store: Location,
+    artifact_root: Path,
+    base: Path,
+    source: str,
+    progress: Optional[Progress] = None,
 ) -> MergeSummary:
     """Applies `delta` to `store` and remembers in `base` what was pulled from `source`.
 
     Committed in parts; stopped anywhere, the next pull does the rest. Raises StoreError.
     """
-    if not is_store(store):
-        raise StoreError(f"{store} isn't an MLflow store.")
-    if base.exists() and not bases.is_usable(base, store):
-        bases.set_aside(base)
-    root = artifact_root.absolute()
+    root = Path(os.path.abspath(str(artifact_root)))
     try:
-        session = open_session(delta, store=store, artifact_root=root, base=base, source=source)
-        with closing(session.database):
-            return _merge(session)
+        with closing(open_ours(store)) as ours:
+            bases.make_usable(base, bases.store_identity(ours.database))
+            session = attach(ours, delta, artifact_root=root, base=base, source=source)
+            session.progress = progress
+            summary = _merge(session)
+        bases.back_up(base)
+        return summary
     except sqlite3.Error as error:
         raise StoreError(
             f"The records of {source} can't be merged into {store}: {error}"
@@ -60,14 +62,17 @@ def _merge(session: Session) -> MergeSummary:
     with session.transaction():
         bases.prepare(session.database, session.source)
         _refuse_stale(session)
+        session.ours.bring_all("experiments")
         changed = place_experiments(session)
-        _merge_owned(session, schema.EXPERIMENT, changed)
+        _merge_owned(session, schema.EXPERIMENT, [(identity, None) for identity in changed])
         append.append_datasets(session)
-    for kind in (schema.RUN, schema.MODEL):
-        arrivals = _arrivals(session, kind)
-        for start in range(0, len(arrivals), BATCH):
-            with session.transaction():
-                _merge_arrivals(session, kind, arrivals[start : start + BATCH])
+    session.advance(len(changed))
+    for kind in schema.KINDS.values():
+        if kind.name not in (schema.EXPERIMENT, schema.ASSOCIATION):
+            _merge_kind(session, kind)
+    with session.transaction():
+        list_the_living(session)
+    _merge_kind(session, schema.KINDS[schema.ASSOCIATION])
     append.append_rows(session)
     with session.transaction():
         _finish(session)
@@ -80,15 +85,37 @@ def _refuse_stale(session: Session) -> None:
         raise StoreError("The delta doesn't follow what was pulled last.", "Pull again.")
 
 
-def _merge_owned(session: Session, kind: str, ids: Sequence[object]) -> None:
-    """The three-way merge of all rows of some experiments, runs or models (`ids` are local)."""
-    stage.batch(session, ids)
-    owner = schema.KINDS[kind].column
-    where = f'd."{owner}" IN (SELECT id FROM temp.batch)'
-    if kind == schema.EXPERIMENT:
-        where = "d.experiment_id IN (SELECT p.theirs FROM temp.placement p)"
-    for table in session.tables(schema.three_way(kind)):
-        stage.stage(session, table, where)
+def _merge_kind(session: Session, kind: schema.Kind) -> None:
+    with session.transaction():
+        found = arrivals(session, kind)
+        if kind.name == schema.ASSOCIATION:
+            found = _with_both_ends(session, found)
+    for start in range(0, len(found), BATCH):
+        part = found[start : start + BATCH]
+        with session.transaction():
+            _merge_arrivals(session, kind, part)
+        session.advance(len(part))
+
+
+def _with_both_ends(session: Session, found: List[Arrival]) -> List[Arrival]:
+    table = schema.table_of("entity_associations")
+    if table.name not in session.shared:
+        return []
+    here = set(
+        session.ids(f"SELECT association_id FROM delta.entity_associations d WHERE {lives(table)}")
+    )
+    return [arrival for arrival in found if arrival.id in here]
+
+
+def _merge_owned(session: Session, kind: str, things: Sequence["tuple[object, object]"]) -> None:
+    """The three-way merge of all rows of some things, named by their local ids."""
+    stage.batch(session, things)
+    for table in session.tables(schema.rows_of(kind)):
+        session.bring(table, [identity for identity, _ in things])
+    if kind == schema.REGISTERED_MODEL:
+        registry.prepare(session)
+    for table in session.tables(schema.rows_of(kind)):
+        stage.stage(session, table)
         _merge_table(session, table)
 
 
@@ -98,88 +125,62 @@ def _merge_table(session: Session, table: schema.Table) -> None:
     if table.rule == schema.LATEST:
         run(sql.take_later(table, columns))
         return
+    if table.rule == schema.REPLACE:
+        run(sql.replace(table, columns))
+    else:
+        _merge_three_way(session, table, columns)
+    inserted = run(sql.insert_new(table, columns)).rowcount
+    if table.name in (schema.KINDS[table.owner].table, "model_versions"):
+        session.new[table.name] = session.new.get(table.name, 0) + inserted
+    if table.rule == schema.THREE_WAY:
+        for statement in sql.rebase(table, columns):
+            run(statement)
+
+
+def _merge_three_way(session: Session, table: schema.Table, columns: Sequence[str]) -> None:
     questions = list(sql.ask_conflicts(table, columns))
     if table.droppable:
         questions.append(sql.ask_removed(table, columns))
     for question in questions:
-        session.conflicts += _conflicts(session, question)
+        for *key, ours, theirs in session.database.execute(question.query).fetchall():
+            conflict = Conflict.of(table, key, question.column, ours, theirs)
+            session.conflicts.append(conflict)
+            note(session.database, table.name, key, question.column)
     for statement in sql.take_theirs(table, columns):
-        run(statement)
+        session.database.execute(statement)
     if table.droppable:
-        run(sql.drop_removed(table, columns))
-    inserted = run(sql.insert_new(table, columns)).rowcount
-    session.new_runs += inserted if table.name == "runs" else 0
-    for statement in sql.rebase(table, columns):
-        run(statement)
+        session.database.execute(sql.drop_removed(table, columns))
 
 
-def _conflicts(session: Session, question: sql.Question) -> list[Conflict]:
-    return [
-        Conflict(question.table, str(key), question.column, ours, theirs)
-        for key, ours, theirs in session.database.execute(question.query)
-    ]
-
-
-def _arrivals(session: Session, kind: str) -> list[_Arrival]:
-    """The runs or models of the delta that may come in; the others are refused."""
-    table = next(each for each in schema.three_way(kind))
-    if table.name not in session.shared:
-        return []
-    key = schema.KINDS[kind].column
-    rows = session.database.execute(
-        f'SELECT d."{key}", e.signature, d."{table.path}", coalesce(o.experiment_id, p.ours),'
-        f' EXISTS (SELECT 1 FROM base."{table.name}" b WHERE b."{key}" = d."{key}")'
-        f' FROM delta."{table.name}" d JOIN delta.entities e ON e.kind = ? AND e.id = d."{key}"'
-        " LEFT JOIN temp.placement p ON p.theirs = d.experiment_id"
-        f' LEFT JOIN main."{table.name}" o ON o."{key}" = d."{key}"',
-        (kind,),
-    ).fetchall()
-    found = (_arrival(session, kind, *row) for row in rows)
-    return [arrival for arrival in found if arrival is not None]
-
-
-def _arrival(
-    session: Session,
-    kind: str,
-    identity: object,
-    signature: object,
-    location: object,
-    experiment: int | None,
-    pulled_before: int,
-) -> _Arrival | None:
-    if not isinstance(identity, str) or not is_safe_id(identity):
-        session.refuse(kind, identity, "its id can't be part of a path")
-        return None
-    remote = artifacts_below(location, identity, roots=session.roots)
-    if remote is None:
-        session.refuse(kind, identity, f"its artifacts aren't in the target's mlruns: {location}")
-        return None
-    if experiment is None:
-        # An experiment that was pulled and is gone for good here was deleted here.
-        if not pulled_before:
-            session.refuse(kind, identity, "its experiment isn't here")
-        return None
-    models = "models/" if kind == schema.MODEL else ""
-    local = f"{session.artifact_root.name}/{experiment}/{models}{identity}/artifacts"
-    return _Arrival(identity, str(signature), ArtifactFolder(remote, local))
-
-
-def _merge_arrivals(session: Session, kind: str, arrivals: Sequence[_Arrival]) -> None:
-    _merge_owned(session, kind, [arrival.id for arrival in arrivals])
-    owner = schema.KINDS[kind]
+def _merge_arrivals(session: Session, kind: schema.Kind, part: Sequence[Arrival]) -> None:
+    _merge_owned(session, kind.name, [(arrival.id, arrival.experiment) for arrival in part])
     alive = set(
         session.ids(
-            f"SELECT id FROM temp.batch WHERE id IN (SELECT {owner.column} FROM main.{owner.table})"
+            f'SELECT id FROM temp.batch WHERE id IN (SELECT "{kind.column}" FROM main."{kind.table}")'
         )
     )
     run = session.database.execute
-    for each in arrivals:
-        run("INSERT OR REPLACE INTO base.entity VALUES (?, ?, ?)", (kind, each.id, each.signature))
-        if each.id in alive:
+    incomplete = set(session.ids("SELECT name FROM temp.excluded"))
+    for each in part:
+        if kind.name == schema.RUN:
+            _unmark(session, each.id)
+        # Without a signature of it, a thing is sent again.
+        signature = "" if kind.optional and each.id in incomplete else each.signature
+        run("INSERT OR REPLACE INTO base.entity VALUES (?, ?, ?)", (kind.name, each.id, signature))
+        if each.id in alive and each.artifacts:
             folder = (each.artifacts.local, each.artifacts.remote)
             run("INSERT OR REPLACE INTO base.artifact VALUES (?, ?)", folder)
-        again = run("DELETE FROM base.refused WHERE kind = ? AND id = ?", (kind, each.id))
+        again = run("DELETE FROM base.refused WHERE kind = ? AND id = ?", (kind.name, each.id))
         session.accepted_again = session.accepted_again or again.rowcount > 0
+
+
+def _unmark(session: Session, run: object) -> None:
+    """A run that was gone there, and is there again."""
+    gone = "SELECT 1 FROM base.entity WHERE kind = 'run' AND id = ? AND signature IS NULL"
+    if session.database.execute(gone, (run,)).fetchone():
+        session.database.execute(
+            "DELETE FROM main.tags WHERE key = ? AND run_uuid = ?", (DELETED_THERE, run)
+        )
 
 
 def _finish(session: Session) -> None:
@@ -187,11 +188,12 @@ def _finish(session: Session) -> None:
     run = session.database.execute
     session.database.executemany(
         "INSERT OR IGNORE INTO base.refused VALUES (?, ?)",
-        [(each.kind, each.id) for each in session.refused],
+        [(each.kind, each.id) for each in session.refused if each.kind in schema.KINDS],
     )
+    _mark_the_gone(session)
     gone = run(
-        "DELETE FROM base.entity WHERE (kind, CAST(id AS TEXT)) IN"
-        " (SELECT kind, CAST(id AS TEXT) FROM delta.gone)"
+        "UPDATE base.entity SET signature = NULL WHERE signature IS NOT NULL"
+        " AND (kind, CAST(id AS TEXT)) IN (SELECT kind, CAST(id AS TEXT) FROM delta.gone)"
     )
     marks = bases.get(session.database, "watermarks", "delta")
     marks = {} if session.accepted_again else marks
@@ -199,21 +201,48 @@ def _finish(session: Session) -> None:
     if arrived or gone.rowcount or marks != bases.get(session.database, "watermarks"):
         bases.put(session.database, "watermarks", marks)
         bases.put(session.database, "token", secrets.token_hex(8))
+    refused = run("SELECT EXISTS (SELECT 1 FROM base.refused)").fetchone()[0]
+    mark = bases.get(session.database, "mark", "delta")
+    bases.put(session.database, "mark", None if refused or session.accepted_again else mark)
+
+
+def _mark_the_gone(session: Session) -> None:
+    """Runs that were pulled and are no longer there are kept; a tag says so."""
+    gone = session.ids(
+        "SELECT e.id FROM base.entity e JOIN delta.gone g ON g.kind = e.kind AND g.id = e.id"
+        " WHERE e.kind = 'run' AND e.signature IS NOT NULL"
+    )
+    session.ours.bring("runs", "run_uuid", gone)
+    session.ours.bring("tags", "run_uuid", gone)
+    for identity in gone:
+        done = session.database.execute(
+            "INSERT OR IGNORE INTO main.tags (key, value, run_uuid)"
+            " SELECT ?, ?, run_uuid FROM main.runs WHERE run_uuid = ?",
+            (DELETED_THERE, session.source, identity),
+        )
+        session.marked += [str(identity)] if done.rowcount else []
 
 
 def _summary(session: Session) -> MergeSummary:
+    touched = session.ids("SELECT id FROM temp.touched ORDER BY id")
+    session.ours.bring("runs", "run_uuid", touched)
     touched = session.ids(
         "SELECT id FROM temp.touched WHERE id IN (SELECT run_uuid FROM main.runs) ORDER BY id"
     )
     folders = session.database.execute("SELECT remote, local FROM base.artifact ORDER BY local")
+    new = session.new
     return MergeSummary(
-        new_runs=session.new_runs,
-        grown_runs=len(touched) - session.new_runs,
-        new_experiments=session.new_experiments,
+        new_runs=new.get("runs", 0),
+        grown_runs=len(set(touched) - set(session.marked)) - new.get("runs", 0),
+        new_experiments=new.get("experiments", 0),
+        new_models=new.get("logged_models", 0),
+        new_traces=new.get("trace_info", 0),
+        new_versions=new.get("model_versions", 0),
         metric_rows=session.metric_rows,
         conflicts=tuple(session.conflicts),
         refused=tuple(session.refused),
         left_out=left_out(session),
+        deleted_there=tuple(session.marked),
         run_ids=tuple(str(identity) for identity in touched),
         artifacts=tuple(ArtifactFolder(*row) for row in folders),
     )

@@ -1,27 +1,31 @@
 """The merge base: a SQLite file beside the store, one for each target, written by the merge alone.
 
     meta           format, source, store (which local store it belongs to), token, watermarks
-    entity         the experiments, runs and models pulled, with the signature of their rows there
+    entity         the things pulled, with the signature of their rows there (NULL: gone there)
     refused        those that were left out
     experiment_map, dataset_map       ids there -> ids here
+    conflict       columns of rows where both sides had changed, until the user has settled them
     artifact       folders that were named to the caller and not yet settled
     runs, tags, …  the rows that both sides may change as last pulled, in local ids and paths
 
-It may be lost: then everything is compared, and where both sides differ, ours is kept.
+A copy of it is kept beside it. With both lost everything is compared, and where both sides differ,
+ours is kept; only what was deleted here for good comes back.
 """
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Iterable, List, Optional
 
 from remote.errors import StoreError
-from remote.host import schema
+from remote.host import delta, schema
+from remote.merge.ours import Location, open_ours
 from remote.merge.summary import ArtifactFolder
 
 FORMAT = 1
@@ -33,19 +37,23 @@ CREATE TABLE IF NOT EXISTS base.refused (kind TEXT, id, PRIMARY KEY (kind, id)) 
 CREATE TABLE IF NOT EXISTS base.experiment_map
     (theirs INTEGER PRIMARY KEY, theirs_created, ours INTEGER, ours_created, last_name TEXT);
 CREATE TABLE IF NOT EXISTS base.dataset_map (theirs TEXT PRIMARY KEY, ours TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS base.conflict
+    ("table" TEXT, key TEXT, column TEXT, theirs, PRIMARY KEY ("table", key, column)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS base.artifact (local TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID;
 """
 _UNUSABLE = (sqlite3.DatabaseError, OSError, ValueError)
 
 
-def known(base: Path, *, store: Path | None = None) -> dict[str, Any]:
+def known(base: Path, *, store: Optional[Location] = None) -> Dict[str, Any]:
     """What to tell the agent, JSON-able; {} (send everything) without a usable base.
 
     With `store`, a base that belongs to another store counts as none: who moves `mlflow.db` away
     gets everything again.
     """
-    if store is not None and not is_usable(base, store):
-        return {}
+    if store is not None:
+        identity = _identity_of(store)
+        if identity is None or not make_usable(base, identity):
+            return {}
     try:
         with closing(_open(base)) as database:
             return _known(database)
@@ -62,11 +70,52 @@ def settle(base: Path, folders: Iterable[ArtifactFolder]) -> None:
         )
 
 
-def is_usable(base: Path, store: Path) -> bool:
-    """False for a base that is damaged, of an older format, or another store's."""
+def make_usable(base: Path, identity: str) -> bool:
+    """False where there is no base of the store that `identity` names.
+
+    One that is damaged, of an older format or another store's is set aside; its copy takes its
+    place.
+    """
+    if _is_usable(base, identity):
+        return True
+    if base.exists():
+        set_aside(base)
+    copy = backup_of(base)
+    if not _is_usable(copy, identity):
+        return False
+    copy_whole(copy, base)
+    return True
+
+
+def backup_of(base: Path) -> Path:
+    return base.with_name(base.name + ".copy")
+
+
+def back_up(base: Path) -> None:
+    """Copies the base, where it has changed since."""
+    copy = backup_of(base)
+    if not _same(base, copy):
+        copy_whole(base, copy)
+
+
+def _same(base: Path, copy: Path) -> bool:
+    try:
+        return filecmp.cmp(str(base), str(copy), shallow=True)
+    except OSError:
+        return False
+
+
+def copy_whole(base: Path, copy: Path) -> None:
+    """With its times: they tell whether it has changed since."""
+    part = copy.with_name(copy.name + ".part")
+    shutil.copy2(str(base), str(part))
+    os.replace(str(part), str(copy))
+
+
+def _is_usable(base: Path, identity: str) -> bool:
     try:
         with closing(_open(base)) as database:
-            return _belongs(database, store)
+            return bool(get(database, "store") == identity)
     except _UNUSABLE as error:
         _raise_if_locked(base, error)
         return False
@@ -77,6 +126,13 @@ def set_aside(base: Path) -> None:
     for suffix in ("", "-journal", "-wal", "-shm"):
         if os.path.exists(f"{base}{suffix}"):
             os.replace(f"{base}{suffix}", f"{base}.damaged{suffix}")
+
+
+def _identity_of(store: Location) -> Optional[str]:
+    if isinstance(store, Path) and not store.exists():
+        return None
+    with closing(open_ours(store)) as ours:
+        return store_identity(ours.database)
 
 
 def store_identity(database: sqlite3.Connection) -> str:
@@ -115,12 +171,18 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
         put(database, "store", store_identity(database))
 
 
-def columns(database: sqlite3.Connection, schema_name: str, table: str) -> list[str]:
-    """The names of a table's columns; none for a table that isn't there (a view isn't a table)."""
+def columns(
+    database: sqlite3.Connection, schema_name: str, table: str, *, computed: bool = False
+) -> List[str]:
+    """The names of a table's columns; none for a table that isn't there (a view isn't a table).
+
+    Those that the database computes from others are left out, unless asked for.
+    """
     master = f"SELECT 1 FROM {schema_name}.sqlite_master WHERE type = 'table' AND name = ?"
     if database.execute(master, (table,)).fetchone() is None:
         return []
-    return [row[1] for row in database.execute(f'PRAGMA {schema_name}.table_info("{table}")')]
+    pragma = "table_xinfo" if computed else "table_info"
+    return [row[1] for row in database.execute(f'PRAGMA {schema_name}.{pragma}("{table}")')]
 
 
 def _copy_columns(database: sqlite3.Connection, table: schema.Table) -> None:
@@ -163,21 +225,15 @@ def _raise_if_locked(base: Path, error: Exception) -> None:
         raise StoreError(f"Another merge is using {base}.", "Wait for it, then pull again.")
 
 
-def _belongs(database: sqlite3.Connection, store: Path) -> bool:
-    if not store.is_file():
-        return False
-    with closing(sqlite3.connect(store, timeout=60)) as ours:
-        return bool(get(database, "store") == store_identity(ours))
-
-
-def _known(database: sqlite3.Connection) -> dict[str, Any]:
-    signatures: dict[str, dict[str, str]] = {kind: {} for kind in schema.KINDS}
+def _known(database: sqlite3.Connection) -> Dict[str, Any]:
+    signatures: Dict[str, Dict[str, str]] = {kind: {} for kind in schema.KINDS}
     for kind, identity, signature in database.execute(
-        "SELECT kind, id, signature FROM base.entity"
+        "SELECT kind, id, signature FROM base.entity WHERE signature IS NOT NULL"
     ):
-        signatures[kind][str(identity)] = signature
+        signatures.setdefault(kind, {})[str(identity)] = signature
     return {
-        "format": FORMAT,
+        "format": delta.FORMAT,
+        "mark": get(database, "mark"),
         "token": get(database, "token"),
         "watermarks": get(database, "watermarks") or {},
         "signatures": signatures,

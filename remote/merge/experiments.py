@@ -7,8 +7,8 @@ new one is matched by name with an active one; else it is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import FrozenSet, Iterable, List, Optional, Sequence, Set, Tuple
 
 from remote.merge.summary import Conflict
 
@@ -18,7 +18,7 @@ class Experiment:
     id: int
     name: str
     active: bool
-    created: int | None
+    created: Optional[int]
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Link:
     """One experiment of the target's, and the local one that it was merged into."""
 
     theirs: int
-    theirs_created: int | None
+    theirs_created: Optional[int]
     ours: int
-    ours_created: int | None
-    last_name: str | None = None
+    ours_created: Optional[int]
+    last_name: Optional[str] = None
     """Its name there at the last pull."""
-    base_name: str | None = None
+    base_name: Optional[str] = None
     """The name it was merged under, which differs where another one here had that name."""
 
 
@@ -47,8 +47,8 @@ class Placement:
 
 @dataclass(frozen=True)
 class ExperimentPlan:
-    placements: tuple[Placement, ...]
-    conflicts: tuple[Conflict, ...]
+    placements: Tuple[Placement, ...]
+    conflicts: Tuple[Conflict, ...]
 
 
 def plan_experiments(
@@ -57,7 +57,7 @@ def plan_experiments(
     links: Iterable[Link],
     *,
     source: str,
-    wanted: frozenset[int],
+    wanted: FrozenSet[int],
 ) -> ExperimentPlan:
     """`wanted` are the ids (there) that have new runs: gone here for good, they are made anew."""
     known = {link.theirs: link for link in links}
@@ -81,10 +81,10 @@ class _Planner:
         # An id that was ours once is never given again: links may still name it.
         self.last_id = max([0, *self.ours, *(link.ours for link in links)])
         self.source = source
-        self.taken: set[int] = set()
-        self.conflicts: list[Conflict] = []
+        self.taken: Set[int] = set()
+        self.conflicts: List[Conflict] = []
 
-    def linked(self, theirs: Experiment, link: Link | None) -> Link | None:
+    def linked(self, theirs: Experiment, link: Optional[Link]) -> Optional[Link]:
         """`link`, if both ends are still what they were."""
         if link is None or link.theirs_created != theirs.created:
             return None

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from typing import Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _SNAPSHOT = re.compile(r"\.remote/jobs/[^/]+/code/")
+_ELSEWHERE = ("s3", "gs", "wasbs", "abfss", "r2", "b2", "dbfs", "hdfs", "viewfs")
+"""Stores of artifacts that are the same from every machine: no path into this one."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -24,22 +26,35 @@ def is_safe_id(identity: object) -> bool:
     return isinstance(identity, str) and _ID.match(identity) is not None
 
 
-def artifacts_below(location: object, identity: str, *, roots: Sequence[str]) -> str | None:
+def artifacts_below(location: object, identity: str, *, roots: Sequence[str]) -> Optional[str]:
     """The folder relative to the target's root (`mlruns/3/<id>/artifacts`), or None: refuse it.
 
     `roots` are absolute folders of the server that are the target, under any name.
     """
+    relative = path_below(location, roots=roots)
+    parts = relative.split("/") if relative else []
+    return relative if len(parts) >= 3 and parts[-2:] == [identity, "artifacts"] else None
+
+
+def lies_elsewhere(location: object) -> bool:
+    """True for artifacts that no pull fetches, since they can be had where they are."""
+    if not isinstance(location, str) or _CONTROL.search(location):
+        return False
+    url = urlsplit(location)
+    return url.scheme in _ELSEWHERE and bool(url.netloc or url.path)
+
+
+def path_below(location: object, *, roots: Sequence[str]) -> Optional[str]:
+    """The path relative to the target's root of something in its mlruns, or None."""
     if not isinstance(location, str) or _CONTROL.search(location):
         return None
     relative = _relative(location, roots)
     if relative is None or _CONTROL.search(relative):
         return None
-    parts = relative.split("/")
-    below = parts[0] in ("mlruns", "mlartifacts") and parts[-2:] == [identity, "artifacts"]
-    return relative if below and len(parts) >= 3 else None
+    return relative if relative.split("/")[0] in ("mlruns", "mlartifacts") else None
 
 
-def _relative(location: str, roots: Sequence[str]) -> str | None:
+def _relative(location: str, roots: Sequence[str]) -> Optional[str]:
     url = urlsplit(location)
     if url.scheme == "mlflow-artifacts" and not url.netloc:
         inside = posixpath.normpath("/" + unquote(url.path).lstrip("/"))
@@ -49,7 +64,7 @@ def _relative(location: str, roots: Sequence[str]) -> str | None:
     return _below(location, roots)
 
 
-def _below(path: str, roots: Sequence[str]) -> str | None:
+def _below(path: str, roots: Sequence[str]) -> Optional[str]:
     """A job's snapshot has the target's own mlruns linked in: its name for it means the same."""
     if not path.startswith("/"):
         return None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import FrozenSet, List, Optional
+
 from remote.host import schema
 from remote.merge import base as bases
+from remote.merge.conflicts import note
 from remote.merge.experiments import Experiment, Link, Placement, plan_experiments
 from remote.merge.session import Session
 
 
-def place_experiments(session: Session) -> list[object]:
+def place_experiments(session: Session) -> List[object]:
     """Fills temp.placement and base.experiment_map; the local ids of those that changed there."""
     ours = _experiments(session, "main")
     plan = plan_experiments(
@@ -19,14 +22,15 @@ def place_experiments(session: Session) -> list[object]:
         wanted=_wanted(session),
     )
     session.conflicts += plan.conflicts
-    session.new_experiments = sum(placement.is_new for placement in plan.placements)
+    for conflict in plan.conflicts:
+        note(session.database, "experiments", [int(conflict.key)], "name", conflict.theirs)
     created = {each.id: each.created for each in ours}
     for placement in plan.placements:
         _remember(session, placement, created.get(placement.ours, placement.theirs.created))
     return _changed(session)
 
 
-def _experiments(session: Session, schema_name: str) -> list[Experiment]:
+def _experiments(session: Session, schema_name: str) -> List[Experiment]:
     has_time = "creation_time" in bases.columns(session.database, schema_name, "experiments")
     rows = session.database.execute(
         f"SELECT experiment_id, name, lifecycle_stage, {'creation_time' if has_time else 'NULL'}"
@@ -46,7 +50,7 @@ def _is_sound(session: Session, identity: object, name: object) -> bool:
     return sound
 
 
-def _links(session: Session) -> list[Link]:
+def _links(session: Session) -> List[Link]:
     rows = session.database.execute(
         "SELECT m.theirs, m.theirs_created, m.ours, m.ours_created, m.last_name, b.name"
         " FROM base.experiment_map m LEFT JOIN base.experiments b ON b.experiment_id = m.ours"
@@ -54,7 +58,7 @@ def _links(session: Session) -> list[Link]:
     return [Link(*row) for row in rows]
 
 
-def _wanted(session: Session) -> frozenset[int]:
+def _wanted(session: Session) -> FrozenSet[int]:
     rows = session.database.execute(
         "SELECT DISTINCT experiment_id FROM delta.runs d WHERE NOT EXISTS"
         " (SELECT 1 FROM base.runs b WHERE b.run_uuid = d.run_uuid)"
@@ -62,7 +66,7 @@ def _wanted(session: Session) -> frozenset[int]:
     return frozenset(identity for (identity,) in rows)
 
 
-def _remember(session: Session, placement: Placement, ours_created: int | None) -> None:
+def _remember(session: Session, placement: Placement, ours_created: Optional[int]) -> None:
     theirs = placement.theirs
     session.database.execute(
         "INSERT INTO temp.placement VALUES (?, ?, ?)", (theirs.id, placement.ours, placement.name)
@@ -75,7 +79,7 @@ def _remember(session: Session, placement: Placement, ours_created: int | None) 
         )
 
 
-def _changed(session: Session) -> list[object]:
+def _changed(session: Session) -> List[object]:
     """Their signatures are remembered in this same transaction as their rows."""
     where = (
         " FROM delta.entities e JOIN temp.placement p ON p.theirs = e.id"

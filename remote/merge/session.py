@@ -3,82 +3,89 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from remote.errors import StoreError
 from remote.host import schema
 from remote.host.delta import FORMAT
 from remote.merge import base as bases
+from remote.merge.ours import Ours
 from remote.merge.summary import Conflict, Refusal
 
-BUSY_TIMEOUT = 60.0  # seconds
-_CACHE_KIB = 32 * 1024
+Progress = Callable[[int, int], None]
+"""Told after each part: how much is done, and of how much, in rows and things."""
 
 
 @dataclass
 class Session:
-    database: sqlite3.Connection
+    ours: Ours
     artifact_root: Path
     source: str
-    roots: list[str] = field(default_factory=list)
-    shared: dict[str, list[str]] = field(default_factory=dict)
+    progress: Optional[Progress] = None
+    roots: List[str] = field(default_factory=list)
+    shared: Dict[str, List[str]] = field(default_factory=dict)
     """Of each table that both sides have: the columns that both have."""
-    conflicts: list[Conflict] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
-    new_runs: int = 0
-    new_experiments: int = 0
+    conflicts: List[Conflict] = field(default_factory=list)
+    refused: List[Refusal] = field(default_factory=list)
+    new: Dict[str, int] = field(default_factory=dict)
+    """How many rows of each kind's own table came in."""
     metric_rows: int = 0
+    marked: List[str] = field(default_factory=list)
+    """The runs that were deleted there and are here."""
     accepted_again: bool = False
     """Something that was refused before is here now: its older rows were never sent."""
+    done: int = 0
+    total: int = 0
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        return self.ours.database
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One commit over store and base.
-
-        SQLite makes it atomic with a super-journal; where the store is in WAL mode, it commits the
-        store first. A base that lags behind is repaired by the next pull.
-        """
-        self.database.execute("BEGIN IMMEDIATE")
+        self.ours.begin()
         try:
             yield
         except BaseException:
-            self.database.execute("ROLLBACK")
+            self.ours.rollback()
             raise
-        self.database.execute("COMMIT")
+        self.ours.commit()
+
+    def advance(self, amount: int) -> None:
+        self.done += amount
+        if self.progress:
+            self.progress(self.done, self.total)
 
     def refuse(self, kind: str, identity: object, reason: str) -> None:
         self.refused.append(Refusal(kind, str(identity), reason))
 
-    def tables(self, names: Sequence[schema.Table]) -> list[schema.Table]:
+    def tables(self, names: Sequence[schema.Table]) -> List[schema.Table]:
         """Those that both sides have."""
         return [table for table in names if table.name in self.shared]
 
-    def ids(self, query: str) -> list[object]:
+    def bring(self, table: schema.Table, ids: Sequence[object]) -> None:
+        """Have our rows of some things at hand."""
+        self.ours.bring(table.name, table.owner_column, ids)
+
+    def ids(self, query: str) -> List[Any]:
         return [row[0] for row in self.database.execute(query)]
 
 
-def open_session(
-    delta: Path, *, store: Path, artifact_root: Path, base: Path, source: str
-) -> Session:
-    """Attaches `base` (made if missing) and `delta` to the store. The caller closes it."""
+def attach(ours: Ours, delta: Path, *, artifact_root: Path, base: Path, source: str) -> Session:
+    """Attaches `base` (made if missing) and `delta` to the store."""
     base.parent.mkdir(parents=True, exist_ok=True)
-    url = store.resolve().as_uri() + "?mode=rw"
-    database = sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-    try:
-        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        # The delta comes from another machine: nothing in its schema may call functions.
-        database.execute("PRAGMA trusted_schema = OFF")
-        database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rwc",))
-        database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=ro",))
-        session = Session(database, artifact_root, source)
-        _read_meta(session, delta)
-        return session
-    except BaseException:
-        database.close()
-        raise
+    database = ours.database
+    # The delta comes from another machine: nothing in its schema may call functions.
+    database.execute("PRAGMA trusted_schema = OFF")
+    database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rwc",))
+    database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=rw",))
+    session = Session(ours, artifact_root, source)
+    _read_meta(session, delta)
+    _index(session)
+    return session
 
 
 def _read_meta(session: Session, delta: Path) -> None:
@@ -96,7 +103,22 @@ def _read_meta(session: Session, delta: Path) -> None:
             session.shared[table.name] = [name for name in ours if name in theirs]
 
 
-def left_out(session: Session) -> tuple[str, ...]:
+def _index(session: Session) -> None:
+    """Rows are looked up by what they hang on, some things at a time; and what is to do counted."""
+    (session.total,) = session.database.execute("SELECT count(*) FROM delta.entities").fetchone()
+    for table in session.tables(schema.TABLES):
+        if table.rule != schema.APPEND:
+            session.database.execute(
+                f'CREATE INDEX IF NOT EXISTS delta."of_{table.name}"'
+                f' ON "{table.name}" ("{table.owner_column}")'
+            )
+        elif table.name != "datasets":
+            session.total += session.ids(
+                f'SELECT coalesce(max(rowid), 0) FROM delta."{table.name}"'
+            )[0]
+
+
+def left_out(session: Session) -> "tuple[str, ...]":
     """Tables and columns that have content there and no place here."""
     found = list(bases.get(session.database, "left_out", "delta") or [])
     for table in schema.TABLES:
@@ -104,10 +126,10 @@ def left_out(session: Session) -> tuple[str, ...]:
         if theirs and table.name not in session.shared:
             found += [table.name] if _has(session, table.name, "1") else []
             continue
-        foreign = set(theirs) - set(session.shared.get(table.name, [])) - {"workspace"}
+        ours = bases.columns(session.database, "main", table.name, computed=True)
         found += [
             f"{table.name}.{name}"
-            for name in sorted(foreign)
+            for name in sorted(set(theirs) - set(ours) - {"workspace"})
             if _has(session, table.name, f'"{name}" IS NOT NULL')
         ]
     return tuple(str(name) for name in found)

@@ -7,17 +7,16 @@ no UPSERT, no UPDATE FROM.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Iterator, List, Sequence, Tuple
 
-from remote.host.schema import KINDS, Group, Table
+from remote.host.schema import KINDS, REPLACE, Group, Table
 
 
 @dataclass(frozen=True)
 class Question:
-    """A SELECT of (key, ours, theirs) that lists the conflicts of one column."""
+    """A SELECT of (the columns of the key, ours, theirs): the conflicts of one column."""
 
-    table: str
     column: str
     query: str
 
@@ -28,12 +27,30 @@ def staged(table: Table) -> str:
 
 def insert_new(table: Table, columns: Sequence[str]) -> str:
     """Rows that are only there. One that was pulled before was deleted here: it stays so."""
+    before = ""
+    if table.rule != REPLACE:
+        before = f'SELECT 1 FROM base."{table.name}" b WHERE {_same_key(table, "t", "b")}'
+    elif KINDS[table.owner].table == table.name:
+        kind = f"b.kind = '{table.owner}'"
+        before = f'SELECT 1 FROM base.entity b WHERE {kind} AND b.id = t."{table.owner_column}"'
     return (
         f'INSERT OR IGNORE INTO main."{table.name}" ({_names(columns)})'
         f' SELECT {_names(columns, "t")} FROM {staged(table)} t'
         f" WHERE NOT EXISTS (SELECT 1 FROM main.\"{table.name}\" o WHERE {_same_key(table, 't', 'o')})"
-        f" AND NOT EXISTS (SELECT 1 FROM base.\"{table.name}\" b WHERE {_same_key(table, 't', 'b')})"
-        f"{_owner_lives(table)}"
+        + (f" AND NOT EXISTS ({before})" if before else "")
+        + _owner_lives(table)
+    )
+
+
+def replace(table: Table, columns: Sequence[str]) -> str:
+    """Rows that are on both sides and differ: theirs."""
+    names = [column for column in columns if column not in table.key]
+    return (
+        f'UPDATE OR IGNORE main."{table.name}" SET ({_names(names)}) = (SELECT {_names(names, "t")}'
+        f" FROM {staged(table)} t WHERE {_same_key(table, 't', table.name)})"
+        f" WHERE rowid IN (SELECT o.rowid FROM {staged(table)} t"
+        f' JOIN main."{table.name}" o ON {_same_key(table, "t", "o")}'
+        f" WHERE NOT {_equal(names, 't', 'o')})"
     )
 
 
@@ -59,9 +76,8 @@ def ask_conflicts(table: Table, columns: Sequence[str]) -> Iterator[Question]:
         for column in group.columns:
             if column not in table.quiet:
                 yield Question(
-                    table.name,
                     column,
-                    f'SELECT {_key_text(table, "t")}, o."{column}", t."{column}" {_three(table)}'
+                    f'SELECT {_names(table.key, "t")}, o."{column}", t."{column}" {_three(table)}'
                     f' WHERE {both} AND o."{column}" IS NOT t."{column}"',
                 )
 
@@ -79,9 +95,8 @@ def ask_removed(table: Table, columns: Sequence[str]) -> Question:
     """Removed there, changed here."""
     values = value_columns(table, columns)
     return Question(
-        table.name,
         values[0],
-        f'SELECT {_key_text(table, "o")}, o."{values[0]}", NULL {_removed(table)}'
+        f'SELECT {_names(table.key, "o")}, o."{values[0]}", NULL {_removed(table)}'
         f" AND NOT {_equal(values, 'o', 'b')}",
     )
 
@@ -98,7 +113,7 @@ def take_later(table: Table, columns: Sequence[str]) -> str:
     )
 
 
-def rebase(table: Table, columns: Sequence[str]) -> tuple[str, str]:
+def rebase(table: Table, columns: Sequence[str]) -> Tuple[str, str]:
     """What is there now becomes the base."""
     return (
         f'DELETE FROM base."{table.name}" WHERE "{table.owner_column}" IN'
@@ -108,7 +123,7 @@ def rebase(table: Table, columns: Sequence[str]) -> tuple[str, str]:
     )
 
 
-def groups(table: Table, columns: Sequence[str]) -> list[Group]:
+def groups(table: Table, columns: Sequence[str]) -> List[Group]:
     """The table's groups as far as both sides have them, and one for each other column."""
     free = value_columns(table, columns)
     found = []
@@ -120,9 +135,11 @@ def groups(table: Table, columns: Sequence[str]) -> list[Group]:
     return found + [Group((column,)) for column in free]
 
 
-def value_columns(table: Table, columns: Sequence[str]) -> list[str]:
+def value_columns(table: Table, columns: Sequence[str]) -> List[str]:
     """Those that merge: not the key, ids, paths, and what never changes."""
-    still = {*table.key, table.owner_column, table.path, *table.links, *table.fixed}
+    still = {*table.key, table.owner_column, *table.links, *table.sources, *table.fixed}
+    if not table.path_keys:
+        still.add(table.path)
     return [column for column in columns if column not in still]
 
 
@@ -166,11 +183,6 @@ def _equal(columns: Sequence[str], one: str, other: str) -> str:
 
 def _same_key(table: Table, one: str, other: str) -> str:
     return " AND ".join(f'{one}."{column}" = {other}."{column}"' for column in table.key)
-
-
-def _key_text(table: Table, alias: str) -> str:
-    owner_first = sorted(table.key, key=lambda column: column != table.owner_column)
-    return " || '/' || ".join(f'{alias}."{column}"' for column in owner_first)
 
 
 def _names(columns: Sequence[str], alias: str = "") -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence, Tuple
+
+from remote.host.schema import Table
 
 
 @dataclass(frozen=True)
@@ -15,10 +18,18 @@ class Conflict:
     ours: object
     theirs: object
 
+    @classmethod
+    def of(
+        cls, table: Table, key: Sequence[object], column: str, ours: object, theirs: object
+    ) -> "Conflict":
+        """`key` are the values of the table's key; what the row belongs to is named first."""
+        names = sorted(zip(table.key, key), key=lambda pair: pair[0] != table.owner_column)
+        return cls(table.name, "/".join(str(value) for _, value in names), column, ours, theirs)
+
 
 @dataclass(frozen=True)
 class Refusal:
-    """An experiment, run or model that was left out, and why."""
+    """A thing (experiment, run, model, trace …) that was left out, and why."""
 
     kind: str
     id: str
@@ -41,12 +52,19 @@ class MergeSummary:
     new_runs: int
     grown_runs: int
     new_experiments: int
+    new_models: int
+    new_traces: int
+    new_versions: int
+    """Versions of registered models."""
     metric_rows: int
-    conflicts: tuple[Conflict, ...]
-    refused: tuple[Refusal, ...]
-    left_out: tuple[str, ...]
-    """Tables (`traces`) and columns (`runs.colour`) that have content there and no place here."""
-    run_ids: tuple[str, ...]
+    conflicts: Tuple[Conflict, ...]
+    """Those that this merge found; what was found before is in `conflicts` of the base."""
+    refused: Tuple[Refusal, ...]
+    left_out: Tuple[str, ...]
+    """Tables (`issues`) and columns (`runs.colour`) that have content there and no place here."""
+    deleted_there: Tuple[str, ...]
+    """Runs that were found deleted on the target; they are kept."""
+    run_ids: Tuple[str, ...]
     """The new and the grown."""
-    artifacts: tuple[ArtifactFolder, ...]
+    artifacts: Tuple[ArtifactFolder, ...]
     """What to fetch: new, changed or still running, and what `settle` wasn't told of before."""

@@ -16,7 +16,7 @@ import pytest
 
 from remote import errors, merge
 from remote.errors import StoreError
-from remote.host import delta, record
+from remote.host import delta, record, schema
 
 TOP = Path(errors.__file__).parent.parent
 
@@ -69,13 +69,16 @@ def pull(store, known):
     out = store.with_name("delta")
     delta.write(store, out, known)
     meta = {key: json.loads(value) for key, value in sql(out, "SELECT * FROM meta")}
-    signatures = {
-        kind: dict(known.get("signatures", {}).get(kind, {}))
-        for kind in ("experiment", "run", "model")
-    }
+    signatures = {kind: dict(known.get("signatures", {}).get(kind, {})) for kind in schema.KINDS}
     for kind, identity, signature in sql(out, "SELECT * FROM entities"):
         signatures[kind][str(identity)] = signature
-    after = {"format": 1, "token": "t", "watermarks": meta["watermarks"], "signatures": signatures}
+    after = {
+        "format": delta.FORMAT,
+        "token": "t",
+        "mark": meta["mark"],
+        "watermarks": meta["watermarks"],
+        "signatures": signatures,
+    }
     return out, json.loads(json.dumps(after))
 
 

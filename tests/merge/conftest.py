@@ -12,6 +12,7 @@ import pytest
 
 from remote import merge
 from remote.host import delta
+from remote.merge.base import backup_of
 
 
 class Project:
@@ -88,6 +89,11 @@ class World:
 
     def base(self, far: Project | None = None) -> Path:
         return self.here.root / ".remote" / f"base-{(far or self.far).root.name}.db"
+
+    def lose_base(self, far: Project | None = None) -> None:
+        """The base and its copy."""
+        for file in (self.base(far), backup_of(self.base(far))):
+            file.unlink()
 
     def delta(self, far: Project | None = None) -> Path:
         far = far or self.far

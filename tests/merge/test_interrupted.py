@@ -95,7 +95,7 @@ def test_a_lost_base_undoes_nothing_of_ours(world):
     world.here.client.delete_run(run_id)
     world.far.log(running, range(3, 6))
     world.far.client.set_terminated(running, "FINISHED", end_time=9)
-    world.base().unlink()
+    world.lose_base()
 
     summary = world.pull()
 
@@ -119,7 +119,7 @@ def test_with_the_base_lost_artifacts_still_go_where_the_run_is(world):
     run_id = world.far.run(world.far.experiment("digits"))
     world.pull()
     world.here.client.rename_experiment("1", "numbers")
-    world.base().unlink()
+    world.lose_base()
     (folder,) = world.pull().artifacts
     assert folder.local == f"mlruns/1/{run_id}/artifacts"
     assert world.here.client.get_run(run_id).info.experiment_id == "1"

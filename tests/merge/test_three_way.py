@@ -154,7 +154,10 @@ def test_a_run_put_into_the_bin_there_follows(world, run_id):
 def test_a_clean_up_there_takes_nothing_here(world, run_id):
     before = world.here.dump()
     world.far.hard_delete(run_id)
-    world.pull()
+    assert world.pull().deleted_there == (run_id,)
+    assert world.here.client.get_run(run_id).data.tags["remote.deleted_on"] == "far"
+    world.here.sql("DELETE FROM tags WHERE key = 'remote.deleted_on'")
+    assert world.pull().deleted_there == ()
     assert world.here.dump() == before
     second = world.far.run("1")  # takes the rowids that became free
     assert world.pull().metric_rows == 3

@@ -16,9 +16,15 @@ def prepare(session: Session) -> None:
         return
     _exclude_clashes(session)
     sources = [name for name in schema.table_of("model_versions").sources if name in columns]
+    # MLflow keeps the row of a deleted version, without its content.
+    session.database.execute(
+        "INSERT OR IGNORE INTO temp.excluded SELECT name, version FROM delta.model_versions"
+        " WHERE current_stage = 'Deleted_Internal'"
+    )
     rows = session.database.execute(
-        "SELECT name, version, " + ", ".join(sources) + " FROM delta.model_versions"
-        " WHERE name IN (SELECT id FROM temp.batch)"
+        "SELECT name, version, " + ", ".join(sources) + " FROM delta.model_versions d"
+        " WHERE name IN (SELECT id FROM temp.batch) AND NOT EXISTS"
+        " (SELECT 1 FROM temp.excluded x WHERE x.name = d.name AND x.version = d.version)"
     ).fetchall()
     for name, version, *paths in rows:
         for path in paths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import re
@@ -42,7 +43,17 @@ if sys.version_info < (3, 8):
 """
 
 #: What the agent is made of, below the package `remote`.
-PARTS = ("__init__.py", "errors.py", "files.py", "job.py", "host/**/*.py", "inside/**/*.py")
+PARTS = (
+    "__init__.py",
+    "errors.py",
+    "files.py",
+    "job.py",
+    "host/**/*.py",
+    "inside/**/*.py",
+    "merge/**/*.py",
+)
+#: Where PyYAML is in it. Not at the top: a job has the zip on its path, before its own packages.
+VENDORED = "vendored"
 METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
 ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.inside.tags:JobContext\n"
 
@@ -59,10 +70,21 @@ def contents() -> dict[str, bytes]:
         for path in sorted(package.glob(part)):
             found[f"remote/{path.relative_to(package).as_posix()}"] = path.read_bytes()
     found["remote/__init__.py"] += _GUARD
+    found.update(_pyyaml())
     # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
     found["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
     found["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
     return found
+
+
+def _pyyaml() -> dict[str, bytes]:
+    """PyYAML without its compiled part: some files of MLflow's file stores need it."""
+    spec = importlib.util.find_spec("yaml")
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        return {}
+    paths = sorted(Path(folders[0]).glob("*.py"))
+    return {f"{VENDORED}/yaml/{path.name}": path.read_bytes() for path in paths}
 
 
 def digest(files: dict[str, bytes]) -> str:

@@ -34,6 +34,14 @@ class Progress:
         if not self._tells:
             self._write(f"{self.title} {files} files")
 
+    def amount(self, text: str) -> None:
+        """Show how much came, where nobody knows how much it will be."""
+        self._write(f"{self.title} {text}")
+
+    def of(self, done: int, total: int) -> None:
+        """Draw the bar for `done` things of `total`."""
+        self.draw(done / max(total, 1), f"{done} of {total}")
+
     def draw(self, share: float, text: str) -> None:
         """Draw the bar. `share` is between 0 and 1."""
         full = int(share * _BAR)

@@ -184,6 +184,19 @@ def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Pat
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 
+def give_argv(
+    remote: Remote, *, source: str, destination: str, wanted: Path, backup: str
+) -> list[str]:
+    """Send artifact folders below `source` here to `destination` there; `wanted` lists them.
+
+    What is replaced there goes to `backup`, which is relative to `destination`.
+    """
+    kept = ["--backup", f"--backup-dir={backup}"]
+    options = [*TOLD, "--safe-links", *kept, f"--include-from={wanted}", "--exclude=*"]
+    way = remote.arguments()
+    return ["rsync", *options, *way, f"./{source}/", remote.place(f"{destination}/")]
+
+
 def snapshot_argv(remote: Remote, *, job: str, destination: Path) -> list[str]:
     """Bring the frozen code of a job, without its links to the target's own folders."""
     shared = [f"--exclude=/{name}" for name in SHARED]

@@ -50,11 +50,6 @@ class Server:
         return self.project.settings.get("REMOTE_TMUX_SOCKET", "remote")
 
     @property
-    def base(self) -> Path:
-        """What the last pull left: the base of the next merge."""
-        return self.project.state / "targets" / f"{self.target.key}.base.db"
-
-    @property
     def pulled(self) -> Path:
         """The ids of the ended jobs of which the last pull brought everything, as JSON."""
         return self.project.state / "targets" / f"{self.target.key}.pulled.json"

@@ -4,7 +4,7 @@ The file keeps the names and columns of MLflow's tables (ids and paths as they a
 the merge translates them), and adds
 
     meta(key, value)                values in JSON: format, since, watermarks, alembic, roots,
-                                    left_out, mark
+                                    left_out, mark, places
     entities(kind, id, signature)   the things (schema.KINDS) whose rows are in the file
     gone(kind, id)                  those that `known` names and the store no longer has
 
@@ -33,7 +33,7 @@ from remote.host.store import reading_url, refuse_foreign, unusable
 FORMAT = 2
 PART = 200_000
 """Rows read at once from a long table: about a quarter of a second, in which nobody can write."""
-_TABLES = """
+TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entities (kind TEXT, id, signature TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE TABLE gone (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
@@ -66,14 +66,42 @@ def write(
             database.isolation_level = None
             database.execute("PRAGMA journal_mode = OFF")
             database.execute("PRAGMA synchronous = OFF")
-            database.executescript(_TABLES)
+            database.executescript(TABLES)
             mark = _mark(store, registry)
             database.execute("ATTACH ? AS store", (reading_url(store),))
             asked = _Asked(known, registry, chosen, mark)
-            counts = _write(database, asked, _with_real_paths(roots or [str(store.parent)]))
+            counts = _write(database, asked, with_real_paths(roots or [str(store.parent)]))
     except sqlite3.Error as error:
         raise unusable(store, error) from error
     return dict(counts, format=FORMAT, bytes=out.stat().st_size)
+
+
+def add_place(out: Path, folder: str) -> None:
+    """Notes a folder below the roots, beside `mlruns`, that has artifacts: a file store."""
+    with closing(sqlite3.connect(str(out))) as database, database:
+        database.execute("INSERT INTO meta VALUES ('places', ?)", (json.dumps([folder]),))
+
+
+def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str, Dict[str, str]]:
+    """The signatures, as `write` gives them, of those chosen ids of each kind that `store` has."""
+    refuse_foreign(store)
+    found: Dict[str, Dict[str, str]] = {}
+    try:
+        with closing(sqlite3.connect("", timeout=60, uri=True)) as database:
+            database.isolation_level = None
+            database.execute("CREATE TABLE wanted (id PRIMARY KEY) WITHOUT ROWID")
+            database.execute("ATTACH ? AS store", (reading_url(store),))
+            database.execute("BEGIN")
+            tables = _source_tables(database)
+            for kind, ids in chosen.items():
+                database.execute("DELETE FROM wanted")
+                database.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((i,) for i in ids))
+                signed = [table for table in schema.rows_of(kind) if table.name in tables]
+                sums = _signatures(database, signed, "SELECT id FROM wanted")
+                found[kind] = {str(identity): sums[identity] for identity in sums}
+    except sqlite3.Error as error:
+        raise unusable(store, error) from error
+    return found
 
 
 @dataclass(frozen=True)
@@ -190,12 +218,19 @@ def _copy_rows(database: sqlite3.Connection, table: schema.Table) -> None:
     database.execute(f'CREATE TABLE "{name}" AS SELECT * FROM store."{name}" WHERE {where}')
 
 
-def _signatures(database: sqlite3.Connection, tables: Sequence[schema.Table]) -> Dict[object, str]:
-    """The signature of each id: the sum of its rows' hashes, so their order doesn't matter."""
+def _signatures(
+    database: sqlite3.Connection, tables: Sequence[schema.Table], ids: str = ""
+) -> Dict[object, str]:
+    """The signature of each id: the sum of its rows' hashes, so their order doesn't matter.
+
+    `ids` is a query for those that are asked for, where it isn't all.
+    """
     sums: Dict[object, int] = {}
     for position, table in enumerate(tables):
+        where = f' WHERE "{table.owner_column}" IN ({ids})' if ids else ""
         rows = database.execute(
-            f'SELECT "{table.owner_column}", {_signed(database, table)} FROM store."{table.name}"'
+            f'SELECT "{table.owner_column}", {_signed(database, table)}'
+            f' FROM store."{table.name}"{where}'
         )
         # The owner's own table comes first; rows of an owner that doesn't exist aren't anyone's.
         for identity, *row in rows:
@@ -301,8 +336,8 @@ def _is_left_out(database: sqlite3.Connection, name: str, asked: _Asked) -> bool
     return bool(_value(database, f'SELECT EXISTS (SELECT 1 FROM store."{name}")'))
 
 
-def _with_real_paths(roots: Sequence[str]) -> List[str]:
-    """The longest first, so that the nearest root is found first."""
+def with_real_paths(roots: Sequence[str]) -> List[str]:
+    """With where links lead. The longest first, so that the nearest root is found first."""
     both = {path for root in roots for path in (os.path.abspath(root), os.path.realpath(root))}
     return sorted(both, key=len, reverse=True)
 

@@ -4,34 +4,60 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any, Dict, Mapping
 
 from remote.host import delta as deltas
+from remote.host import filestore, stores
 from remote.host.jobs import every, live, state_of
 from remote.host.place import root_of
 from remote.host.records import store_of
 from remote.host.store import is_store
 from remote.job import ENDED, STATE
 
+_PART = 1 << 20  # bytes
 
-def delta(*, key: str, known: Mapping[str, Any]) -> Dict[str, Any]:
-    """What changed in the target's store since `known`; jobs that got lost are ended first.
 
-    `ended` in the answer are the jobs whose records and results were whole before this began.
+def delta(
+    *,
+    key: str,
+    known: Mapping[str, Any],
+    store: str = "",
+    registry: bool = False,
+    compress: bool = False,
+) -> Dict[str, Any]:
+    """What changed in a store since `known`; of the target's own, unless `store` names another.
+
+    With the target's own, jobs that got lost are ended first, `ended` are the jobs whose records
+    and results were whole before this began, and `others` the stores that it has beside its own,
+    with their marks.
     """
     root = root_of(key)
-    running = {paths.id for paths in live(root) if state_of(paths)["state"] not in ENDED}
-    ended = [paths.id for paths in every(root) if paths.id not in running]
-    if not is_store(store_of(root)):
-        return {"empty": True, "ended": ended}
+    answer: Dict[str, Any] = {"empty": True, "root": str(root)}
+    path = stores.path_of(root, store) if store else store_of(root)
+    if not store:
+        running = {paths.id for paths in live(root) if state_of(paths)["state"] not in ENDED}
+        answer["ended"] = [paths.id for paths in every(root) if paths.id not in running]
+        answer["others"] = stores.others(root)
+        if not is_store(path):
+            return answer
     handle, name = tempfile.mkstemp(prefix="delta-", dir=str(root / STATE))
     os.close(handle)
-    summary = deltas.write(store_of(root), Path(name), known)
-    return {
-        "empty": False,
-        "summary": summary,
-        "root": str(root),
-        "ended": ended,
-        "blob": name,
-    }
+    write = filestore.write if path.is_dir() else deltas.write
+    answer["summary"] = write(path, Path(name), known, roots=[str(root)], registry=registry)
+    if path.is_dir():
+        deltas.add_place(Path(name), store)
+    answer["blob"] = _compressed(name) if compress else name
+    return dict(answer, empty=False)
+
+
+def _compressed(name: str) -> str:
+    """Rows repeat their words: even the fastest setting makes them a quarter as long."""
+    packer = zlib.compressobj(1)
+    with open(name, "rb") as plain, open(name + ".z", "wb") as packed:
+        for part in iter(lambda: plain.read(_PART), b""):
+            packed.write(packer.compress(part))
+        packed.write(packer.flush())
+    os.unlink(name)
+    return name + ".z"

@@ -25,6 +25,8 @@ def main() -> None:
 
         serve = worker.work if sys.argv[1] == "work" else worker.work_here
         sys.exit(serve(*sys.argv[2:]))
+    # What the zip brings for the agent alone (remote.agent.VENDORED).
+    sys.path.append(str(Path(__file__).parents[2] / "vendored"))
     try:
         answer(handle(json.loads(sys.stdin.buffer.read())))
     except BrokenPipeError:
@@ -68,21 +70,22 @@ def answer(value: Dict[str, Any], blob: Optional[Path] = None) -> None:
     out.flush()
 
 
-#: Verb -> (module below remote.host, function). A module is imported when it is needed.
+#: Verb -> (module below remote, function). A module is imported when it is needed.
 VERBS: Dict[str, Tuple[str, str]] = {
-    "prepare": ("place", "prepare"),
-    "submit": ("submit", "submit"),
-    "jobs": ("jobs", "describe"),
-    "stop": ("jobs", "stop"),
-    "log": ("log", "follow"),
-    "delta": ("handover", "delta"),
-    "remove": ("housekeeping", "remove"),
-    "prune": ("housekeeping", "prune"),
-    "account": ("compare", "account"),
-    "differences": ("compare", "differences"),
-    "secret": ("secrets", "change"),
-    "gpus": ("holding", "describe"),
-    "examine": ("doctor", "examine"),
+    "prepare": ("host.place", "prepare"),
+    "submit": ("host.submit", "submit"),
+    "jobs": ("host.jobs", "describe"),
+    "stop": ("host.jobs", "stop"),
+    "log": ("host.log", "follow"),
+    "delta": ("host.handover", "delta"),
+    "take": ("merge.received", "take"),
+    "remove": ("host.housekeeping", "remove"),
+    "prune": ("host.housekeeping", "prune"),
+    "account": ("host.compare", "account"),
+    "differences": ("host.compare", "differences"),
+    "secret": ("host.secrets", "change"),
+    "gpus": ("host.holding", "describe"),
+    "examine": ("host.doctor", "examine"),
 }
 
 #: Verbs that answer more than once.
@@ -92,7 +95,7 @@ FOLLOWING = ("log",)
 def serve(verb: str, request: Dict[str, Any]) -> Dict[str, Any]:
     """Do what `verb` says; its (last) answer comes back."""
     module, function = VERBS[verb]
-    body = getattr(import_module(f"remote.host.{module}"), function)
+    body = getattr(import_module(f"remote.{module}"), function)
     more = {"send": answer} if verb in FOLLOWING else {}
     found: Dict[str, Any] = body(**more, **request)
     return found

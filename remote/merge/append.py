@@ -16,7 +16,10 @@ def append_datasets(session: Session) -> None:
     table = schema.table_of("datasets")
     if table.name not in session.shared:
         return
-    session.bring(table, session.ids("SELECT ours FROM temp.placement"))
+    with_some = "SELECT experiment_id FROM delta.datasets"
+    session.bring(
+        table, session.ids(f"SELECT ours FROM temp.placement WHERE theirs IN ({with_some})")
+    )
     session.database.execute(_insert(session, table, "1"))
     session.database.execute(
         "INSERT OR REPLACE INTO base.dataset_map SELECT d.dataset_uuid, o.dataset_uuid"

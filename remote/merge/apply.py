@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import sqlite3
-from contextlib import closing
+import time
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Set
 
 from remote.errors import StoreError
 from remote.host import schema
@@ -16,14 +18,20 @@ from remote.merge import base as bases
 from remote.merge import registry, sql, stage
 from remote.merge.arrivals import Arrival, arrivals
 from remote.merge.conflicts import note
+from remote.merge.elsewhere.address import shown
+from remote.merge.elsewhere.names import part_names
+from remote.merge.elsewhere.unfit import leave_out
 from remote.merge.living import list_the_living, lives
-from remote.merge.ours import Location, open_ours
+from remote.merge.ours import Disturbed, Location, Unfit, open_ours
 from remote.merge.place import place_experiments
 from remote.merge.session import Progress, Session, attach, left_out
 from remote.merge.summary import ArtifactFolder, Conflict, MergeSummary
 
 BATCH = 500
 """Things per transaction."""
+
+ATTEMPTS = 6
+"""How often a merge that others disturb is tried."""
 
 DELETED_THERE = "remote.deleted_on"
 """The tag of a run that is kept here though it was deleted on the target that it names."""
@@ -37,33 +45,63 @@ def merge(
     base: Path,
     source: str,
     progress: Optional[Progress] = None,
+    agreed: bool = False,
+    dry_run: bool = False,
 ) -> MergeSummary:
     """Applies `delta` to `store` and remembers in `base` what was pulled from `source`.
 
-    Committed in parts; stopped anywhere, the next pull does the rest. Raises StoreError.
+    `agreed` says that whoever made the delta has seen what is here: what differs was changed there.
+    Committed in parts; stopped anywhere, the next pull does the rest. With `dry_run` store and base
+    stay as they are, and the summary says what would be done. Raises StoreError.
     """
     root = Path(os.path.abspath(str(artifact_root)))
     try:
-        with closing(open_ours(store)) as ours:
-            bases.make_usable(base, bases.store_identity(ours.database))
-            session = attach(ours, delta, artifact_root=root, base=base, source=source)
-            session.progress = progress
+        with (
+            bases.throw_away(base) if dry_run else nullcontext(base) as used,
+            closing(open_ours(store, dry_run=dry_run)) as ours,
+        ):
+            bases.make_usable(used, bases.store_identity(ours.database))
+            session = attach(ours, delta, artifact_root=root, base=used, source=source)
+            session.progress, session.agreed = progress, agreed
             summary = _merge(session)
-        bases.back_up(base)
+        if not dry_run:
+            bases.back_up(base)
         return summary
     except sqlite3.Error as error:
         raise StoreError(
-            f"The records of {source} can't be merged into {store}: {error}"
+            f"The records of {source} can't be merged into {shown(store)}: {error}"
         ) from error
 
 
 def _merge(session: Session) -> MergeSummary:
+    """Again from its start where others changed the same rows, or the store refused some."""
     stage.prepare(session)
+    disturbed = 0
+    while True:
+        try:
+            _merge_all(session)
+            return _summary(session)
+        except Disturbed:
+            disturbed += 1
+            if disturbed == ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0, 0.1 * 2**disturbed))
+        except Unfit as error:
+            if set(error.things) <= set(session.unfit):
+                raise
+            session.unfit.update(error.things)
+
+
+def _merge_all(session: Session) -> None:
+    session.done = 0
     with session.transaction():
+        session.database.execute("DELETE FROM temp.placement")
+        session.database.execute("DELETE FROM temp.living")
+        session.ours.bring_all("experiments")
         bases.prepare(session.database, session.source)
         _refuse_stale(session)
-        session.ours.bring_all("experiments")
         changed = place_experiments(session)
+        part_names(session)
         _merge_owned(session, schema.EXPERIMENT, [(identity, None) for identity in changed])
         append.append_datasets(session)
     session.advance(len(changed))
@@ -76,7 +114,6 @@ def _merge(session: Session) -> MergeSummary:
     append.append_rows(session)
     with session.transaction():
         _finish(session)
-    return _summary(session)
 
 
 def _refuse_stale(session: Session) -> None:
@@ -107,8 +144,13 @@ def _with_both_ends(session: Session, found: List[Arrival]) -> List[Arrival]:
     return [arrival for arrival in found if arrival.id in here]
 
 
-def _merge_owned(session: Session, kind: str, things: Sequence["tuple[object, object]"]) -> None:
-    """The three-way merge of all rows of some things, named by their local ids."""
+def _merge_owned(
+    session: Session, kind: str, things: Sequence["tuple[object, object]"]
+) -> Set[object]:
+    """The three-way merge of all rows of some things, named by their local ids.
+
+    Returns those that the store has no room for.
+    """
     stage.batch(session, things)
     for table in session.tables(schema.rows_of(kind)):
         session.bring(table, [identity for identity, _ in things])
@@ -116,7 +158,10 @@ def _merge_owned(session: Session, kind: str, things: Sequence["tuple[object, ob
         registry.prepare(session)
     for table in session.tables(schema.rows_of(kind)):
         stage.stage(session, table)
+    unfit = leave_out(session, kind)
+    for table in session.tables(schema.rows_of(kind)):
         _merge_table(session, table)
+    return unfit
 
 
 def _merge_table(session: Session, table: schema.Table) -> None:
@@ -138,6 +183,8 @@ def _merge_table(session: Session, table: schema.Table) -> None:
 
 
 def _merge_three_way(session: Session, table: schema.Table, columns: Sequence[str]) -> None:
+    if session.agreed and table.owner != schema.EXPERIMENT:
+        session.database.execute(sql.agree(table, columns))
     questions = list(sql.ask_conflicts(table, columns))
     if table.droppable:
         questions.append(sql.ask_removed(table, columns))
@@ -153,7 +200,8 @@ def _merge_three_way(session: Session, table: schema.Table, columns: Sequence[st
 
 
 def _merge_arrivals(session: Session, kind: schema.Kind, part: Sequence[Arrival]) -> None:
-    _merge_owned(session, kind.name, [(arrival.id, arrival.experiment) for arrival in part])
+    unfit = _merge_owned(session, kind.name, [(each.id, each.experiment) for each in part])
+    part = [each for each in part if each.id not in unfit]
     alive = set(
         session.ids(
             f'SELECT id FROM temp.batch WHERE id IN (SELECT "{kind.column}" FROM main."{kind.table}")'
@@ -240,7 +288,7 @@ def _summary(session: Session) -> MergeSummary:
         new_versions=new.get("model_versions", 0),
         metric_rows=session.metric_rows,
         conflicts=tuple(session.conflicts),
-        refused=tuple(session.refused),
+        refused=tuple(dict.fromkeys([*session.refused, *session.ours.refused])),
         left_out=left_out(session),
         deleted_there=tuple(session.marked),
         run_ids=tuple(str(identity) for identity in touched),

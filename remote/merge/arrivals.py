@@ -43,6 +43,7 @@ def _rows(session: Session, kind: schema.Kind) -> List[Tuple[Any, ...]]:
             kind.table,
             key,
             session.ids(f"SELECT id FROM delta.entities WHERE kind = '{kind.name}'"),
+            lock=False,
         )
         experiment = "coalesce(o.experiment_id, p.ours)"
         joined = (
@@ -97,7 +98,7 @@ def _arrival(
         return Arrival(identity, signature, experiment, None)
     if lies_elsewhere(location):
         return Arrival(identity, signature, experiment, None)
-    remote = artifacts_below(location, identity, roots=session.roots)
+    remote = artifacts_below(location, identity, roots=session.roots, places=session.places)
     if remote is None:
         reason = f"its artifacts aren't in the target's mlruns: {location}"
         session.refuse(kind.name, identity, reason)

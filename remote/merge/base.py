@@ -19,13 +19,14 @@ import json
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+import tempfile
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from remote.errors import StoreError
 from remote.host import delta, schema
-from remote.merge.ours import Location, open_ours
+from remote.merge.ours import Location, as_file, open_ours
 from remote.merge.summary import ArtifactFolder
 
 FORMAT = 1
@@ -87,6 +88,19 @@ def make_usable(base: Path, identity: str) -> bool:
     return True
 
 
+@contextmanager
+def throw_away(base: Path) -> Iterator[Path]:
+    """A copy of the base, for a merge that isn't to be remembered."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "base.db"
+        for one, other in ((base, copy), (backup_of(base), backup_of(copy))):
+            # What a killed merge left belongs to it.
+            for suffix in ("", "-journal"):
+                if os.path.exists(f"{one}{suffix}"):
+                    shutil.copy2(f"{one}{suffix}", f"{other}{suffix}")
+        yield copy
+
+
 def backup_of(base: Path) -> Path:
     return base.with_name(base.name + ".copy")
 
@@ -129,7 +143,8 @@ def set_aside(base: Path) -> None:
 
 
 def _identity_of(store: Location) -> Optional[str]:
-    if isinstance(store, Path) and not store.exists():
+    file = as_file(store)
+    if file is not None and not file.exists():
         return None
     with closing(open_ours(store)) as ours:
         return store_identity(ours.database)
@@ -141,6 +156,12 @@ def store_identity(database: sqlite3.Connection) -> str:
         "SELECT experiment_id, creation_time FROM experiments ORDER BY experiment_id LIMIT 1"
     ).fetchone()
     return json.dumps(row)
+
+
+def source_of(base: Path) -> str:
+    """Where the records of a base came from."""
+    with closing(_open(base)) as database:
+        return str(get(database, "source"))
 
 
 def get(database: sqlite3.Connection, key: str, schema_name: str = "base") -> Any:

@@ -64,6 +64,7 @@ def settle(base: Path, store: Location, chosen: Iterable[Open], *, theirs: bool)
                 return
             ours.begin()
             try:
+                ours.bring_all("experiments")
                 for each in chosen:
                     if theirs:
                         _take(ours, each)

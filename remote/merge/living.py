@@ -16,11 +16,10 @@ def list_the_living(session: Session) -> None:
     for kind in schema.KINDS.values():
         if kind.table not in session.shared or kind.name == schema.EXPERIMENT:
             continue
-        session.ours.bring_all(kind.table)
+        known = f"SELECT id FROM base.entity WHERE kind = '{kind.name}'"
+        here = session.ours.here(kind.table, kind.column, known)
         session.database.execute(
-            "INSERT OR IGNORE INTO temp.living SELECT kind, id FROM base.entity e WHERE kind = ?"
-            f' AND EXISTS (SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = e.id)',
-            (kind.name,),
+            f"INSERT OR IGNORE INTO temp.living SELECT '{kind.name}', id FROM ({here})"
         )
 
 

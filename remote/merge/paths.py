@@ -2,7 +2,7 @@
 
 A record says it in the server's own terms, in one of three forms: `/p`, `file:///p`
 (percent-encoded), `mlflow-artifacts:/p` (an `mlflow ui` started in the target keeps those below
-`mlartifacts`). Only a folder below the target's own mlruns is taken: the path of a record is what a local UI serves
+`mlartifacts`). Only a folder below the target's own mlruns, or a file store, is taken: the path of a record is what a local UI serves
 files from, and the server that wrote it may be hostile. No local path is ever made from these
 strings, only from ids that `is_safe_id` holds for.
 """
@@ -15,7 +15,9 @@ from typing import Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_SNAPSHOT = re.compile(r"\.remote/jobs/[^/]+/code/")
+_SNAPSHOT = re.compile(r"\.remote/jobs/[^/]+/code/(?=(?:mlruns|mlartifacts)/)")
+PLACES = ("mlruns", "mlartifacts")
+"""The folders of a target that MLflow puts artifacts into."""
 _ELSEWHERE = ("s3", "gs", "wasbs", "abfss", "r2", "b2", "dbfs", "hdfs", "viewfs")
 """Stores of artifacts that are the same from every machine: no path into this one."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -26,12 +28,14 @@ def is_safe_id(identity: object) -> bool:
     return isinstance(identity, str) and _ID.match(identity) is not None
 
 
-def artifacts_below(location: object, identity: str, *, roots: Sequence[str]) -> Optional[str]:
+def artifacts_below(
+    location: object, identity: str, *, roots: Sequence[str], places: Sequence[str] = PLACES
+) -> Optional[str]:
     """The folder relative to the target's root (`mlruns/3/<id>/artifacts`), or None: refuse it.
 
     `roots` are absolute folders of the server that are the target, under any name.
     """
-    relative = path_below(location, roots=roots)
+    relative = path_below(location, roots=roots, places=places)
     parts = relative.split("/") if relative else []
     return relative if len(parts) >= 3 and parts[-2:] == [identity, "artifacts"] else None
 
@@ -44,14 +48,16 @@ def lies_elsewhere(location: object) -> bool:
     return url.scheme in _ELSEWHERE and bool(url.netloc or url.path)
 
 
-def path_below(location: object, *, roots: Sequence[str]) -> Optional[str]:
-    """The path relative to the target's root of something in its mlruns, or None."""
+def path_below(
+    location: object, *, roots: Sequence[str], places: Sequence[str] = PLACES
+) -> Optional[str]:
+    """The path relative to the target's root of something in one of `places`, or None."""
     if not isinstance(location, str) or _CONTROL.search(location):
         return None
     relative = _relative(location, roots)
     if relative is None or _CONTROL.search(relative):
         return None
-    return relative if relative.split("/")[0] in ("mlruns", "mlartifacts") else None
+    return relative if any(relative.startswith(f"{place}/") for place in places) else None
 
 
 def _relative(location: str, roots: Sequence[str]) -> Optional[str]:

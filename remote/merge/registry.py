@@ -64,7 +64,7 @@ def _here(session: Session, path: object) -> Optional[str]:
         return None
     if path.startswith("models:/") or lies_elsewhere(path):
         return path
-    relative = path_below(path, roots=session.roots)
+    relative = path_below(path, roots=session.roots, places=session.places)
     if relative is None:
         return None
     owner, _, rest = relative.partition("/artifacts")

@@ -6,13 +6,14 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from remote.errors import StoreError
 from remote.host import schema
 from remote.host.delta import FORMAT
 from remote.merge import base as bases
 from remote.merge.ours import Ours
+from remote.merge.paths import PLACES
 from remote.merge.summary import Conflict, Refusal
 
 Progress = Callable[[int, int], None]
@@ -25,11 +26,17 @@ class Session:
     artifact_root: Path
     source: str
     progress: Optional[Progress] = None
+    agreed: bool = False
+    """What is here is what the other side last saw."""
     roots: List[str] = field(default_factory=list)
+    places: List[str] = field(default_factory=list)
+    """The folders below the roots that artifacts may lie in."""
     shared: Dict[str, List[str]] = field(default_factory=dict)
     """Of each table that both sides have: the columns that both have."""
     conflicts: List[Conflict] = field(default_factory=list)
     refused: List[Refusal] = field(default_factory=list)
+    unfit: Dict[Tuple[str, object], str] = field(default_factory=dict)
+    """Things (kind, id) that the store itself refused, and why."""
     new: Dict[str, int] = field(default_factory=dict)
     """How many rows of each kind's own table came in."""
     metric_rows: int = 0
@@ -46,13 +53,18 @@ class Session:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        """What is counted in it counts only with its commit."""
+        conflicts, refused, marked = len(self.conflicts), len(self.refused), len(self.marked)
+        new, metric_rows, again = dict(self.new), self.metric_rows, self.accepted_again
         self.ours.begin()
         try:
             yield
+            self.ours.commit()
         except BaseException:
             self.ours.rollback()
+            del self.conflicts[conflicts:], self.refused[refused:], self.marked[marked:]
+            self.new, self.metric_rows, self.accepted_again = new, metric_rows, again
             raise
-        self.ours.commit()
 
     def advance(self, amount: int) -> None:
         self.done += amount
@@ -96,6 +108,7 @@ def _read_meta(session: Session, delta: Path) -> None:
         raise StoreError(f"{delta} was written by another version of the toolkit.")
     roots = bases.get(session.database, "roots", "delta")
     session.roots = [root for root in roots if isinstance(root, str) and root.startswith("/")]
+    session.places = [*PLACES, *(bases.get(session.database, "places", "delta") or [])]
     for table in schema.TABLES:
         theirs = bases.columns(session.database, "delta", table.name)
         ours = bases.columns(session.database, "main", table.name)

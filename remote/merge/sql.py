@@ -113,6 +113,15 @@ def take_later(table: Table, columns: Sequence[str]) -> str:
     )
 
 
+def agree(table: Table, columns: Sequence[str]) -> str:
+    """What is here now becomes the base."""
+    return (
+        f'INSERT OR REPLACE INTO base."{table.name}" ({_names(columns)})'
+        f' SELECT {_names(columns)} FROM main."{table.name}"'
+        f' WHERE "{table.owner_column}" IN (SELECT id FROM temp.batch)'
+    )
+
+
 def rebase(table: Table, columns: Sequence[str]) -> Tuple[str, str]:
     """What is there now becomes the base."""
     return (

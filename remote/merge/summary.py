@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Sequence, Tuple
 
 from remote.host.schema import Table
@@ -68,3 +68,10 @@ class MergeSummary:
     """The new and the grown."""
     artifacts: Tuple[ArtifactFolder, ...]
     """What to fetch: new, changed or still running, and what `settle` wasn't told of before."""
+
+
+def total(one: MergeSummary, other: MergeSummary) -> MergeSummary:
+    """What two merges did together."""
+    # Numbers add up, lists follow each other.
+    names = [field.name for field in fields(MergeSummary)]
+    return MergeSummary(**{name: getattr(one, name) + getattr(other, name) for name in names})

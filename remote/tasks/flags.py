@@ -172,6 +172,8 @@ def help_asked(task: str, argv: Sequence[str]) -> bool:
 
 def _usage(argument: Argument) -> str:
     name = str(argument.name).upper()
+    if argument.kind is list:
+        return f"[{name} ...]"
     return name if argument.default is None else f"[{name}]"
 
 

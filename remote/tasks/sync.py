@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.tasks import task
 
-from remote.config import find_project
+from remote.config import Project, find_project
 from remote.tasks.told import plural, say, size, told
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from remote.operations.push import Pushed
     from remote.server import Server
 
+DRY_HELP = "show what would come, change nothing"
+REGISTRY_HELP = "registered models too (REMOTE_REGISTRY=yes in .env: always)"
 TARGET_HELP = "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)"
 
 
@@ -26,6 +28,11 @@ def server_of(target: str) -> Server:
     server = Server.of(project, project.target(target))
     server.agent.bring_python = lambda theirs: _bring_python(server, theirs)
     return server
+
+
+def registry_asked(project: Project, flag: bool) -> bool:
+    """Whether registered models are merged: by the flag, or by the project's settings."""
+    return flag or project.settings.get("REMOTE_REGISTRY", "").lower() in ("1", "yes", "true", "on")
 
 
 def _bring_python(server: Server, theirs: dict[str, str]) -> None:
@@ -73,56 +80,40 @@ def push_line(server: Server, pushed: Pushed, *, dry_run: bool = False) -> str:
     return f"{verb} to {server.target}: {', '.join(parts)}"
 
 
-@task(help={"target": TARGET_HELP, "dry-run": "show which files would come, change nothing"})
+@task(help={"target": TARGET_HELP, "dry-run": DRY_HELP, "registry": REGISTRY_HELP})
 @told
-def sync_pull(c: Context, target: str = "", dry_run: bool = False) -> None:
+def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: bool = False) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
-    from remote.operations.pull import pull
-
-    server = server_of(target)
-    if not dry_run:
-        pull_and_tell(server)
-        return
-    pulled = pull(server, say=say, dry_run=True)
-    for name in pulled.files:
-        print(f"bring   {name}")
-    print(f"would pull {plural(len(pulled.files), 'file')} from {server.target}")
+    pull_and_tell(server_of(target), dry_run=dry_run, registry=registry)
 
 
-def pull_and_tell(server: Server) -> None:
+def pull_and_tell(server: Server, *, dry_run: bool = False, registry: bool = False) -> None:
     """Pull, and say what that brought and what it kept."""
     from remote.operations.pull import pull
 
-    _tell_pulled(server, pull(server, say=say))
+    registry = registry_asked(server.project, registry)
+    pulled = pull(server, say=say, dry_run=dry_run, registry=registry)
+    if dry_run:
+        for name in pulled.files:
+            print(f"bring   {name}")
+    _tell_pulled(server, pulled, "would pull" if dry_run else "pulled")
 
 
-def _tell_pulled(server: Server, pulled: Pulled) -> None:
-    parts = [plural(len(pulled.files), "file")]
-    records = pulled.records
-    if records:
-        parts.append(f"{plural(records.new_runs, 'new run')}")
-        parts.append(f"{records.grown_runs} grown")
-        parts.append(plural(len(pulled.artifacts), "artifact"))
+def _tell_pulled(server: Server, pulled: Pulled, verb: str) -> None:
+    from remote.tasks import merged
+
+    parts = [plural(len(pulled.files), "file"), *merged.parts(pulled.records)]
     parts += [size(pulled.bytes), f"{pulled.seconds:.1f} s"]
-    print(f"pulled from {server.target}: {', '.join(parts)}")
+    print(f"{verb} from {server.target}: {', '.join(parts)}")
     if pulled.replaced:
         say(
             f"{plural(len(pulled.replaced), 'file')} here differed from the server's; "
             f"your version is kept in {pulled.backup}/"
         )
-    if records:
-        for conflict in records.conflicts:
-            say(
-                f"kept yours: {conflict.table} {conflict.key} {conflict.column} = {conflict.ours!r}"
-                f" (there: {conflict.theirs!r})"
-            )
-        for refused in records.refused:
-            say(f"refused: {refused.kind} {refused.id}: {refused.reason}")
-        if records.left_out:
-            say(f"not merged yet: {', '.join(records.left_out)}")
-    if records is None:
+    if pulled.records.summary is None:
         say("The target has no MLflow records yet.")
     else:
+        merged.remarks(pulled.records)
         print("Look at them: mlflow ui")
 
 

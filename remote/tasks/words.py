@@ -102,7 +102,8 @@ def read(
 ) -> Call:
     """Read a task's words up to the first that can't be its own; raises RemoteError.
 
-    `own` are the task's arguments, positional ones first in their order; with `find_subject`, the
+    `own` are the task's arguments, positional ones first in their order, of which the last may take
+    all words that follow; with `find_subject`, the
     first positional names what has parameters of its own.
     """
     call = Call()
@@ -119,8 +120,10 @@ def read(
         elif _is_flag(word):
             _flag(word, rest, flags, call)
         else:
-            argument = positional.pop(0)
-            call.values[_python_name(argument)] = word
+            argument = positional[0]
+            if argument.kind is not list:
+                positional.pop(0)
+            Own(argument).take(str(argument.name), word, call)
             if find_subject and call.subject is None and word:
                 call.subject = find_subject(word)
                 flags.update(subject_flags(call.subject, flags))

@@ -20,7 +20,7 @@ class Project:
 
     def __init__(self, root: Path, template: Path) -> None:
         self.root, self.store, self.mlruns = root, root / "mlflow.db", root / "mlruns"
-        root.mkdir(parents=True)
+        root.mkdir(parents=True, exist_ok=True)
         shutil.copy(template / "mlflow.db", self.store)
         self.sql("UPDATE experiments SET artifact_location = ?", f"{self.mlruns}/0")
         # Two stores are never made in the same millisecond.

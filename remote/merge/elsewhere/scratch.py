@@ -1,0 +1,214 @@
+"""A store that is looked at through copies of its rows, in a temporary file of SQLite's own."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple, TypeVar
+
+from remote.host import schema
+from remote.merge.elsewhere.shapes import same_json
+from remote.merge.ours import Ours
+
+_CACHE_KIB = 32 * 1024
+_KEYS = 1000
+"""Keys that are looked for at once."""
+_ROWS = 100
+"""Rows that are held at once: those of traces are large."""
+
+Row = Sequence[object]
+Value = TypeVar("Value")
+
+
+class There:
+    """Where the rows are. Read-only; see `database` for one that can be written to."""
+
+    tables: Dict[str, List[str]]
+    """The columns of each of MLflow's tables that are there, but for the computed ones."""
+    rewrites_json: Tuple[Tuple[str, str], ...] = ()
+    """Columns (table, column) that come back as other text of the same content."""
+
+    def statements(self, where: str) -> Iterator[str]:
+        """They make these tables in one of SQLite's schemas."""
+        raise NotImplementedError
+
+    def rows(self, table: str, column: str, ids: Sequence[object], *, lock: bool) -> Iterator[Row]:
+        """Those whose `column` is one of `ids`."""
+        raise NotImplementedError
+
+    def all_rows(self, table: str) -> Iterator[Row]:
+        raise NotImplementedError
+
+    def same_rows(self, table: str, key: Sequence[str], values: Sequence[Row]) -> Iterator[Row]:
+        """Those whose `key` is one of `values`."""
+        raise NotImplementedError
+
+    def present(self, table: str, column: str, ids: Sequence[object]) -> Iterator[object]:
+        """Which of `ids` are in `column`."""
+        raise NotImplementedError
+
+    def rest(self) -> None:
+        """What was read may change now."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class Scratch(Ours):
+    """Nothing is ever written to the store: what a dry run needs.
+
+    What the merge did stays in `main`, so that its later parts find it.
+    """
+
+    copies: Tuple[str, ...] = ("main",)
+    """The schemas that hold what was brought."""
+    writes = False
+    """The store follows what happens to `main`."""
+
+    def __init__(self, there: There) -> None:
+        super().__init__(sqlite3.connect("", uri=True, isolation_level=None))
+        self.there = there
+        run = self.database.execute
+        run(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        run("CREATE TEMP TABLE asked (id PRIMARY KEY) WITHOUT ROWID")
+        self.database.create_function("same_json", 2, same_json)
+        self._make_tables()
+        # Which store this is can be asked at any time.
+        self.bring_all("experiments")
+
+    def begin(self) -> None:
+        self.there.rest()
+        self.database.execute("BEGIN")
+
+    def commit(self) -> None:
+        self.there.rest()
+        self.database.execute("COMMIT")
+
+    def rollback(self) -> None:
+        self.there.rest()
+        super().rollback()
+
+    def bring(self, table: str, column: str, ids: Iterable[object], *, lock: bool = True) -> None:
+        if table not in self.there.tables:
+            return
+        lock = lock and self.writes and self.database.in_transaction
+        for part in parts(dict.fromkeys(ids), _KEYS):
+            self._put(table, self.there.rows(table, column, part, lock=lock))
+
+    def bring_all(self, table: str) -> None:
+        if table in self.there.tables:
+            self._put(table, self.there.all_rows(table))
+
+    def bring_same(self, table: str, key: Iterable[str], query: str) -> None:
+        """Of things that have no row there at all, no row is looked for: most are new."""
+        if table not in self.there.tables:
+            return
+        names = tuple(key)
+        owner = schema.table_of(table).owner_column
+        old = self._owners_there(table, owner, names, query) if owner in names else None
+        position = names.index(owner) if old is not None else 0
+        # Read to the end before `main` changes.
+        asked = self.database.execute(query)
+        for rows in iter(lambda: asked.fetchmany(_KEYS), []):
+            wanted = [row for row in rows if old is None or row[position] in old]
+            if wanted:
+                self._put(table, self.there.same_rows(table, names, wanted))
+
+    def here(self, table: str, column: str, ids: str) -> str:
+        run = self.database.execute
+        run("DELETE FROM temp.asked")
+        asked = [row[0] for row in run(ids)]
+        for part in parts(asked, _KEYS):
+            found = ((each,) for each in self.there.present(table, column, part))
+            self.database.executemany("INSERT OR IGNORE INTO temp.asked VALUES (?)", found)
+        return (
+            f"SELECT id FROM ({ids}) WHERE id IN (SELECT id FROM temp.asked) OR id IN"
+            f' (SELECT "{column}" FROM main."{table}")'
+        )
+
+    def close(self) -> None:
+        super().close()
+        self.there.close()
+
+    def _make_tables(self) -> None:
+        for statement in self.there.statements("main"):
+            self.database.execute(statement)
+
+    def _owners_there(
+        self, table: str, owner: str, key: Sequence[str], query: str
+    ) -> "set[object]":
+        position = key.index(owner)
+        asked = {row[position] for row in self.database.execute(query)}
+        found: "set[object]" = set()
+        for part in parts(asked, _KEYS):
+            found.update(self.there.present(table, owner, part))
+        return found
+
+    def _put(self, table: str, rows: Iterator[Row]) -> None:
+        """What is here already stays as it is."""
+        columns = self.there.tables[table]
+        with self._unnoticed():
+            for part in parts(rows, _ROWS):
+                self._keep(table, columns, part)
+            for name, column in self.there.rewrites_json:
+                if name == table:
+                    self._known_text(schema.table_of(table), column)
+
+    def _keep(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        for copy in self.copies:
+            self.database.executemany(_insert(copy, table, columns), rows)
+
+    def _known_text(self, table: schema.Table, column: str) -> None:
+        """JSON that the database wrote anew gets the text that it was pulled with."""
+        run = self.database.execute
+        attached = {row[1] for row in run("PRAGMA database_list")}
+        for other in ("base", "delta"):
+            has = f"SELECT 1 FROM {other}.sqlite_master WHERE type = 'table' AND name = ?"
+            if other not in attached or not run(has, (table.name,)).fetchone():
+                continue
+            key = ", ".join(f'"{name}"' for name in table.key)
+            run(f'CREATE INDEX IF NOT EXISTS {other}."key_{table.name}" ON "{table.name}" ({key})')
+            for copy in self.copies:
+                run(_text_as_known(table, column, copy, other))
+
+    @contextmanager
+    def _unnoticed(self) -> Iterator[None]:
+        """The merge's triggers don't count what is only brought."""
+        run = self.database.execute
+        watched = run("SELECT 1 FROM sqlite_temp_master WHERE name = 'bringing'").fetchone()
+        if watched:
+            run("INSERT INTO temp.bringing VALUES (1)")
+        try:
+            yield
+        finally:
+            if watched:
+                run("DELETE FROM temp.bringing")
+
+
+def _text_as_known(table: schema.Table, column: str, copy: str, other: str) -> str:
+    match = " AND ".join(f'x."{name}" = "{table.name}"."{name}"' for name in table.key)
+    known = f'FROM {other}."{table.name}" x WHERE {match}'
+    mine = f'"{table.name}"."{column}"'
+    return (
+        f'UPDATE {copy}."{table.name}" SET "{column}" = (SELECT x."{column}" {known})'
+        f' WHERE EXISTS (SELECT 1 {known} AND x."{column}" IS NOT {mine}'
+        f' AND same_json(x."{column}", {mine}))'
+    )
+
+
+def _insert(where: str, table: str, columns: Sequence[str]) -> str:
+    names = ", ".join(f'"{column}"' for column in columns)
+    marks = ", ".join("?" * len(columns))
+    return f'INSERT OR IGNORE INTO {where}."{table}" ({names}) VALUES ({marks})'
+
+
+def parts(values: Iterable[Value], size: int) -> Iterator[List[Value]]:
+    """The values, some at a time."""
+    part: List[Value] = []
+    for value in values:
+        part.append(value)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part

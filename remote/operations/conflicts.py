@@ -1,0 +1,69 @@
+"""The conflicts of all merges into the project's destination, and the way out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.config import Project
+from remote.errors import StoreError
+from remote.merge import base as bases
+from remote.merge import conflicts
+from remote.merge.summary import Conflict
+from remote.operations.destination import destination
+from remote.operations.records import merging
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A conflict, its number in the list, and where the other side is."""
+
+    number: int
+    source: str
+    base: Path
+    open: conflicts.Open
+
+    @property
+    def conflict(self) -> Conflict:
+        return self.open.conflict
+
+
+def listed(project: Project) -> list[Listed]:
+    """Those that are not settled, of all sources, in the order of their sources."""
+    to = destination(project)
+    found: list[Listed] = []
+    with merging(project):
+        # A base is named after its source, and after the destination that isn't the project's own.
+        for base in sorted((project.state / "targets").glob(to.base("*").name)):
+            if base == to.base(base.name[: -len(to.base("").name)]):
+                source = bases.source_of(base)
+                for each in conflicts.open_conflicts(base, to.location):
+                    found.append(Listed(len(found) + 1, source, base, each))
+    return found
+
+
+def choose(
+    found: Sequence[Listed], words: Sequence[str], *, theirs: bool, ours: bool
+) -> list[Listed]:
+    """Those that the words name, all without words. Raises StoreError."""
+    if theirs and ours:
+        raise StoreError("--theirs and --ours can't both be meant.", "Give one of them.")
+    chosen = [each for each in found if not words or any(_named(each, word) for word in words)]
+    for word in words:
+        if not any(_named(each, word) for each in found):
+            raise StoreError(f"No conflict is called {word}.", "inv mlflow-conflicts lists them.")
+    return chosen
+
+
+def _named(each: Listed, word: str) -> bool:
+    return word == str(each.number) or (len(word) > 3 and each.conflict.key.startswith(word))
+
+
+def settle(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:
+    """Take theirs, or keep ours for good; raises StoreError."""
+    to = destination(project)
+    with merging(project):
+        for base in dict.fromkeys(each.base for each in chosen):
+            each_of = [each.open for each in chosen if each.base == base]
+            conflicts.settle(base, to.location, each_of, theirs=theirs)

@@ -1,0 +1,140 @@
+"""`inv mlflow-pull`, `mlflow-merge`, `mlflow-conflicts`: MLflow records, merged."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from remote.config import find_project
+from remote.tasks import merged
+from remote.tasks.flags import WordsTask
+from remote.tasks.sync import DRY_HELP, REGISTRY_HELP, TARGET_HELP, registry_asked, server_of
+from remote.tasks.told import plural, say, told
+
+JSON_HELP = "print what was done as JSON"
+
+
+@task(
+    help={
+        "target": TARGET_HELP,
+        "registry": REGISTRY_HELP,
+        "dry-run": DRY_HELP,
+        "json": JSON_HELP,
+    }
+)
+@told
+def mlflow_pull(
+    c: Context,
+    target: str = "",
+    registry: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Merge the target's MLflow records, with their artifacts; no other results (see sync-pull)."""
+    from remote.operations.records import pull_records
+
+    server = server_of(target)
+    records = pull_records(
+        server, say=say, registry=registry_asked(server.project, registry), dry_run=dry_run
+    )
+    if json:
+        print(merged.as_json(records, target=str(server.target), dry_run=dry_run))
+        return
+    if records.summary is None:
+        say(f"{server.target} has no MLflow records yet.")
+        return
+    print(f"{'would merge' if dry_run else 'merged'} from {server.target}: {merged.line(records)}")
+    merged.remarks(records)
+
+
+@task(
+    klass=WordsTask,
+    positional=["store"],
+    help={
+        "store": "a .db file, a folder with mlflow.db or mlruns, or a sqlite:/// address",
+        "artifacts": "the folder that holds the store's mlruns (default: the store's own folder)",
+        "registry": REGISTRY_HELP,
+        "dry-run": DRY_HELP,
+        "json": JSON_HELP,
+    },
+)
+@told
+def mlflow_merge(
+    c: Context,
+    store: str,
+    artifacts: str = "",
+    registry: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Merge an MLflow store that lies on this machine: a colleague's, an old project's."""
+    from remote.operations.merge_store import merge_store
+
+    project = find_project()
+    records = merge_store(
+        project,
+        store,
+        artifacts=artifacts,
+        registry=registry_asked(project, registry),
+        say=say,
+        dry_run=dry_run,
+    )
+    if json:
+        print(merged.as_json(records, store=store, dry_run=dry_run))
+        return
+    print(f"{'would merge' if dry_run else 'merged'} {store}: {merged.line(records)}")
+    merged.remarks(records)
+
+
+@task(
+    klass=WordsTask,
+    positional=["conflict"],
+    iterable=["conflict"],
+    help={
+        "conflict": "numbers of the list, or the beginning of a run's id (default: all)",
+        "theirs": "take the other side's value",
+        "ours": "keep yours, and list it no more",
+        "json": "print the list as JSON",
+    },
+)
+@told
+def mlflow_conflicts(
+    c: Context,
+    conflict: list[str] | None = None,
+    theirs: bool = False,
+    ours: bool = False,
+    json: bool = False,
+) -> None:
+    """List what was changed here and there since the last pull; yours was kept."""
+    from remote.operations.conflicts import choose, listed, settle
+
+    project = find_project()
+    chosen = choose(listed(project), conflict or [], theirs=theirs, ours=ours)
+    if json:
+        import json as writer
+        from dataclasses import asdict
+
+        rows = [
+            {"number": each.number, "from": each.source, **asdict(each.conflict)} for each in chosen
+        ]
+        print(writer.dumps(rows, indent=2, default=str, ensure_ascii=False))
+    else:
+        for each in chosen:
+            value = each.conflict
+            there = "removed" if value.theirs is None else repr(value.theirs)
+            print(
+                f"{each.number:3}  {value.table} {value.key} {value.column}:"
+                f" yours {value.ours!r}, there {there} ({each.source})"
+            )
+    if theirs or ours:
+        settle(project, chosen, theirs=theirs)
+        say(
+            f"{plural(len(chosen), 'conflict')} settled: {'theirs taken' if theirs else 'yours kept'}."
+        )
+    elif not chosen:
+        say("No conflicts.")
+    else:
+        say("Yours was kept. To take the other: inv mlflow-conflicts --theirs NUMBER (or --ours)")
+
+
+TASKS = (mlflow_pull, mlflow_merge, mlflow_conflicts)

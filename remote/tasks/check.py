@@ -1,0 +1,114 @@
+"""`inv mlflow-check`: is the store sound, and what mends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from remote.tasks.flags import WordsTask
+from remote.tasks.told import plural, say, told
+
+if TYPE_CHECKING:
+    from remote.check import Finding
+    from remote.operations.check import Checked
+
+_EXAMPLES = 3
+
+
+@task(
+    klass=WordsTask,
+    positional=["store"],
+    help={
+        "store": "a store's file, its project's folder, or sqlite:///… (default: mlflow.db)",
+        "mend": "mend what can be mended; a copy of the store is made first",
+        "json": "print everything as JSON",
+    },
+)
+@told
+def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = False) -> None:
+    """Check an MLflow store: the file, rows that name nothing, paths, artifacts.
+
+    The exit code is 1 where a problem is left.
+    """
+    from remote.operations.check import check
+
+    checked = check(store, mending=mend)
+    if json:
+        _print_json(checked)
+    else:
+        _show(checked, _command(store))
+    if checked.problems:
+        raise Exit(code=1)
+
+
+def _command(store: str) -> str:
+    import shlex
+
+    return shlex.join(["inv", "mlflow-check", *([store] if store else []), "--mend"])
+
+
+def _show(checked: Checked, command: str) -> None:
+    if checked.backup:
+        _print(f"a copy of the store as it was: {checked.backup}")
+    for finding in checked.mended:
+        _print(f"mended  {_line(finding)}")
+    for finding in checked.findings:
+        _print(f"{'note' if finding.note else 'wrong':<6}  {_line(finding)}")
+        if next_step := _next(finding, command):
+            _print(f"{'':8}next: {next_step}")
+    if checked.problems:
+        say(f"{plural(len(checked.problems), 'problem')} in {checked.store}.")
+    else:
+        _print(f"{checked.store} is sound.")
+
+
+def _line(finding: Finding) -> str:
+    """What was found, with some examples."""
+    examples = ", ".join(finding.items[:_EXAMPLES])
+    more = ", …" if len(finding.items) > _EXAMPLES else ""
+    return f"{finding.name}: {finding.told}" + (f": {examples}{more}" if examples else "")
+
+
+def _next(finding: Finding, command: str) -> str:
+    if finding.changes:
+        return command
+    return f"{finding.step}; then {command}" if finding.mend_after else finding.step
+
+
+def _print(line: str) -> None:
+    """Much of it was written elsewhere, and must not steer this terminal."""
+    print("".join(sign if sign.isprintable() else "?" for sign in line), flush=True)
+
+
+def _print_json(checked: Checked) -> None:
+    import json
+
+    print(
+        json.dumps(
+            {
+                "store": checked.store,
+                "sound": not checked.problems,
+                "findings": [_as_data(finding) for finding in checked.findings],
+                "mended": [_as_data(finding) for finding in checked.mended],
+                "backup": checked.backup or None,
+            },
+            indent=1,
+        )
+    )
+
+
+def _as_data(finding: Finding) -> dict[str, object]:
+    return {
+        "name": finding.name,
+        "told": finding.told,
+        "items": finding.details or finding.items,
+        "step": finding.step,
+        "mendable": bool(finding.changes),
+        "note": finding.note,
+    }
+
+
+TASKS = (mlflow_check,)

@@ -56,14 +56,12 @@ def merge(
     """
     root = Path(os.path.abspath(str(artifact_root)))
     try:
-        with (
-            bases.throw_away(base) if dry_run else nullcontext(base) as used,
-            closing(open_ours(store, dry_run=dry_run)) as ours,
-        ):
-            bases.make_usable(used, bases.store_identity(ours.database))
-            session = attach(ours, delta, artifact_root=root, base=used, source=source)
-            session.progress, session.agreed = progress, agreed
-            summary = _merge(session)
+        with bases.throw_away(base) if dry_run else nullcontext(base) as used:
+            with closing(open_ours(store, dry_run=dry_run)) as ours:
+                bases.make_usable(used, bases.store_identity(ours.database))
+                session = attach(ours, delta, artifact_root=root, base=used, source=source)
+                session.progress, session.agreed = progress, agreed
+                summary = _merge(session)
         if not dry_run:
             bases.back_up(base)
         return summary

@@ -100,7 +100,7 @@ def _arrival(
         return Arrival(identity, signature, experiment, None)
     remote = artifacts_below(location, identity, roots=session.roots, places=session.places)
     if remote is None:
-        reason = f"its artifacts aren't in the target's mlruns: {location}"
+        reason = f"its artifacts aren't in its project's mlruns: {location}"
         session.refuse(kind.name, identity, reason)
         return None
     local = f"{session.artifact_root.name}/{experiment}/{kind.folder}{identity}/artifacts"

@@ -202,7 +202,7 @@ def bring(
             base=base,
             source=source,
             progress=progress.of,
-            **({"dry_run": True} if dry_run else {}),
+            dry_run=dry_run,
         )
     finally:
         progress.wipe()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from remote.tasks import check, doctor, jobs, keep, machine, project, records, run, sync
+from remote.tasks import check, doctor, give, jobs, keep, machine, project, records, run, sync
 
 namespace = Collection()
-for _module in (sync, run, jobs, keep, machine, records, check, project, doctor):
+for _module in (sync, run, jobs, keep, machine, records, give, check, project, doctor):
     for _task in _module.TASKS:
         namespace.add_task(_task)

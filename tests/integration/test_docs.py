@@ -23,6 +23,7 @@ from remote.tasks import namespace
 from scripts.sshd import PrivateSshd, free_port
 from tests.conftest import ROOT, SOCKET, ProjectFolder, make_project
 from tests.integration.witness import Store
+from tests.merge.conftest import Project
 
 ENGLISH = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 JAPANESE = sorted((ROOT / "docs/ja").glob("*.md"))
@@ -145,6 +146,8 @@ class Reader:
             for name in self.run(line).split():
                 assert re.fullmatch(re.sub(r"\d", r"\\d", BACKUP), name), name
         elif _is_ordinary(words):
+            if "../colleague" in words:
+                self.a_colleague()
             self.run(line)
             self.wait_for_what_began(words)
         else:
@@ -234,6 +237,12 @@ class Reader:
         newest = sorted(backups.iterdir())[-1].name.replace("pull-", "")
         self.run(line.replace(BACKUP, newest))
         assert lost.read_text() == content, line
+
+    def a_colleague(self) -> None:
+        """Has a project with a run of their own."""
+        root = self.project.root.parent / "colleague"
+        store = Project(root, self.project.root)
+        store.run(store.experiment("a colleague's"))
 
     def deleted_by_a_push(self) -> Path:
         lost = self.project.write("src/lost.py", "lost")

@@ -140,10 +140,12 @@ def _is_disturbance(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> object:
-    """PostgreSQL's SQLSTATE, MySQL's number."""
+    """MySQL's number, PostgreSQL's SQLSTATE."""
     cause = getattr(error, "orig", None)
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state or (cause.args[0] if cause is not None and cause.args else None)
+    first = cause.args[0] if cause is not None and cause.args else None
+    if isinstance(first, int):
+        return first
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from remote.errors import StoreError
 from remote.host import schema
+from remote.merge.elsewhere.arrays import unnested
 from remote.merge.elsewhere.connect import Connection
 from remote.merge.elsewhere.rooms import room_of
 from remote.merge.elsewhere.scratch import Row, Scratch, There
@@ -79,18 +80,26 @@ class Database(There):
         return self._read(self._select(table))
 
     def same_rows(self, table: str, key: Sequence[str], values: Sequence[Row]) -> Iterator[Row]:
-        made = self.made[table]
         rooms = [self.shapes[table].columns[name] for name in key]
-        boolean = self.connection.sa.Boolean
-        # In a tuple SQLAlchemy doesn't do this itself.
-        made_for = [bool if isinstance(made.c[name].type, boolean) else _as_is for name in key]
         sound = [
-            tuple(make(value) for make, value in zip(made_for, row))
+            tuple(row)
             for row in values
             if all(room.may_hold(value) for room, value in zip(rooms, row))
         ]
-        columns = self.connection.sa.tuple_(*(made.c[name] for name in key))
-        return self._read(self._select(table).where(columns.in_(sound))) if sound else iter(())
+        if not sound:
+            return iter(())
+        sa, columns = self.connection.sa, [self.made[table].c[name] for name in key]
+        if self.connection.is_mysql:
+            return self._read(self._select(table).where(sa.tuple_(*columns).in_(sound)))
+        given = unnested(sa, columns, sound)
+        same = [column == given.c[column.name] for column in columns]
+        return self._read(self._select(table).where(*same))
+
+    def count(self, table: str, column: str, ids: Sequence[object]) -> int:
+        sa, made = self.connection.sa, self.made[table]
+        query = sa.select(sa.func.count()).select_from(made).where(made.c[column].in_(ids))
+        with self.connection.told():
+            return int(self.connection.made.execute(query).scalar())
 
     def present(self, table: str, column: str, ids: Sequence[object]) -> Iterator[object]:
         made = self.made[table].c[column]
@@ -148,10 +157,6 @@ def open_database(address: str, *, dry_run: bool) -> Ours:
         raise
 
 
-def _as_is(value: object) -> object:
-    return value
-
-
 def _shape(
     connection: Connection, made: Any, codecs: Dict[Tuple[str, str], str]
 ) -> Tuple[Shape, List[str]]:
@@ -177,6 +182,7 @@ def _shape(
         for each in made.constraints
         if isinstance(each, sa.UniqueConstraint)
     ]
+    unique += [tuple(each.columns.keys()) for each in made.indexes if each.unique]
     unique.append(schema.table_of(made.name).key)
     key = tuple(made.primary_key.columns.keys()) or unique[-1]
     return Shape(made.name, key, columns, tuple(computed), tuple(unique), tuple(defaulted)), json

@@ -57,6 +57,10 @@ class _File(There):
         query = f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE "{column}" = ?)'
         return (each for each in ids if self.database.execute(query, (each,)).fetchone()[0])
 
+    def count(self, table: str, column: str, ids: Sequence[object]) -> int:
+        query = f'SELECT count(*) FROM "{table}" WHERE "{column}" = ?'
+        return sum(self.database.execute(query, (each,)).fetchone()[0] for each in ids)
+
     def close(self) -> None:
         self.database.close()
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from remote.host import schema
+from remote.merge.elsewhere.arrays import selected, unnested
 from remote.merge.elsewhere.database import Database, Judge
 from remote.merge.elsewhere.scratch import Row, parts
 from remote.merge.elsewhere.shapes import Shape
 from remote.merge.ours import Unfit
 from remote.merge.summary import Refusal
 
-_ROWS = 2000
-"""Rows that are written at once."""
+_FEW, _MANY = 200, 5000
+"""Rows that are written at once: those of traces are large."""
 
 Values = Dict[str, object]
 
@@ -69,12 +70,13 @@ class _Changes:
 
     def gone(self, shape: Shape) -> Iterator[Values]:
         query = f'SELECT {_names(shape.key)} FROM was."{shape.name}" a WHERE NOT EXISTS'
-        return self._read(shape.key, f"{query} {_same(shape, 'main')}")
+        rows = self.database.execute(f"{query} {_same(shape, 'main')}")
+        return (dict(zip(shape.key, row)) for row in rows)
 
-    def new(self, shape: Shape) -> Iterator[Values]:
+    def new(self, shape: Shape) -> Iterator[Row]:
         columns = tuple(shape.columns)
         query = f'SELECT {_names(columns)} FROM main."{shape.name}" a WHERE NOT EXISTS'
-        return self._read(columns, f"{query} {_same(shape, 'was')} ORDER BY rowid")
+        return self.database.execute(f"{query} {_same(shape, 'was')} ORDER BY rowid")
 
     def changed(self, shape: Shape) -> Iterator[Tuple[Values, Values]]:
         """(the old row, the new values of the columns that differ), in the order of their making."""
@@ -90,9 +92,6 @@ class _Changes:
             old, new = dict(zip(columns, row)), dict(zip(columns, row[len(columns) :]))
             yield old, {name: new[name] for name in columns if new[name] != old[name]}
 
-    def _read(self, columns: Sequence[str], query: str) -> Iterator[Values]:
-        return (dict(zip(columns, row)) for row in self.database.execute(query))
-
 
 class _Write:
     """Executes; nothing of it counts before the commit."""
@@ -103,9 +102,8 @@ class _Write:
         self.unfit: Dict[Tuple[str, object], str] = {}
 
     def delete(self, shape: Shape, rows: Iterator[Values]) -> None:
-        table = self.there.made[shape.name]
-        query = self.sa.delete(table).where(*self._key(shape))
-        for part in parts(rows, _ROWS):
+        query = self.sa.delete(self.there.made[shape.name]).where(*self._key(shape))
+        for part in parts(rows, _FEW):
             with self.there.connection.told():
                 self.made.execute(query, [_bound(shape, row) for row in part])
 
@@ -115,62 +113,65 @@ class _Write:
         for old, values in rows:
             new = {table.c[name]: value for name, value in values.items()}
             query = self.sa.update(table).where(*self._key(shape)).values(new)
-            self._try(shape, query, [old], [_bound(shape, old)])
+            bound = _bound(shape, old)
+            whole = tuple(old.values())
+            self._try(shape, tuple(old), [whole], lambda _: self.made.execute(query, bound))
 
-    def insert(self, shape: Shape, rows: Iterator[Values]) -> None:
+    def insert(self, shape: Shape, rows: Iterator[Row]) -> None:
+        """What is there already is left alone."""
         if shape.name == "experiments":
-            rows = iter(self._leave_numbers(list(rows)))
-        for part in parts(rows, _ROWS):
-            for row in part:
-                for name in shape.defaulted:
-                    if row[name] is None:
-                        del row[name]
-            for given in dict.fromkeys(tuple(row) for row in part):
-                self._insert_same(shape, [row for row in part if tuple(row) == given])
+            rows = iter(self._leave_numbers(shape, list(rows)))
+        many = schema.table_of(shape.name).rule == schema.APPEND
+        for part in parts(rows, _MANY if many else _FEW):
+            for names, given in _by_given(shape, part):
+                done = self._try(shape, names, given, lambda some: self._add(shape, names, some))
+                if self.there.folds and done < len(given):
+                    self._tell_lost(shape, names, given)
 
-    def _insert_same(self, shape: Shape, rows: List[Values]) -> None:
-        """Rows with values in the same columns. One that is there already is left alone."""
-        query = self._insertion(shape)
-        done = self._try(shape, query, rows, rows)
-        if self.there.folds and done < len(rows):
-            self._tell_lost(shape, rows)
-
-    def _insertion(self, shape: Shape) -> Any:
-        table = self.there.made[shape.name]
-        if shape.name == "experiments":
-            # Its number may just have been given to another.
-            return self.sa.insert(table)
+    def _add(self, shape: Shape, names: Sequence[str], rows: Sequence[Row]) -> Any:
+        """That an experiment is there already is an error: its number was just given to another."""
+        table, new = self.there.made[shape.name], shape.name == "experiments"
         if self.there.connection.is_mysql:
             from sqlalchemy.dialects.mysql import insert as mysql_insert
 
-            first = table.c[shape.key[0]]
-            return mysql_insert(table).on_duplicate_key_update({first.name: first})
+            query, first = mysql_insert(table), table.c[shape.key[0]]
+            query = query if new else query.on_duplicate_key_update({first.name: first})
+            return self.made.execute(query, [dict(zip(names, row)) for row in rows])
         from sqlalchemy.dialects.postgresql import insert
 
-        return insert(table).on_conflict_do_nothing()
+        columns = [table.c[name] for name in names]
+        given = unnested(self.sa, columns, rows)
+        chosen = insert(table).from_select(columns, selected(self.sa, columns, given))
+        return self.made.execute(chosen if new else chosen.on_conflict_do_nothing())
 
-    def _try(self, shape: Shape, query: Any, rows: List[Values], bound: List[Values]) -> int:
+    def _try(
+        self,
+        shape: Shape,
+        names: Sequence[str],
+        rows: Sequence[Row],
+        execute: Callable[[Sequence[Row]], Any],
+    ) -> int:
         """Executes for all rows, but for those that the database refuses. How many it took."""
         connection = self.there.connection
         try:
             with self.made.begin_nested():
-                return int(self.made.execute(query, bound).rowcount)
+                return int(execute(rows).rowcount)
         except (self.sa.exc.SQLAlchemyError, ValueError) as error:
             if not isinstance(error, ValueError) and not connection.is_refusal(error):
                 raise connection.error(error) from None
             if len(rows) == 1:
-                self._refuse(shape, rows[0], connection.reason(error))
+                self._refuse(shape, dict(zip(names, rows[0])), connection.reason(error))
                 return 1
         half = len(rows) // 2
-        done = self._try(shape, query, rows[:half], bound[:half])
-        return done + self._try(shape, query, rows[half:], bound[half:])
+        done = self._try(shape, names, rows[:half], execute)
+        return done + self._try(shape, names, rows[half:], execute)
 
     def _refuse(self, shape: Shape, row: Values, reason: str) -> None:
         """A thing with such a row is left out as a whole; a measurement alone."""
         table = schema.table_of(shape.name)
         told = f"{shape.name}: {reason}"
         if table.rule == schema.APPEND:
-            self._tell(shape, row, told)
+            self._tell(table, row, told)
         else:
             self.unfit[table.owner, row[table.owner_column]] = told
 
@@ -178,26 +179,22 @@ class _Write:
         if self.unfit:
             raise Unfit(self.unfit)
 
-    def _tell(self, shape: Shape, row: Mapping[str, object], reason: str) -> None:
-        key = "/".join(str(row.get(name)) for name in schema.table_of(shape.name).key)
-        self.refused.append(Refusal(shape.name, key, reason))
+    def _tell(self, table: schema.Table, row: Values, reason: str) -> None:
+        key = "/".join(str(row.get(name)) for name in table.key)
+        self.refused.append(Refusal(table.name, key, reason))
 
-    def _tell_lost(self, shape: Shape, rows: List[Values]) -> None:
+    def _tell_lost(self, shape: Shape, names: Sequence[str], rows: Sequence[Row]) -> None:
         """MySQL takes some keys for the same that aren't: `Loss` and `loss`."""
-        for part in parts(rows, 500):
-            names = [name for name in shape.key if name in part[0]]
-            keys = [tuple(row[name] for name in names) for row in part]
-            there = self._keys_there(shape, names, keys)
-            for row, key in zip(part, keys):
-                if key not in there:
-                    self._tell(shape, row, "the database takes its key for that of another")
-
-    def _keys_there(
-        self, shape: Shape, names: Sequence[str], keys: Sequence[Row]
-    ) -> Set[Tuple[object, ...]]:
-        places = [self.there.tables[shape.name].index(name) for name in names]
-        found = self.there.same_rows(shape.name, names, keys)
-        return {tuple(row[place] for place in places) for row in found}
+        key = [name for name in shape.key if name in names]
+        columns = self.there.tables[shape.name]
+        for part in parts(rows, _FEW):
+            asked = [tuple(row[names.index(name)] for name in key) for row in part]
+            found = self.there.same_rows(shape.name, key, asked)
+            there = {tuple(row[columns.index(name)] for name in key) for row in found}
+            for row, values in zip(part, asked):
+                if values not in there:
+                    told = "the database takes its key for that of another"
+                    self._tell(schema.table_of(shape.name), dict(zip(names, row)), told)
 
     def _key(self, shape: Shape) -> List[Any]:
         table = self.there.made[shape.name]
@@ -206,18 +203,30 @@ class _Write:
             table.c[name] == bind(f"key_{name}", type_=table.c[name].type) for name in shape.key
         ]
 
-    def _leave_numbers(self, rows: List[Values]) -> List[Values]:
+    def _leave_numbers(self, shape: Shape, rows: List[Row]) -> List[Row]:
         """PostgreSQL counts on its own: MLflow's next experiment must get a number after ours."""
-        numbers = [int(str(row["experiment_id"])) for row in rows]
-        if not self.there.connection.is_mysql and numbers:
+        place = list(shape.columns).index("experiment_id")
+        if rows and not self.there.connection.is_mysql:
             move = self.sa.text(
                 "SELECT setval(s, greatest(:last, coalesce(pg_sequence_last_value(s), 1)))"
                 " FROM (SELECT pg_get_serial_sequence('experiments', 'experiment_id')"
                 "::regclass AS s) q WHERE s IS NOT NULL"
             )
             with self.there.connection.told():
-                self.made.execute(move, {"last": max(numbers)})
+                self.made.execute(move, {"last": max(int(str(row[place])) for row in rows)})
         return rows
+
+
+def _by_given(shape: Shape, rows: Sequence[Row]) -> Iterator[Tuple[List[str], Sequence[Row]]]:
+    """The rows, by the columns that have a value: the database makes the others'."""
+    columns = list(shape.columns)
+    left = [place for place, name in enumerate(columns) if name in shape.defaulted]
+    missing = [tuple(place for place in left if row[place] is None) for row in rows]
+    for gap in dict.fromkeys(missing):
+        same = [row for row, its in zip(rows, missing) if its == gap]
+        if gap:
+            same = [[v for place, v in enumerate(row) if place not in gap] for row in same]
+        yield [name for place, name in enumerate(columns) if place not in gap], same
 
 
 def _bound(shape: Shape, row: Mapping[str, object]) -> Values:

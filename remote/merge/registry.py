@@ -72,6 +72,8 @@ def _here(session: Session, path: object) -> Optional[str]:
     query = "SELECT artifact_uri FROM main.runs WHERE run_uuid = ?"
     session.ours.bring("runs", "run_uuid", [identity])
     if "/models/" in owner:
+        if "logged_models" not in session.shared:
+            return None
         query = "SELECT artifact_location FROM main.logged_models WHERE model_id = ?"
         session.ours.bring("logged_models", "model_id", [identity])
     row = session.database.execute(query, (identity,)).fetchone()

@@ -1,0 +1,88 @@
+"""Virtual environments with other MLflows than the project's, kept between runs of the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from remote.files import locked
+from remote.operations.uv import own_uv
+from tests.conftest import ROOT, UV_CACHE
+
+FOLDER = ROOT / ".demo" / "real"
+LIMIT = 180.0  # seconds for one of the steps
+
+OLD = "2.16.2"
+NEW = "3.18.0"
+OURS = "3.17.2"
+
+
+class Missing(Exception):
+    """An environment that can't be had here, and why."""
+
+
+def python_with(name: str) -> Path:
+    """The interpreter of one of ENVIRONMENTS, made on first use; raises Missing."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder, steps = FOLDER / name, ENVIRONMENTS[name]
+    ready = folder / ".ready"
+    with locked(FOLDER / f"{name}.lock"):
+        if not ready.is_file() or ready.read_text() != repr(steps):
+            shutil.rmtree(folder, ignore_errors=True)
+            for step in steps:
+                _run(_argv(folder, *step))
+            ready.write_text(repr(steps))
+    return folder / "bin" / "python"
+
+
+Step = tuple[str, ...]
+
+ENVIRONMENTS: dict[str, tuple[Step, ...]] = {
+    # 2.16.2 names no bounds for what came after it.
+    f"mlflow-{OLD}": (
+        ("venv",),
+        (
+            "install",
+            f"mlflow=={OLD}",
+            "setuptools<81",
+            "sqlalchemy<2.1",
+            "opentelemetry-sdk<1.28",
+        ),
+    ),
+    # The whole of MLflow is in the one package; its two halves of 3.18 aren't to be had everywhere.
+    f"mlflow-{NEW}": (
+        ("venv",),
+        ("install", f"mlflow=={OURS}"),
+        ("uninstall", "mlflow", "mlflow-skinny", "mlflow-tracing"),
+        ("install", "--no-deps", f"mlflow=={NEW}"),
+    ),
+    # By pip, which finds a torch without CUDA where one lies beside the index.
+    "lightning": (
+        ("seeded venv",),
+        ("pip", "torch==2.13.0", "lightning", f"mlflow-skinny=={OURS}", "sqlalchemy", "alembic"),
+    ),
+}
+
+
+def _argv(folder: Path, verb: str, *words: str) -> list[str]:
+    uv, python = str(own_uv()), str(folder / "bin/python")
+    if verb == "venv":
+        return [uv, verb, "--quiet", "--no-project", "--python", sys.executable, str(folder)]
+    if verb == "seeded venv":
+        return [sys.executable, "-m", "venv", str(folder)]
+    if verb == "pip":
+        return [python, "-m", "pip", "install", "--quiet", *words]
+    return [uv, "pip", verb, "--quiet", "--python", python, *words]
+
+
+def _run(argv: list[str]) -> None:
+    env = {**os.environ, "UV_CACHE_DIR": str(UV_CACHE)}
+    try:
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        raise Missing(f"{' '.join(argv[:4])} took more than {LIMIT:.0f} s") from None
+    if done.returncode:
+        raise Missing((done.stderr.strip().splitlines() or ["no message"])[-1].strip())

@@ -98,7 +98,7 @@ def known(to: Destination, base: Path) -> dict[str, Any]:
     if isinstance(to.location, str) and to.is_server:
         from remote import upload
 
-        return upload.known(base, address=to.location)
+        return upload.known(base, address=to.location, env=to.project.settings)
     return merge.known(base, store=to.location)
 
 
@@ -187,10 +187,10 @@ def bring(
     dry_run: bool = False,
 ) -> None:
     """Merge one delta, then fetch the artifacts that it names from `remote`."""
-    if isinstance(to.location, str) and to.is_server:
+    if to.is_server:
         if dry_run:
             raise ConfigError(f"There is no dry run into an MLflow server ({to}).")
-        _upload(to.location, delta, base, source, remote, found)
+        _upload(to, delta, base, source, remote, found)
         return
     store, base, dry_run = _store(to, base, delta.parent, dry_run, say)
     progress = Progress("merging records")
@@ -230,20 +230,25 @@ def _store(
 
 
 def _upload(
-    address: str, delta: Path, base: Path, source: str, remote: Remote, found: Records
+    to: Destination, delta: Path, base: Path, source: str, remote: Remote, found: Records
 ) -> None:
     """To an MLflow server; the artifacts go through this machine."""
     from remote import upload
 
+    address, env = str(to.location), to.project.settings
     progress = Progress("uploading records")
+    if not base.exists():
+        found.notes += upload.LIMITS
     try:
         summary = upload.merge(
-            delta, address=address, base=base, source=source, progress=progress.of
+            delta, address=address, base=base, source=source, progress=progress.of, env=env
         )
         folder = delta.parent / "artifacts"
         folder.mkdir()
         fetched = fetch_artifacts(folder, remote, summary.artifacts)
-        sent = upload.send_artifacts(base, address=address, artifacts=folder, progress=progress.of)
+        sent = upload.send_artifacts(
+            base, address=address, artifacts=folder, progress=progress.of, env=env
+        )
         shutil.rmtree(folder)
     finally:
         progress.wipe()

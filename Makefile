@@ -36,7 +36,7 @@ demo: ## the whole loop on this machine, with a private sshd as the GPU server
 	@sh scripts/tools.sh rsync tmux ssh sshd git && $(MAKE) -s install && $(PYTHON) -m scripts.demo
 
 test: ## install what the tests need, then run every check and test
-	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q $(ARGS)
+	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium postgres mariadbd && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q $(ARGS)
 
 check: $(READY) ## black, isort, mypy, import-linter, and Python 3.8 for what runs on servers
 	@sh scripts/check.sh $(VENV)/bin

@@ -7,8 +7,8 @@ from remote.merge.living import lives
 from remote.merge.session import Session
 from remote.merge.stage import translated
 
-ROWS = 100_000
-"""Rows per transaction: about half a second, after which others may write."""
+ROWS = 250_000
+"""Rows per transaction: one to two seconds, after which others may write."""
 
 
 def append_datasets(session: Session) -> None:

@@ -17,7 +17,7 @@ Location = Union[Path, str]
 Problem = Callable[[Mapping[str, object]], Optional[str]]
 """Says why a row can't be stored, None where it can."""
 
-_CACHE_KIB = 32 * 1024
+_CACHE_KIB = 96 * 1024
 
 
 class Disturbed(StoreError):

@@ -17,8 +17,8 @@ _STRICT = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 """Too long a value is an error, whatever the server's default; 0 is an id as any other."""
 _DISTURBED = {"40001", "40P01", "55P03", "23505", "23503"}
 """PostgreSQL: serialization, deadlock, lock timeout; a key that is there, or isn't any more."""
-_DISTURBED_MYSQL = {1213, 1205, 1062, 1451, 1452}
-"""The same for MySQL."""
+_DISTURBED_MYSQL = {1213, 1205, 1062, 1451, 1452, 1305}
+"""The same for MySQL, whose deadlocks take the savepoint away as well."""
 
 
 class Connection:

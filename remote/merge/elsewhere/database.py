@@ -10,8 +10,9 @@ from remote.host import schema
 from remote.merge.elsewhere.arrays import unnested
 from remote.merge.elsewhere.connect import Connection
 from remote.merge.elsewhere.rooms import room_of
-from remote.merge.elsewhere.scratch import Row, Scratch, There
+from remote.merge.elsewhere.scratch import Scratch
 from remote.merge.elsewhere.shapes import Shape
+from remote.merge.elsewhere.there import Row, There
 from remote.merge.ours import Ours, Problem
 
 _NEEDED = ("alembic_version", "experiments", "runs", "tags", "params", "metrics")
@@ -72,12 +73,12 @@ class Database(There):
         sound = [each for each in ids if room.may_hold(each)]
         query = self._select(table).where(made.c[column].in_(sound))
         if lock and schema.table_of(table).rule != schema.APPEND:
-            # Others may still add what hangs on these rows.
-            query = query.with_for_update(key_share=True)
+            query = _locked(query)
         return self._read(query) if sound else iter(())
 
-    def all_rows(self, table: str) -> Iterator[Row]:
-        return self._read(self._select(table))
+    def all_rows(self, table: str, *, lock: bool) -> Iterator[Row]:
+        query = self._select(table)
+        return self._read(_locked(query) if lock else query)
 
     def same_rows(self, table: str, key: Sequence[str], values: Sequence[Row]) -> Iterator[Row]:
         rooms = [self.shapes[table].columns[name] for name in key]
@@ -142,6 +143,11 @@ class Judge(Scratch):
         """MySQL's usual collations see neither case, accents nor spaces at the end."""
         plain = unicodedata.normalize("NFKD", name.casefold())
         return "".join(each for each in plain if not unicodedata.combining(each)).rstrip(" ")
+
+
+def _locked(query: Any) -> Any:
+    """Others may still add what hangs on these rows."""
+    return query.with_for_update(key_share=True)
 
 
 def open_database(address: str, *, dry_run: bool) -> Ours:

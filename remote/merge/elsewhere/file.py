@@ -8,7 +8,8 @@ from typing import Iterator, Sequence
 
 from remote.host import schema
 from remote.host.store import connect_read_only
-from remote.merge.elsewhere.scratch import Row, Scratch, There, parts
+from remote.merge.elsewhere.scratch import Scratch
+from remote.merge.elsewhere.there import Row, There, parts
 from remote.merge.ours import Ours
 
 _MARKS = 900
@@ -43,7 +44,7 @@ class _File(There):
             marks = ", ".join("?" * len(part))
             yield from self._read(table, f'WHERE "{column}" IN ({marks})', part)
 
-    def all_rows(self, table: str) -> Iterator[Row]:
+    def all_rows(self, table: str, *, lock: bool) -> Iterator[Row]:
         return self._read(table, "", ())
 
     def same_rows(self, table: str, key: Sequence[str], values: Sequence[Row]) -> Iterator[Row]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from contextlib import contextmanager
-from typing import Dict, Iterable, Iterator, List, Sequence, Tuple, TypeVar
+from typing import Iterable, Iterator, Sequence, Set, Tuple
 
 from remote.host import schema
 from remote.merge.elsewhere.shapes import same_json
+from remote.merge.elsewhere.there import Row, There, parts
 from remote.merge.ours import Ours
 
 _CACHE_KIB = 32 * 1024
@@ -18,47 +19,6 @@ _HARDLY_MORE = 3
 """To read so many times the rows is faster than to look for each."""
 _ROWS = 100
 """Rows that are held at once: those of traces are large."""
-
-Row = Sequence[object]
-Value = TypeVar("Value")
-
-
-class There:
-    """Where the rows are. Read-only; see `database` for one that can be written to."""
-
-    tables: Dict[str, List[str]]
-    """The columns of each of MLflow's tables that are there, but for the computed ones."""
-    rewrites_json: Tuple[Tuple[str, str], ...] = ()
-    """Columns (table, column) that come back as other text of the same content."""
-
-    def statements(self, where: str) -> Iterator[str]:
-        """They make these tables in one of SQLite's schemas."""
-        raise NotImplementedError
-
-    def rows(self, table: str, column: str, ids: Sequence[object], *, lock: bool) -> Iterator[Row]:
-        """Those whose `column` is one of `ids`."""
-        raise NotImplementedError
-
-    def all_rows(self, table: str) -> Iterator[Row]:
-        raise NotImplementedError
-
-    def same_rows(self, table: str, key: Sequence[str], values: Sequence[Row]) -> Iterator[Row]:
-        """Those whose `key` is one of `values`."""
-        raise NotImplementedError
-
-    def present(self, table: str, column: str, ids: Sequence[object]) -> Iterator[object]:
-        """Which of `ids` are in `column`."""
-        raise NotImplementedError
-
-    def count(self, table: str, column: str, ids: Sequence[object]) -> int:
-        """How many rows have one of `ids`, all of them present, in `column`."""
-        raise NotImplementedError
-
-    def rest(self) -> None:
-        """What was read may change now."""
-
-    def close(self) -> None:
-        raise NotImplementedError
 
 
 class Scratch(Ours):
@@ -75,6 +35,7 @@ class Scratch(Ours):
     def __init__(self, there: There) -> None:
         super().__init__(sqlite3.connect("", uri=True, isolation_level=None))
         self.there = there
+        self.whole: Set[str] = set()
         run = self.database.execute
         run(f"PRAGMA cache_size = -{_CACHE_KIB}")
         run("CREATE TEMP TABLE asked (id PRIMARY KEY) WITHOUT ROWID")
@@ -86,6 +47,7 @@ class Scratch(Ours):
     def begin(self) -> None:
         self.there.rest()
         self.database.execute("BEGIN")
+        self.whole.clear()
 
     def commit(self) -> None:
         self.there.rest()
@@ -96,7 +58,8 @@ class Scratch(Ours):
         super().rollback()
 
     def bring(self, table: str, column: str, ids: Iterable[object], *, lock: bool = True) -> None:
-        if table not in self.there.tables:
+        """A row that came into being after all were brought isn't seen: it would be mistaken."""
+        if table not in self.there.tables or table in self.whole:
             return
         lock = lock and self.writes and self.database.in_transaction
         for part in parts(dict.fromkeys(ids), _KEYS):
@@ -104,7 +67,9 @@ class Scratch(Ours):
 
     def bring_all(self, table: str) -> None:
         if table in self.there.tables:
-            self._put(table, self.there.all_rows(table))
+            lock = self.writes and self.database.in_transaction
+            self._put(table, self.there.all_rows(table, lock=lock))
+            self.whole.add(table)
 
     def bring_same(self, table: str, key: Iterable[str], query: str) -> None:
         """Of things that have no row there at all, no row is looked for: most are new.
@@ -208,15 +173,3 @@ def _insert(where: str, table: str, columns: Sequence[str]) -> str:
     names = ", ".join(f'"{column}"' for column in columns)
     marks = ", ".join("?" * len(columns))
     return f'INSERT OR IGNORE INTO {where}."{table}" ({names}) VALUES ({marks})'
-
-
-def parts(values: Iterable[Value], size: int) -> Iterator[List[Value]]:
-    """The values, some at a time."""
-    part: List[Value] = []
-    for value in values:
-        part.append(value)
-        if len(part) == size:
-            yield part
-            part = []
-    if part:
-        yield part

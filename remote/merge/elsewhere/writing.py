@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from remote.host import schema
 from remote.merge.elsewhere.arrays import selected, unnested
+from remote.merge.elsewhere.changes import Changes, Values
 from remote.merge.elsewhere.database import Database, Judge
-from remote.merge.elsewhere.scratch import Row, parts
 from remote.merge.elsewhere.shapes import Shape
+from remote.merge.elsewhere.there import Row, parts
 from remote.merge.ours import Unfit
 from remote.merge.summary import Refusal
 
 _FEW, _MANY = 200, 5000
 """Rows that are written at once: those of traces are large."""
-
-Values = Dict[str, object]
 
 
 class Elsewhere(Judge):
@@ -40,7 +38,7 @@ class Elsewhere(Judge):
 
     def commit(self) -> None:
         """The database first: a base that lags behind is repaired by the next pull."""
-        changes = _Changes(self.database)
+        changes = Changes(self.database)
         write = _Write(self.there, self.refused)
         names = [name for name in self.there.tables if changes.touched(name)]
         for name in reversed(names):
@@ -54,43 +52,6 @@ class Elsewhere(Judge):
         with self.there.connection.told():
             self.there.connection.made.commit()
         self.database.execute("COMMIT")
-
-
-class _Changes:
-    """How `main` differs from `was`."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self.database = database
-
-    def touched(self, table: str) -> bool:
-        query = (
-            f'SELECT EXISTS (SELECT 1 FROM main."{table}") OR EXISTS (SELECT 1 FROM was."{table}")'
-        )
-        return bool(self.database.execute(query).fetchone()[0])
-
-    def gone(self, shape: Shape) -> Iterator[Values]:
-        query = f'SELECT {_names(shape.key)} FROM was."{shape.name}" a WHERE NOT EXISTS'
-        rows = self.database.execute(f"{query} {_same(shape, 'main')}")
-        return (dict(zip(shape.key, row)) for row in rows)
-
-    def new(self, shape: Shape) -> Iterator[Row]:
-        columns = tuple(shape.columns)
-        query = f'SELECT {_names(columns)} FROM main."{shape.name}" a WHERE NOT EXISTS'
-        return self.database.execute(f"{query} {_same(shape, 'was')} ORDER BY rowid")
-
-    def changed(self, shape: Shape) -> Iterator[Tuple[Values, Values]]:
-        """(the old row, the new values of the columns that differ), in the order of their making."""
-        columns = tuple(shape.columns)
-        both = f"{_names(columns, 'b')}, {_names(columns, 'a')}"
-        differ = " OR ".join(f'a."{name}" IS NOT b."{name}"' for name in columns)
-        on = " AND ".join(f'a."{name}" = b."{name}"' for name in shape.key)
-        query = (
-            f'SELECT {both} FROM main."{shape.name}" a JOIN was."{shape.name}" b ON {on}'
-            f" WHERE {differ} ORDER BY a.rowid"
-        )
-        for row in self.database.execute(query):
-            old, new = dict(zip(columns, row)), dict(zip(columns, row[len(columns) :]))
-            yield old, {name: new[name] for name in columns if new[name] != old[name]}
 
 
 class _Write:
@@ -231,12 +192,3 @@ def _by_given(shape: Shape, rows: Sequence[Row]) -> Iterator[Tuple[List[str], Se
 
 def _bound(shape: Shape, row: Mapping[str, object]) -> Values:
     return {f"key_{name}": row[name] for name in shape.key}
-
-
-def _names(columns: Sequence[str], row: str = "a") -> str:
-    return ", ".join(f'{row}."{column}"' for column in columns)
-
-
-def _same(shape: Shape, other: str) -> str:
-    on = " AND ".join(f'b."{name}" = a."{name}"' for name in shape.key)
-    return f'(SELECT 1 FROM {other}."{shape.name}" b WHERE {on})'

@@ -15,6 +15,7 @@ from remote import merge
 from tests.conftest import ProjectFolder
 from tests.integration.witness import Store
 from tests.merge.conftest import Project
+from tests.upload.conftest import serving
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -220,6 +221,29 @@ def test_another_sqlite_store_by_its_address(
     assert other.one("SELECT count(*) FROM runs") == 2
     assert "2 new runs" in project.inv("mlflow-pull").out
     assert "0 new runs" in project.inv("mlflow-pull", MLFLOW_TRACKING_URI=address).out
+
+
+def test_an_mlflow_server_with_the_artifacts(
+    project: ProjectFolder, far: Project, template: Path, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    (tmp_path / "served").mkdir()
+    shutil.copy(template / "mlflow.db", tmp_path / "served/server.db")
+    with serving(tmp_path / "served") as address:
+        project.write(".env", f"MLFLOW_TRACKING_URI={address}\n")
+        said = project.inv("mlflow-pull")
+        assert "2 new runs, 0 grown, 2 artifacts" in said.out, said.text
+        assert "Runs and logged models get new ids" in said.err
+        again = project.inv("mlflow-pull")
+        assert "0 new runs, 0 grown, 0 artifacts" in again.out and "new ids" not in again.err
+        client = MlflowClient(address)
+        run, _ = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+        note = client.download_artifacts(run.info.run_id, "note.txt", str(tmp_path))
+        assert Path(note).read_text() == run.data.tags["remote.source_run"]
+        assert "dry run" in project.inv("mlflow-pull", "--dry-run", check=False).err
+        assert "told by the pull" in project.inv("mlflow-conflicts", check=False).err
+    assert runs(project) == {}
 
 
 def test_a_store_that_nothing_can_be_merged_into(project: ProjectFolder, far: Project) -> None:

@@ -10,6 +10,7 @@ from typing import Union
 
 from remote.config import Project
 from remote.errors import ConfigError
+from remote.merge.elsewhere.address import shown
 from remote.merge.ours import Location
 
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -46,7 +47,7 @@ class Destination:
 
     def __str__(self) -> str:
         """Without its password."""
-        return re.sub(r"(://[^/@]*):[^/@]*@", r"\1:***@", str(self.location))
+        return shown(self.location)
 
 
 def digest(text: str) -> str:

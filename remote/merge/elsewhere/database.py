@@ -12,11 +12,12 @@ from remote.merge.elsewhere.connect import Connection
 from remote.merge.elsewhere.rooms import room_of
 from remote.merge.elsewhere.scratch import Scratch
 from remote.merge.elsewhere.shapes import Shape
-from remote.merge.elsewhere.there import Row, There
+from remote.merge.elsewhere.there import Row, There, amount
 from remote.merge.ours import Ours, Problem
 
 _NEEDED = ("alembic_version", "experiments", "runs", "tags", "params", "metrics")
-_STREAMED = {"yield_per": 500}
+_ROWS = 500
+"""Rows that the driver holds at once."""
 
 
 class Database(There):
@@ -74,11 +75,11 @@ class Database(There):
         query = self._select(table).where(made.c[column].in_(sound))
         if lock and schema.table_of(table).rule != schema.APPEND:
             query = _locked(query)
-        return self._read(query) if sound else iter(())
+        return self._read(table, query) if sound else iter(())
 
     def all_rows(self, table: str, *, lock: bool) -> Iterator[Row]:
         query = self._select(table)
-        return self._read(_locked(query) if lock else query)
+        return self._read(table, _locked(query) if lock else query)
 
     def same_rows(self, table: str, key: Sequence[str], values: Sequence[Row]) -> Iterator[Row]:
         rooms = [self.shapes[table].columns[name] for name in key]
@@ -91,10 +92,10 @@ class Database(There):
             return iter(())
         sa, columns = self.connection.sa, [self.made[table].c[name] for name in key]
         if self.connection.is_mysql:
-            return self._read(self._select(table).where(sa.tuple_(*columns).in_(sound)))
+            return self._read(table, self._select(table).where(sa.tuple_(*columns).in_(sound)))
         given = unnested(sa, columns, sound)
         same = [column == given.c[column.name] for column in columns]
-        return self._read(self._select(table).where(*same))
+        return self._read(table, self._select(table).where(*same))
 
     def count(self, table: str, column: str, ids: Sequence[object]) -> int:
         sa, made = self.connection.sa, self.made[table]
@@ -107,15 +108,16 @@ class Database(There):
         room = self.shapes[table].columns[column]
         sound = [each for each in ids if room.may_hold(each)]
         query = self.connection.sa.select(made).where(made.in_(sound)).distinct()
-        return (row[0] for row in self._read(query)) if sound else iter(())
+        return (row[0] for row in self._read(table, query)) if sound else iter(())
 
     def _select(self, table: str) -> Any:
         made = self.made[table]
         return self.connection.sa.select(*(made.c[name] for name in self.tables[table]))
 
-    def _read(self, query: Any) -> Iterator[Row]:
+    def _read(self, table: str, query: Any) -> Iterator[Row]:
         with self.connection.told():
-            for row in self.connection.made.execute(query, execution_options=_STREAMED):
+            streamed = {"yield_per": amount(table, _ROWS)}
+            for row in self.connection.made.execute(query, execution_options=streamed):
                 yield tuple(row)
 
     def rest(self) -> None:

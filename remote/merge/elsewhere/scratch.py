@@ -9,7 +9,7 @@ from typing import Iterable, Iterator, Sequence, Set, Tuple
 
 from remote.host import schema
 from remote.merge.elsewhere.shapes import same_json
-from remote.merge.elsewhere.there import Row, There, parts
+from remote.merge.elsewhere.there import Row, There, amount, parts
 from remote.merge.ours import Ours
 
 _CACHE_KIB = 32 * 1024
@@ -18,7 +18,7 @@ _KEYS = 1000
 _HARDLY_MORE = 3
 """To read so many times the rows is faster than to look for each."""
 _ROWS = 100
-"""Rows that are held at once: those of traces are large."""
+"""Rows that are held at once."""
 
 
 class Scratch(Ours):
@@ -121,7 +121,7 @@ class Scratch(Ours):
         """What is here already stays as it is."""
         columns = self.there.tables[table]
         with self._unnoticed():
-            for part in parts(rows, _ROWS):
+            for part in parts(rows, amount(table, _ROWS)):
                 self._keep(table, columns, part)
             for name, column in self.there.rewrites_json:
                 if name == table:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Iterator, List, Sequence, Tuple, TypeVar
 
+from remote.host import schema
+
 Row = Sequence[object]
 Value = TypeVar("Value")
 
@@ -44,6 +46,11 @@ class There:
 
     def close(self) -> None:
         raise NotImplementedError
+
+
+def amount(table: str, usual: int) -> int:
+    """How many rows are held at once: fewer where they may be large."""
+    return 4 if schema.table_of(table).unsigned else usual
 
 
 def parts(values: Iterable[Value], size: int) -> Iterator[List[Value]]:

@@ -9,12 +9,12 @@ from remote.merge.elsewhere.arrays import selected, unnested
 from remote.merge.elsewhere.changes import Changes, Values
 from remote.merge.elsewhere.database import Database, Judge
 from remote.merge.elsewhere.shapes import Shape
-from remote.merge.elsewhere.there import Row, parts
+from remote.merge.elsewhere.there import Row, amount, parts
 from remote.merge.ours import Unfit
 from remote.merge.summary import Refusal
 
 _FEW, _MANY = 200, 5000
-"""Rows that are written at once: those of traces are large."""
+"""Rows that are written at once."""
 
 
 class Elsewhere(Judge):
@@ -82,8 +82,8 @@ class _Write:
         """What is there already is left alone."""
         if shape.name == "experiments":
             rows = iter(self._leave_numbers(shape, list(rows)))
-        many = schema.table_of(shape.name).rule == schema.APPEND
-        for part in parts(rows, _MANY if many else _FEW):
+        usual = _MANY if schema.table_of(shape.name).rule == schema.APPEND else _FEW
+        for part in parts(rows, amount(shape.name, usual)):
             for names, given in _by_given(shape, part):
                 done = self._try(shape, names, given, lambda some: self._add(shape, names, some))
                 if self.there.folds and done < len(given):

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import job, listing, many, merge, minute, push
+from bench import growth, job, listing, many, minute, push, records
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
@@ -20,9 +20,10 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "push": push.measure,
     "job": job.measure,
     "list": listing.measure,
-    "merge": merge.measure,
     "many": many.measure,
     "minute": minute.measure,
+    "records": records.measure,
+    "growth": growth.measure,
 }
 
 
@@ -67,6 +68,7 @@ def _measure(name: str, scene: Stage, rows: list[Row]) -> bool:
     try:
         for row in MEASUREMENTS[name](scene):
             rows.append(row)
+            print(table([row]).splitlines()[1], file=sys.stderr, flush=True)
     except Failed as error:
         print(f"{name} failed: {error}", file=sys.stderr)
         return False

@@ -1,28 +1,142 @@
-"""The records' part of a pull, in one process: `python -m bench.records THERE HERE`.
-
-What the agent does (write the delta) and what the client does (merge it), without the ssh between.
-"""
+"""A million metric rows merged, against the other ways there are to bring them."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from remote import merge
-from remote.host import delta
+from bench import exporter
+from bench.pulls import Memory, fill, make_target, pull, require
+from bench.report import Row
+from bench.stage import ROOT, Skipped, Stage, run, timed
+from bench.turns import Pairs, Side, around
+
+ROWS = 1_000_000
+RUNS = (100, 1000)
+OTHERS, OTHER_POINTS = 50, 20
+EXPERIMENT = "pulled"
+MLRUNS = "mlruns"
+
+#: How much of their time we may take at most.
+MIGRATE_BAR, LOOP_BAR, EXPORT_BAR, FILES_BAR = 1 / 15, 1 / 30, 1 / 60, 1 / 10
 
 
-def pull(there: Path, here: Path) -> merge.MergeSummary:
-    """Merge the store `there` into the store `here`, as at the first pull."""
-    base, changes = here.with_name("base.db"), here.with_name("delta.db")
-    delta.write(there, changes, merge.known(base, store=here))
-    summary = merge.merge(
-        changes, store=here, artifact_root=here.with_name("mlruns"), base=base, source="bench"
-    )
-    merge.settle(base, summary.artifacts)
-    return summary
+def measure(stage: Stage) -> Iterator[Row]:
+    """All bring the same runs; each must have brought them all."""
+    memory = Memory()
+    for runs in RUNS:
+        contest = _contest(stage, stage.size(runs), stage.size(ROWS), memory)
+        yield from contest.rows(stage.trials(3))
+        shutil.rmtree(contest.folder)
+    what = f"over all pulls of {stage.size(ROWS)} metric rows"
+    yield from memory.rows("records", what)
 
 
-if __name__ == "__main__":
-    done = pull(Path(sys.argv[1]), Path(sys.argv[2]))
-    print(f"{done.new_runs} runs, {done.metric_rows} metric points")
+def _contest(stage: Stage, runs: int, rows: int, memory: Memory) -> Contest:
+    folder = stage.folder / f"records-{runs}"
+    there = fill(folder / "there" / "mlflow.db", EXPERIMENT, runs, rows // runs)
+    files = folder / "files"
+    run([sys.executable, "-m", "bench.files", str(there), str(files / MLRUNS)], cwd=ROOT)
+    here = fill(folder / "here" / "mlflow.db", "others", OTHERS, OTHER_POINTS)
+    for target in (there.parent, files):
+        make_target(target)
+    return Contest(folder, there, files, here, runs, rows, memory)
+
+
+@dataclass
+class Contest:
+    """The store `there`, a folder with the same as files, and the store `here` they are to reach."""
+
+    folder: Path
+    there: Path
+    files: Path
+    here: Path
+    runs: int
+    metric_rows: int
+    memory: Memory
+
+    def rows(self, trials: int) -> Iterator[Row]:
+        """One row for each of the others, and one for a file store as our source."""
+        mlflow = f"MLflow {version('mlflow')}"
+        what = self._what(f"mlflow migrate-filestore of the same into an empty store ({mlflow})")
+        migrated = self._against(self.migrate, trials)
+        yield Row(self._name("migrate"), what, MIGRATE_BAR, migrated)
+        what = self._what(f"a loop with MlflowClient ({mlflow})")
+        yield Row(self._name("loop"), what, LOOP_BAR, self._against(self.loop, trials))
+        yield self._export_row(mlflow, trials)
+        what = self._what("the same trial of mlflow migrate-filestore", source="as a file store, ")
+        ours = Side([self.pull(self.files, MLRUNS) for _ in range(trials)])
+        yield Row(self._name("files"), what, FILES_BAR, Pairs(ours, migrated.theirs))
+
+    def _export_row(self, mlflow: str, trials: int) -> Row:
+        name, told = self._name("export"), f"({exporter.PACKAGES[0]}, {mlflow})"
+        what = self._what(f"export-experiment and import-experiment into a running server {told}")
+        try:
+            exporter.install()
+        except Skipped as reason:
+            return Row(name, f"{what}; skipped: {reason}", EXPORT_BAR)
+        return Row(name, what, EXPORT_BAR, self._against(self.export, trials))
+
+    def _what(self, theirs: str, source: str = "") -> str:
+        return (
+            f"{self.metric_rows} metric rows in {self.runs} runs ({source}no artifacts) into a"
+            f" store of {OTHERS} others; client and agent as new processes, between them a compressed"
+            f" delta and no ssh / {theirs}"
+        )
+
+    def _name(self, other: str) -> str:
+        return f"{other}-{self.runs}"
+
+    def _against(self, theirs: Callable[[], float], trials: int) -> Pairs:
+        return around(lambda: self.pull(self.there.parent), theirs, runs=trials)
+
+    def pull(self, source: Path, folder: str = "") -> float:
+        """Ours."""
+        rows = self.metric_rows
+        with self._store() as store:
+            seconds = pull(source, store, self.memory, metric_rows=rows, folder=folder)
+            require(store, self.there, self.here)
+        return seconds
+
+    def migrate(self) -> float:
+        """MLflow's own way from files to a database, which must not be there yet."""
+        with self._store() as store:
+            store.unlink()
+            argv = [_script("mlflow"), "migrate-filestore", "--no-progress"]
+            argv += ["--source", str(self.files), "--target", f"sqlite:///{store}"]
+            seconds = timed(argv, cwd=store.parent, env={"MLFLOW_ALLOW_FILE_STORE": "true"})
+            require(store, self.there)
+        return seconds
+
+    def loop(self) -> float:
+        """What one would write by hand."""
+        with self._store() as store:
+            words = [str(self.there), str(store), EXPERIMENT]
+            seconds = timed([sys.executable, "-m", "bench.loop", *words], cwd=ROOT)
+            require(store, self.there, self.here)
+        return seconds
+
+    def export(self) -> float:
+        """mlflow-export-import."""
+        with self._store() as store:
+            exported = store.with_name("exported")
+            seconds = exporter.transfer(self.there, store, EXPERIMENT, exported)
+            require(store, self.there, self.here)
+        return seconds
+
+    @contextlib.contextmanager
+    def _store(self) -> Iterator[Path]:
+        """A copy of the store with the other runs, in a folder of its own, gone afterwards."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            yield Path(shutil.copy(self.here, Path(place) / "mlflow.db"))
+
+
+def _script(name: str) -> str:
+    return os.path.join(os.path.dirname(sys.executable), name)

@@ -19,13 +19,14 @@ HEADER = ("measurement", "ours", "theirs", "ratio", "bar")
 class Row:
     """One measurement. `bar` is what the ratio of ours to theirs should be at most.
 
-    Without `pairs` it was skipped, and `what` says why.
+    Without `pairs` it was skipped, and `what` says why. `unit` is that of the trials.
     """
 
     name: str
     what: str
     bar: float
     pairs: Pairs | None = None
+    unit: str = "s"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -44,23 +45,26 @@ def notes(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     if row.pairs is None:
         return row.name, "skipped", "", "", _bar(row.bar)
-    ratio = row.pairs.ratio
-    return row.name, _side(row.pairs.ours), _side(row.pairs.theirs), _ratio(ratio), _bar(row.bar)
+    ours, theirs = (_side(side, row.unit) for side in (row.pairs.ours, row.pairs.theirs))
+    return row.name, ours, theirs, _ratio(row.pairs.ratio, row.unit), _bar(row.bar)
 
 
-def _side(side: Side) -> str:
-    if len(side.seconds) == 1:
+def _side(side: Side, unit: str) -> str:
+    if unit != "s":
+        return f"{side.median:.0f} {unit}"
+    if len(side.trials) == 1:
         return f"{side.median:.3f} s (one trial)"
     low, high = side.spread
     return f"{side.median:.3f} s ({low:.3f}-{high:.3f})"
 
 
-def _ratio(ratio: float) -> str:
-    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.4f} ({1 / ratio:.0f} times faster)"
+def _ratio(ratio: float, unit: str) -> str:
+    fast = unit == "s" and ratio < 0.1
+    return f"{ratio:.4f} ({1 / ratio:.0f} times faster)" if fast else f"{ratio:.2f}"
 
 
 def _bar(bar: float) -> str:
-    return f"at most {bar}" + (f" ({1 / bar:.0f} times faster)" if bar < 0.1 else "")
+    return f"at most {bar:.3g}" + (f" ({1 / bar:.0f} times faster)" if bar < 0.1 else "")
 
 
 def write_json(path: Path, rows: Sequence[Row]) -> None:
@@ -77,8 +81,9 @@ def _plain(row: Row) -> dict[str, object]:
     return {
         **found,
         "ratio": row.pairs.ratio,
-        "ours": {"median": ours.median, "seconds": ours.seconds},
-        "theirs": {"median": theirs.median, "seconds": theirs.seconds},
+        "unit": row.unit,
+        "ours": {"median": ours.median, "trials": ours.trials},
+        "theirs": {"median": theirs.median, "trials": theirs.trials},
     }
 
 

@@ -12,17 +12,17 @@ Trial = Callable[[], float]
 
 @dataclass
 class Side:
-    """The trials of one side."""
+    """The trials of one side: seconds, or what else was measured."""
 
-    seconds: list[float] = field(default_factory=list)
+    trials: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
-        return statistics.median(self.seconds)
+        return statistics.median(self.trials)
 
     @property
     def spread(self) -> tuple[float, float]:
-        return min(self.seconds), max(self.seconds)
+        return min(self.trials), max(self.trials)
 
 
 @dataclass
@@ -35,10 +35,10 @@ class Pairs:
     @property
     def ratio(self) -> float:
         """The median of the pairs' ratios; a single trial of theirs pairs with each of ours."""
-        theirs = self.theirs.seconds
+        theirs = self.theirs.trials
         if len(theirs) == 1:
-            theirs = theirs * len(self.ours.seconds)
-        return statistics.median(a / b for a, b in zip(self.ours.seconds, theirs, strict=True))
+            theirs = theirs * len(self.ours.trials)
+        return statistics.median(a / b for a, b in zip(self.ours.trials, theirs, strict=True))
 
 
 def alternate(ours: Trial, theirs: Trial, *, runs: int, warm_ups: int = 1) -> Pairs:
@@ -47,8 +47,8 @@ def alternate(ours: Trial, theirs: Trial, *, runs: int, warm_ups: int = 1) -> Pa
     for number in range(warm_ups + runs):
         a, b = ours(), theirs()
         if number >= warm_ups:
-            pairs.ours.seconds.append(a)
-            pairs.theirs.seconds.append(b)
+            pairs.ours.trials.append(a)
+            pairs.theirs.trials.append(b)
     return pairs
 
 
@@ -58,7 +58,7 @@ def around(ours: Trial, theirs: Trial, *, runs: int, warm_ups: int = 1) -> Pairs
     for _ in range(warm_ups):
         ours()
     before = (runs + 1) // 2
-    pairs.ours.seconds += [ours() for _ in range(before)]
-    pairs.theirs.seconds.append(theirs())
-    pairs.ours.seconds += [ours() for _ in range(runs - before)]
+    pairs.ours.trials += [ours() for _ in range(before)]
+    pairs.theirs.trials.append(theirs())
+    pairs.ours.trials += [ours() for _ in range(runs - before)]
     return pairs

@@ -50,4 +50,4 @@ def _here(value: str, kind: str) -> str:
         return f"{value} IN (SELECT theirs FROM temp.placement)"
     if kind == schema.DATASET:
         return f"{value} IN (SELECT theirs FROM base.dataset_map)"
-    return f"EXISTS (SELECT 1 FROM temp.living l WHERE l.kind = '{kind}' AND l.id = {value})"
+    return f"{value} IN (SELECT id FROM temp.living WHERE kind = '{kind}')"

@@ -59,14 +59,14 @@ def test_killed_anywhere_the_next_pull_does_the_rest(world, journal):
     world.here.sql(f"PRAGMA journal_mode = {journal}")
     base = world.base()
     seen = set()
-    for attempt in range(25):
+    for attempt in range(32):
         file = world.delta()
         argv = [sys.executable, "-c", MERGE, str(file), str(world.here.root), str(base)]
         with subprocess.Popen(
             argv, stdout=subprocess.PIPE, cwd=merge.__path__[0] + "/../.."
         ) as job:
             assert job.stdout is not None and job.stdout.readline() == b"go\n"
-            time.sleep(0.004 + 0.008 * attempt)
+            time.sleep(0.004 * 1.2**attempt)
             job.kill()
         seen.add(world.here.one("SELECT count(*) FROM runs") * 1000 + metric_count(world.here))
         assert world.here.broken_links() == []

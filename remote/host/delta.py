@@ -209,10 +209,10 @@ def _changed(
 
 
 def _copy_rows(database: sqlite3.Connection, table: schema.Table) -> None:
-    """All experiments are sent, changed or not: the merge needs them to place new runs."""
+    """All of experiments is sent, changed or not: one that is gone here may be made anew."""
     ids = f"SELECT id FROM entities WHERE kind = '{table.owner}'"
     where = f'"{table.owner_column}" IN ({ids})'
-    if table.name == schema.KINDS[schema.EXPERIMENT].table:
+    if table.owner == schema.EXPERIMENT:
         where = "1"
     name = table.name
     database.execute(f'CREATE TABLE "{name}" AS SELECT * FROM store."{name}" WHERE {where}')

@@ -97,11 +97,14 @@ def _merge_all(session: Session) -> None:
         session.database.execute("DELETE FROM temp.living")
         session.ours.bring_all("experiments")
         bases.prepare(session.database, session.source)
-        _refuse_stale(session)
+        if not session.begun:
+            _refuse_stale(session)
+            _begin(session)
         changed = place_experiments(session)
         part_names(session)
         _merge_owned(session, schema.EXPERIMENT, [(identity, None) for identity in changed])
         append.append_datasets(session)
+    session.begun = True
     session.advance(len(changed))
     for kind in schema.KINDS.values():
         if kind.name not in (schema.EXPERIMENT, schema.ASSOCIATION):
@@ -118,6 +121,12 @@ def _refuse_stale(session: Session) -> None:
     since = bases.get(session.database, "since", "delta")
     if since is not None and since != bases.get(session.database, "token"):
         raise StoreError("The delta doesn't follow what was pulled last.", "Pull again.")
+
+
+def _begin(session: Session) -> None:
+    """From now on, a delta that was written before this one doesn't follow."""
+    if session.ids("SELECT 1 FROM delta.entities LIMIT 1"):
+        bases.put(session.database, "token", secrets.token_hex(8))
 
 
 def _merge_kind(session: Session, kind: schema.Kind) -> None:
@@ -192,7 +201,9 @@ def _merge_three_way(session: Session, table: schema.Table, columns: Sequence[st
             session.conflicts.append(conflict)
             note(session.database, table.name, key, question.column)
     for statement in sql.take_theirs(table, columns):
-        session.database.execute(statement)
+        # A name may be free only when another experiment has given it up.
+        while session.database.execute(statement).rowcount > 0 and table.name == "experiments":
+            pass
     if table.droppable:
         session.database.execute(sql.drop_removed(table, columns))
 
@@ -221,12 +232,11 @@ def _merge_arrivals(session: Session, kind: schema.Kind, part: Sequence[Arrival]
 
 
 def _unmark(session: Session, run: object) -> None:
-    """A run that was gone there, and is there again."""
-    gone = "SELECT 1 FROM base.entity WHERE kind = 'run' AND id = ? AND signature IS NULL"
-    if session.database.execute(gone, (run,)).fetchone():
-        session.database.execute(
-            "DELETE FROM main.tags WHERE key = ? AND run_uuid = ?", (DELETED_THERE, run)
-        )
+    """A run that was gone there may be there again."""
+    session.database.execute(
+        "DELETE FROM main.tags WHERE key = ? AND run_uuid = ? AND value = ?",
+        (DELETED_THERE, run, session.source),
+    )
 
 
 def _finish(session: Session) -> None:

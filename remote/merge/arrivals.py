@@ -93,7 +93,8 @@ def _arrival(
         # An experiment that was pulled and is gone for good here was deleted here.
         if not pulled_before:
             session.refuse(kind.name, identity, "its experiment isn't here")
-        return None
+            return None
+        return Arrival(identity, signature, None, None)
     if kind.folder is None or location is None and kind.name == schema.TRACE:
         return Arrival(identity, signature, experiment, None)
     if lies_elsewhere(location):

@@ -25,9 +25,23 @@ def place_experiments(session: Session) -> List[object]:
     for conflict in plan.conflicts:
         note(session.database, "experiments", [int(conflict.key)], "name", conflict.theirs)
     created = {each.id: each.created for each in ours}
+    before = {(link.theirs, link.theirs_created, link.ours) for link in _links(session)}
+    anew = []
     for placement in plan.placements:
         _remember(session, placement, created.get(placement.ours, placement.theirs.created))
-    return _changed(session)
+        theirs = placement.theirs
+        if (theirs.id, theirs.created, placement.ours) not in before:
+            anew.append(placement.ours)
+            _forget(session, placement.ours)
+    return list({*_changed(session), *anew})
+
+
+def _forget(session: Session, experiment: int) -> None:
+    """What was pulled of an experiment that another one takes the place of."""
+    for table in session.tables(schema.rows_of(schema.EXPERIMENT)):
+        session.database.execute(
+            f'DELETE FROM base."{table.name}" WHERE experiment_id = ?', (experiment,)
+        )
 
 
 def _experiments(session: Session, schema_name: str) -> List[Experiment]:

@@ -26,6 +26,8 @@ class Session:
     artifact_root: Path
     source: str
     progress: Optional[Progress] = None
+    begun: bool = False
+    """Something of the delta is merged already: this is another attempt."""
     agreed: bool = False
     """What is here is what the other side last saw."""
     roots: List[str] = field(default_factory=list)

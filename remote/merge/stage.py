@@ -79,8 +79,10 @@ def translated(session: Session, table: schema.Table, column: str) -> str:
 
 def _wanted(table: schema.Table) -> str:
     if table.owner == schema.EXPERIMENT:
-        # Changed or not: one that is gone here for good may have to be made anew.
-        return "d.experiment_id IN (SELECT theirs FROM temp.placement)"
+        return (
+            "d.experiment_id IN (SELECT theirs FROM temp.placement"
+            " WHERE ours IN (SELECT id FROM temp.batch))"
+        )
     where = f'd."{table.owner_column}" IN (SELECT id FROM temp.batch)'
     if table.versioned:
         where += (

@@ -224,6 +224,8 @@ class World:
 
     def _check_noted(self, pull: Pull) -> None:
         """A conflict stays listed, wherever the merge was stopped after it."""
+        if not pull.conflicts:
+            return
         base = self.bases_folder / f"base-{pull.source}.db"
         noted = [each.conflict for each in open_conflicts(base, self.here.records.file)]
         ids = self._ids()

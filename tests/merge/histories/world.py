@@ -237,7 +237,9 @@ class World:
         place = written.place
         pull = Pull(self.here.model, written.model, self.bases[place.name], place.name)
         arrived = _newly_known(written.file, before, self._known(place))
-        if arrived["experiment"] or arrived["run"]:
+        # One that was deleted here comes back for a new run though it didn't change there.
+        back = set(self.here.records.read().names) != set(self.here.model.names)
+        if arrived["experiment"] or arrived["run"] or back:
             pull.experiments()
         for run_id in arrived["run"]:
             pull.run(run_id)

@@ -139,12 +139,15 @@ def _write(database: sqlite3.Connection, asked: _Asked, roots: List[str]) -> Dic
     meta["alembic"] = _value(database, "SELECT version_num FROM store.alembic_version")
     meta["left_out"] = [name for name in tables if _is_left_out(database, name, asked)]
     meta["mark"] = asked.mark
+    database.execute("COMMIT")
+    for piece in pieces:
+        piece.copy(database, _of_chosen(piece.table, asked.chosen))
+    # Last: without it, the file is half a delta, which nobody takes.
+    database.execute("BEGIN")
     database.executemany(
         "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(meta[key])) for key in meta]
     )
     database.execute("COMMIT")
-    for piece in pieces:
-        piece.copy(database, _of_chosen(piece.table, asked.chosen))
     counts["metric_rows"] = _count(database, "metrics")
     return counts
 

@@ -106,6 +106,8 @@ def _read_meta(session: Session, delta: Path) -> None:
     tables = ("meta", "entities", "gone", "experiments", "runs")
     if not all(bases.columns(session.database, "delta", name) for name in tables):
         raise StoreError(f"{delta} isn't a delta of an MLflow store.")
+    if bases.get(session.database, "format", "delta") is None:
+        raise StoreError(f"{delta} isn't a whole delta.", "Pull again.")
     if bases.get(session.database, "format", "delta") != FORMAT:
         raise StoreError(f"{delta} was written by another version of the toolkit.")
     roots = bases.get(session.database, "roots", "delta")

@@ -402,6 +402,19 @@ def test_what_went_wrong_once(histories: type[Histories], what: str) -> None:
     state.teardown()
 
 
+def test_half_a_delta_is_never_merged(histories: type[Histories]) -> None:
+    """The agent is stopped after a little more work each time."""
+    state = histories()
+    state.new_run(at=1, pick=0)
+    state.log_metrics(at=1, pick=0, points=[("loss", 1, 0, (1.5, False))])
+    for after in range(0, 300, 3):
+        state.interrupt_delta(at=1, after=after)
+    state.pull(at=1, again=False, size=9)
+    for after in range(0, 300, 3):
+        state.interrupt_delta(at=1, after=after)
+    state.teardown()
+
+
 @pytest.mark.timeout(1800)
 def test_histories_end_as_the_rule_says(
     histories: type[Histories], capsys: pytest.CaptureFixture[str]

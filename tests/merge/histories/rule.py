@@ -142,7 +142,7 @@ class Pull:
             link.merged_name = theirs.name
         elif renamed and theirs.name in self.ours.names:
             self._tell("experiments", ours.number, "name", ours.name, theirs.name)
-        elif renamed:
+        elif renamed and theirs.name != link.merged_name:
             if ours.name == link.merged_name:
                 ours.fields["name"] = theirs.name
             else:

@@ -48,7 +48,10 @@ def tree_memory(pid: int) -> int:
 
 
 def _below(pid: int) -> Iterator[int]:
-    """All descendants. The kernel's own list of children spares reading all of /proc."""
+    """All descendants. The kernel's own list of children spares reading all of /proc.
+
+    A child between vfork and exec still lives in its parent's memory, which is counted already.
+    """
     tasks = PROC / str(pid) / "task"
     try:
         listed = [(task / "children").read_text() for task in tasks.iterdir()]
@@ -57,8 +60,9 @@ def _below(pid: int) -> Iterator[int]:
             yield from descendants(pid)
         return
     for child in " ".join(listed).split():
-        yield int(child)
-        yield from _below(int(child))
+        if _statm(int(child)) != _statm(pid):
+            yield int(child)
+            yield from _below(int(child))
 
 
 def _memory(pid: int) -> int:
@@ -72,8 +76,13 @@ def _memory(pid: int) -> int:
 
 
 def _resident(pid: int) -> int:
+    pages = _statm(pid).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
+
+
+def _statm(pid: int) -> str:
+    """Seven sizes in pages (proc(5)); two processes that share all their memory show the same."""
     try:
-        pages = (PROC / str(pid) / "statm").read_text().split()[1]
-    except (OSError, IndexError):
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return (PROC / str(pid) / "statm").read_text()
+    except OSError:
+        return ""

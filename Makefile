@@ -5,6 +5,7 @@ VENV = .venv
 INV = $(VENV)/bin/inv
 PYTHON = $(VENV)/bin/python
 READY = $(VENV)/.ready
+quoted_extras = $(subst ','\'',$(extras))
 
 # make would expand `$` in their values once more on the way into the environment.
 unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
@@ -36,7 +37,7 @@ demo: ## the whole loop on this machine, with a private sshd as the GPU server
 	@sh scripts/tools.sh rsync tmux ssh sshd git && $(MAKE) -s install && $(PYTHON) -m scripts.demo
 
 test: ## install what the tests need, then run every check and test
-	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium postgres mariadbd && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q $(ARGS)
+	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium postgres mariadbd && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile $(ARGS)
 
 check: $(READY) ## black, isort, mypy, import-linter, and Python 3.8 for what runs on servers
 	@sh scripts/check.sh $(VENV)/bin
@@ -44,8 +45,9 @@ check: $(READY) ## black, isort, mypy, import-linter, and Python 3.8 for what ru
 bench: $(READY) ## measure against rsync, ssh and mlflow-export-import, as ratios
 	@$(PYTHON) -m bench $(ARGS)
 
-install: $(READY) ## make .venv from the lock files
-$(READY): requirements.lock requirements-dev.lock pyproject.toml
+install: $(READY) ## make .venv from the lock files: extras="torch lab" adds those
+	@[ -z '$(quoted_extras)' ] || sh scripts/install.sh $(VENV) $(foreach extra,$(quoted_extras),'$(extra)')
+$(READY): $(wildcard requirements*.lock) pyproject.toml
 	@sh scripts/install.sh $(VENV) && touch $(READY)
 
 lock: $(READY) ## resolve the lock files anew

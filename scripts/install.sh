@@ -1,7 +1,17 @@
 #!/bin/sh
-# install.sh VENV: make the virtual environment from the lock files, every file checked by hash.
+# install.sh VENV [EXTRA...]: make the virtual environment from the lock files, every file checked by
+# hash. Extras are remembered for the next time.
 set -eu
 venv=$1
+shift
+for extra in "$@"; do
+    case $extra in *[!a-z0-9-]*) lock= ;; *) lock=requirements-$extra.lock ;; esac
+    if [ ! -f "$lock" ]; then
+        echo "There is no extra '$extra'. There are:" requirements-*.lock |
+            sed 's/requirements-dev\.lock//; s/requirements-\([a-z0-9-]*\)\.lock/\1/g' >&2
+        exit 1
+    fi
+done
 
 fits() {
     "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 15))' 2>/dev/null
@@ -39,6 +49,13 @@ if [ ! -x "$venv/bin/uv" ]; then
     "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$uv"
     rm -f "$uv"
 fi
+for extra in "$@"; do
+    grep -qx "$extra" "$venv/.extras" 2>/dev/null || echo "$extra" >>"$venv/.extras"
+done
+locks="requirements.lock requirements-dev.lock"
+for extra in $(cat "$venv/.extras" 2>/dev/null); do
+    [ ! -f "requirements-$extra.lock" ] || locks="$locks requirements-$extra.lock"
+done
 echo "installing what the lock files name" >&2
-"$venv/bin/uv" pip sync -q --python "$venv/bin/python" requirements.lock requirements-dev.lock
+"$venv/bin/uv" pip sync -q --python "$venv/bin/python" $locks
 "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps -e .

@@ -1,8 +1,15 @@
 #!/bin/sh
-# lock.sh UV: resolve both lock files anew. No index's address is written into them.
+# lock.sh UV [--keep]: resolve the lock files anew, for the project, for each of its extras, and for
+# development; with --keep only what pyproject.toml asks for now. No index's address is in them.
 # The locks serve every Python that pyproject.toml allows, not only the one at hand.
 set -eu
 oldest=$(sed -n 's/^requires-python = ">=\(.*\)"$/\1/p' pyproject.toml)
 options="--universal --python-version $oldest --generate-hashes --no-header --no-annotate --no-emit-index-url -q"
-"$1" pip compile $options --upgrade pyproject.toml -o requirements.lock
-"$1" pip compile $options --upgrade --group dev -c requirements.lock -o requirements-dev.lock
+upgrade=--upgrade
+[ "${2:-}" != --keep ] || upgrade=
+"$1" pip compile $options $upgrade pyproject.toml -o requirements.lock
+extras=$(sed -n '/^\[project\.optional-dependencies\]$/,/^\[/s/^\([a-z][a-z0-9-]*\) = \[.*/\1/p' pyproject.toml)
+for extra in $extras; do
+    "$1" pip compile $options $upgrade --extra "$extra" -c requirements.lock pyproject.toml -o "requirements-$extra.lock"
+done
+"$1" pip compile $options $upgrade --group dev -c requirements.lock -o requirements-dev.lock

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -21,10 +22,30 @@ from scripts.sshd import PrivateSshd, find, running  # noqa: E402
 # A shell starts what runs in its background deaf to Ctrl-C, which every child would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
+
 INV = Path(sys.executable).with_name("inv")
 
 #: uv's downloads, kept between runs so that environments are made from what is there.
 UV_CACHE = ROOT / ".demo" / "uv-cache"
+
+#: Wheels that uv finds beside the index: a torch without CUDA, where there is one.
+WHEELS = ROOT / ".demo" / "wheels"
+WHEELS.mkdir(parents=True, exist_ok=True)
+
+#: Files of tests that take long, begun first.
+LONG = ("test_histories.py",)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than two: most tests wait for others."""
+    return max(3, os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +161,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
     if not shutil.which("rsync") or not shutil.which("tmux"):
         pytest.skip("rsync or tmux is not installed: sudo apt-get install rsync tmux")
     folder = tmp_path_factory.mktemp("sshd")
-    settings = {"UV_CACHE_DIR": str(UV_CACHE)}
+    settings = {"UV_CACHE_DIR": str(UV_CACHE), "UV_FIND_LINKS": str(WHEELS)}
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if name in os.environ:
             settings[name] = os.environ[name]

@@ -100,7 +100,8 @@ CTRL_C = f"""
 import os, signal, sys, threading, time
 sys.path.insert(0, {str(ROOT)!r})
 from remote import process
-child = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
+script = "import os, time; os.write(1, str(os.getpid()).encode()); time.sleep(60)"
+child = [sys.executable, "-c", script]
 pids = []
 def note(piece):
     pids.append(int(piece))

@@ -170,11 +170,12 @@ def test_a_uuid_that_is_no_name_for_a_file_is_no_card(fake: FakeGpus) -> None:
 def test_nvidia_smi_that_hangs_is_given_up(fake: FakeGpus, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.change(delay=60)
     monkeypatch.setattr(gpus, "TIMEOUT", 0.3)
+    before = children_of(os.getpid())
     began = time.monotonic()
     with pytest.raises(JobError, match="did not answer"):
         gpus.read()
     assert time.monotonic() - began < 10
-    until(lambda: not children_of(os.getpid()))
+    until(lambda: children_of(os.getpid()) == before)
 
 
 def test_an_exception_ends_nvidia_smi(fake: FakeGpus) -> None:
@@ -184,6 +185,7 @@ def test_an_exception_ends_nvidia_smi(fake: FakeGpus) -> None:
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
+    children = children_of(os.getpid())
     before = signal.signal(signal.SIGALRM, stop)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
@@ -191,7 +193,7 @@ def test_an_exception_ends_nvidia_smi(fake: FakeGpus) -> None:
             gpus.read()
     finally:
         signal.signal(signal.SIGALRM, before)
-    until(lambda: not children_of(os.getpid()))
+    until(lambda: children_of(os.getpid()) == children)
 
 
 def test_the_version_of_cuda(fake: FakeGpus) -> None:
@@ -223,6 +225,7 @@ def is_dead(pid: int) -> bool:
 
 def test_the_peak_is_that_of_the_fullest_of_our_cards(fake: FakeGpus) -> None:
     fake.card(3, memory_used=9999)
+    children = children_of(os.getpid())
     watch = gpus.MemoryWatch([uuid(0), uuid(1)])
     watch.start()
     try:
@@ -235,7 +238,7 @@ def test_the_peak_is_that_of_the_fullest_of_our_cards(fake: FakeGpus) -> None:
     finally:
         peak = watch.stop()
     assert peak == 5000
-    assert len(fake.calls()) == 1 and not children_of(os.getpid())
+    assert len(fake.calls()) == 1 and children_of(os.getpid()) == children
 
 
 @pytest.mark.parametrize("failure", ["driver", "none", "lost"])

@@ -1,0 +1,99 @@
+"""An environment with every extra, made once and kept between runs of the tests.
+
+torch comes by pip, which finds one without CUDA where one lies beside the index; the lock of the
+extra is made for it, so that jobs install the very same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from remote.files import locked
+from remote.operations.uv import own_uv
+from tests.conftest import ROOT, UV_CACHE, WHEELS
+
+FOLDER = ROOT / ".demo" / "research"
+LIMIT = 400.0  # seconds for one of the steps
+
+TORCH = "torch==2.13.0"
+#: What save_mlflow may be given beside what the project's own extras bring.
+FURTHER = ("lightgbm", "transformers")
+EXTRAS = ("torch", "lab")
+
+LOCK = ("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "-q")
+
+
+class Missing(Exception):
+    """The environment can't be had here, and why."""
+
+
+def made() -> Path:
+    """A folder with `venv/` and the lock files it was made from; raises Missing."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = FOLDER / _key()
+    with locked(FOLDER / "lock"):
+        if not (folder / ".ready").is_file():
+            for old in FOLDER.glob("[0-9a-f]*"):
+                shutil.rmtree(old)
+            folder.mkdir()
+            _make(folder)
+            (folder / ".ready").touch()
+    return folder
+
+
+def install(venv: Path, *words: str) -> None:
+    """Install into a virtual environment with uv, from what is cached where that will do."""
+    _run(str(own_uv()), "pip", "install", "-q", "--python", str(venv / "bin/python"), *words)
+
+
+def new(venv: Path, folder: Path) -> None:
+    """A virtual environment with all that the lock files in `folder` name."""
+    _run(str(own_uv()), "venv", "-q", "--no-project", "--python", sys.executable, str(venv))
+    install(venv, *_locks(folder))
+
+
+def lock_files(folder: Path) -> list[Path]:
+    """The lock files that the environment was made from."""
+    return [folder / "requirements.lock", *(folder / f"requirements-{e}.lock" for e in EXTRAS)]
+
+
+def _key() -> str:
+    total = hashlib.sha256()
+    for path in (ROOT / "pyproject.toml", Path(__file__), *lock_files(ROOT)):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def _make(folder: Path) -> None:
+    for lock in lock_files(ROOT):
+        shutil.copy(lock, folder)
+    _run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(WHEELS), TORCH)
+    [wheel] = WHEELS.glob("torch-2.13.0*.whl")
+    (folder / "torch.txt").write_text(f"torch=={wheel.name.split('-')[1]}\n")
+    fixed = ["-c", str(folder / "requirements.lock"), "-c", str(folder / "torch.txt")]
+    lock = str(folder / "requirements-torch.lock")
+    options = [*LOCK, "--extra", "torch", *fixed, str(ROOT / "pyproject.toml"), "-o", lock]
+    (folder / "requirements-torch.lock").unlink()
+    _run(str(own_uv()), "pip", "compile", "--python", sys.executable, *options)
+    new(folder / "venv", folder)
+    pinned = [word for lock in lock_files(folder) for word in ("-c", str(lock))]
+    install(folder / "venv", *pinned, *FURTHER)
+
+
+def _locks(folder: Path) -> list[str]:
+    return [word for lock in lock_files(folder) for word in ("-r", str(lock))]
+
+
+def _run(*argv: str) -> None:
+    env = {**os.environ, "UV_CACHE_DIR": str(UV_CACHE), "UV_FIND_LINKS": str(WHEELS)}
+    try:
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        raise Missing(f"{' '.join(argv[:4])} took more than {LIMIT:.0f} s") from None
+    if done.returncode:
+        raise Missing((done.stderr.strip().splitlines() or ["no message"])[-1].strip())

@@ -35,6 +35,9 @@ UV_CACHE = ROOT / ".demo" / "uv-cache"
 WHEELS = ROOT / ".demo" / "wheels"
 WHEELS.mkdir(parents=True, exist_ok=True)
 
+#: matplotlib looks at every font once for each home.
+FONTS = ROOT / ".demo" / "matplotlib"
+
 #: Files of tests that take long, begun first.
 LONG = ("test_histories.py",)
 
@@ -58,6 +61,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("UV_CACHE_DIR", str(UV_CACHE))
+    monkeypatch.setenv("MPLCONFIGDIR", str(FONTS))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     return home
 
@@ -161,7 +165,11 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
     if not shutil.which("rsync") or not shutil.which("tmux"):
         pytest.skip("rsync or tmux is not installed: sudo apt-get install rsync tmux")
     folder = tmp_path_factory.mktemp("sshd")
-    settings = {"UV_CACHE_DIR": str(UV_CACHE), "UV_FIND_LINKS": str(WHEELS)}
+    settings = {
+        "UV_CACHE_DIR": str(UV_CACHE),
+        "UV_FIND_LINKS": str(WHEELS),
+        "MPLCONFIGDIR": str(FONTS),
+    }
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if name in os.environ:
             settings[name] = os.environ[name]

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import time
-import urllib.request
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator
 
@@ -19,26 +12,27 @@ import pytest
 
 from remote.job import OUTPUTS
 from remote.rsync import PULLED, SECRETS
-from remote.tasks import namespace
-from scripts.sshd import PrivateSshd, free_port
-from tests.conftest import ROOT, SOCKET, ProjectFolder, make_project
+from scripts.sshd import PrivateSshd
+from tests.conftest import ROOT, SOCKET, make_project
+from tests.integration.reader import Reader, Unknown, blocks, commands, existing_commands
 from tests.integration.witness import Store
-from tests.merge.conftest import Project
 
 ENGLISH = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 JAPANESE = sorted((ROOT / "docs/ja").glob("*.md"))
 DOCUMENTS = [*ENGLISH, *JAPANESE]
 TEXTS = [*DOCUMENTS, ROOT / "CHANGELOG.md"]
 
-#: Run by other tests and by hand: they install packages, ask a package index, or run this very test.
-RUN_ELSEWHERE = ("demo", "test", "bench", "lock")
-#: What a document may tell its reader to type.
-RUN_BY_MAKE = ("install", "help", "sync-push", "sync-pull", "remote-ps", "run", "format")
-PLAIN = ("cp", ".", "rsync")
-
-#: Stand-ins of the documents for what is the reader's own.
-TARGET, HOST, FOLDER = "user@host:/proj", "user@host", "/proj"
-BACKUP = "20260131-120000"
+#: Their readers have the extras: tests/research/test_docs.py types them.
+WITH_EXTRAS = (
+    "adopt.md",
+    "containers.md",
+    "experiments.md",
+    "lab.md",
+    "pipeline.md",
+    "task-classes.md",
+    "template.md",
+    "workbench.md",
+)
 
 
 def named(document: Path) -> str:
@@ -46,15 +40,6 @@ def named(document: Path) -> str:
 
 
 # What stands in a document ----------------------------------------------------------------------
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The contents of the fenced blocks marked with `language`."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def commands(text: str) -> list[str]:
-    return [line for block in blocks(text, "sh") for line in block.splitlines() if line.strip()]
 
 
 def code(text: str) -> str:
@@ -68,13 +53,6 @@ def named_commands(text: str) -> set[str]:
     """`make x` and `inv y` for each that is named in code."""
     found = re.findall(r"\b(make|inv)[ \t]+(?:-[^ \t\n]*[ \t]+)*([a-z][\w-]*)", code(text))
     return {f"{program} {name}" for program, name in found}
-
-
-def existing_commands() -> set[str]:
-    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert phony
-    tasks = {f"inv {name}" for name in namespace.task_names}
-    return tasks | {f"make {name}" for name in phony[1].split()}
 
 
 def own_tasks(text: str) -> set[str]:
@@ -109,174 +87,6 @@ def _leads(link: str, text: str, folder: Path) -> bool:
     return not anchor or anchor in anchors(place.read_text("utf-8") if path else text)
 
 
-# Typing what a document says ----------------------------------------------------------------------
-
-
-class Unknown(Exception):
-    """A command that this test does not know how to treat."""
-
-
-@dataclass
-class Reader:
-    """Somebody who types a document's commands, one after the other, in a copy of the project."""
-
-    project: ProjectFolder
-    server: PrivateSshd
-    folder: str
-    activated: list[str] = field(default_factory=list)
-
-    @property
-    def target(self) -> Path:
-        """The target, seen from this machine."""
-        return self.server.home / self.folder
-
-    def type(self, line: str) -> None:
-        """Do what the document says; raises Unknown, or fails the test where it fails."""
-        words = shlex.split(line)
-        if re.search(r"[|;&<>`$*?\\]", line):
-            raise Unknown(line)
-        if words[0] == "make" and words[1:] and words[1] in RUN_ELSEWHERE:
-            assert f"make {words[1]}" in existing_commands(), line
-        elif words in (["mlflow", "ui"], ["inv", "ui"]):
-            self.look(line)
-        elif BACKUP in line:
-            self.restore(line)
-        elif words[0] == "ssh" and words[-1] == f"{FOLDER}/.remote/backup":
-            self.deleted_by_a_push()
-            for name in self.run(line).split():
-                assert re.fullmatch(re.sub(r"\d", r"\\d", BACKUP), name), name
-        elif _is_ordinary(words):
-            if "../colleague" in words:
-                self.a_colleague()
-            self.run(line)
-            self.wait_for_what_began(words)
-        else:
-            raise Unknown(line)
-
-    def run(self, line: str) -> str:
-        """Run one line as it would run in the reader's own shell; what it printed comes back."""
-        done = subprocess.run(
-            ["sh", "-c", self.script(line)],
-            cwd=self.project.root,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}"
-        self.remember(line)
-        return done.stdout
-
-    def script(self, line: str) -> str:
-        here = line.replace(TARGET, f"gpu:{self.folder}")
-        here = here.replace("--epoch 1000", "--epoch 2").replace("epoch=100 ", "epoch=2 ")
-        if here.startswith("ssh "):
-            config = shlex.quote(str(self.server.config))
-            here = here.replace(f"ssh {HOST}", f"ssh -F {config} gpu")
-            here = here.replace(FOLDER, self.folder)
-        if HOST in here or FOLDER + "/" in here or BACKUP in here:
-            raise Unknown(line)
-        return "\n".join([*self.activated, here])
-
-    def remember(self, line: str) -> None:
-        if line.startswith(". "):
-            self.activated.append(line)
-        if line == "cp .env.example .env":
-            settings = self.project.root / ".env"
-            text = settings.read_text()
-            assert TARGET in text
-            settings.write_text(text.replace(TARGET, f"gpu:{self.folder}"))
-
-    def wait_for_what_began(self, words: list[str]) -> None:
-        """What a document says next is about a job that ran; it must have gone well."""
-        if words[:2] == ["inv", "remote-run"] and "--follow" not in words:
-            self.run("inv remote-logs last --follow")
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The reader's environment: no virtual environment, and no target but what .env says."""
-        kept = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-        own = str(Path(sys.executable).parent)
-        folders = [each for each in kept["PATH"].split(os.pathsep) if each != own]
-        return {
-            **kept,
-            **self.project.env,
-            "PATH": os.pathsep.join(folders),
-            "RSYNC_RSH": f"ssh -F '{self.server.config}'",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        }
-
-    def look(self, line: str) -> None:
-        """Start the UI on a port of its own, see it answer, end it."""
-        port = free_port()
-        ui = subprocess.Popen(
-            ["sh", "-c", self.script(f"exec {line} --port {port}")],
-            cwd=self.project.root,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            assert _answers(f"http://127.0.0.1:{port}/health", ui), f"{line} does not answer"
-        finally:
-            os.killpg(ui.pid, signal.SIGTERM)
-            ui.wait(60)
-
-    def restore(self, line: str) -> None:
-        """Lose a file the way the document has it, then bring it back by its command."""
-        if f"pull-{BACKUP}" in line:
-            lost, content = self.replaced_by_a_pull(), "mine"
-            backups = self.project.root / ".remote/backup"
-        else:
-            lost, content = self.deleted_by_a_push(), "lost"
-            backups = self.target / ".remote/backup"
-        newest = sorted(backups.iterdir())[-1].name.replace("pull-", "")
-        self.run(line.replace(BACKUP, newest))
-        assert lost.read_text() == content, line
-
-    def a_colleague(self) -> None:
-        """Has a project with a run of their own."""
-        root = self.project.root.parent / "colleague"
-        store = Project(root, self.project.root)
-        store.run(store.experiment("a colleague's"))
-
-    def deleted_by_a_push(self) -> Path:
-        lost = self.project.write("src/lost.py", "lost")
-        self.run("make sync-push")
-        lost.unlink()
-        self.run("make sync-push")
-        assert not (self.target / "src/lost.py").exists()
-        return lost
-
-    def replaced_by_a_pull(self) -> Path:
-        (self.target / "logs/note.txt").write_text("the server's")
-        mine = self.project.write("logs/note.txt", "mine")
-        self.run("make sync-pull")
-        assert mine.read_text() == "the server's"
-        return mine
-
-
-def _is_ordinary(words: list[str]) -> bool:
-    if words[0] == "make":
-        return words[1:2] != [] and words[1] in RUN_BY_MAKE
-    return words[0] in ("inv", *PLAIN) or words[:2] == ["ssh", HOST]
-
-
-def _answers(address: str, process: "subprocess.Popen[bytes]") -> bool:
-    deadline = time.monotonic() + 150
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(address, timeout=2).read()
-            return True
-        except OSError:
-            time.sleep(0.2)
-    return False
-
-
 @pytest.fixture
 def reader(tmp_path: Path, sshd: PrivateSshd, request: pytest.FixtureRequest) -> Iterator[Reader]:
     """A reader with a fresh copy of the project and a target that isn't there yet."""
@@ -297,6 +107,8 @@ def told_once() -> list[Path]:
     """The documents, without those that say the same commands as one before."""
     first: dict[tuple[str, ...], Path] = {}
     for document in DOCUMENTS:
+        if document.name in WITH_EXTRAS:
+            continue
         said = tuple(commands(document.read_text("utf-8")))
         if said:
             first.setdefault(said, document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
@@ -18,6 +19,12 @@ Problem = Callable[[Mapping[str, object]], Optional[str]]
 """Says why a row can't be stored, None where it can."""
 
 _CACHE_KIB = 96 * 1024
+
+_TURN = 1.5  # seconds
+"""How long we write before we let others write: their logging gives up after five seconds."""
+
+_PAUSE = 0.12  # seconds
+"""Who waits for SQLite's lock looks again after 0.1 seconds at the latest (sqliteDefaultBusyCallback)."""
 
 
 class Disturbed(StoreError):
@@ -46,8 +53,15 @@ class Ours:
         self.database = database
         self.refused: List[Refusal] = []
         """Rows that the store took for others, or that it refused."""
+        self._turn = 0.0
+        """When we began to write, one transaction after the other."""
 
     def begin(self) -> None:
+        """Locks the store against other writers. Now and then it is their turn first."""
+        if time.monotonic() - self._turn > _TURN:
+            if self._turn:
+                time.sleep(_PAUSE)
+            self._turn = time.monotonic()
         self.database.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:

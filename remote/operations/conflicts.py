@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from remote.config import Project
 from remote.errors import StoreError
@@ -51,18 +52,32 @@ def listed(project: Project) -> list[Listed]:
 def choose(
     found: Sequence[Listed], words: Sequence[str], *, theirs: bool, ours: bool
 ) -> list[Listed]:
-    """Those that the words name, all without words. Raises StoreError."""
+    """Those that the words name, all without words. Raises StoreError.
+
+    A run has its name twice, in its row and in a tag: both are meant where one is named.
+    """
     if theirs and ours:
         raise StoreError("--theirs and --ours can't both be meant.", "Give one of them.")
     chosen = [each for each in found if not words or any(_named(each, word) for word in words)]
     for word in words:
         if not any(_named(each, word) for each in found):
             raise StoreError(f"No conflict is called {word}.", "inv mlflow-conflicts lists them.")
-    return chosen
+    renamed = {_renamed(each) for each in chosen} - {None}
+    return [each for each in found if each in chosen or _renamed(each) in renamed]
 
 
 def _named(each: Listed, word: str) -> bool:
     return word == str(each.number) or (len(word) > 3 and each.conflict.key.startswith(word))
+
+
+def _renamed(each: Listed) -> Optional[tuple[str, str]]:
+    """The source and the run whose name this conflict is about."""
+    of = each.conflict
+    if (of.table, of.column) == ("runs", "name"):
+        return each.source, of.key
+    if of.table == "tags" and of.key.endswith("/mlflow.runName"):
+        return each.source, of.key.partition("/")[0]
+    return None
 
 
 def settle(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:

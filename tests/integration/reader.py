@@ -35,7 +35,9 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands(text: str) -> list[str]:
-    return [line for block in blocks(text, "sh") for line in block.splitlines() if line.strip()]
+    """The lines to type; what ends with a backslash goes on in the next line."""
+    whole = (re.sub(r"\\\n\s*", " ", block) for block in blocks(text, "sh"))
+    return [line for block in whole for line in block.splitlines() if line.strip()]
 
 
 def existing_commands() -> set[str]:

@@ -523,6 +523,9 @@ EXPERIMENTS: list[tuple[str, Any, bool]] = [
     ("mlflow.set_tracking_uri(where)", None, False),
     ("mlflow.set_tracking_uri('sqlite:///mlflow.db')", None, True),
     ("mlflow.set_tracking_uri('')", None, True),
+    ("save_mlflow(experiment_name='digits', do_commit=False)", "digits", True),
+    ("tracking.save_mlflow(experiment_name=name)", "{name}", True),
+    ("mlflow.set_experiment('a')\nsave_mlflow(experiment_name='b')", "a", False),
     ("# mlflow.set_experiment('no')", None, True),
     ("print(\"mlflow.set_experiment('no')\")", None, True),
 ]

@@ -8,7 +8,8 @@ from typing import Iterable, Optional
 from remote.notebook.parameter import UNREADABLE, Parameter
 from remote.notebook.source import statements
 
-_CALLS = ("set_experiment", "set_tracking_uri")
+#: MLflow's, and the template's own (src/lib/tracking).
+_CALLS = ("set_experiment", "set_tracking_uri", "save_mlflow")
 
 
 class Experiment:
@@ -48,7 +49,7 @@ class Experiment:
         function = call.func
         name = function.attr if isinstance(function, ast.Attribute) else ""
         name = function.id if isinstance(function, ast.Name) else name
-        if name == "set_experiment":
+        if name in ("set_experiment", "save_mlflow"):
             self._chosen(_argument(call, "experiment_name"))
         elif name == "set_tracking_uri":
             uri = _argument(call, "uri")

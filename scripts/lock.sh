@@ -7,7 +7,7 @@ oldest=$(sed -n 's/^requires-python = ">=\(.*\)"$/\1/p' pyproject.toml)
 options="--universal --python-version $oldest --generate-hashes --no-header --no-annotate --no-emit-index-url -q"
 upgrade=--upgrade
 [ "${2:-}" != --keep ] || upgrade=
-"$1" pip compile $options $upgrade pyproject.toml -o requirements.lock
+"$1" pip compile $options $upgrade --group project pyproject.toml -o requirements.lock
 extras=$(sed -n '/^\[project\.optional-dependencies\]$/,/^\[/s/^\([a-z][a-z0-9-]*\) = \[.*/\1/p' pyproject.toml)
 for extra in $extras; do
     "$1" pip compile $options $upgrade --extra "$extra" -c requirements.lock pyproject.toml -o "requirements-$extra.lock"

@@ -1,0 +1,41 @@
+"""`remote-gpu-workflow`, `python -m remote`: what is typed outside of a project's own tasks."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Optional, Sequence
+
+from remote.errors import RemoteError
+
+AFTER = "In a project that has the toolkit, `inv --list` shows the commands."
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Do what was typed; the exit code comes back."""
+    from remote.adopt import command
+
+    parser = ArgumentParser(
+        "remote-gpu-workflow",
+        description="Run a project's notebooks and scripts on GPU servers over SSH.",
+        epilog=AFTER,
+    )
+    commands = parser.add_subparsers(title="commands")
+    adopt = commands.add_parser("adopt", help=command.ABOUT, description=command.ABOUT)
+    command.add_arguments(adopt)
+    arguments = parser.parse_args(argv)
+    if "folder" not in arguments:
+        parser.print_help()
+        return 0
+    try:
+        return command.adopt(arguments)
+    except RemoteError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -169,6 +169,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
         "UV_CACHE_DIR": str(UV_CACHE),
         "UV_FIND_LINKS": str(WHEELS),
         "MPLCONFIGDIR": str(FONTS),
+        "OMP_NUM_THREADS": "1",
     }
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if name in os.environ:

@@ -196,10 +196,11 @@ def test_several_objectives(sweep: Place) -> None:
 
 
 def test_the_sample_is_such_a_sweep(place: Place) -> None:
-    for name in ("src/model/model01/train.py", "src/lib/digits.py", "config/model/model01.yaml"):
+    sample = ("src/model/model02/train.py", "config/model/model02/config.yaml")
+    for name in (*sample, "src/lib/digits.py"):
         place.write(name, (ROOT / name).read_text("utf-8"))
     words = ["-m", "learning_rate=interval(0.001,0.1)", "epochs=1", "hydra.sweeper.n_trials=3"]
-    paths = place.job("model.model01.train", *words, kind="module")
+    paths = place.job("model.model02.train", *words, kind="module")
     place.run(paths)
     runs = place.children("job1")
     assert states(place) == ["COMPLETE"] * 3 and len(runs) == 3

@@ -20,7 +20,7 @@ from tests.integration.witness import Store
 
 pytestmark = pytest.mark.timeout(900)
 
-SWEEP = ["src/model/model01/train.py", "--", "-m", "learning_rate=interval(0.001,0.1)"]
+SWEEP = ["src/model/model02/train.py", "--", "-m", "learning_rate=interval(0.001,0.1)"]
 
 
 @pytest.fixture
@@ -93,14 +93,14 @@ def test_a_sweep_survives_its_server(project: ProjectFolder, target_root: Path) 
 
 
 def test_a_single_run_has_its_overrides(project: ProjectFolder, target_root: Path) -> None:
-    words = ["src/model/model01/train.py", "--", "epochs=2", "hidden=8"]
+    words = ["src/model/model02/train.py", "--", "epochs=2", "hidden=8"]
     project.inv("remote-run", "--follow", "--pull", "--tag", "who=me", *words)
     store = Store(project.root / "mlflow.db")
     [(run,)] = store.rows("SELECT run_uuid FROM runs WHERE status = 'FINISHED'")
     params = dict(store.rows("SELECT key, value FROM params WHERE run_uuid = ?", run))
     assert (params["epochs"], params["hidden"]) == ("2", "8")
     tags = dict(store.rows("SELECT key, value FROM tags WHERE run_uuid = ?", run))
-    assert tags["who"] == "me" and tags["remote.source"] == "src/model/model01/train.py"
+    assert tags["who"] == "me" and tags["remote.source"] == "src/model/model02/train.py"
     assert list((project.root / "outputs").rglob(".hydra/config.yaml"))
     folder = next((project.root / "mlruns").glob(f"*/{run}/artifacts/remote"))
     assert {path.name for path in folder.iterdir()} >= {"log.txt", "job.json", "status.json"}

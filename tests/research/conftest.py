@@ -94,6 +94,8 @@ def laboratory(research: Path, sshd: PrivateSshd, tmp_path_factory: pytest.TempP
             "REMOTE_SSH_CONFIG": str(sshd.config),
             "REMOTE_TMUX_SOCKET": SOCKET,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # Torch's threads stall where others use the cores too.
+            "OMP_NUM_THREADS": "1",
         }
         environment.new(root / ".venv", research)
         environment.install(root / ".venv", "--no-deps", "-e", str(root))

@@ -1,0 +1,58 @@
+"""`inv diary`: a dated page for what was asked, tried and learnt."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from datetime import date
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from remote.config import Project, find_project
+from remote.errors import ConfigError
+from remote.tasks.told import told
+
+
+@task(help={"edit": "open it with $VISUAL or $EDITOR"})
+@told
+def diary(c: Context, edit: bool = False) -> None:
+    """Make today's page of the diary from diary/template.md, with the newest runs; tell its path.
+
+    A page that is there is left as it is.
+    """
+    from remote.operations.diary import entry
+
+    project = find_project()
+    editor = _editor(project) if edit else []
+    path = entry(project.root, date.today())
+    print(os.path.relpath(path), flush=True)
+    if editor:
+        _become([*editor, str(path)])
+
+
+def _editor(project: Project) -> list[str]:
+    """The words that start the user's editor; raises ConfigError."""
+    named = project.settings.get("VISUAL") or project.settings.get("EDITOR") or ""
+    try:
+        words = shlex.split(named)
+    except ValueError:
+        words = []
+    if not words:
+        raise ConfigError(
+            f"EDITOR can't be read: {named}." if named else "EDITOR is not set.",
+            "Name one, as in EDITOR=nano, or open the page yourself: inv diary prints its path.",
+        )
+    return words
+
+
+def _become(words: list[str]) -> None:
+    try:
+        os.execvp(words[0], words)
+    except OSError as error:
+        raise ConfigError(
+            f"The editor {words[0]} can't be started: {error.strerror}.", "EDITOR names it."
+        ) from None
+
+
+TASKS = (diary,)

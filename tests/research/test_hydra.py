@@ -1,0 +1,239 @@
+"""Hydra, Optuna, Lightning and MLflow: by hand, as a job here, as a job there, looked at here."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.integration.witness import Run, Store
+from tests.real import browser, ui
+from tests.research.conftest import Laboratory, Make
+
+pytestmark = pytest.mark.timeout(600)
+
+TRAIN = "src/model/model01/train.py"
+RATES = "learning_rate=interval(0.001,0.002)"
+SWEEP = ["-m", RATES, "epochs=2", "hydra.sweeper.n_trials=2"]
+CURVES = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+PARENT = "mlflow.parentRunId"
+
+#: What MlflowClient and the model itself say of a run: its accuracy, by the model alone.
+LOADED = """
+import sys, mlflow, torch
+from mlflow import MlflowClient
+from dataset import parts
+run = MlflowClient().get_run(sys.argv[1])
+test = parts.load(parts.Path(run.data.params["features"])).test
+model = mlflow.pytorch.load_model(f"runs:/{run.info.run_id}/model")
+right = model(torch.from_numpy(test.x)).argmax(1).numpy() == test.y
+print(float(right.mean()) - run.data.metrics["test_accuracy"])
+"""
+
+#: A sweep that ends while a trial of another process has just been killed.
+KILLED = """
+import os, sys, mlflow
+from model import runs
+sys.argv = ["train.py", "--multirun"]
+with runs.sweep("killed"):
+    below = {"mlflow.parentRunId": os.environ[runs.SWEEP]}
+    experiment = mlflow.get_experiment_by_name("killed").experiment_id
+    mlflow.MlflowClient().create_run(experiment, tags=below)
+    sys.exit(3)
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(laboratory: Make) -> Laboratory:
+    return laboratory("hydra")
+
+
+def new_runs(lab: Laboratory, before: set[str]) -> tuple[Run, list[Run]]:
+    """The run of the one sweep that was made since, and those of its trials."""
+    runs = [run for run in Store(lab.root / "mlflow.db").runs() if run.id not in before]
+    [sweep] = [run for run in runs if PARENT not in run.tags]
+    trials = [run for run in runs if run.tags.get(PARENT) == sweep.id]
+    assert len(trials) == len(runs) - 1
+    return sweep, trials
+
+
+def known(lab: Laboratory) -> set[str]:
+    store = Store(lab.root / "mlflow.db")
+    return {run.id for run in store.runs()} if store.path.exists() else set()
+
+
+def assert_whole(run: Run, epochs: int = 2) -> None:
+    """Parameters, curves, configuration, log and model of a trial."""
+    assert (run.status, run.experiment) == ("FINISHED", "model01")
+    assert 0.001 <= float(run.params["learning_rate"]) <= 0.002
+    assert run.params["epochs"] == str(epochs)
+    for name in CURVES:
+        assert [step for step, _ in run.history(name)] == list(range(1, epochs + 1)), name
+    best = max(value for _, value in run.history("valid_accuracy"))
+    assert run.history("best_valid_accuracy") == [(0, best)]
+    names = {path.relative_to(run.artifacts).as_posix() for path in run.artifacts.rglob("*")}
+    hydra = {f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")}
+    assert names >= {"features.json", "train.log", *hydra}
+    assert f"epoch {epochs}: " in (run.artifacts / "train.log").read_text()
+    assert run.params["learning_rate"] in (run.artifacts / ".hydra/config.yaml").read_text()
+
+
+def assert_loads(lab: Laboratory, run: Run) -> None:
+    assert abs(float(lab.python("-c", LOADED, run.id).out)) < 1e-6
+
+
+def test_a_sweep_by_hand(lab: Laboratory) -> None:
+    """Data set and features are made on the way; nothing but the records stays in mlruns."""
+    before = known(lab)
+    told = lab.python(TRAIN, *SWEEP)
+    sweep, trials = new_runs(lab, before)
+    assert (sweep.status, sweep.experiment, len(trials)) == ("FINISHED", "model01", 2)
+    assert RATES in sweep.tags["overrides"]
+    for trial in trials:
+        assert_whole(trial)
+        assert list(lab.root.glob(f"logs/lightning/model01/{trial.id}/events*"))
+        assert list(lab.root.glob(f"logs/lightning/model01/{trial.id}/checkpoints/*.ckpt"))
+    assert len({trial.params["learning_rate"] for trial in trials}) == 2
+    assert_loads(lab, trials[0])
+    assert "GPU available" not in told.text and "Tip" not in told.text
+    assert not list(lab.root.glob("mlruns/**/meta.yaml"))
+    made = json.loads((trials[0].artifacts / "features.json").read_text())
+    assert made["from"]["which"] == "digits"
+
+
+def test_a_sweep_as_a_job_here(lab: Laboratory) -> None:
+    before = known(lab)
+    lab.inv("run", TRAIN, "--", *SWEEP)
+    sweep, trials = new_runs(lab, before)
+    assert (sweep.status, sweep.experiment, len(trials)) == ("FINISHED", "model01", 2)
+    for trial in trials:
+        assert_whole(trial)
+        assert trial.tags["remote.job"] == sweep.tags["remote.job"]
+        assert trial.history("objective")[0][1] == trial.history("best_valid_accuracy")[0][1]
+
+
+def test_a_sweep_on_a_server_and_its_best_model_here(lab: Laboratory, tmp_path: Path) -> None:
+    before = known(lab)
+    there = ["--extra", "torch", "--gpus", "0", "--name", "rates", "--follow", "--pull"]
+    lab.inv("remote-run", TRAIN, *there, "--", *SWEEP)
+    sweep, trials = new_runs(lab, before)
+    assert (sweep.status, sweep.experiment, len(trials)) == ("FINISHED", "model01", 2)
+    for trial in trials:
+        assert_whole(trial)
+        assert trial.artifacts.is_relative_to(lab.root)
+        assert list(lab.root.glob(f"logs/lightning/model01/{trial.id}/events*"))
+    assert_loads(lab, trials[1])
+    lab.make("run", "input_file=load_model.ipynb", f"run_id={sweep.id}", "worst=5")
+    best = max(trials, key=lambda trial: trial.history("best_valid_accuracy"))
+    looked = newest(lab)
+    assert_looked_at(looked, best)
+    with ui.served(lab.root) as address, browser.running(tmp_path / "profile") as chromium:
+        see(chromium, address, best, looked)
+
+
+def assert_looked_at(looked: Run, best: Run) -> None:
+    assert (looked.status, looked.tags["loaded_run"]) == ("FINISHED", best.id)
+    said = [run.history("test_accuracy")[0][1] for run in (looked, best)]
+    assert said[0] == pytest.approx(said[1], abs=1e-6)
+    assert (looked.artifacts / "confusion.png").stat().st_size > 5000
+    cases = (looked.artifacts / "worst.csv").read_text().splitlines()
+    assert cases[0] == "image,is,taken for,chance of the truth" and len(cases) == 6
+
+
+def see(chromium: browser.Browser, address: str, best: Run, looked: Run) -> None:
+    """The trial below its sweep, its curves, its files; and the figure."""
+    experiments = f"{address}/#/experiments"
+    of_best, of_looked = (run.artifacts.parts[-3] for run in (best, looked))
+    with chromium.page(f"{experiments}/{of_best}/runs/{best.id}") as page:
+        page.shows("learning_rate", best.params["learning_rate"], "best_valid_accuracy")
+    with chromium.page(f"{experiments}/{of_best}/runs/{best.id}/model-metrics") as page:
+        page.shows("train_loss", "valid_accuracy")
+    with chromium.page(f"{experiments}/{of_best}/runs/{best.id}/artifacts/train.log") as page:
+        page.shows(".hydra", "epoch 2: ")
+    with chromium.page(f"{experiments}/{of_looked}/runs/{looked.id}/artifacts") as page:
+        page.shows("confusion.png", "worst.csv")
+
+
+def newest(lab: Laboratory) -> Run:
+    return max(Store(lab.root / "mlflow.db").runs(), key=lambda run: run.start_time)
+
+
+def test_the_notebook_on_the_server_takes_the_best_of_the_experiment(lab: Laboratory) -> None:
+    there = ["--extra", "torch", "--gpus", "0", "--follow", "--pull"]
+    lab.inv("remote-run", TRAIN, *there, "--", "epochs=1", "learning_rate=0.0015")
+    lab.inv("remote-run", "load_model.ipynb", "--worst", "5", *there)
+    looked = newest(lab)
+    store = Store(lab.root / "mlflow.db")
+    here = {run.id: run for run in store.runs()}
+    assert_looked_at(looked, here[looked.tags["loaded_run"]])
+
+
+def test_a_run_that_is_not_there_is_told(lab: Laboratory) -> None:
+    words = ["run", "input_file=load_model.ipynb", "experiment_name=none"]
+    done = lab.run_make(*words)
+    assert done.code != 0 and "No finished run of experiment 'none'" in done.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_leaves_no_run_running(
+    lab: Laboratory, number: signal.Signals
+) -> None:
+    before = known(lab)
+    process = lab.popen(str(lab.bin / "python"), TRAIN, "-m", RATES, "epochs=1000")
+    assert process.stdout
+    said = next((line for line in process.stdout if "epoch 2: " in line), "")
+    process.send_signal(number)
+    process.communicate(timeout=120)
+    assert said and process.returncode != 0
+    sweep, trials = new_runs(lab, before)
+    assert [run.status for run in (sweep, *trials)] == ["FAILED", "FAILED"]
+    assert "epoch 2: " in (trials[0].artifacts / "train.log").read_text()
+
+
+def test_a_trial_that_was_killed_with_its_sweep_is_ended(lab: Laboratory) -> None:
+    before = known(lab)
+    assert lab.python("-c", KILLED, check=False).code == 3
+    sweep, [trial] = new_runs(lab, before)
+    assert (sweep.status, trial.status) == ("FAILED", "KILLED")
+
+
+def test_a_stopped_job_leaves_no_run_running(lab: Laboratory) -> None:
+    before = known(lab)
+    there = ["--extra", "torch", "--gpus", "0"]
+    job = lab.inv("remote-run", TRAIN, *there, "--", "-m", RATES, "epochs=1000")
+    end = time.monotonic() + 200
+    while "epoch 2: " not in lab.inv("remote-logs", "last").out:
+        assert time.monotonic() < end and "failed" not in lab.inv("remote-ps").out, job.text
+    lab.inv("remote-stop", "last")
+    lab.inv("sync-pull")
+    sweep, trials = new_runs(lab, before)
+    assert sweep.status == "KILLED"
+    assert [run.status for run in trials] in (["KILLED"], ["FAILED"])
+
+
+def test_an_error_is_kept_with_its_run(lab: Laboratory) -> None:
+    before = known(lab)
+    done = lab.python(TRAIN, "width=-1", check=False)
+    [run] = [run for run in Store(lab.root / "mlflow.db").runs() if run.id not in before]
+    assert done.code == 1 and run.status == "FAILED" and run.params["width"] == "-1"
+    assert "RuntimeError" in (run.artifacts / "error.txt").read_text()
+
+
+def test_features_that_are_not_there_are_told(lab: Laboratory) -> None:
+    done = lab.python(TRAIN, "features=data/processed/none", check=False)
+    told = "Make them: python src/feature/feature01/make.py output=data/processed/none"
+    assert done.code == 1 and told in done.err and "Traceback" not in done.err
+
+
+def test_without_the_extra_both_commands_are_told(lab: Laboratory) -> None:
+    if find_spec("torch"):
+        pytest.skip("torch is installed beside the tests")
+    process = lab.popen(sys.executable, TRAIN, PYTHONPATH=str(lab.root / "src"))
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1 and 'make install extras="torch"' in told
+    assert "--extra torch" in told and len(told.splitlines()) == 2

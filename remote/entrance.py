@@ -38,6 +38,8 @@ if __name__ == "__main__":
         from remote.inside.notebook import main
     elif sys.argv[1:2] == ["program"]:
         from remote.inside.program import main
+    elif sys.argv[1:2] == ["serve"]:
+        from remote.inside.serve import main
     else:
         from remote.host.main import main
     main()

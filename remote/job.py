@@ -66,6 +66,8 @@ class JobPaths:
         self.status = self.folder / "status.json"
         self.progress = self.folder / "progress.json"
         self.proxy = self.folder / "proxy"
+        self.serving = self.folder / "serving.json"
+        self.saved = self.folder / "saved.json"
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"
         self.code = self.folder / "code"

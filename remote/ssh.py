@@ -125,6 +125,14 @@ class Ssh:
         if code:
             raise self.failure(text)
 
+    def tell_master(self, command: str, *way: str) -> list[str]:
+        """argv that has the master `forward` or `cancel` a way: a port, or a socket.
+
+        Without a configuration: it may forward ports of its own, which would be meant too.
+        """
+        master = ["-F", "/dev/null", "-S", str(self.control)]
+        return ["ssh", *master, "-O", command, *way, "--", self.login]
+
     def close(self) -> None:
         """End the master connection, if there is one."""
         if _answers(self.control):

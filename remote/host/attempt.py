@@ -45,7 +45,7 @@ class Attempt:
 
     def argv(self, python: Path) -> List[str]:
         """What runs inside the environment, and there starts the user's code."""
-        inside = "notebook" if self.job["kind"] == "notebook" else "program"
+        inside = {"notebook": "notebook", "service": "serve"}.get(self.job["kind"], "program")
         return [str(python), os.path.abspath(sys.argv[0]), inside, str(self.paths.folder)]
 
     def execute(self, argv: List[str], env: Mapping[str, str]) -> Optional[int]:

@@ -186,6 +186,8 @@ def stop(*, key: str, job: str, patience: float = 20.0) -> Dict[str, Any]:
 
 def _only(root: Path) -> JobPaths:
     going = [paths for paths in live(root) if state_of(paths)["state"] not in ENDED]
+    # A service is meant only where nothing else goes on.
+    going = [paths for paths in going if not (read_json(paths.job) or {}).get("service")] or going
     if len(going) == 1:
         return going[0]
     if not going:

@@ -86,11 +86,14 @@ def end_runs(
 ) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
     store, run = store_of(paths.root), run_of(job, status)
-    if not record.is_store(store) or record.run_status(store, run) is None:
+    if not record.is_store(store):
         return
     ended = int(time.time() * 1000)
-    record.set_tags(store, run, account(status))
-    record.end(store, run, status=RUN_STATUS[state], end_ms=ended)
+    if record.run_status(store, run) is not None:
+        record.set_tags(store, run, account(status))
+        record.end(store, run, status=RUN_STATUS[state], end_ms=ended)
+    elif not job.get("service"):
+        return
     children.close_all(store, job=paths.id, run_id=run, status=RUN_STATUS[state], end_ms=ended)
 
 

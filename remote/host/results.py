@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from remote.files import copy_new, write_atomic, write_json
-from remote.host import record, records
+from remote.host import record, records, serving
 from remote.job import FAILED, FINISHED, LOST, STOPPED, JobPaths
 
 FOLDER = "data/results/notebooks"
@@ -25,6 +25,7 @@ def keep(paths: JobPaths, job: Mapping[str, Any], state: str, status: Mapping[st
     A worker that was killed may have left half a notebook: that one stays in the job's folder.
     """
     shutil.rmtree(str(paths.jupyter), ignore_errors=True)
+    serving.clear(paths)
     if job["kind"] != "notebook" or not _is_whole(paths):
         return ""
     stamp = "-".join(paths.id.split("-")[:2])

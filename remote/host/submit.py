@@ -39,9 +39,30 @@ def submit(
     `uv`, or, with `offline`, the address of a `proxy` to make the environment through.
 
     `diff` is what the pushed code has beyond its git commit. `again` in `job` names the job whose
-    snapshot is to run once more, `incoming` code that was brought from another target for that.
+    snapshot is to run once more, `incoming` code that was brought from another target for that. A
+    service that goes on already is what comes back, in the place of a second one.
     """
     root = root_of(key)
+    if not job.get("service"):
+        return _submit(root, key, job, socket, diff, offline, proxy)
+    from remote.host import serving
+
+    with serving.one_at_a_time(root):
+        found = serving.running(root, job["service"])
+        if found:
+            return {"id": found.id, "environment_ready": True}
+        return _submit(root, key, job, socket, diff, offline, proxy)
+
+
+def _submit(
+    root: Path,
+    key: str,
+    job: Dict[str, Any],
+    socket: str,
+    diff: str,
+    offline: bool,
+    proxy: str,
+) -> Dict[str, Any]:
     source = _source(root, job)
     _check_source(source, job)
     lock = environment.lock_file(source, job.get("extras", ()))

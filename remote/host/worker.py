@@ -25,6 +25,7 @@ from remote.job import ENDED, FAILED, PREPARING, QUEUED, REFUSED, RUNNING, JobPa
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
     from remote.host.lease import Lease
+    from remote.host.raw import ReadOnly
     from remote.host.record import RecordedRun
 
 
@@ -53,6 +54,7 @@ class Worker:
         self.job: Dict[str, Any] = json.loads(paths.job.read_bytes())
         self.status: Dict[str, Any] = {}
         self.run_record: Optional[RecordedRun] = None
+        self.raw: Optional[ReadOnly] = None
         self.line = Line(self.job)
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
         self.here = bool(self.job.get("interpreter"))
@@ -96,6 +98,7 @@ class Worker:
                 self.await_other()
                 python = self.prepare()
                 with self.leased() as lease:
+                    self.protect_raw()
                     return self.attempts(python, lease)
         except Stopped:
             return STOPPED_BY_USER
@@ -181,7 +184,8 @@ class Worker:
         from remote.host import records, variables
 
         python = self.interpreter()
-        if not self.run_record and self.job.get("record", True):
+        wanted = self.job.get("record", True) or bool(self.job.get("service"))
+        if not self.run_record and wanted:
             if records.make_store(self.paths.root, python, variables.base(python)):
                 self.begin_run()
             else:
@@ -214,6 +218,16 @@ class Worker:
                 self.write(gpus=named, **records.gpu_facts(lease.gpus))
             yield lease
 
+    def protect_raw(self) -> None:
+        """Make data/raw read-only until the job has ended."""
+        from remote.host.raw import FOLDER, ReadOnly
+
+        self.raw = ReadOnly(self.paths.root)
+        try:
+            self.raw.take()
+        except OSError as error:
+            self.say(f"{FOLDER} could not be made read-only: {error}")
+
     def attempts(self, python: Path, lease: Optional[Lease]) -> Outcome:
         """Run the code, again where it fails and retries are left."""
         last = 1 + int(self.job.get("retries", 0))
@@ -239,9 +253,11 @@ class Worker:
         if self.run_record:
             records.start_run(self.paths, self.run_record.run_id)
         tags = records.tags(self.job, self.status)
-        env = variables.of_job(self.paths, self.job, self.code, python, self.run_record, tags)
+        # What is edited in a service is the target's own; its environment is the snapshot's.
+        place = self.paths.root if self.job.get("live") else self.code
+        env = variables.of_job(self.paths, self.job, place, python, self.run_record, tags)
         env.update(self.line.variables(lease))
-        attempt = Attempt(self.paths, self.job, self.code, self.log)
+        attempt = Attempt(self.paths, self.job, place, self.log)
         try:
             return attempt.run(python, env, lease)
         finally:
@@ -254,6 +270,8 @@ class Worker:
         from remote.host import records, results
 
         process.end_descendants(os.getpid())
+        if self.raw is not None:
+            self.give_raw_back(self.raw)
         ended = time.time()
         last = {
             "state": result.state,
@@ -275,6 +293,13 @@ class Worker:
         self.write(**last)
         with contextlib.suppress(FileNotFoundError):
             self.paths.live.unlink()
+
+    def give_raw_back(self, raw: ReadOnly) -> None:
+        """Let data/raw be written to again, unless other jobs still run."""
+        try:
+            raw.give_back()
+        except (OSError, ValueError) as error:
+            self.say(f"data/raw is still read-only, until the next job ends: {error}")
 
     def keep_results(self, state: str) -> None:
         """Put the executed notebook where results go, and say so."""

@@ -45,7 +45,7 @@ def _forwarded(ssh: Ssh, port: int) -> Iterator[int]:
     """A port of the server's loopback that leads to `port` here."""
     ssh.connect()
     way = ["-R", f"127.0.0.1:0:127.0.0.1:{port}"]
-    done = process.run(_control(ssh, "forward", way))
+    done = process.run(ssh.tell_master("forward", *way))
     allocated = re.search(rb"\d+", done.stdout)
     if done.code or not allocated:
         last = (done.stderr.strip().splitlines() or ["ssh said nothing"])[-1]
@@ -56,10 +56,4 @@ def _forwarded(ssh: Ssh, port: int) -> Iterator[int]:
     try:
         yield int(allocated[0])
     finally:
-        process.run(_control(ssh, "cancel", way))
-
-
-def _control(ssh: Ssh, command: str, way: list[str]) -> list[str]:
-    # ssh obeys the first setting of a name that it finds; ours clears all forwardings.
-    options = ["-o", "ClearAllForwardings=no", *ssh.options()]
-    return ["ssh", *options, "-O", command, *way, "--", ssh.login]
+        process.run(ssh.tell_master("cancel", *way))

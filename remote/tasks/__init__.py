@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from remote.tasks import check, doctor, give, jobs, keep, machine, project, records, run, sync
+from remote.tasks import (
+    check,
+    diary,
+    doctor,
+    give,
+    jobs,
+    keep,
+    lab,
+    machine,
+    project,
+    records,
+    run,
+    sync,
+)
 
 namespace = Collection()
-for _module in (sync, run, jobs, keep, machine, records, give, check, project, doctor):
+for _module in (sync, run, jobs, lab, keep, machine, records, give, check, project, diary, doctor):
     for _task in _module.TASKS:
         namespace.add_task(_task)

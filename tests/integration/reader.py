@@ -40,11 +40,14 @@ def commands(text: str) -> list[str]:
     return [line for block in whole for line in block.splitlines() if line.strip()]
 
 
-def existing_commands() -> set[str]:
-    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert phony
-    tasks = {f"inv {name}" for name in namespace.task_names}
-    return tasks | {f"make {name}" for name in phony[1].split()}
+def existing_commands(*makefiles: Path) -> set[str]:
+    """`inv x` and `make y` of the project; of these Makefiles where any are given."""
+    tasks = set() if makefiles else {f"inv {name}" for name in namespace.task_names}
+    for makefile in makefiles or (ROOT / "Makefile",):
+        phony = re.search(r"^\.PHONY: (.*)$", makefile.read_text(), re.MULTILINE)
+        assert phony, makefile
+        tasks |= {f"make {name}" for name in phony[1].split()}
+    return tasks
 
 
 class Unknown(Exception):

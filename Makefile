@@ -10,7 +10,7 @@ quoted_extras = $(subst ','\'',$(extras))
 # make would expand `$` in their values once more on the way into the environment.
 unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 
-.PHONY: help install sync-push sync-pull remote-ps run format ui demo test check bench lock clean
+.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test check bench setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -33,11 +33,20 @@ format: $(READY) ## run isort and black
 ui: $(READY) ## start mlflow ui on the project's records
 	@$(INV) ui $(ARGS)
 
+lab-up: ## JupyterLab and MLflow in containers; LAB_GPU=1 with the GPU
+	@sh containers/lab.sh up
+
+lab-down: ## remove these containers; what was saved stays
+	@sh containers/lab.sh down
+
+lab-build: ## build their image from the lock files
+	@sh containers/lab.sh build
+
 demo: ## the whole loop on this machine, with a private sshd as the GPU server
 	@sh scripts/tools.sh rsync tmux ssh sshd git && $(MAKE) -s install && $(PYTHON) -m scripts.demo
 
 test: ## install what the tests need, then run every check and test
-	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium postgres mariadbd && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile $(ARGS)
+	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium postgres mariadbd && { [ "$$(uname)" != Linux ] || sh scripts/tools.sh --optional dockerd mmdebstrap; } && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile $(ARGS)
 
 check: $(READY) ## black, isort, mypy, import-linter, and Python 3.8 for what runs on servers
 	@sh scripts/check.sh $(VENV)/bin
@@ -49,6 +58,9 @@ install: $(READY) ## make .venv from the lock files: extras="torch lab" adds tho
 	@[ -z '$(quoted_extras)' ] || sh scripts/install.sh $(VENV) $(foreach extra,$(quoted_extras),'$(extra)')
 $(READY): $(wildcard requirements*.lock) pyproject.toml
 	@sh scripts/install.sh $(VENV) && touch $(READY)
+
+setup: $(READY) ## make this your project: project_name= your_name= your_email= package_name=
+	@$(PYTHON) -m scripts.setup
 
 lock: $(READY) ## resolve the lock files anew
 	@sh scripts/lock.sh $(VENV)/bin/uv

@@ -3,6 +3,7 @@
 # development; with --keep only what pyproject.toml asks for now. No index's address is in them.
 # The locks serve every Python that pyproject.toml allows, not only the one at hand.
 set -eu
+export UV_PYTHON_DOWNLOADS=never
 oldest=$(sed -n 's/^requires-python = ">=\(.*\)"$/\1/p' pyproject.toml)
 options="--universal --python-version $oldest --generate-hashes --no-header --no-annotate --no-emit-index-url -q"
 upgrade=--upgrade

@@ -15,6 +15,7 @@ package() {
         sshd) echo openssh-server ;;
         postgres) echo postgresql ;;
         mariadbd) echo mariadb-server ;;
+        dockerd) echo docker.io ;;
         *) echo "$1" ;;
     esac
 }

@@ -122,6 +122,7 @@ def _ended(paths: JobPaths, status: Dict[str, Any]) -> Dict[str, Any]:
     """Write down the end of a job whose worker can't do so any more."""
     # Imported here and below since most calls of the agent start faster without.
     from remote.host import results
+    from remote.host.raw import ReadOnly
     from remote.host.records import end_runs
 
     job = read_json(paths.job) or {}
@@ -132,6 +133,8 @@ def _ended(paths: JobPaths, status: Dict[str, Any]) -> Dict[str, Any]:
         end_runs(paths, job, status["state"], status)
     write_json(paths.status, status)
     forget(paths)
+    with contextlib.suppress(OSError, ValueError):
+        ReadOnly(paths.root).give_back()
     return status
 
 

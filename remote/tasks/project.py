@@ -80,7 +80,7 @@ def format_code(c: Context) -> None:
     for tool in (["isort"], ["black"]):
         folders = [
             name
-            for name in ("tasks.py", "remote", "src", "tests", "bench")
+            for name in ("tasks.py", "remote", "src", "pipelines", "scripts", "tests", "bench")
             if (root / name).exists()
         ]
         result = process.run([sys.executable, "-m", *tool, *folders], cwd=root)

@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def answered(root: Path, *answers: bytes) -> tuple[int, str]:
 
 def _type(master: int, process: "subprocess.Popen[bytes]", answer: bytes) -> None:
     if answer == CTRL_C:
-        process.send_signal(signal.SIGINT)
+        # Later, since Python itself can miss a signal that comes just before it begins to read.
+        threading.Timer(0.5, process.send_signal, (signal.SIGINT,)).start()
     else:
         os.write(master, answer + b"\n")
 

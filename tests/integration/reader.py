@@ -19,7 +19,7 @@ from tests.conftest import ROOT, ProjectFolder
 from tests.merge.conftest import Project
 
 #: Run by other tests and by hand: they install packages, ask a package index, or run this very test.
-RUN_ELSEWHERE = ("demo", "test", "bench", "lock")
+RUN_ELSEWHERE = ("demo", "test", "bench", "lock", "lab-up", "lab-down", "lab-build")
 #: What a document may tell its reader to type.
 RUN_BY_MAKE = ("install", "help", "sync-push", "sync-pull", "remote-ps", "run", "format")
 PLAIN = ("cp", ".", "rsync")

@@ -35,7 +35,7 @@ class Researcher(Reader):
     def type(self, line: str) -> None:
         words = shlex.split(line)
         typed = " ".join(words[:2])
-        if typed in SERVERS and "--stop" not in words:
+        if typed in SERVERS and not {"--background", "--bring", "--stop"} & set(words):
             self.look(line)
         elif words[0] in PROGRAMS or (words[0] == "make" and words[1] in (*BY_MAKE, "-C")):
             if re.search(r"[|;&<>`$*?]", line):

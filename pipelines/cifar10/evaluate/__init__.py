@@ -1,0 +1,1 @@
+"""The fourth step: the server at work on the test images."""

@@ -1,0 +1,1 @@
+"""The second step: a network, trained and exported to ONNX."""

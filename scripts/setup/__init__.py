@@ -1,0 +1,1 @@
+"""`make setup`: a clone of this template becomes a project of one's own."""

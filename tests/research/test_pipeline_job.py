@@ -1,0 +1,71 @@
+"""The pipeline as a job on a target, with images in CIFAR-10's own format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.integration.witness import Run, Store
+from tests.real import browser, ui
+from tests.research.conftest import Laboratory, Make
+from tests.research.test_datasets import batches
+from tests.research.test_pipeline import PIPELINE, SMALL, STEPS, done, flags, tree
+
+pytestmark = pytest.mark.timeout(900)
+
+SHOTS = ROOT / ".demo" / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def pulled(laboratory: Make) -> tuple[Laboratory, list[Run]]:
+    """A job with an archive like CIFAR-10's in the raw data, and what a pull has brought."""
+    lab = laboratory("a pipeline there")
+    archive = lab.root / "data/raw/cifar10/cifar-10-python.tar.gz"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(batches(12)[0])
+    given = flags(**SMALL, train_epochs="2", building_model_filename="it's a モデル.onnx")
+    words = ["remote-run", PIPELINE, *given, "--extra", "torch", "--gpus", "0", "--pull"]
+    command = done(lab.start(*words, "--follow"))
+    assert command.code == 0, command.text
+    return lab, Store(lab.root / "mlflow.db").runs()
+
+
+def test_as_a_remote_job_its_runs_come_with_a_pull(pulled: tuple[Laboratory, list[Run]]) -> None:
+    lab, runs = pulled
+    main, steps = tree(runs)
+    assert list(steps) == STEPS and {run.status for run in runs} == {"FINISHED"}
+    assert {run.tags["data"] for run in runs} == {"cifar10"}
+    assert len({run.tags["remote.job"] for run in runs}) == 1
+    assert steps["preprocess"].history("train_images") == [(0, 60.0)]
+    assert steps["evaluate"].history("images") == [(0, 12.0)]
+    assert main.params["building_model_filename"] == "it's a モデル.onnx"
+    for folder in ("train", "building"):
+        kind = "model" if folder == "train" else "server"
+        assert (steps[folder].artifacts / kind / "it's a モデル.onnx").is_file()
+        assert lab.root in steps[folder].artifacts.parents
+    script = (
+        "import sys, mlflow\n"
+        "runs = mlflow.search_runs(search_all_experiments=True, output_format='list',"
+        " filter_string=f\"tags.`mlflow.parentRunId` = '{sys.argv[1]}'\")\n"
+        "print(*sorted(run.info.run_name for run in runs))\n"
+    )
+    assert lab.python("-c", script, main.id).out.split() == sorted(STEPS)
+
+
+def test_the_ui_shows_them(pulled: tuple[Laboratory, list[Run]], tmp_path: Path) -> None:
+    lab, runs = pulled
+    main, steps = tree(runs)
+    with ui.served(lab.root) as address, browser.running(tmp_path / "profile") as chromium:
+        place = f"{address}/#/experiments/{main.artifacts.parts[-3]}/runs"
+        with chromium.page(f"{place}/{steps['evaluate'].id}") as page:
+            page.shows("evaluate", "Parent run", "latency_p99_ms", "accuracy")
+            page.shot(SHOTS / "pipeline.png")
+        with chromium.page(f"{place}/{main.id}") as page:
+            for step in STEPS:
+                page.wait(
+                    f"[...document.querySelectorAll('a')].some(e => e.innerText === '{step}')"
+                )
+        with chromium.page(f"{place}/{steps['building'].id}/artifacts") as page:
+            page.shows("server")

@@ -39,7 +39,7 @@ WHEELS.mkdir(parents=True, exist_ok=True)
 FONTS = ROOT / ".demo" / "matplotlib"
 
 #: Files of tests that take long, begun first.
-LONG = ("test_histories.py",)
+LONG = ("test_histories.py", "test_docs.py", "test_containers.py", "test_hydra.py", "test_ui.py")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -2,7 +2,7 @@
 # check.sh BIN: what `make test` runs before the tests.
 set -eu
 bin=$1
-code="remote src scripts tests bench tasks.py"
+code="remote src pipelines scripts tests bench tasks.py"
 "$bin/isort" -q --check-only $code
 "$bin/black" -q --check $code || { "$bin/black" --check $code; exit 1; }
 "$bin/mypy"

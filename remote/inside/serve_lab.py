@@ -69,6 +69,9 @@ def _options(paths: JobPaths, job: Mapping[str, Any], token: str) -> List[str]:
         "FileContentsManager.post_save_hook": HOOK,
         # The environment is what the lock file says, for all jobs that have the same one.
         "LabApp.extension_manager": "readonly",
+        # Nor does a server ask the world for news.
+        "LabApp.news_url": "None",
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
     }
     return [f"--{name}={value}" for name, value in found.items()]
 

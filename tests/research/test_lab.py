@@ -188,7 +188,9 @@ def test_jupyterlab_lets_nobody_in_without_its_token(
         assert get(f"{page.base}/api/status")[0] == 403
         assert get(f"{page.base}/api/status", page.token)[0] == 200
         assert urlsplit(page.url).path == "/lab/tree/data/results/lab"
-        assert get(page.url)[0] == 200
+        code, text = get(page.url)
+        # The page asks nobody in the world for news.
+        assert code == 200 and '"news": {"disabled": true}' in text
         token = page.token.encode()
         said = page.leave()
     assert "JupyterLab goes on there" in said and "inv remote-lab --stop" in said

@@ -59,11 +59,6 @@ ENVIRONMENTS: dict[str, tuple[Step, ...]] = {
         ("uninstall", "mlflow", "mlflow-skinny", "mlflow-tracing"),
         ("install", "--no-deps", f"mlflow=={NEW}"),
     ),
-    # By pip, which finds a torch without CUDA where one lies beside the index.
-    "lightning": (
-        ("seeded venv",),
-        ("pip", "torch==2.13.0", "lightning", f"mlflow-skinny=={OURS}", "sqlalchemy", "alembic"),
-    ),
 }
 
 
@@ -71,10 +66,6 @@ def _argv(folder: Path, verb: str, *words: str) -> list[str]:
     uv, python = str(own_uv()), str(folder / "bin/python")
     if verb == "venv":
         return [uv, verb, "--quiet", "--no-project", "--python", sys.executable, str(folder)]
-    if verb == "seeded venv":
-        return [sys.executable, "-m", "venv", str(folder)]
-    if verb == "pip":
-        return [python, "-m", "pip", "install", "--quiet", *words]
     return [uv, "pip", verb, "--quiet", "--python", python, *words]
 
 

@@ -51,12 +51,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
+#: The user's settings; and MLflow notes in the environment what a test of before has chosen.
+SETTINGS = ("TARGET_DIR", "REMOTE_", "MLFLOW_", "MAKE", "SSH_", "XDG_", "TMUX")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture, also those of a module or of the session."""
+    for name in list(os.environ):
+        if name.startswith(SETTINGS):
+            del os.environ[name]
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of the test's own, and none of the user's settings."""
-    for name in list(os.environ):
-        if name.startswith(("TARGET_DIR", "REMOTE_", "MLFLOW_", "MAKE", "SSH_", "XDG_", "TMUX")):
-            monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

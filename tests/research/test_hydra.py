@@ -192,7 +192,7 @@ def test_an_interrupted_sweep_leaves_no_run_running(
     assert said and process.returncode != 0
     sweep, trials = new_runs(lab, before)
     assert [run.status for run in (sweep, *trials)] == ["FAILED", "FAILED"]
-    assert "epoch 2: " in (trials[0].artifacts / "train.log").read_text()
+    assert "epoch 1: " in (trials[0].artifacts / "train.log").read_text()
 
 
 def test_a_trial_that_was_killed_with_its_sweep_is_ended(lab: Laboratory) -> None:

@@ -38,8 +38,19 @@ WHEELS.mkdir(parents=True, exist_ok=True)
 #: matplotlib looks at every font once for each home.
 FONTS = ROOT / ".demo" / "matplotlib"
 
-#: Files of tests that take long, begun first.
-LONG = ("test_histories.py", "test_docs.py", "test_containers.py", "test_hydra.py", "test_ui.py")
+#: Files of tests that take minutes, the longest first: they are begun before all others.
+LONG = (
+    "research/test_docs.py",
+    "merge/test_histories.py",
+    "integration/test_docs.py",
+    "research/test_containers.py",
+    "research/test_hydra.py",
+    "research/test_pipeline.py",
+    "research/test_save_mlflow_lab.py",
+    "research/test_lab.py",
+    "integration/test_sweep.py",
+    "inside/test_study.py",
+)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -48,7 +59,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG)
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    name = item.path.relative_to(ROOT / "tests").as_posix()
+    return LONG.index(name) if name in LONG else len(LONG)
 
 
 #: The user's settings; and MLflow notes in the environment what a test of before has chosen.

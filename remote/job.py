@@ -40,6 +40,12 @@ OUTPUTS = (
 #: What a snapshot links to instead of copying it.
 SHARED = ("data", "logs", "outputs", "multirun", "mlruns", "mlflow.db")
 
+
+def is_left_alone(name: str) -> bool:
+    """Whether no push replaces the file of that path below the root: it is a job's, or ours."""
+    return any(name == top or name.startswith(f"{top}/") for top in (STATE, *SHARED, *OUTPUTS))
+
+
 #: Where lease files lie unless a setting says otherwise: the one folder that all users share.
 LEASES = "/tmp"
 

@@ -28,6 +28,13 @@ def seconds(text: str, flag: str) -> int:
     return found
 
 
+def gpu_count(text: str) -> int:
+    """What was typed for --gpus; raises UnitError."""
+    if not (text.isascii() and text.isdigit()):
+        raise UnitError(f"--gpus takes a number, not {text!r}.", "0 leases none.")
+    return int(text)
+
+
 def mebibytes(text: str, flag: str) -> int:
     """What a size such as `20G` or `20GB` means, in MiB; raises UnitError that names `flag`.
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping
 from urllib.parse import quote
 
 from remote.files import sha256, write_json
-from remote.job import OUTPUTS, SHARED, STATE, JobPaths
+from remote.job import STATE, JobPaths, is_left_alone
 
 #: Saved notebooks get a twin as a Python script, unless the project's own jupytext.toml says else.
 TWINS = "ipynb,py:percent"
@@ -80,7 +80,7 @@ def note_save(os_path: str, **rest: Any) -> None:
     """Write down which file of the project was saved, and how: a push would replace it."""
     paths = _job()
     name = os.path.relpath(os.path.realpath(os_path), str(paths.root))
-    if name.startswith("..") or _stays(name):
+    if name.startswith("..") or is_left_alone(name):
         return
     saved = json.loads(paths.saved.read_bytes()) if paths.saved.exists() else {}
     write_json(paths.saved, {**saved, name: sha256(Path(os_path))})
@@ -89,11 +89,6 @@ def note_save(os_path: str, **rest: Any) -> None:
 def _job() -> JobPaths:
     folder = Path(os.environ["REMOTE_JOB_FOLDER"])
     return JobPaths(folder.parent.parent.parent, folder.name)
-
-
-def _stays(name: str) -> bool:
-    """Whether pushes leave a file alone."""
-    return any(name == top or name.startswith(f"{top}/") for top in (STATE, *SHARED, *OUTPUTS))
 
 
 def __getattr__(name: str) -> Any:
@@ -110,7 +105,7 @@ def __getattr__(name: str) -> Any:
             root = str(_job().root)
             name = os.path.relpath(os.path.realpath(folder), root)
             # Jupyter asks without `env` where it wants to know the notebook's own folder.
-            inside = not name.startswith("..") and not _stays(name)
+            inside = not name.startswith("..") and not is_left_alone(name)
             return root if "env" in rest and inside else folder
 
     return Kernels

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from remote.errors import ConfigError, StoreError
+from remote.host.store import connect_read_only
 
 TEMPLATE = "template.md"
 
@@ -100,7 +101,7 @@ def begun(store: Path, since: date) -> list[Run]:
         return []
     start = datetime.combine(since, datetime.min.time()).timestamp() * 1000
     try:
-        with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True, timeout=30)) as found:
+        with closing(connect_read_only(store)) as found:
             return [_run(found, row) for row in found.execute(_BEGUN, (start, RUNS + 1)).fetchall()]
     except sqlite3.Error as error:
         raise StoreError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from remote.errors import TargetError
 from remote.files import copy_new, sha256, write_atomic
-from remote.job import OUTPUTS, SHARED, STATE
+from remote.job import STATE, is_left_alone
 from remote.server import Server
 
 NOTEBOOK = ".ipynb"
@@ -43,7 +43,7 @@ def may_come(name: str, root: Path) -> bool:
         return False
     if not (root / name).parent.resolve().is_relative_to(root.resolve()):
         return False
-    if any(name == top or name.startswith(f"{top}/") for top in (STATE, *SHARED, *OUTPUTS)):
+    if is_left_alone(name):
         return False
     return name.endswith(NOTEBOOK) or len(parts) > 1 and parts[0] != TOOLKIT
 

@@ -58,6 +58,7 @@ def remote_lab(
 
     It goes on there when Ctrl-C closes the tunnel; inv remote-lab opens it again.
     """
+    from remote import units
     from remote.operations import lab
 
     server = server_of(target)
@@ -67,8 +68,8 @@ def remote_lab(
     wish = lab.Wish(
         place={"folder": lab.folder_of(folder)} if folder else {},
         extras=tuple(extra or ()),
-        gpus=_count(gpus),
-        timeout=_seconds(timeout),
+        gpus=units.gpu_count(gpus) if gpus else None,
+        timeout=units.seconds(timeout, "--timeout") if timeout else 0,
     )
     defaults = {"folder": LAB_FOLDER}
     _serve(server, lab.LAB, wish, defaults, port, _mode(no_browser, background, stop))
@@ -120,18 +121,6 @@ def _mode(no_browser: bool, background: bool, stop: bool) -> str:
     if stop and (background or no_browser):
         raise JobError("--stop ends it: nothing else goes with that.")
     return STOP if stop else BACKGROUND if background else ADDRESS if no_browser else BROWSER
-
-
-def _count(gpus: str) -> Optional[int]:
-    if gpus and not (gpus.isascii() and gpus.isdigit()):
-        raise JobError(f"--gpus takes a number, not {gpus!r}.", "0 leases none.")
-    return int(gpus) if gpus else None
-
-
-def _seconds(timeout: str) -> int:
-    from remote.units import seconds
-
-    return seconds(timeout, "--timeout") if timeout else 0
 
 
 def _serve(

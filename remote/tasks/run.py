@@ -122,11 +122,9 @@ def _options(
     from remote import units
     from remote.operations.describe import Options
 
-    if gpus and not (gpus.isascii() and gpus.isdigit()):
-        raise JobError(f"--gpus takes a number, not {gpus!r}.", "0 leases none.")
+    count = units.gpu_count(gpus) if gpus else None
     if rest["retries"] < 0:
         raise JobError("--retries can't be negative.")
-    count = int(gpus) if gpus else None
     if gpu_memory and count == 0:
         raise JobError("--gpus-memory asks for a GPU, and --gpus 0 for none.")
     return Options(

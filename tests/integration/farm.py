@@ -36,6 +36,9 @@ class Farm:
     def __init__(self, folder: Path, gpus: int = 4) -> None:
         self.root = folder / "server" / "proj"
         self.leases = folder / "leases"
+        self.gate = folder / "gate"
+        #: What a job's script waits with until `open_gate`: no test guesses how long a machine takes.
+        self.wait = f"until test -e '{self.gate}'; do sleep 0.1; done"
         self.leases.mkdir()
         self.leases.chmod(0o1777)
         self.socket = f"remote-test-{os.getpid()}-{folder.name[-12:]}"
@@ -61,6 +64,12 @@ class Farm:
     def submit(self, script: str, *flags: str, client: ProjectFolder | None = None) -> str:
         done = (client or self.project).inv("remote-run", *flags, "--", "sh", "-c", script)
         return done.out.strip().splitlines()[-1]
+
+    def open_gate(self) -> None:
+        self.gate.touch()
+
+    def close_gate(self) -> None:
+        self.gate.unlink()
 
     def status(self, job: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.file(job, "status.json").read_text())

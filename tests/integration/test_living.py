@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,14 +101,17 @@ def test_retries(farm: Farm) -> None:
 
 
 def test_one_after_the_other(farm: Farm) -> None:
-    first = farm.submit("sleep 4; echo first > data/processed/x")
+    first = farm.submit(f"{farm.wait}; echo first > data/processed/x")
     second = farm.submit("cat data/processed/x", "--after", first)
     third = farm.submit("true", "--after", "last")
     assert f"waiting for {first}" in farm.project.inv("remote-ps").out
+    farm.open_gate()
     farm.until(third, "finished")
     assert "first" in farm.log(second)
-    bad = farm.submit("sleep 3; exit 1")
+    farm.close_gate()
+    bad = farm.submit(f"{farm.wait}; exit 1")
     never = farm.submit("echo ran", "--after", bad)
+    farm.open_gate()
     status = farm.until(never, "failed")
     assert bad in status["cause"] and "ran\n" not in farm.log(never)
     refused = farm.project.inv("remote-run", "--after", bad, "--", "true", check=False)
@@ -143,7 +147,8 @@ def test_peak_memory_is_noted(farm: Farm) -> None:
 
 
 def test_waiting_gives_the_jobs_exit_code(farm: Farm) -> None:
-    job = farm.submit("sleep 1; exit 5")
+    job = farm.submit(f"{farm.wait}; exit 5")
+    threading.Timer(1, farm.open_gate).start()
     done = farm.project.inv("remote-wait", job, check=False)
     assert done.code == 5 and "failed" in done.err
     assert farm.project.inv("remote-wait", farm.submit("true")).out.endswith("finished\n")
@@ -160,7 +165,7 @@ def test_stopping_ends_the_whole_group(farm: Farm) -> None:
 def test_without_a_name_only_a_single_job_is_stopped(farm: Farm) -> None:
     refused = farm.project.inv("remote-stop", check=False)
     assert refused.code == 2 and "No job goes on" in refused.err
-    first, second = farm.submit("sleep 60"), farm.submit("sleep 60")
+    first, second = farm.submit("sleep 600"), farm.submit("sleep 600")
     refused = farm.project.inv("remote-stop", check=False)
     assert refused.code == 2 and first in refused.err and second in refused.err
     farm.project.inv("remote-stop", first)
@@ -171,16 +176,19 @@ def test_without_a_name_only_a_single_job_is_stopped(farm: Farm) -> None:
 
 
 def test_logs_since(farm: Farm) -> None:
-    job = farm.submit("echo old; sleep 7; echo new; sleep 30")
-    until(lambda: "new" in farm.log(job), bool)
-    said = farm.project.inv("remote-logs", job, "--since", "4s").out
+    job = run(farm, "--", "sh", "-c", "echo old; sleep 4; echo new")
+    # As if the first of it had been written half an hour before.
+    times = farm.file(job, "log.times")
+    *earlier, last = times.read_text().splitlines()
+    past = [f"{float(written) - 1800} {size}" for written, size in map(str.split, earlier)]
+    times.write_text("\n".join([*past, last, ""]))
+    said = farm.project.inv("remote-logs", job, "--since", "10m").out
     assert "new" in said and "old" not in said
     assert "old" in farm.project.inv("remote-logs", job, "--since", "1h").out
-    farm.project.inv("remote-stop", job)
 
 
 def test_watching_draws_anew(farm: Farm) -> None:
-    job = farm.submit("sleep 60")
+    job = farm.submit("sleep 600")
     with inv_in_terminal(farm.project, "remote-ps", "--watch") as terminal:
         terminal.until(b"running")
         assert job.encode() in terminal.seen
@@ -217,7 +225,7 @@ def test_only_what_was_pulled_is_removed(farm: Farm) -> None:
     other = run(farm, "--", "true")
     farm.project.inv("remote-rm", other, "--force")
     assert other not in farm.project.inv("remote-ps", "--all").out
-    running = farm.submit("sleep 60")
+    running = farm.submit("sleep 600")
     refused = farm.project.inv("remote-rm", running, "--force", check=False)
     assert refused.code == 2 and "remote-stop" in refused.err
     farm.project.inv("remote-stop", running)

@@ -26,7 +26,7 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
 
 
 def test_a_job_gets_a_gpu_of_its_own_and_waits_where_none_is_free(farm: Farm) -> None:
-    first = farm.submit("echo on $CUDA_VISIBLE_DEVICES; sleep 3", "--gpus", "3")
+    first = farm.submit(f"echo on $CUDA_VISIBLE_DEVICES; {farm.wait}", "--gpus", "3")
     second = farm.submit("echo on $CUDA_VISIBLE_DEVICES", "--gpus", "2")
     third = farm.submit("echo on [$CUDA_VISIBLE_DEVICES]", "--gpus", "0")
     listed = farm.project.inv("remote-ps").out
@@ -34,6 +34,7 @@ def test_a_job_gets_a_gpu_of_its_own_and_waits_where_none_is_free(farm: Farm) ->
     # A job for no GPU stands in no queue.
     assert "gpus" not in farm.until(third, "finished")
     assert "on []" in farm.log(third)
+    farm.open_gate()
     farm.project.inv("remote-wait", second)
     mine, theirs = (set(gpu["uuid"] for gpu in farm.status(job)["gpus"]) for job in (first, second))
     assert (len(mine), len(theirs)) == (3, 2)

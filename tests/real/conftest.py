@@ -53,7 +53,7 @@ def with_environment(name: str) -> Path:
     """Its interpreter; skips where it can't be had."""
     try:
         return venvs.python_with(name)
-    except venvs.Missing as reason:
+    except environment.Missing as reason:
         pytest.skip(f"{name} can't be installed here: {reason}")
 
 

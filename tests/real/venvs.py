@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from remote.files import locked
 from remote.operations.uv import own_uv
-from tests.conftest import ROOT, UV_CACHE
+from tests.conftest import ROOT
+from tests.research.environment import run
 
 FOLDER = ROOT / ".demo" / "real"
 LIMIT = 180.0  # seconds for one of the steps
@@ -20,12 +19,11 @@ NEW = "3.18.0"
 OURS = "3.17.2"
 
 
-class Missing(Exception):
-    """An environment that can't be had here, and why."""
-
-
 def python_with(name: str) -> Path:
-    """The interpreter of one of ENVIRONMENTS, made on first use; raises Missing."""
+    """The interpreter of one of ENVIRONMENTS, made on first use.
+
+    Raises environment.Missing.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder, steps = FOLDER / name, ENVIRONMENTS[name]
     ready = folder / ".ready"
@@ -33,7 +31,7 @@ def python_with(name: str) -> Path:
         if not ready.is_file() or ready.read_text() != repr(steps):
             shutil.rmtree(folder, ignore_errors=True)
             for step in steps:
-                _run(_argv(folder, *step))
+                run(*_argv(folder, *step), limit=LIMIT)
             ready.write_text(repr(steps))
     return folder / "bin" / "python"
 
@@ -67,13 +65,3 @@ def _argv(folder: Path, verb: str, *words: str) -> list[str]:
     if verb == "venv":
         return [uv, verb, "--quiet", "--no-project", "--python", sys.executable, str(folder)]
     return [uv, "pip", verb, "--quiet", "--python", python, *words]
-
-
-def _run(argv: list[str]) -> None:
-    env = {**os.environ, "UV_CACHE_DIR": str(UV_CACHE)}
-    try:
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        raise Missing(f"{' '.join(argv[:4])} took more than {LIMIT:.0f} s") from None
-    if done.returncode:
-        raise Missing((done.stderr.strip().splitlines() or ["no message"])[-1].strip())

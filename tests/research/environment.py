@@ -48,12 +48,12 @@ def made() -> Path:
 
 def install(venv: Path, *words: str) -> None:
     """Install into a virtual environment with uv, from what is cached where that will do."""
-    _run(str(own_uv()), "pip", "install", "-q", "--python", str(venv / "bin/python"), *words)
+    run(str(own_uv()), "pip", "install", "-q", "--python", str(venv / "bin/python"), *words)
 
 
 def new(venv: Path, folder: Path) -> None:
     """A virtual environment with all that the lock files in `folder` name."""
-    _run(str(own_uv()), "venv", "-q", "--no-project", "--python", sys.executable, str(venv))
+    run(str(own_uv()), "venv", "-q", "--no-project", "--python", sys.executable, str(venv))
     install(venv, *_locks(folder))
 
 
@@ -72,14 +72,14 @@ def _key() -> str:
 def _make(folder: Path) -> None:
     for lock in lock_files(ROOT):
         shutil.copy(lock, folder)
-    _run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(WHEELS), TORCH)
+    run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(WHEELS), TORCH)
     [wheel] = WHEELS.glob("torch-2.13.0*.whl")
     (folder / "torch.txt").write_text(f"torch=={wheel.name.split('-')[1]}\n")
     fixed = ["-c", str(folder / "requirements.lock"), "-c", str(folder / "torch.txt")]
     lock = str(folder / "requirements-torch.lock")
     options = [*LOCK, "--extra", "torch", *fixed, str(ROOT / "pyproject.toml"), "-o", lock]
     (folder / "requirements-torch.lock").unlink()
-    _run(str(own_uv()), "pip", "compile", "--python", sys.executable, *options)
+    run(str(own_uv()), "pip", "compile", "--python", sys.executable, *options)
     new(folder / "venv", folder)
     pinned = [word for lock in lock_files(folder) for word in ("-c", str(lock))]
     install(folder / "venv", *pinned, *FURTHER)
@@ -89,11 +89,12 @@ def _locks(folder: Path) -> list[str]:
     return [word for lock in lock_files(folder) for word in ("-r", str(lock))]
 
 
-def _run(*argv: str) -> None:
+def run(*argv: str, limit: float = LIMIT) -> None:
+    """Run one of the steps; raises Missing where it fails or takes longer than `limit` seconds."""
     env = {**os.environ, "UV_CACHE_DIR": str(UV_CACHE), "UV_FIND_LINKS": str(WHEELS)}
     try:
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        raise Missing(f"{' '.join(argv[:4])} took more than {LIMIT:.0f} s") from None
+        raise Missing(f"{' '.join(argv[:4])} took more than {limit:.0f} s") from None
     if done.returncode:
         raise Missing((done.stderr.strip().splitlines() or ["no message"])[-1].strip())

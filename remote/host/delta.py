@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
-from remote.errors import StoreError
 from remote.host import schema
 from remote.host.store import reading_url, refuse_foreign, unusable
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from remote.errors import JobError
-from remote.host.gpu_memory import MemoryWatch as MemoryWatch
 
 #: How long nvidia-smi may take, in seconds. Without persistence mode it wakes every card first.
 TIMEOUT = 30.0

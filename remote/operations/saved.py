@@ -7,7 +7,6 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from remote.errors import TargetError

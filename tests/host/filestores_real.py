@@ -15,8 +15,6 @@ from mlflow.entities import (
     InputTag,
     LoggedModelInput,
     LoggedModelOutput,
-    LoggedModelParameter,
-    Metric,
 )
 
 root = sys.argv[1]

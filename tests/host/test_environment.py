@@ -19,6 +19,7 @@ import pytest
 from remote.errors import JobError
 from remote.host import environment, process
 from tests.conftest import ROOT, UV_CACHE
+from tests.waiting import until
 
 UV = Path(sys.executable).with_name("uv")
 PYTHON = ">=3.8"
@@ -434,13 +435,6 @@ def start(code: Path, tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Po
         each.communicate()
 
 
-def wait_for(told: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not told():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def log_of(root: Path, job: str) -> str:
     path = root / f"{job}.log"
     return path.read_text() if path.exists() else ""
@@ -451,10 +445,10 @@ Start = Callable[[str], "subprocess.Popen[str]"]
 
 def test_who_waits_sees_who_makes_it_and_how_far_it_is(slow_uv: Path, start: Start) -> None:
     first = start("job-1")
-    wait_for(lambda: "Downloading" in log_of(slow_uv, "job-1"))
+    until(lambda: "Downloading" in log_of(slow_uv, "job-1"))
     others = [start(f"job-{number}") for number in (2, 3)]
     for number in (2, 3):
-        wait_for(lambda: "Downloading the world" in log_of(slow_uv, f"job-{number}"))
+        until(lambda: "Downloading the world" in log_of(slow_uv, f"job-{number}"))
         assert "which job job-1 is making" in log_of(slow_uv, f"job-{number}")
         assert "Installed" not in log_of(slow_uv, f"job-{number}")
     (slow_uv / "go").touch()
@@ -467,12 +461,12 @@ def test_who_waits_sees_who_makes_it_and_how_far_it_is(slow_uv: Path, start: Sta
 
 def test_after_a_maker_that_was_killed_the_next_one_makes_it(slow_uv: Path, start: Start) -> None:
     first = start("job-1")
-    wait_for((slow_uv / "pid").exists)
+    until((slow_uv / "pid").exists)
     uv = int((slow_uv / "pid").read_text())
     second = start("job-2")
-    wait_for(lambda: "Downloading" in log_of(slow_uv, "job-2"))
+    until(lambda: "Downloading" in log_of(slow_uv, "job-2"))
     first.kill()
-    wait_for(lambda: log_of(slow_uv, "job-2").count("Downloading") == 2)
+    until(lambda: log_of(slow_uv, "job-2").count("Downloading") == 2)
     assert not process.started(uv), "the dead maker's uv goes on"
     (slow_uv / "go").touch()
     assert second.wait(30) == 0
@@ -489,7 +483,7 @@ def test_nobody_makes_what_a_dead_makers_uv_still_writes_to(
     build = f"(touch '{ready}'; while ! test -e '{go}'; do sleep 0.05; done) &\n"
     (slow_uv / "bin/uv").write_text(script.replace("while", build + "while", 1))
     first = start("job-1")
-    wait_for(ready.exists)
+    until(ready.exists)
     first.kill()
     second = start("job-2")
     time.sleep(0.5)
@@ -509,9 +503,9 @@ def test_who_waited_for_what_failed_fails_too_and_the_next_tries_again(
         .replace("exec", f"test -e '{slow_uv}/good' || exit 7\nexec")
     )
     first = start("job-1")
-    wait_for(lambda: "Downloading" in log_of(slow_uv, "job-1"))
+    until(lambda: "Downloading" in log_of(slow_uv, "job-1"))
     second = start("job-2")
-    wait_for(lambda: "Downloading" in log_of(slow_uv, "job-2"))
+    until(lambda: "Downloading" in log_of(slow_uv, "job-2"))
     (slow_uv / "go").touch()
     assert "uv ended with 7" in first.communicate(timeout=30)[1]
     assert "uv ended with 7" in second.communicate(timeout=30)[1]
@@ -530,10 +524,10 @@ def test_ten_at_once_make_it_once(slow_uv: Path, start: Start) -> None:
 
 def test_a_stop_in_the_middle_ends_uv_and_frees_the_lock(slow_uv: Path, start: Start) -> None:
     first = start("job-1")
-    wait_for((slow_uv / "pid").exists)
+    until((slow_uv / "pid").exists)
     uv = int((slow_uv / "pid").read_text())
     first.send_signal(signal.SIGINT)
     first.wait(20)
-    wait_for(lambda: not process.started(uv))
+    until(lambda: not process.started(uv))
     (slow_uv / "go").touch()
     assert start("job-2").wait(30) == 0

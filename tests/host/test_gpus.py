@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Iterator
 
 import pytest
 
 from remote.errors import JobError
-from remote.host import gpus
+from remote.host import gpu_memory, gpus
 from tests.conftest import ROOT
 from tests.fakegpu import FakeGpus, uuid
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -31,13 +32,6 @@ def process() -> Iterator["subprocess.Popen[bytes]"]:
     yield child
     child.kill()
     child.wait()
-
-
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 def program(folder: Path, text: str) -> str:
@@ -226,7 +220,7 @@ def is_dead(pid: int) -> bool:
 def test_the_peak_is_that_of_the_fullest_of_our_cards(fake: FakeGpus) -> None:
     fake.card(3, memory_used=9999)
     children = children_of(os.getpid())
-    watch = gpus.MemoryWatch([uuid(0), uuid(1)])
+    watch = gpu_memory.MemoryWatch([uuid(0), uuid(1)])
     watch.start()
     try:
         until(lambda: watch.peak == 4)
@@ -244,26 +238,26 @@ def test_the_peak_is_that_of_the_fullest_of_our_cards(fake: FakeGpus) -> None:
 @pytest.mark.parametrize("failure", ["driver", "none", "lost"])
 def test_a_failing_nvidia_smi_has_no_peak(fake: FakeGpus, failure: str) -> None:
     fake.change(failure=failure)
-    watch = gpus.MemoryWatch([uuid(0)])
+    watch = gpu_memory.MemoryWatch([uuid(0)])
     watch.start()
     assert watch.stop() == 0
 
 
 def test_no_nvidia_smi_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    watch = gpus.MemoryWatch([uuid(0)])
+    watch = gpu_memory.MemoryWatch([uuid(0)])
     watch.start()
     assert watch.stop() == 0
 
 
 def test_a_watch_that_never_began(fake: FakeGpus) -> None:
-    assert gpus.MemoryWatch([uuid(0)]).stop() == 0
+    assert gpu_memory.MemoryWatch([uuid(0)]).stop() == 0
 
 
 def test_garbage_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"printf '\\377\\n{uuid(0)}\\n{uuid(0)}, [N/A]\\n{uuid(0)}, 7\\n'; exec sleep 60"
     monkeypatch.setenv("PATH", program(tmp_path / "bin", text))
-    watch = gpus.MemoryWatch([uuid(0)])
+    watch = gpu_memory.MemoryWatch([uuid(0)])
     watch.start()
     until(lambda: watch.peak == 7)
     assert watch.stop() == 7
@@ -272,7 +266,7 @@ def test_garbage_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_nvidia_smi_ends_soon_after_its_owner_is_killed(fake: FakeGpus) -> None:
     code = f"""if True:
         import time
-        from remote.host.gpus import MemoryWatch
+        from remote.host.gpu_memory import MemoryWatch
         watch = MemoryWatch([{uuid(0)!r}])
         watch.start()
         while not watch.peak:
@@ -286,4 +280,4 @@ def test_nvidia_smi_ends_soon_after_its_owner_is_killed(fake: FakeGpus) -> None:
     assert not is_dead(child)
     owner.kill()
     owner.communicate()
-    until(lambda: is_dead(child), seconds=5)
+    until(lambda: is_dead(child))

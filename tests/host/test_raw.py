@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from remote.host import raw
 from remote.host.raw import ReadOnly, is_pushed_to
 from remote.job import STATE
 from tests.conftest import ROOT
+from tests.waiting import until
 
 MODES = {
     "a.csv": 0o644,
@@ -76,13 +76,6 @@ def modes(root: Path) -> dict[str, int]:
 
 def writable(root: Path) -> list[str]:
     return sorted(name for name, mode in modes(root).items() if mode & 0o222)
-
-
-def until(true: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_bits_are_taken_and_given_back_exactly(

@@ -14,6 +14,7 @@ import pytest
 
 from remote.errors import JobError
 from remote.host import logind, process, tmux
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -26,14 +27,6 @@ def socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     subprocess.run(["tmux", "-L", "own", "kill-server"], capture_output=True)
 
 
-def wait_for(path: Path) -> str:
-    deadline = time.monotonic() + 10
-    while not path.exists() or not path.read_text():
-        assert time.monotonic() < deadline, f"{path} did not come"
-        time.sleep(0.02)
-    return path.read_text()
-
-
 HOSTILE = "it's a $(touch owned) `x` \"; 日本"
 
 
@@ -43,7 +36,7 @@ def test_the_words_arrive_as_they_are_in_a_session_of_that_name(
     out = tmp_path / "out"
     code = "import sys, time; open(sys.argv[1], 'w').write(sys.argv[2]); time.sleep(60)"
     tmux.launch("job-1", [sys.executable, "-c", code, str(out), HOSTILE], socket=socket)
-    assert wait_for(out) == HOSTILE
+    assert until(lambda: out.exists() and out.read_text()) == HOSTILE
     argv = ["tmux", "-L", socket, "list-sessions", "-F", "#{session_name}"]
     assert subprocess.check_output(argv, text=True) == "job-1\n"
 
@@ -76,7 +69,7 @@ def test_where_logind_kills_only_the_server_is_started_apart(
         tmux.launch(
             f"job-{number}", ["sh", "-c", f'echo "$APART" > {out}; sleep 60'], socket=socket
         )
-        assert wait_for(out) == "yes\n"
+        assert until(lambda: out.exists() and out.read_text()) == "yes\n"
     assert asked == [None, tmux.server(socket)]
 
 

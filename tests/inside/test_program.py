@@ -84,7 +84,7 @@ def test_exit_code_and_signal_are_the_programs(place: Place) -> None:
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     started = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait() == -signal.SIGTERM and time.monotonic() - started < 5
+    assert process.wait() == -signal.SIGTERM and time.monotonic() - started < 30
     process.stdout.close()
 
 

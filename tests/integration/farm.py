@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 
 from tests.conftest import ProjectFolder, make_project
 from tests.fakegpu import FakeGpus
+from tests.waiting import until
 
 
 @contextmanager
@@ -83,16 +83,6 @@ class Farm:
     def log(self, job: str) -> str:
         return self.file(job, "log").read_text()
 
-    def until(self, job: str, *states: str, seconds: float = 60) -> dict[str, Any]:
+    def until(self, job: str, *states: str) -> dict[str, Any]:
         """Wait for one of these states."""
-        return until(lambda: self.status(job), lambda found: found["state"] in states, seconds)
-
-
-def until(look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if good(found):
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+        return until(lambda: self.status(job), lambda found: found["state"] in states)

@@ -8,8 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from remote.tasks import namespace
 from scripts.sshd import PrivateSshd, free_port
 from tests.conftest import ROOT, ProjectFolder
 from tests.merge.conftest import Project
+from tests.waiting import until_it_answers
 
 #: Run by other tests and by hand: they install packages, ask a package index, or run this very test.
 RUN_ELSEWHERE = ("demo", "test", "bench", "lock", "lab-up", "lab-down", "lab-build")
@@ -159,7 +158,7 @@ class Reader:
             start_new_session=True,
         )
         try:
-            assert _answers(f"http://127.0.0.1:{port}/health", ui), f"{line} does not answer"
+            until_it_answers(lambda: f"http://127.0.0.1:{port}/health", ui)
         finally:
             os.killpg(ui.pid, signal.SIGTERM)
             ui.wait(60)
@@ -202,14 +201,3 @@ def _is_ordinary(words: list[str]) -> bool:
     if words[0] == "make":
         return words[1:2] != [] and words[1] in RUN_BY_MAKE
     return words[0] in ("inv", *PLAIN) or words[:2] == ["ssh", HOST]
-
-
-def _answers(address: str, process: "subprocess.Popen[bytes]") -> bool:
-    deadline = time.monotonic() + 150
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(address, timeout=2).read()
-            return True
-        except OSError:
-            time.sleep(0.2)
-    return False

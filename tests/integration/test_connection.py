@@ -28,6 +28,7 @@ from remote.errors import ConfigError, ConnectError
 from remote.ssh import Ssh
 from remote.target import Target
 from scripts.sshd import PrivateSshd, free_port, running
+from tests.waiting import until
 
 VALUES = {
     "QUOTES": "it's \"so\" `x` \\ \\\\ \\' !x",
@@ -145,15 +146,6 @@ def logins(sshd: PrivateSshd) -> int:
     return (sshd.folder / "sshd.log").read_text().count("Accepted publickey")
 
 
-def within(seconds: float, condition: Callable[[], Any]) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 # Commands
 
 
@@ -257,7 +249,7 @@ def test_a_disowned_command_outlives_the_call(
     assert gpu.run(f"{wait}; echo chatter; touch {here}/done", disown=True) is None
     assert not (sshd.home / here / "done").exists()
     (sshd.home / here / "go").touch()
-    assert within(30, (sshd.home / here / "done").exists)
+    until((sshd.home / here / "done").exists)
 
 
 @pytest.mark.parametrize("pty", [False, True])
@@ -271,7 +263,7 @@ def test_a_timeout_does_not_wait_for_the_command(gpu: Connection, pty: bool) -> 
 
 def type_ctrl_c_once_there_is(file: Path) -> None:
     def wait() -> None:
-        within(30, file.exists)
+        until(file.exists)
         time.sleep(0.5)  # The command may be up before our side waits for it.
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -465,7 +457,7 @@ def test_is_connected_follows_the_login(gpu: Connection) -> None:
     gpu.open()
     assert gpu.is_connected
     gpu.ssh.close()
-    assert within(30, lambda: not gpu.is_connected)
+    until(lambda: not gpu.is_connected)
     gpu.run("true")
     assert gpu.is_connected
 
@@ -655,7 +647,7 @@ def test_a_transfer_survives_a_login_that_was_lost_before_it(
     gpu.put(io.BytesIO(b"1"), f"{here}/x")
     session = gpu.sftp()
     gpu.ssh.close()
-    assert within(30, lambda: session.ended)
+    until(lambda: session.ended)
     gpu.put(io.BytesIO(b"2"), f"{here}/x")
     assert (sshd.home / here / "x").read_bytes() == b"2"
 
@@ -750,7 +742,7 @@ def test_a_forward_lives_longer_than_an_unused_login(
     with connection.forward_local(port, service):
         time.sleep(3)
         assert ask(port) == b"HELLO\n"
-    assert within(30, lambda: not connection.is_connected)
+    until(lambda: not connection.is_connected)
 
 
 def test_the_users_own_forwards_stay_out_of_it(

@@ -8,7 +8,6 @@ import re
 import signal
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from tests.conftest import SOCKET, ProjectFolder
 from tests.integration import notebooks
 from tests.integration.witness import Store
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -200,7 +200,7 @@ def test_a_stopped_job_is_killed_and_keeps_what_it_did(
     project: ProjectFolder, target_root: Path
 ) -> None:
     job = submit(project, notebooks.SLEEPS)
-    wait_for(lambda: "started" in (job_folder(target_root, job) / "log").read_text())
+    until(lambda: "started" in (job_folder(target_root, job) / "log").read_text())
     pids = processes_of(job_folder(target_root, job))
     assert pids
     done = project.inv("remote-stop", job[-4:])
@@ -216,12 +216,12 @@ def test_a_job_whose_worker_is_gone_is_lost_and_its_run_fails(
     project: ProjectFolder, target_root: Path
 ) -> None:
     job = submit(project, notebooks.SLEEPS)
-    wait_for(lambda: "started" in (job_folder(target_root, job) / "log").read_text())
+    until(lambda: "started" in (job_folder(target_root, job) / "log").read_text())
     worker = status(target_root, job)["worker"]["pid"]
     children = processes_of(job_folder(target_root, job))
     for pid in [worker, *children]:
         kill(pid)
-    wait_for(lambda: "lost" in project.inv("remote-ps").out)
+    until(lambda: "lost" in project.inv("remote-ps").out)
     assert Store(target_root / "mlflow.db").run_of(job).status == "FAILED"
     stamp = "-".join(job.split("-")[:2])
     kept = target_root / f"data/results/notebooks/{stamp}_some.lost.ipynb"
@@ -233,13 +233,13 @@ def test_a_job_whose_worker_is_gone_is_lost_and_its_run_fails(
 def test_it_survives_the_laptop(project: ProjectFolder, target_root: Path) -> None:
     job = submit(project, notebooks.METRICS, "--message", "wait")
     follower = project.start("remote-logs", job, "--follow")
-    wait_for(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
+    until(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
     follower.send_signal(signal.SIGINT)
     out, err = follower.communicate(timeout=30)
     assert follower.returncode != 0 and "goes on" in err, err
     close_masters(project)
     (target_root / "data/processed/go").write_text("")
-    wait_for(lambda: status(target_root, job)["state"] == "finished")
+    until(lambda: status(target_root, job)["state"] == "finished")
 
 
 def test_a_tmux_session_for_each_job(project: ProjectFolder, target_root: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_tmux_session_for_each_job(project: ProjectFolder, target_root: Path) 
     listing = subprocess.check_output(["tmux", "-L", SOCKET, "list-sessions"], text=True)
     assert f"{job}:" in listing
     project.inv("remote-stop", job)
-    wait_for(lambda: job not in tmux_sessions())
+    until(lambda: job not in tmux_sessions())
 
 
 def test_sync_pull_brings_a_running_runs_newest_metrics_each_time(
@@ -255,7 +255,7 @@ def test_sync_pull_brings_a_running_runs_newest_metrics_each_time(
 ) -> None:
     (target_root / "data/processed/go").unlink(missing_ok=True)
     job = submit(project, notebooks.METRICS, "--message", "wait", "--epoch", "4")
-    wait_for(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
+    until(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
     listed = project.inv("remote-ps").out
     assert re.search(rf"{job} +running .*cell \d+/\d+, .*loss=\S+ \(step 3\)", listed), listed
     project.inv("sync-pull")
@@ -310,13 +310,6 @@ def test_a_reader_that_goes_ends_it_silently(project: ProjectFolder) -> None:
 
 def exists(root: Path) -> bool:
     return (root / "mlflow.db").exists()
-
-
-def wait_for(condition, limit: float = 90.0) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
 
 
 def processes_of(folder: Path) -> list[int]:

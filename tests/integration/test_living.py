@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import INV
-from tests.integration.farm import Farm, farm_in, until
+from tests.integration.farm import Farm, farm_in
 from tests.integration.terminal import inv_in_terminal
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -121,7 +122,7 @@ def test_one_after_the_other(farm: Farm) -> None:
 def test_a_command_at_the_end(farm: Farm) -> None:
     said = 'echo "$REMOTE_JOB_NAME $REMOTE_JOB_STATE $REMOTE_JOB_EXIT_CODE" > told'
     run(farm, "--name", "mine", "--notify", said, "--", "sh", "-c", "exit 7", code=7)
-    until((farm.root / "told").exists, bool)
+    until((farm.root / "told").exists)
     until(lambda: (farm.root / "told").read_text(), lambda text: text == "mine failed 7\n")
 
 
@@ -156,7 +157,7 @@ def test_waiting_gives_the_jobs_exit_code(farm: Farm) -> None:
 
 def test_stopping_ends_the_whole_group(farm: Farm) -> None:
     job = farm.submit("setsid nohup sleep 471 & sleep 472 & echo up; wait")
-    until(lambda: "up" in farm.log(job), bool)
+    until(lambda: "up" in farm.log(job))
     farm.project.inv("remote-stop", job)
     left = subprocess.run(["ps", "-axo", "args="], capture_output=True, text=True).stdout
     assert "sleep 471" not in left and "sleep 472" not in left

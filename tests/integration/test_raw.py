@@ -13,7 +13,7 @@ import pytest
 
 from scripts.sshd import PrivateSshd, running
 from tests.conftest import INV, UV_CACHE, ProjectFolder, make_project
-from tests.integration.farm import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -109,7 +109,7 @@ def test_a_job_can_only_read_and_a_push_still_writes(project: ProjectFolder, the
     project.write("src/tries.py", WAITS)
     words = ["remote-run", "src/tries.py", "--gpus", "0"]
     job = project.inv(*words).out.strip().splitlines()[-1]
-    until(lambda: log(project, job), lambda text: text.count("refused") == 5, 60)
+    until(lambda: log(project, job), lambda text: text.count("refused") == 5)
     assert not any(mode & 0o222 for mode in modes(there).values())
     project.write("data/raw/more/b.csv", "more")
     project.write("data/raw/a.csv", "measured again")
@@ -126,7 +126,7 @@ def test_a_job_can_only_read_and_a_push_still_writes(project: ProjectFolder, the
 
 def test_a_stopped_job_leaves_it_writable(project: ProjectFolder, there: Path) -> None:
     job = project.inv("remote-run", "--gpus", "0", "--", "sleep", "600").out.strip()
-    until(lambda: modes(there)["raw"] & 0o222, lambda bits: not bits, 60)
+    until(lambda: modes(there)["raw"] & 0o222, lambda bits: not bits)
     project.inv("remote-stop", job.splitlines()[-1])
     assert modes(there) == modes(project.root)
 

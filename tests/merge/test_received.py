@@ -8,7 +8,6 @@ import os
 import pwd
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ import pytest
 
 from remote import agent, merge
 from remote.agent import Agent, LocalWire
-from remote.config import Project as Config
 from remote.errors import JobError, StoreError, TargetError
-from remote.host import delta, place, schema
+from remote.host import place, schema
 from remote.merge import links, received
 from remote.merge.experiments import Link
 from remote.operations import parcel

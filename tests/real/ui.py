@@ -7,16 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from scripts.sshd import free_port
-
-LIMIT = 90.0  # seconds
+from tests.waiting import until_it_answers
 
 
 @contextlib.contextmanager
@@ -42,19 +37,9 @@ def served(root: Path) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(address + "/health", process)
+        until_it_answers(lambda: address + "/health", process)
         yield address
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
-
-
-def _wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=2).read()
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{address} does not answer")

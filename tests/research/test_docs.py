@@ -8,9 +8,6 @@ import shlex
 import signal
 import sqlite3
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from tests.conftest import ROOT
 from tests.integration.reader import TARGET, Reader, Unknown, blocks, commands
 from tests.integration.test_docs import WITH_EXTRAS
 from tests.research.conftest import Make
+from tests.waiting import until_it_answers
 
 #: What the reader of these documents may type beside what the others may.
 PROGRAMS = ("python", "mlflow", "git", "cd", "mkdir")
@@ -73,26 +71,15 @@ class Researcher(Reader):
                 start_new_session=True,
             )
         try:
-            assert _answers(log, server), f"{line} does not answer:\n{log.read_text()}"
+            until_it_answers(lambda: _address(log), server)
         finally:
             os.killpg(server.pid, signal.SIGINT)
             server.wait(60)
 
 
-def _answers(log: Path, server: "subprocess.Popen[bytes]") -> bool:
-    deadline = time.monotonic() + 240
-    while server.poll() is None and time.monotonic() < deadline:
-        found = re.search(r"http://(?:127\.0\.0\.1|localhost):\d+\S*", log.read_text("utf-8"))
-        try:
-            if found:
-                urllib.request.urlopen(found[0].rstrip(".,)"), timeout=5).read()
-                return True
-        except urllib.error.HTTPError as error:
-            return error.code < 500
-        except OSError:
-            pass
-        time.sleep(0.3)
-    return False
+def _address(log: Path) -> str:
+    found = re.search(r"http://(?:127\.0\.0\.1|localhost):\d+\S*", log.read_text("utf-8"))
+    return found[0].rstrip(".,)") if found else ""
 
 
 DOCUMENTS = [ROOT / "docs" / name for name in WITH_EXTRAS if (ROOT / "docs" / name).is_file()]

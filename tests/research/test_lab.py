@@ -11,10 +11,9 @@ import signal
 import sqlite3
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -28,6 +27,7 @@ from tests.conftest import ROOT
 from tests.real import browser
 from tests.research.conftest import Laboratory, Make
 from tests.research.environment import EXTRAS
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -72,7 +72,7 @@ class Opened:
         self.said.extend(self.process.stderr)
 
     def hears(self, words: str) -> None:
-        wait_for(lambda: words in "".join(self.said), lambda: f"{words}: {self.said}")
+        until(lambda: "".join(self.said), lambda said: words in said)
 
     def leave(self) -> str:
         """Ctrl-C, and all that it said."""
@@ -97,13 +97,6 @@ def opened(lab: Laboratory, *words: str, **env: str) -> Iterator[Opened]:
         started.kill()
         started.wait()
         listener.join()
-
-
-def wait_for(true: Callable[[], object], what: Callable[[], str] | str) -> None:
-    end = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < end, what if isinstance(what, str) else what()
-        time.sleep(0.05)
 
 
 def get(address: str, token: str = "", body: object = None, method: str = "GET") -> tuple[int, str]:
@@ -361,12 +354,12 @@ def test_the_browser_is_opened_without_the_token_on_its_command_line(
     )
     asked = f"{lab.bin / 'python'} {script} %s"
     with opened(lab, "remote-ui", BROWSER=asked) as page:
-        wait_for((tmp_path / "seen").exists, "the browser was not opened")
-        wait_for(lambda: (tmp_path / "seen").read_text(), "the browser saw nothing")
+        until((tmp_path / "seen").exists)
+        until(lambda: (tmp_path / "seen").read_text())
         typed, reached = (tmp_path / "seen").read_text().split()
         assert reached == page.url and not typed.startswith(page.base)
         # Whoever reads it there comes too late.
-        wait_for(lambda: is_refused(typed), "the address is still there")
+        until(lambda: is_refused(typed))
 
 
 def test_the_ui_shows_the_targets_runs_on_no_port(
@@ -398,7 +391,7 @@ def test_tensorboard_shows_the_targets_logs_on_no_port(lab: Laboratory, target: 
     job = lab.inv("remote-tensorboard", "--background").out.strip()
     assert listening(processes(target, job)) == []
     with opened(lab, "remote-tensorboard", "--no-browser") as page:
-        wait_for(lambda: "first try" in get(f"{page.base}/data/runs")[1], "TensorBoard's runs")
+        until(lambda: "first try" in get(f"{page.base}/data/runs")[1])
         assert "loss" in get(f"{page.base}/data/plugin/scalars/tags")[1]
 
 

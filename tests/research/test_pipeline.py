@@ -14,9 +14,9 @@ import pytest
 from scripts.sshd import free_port
 from tests.conftest import ROOT, Command
 from tests.integration.witness import Run, Store
-from tests.real import ui
 from tests.research.conftest import Laboratory, Make
 from tests.research.engine import Engine, engine  # noqa: F401
+from tests.waiting import until_it_answers
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -168,7 +168,7 @@ def server(lab: Laboratory, steps: dict[str, Run]) -> Iterator[int]:
     script = steps["building"].artifacts / "server/onnx_runtime_server_entrypoint.sh"
     process = lab.popen("sh", str(script), PORT=port, PYTHON=str(lab.bin / "python"))
     try:
-        ui._wait_for(f"http://127.0.0.1:{port}/health", process)
+        until_it_answers(lambda: f"http://127.0.0.1:{port}/health", process)
         yield int(port)
     finally:
         process.terminate()
@@ -212,7 +212,7 @@ def test_with_an_engine_the_image_serves(
     argv = ["docker", "run", "--rm", "--init", "--name", f"cifar10-{port}", *settings, image]
     try:
         container = lab.popen(*argv, **engine.env)
-        ui._wait_for(f"http://127.0.0.1:{port}/health", container)
+        until_it_answers(lambda: f"http://127.0.0.1:{port}/health", container)
         told = json.loads(lab.python("-c", ASK, port).out)
         assert told["good"][0] == 200 and told["text"][0] == 422
     finally:

@@ -8,8 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,7 @@ from remote.host import delta
 from remote.upload.server import Server
 from scripts.sshd import free_port
 from tests.merge.conftest import Project
-
-START_LIMIT = 120.0  # seconds
+from tests.waiting import until_it_answers
 
 
 class Far:
@@ -122,21 +119,10 @@ def serving(folder: Path) -> Iterator[str]:
             start_new_session=True,
         )
     try:
-        _wait_for(found, process, folder / "server.log")
+        until_it_answers(lambda: f"{found}/health", process)
         yield found
     finally:
         _end(process)
-
-
-def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while True:
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
-                return
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"The MLflow server did not start:\n{log.read_text()[-800:]}")
-        time.sleep(0.1)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -77,6 +77,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for name in list(os.environ):
         if name.startswith(SETTINGS):
             del os.environ[name]
+    # One process serves a test's `mlflow ui` as well as four.
+    os.environ["MLFLOW_WORKERS"] = "1"
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from tests.merge.histories.model import Experiment, Run
 from tests.merge.histories.operations import ByClient, steps
-from tests.merge.histories.quick import slim, unsynced
+from tests.merge.histories.quick import in_memory, slim, unsynced
 from tests.merge.histories.records import Records
 from tests.merge.histories.rule import MARK
 from tests.merge.histories.world import Place, World, Written, parts, readable
@@ -386,11 +387,12 @@ WENT_WRONG = {
 
 
 @pytest.fixture
-def histories(template: Path, tmp_path: Path) -> type[Histories]:
-    Histories.folder = tmp_path
-    Histories.template = slim(template / "mlflow.db", tmp_path / "template.db")
-    Histories.steps, Histories.kinds = 0, {}
-    return Histories
+def histories(template: Path) -> Iterator[type[Histories]]:
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
+        Histories.folder = Path(folder)
+        Histories.template = slim(template / "mlflow.db", Path(folder) / "template.db")
+        Histories.steps, Histories.kinds = 0, {}
+        yield Histories
 
 
 @pytest.mark.parametrize("what", WENT_WRONG)

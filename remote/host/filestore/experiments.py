@@ -64,7 +64,7 @@ def send_experiment(output: Output, experiment: Experiment, artifacts: Artifacts
     output.add("experiments", [row])
     if unchanged:
         return
-    for trouble in tree.trouble:
+    for trouble in sorted(tree.trouble):
         output.note(what, trouble)
     output.add("experiment_tags", [(*each, place.id) for each in thing.values("tags")])
     output.add("datasets", _datasets(thing, experiment))

@@ -85,7 +85,7 @@ def look(
     if tree.has(meta) and not output.claim(kind, identity):
         output.note(what, f"there is another one, so that in {inside} can't be taken")
         return None
-    for trouble in tree.trouble:
+    for trouble in sorted(tree.trouble):
         output.note(what, trouble)
     if not tree.has(meta):
         if tree.trouble:

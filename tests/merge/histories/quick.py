@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 SHARED_MEMORY = "/dev/shm"
+ROOM = 2 << 30  # bytes; containers often have 64 MB
 
 _KEPT = {
     "alembic_version",
@@ -28,7 +29,9 @@ _KEPT = {
 
 def in_memory() -> str | None:
     """A folder that is on no disk, which others keep busy; None where there is none."""
-    return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+    if not os.access(SHARED_MEMORY, os.W_OK):
+        return None
+    return SHARED_MEMORY if shutil.disk_usage(SHARED_MEMORY).free > ROOM else None
 
 
 def slim(template: Path, target: Path) -> Path:

@@ -40,12 +40,6 @@ OUTPUTS = (
 #: What a snapshot links to instead of copying it.
 SHARED = ("data", "logs", "outputs", "multirun", "mlruns", "mlflow.db")
 
-
-def is_left_alone(name: str) -> bool:
-    """Whether no push replaces the file of that path below the root: it is a job's, or ours."""
-    return any(name == top or name.startswith(f"{top}/") for top in (STATE, *SHARED, *OUTPUTS))
-
-
 #: Where lease files lie unless a setting says otherwise: the one folder that all users share.
 LEASES = "/tmp"
 
@@ -56,6 +50,11 @@ STATE = ".remote"
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+
+
+def is_left_alone(name: str) -> bool:
+    """Whether no push replaces the file of that path below the root: it is a job's, or ours."""
+    return any(name == top or name.startswith(f"{top}/") for top in (STATE, *SHARED, *OUTPUTS))
 
 
 class JobPaths:

@@ -280,4 +280,4 @@ def test_nvidia_smi_ends_soon_after_its_owner_is_killed(fake: FakeGpus) -> None:
     assert not is_dead(child)
     owner.kill()
     owner.communicate()
-    until(lambda: is_dead(child))
+    until(lambda: is_dead(child), seconds=5)

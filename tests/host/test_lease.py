@@ -571,7 +571,9 @@ def test_children_inherit_no_lock(fake: FakeGpus, folder: Path, start: Start) ->
         assert len(lease.waiting(folder)) == 1
         holder.kill()
         holder.wait()
+        began = time.monotonic()
         get(folder, 4).release()
+        assert time.monotonic() - began < 2
         os.kill(child, 0)
     finally:
         os.kill(child, signal.SIGKILL)

@@ -177,15 +177,18 @@ def test_without_a_name_only_a_single_job_is_stopped(farm: Farm) -> None:
 
 
 def test_logs_since(farm: Farm) -> None:
-    job = run(farm, "--", "sh", "-c", "echo old; sleep 4; echo new")
+    job = farm.submit("echo old; sleep 7; echo new; sleep 600")
+    until(lambda: "new" in farm.log(job))
+    times, begin = farm.file(job, "log.times"), farm.log(job).index("new")
+    until(lambda: times.read_text().split()[-1] == str(begin))
     # As if the first of it had been written half an hour before.
-    times = farm.file(job, "log.times")
     *earlier, last = times.read_text().splitlines()
     past = [f"{float(written) - 1800} {size}" for written, size in map(str.split, earlier)]
     times.write_text("\n".join([*past, last, ""]))
     said = farm.project.inv("remote-logs", job, "--since", "10m").out
     assert "new" in said and "old" not in said
     assert "old" in farm.project.inv("remote-logs", job, "--since", "1h").out
+    farm.project.inv("remote-stop", job)
 
 
 def test_watching_draws_anew(farm: Farm) -> None:

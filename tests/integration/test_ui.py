@@ -38,4 +38,6 @@ def test_the_ui_shows_a_pulled_run_and_opens_its_artifacts(
         for number, (path, words) in enumerate(seen.items()):
             with chromium.page(base + path) as page:
                 page.shows(*words)
-                page.shot(SHOTS / f"pulled-{number}.png")
+                shot = SHOTS / f"pulled-{number}.png"
+                page.shot(shot)
+                assert shot.stat().st_size > 20_000

@@ -71,7 +71,7 @@ class Researcher(Reader):
                 start_new_session=True,
             )
         try:
-            until_it_answers(lambda: _address(log), server)
+            until_it_answers(lambda: _address(log), server, log, or_refuses=True)
         finally:
             os.killpg(server.pid, signal.SIGINT)
             server.wait(60)

@@ -32,7 +32,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.timeout(400)
 
 SHOTS = ROOT / ".demo" / "screenshots"
-LIMIT = 60.0  # seconds until something must have happened
 
 NOTEBOOK = {
     "cells": [

@@ -119,7 +119,7 @@ def serving(folder: Path) -> Iterator[str]:
             start_new_session=True,
         )
     try:
-        until_it_answers(lambda: f"{found}/health", process)
+        until_it_answers(lambda: f"{found}/health", process, folder / "server.log")
         yield found
     finally:
         _end(process)

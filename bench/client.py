@@ -14,13 +14,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from remote import merge
 from remote.config import Project
-from remote.operations.destination import destination
-from remote.operations.records import ask, merging, source_name
-from remote.server import Server
-from remote.ssh import Ssh
+from remote.operations.tracking.destination import destination
+from remote.operations.tracking.pull_records import ask, merging, source_name
+from remote.session import Server
 from remote.target import Target
+from remote.tracking import merge
+from remote.transport.ssh import Ssh
 
 
 def pull(root: Path, target: str, store: str) -> merge.MergeSummary:

@@ -16,8 +16,8 @@ from bench.notebooks import write_notebook
 from bench.report import Row
 from bench.stage import INV, Failed, Stage, make_project, run
 from bench.turns import alternate
+from remote.agent.processes import alive
 from remote.files import read_json
-from remote.host.process import alive
 from scripts.sshd import ALIAS, PrivateSshd
 
 NOTEBOOK = "first.ipynb"

@@ -14,9 +14,9 @@ from bench.report import Row
 from bench.stage import INV, Failed, Stage, make_project, run, timed
 from bench.turns import Pairs, alternate
 from remote.config import Project
-from remote.operations.describe import Command, Options, describe
+from remote.operations.job_request import Command, Options, describe
 from remote.operations.submit import submit
-from remote.server import Server
+from remote.session import Server
 from remote.target import Target
 from scripts.sshd import ALIAS, PrivateSshd
 

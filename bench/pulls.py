@@ -15,7 +15,7 @@ from bench.report import Row
 from bench.stage import ROOT, Failed, run
 from bench.turns import Pairs, Side
 from remote.config import Project
-from remote.server import Server
+from remote.session import Server
 from remote.target import Target
 
 #: What neither the agent nor the client should exceed, however large the stores.

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.ssh import Ssh
+from remote.transport.ssh import Ssh
 from scripts.sshd import ALIAS, PrivateSshd, running
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from remote import process
+from remote.transport import process
 
 
 def state(root: Path) -> dict[str, Any]:

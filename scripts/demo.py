@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
-from remote.agent import CACHE
-from remote.job import STATE
-from remote.ssh import Ssh
+from remote.job.paths import STATE
+from remote.rpc.wire import CACHE
+from remote.transport.ssh import Ssh
 from scripts.sshd import ALIAS, PrivateSshd
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator, Mapping
 
-from remote.host.process import descendants, send
+from remote.agent.processes import descendants, send
 
 ALIAS = "gpu"
 

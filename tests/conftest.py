@@ -41,7 +41,7 @@ FONTS = ROOT / ".demo" / "matplotlib"
 #: Files of tests that take minutes, the longest first: they are begun before all others.
 LONG = (
     "research/test_docs.py",
-    "merge/test_histories.py",
+    "tracking/merge/test_histories.py",
     "integration/test_docs.py",
     "research/test_containers.py",
     "research/test_hydra.py",
@@ -49,7 +49,7 @@ LONG = (
     "research/test_save_mlflow_lab.py",
     "research/test_lab.py",
     "integration/test_sweep.py",
-    "inside/test_study.py",
+    "runtime/test_optuna_study.py",
 )
 
 

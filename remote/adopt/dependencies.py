@@ -16,7 +16,7 @@ from typing import Sequence
 from remote.adopt import pyproject
 from remote.adopt.part import ByHand, Command, Part, appended, distribution, read
 from remote.adopt.source import NAME, Source
-from remote.host.environment.lock import LOCK_FILES
+from remote.agent.environments.lock_file import LOCK_FILES
 
 #: What jobs need: to run notebooks, and to record.
 JOBS = ("papermill>=2.7", "ipykernel>=6.29", "mlflow>=3.17")

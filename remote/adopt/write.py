@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Iterable
 
-from remote import process
 from remote.adopt.part import Change, Command
 from remote.errors import ConfigError
 from remote.files import write_atomic
-from remote.job import STATE
+from remote.job.paths import STATE
+from remote.transport import process
 
 
 def backup(root: Path, names: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """What a user's own tasks get: a `fabric.Connection` whose wire is the system's OpenSSH.
 
-Commands, files and forwarded ports share the login that rsync uses (see `remote.ssh`). Of paramiko
+Commands, files and forwarded ports share the login that rsync uses (see `remote.transport.ssh`). Of paramiko
 only its SFTP client works here, on the standard streams of `ssh -s`; its transport, its reading of
 ssh_config and its way with host keys never do. Importing fabric takes 0.4 s: import this package
 only where it is needed.

@@ -13,14 +13,14 @@ from fabric.transfer import Transfer
 from paramiko.config import SSHConfig  # type: ignore[import-untyped]
 from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
 
-from remote.connection.forward import forwarding
+from remote.connection.file_transfer import is_folder, local_template, telling
+from remote.connection.master import tell_master
+from remote.connection.port_forward import forwarding
 from remote.connection.runner import OpenSsh, OpenSshShell
-from remote.connection.session import tell_master
 from remote.connection.sftp import Sftp
-from remote.connection.transfer import is_folder, local_template, telling
 from remote.errors import ConfigError
-from remote.ssh import Ssh
 from remote.target import Target
+from remote.transport.ssh import Ssh
 
 
 class Connection(fabric.Connection):  # type: ignore[misc]

@@ -15,9 +15,9 @@ import fabric  # type: ignore[import-untyped]
 from invoke.context import Context
 from invoke.runners import Local
 
-from remote.connection.environment import with_environment
-from remote.connection.session import Log, ssh_argv, start_apart
-from remote.connection.terminal import is_cooked, on_terminal
+from remote.connection.local_terminal import is_cooked, on_terminal
+from remote.connection.master import Log, ssh_argv, start_apart
+from remote.connection.shell_environment import with_environment
 
 #: Bytes moved at once. invoke's 1000 cut letters in two and make long outputs slow.
 CHUNK = 1 << 16

@@ -11,9 +11,9 @@ from paramiko.sftp import SFTPError  # type: ignore[import-untyped]
 from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
 from paramiko.ssh_exception import SSHException  # type: ignore[import-untyped]
 
-from remote.connection.session import Log, ssh_argv, start_apart
+from remote.connection.master import Log, ssh_argv, start_apart
 from remote.errors import ConnectError
-from remote.ssh import Ssh
+from remote.transport.ssh import Ssh
 
 
 class Sftp(SFTPClient):  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from remote.errors import ConfigError
-from remote.server import Server
+from remote.session import Server
 
 
 def attach_argv(server: Server, job: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from remote.errors import ConfigError, StoreError
-from remote.host.store import connect_read_only
+from remote.tracking.store import connect_read_only
 
 TEMPLATE = "template.md"
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
-from remote import process
+from remote.agent.environments import lock_file
 from remote.config import MARKS, Project, find_project
 from remote.errors import ConfigError, JobError, RemoteError
-from remote.host.environment import lock_file
-from remote.progress import size
-from remote.rsync import Dialect
-from remote.server import Server
+from remote.output import size
+from remote.session import Server
+from remote.transport import process
+from remote.transport.rsync_args import Dialect
 
 #: Bytes below which a disk is told as full: an environment with torch takes about six.
 SMALL, TIGHT = 1_000_000_000, 8_000_000_000
@@ -105,7 +105,7 @@ def _first_line(result: process.Result) -> str:
 
 
 def _uv() -> Check:
-    from remote.operations.uv import own_uv
+    from remote.operations.bootstrap.bring_uv import own_uv
 
     try:
         return Check("here", "uv", True, _first_line(process.run([str(own_uv()), "--version"])))

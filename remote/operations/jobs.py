@@ -7,7 +7,7 @@ from typing import Any, Callable, Sequence
 
 from remote.errors import ConnectError
 from remote.files import read_json
-from remote.server import Server
+from remote.session import Server
 
 #: How long a broken connection is tried again before following gives up, in seconds.
 RETRY_LIMIT = 600.0
@@ -74,7 +74,7 @@ def remove(server: Server, jobs: Sequence[str], *, force: bool) -> dict[str, Any
 
 
 def prune(server: Server, older: int, *, force: bool, dry_run: bool) -> dict[str, Any]:
-    """Remove what was of no use for `older` seconds; see `remote.host.housekeeping.prune`."""
+    """Remove what was of no use for `older` seconds; see `remote.agent.jobs.prune.prune`."""
     return server.call("prune", older=older, pulled=_pulled(server), force=force, dry_run=dry_run)
 
 
@@ -84,7 +84,7 @@ def _pulled(server: Server) -> list[str]:
 
 
 def gpus(server: Server) -> dict[str, Any]:
-    """The server's GPUs, who holds them, and who waits; see `remote.host.holding.describe`."""
+    """The server's GPUs, who holds them, and who waits; see `remote.agent.gpus.listing.describe`."""
     return server.call("gpus", leases=server.project.settings.get("REMOTE_LEASES", ""))
 
 

@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote import rsync, transfer
 from remote.errors import TransferError
 from remote.files import write_json
-from remote.job import STATE
-from remote.operations.records import Records, Say, ask, look, merge_all, merging
-from remote.rsync import Dialect, Tally
-from remote.server import Server
-from remote.transfer import Unready
+from remote.job.paths import STATE
+from remote.operations.tracking.pull_records import Records, Say, ask, look, merge_all, merging
+from remote.session import Server
+from remote.transport import rsync, rsync_args
+from remote.transport.rsync import Unready
+from remote.transport.rsync_args import Dialect, Tally
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Pulled:
 def pull(server: Server, *, say: Say, dry_run: bool = False, registry: bool = False) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing. `say` gets remarks on long steps."""
     start = time.monotonic()
-    known = transfer.dialect()
+    known = rsync.dialect()
     server.connect()
     with (
         merging(server.project),
@@ -61,8 +61,8 @@ def _results(server: Server, known: Dialect, *, dry_run: bool) -> tuple[Tally, s
     root = server.project.root
     for attempt in (1, 2):
         try:
-            argv = rsync.pull_argv(server.remote, known, backup=root / backup, dry_run=dry_run)
-            tally = transfer.run(argv, server.remote, cwd=root, title="pulling", known=known)
+            argv = rsync_args.pull_argv(server.remote, known, backup=root / backup, dry_run=dry_run)
+            tally = rsync.run(argv, server.remote, cwd=root, title="pulling", known=known)
             return tally, backup
         except Unready as error:
             if attempt == 2:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable
 
-from remote import rsync, transfer
 from remote.errors import TransferError
 from remote.files import locked
-from remote.job import STATE
-from remote.rsync import Dialect, Tally
-from remote.server import Server, project_id
-from remote.transfer import Unready
+from remote.job.paths import STATE
+from remote.session import Server, project_id
+from remote.transport import rsync, rsync_args
+from remote.transport.rsync import Unready
+from remote.transport.rsync_args import Dialect, Tally
 
 #: From so many files on it pays to look whether there is anything to push: an rsync that holds
 #: its updates back until the end also looks, for each file, whether one was held back before.
@@ -43,7 +43,7 @@ def push(server: Server, *, dry_run: bool = False, take_over: bool = False) -> P
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    known = transfer.dialect()
+    known = rsync.dialect()
     stamp = time.strftime("%Y%m%d-%H%M%S")
     server.connect()
     with locked(server.project.state / "push.lock"):
@@ -115,7 +115,7 @@ def _transfer(
     project = project_id(server.project) if claimed else ""
 
     def mirror(*, look: bool) -> Tally:
-        argv = rsync.push_argv(
+        argv = rsync_args.push_argv(
             root,
             server.remote,
             known,
@@ -124,7 +124,7 @@ def _transfer(
             delete=delete,
             dry_run=look,
         )
-        return transfer.run(argv, server.remote, cwd=root, title="pushing", known=known)
+        return rsync.run(argv, server.remote, cwd=root, title="pushing", known=known)
 
     looks_first = dry_run or server.facts.get("files", 0) > MANY
     tally = mirror(look=looks_first)
@@ -132,8 +132,8 @@ def _transfer(
         tally = mirror(look=False)
     server.remember(files=tally.files)
     if _has_files(root / "data" / "processed"):
-        argv = rsync.processed_argv(server.remote, project=project, dry_run=dry_run)
-        more = transfer.run(argv, server.remote, cwd=root, title="pushing data", known=known)
+        argv = rsync_args.processed_argv(server.remote, project=project, dry_run=dry_run)
+        more = rsync.run(argv, server.remote, cwd=root, title="pushing data", known=known)
         tally.sent += [f"data/processed/{name}" for name in more.sent]
         tally.bytes += more.bytes
     return tally
@@ -147,7 +147,7 @@ def _to_nowhere(server: Server, known: Dialect, stamp: str) -> Tally:
     """What a first push would send, seen without making anything on the server."""
     root = server.project.root
     with tempfile.TemporaryDirectory() as empty:
-        argv = rsync.push_argv(
+        argv = rsync_args.push_argv(
             root,
             server.remote,
             known,
@@ -157,7 +157,7 @@ def _to_nowhere(server: Server, known: Dialect, stamp: str) -> Tally:
             dry_run=True,
             destination=empty + "/",
         )
-        return transfer.run(argv, server.remote, cwd=root, title="looking", known=known)
+        return rsync.run(argv, server.remote, cwd=root, title="looking", known=known)
 
 
 def _pushed(tally: Tally, start: float, stamp: str, *, foreign: bool) -> Pushed:

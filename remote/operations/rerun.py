@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable
 
-from remote import rsync, transfer
 from remote.operations.submit import Submitted, hand_over
-from remote.server import Server
+from remote.session import Server
+from remote.transport import rsync, rsync_args
 
 #: What a job is given anew each time.
 FRESH = (
@@ -43,17 +43,17 @@ def carry(source: Server, job: str, target: Server) -> str:
     """Bring a job's code from one target to another by way of this machine; its name there."""
     target.prepare()
     name = secrets.token_hex(8)
-    known = transfer.dialect()
+    known = rsync.dialect()
     root = source.project.root
     with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
         code = Path(folder)
-        fetch = rsync.snapshot_argv(source.remote, job=job, destination=code)
-        transfer.run(fetch, source.remote, cwd=root, title="fetching the code", known=known)
-        send = rsync.incoming_argv(target.remote, name=name)
-        transfer.run(send, target.remote, cwd=code, title="sending the code", known=known)
+        fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
+        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", known=known)
+        send = rsync_args.incoming_argv(target.remote, name=name)
+        rsync.run(send, target.remote, cwd=code, title="sending the code", known=known)
     return name
 
 
 def differences(server: Server, first: str, second: str) -> dict[str, Any]:
-    """How two jobs of a target differ; see `remote.host.compare.differences`."""
+    """How two jobs of a target differ; see `remote.agent.jobs.diff.differences`."""
     return server.call("differences", jobs=[first, second])

@@ -9,9 +9,9 @@ from typing import Any, Callable, Mapping
 
 from remote import git
 from remote.errors import JobError
-from remote.job import ENDED
-from remote.operations import uv
-from remote.server import Server
+from remote.job.state import ENDED
+from remote.operations.bootstrap import bring_uv
+from remote.session import Server
 
 #: Seconds between two looks at an environment that is made through this machine.
 LOOK = 1.0
@@ -36,18 +36,18 @@ def hand_over(
     server: Server, job: Mapping[str, Any], *, diff: str, say: Callable[[str], None]
 ) -> Submitted:
     """Start a job of which all is known, also the code's difference from its commit."""
-    from remote.operations import proxy
+    from remote.operations.bootstrap import laptop_proxy
 
     request = {"job": {**job, "target": str(server.target)}, "diff": diff}
-    asked = {"socket": server.socket, "offline": proxy.wanted(server)}
+    asked = {"socket": server.socket, "offline": laptop_proxy.wanted(server)}
     answer = server.call("submit", **asked, **request)
     if answer.get("need") == "uv":
         say("bringing uv to the server (once)")
-        uv.bring(server, answer["platform"])
+        bring_uv.bring(server, answer["platform"])
         answer = server.call("submit", **asked, **request)
     with contextlib.ExitStack() as stack:
         if answer.get("need") == "proxy":
-            address = stack.enter_context(proxy.through_this_machine(server))
+            address = stack.enter_context(laptop_proxy.through_this_machine(server))
             answer = server.call("submit", proxy=address, **asked, **request)
             _stay(server, answer["id"], say)
             return Submitted(answer["id"], True)

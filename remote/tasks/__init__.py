@@ -6,20 +6,33 @@ from invoke.collection import Collection
 
 from remote.tasks import (
     check,
+    cleanup,
     diary,
     doctor,
-    give,
+    gpus,
     jobs,
-    keep,
-    lab,
-    machine,
     project,
+    push_runs,
     records,
     run,
+    services,
     sync,
 )
 
 namespace = Collection()
-for _module in (sync, run, jobs, lab, keep, machine, records, give, check, project, diary, doctor):
+for _module in (
+    sync,
+    run,
+    jobs,
+    services,
+    cleanup,
+    gpus,
+    records,
+    push_runs,
+    check,
+    project,
+    diary,
+    doctor,
+):
     for _task in _module.TASKS:
         namespace.add_task(_task)

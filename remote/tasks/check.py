@@ -8,12 +8,12 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from remote.tasks.flags import WordsTask
-from remote.tasks.told import plural, say, told
+from remote.tasks.exits import plural, say, told
+from remote.tasks.program_flags import WordsTask
 
 if TYPE_CHECKING:
-    from remote.check import Finding
-    from remote.operations.check import Checked
+    from remote.operations.tracking.check_store import Checked
+    from remote.tracking.check import Finding
 
 _EXAMPLES = 3
 
@@ -33,7 +33,7 @@ def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = F
 
     The exit code is 1 where a problem is left.
     """
-    from remote.operations.check import check
+    from remote.operations.tracking.check_store import check
 
     checked = check(store, mending=mend)
     if json:

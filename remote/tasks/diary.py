@@ -11,7 +11,7 @@ from invoke.tasks import task
 
 from remote.config import Project, find_project
 from remote.errors import ConfigError
-from remote.tasks.told import told
+from remote.tasks.exits import told
 
 
 @task(help={"edit": "open it with $VISUAL or $EDITOR"})

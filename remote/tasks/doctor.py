@@ -8,8 +8,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
+from remote.tasks.exits import plural, say, told
 from remote.tasks.sync import TARGET_HELP
-from remote.tasks.told import plural, say, told
 
 if TYPE_CHECKING:
     from remote.operations.doctor import Check

@@ -12,13 +12,13 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from remote.errors import JobError
-from remote.job import ENDED, FINISHED
-from remote.tasks.flags import WordsTask
+from remote.job.state import ENDED, FINISHED
+from remote.tasks.exits import duration, say, told
+from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, server_of
-from remote.tasks.told import duration, say, told
 
 if TYPE_CHECKING:
-    from remote.server import Server
+    from remote.session import Server
 
 JOB_HELP = "a job's id, a unique part of it, or `last` (the default)"
 
@@ -110,7 +110,7 @@ def remote_ps(
 ) -> None:
     """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
     from remote.operations.jobs import listing
-    from remote.tasks.show import print_json
+    from remote.tasks.tables import print_json
 
     server = server_of(target)
     newest, named = 0 if all else NEWEST, [job] if job else []
@@ -131,7 +131,7 @@ def remote_ps(
 
 def _lines(answer: dict[str, Any], job: str) -> list[str]:
     """A table of all jobs, or all about one."""
-    from remote.tasks.show import job_details, job_table
+    from remote.tasks.tables import job_details, job_table
 
     if not answer["jobs"]:
         return []

@@ -13,9 +13,9 @@ from invoke.tasks import task
 
 from remote.config import find_project, make_variables
 from remote.errors import NotebookError
-from remote.job import FINISHED
-from remote.tasks.flags import ProgramTask
-from remote.tasks.told import say, told
+from remote.job.state import FINISHED
+from remote.tasks.exits import say, told
+from remote.tasks.program_flags import ProgramTask
 
 #: Variables of make's command line that are no parameters of a notebook.
 MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV", "ARGS", "UV")
@@ -43,16 +43,16 @@ def run(
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
-    from remote.operations import programs
-    from remote.operations.describe import describe
-    from remote.operations.local import run as run_here
+    from remote.operations.job_request import describe
+    from remote.operations.run_here import run as run_here
+    from remote.programs import find
 
     project = find_project()
     variables = make_variables() if not program else {}
     name = program or variables.get("input_file", "")
     if not name:
         raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
-    source = programs.find(project.root, name, entry_point)
+    source = find.find(project.root, name, entry_point)
     given = parameters or _made_parameters(source, variables)
     output = output or variables.get("output_file", "")
     job = describe(project, source, given, output=output, arguments=arguments)
@@ -75,7 +75,7 @@ def _made_parameters(source: Any, variables: Mapping[str, str]) -> dict[str, Any
 def format_code(c: Context) -> None:
     """Run isort and black over the project's Python."""
     root = find_project().root
-    from remote import process
+    from remote.transport import process
 
     for tool in (["isort"], ["black"]):
         folders = [

@@ -6,10 +6,10 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from remote.config import find_project
-from remote.tasks import merged
-from remote.tasks.flags import WordsTask
+from remote.tasks import merge_report
+from remote.tasks.exits import plural, say, told
+from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import DRY_HELP, REGISTRY_HELP, TARGET_HELP, registry_asked, server_of
-from remote.tasks.told import plural, say, told
 
 JSON_HELP = "print what was done as JSON"
 
@@ -31,20 +31,22 @@ def mlflow_pull(
     json: bool = False,
 ) -> None:
     """Merge the target's MLflow records, with their artifacts; no other results (see sync-pull)."""
-    from remote.operations.records import pull_records
+    from remote.operations.tracking.pull_records import pull_records
 
     server = server_of(target)
     records = pull_records(
         server, say=say, registry=registry_asked(server.project, registry), dry_run=dry_run
     )
     if json:
-        print(merged.as_json(records, target=str(server.target), dry_run=dry_run))
+        print(merge_report.as_json(records, target=str(server.target), dry_run=dry_run))
         return
     if records.summary is None:
         say(f"{server.target} has no MLflow records yet.")
         return
-    print(f"{'would merge' if dry_run else 'merged'} from {server.target}: {merged.line(records)}")
-    merged.remarks(records)
+    print(
+        f"{'would merge' if dry_run else 'merged'} from {server.target}: {merge_report.line(records)}"
+    )
+    merge_report.remarks(records)
 
 
 @task(
@@ -68,7 +70,7 @@ def mlflow_merge(
     json: bool = False,
 ) -> None:
     """Merge an MLflow store that lies on this machine: a colleague's, an old project's."""
-    from remote.operations.merge_store import merge_store
+    from remote.operations.tracking.merge_store import merge_store
 
     project = find_project()
     records = merge_store(
@@ -80,10 +82,10 @@ def mlflow_merge(
         dry_run=dry_run,
     )
     if json:
-        print(merged.as_json(records, store=store, dry_run=dry_run))
+        print(merge_report.as_json(records, store=store, dry_run=dry_run))
         return
-    print(f"{'would merge' if dry_run else 'merged'} {store}: {merged.line(records)}")
-    merged.remarks(records)
+    print(f"{'would merge' if dry_run else 'merged'} {store}: {merge_report.line(records)}")
+    merge_report.remarks(records)
 
 
 @task(
@@ -106,7 +108,7 @@ def mlflow_conflicts(
     json: bool = False,
 ) -> None:
     """List what was changed here and there since the last pull; yours was kept."""
-    from remote.operations.conflicts import choose, listed, settle
+    from remote.operations.tracking.conflict_list import choose, listed, settle
 
     project = find_project()
     chosen = choose(listed(project), conflict or [], theirs=theirs, ours=ours)

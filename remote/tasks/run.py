@@ -9,16 +9,16 @@ from invoke.tasks import task
 
 from remote.config import find_project
 from remote.errors import JobError
-from remote.tasks.flags import ProgramTask, WordsTask
+from remote.tasks.exits import say, told
 from remote.tasks.jobs import JOB_HELP, ended_well, follow_log
+from remote.tasks.program_flags import ProgramTask, WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, push_line, server_of
-from remote.tasks.told import say, told
 
 if TYPE_CHECKING:
     from remote.config import Project
-    from remote.operations.describe import Options, Program
+    from remote.operations.job_request import Options, Program
     from remote.operations.submit import Submitted
-    from remote.server import Server
+    from remote.session import Server
 
 
 @task(
@@ -72,7 +72,7 @@ def remote_run(
     Without a program it is a command: inv remote-run -- nvidia-smi -L
     inv remote-run train.ipynb --help lists the parameters of train.ipynb.
     """
-    from remote.operations.describe import describe
+    from remote.operations.job_request import describe
     from remote.operations.push import push
     from remote.operations.submit import submit
 
@@ -99,13 +99,13 @@ def remote_run(
 
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
-    from remote.operations import programs
-    from remote.operations.describe import Command
+    from remote.operations.job_request import Command
+    from remote.programs import find
 
     if (name != "") + (shell != "") + bool(arguments and not name) > 1:
         raise JobError("A program, --shell, or a command after --: only one of them can run.")
     if name:
-        return programs.find(find_project().root, name, entry_point)
+        return find.find(find_project().root, name, entry_point)
     if shell:
         return Command(("sh", "-c", shell))
     if arguments:
@@ -120,7 +120,7 @@ def _options(
 ) -> Options:
     """The flags, read; raises RemoteError."""
     from remote import units
-    from remote.operations.describe import Options
+    from remote.operations.job_request import Options
 
     count = units.gpu_count(gpus) if gpus else None
     if rest["retries"] < 0:
@@ -140,7 +140,7 @@ def _options(
 
 def _pairs(flag: str, words: Optional[Sequence[str]], *, names: bool = False) -> dict[str, str]:
     """KEY=VALUE words; with `names`, keys that can name environment variables."""
-    from remote.job import NAME_PATTERN
+    from remote.job.paths import NAME_PATTERN
 
     found = {}
     for word in words or ():
@@ -174,7 +174,7 @@ def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -
 @told
 def remote_setup(c: Context, target: str = "", extra: Optional[Sequence[str]] = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
-    from remote.operations.describe import Command, Options, describe
+    from remote.operations.job_request import Command, Options, describe
     from remote.operations.push import push
     from remote.operations.submit import submit
 

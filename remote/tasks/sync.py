@@ -8,12 +8,12 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from remote.config import Project, find_project
-from remote.tasks.told import plural, say, size, told
+from remote.tasks.exits import plural, say, size, told
 
 if TYPE_CHECKING:
     from remote.operations.pull import Pulled
     from remote.operations.push import Pushed
-    from remote.server import Server
+    from remote.session import Server
 
 DRY_HELP = "show what would come, change nothing"
 REGISTRY_HELP = "registered models too (REMOTE_REGISTRY=yes in .env: always)"
@@ -22,7 +22,7 @@ TARGET_HELP = "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the
 
 def server_of(target: str) -> Server:
     """The server that `target`, or TARGET_DIR, names."""
-    from remote.server import Server
+    from remote.session import Server
 
     project = find_project()
     server = Server.of(project, project.target(target))
@@ -37,9 +37,9 @@ def registry_asked(project: Project, flag: bool) -> bool:
 
 def _bring_python(server: Server, theirs: dict[str, str]) -> None:
     """Give a server a Python that can run the agent, where it has none."""
-    from remote.operations import python
+    from remote.operations.bootstrap import bring_python
 
-    python.bring(server, theirs, say=say)
+    bring_python.bring(server, theirs, say=say)
 
 
 @task(
@@ -100,9 +100,9 @@ def pull_and_tell(server: Server, *, dry_run: bool = False, registry: bool = Fal
 
 
 def _tell_pulled(server: Server, pulled: Pulled, verb: str) -> None:
-    from remote.tasks import merged
+    from remote.tasks import merge_report
 
-    parts = [plural(len(pulled.files), "file"), *merged.parts(pulled.records)]
+    parts = [plural(len(pulled.files), "file"), *merge_report.parts(pulled.records)]
     parts += [size(pulled.bytes), f"{pulled.seconds:.1f} s"]
     print(f"{verb} from {server.target}: {', '.join(parts)}")
     if pulled.replaced:
@@ -113,7 +113,7 @@ def _tell_pulled(server: Server, pulled: Pulled, verb: str) -> None:
     if pulled.records.summary is None:
         say("The target has no MLflow records yet.")
     else:
-        merged.remarks(pulled.records)
+        merge_report.remarks(pulled.records)
         print("Look at them: mlflow ui")
 
 

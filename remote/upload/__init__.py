@@ -1,7 +1,7 @@
 """Uploads the records of a target's MLflow store to an MLflow server, three-way.
 
     state = known(base, address=address)           what to tell the agent
-    …                                              the agent writes a delta (remote.host.delta)
+    …                                              the agent writes a delta (remote.tracking.delta)
     summary = merge(delta, address=address, …)     upload it
     send_artifacts(base, address=address, …)       once rsync has fetched summary.artifacts
 

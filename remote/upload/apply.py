@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from remote.errors import StoreError
-from remote.host import schema
-from remote.merge.apply import DELETED_THERE
-from remote.merge.paths import PLACES, is_safe_id
-from remote.merge.session import Progress
+from remote.tracking import schema
+from remote.tracking.merge.apply import DELETED_THERE
+from remote.tracking.merge.artifact_paths import PLACES, is_safe_id
+from remote.tracking.merge.merge_session import Progress
 from remote.upload import files, opening
 from remote.upload.answers import NoSuchCall, Rejected
 from remote.upload.base import Base

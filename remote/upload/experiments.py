@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from remote.host import schema
+from remote.tracking import schema
 from remote.upload.answers import Rejected
 from remote.upload.fields import below, three_way
 from remote.upload.session import Session, send_all

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from remote.host import schema
-from remote.merge.paths import artifacts_below, lies_elsewhere
-from remote.merge.session import Progress
-from remote.merge.summary import ArtifactFolder, Refusal
+from remote.tracking import schema
+from remote.tracking.merge.artifact_paths import artifacts_below, lies_elsewhere
+from remote.tracking.merge.merge_session import Progress
+from remote.tracking.merge.summary import ArtifactFolder, Refusal
 from remote.upload.answers import NoSuchCall, Rejected
 from remote.upload.base import Base
 from remote.upload.server import Server

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from remote.host import schema
-from remote.merge.apply import DELETED_THERE
+from remote.tracking import schema
+from remote.tracking.merge.apply import DELETED_THERE
 from remote.upload.answers import Rejected
 from remote.upload.metrics import forget_recent
 from remote.upload.models import Models

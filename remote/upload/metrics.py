@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
 
-from remote.host import schema
+from remote.tracking import schema
 from remote.upload.answers import Rejected
 from remote.upload.runs import Runs
 from remote.upload.session import Session, send_all

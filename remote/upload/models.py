@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from remote.host import schema
+from remote.tracking import schema
 from remote.upload.answers import Rejected
 from remote.upload.base import Made
 from remote.upload.fields import Change, Fields, below

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.errors import StoreError
-from remote.host import delta, schema
+from remote.tracking import delta, schema
 from remote.upload.base import FORMAT, Base
 
 _UNUSABLE = (sqlite3.DatabaseError, OSError, ValueError)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from remote.host import schema
-from remote.merge.session import Progress
-from remote.merge.summary import Conflict, Refusal
+from remote.tracking import schema
+from remote.tracking.merge.merge_session import Progress
+from remote.tracking.merge.summary import Conflict, Refusal
 from remote.upload.answers import Rejected
 from remote.upload.base import Base
 from remote.upload.server import Server

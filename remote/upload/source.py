@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.errors import StoreError
-from remote.host import delta, schema
+from remote.tracking import delta, schema
 
 Row = dict[str, Any]
 """A row by the names of its columns, which differ between versions of MLflow."""

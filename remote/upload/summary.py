@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remote.merge.summary import MergeSummary, Refusal
+from remote.tracking.merge.summary import MergeSummary, Refusal
 
 LIMITS = (
     "Runs and logged models get new ids. The one at the source is the tag remote.source_run or"

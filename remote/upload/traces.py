@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from remote.host import schema
+from remote.tracking import schema
 from remote.upload import assessments, spans
 from remote.upload.answers import NoSuchCall, Rejected
 from remote.upload.base import Made

@@ -10,7 +10,7 @@ from remote.adopt import dependencies, pyproject
 from remote.adopt.dependencies import JOBS, LOCK
 from remote.adopt.part import ByHand, distribution
 from remote.adopt.source import Source, of_folder, of_url
-from remote.operations.uv import own_uv
+from remote.operations.bootstrap.bring_uv import own_uv
 from tests.adopt.conftest import Existing
 from tests.conftest import ROOT
 

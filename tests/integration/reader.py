@@ -14,7 +14,7 @@ from pathlib import Path
 from remote.tasks import namespace
 from scripts.sshd import PrivateSshd, free_port
 from tests.conftest import ROOT, ProjectFolder
-from tests.merge.conftest import Project
+from tests.tracking.merge.conftest import Project
 from tests.waiting import until_it_answers
 
 #: Run by other tests and by hand: they install packages, ask a package index, or run this very test.

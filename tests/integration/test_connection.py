@@ -23,10 +23,10 @@ from invoke.watchers import Responder
 
 import remote.ssh
 from remote.connection import Connection, connect
-from remote.connection.environment import with_environment
+from remote.connection.shell_environment import with_environment
 from remote.errors import ConfigError, ConnectError
-from remote.ssh import Ssh
 from remote.target import Target
+from remote.transport.ssh import Ssh
 from scripts.sshd import PrivateSshd, free_port, running
 from tests.waiting import until
 
@@ -737,7 +737,7 @@ def test_a_forward_lives_longer_than_an_unused_login(
     service: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(remote.ssh, "PERSIST", 1)
+    monkeypatch.setattr(remote.transport.ssh, "PERSIST", 1)
     connection, port = make(own_config("config")), free_port()
     with connection.forward_local(port, service):
         time.sleep(3)

@@ -13,17 +13,17 @@ import pytest
 
 from remote.config import Project as Config
 from remote.errors import StoreError, TransferError
-from remote.operations import give as giving
-from remote.operations.chosen import Wish
-from remote.operations.conflicts import listed
-from remote.operations.conflicts import settle as settle_conflicts
-from remote.operations.give import Given
-from remote.operations.records import pull_records
-from remote.server import Server
+from remote.operations.tracking import push_runs as giving
+from remote.operations.tracking.conflict_list import listed
+from remote.operations.tracking.conflict_list import settle as settle_conflicts
+from remote.operations.tracking.pull_records import pull_records
+from remote.operations.tracking.push_runs import Given
+from remote.operations.tracking.select_runs import Wish
+from remote.session import Server
 from remote.target import Target
 from scripts.sshd import PrivateSshd
 from tests.conftest import ProjectFolder
-from tests.merge.conftest import Project, template  # noqa: F401
+from tests.tracking.merge.conftest import Project, template  # noqa: F401
 
 pytestmark = pytest.mark.timeout(600)
 

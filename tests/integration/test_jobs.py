@@ -342,7 +342,7 @@ def tmux_sessions() -> str:
 
 
 def close_masters(project: ProjectFolder) -> None:
-    from remote.ssh import Ssh
+    from remote.transport.ssh import Ssh
 
     Ssh("gpu", project.env["REMOTE_SSH_CONFIG"]).close()
 

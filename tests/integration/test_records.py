@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from remote import merge
+from remote.tracking import merge
 from tests.conftest import ProjectFolder
 from tests.integration.witness import Store
-from tests.merge.conftest import Project
+from tests.tracking.merge.conftest import Project
 from tests.upload.conftest import serving
 
 pytestmark = pytest.mark.timeout(300)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from remote.agent.processes import descendants
 from remote.files import read_json
-from remote.host.process import descendants
 from tests.conftest import ROOT, ProjectFolder
 from tests.integration.witness import Store
 

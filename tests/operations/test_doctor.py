@@ -13,9 +13,9 @@ from typing import Any, Iterator
 
 import pytest
 
+from remote.agent import server_facts as there
+from remote.agent.launchers import logind
 from remote.config import Project
-from remote.host import doctor as there
-from remote.host import logind
 from remote.operations import doctor
 from remote.operations.doctor import Check
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remote import merge
+from remote.tracking import merge
 from tests.real import venvs
 from tests.real.world import Laptop, Server, rows
 from tests.research import environment

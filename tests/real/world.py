@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from remote.config import Project
-from remote.merge.summary import MergeSummary
 from remote.operations.pull import pull
-from remote.server import Server as Reached
+from remote.session import Server as Reached
 from remote.target import Target
+from remote.tracking.merge.summary import MergeSummary
 from tests.real.programs.tell import told
 
 PROGRAMS = Path(__file__).parent / "programs"

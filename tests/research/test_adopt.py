@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from remote.adopt import block
-from remote.operations.uv import own_uv
+from remote.operations.bootstrap.bring_uv import own_uv
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET
 from tests.integration.witness import Store

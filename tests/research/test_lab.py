@@ -20,8 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from remote.host import process
-from remote.ssh import Ssh
+from remote.agent import processes as process
+from remote.transport.ssh import Ssh
 from scripts.sshd import PrivateSshd, free_port
 from tests.conftest import ROOT
 from tests.real import browser

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from lib.tracking import Saved, SaveError
 from lib.tracking import run as run_module
 from lib.tracking import save_mlflow
-from remote import merge
+from remote.tracking import merge
 from tests.conftest import ROOT
 from tests.integration.witness import Run, Store
 

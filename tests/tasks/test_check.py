@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from remote import merge
+from remote.tracking import merge
 from tests.conftest import INV, ROOT
 
 TASKS = """\
@@ -148,4 +148,10 @@ def test_what_a_record_says_does_not_steer_the_terminal(root: Path) -> None:
 def test_nothing_heavy_is_imported(root: Path) -> None:
     code = "import sys, remote.tasks.check; print(*sorted(sys.modules))"
     loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
-    assert not {"mlflow", "fabric", "paramiko", "remote.operations.check", "sqlite3"} & set(loaded)
+    assert not {
+        "mlflow",
+        "fabric",
+        "paramiko",
+        "remote.operations.tracking.check_store",
+        "sqlite3",
+    } & set(loaded)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from remote import merge
-from remote.host import children, record
+from remote.agent.tracking import child_runs, run_rows
 from remote.operations import diary
+from remote.tracking import merge
 from tests.conftest import INV
 
 TASKS = """\
@@ -46,7 +46,7 @@ def root(tmp_path: Path, store: Path) -> Path:
 def run(root: Path, name: str, *, days_ago: int = 0, **tags: str) -> str:
     """A finished run in the project's store; its id."""
     start = int(time.time() * 1000) - days_ago * DAY
-    made = record.begin(
+    made = run_rows.begin(
         root / "mlflow.db",
         artifact_root=root / "mlruns",
         experiment="digits",
@@ -58,7 +58,7 @@ def run(root: Path, name: str, *, days_ago: int = 0, **tags: str) -> str:
         params={},
         start_ms=start,
     )
-    children.close(root / "mlflow.db", made.run_id, status="FINISHED", end_ms=start + 1)
+    child_runs.close(root / "mlflow.db", made.run_id, status="FINISHED", end_ms=start + 1)
     return made.run_id
 
 
@@ -102,8 +102,8 @@ def test_it_lists_todays_runs_with_their_metrics(root: Path) -> None:
     sweep = run(root, "a|b\nsweep")
     run(root, "trial", **{"mlflow.parentRunId": sweep})
     for name, value in (("system/cpu", 1.0), ("loss", 0.12345), ("accuracy", 0.9), ("z", 1)):
-        children.add_metric(root / "mlflow.db", sweep, name, value, 1)
-    children.add_metric(root / "mlflow.db", sweep, "b", float("nan"), 1)
+        child_runs.add_metric(root / "mlflow.db", sweep, name, value, 1)
+    child_runs.add_metric(root / "mlflow.db", sweep, "b", float("nan"), 1)
     [row] = rows(page(root))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:4] == ["a/b sweep", "digits", "FINISHED"]

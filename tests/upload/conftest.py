@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from remote import merge, upload
-from remote.host import delta
+from remote import upload
+from remote.tracking import delta, merge
 from remote.upload.server import Server
 from scripts.sshd import free_port
-from tests.merge.conftest import Project
+from tests.tracking.merge.conftest import Project
 from tests.waiting import until_it_answers
 
 

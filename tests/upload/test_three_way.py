@@ -9,7 +9,7 @@ import pytest
 
 from remote import upload
 from remote.errors import StoreError
-from remote.merge.summary import Conflict
+from remote.tracking.merge.summary import Conflict
 from remote.upload.fields import Change, Known, three_way
 from tests.upload.conftest import Far
 

@@ -1,0 +1,86 @@
+"""Who holds which GPU, told from the locks themselves: nothing has to be written down or tidied.
+
+/proc/locks names the process of each lock, and its command line is that of a worker:
+`python agent.zip work KEY JOB` or `work-here ROOT JOB`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List
+
+from remote.agent.gpus import lock_files
+from remote.agent.gpus.nvidia_smi import PROC, user_name
+from remote.job.paths import ID_PATTERN
+
+_NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a GPU. pid 0, and empty, where the system doesn't tell."""
+
+    pid: int = 0
+    user: str = ""
+    job: str = ""
+
+
+def lease_file(folder: Path, uuid: str) -> Path:
+    """The file whose lock is the lease of a GPU."""
+    return folder / f"remote-gpu-{uuid}.lease"
+
+
+def holders(folder: Path) -> Dict[str, Holder]:
+    """The holder of each GPU that is leased now, by UUID."""
+    owners = _lock_owners()
+    found = {}
+    for name in os.listdir(str(folder)):
+        match = _NAME.match(name)
+        if match:
+            with contextlib.suppress(FileNotFoundError, lock_files.RefusedError):
+                with lock_files.open_plain(folder / name) as file:
+                    if not lock_files.is_free(file):
+                        found[match.group(1)] = _holder(os.fstat(file.fileno()), owners)
+    return found
+
+
+def _lock_owners() -> Dict[str, int]:
+    """The pid by `major:minor:inode`, and by inode alone: proc(5), /proc/locks.
+
+    The device is not the one that stat tells on some file systems, such as btrfs.
+    """
+    try:
+        lines = (PROC / "locks").read_text().splitlines()
+    except OSError:
+        return {}
+    found: Dict[str, int] = {}
+    for words in (line.split() for line in lines):
+        if len(words) >= 6 and words[1] == "FLOCK" and words[3] == "WRITE" and words[4].isdigit():
+            found[words[5]] = int(words[4])
+            found.setdefault(words[5].rpartition(":")[2], int(words[4]))
+    return found
+
+
+def _holder(file: os.stat_result, owners: Dict[str, int]) -> Holder:
+    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+    pid = owners.get(f"{device}:{file.st_ino}") or owners.get(str(file.st_ino)) or 0
+    if not pid:
+        return Holder()
+    try:
+        user = user_name((PROC / str(pid)).stat().st_uid)
+        words = (PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return Holder(pid)
+    return Holder(pid, user, _job(words))
+
+
+def _job(words: List[str]) -> str:
+    """The job that a worker with this command line serves."""
+    while words and not words[-1]:
+        words = words[:-1]
+    worker = len(words) >= 3 and words[-3] in ("work", "work-here")
+    return words[-1] if worker and ID_PATTERN.match(words[-1]) else ""

@@ -1,0 +1,185 @@
+"""The line of jobs that wait for GPUs of this machine, in files that all projects and users share.
+
+    remote-gpu-<submitted, in ns, 20 digits>-<8 hexadecimal digits>.ticket
+
+The names tell the order. A ticket lives as long as its waiter holds the lock on it; one that can be
+locked was left by a dead waiter and is passed over. It gets its name when it is locked already, so
+it is never seen without its lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+from remote.agent.gpus import lock_files
+from remote.agent.gpus.nvidia_smi import plain
+from remote.errors import JobError
+from remote.job.paths import ID_PATTERN
+
+NAME = re.compile(r"remote-gpu-(\d{20})-[0-9a-f]{8}\.ticket\Z")
+_LIMIT = 4096
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a job waits for: `memory` in MiB free on each card, or 0; `submitted` in seconds."""
+
+    job: str
+    user: str
+    gpus: int
+    memory: int
+    submitted: float
+
+
+def waiting(folder: Path) -> List[Waiting]:
+    """All that wait for GPUs of this machine, the first in line first."""
+    found = []
+    for name in _names(folder):
+        with contextlib.suppress(OSError, lock_files.RefusedError):
+            with lock_files.open_plain(folder / name) as file:
+                if not lock_files.is_free(file):
+                    found.append(_read(file, name))
+    return found
+
+
+class Place:
+    """A place in the line, kept until it is closed or its process dies."""
+
+    def __init__(self, folder: Path, wish: Waiting) -> None:
+        self.folder = folder
+        self.wish = wish
+        self._front: Optional[io.FileIO] = None
+        self._count = 0
+        self._path, self._file = _make(folder, wish)
+
+    def before(self) -> int:
+        """How many living jobs are before us; 0 means that it is our turn.
+
+        As long as the one who was first lives, nothing else is looked at, however many wait.
+        """
+        if self._front is None or lock_files.is_free(self._front):
+            self._forget_front()
+            self._stay()
+            self._count = self._look()
+        return self._count
+
+    def _look(self) -> int:
+        count = 0
+        for file in self._before():
+            count += 1
+            if self._front is None:
+                self._front = file
+            else:
+                file.close()
+        return count
+
+    def keep_fresh(self) -> None:
+        """Let cleaners of /tmp see that the ticket is in use."""
+        lock_files.keep_fresh(self._file)
+
+    def close(self) -> None:
+        """Leave the line."""
+        try:
+            # While it is locked, so that nobody takes it for a dead one's.
+            _delete(self._path)
+        finally:
+            self._file.close()
+            self._forget_front()
+
+    def _before(self) -> Iterator[io.FileIO]:
+        """The open tickets of all who are alive and before us."""
+        for name in _names(self.folder):
+            if name >= self._path.name:
+                return
+            file = _living(self.folder / name)
+            if file is not None:
+                yield file
+
+    def _forget_front(self) -> None:
+        if self._front is not None:
+            self._front.close()
+            self._front = None
+
+    def _stay(self) -> None:
+        """Take our old place again where somebody deleted the ticket.
+
+        Under a new name: who found the old one dead, once we close it, deletes it by its name.
+        """
+        if not lock_files.is_at(self._file, self._path):
+            old = self._file
+            self._path, self._file = _make(self.folder, self.wish)
+            old.close()
+
+
+def _names(folder: Path) -> List[str]:
+    return sorted(name for name in os.listdir(str(folder)) if NAME.match(name))
+
+
+def _make(folder: Path, wish: Waiting) -> "tuple[Path, io.FileIO]":
+    name = f"remote-gpu-{int(wish.submitted * 1e9):020d}-{secrets.token_hex(4)}.ticket"
+    temporary = folder / f"{name}.new"
+    try:
+        file = lock_files.make(temporary)
+        try:
+            file.write(json.dumps(asdict(wish)).encode("ascii"))
+            lock_files.lock_own(file)
+            os.rename(str(temporary), str(folder / name))
+        except BaseException:
+            file.close()
+            _delete(temporary)
+            raise
+    except OSError as error:
+        raise JobError(
+            f"The job can't join the queue for GPUs in {folder}: {error.strerror}.",
+            "Everybody must be able to make files there, and it must not be full.",
+        ) from error
+    return folder / name, file
+
+
+def _living(path: Path) -> Optional[io.FileIO]:
+    """The open ticket of a living waiter; None where it is a dead one's, or no ticket of ours."""
+    try:
+        file = lock_files.open_plain(path)
+        if not lock_files.is_free(file):
+            return file
+    except (OSError, lock_files.RefusedError):
+        return None
+    file.close()
+    _delete(path)
+    return None
+
+
+def _delete(path: Path) -> None:
+    # Those of other users are theirs to delete.
+    with contextlib.suppress(OSError):
+        os.unlink(str(path))
+
+
+def _read(file: io.FileIO, name: str) -> Waiting:
+    """What a ticket says. Strangers can write any: what isn't ours to trust is left out."""
+    try:
+        said = json.loads(os.pread(file.fileno(), _LIMIT, 0))
+    except (ValueError, RecursionError):
+        said = None
+    said = said if isinstance(said, dict) else {}
+    job, user = said.get("job"), said.get("user")
+    return Waiting(
+        job=job if isinstance(job, str) and ID_PATTERN.match(job) else "",
+        user=plain(user) if isinstance(user, str) else "",
+        gpus=_count(said, "gpus"),
+        memory=_count(said, "memory"),
+        submitted=int(name.split("-")[2]) / 1e9,
+    )
+
+
+def _count(said: Dict[str, Any], key: str) -> int:
+    value = said.get(key)
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0

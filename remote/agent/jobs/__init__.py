@@ -1,0 +1,1 @@
+"""The jobs of a target: accepted, listed, stopped, compared and removed."""

@@ -1,0 +1,149 @@
+"""What may go: jobs that were pulled, environments that nobody uses, old backups."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+from remote.agent import environments as environment
+from remote.agent.jobs.lifecycle import every, find, forget, live, state_of
+from remote.agent.target_dir import root_of
+from remote.errors import JobError
+from remote.files import locked
+from remote.job.paths import STATE, JobPaths
+from remote.job.state import ENDED
+
+
+def remove(
+    *, key: str, jobs: Sequence[str], pulled: Sequence[str], force: bool = False
+) -> Dict[str, Any]:
+    """Remove the folders of ended jobs: log, status and snapshot. Results and records stay.
+
+    Without `force` a job that is not among the `pulled` ones stays; raises JobError.
+    """
+    root = root_of(key)
+    chosen = [find(root, name) for name in jobs]
+    for paths in chosen:
+        _check(paths, pulled, force)
+    freed = sum(_remove(paths.folder) for paths in chosen)
+    for paths in chosen:
+        forget(paths)
+    return {"removed": [paths.id for paths in chosen], "bytes": freed}
+
+
+def _check(paths: JobPaths, pulled: Sequence[str], force: bool) -> None:
+    state = state_of(paths)["state"]
+    if state not in ENDED:
+        raise JobError(f"{paths.id} is {state}.", f"Stop it first: inv remote-stop {paths.id}")
+    if paths.id not in pulled and not force:
+        raise JobError(
+            f"{paths.id} was not pulled yet.",
+            "Pull first (make sync-pull), or remove it all the same: --force",
+        )
+
+
+def prune(
+    *,
+    key: str,
+    older: float,
+    pulled: Sequence[str],
+    force: bool = False,
+    dry_run: bool = False,
+) -> Dict[str, Any]:
+    """Remove what has been of no use for `older` seconds.
+
+    `jobs`, `environments` and `backups` in the answer are what went (or would go), `kept` the
+    jobs old enough that were not pulled; `bytes` what was freed.
+    """
+    root = root_of(key)
+    limit = time.time() - older
+    old = [paths for paths in every(root) if _ended_before(paths, limit)]
+    jobs = [paths for paths in old if force or paths.id in pulled]
+    environments = list(_unused(root, limit))
+    backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
+    found = [*(paths.folder for paths in jobs), *environments, *backups]
+    freed = sum(_size(path) if dry_run else _remove(path) for path in found)
+    return {
+        "jobs": [paths.id for paths in jobs],
+        "kept": [paths.id for paths in old if paths not in jobs],
+        "environments": [path.name for path in environments],
+        "backups": [path.name for path in backups],
+        "bytes": freed,
+    }
+
+
+def _ended_before(paths: JobPaths, limit: float) -> bool:
+    # The folder's own time tells of young jobs without reading them.
+    if paths.folder.stat().st_mtime > limit:
+        return False
+    status = state_of(paths)
+    return status["state"] in ENDED and status.get("ended", 0) < limit
+
+
+def _unused(root: Path, limit: float) -> Iterator[Path]:
+    """Environments that no living job uses, that the pushed lock file doesn't name, and that no
+    job has begun with since `limit`."""
+    used = {state_of(paths).get("environment") for paths in live(root)}
+    for env in _folders(root / STATE / "envs"):
+        ready = env / ".complete"
+        young = ready.exists() and ready.stat().st_mtime > limit
+        if env.name not in used and not young and env.name != _current(root):
+            yield env
+
+
+def _current(root: Path) -> str:
+    try:
+        return environment.folder(root, environment.lock_file(root), "").name
+    except JobError:
+        return ""
+
+
+def _folders(folder: Path) -> List[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+
+
+def _remove(folder: Path) -> int:
+    """Remove a folder; the bytes that this frees come back."""
+    with locked(folder.with_name(folder.name + ".lock")):
+        freed = _size(folder)
+        # Out of sight first: what is half removed must not be taken for whole.
+        gone = folder.with_name(f".removed-{folder.name}")
+        os.replace(str(folder), str(gone))
+        shutil.rmtree(str(gone), onerror=_make_writable)
+        for suffix in (".log", ".json", ".requirements"):
+            with contextlib.suppress(FileNotFoundError):
+                folder.with_name(folder.name + suffix).unlink()
+    folder.with_name(folder.name + ".lock").unlink()
+    return freed
+
+
+def _make_writable(function: Any, path: str, error: Any) -> None:
+    """Folders that were pushed read-only are ours all the same."""
+    os.chmod(os.path.dirname(path), 0o700)
+    if not os.path.islink(path):
+        os.chmod(path, 0o700)
+    function(path)
+
+
+def _size(folder: Path) -> int:
+    """The bytes that a folder holds alone: files that others share by a link stay anyway."""
+    total = 0
+    for place, _, names in os.walk(str(folder)):
+        for name in names:
+            stat, shared = _stat(os.path.join(place, name))
+            total += 0 if shared else stat
+    return total
+
+
+def _stat(path: str) -> Tuple[int, bool]:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return 0, False
+    return found.st_blocks * 512, found.st_nlink > 1

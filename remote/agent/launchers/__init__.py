@@ -1,0 +1,1 @@
+"""What keeps a worker alive without a connection."""

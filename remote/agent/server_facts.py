@@ -1,0 +1,121 @@
+"""What `inv doctor` wants to know of this server: facts only, the client judges them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Dict, Optional
+from urllib.parse import urlsplit
+
+from remote.agent.gpus import nvidia_smi
+from remote.agent.launchers import logind
+from remote.agent.target_dir import cache, find_uv, install_command
+from remote.errors import JobError
+
+#: How long a program or the package index may take to answer, in seconds.
+LIMIT = 5.0
+
+TMP = Path("/tmp")
+INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+
+
+def examine(*, path: str) -> Dict[str, Any]:
+    """All that matters of this server; `path` is where the target lies, or will lie."""
+    root = _first_existing(Path.home() / os.path.expanduser(path))
+    uv = find_uv()
+    return {
+        "now": time.time(),
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "rsync": _version("rsync", "--version"),
+        "tmux": _version("tmux", "-V"),
+        "uv": _version(uv, "--version") if uv else "",
+        "install": {name: install_command([name]) for name in ("rsync", "tmux")},
+        "root": str(root),
+        "writable": os.access(str(root), os.W_OK | os.X_OK),
+        "free": shutil.disk_usage(str(root)).free,
+        "home": str(Path.home()),
+        "home_free": shutil.disk_usage(str(_first_existing(cache()))).free,
+        "index": _index(),
+        "tmp_shared": _is_shared(TMP),
+        **_gpus(),
+        **_logind(),
+    }
+
+
+def _first_existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _version(program: str, option: str) -> str:
+    """What a program says of its version; empty where it isn't there or doesn't run."""
+    if not shutil.which(program):
+        return ""
+    try:
+        said = subprocess.run(
+            [program, option],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LIMIT,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    line = said.stdout.decode("utf-8", "replace").partition("\n")[0]
+    found = re.search(r"\d+(\.\d+)+\w*", line)
+    return "" if said.returncode else found.group(0) if found else line.strip()
+
+
+def _gpus() -> Dict[str, Any]:
+    try:
+        found = nvidia_smi.read()
+    except JobError as error:
+        return {"gpus": [], "gpu_fault": error.message}
+    shown = [{"name": gpu.name, "driver": gpu.driver} for gpu in found]
+    return {"gpus": shown, "gpu_fault": next((gpu.fault for gpu in found if gpu.fault), "")}
+
+
+def _logind() -> Dict[str, Any]:
+    user = logind.me()
+    return {
+        "user": user.pw_name,
+        "logind_kills": logind.in_login(os.getpid()) and logind.kills(user),
+        "lingers": (logind.LINGER / user.pw_name).exists(),
+    }
+
+
+def _is_shared(folder: Path) -> bool:
+    """Whether everybody may write there, and nobody remove what is another's."""
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_ISVTX) and mode & 0o007 == 0o007
+
+
+def _index() -> Dict[str, Any]:
+    """Whether the package index, or the proxy on the way to it, takes connections."""
+    url = next((os.environ[name] for name in INDEXES if os.environ.get(name)), "https://pypi.org")
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or ""
+    # uv may be told of another index in its own files; who has set that up knows.
+    parts = _parts(proxy or url)
+    if parts is None:
+        return {"host": "", "reachable": True}
+    try:
+        socket.create_connection(parts, timeout=LIMIT).close()
+        return {"host": parts[0], "reachable": True}
+    except OSError:
+        return {"host": parts[0], "reachable": False}
+
+
+def _parts(url: str) -> "Optional[tuple[str, int]]":
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname else None

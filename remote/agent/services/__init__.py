@@ -1,0 +1,1 @@
+"""Jobs that serve a page: JupyterLab, TensorBoard, MLflow's UI."""

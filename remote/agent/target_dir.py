@@ -1,0 +1,195 @@
+"""Where a project lives on this server, whether it may be written to, and what is missing here."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from remote.errors import TargetError
+from remote.job.paths import OUTPUTS, STATE, jobs_folder
+
+#: Below the home directory: agents, links to targets, uv. Named in plain letters, since the
+#: client writes it into command lines that any login shell must understand.
+CACHE = ".cache/remote-gpu-workflow"
+
+KEY_PATTERN = re.compile(r"[0-9a-f]{16}\Z")
+ID_PATTERN = re.compile(r"[0-9a-f]{32}\Z")
+TOOLS = ("rsync", "tmux")
+INSTALLERS = (
+    ("apt-get", "sudo apt-get install -y"),
+    ("dnf", "sudo dnf install -y"),
+    ("yum", "sudo yum install -y"),
+    ("zypper", "sudo zypper install -y"),
+    ("pacman", "sudo pacman -S"),
+    ("apk", "sudo apk add"),
+    ("brew", "brew install"),
+)
+
+
+def cache() -> Path:
+    """The toolkit's folder in the home of the account that runs this."""
+    return Path.home() / CACHE
+
+
+def link(key: str) -> Path:
+    """The link by which the client names a target without writing its path into a command."""
+    if not KEY_PATTERN.match(key):
+        raise TargetError(f"Not a target's key: {key!r}.")
+    return cache() / "targets" / key
+
+
+def root_of(key: str) -> Path:
+    """The root folder of a target that was prepared; raises TargetError."""
+    path = link(key)
+    if not path.is_dir():
+        raise TargetError("This target was not pushed to yet.", "Push first: make sync-push")
+    return Path(os.path.realpath(str(path)))
+
+
+def prepare(
+    *, path: str, key: str, project: str, take_over: bool = False, look: bool = False
+) -> Dict[str, Any]:
+    """Make a target ready to be pushed to.
+
+    `state` in the answer is `ours`, `absent` (nothing is there yet), or `foreign`: files are
+    there that this project never pushed. With `look` nothing is changed.
+    """
+    root = _root(path)
+    missing = missing_tools()
+    if missing:
+        raise TargetError(
+            f"The server lacks {' and '.join(missing)}.",
+            f"Install on {os.uname().nodename}: {install_command(missing)}",
+        )
+    _trim()
+    state = _state(root, project)
+    if state == "absent" and not look or state == "foreign" and take_over:
+        _claim(root, project)
+        state = "ours"
+    if state != "absent":
+        _link(root, key)
+    if state == "ours" and not look:
+        _make_folders(root)
+    return {"state": state, "root": str(root), "uv": find_uv(), "platform": machine()}
+
+
+def _root(path: str) -> Path:
+    root = Path(os.path.normpath(str(Path.home() / os.path.expanduser(path))))
+    home = Path(os.path.realpath(str(Path.home())))
+    real = Path(os.path.realpath(str(root)))
+    if real == home or real in home.parents:
+        raise TargetError(f"{root} is the home directory there, or around it.", "Name one below.")
+    if root.exists() and not root.is_dir():
+        raise TargetError(f"{root} on the server is a file, not a directory.")
+    return real
+
+
+def _state(root: Path, project: str) -> str:
+    if not ID_PATTERN.match(project):
+        raise TargetError(f"Not a project's id: {project!r}.")
+    if (root / STATE / "projects" / project).is_dir():
+        return "ours"
+    try:
+        entries = [entry for entry in os.listdir(str(root)) if entry != "lost+found"]
+    except FileNotFoundError:
+        return "absent"
+    return "foreign" if entries else "absent"
+
+
+def _claim(root: Path, project: str) -> None:
+    try:
+        (root / STATE / "projects" / project).mkdir(parents=True, exist_ok=True)
+    except PermissionError:
+        raise TargetError(
+            f"{_first_existing(root)} on the server can't be written to.",
+            "Choose a directory you own, or ask its administrator to make it yours.",
+        ) from None
+
+
+def _first_existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _make_folders(root: Path) -> None:
+    jobs_folder(root).mkdir(parents=True, exist_ok=True)
+    for name in OUTPUTS:
+        if not name.endswith(".db") and name != "mlartifacts":
+            (root / name).mkdir(parents=True, exist_ok=True)
+
+
+def _link(root: Path, key: str) -> None:
+    path = link(key)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.is_symlink() and os.readlink(str(path)) == str(root):
+        return
+    temporary = path.with_name(f"{key}.{os.getpid()}")
+    os.symlink(str(root), str(temporary))
+    os.replace(str(temporary), str(path))
+
+
+def missing_tools() -> List[str]:
+    """The programs the toolkit needs that are not on this server's PATH."""
+    return [tool for tool in TOOLS if not _which(tool)]
+
+
+def install_command(names: List[str]) -> str:
+    """The command that installs `names` on this system."""
+    for tool, command in INSTALLERS:
+        if _which(tool):
+            return f"{command} {' '.join(names)}"
+    return f"the packages {' '.join(names)}"
+
+
+def find_uv() -> Optional[str]:
+    """Where uv is: on PATH, where its installer puts it, or brought by us."""
+    home = Path.home()
+    own = [home / ".local/bin/uv", home / ".cargo/bin/uv", cache() / "bin" / "uv"]
+    candidates = [_which("uv"), *(str(path) for path in own if path.is_file())]
+    return next((path for path in candidates if path and _runs(path)), None)
+
+
+def _which(name: str) -> Optional[str]:
+    # Imported here and below since most calls of the agent start faster without.
+    import shutil
+
+    return shutil.which(name)
+
+
+def _runs(uv: str) -> bool:
+    import subprocess
+
+    try:
+        return subprocess.call([uv, "--version"], stdout=-3, stderr=-3, stdin=-3) == 0
+    except OSError:
+        return False
+
+
+def machine() -> Dict[str, str]:
+    """What a brought program must have been built for."""
+    import platform
+
+    libc = "gnu" if platform.libc_ver()[0] == "glibc" else "musl"
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "libc": libc if platform.system() == "Linux" else "",
+        "python": "%d.%d" % sys.version_info[:2],
+        "host": platform.node(),
+    }
+
+
+def _trim(days: int = 90) -> None:
+    """Forget agents that no call and no job has used for `days` days; keep our own fresh."""
+    own = Path(sys.argv[0])
+    if own.suffix == ".zip":
+        os.utime(str(own))
+        for old in own.parent.glob("*.zip"):
+            if old.stat().st_mtime < time.time() - days * 86400:
+                old.unlink()
+                import shutil
+
+                shutil.rmtree(f"{old}.d", ignore_errors=True)

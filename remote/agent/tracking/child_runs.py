@@ -1,0 +1,180 @@
+"""The runs below a job's own, by plain SQL: what `remote.agent.tracking.run_rows` does for the job's run.
+
+A trial's run says in `remote.trial` how far it is: running, ended, or interrupted, which the next
+job on the same study takes up again. Everything here raises StoreError.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Mapping, Optional, Sequence
+
+from remote.agent.tracking.run_rows import MAX_PARAM, MAX_TAG
+from remote.tracking.store import connect_read_only, refuse_foreign, unusable, writing
+
+RUNNING = "running"
+ENDED = "ended"
+INTERRUPTED = "interrupted"
+
+PARENT = "mlflow.parentRunId"
+OVERRIDES = "remote.overrides"
+STUDY = "remote.study"
+TRIAL = "remote.trial"
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """A trial's MLflow run: its id, what Hydra was told for it, and whether it was deleted."""
+
+    run_id: str
+    overrides: Sequence[str]
+    deleted: bool = False
+
+
+def experiment_of(store: Path, run_id: str) -> Optional[str]:
+    """The name of the experiment that a run belongs to; None where there is no such run."""
+    found = (
+        "SELECT e.name FROM experiments e JOIN runs r ON r.experiment_id = e.experiment_id"
+        " WHERE r.run_uuid = ?"
+    )
+    rows = _read(store, found, run_id)
+    return str(rows[0]["name"]) if rows else None
+
+
+def add_params(store: Path, run_id: str, params: Mapping[str, str]) -> None:
+    """Give a run the parameters that it doesn't have yet."""
+    if params:
+        with writing(store) as database:
+            for key, value in params.items():
+                database.execute(
+                    "INSERT OR IGNORE INTO params (run_uuid, key, value) VALUES (?, ?, ?)",
+                    (run_id, key, value[:MAX_PARAM]),
+                )
+
+
+def add_metric(store: Path, run_id: str, key: str, value: float, now_ms: int) -> None:
+    """Log one value of a metric, at step 0, unless the run has that metric already."""
+    nan = value != value
+    row = (run_id, key, 0.0 if nan else _stored(value), now_ms, 0, nan)
+    with writing(store) as database:
+        for table in ("metrics", "latest_metrics"):
+            database.execute(
+                f"INSERT OR IGNORE INTO {table} (run_uuid, key, value, timestamp, step, is_nan)"
+                f" SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS"
+                f" (SELECT 1 FROM {table} WHERE run_uuid = ? AND key = ?)",
+                (*row, run_id, key),
+            )
+
+
+def _stored(value: float) -> float:
+    """MLflow stores infinity as the greatest number that its column takes."""
+    return max(min(float(value), 1.7976931348623157e308), -1.7976931348623157e308)
+
+
+def close(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
+    """End a run that is still RUNNING; `status` is FINISHED, FAILED or KILLED."""
+    with writing(store) as database:
+        _close(database, [run_id], status, end_ms)
+
+
+def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> int:
+    """End all that a job left RUNNING: its own run, those below it, and those with its tag.
+
+    How many there were comes back.
+    """
+    tree = (
+        "WITH RECURSIVE tree (id) AS (SELECT ? UNION"
+        " SELECT run_uuid FROM tags WHERE key = 'remote.job' AND value = ? UNION"
+        f" SELECT t.run_uuid FROM tags t JOIN tree ON t.key = '{PARENT}' AND t.value = tree.id)"
+        " SELECT id FROM tree"
+    )
+    with writing(store) as database:
+        found = [str(row["id"]) for row in database.execute(tree, (run_id, job))]
+        return _close(database, found, status, end_ms)
+
+
+def _close(database: sqlite3.Connection, runs: Sequence[str], status: str, end_ms: int) -> int:
+    changed = 0
+    for run_id in runs:
+        cursor = database.execute(
+            "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ? "
+            " AND status IN ('RUNNING', 'SCHEDULED')",
+            (status, end_ms, run_id),
+        )
+        changed += cursor.rowcount
+    return changed
+
+
+def trials(store: Path, study: str) -> List[TrialRun]:
+    """The runs of a study's trials, the oldest first."""
+    found = (
+        "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides FROM runs r"
+        " JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = ? AND s.value = ?"
+        " JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ?"
+        " ORDER BY r.start_time, r.rowid"
+    )
+    return [
+        TrialRun(
+            run_id=row["run_uuid"],
+            overrides=_listed(row["overrides"]),
+            deleted=row["lifecycle_stage"] != "active",
+        )
+        for row in _read(store, found, STUDY, study, OVERRIDES)
+    ]
+
+
+def spelled(overrides: Sequence[str]) -> str:
+    """The tag that holds a trial's overrides."""
+    return json.dumps(list(overrides), ensure_ascii=False)
+
+
+def _listed(text: str) -> Sequence[str]:
+    try:
+        return tuple(map(str, json.loads(text)))
+    except (ValueError, TypeError):
+        # Cut off at the length that MLflow gives a tag.
+        return ()
+
+
+def take_up(
+    store: Path, *, study: str, overrides: Sequence[str], tags: Mapping[str, str]
+) -> Optional[str]:
+    """Let an interrupted trial's run go on, with the tags of the job that goes on with it."""
+    found = (
+        "SELECT r.run_uuid FROM runs r"
+        " JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = ? AND s.value = ?"
+        " JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ? AND o.value = ?"
+        " JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = ? AND t.value = ?"
+        " WHERE r.lifecycle_stage = 'active' ORDER BY r.start_time, r.rowid LIMIT 1"
+    )
+    text = spelled(overrides)[:MAX_TAG]
+    with writing(store) as database:
+        named = (STUDY, study, OVERRIDES, text, TRIAL, INTERRUPTED)
+        row = database.execute(found, named).fetchone()
+        if row is None:
+            return None
+        run_id = str(row["run_uuid"])
+        database.execute(
+            "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?", (run_id,)
+        )
+        for key, value in tags.items():
+            database.execute("DELETE FROM tags WHERE run_uuid = ? AND key = ?", (run_id, key))
+            database.execute(
+                "INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?)",
+                (run_id, key, value[:MAX_TAG]),
+            )
+        return run_id
+
+
+def _read(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
+    refuse_foreign(store)
+    try:
+        with closing(connect_read_only(store)) as database:
+            database.row_factory = sqlite3.Row
+            return database.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        raise unusable(store, error) from error

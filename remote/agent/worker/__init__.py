@@ -1,0 +1,1 @@
+"""The supervisor of one job, from its environment to its end."""

@@ -1,0 +1,196 @@
+"""data/raw is read-only while jobs run: they all take its write bits, the last one gives them back.
+
+Each job holds a shared lock for as long as it runs, so whoever can lock alone is the last. What is
+taken is written down before it is taken. A worker that is killed leaves the list, and the next job
+that is the last, or whoever looks at the lost one, gives back from there.
+
+A push writes into data/raw as it should: rsync resets the modes of what it sends, so nothing is
+taken while one is under way, and a look every second finds what it left writable.
+
+Links are not followed, and neither is a data/raw that is a link: what lies elsewhere may be others'.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from remote.agent import processes
+from remote.files import locked, write_atomic
+from remote.job.paths import STATE
+
+FOLDER = "data/raw"
+WRITE = 0o222
+
+#: Seconds between two looks whether a push made it writable.
+LOOK = 1.0
+
+#: rsync's folder for what a push holds back; one that was cut off goes on from there.
+HELD_BACK = b".~tmp~"
+
+
+class ReadOnly:
+    """One job's part in keeping the data/raw of the project at `root` read-only."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.realpath(str(root)))
+        self.raw = self.root / FOLDER
+        self.mutex = self.root / STATE / "raw" / "mutex"
+        self.users = self.root / STATE / "raw" / "users"
+        self.taken = self.root / STATE / "raw" / "taken"
+        self._share: Optional[io.FileIO] = None
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+
+    def take(self) -> None:
+        """Make it read-only for the life of this process, or until `give_back`."""
+        if not _is_folder(self.raw):
+            return
+        with locked(self.mutex):
+            self._share = io.FileIO(str(self.users), "ab+")
+            alone = _locks(self._share, fcntl.LOCK_EX)
+            _locks(self._share, fcntl.LOCK_SH)
+            if alone or _is_writable(self.raw):
+                self._take_bits()
+        # Without /proc nobody can tell when a push is under way.
+        if processes.PROC.joinpath("self/stat").exists():
+            self._watch.start()
+
+    def give_back(self) -> None:
+        """Give back what this job and others took, unless others still run."""
+        self._over.set()
+        if self._watch.is_alive():
+            self._watch.join()
+        if self._share is None and not self.taken.exists():
+            return
+        with locked(self.mutex):
+            with self._share or io.FileIO(str(self.users), "ab+") as share:
+                if _locks(share, fcntl.LOCK_EX):
+                    self._give_bits()
+            self._share = None
+
+    def _look(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._over.wait(LOOK):
+                if _is_writable(self.raw) and not is_pushed_to(self.root):
+                    with locked(self.mutex):
+                        self._take_bits()
+                    if _is_writable(self.raw) and not is_pushed_to(self.root):
+                        # Somebody else's folder: it will not get any better.
+                        return
+
+    def _take_bits(self) -> None:
+        if is_pushed_to(self.root):
+            return
+        found = [(path, mode) for path, mode in _walk(self.raw) if mode & WRITE]
+        start = len(os.fsencode(str(self.raw)))
+        taken = self._read()
+        for path, mode in found:
+            name = path[start:]
+            taken[name] = taken.get(name, 0) | mode & WRITE
+        write_atomic(self.taken, b"".join(b"%o %s\0" % (taken[name], name) for name in taken))
+        for path, mode in found:
+            _set_mode(path, mode & ~WRITE)
+
+    def _give_bits(self) -> None:
+        taken = self._read()
+        if taken and _is_folder(self.raw):
+            start = len(os.fsencode(str(self.raw)))
+            for path, mode in _walk(self.raw):
+                bits = taken.get(path[start:], 0)
+                if bits & ~mode:
+                    _set_mode(path, mode | bits)
+        with contextlib.suppress(FileNotFoundError):
+            self.taken.unlink()
+
+    def _read(self) -> Dict[bytes, int]:
+        """What was taken: the bits of each name below data/raw ("/a/b"; itself is "")."""
+        try:
+            lines = self.taken.read_bytes().split(b"\0")[:-1]
+        except FileNotFoundError:
+            return {}
+        parts = (line.partition(b" ") for line in lines)
+        return {name: int(bits, 8) for bits, _, name in parts}
+
+
+def is_pushed_to(root: Path) -> bool:
+    """Whether an rsync writes into the target at `root` now, as far as /proc tells."""
+    if not processes.PROC.is_dir():
+        return False
+    found = (entry for entry in processes.PROC.iterdir() if entry.name.isdigit())
+    return any(_pushes(each, str(root)) for each in found)
+
+
+def _pushes(proc: Path, root: str) -> bool:
+    try:
+        if (proc / "comm").read_bytes() != b"rsync\n":
+            return False
+        argv = (proc / "cmdline").read_bytes().split(b"\0")[:-1]
+        here = os.readlink(str(proc / "cwd")) == root
+    except OSError:
+        return False
+    receives = b"--server" in argv and b"--sender" not in argv
+    # To a target without SSH no `rsync --server` is started; its last word is the absolute path.
+    last = os.fsdecode(argv[-1]) if argv else ""
+    return (here and receives) or (os.path.isabs(last) and os.path.realpath(last) == root)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        mode = os.lstat(str(folder)).st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(mode) and bool(mode & WRITE)
+
+
+def _locks(file: io.FileIO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _walk(top: Path) -> Iterator[Tuple[bytes, int]]:
+    """(path, mode) of `top` and of all plain files and folders in it."""
+    folders = [os.fsencode(str(top))]
+    yield folders[0], stat.S_IMODE(os.lstat(folders[0]).st_mode)
+    while folders:
+        for entry in _entries(folders.pop()):
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name == HELD_BACK:
+                    continue
+                folders.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False):
+                continue
+            try:
+                yield entry.path, stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+            except FileNotFoundError:
+                # One that vanishes meanwhile must not hide those beside it.
+                continue
+
+
+def _entries(folder: bytes) -> "List[os.DirEntry[bytes]]":
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (PermissionError, FileNotFoundError):
+        return []
+
+
+def _set_mode(path: bytes, mode: int) -> None:
+    try:
+        os.chmod(path, mode)
+    except OSError:
+        # What others own stays as it is, and what is gone needs nothing.
+        pass

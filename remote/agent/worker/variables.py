@@ -1,0 +1,58 @@
+"""The environment variables of a job's code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+from remote.agent import environments, secrets
+from remote.agent.tracking import job_run, run_rows
+from remote.job.paths import JobPaths
+
+#: Settings of the login or of other tools that must not reach a job.
+DROPPED = ("TMUX", "SSH_", "PYTHON", "MLFLOW_", "VIRTUAL_ENV", "REMOTE_")
+
+
+def base(python: Path) -> Dict[str, str]:
+    """The variables of the account, with the job's own Python first on PATH."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
+    return environments.activated(python.parent.parent, kept)
+
+
+def of_job(
+    paths: JobPaths,
+    job: Mapping[str, Any],
+    code: Path,
+    python: Path,
+    run: Optional[run_rows.RecordedRun],
+    tags: Mapping[str, str],
+) -> Dict[str, str]:
+    """What the job's code sees: the account's, the secrets', what was asked for, and ours."""
+    agent = os.path.abspath(sys.argv[0])
+    return {
+        **base(python),
+        **secrets.read(paths.root),
+        **job.get("env", {}),
+        **job_run.store_settings(paths.root),
+        "PYTHONPATH": os.pathsep.join([str(code / "src"), str(code), agent]),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+        # tqdm's advice for notebooks that somebody looks at while they run.
+        "PYTHONWARNINGS": "ignore:IProgress not found",
+        "JUPYTER_PATH": str(paths.jupyter),
+        "JUPYTER_RUNTIME_DIR": str(paths.jupyter / "runtime"),
+        "REMOTE_JOB_ID": paths.id,
+        "REMOTE_JOB_TAGS": json.dumps(tags),
+        **_run(job, run),
+    }
+
+
+def _run(job: Mapping[str, Any], run: Optional[run_rows.RecordedRun]) -> Dict[str, str]:
+    if run is None:
+        return {}
+    continues = job.get("continues_run", True)
+    name = "MLFLOW_RUN_ID" if continues else "REMOTE_PARENT_RUN"
+    return {"MLFLOW_EXPERIMENT_ID": run.experiment_id, name: run.run_id}

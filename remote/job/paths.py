@@ -1,0 +1,83 @@
+"""The job folder is the protocol: its files, the states of a job, and how a job is named.
+
+This module is part of the agent too, so it needs no more than Python 3.8.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+#: Folders and files below a target's root that jobs write. They are shared by all jobs of the
+#: target (a snapshot links to them), a push never sends or deletes them.
+OUTPUTS = (
+    "data/results",
+    "data/processed",
+    "logs",
+    "outputs",
+    "multirun",
+    "mlruns",
+    "mlartifacts",
+    "mlflow.db",
+)
+
+#: What a snapshot links to instead of copying it.
+SHARED = ("data", "logs", "outputs", "multirun", "mlruns", "mlflow.db")
+
+#: Where lease files lie unless a setting says otherwise: the one folder that all users share.
+LEASES = "/tmp"
+
+#: The toolkit's own folder below the project's root, on both sides.
+STATE = ".remote"
+
+#: What an environment variable may be called.
+NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+
+
+def is_left_alone(name: str) -> bool:
+    """Whether no push replaces the file of that path below the root: it is a job's, or ours."""
+    return any(name == top or name.startswith(f"{top}/") for top in (STATE, *SHARED, *OUTPUTS))
+
+
+class JobPaths:
+    """Every file of one job. `root` is the target's root, absolute."""
+
+    def __init__(self, root: Path, job_id: str) -> None:
+        if not ID_PATTERN.match(job_id):
+            raise ValueError(f"not a job id: {job_id!r}")
+        self.root = root
+        self.id = job_id
+        self.folder = jobs_folder(root) / job_id
+        self.job = self.folder / "job.json"
+        self.diff = self.folder / "uncommitted.diff"
+        self.status = self.folder / "status.json"
+        self.progress = self.folder / "progress.json"
+        self.proxy = self.folder / "proxy"
+        self.serving = self.folder / "serving.json"
+        self.saved = self.folder / "saved.json"
+        self.log = self.folder / "log"
+        self.times = self.folder / "log.times"
+        self.code = self.folder / "code"
+        self.notebook = self.folder / "notebook.ipynb"
+        self.jupyter = self.folder / "jupyter"
+        self.live = live_folder(root) / job_id
+
+
+def jobs_folder(root: Path) -> Path:
+    """Where the job folders of a target lie."""
+    return root / STATE / "jobs"
+
+
+def live_folder(root: Path) -> Path:
+    """Where each job that has not ended has an empty file, so that thousands needn't be read."""
+    return root / STATE / "live"
+
+
+def slug(name: str) -> str:
+    """`name` in letters that tmux, MLflow and a folder take: A-Z a-z 0-9 _ -, 32 at most."""
+    import unicodedata
+
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-_")[:32].strip("-_") or "job"

@@ -1,0 +1,67 @@
+"""Bring uv to a server that lacks it: our own where it fits, else one made for that machine."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from remote.agent.target_dir import machine
+from remote.errors import TargetError
+from remote.session import Server
+from remote.transport import process
+
+
+def bring(server: Server, theirs: dict[str, Any]) -> None:
+    """Put a uv that runs on `theirs` (what the agent says of its machine) into its cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        binary = own_uv() if _fits(theirs) else _fetched(theirs, Path(folder))
+        server.agent.wire.bring("bin/uv", binary.read_bytes())
+
+
+def own_uv() -> Path:
+    """The uv binary that this environment was installed with."""
+    from uv import find_uv_bin
+
+    return Path(find_uv_bin())
+
+
+def _fits(theirs: dict[str, Any]) -> bool:
+    ours = machine()
+    return all(ours[name] == theirs[name] for name in ("system", "machine", "libc"))
+
+
+def _fetched(theirs: dict[str, Any], folder: Path) -> Path:
+    argv = [
+        str(own_uv()),
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(folder),
+        "--python",
+        sys.executable,
+        "--python-platform",
+        python_platform(theirs),
+        f"uv=={version('uv')}",
+    ]
+    result = process.run(argv)
+    binary = folder / "bin" / "uv"
+    if result.code or not binary.is_file():
+        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise TargetError(
+            f"uv for {python_platform(theirs)} could not be fetched: {last}",
+            "Install uv on the server by hand, into ~/.local/bin.",
+        )
+    return binary
+
+
+def python_platform(theirs: dict[str, Any]) -> str:
+    """uv's name (`--python-platform`) for the machine that the agent described."""
+    if theirs["system"] == "Darwin":
+        return f"{'aarch64' if theirs['machine'] == 'arm64' else 'x86_64'}-apple-darwin"
+    libc = "unknown-linux-musl" if theirs["libc"] == "musl" else "manylinux2014"
+    return f"{theirs['machine']}-{libc}"

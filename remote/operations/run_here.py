@@ -1,0 +1,43 @@
+"""Run a notebook on this machine, the way a target would."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Mapping
+
+from remote.agent.jobs.submit import create, write_job
+from remote.config import Project
+from remote.files import read_json
+from remote.job.paths import JobPaths
+from remote.rpc.client import Agent
+from remote.rpc.wire import CACHE, LocalWire
+
+
+def run(project: Project, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the job in the foreground; its status comes back."""
+    paths = create(project.root, str(job["name"]))
+    write_job(paths, {**job, "target": platform.node(), "interpreter": sys.executable})
+    agent = Agent(LocalWire())
+    file = Path.home() / CACHE / agent.name
+    if not file.is_file():
+        agent.bring()
+    argv = [sys.executable, str(file), "work-here", str(project.root), paths.id]
+    code = _wait(argv)
+    return {
+        "id": paths.id,
+        **(read_json(JobPaths(project.root, paths.id).status) or {}),
+        "code": code,
+    }
+
+
+def _wait(argv: list[str]) -> int:
+    """Ctrl-C reaches the worker too, which ends the job; wait for that."""
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue

@@ -1,0 +1,1 @@
+"""Pages that a target serves, reached from here."""

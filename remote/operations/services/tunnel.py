@@ -1,0 +1,140 @@
+"""A port of this machine that leads to where a service answers on the target.
+
+To a server it is forwarded by the SSH master, so that nobody logs in again. To a target on this
+machine a thread hands the bytes on: a browser takes no sockets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Mapping
+
+from remote.errors import ConfigError, ConnectError
+from remote.session import Server
+from remote.transport import process
+from remote.transport.ssh import Ssh
+
+HERE = "127.0.0.1"
+
+#: How long a service may take to answer through a tunnel that was just made, in seconds.
+PATIENCE = 20.0
+
+
+def free_port(preferred: int) -> int:
+    """`preferred` where nobody listens on it, else any that is free."""
+    return preferred if is_free(preferred) else _any_port()
+
+
+def is_free(port: int) -> bool:
+    """Whether a port of loopback can be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HERE, port))
+        except OSError:
+            return False
+    return True
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HERE, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def tunnel(server: Server, at: Mapping[str, Any], port: int) -> Iterator[None]:
+    """Have `port` here lead to the service; raises ConfigError or ConnectError.
+
+    `at` is what the agent said: a `socket`, or a `port` of the target's loopback.
+    """
+    if not is_free(port):
+        raise ConfigError(
+            f"Port {port} of this machine is in use.", "Leave --port out, or choose another one."
+        )
+    way = _relayed(at, port) if server.ssh is None else _forwarded(server.ssh, at, port)
+    with way:
+        yield
+
+
+@contextlib.contextmanager
+def _forwarded(ssh: Ssh, at: Mapping[str, Any], port: int) -> Iterator[None]:
+    ssh.connect()
+    there = at.get("socket") or f"{HERE}:{at['port']}"
+    way = ["-L", f"{HERE}:{port}:{there}"]
+    done = process.run(ssh.tell_master("forward", *way))
+    if done.code:
+        last = (done.stderr.strip().splitlines() or ["ssh said nothing"])[-1]
+        raise ConnectError(f"ssh opens no tunnel to {ssh.login}: {last}")
+    try:
+        yield
+    finally:
+        process.run(ssh.tell_master("cancel", *way))
+
+
+@contextlib.contextmanager
+def _relayed(at: Mapping[str, Any], port: int) -> Iterator[None]:
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError), _opened(at) as far:
+                back = threading.Thread(target=_hand_on, args=(far, self.request), daemon=True)
+                back.start()
+                _hand_on(self.request, far)
+                back.join()
+
+    class Relays(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+        allow_reuse_address = True
+
+    with Relays((HERE, port), Relay) as relays:
+        threading.Thread(target=relays.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            relays.shutdown()
+
+
+def _opened(at: Mapping[str, Any]) -> socket.socket:
+    if "socket" not in at:
+        return socket.create_connection((HERE, at["port"]))
+    far = socket.socket(socket.AF_UNIX)
+    far.connect(at["socket"])
+    return far
+
+
+def _hand_on(source: socket.socket, to: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(1 << 16):
+            to.sendall(piece)
+        to.shutdown(socket.SHUT_WR)
+
+
+def check(server: Server, port: int) -> None:
+    """Ask the service something through its tunnel; raises ConnectError where nothing answers."""
+    deadline = time.monotonic() + PATIENCE
+    while not _answers(port):
+        if time.monotonic() > deadline:
+            raise ConnectError(
+                f"Nothing answers through the tunnel to {server.target}.",
+                "Its sshd must allow it: AllowTcpForwarding, and AllowStreamLocalForwarding.",
+            )
+        time.sleep(0.1)
+
+
+def _answers(port: int) -> bool:
+    asked = http.client.HTTPConnection(HERE, port, timeout=PATIENCE)
+    try:
+        asked.request("HEAD", "/")
+        asked.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asked.close()
+    return True

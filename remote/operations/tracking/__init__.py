@@ -1,0 +1,1 @@
+"""MLflow records between the project's store and others."""

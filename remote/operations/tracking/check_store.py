@@ -1,0 +1,74 @@
+"""Check a store, and mend it where that is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from remote.config import find_project
+from remote.errors import StoreError
+from remote.files import locked
+from remote.tracking.check import Finding, Place, examine, mend
+
+STORE = "mlflow.db"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found; after mending, what is left. `backup` is the copy made before."""
+
+    store: str
+    findings: tuple[Finding, ...]
+    mended: tuple[Finding, ...] = ()
+    backup: str = ""
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """What is wrong: the findings that are more than notes."""
+        return tuple(finding for finding in self.findings if not finding.note)
+
+
+def check(store: str = "", *, mending: bool = False) -> Checked:
+    """Examine `store` (a path or a SQLite URI; by default the project's own); raises StoreError."""
+    project = find_project()
+    path = _path(store) if store else project.root / STORE
+    place = Place(path, path.parent)
+    own = path.resolve() == (project.root / STORE).resolve()
+    # A pull writes in parts, and what it hasn't written yet isn't missing.
+    lock = locked(project.state / "pull.lock") if own and mending else contextlib.nullcontext()
+    with lock:
+        found = tuple(examine(place))
+        backup = mend(place, found) if mending else None
+        if backup is None:
+            return Checked(str(path), found)
+        mended = tuple(finding for finding in found if finding.changes)
+        # What was undone once can't be found again.
+        notes = tuple(finding for finding in found if finding.note)
+        left = [finding for finding in examine(place) if finding not in notes]
+        return Checked(str(path), (*notes, *left), mended, str(backup))
+
+
+def _path(store: str) -> Path:
+    scheme, colon, rest = store.partition("://")
+    if colon and scheme.partition("+")[0] != "sqlite":
+        raise StoreError(
+            f"Only SQLite files are checked, not {scheme}.",
+            "Name a file such as mlflow.db.",
+        )
+    path = _of_uri(rest) if colon else Path(store).expanduser()
+    return _in_folder(path) if path.is_dir() else path.absolute()
+
+
+def _of_uri(rest: str) -> Path:
+    """Newer SQLAlchemy reads percent signs as URLs have them, older takes them as they are."""
+    text = rest.partition("?")[0][1:]
+    return Path(text) if Path(text).exists() else Path(unquote(text))
+
+
+def _in_folder(folder: Path) -> Path:
+    """The store of a project."""
+    if not (folder / STORE).is_file():
+        raise StoreError(f"{folder} has no {STORE}.", "Name a store: a file such as mlflow.db.")
+    return (folder / STORE).absolute()

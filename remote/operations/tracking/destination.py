@@ -1,0 +1,75 @@
+"""Where records are merged into: the project's own store, or the one of MLFLOW_TRACKING_URI."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Union
+
+from remote.config import Project
+from remote.errors import ConfigError
+from remote.tracking.merge.elsewhere.address import shown
+from remote.tracking.merge.local_store import Location
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+STORE = "mlflow.db"
+ARTIFACTS = "mlruns"
+
+_DATABASE = re.compile(r"(postgresql|mysql)(\+\w+)?://")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """`location` is a SQLite file, or an address: of a database, or of an MLflow server."""
+
+    project: Project
+    location: Location
+
+    @property
+    def is_own(self) -> bool:
+        return self.location == self.project.root / STORE
+
+    @property
+    def is_server(self) -> bool:
+        return isinstance(self.location, str) and self.location.startswith("http")
+
+    @property
+    def artifacts(self) -> Path:
+        """Where a local run of the project would put its artifacts."""
+        return self.project.root / ARTIFACTS
+
+    def base(self, source: str) -> Path:
+        """The base of the merges of one source; `source` is a plain name."""
+        mine = "" if self.is_own else "." + digest(str(self.location))
+        return self.project.state / "targets" / f"{source}{mine}.base.db"
+
+    def __str__(self) -> str:
+        """Without its password."""
+        return shown(self.location)
+
+
+def digest(text: str) -> str:
+    """Sixteen hex digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def destination(project: Project) -> Destination:
+    """Raises ConfigError for a store that nothing can be merged into."""
+    address = project.settings.get(VARIABLE, "")
+    return Destination(project, _location(project, address))
+
+
+def _location(project: Project, address: str) -> Union[Path, str]:
+    if not address:
+        return project.root / STORE
+    if address.startswith("sqlite:///"):
+        # As SQLAlchemy reads it: three slashes and a relative path, four and an absolute one.
+        return project.root / address[len("sqlite:///") :]
+    if _DATABASE.match(address) or re.match(r"https?://", address):
+        return address
+    raise ConfigError(
+        f"Records can't be merged into {VARIABLE}={address}.",
+        "It takes sqlite:///FILE, postgresql://…, mysql://… and http(s)://…; unset, it is mlflow.db.",
+    )

@@ -1,0 +1,1 @@
+"""What a job can run, and how it is found by what was typed."""

@@ -1,0 +1,122 @@
+"""Finding and reading a notebook file."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Optional
+
+from remote.errors import NotebookError
+from remote.programs.notebook import cell_source
+from remote.programs.notebook.experiment_name import Experiment
+from remote.programs.notebook.parameter import Parameter, nearest
+
+FOLDER = "src/notebooks"
+
+#: What a file that is no notebook makes its reader raise.
+_STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook file, read. `path` is relative to the project's root where it lies below it.
+
+    `experiment` is the name of the MLflow experiment that its runs go to, `experiment_parameter`
+    the parameter that holds that name; where `continues_run` is false, neither can be relied on.
+    """
+
+    path: Path
+    parameters: tuple[Parameter, ...]
+    language: str = "python"
+    experiment: Optional[str] = None
+    experiment_parameter: Optional[str] = None
+    continues_run: bool = True
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter called `name` (`-` and `_` are the same); raises NotebookError."""
+        for parameter in self.parameters:
+            if parameter.name == name or parameter.name.replace("_", "-") == name:
+                return parameter
+        raise NotebookError(f"{self.path} has no parameter {name!r}.", self._nearest(name))
+
+    def _nearest(self, name: str) -> str:
+        if not self.parameters:
+            return "It has no cell tagged 'parameters' (or an empty one), so it takes none."
+        return nearest(name, self.parameters)
+
+
+def find(root: Path, name: str) -> Path:
+    """The notebook called `name`: a path, or a file in `src/notebooks`; `.ipynb` may be left out.
+
+    Raises NotebookError with the nearest names.
+    """
+    names = [name] if name.endswith(".ipynb") else [name, name + ".ipynb"]
+    for candidate in names:
+        for path in (Path(candidate), root / candidate, root / FOLDER / candidate):
+            if path.suffix == ".ipynb" and _is_file(path):
+                return path.resolve()
+    shown = name if len(name) <= 60 else name[:57] + "..."
+    raise NotebookError(f"There is no notebook {shown!r}, nor one in {FOLDER}/.", _near(root, name))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _near(root: Path, name: str) -> str:
+    found = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
+    if not found:
+        return f"{FOLDER}/ holds no notebook."
+    stems = [Path(each).stem for each in found]
+    near = [f"{stem}.ipynb" for stem in difflib.get_close_matches(Path(name).stem, stems, n=3)]
+    return f"Did you mean {', '.join(near)}?" if near else f"There is {', '.join(found[:10])}."
+
+
+def read(path: Path, root: Path) -> Notebook:
+    """Read a notebook; raises NotebookError where it isn't one."""
+    try:
+        document = json.loads(path.read_bytes())
+        cells = [(_tags(cell), _source(cell)) for cell in _code_cells(document)]
+        language = _language(document)
+    except _STRANGE as error:
+        raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
+    tagged = next((i for i, (tags, _) in enumerate(cells) if "parameters" in tags), None)
+    parameters = () if tagged is None else cell_source.parameters(cells[tagged][1])
+    found = Experiment(parameters)
+    for number, (_, text) in enumerate(cells):
+        found.read(text, sets=number != tagged)
+    resolved = path.resolve()
+    inside = resolved.is_relative_to(root.resolve())
+    return Notebook(
+        path=resolved.relative_to(root.resolve()) if inside else resolved,
+        parameters=parameters,
+        language=language,
+        experiment=found.name,
+        experiment_parameter=found.parameter,
+        continues_run=found.certain,
+    )
+
+
+def _language(document: Mapping[str, Any]) -> str:
+    metadata = document.get("metadata", {})
+    kernel = metadata.get("kernelspec", {}).get("language")
+    return str(kernel or metadata.get("language_info", {}).get("name") or "python").lower()
+
+
+def _code_cells(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    cells = document["cells"] if "cells" in document else document["worksheets"][0]["cells"]
+    return (cell for cell in cells if cell["cell_type"] == "code")
+
+
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    return [str(tag) for tag in cell.get("metadata", {}).get("tags", [])]
+
+
+def _source(cell: Mapping[str, Any]) -> str:
+    text = cell.get("source", cell.get("input", ""))
+    return text if isinstance(text, str) else "".join(text)

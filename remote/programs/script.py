@@ -1,0 +1,125 @@
+"""Scripts and modules: what a name stands for, and whether it is a Hydra application."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, Optional
+
+from remote.errors import JobError
+from remote.programs.notebook.parameter import Parameter
+
+SUFFIXES = (".py", ".sh")
+
+#: What Python's own parser raises at text that it can't read.
+_STRANGE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Script:
+    """A file that runs by itself. `path` is relative to the project's root.
+
+    `module` is its dotted name where it was named so, and is to be run with `python -m`.
+    """
+
+    path: Path
+    hydra: bool
+    module: str = ""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """None: what a script takes follows ` -- `."""
+        return ()
+
+    def parameter(self, name: str) -> Parameter:
+        """Raises JobError that says how a script is given its arguments."""
+        raise JobError(
+            f"{self.path} is a script: flags of its own follow --.",
+            f"inv remote-run {self.path} -- --{name} ...",
+        )
+
+
+def find(root: Path, name: str) -> Optional[Script]:
+    """The `.py` or `.sh` file, or the module, that `name` stands for; None where there is none.
+
+    A path counts from the working directory, then from the root; a module lies in `src/` or in
+    the root. Raises JobError for a file outside of the project.
+    """
+    path = _file(root, name)
+    if path is not None:
+        return Script(path=_below(root, path), hydra=is_hydra(path))
+    path = _module(root, name)
+    if path is not None:
+        return Script(path=_below(root, path), hydra=is_hydra(path), module=name)
+    return None
+
+
+def _file(root: Path, name: str) -> Optional[Path]:
+    if not name.endswith(SUFFIXES):
+        return None
+    return next((path for path in (Path(name), root / name) if _is_file(path)), None)
+
+
+def _module(root: Path, name: str) -> Optional[Path]:
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return None
+    for top in (root / "src", root):
+        path = top.joinpath(*parts)
+        for candidate in (path / "__main__.py", path.with_suffix(".py")):
+            if _is_file(candidate):
+                return candidate
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _below(root: Path, path: Path) -> Path:
+    resolved, top = path.resolve(), root.resolve()
+    if not resolved.is_relative_to(top):
+        raise JobError(
+            f"{path} lies outside of the project {top}.",
+            "Only what is pushed can run there: put it below the project's root.",
+        )
+    return resolved.relative_to(top)
+
+
+def is_hydra(path: Path) -> bool:
+    """Whether the file uses `hydra.main`, told without running it."""
+    try:
+        source = path.read_bytes()
+        return b"hydra" in source and _uses_main(ast.parse(source))
+    except (OSError, *_STRANGE):
+        return False
+
+
+def _uses_main(tree: ast.Module) -> bool:
+    nodes = list(ast.walk(tree))
+    names = set(_names_of_hydra(nodes))
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "hydra"
+        and any(alias.name == "main" for alias in node.names)
+        or isinstance(node, ast.Attribute)
+        and node.attr == "main"
+        and isinstance(node.value, ast.Name)
+        and node.value.id in names
+        for node in nodes
+    )
+
+
+def _names_of_hydra(nodes: list[ast.AST]) -> Iterator[str]:
+    """What the package is called in this file: `import hydra`, `import hydra as h`."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == "hydra":
+                    yield alias.asname or "hydra"
+                elif alias.name.startswith("hydra.") and not alias.asname:
+                    yield "hydra"

@@ -1,0 +1,1 @@
+"""The client's side of the agent: its zip file, the wire to it, and calls."""

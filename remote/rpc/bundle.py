@@ -1,0 +1,77 @@
+"""The agent's zip file: what is in it, and what it is called."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+from pathlib import Path
+
+_GUARD = b"""
+import sys
+
+if sys.version_info < (3, 8):
+    raise ImportError("the toolkit needs Python 3.8 or newer, not %d.%d.%d" % sys.version_info[:3])
+"""
+
+#: What the agent is made of, below the package `remote`.
+PARTS = (
+    "__init__.py",
+    "errors.py",
+    "files.py",
+    "job/**/*.py",
+    "agent/**/*.py",
+    "runtime/**/*.py",
+    "tracking/**/*.py",
+)
+
+#: Where PyYAML is in it. Not at the top: a job has the zip on its path, before its own packages.
+VENDORED = "vendored"
+
+METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
+
+ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.runtime.run_tags:JobContext\n"
+
+
+def contents() -> dict[str, bytes]:
+    """The files of the agent's zip by their names in it."""
+    package = Path(__file__).parents[1]
+    found = {"__main__.py": (package / "agent_main.py").read_bytes()}
+    for part in PARTS:
+        for path in sorted(package.glob(part)):
+            found[f"remote/{path.relative_to(package).as_posix()}"] = path.read_bytes()
+    found["remote/__init__.py"] += _GUARD
+    found.update(_pyyaml())
+    # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
+    found["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
+    found["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
+    return found
+
+
+def _pyyaml() -> dict[str, bytes]:
+    """PyYAML without its compiled part: some files of MLflow's file stores need it."""
+    spec = importlib.util.find_spec("yaml")
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        return {}
+    paths = sorted(Path(folders[0]).glob("*.py"))
+    return {f"{VENDORED}/yaml/{path.name}": path.read_bytes() for path in paths}
+
+
+def digest(files: dict[str, bytes]) -> str:
+    """A name for exactly these files."""
+    total = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        total.update(f"{name}\0{len(data)}\0".encode() + data)
+    return total.hexdigest()[:32]
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """The same files always give the same zip."""
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    return out.getvalue()

@@ -1,0 +1,194 @@
+"""An Optuna sweep that goes on where it stopped: its study is kept, its number of trials total."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, List, Mapping, Optional, Sequence
+
+from remote.agent.tracking import child_runs, run_rows
+from remote.files import locked
+from remote.job.paths import SHARED, slug
+from remote.runtime import resume_trials
+from remote.runtime.hydra_settings import change
+from remote.runtime.job_context import Job
+from remote.runtime.resume_trials import ended, running
+
+SWEEPER = "hydra_plugins.hydra_optuna_sweeper."
+
+#: Words that say how much and how fast, and not what is searched.
+_HOW = re.compile(r"(--multirun|-m)\Z|\+*hydra(/launcher|\.launcher|\.sweeper\.n_(trials|jobs))\b")
+
+#: Samplers that keep their own place in the study, and that another seed would put off.
+_PLACED = ("GridSampler", "QMCSampler", "CmaEsSampler")
+
+#: The lock on the study, held for as long as this process lives.
+_held: List[IO[Any]] = []
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A study that is about to go on, and how many trials it had before."""
+
+    study: str
+    before: int
+
+
+def is_optuna(config: Any) -> bool:
+    """Whether the sweeper is Optuna's."""
+    return str(config.hydra.sweeper.get("_target_", "")).startswith(SWEEPER)
+
+
+def go_on(job: Job, config: Any) -> Sweep:
+    """Have the sweep use its study and do what is left of it; ends the process where nothing is."""
+    sweeper = config.hydra.sweeper
+    settings = {}
+    name = sweeper.study_name
+    if not name:
+        name = settings["hydra.sweeper.study_name"] = study_name(job.asked, sweeper)
+    if not sweeper.storage:
+        os.environ["REMOTE_STUDY_STORAGE"] = _address(job)
+        settings["hydra.sweeper.storage"] = "${oc.env:REMOTE_STUDY_STORAGE}"
+    _warn_of_lost_file(sweeper.storage)
+    ours = hold(job, name)
+    found = _load(job, sweeper, name)
+    trials = found.get_trials(deepcopy=False) if found else []
+    if ours and found:
+        resume_trials.take_back(job, found, name, trials)
+    total = _total(config)
+    settings.update(_left(found, name, trials, total, ours))
+    settings.update(_seed(sweeper.sampler, len(trials)))
+    change(config, settings)
+    if job.recording:
+        run_rows.set_tags(job.recording.store, job.recording.run, {child_runs.STUDY: name})
+    return Sweep(study=name, before=len(ended(trials)))
+
+
+def study_name(asked: Mapping[str, Any], sweeper: Any) -> str:
+    """The same for the same command: what the job is called, and a hash of what is searched."""
+    from omegaconf import OmegaConf
+
+    words = [word for word in asked.get("arguments", []) if not _HOW.match(word)]
+    space = OmegaConf.to_container(sweeper.params) if sweeper.params else {}
+    text = json.dumps([asked.get("source", ""), words, space], sort_keys=True)
+    name = slug(str(asked.get("name") or "job"))
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _address(job: Job) -> str:
+    """The SQLite file that all sweeps of a target share; they wait for each other's writes."""
+    return f"sqlite:///{_logs(job) / 'optuna.db'}?timeout=60"
+
+
+def _logs(job: Job) -> Path:
+    """The target's own `logs`: the job's code has a link to it."""
+    folder = job.code / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+def _warn_of_lost_file(storage: Any) -> None:
+    match = (
+        re.match(r"sqlite:///(?!/)(\./)?([^/?]+)", storage) if isinstance(storage, str) else None
+    )
+    if match and match[2] not in SHARED:
+        say(f"{storage} lies in this job's own copy of the code. To keep it, put it below logs/.")
+
+
+def hold(job: Job, name: str) -> bool:
+    """Whether this process is the only one of the target's jobs that works on the study."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip(".")[:100] or "study"
+    file = open(str(_logs(job) / f"{safe}.lock"), "a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        say(f"another job works on study {name}: the trials it runs are left to it.")
+        return False
+    _held.append(file)
+    return True
+
+
+def _load(job: Job, sweeper: Any, name: str) -> Any:
+    """The study; None where it is new."""
+    import optuna
+
+    with locked(_logs(job) / "optuna.lock"):
+        # Two that make the tables of one file at once fail.
+        storage = _storage(sweeper.storage or os.environ["REMOTE_STUDY_STORAGE"])
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        return None
+
+
+def _storage(described: Any) -> Any:
+    import optuna
+    from hydra.utils import instantiate
+
+    return optuna.storages.get_storage(
+        described if isinstance(described, str) else instantiate(described)
+    )
+
+
+def _total(config: Any) -> int:
+    """How many trials the study is to have: a grid has no more than its points."""
+    sweeper = config.hydra.sweeper
+    if "GridSampler" not in str(sweeper.sampler.get("_target_", "")):
+        return int(sweeper.n_trials)
+    from hydra_plugins.hydra_optuna_sweeper import _impl
+
+    told = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    space, fixed, _ = _impl.create_params_from_overrides([*told, *config.hydra.overrides.task])
+    points = 1
+    for name, distribution in space.items():
+        if name not in fixed:
+            points *= len(_impl.OptunaSweeperImpl._to_grid_sampler_choices(distribution))
+    return min(int(sweeper.n_trials), points)
+
+
+def _left(
+    study: Any, name: str, trials: Sequence[Any], total: int, ours: bool
+) -> Mapping[str, Any]:
+    done = len(ended(trials))
+    others = 0 if ours else len(running(trials))
+    left = total - done - others
+    if left <= 0 and others:
+        say(f"study {name}: {done} of {total} trials are done, and another job runs the others.")
+        raise SystemExit(0)
+    if left <= 0:
+        say(
+            f"study {name} has its {total} trials{_best(study)}. More:"
+            f" hydra.sweeper.n_trials={2 * total}. A new one: hydra.sweeper.study_name=NAME"
+        )
+        raise SystemExit(0)
+    if trials:
+        say(f"study {name}: {done} of {total} trials were done before; going on")
+    return {"hydra.sweeper.n_trials": left}
+
+
+def _best(study: Any) -> str:
+    try:
+        return f" (best {study.best_value:g})"
+    except (ValueError, RuntimeError):
+        # None succeeded, or there are several objectives.
+        return ""
+
+
+def _seed(sampler: Any, before: int) -> Mapping[str, Any]:
+    """A sampler that starts again with its seed would ask for the same trials again."""
+    seed: Optional[int] = sampler.get("seed") if sampler else None
+    target = str(sampler.get("_target_", "")) if sampler else ""
+    if seed is None or not before or target.endswith(_PLACED):
+        return {}
+    return {"hydra.sweeper.sampler.seed": seed + before}
+
+
+def say(text: str) -> None:
+    """Put a line of the toolkit's own into the job's log."""
+    print(f"[remote] {text}", flush=True)

@@ -1,0 +1,130 @@
+"""Run a job's notebook with papermill, with the interpreter that runs this."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from remote.agent.processes import descendants, send
+from remote.files import write_json
+from remote.job.paths import JobPaths
+
+KERNEL = "remote-job"
+ENGINE = "remote-job"
+MISSING = "The job's environment lacks {name}. Add papermill and ipykernel to the lock file."
+
+
+def main() -> None:
+    """`notebook <job folder>`: the exit code is 1 where the notebook failed."""
+    folder = Path(sys.argv[2])
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = execute(JobPaths(folder.parent.parent.parent, folder.name))
+    except KeyboardInterrupt:
+        code = 143
+    sys.exit(code)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Interrupt the cell that runs, so that its own clean-up runs and the notebook tells of it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    kernel = descendants(os.getpid())
+    if not kernel:
+        raise KeyboardInterrupt
+    send(kernel, signal.SIGINT)
+
+
+def execute(paths: JobPaths) -> int:
+    """Execute the notebook of a job into `paths.notebook`; tells cells and output as they come."""
+    job = json.loads(paths.job.read_bytes())
+    _write_kernel(paths.jupyter)
+    try:
+        import ipykernel  # noqa: F401
+        from papermill import execute_notebook
+        from papermill.exceptions import PapermillExecutionError
+    except ModuleNotFoundError as error:
+        print(MISSING.format(name=error.name), file=sys.stderr)
+        return 1
+    _register_engine(paths)
+    python = job.get("language", "python") == "python"
+    try:
+        with tempfile.TemporaryDirectory(prefix="remote-", dir=_short_folder()) as sockets:
+            execute_notebook(
+                _papermill_path(job["source"]),
+                _papermill_path(os.path.relpath(paths.notebook)),
+                parameters=job["parameters"],
+                engine_name=ENGINE,
+                kernel_name=KERNEL if python else None,
+                language="python" if python else None,
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                cwd=os.getcwd(),
+                config=_private_kernel(sockets),
+            )
+    except PapermillExecutionError as error:
+        _tell(error)
+        return 1
+    return 0
+
+
+def _short_folder() -> str:
+    """Where sockets may lie: their whole path has to fit into about a hundred bytes."""
+    return tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp"
+
+
+def _private_kernel(folder: str) -> Any:
+    """Talk to the kernel by sockets in a folder of our own, not by ports that others can reach."""
+    from traitlets.config import Config
+
+    return Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/k"}})
+
+
+def _papermill_path(path: str) -> str:
+    """papermill fills `{name}` in paths with parameters; ours are to be taken as they are."""
+    return path.replace("{", "{{").replace("}", "}}")
+
+
+def _write_kernel(jupyter: Path) -> None:
+    """A kernel of the job's own: a name like `python3` may be taken by the account's files."""
+    folder = jupyter / "kernels" / KERNEL
+    folder.mkdir(parents=True, exist_ok=True)
+    (jupyter / "runtime").mkdir(mode=0o700, exist_ok=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "The job's environment", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+
+
+def _register_engine(paths: JobPaths) -> None:
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class ToldEngine(NBClientEngine):  # type: ignore[misc]
+        """papermill's own engine, telling which cell it is at."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+            start = nb_man.cell_start
+            code = [i for i, cell in enumerate(nb_man.nb.cells) if cell.cell_type == "code"]
+
+            def told(cell: Any, cell_index: Any = None, **rest: Any) -> Any:
+                if cell_index in code:
+                    at = {"cell": code.index(cell_index) + 1, "cells": len(code)}
+                    write_json(paths.progress, at)
+                return start(cell, cell_index, **rest)
+
+            nb_man.cell_start = told
+            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+    papermill_engines.register(ENGINE, ToldEngine)
+
+
+def _tell(error: Any) -> None:
+    """The notebook's own traceback, without papermill's, and without colours: logs are searched."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    print(f"In cell [{error.exec_count}]:\n{text}", file=sys.stderr)

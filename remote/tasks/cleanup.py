@@ -1,0 +1,78 @@
+"""`inv remote-rm`, `remote-prune`, `remote-diff`: old jobs on the target."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from remote.tasks.exits import plural, say, size, told
+from remote.tasks.jobs import JOB_HELP
+from remote.tasks.program_flags import WordsTask
+from remote.tasks.sync import TARGET_HELP, server_of
+
+FORCE_HELP = "also what was not pulled"
+
+
+@task(
+    klass=WordsTask,
+    positional=["job"],
+    help={
+        "job": "a job's id, a unique part of it, or `last`",
+        "target": TARGET_HELP,
+        "force": FORCE_HELP,
+    },
+)
+@told
+def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
+    """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
+    from remote.operations.jobs import remove
+
+    answer = remove(server_of(target), [job], force=force)
+    for each in answer["removed"]:
+        print(f"removed {each}, {size(answer['bytes'])} freed")
+
+
+@task(
+    help={
+        "older": "how long ago they must have ended, such as 30d (the default)",
+        "target": TARGET_HELP,
+        "force": FORCE_HELP,
+        "dry-run": "show what would go, change nothing",
+    }
+)
+@told
+def remote_prune(
+    c: Context, older: str = "30d", target: str = "", force: bool = False, dry_run: bool = False
+) -> None:
+    """Remove old jobs that were pulled, environments that nobody uses, and old backups."""
+    from remote.operations.jobs import prune
+    from remote.units import seconds
+
+    answer = prune(server_of(target), seconds(older, "--older"), force=force, dry_run=dry_run)
+    for kind in ("jobs", "environments", "backups"):
+        for name in answer[kind]:
+            print(f"{'would remove' if dry_run else 'removed'} {kind[:-1]} {name}")
+    would = "would be " if dry_run else ""
+    print(f"{plural(len(answer['jobs']), 'job')}, {size(answer['bytes'])} {would}freed")
+    if answer["kept"]:
+        say(
+            f"{plural(len(answer['kept']), 'job')} of that age stayed, since not pulled yet: "
+            "make sync-pull, or --force."
+        )
+
+
+@task(
+    klass=WordsTask,
+    positional=["before", "after"],
+    help={"before": JOB_HELP, "after": "the job to compare it with", "target": TARGET_HELP},
+)
+@told
+def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
+    """Show how two jobs differ: what was asked, packages, what became of them, code."""
+    from remote.operations.rerun import differences
+    from remote.tasks.tables import difference_lines
+
+    print("\n".join(difference_lines(differences(server_of(target), before, after))))
+
+
+TASKS = (remote_rm, remote_prune, remote_diff)

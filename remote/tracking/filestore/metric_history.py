@@ -1,0 +1,140 @@
+"""The history of a metric: lines `timestamp value step`, in old stores without the step.
+
+A line with a dataset has its name and digest behind the step; a value may stand alone. Read in
+blocks, and a block at once: lines of one shape are split and converted by the column, several times
+as fast as line by line.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from math import isfinite, isnan
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from remote.tracking.filestore.scan import Unreadable, open_file
+from remote.tracking.filestore.yaml_values import finite, fits
+
+BLOCK = 1 << 20
+
+
+class Points(NamedTuple):
+    """Some points of a metric, by the column, as the database store keeps them."""
+
+    times: Sequence[int]
+    values: Sequence[float]
+    steps: Sequence[int]
+    nans: Optional[Sequence[bool]]
+    """None: no value is NaN."""
+
+    def latest(self) -> Tuple[int, int, float, bool]:
+        """(step, timestamp, value, is NaN) of the greatest; the first of equal ones."""
+        step = max(self.steps)
+        if self.steps.count(step) == 1:
+            at = self.steps.index(step)
+        else:
+            at = max(range(len(self.steps)), key=lambda i: (self.steps[i], *self._rest(i)))
+        return (step, *self._rest(at), self.nans is not None and self.nans[at])
+
+    def _rest(self, at: int) -> Tuple[int, float]:
+        return self.times[at], self.values[at]
+
+
+@dataclass
+class History:
+    """Reads one metric file; afterwards `latest` is set, and `bad` is the number of other lines.
+
+    A last line without its end is half written and comes the next time, unless the run `is_over`.
+    """
+
+    path: str
+    is_over: bool
+    latest: Optional[Tuple[int, int, float, bool]] = None
+    bad: int = 0
+
+    def __iter__(self) -> Iterator[Points]:
+        """Raises Unreadable and OSError."""
+        for block in _blocks(self.path, self.is_over):
+            points = _by_column(block)
+            if points is None:
+                points, bad = _by_line(block)
+                self.bad += bad
+            if points.steps:
+                newest = points.latest()
+                if self.latest is None or newest[:3] > self.latest[:3]:
+                    self.latest = newest
+                yield points
+
+
+def _blocks(path: str, is_over: bool) -> Iterator[bytes]:
+    """Whole lines, about a megabyte at a time."""
+    descriptor = open_file(path)
+    try:
+        rest = b""
+        while True:
+            data = os.read(descriptor, BLOCK)
+            if not data:
+                break
+            lines, end, rest_of_data = data.rpartition(b"\n")
+            if end:
+                yield rest + lines + end
+                rest = rest_of_data
+            else:
+                rest += data
+            if len(rest) > BLOCK:
+                raise Unreadable("it has a line of more than a megabyte")
+        if rest and is_over and len(rest.split()) > 1:
+            yield rest + b"\n"
+    finally:
+        os.close(descriptor)
+
+
+def _by_column(block: bytes) -> Optional[Points]:
+    """None unless each line is exactly two numbers around a value."""
+    lines = block.count(b"\n")
+    try:
+        parts = block.decode("ascii").replace("\n", " \n ").split(" ")
+        if len(parts) != 4 * lines + 1 or parts[3::4].count("\n") != lines:
+            return None
+        end = 4 * lines
+        times, steps = list(map(int, parts[0:end:4])), list(map(int, parts[2:end:4]))
+        values = list(map(float, parts[1:end:4]))
+    except ValueError:
+        return None
+    if not all(map(fits, (min(times), max(times), min(steps), max(steps)))):
+        return None
+    return _points(times, values, steps)
+
+
+def _by_line(block: bytes) -> Tuple[Points, int]:
+    times: List[int] = []
+    values: List[float] = []
+    steps: List[int] = []
+    bad = 0
+    for line in block.splitlines():
+        point = _point(line)
+        if point is None:
+            bad += 1
+            continue
+        times.append(point[0])
+        values.append(point[1])
+        steps.append(point[2])
+    return _points(times, values, steps), bad
+
+
+def _point(line: bytes) -> Optional[Tuple[int, float, int]]:
+    try:
+        fields = line.decode("utf-8").strip().split(" ")
+        if len(fields) == 1:
+            return 0, float(fields[0]), 0
+        time, value = int(fields[0]), float(fields[1])
+        step = int(fields[2]) if len(fields) > 2 else 0
+    except ValueError:
+        return None
+    return (time, value, step) if fits(time) and fits(step) else None
+
+
+def _points(times: List[int], values: List[float], steps: List[int]) -> Points:
+    if all(map(isfinite, values)):
+        return Points(times, values, steps, None)
+    return Points(times, list(map(finite, values)), steps, list(map(isnan, values)))

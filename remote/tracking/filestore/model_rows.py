@@ -1,0 +1,119 @@
+"""A logged model's folder as rows."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, List, Mapping, Optional, Tuple
+
+from remote.tracking import schema
+from remote.tracking.filestore.delta_output import Output
+from remote.tracking.filestore.entity import Thing, look
+from remote.tracking.filestore.experiment_rows import Experiment
+from remote.tracking.filestore.layout import META, MODEL_PARTS, MODELS, Artifacts
+from remote.tracking.filestore.scan import Unreadable, read
+from remote.tracking.filestore.yaml_mapping import read_mapping
+from remote.tracking.filestore.yaml_values import finite, fits, lifecycle, text, whole
+
+#: As numbered by MLflow's LoggedModelStatus.
+STATUS = {"PENDING": 1, "READY": 2, "FAILED": 3}
+METRICS_LIMIT = 16 << 20
+"""Bytes of one metric of a model: some values for each data set, not a history."""
+
+
+def send_model(output: Output, experiment: Experiment, name: str, artifacts: Artifacts) -> None:
+    place = experiment.place
+    folder = f"{place.path}/{MODELS}/{name}"
+    thing = look(
+        output, schema.MODEL, "models", folder, parts=MODEL_PARTS, meta=META, inside=place.inside
+    )
+    if thing is None:
+        return
+    try:
+        meta = read_mapping(thing.tree.path("", META))
+        row = _row(thing.id, meta, experiment, artifacts)
+    except (OSError, Unreadable, UnicodeError) as error:
+        thing.note(META, error)
+        return
+    owner = (thing.id, experiment.id)
+    output.add("logged_models", [row])
+    output.add("logged_model_params", [(*each, *owner) for each in thing.values("params")])
+    output.add("logged_model_tags", [(*each, *owner) for each in thing.values("tags")])
+    for key in thing.tree.names("metrics"):
+        _send_metric(thing, key, experiment)
+    thing.sent(working=_status(meta.get("status", 1)) == STATUS["PENDING"])
+
+
+def _row(
+    model: str, meta: Mapping[str, Any], experiment: Experiment, artifacts: Artifacts
+) -> Tuple[object, ...]:
+    model.encode("utf-8")
+    named = text(meta, "model_id", default=model)
+    if named != model:
+        raise Unreadable(f"it is of another model, {named}")
+    return (
+        model,
+        experiment.id,
+        text(meta, "name", default=""),
+        artifacts.now(text(meta, "artifact_location", default="")),
+        whole(meta, "creation_timestamp", default=0),
+        whole(meta, "last_updated_timestamp", default=0),
+        _status(meta.get("status", 1)),
+        lifecycle(meta),
+        text(meta, "model_type"),
+        text(meta, "source_run_id"),
+        text(meta, "status_message"),
+    )
+
+
+def _status(value: object) -> int:
+    status = STATUS.get(value) if isinstance(value, str) else value
+    if not isinstance(status, int) or status not in STATUS.values():
+        raise Unreadable(f"its status is {str(value)[:20]}")
+    return status
+
+
+def _send_metric(thing: Thing, key: str, experiment: Experiment) -> None:
+    name = f"metrics/{key}"
+    try:
+        key.encode("utf-8")
+        data = read(thing.tree.path("metrics", key), METRICS_LIMIT)
+    except (OSError, Unreadable, UnicodeError) as error:
+        thing.note(name, error)
+        return
+    rows: List[Tuple[object, ...]] = []
+    bad = 0
+    # What stands behind the last line's end is half written, and comes the next time.
+    for line in data.split(b"\n")[:-1]:
+        point = _point(line)
+        if point is None:
+            bad += 1
+            continue
+        time, value, step, run, dataset, digest = point
+        rows.append((thing.id, key, time, step, value, experiment.id, run, dataset, digest))
+        _wait_for_run(thing, run, experiment)
+    thing.output.add("logged_model_metrics", rows)
+    if bad:
+        thing.output.note(thing.what, f"{bad} of the lines of {name} can't be read")
+
+
+def _point(line: bytes) -> Optional[Tuple[int, float, int, str, Optional[str], Optional[str]]]:
+    """`timestamp value step run`, and of a data set its name and digest."""
+    try:
+        fields = line.decode("utf-8").strip().split(" ")
+        if len(fields) not in (4, 6):
+            return None
+        time, value, step = int(fields[0]), finite(float(fields[1])), int(fields[2])
+    except ValueError:
+        return None
+    if not (fits(time) and fits(step)):
+        return None
+    dataset = (fields[4], fields[5]) if len(fields) == 6 else (None, None)
+    return (time, value, step, fields[3], *dataset)
+
+
+def _wait_for_run(thing: Thing, run: str, experiment: Experiment) -> None:
+    """A run that was begun after the runs were listed: without it, the merge drops the row."""
+    if thing.output.has(schema.RUN, run) or "/" in run or run in ("", ".", ".."):
+        return
+    if os.path.lexists(f"{experiment.place.path}/{run}/{META}"):
+        thing.revisit()

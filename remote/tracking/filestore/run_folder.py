@@ -1,0 +1,148 @@
+"""A run's folder as rows."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from remote.tracking import schema
+from remote.tracking.filestore.delta_output import Output
+from remote.tracking.filestore.entity import Thing, look
+from remote.tracking.filestore.experiment_rows import Experiment
+from remote.tracking.filestore.layout import META, RUN_PARTS, Artifacts
+from remote.tracking.filestore.metric_history import History
+from remote.tracking.filestore.scan import Unreadable
+from remote.tracking.filestore.yaml_mapping import read_mapping
+from remote.tracking.filestore.yaml_values import lifecycle, text, whole
+
+RUN_NAME = "mlflow.runName"
+#: As numbered by MLflow's RunStatus and SourceType.
+STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
+SOURCE = {1: "NOTEBOOK", 2: "JOB", 3: "PROJECT", 4: "LOCAL"}
+
+
+def send_run(output: Output, experiment: Experiment, name: str, artifacts: Artifacts) -> None:
+    place = experiment.place
+    folder = f"{place.path}/{name}"
+    thing = look(
+        output, schema.RUN, "runs", folder, parts=RUN_PARTS, meta=META, inside=place.inside
+    )
+    if thing is None:
+        return
+    try:
+        meta = read_mapping(thing.tree.path("", META))
+        row = _row(thing.id, meta, experiment, artifacts)
+    except (OSError, Unreadable, UnicodeError) as error:
+        thing.note(META, error)
+        return
+    tags = {**_tags_of(meta), **dict(thing.values("tags"))}
+    row["name"] = row["name"] or tags.get(RUN_NAME)
+    output.add_named("runs", [row])
+    output.add("params", [(*each, thing.id) for each in thing.values("params")])
+    output.add("tags", [(*each, thing.id) for each in tags.items()])
+    if not thing.is_unchanged:
+        _send_metrics(thing, is_over=row["status"] not in ("RUNNING", "SCHEDULED"))
+    _send_inputs(thing, experiment)
+    _send_outputs(thing)
+    thing.sent(working=row["status"] == "RUNNING")
+
+
+def _row(
+    run: str, meta: Mapping[str, Any], experiment: Experiment, artifacts: Artifacts
+) -> Dict[str, Optional[object]]:
+    run.encode("utf-8")
+    named = text(meta, "run_id", "run_uuid", default=run)
+    if named != run:
+        raise Unreadable(f"it is of another run, {named}")
+    return {
+        "run_uuid": run,
+        "name": text(meta, "run_name", "name"),
+        "source_type": _source_type(meta.get("source_type")),
+        "source_name": text(meta, "source_name", default=""),
+        "entry_point_name": text(meta, "entry_point_name", default=""),
+        "user_id": text(meta, "user_id"),
+        "status": _status(meta.get("status", 1)),
+        "start_time": whole(meta, "start_time"),
+        "end_time": whole(meta, "end_time"),
+        "source_version": text(meta, "source_version", default=""),
+        "lifecycle_stage": lifecycle(meta),
+        "artifact_uri": artifacts.now(text(meta, "artifact_uri")),
+        "experiment_id": experiment.id,
+        "deleted_time": whole(meta, "deleted_time"),
+    }
+
+
+def _status(value: object) -> str:
+    name = STATUS.get(value, "") if isinstance(value, int) else str(value)
+    if name not in STATUS.values():
+        raise Unreadable(f"its status is {str(value)[:20]}")
+    return name
+
+
+def _source_type(value: object) -> str:
+    if isinstance(value, int):
+        return SOURCE.get(value, "UNKNOWN")
+    return str(value) if value in SOURCE.values() else "LOCAL" if value is None else "UNKNOWN"
+
+
+def _tags_of(meta: Mapping[str, Any]) -> Dict[str, str]:
+    """The first MLflow kept tags in the meta.yaml itself."""
+    tags = meta.get("tags")
+    pairs = tags if isinstance(tags, list) else []
+    found = ((text(each, "key"), text(each, "value")) for each in pairs if isinstance(each, dict))
+    return {key: value or "" for key, value in found if key}
+
+
+def _send_metrics(thing: Thing, *, is_over: bool) -> None:
+    latest: List[Tuple[object, ...]] = []
+    for key in thing.tree.names("metrics"):
+        name = f"metrics/{key}"
+        history = History(thing.tree.path("metrics", key), is_over)
+        try:
+            key.encode("utf-8")
+            for points in history:
+                thing.output.add_points(key, thing.id, points)
+        except (OSError, Unreadable, UnicodeError) as error:
+            thing.note(name, error)
+        if history.bad:
+            lines = "1 line" if history.bad == 1 else f"{history.bad} lines"
+            thing.output.note(thing.what, f"{lines} of {name} can't be read")
+        if history.latest is not None:
+            step, time, value, nan = history.latest
+            latest.append((key, value, time, thing.id, step, nan))
+    thing.output.add("latest_metrics", latest)
+
+
+def _send_inputs(thing: Thing, experiment: Experiment) -> None:
+    """Datasets and models that went into the run."""
+    for identity, meta in thing.mappings("inputs", "/" + META):
+        try:
+            source = text(meta, "source_id", default="") or ""
+            if meta.get("source_type") == "MODEL":
+                link = ("RUN_INPUT", thing.id, "MODEL_INPUT", source)
+            else:
+                link = ("DATASET", experiment.dataset_uuid(source), "RUN", thing.id)
+            _send_link(thing, link, 0, meta)
+        except Unreadable as error:
+            thing.note(f"inputs/{identity}/{META}", error)
+
+
+def _send_outputs(thing: Thing) -> None:
+    for model, meta in thing.mappings("outputs", "/" + META):
+        link = ("RUN_OUTPUT", thing.id, "MODEL_OUTPUT", model)
+        try:
+            _send_link(thing, link, whole(meta, "step", default=0) or 0, meta)
+        except Unreadable as error:
+            thing.note(f"outputs/{model}/{META}", error)
+
+
+def _send_link(
+    thing: Thing, link: Tuple[str, str, str, str], step: int, meta: Mapping[str, Any]
+) -> None:
+    """The files have no id for a link: the same link always gets the same one."""
+    identity = str(uuid.uuid5(uuid.NAMESPACE_URL, repr(link)))
+    tags = meta.get("tags")
+    named = {str(key): value for key, value in tags.items()} if isinstance(tags, dict) else {}
+    rows = [(identity, key, text(named, key, default="")) for key in named]
+    thing.output.add("inputs", [(identity, *link, step)])
+    thing.output.add("input_tags", rows)

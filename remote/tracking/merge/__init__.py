@@ -1,0 +1,25 @@
+"""Merges the records of a target's MLflow store into the local one, three-way.
+
+    state = known(base, store=store)               what to tell the agent
+    …                                              the agent writes a delta (remote.tracking.delta)
+    summary = merge(delta, store=store, …)         apply it
+    settle(base, summary.artifacts)                once rsync has fetched them
+
+`base` is a file that belongs to the merge alone, one for each target.
+"""
+
+from remote.tracking.merge.apply import merge
+from remote.tracking.merge.base import known, settle
+from remote.tracking.merge.create_store import ensure_store
+from remote.tracking.merge.summary import ArtifactFolder, Conflict, MergeSummary, Refusal
+
+__all__ = [
+    "ArtifactFolder",
+    "Conflict",
+    "MergeSummary",
+    "Refusal",
+    "ensure_store",
+    "known",
+    "merge",
+    "settle",
+]

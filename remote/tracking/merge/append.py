@@ -1,0 +1,81 @@
+"""Rows that are only ever added: metrics, datasets, inputs."""
+
+from __future__ import annotations
+
+from remote.tracking import schema
+from remote.tracking.merge.merge_session import Session
+from remote.tracking.merge.references import lives
+from remote.tracking.merge.stage import translated
+
+ROWS = 250_000
+"""Rows per transaction: one to two seconds, after which others may write."""
+
+
+def append_datasets(session: Session) -> None:
+    """Inserts what is missing, and learns which uuid a dataset has here."""
+    table = schema.table_of("datasets")
+    if table.name not in session.shared:
+        return
+    with_some = "SELECT experiment_id FROM delta.datasets"
+    session.bring(
+        table, session.ids(f"SELECT ours FROM temp.placement WHERE theirs IN ({with_some})")
+    )
+    session.database.execute(_insert(session, table, "1"))
+    session.database.execute(
+        "INSERT OR REPLACE INTO base.dataset_map SELECT d.dataset_uuid, o.dataset_uuid"
+        " FROM delta.datasets d JOIN temp.placement p ON p.theirs = d.experiment_id"
+        " JOIN main.datasets o ON o.experiment_id = p.ours AND o.name = d.name"
+        " AND o.digest = d.digest"
+    )
+
+
+def append_rows(session: Session) -> None:
+    """Everything else, in the order of the table of tables, some rows at a time."""
+    for table in session.tables(schema.append_only()):
+        if table.name != "datasets":
+            _append_in_parts(session, table)
+
+
+def _append_in_parts(session: Session, table: schema.Table) -> None:
+    last = session.database.execute(f'SELECT max(rowid) FROM delta."{table.name}"').fetchone()[0]
+    for start in range(0, last or 0, ROWS):
+        end = min(start + ROWS, last)
+        part = f"d.rowid > {start} AND d.rowid <= {end}"
+        with session.transaction():
+            _bring_same(session, table, part)
+            if table.name == "metrics":
+                _append_metrics(session, table, part)
+            else:
+                session.database.execute(_insert(session, table, part))
+        session.advance(end - start)
+
+
+def _bring_same(session: Session, table: schema.Table, part: str) -> None:
+    """What is there already under the same key; and the inputs that tags hang on."""
+    key = ", ".join(f"{translated(session, table, column)}" for column in table.key)
+    query = f'SELECT {key} FROM delta."{table.name}" d WHERE {part}'
+    session.ours.bring_same(table.name, table.key, query)
+    if table.name == "input_tags":
+        inputs = f"SELECT d.input_uuid FROM delta.input_tags d WHERE {part}"
+        session.ours.bring_same("inputs", ("input_uuid",), inputs)
+
+
+def _append_metrics(session: Session, table: schema.Table, part: str) -> None:
+    newest = session.database.execute("SELECT max(rowid) FROM main.metrics").fetchone()[0] or 0
+    done = session.database.execute(_insert(session, table, part))
+    session.metric_rows += done.rowcount
+    session.database.execute(
+        "INSERT OR IGNORE INTO temp.touched SELECT DISTINCT run_uuid FROM main.metrics"
+        " WHERE rowid > ?",
+        (newest,),
+    )
+
+
+def _insert(session: Session, table: schema.Table, part: str) -> str:
+    columns = session.shared[table.name]
+    names = ", ".join(f'"{column}"' for column in columns)
+    values = ", ".join(translated(session, table, column) for column in columns)
+    return (
+        f'INSERT OR IGNORE INTO main."{table.name}" ({names}) SELECT {values}'
+        f' FROM delta."{table.name}" d WHERE {part} AND {lives(table)}'
+    )

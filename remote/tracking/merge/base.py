@@ -1,0 +1,261 @@
+"""The merge base: a SQLite file beside the store, one for each target, written by the merge alone.
+
+    meta           format, source, store (which local store it belongs to), token, watermarks
+    entity         the things pulled, with the signature of their rows there (NULL: gone there)
+    refused        those that were left out
+    experiment_map, dataset_map       ids there -> ids here
+    conflict       columns of rows where both sides had changed, until the user has settled them
+    artifact       folders that were named to the caller and not yet settled
+    runs, tags, …  the rows that both sides may change as last pulled, in local ids and paths
+
+A copy of it is kept beside it. With both lost everything is compared, and where both sides differ,
+ours is kept; only what was deleted here for good comes back.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Optional
+
+from remote.errors import StoreError
+from remote.tracking import delta, schema
+from remote.tracking.merge.local_store import Location, as_file, open_ours
+from remote.tracking.merge.summary import ArtifactFolder
+
+FORMAT = 1
+TABLES = """
+CREATE TABLE IF NOT EXISTS base.meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS base.entity
+    (kind TEXT, id, signature TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS base.refused (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS base.experiment_map
+    (theirs INTEGER PRIMARY KEY, theirs_created, ours INTEGER, ours_created, last_name TEXT);
+CREATE TABLE IF NOT EXISTS base.dataset_map (theirs TEXT PRIMARY KEY, ours TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS base.conflict
+    ("table" TEXT, key TEXT, column TEXT, theirs, PRIMARY KEY ("table", key, column)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS base.artifact (local TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID;
+"""
+_UNUSABLE = (sqlite3.DatabaseError, OSError, ValueError)
+
+
+def known(base: Path, *, store: Optional[Location] = None) -> Dict[str, Any]:
+    """What to tell the agent, JSON-able; {} (send everything) without a usable base.
+
+    With `store`, a base that belongs to another store counts as none: who moves `mlflow.db` away
+    gets everything again.
+    """
+    if store is not None:
+        identity = _identity_of(store)
+        if identity is None or not make_usable(base, identity):
+            return {}
+    try:
+        with closing(_open(base)) as database:
+            return _known(database)
+    except _UNUSABLE as error:
+        _raise_if_locked(base, error)
+        return {}
+
+
+def settle(base: Path, folders: Iterable[ArtifactFolder]) -> None:
+    """The artifacts of `folders` have arrived; until told so, each merge names them again."""
+    with closing(sqlite3.connect(base, timeout=60)) as database, database:
+        database.executemany(
+            "DELETE FROM artifact WHERE local = ?", [(folder.local,) for folder in folders]
+        )
+
+
+def make_usable(base: Path, identity: str) -> bool:
+    """False where there is no base of the store that `identity` names.
+
+    One that is damaged, of an older format or another store's is set aside; its copy takes its
+    place.
+    """
+    if _is_usable(base, identity):
+        return True
+    if base.exists():
+        set_aside(base)
+    copy = backup_of(base)
+    if not _is_usable(copy, identity):
+        return False
+    copy_whole(copy, base)
+    return True
+
+
+@contextmanager
+def throw_away(base: Path) -> Iterator[Path]:
+    """A copy of the base, for a merge that isn't to be remembered."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "base.db"
+        for one, other in ((base, copy), (backup_of(base), backup_of(copy))):
+            # What a killed merge left belongs to it.
+            for suffix in ("", "-journal"):
+                if os.path.exists(f"{one}{suffix}"):
+                    shutil.copy2(f"{one}{suffix}", f"{other}{suffix}")
+        yield copy
+
+
+def backup_of(base: Path) -> Path:
+    return base.with_name(base.name + ".copy")
+
+
+def back_up(base: Path) -> None:
+    """Copies the base, where it has changed since."""
+    copy = backup_of(base)
+    if not _same(base, copy):
+        copy_whole(base, copy)
+
+
+def _same(base: Path, copy: Path) -> bool:
+    try:
+        return filecmp.cmp(str(base), str(copy), shallow=True)
+    except OSError:
+        return False
+
+
+def copy_whole(base: Path, copy: Path) -> None:
+    """With its times: they tell whether it has changed since."""
+    part = copy.with_name(copy.name + ".part")
+    shutil.copy2(str(base), str(part))
+    os.replace(str(part), str(copy))
+
+
+def _is_usable(base: Path, identity: str) -> bool:
+    try:
+        with closing(_open(base)) as database:
+            return bool(get(database, "store") == identity)
+    except _UNUSABLE as error:
+        _raise_if_locked(base, error)
+        return False
+
+
+def set_aside(base: Path) -> None:
+    """Moves an unusable base away, for whoever wants to see what became of it."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        if os.path.exists(f"{base}{suffix}"):
+            os.replace(f"{base}{suffix}", f"{base}.damaged{suffix}")
+
+
+def _identity_of(store: Location) -> Optional[str]:
+    file = as_file(store)
+    if file is not None and not file.exists():
+        return None
+    with closing(open_ours(store)) as ours:
+        return store_identity(ours.database)
+
+
+def store_identity(database: sqlite3.Connection) -> str:
+    """Which store this is: a store made anew has other times of creation."""
+    row = database.execute(
+        "SELECT experiment_id, creation_time FROM experiments ORDER BY experiment_id LIMIT 1"
+    ).fetchone()
+    return json.dumps(row)
+
+
+def source_of(base: Path) -> str:
+    """Where the records of a base came from."""
+    with closing(_open(base)) as database:
+        return str(get(database, "source"))
+
+
+def get(database: sqlite3.Connection, key: str, schema_name: str = "base") -> Any:
+    """A value of the base's (or the delta's) meta table, None where it is missing."""
+    row = database.execute(f"SELECT value FROM {schema_name}.meta WHERE key = ?", (key,)).fetchone()
+    return json.loads(row[0]) if row else None
+
+
+def put(database: sqlite3.Connection, key: str, value: object) -> None:
+    if get(database, key) != value:
+        row = (key, json.dumps(value))
+        database.execute("INSERT OR REPLACE INTO base.meta VALUES (?, ?)", row)
+
+
+def prepare(database: sqlite3.Connection, source: str) -> None:
+    """Makes the base's tables after the store's; within the caller's transaction."""
+    for statement in TABLES.split(";"):
+        database.execute(statement)
+    for table in schema.TABLES:
+        if table.rule == schema.THREE_WAY:
+            _copy_columns(database, table)
+    owner = get(database, "source")
+    if owner not in (None, source):
+        raise StoreError(f"This merge base belongs to {owner}, not to {source}.")
+    put(database, "format", FORMAT)
+    put(database, "source", source)
+    if get(database, "store") is None:
+        put(database, "store", store_identity(database))
+
+
+def columns(
+    database: sqlite3.Connection, schema_name: str, table: str, *, computed: bool = False
+) -> List[str]:
+    """The names of a table's columns; none for a table that isn't there (a view isn't a table).
+
+    Those that the database computes from others are left out, unless asked for.
+    """
+    master = f"SELECT 1 FROM {schema_name}.sqlite_master WHERE type = 'table' AND name = ?"
+    if database.execute(master, (table,)).fetchone() is None:
+        return []
+    pragma = "table_xinfo" if computed else "table_info"
+    return [row[1] for row in database.execute(f'PRAGMA {schema_name}.{pragma}("{table}")')]
+
+
+def _copy_columns(database: sqlite3.Connection, table: schema.Table) -> None:
+    """Without types: a value comes back exactly as it was put in."""
+    wanted = columns(database, "main", table.name)
+    have = columns(database, "base", table.name)
+    if wanted and not have:
+        key = ", ".join(f'"{column}"' for column in table.key)
+        names = ", ".join(f'"{column}"' for column in wanted)
+        database.execute(
+            f'CREATE TABLE base."{table.name}" ({names}, PRIMARY KEY ({key})) WITHOUT ROWID'
+        )
+        return
+    for column in wanted:
+        if column not in have:
+            database.execute(f'ALTER TABLE base."{table.name}" ADD COLUMN "{column}"')
+
+
+def _open(base: Path) -> sqlite3.Connection:
+    """Opens for reading what was looked through; the tables are then `base.…` as in the merge."""
+    if not base.is_file():
+        raise FileNotFoundError(base)
+    database = sqlite3.connect(":memory:", uri=True, timeout=60)
+    try:
+        # Not mode=ro: what a killed merge left must be rolled back first.
+        database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rw",))
+        if database.execute("PRAGMA base.quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("damaged")
+        if get(database, "format") != FORMAT:
+            raise ValueError("another format")
+        return database
+    except BaseException:
+        database.close()
+        raise
+
+
+def _raise_if_locked(base: Path, error: Exception) -> None:
+    """A base that another merge is writing isn't a damaged one."""
+    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+        raise StoreError(f"Another merge is using {base}.", "Wait for it, then pull again.")
+
+
+def _known(database: sqlite3.Connection) -> Dict[str, Any]:
+    signatures: Dict[str, Dict[str, str]] = {kind: {} for kind in schema.KINDS}
+    for kind, identity, signature in database.execute(
+        "SELECT kind, id, signature FROM base.entity WHERE signature IS NOT NULL"
+    ):
+        signatures.setdefault(kind, {})[str(identity)] = signature
+    return {
+        "format": delta.FORMAT,
+        "mark": get(database, "mark"),
+        "token": get(database, "token"),
+        "watermarks": get(database, "watermarks") or {},
+        "signatures": signatures,
+    }

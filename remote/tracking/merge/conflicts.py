@@ -1,0 +1,150 @@
+"""Conflicts that were found, until the user has settled them: ours was kept each time."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterable, List, Sequence, Tuple
+
+from remote.errors import StoreError
+from remote.tracking import schema
+from remote.tracking.merge import base as bases
+from remote.tracking.merge import merge_sql
+from remote.tracking.merge.local_store import Location, Ours, open_ours
+from remote.tracking.merge.summary import Conflict
+
+
+@dataclass(frozen=True)
+class Open:
+    """A conflict that is not settled, and the values of its row's key."""
+
+    conflict: Conflict
+    key: Tuple[Any, ...]
+
+
+def note(
+    database: sqlite3.Connection,
+    table: str,
+    key: Sequence[object],
+    column: str,
+    theirs: object = None,
+) -> None:
+    """Remembers a conflict. What is there is the base's row; `theirs` where that says it not."""
+    database.execute(
+        "INSERT OR REPLACE INTO base.conflict VALUES (?, ?, ?, ?)",
+        (table, json.dumps(list(key)), column, theirs),
+    )
+
+
+def open_conflicts(base: Path, store: Location) -> List[Open]:
+    """Those in which the two sides still differ. Raises StoreError."""
+    if not base.is_file():
+        return []
+    with closing(open_ours(store)) as ours:
+        if not _attach(ours, base):
+            return []
+        ours.begin()
+        try:
+            return _listed(ours)
+        finally:
+            ours.rollback()
+
+
+def settle(base: Path, store: Location, chosen: Iterable[Open], *, theirs: bool) -> None:
+    """Takes theirs (with the columns that belong to it), or keeps ours for good.
+
+    Raises StoreError where theirs can't be taken (a name that another experiment has).
+    """
+    try:
+        with closing(open_ours(store)) as ours:
+            if not _attach(ours, base):
+                return
+            ours.begin()
+            try:
+                ours.bring_all("experiments")
+                for each in chosen:
+                    if theirs:
+                        _take(ours, each)
+                    _forget(ours, each)
+            except BaseException:
+                ours.rollback()
+                raise
+            ours.commit()
+    except sqlite3.IntegrityError as error:
+        raise StoreError(f"Theirs can't be taken: {error}.", "Nothing was changed.") from error
+
+
+def _attach(ours: Ours, base: Path) -> bool:
+    if not bases.make_usable(base, bases.store_identity(ours.database)):
+        return False
+    ours.database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rw",))
+    return bool(bases.columns(ours.database, "base", "conflict"))
+
+
+def _listed(ours: Ours) -> List[Open]:
+    found = []
+    rows = ours.database.execute(
+        'SELECT "table", key, column, theirs FROM base.conflict'
+    ).fetchall()
+    for name, key, column, theirs in rows:
+        table, values = schema.table_of(name), tuple(json.loads(key))
+        owner = dict(zip(table.key, values)).get(table.owner_column)
+        if owner is None:
+            ours.bring(name, table.key[0], [values[0]])
+        else:
+            ours.bring(name, table.owner_column, [owner])
+        mine = _value(ours, "main", table, column, values)
+        other = (theirs,) if theirs is not None else _value(ours, "base", table, column, values)
+        if mine and mine != other:
+            conflict = Conflict.of(table, values, column, mine[0], other[0] if other else None)
+            found.append(Open(conflict, values))
+    return found
+
+
+def _value(
+    ours: Ours, where: str, table: schema.Table, column: str, key: Sequence[Any]
+) -> Tuple[Any, ...]:
+    row = ours.database.execute(
+        f'SELECT "{column}" FROM {where}."{table.name}" WHERE {_is(table)}', key
+    ).fetchone()
+    return tuple(row) if row else ()
+
+
+def _is(table: schema.Table) -> str:
+    return " AND ".join(f'"{column}" = ?' for column in table.key)
+
+
+def _take(ours: Ours, each: Open) -> None:
+    """The whole group of columns, as it is in the base."""
+    table = schema.table_of(each.conflict.table)
+    _listed(ours)
+    run = ours.database.execute
+    if table.name == "experiments" and each.conflict.column == "name":
+        run(
+            "UPDATE main.experiments SET name = ? WHERE experiment_id = ?",
+            (each.conflict.theirs, each.key[0]),
+        )
+        return
+    row = f'FROM base."{table.name}" WHERE {_is(table)}'
+    if run(f"SELECT 1 {row}", each.key).fetchone() is None:
+        run(f'DELETE FROM main."{table.name}" WHERE {_is(table)}', each.key)
+        return
+    columns = bases.columns(ours.database, "main", table.name)
+    (group,) = (
+        group for group in merge_sql.groups(table, columns) if each.conflict.column in group.columns
+    )
+    names = ", ".join(f'"{column}"' for column in group.columns)
+    run(
+        f'UPDATE main."{table.name}" SET ({names}) = (SELECT {names} {row}) WHERE {_is(table)}',
+        (*each.key, *each.key),
+    )
+
+
+def _forget(ours: Ours, each: Open) -> None:
+    ours.database.execute(
+        'DELETE FROM base.conflict WHERE "table" = ? AND key = ? AND column = ?',
+        (each.conflict.table, json.dumps(list(each.key)), each.conflict.column),
+    )

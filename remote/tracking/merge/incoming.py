@@ -1,0 +1,108 @@
+"""Which of the delta's runs, models, traces … may come in, and where their artifacts go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, List, Optional, Tuple
+
+from remote.tracking import schema
+from remote.tracking.merge.artifact_paths import artifacts_below, is_safe_id, lies_elsewhere
+from remote.tracking.merge.merge_session import Session
+from remote.tracking.merge.summary import ArtifactFolder
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A thing that is taken: its rows' signature, its local experiment, its folder there and here.
+
+    `artifacts` is None for a kind that has none, or whose artifacts are in a store that can be
+    reached from here too.
+    """
+
+    id: object
+    signature: str
+    experiment: Optional[int]
+    artifacts: Optional[ArtifactFolder]
+
+
+def arrivals(session: Session, kind: schema.Kind) -> List[Arrival]:
+    """Those of one kind that may come in; the others are refused."""
+    if kind.table not in session.shared:
+        return []
+    found = (_arrival(session, kind, *row) for row in _rows(session, kind))
+    return [arrival for arrival in found if arrival is not None]
+
+
+def _rows(session: Session, kind: schema.Kind) -> List[Tuple[Any, ...]]:
+    """(id, signature, location, local experiment, was it pulled before) of each in the delta."""
+    key = kind.column
+    experiment = "NULL"
+    joined = ""
+    if _has_experiment(kind):
+        session.ours.bring(
+            kind.table,
+            key,
+            session.ids(f"SELECT id FROM delta.entities WHERE kind = '{kind.name}'"),
+            lock=False,
+        )
+        experiment = "coalesce(o.experiment_id, p.ours)"
+        joined = (
+            " LEFT JOIN temp.placement p ON p.theirs = d.experiment_id"
+            f' LEFT JOIN main."{kind.table}" o ON o."{key}" = d."{key}"'
+        )
+    return session.database.execute(
+        f'SELECT d."{key}", e.signature, {_location(session, kind)}, {experiment},'
+        " EXISTS (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
+        f' FROM delta."{kind.table}" d JOIN delta.entities e ON e.kind = ? AND e.id = d."{key}"'
+        + joined,
+        (kind.name,),
+    ).fetchall()
+
+
+def _has_experiment(kind: schema.Kind) -> bool:
+    return schema.EXPERIMENT in schema.table_of(kind.table).links.values()
+
+
+def _location(session: Session, kind: schema.Kind) -> str:
+    """The SQL of where the artifacts are on the target."""
+    for table in session.tables(schema.rows_of(kind.name)):
+        if table.path and not table.path_keys:
+            return f'd."{table.path}"'
+        if table.path:
+            keys = ", ".join(f"'{key}'" for key in table.path_keys)
+            return (
+                f'(SELECT t."{table.path}" FROM delta."{table.name}" t WHERE t.key IN ({keys})'
+                f' AND t."{table.owner_column}" = d."{kind.column}")'
+            )
+    return "NULL"
+
+
+def _arrival(
+    session: Session,
+    kind: schema.Kind,
+    identity: object,
+    signature: str,
+    location: object,
+    experiment: Optional[int],
+    pulled_before: int,
+) -> Optional[Arrival]:
+    if not isinstance(identity, str) or (kind.folder is not None and not is_safe_id(identity)):
+        session.refuse(kind.name, identity, "its id can't be part of a path")
+        return None
+    if _has_experiment(kind) and experiment is None:
+        # An experiment that was pulled and is gone for good here was deleted here.
+        if not pulled_before:
+            session.refuse(kind.name, identity, "its experiment isn't here")
+            return None
+        return Arrival(identity, signature, None, None)
+    if kind.folder is None or location is None and kind.name == schema.TRACE:
+        return Arrival(identity, signature, experiment, None)
+    if lies_elsewhere(location):
+        return Arrival(identity, signature, experiment, None)
+    remote = artifacts_below(location, identity, roots=session.roots, places=session.places)
+    if remote is None:
+        reason = f"its artifacts aren't in its project's mlruns: {location}"
+        session.refuse(kind.name, identity, reason)
+        return None
+    local = f"{session.artifact_root.name}/{experiment}/{kind.folder}{identity}/artifacts"
+    return Arrival(identity, signature, experiment, ArtifactFolder(remote, local))

@@ -1,0 +1,199 @@
+"""The statements of a three-way merge, made from the table of tables. Pure.
+
+Four rows are compared by key: `theirs` (temp."theirs_<table>", already in local ids and paths),
+ours (main."<table>"), and base (base."<table>", theirs as last pulled). Written for SQLite 3.22:
+no UPSERT, no UPDATE FROM.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, List, Sequence, Tuple
+
+from remote.tracking.schema import KINDS, REPLACE, Group, Table
+
+
+@dataclass(frozen=True)
+class Question:
+    """A SELECT of (the columns of the key, ours, theirs): the conflicts of one column."""
+
+    column: str
+    query: str
+
+
+def staged(table: Table) -> str:
+    return f'temp."theirs_{table.name}"'
+
+
+def insert_new(table: Table, columns: Sequence[str]) -> str:
+    """Rows that are only there. One that was pulled before was deleted here: it stays so."""
+    before = ""
+    if table.rule != REPLACE:
+        before = f'SELECT 1 FROM base."{table.name}" b WHERE {_same_key(table, "t", "b")}'
+    elif KINDS[table.owner].table == table.name:
+        kind = f"b.kind = '{table.owner}'"
+        before = f'SELECT 1 FROM base.entity b WHERE {kind} AND b.id = t."{table.owner_column}"'
+    return (
+        f'INSERT OR IGNORE INTO main."{table.name}" ({_names(columns)})'
+        f' SELECT {_names(columns, "t")} FROM {staged(table)} t'
+        f" WHERE NOT EXISTS (SELECT 1 FROM main.\"{table.name}\" o WHERE {_same_key(table, 't', 'o')})"
+        + (f" AND NOT EXISTS ({before})" if before else "")
+        + _owner_lives(table)
+    )
+
+
+def replace(table: Table, columns: Sequence[str]) -> str:
+    """Rows that are on both sides and differ: theirs."""
+    names = [column for column in columns if column not in table.key]
+    return (
+        f'UPDATE OR IGNORE main."{table.name}" SET ({_names(names)}) = (SELECT {_names(names, "t")}'
+        f" FROM {staged(table)} t WHERE {_same_key(table, 't', table.name)})"
+        f" WHERE rowid IN (SELECT o.rowid FROM {staged(table)} t"
+        f' JOIN main."{table.name}" o ON {_same_key(table, "t", "o")}'
+        f" WHERE NOT {_equal(names, 't', 'o')})"
+    )
+
+
+def take_theirs(table: Table, columns: Sequence[str]) -> Iterator[str]:
+    """One statement for each group of columns: changed there, not here."""
+    for group in groups(table, columns):
+        names = group.columns
+        yield (
+            f'UPDATE OR IGNORE main."{table.name}" SET ({_names(names)}) = (SELECT {_names(names, "t")}'
+            f" FROM {staged(table)} t WHERE {_same_key(table, 't', table.name)})"
+            f" WHERE rowid IN (SELECT o.rowid {_three(table)}"
+            f" WHERE NOT {_equal(names, 't', 'o')} AND {_unchanged_here(table, group)})"
+        )
+
+
+def ask_conflicts(table: Table, columns: Sequence[str]) -> Iterator[Question]:
+    """Changed on both sides, or different and nothing known of the past."""
+    for group in groups(table, columns):
+        both = (
+            f"NOT {_equal(group.columns, 't', 'o')} AND NOT {_unchanged_here(table, group)}"
+            f" AND (b.\"{table.key[0]}\" IS NULL OR NOT {_equal(group.columns, 't', 'b')})"
+        )
+        for column in group.columns:
+            if column not in table.quiet:
+                yield Question(
+                    column,
+                    f'SELECT {_names(table.key, "t")}, o."{column}", t."{column}" {_three(table)}'
+                    f' WHERE {both} AND o."{column}" IS NOT t."{column}"',
+                )
+
+
+def drop_removed(table: Table, columns: Sequence[str]) -> str:
+    """Rows removed there and untouched here, of owners that are still there (the staged ones)."""
+    values = value_columns(table, columns)
+    return (
+        f'DELETE FROM main."{table.name}" WHERE rowid IN (SELECT o.rowid {_removed(table)}'
+        f" AND {_equal(values, 'o', 'b')})"
+    )
+
+
+def ask_removed(table: Table, columns: Sequence[str]) -> Question:
+    """Removed there, changed here."""
+    values = value_columns(table, columns)
+    return Question(
+        values[0],
+        f'SELECT {_names(table.key, "o")}, o."{values[0]}", NULL {_removed(table)}'
+        f" AND NOT {_equal(values, 'o', 'b')}",
+    )
+
+
+def take_later(table: Table, columns: Sequence[str]) -> str:
+    """MLflow's rule for the latest metrics: the greater (step, timestamp, value)."""
+    order = ("step", "timestamp", "value")
+    return (
+        f'INSERT OR REPLACE INTO main."{table.name}" ({_names(columns)})'
+        f' SELECT {_names(columns, "t")} FROM {staged(table)} t'
+        f" LEFT JOIN main.\"{table.name}\" o ON {_same_key(table, 't', 'o')}"
+        f' WHERE (o."{table.key[0]}" IS NULL'
+        f' OR ({_names(order, "t")}) > ({_names(order, "o")})){_owner_lives(table)}'
+    )
+
+
+def agree(table: Table, columns: Sequence[str]) -> str:
+    """What is here now becomes the base."""
+    return (
+        f'INSERT OR REPLACE INTO base."{table.name}" ({_names(columns)})'
+        f' SELECT {_names(columns)} FROM main."{table.name}"'
+        f' WHERE "{table.owner_column}" IN (SELECT id FROM temp.batch)'
+    )
+
+
+def rebase(table: Table, columns: Sequence[str]) -> Tuple[str, str]:
+    """What is there now becomes the base."""
+    return (
+        f'DELETE FROM base."{table.name}" WHERE "{table.owner_column}" IN'
+        " (SELECT id FROM temp.batch)",
+        f'INSERT OR IGNORE INTO base."{table.name}" ({_names(columns)})'
+        f" SELECT {_names(columns)} FROM {staged(table)}",
+    )
+
+
+def groups(table: Table, columns: Sequence[str]) -> List[Group]:
+    """The table's groups as far as both sides have them, and one for each other column."""
+    free = value_columns(table, columns)
+    found = []
+    for group in table.groups:
+        names = tuple(column for column in group.columns if column in free)
+        if names:
+            found.append(Group(names, group.provisional))
+        free = [column for column in free if column not in names]
+    return found + [Group((column,)) for column in free]
+
+
+def value_columns(table: Table, columns: Sequence[str]) -> List[str]:
+    """Those that merge: not the key, ids, paths, and what never changes."""
+    still = {*table.key, table.owner_column, *table.links, *table.sources, *table.fixed}
+    if not table.path_keys:
+        still.add(table.path)
+    return [column for column in columns if column not in still]
+
+
+def _three(table: Table) -> str:
+    return (
+        f"FROM {staged(table)} t JOIN main.\"{table.name}\" o ON {_same_key(table, 't', 'o')}"
+        f" LEFT JOIN base.\"{table.name}\" b ON {_same_key(table, 't', 'b')}"
+    )
+
+
+def _removed(table: Table) -> str:
+    return (
+        f"FROM base.\"{table.name}\" b JOIN main.\"{table.name}\" o ON {_same_key(table, 'b', 'o')}"
+        f' WHERE b."{table.owner_column}" IN (SELECT id FROM temp.batch) AND NOT EXISTS'
+        f" (SELECT 1 FROM {staged(table)} t WHERE {_same_key(table, 'b', 't')})"
+    )
+
+
+def _unchanged_here(table: Table, group: Group) -> str:
+    base = f'b."{table.key[0]}" IS'
+    same = f"({base} NOT NULL AND {_equal(group.columns, 'o', 'b')})"
+    if not group.provisional:
+        return same
+    return f"({same} OR ({base} NULL AND o.\"{group.columns[0]}\" = '{group.provisional}'))"
+
+
+def _owner_lives(table: Table) -> str:
+    owner = KINDS[table.owner]
+    if owner.table == table.name:
+        return ""
+    return (
+        f' AND EXISTS (SELECT 1 FROM main."{owner.table}" w'
+        f' WHERE w."{owner.column}" = t."{table.owner_column}")'
+    )
+
+
+def _equal(columns: Sequence[str], one: str, other: str) -> str:
+    each = (f'{one}."{column}" IS {other}."{column}"' for column in columns)
+    return f"({' AND '.join(each)})"
+
+
+def _same_key(table: Table, one: str, other: str) -> str:
+    return " AND ".join(f'{one}."{column}" = {other}."{column}"' for column in table.key)
+
+
+def _names(columns: Sequence[str], alias: str = "") -> str:
+    dot = f"{alias}." if alias else ""
+    return ", ".join(f'{dot}"{column}"' for column in columns)

@@ -1,0 +1,1 @@
+"""Processes, OpenSSH and rsync on the client."""

@@ -1,0 +1,112 @@
+"""Running rsync: its progress shown, its lines counted, its failures told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Sequence
+
+from remote.errors import RemoteError, TransferError
+from remote.output import Progress
+from remote.transport import process, rsync_args
+from remote.transport.process import Result
+from remote.transport.rsync_args import Dialect, Remote, Tally
+
+#: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
+FINE = (0, 24)
+
+
+class Unready(Exception):
+    """The other end did not start rsync: the target has to be prepared (again)."""
+
+
+class Absent(Exception):
+    """The folder to bring is not there."""
+
+
+def dialect() -> Dialect:
+    """What this machine's rsync can do; raises ConfigError where there is none."""
+    process.program("rsync", "Install it: sudo apt-get install rsync (macOS brings one).")
+    result = process.run(["rsync", "--help"])
+    return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
+
+
+class _Lines:
+    """Cuts rsync's output into lines; a progress line ends with a carriage return."""
+
+    def __init__(self, tally: Tally, progress: Progress) -> None:
+        self.tally, self.progress, self.held = tally, progress, b""
+
+    def feed(self, piece: bytes) -> None:
+        *lines, self.held = re.split(rb"[\r\n]", self.held + piece)
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            if not self.progress.rsync(text):
+                self.tally.read(text)
+        if self.tally.sent:
+            # An rsync that tells no progress (macOS) tells at least which files went.
+            self.progress.count(len(self.tally.sent))
+
+
+def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, known: Dialect) -> Tally:
+    """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
+    progress = Progress(title)
+    shown = known.only("--info=progress2") if progress.shown else []
+    tally = Tally()
+    try:
+        result = process.feed([argv[0], *shown, *argv[1:]], _Lines(tally, progress).feed, cwd=cwd)
+    finally:
+        progress.wipe()
+    if result.code not in FINE:
+        raise failure(result, remote)
+    for line in result.stderr.splitlines():
+        # openrsync tells there what it deleted.
+        if line.startswith("*deleting"):
+            tally.read(line)
+    return tally
+
+
+def failure(result: Result, remote: Remote) -> Exception:
+    """What rsync's exit code and words mean."""
+    lines = result.stderr.strip().splitlines()
+    said = rsync_args.words(lines)
+    if result.code == 255 and remote.ssh:
+        return remote.ssh.failure(result.stderr)
+    if "No space left on device" in result.stderr or "Disk quota exceeded" in result.stderr:
+        return TransferError(
+            f"The disk of {remote.target} is full (or your quota is).",
+            "What was there is as it was. Make room and try again.",
+        )
+    if result.code == 23 and re.search(r"change_dir .*No such file or directory", result.stderr):
+        return Absent(said)
+    if result.code in (1, 2, 12, 126, 127) and _never_started(result):
+        return Unready(said)
+    return _told(result.code, said, remote)
+
+
+def _never_started(result: Result) -> bool:
+    # The first that rsync says to the other end is the version of its protocol, in four bytes.
+    return bool(
+        re.search(
+            r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
+            r"|No such file or directory|can't cd|unexpected end of file"
+            r"|failed to write 4 bytes to socket.*Broken pipe",
+            result.stderr,
+        )
+    )
+
+
+def _told(code: int, said: str, remote: Remote) -> RemoteError:
+    if code == 23 and "Permission denied" in said:
+        return TransferError(f"rsync may not write or read there: {said}")
+    if code == 11:
+        # Of a write that failed there, rsync often brings the code and not the words.
+        return TransferError(
+            f"A file could not be written on {remote.target}: its disk is full, or your quota.",
+            f"Look there with df -h. What was there is as it was. (rsync said: {said})",
+        )
+    if code in (10, 12, 30, 35):
+        return TransferError(
+            f"The connection to {remote.target} broke: {said}", "Try again: it goes on from there."
+        )
+    return TransferError(f"rsync failed with {remote.target} (exit {code}): {said}")

@@ -1,0 +1,265 @@
+"""rsync's command lines and its words: pure; `remote.transport.rsync` runs them.
+
+The client may be openrsync or rsync 2.6.9 (macOS): what they lack is used only where
+`rsync --help` lists it. Remote paths never appear in a command: the server's login shell changes
+into the target by a link with a plain name first, and the path is then `./`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Iterable, Optional, Sequence
+
+from remote.errors import ConfigError
+from remote.job.paths import OUTPUTS, SHARED, STATE
+from remote.target import Target
+from remote.transport.ssh import Ssh
+
+IGNORE_FILE = ".rsyncignore"
+# Plain letters: zsh takes a word that begins with `=` for a command's path.
+MARK = "remote-rsync-starts-here"
+
+#: Never pushed, whatever the ignore file says: secrets, and what git keeps for itself.
+SECRETS = (
+    ".git",
+    ".env",
+    ".env.*",
+    ".netrc",
+    ".pypirc",
+    ".ssh",
+    ".aws",
+    "*.pem",
+    "*.ppk",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ecdsa_sk",
+    "id_ed25519",
+    "id_ed25519_sk",
+)
+
+#: Recursive, with links, modes and times; every change told, with names as they are.
+TOLD = ("-rlpti", "--stats", "--8-bit-output")
+
+#: What a pull brings back; MLflow's records and artifacts come by the merge.
+PULLED = ("data/results", "data/processed", "logs", "outputs", "multirun")
+
+#: Half-written files, ours and rsync's own.
+UNFINISHED = (".tmp-*", ".~tmp~")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The long options that this machine's rsync has."""
+
+    options: frozenset[str]
+
+    @classmethod
+    def of(cls, help_text: str) -> Dialect:
+        """Read the output of `rsync --help`."""
+        return cls(frozenset(re.findall(r"--[a-z0-9][a-z0-9-]*", help_text)))
+
+    def only(self, *options: str) -> list[str]:
+        """Those of `options` that are there; `--name=value` counts by its name."""
+        return [option for option in options if option.split("=")[0] in self.options]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """The other end of a transfer: `key` names the target's link on the server."""
+
+    target: Target
+    ssh: Optional[Ssh]
+    key: str
+    noisy: bool = False
+
+    def arguments(self, *, project: str = "") -> list[str]:
+        """How to get there; with `project`, only if the target is that project's own."""
+        if self.ssh is None:
+            return []
+        link = f".cache/remote-gpu-workflow/targets/{self.key}"
+        steps = [f"echo {MARK}"] if self.noisy else []
+        steps += [f"test -d {link}/{STATE}/projects/{project}"] if project else []
+        command = " && ".join([*steps, f"cd {link}", "rsync"])
+        return ["-e", self._rsh(self.ssh), f"--rsync-path={command}", "-z"]
+
+    def _rsh(self, ssh: Ssh) -> str:
+        if not self.noisy:
+            return ssh.rsh()
+        quiet = Path(__file__).with_name("skip_banner.py")
+        return f"{sys.executable} {quiet} {ssh.rsh()}"
+
+    def place(self, folder: str = "") -> str:
+        """rsync's name for a folder of the target; `folder` in plain letters."""
+        if self.ssh is None:
+            return f"{self.target.path}/{folder}"
+        host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
+        login = f"{self.target.user}@{host}" if self.target.user else host
+        return f"{login}:./{folder}"
+
+
+def push_filters(root: Path) -> list[str]:
+    """What a push leaves alone; ours first, since rsync's first match decides."""
+    ours = [f"--exclude=/{name}" for name in (STATE, *OUTPUTS)]
+    ours += ["--exclude=/mlflow.db?*", "--include=.env.example"]
+    ours += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
+    ours += ["--filter=P /data/", "--filter=P /data/**"]
+    ignore = root / IGNORE_FILE
+    if not ignore.is_file():
+        return ours
+    _refuse_clearing(ignore)
+    return [*ours, f"--exclude-from={IGNORE_FILE}"]
+
+
+def _refuse_clearing(ignore: Path) -> None:
+    """A line `!` empties rsync's list of filters, ours included."""
+    for number, line in enumerate(ignore.read_text("utf-8", "replace").splitlines(), 1):
+        if line.strip() == "!":
+            raise ConfigError(
+                f"{IGNORE_FILE} line {number}: '!' would switch off what protects the results.",
+                "Remove that line.",
+            )
+
+
+def push_argv(
+    root: Path,
+    remote: Remote,
+    dialect: Dialect,
+    *,
+    project: str,
+    stamp: str,
+    delete: bool,
+    dry_run: bool = False,
+    destination: str = "",
+) -> list[str]:
+    """Mirror the project to the target; run in `root`.
+
+    What is replaced or deleted there goes to the backup folder named `stamp` first. Updates and
+    deletions happen together at the end, so that a push that is cut off changes nothing.
+    """
+    deleting = ["--delete"] if delete else []
+    late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
+    held = dialect.only("--delay-updates", "--partial")
+    backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
+    way = [] if destination else remote.arguments(project=project)
+    # Incremental recursion asks back and forth for folder after folder: slow over a long way.
+    plan = ["-n", *dialect.only("--no-inc-recursive")] if dry_run else [*late, *backup, *held]
+    place = destination or remote.place()
+    return ["rsync", *TOLD, *plan, *deleting, *way, *push_filters(root), "./", place]
+
+
+def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> list[str]:
+    """Send processed data that the server lacks; what is there stays as jobs left it."""
+    plan = ["-n"] if dry_run else []
+    way = remote.arguments(project=project)
+    skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
+    folder = "data/processed/"
+    options = [*TOLD, "--ignore-existing", *plan]
+    return ["rsync", *options, *way, *skipped, f"./{folder}", remote.place(folder)]
+
+
+def pull_argv(
+    remote: Remote, dialect: Dialect, *, backup: Path, dry_run: bool = False
+) -> list[str]:
+    """Bring the output folders back; run in the project's root.
+
+    What is replaced here goes to `backup` first. Nothing is deleted. Links that lead out of the
+    project are left out: a hostile server could have later pulls write anywhere by them.
+    """
+    wanted = [f"--exclude={name}" for name in UNFINISHED]
+    for name in PULLED:
+        wanted += [f"--include=/{name}/", f"--include=/{name}/**"]
+    wanted += ["--include=/data/", "--exclude=*"]
+    plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}"]
+    options = [*TOLD, "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
+    return ["rsync", *options, *remote.arguments(), *wanted, remote.place(), "./"]
+
+
+def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Path) -> list[str]:
+    """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
+    options = [*TOLD, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
+    return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
+
+
+def give_argv(
+    remote: Remote, *, source: str, destination: str, wanted: Path, backup: str
+) -> list[str]:
+    """Send artifact folders below `source` here to `destination` there; `wanted` lists them.
+
+    What is replaced there goes to `backup`, which is relative to `destination`.
+    """
+    kept = ["--backup", f"--backup-dir={backup}"]
+    options = [*TOLD, "--safe-links", *kept, f"--include-from={wanted}", "--exclude=*"]
+    way = remote.arguments()
+    return ["rsync", *options, *way, f"./{source}/", remote.place(f"{destination}/")]
+
+
+def snapshot_argv(remote: Remote, *, job: str, destination: Path) -> list[str]:
+    """Bring the frozen code of a job, without its links to the target's own folders."""
+    shared = [f"--exclude=/{name}" for name in SHARED]
+    folder = f"{STATE}/jobs/{job}/code/"
+    return ["rsync", *TOLD, *remote.arguments(), *shared, remote.place(folder), f"{destination}/"]
+
+
+def incoming_argv(remote: Remote, *, name: str) -> list[str]:
+    """Send code that is to run there once; run in the folder that holds it."""
+    return ["rsync", *TOLD, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
+
+
+def artifact_filters(folders: Iterable[str]) -> str:
+    """The content of `wanted`: these folders, the ones above them, and all that is in them.
+
+    `**` is everything.
+    """
+    lines: dict[str, None] = {}
+    for folder in folders:
+        if folder == "**":
+            return "+ /**\n"
+        parts = folder.split("/")
+        for depth in range(1, len(parts) + 1):
+            lines[f"+ /{'/'.join(parts[:depth])}/"] = None
+        lines[f"+ /{folder}/**"] = None
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Tally:
+    """What rsync's itemized lines (`-i`) and `--stats` say it did.
+
+    `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
+    or a mode.
+    """
+
+    sent: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    bytes: int = 0
+    files: int = 0
+    anything: bool = False
+
+    def read(self, line: str) -> None:
+        """Take one line of rsync's output."""
+        self.anything |= bool(re.match(r"^(\*deleting|[<>ch.][fdLDS][^ ]{7,9} )", line))
+        if line.startswith("*deleting"):
+            self.deleted.append(line[len("*deleting") :].strip())
+        elif line.startswith("Number of files:"):
+            self.files = int(re.sub(r"[,.]", "", line.split(":")[1].split()[0]))
+        elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
+            self._changed(line)
+        elif re.match(r"Total (bytes )?(sent|received):", line):
+            self.bytes += int(re.sub(r"\D", "", line.split(":")[1]) or 0)
+
+    def _changed(self, line: str) -> None:
+        flags, _, name = line.partition(" ")
+        self.sent.append(name)
+        if "+++" not in flags:
+            self.replaced.append(name)
+
+
+def words(lines: Sequence[str]) -> str:
+    """rsync's own last words, without its code."""
+    spoken = [line for line in lines if line.strip() and "rsync error:" not in line]
+    return (spoken or list(lines) or ["no message"])[-1].strip()

@@ -1,0 +1,188 @@
+"""OpenSSH is the wire: one login (a master connection) shared by rsync and every command.
+
+Host keys, ports, jump hosts and keys are what the user's own ssh configuration says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shlex
+import socket
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.errors import ConfigError, ConnectError
+from remote.files import locked
+from remote.target import Target
+from remote.transport.process import program
+
+#: How long an unused master connection stays open, in seconds.
+PERSIST = 1800
+
+#: Bytes in the path of the folder for sockets' folder: macOS allows 104 for a socket, and ours adds
+#: up to 29 to this, ssh another 17 while it makes one.
+LONGEST_BASE = 50
+
+_CAUSES = (
+    (
+        r"Could not resolve hostname",
+        "The host name {login!r} is not known.",
+        "Check TARGET_DIR, or add a Host entry to ~/.ssh/config.",
+    ),
+    (
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "The host key of {login} is not the one that is known, or not known yet.",
+        "Log in once by hand (ssh {login}) and check its fingerprint.",
+    ),
+    (
+        r"Permission denied|Too many authentication failures",
+        "{login} refuses the login (user name or key).",
+        "Try it by hand: ssh {login}. ssh-copy-id {login} puts your key there.",
+    ),
+    (
+        r"Connection refused",
+        "{login} answers, but nothing listens for SSH there.",
+        "Check the port in ~/.ssh/config, and that sshd runs.",
+    ),
+    (
+        r"timed out|No route to host|Network is unreachable",
+        "{login} does not answer.",
+        "Is it switched on, is the VPN up, is the jump host reachable?",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """How to reach one server. `config` is an ssh_config to use instead of the user's own."""
+
+    login: str
+    config: str = ""
+
+    @classmethod
+    def to(cls, target: Target, config: str = "") -> Ssh:
+        """The way to a target that isn't local."""
+        return cls(target.login, config)
+
+    @property
+    def control(self) -> Path:
+        """The master's socket: a private folder and a short name (macOS allows 104 bytes)."""
+        name = hashlib.sha256(f"{self.login}\0{self.config}".encode()).hexdigest()[:16]
+        return control_folder() / name
+
+    def options(self) -> list[str]:
+        """ssh's options, to be followed by the login and a command."""
+        chosen = ["-F", self.config] if self.config else []
+        settings = [
+            "ControlMaster=auto",
+            f"ControlPath={self.control}",
+            f"ControlPersist={PERSIST}",
+            "ServerAliveInterval=15",
+            "ConnectTimeout=20",
+            # What the user has set up for their own sessions would get in our way.
+            "ClearAllForwardings=yes",
+            "RemoteCommand=none",
+            "RequestTTY=no",
+        ]
+        return chosen + [part for setting in settings for part in ("-o", setting)]
+
+    def command(self, remote: str) -> list[str]:
+        """argv that runs `remote`, read by the login shell there, whichever that is."""
+        return ["ssh", *self.options(), "--", self.login, remote]
+
+    def rsh(self) -> str:
+        """What rsync takes as `-e`: it splits at blanks and knows quotes."""
+        return " ".join(_rsync_quoted(part) for part in ["ssh", *self.options()])
+
+    def connect(self) -> None:
+        """Make sure that the master is up; raises ConnectError."""
+        if _answers(self.control):
+            return
+        program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
+        with locked(self.control.with_suffix(".lock")):
+            if not _answers(self.control):
+                self._open_master()
+
+    def _open_master(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.control.unlink()
+        options = ["-o", "ControlMaster=yes", *self.options()]
+        with tempfile.TemporaryFile() as errors:
+            code = subprocess.call(
+                ["ssh", *options, "-N", "-f", "--", self.login],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+            errors.seek(0)
+            text = errors.read().decode("utf-8", "replace")
+        if code:
+            raise self.failure(text)
+
+    def tell_master(self, command: str, *way: str) -> list[str]:
+        """argv that has the master `forward` or `cancel` a way: a port, or a socket.
+
+        Without a configuration: it may forward ports of its own, which would be meant too.
+        """
+        master = ["-F", "/dev/null", "-S", str(self.control)]
+        return ["ssh", *master, "-O", command, *way, "--", self.login]
+
+    def close(self) -> None:
+        """End the master connection, if there is one."""
+        if _answers(self.control):
+            argv = ["ssh", *self.options(), "-O", "exit", "--", self.login]
+            subprocess.call(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def failure(self, stderr: str) -> ConnectError:
+        """What ssh's words mean for the user."""
+        for pattern, message, hint in _CAUSES:
+            if re.search(pattern, stderr):
+                return ConnectError(message.format(login=self.login), hint.format(login=self.login))
+        last = (stderr.strip().splitlines() or ["ssh said nothing"])[-1]
+        return ConnectError(f"ssh to {self.login} failed: {last}", f"Try it: ssh {self.login}")
+
+
+def control_folder() -> Path:
+    """A folder for sockets that nobody else can write to; raises ConfigError."""
+    name = f"remote-{os.getuid()}"
+    folder = Path("/tmp") / name
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if base and len(os.fsencode(base)) <= LONGEST_BASE and _made(Path(base) / name):
+        folder = Path(base) / name
+    elif not _made(folder):
+        raise ConfigError(f"{folder} can't be made: ssh's sockets lie there.")
+    seen = folder.lstat()
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
+        raise ConfigError(
+            f"{folder} is not a folder that is yours alone.", "Remove it, or chmod 700 it."
+        )
+    return folder
+
+
+def _made(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _answers(control: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(control))
+        except OSError:
+            return False
+    return True
+
+
+def _rsync_quoted(part: str) -> str:
+    return part if part == shlex.quote(part) else "'" + part.replace("'", "''") + "'"

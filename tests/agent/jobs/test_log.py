@@ -1,0 +1,199 @@
+"""A job's log, sent as it grows: nothing twice, nothing left out, no letter cut in two."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from remote.agent import processes, target_dir
+from remote.agent.jobs import log
+from remote.files import write_json
+from remote.job.paths import JobPaths
+from remote.job.state import FINISHED, RUNNING
+
+KEY = "0" * 16
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> JobPaths:
+    """A job that has ended, without a log yet."""
+    root = tmp_path / "proj"
+    root.mkdir()
+    target_dir.prepare(path=str(root), key=KEY, project="a" * 32)
+    made = JobPaths(root, "20260101-090000-train-aaaa")
+    made.folder.mkdir()
+    write_json(made.job, {})
+    write_json(made.status, {"state": FINISHED})
+    return made
+
+
+def follow(**options: Any) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+    """The text that came, the answers it came in, and the last word."""
+    sent: list[dict[str, Any]] = []
+    request = {"key": KEY, "job": "last", "offset": 0, "wait": False, "tail": 0, **options}
+    last = log.follow(send=sent.append, **request)
+    return "".join(answer["text"] for answer in sent), sent, last
+
+
+def test_the_whole_log_comes(paths: JobPaths) -> None:
+    paths.log.write_text("one\n二\nthree", "utf-8")
+    text, _, last = follow()
+    assert text == "one\n二\nthree"
+    assert last == {"id": paths.id, "status": {"state": FINISHED}, "offset": len(text.encode())}
+
+
+def test_a_job_without_a_log_has_an_empty_one(paths: JobPaths) -> None:
+    text, sent, last = follow()
+    assert (text, sent, last["offset"]) == ("", [], 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "tail", "expected"),
+    [
+        ("a\nb\nc\n", 1, "c\n"),
+        ("a\nb\nc\n", 2, "b\nc\n"),
+        ("a\nb\nc", 2, "b\nc"),
+        ("a\nb\nc\n", 3, "a\nb\nc\n"),
+        ("a\nb\nc\n", 99, "a\nb\nc\n"),
+        ("", 5, ""),
+        ("one line", 5, "one line"),
+        ("\n", 1, "\n"),
+        ("日本\n語\n", 1, "語\n"),
+        ("x" * 200_000 + "\nlast\n", 1, "last\n"),
+        ("first\n" + "x" * 200_000 + "\n", 1, "x" * 200_000 + "\n"),
+        ("a\n" * 100_000, 3, "a\na\na\n"),
+        ("é" * 65_536 + "\né\n", 1, "é\n"),
+    ],
+)
+def test_the_tail_is_the_last_lines(
+    paths: JobPaths, content: str, tail: int, expected: str
+) -> None:
+    paths.log.write_text(content, "utf-8")
+    text, _, last = follow(tail=tail)
+    assert text == expected and last["offset"] == len(content.encode())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.lists(st.sampled_from(["a", "日本", "", "x" * 50_000]), min_size=1), st.integers(1, 6))
+def test_any_tail_is_what_tail_prints(paths: JobPaths, lines: list[str], tail: int) -> None:
+    lines = [*lines, "end"]
+    paths.log.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    assert follow(tail=tail)[0] == "".join(f"{line}\n" for line in lines[-tail:])
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2, 3])
+def test_a_letter_at_a_block_border_is_not_cut(paths: JobPaths, shift: int) -> None:
+    content = "x" * (log.BLOCK - shift) + "日本語" * 50_000
+    paths.log.write_text(content, "utf-8")
+    assert follow()[0] == content
+
+
+def test_bytes_that_are_no_text_do_not_stop_the_log(paths: JobPaths) -> None:
+    paths.log.write_bytes(b"a\xff\xfeb\n\x00c\n")
+    assert follow()[0] == "a\ufffd\ufffdb\n\0c\n"
+
+
+def test_it_goes_on_where_it_broke_off(paths: JobPaths) -> None:
+    paths.log.write_text("before\n")
+    first, _, last = follow()
+    with open(paths.log, "a") as file:
+        file.write("after\n")
+    assert follow(offset=last["offset"])[0] == "after\n"
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2, 3])
+def test_it_goes_on_between_blocks_without_losing_a_letter(paths: JobPaths, shift: int) -> None:
+    """A client that lost its connection has the answers up to some offset, and asks from there."""
+    content = "x" * (log.BLOCK - shift) + "日本語" * 30_000
+    paths.log.write_text(content, "utf-8")
+    _, sent, _ = follow()
+    assert len(sent) > 2
+    got = ""
+    for answer in sent[:-1]:
+        got += answer["text"]
+        assert got + follow(offset=answer["offset"])[0] == content
+
+
+def test_an_offset_behind_the_end_brings_nothing(paths: JobPaths) -> None:
+    paths.log.write_text("short")
+    assert follow(offset=1000)[0] == ""
+
+
+def test_without_wait_a_running_job_is_shown_as_far_as_it_is(paths: JobPaths) -> None:
+    write_json(paths.status, running())
+    paths.log.write_text("so far\n")
+    text, _, last = follow()
+    assert text == "so far\n" and last["status"]["state"] == RUNNING
+
+
+def running() -> dict[str, Any]:
+    return {"state": RUNNING, "worker": processes.identity(os.getpid())}
+
+
+def test_with_wait_the_log_is_followed_to_its_end(paths: JobPaths) -> None:
+    write_json(paths.status, running())
+    letters = "日本語の記録\n".encode() * 3
+
+    def job() -> None:
+        with open(paths.log, "ab", buffering=0) as file:
+            for index in range(len(letters)):
+                file.write(letters[index : index + 1])
+                time.sleep(0.004)
+        write_json(paths.status, {"state": FINISHED, "exit_code": 0})
+
+    worker = threading.Thread(target=job)
+    worker.start()
+    text, sent, last = follow(wait=True)
+    worker.join()
+    assert text == letters.decode() and len(sent) > 3
+    assert last["status"] == {"state": FINISHED, "exit_code": 0}
+
+
+def test_the_tail_of_a_running_job_goes_on_with_what_comes(paths: JobPaths) -> None:
+    write_json(paths.status, running())
+    paths.log.write_text("old\nlast\n")
+
+    def job() -> None:
+        time.sleep(0.2)
+        with open(paths.log, "a") as file:
+            file.write("new\n")
+        write_json(paths.status, {"state": FINISHED})
+
+    worker = threading.Thread(target=job)
+    worker.start()
+    text, _, _ = follow(wait=True, tail=1)
+    worker.join()
+    assert text == "last\nnew\n"
+
+
+def test_what_is_written_just_before_the_end_is_not_lost(paths: JobPaths) -> None:
+    for _ in range(10):
+        write_json(paths.status, running())
+        paths.log.write_text("")
+
+        def job() -> None:
+            paths.log.write_text("the last word")
+            write_json(paths.status, {"state": FINISHED})
+
+        worker = threading.Timer(0.03, job)
+        worker.start()
+        assert follow(wait=True)[0] == "the last word"
+        worker.join()
+
+
+def test_a_silent_job_gives_signs_of_life(paths: JobPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They show a client's death to the agent, and a dead connection to the client."""
+    monkeypatch.setattr(log, "HEARTBEAT", 0.1)
+    write_json(paths.status, running())
+    end = threading.Timer(0.5, lambda: write_json(paths.status, {"state": FINISHED}))
+    end.start()
+    text, sent, _ = follow(wait=True)
+    end.join()
+    assert text == "" and len(sent) >= 2 and {answer["offset"] for answer in sent} == {0}

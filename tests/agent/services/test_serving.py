@@ -1,0 +1,157 @@
+"""Services of a target: which one goes on, where it answers, and what ends with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from remote.agent import processes, target_dir
+from remote.agent.services import saved_files, serving
+from remote.agent.tracking import job_run, run_rows
+from remote.files import sha256, write_json
+from remote.job.paths import JobPaths
+from remote.job.state import RUNNING, STOPPED
+from remote.tracking import merge
+
+KEY = "0123456789abcdef"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A target that the agent knows by KEY."""
+    root = (tmp_path / "目標").resolve()
+    (root / ".remote/jobs").mkdir(parents=True)
+    link = target_dir.link(KEY)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(root)
+    return root
+
+
+def job(root: Path, job_id: str, **told: object) -> JobPaths:
+    """A job that goes on, since its worker is this process."""
+    paths = JobPaths(root, job_id)
+    paths.folder.mkdir()
+    write_json(paths.job, {"id": job_id, "kind": "service", "source": "", **told})
+    worker = processes.identity(os.getpid())
+    write_json(paths.status, {"state": RUNNING, "worker": worker})
+    paths.live.parent.mkdir(exist_ok=True)
+    paths.live.touch()
+    return paths
+
+
+@pytest.fixture
+def private() -> Iterator[Path]:
+    """A folder as services have it."""
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix=serving.PRIVATE)
+    yield Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_only_that_kind_is_found_while_it_goes_on(root: Path) -> None:
+    assert serving.look(key=KEY, service="lab") == {}
+    job(root, "1-train-a", kind="script")
+    mine = job(root, "2-lab-b", service="lab", folder="src", extras=["lab"])
+    found = serving.look(key=KEY, service="lab")
+    assert found["id"] == mine.id and found["at"] is None
+    assert found["asked"] == {"folder": "src", "logdir": None, "extras": ["lab"], "gpus": None}
+    assert serving.look(key=KEY, service="ui") == {}
+    write_json(mine.status, {"state": STOPPED})
+    assert serving.look(key=KEY, service="lab") == {}
+    assert serving.look(key=KEY, job=mine.id)["status"]["state"] == STOPPED
+
+
+def test_it_answers_once_its_socket_is_listened_on(root: Path, private: Path) -> None:
+    paths = job(root, "1-ui-a", service="ui")
+    write_json(paths.serving, {"folder": str(private), "path": "/"})
+    assert serving.look(key=KEY, service="ui")["at"] is None
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(private / "socket"))
+        assert serving.look(key=KEY, service="ui")["at"] is None
+        server.listen()
+        expected = {"path": "/", "socket": str(private / "socket")}
+        assert serving.look(key=KEY, service="ui")["at"] == expected
+
+
+def test_jupyters_own_account_tells_port_and_token(root: Path, private: Path) -> None:
+    paths = job(root, "1-lab-a", service="lab")
+    write_json(paths.serving, {"folder": str(private), "path": "/lab"})
+    write_json(private / "jpserver-12.json", {"port": 4711, "token": "secret", "url": "…"})
+    at = serving.look(key=KEY, service="lab")["at"]
+    assert at == {"path": "/lab", "port": 4711, "token": "secret"}
+
+
+def test_the_private_folder_goes_and_no_other(root: Path, private: Path, tmp_path: Path) -> None:
+    paths = job(root, "1-lab-a", service="lab")
+    write_json(paths.serving, {"folder": str(private), "path": "/lab"})
+    serving.clear(paths)
+    assert not private.exists() and not paths.serving.exists()
+    write_json(paths.serving, {"folder": f"{serving.PRIVATE}x/../../{tmp_path}", "path": "/"})
+    serving.clear(paths)
+    assert tmp_path.is_dir()
+
+
+def test_runs_that_were_left_open_end_with_a_service(root: Path) -> None:
+    store = job_run.store_of(root)
+    merge.ensure_store(store, root / "mlruns")
+    tags = {"remote.job": "1-lab-a"}
+    open_run = _begin(root, "a" * 32, tags)
+    other = _begin(root, "b" * 32, {"remote.job": "another"})
+    told = {"id": "1-lab-a", "service": "lab", "mlflow_run": "c" * 32}
+    job_run.end_runs(JobPaths(root, "1-lab-a"), told, STOPPED, {})
+    assert run_rows.run_status(store, open_run) == "KILLED"
+    assert run_rows.run_status(store, other) == "RUNNING"
+
+
+def _begin(root: Path, run: str, tags: dict[str, str]) -> str:
+    run_rows.begin(
+        job_run.store_of(root),
+        artifact_root=root / "mlruns",
+        experiment="x",
+        run_id=run,
+        run_name="x",
+        user="me",
+        source_name="x",
+        tags=tags,
+        params={},
+        start_ms=1,
+    )
+    return run
+
+
+def test_what_was_saved_counts_as_long_as_it_is_there_so(root: Path) -> None:
+    paths = job(root, "1-lab-a", service="lab")
+    (root / "src").mkdir()
+    for name in ("kept.ipynb", "pushed over.ipynb", "gone.ipynb"):
+        (root / "src" / name).write_text("saved")
+    digest = sha256(root / "src/kept.ipynb")
+    names = [f"src/{file.name}" for file in (root / "src").iterdir()]
+    write_json(paths.saved, {name: digest for name in names})
+    (root / "src/pushed over.ipynb").write_text("pushed")
+    (root / "src/gone.ipynb").unlink()
+    assert saved_files.find(key=KEY) == {"files": {"src/kept.ipynb": digest}}
+    answer = saved_files.fetch(key=KEY, names=["src/kept.ipynb", "../secret"])
+    assert list(answer["times"]) == ["src/kept.ipynb"]
+    Path(answer["blob"]).unlink()
+
+
+def test_the_lab_notes_what_a_push_would_replace(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from remote.runtime import serve_lab
+
+    paths = job(root, "1-lab-a", service="lab")
+    monkeypatch.setenv("REMOTE_JOB_FOLDER", str(paths.folder))
+    for name in ("src/a.ipynb", "data/results/lab/b.ipynb", "database.py", "../outside.ipynb"):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x")
+        serve_lab.note_save(os_path=str(file), model={}, contents_manager=None)
+    assert sorted(json.loads(paths.saved.read_bytes())) == ["database.py", "src/a.ipynb"]

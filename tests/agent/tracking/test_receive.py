@@ -1,0 +1,507 @@
+"""Runs that a target is given, on the target's side: the agent's verb `take`."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pwd
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.agent import target_dir
+from remote.agent.tracking import receive
+from remote.errors import JobError, StoreError, TargetError
+from remote.operations.tracking import runs_delta
+from remote.operations.tracking.select_runs import Wish, gather, resolve
+from remote.rpc import client as agent
+from remote.rpc.client import Agent
+from remote.rpc.wire import LocalWire
+from remote.tracking import merge, schema
+from remote.tracking.merge import experiment_map
+from remote.tracking.merge.plan_experiments import Link
+
+KEY, ID = "0" * 16, "a" * 32
+NAME = ID + "b" * 16
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir(exist_ok=True)
+
+
+@pytest.fixture
+def target(world):
+    """The far project as a target, to which the one here gives runs."""
+    target_dir.prepare(path=str(world.far.root), key=KEY, project=ID, take_over=True)
+    return world.far
+
+
+def send(world, *runs: str, name: str = NAME, **wish: Any) -> dict[str, Any]:
+    """Put the deltas where rsync puts them; the request that goes with them."""
+    asked = Wish(runs, **wish)
+    named = resolve(world.here.store, asked)
+    chosen = gather(world.here.store, named, asked, world.here.root)
+    folder = world.far.root / f".remote/incoming-{name}"
+    folder.mkdir()
+    runs_delta.pack(world.here.store, folder, chosen, world.here.root)
+    known = merge.known(world.base(), store=world.here.store).get("signatures", {})
+    return {
+        "key": KEY,
+        "name": name,
+        "source": "me@laptop",
+        "seen": {
+            kind: {each: known.get(kind, {}).get(each, "") for each in chosen.things[kind]}
+            for kind in (schema.RUN, schema.MODEL, schema.TRACE)
+        },
+        "known": [
+            asdict(each)
+            for each in experiment_map.for_the_other_side(world.base(), world.here.store)
+        ],
+        "registry": asked.registry and (folder / receive.REGISTRY).exists(),
+    }
+
+
+def give(world, *runs: str, **wish: Any) -> dict[str, Any]:
+    answer = receive.take(**send(world, *runs, **wish))
+    assert world.far.broken_links() == []
+    assert not list(world.far.root.glob(".remote/incoming-*"))
+    experiment_map.learn(
+        world.base(),
+        world.here.store,
+        [Link(**each) for each in answer.get("links", ())],
+        source="far",
+    )
+    return answer
+
+
+def test_a_run_arrives_whole_and_alone(world, target):
+    target.experiment("something else with the number 1")
+    other = world.here.run(world.here.experiment("other"))
+    run = world.here.run(world.here.experiment("mnist"), steps=5)
+    answer = give(world, run)
+    there, here = target.client.get_run(run), world.here.client.get_run(run)
+    assert there.data.to_dictionary() == here.data.to_dictionary()
+    assert there.info.start_time == 1_000_000 and there.info.status == "FINISHED"
+    assert len(target.client.get_metric_history(run, "loss")) == 5
+    folder = f"mlruns/{there.info.experiment_id}/{run}/artifacts"
+    assert there.info.artifact_uri == str(target.root / folder)
+    assert answer["artifacts"] == [(f"mlruns/{here.info.experiment_id}/{run}/artifacts", folder)]
+    assert answer["plain"] and answer["summary"]["new_runs"] == 1
+    names = [name for (name,) in target.sql("SELECT name FROM experiments ORDER BY experiment_id")]
+    assert names == ["Default", "something else with the number 1", "mnist"]
+    assert target.sql("SELECT 1 FROM runs WHERE run_uuid = ?", other) == []
+    assert target.one("SELECT count(*) FROM metrics WHERE run_uuid = ?", other) == 0
+
+
+def test_the_pull_that_follows_brings_nothing(world, target):
+    world.pull()
+    run = world.here.run(world.here.experiment("mnist"))
+    give(world, run)
+    before = world.here.dump()
+    summary = world.pull()
+    assert world.here.dump() == before
+    assert (summary.new_runs, summary.grown_runs, summary.new_experiments) == (0, 0, 0)
+    assert summary.conflicts == () and summary.metric_rows == 0
+
+
+def test_twice_changes_nothing(world, target):
+    run = world.here.run(world.here.experiment("mnist"))
+    give(world, run)
+    world.pull()
+    before, bytes_before = target.dump(), target.store.read_bytes()
+    answer = give(world, run)
+    assert target.dump() == before and target.store.read_bytes() == bytes_before
+    assert answer["summary"]["new_runs"] == 0 and answer["summary"]["run_ids"] == []
+
+
+def test_what_was_changed_here_is_changed_there(world, target):
+    run = target.run(target.experiment("mnist"))
+    target.client.set_tag(run, "gone", "soon")
+    world.pull()
+    world.here.client.set_tag(run, "colour", "blue")
+    world.here.client.set_tag(run, "mlflow.note.content", "the best")
+    world.here.client.delete_tag(run, "gone")
+    world.here.client.update_run(run, name="renamed")
+    world.here.log(run, range(3, 6))
+    give(world, run)
+    there = target.client.get_run(run)
+    assert there.info.run_name == "renamed" and there.data.tags["colour"] == "blue"
+    assert there.data.tags["mlflow.note.content"] == "the best" and "gone" not in there.data.tags
+    assert len(target.client.get_metric_history(run, "loss")) == 6
+    summary = world.pull()
+    assert summary.conflicts == () and summary.grown_runs == 0
+
+
+def test_what_changed_there_meanwhile_is_not_touched(world, target):
+    run = target.run(target.experiment("mnist"))
+    world.pull()
+    request = send(world, run)
+    target.client.set_tag(run, "colour", "green")
+    before = target.dump()
+    assert receive.take(**request) == {"changed": [run]}
+    assert target.dump() == before
+
+
+def test_a_run_that_is_there_and_was_never_seen_is_not_touched(world, target):
+    run = world.here.run(world.here.experiment("mnist"))
+    give(world, run)
+    target.client.set_tag(run, "colour", "green")
+    assert receive.take(**send(world, run)) == {"changed": [run]}
+
+
+def test_a_run_that_is_gone_there_comes_back_without_the_remark(world, target):
+    run = target.run(target.experiment("mnist"))
+    world.pull()
+    target.hard_delete(run)
+    world.pull()
+    assert "remote.deleted_on" in world.here.client.get_run(run).data.tags
+    give(world, run)
+    assert "remote.deleted_on" not in target.client.get_run(run).data.tags
+    summary = world.pull()
+    assert "remote.deleted_on" not in world.here.client.get_run(run).data.tags
+    assert summary.conflicts == () and summary.new_runs == 0
+
+
+def test_an_experiment_keeps_its_name_on_each_side(world, target):
+    target.run(target.experiment("mnist"))
+    world.pull()
+    here = world.here.client.get_experiment_by_name("mnist")
+    world.here.client.rename_experiment(here.experiment_id, "renamed here")
+    run = world.here.run(here.experiment_id)
+    give(world, run)
+    home = target.client.get_run(run).info.experiment_id
+    assert target.client.get_experiment(home).name == "mnist"
+    assert world.pull().conflicts == ()
+    assert world.here.client.get_experiment(here.experiment_id).name == "renamed here"
+
+
+def test_an_experiment_that_was_deleted_there_comes_back(world, target):
+    there = target.experiment("mnist")
+    target.run(there)
+    world.pull()
+    target.client.delete_experiment(there)
+    world.pull()
+    here = world.here.one("SELECT experiment_id FROM experiments WHERE name = 'mnist'")
+    world.here.client.restore_experiment(str(here))
+    run = world.here.run(str(here))
+    give(world, run)
+    assert target.client.get_experiment(there).lifecycle_stage == "active"
+    assert target.client.get_run(run).info.experiment_id == there
+    assert world.pull().conflicts == ()
+
+
+def test_a_name_that_a_deleted_experiment_has_there(world, target):
+    """MLflow keeps the name of a deleted experiment taken; no second one may appear here."""
+    target.client.delete_experiment(target.experiment("mnist"))
+    run = world.here.run(world.here.experiment("mnist"))
+    give(world, run)
+    home = target.client.get_run(run).info.experiment_id
+    assert target.client.get_experiment(home).name == "mnist (me@laptop)"
+    before = world.here.sql("SELECT name FROM experiments WHERE lifecycle_stage = 'active'")
+    summary = world.pull()
+    after = world.here.sql("SELECT name FROM experiments WHERE lifecycle_stage = 'active'")
+    assert summary.conflicts == () and after == before
+
+
+def test_children_models_and_traces_go_along(world, target):
+    client = world.here.client
+    experiment = world.here.experiment("mnist")
+    parent = world.here.run(experiment)
+    child = world.here.run(experiment)
+    client.set_tag(child, "mlflow.parentRunId", parent)
+    grandchild = world.here.run(world.here.experiment("elsewhere"))
+    client.set_tag(grandchild, "mlflow.parentRunId", child)
+    stranger = world.here.run(experiment)
+    made = client.create_logged_model(experiment, name="m", source_run_id=child).model_id
+    taken = client.create_logged_model(experiment, name="n", source_run_id=stranger).model_id
+    client.create_logged_model(experiment, name="o", source_run_id=stranger)
+    from mlflow.entities import LoggedModelInput, LoggedModelOutput
+
+    client.log_inputs(parent, models=[LoggedModelInput(taken)])
+    client.log_outputs(child, [LoggedModelOutput(made, step=1)])
+    answer = give(world, parent)
+    ids = {run for (run,) in target.sql("SELECT run_uuid FROM runs")}
+    assert ids == {parent, child, grandchild}
+    assert {model for (model,) in target.sql("SELECT model_id FROM logged_models")} == {made, taken}
+    assert target.client.get_run(child).outputs.model_outputs[0].model_id == made
+    assert target.client.get_run(parent).inputs.model_inputs[0].model_id == taken
+    assert answer["summary"]["new_runs"] == 3 and answer["summary"]["refused"] == []
+    assert len(answer["artifacts"]) == 5
+
+
+def test_traces_go_where_they_are_asked_for(world, target):
+    run = world.here.run(world.here.experiment("mnist"))
+    trace = log_trace(world.here, run)
+    give(world, run)
+    assert target.sql("SELECT 1 FROM trace_info") == []
+    world.pull()
+    give(world, run, traces=True)
+    assert target.sql("SELECT request_id FROM trace_info") == [(trace,)]
+    assert target.one("SELECT count(*) FROM spans") == 1
+    assert world.pull().conflicts == ()
+
+
+def log_trace(project, run: str) -> str:
+    """A trace that a run has made."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{project.store}")
+    experiment = project.client.get_run(run).info.experiment_id
+    root = project.client.start_trace("think", inputs={"x": 1}, experiment_id=experiment)
+    project.client.end_trace(root.trace_id, outputs={"y": 2})
+    mlflow.flush_trace_async_logging()
+    mlflow.set_tracking_uri(before)
+    row = ("mlflow.sourceRun", run, root.trace_id)
+    project.sql(
+        "INSERT INTO trace_request_metadata (key, value, request_id) VALUES (?, ?, ?)", *row
+    )
+    return str(root.trace_id)
+
+
+def register(project, name: str, run: str, **changes: str) -> None:
+    client = project.client
+    client.create_registered_model(name, description=changes.get("description"))
+    made = client.create_model_version(
+        name, f"{project.client.get_run(run).info.artifact_uri}/m", run
+    )
+    client.set_registered_model_alias(name, "champion", made.version)
+    client.set_model_version_tag(name, made.version, "whose", changes.get("whose", ""))
+
+
+def test_versions_of_registered_models_go_where_they_are_asked_for(world, target):
+    experiment = world.here.experiment("mnist")
+    run, other = world.here.run(experiment), world.here.run(experiment)
+    register(world.here, "net", run)
+    uri = world.here.client.get_run(other).info.artifact_uri
+    world.here.client.create_model_version("net", f"{uri}/m", other)
+    register(world.here, "unrelated", other)
+    give(world, run)
+    assert target.sql("SELECT 1 FROM registered_models") == []
+    world.pull()
+    answer = give(world, run, registry=True)
+    assert target.sql("SELECT name, version FROM model_versions") == [("net", 1)]
+    version = target.client.get_model_version_by_alias("net", "champion")
+    there = target.client.get_run(run).info.artifact_uri
+    assert version.source == f"{there}/m" and answer["summary"]["refused"] == []
+    assert target.sql("SELECT name FROM registered_models") == [("net",)]
+
+
+def test_registered_models_that_are_there_are_never_overwritten(world, target):
+    theirs = target.run(target.experiment("theirs"))
+    register(target, "net", theirs, description="made there", whose="theirs")
+    ours = world.here.run(world.here.experiment("mnist"))
+    register(world.here, "net", ours, description="made here", whose="ours")
+    world.pull()
+    tables = (
+        "model_versions",
+        "registered_model_aliases",
+        "model_version_tags",
+        "registered_models",
+    )
+    before = [target.sql(f"SELECT * FROM {table}") for table in tables]
+    answer = give(world, ours, registry=True)
+    assert [target.sql(f"SELECT * FROM {table}") for table in tables] == before
+    (refusal,) = answer["summary"]["refused"]
+    assert refusal["id"] == "net/1" and "another model has this name" in refusal["reason"]
+    assert target.client.get_run(ours).data.tags["colour"] == "red"
+
+
+def test_a_store_of_an_older_mlflow_says_what_it_can_not_take(world, target):
+    for table in ("logged_model_metrics", "logged_model_params", "logged_model_tags"):
+        target.sql(f"DROP TABLE {table}")
+    target.sql("DROP TABLE logged_models")
+    run = world.here.run(world.here.experiment("mnist"))
+    world.here.client.create_logged_model("1", name="m", source_run_id=run)
+    answer = give(world, run)
+    assert "logged_models" in answer["summary"]["left_out"]
+    assert target.client.get_run(run).info.run_name == "sunny"
+
+
+def test_hostile_values_are_data(world, target):
+    name = 'it\'s; DROP TABLE runs; -- "q" $(touch pwned) `x`\n日本'
+    run = world.here.run(world.here.experiment(name))
+    world.here.sql("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", "a'b\"c", name, run)
+    world.here.client.update_run(run, name=name)
+    give(world, run)
+    there = target.client.get_run(run)
+    assert there.info.run_name == name and there.data.tags["a'b\"c"] == name
+    assert target.client.get_experiment_by_name(name) is not None
+
+
+@pytest.mark.parametrize("name", ["", "*", "../x", "a" * 32, NAME + "/..", "A" * 48])
+def test_only_a_plain_name_is_a_folder(world, target, name):
+    world.here.run(world.here.experiment("mnist"))
+    precious = target.root / ".remote/incoming-precious"
+    precious.mkdir()
+    with pytest.raises(TargetError, match="did not arrive"):
+        receive.take(key=KEY, name=name, source="me", seen={}, known=[])
+    assert precious.is_dir()
+
+
+def test_what_an_earlier_push_left_is_cleared_up(world, target):
+    run = world.here.run(world.here.experiment("mnist"))
+    send(world, run, name=ID + "c" * 16)
+    give(world, run)
+    assert not list(target.root.glob(".remote/incoming-*"))
+
+
+def test_without_a_store_the_next_step_is_told(world, target, monkeypatch):
+    run = world.here.run(world.here.experiment("mnist"))
+    target.store.unlink()
+    with pytest.raises(JobError, match="no lock file"):
+        receive.take(**send(world, run))
+    (target.root / "requirements.lock").write_text("")
+    with pytest.raises(StoreError, match="no MLflow store yet") as caught:
+        receive.take(**send(world, run))
+    assert "inv remote-setup" in caught.value.hint
+    from remote.agent import environments
+
+    env = environments.folder(target.root, target.root / "requirements.lock", "")
+    (env / "bin").mkdir(parents=True)
+    (env / ".complete").touch()
+    without = env / "bin/python"
+    without.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "$@"\n')
+    without.chmod(0o755)
+    with pytest.raises(StoreError, match="mlflow is not in the lock file"):
+        receive.take(**send(world, run))
+
+
+def test_an_error_in_between_leaves_nothing_behind(world, target):
+    run = world.here.run(world.here.experiment("mnist"))
+    request = send(world, run)
+    (target.root / f".remote/incoming-{NAME}" / receive.RUNS).write_bytes(b"not a database")
+    with pytest.raises(StoreError):
+        receive.take(**request)
+    assert not list(target.root.glob(".remote/incoming-*"))
+    assert target.sql("SELECT 1 FROM runs") == []
+
+
+KILLED = """
+import json, os, sys
+from remote.merge import apply, received
+whole, count = apply._merge_table, [0]
+def broken(session, table):
+    count[0] += 1
+    if count[0] == int(sys.argv[1]):
+        os.kill(os.getpid(), 9)
+    whole(session, table)
+apply._merge_table, apply.BATCH = broken, 2
+received.take(**json.load(sys.stdin))
+"""
+
+
+def test_killed_anywhere_the_next_push_does_the_rest(world, target):
+    experiment = world.here.experiment("mnist")
+    runs = [world.here.run(experiment) for _ in range(5)]
+    root = Path(merge.__file__).parents[2]
+    killed = 0
+    for number in (1, 4, 6, 9, 12):
+        request = send(world, *runs, name=f"{ID}{number:016x}")
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(number)],
+            input=json.dumps(request).encode(),
+            cwd=root,
+            capture_output=True,
+        )
+        assert done.returncode in (0, -9), done.stderr
+        killed += done.returncode == -9
+        world.pull()
+    assert killed >= 3
+    give(world, *runs)
+    for run in runs:
+        there, here = target.client.get_run(run), world.here.client.get_run(run)
+        assert there.data.to_dictionary() == here.data.to_dictionary()
+        assert len(target.client.get_metric_history(run, "loss")) == 3
+    summary = world.pull()
+    assert summary.conflicts == () and summary.new_runs == 0
+
+
+# The agent that carries it
+
+
+class OldWire(LocalWire):
+    def agent(self, name: str) -> list[str]:
+        return [str(installed_python("3.8")), "-W", "error", *super().agent(name)[1:]]
+
+
+def installed_python(version: str) -> Path:
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    found = sorted(home.glob(f".pyenv/versions/{version}.*/bin/python"))
+    if not found:
+        pytest.skip(f"there is no Python {version} in ~/.pyenv/versions")
+    return found[0]
+
+
+@pytest.mark.parametrize("wire", [LocalWire, OldWire])
+def test_the_agent_takes_runs_under_any_python(world, target, wire):
+    run = world.here.run(world.here.experiment("mnist"), steps=4)
+    answer = Agent(wire()).call("take", **send(world, run))
+    assert answer["summary"]["new_runs"] == 1
+    assert len(target.client.get_metric_history(run, "loss")) == 4
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory) -> Path:
+    """The agent's file, and its content beside it."""
+    import zipfile
+
+    folder = tmp_path_factory.mktemp("agent")
+    data = agent.packed(agent.contents())
+    (folder / "agent.zip").write_bytes(data)
+    zipfile.ZipFile(io.BytesIO(data)).extractall(folder / "plain")
+    return folder
+
+
+@pytest.mark.parametrize("form", ["agent.zip", "plain"])
+@pytest.mark.parametrize("version", ["", "3.8"])
+def test_the_agent_brings_pyyaml(unpacked, form, version):
+    python = str(installed_python(version)) if version else sys.executable
+    code = (
+        "import sys; sys.path.append(sys.argv[1] + '/vendored'); import yaml;"
+        " print(yaml.safe_load('a: [1, é]\\nb: 2020-01-01')['a'], yaml.__file__)"
+    )
+    argv = [python, "-W", "error", "-IS", "-c", code, str(unpacked / form)]
+    done = subprocess.run(argv, capture_output=True, text=True, env={"PYTHONUTF8": "1"})
+    assert done.stdout.startswith("[1, 'é']"), done.stderr
+    assert str(unpacked / form) in done.stdout
+
+
+def test_the_agents_main_finds_it(unpacked):
+    code = (
+        "import io, sys; sys.path.insert(0, sys.argv[1]); import remote.agent.main as main;"
+        "sys.argv = ['x']; sys.stdin = io.TextIOWrapper(io.BytesIO(b'{\"verb\": \"gpus\"}'));"
+        "main.main(); import yaml; print(yaml.__file__)"
+    )
+    argv = [sys.executable, "-IS", "-c", code, str(unpacked / "plain")]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.stdout.rstrip().endswith("vendored/yaml/__init__.py"), done.stderr
+
+
+def test_a_job_keeps_its_own_pyyaml(unpacked):
+    """The agent's file is on a job's path, before what the job's environment has installed."""
+    env = {**os.environ, "PYTHONPATH": str(unpacked / "agent.zip")}
+    argv = [
+        sys.executable,
+        "-c",
+        "import remote.errors, yaml; print(remote.__file__, yaml.__file__)",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=unpacked)
+    mine, theirs = done.stdout.split()
+    assert mine.startswith(str(unpacked)) and "site-packages" in theirs
+
+
+def test_other_verbs_start_as_fast_as_before(unpacked):
+    argv = [sys.executable, "-X", "importtime", "-IS", str(unpacked / "plain")]
+    request = json.dumps({"verb": "jobs", "key": KEY}).encode()
+    done = subprocess.run(argv, input=request, capture_output=True)
+    loaded = done.stderr.decode()
+    assert "remote.agent.target_dir" in loaded
+    assert "remote.tracking.merge" not in loaded and "yaml" not in loaded

@@ -1,0 +1,101 @@
+"""What was saved on a server, and which of it may come here."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.config import Project
+from remote.errors import TargetError
+from remote.operations.services import bring_saved
+from remote.session import Server
+from remote.target import Target
+
+
+class Hostile:
+    """An agent that says what the test wants it to."""
+
+    def __init__(self, files: dict[str, bytes], sent: dict[str, bytes]) -> None:
+        self.files, self.sent = files, sent
+
+    def call(self, verb: str, **request: Any) -> dict[str, Any]:
+        if verb == "saved":
+            return {"files": {name: digest(data) for name, data in self.files.items()}}
+        with zipfile.ZipFile(request["blob"], "w") as archive:
+            for name, data in self.sent.items():
+                archive.writestr(name, data)
+        return {"times": {name: 1_000_000_000 for name in self.sent}}
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def server(root: Path, files: dict[str, bytes], sent: dict[str, bytes]) -> Server:
+    found = Server.of(Project(root, {}), Target.parse(str(root.parent / "target")))
+    found.agent = Hostile(files, sent)  # type: ignore[assignment]
+    return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "project/src").mkdir(parents=True)
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize(
+    ("name", "comes"),
+    [
+        ("src/notebooks/日本 語.ipynb", True),
+        ("src/lib/digits.py", True),
+        ("top.ipynb", True),
+        ("tasks.py", False),
+        ("Makefile", False),
+        ("pyproject.toml", False),
+        ("remote/ssh.py", False),
+        (".git/hooks/post-checkout", False),
+        ("src/.env", False),
+        ("../outside.ipynb", False),
+        ("src/../../outside.ipynb", False),
+        ("/etc/cron.d/x.ipynb", False),
+        ("data/raw/x.ipynb", False),
+        ("src//x.ipynb", False),
+    ],
+)
+def test_what_may_come(root: Path, name: str, comes: bool) -> None:
+    assert bring_saved.may_come(name, root) is comes
+
+
+def test_nothing_comes_through_a_link_that_leads_out(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (root / "out").symlink_to(tmp_path / "elsewhere")
+    assert not bring_saved.may_come("out/x.ipynb", root)
+
+
+def test_only_what_differs_waits(root: Path) -> None:
+    (root / "src/same.py").write_bytes(b"same")
+    (root / "src/other.py").write_bytes(b"mine")
+    files = {"src/same.py": b"same", "src/other.py": b"theirs", "src/new.py": b"new"}
+    assert bring_saved.waiting(server(root, files, {})) == ["src/other.py", "src/new.py"]
+
+
+def test_what_is_replaced_here_is_kept(root: Path) -> None:
+    (root / "src/a.py").write_bytes(b"mine")
+    there = {"src/a.py": b"theirs", "src/new/b.py": b"new"}
+    names, backup = bring_saved.bring(server(root, there, there), list(there))
+    assert names == ["src/a.py", "src/new/b.py"]
+    assert (root / "src/a.py").read_bytes() == b"theirs"
+    assert (root / "src/a.py").stat().st_mtime == 1_000_000_000
+    assert (root / "src/new/b.py").read_bytes() == b"new"
+    assert (root / backup / "src/a.py").read_bytes() == b"mine"
+
+
+def test_what_nobody_asked_for_is_refused(root: Path) -> None:
+    sent = {"../../.bashrc": b"evil"}
+    with pytest.raises(TargetError, match="nobody asked for"):
+        bring_saved.bring(server(root, {}, sent), ["src/a.py"])
+    assert not (root.parent.parent / ".bashrc").exists()

@@ -1,0 +1,121 @@
+"""Tunnels to a target on this machine, the browser's one-time address, and what keeps them out."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import socketserver
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+from remote.config import Project
+from remote.errors import ConfigError, ConnectError
+from remote.operations.services import browser, services, tunnel
+from remote.session import Server
+from remote.target import Target
+from scripts.sshd import free_port
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b"x" * 3_000_000
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "socket"
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+
+class ByTcp(http.server.ThreadingHTTPServer):
+    pass
+
+
+class BySocket(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+
+@pytest.fixture(params=["socket", "port"])
+def at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A page that is served on a socket, or on a port."""
+    place: Any
+    if request.param == "socket":
+        server: Any = BySocket(str(tmp_path / "s"), Page)
+        place = str(tmp_path / "s")
+    else:
+        server = ByTcp(("127.0.0.1", 0), Page)
+        place = server.server_port
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {"path": "/", request.param: place}
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    project = Project(tmp_path, {})
+    return Server.of(project, Target.parse(str(tmp_path / "target")))
+
+
+def test_the_page_comes_whole(server: Server, at: dict[str, Any]) -> None:
+    port = free_port()
+    with tunnel.tunnel(server, at, port):
+        tunnel.check(server, port)
+        for _ in range(3):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                assert len(answer.read()) == 3_000_000
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+
+
+def test_a_port_that_is_taken(server: Server) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"Port {port} of this machine is in use"):
+            with tunnel.tunnel(server, {"socket": "/none"}, port):
+                pass
+        assert tunnel.free_port(port) != port
+
+
+def test_nothing_at_the_other_end(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnel, "PATIENCE", 0.5)
+    port = free_port()
+    with tunnel.tunnel(server, {"socket": str(tmp_path / "none")}, port):
+        with pytest.raises(ConnectError, match="Nothing answers"):
+            tunnel.check(server, port)
+
+
+def test_the_same_port_each_time(server: Server) -> None:
+    asked = services.port_for(server, services.LAB, 0)
+    assert asked == services.port_for(server, services.LAB, 0) and asked != services.port_for(
+        server, services.UI, 0
+    )
+    assert services.FIRST_PORT <= asked < services.FIRST_PORT + services.PORTS
+    assert services.port_for(server, services.LAB, 8888) == 8888
+
+
+def test_what_a_browser_opens() -> None:
+    at = {"path": "/lab/tree/a%20b", "port": 1, "token": "s&ecret"}
+    assert services.address(at, 20001) == "http://127.0.0.1:20001/lab/tree/a%20b?token=s%26ecret"
+    assert services.address({"path": "/", "socket": "/s"}, 20001) == "http://127.0.0.1:20001/"
+
+
+def test_nobody_is_asked_for_a_browser_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in browser.SHOWN_BY:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(browser.sys, "platform", "linux")
+    monkeypatch.setattr(browser.webbrowser, "open", lambda address: pytest.fail(address))
+    assert browser.show("http://127.0.0.1/") is False

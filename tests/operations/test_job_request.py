@@ -1,0 +1,162 @@
+"""What is asked of a job, before anything leaves this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.config import Project
+from remote.errors import NotebookError
+from remote.operations import job_request
+from remote.programs import notebook
+
+TOML = '[project]\nname = "digits"\nrequires-python = ">=3.10"\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    root = tmp_path / "my proj"
+    (root / "src/notebooks").mkdir(parents=True)
+    (root / "pyproject.toml").write_text(TOML)
+    return Project(root, {})
+
+
+def source(project: Project, *cells: str, name: str = "src/notebooks/train.ipynb") -> Any:
+    """The notebook of these cells, the first one tagged `parameters`."""
+    made = [
+        {"cell_type": "code", "metadata": {"tags": ["parameters"] if not i else []}, "source": text}
+        for i, text in enumerate(cells)
+    ]
+    path = project.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"nbformat": 4, "metadata": {}, "cells": made}), "utf-8")
+    return notebook.read(path, project.root)
+
+
+def test_a_job_is_described(project: Project) -> None:
+    found = source(project, "epoch = 3\nname = 'a'\nwhen = now()")
+    job = job_request.describe(project, found, {"epoch": 10})
+    assert job["name"] == "train" and job["source"] == "src/notebooks/train.ipynb"
+    assert job["parameters"] == {"epoch": 10}
+    assert job["defaults"] == {"epoch": 3, "name": "a", "when": "now()"}
+    assert job["experiment"] == "digits" and job["continues_run"] is True
+    assert (job["python"], job["language"], job["output"]) == (">=3.10", "python", "train")
+    assert job["git"] == {} and job["user"]
+
+
+@pytest.mark.parametrize(
+    "default", ["{1, 2}", "b'x'", "1j", "...", "(1, {2})", "{(1, 2): 3}", "float('nan')", "-1"]
+)
+def test_any_default_can_be_written_down(project: Project, default: str) -> None:
+    job = job_request.describe(project, source(project, f"a = {default}"), {})
+    json.dumps(job)
+
+
+@pytest.mark.parametrize("value", ["日本 \n'\"$(x)", "-x", "", None, False, [1, {"a": None}], 1.5])
+def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -> None:
+    job = job_request.describe(project, source(project, "a = 1"), {"a": value})
+    assert json.loads(json.dumps(job))["parameters"] == {"a": value}
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("", "train"),
+        ("result.ipynb", "result"),
+        ("result", "result"),
+        ("a.b.ipynb", "a.b"),
+        ("結果 1.ipynb", "結果 1"),
+        ("../../etc/result.ipynb", "result"),
+        ("/tmp/result.ipynb", "result"),
+    ],
+)
+def test_the_outputs_name_is_a_plain_name(project: Project, output: str, expected: str) -> None:
+    job = job_request.describe(project, source(project, ""), {}, output=output)
+    assert job["output"] == expected
+
+
+def test_an_output_that_no_file_can_be_called_is_refused(project: Project) -> None:
+    """Else the job would run to its end, and its notebook could not be kept."""
+    with pytest.raises(NotebookError):
+        job_request.describe(project, source(project, ""), {}, output="x" * 250)
+
+
+def test_a_notebook_outside_of_the_project_is_refused(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "else.ipynb"
+    path.write_text(json.dumps({"cells": [], "metadata": {}}))
+    with pytest.raises(NotebookError) as caught:
+        job_request.describe(project, notebook.read(path, project.root), {})
+    assert "outside of the project" in caught.value.message
+
+
+# The experiment
+
+
+def experiment(project: Project, *cells: str, **given: Any) -> str:
+    job = job_request.describe(project, source(project, *cells), given)
+    return str(job["experiment"])
+
+
+def test_a_notebook_that_names_none_goes_to_the_projects(project: Project) -> None:
+    assert experiment(project, "a = 1") == "digits"
+
+
+def test_a_setting_comes_before_the_projects_name(project: Project) -> None:
+    named = Project(project.root, {"MLFLOW_EXPERIMENT_NAME": "from .env"})
+    assert experiment(named, "a = 1") == "from .env"
+
+
+def test_the_notebooks_own_name_comes_before_all(project: Project) -> None:
+    named = Project(project.root, {"MLFLOW_EXPERIMENT_NAME": "from .env"})
+    assert experiment(named, "", "mlflow.set_experiment('its own')") == "its own"
+
+
+def test_a_parameter_names_it(project: Project) -> None:
+    cells = ("name = 'usual'", "mlflow.set_experiment(name)")
+    assert experiment(project, *cells) == "usual"
+    assert experiment(project, *cells, name="given") == "given"
+
+
+@pytest.mark.parametrize("name", ["{other}", "{name}", "{}"])
+def test_a_literal_in_braces_is_taken_as_it_is(project: Project, name: str) -> None:
+    assert experiment(project, "name = 'x'", f"mlflow.set_experiment({name!r})") == name
+
+
+# pyproject.toml
+
+
+@pytest.mark.parametrize(
+    ("toml", "name", "python"),
+    [
+        (TOML, "digits", ">=3.10"),
+        ("[project]\nname = 'single'\n", "single", ""),
+        ("[project]\nname='tight'  # why\n", "tight", ""),
+        ('[tool.x]\nname = "wrong"\n[project]\nname = "right"\n', "right", ""),
+        ('[project]\n[tool.x]\nname = "wrong"\n', "my proj", ""),
+        ('[project]\nclassifiers = [\n  "a",\n]\nname = "after a list"\n', "after a list", ""),
+        ('[project]\r\nname = "windows"\r\n', "windows", ""),
+        ('[project]  # the project\nname = "commented"\n', "commented", ""),
+        ('[ project ]\nname = "blanks"\n', "blanks", ""),
+        ('[project]\n  name = "indented"\n', "indented", ""),
+        ('[project.urls]\nname = "wrong"\n', "my proj", ""),
+        ("", "my proj", ""),
+        ("not toml at all", "my proj", ""),
+    ],
+)
+def test_the_projects_name_and_python(project: Project, toml: str, name: str, python: str) -> None:
+    (project.root / "pyproject.toml").write_bytes(toml.encode())
+    assert job_request.project_name(project.root) == name
+    assert job_request.requires_python(project.root) == python
+
+
+def test_a_pyproject_that_is_no_text_is_no_bug(project: Project) -> None:
+    (project.root / "pyproject.toml").write_bytes(b"\xff\xfe[project]\nname = 'x'\n")
+    assert job_request.project_name(project.root)
+
+
+def test_without_pyproject_the_folder_names_the_project(tmp_path: Path) -> None:
+    assert job_request.project_name(tmp_path) == tmp_path.name
+    assert job_request.requires_python(tmp_path) == ""

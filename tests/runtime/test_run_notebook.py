@@ -1,0 +1,133 @@
+"""What prepares a notebook's run inside a job; whole runs are tests/integration's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from remote.files import read_json, write_json
+from remote.job.paths import JobPaths
+from remote.rpc import client
+from remote.runtime import run_notebook
+from tests.conftest import ROOT
+
+ID = "20260101-090000-train-aaaa"
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> JobPaths:
+    """A job whose notebook is src/a.ipynb of the project that is the target."""
+    made = JobPaths(tmp_path / "proj", ID)
+    made.folder.mkdir(parents=True)
+    return made
+
+
+def write_notebook(paths: JobPaths, *sources: str) -> None:
+    cells = [
+        {
+            "cell_type": "code",
+            "metadata": {"tags": ["parameters"] if not number else []},
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+            "id": f"c{number}",
+        }
+        for number, source in enumerate(sources)
+    ]
+    document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+    path = paths.root / "src/a{b}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document), "utf-8")
+    write_json(paths.job, {"source": "src/a{b}.ipynb", "parameters": {}, "language": "python"})
+
+
+def test_the_kernel_is_the_jobs_own_python(paths: JobPaths) -> None:
+    run_notebook._write_kernel(paths.jupyter)
+    spec = read_json(paths.jupyter / "kernels" / run_notebook.KERNEL / "kernel.json")
+    assert spec is not None and spec["argv"][0] == sys.executable
+    assert "{connection_file}" in spec["argv"]
+    assert (paths.jupyter / "runtime").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("path", ["a.ipynb", "{x}.ipynb", "a{b}c}{", "{{}}", "日本/{0}"])
+def test_a_path_with_braces_is_taken_as_it_is(path: str) -> None:
+    assert run_notebook._papermill_path(path).format() == path
+
+
+def test_sockets_lie_where_their_paths_are_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    assert run_notebook._short_folder() == "/tmp"
+    monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")
+    assert run_notebook._short_folder() == "/var/tmp"
+
+
+def test_an_environment_without_papermill_is_told(paths: JobPaths, tmp_path: Path) -> None:
+    """`-S` leaves the environment's packages out; the agent's zip is all there is."""
+    write_notebook(paths, "a = 1")
+    zipped = tmp_path / "agent.zip"
+    zipped.write_bytes(client.packed(client.contents()))
+    argv = [sys.executable, "-S", str(zipped), "notebook", str(paths.folder)]
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(argv, cwd=paths.root, capture_output=True, text=True, env=env)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The job's environment lacks ") and "lock file" in done.stderr
+    assert not paths.notebook.exists()
+
+
+RUN = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from remote.inside.notebook import execute
+from remote.job import JobPaths
+sys.exit(execute(JobPaths(Path(sys.argv[1]), {ID!r})))
+"""
+
+
+def execute(paths: JobPaths) -> "subprocess.CompletedProcess[str]":
+    """Run the job's notebook as its worker would, here."""
+    env = {**os.environ, "JUPYTER_PATH": str(paths.jupyter), "PYTHONUTF8": "1"}
+    env["JUPYTER_RUNTIME_DIR"] = str(paths.jupyter / "runtime")
+    argv = [sys.executable, "-c", RUN, str(paths.root)]
+    return subprocess.run(argv, cwd=paths.root, capture_output=True, text=True, env=env)
+
+
+def test_values_arrive_as_they_were_given(paths: JobPaths) -> None:
+    values = {
+        "text": "two words 'q' \"d\" $(x) `y` \\ \n日本 -x {z} #",
+        "none": None,
+        "no": False,
+        "numbers": [1, 2.5, -3],
+        "table": {"a": {"b": None}},
+        "big": "x" * 100_000,
+    }
+    names = ", ".join(values)
+    save = f"import json; json.dump([{names}], open('seen.json', 'w'))"
+    write_notebook(paths, "\n".join(f"{name} = 0" for name in values), save)
+    job = read_json(paths.job) or {}
+    write_json(paths.job, {**job, "parameters": values})
+    done = execute(paths)
+    assert done.returncode == 0, done.stderr
+    assert read_json(paths.root / "seen.json") == list(values.values())
+    assert paths.notebook.is_file()
+    assert read_json(paths.progress) == {"cell": 3, "cells": 3}
+
+
+def test_a_cell_that_fails_is_told_and_kept(paths: JobPaths) -> None:
+    write_notebook(paths, "a = 1", "print('before')", "raise ValueError('日本 broken')")
+    done = execute(paths)
+    assert done.returncode == 1
+    assert "before" in done.stdout
+    assert "ValueError: 日本 broken" in done.stderr and "papermill" not in done.stderr
+    assert "\x1b" not in done.stderr
+    assert "日本 broken" in paths.notebook.read_text("utf-8")

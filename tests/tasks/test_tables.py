@@ -1,0 +1,93 @@
+"""Jobs as lines of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from remote.tasks import tables
+
+
+def job(**changes: Any) -> dict[str, Any]:
+    return {"id": "20260101-100000-a-ffff", "state": "running", "submitted": 100.0, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells"),
+    [
+        ({"state": "queued", "waiting": "waiting for a GPU"},
+         ("queued", "-", "2 min 00 s", "", "waiting for a GPU")),
+        ({"running": 160.0, "gpus": [{"index": 0}, {"index": 3}]},
+         ("running", "0,3", "1 min 00 s", "", "")),
+        ({"running": 210.0, "progress": {"cell": 7, "cells": 12},
+          "metrics": [{"key": "loss", "value": 0.12345678, "step": 90}]},
+         ("running", "-", "10 s", "cell 7/12, loss=0.1235 (step 90)", "")),
+        ({"running": 210.0, "children": {"RUNNING": 2, "FINISHED": 5, "FAILED": 1}},
+         ("running", "-", "10 s", "6 runs done, 2 going", "")),
+        ({"state": "failed", "running": 110.0, "ended": 115.0, "cause": "out of GPU memory",
+          "attempt": 3, "result": "data/x.failed.ipynb"},
+         ("failed", "-", "5 s", "", "out of GPU memory, attempt 3, data/x.failed.ipynb")),
+        ({"state": "finished", "running": 110.0, "ended": 115.0, "cause": "", "attempt": 1},
+         ("finished", "-", "5 s", "", "")),
+    ],
+)  # fmt: skip
+def test_rows(changes: dict[str, Any], cells: tuple[str, ...]) -> None:
+    assert tables.row(job(**changes), 220.0)[1:] == cells
+
+
+def test_columns_are_as_wide_as_they_must() -> None:
+    lines = tables.table([("A", "LONG"), ("value", "x")])
+    assert lines == ["A      LONG", "value  x"]
+
+
+def test_a_gpu_is_told_with_who_holds_it() -> None:
+    gpu = {"index": 0, "name": "A100", "memory_used": 2048, "memory_total": 81920, "load": None}
+    stranger = {"pid": 7, "user": "alice", "name": "python", "memory": 100}
+    holder = {"job": "id-of-job", "user": "bob", "pid": 3}
+    cases = [
+        ([], None, "-"),
+        ([stranger], None, "alice's python (7)"),
+        ([stranger], holder, "id-of-job (bob)"),
+        ([], {**holder, "job": ""}, "a job of bob"),
+    ]
+    for processes, held, shown in cases:
+        answer = {"gpus": [{**gpu, "processes": processes, "holder": held}]}
+        assert tables.gpu_table(answer)[1] == f"0    A100  2.0/80 GiB  -     {shown}"
+
+
+def test_differences() -> None:
+    found: dict[str, Any] = {
+        "ids": ["a", "b"],
+        "asked": [],
+        "packages": [],
+        "became": [],
+        "code": [],
+    }
+    assert tables.difference_lines(found) == ["a -> b", "nothing differs"]
+    found["asked"] = [["parameters.epoch", 1, 2], ["gpus", None, 0]]
+    found["code"] = ["--- a/x", "+++ b/x"]
+    lines = tables.difference_lines(found)
+    assert "  parameters.epoch: 1 -> 2" in lines and "  gpus: - -> 0" in lines
+    assert lines[-2:] == ["--- a/x", "+++ b/x"]
+
+
+def test_all_about_one_job() -> None:
+    found = job(
+        state="failed",
+        running=110.0,
+        ended=115.0,
+        exit_code=1,
+        cause="out of GPU memory",
+        peak_memory=2_000_000,
+        peak_gpu_memory=40_000,
+        gpus=[{"index": 1, "name": "A100"}],
+        driver="550.1",
+        cuda="12.4",
+    )
+    lines = dict(line.split(":", 1) for line in tables.job_details(found, 200.0))
+    assert lines["cause"].strip() == "out of GPU memory" and lines["exit code"].strip() == "1"
+    assert lines["GPUs"].strip() == "1: A100, driver 550.1, CUDA 12.4"
+    assert lines["peak memory"].strip() == "2.0 MB"
+    assert lines["peak GPU memory"].strip() == "40000 MiB"
+    assert "waiting" not in lines and "result" not in lines

@@ -1,0 +1,112 @@
+"""Registered models: only when asked for, and never over one of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from remote.tracking import delta, merge
+
+
+@pytest.fixture
+def run_id(world):
+    """A run there with a registered model, version 1 of `clf`."""
+    experiment = world.far.experiment("digits")
+    made = world.far.run(experiment)
+    register(world.far, experiment, made)
+    return made
+
+
+def register(project, experiment, run_id, name="clf"):
+    client = project.client
+    if not any(model.name == name for model in client.search_registered_models()):
+        client.create_registered_model(name, tags={"team": "a"}, description="digits")
+    source = f"{project.mlruns}/{experiment}/{run_id}/artifacts/model"
+    version = client.create_model_version(name, source, run_id=run_id, tags={"k": "v"})
+    client.set_registered_model_alias(name, "champion", version.version)
+    return version
+
+
+def pull(world):
+    known = merge.known(world.base(), store=world.here.store)
+    out = world.folder / "with-registry.delta"
+    delta.write(world.far.store, out, known, registry=True)
+    summary = world.apply(out)
+    assert world.here.broken_links() == []
+    return summary
+
+
+def test_it_stays_there_unless_asked_for_and_that_is_said(world, run_id):
+    assert world.pull().left_out == ("model_versions", "registered_models")[1:]
+    assert world.here.client.search_registered_models() == []
+
+
+def test_it_arrives_with_its_files_where_the_run_is(world, run_id):
+    world.here.experiment("other")
+    assert pull(world).new_versions == 1
+    client = world.here.client
+    version = client.get_model_version_by_alias("clf", "champion")
+    assert version.source == f"{world.here.mlruns}/2/{run_id}/artifacts/model"
+    assert (version.run_id, version.tags) == (run_id, {"k": "v"})
+    assert client.get_registered_model("clf").tags == {"team": "a"}
+    before = world.here.dump()
+    assert pull(world).new_versions == 0 and world.here.dump() == before
+
+
+def test_asked_for_later_it_comes_then(world, run_id):
+    world.pull()
+    assert pull(world).new_versions == 1
+
+
+def test_a_clash_keeps_ours_whole_and_is_told(world, run_id):
+    mine = world.here.run(world.here.experiment("mine"))
+    register(world.here, "1", mine)
+    world.here.client.set_model_version_tag("clf", "1", "whose", "mine")
+    before = world.here.sql("SELECT * FROM model_versions")
+    tags = world.here.sql("SELECT * FROM model_version_tags")
+    register(world.far, "1", run_id)  # version 2, which is free here
+    summary = pull(world)
+    assert [(each.kind, each.id) for each in summary.refused] == [("model version", "clf/1")]
+    assert world.here.sql("SELECT * FROM model_versions WHERE version = 1") == before
+    assert world.here.sql("SELECT * FROM model_version_tags WHERE version = 1") == tags
+    assert world.here.client.get_model_version("clf", "2").run_id == run_id
+
+
+def test_an_alias_moved_here_stays(world, run_id):
+    pull(world)
+    register(world.far, "1", run_id)
+    world.here.client.set_registered_model_alias("clf", "mine", "1")
+    summary = pull(world)
+    client = world.here.client
+    assert client.get_model_version_by_alias("clf", "champion").version == 2
+    assert client.get_model_version_by_alias("clf", "mine").version == 1
+    assert summary.conflicts == ()
+
+
+def test_a_version_deleted_here_stays_deleted(world, run_id):
+    pull(world)
+    world.here.client.delete_model_version("clf", "1")
+    world.far.client.update_model_version("clf", "1", description="new")
+    assert pull(world).new_versions == 0
+    assert world.here.client.search_model_versions() == []
+
+
+def test_a_version_deleted_there_is_kept(world, run_id):
+    pull(world)
+    before = world.here.sql("SELECT * FROM model_versions")
+    world.far.client.delete_model_version("clf", "1")
+    summary = pull(world)
+    assert (summary.refused, summary.conflicts) == ((), ())
+    assert world.here.sql("SELECT * FROM model_versions") == before
+
+
+def test_a_version_whose_files_lie_elsewhere_is_refused(world, run_id):
+    world.far.sql("UPDATE model_versions SET source = '/etc/passwd', storage_location = NULL")
+    (refused,) = pull(world).refused
+    assert refused.id == "clf/1" and "/etc/passwd" in refused.reason
+    assert world.here.one("SELECT count(*) FROM model_versions") == 0
+
+
+def test_a_version_in_a_bucket_is_taken_as_it_is(world, run_id):
+    world.far.sql("UPDATE model_versions SET source = 's3://b/m', storage_location = 's3://b/m'")
+    pull(world)
+    assert world.here.one("SELECT source FROM model_versions") == "s3://b/m"

@@ -1,0 +1,159 @@
+"""Which experiment is which: as a plan, and in real stores."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remote.tracking.merge.plan_experiments import Experiment, Link, plan_experiments
+
+
+def plan(theirs, ours=(), links=(), wanted=()):
+    return plan_experiments(theirs, ours, links, source="far", wanted=frozenset(wanted))
+
+
+def where(found):
+    return {each.theirs.id: (each.ours, each.name, each.is_new) for each in found.placements}
+
+
+def test_a_new_one_is_matched_by_name_else_made():
+    ours = [Experiment(0, "Default", True, 1), Experiment(4, "digits", True, 2)]
+    theirs = [Experiment(0, "Default", True, 7), Experiment(1, "digits", True, 8)]
+    theirs.append(Experiment(2, "letters", True, 9))
+    assert where(plan(theirs, ours)) == {
+        0: (0, "Default", False),
+        1: (4, "digits", False),
+        2: (5, "letters", True),
+    }
+
+
+def test_an_id_that_a_link_names_is_not_given_again():
+    links = [Link(1, 8, 9, 8, "old", "old")]
+    found = plan([Experiment(2, "new", True, 5)], [Experiment(0, "Default", True, 1)], links)
+    assert where(found) == {2: (10, "new", True)}
+
+
+def test_a_store_made_anew_there_is_not_taken_for_the_old_one():
+    """Id 1 was `digits`; now it is another experiment, with another time of creation."""
+    ours = [Experiment(3, "digits", True, 8)]
+    links = [Link(1, 8, 3, 8, "digits", "digits")]
+    found = plan([Experiment(1, "letters", True, 99)], ours, links)
+    assert where(found) == {1: (4, "letters", True)} and found.conflicts == ()
+
+
+def test_one_gone_here_comes_back_only_for_new_runs():
+    links = [Link(1, 8, 3, 8, "digits", "digits")]
+    theirs = [Experiment(1, "digits", True, 8)]
+    assert where(plan(theirs, [], links)) == {}
+    assert where(plan(theirs, [], links, wanted=[1])) == {1: (4, "digits", True)}
+
+
+def test_a_rename_there_to_a_name_that_is_taken_here_is_a_conflict():
+    ours = [Experiment(3, "digits", True, 8), Experiment(4, "letters", True, 9)]
+    links = [Link(1, 8, 3, 8, "digits", "digits")]
+    found = plan([Experiment(1, "letters", True, 8)], ours, links)
+    assert where(found) == {1: (3, "digits", False)}
+    ((table, key, column),) = [(c.table, c.key, c.column) for c in found.conflicts]
+    assert (table, key, column) == ("experiments", "3", "name")
+
+
+def test_a_name_that_a_rename_leaves_free_can_be_taken():
+    ours = [Experiment(3, "digits", True, 8)]
+    links = [Link(1, 8, 3, 8, "digits", "digits")]
+    theirs = [Experiment(1, "old digits", True, 8), Experiment(2, "digits", True, 9)]
+    assert where(plan(theirs, ours, links)) == {
+        1: (3, "old digits", False),
+        2: (4, "digits", True),
+    }
+
+
+names = st.sampled_from(["a", "b", "c", "a (far)"])
+
+
+@st.composite
+def stores(draw):
+    unique = draw(st.lists(names, unique=True, max_size=4))
+    ids = draw(st.permutations(range(len(unique))))
+    return [Experiment(i, name, draw(st.booleans()), i % 2) for i, name in zip(ids, unique)]
+
+
+links = st.lists(
+    st.builds(Link, *[st.integers(0, 4)] * 4, names, names),
+    max_size=4,
+    unique_by=lambda l: l.theirs,
+)
+
+
+@given(stores(), stores(), links)
+def test_names_and_ids_stay_unique_whatever_both_sides_did(theirs, ours, links):
+    links = list({link.ours: link for link in links}.values())
+    found = plan(theirs, ours, links, wanted=range(9))
+    assert {each.theirs.id for each in found.placements} == {each.id for each in theirs}
+    ids = [each.ours for each in found.placements]
+    assert len(ids) == len(set(ids))
+    used = {each.ours for each in found.placements if not each.is_new}
+    assert used <= {each.id for each in ours}
+    made = [each for each in found.placements if each.is_new]
+    kept = {each.name for each in ours if each.id not in used}
+    assert not kept & {each.name for each in made}
+
+
+def test_a_deleted_experiment_of_that_name_is_left_alone(world):
+    mine = world.here.experiment("digits")
+    world.here.client.delete_experiment(mine)
+    run_id = world.far.run(world.far.experiment("digits"))
+    summary = world.pull()
+    assert world.here.client.get_experiment(mine).lifecycle_stage == "deleted"
+    made = world.here.client.get_experiment_by_name("digits (far)")
+    assert world.here.client.get_run(run_id).info.experiment_id == made.experiment_id
+    assert (summary.new_experiments, summary.conflicts) == (1, ())
+
+    world.far.client.rename_experiment("1", "letters")
+    assert world.pull().conflicts == ()
+    assert world.here.client.get_experiment_by_name("letters").experiment_id == made.experiment_id
+
+
+def test_an_experiment_renamed_here_keeps_getting_its_runs(world):
+    world.far.run(world.far.experiment("digits"))
+    world.pull()
+    world.here.client.rename_experiment("1", "numbers")
+    second = world.far.run("1")
+    assert world.pull().new_experiments == 0
+    assert world.here.client.get_run(second).info.experiment_id == "1"
+    assert world.here.client.get_experiment("1").name == "numbers"
+
+
+def test_an_experiment_deleted_there_keeps_away_from_ours_of_that_name(world):
+    world.here.experiment("digits")
+    world.far.client.delete_experiment(world.far.experiment("digits"))
+    world.pull()
+    assert world.here.client.get_experiment("1").lifecycle_stage == "active"
+    assert world.here.one("SELECT count(*) FROM experiments WHERE lifecycle_stage='deleted'") == 1
+
+
+def test_new_runs_of_an_experiment_gone_here_bring_it_back(world):
+    first = world.far.run(world.far.experiment("digits"))
+    world.pull()
+    world.here.hard_delete(first)
+    world.here.sql("DELETE FROM experiment_tags")
+    world.here.sql("DELETE FROM experiments WHERE experiment_id = 1")
+    assert world.pull().new_experiments == 0
+    second = world.far.run("1")
+    world.pull()
+    assert world.here.sql("SELECT run_uuid, experiment_id FROM runs") == [(second, 2)]
+
+
+def test_a_store_made_anew_there_is_merged_as_another(world):
+    first = world.far.run(world.far.experiment("digits"))
+    world.pull()
+    anew = world.project("anew")
+    second = anew.run(anew.experiment("letters"))
+    world.far.store.write_bytes(anew.store.read_bytes())
+    world.far.sql(
+        "UPDATE runs SET artifact_uri = replace(artifact_uri, ?, ?)",
+        str(anew.root),
+        str(world.far.root),
+    )
+    world.pull()
+    assert dict(world.here.sql("SELECT run_uuid, experiment_id FROM runs")) == {first: 1, second: 2}
+    assert world.here.client.get_experiment("1").name == "digits"

@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from typing import Optional, Sequence
 
 from remote.errors import RemoteError
+from remote.output import say
 
 AFTER = "In a project that has the toolkit, `inv --list` shows the commands."
 
@@ -30,10 +31,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         return command.adopt(arguments)
     except RemoteError as error:
-        print(error, file=sys.stderr)
+        say(*str(error).split("\n"))
         return 2
     except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
+        say("", "Interrupted.")
         return 130
 
 

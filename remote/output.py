@@ -1,74 +1,195 @@
-"""A progress line on a terminal; nothing where standard error is none."""
+r"""Everything that the toolkit prints: lines, tables, JSON, progress, and numbers in words.
+
+File names, records and whatever a server says may hold control characters that would clear the
+screen, set the window's title or forge a line. So this module escapes whatever it prints, and no
+command writes to standard output or error in another way (tests/tasks/test_output_rule.py).
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import sys
 import time
+import unicodedata
+from dataclasses import asdict, is_dataclass
+from typing import Any, Iterable, Sequence, TextIO
 
+#: How many lines of one kind are printed before the rest is only counted.
+SHOWN = 5
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _RSYNC = re.compile(r"^\s*([\d,.]+)\s+(\d+)%\s+(\S+/s)")
 _BAR = 24
 
 
+def printable(text: str) -> str:
+    r"""`text` on one line that can't steer a terminal.
+
+    Control characters, line breaks, marks that change the direction of writing and bytes that were
+    no text become `\x1b`, `\n`, `\u202e`, `\udcff`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _is_plain(char) else ascii(char)[1:-1] for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same, with the line breaks kept: for a text that has several lines by its author's will."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _is_plain(char: str) -> bool:
+    # Python holds only one of the blanks for printable, but Japanese writes another.
+    return char.isprintable() or unicodedata.category(char) == "Zs"
+
+
+def print_lines(*lines: str) -> None:
+    """Print results on standard output, each argument as one line."""
+    _write(sys.stdout, "".join(f"{printable(line)}\n" for line in lines))
+
+
+def say(*lines: str) -> None:
+    """Print on standard error what is no result, each argument as one line."""
+    _write(sys.stderr, "".join(f"{printable(line)}\n" for line in lines))
+
+
+def say_first(lines: Sequence[str], noun: str) -> None:
+    """Say the first few lines, and how many more of `noun` (in the plural) there are."""
+    say(*lines[:SHOWN])
+    if len(lines) > SHOWN:
+        say(f"… and {len(lines) - SHOWN} more {noun}")
+
+
+def say_log(text: str) -> None:
+    """Say a piece of a log, which may begin and end within a line; without its colours."""
+    plain = _COLOUR.sub("", text).replace("\r\n", "\n").replace("\t", "    ")
+    _write(sys.stderr, printable_lines(plain))
+
+
+def write_raw(text: str) -> None:
+    """Write a job's own output as it is, colours and all: for logs that the user asked for."""
+    _write(sys.stdout, text)
+
+
+def print_json(value: Any) -> None:
+    """Print data for scripts. Dataclasses become objects, whatever else JSON lacks becomes text."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_json_default)
+    # JSON leaves C1 controls and lone surrogates as they are, but has an escape for each of them.
+    plain = (
+        char if char == "\n" or _is_plain(char) else json.dumps(char)[1:-1] for char in f"{text}\n"
+    )
+    _write(sys.stdout, "".join(plain))
+
+
+def _json_default(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+def draw_screen(lines: Sequence[str]) -> None:
+    """Draw over what the terminal shows; elsewhere the pictures follow each other.
+
+    The first line stays at the top; of the others, the last ones that fit are shown.
+    """
+    if not sys.stdout.isatty():
+        print_lines(*lines, "")
+        return
+    columns, rows = os.get_terminal_size()
+    visible = [printable(line)[: columns - 1] for line in [*lines[:1], *lines[1:][-(rows - 2) :]]]
+    # Home, each line cleared to its end, then the rest of the screen: it doesn't flicker.
+    _write(sys.stdout, "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in visible) + "\x1b[J")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines with columns of equal width."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths)] for row in cells)
+    return ["  ".join(row).rstrip() for row in padded]
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """`4 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole // 60 % 60:02d} min"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that reads best: `999 B`, `1.0 kB`, `1.2 MB`."""
+    if count < 1000:
+        return f"{count} B"
+    amount = count / 1000
+    for unit in ("kB", "MB"):
+        # What would be rounded up to 1000.0 takes the next unit.
+        if amount < 999.95:
+            return f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
 class Progress:
-    """One line that is drawn over and wiped at the end."""
+    """One line on a terminal that is drawn over and wiped at the end; elsewhere nothing."""
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.shown = sys.stderr.isatty()
         self._drawn = 0.0
-        self._tells = False
+        self._has_percentage = False
 
-    def rsync(self, line: str) -> bool:
+    def read_rsync(self, line: str) -> bool:
         """Show one line of rsync's progress; False where it is none."""
         match = _RSYNC.match(line)
         if match:
-            self._tells = True
+            self._has_percentage = True
             count = int(re.sub(r"\D", "", match[1]))
             self.draw(int(match[2]) / 100, f"{size(count)}, {match[3]}")
         return bool(match)
 
     def count(self, files: int) -> None:
         """Show how many files went, unless rsync tells its progress itself."""
-        if not self._tells:
-            self._write(f"{self.title} {files} files")
+        if not self._has_percentage:
+            self._draw_over(f"{self.title} {files} files")
 
     def amount(self, text: str) -> None:
         """Show how much came, where nobody knows how much it will be."""
-        self._write(f"{self.title} {text}")
+        self._draw_over(f"{self.title} {text}")
 
     def of(self, done: int, total: int) -> None:
-        """Draw the bar for `done` things of `total`."""
+        """Draw the bar for `done` of `total` steps."""
         self.draw(done / max(total, 1), f"{done} of {total}")
 
     def draw(self, share: float, text: str) -> None:
         """Draw the bar. `share` is between 0 and 1."""
         full = int(share * _BAR)
-        self._write(f"{self.title} [{'#' * full}{'.' * (_BAR - full)}] {share:4.0%} {text}")
+        self._draw_over(f"{self.title} [{'#' * full}{'.' * (_BAR - full)}] {share:4.0%} {text}")
 
-    def _write(self, line: str) -> None:
+    def _draw_over(self, line: str) -> None:
         """Draw over the line, ten times a second at most."""
         if not self.shown or time.monotonic() - self._drawn < 0.1:
             return
         self._drawn = time.monotonic()
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write("\r" + line[:width].ljust(width))
-        sys.stderr.flush()
+        _write(sys.stderr, "\r" + printable(line)[:width].ljust(width))
 
     def wipe(self) -> None:
         """Take the line off the terminal again."""
         if self._drawn:
             width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write("\r" + " " * width + "\r")
-            sys.stderr.flush()
-
-
-def size(count: int) -> str:
-    """Bytes in the unit that reads best."""
-    amount = float(count)
-    for unit, limit in (("B", 1000), ("kB", 999.95), ("MB", 999.95), ("GB", 0)):
-        if amount < limit or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    raise AssertionError("unreachable")
+            _write(sys.stderr, "\r" + " " * width + "\r")

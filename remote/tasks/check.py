@@ -8,7 +8,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from remote.tasks.exits import plural, say, told
+from remote.output import plural, print_json, print_lines, say
+from remote.tasks.exits import exit_on_error
 from remote.tasks.program_flags import WordsTask
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _EXAMPLES = 3
         "json": "print everything as JSON",
     },
 )
-@told
+@exit_on_error
 def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = False) -> None:
     """Check an MLflow store: the file, rows that name nothing, paths, artifacts.
 
@@ -37,7 +38,7 @@ def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = F
 
     checked = check(store, mending=mend)
     if json:
-        _print_json(checked)
+        print_json(_as_data(checked))
     else:
         _show(checked, _command(store))
     if checked.problems:
@@ -52,17 +53,17 @@ def _command(store: str) -> str:
 
 def _show(checked: Checked, command: str) -> None:
     if checked.backup:
-        _print(f"a copy of the store as it was: {checked.backup}")
+        print_lines(f"a copy of the store as it was: {checked.backup}")
     for finding in checked.mended:
-        _print(f"mended  {_line(finding)}")
+        print_lines(f"mended  {_line(finding)}")
     for finding in checked.findings:
-        _print(f"{'note' if finding.note else 'wrong':<6}  {_line(finding)}")
+        print_lines(f"{'note' if finding.note else 'wrong':<6}  {_line(finding)}")
         if next_step := _next(finding, command):
-            _print(f"{'':8}next: {next_step}")
+            print_lines(f"{'':8}next: {next_step}")
     if checked.problems:
         say(f"{plural(len(checked.problems), 'problem')} in {checked.store}.")
     else:
-        _print(f"{checked.store} is sound.")
+        print_lines(f"{checked.store} is sound.")
 
 
 def _line(finding: Finding) -> str:
@@ -78,29 +79,17 @@ def _next(finding: Finding, command: str) -> str:
     return f"{finding.step}; then {command}" if finding.mend_after else finding.step
 
 
-def _print(line: str) -> None:
-    """Much of it was written elsewhere, and must not steer this terminal."""
-    print("".join(sign if sign.isprintable() else "?" for sign in line), flush=True)
+def _as_data(checked: Checked) -> dict[str, object]:
+    return {
+        "store": checked.store,
+        "sound": not checked.problems,
+        "findings": [_finding_data(finding) for finding in checked.findings],
+        "mended": [_finding_data(finding) for finding in checked.mended],
+        "backup": checked.backup or None,
+    }
 
 
-def _print_json(checked: Checked) -> None:
-    import json
-
-    print(
-        json.dumps(
-            {
-                "store": checked.store,
-                "sound": not checked.problems,
-                "findings": [_as_data(finding) for finding in checked.findings],
-                "mended": [_as_data(finding) for finding in checked.mended],
-                "backup": checked.backup or None,
-            },
-            indent=1,
-        )
-    )
-
-
-def _as_data(finding: Finding) -> dict[str, object]:
+def _finding_data(finding: Finding) -> dict[str, object]:
     return {
         "name": finding.name,
         "told": finding.told,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
-from remote.tasks.exits import plural, say, size, told
+from remote.output import plural, print_lines, say, size
+from remote.tasks.exits import exit_on_error
 from remote.tasks.jobs import JOB_HELP
 from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, server_of
@@ -22,14 +23,14 @@ FORCE_HELP = "also what was not pulled"
         "force": FORCE_HELP,
     },
 )
-@told
+@exit_on_error
 def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
     """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
     from remote.operations.jobs import remove
 
     answer = remove(server_of(target), [job], force=force)
-    for each in answer["removed"]:
-        print(f"removed {each}, {size(answer['bytes'])} freed")
+    for name in answer["removed"]:
+        print_lines(f"removed {name}, {size(answer['bytes'])} freed")
 
 
 @task(
@@ -40,7 +41,7 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
         "dry-run": "show what would go, change nothing",
     }
 )
-@told
+@exit_on_error
 def remote_prune(
     c: Context, older: str = "30d", target: str = "", force: bool = False, dry_run: bool = False
 ) -> None:
@@ -51,9 +52,9 @@ def remote_prune(
     answer = prune(server_of(target), seconds(older, "--older"), force=force, dry_run=dry_run)
     for kind in ("jobs", "environments", "backups"):
         for name in answer[kind]:
-            print(f"{'would remove' if dry_run else 'removed'} {kind[:-1]} {name}")
+            print_lines(f"{'would remove' if dry_run else 'removed'} {kind[:-1]} {name}")
     would = "would be " if dry_run else ""
-    print(f"{plural(len(answer['jobs']), 'job')}, {size(answer['bytes'])} {would}freed")
+    print_lines(f"{plural(len(answer['jobs']), 'job')}, {size(answer['bytes'])} {would}freed")
     if answer["kept"]:
         say(
             f"{plural(len(answer['kept']), 'job')} of that age stayed, since not pulled yet: "
@@ -66,13 +67,13 @@ def remote_prune(
     positional=["before", "after"],
     help={"before": JOB_HELP, "after": "the job to compare it with", "target": TARGET_HELP},
 )
-@told
+@exit_on_error
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""
     from remote.operations.rerun import differences
     from remote.tasks.tables import difference_lines
 
-    print("\n".join(difference_lines(differences(server_of(target), before, after))))
+    print_lines(*difference_lines(differences(server_of(target), before, after)))
 
 
 TASKS = (remote_rm, remote_prune, remote_diff)

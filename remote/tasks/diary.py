@@ -11,11 +11,12 @@ from invoke.tasks import task
 
 from remote.config import Project, find_project
 from remote.errors import ConfigError
-from remote.tasks.exits import told
+from remote.output import print_lines
+from remote.tasks.exits import exit_on_error
 
 
 @task(help={"edit": "open it with $VISUAL or $EDITOR"})
-@told
+@exit_on_error
 def diary(c: Context, edit: bool = False) -> None:
     """Make today's page of the diary from diary/template.md, with the newest runs; tell its path.
 
@@ -26,7 +27,7 @@ def diary(c: Context, edit: bool = False) -> None:
     project = find_project()
     editor = _editor(project) if edit else []
     path = entry(project.root, date.today())
-    print(os.path.relpath(path), flush=True)
+    print_lines(os.path.relpath(path))
     if editor:
         _become([*editor, str(path)])
 

@@ -8,7 +8,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from remote.tasks.exits import plural, say, told
+from remote.output import plural, print_json, print_lines, say
+from remote.tasks.exits import exit_on_error
 from remote.tasks.sync import TARGET_HELP
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @task(help={"target": TARGET_HELP, "json": "print the findings as JSON"})
-@told
+@exit_on_error
 def doctor(c: Context, target: str = "", json: bool = False) -> None:
     """Check this machine and the server; for each gap, the command that closes it.
 
@@ -24,40 +25,28 @@ def doctor(c: Context, target: str = "", json: bool = False) -> None:
     """
     from remote.operations.doctor import examine
 
-    found = []
+    checks = []
     for check in examine(target):
-        found.append(check)
+        checks.append(check)
         if not json:
             _show(check)
     if json:
-        _print_json(found)
+        print_json(checks)
     else:
-        _conclude(found)
-    if any(check.stops and not check.ok for check in found):
+        _conclude(checks)
+    if any(check.stops and not check.ok for check in checks):
         raise Exit(code=1)
 
 
 def _show(check: Check) -> None:
     mark = "ok" if check.ok else "gap"
-    _print(f"{mark:<3}  {check.where:<5}  {check.name:<13}  {check.told}")
+    print_lines(f"{mark:<3}  {check.where:<5}  {check.name:<13}  {check.told}".rstrip())
     if not check.ok and check.fix:
-        _print(f"{'':27}fix: {check.fix}")
+        print_lines(f"{'':27}fix: {check.fix}")
 
 
-def _print(line: str) -> None:
-    """Much of it is what a server says of itself, which must not steer this terminal."""
-    print("".join(sign if sign.isprintable() else "?" for sign in line).rstrip(), flush=True)
-
-
-def _print_json(found: list[Check]) -> None:
-    import dataclasses
-    import json
-
-    print(json.dumps([dataclasses.asdict(check) for check in found], indent=1))
-
-
-def _conclude(found: list[Check]) -> None:
-    gaps = [check for check in found if not check.ok]
+def _conclude(checks: list[Check]) -> None:
+    gaps = [check for check in checks if not check.ok]
     stopping = [check for check in gaps if check.stops]
     if not gaps:
         say("Nothing is missing.")

@@ -1,4 +1,4 @@
-"""How tasks speak: errors become exit codes here and nowhere else; numbers become words."""
+"""How tasks end: the one place where errors become exit codes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from typing import Any, Callable, TypeVar
 from invoke.exceptions import Exit
 
 from remote.errors import RemoteError
-from remote.output import size
-
-__all__ = ["duration", "plural", "say", "size", "told"]
+from remote.output import printable_lines
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 
 
-def told(body: Body) -> Body:
+def exit_on_error(body: Body) -> Body:
     """Turn the errors meant for the user into a message and exit code 2, Ctrl-C into 130.
 
     A reader that has gone (`inv remote-ps | head`) ends the task silently, as it ends `cat`.
+    Everything else is a bug, and keeps its traceback.
     """
 
     @functools.wraps(body)
@@ -31,7 +30,10 @@ def told(body: Body) -> Body:
             sys.stdout.flush()
             return result
         except RemoteError as error:
-            raise Exit(str(error), code=2) from None
+            raise Exit(printable_lines(str(error)), code=2) from None
+        except Exit as exit:
+            # Invoke prints the message as it is, and why a job failed is its server's to say.
+            raise Exit(printable_lines(exit.message or ""), code=exit.code) from None
         except KeyboardInterrupt:
             raise Exit("Interrupted.", code=130) from None
         except BrokenPipeError:
@@ -40,23 +42,3 @@ def told(body: Body) -> Body:
             raise Exit(code=128 + signal.SIGPIPE) from None
 
     return wrapped  # type: ignore[return-value]
-
-
-def say(text: str) -> None:
-    """A line for the user that is no result: on standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """`4 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole // 60 % 60:02d} min"

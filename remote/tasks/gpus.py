@@ -8,14 +8,15 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from remote.errors import ConfigError
-from remote.tasks.exits import say, told
+from remote.output import plural, print_json, print_lines, say
+from remote.tasks.exits import exit_on_error
 from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, server_of
-from remote.tasks.tables import gpu_table, print_json
+from remote.tasks.tables import gpu_table
 
 
 @task(help={"target": TARGET_HELP, "json": "all that is known, as JSON"})
-@told
+@exit_on_error
 def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
     """List the server's GPUs: memory, load, which job or which stranger holds them."""
     from remote.operations.jobs import gpus
@@ -27,9 +28,10 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
     if not answer["gpus"]:
         say("The server has no NVIDIA GPU (no nvidia-smi finds one).")
         return
-    print("\n".join(gpu_table(answer)))
-    for place, each in enumerate(answer["waiting"], 1):
-        print(f"waiting, {place}.: {each['job']} ({each['user']}) for {each['gpus']} GPU(s)")
+    print_lines(*gpu_table(answer))
+    for place, job in enumerate(answer["waiting"], 1):
+        gpus_wanted = plural(job["gpus"], "GPU")
+        print_lines(f"waiting, {place}.: {job['job']} ({job['user']}) for {gpus_wanted}")
 
 
 @task(
@@ -41,7 +43,7 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
         "forget": "remove it from the server",
     },
 )
-@told
+@exit_on_error
 def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = False) -> None:
     """Ask for a secret and keep it on the server, for jobs there, readable by you alone.
 
@@ -54,7 +56,7 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
         raise ConfigError("--forget needs the name of a secret.")
     value = None if forget or not key else _asked(key)
     names = secret(server, key, value) if key else secret(server)
-    print("\n".join(names) if names else "No secret is set.")
+    print_lines(*names or ["No secret is set."])
 
 
 def _asked(key: str) -> str:

@@ -13,7 +13,8 @@ from invoke.tasks import task
 
 from remote.errors import JobError
 from remote.job.state import ENDED, FINISHED
-from remote.tasks.exits import duration, say, told
+from remote.output import draw_screen, duration, print_json, print_lines, say, write_raw
+from remote.tasks.exits import exit_on_error
 from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, server_of
 
@@ -38,7 +39,7 @@ LOOK = 2.0
         "since": "only what came in this time, such as 10m (to a few seconds)",
     },
 )
-@told
+@exit_on_error
 def remote_logs(
     c: Context,
     job: str = "last",
@@ -66,12 +67,12 @@ def follow_log(
 
     try:
         answer = follow(
-            server, job, wait=wait, tail=tail, since=since, silent=silent, out=_write, say=say
+            server, job, wait=wait, tail=tail, since=since, silent=silent, out=write_raw, say=say
         )
     except KeyboardInterrupt:
         if not wait:
             raise
-        say(f"\nThe job goes on. Its log: inv remote-logs {job} --follow")
+        say("", f"The job goes on. Its log: inv remote-logs {job} --follow")
         raise Exit(code=130) from None
     return {"id": answer["id"], **answer["status"]}
 
@@ -81,11 +82,6 @@ def ended_well(job: str, status: dict[str, Any]) -> None:
     if status["state"] != FINISHED:
         cause = f" ({status['cause']})" if status.get("cause") else ""
         raise Exit(f"{job} {status['state']}{cause}", code=status.get("exit_code") or 1)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 @task(
@@ -99,7 +95,7 @@ def _write(text: str) -> None:
         "json": "all that is known, as JSON",
     },
 )
-@told
+@exit_on_error
 def remote_ps(
     c: Context,
     job: str = "",
@@ -110,7 +106,6 @@ def remote_ps(
 ) -> None:
     """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
     from remote.operations.jobs import listing
-    from remote.tasks.tables import print_json
 
     server = server_of(target)
     newest, named = 0 if all else NEWEST, [job] if job else []
@@ -119,9 +114,9 @@ def remote_ps(
         if json:
             print_json(answer["jobs"])
         elif watch:
-            _draw([f"{server.target}  {time.strftime('%H:%M:%S')}", *_lines(answer, job)])
+            draw_screen([f"{server.target}  {time.strftime('%H:%M:%S')}", *_lines(answer, job)])
         else:
-            print("\n".join(_lines(answer, job)))
+            print_lines(*_lines(answer, job))
         if not watch:
             break
         time.sleep(LOOK)
@@ -140,20 +135,8 @@ def _lines(answer: dict[str, Any], job: str) -> list[str]:
     return job_table(answer["jobs"], answer["now"])
 
 
-def _draw(lines: list[str]) -> None:
-    """Draw over what the terminal shows; elsewhere the pictures follow each other."""
-    if not sys.stdout.isatty():
-        print("\n".join(lines) + "\n", flush=True)
-        return
-    columns, rows = os.get_terminal_size()
-    shown = [line[: columns - 1] for line in [lines[0], *lines[1:][-(rows - 2) :]]]
-    # Home, each line cleared to its end, then the rest of the screen: it doesn't flicker.
-    sys.stdout.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in shown) + "\x1b[J")
-    sys.stdout.flush()
-
-
 @task(klass=WordsTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
-@told
+@exit_on_error
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
     from remote.operations.attach import attach_argv
@@ -177,7 +160,7 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     positional=["job"],
     help={"job": JOB_HELP, "target": TARGET_HELP, "pull": "pull when it has ended"},
 )
-@told
+@exit_on_error
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
     server = server_of(target)
@@ -185,7 +168,7 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
     if pull:
         pull_and_tell(server)
     ended_well(status["id"], status)
-    print(f"{status['id']} {status['state']}")
+    print_lines(f"{status['id']} {status['state']}")
 
 
 @task(
@@ -196,7 +179,7 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
         "target": TARGET_HELP,
     },
 )
-@told
+@exit_on_error
 def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
     from remote.operations.jobs import stop
@@ -205,9 +188,9 @@ def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     answer = stop(server_of(target), job)
     state = answer["status"]["state"]
     if answer["already"]:
-        print(f"{answer['id']} had ended already: {state}")
+        print_lines(f"{answer['id']} had ended already: {state}")
     else:
-        print(f"{answer['id']} {state} after {duration(time.monotonic() - start)}")
+        print_lines(f"{answer['id']} {state} after {duration(time.monotonic() - start)}")
     assert state in ENDED
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Iterator
 
-from remote.tasks.exits import plural, say, size
+from remote.output import plural, say, say_first, size
 
 if TYPE_CHECKING:
     from remote.operations.tracking.pull_records import Records
-    from remote.tracking.merge.summary import MergeSummary
-
-SHOWN = 5  # remarks of one kind, before the rest is only counted
+    from remote.tracking.merge.summary import Conflict, MergeSummary
 
 
 def parts(records: Records) -> Iterator[str]:
@@ -42,35 +40,26 @@ def remarks(records: Records) -> None:
     summary = records.summary
     if summary is None:
         return
-    kept = [
-        f"kept yours: {each.table} {each.key} {each.column} = {each.ours!r} (there: {each.theirs!r})"
-        for each in summary.conflicts
-    ]
-    _say_some(kept, "conflicts")
-    if kept:
+    say_first([_conflict(conflict) for conflict in summary.conflicts], "conflicts")
+    if summary.conflicts:
         say("To see them, and to take theirs: inv mlflow-conflicts")
-    _say_some(
-        [f"refused: {each.kind} {each.id}: {each.reason}" for each in summary.refused], "refused"
-    )
-    _say_some([f"deleted there, kept here: run {run}" for run in summary.deleted_there], "runs")
+    refused = [f"refused: {record.kind} {record.id}: {record.reason}" for record in summary.refused]
+    say_first(refused, "refused")
+    say_first([f"deleted there, kept here: run {run}" for run in summary.deleted_there], "runs")
     if summary.left_out:
         say(f"not merged: {', '.join(summary.left_out)}{_registry(summary)}")
-    for note in records.notes:
-        say(note)
+    say(*records.notes)
+
+
+def _conflict(conflict: Conflict) -> str:
+    cell = f"{conflict.table} {conflict.key} {conflict.column}"
+    return f"kept yours: {cell} = {conflict.ours!r} (there: {conflict.theirs!r})"
 
 
 def _registry(summary: MergeSummary) -> str:
     return " (--registry brings it)" if "registered_models" in summary.left_out else ""
 
 
-def _say_some(lines: list[str], what: str) -> None:
-    for text in lines[:SHOWN]:
-        say(text)
-    if len(lines) > SHOWN:
-        say(f"… and {len(lines) - SHOWN} more {what}")
-
-
-def as_json(records: Records, **more: Any) -> str:
-    import json
-
-    return json.dumps({**more, **asdict(records)}, indent=2, default=str, ensure_ascii=False)
+def as_data(records: Records, **more: Any) -> dict[str, Any]:
+    """The same as JSON tells it."""
+    return {**more, **asdict(records)}

@@ -14,7 +14,8 @@ from invoke.tasks import task
 from remote.config import find_project, make_variables
 from remote.errors import NotebookError
 from remote.job.state import FINISHED
-from remote.tasks.exits import say, told
+from remote.output import say, say_log
+from remote.tasks.exits import exit_on_error
 from remote.tasks.program_flags import ProgramTask
 
 #: Variables of make's command line that are no parameters of a notebook.
@@ -30,7 +31,7 @@ MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV",
         "entry-point": "which entry point of an MLproject (default: main)",
     },
 )
-@told
+@exit_on_error
 def run(
     c: Context,
     program: str = "",
@@ -71,7 +72,7 @@ def _made_parameters(source: Any, variables: Mapping[str, str]) -> dict[str, Any
 
 
 @task(name="format")
-@told
+@exit_on_error
 def format_code(c: Context) -> None:
     """Run isort and black over the project's Python."""
     root = find_project().root
@@ -84,13 +85,13 @@ def format_code(c: Context) -> None:
             if (root / name).exists()
         ]
         result = process.run([sys.executable, "-m", *tool, *folders], cwd=root)
-        sys.stderr.write(result.stderr + result.stdout.decode())
+        say_log(result.stderr + result.stdout.decode("utf-8", "replace"))
         if result.code:
             raise Exit(code=result.code)
 
 
 @task(help={"port": "the port of 127.0.0.1 to listen on"})
-@told
+@exit_on_error
 def ui(c: Context, port: int = 5000) -> None:
     """Start mlflow ui on this project's records."""
     root = find_project().root

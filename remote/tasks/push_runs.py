@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Optional
 
 from invoke.context import Context
 from invoke.tasks import task
 
-from remote.tasks.exits import plural, say, size, told
+from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
+from remote.tasks.exits import exit_on_error
 from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, server_of
 
 if TYPE_CHECKING:
     from remote.operations.tracking.push_runs import Given
     from remote.session import Server
-
-SHOWN = 5
 
 
 @task(
@@ -32,7 +32,7 @@ SHOWN = 5
         "json": "print what was done as JSON",
     },
 )
-@told
+@exit_on_error
 def mlflow_push(
     c: Context,
     run: Optional[list[str]] = None,
@@ -51,15 +51,15 @@ def mlflow_push(
     wish = Wish(tuple(run or ()), experiment, traces, registry)
     given = give(server, wish, say=say, dry_run=dry_run)
     if json:
-        _print_json(server, given, dry_run)
+        print_json({"target": str(server.target), "dry_run": dry_run, **asdict(given)})
         return
     if dry_run:
-        for each in (*given.runs, *given.models, *given.traces, *given.registered, *given.files):
-            _print(f"give    {each}")
-    _print(_line(server, given, dry_run))
+        names = (*given.runs, *given.models, *given.traces, *given.registered, *given.files)
+        print_lines(*(f"give    {name}" for name in names))
+    print_lines(_line(server, given, dry_run))
     _remarks(given)
     if given.model and not dry_run:
-        _print(f"In a job there: mlflow.pyfunc.load_model({given.model!r})")
+        print_lines(f"In a job there: mlflow.pyfunc.load_model({given.model!r})")
 
 
 def _line(server: Server, given: Given, dry_run: bool) -> str:
@@ -77,33 +77,13 @@ def _line(server: Server, given: Given, dry_run: bool) -> str:
 
 
 def _remarks(given: Given) -> None:
-    for text in given.refused[:SHOWN]:
-        say(f"refused: {_printable(text)}")
-    if len(given.refused) > SHOWN:
-        say(f"… and {len(given.refused) - SHOWN} more refused")
+    say_first([f"refused: {text}" for text in given.refused], "refused")
     if given.without:
         more = ", …" if len(given.without) > SHOWN else ""
         say(f"without artifacts here: {', '.join(given.without[:SHOWN])}{more}")
     if given.replaced:
         count = plural(len(given.replaced), "artifact")
         say(f"{count} there differed; what was there is kept there in {given.backup}/")
-
-
-def _print(line: str) -> None:
-    print(_printable(line), flush=True)
-
-
-def _printable(text: str) -> str:
-    """Names must not steer this terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
-
-
-def _print_json(server: Server, given: Given, dry_run: bool) -> None:
-    import json
-    from dataclasses import asdict
-
-    document = {"target": str(server.target), "dry_run": dry_run, **asdict(given)}
-    print(json.dumps(document, indent=2))
 
 
 TASKS = (mlflow_push,)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 from invoke.context import Context
 from invoke.tasks import task
 
 from remote.config import find_project
+from remote.output import plural, print_json, print_lines, say
 from remote.tasks import merge_report
-from remote.tasks.exits import plural, say, told
+from remote.tasks.exits import exit_on_error
 from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import DRY_HELP, REGISTRY_HELP, TARGET_HELP, registry_asked, server_of
+
+if TYPE_CHECKING:
+    from remote.operations.tracking.conflict_list import Listed
 
 JSON_HELP = "print what was done as JSON"
 
@@ -22,7 +29,7 @@ JSON_HELP = "print what was done as JSON"
         "json": JSON_HELP,
     }
 )
-@told
+@exit_on_error
 def mlflow_pull(
     c: Context,
     target: str = "",
@@ -38,14 +45,13 @@ def mlflow_pull(
         server, say=say, registry=registry_asked(server.project, registry), dry_run=dry_run
     )
     if json:
-        print(merge_report.as_json(records, target=str(server.target), dry_run=dry_run))
+        print_json(merge_report.as_data(records, target=str(server.target), dry_run=dry_run))
         return
     if records.summary is None:
         say(f"{server.target} has no MLflow records yet.")
         return
-    print(
-        f"{'would merge' if dry_run else 'merged'} from {server.target}: {merge_report.line(records)}"
-    )
+    verb = "would merge" if dry_run else "merged"
+    print_lines(f"{verb} from {server.target}: {merge_report.line(records)}")
     merge_report.remarks(records)
 
 
@@ -60,7 +66,7 @@ def mlflow_pull(
         "json": JSON_HELP,
     },
 )
-@told
+@exit_on_error
 def mlflow_merge(
     c: Context,
     store: str,
@@ -82,9 +88,10 @@ def mlflow_merge(
         dry_run=dry_run,
     )
     if json:
-        print(merge_report.as_json(records, store=store, dry_run=dry_run))
+        print_json(merge_report.as_data(records, store=store, dry_run=dry_run))
         return
-    print(f"{'would merge' if dry_run else 'merged'} {store}: {merge_report.line(records)}")
+    verb = "would merge" if dry_run else "merged"
+    print_lines(f"{verb} {store}: {merge_report.line(records)}")
     merge_report.remarks(records)
 
 
@@ -99,7 +106,7 @@ def mlflow_merge(
         "json": "print the list as JSON",
     },
 )
-@told
+@exit_on_error
 def mlflow_conflicts(
     c: Context,
     conflict: list[str] | None = None,
@@ -113,21 +120,14 @@ def mlflow_conflicts(
     project = find_project()
     chosen = choose(listed(project), conflict or [], theirs=theirs, ours=ours)
     if json:
-        import json as writer
-        from dataclasses import asdict
-
-        rows = [
-            {"number": each.number, "from": each.source, **asdict(each.conflict)} for each in chosen
-        ]
-        print(writer.dumps(rows, indent=2, default=str, ensure_ascii=False))
+        print_json(
+            [
+                {"number": entry.number, "from": entry.source, **asdict(entry.conflict)}
+                for entry in chosen
+            ]
+        )
     else:
-        for each in chosen:
-            value = each.conflict
-            there = "removed" if value.theirs is None else repr(value.theirs)
-            print(
-                f"{each.number:3}  {value.table} {value.key} {value.column}:"
-                f" yours {value.ours!r}, there {there} ({each.source})"
-            )
+        print_lines(*map(_line, chosen))
     if theirs or ours:
         settle(project, chosen, theirs=theirs)
         say(
@@ -137,6 +137,15 @@ def mlflow_conflicts(
         say("No conflicts.")
     else:
         say("Yours was kept. To take the other: inv mlflow-conflicts --theirs NUMBER (or --ours)")
+
+
+def _line(entry: Listed) -> str:
+    value = entry.conflict
+    there = "removed" if value.theirs is None else repr(value.theirs)
+    return (
+        f"{entry.number:3}  {value.table} {value.key} {value.column}:"
+        f" yours {value.ours!r}, there {there} ({entry.source})"
+    )
 
 
 TASKS = (mlflow_pull, mlflow_merge, mlflow_conflicts)

@@ -9,7 +9,8 @@ from invoke.tasks import task
 
 from remote.config import find_project
 from remote.errors import JobError
-from remote.tasks.exits import say, told
+from remote.output import print_lines, say
+from remote.tasks.exits import exit_on_error
 from remote.tasks.jobs import JOB_HELP, ended_well, follow_log
 from remote.tasks.program_flags import ProgramTask, WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, push_line, server_of
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
         "entry-point": "which entry point of an MLproject (default: main)",
     },
 )
-@told
+@exit_on_error
 def remote_run(
     c: Context,
     program: str = "",
@@ -153,7 +154,7 @@ def _pairs(flag: str, words: Optional[Sequence[str]], *, names: bool = False) ->
 
 def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -> None:
     """Say which job it is, and stay with it as long as was asked."""
-    print(submitted.id, flush=True)
+    print_lines(submitted.id)
     if not submitted.environment_ready:
         say("Its environment is made first (once for each lock file); the log shows how far it is.")
     if not follow and not pull:
@@ -171,7 +172,7 @@ def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -
     iterable=["extra"],
     help={"target": TARGET_HELP, "extra": "an extra of the lock file; may come again"},
 )
-@told
+@exit_on_error
 def remote_setup(c: Context, target: str = "", extra: Optional[Sequence[str]] = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
     from remote.operations.job_request import Command, Options, describe
@@ -199,7 +200,7 @@ def remote_setup(c: Context, target: str = "", extra: Optional[Sequence[str]] = 
         "pull": "stay until the new job has ended, then pull",
     },
 )
-@told
+@exit_on_error
 def remote_rerun(
     c: Context,
     job: str = "last",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 from invoke.context import Context
 from invoke.tasks import task
 
 from remote.errors import JobError
-from remote.tasks.exits import plural, say, told
+from remote.output import plural, print_lines, say, say_log
+from remote.tasks.exits import exit_on_error
 from remote.tasks.sync import TARGET_HELP, push_line, server_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ COMMON_HELP = {
         "bring": "bring here what was saved in it among the project's files",
     },
 )
-@told
+@exit_on_error
 def remote_lab(
     c: Context,
     target: str = "",
@@ -78,7 +78,7 @@ def remote_lab(
 @task(
     help={**COMMON_HELP, "logdir": f"a folder of the target (default: {LOGDIR})"},
 )
-@told
+@exit_on_error
 def remote_tensorboard(
     c: Context,
     target: str = "",
@@ -97,7 +97,7 @@ def remote_tensorboard(
 
 
 @task(help=COMMON_HELP)
-@told
+@exit_on_error
 def remote_ui(
     c: Context,
     target: str = "",
@@ -148,12 +148,12 @@ def _serve(
     else:
         job = _start(server, service, wish, {**defaults, **wish.place})
     try:
-        at = services.wait(server, service, job, out=_show)
+        at = services.wait(server, service, job, out=say_log)
     except KeyboardInterrupt:
-        say(f"\n{service.title} is still being started: inv remote-{service.name} goes to it.")
+        say("", f"{service.title} is still being started: inv remote-{service.name} goes to it.")
         return
     if mode == BACKGROUND:
-        print(job)
+        print_lines(job)
         say(f"open: inv remote-{service.name}")
         say(f"stop: inv remote-{service.name} --stop")
         return
@@ -204,7 +204,7 @@ def _stop(server: Server, service: Service, found: Mapping[str, Any]) -> None:
     if not found:
         raise JobError(f"{service.title} doesn't go on there.")
     status = stop(server, found["id"])["status"]
-    print(f"{found['id']} {status['state']}")
+    print_lines(f"{found['id']} {status['state']}")
     _tell_saved(server)
 
 
@@ -218,7 +218,7 @@ def _stay(
     address = services.address(at, port)
 
     def opened() -> None:
-        print(address, flush=True)
+        print_lines(address)
         if mode == BROWSER and not browser.show(address):
             say("No browser could be opened here: open this address in one.")
         say(f"Ctrl-C closes the tunnel; {service.title} goes on there.")
@@ -227,7 +227,7 @@ def _stay(
         status = services.hold(server, job, at, port, opened=opened, say=say)
         say(f"{service.title} has ended: {status['state']}")
     except KeyboardInterrupt:
-        say(f"\n{service.title} goes on there: inv remote-{service.name} opens it again.")
+        say("", f"{service.title} goes on there: inv remote-{service.name} opens it again.")
         say(f"End it: inv remote-{service.name} --stop")
     _tell_saved(server)
 
@@ -252,15 +252,9 @@ def _bring(server: Server) -> None:
         say("Nothing was saved in JupyterLab there that is to come here.")
         return
     brought, backup = bring_saved.bring(server, coming)
-    for name in brought:
-        print(name)
+    print_lines(*brought)
     if backup:
         say(f"{plural(len(brought), 'file')} came; versions of here are kept in {backup}/")
-
-
-def _show(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
 
 
 TASKS = (remote_lab, remote_tensorboard, remote_ui)

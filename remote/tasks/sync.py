@@ -8,7 +8,8 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from remote.config import Project, find_project
-from remote.tasks.exits import plural, say, size, told
+from remote.output import plural, print_lines, say, size
+from remote.tasks.exits import exit_on_error
 
 if TYPE_CHECKING:
     from remote.operations.pull import Pulled
@@ -49,7 +50,7 @@ def _bring_python(server: Server, theirs: dict[str, str]) -> None:
         "delete": "let this project delete files there that it did not put there itself",
     }
 )
-@told
+@exit_on_error
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
     from remote.operations.push import push
@@ -57,15 +58,13 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
     if dry_run:
-        for name in pushed.sent:
-            print(f"send    {name}")
-        for name in pushed.deleted:
-            print(f"delete  {name}")
-    print(push_line(server, pushed, dry_run=dry_run))
+        print_lines(*(f"send    {name}" for name in pushed.sent))
+        print_lines(*(f"delete  {name}" for name in pushed.deleted))
+    print_lines(push_line(server, pushed, dry_run=dry_run))
     if pushed.foreign:
         say(
-            f"Nothing was deleted: {server.target} holds files that this project never pushed.\n"
-            "If it is yours to mirror into: inv sync-push --delete"
+            f"Nothing was deleted: {server.target} holds files that this project never pushed.",
+            "If it is yours to mirror into: inv sync-push --delete",
         )
 
 
@@ -81,7 +80,7 @@ def push_line(server: Server, pushed: Pushed, *, dry_run: bool = False) -> str:
 
 
 @task(help={"target": TARGET_HELP, "dry-run": DRY_HELP, "registry": REGISTRY_HELP})
-@told
+@exit_on_error
 def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: bool = False) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
     pull_and_tell(server_of(target), dry_run=dry_run, registry=registry)
@@ -94,8 +93,7 @@ def pull_and_tell(server: Server, *, dry_run: bool = False, registry: bool = Fal
     registry = registry_asked(server.project, registry)
     pulled = pull(server, say=say, dry_run=dry_run, registry=registry)
     if dry_run:
-        for name in pulled.files:
-            print(f"bring   {name}")
+        print_lines(*(f"bring   {name}" for name in pulled.files))
     _tell_pulled(server, pulled, "would pull" if dry_run else "pulled")
 
 
@@ -104,7 +102,7 @@ def _tell_pulled(server: Server, pulled: Pulled, verb: str) -> None:
 
     parts = [plural(len(pulled.files), "file"), *merge_report.parts(pulled.records)]
     parts += [size(pulled.bytes), f"{pulled.seconds:.1f} s"]
-    print(f"{verb} from {server.target}: {', '.join(parts)}")
+    print_lines(f"{verb} from {server.target}: {', '.join(parts)}")
     if pulled.replaced:
         say(
             f"{plural(len(pulled.replaced), 'file')} here differed from the server's; "
@@ -114,7 +112,7 @@ def _tell_pulled(server: Server, pulled: Pulled, verb: str) -> None:
         say("The target has no MLflow records yet.")
     else:
         merge_report.remarks(pulled.records)
-        print("Look at them: mlflow ui")
+        print_lines("Look at them: mlflow ui")
 
 
 TASKS = (sync_push, sync_pull)

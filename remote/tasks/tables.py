@@ -6,23 +6,9 @@ import time
 from typing import Any, Optional, Sequence
 
 from remote.job.state import ENDED, RUNNING
-from remote.tasks.exits import duration, plural, size
+from remote.output import duration, plural, size, table
 
 HEADER: tuple[str, ...] = ("JOB", "STATE", "GPU", "TIME", "AT", "RESULT")
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of equal columns."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths)] for row in rows)
-    return ["  ".join(cells).rstrip() for cells in padded]
-
-
-def print_json(value: Any) -> None:
-    """All that is known, for scripts."""
-    import json
-
-    print(json.dumps(value, indent=1), flush=True)
 
 
 def job_table(jobs: Sequence[dict[str, Any]], now: float) -> list[str]:

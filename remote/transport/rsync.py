@@ -41,7 +41,7 @@ class _Lines:
         *lines, self.held = re.split(rb"[\r\n]", self.held + piece)
         for line in lines:
             text = line.decode("utf-8", "replace")
-            if not self.progress.rsync(text):
+            if not self.progress.read_rsync(text):
                 self.tally.read(text)
         if self.tally.sent:
             # An rsync that tells no progress (macOS) tells at least which files went.

@@ -36,9 +36,10 @@ def test_rows(changes: dict[str, Any], cells: tuple[str, ...]) -> None:
     assert tables.row(job(**changes), 220.0)[1:] == cells
 
 
-def test_columns_are_as_wide_as_they_must() -> None:
-    lines = tables.table([("A", "LONG"), ("value", "x")])
-    assert lines == ["A      LONG", "value  x"]
+def test_what_a_server_says_does_not_steer_the_terminal() -> None:
+    lines = tables.job_table([job(cause="\x1b]0;owned\x07", state="failed")], 220.0)
+    lines += tables.job_details(job(cause="\x1b[2J", host="a\nstate: fine"), 220.0)
+    assert all(line.isprintable() for line in lines) and r"\x1b]0;owned\x07" in lines[1]
 
 
 def test_a_gpu_is_told_with_who_holds_it() -> None:

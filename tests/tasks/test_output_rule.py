@@ -1,0 +1,91 @@
+"""Nothing but remote/output.py writes to standard output or error on the client."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from tests.conftest import ROOT
+
+REMOTE = ROOT / "remote"
+
+#: What runs on servers and in jobs, where the job's log is the standard output.
+SERVER = ("agent", "agent_main.py", "runtime", "transport/skip_banner.py")
+
+#: Who may print by itself, and why.
+MAY_PRINT = {
+    "output.py": "the one way to print",
+    "adopt": "asks before files change; shows what the user's own files say",
+    "tasks/program_flags.py": "the help of one task, as Invoke prints it",
+}
+
+#: Who may pass a job's own bytes to the terminal.
+MAY_WRITE_RAW = ("output.py", "tasks/jobs.py")
+
+
+def client_modules() -> list[str]:
+    names = [path.relative_to(REMOTE).as_posix() for path in REMOTE.rglob("*.py")]
+    return sorted(name for name in names if not is_among(name, SERVER))
+
+
+def is_among(name: str, places: object) -> bool:
+    return any(name == place or name.startswith(f"{place}/") for place in places)  # type: ignore
+
+
+def writes(tree: ast.AST) -> Iterator[str]:
+    """Where a module prints, or gets hold of a stream that can be written to."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == "print":
+            yield f"line {node.lineno}: print"
+        if isinstance(node, ast.Attribute) and _is_stream(node.value) and node.attr in WRITING:
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+        if isinstance(node, ast.ImportFrom) and node.module == "sys":
+            yield f"line {node.lineno}: from sys import …"
+
+
+WRITING = ("write", "writelines", "buffer")
+
+
+def _is_stream(node: ast.expr) -> bool:
+    return ast.unparse(node) in ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__")
+
+
+def parsed(name: str) -> ast.AST:
+    return ast.parse((REMOTE / name).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", [n for n in client_modules() if not is_among(n, MAY_PRINT)])
+def test_no_module_prints_by_itself(name: str) -> None:
+    assert not list(writes(parsed(name))), "print through remote.output, which escapes"
+
+
+def test_only_logs_pass_a_jobs_own_colours() -> None:
+    users = [
+        name
+        for name in client_modules()
+        if any(_names(node) == "write_raw" for node in ast.walk(parsed(name)))
+    ]
+    assert users == list(MAY_WRITE_RAW)
+
+
+def _names(node: ast.AST) -> str:
+    if isinstance(node, ast.FunctionDef):
+        return node.name
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print('x')",
+        "out = print",
+        "sys.stderr.write('x')",
+        "sys.stdout.buffer.write(b'x')",
+        "from sys import stdout",
+    ],
+)
+def test_a_module_that_prints_is_noticed(line: str, tmp_path: Path) -> None:
+    assert list(writes(ast.parse(line)))

@@ -14,8 +14,9 @@ import shutil
 import sys
 import time
 import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any, Iterable, Sequence, TextIO
+from typing import Any, TextIO
 
 #: How many lines of one kind are printed before the rest is only counted.
 SHOWN = 5

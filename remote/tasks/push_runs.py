@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @exit_on_error
 def mlflow_push(
     c: Context,
-    run: Optional[list[str]] = None,
+    run: list[str] | None = None,
     experiment: str = "",
     target: str = "",
     traces: bool = False,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ _hidden = 1
 STUB = """
 import json
 from invoke.tasks import task
-from remote.tasks.flags import ProgramTask, WordsTask
+from remote.tasks.program_flags import ProgramTask, WordsTask
 
 @task(klass=ProgramTask, positional=["notebook"], iterable=["tag"])
 def run(c, notebook, target="", output="", follow=False, n_best=1, tag=None, parameters=None):

@@ -45,7 +45,7 @@ def test_without_a_terminal_nothing_is_shown(capsys: pytest.CaptureFixture[str])
 HEAD = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from remote.progress import Progress
+from remote.output import Progress
 """
 DRAW = """
 p = Progress("pushing")

@@ -31,7 +31,7 @@ _hidden = 1
 STUB = """
 import json
 from invoke.tasks import task
-from remote.tasks.flags import ProgramTask, WordsTask
+from remote.tasks.program_flags import ProgramTask, WordsTask
 
 @task(klass=ProgramTask, positional=["notebook"], iterable=["tag"])
 def run(c, notebook, target="", output="", follow=False, n_best=1, tag=None, parameters=None):

@@ -48,7 +48,7 @@ demo: ## the whole loop on this machine, with a private sshd as the GPU server
 test: ## install what the tests need, then run every check and test
 	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium postgres mariadbd && { [ "$$(uname)" != Linux ] || sh scripts/tools.sh --optional dockerd mmdebstrap; } && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(READY) ## black, isort, mypy, import-linter, and Python 3.8 for what runs on servers
+check: $(READY) ## black, isort, ruff, mypy, import-linter, and Python 3.8 for what runs on servers
 	@sh scripts/check.sh $(VENV)/bin
 
 bench: $(READY) ## measure against rsync, ssh and mlflow-export-import, as ratios

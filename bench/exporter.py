@@ -90,7 +90,7 @@ def _server(store: Path) -> Iterator[str]:
         _end(process)
 
 
-def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_LIMIT
     while True:
         with contextlib.suppress(OSError):
@@ -101,7 +101,7 @@ def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> No
         time.sleep(0.1)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """The server and the processes that it started: they are a group of their own."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):

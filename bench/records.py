@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
@@ -139,4 +138,4 @@ class Contest:
 
 
 def _script(name: str) -> str:
-    return os.path.join(os.path.dirname(sys.executable), name)
+    return str(Path(sys.executable).with_name(name))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from remote.errors import RemoteError
 
 AFTER = "In a project that has the toolkit, `inv --list` shows the commands."
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Do what was typed; the exit code comes back."""
     from remote.adopt import command
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping, Optional
 
 from remote.errors import ConfigError
 from remote.files import write_atomic
@@ -69,7 +69,7 @@ class Project:
             )
 
 
-def find_project(start: Optional[Path] = None) -> Project:
+def find_project(start: Path | None = None) -> Project:
     """The project that `start` (the working directory) lies in."""
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
@@ -96,7 +96,7 @@ def load_settings(root: Path) -> dict[str, str]:
     return settings
 
 
-def make_variables(flags: Optional[str] = None) -> dict[str, str]:
+def make_variables(flags: str | None = None) -> dict[str, str]:
     """The variables of make's own command line, as they were typed.
 
     make hands them on in MAKEFLAGS, with `$` doubled and blanks and backslashes escaped (GNU make,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from remote.config import Project
 from remote.files import read_json, write_atomic, write_json
@@ -26,7 +26,7 @@ class Server:
 
     project: Project
     target: Target
-    ssh: Optional[Ssh]
+    ssh: Ssh | None
     agent: Agent
     facts: dict[str, Any]
 

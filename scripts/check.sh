@@ -2,9 +2,13 @@
 # check.sh BIN: what `make test` runs before the tests.
 set -eu
 bin=$1
+for tool in isort black ruff mypy lint-imports vermin; do
+    [ -x "$bin/$tool" ] || { echo "$tool is missing: make install" >&2; exit 1; }
+done
 code="remote src pipelines scripts tests bench tasks.py"
 "$bin/isort" -q --check-only $code
 "$bin/black" -q --check $code || { "$bin/black" --check $code; exit 1; }
+"$bin/ruff" check -q $code
 "$bin/mypy"
 "$bin/lint-imports" --no-logo 2>/dev/null || "$bin/lint-imports"
 # The agent runs under the server's own python3, which may be old.

@@ -12,9 +12,9 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 from remote.job.paths import STATE
 from remote.rpc.wire import CACHE

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from lib.settings import ROOT, Settings, SettingsError
 from lib.task import Task, task_called
@@ -122,7 +122,7 @@ def of_run(run: Run) -> ImageTask:
     return kind(Settings.of_effective(text))
 
 
-def wanted(images: str, task: ImageTask) -> tuple[np.ndarray, Optional[np.ndarray]]:
+def wanted(images: str, task: ImageTask) -> tuple[np.ndarray, np.ndarray | None]:
     """The images, and the numbers of their classes where these are known."""
     from lib import catalog
 
@@ -159,7 +159,7 @@ def fitting(pixels: int, wanted: int) -> None:
 
 
 def table(
-    guessed: np.ndarray, certainty: np.ndarray, truth: Optional[np.ndarray], classes: list[str]
+    guessed: np.ndarray, certainty: np.ndarray, truth: np.ndarray | None, classes: list[str]
 ) -> pandas.DataFrame:
     """A row for each image, in their order."""
     import pandas

@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -122,7 +123,7 @@ class ProjectFolder:
             pytest.fail(f"inv {words} ended with {done.returncode}:\n{command.text}")
         return command
 
-    def start(self, *words: str, **env: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
         """`inv`, started."""
         return subprocess.Popen(
             [str(INV), *words],

@@ -31,7 +31,7 @@ def until(
 
 def until_it_answers(
     address: Callable[[], str],
-    server: "subprocess.Popen[bytes] | subprocess.Popen[str]",
+    server: subprocess.Popen[bytes] | subprocess.Popen[str],
     log: Path | None = None,
     *,
     or_refuses: bool = False,

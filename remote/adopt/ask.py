@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from typing import Iterator, Optional, Union
+from collections.abc import Iterator
 
 from remote.adopt.part import Change, Command, Part
 
-Step = Union[Change, Command]
+Step = Change | Command
 
 
 class Quit(Exception):
@@ -54,7 +54,7 @@ def _files(step: Step) -> tuple[str, ...]:
 
 
 def _answer(question: str) -> str:
-    letter: Optional[str] = None
+    letter: str | None = None
     while letter not in ("y", "n", "a"):
         try:
             letter = input(question).strip().lower()[:1]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
 
 from remote.adopt import pyproject
 from remote.adopt.part import ByHand, Command, Part, appended, distribution, read

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterable, Iterator, Optional
 
 FILES = Path(__file__).with_name("files")
 
@@ -15,7 +15,7 @@ class Change:
     """A file below the project's root, as it is (None: there is none) and as it would be."""
 
     name: str
-    before: Optional[str]
+    before: str | None
     after: str
 
 
@@ -43,7 +43,7 @@ class Part:
         self.remarks += other.remarks
         self.steps += other.steps
 
-    def change(self, name: str, before: Optional[str], after: str) -> None:
+    def change(self, name: str, before: str | None, after: str) -> None:
         """Have a file changed, unless it is so already."""
         if before != after:
             self.changes.append(Change(name, before, after))
@@ -58,7 +58,7 @@ def given(name: str) -> str:
     return (FILES / f"{name}.txt").read_text("utf-8")
 
 
-def read(root: Path, name: str) -> Optional[str]:
+def read(root: Path, name: str) -> str | None:
     """A file of the project with its own line endings; None where there is none; raises ByHand."""
     path = root / name
     if path.is_symlink():

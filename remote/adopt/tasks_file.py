@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 from remote.adopt import block
 from remote.adopt.part import ByHand, Part, given, read

@@ -6,8 +6,8 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Iterable
 
 from remote.adopt.part import Change, Command
 from remote.errors import ConfigError

@@ -112,7 +112,7 @@ def _index() -> Dict[str, Any]:
         return {"host": parts[0], "reachable": False}
 
 
-def _parts(url: str) -> "Optional[tuple[str, int]]":
+def _parts(url: str) -> Optional[tuple[str, int]]:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -177,7 +177,7 @@ def machine() -> Dict[str, str]:
         "system": platform.system(),
         "machine": platform.machine(),
         "libc": libc if platform.system() == "Linux" else "",
-        "python": "%d.%d" % sys.version_info[:2],
+        "python": "{}.{}".format(*sys.version_info),
         "host": platform.node(),
     }
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import Any, Iterator, Optional
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import fabric  # type: ignore[import-untyped]
 from fabric.transfer import Result as TransferResult  # type: ignore[import-untyped]
@@ -35,7 +37,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     ssh: Ssh = None  # type: ignore[assignment]
     target: Target = None  # type: ignore[assignment]
     _opened = False
-    _sftp: Optional[Sftp] = None
+    _sftp: Sftp | None = None
 
     def __init__(self, target: Target, ssh_config: str = "") -> None:
         if target.is_local:
@@ -83,14 +85,14 @@ class Connection(fabric.Connection):  # type: ignore[misc]
             self._sftp = Sftp.start(self.ssh)
         return self._sftp
 
-    def put(self, local: Any, remote: Optional[str] = None, preserve_mode: bool = True) -> Any:
+    def put(self, local: Any, remote: str | None = None, preserve_mode: bool = True) -> Any:
         """Upload a file or a file-like object; returns fabric.transfer.Result.
 
         `remote` is taken letter by letter, from the home there (no ~, no wildcards).
         """
         if isinstance(local, os.PathLike):
             local = os.fspath(local)
-        if isinstance(local, str) and os.path.isdir(local):
+        if isinstance(local, str) and Path(local).is_dir():
             raise is_folder(local, "put sends single files; make sync-push sends folders")
         with telling(self.ssh, remote or local):
             return Transfer(self).put(local, remote, preserve_mode)
@@ -110,7 +112,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     def forward_local(
         self,
         local_port: int,
-        remote_port: Optional[int] = None,
+        remote_port: int | None = None,
         remote_host: str = "localhost",
         local_host: str = "localhost",
     ) -> Iterator[None]:
@@ -127,7 +129,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     def forward_remote(
         self,
         remote_port: int,
-        local_port: Optional[int] = None,
+        local_port: int | None = None,
         remote_host: str = "127.0.0.1",
         local_host: str = "localhost",
     ) -> Iterator[None]:

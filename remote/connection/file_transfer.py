@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from paramiko.ssh_exception import SSHException  # type: ignore[import-untyped]
 
@@ -34,7 +35,7 @@ def local_template(local: Any) -> Any:
         return "{basename}"
     if isinstance(local, Path):
         local = str(local).replace("{", "{{").replace("}", "}}")
-    if isinstance(local, str) and os.path.isdir(local.replace("{{", "{").replace("}}", "}")):
+    if isinstance(local, str) and Path(local.replace("{{", "{").replace("}}", "}")).is_dir():
         return os.path.join(local, "")
     return local
 

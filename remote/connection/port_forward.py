@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from typing import Iterator
+from collections.abc import Iterator
 
 from remote.connection.master import ssh_argv, start_apart, tell_master
 from remote.errors import ConnectError

@@ -9,7 +9,8 @@ import stat
 import subprocess
 import threading
 import time
-from typing import IO, Any, Callable, Generator, Mapping, Optional
+from collections.abc import Callable, Generator, Mapping
+from typing import IO, Any
 
 import fabric  # type: ignore[import-untyped]
 from invoke.context import Context
@@ -37,9 +38,9 @@ class OpenSsh(Local):
     process: subprocess.Popen[bytes]
     read_chunk_size = CHUNK
 
-    def __init__(self, context: Context, inline_env: Optional[bool] = None) -> None:
+    def __init__(self, context: Context, inline_env: bool | None = None) -> None:
         super().__init__(context)
-        self._log: Optional[Log] = None
+        self._log: Log | None = None
         self._killed = threading.Event()
 
     def generate_env(self, env: dict[str, Any], replace_env: bool) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class OpenSsh(Local):
         # invoke's Local hands our own terminal on; this one is made there, and always can be.
         return pty
 
-    def start(self, command: Optional[str], shell: str, env: Mapping[str, Any]) -> None:
+    def start(self, command: str | None, shell: str, env: Mapping[str, Any]) -> None:
         line = with_environment(command, env) if env else command
         if self._disowned:
             # Nothing to read and nobody to tell: it outlives us.
@@ -64,7 +65,7 @@ class OpenSsh(Local):
             self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
             self._close_unused_stdin()
 
-    def _argv(self, line: Optional[str], log: str) -> list[str]:
+    def _argv(self, line: str | None, log: str) -> list[str]:
         # The escape character would let a line that starts with ~ end the connection.
         flags = ["-tt", "-e", "none"] if self.using_pty else []
         argv = ssh_argv(self.context.ssh, *flags, log=log)
@@ -79,7 +80,7 @@ class OpenSsh(Local):
     def process_is_finished(self) -> bool:
         return self.process.poll() is not None
 
-    def returncode(self) -> Optional[int]:
+    def returncode(self) -> int | None:
         """The command's exit code, 255 also where a signal ended it; raises ConnectError."""
         code = self.process.returncode
         assert self._log is not None
@@ -101,11 +102,11 @@ class OpenSsh(Local):
             yield decoder.decode(data)
         yield decoder.decode(b"", True)
 
-    def read_proc_stdout(self, num_bytes: int) -> Optional[bytes]:
+    def read_proc_stdout(self, num_bytes: int) -> bytes | None:
         stream = self.parent_fd if self.using_pty else self.process.stdout
         return super().read_proc_stdout(num_bytes) if self._waits_for(stream) else None
 
-    def read_proc_stderr(self, num_bytes: int) -> Optional[bytes]:
+    def read_proc_stderr(self, num_bytes: int) -> bytes | None:
         return super().read_proc_stderr(num_bytes) if self._waits_for(self.process.stderr) else None
 
     def _waits_for(self, stream: Any) -> bool:
@@ -123,7 +124,7 @@ class OpenSsh(Local):
         if self.watchers:
             super().respond(buffer_)
 
-    def read_our_stdin(self, input_: IO[Any]) -> Optional[str]:
+    def read_our_stdin(self, input_: IO[Any]) -> str | None:
         # invoke takes a hundred letters a second; what lies ready as a whole need not wait.
         if not _is_at_hand(input_):
             return super().read_our_stdin(input_)

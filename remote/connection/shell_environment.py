@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 
-def with_environment(command: Optional[str], env: Mapping[str, Any]) -> str:
+def with_environment(command: str | None, env: Mapping[str, Any]) -> str:
     """A command line that runs `command` (None: a login shell) in the login shell, with `env`.
 
     sh, csh and fish each quote in their own way, so that all that reaches the login shell is

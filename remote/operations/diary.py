@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from remote.errors import ConfigError, StoreError
 from remote.tracking.store import connect_read_only
@@ -68,13 +68,13 @@ def entry(root: Path, day: date) -> Path:
     return path
 
 
-def _last(folder: Path, day: date) -> Optional[date]:
+def _last(folder: Path, day: date) -> date | None:
     """The day of the newest entry before `day`."""
     days = (_day(path.stem) for path in folder.glob("????-??-??.md"))
     return max((each for each in days if each and each < day), default=None)
 
 
-def _day(text: str) -> Optional[date]:
+def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:

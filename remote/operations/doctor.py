@@ -6,9 +6,10 @@ import shutil
 import stat
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 from remote.agent.environments import lock_file
 from remote.config import MARKS, Project, find_project

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Union
+from typing import Any
 
 from remote import git
 from remote.config import Project
@@ -28,7 +29,7 @@ class Command:
     words: tuple[str, ...]
 
 
-Program = Union[Notebook, Script, MLProject, Command]
+Program = Notebook | Script | MLProject | Command
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Options:
     `gpus` None means one where the machine has any; `gpu_memory` is in MiB, `timeout` in seconds.
     """
 
-    gpus: Optional[int] = None
+    gpus: int | None = None
     gpu_memory: int = 0
     after: str = ""
     retries: int = 0
@@ -140,7 +141,7 @@ def _notebook(
     return found if experiment is None else {**found, "experiment": experiment}
 
 
-def notebook_experiment(source: Notebook, parameters: Mapping[str, Any]) -> Optional[str]:
+def notebook_experiment(source: Notebook, parameters: Mapping[str, Any]) -> str | None:
     """The MLflow experiment that a notebook's own code chooses, if it does."""
     if source.experiment is not None or source.experiment_parameter is None:
         return source.experiment

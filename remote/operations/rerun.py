@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from remote.operations.submit import Submitted, hand_over
 from remote.session import Server

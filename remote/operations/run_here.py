@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from remote.agent.jobs.submit import create, write_job
 from remote.config import Project

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Union
 
 from remote.errors import JobError, NotebookError
 from remote.programs import mlproject, notebook, script
@@ -11,7 +10,7 @@ from remote.programs.mlproject import Project as MLProject
 from remote.programs.notebook import Notebook
 from remote.programs.script import Script
 
-FileProgram = Union[Notebook, Script, MLProject]
+FileProgram = Notebook | Script | MLProject
 
 
 def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
@@ -40,7 +39,7 @@ def _notebook_or_module(root: Path, name: str) -> FileProgram:
         return module
 
 
-def _project_folder(root: Path, name: str) -> Optional[Path]:
+def _project_folder(root: Path, name: str) -> Path | None:
     for folder in (Path(name), root / name):
         if mlproject.is_project(folder):
             return folder

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from remote.errors import JobError, RemoteError
 from remote.programs.notebook.parameter import Parameter, nearest
@@ -123,7 +124,7 @@ def is_project(path: Path) -> bool:
     return _file_in(path) is not None
 
 
-def _file_in(folder: Path) -> Optional[Path]:
+def _file_in(folder: Path) -> Path | None:
     try:
         return next((each for each in folder.iterdir() if each.name.lower() == NAME), None)
     except (OSError, ValueError):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional
 
 from remote.errors import JobError
 from remote.programs.notebook.parameter import Parameter
@@ -40,7 +40,7 @@ class Script:
         )
 
 
-def find(root: Path, name: str) -> Optional[Script]:
+def find(root: Path, name: str) -> Script | None:
     """The `.py` or `.sh` file, or the module, that `name` stands for; None where there is none.
 
     A path counts from the working directory, then from the root; a module lies in `src/` or in
@@ -55,13 +55,13 @@ def find(root: Path, name: str) -> Optional[Script]:
     return None
 
 
-def _file(root: Path, name: str) -> Optional[Path]:
+def _file(root: Path, name: str) -> Path | None:
     if not name.endswith(SUFFIXES):
         return None
     return next((path for path in (Path(name), root / name) if _is_file(path)), None)
 
 
-def _module(root: Path, name: str) -> Optional[Path]:
+def _module(root: Path, name: str) -> Path | None:
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
         return None

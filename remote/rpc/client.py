@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import IO, Any, Callable, Optional
+from typing import IO, Any
 
 from remote import errors
 from remote.errors import RemoteError
@@ -29,8 +30,8 @@ class Reader:
 
     noise: bytes = b""
     answers: list[dict[str, Any]] = field(default_factory=list)
-    on_answer: Optional[Callable[[dict[str, Any]], None]] = None
-    blob: Optional[IO[bytes]] = None
+    on_answer: Callable[[dict[str, Any]], None] | None = None
+    blob: IO[bytes] | None = None
     _held: bytes = b""
     _blob_left: int = 0
 
@@ -76,8 +77,8 @@ class Agent:
     """
 
     wire: Wire
-    noisy: Optional[bool] = None
-    bring_python: Optional[Callable[[dict[str, str]], None]] = None
+    noisy: bool | None = None
+    bring_python: Callable[[dict[str, str]], None] | None = None
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
@@ -92,8 +93,8 @@ class Agent:
         self,
         verb: str,
         *,
-        on_answer: Optional[Callable[[dict[str, Any]], None]] = None,
-        blob: Optional[IO[bytes]] = None,
+        on_answer: Callable[[dict[str, Any]], None] | None = None,
+        blob: IO[bytes] | None = None,
         **request: Any,
     ) -> dict[str, Any]:
         """The (last) answer to one request; raises what the agent raised.
@@ -115,8 +116,8 @@ class Agent:
     def _exchange(
         self,
         data: bytes,
-        on_answer: Optional[Callable[[dict[str, Any]], None]],
-        blob: Optional[IO[bytes]],
+        on_answer: Callable[[dict[str, Any]], None] | None,
+        blob: IO[bytes] | None,
     ) -> tuple[Reader, process.Result]:
         reader = Reader(on_answer=on_answer, blob=blob)
         return reader, process.feed(self.wire.agent(self.name), reader.feed, stdin=data)

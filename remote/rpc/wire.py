@@ -7,7 +7,7 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Protocol
+from typing import Protocol
 
 from remote.errors import ConnectError, RemoteError, TargetError
 from remote.files import write_atomic
@@ -36,7 +36,7 @@ _OLD_PYTHON = re.compile(r"future feature annotations is not defined|the toolkit
 class NoPython(TargetError):
     """The server has no Python that is new enough. `machine` is what one must be made for."""
 
-    def __init__(self, message: str, hint: str, machine: Optional[dict[str, str]] = None) -> None:
+    def __init__(self, message: str, hint: str, machine: dict[str, str] | None = None) -> None:
         super().__init__(message, hint)
         self.machine = machine
 
@@ -114,7 +114,7 @@ class SshWire:
         return ConnectError(f"The agent gave no answer (exit {result.code}): {last}")
 
 
-def _python_error(version: str, machine: Optional[dict[str, str]] = None) -> NoPython:
+def _python_error(version: str, machine: dict[str, str] | None = None) -> NoPython:
     """`version` is what the server's python3 says of itself; empty where there is none."""
     if not version:
         return NoPython(
@@ -129,7 +129,7 @@ def _python_error(version: str, machine: Optional[dict[str, str]] = None) -> NoP
     )
 
 
-def _machine(said: bytes) -> Optional[dict[str, str]]:
+def _machine(said: bytes) -> dict[str, str] | None:
     """The machine as the agent's own `machine` tells it, as far as that counts."""
     found = _MACHINE.search(said)
     if not found:

@@ -65,7 +65,7 @@ def execute(paths: JobPaths) -> int:
                 progress_bar=False,
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
-                cwd=os.getcwd(),
+                cwd=str(Path.cwd()),
                 config=_private_kernel(sockets),
             )
     except PapermillExecutionError as error:

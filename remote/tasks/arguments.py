@@ -6,9 +6,10 @@ knows no flags but a task's own; and papermill's users type `--batch_size` and `
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Protocol, Sequence, Union
+from typing import TYPE_CHECKING, Any, Protocol
 
 from invoke.parser.argument import Argument
 
@@ -49,7 +50,7 @@ class Call:
 
     values: dict[str, Any] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
-    subject: Optional[Subject] = None
+    subject: Subject | None = None
     rest: list[str] = field(default_factory=list)
     help: bool = False
     count: int = 0
@@ -60,9 +61,9 @@ class Own:
     """A flag of the task itself."""
 
     argument: Argument
-    value: Optional[bool] = None
+    value: bool | None = None
 
-    def take(self, flag: str, text: Optional[str], call: Call) -> None:
+    def take(self, flag: str, text: str | None, call: Call) -> None:
         """Put the value into `call`."""
         name = _python_name(self.argument)
         if self.value is not None:
@@ -84,21 +85,21 @@ class Given:
     """A flag of the subject: one of its parameters."""
 
     parameter: Parameter
-    value: Optional[bool] = None
+    value: bool | None = None
 
-    def take(self, flag: str, text: Optional[str], call: Call) -> None:
+    def take(self, flag: str, text: str | None, call: Call) -> None:
         """Put the value into `call`; raises NotebookError where it doesn't fit."""
         value = self.value if text is None else self.parameter.convert(text)
         call.given[self.parameter.name] = value
 
 
-Flag = Union[Own, Given]
+Flag = Own | Given
 
 
 def read(
     words: Sequence[str],
     own: Sequence[Argument],
-    find_subject: Optional[Callable[[str], Subject]] = None,
+    find_subject: Callable[[str], Subject] | None = None,
 ) -> Call:
     """Read a task's words up to the first that can't be its own; raises RemoteError.
 
@@ -108,7 +109,7 @@ def read(
     """
     call = Call()
     positional = [argument for argument in own if argument.positional]
-    flags = {flag: meant for flag, meant in own_flags(own)}
+    flags = dict(own_flags(own))
     rest = list(words)
     while rest:
         word = rest[0]

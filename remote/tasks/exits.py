@@ -6,7 +6,8 @@ import functools
 import os
 import signal
 import sys
-from typing import Any, Callable, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from invoke.exceptions import Exit
 

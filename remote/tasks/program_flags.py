@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import sys
-from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
@@ -37,7 +38,7 @@ class WordsTask(Task[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "auto_shortflags": False})
-        self.call: Optional[Call] = None
+        self.call: Call | None = None
         WordsTask.known.add(self.invoked)
 
     @property
@@ -45,7 +46,7 @@ class WordsTask(Task[Any]):
         """What is typed for this task."""
         return self.name.replace("_", "-")
 
-    def get_arguments(self, ignore_unknown_help: Optional[bool] = None) -> list[Argument]:
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Read the task's words, and leave nothing of them to Invoke."""
         own = self.own(ignore_unknown_help)
         typed = typed_for(self.invoked, sys.argv)
@@ -65,7 +66,7 @@ class WordsTask(Task[Any]):
         take_away(typed, self.call.count)
         return [Argument(name=TYPED, kind=bool, default=True)]
 
-    def own(self, ignore_unknown_help: Optional[bool] = None) -> list[Argument]:
+    def own(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """The task's own arguments: all but those that take what is not its own."""
         found = super().get_arguments(ignore_unknown_help)
         return [argument for argument in found if argument.name not in ("parameters", "arguments")]
@@ -84,11 +85,11 @@ class WordsTask(Task[Any]):
         from remote.tasks.arguments import UsageError
 
         for argument in own:
-            if argument.positional and argument.default is None:
-                if argument.name not in call.values:
-                    name = str(argument.name)
-                    hint = f"inv {self.invoked} --help tells more."
-                    raise UsageError(f"inv {self.invoked} needs a {name}.", hint)
+            needed = argument.positional and argument.default is None
+            if needed and argument.name not in call.values:
+                name = str(argument.name)
+                hint = f"inv {self.invoked} --help tells more."
+                raise UsageError(f"inv {self.invoked} needs a {name}.", hint)
         if self.invoked in typed[call.count :]:
             raise UsageError(f"One call of inv takes one {self.invoked}.")
 
@@ -102,7 +103,7 @@ class WordsTask(Task[Any]):
                 kwargs["arguments"] = self.call.rest
         return super().__call__(*args, **kwargs)
 
-    def print_help(self, own: Sequence[Argument], subject: Optional[Subject]) -> None:
+    def print_help(self, own: Sequence[Argument], subject: Subject | None) -> None:
         """What Invoke prints for a task, and the parameters of its subject."""
         import textwrap
 
@@ -143,7 +144,7 @@ def value_of(flag: str, typed: Sequence[str]) -> str:
     return ""
 
 
-def typed_for(task: str, argv: Sequence[str]) -> Optional[list[str]]:
+def typed_for(task: str, argv: Sequence[str]) -> list[str] | None:
     """The words that follow the task's name; None where another task is called."""
     if "--complete" in argv:
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -36,7 +37,7 @@ def run(
     program: str = "",
     output: str = "",
     entry_point: str = "",
-    parameters: Optional[Mapping[str, Any]] = None,
+    parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
     """Run a notebook, script or MLproject on this machine; its parameters are flags.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -35,7 +35,7 @@ SHOWN = 5
 @told
 def mlflow_push(
     c: Context,
-    run: Optional[list[str]] = None,
+    run: list[str] | None = None,
     experiment: str = "",
     target: str = "",
     traces: bool = False,

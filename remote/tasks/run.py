@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -57,13 +58,13 @@ def remote_run(
     retries: int = 0,
     timeout: str = "",
     name: str = "",
-    env: Optional[Sequence[str]] = None,
-    tag: Optional[Sequence[str]] = None,
-    extra: Optional[Sequence[str]] = None,
+    env: Sequence[str] | None = None,
+    tag: Sequence[str] | None = None,
+    extra: Sequence[str] | None = None,
     notify: str = "",
     shell: str = "",
     entry_point: str = "",
-    parameters: Optional[Mapping[str, Any]] = None,
+    parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
     """Push, then run a program on the server in tmux; a notebook's parameters are flags.
@@ -138,7 +139,7 @@ def _options(
     )
 
 
-def _pairs(flag: str, words: Optional[Sequence[str]], *, names: bool = False) -> dict[str, str]:
+def _pairs(flag: str, words: Sequence[str] | None, *, names: bool = False) -> dict[str, str]:
     """KEY=VALUE words; with `names`, keys that can name environment variables."""
     from remote.job.paths import NAME_PATTERN
 
@@ -172,7 +173,7 @@ def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -
     help={"target": TARGET_HELP, "extra": "an extra of the lock file; may come again"},
 )
 @told
-def remote_setup(c: Context, target: str = "", extra: Optional[Sequence[str]] = None) -> None:
+def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
     from remote.operations.job_request import Command, Options, describe
     from remote.operations.push import push

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -49,7 +50,7 @@ def remote_lab(
     background: bool = False,
     stop: bool = False,
     folder: str = "",
-    extra: Optional[Sequence[str]] = None,
+    extra: Sequence[str] | None = None,
     gpus: str = "",
     timeout: str = "",
     bring: bool = False,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from remote.job.state import ENDED, RUNNING
 from remote.tasks.exits import duration, plural, size
@@ -67,7 +68,7 @@ def job_details(job: dict[str, Any], now: float) -> list[str]:
     return table([(f"{name}:", value) for name, value in shown])
 
 
-def _moment(seconds: Optional[float]) -> str:
+def _moment(seconds: float | None) -> str:
     """In this machine's time zone, by the server's clock."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
 

@@ -160,7 +160,7 @@ def _mark(store: Path, registry: bool) -> Optional[str]:
     with open(str(store), "rb") as file:
         header = file.read(100)
         status = os.fstat(file.fileno())
-    if len(header) < 100 or header[18] == 2 or os.path.exists(f"{store}-wal"):
+    if len(header) < 100 or header[18] == 2 or Path(f"{store}-wal").exists():
         return None
     counter = header[24:28].hex()
     return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{counter}:{int(registry)}"
@@ -176,7 +176,7 @@ def _send_entities(
     changed: Dict[Any, str] = {}
     gone: Iterable[str] = ()
     if asked.chosen is not None:
-        changed = {identity: "" for identity in asked.chosen.get(kind.name, ())}
+        changed = dict.fromkeys(asked.chosen.get(kind.name, ()), "")
     elif asked.nothing_new:
         old = asked.known["signatures"].get(kind.name, {})
         changed = {identity: old.get(identity, "") for identity in _working(database, kind)}
@@ -274,7 +274,7 @@ class _Piece:
     @classmethod
     def of(
         cls, database: sqlite3.Connection, table: schema.Table, watermark: Mapping[str, Any]
-    ) -> "_Piece":
+    ) -> _Piece:
         """All rows, where the guard doesn't hold. Makes the table, still empty."""
         start = int(watermark.get("rowid", 0))
         if watermark.get("guard") != _guard(database, table.name, start):
@@ -322,7 +322,7 @@ def _types(table: str) -> str:
 def _guard(database: sqlite3.Connection, table: str, rowid: int) -> str:
     """What row `rowid` says; rowid 0 and a vanished row say nothing."""
     row = database.execute(f'SELECT * FROM store."{table}" WHERE rowid = ?', (rowid,)).fetchone()
-    return "" if row is None else "%016x" % _hash(table, row)
+    return "" if row is None else f"{_hash(table, row):016x}"
 
 
 def _source_tables(database: sqlite3.Connection) -> List[str]:

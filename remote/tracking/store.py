@@ -20,7 +20,7 @@ def is_store(store: Path) -> bool:
     try:
         with closing(connect_read_only(store)) as database:
             found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            return _TABLES <= {name for (name,) in found}
+            return {name for (name,) in found} >= _TABLES
     except sqlite3.DatabaseError:
         return False
 

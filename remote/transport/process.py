@@ -6,9 +6,9 @@ import io
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Mapping, Optional, Sequence
 
 from remote.errors import ConfigError
 
@@ -35,8 +35,8 @@ def run(
     argv: Sequence[str],
     *,
     stdin: bytes = b"",
-    cwd: Optional[Path] = None,
-    env: Optional[Mapping[str, str]] = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Result:
     """Run to the end. A non-zero exit is not an error here; the caller reads `code`."""
     parts: list[bytes] = []
@@ -48,8 +48,8 @@ def feed(
     reader: Callable[[bytes], None],
     *,
     stdin: bytes = b"",
-    cwd: Optional[Path] = None,
-    env: Optional[Mapping[str, str]] = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
     collected: Sequence[bytes] = (),
 ) -> Result:
     """Run, and hand every piece of standard output to `reader` as it comes.

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterable, Optional, Sequence
 
 from remote.errors import ConfigError
 from remote.job.paths import OUTPUTS, SHARED, STATE
@@ -72,7 +72,7 @@ class Remote:
     """The other end of a transfer: `key` names the target's link on the server."""
 
     target: Target
-    ssh: Optional[Ssh]
+    ssh: Ssh | None
     key: str
     noisy: bool = False
 

@@ -54,9 +54,10 @@ def sources(root: Path) -> Iterator[Path]:
     """The text files of the project that may name the package."""
     for name in _listed(root):
         path = root / name
-        if not name.startswith(LEFT) and path.suffix in KINDS and path.is_file():
-            if not path.is_symlink() and _is_text(path):
-                yield path
+        if name.startswith(LEFT) or path.suffix not in KINDS:
+            continue
+        if path.is_file() and not path.is_symlink() and _is_text(path):
+            yield path
 
 
 def _listed(root: Path) -> list[str]:

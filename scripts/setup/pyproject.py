@@ -103,7 +103,7 @@ def _parts(text: str) -> tuple[str, str, str]:
 def _with_package(text: str, package: str, *, known: bool) -> str:
     if not known:
         return text.rstrip("\n") + "\n" + _TABLE.format(package=_toml(package))
-    line = rf"(?ms)(^\[tool\.template\]$.*?^package = )[^\n]*"
+    line = r"(?ms)(^\[tool\.template\]$.*?^package = )[^\n]*"
     return re.sub(line, lambda found: found[1] + _toml(package), text, count=1)
 
 

@@ -46,7 +46,7 @@ def answered(root: Path, *answers: bytes) -> tuple[int, str]:
     return process.wait(30), seen.decode().replace("\r\n", "\n")
 
 
-def _type(master: int, process: "subprocess.Popen[bytes]", answer: bytes) -> None:
+def _type(master: int, process: subprocess.Popen[bytes], answer: bytes) -> None:
     if answer == CTRL_C:
         # Later, since Python itself can miss a signal that comes just before it begins to read.
         threading.Timer(0.5, process.send_signal, (signal.SIGINT,)).start()

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator
 
 import pytest
 
@@ -23,9 +23,9 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start a process in a session of its own, all of which ends with the test."""
-    started: list["subprocess.Popen[bytes]"] = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def begin(*argv: str) -> "subprocess.Popen[bytes]":
+    def begin(*argv: str) -> subprocess.Popen[bytes]:
         started.append(
             subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True, bufsize=0)
         )

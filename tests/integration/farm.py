@@ -19,7 +19,7 @@ from tests.waiting import until
 
 
 @contextmanager
-def farm_in(folder: Path, *, gpus: int = 4) -> Iterator["Farm"]:
+def farm_in(folder: Path, *, gpus: int = 4) -> Iterator[Farm]:
     """A project whose target is a folder of this machine with so many GPUs."""
     if not shutil.which("tmux") or not shutil.which("rsync"):
         pytest.skip("rsync or tmux is not installed: sudo apt-get install rsync tmux")

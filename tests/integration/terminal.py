@@ -19,7 +19,7 @@ class Terminal:
     """What somebody at the keyboard sees and types."""
 
     master: int
-    process: "subprocess.Popen[bytes]"
+    process: subprocess.Popen[bytes]
     seen: bytes = b""
 
     def until(self, words: bytes, seconds: float = 30) -> None:

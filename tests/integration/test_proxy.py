@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[PrivateSshd]:
     except FileNotFoundError:
         pytest.skip("sshd is not installed: sudo apt-get install openssh-server")
     names = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
-    settings = {name: NOWHERE for name in names}
+    settings = dict.fromkeys(names, NOWHERE)
     settings["UV_CACHE_DIR"] = str(tmp_path / "no cache")
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if name in os.environ:

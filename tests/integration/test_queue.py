@@ -36,7 +36,7 @@ def test_a_job_gets_a_gpu_of_its_own_and_waits_where_none_is_free(farm: Farm) ->
     assert "on []" in farm.log(third)
     farm.open_gate()
     farm.project.inv("remote-wait", second)
-    mine, theirs = (set(gpu["uuid"] for gpu in farm.status(job)["gpus"]) for job in (first, second))
+    mine, theirs = ({gpu["uuid"] for gpu in farm.status(job)["gpus"]} for job in (first, second))
     assert (len(mine), len(theirs)) == (3, 2)
     assert ",".join(gpu["uuid"] for gpu in farm.status(first)["gpus"]) in farm.log(first)
     assert farm.status(second)["running"] >= farm.status(first)["ended"] - 0.5

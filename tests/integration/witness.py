@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    store: "Store"
+    store: Store
     id: str
     experiment: str
     status: str

@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_target_on_this_machine_is_examined_by_the_real_agent(
     names = ["server", "login shell", "python3", "rsync", "tmux", "uv", "folder", "disk"]
     names += ["home's disk", "clock", "GPUs", "package index", "logind", "/tmp"]
     assert [check.name for check in checks] == names
-    assert named(checks, "python3").told == "%d.%d.%d" % sys.version_info[:3]
+    assert named(checks, "python3").told == "{}.{}.{}".format(*sys.version_info)
     assert named(checks, "package index").told == "127.0.0.1 answers"
     assert named(checks, "clock").ok and named(checks, "folder").told.startswith(str(tmp_path))
     assert not (tmp_path / "not there").exists()

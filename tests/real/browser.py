@@ -72,7 +72,7 @@ class Browser:
         return dict(json.loads(message))
 
     @contextlib.contextmanager
-    def page(self, address: str) -> Iterator["Page"]:
+    def page(self, address: str) -> Iterator[Page]:
         target = self.call("Target.createTarget", url=address)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         try:

@@ -107,9 +107,9 @@ def differences(
     return found
 
 
-def _columns(found: "list[dict[str, Any]] | None") -> set[str]:
+def _columns(found: list[dict[str, Any]] | None) -> set[str]:
     return set(found[0]) if found else set()
 
 
-def _counted(found: list[dict[str, Any]], columns: set[str]) -> "Counter[Row]":
+def _counted(found: list[dict[str, Any]], columns: set[str]) -> Counter[Row]:
     return Counter(tuple(sorted((name, row[name]) for name in columns)) for row in found)

@@ -74,7 +74,7 @@ def test_autologs_own_model_predicts(here: Laptop, autolog: Server) -> None:
         for output in run.outputs.model_outputs:
             assert mlflow.sklearn.load_model(f"models:/{output.model_id}").n_features_in_ == 4
         best = mlflow.sklearn.load_model(f"runs:/{facts['run']}/best_estimator")
-        assert best.C == facts["best"]
+        assert facts["best"] == best.C
 
 
 def test_nothing_here_names_the_server(here: Laptop, autolog: Server) -> None:

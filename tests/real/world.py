@@ -28,7 +28,7 @@ SQLITE = "sqlite:///mlflow.db"
 
 def execute(
     python: Path, program: str, *words: str, cwd: Path, uri: str = SQLITE
-) -> "dict[str, Any]":
+) -> dict[str, Any]:
     """Run a program of `programs`; what it printed as JSON comes back."""
     clean = {name: os.environ[name] for name in os.environ if not name.startswith("MLFLOW_")}
     done = subprocess.run(
@@ -61,7 +61,7 @@ class Server:
     @classmethod
     def written_by(
         cls, root: Path, python: Path, program: str, *, uri: str = SQLITE, tell: bool = False
-    ) -> "Server":
+    ) -> Server:
         root.mkdir(parents=True)
         facts = execute(python, program, cwd=root, uri=uri)
         server = cls(root, facts, execute(python, "tell.py", cwd=root, uri=uri) if tell else {})

@@ -26,11 +26,11 @@ class Laboratory(ProjectFolder):
         """Where the programs of its environment lie."""
         return self.root / ".venv" / "bin"
 
-    def start(self, *words: str, **env: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
         """`inv` of this project's own environment, started."""
         return self.popen(str(self.bin / "inv"), *words, **env)
 
-    def popen(self, *argv: str, **env: str) -> "subprocess.Popen[str]":
+    def popen(self, *argv: str, **env: str) -> subprocess.Popen[str]:
         """Any program, started as in a shell that activated the project's environment."""
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
         own = {"PATH": path, "VIRTUAL_ENV": str(self.root / ".venv")}
@@ -52,9 +52,7 @@ class Laboratory(ProjectFolder):
         """`make` with nothing but what the project has itself."""
         return self._done(self.popen("make", "-s", *words, **env), words, check=False)
 
-    def _done(
-        self, process: "subprocess.Popen[str]", words: tuple[str, ...], check: bool
-    ) -> Command:
+    def _done(self, process: subprocess.Popen[str], words: tuple[str, ...], check: bool) -> Command:
         out, err = process.communicate(timeout=280)
         command = Command(process.returncode, out, err)
         if check and command.code:

@@ -151,7 +151,7 @@ def _shared() -> Iterator[Engine]:
                     _stop(found, process)
 
 
-def _start(engine: Engine) -> "subprocess.Popen[bytes]":
+def _start(engine: Engine) -> subprocess.Popen[bytes]:
     """The engine ends with this process, however that ends."""
     for old in (RUN, *(each for each in FOLDER.glob("root-*") if each != _root())):
         shutil.rmtree(old, ignore_errors=True)
@@ -193,7 +193,7 @@ def _settings() -> dict[str, object]:
     }
 
 
-def _stop(engine: Engine, process: "subprocess.Popen[bytes]") -> None:
+def _stop(engine: Engine, process: subprocess.Popen[bytes]) -> None:
     left = engine.docker("ps", "-aq", check=False).split()
     if left:
         engine.docker("rm", "-f", *left, check=False)
@@ -264,7 +264,9 @@ def _fetch_compose(plugins: Path) -> None:
 
 def _suite() -> str:
     text = Path("/etc/os-release").read_text()
-    return next(l.partition("=")[2] for l in text.splitlines() if l.startswith("VERSION_CODENAME="))
+    return next(
+        line.partition("=")[2] for line in text.splitlines() if line.startswith("VERSION_CODENAME=")
+    )
 
 
 def _mirror() -> str:

@@ -54,7 +54,7 @@ NOTEBOOK = {
 class Opened:
     """An `inv remote-lab` that stays: what it printed, and how it is left."""
 
-    process: "subprocess.Popen[str]"
+    process: subprocess.Popen[str]
     url: str = ""
     said: list[str] = field(default_factory=list)
 

@@ -25,7 +25,7 @@ STEPS = ["preprocess", "train", "building", "evaluate"]
 SMALL = {"train_model_type": "simple", "train_num_workers": "0"}
 
 
-def done(process: "subprocess.Popen[str]") -> Command:
+def done(process: subprocess.Popen[str]) -> Command:
     """What it said; a chain is six programs that import MLflow, and this machine may be busy."""
     out, err = process.communicate(timeout=840)
     return Command(process.returncode, out, err)

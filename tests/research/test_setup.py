@@ -421,7 +421,7 @@ def test_make_setup_makes_it_ones_own(mine: Laboratory) -> None:
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not command"]
     own = [name for name in os.environ if name.startswith("PYTEST")]
     tests = ["tests/research/test_plots.py", "tests/research/test_datasets.py"]
-    green = mine.python(*words, *tests, check=False, **{name: "" for name in own})
+    green = mine.python(*words, *tests, check=False, **dict.fromkeys(own, ""))
     assert green.code == 0, green.text
     check = mine.python("-m", "isort", "-q", "--check-only", "src", "tests/research", check=False)
     assert check.code == 0, check.text

@@ -79,7 +79,7 @@ def test_by_hand_from_anywhere(lab: Laboratory, tmp_path: Path) -> None:
 
 def in_folder(
     lab: Laboratory, folder: Path, script: str, *words: str
-) -> "subprocess.CompletedProcess[str]":
+) -> subprocess.CompletedProcess[str]:
     argv = [str(lab.bin / "python"), str(lab.root / "src" / script), *words]
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=280)
 

@@ -45,8 +45,14 @@ class Place:
         paths.code.mkdir(parents=True)
         self._fill(paths.code)
         asked = {
-            **{"kind": "script", "source": source, "arguments": list(arguments), "hydra": True},
-            **{"name": "train", "user": "ada", "id": paths.id, "mlflow_run": f"job{self.count}"},
+            "kind": "script",
+            "source": source,
+            "arguments": list(arguments),
+            "hydra": True,
+            "name": "train",
+            "user": "ada",
+            "id": paths.id,
+            "mlflow_run": f"job{self.count}",
             **more,
         }
         write_json(paths.job, asked)
@@ -94,7 +100,7 @@ class Place:
             "CUDA_VISIBLE_DEVICES": self.gpus,
         }
 
-    def start(self, paths: JobPaths, **more: str) -> "subprocess.Popen[str]":
+    def start(self, paths: JobPaths, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, str(self.zip), "program", str(paths.folder)],
             cwd=paths.code,

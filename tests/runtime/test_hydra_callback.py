@@ -204,8 +204,12 @@ def test_all_that_a_job_left_running_can_be_ended(place: Place) -> None:
     )
     assert ended == 3
     assert place.statuses() == {
-        **{"job1": "FAILED", "step": "FAILED", "inner": "FAILED", "done": "FINISHED"},
-        **{"job2": "RUNNING", "other": "RUNNING"},
+        "job1": "FAILED",
+        "step": "FAILED",
+        "inner": "FAILED",
+        "done": "FINISHED",
+        "job2": "RUNNING",
+        "other": "RUNNING",
     }
     assert second.id and place.sql("SELECT end_time FROM runs WHERE run_uuid = 'done'") == [(7,)]
 

@@ -94,7 +94,7 @@ sys.exit(execute(JobPaths(Path(sys.argv[1]), {ID!r})))
 """
 
 
-def execute(paths: JobPaths) -> "subprocess.CompletedProcess[str]":
+def execute(paths: JobPaths) -> subprocess.CompletedProcess[str]:
     """Run the job's notebook as its worker would, here."""
     env = {**os.environ, "JUPYTER_PATH": str(paths.jupyter), "PYTHONUTF8": "1"}
     env["JUPYTER_RUNTIME_DIR"] = str(paths.jupyter / "runtime")

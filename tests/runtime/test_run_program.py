@@ -25,8 +25,11 @@ CASES = [
     ),
     (
         {
-            **{"kind": "mlproject", "source": "", "arguments": ["--storage-dir", "/tmp"]},
-            **{"defaults": {"a": "1", "b": "x y"}, "parameters": {"a": "-2"}},
+            "kind": "mlproject",
+            "source": "",
+            "arguments": ["--storage-dir", "/tmp"],
+            "defaults": {"a": "1", "b": "x y"},
+            "parameters": {"a": "-2"},
         },
         [
             *["PY", "-m", "mlflow", "run", "./.", "-e", "main", "--env-manager", "local"],
@@ -37,7 +40,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("job", "words"), CASES)
-def test_the_words(job: dict, words: "str | list[str]") -> None:
+def test_the_words(job: dict, words: str | list[str]) -> None:
     expected = words.split() if isinstance(words, str) else words
     assert run_program.argv(job, python="PY", run="r1") == expected
 
@@ -149,7 +152,7 @@ def test_an_mlproject_is_the_jobs_run_and_its_steps_are_children(place: Place) -
     assert "MAIN job1 ['0.1', '3', \"it's $HOME; exit 1\"]" in said
     steps = [line.split()[1] for line in said.splitlines() if line.startswith("STEP ")]
     assert place.children("job1") == steps and len(steps) == 2
-    assert place.statuses() == {run: "FINISHED" for run in ["job1", *steps]}
+    assert place.statuses() == dict.fromkeys(["job1", *steps], "FINISHED")
     assert place.values("params", "job1")["count"] == "3"
     assert place.values("latest_metrics", steps[0]) == {"in_step": 1.0}
 

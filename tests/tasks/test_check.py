@@ -45,7 +45,7 @@ def say(root: Path, location: str) -> None:
         database.execute("UPDATE experiments SET artifact_location = ?", (location,))
 
 
-def inv(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def inv(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(INV), "mlflow-check", *words],
         cwd=root,

@@ -62,7 +62,7 @@ def run(root: Path, name: str, *, days_ago: int = 0, **tags: str) -> str:
     return made.run_id
 
 
-def inv(root: Path, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+def inv(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(INV), "diary", *words],
         cwd=root,

@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def inv(root: Path, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+def inv(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, "doctor", *words],
         cwd=root,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -245,7 +244,7 @@ def test_what_a_killed_writer_left_is_rolled_back(store):
     run(store, "one")
     killed = subprocess.run([sys.executable, "-c", KILLED, str(store)])
     assert killed.returncode == -signal.SIGKILL
-    assert os.path.getsize(f"{store}-journal") > 0
+    assert Path(f"{store}-journal").stat().st_size > 0
     assert steps_in(pull(store, {})[0]) == [0, 1, 2]
 
 

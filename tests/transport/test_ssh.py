@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
@@ -82,7 +82,7 @@ def test_the_path_of_the_socket_is_short(monkeypatch: pytest.MonkeyPatch, base: 
     assert len(os.fsencode(path)) + 17 < 104 and len(os.fsencode(path)) < 90
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc")
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
 def test_a_runtime_folder_of_somebody_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `su` and `sudo -E` leave behind; nobody can write to /proc either."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc")

@@ -23,7 +23,7 @@ class MemoryWatch:
     def __init__(self, uuids: Iterable[str]) -> None:
         self.uuids = frozenset(uuids)
         self.peak = 0
-        self._process: Optional["subprocess.Popen[bytes]"] = None
+        self._process: Optional[subprocess.Popen[bytes]] = None
         self._thread: Optional[threading.Thread] = None
 
     def start(self) -> None:

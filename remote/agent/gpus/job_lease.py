@@ -79,7 +79,7 @@ class Line:
         finally:
             lease.release()
 
-    def variables(self, lease: Optional[Lease]) -> "dict[str, str]":
+    def variables(self, lease: Optional[Lease]) -> dict[str, str]:
         """What tells CUDA which GPUs it may see; nothing where there are none to be seen."""
         if lease is not None:
             return {"CUDA_VISIBLE_DEVICES": lease.visible}

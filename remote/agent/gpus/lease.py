@@ -69,7 +69,7 @@ class Lease:
         while not self._released.wait(FRESH):
             self.keep_fresh()
 
-    def __enter__(self) -> "Lease":
+    def __enter__(self) -> Lease:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -47,7 +47,7 @@ class Ticket:
     @classmethod
     def take(
         cls, folder: Path, *, job: str, submitted: float, gpus: int, memory: int, user: str
-    ) -> "Ticket":
+    ) -> Ticket:
         """Join the line at the place of the submission (seconds since 1970); `memory` is in MiB.
 
         Raises JobError where this machine can never satisfy the wish. A job for no GPU joins no
@@ -80,7 +80,7 @@ class Ticket:
         if place is not None:
             place.close()
 
-    def __enter__(self) -> "Ticket":
+    def __enter__(self) -> Ticket:
         return self
 
     def __exit__(self, *error: object) -> None:

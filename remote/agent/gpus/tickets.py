@@ -123,7 +123,7 @@ def _names(folder: Path) -> List[str]:
     return sorted(name for name in os.listdir(str(folder)) if NAME.match(name))
 
 
-def _make(folder: Path, wish: Waiting) -> "tuple[Path, io.FileIO]":
+def _make(folder: Path, wish: Waiting) -> tuple[Path, io.FileIO]:
     name = f"remote-gpu-{int(wish.submitted * 1e9):020d}-{secrets.token_hex(4)}.ticket"
     temporary = folder / f"{name}.new"
     try:

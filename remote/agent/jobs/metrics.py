@@ -44,4 +44,4 @@ def _children(database: sqlite3.Connection, run: str) -> Dict[str, int]:
         " WHERE tags.key = 'mlflow.parentRunId' AND tags.value = ? GROUP BY runs.status",
         (run,),
     )
-    return {status: count for status, count in found}
+    return dict(found)

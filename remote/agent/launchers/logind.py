@@ -157,9 +157,9 @@ def _linger(user: pwd.struct_passwd) -> None:
 
 
 def _scope() -> List[str]:
-    runtime = str(RUNTIME / str(os.getuid()))
+    runtime = RUNTIME / str(os.getuid())
     # A login without a terminal may lack it, and systemd-run finds the manager by it.
-    lacks = "XDG_RUNTIME_DIR" not in os.environ and os.path.isdir(runtime)
+    lacks = "XDG_RUNTIME_DIR" not in os.environ and runtime.is_dir()
     known = ["env", f"XDG_RUNTIME_DIR={runtime}"] if lacks else []
     words = [*known, "systemd-run", "--user", "--scope", "--quiet"]
     if _run([*words, "true"]) is None:

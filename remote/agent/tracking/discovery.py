@@ -80,7 +80,7 @@ def _is_one(path: Path) -> bool:
 
 def _mark(path: Path) -> Optional[str]:
     """None while a log holds what the file doesn't."""
-    if os.path.exists(f"{path}-wal"):
+    if Path(f"{path}-wal").exists():
         return None
     status = path.stat()
     return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"

@@ -163,7 +163,7 @@ mlflow.MlflowClient(sys.argv[1]).search_experiments()
 
 def _run_mlflow(
     python: Path, store: Path, env: Mapping[str, str]
-) -> "subprocess.CompletedProcess[bytes]":
+) -> subprocess.CompletedProcess[bytes]:
     # A path in a SQLite address may not hold `?`; the working directory spares us the question.
     argv = [str(python), "-c", _MAKE, f"sqlite:///{store.name}"]
     return subprocess.run(

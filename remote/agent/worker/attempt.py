@@ -89,7 +89,7 @@ class Attempt:
         }
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
     """Ask the code to end, wait, then kill it."""
     if child.poll() is not None:
         return

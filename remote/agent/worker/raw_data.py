@@ -180,7 +180,7 @@ def _walk(top: Path) -> Iterator[Tuple[bytes, int]]:
                 continue
 
 
-def _entries(folder: bytes) -> "List[os.DirEntry[bytes]]":
+def _entries(folder: bytes) -> List[os.DirEntry[bytes]]:
     try:
         with os.scandir(folder) as found:
             return list(found)

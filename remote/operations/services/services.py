@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from remote.agent.environments.lock_file import LOCK_FILES
@@ -55,7 +56,7 @@ class Wish:
 
     place: Mapping[str, str] = field(default_factory=dict)
     extras: tuple[str, ...] = ()
-    gpus: Optional[int] = None
+    gpus: int | None = None
     timeout: int = 0
 
 
@@ -120,7 +121,7 @@ def wait(
             out("".join(answer.get("text", "") for answer in answers))
         elif state in ENDED:
             raise _ended(server, service, job, last["status"])
-        at: Optional[dict[str, Any]] = server.call("service", job=job)["at"]
+        at: dict[str, Any] | None = server.call("service", job=job)["at"]
         if at:
             return at
         if not begun and state not in (QUEUED, PREPARING):

@@ -12,8 +12,8 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from remote.errors import ConfigError, ConnectError
 from remote.session import Server

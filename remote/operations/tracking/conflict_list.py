@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from remote.config import Project
 from remote.errors import StoreError
@@ -70,7 +69,7 @@ def _named(each: Listed, word: str) -> bool:
     return word == str(each.number) or (len(word) > 3 and each.conflict.key.startswith(word))
 
 
-def _renamed(each: Listed) -> Optional[tuple[str, str]]:
+def _renamed(each: Listed) -> tuple[str, str] | None:
     """The source and the run whose name this conflict is about."""
     of = each.conflict
     if (of.table, of.column) == ("runs", "name"):

@@ -6,7 +6,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 
 from remote.config import Project
 from remote.errors import ConfigError
@@ -61,7 +60,7 @@ def destination(project: Project) -> Destination:
     return Destination(project, _location(project, address))
 
 
-def _location(project: Project, address: str) -> Union[Path, str]:
+def _location(project: Project, address: str) -> Path | str:
     if not address:
         return project.root / STORE
     if address.startswith("sqlite:///"):

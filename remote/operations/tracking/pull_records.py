@@ -6,10 +6,11 @@ import shutil
 import tempfile
 import time
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Optional
+from typing import IO, Any
 
 from remote.config import Project
 from remote.errors import ConfigError, TargetError, TransferError
@@ -31,7 +32,7 @@ Say = Callable[[str], None]
 class Records:
     """What a merge of records brought. `summary` is None where there is no MLflow store yet."""
 
-    summary: Optional[MergeSummary] = None
+    summary: MergeSummary | None = None
     artifacts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     bytes: int = 0

@@ -9,9 +9,10 @@ import secrets
 import socket
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 from remote.config import Project
 from remote.errors import StoreError, TransferError

@@ -7,7 +7,7 @@ import io
 import re
 import tokenize
 import warnings
-from typing import Iterator, Optional
+from collections.abc import Iterator
 
 from remote.programs.notebook.parameter import KINDS, UNREADABLE, Parameter
 
@@ -15,7 +15,7 @@ from remote.programs.notebook.parameter import KINDS, UNREADABLE, Parameter
 _IPYTHON = re.compile(r"^(\s*)(?:[%!?].*|.*\?|[\w\s,.\[\]()]+=\s*[%!].*)$")
 
 
-def statements(source: str) -> Optional[list[ast.stmt]]:
+def statements(source: str) -> list[ast.stmt] | None:
     """The statements of a cell; None where they can't be told."""
     for text in (source, _without_magics(source)):
         try:
@@ -46,13 +46,14 @@ def parameters(source: str) -> tuple[Parameter, ...]:
     return tuple(found.values())
 
 
-def _assignment(statement: ast.stmt) -> Optional[tuple[str, Optional[ast.expr], ast.expr]]:
+def _assignment(statement: ast.stmt) -> tuple[str, ast.expr | None, ast.expr] | None:
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
         return statement.targets[0].id, None, statement.value
-    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-        if statement.value is not None:
-            return statement.target.id, statement.annotation, statement.value
-    return None
+    if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+        return None
+    if statement.value is None:
+        return None
+    return statement.target.id, statement.annotation, statement.value
 
 
 def _unparsed(value: ast.expr) -> str:
@@ -73,7 +74,7 @@ def _comments(source: str) -> dict[int, str]:
     return found
 
 
-def _kind(annotation: Optional[ast.expr], value: ast.expr) -> tuple[str, bool]:
+def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
     """(the type's name out of KINDS or "", whether None is allowed too)."""
     if annotation is not None:
         named = list(_annotated(annotation))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from typing import Iterable, Optional
+from collections.abc import Iterable
 
 from remote.programs.notebook.cell_source import statements
 from remote.programs.notebook.parameter import UNREADABLE, Parameter
@@ -22,9 +22,9 @@ class Experiment:
     """
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
-        self.name: Optional[str] = None
+        self.name: str | None = None
         #: The parameter that holds the name, instead of `name`.
-        self.parameter: Optional[str] = None
+        self.parameter: str | None = None
         self.certain = True
         self._known = {each.name for each in parameters if _is_text(each.default)}
 
@@ -56,10 +56,10 @@ class Experiment:
             local = isinstance(uri, ast.Constant) and uri.value in ("sqlite:///mlflow.db", "")
             self.certain &= local
 
-    def _chosen(self, value: Optional[ast.expr]) -> None:
+    def _chosen(self, value: ast.expr | None) -> None:
         before = (self.name, self.parameter)
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            chosen: tuple[Optional[str], Optional[str]] = (value.value, None)
+            chosen: tuple[str | None, str | None] = (value.value, None)
         elif isinstance(value, ast.Name) and value.id in self._known:
             chosen = (None, value.id)
         else:
@@ -71,7 +71,7 @@ class Experiment:
             self.certain = False
 
 
-def _argument(call: ast.Call, keyword: str) -> Optional[ast.expr]:
+def _argument(call: ast.Call, keyword: str) -> ast.expr | None:
     given = list(call.args[:1]) + [key.value for key in call.keywords if key.arg == keyword]
     return given[0] if given else None
 

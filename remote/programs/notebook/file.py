@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any
 
 from remote.errors import NotebookError
 from remote.programs.notebook import cell_source
@@ -30,8 +31,8 @@ class Notebook:
     path: Path
     parameters: tuple[Parameter, ...]
     language: str = "python"
-    experiment: Optional[str] = None
-    experiment_parameter: Optional[str] = None
+    experiment: str | None = None
+    experiment_parameter: str | None = None
     continues_run: bool = True
 
     def parameter(self, name: str) -> Parameter:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 from remote.errors import NotebookError
 

@@ -75,7 +75,7 @@ def _unnamed(folder: str, kept: set[str], parents: set[str]) -> Iterator[str]:
             yield entry.path
 
 
-def _entries(folder: str) -> Sequence["os.DirEntry[str]"]:
+def _entries(folder: str) -> Sequence[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)

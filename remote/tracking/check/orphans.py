@@ -111,7 +111,7 @@ def _input_tags() -> Iterator[Link]:
     yield Link("input_tags", ("input_uuid",), "inputs", ("input_uuid",))
 
 
-def _orphans(database: sqlite3.Connection, link: Link) -> "Counter[tuple[object, ...]]":
+def _orphans(database: sqlite3.Connection, link: Link) -> Counter[tuple[object, ...]]:
     """How many rows name each parent that isn't there."""
     found: Counter[tuple[object, ...]] = Counter()
     ids = ", ".join(f"c.{named(column)}" for column in link.columns)
@@ -131,7 +131,7 @@ def _orphans(database: sqlite3.Connection, link: Link) -> "Counter[tuple[object,
 def _finding(
     database: sqlite3.Connection,
     link: Link,
-    found: "Counter[tuple[object, ...]]",
+    found: Counter[tuple[object, ...]],
     place: Place,
 ) -> Finding:
     rows = plural(sum(found.values()), "row")
@@ -143,7 +143,7 @@ def _finding(
 def _changes(
     database: sqlite3.Connection,
     link: Link,
-    found: "Counter[tuple[object, ...]]",
+    found: Counter[tuple[object, ...]],
     place: Place,
 ) -> Iterator[Change]:
     child = named(link.child)

@@ -122,7 +122,7 @@ def why(error: Exception) -> str:
     return str(error.strerror) if isinstance(error, OSError) else str(error)
 
 
-def _scan_part(tree: Tree, top: "os.DirEntry[str]") -> None:
+def _scan_part(tree: Tree, top: os.DirEntry[str]) -> None:
     if not top.is_dir(follow_symlinks=False):
         tree.trouble.append(f"{top.name} isn't a folder")
         return
@@ -137,7 +137,7 @@ def _scan_part(tree: Tree, top: "os.DirEntry[str]") -> None:
                 _note_file(tree, entry, top.name, name)
 
 
-def _note_file(tree: Tree, entry: "os.DirEntry[str]", part: str, name: str) -> None:
+def _note_file(tree: Tree, entry: os.DirEntry[str], part: str, name: str) -> None:
     if not entry.is_file(follow_symlinks=False):
         what = "a link" if entry.is_symlink() else "not a file"
         tree.trouble.append(f"{part}/{name} is {what}".lstrip("/"))
@@ -149,7 +149,7 @@ def _note_file(tree: Tree, entry: "os.DirEntry[str]", part: str, name: str) -> N
     tree.parts.setdefault(part, {})[name] = (found.st_size, found.st_mtime_ns)
 
 
-def _entries(tree: Tree, folder: str, told: str) -> List["os.DirEntry[str]"]:
+def _entries(tree: Tree, folder: str, told: str) -> List[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)

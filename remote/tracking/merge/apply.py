@@ -152,7 +152,7 @@ def _with_both_ends(session: Session, found: List[Arrival]) -> List[Arrival]:
 
 
 def _merge_owned(
-    session: Session, kind: str, things: Sequence["tuple[object, object]"]
+    session: Session, kind: str, things: Sequence[tuple[object, object]]
 ) -> Set[object]:
     """The three-way merge of all rows of some things, named by their local ids.
 

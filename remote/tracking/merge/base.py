@@ -96,7 +96,7 @@ def throw_away(base: Path) -> Iterator[Path]:
         for one, other in ((base, copy), (backup_of(base), backup_of(copy))):
             # What a killed merge left belongs to it.
             for suffix in ("", "-journal"):
-                if os.path.exists(f"{one}{suffix}"):
+                if Path(f"{one}{suffix}").exists():
                     shutil.copy2(f"{one}{suffix}", f"{other}{suffix}")
         yield copy
 
@@ -138,7 +138,7 @@ def _is_usable(base: Path, identity: str) -> bool:
 def set_aside(base: Path) -> None:
     """Moves an unusable base away, for whoever wants to see what became of it."""
     for suffix in ("", "-journal", "-wal", "-shm"):
-        if os.path.exists(f"{base}{suffix}"):
+        if Path(f"{base}{suffix}").exists():
             os.replace(f"{base}{suffix}", f"{base}.damaged{suffix}")
 
 

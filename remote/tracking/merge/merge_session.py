@@ -135,7 +135,7 @@ def _index(session: Session) -> None:
             )[0]
 
 
-def left_out(session: Session) -> "tuple[str, ...]":
+def left_out(session: Session) -> tuple[str, ...]:
     """Tables and columns that have content there and no place here."""
     found = list(bases.get(session.database, "left_out", "delta") or [])
     for table in schema.TABLES:

@@ -21,7 +21,7 @@ class Conflict:
     @classmethod
     def of(
         cls, table: Table, key: Sequence[object], column: str, ours: object, theirs: object
-    ) -> "Conflict":
+    ) -> Conflict:
         """`key` are the values of the table's key; what the row belongs to is named first."""
         names = sorted(zip(table.key, key), key=lambda pair: pair[0] != table.owner_column)
         return cls(table.name, "/".join(str(value) for _, value in names), column, ours, theirs)

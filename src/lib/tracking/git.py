@@ -113,7 +113,7 @@ def _literal(name: str) -> str:
     return f":(literal){name}"
 
 
-def _run(folder: Path, words: Sequence[str]) -> "subprocess.CompletedProcess[bytes]":
+def _run(folder: Path, words: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     argv = ["git", "-C", str(folder), *words]
     try:

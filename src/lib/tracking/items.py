@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 #: Makes a file or a folder at the path it is given, which isn't there yet.
 Write = Callable[[Path], Any]
 #: Finds what writes a thing; None where nothing does.
-Find = Callable[[Any], Optional[Write]]
+Find = Callable[[Any], Write | None]
 
 DATA = "a str, a pandas.DataFrame or a pathlib.Path"
 #: Bytes that a file system takes for a name.
@@ -29,7 +29,7 @@ class Item:
     folder: str
     name: str
     write: Write
-    source: Optional[Path] = None
+    source: Path | None = None
 
     def log(self, client: Any, run_id: str) -> None:
         """Write it where nobody else looks, and hand it to MLflow."""
@@ -42,7 +42,7 @@ class Item:
                 client.log_artifact(run_id, str(made), self.folder)
 
 
-def items(folder: str, things: Optional[Mapping[str, Any]], find: Find, kinds: str) -> list[Item]:
+def items(folder: str, things: Mapping[str, Any] | None, find: Find, kinds: str) -> list[Item]:
     """An item for each; raises SaveError for a name or a thing that can't be one.
 
     `kinds` says what `find` can write.
@@ -82,7 +82,7 @@ def is_a(thing: Any, library: str, name: str) -> bool:
     )
 
 
-def data(thing: Any) -> Optional[Write]:
+def data(thing: Any) -> Write | None:
     """What writes a text or a table."""
     if isinstance(thing, str):
         return lambda path: path.write_bytes(thing.encode("utf-8", "backslashreplace"))

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .items import Write, is_a
 
@@ -21,7 +21,7 @@ KINDS = (
 )
 
 
-def writer(thing: Any) -> Optional[Write]:
+def writer(thing: Any) -> Write | None:
     """What writes a model; None where it is of none of the libraries."""
     parts = thing if isinstance(thing, (tuple, list)) else (thing,)
     if parts and all(map(_is_of_transformers, parts)):

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 #: How a script begins that jupytext keeps together with a notebook.
 TWIN_HEAD = "# ---\n# jupyter:\n"
@@ -67,7 +67,7 @@ def _source(cell: Any) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
-def update_twin(notebook: Path) -> tuple[Optional[Path], str]:
+def update_twin(notebook: Path) -> tuple[Path | None, str]:
     """Bring the script beside the notebook up to date; it comes back, or why there is none."""
     twin = notebook.with_suffix(".py")
     if twin.exists() and not twin.read_text("utf-8", "replace").startswith(TWIN_HEAD):

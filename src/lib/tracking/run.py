@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .items import SaveError
 
@@ -22,7 +22,7 @@ ARTIFACTS = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 class Wanted:
     """What a run is to be."""
 
-    name: Optional[str]
+    name: str | None
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
@@ -37,7 +37,7 @@ def project() -> Path:
 class Store:
     """An MLflow tracking store: what was asked for, else the environment's, else the project's."""
 
-    def __init__(self, uri: Optional[str]) -> None:
+    def __init__(self, uri: str | None) -> None:
         self.uri = str(uri or os.environ.get(URI) or f"sqlite:///{project() / 'mlflow.db'}")
         with _artifacts_in(project() / "mlruns"):
             self.client = _client(self.uri)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from posixpath import normpath
-from typing import Any, Optional, Union
+from typing import Any
 from urllib.parse import unquote
 
 from . import source
@@ -35,16 +35,16 @@ class Saved:
 def save_mlflow(
     *,
     experiment_name: str,
-    run_name: Optional[str] = None,
-    description: Optional[str] = None,
-    params: Optional[Mapping[str, Any]] = None,
-    metrics: Optional[Mapping[str, Any]] = None,
-    dataset: Optional[Mapping[str, Any]] = None,
-    model: Optional[Mapping[str, Any]] = None,
-    result: Optional[Mapping[str, Any]] = None,
+    run_name: str | None = None,
+    description: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    dataset: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
     do_commit: bool = True,
-    git_repo_dir: Union[str, "PathLike[str]", None] = None,
-    mlf_uri: Optional[str] = None,
+    git_repo_dir: str | PathLike[str] | None = None,
+    mlf_uri: str | None = None,
 ) -> Saved:
     """Commit the notebook that calls, and keep all that is given as one MLflow run.
 
@@ -73,10 +73,10 @@ def save_mlflow(
 
 def _wanted(
     experiment: str,
-    name: Optional[str],
-    description: Optional[str],
-    params: Optional[Mapping[str, Any]],
-    metrics: Optional[Mapping[str, Any]],
+    name: str | None,
+    description: str | None,
+    params: Mapping[str, Any] | None,
+    metrics: Mapping[str, Any] | None,
 ) -> Wanted:
     if not isinstance(experiment, str) or not 0 < len(experiment.strip()) <= LONGEST:
         raise SaveError(f"experiment_name must be a text of 1 to {LONGEST} characters.")
@@ -90,7 +90,7 @@ def _wanted(
     )
 
 
-def _pairs(what: str, given: Optional[Mapping[str, Any]]) -> Iterable[tuple[Any, Any]]:
+def _pairs(what: str, given: Mapping[str, Any] | None) -> Iterable[tuple[Any, Any]]:
     if not isinstance(given or {}, Mapping):
         raise SaveError(f"{what} must be a dict of names and values.")
     return (given or {}).items()

@@ -6,7 +6,6 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from . import notebook
 from .git import Refused, Repository
@@ -41,7 +40,7 @@ class Source:
         return {name: value for name, value in found.items() if value}
 
 
-def found(folder: Optional[Path], *, commit: bool, message: str) -> Source:
+def found(folder: Path | None, *, commit: bool, message: str) -> Source:
     """Where the calling code lies in git, after its commit. Never fails: records matter more.
 
     `folder` is one of the repository; without it, the notebook's own.
@@ -83,7 +82,7 @@ def _settled(
     return Source(name, repository.head, repository.branch, holds, problem, remark)
 
 
-def _without_notebook(folder: Optional[Path], problem: str) -> Source:
+def _without_notebook(folder: Path | None, problem: str) -> Source:
     """All that can be said is what the repository is at, if there is one."""
     try:
         repository = Repository(folder or Path.cwd())

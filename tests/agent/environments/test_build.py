@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator
 
 import pytest
 
@@ -424,11 +424,11 @@ exec '{UV}' "$@"
 
 
 @pytest.fixture
-def start(code: Path, tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
+def start(code: Path, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
     """Start a process that wants the environment for a job of that name."""
     started = []
 
-    def run(job: str) -> "subprocess.Popen[str]":
+    def run(job: str) -> subprocess.Popen[str]:
         argv = [sys.executable, "-c", MAKER, str(code / "requirements.lock"), str(tmp_path), job]
         started.append(subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True))
         return started[-1]
@@ -452,7 +452,7 @@ def test_who_waits_sees_who_makes_it_and_how_far_it_is(slow_uv: Path, start: Sta
     until(lambda: "Downloading" in log_of(slow_uv, "job-1"))
     others = [start(f"job-{number}") for number in (2, 3)]
     for number in (2, 3):
-        until(lambda: "Downloading the world" in log_of(slow_uv, f"job-{number}"))
+        until(lambda job=f"job-{number}": "Downloading the world" in log_of(slow_uv, job))
         assert "which job job-1 is making" in log_of(slow_uv, f"job-{number}")
         assert "Installed" not in log_of(slow_uv, f"job-{number}")
     (slow_uv / "go").touch()

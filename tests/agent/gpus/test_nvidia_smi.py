@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
@@ -27,7 +27,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
 
 
 @pytest.fixture
-def process() -> Iterator["subprocess.Popen[bytes]"]:
+def process() -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(["sleep", "60"])
     yield child
     child.kill()
@@ -62,7 +62,7 @@ def test_two_calls_tell_all(fake: FakeGpus) -> None:
 
 
 def test_processes_are_told_with_their_user_and_name(
-    fake: FakeGpus, process: "subprocess.Popen[bytes]"
+    fake: FakeGpus, process: subprocess.Popen[bytes]
 ) -> None:
     fake.use(2, process.pid, memory=3000)
     found = nvidia_smi.read()

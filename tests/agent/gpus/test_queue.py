@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -46,9 +47,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start Python code in a process, which ends with the test."""
-    started: list["subprocess.Popen[str]"] = []
+    started: list[subprocess.Popen[str]] = []
 
-    def begin(code: str, *words: object, **options: Any) -> "subprocess.Popen[str]":
+    def begin(code: str, *words: object, **options: Any) -> subprocess.Popen[str]:
         argv = [sys.executable, "-c", code, *(str(word) for word in words)]
         options = {"cwd": ROOT, "stdout": subprocess.PIPE, "text": True, **options}
         started.append(subprocess.Popen(argv, **options))
@@ -834,10 +835,10 @@ def test_forty_jobs_of_four_clients(
 
 
 def check_no_gpu_is_held_twice(jobs: list[dict[str, Any]]) -> None:
-    for uuid in {uuid for job in jobs for uuid in job["uuids"]}:
-        spans = sorted((job["since"], job["until"]) for job in jobs if uuid in job["uuids"])
+    for gpu in {gpu for job in jobs for gpu in job["uuids"]}:
+        spans = sorted((job["since"], job["until"]) for job in jobs if gpu in job["uuids"])
         for (_, end), (begin, _) in zip(spans, spans[1:]):
-            assert end <= begin, (uuid, spans)
+            assert end <= begin, (gpu, spans)
 
 
 def check_order(jobs: list[dict[str, Any]]) -> None:

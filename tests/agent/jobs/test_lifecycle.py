@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def add(root: Path, job_id: str = IDS[0], age: float = 0, **status: Any) -> JobP
 
 
 @pytest.fixture
-def child() -> Iterator["subprocess.Popen[bytes]"]:
+def child() -> Iterator[subprocess.Popen[bytes]]:
     """What a worker would be."""
     with subprocess.Popen(["sleep", "60"]) as started:
         yield started
@@ -160,7 +161,7 @@ def test_a_job_that_never_started_is_lost_after_a_while(root: Path) -> None:
 
 @pytest.mark.parametrize("state", [PREPARING, RUNNING])
 def test_a_job_whose_worker_lives_is_what_it_says(
-    root: Path, child: "subprocess.Popen[bytes]", state: str
+    root: Path, child: subprocess.Popen[bytes], state: str
 ) -> None:
     paths = add(root, age=9999, state=state, worker=processes.identity(child.pid))
     assert lifecycle.state_of(paths)["state"] == state
@@ -175,7 +176,7 @@ def test_a_job_whose_worker_is_gone_is_lost_and_stays_so(root: Path, state: str)
     assert read_json(paths.status) == status and lifecycle.state_of(paths) == status
 
 
-def test_a_job_of_an_earlier_boot_is_lost(root: Path, child: "subprocess.Popen[bytes]") -> None:
+def test_a_job_of_an_earlier_boot_is_lost(root: Path, child: subprocess.Popen[bytes]) -> None:
     worker = {**processes.identity(child.pid), "boot": "an earlier one"}
     assert lifecycle.state_of(add(root, state=RUNNING, worker=worker))["state"] == LOST
 
@@ -194,7 +195,7 @@ def test_a_broken_status_file_is_no_bug(root: Path) -> None:
 
 
 def test_all_jobs_are_described_the_oldest_first(
-    three: Path, child: "subprocess.Popen[bytes]"
+    three: Path, child: subprocess.Popen[bytes]
 ) -> None:
     running = JobPaths(three, IDS[1])
     write_json(running.status, {"state": RUNNING, "worker": processes.identity(child.pid)})
@@ -230,7 +231,7 @@ time.sleep(60)
 """
 
 
-def worker_of(paths: JobPaths, *words: str) -> "subprocess.Popen[bytes]":
+def worker_of(paths: JobPaths, *words: str) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-c", WORKER, str(paths.status), *words]
     started = subprocess.Popen(argv, stdout=subprocess.PIPE)
     assert started.stdout and started.stdout.readline() == b"ready\n"
@@ -273,7 +274,7 @@ def test_a_job_that_is_just_starting_can_not_be_stopped_yet(root: Path) -> None:
         lifecycle.stop(key=KEY, job="last")
 
 
-def test_a_reused_pid_is_never_signalled(root: Path, child: "subprocess.Popen[bytes]") -> None:
+def test_a_reused_pid_is_never_signalled(root: Path, child: subprocess.Popen[bytes]) -> None:
     worker = processes.identity(child.pid)
     add(root, state=RUNNING, worker={**worker, "start": "1"})
     lifecycle.stop(key=KEY, job="last", patience=0.2)

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_the_words_arrive_as_they_are_in_a_session_of_that_name(
     out = tmp_path / "out"
     code = "import sys, time; open(sys.argv[1], 'w').write(sys.argv[2]); time.sleep(60)"
     tmux.launch("job-1", [sys.executable, "-c", code, str(out), HOSTILE], socket=socket)
-    assert until(lambda: out.exists() and out.read_text()) == HOSTILE
+    assert until(lambda out=out: out.exists() and out.read_text()) == HOSTILE
     argv = ["tmux", "-L", socket, "list-sessions", "-F", "#{session_name}"]
     assert subprocess.check_output(argv, text=True) == "job-1\n"
 
@@ -60,7 +60,7 @@ def test_where_logind_kills_only_the_server_is_started_apart(
 ) -> None:
     asked = []
 
-    def wrap(server: Callable[[], "int | None"]) -> list[str]:
+    def wrap(server: Callable[[], int | None]) -> list[str]:
         asked.append(server())
         return [] if asked[-1] else ["env", "APART=yes"]
 
@@ -70,14 +70,14 @@ def test_where_logind_kills_only_the_server_is_started_apart(
         tmux.launch(
             f"job-{number}", ["sh", "-c", f'echo "$APART" > {out}; sleep 60'], socket=socket
         )
-        assert until(lambda: out.exists() and out.read_text()) == "yes\n"
+        assert until(lambda out=out: out.exists() and out.read_text()) == "yes\n"
     assert asked == [None, tmux.server(socket)]
 
 
 def test_a_server_where_nothing_survives_starts_nothing(
     socket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(server: Callable[[], "int | None"]) -> list[str]:
+    def refuse(server: Callable[[], int | None]) -> list[str]:
         raise JobError("it would end", "linger")
 
     monkeypatch.setattr(logind, "wrap", refuse)

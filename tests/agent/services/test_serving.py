@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
@@ -133,7 +133,7 @@ def test_what_was_saved_counts_as_long_as_it_is_there_so(root: Path) -> None:
         (root / "src" / name).write_text("saved")
     digest = sha256(root / "src/kept.ipynb")
     names = [f"src/{file.name}" for file in (root / "src").iterdir()]
-    write_json(paths.saved, {name: digest for name in names})
+    write_json(paths.saved, dict.fromkeys(names, digest))
     (root / "src/pushed over.ipynb").write_text("pushed")
     (root / "src/gone.ipynb").unlink()
     assert saved_files.find(key=KEY) == {"files": {"src/kept.ipynb": digest}}

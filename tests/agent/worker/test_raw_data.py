@@ -202,7 +202,7 @@ def here(root: Path, tmp_path: Path) -> Path:
     return tmp_path / "here"
 
 
-def rsync(here: Path, root: object, *more: str) -> "subprocess.Popen[bytes]":
+def rsync(here: Path, root: object, *more: str) -> subprocess.Popen[bytes]:
     argv = ["rsync", "-rlpt", "--delay-updates", *more, "--exclude=/.remote", "./", f"{root}/"]
     return subprocess.Popen(argv, cwd=here)
 

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 
 import lightning
 import torch
@@ -66,7 +67,7 @@ def train():
     return {
         "run": logger.run_id,
         "steps": trainer.global_step,
-        "checkpoint": os.path.basename(trainer.checkpoint_callback.best_model_path),
+        "checkpoint": Path(trainer.checkpoint_callback.best_model_path).name,
         "predictions": predictions(best),
     }
 

@@ -4,6 +4,7 @@ import json
 
 import mlflow
 from mlflow.entities import AssessmentSource, AssessmentSourceType, SpanType
+from mlflow.genai.datasets import create_dataset
 
 mlflow.set_experiment("chat")
 
@@ -56,8 +57,6 @@ mlflow.log_feedback(trace_id=bad, name="helpful", value=False)
 mlflow.set_trace_tag(bad, "looked at", "yes")
 
 facts = {"run": run.info.run_id, "good": good, "bad": bad}
-
-from mlflow.genai.datasets import create_dataset
 
 dataset = create_dataset(
     "questions",

@@ -72,8 +72,8 @@ class FileStore:
         """As if all had been written long ago: nothing is too new to be trusted."""
         for top, _, names in os.walk(self.root):
             for name in names:
-                path = os.path.join(top, name)
-                if not os.path.islink(path):
+                path = Path(top, name)
+                if not path.is_symlink():
                     stat = os.stat(path)
                     if stat.st_mtime > LONG_AGO + 10_000:
                         os.utime(path, ns=(0, LONG_AGO * 10**9 + stat.st_mtime_ns % 10**12))

@@ -578,7 +578,7 @@ def test_odd_names_are_data(store):
     run = store.run(1)
     for name in ("it's", 'a"b', "a;DROP TABLE runs", "%00", "ä/ö", "x" * 250):
         store.write(f"0/{run}/params/{name}", "v")
-    os.mkdir(os.fsencode(f"{store.root}/0/{run}/tags"))
+    (store.root / "0" / run / "tags").mkdir()
     with open(os.fsencode(f"{store.root}/0/{run}/tags/") + b"\xff", "w") as file:
         file.write("v")
     delta = Delta(store)

@@ -297,7 +297,8 @@ class Histories(RuleBasedStateMachine):
 
     def apply_delta(self, pick: int) -> None:
         if not self.pending:
-            return self.write_delta(pick)
+            self.write_delta(pick)
+            return
         self.world.apply(self.pending.pop(pick % len(self.pending)))
         self.done("apply_delta")
 

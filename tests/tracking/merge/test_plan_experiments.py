@@ -80,7 +80,7 @@ def stores(draw):
 links = st.lists(
     st.builds(Link, *[st.integers(0, 4)] * 4, names, names),
     max_size=4,
-    unique_by=lambda l: l.theirs,
+    unique_by=lambda link: link.theirs,
 )
 
 

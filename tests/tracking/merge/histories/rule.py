@@ -240,7 +240,7 @@ class Pull:
         for group in groups:
             there, here = ([side[name] for name in group] for side in (theirs, ours))
             was = [base[name] for name in group] if base else None
-            if there == here or there == was:
+            if there in (here, was):
                 continue
             if here == was or (was is None and here[0] == "RUNNING"):
                 ours.update(zip(group, there))
@@ -261,7 +261,7 @@ class Pull:
     ) -> None:
         for name in sorted({*theirs, *base}):
             there, here, was = (side.get(name) for side in (theirs, ours, base))
-            if there == here or there == was or here is None and was is not None:
+            if there in (here, was) or here is None and was is not None:
                 continue
             if there is None and not droppable:
                 continue

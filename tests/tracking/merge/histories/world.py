@@ -203,7 +203,8 @@ class World:
             except Crash:
                 pass
             else:
-                return self._finish_uncrashed(written)
+                self._finish_uncrashed(written)
+                return
         self._follow(written, known)
 
     def _finish_uncrashed(self, written: Written) -> None:

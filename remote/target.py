@@ -35,10 +35,12 @@ class Target:
         if text.startswith("rsync://") or re.match(r"^[^/\[]*::", text):
             raise _wrong(text, "rsync daemons (rsync://, host::module) are not served, only SSH")
         account, colon, path = _split(text)
-        if not colon:
-            return cls(user="", host="", path=_local_path(text))
-        user, host = _account(text, account)
-        return cls(user=user, host=host, path=_remote_path(text, path))
+        user, host = _account(text, account) if colon else ("", "")
+        folder = _remote_path(text, path) if colon else _local_path(text)
+        if folder != folder.rstrip():
+            # Written down and read again, the name would lose that space.
+            raise _wrong(text, "the directory's name ends with a space")
+        return cls(user=user, host=host, path=folder)
 
     @property
     def is_local(self) -> bool:

@@ -173,6 +173,8 @@ PARTS = ["host", "user", "@", ":", "/", "~", ".", "..", "[", "]", "::1", " ", "-
 @example("\udcff:/x")
 @example("//")
 @example("host:/\udcff")
+@example("0 /")
+@example("0 /.")
 def test_anything_is_read_or_refused(text: str) -> None:
     try:
         target = Target.parse(text)

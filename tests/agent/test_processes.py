@@ -127,7 +127,7 @@ def test_a_signal_to_the_dead_is_no_error(start: Start) -> None:
 END = f"""
 import os, subprocess, sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from remote.host import process
+from remote.agent import processes as process
 process.adopt_orphans()
 child = subprocess.Popen(["sh", "-c", sys.argv[1]], stdout=subprocess.PIPE, bufsize=0)
 pids = [int(child.stdout.readline()) for _ in range(int(sys.argv[2]))]

@@ -26,7 +26,7 @@ from remote.config import Project
 from remote.errors import ConfigError, ConnectError, JobError, RemoteError, TargetError
 from remote.operations.bootstrap import bring_python as python
 from remote.operations.bootstrap import bring_uv
-from remote.rpc import client
+from remote.rpc import bundle, client, wire
 from remote.rpc.client import Agent, AgentBug, Reader
 from remote.rpc.wire import LocalWire, SshWire
 from remote.session import Server
@@ -58,7 +58,7 @@ def bytewise(data: bytes) -> list[bytes]:
 
 def test_both_sides_agree_on_the_frame() -> None:
     assert client.FRAME == FRAME
-    assert client.CACHE == target_dir.CACHE
+    assert wire.CACHE == target_dir.CACHE
 
 
 @pytest.mark.parametrize("cut", ["whole", "bytewise"])
@@ -137,32 +137,32 @@ def test_any_answers_in_any_pieces(values: list[dict[str, Any]], blob: bytes, st
 
 
 def test_the_same_files_give_the_same_zip_and_name() -> None:
-    files = client.contents()
+    files = bundle.contents()
     backwards = dict(reversed(list(files.items())))
-    assert client.packed(files) == client.packed(backwards)
-    assert client.digest(files) == client.digest(backwards)
+    assert bundle.packed(files) == bundle.packed(backwards)
+    assert bundle.digest(files) == bundle.digest(backwards)
 
 
 def test_the_zip_is_the_same_in_another_process() -> None:
     code = (
-        "import hashlib; from remote import agent;"
+        "import hashlib; from remote.rpc import bundle as agent;"
         " print(hashlib.sha256(agent.packed(agent.contents())).hexdigest())"
     )
-    root = str(Path(client.__file__).parent.parent)
+    root = str(Path(client.__file__).parents[2])
     done = process.run([sys.executable, "-c", code], cwd=Path(root))
-    own = hashlib.sha256(client.packed(client.contents())).hexdigest()
+    own = hashlib.sha256(bundle.packed(bundle.contents())).hexdigest()
     assert done.stdout.decode().strip() == own, done.stderr
 
 
 def test_any_change_gives_another_name() -> None:
     base = {"a": b"xy", "b": b""}
     others = [{"a": b"xyz", "b": b""}, {"a": b"x", "b": b"y"}, {"ab": b"xy"}, {"a": b"xy"}, {}]
-    names = {client.digest(files) for files in [base, *others]}
+    names = {bundle.digest(files) for files in [base, *others]}
     assert len(names) == len(others) + 1
 
 
 def test_the_zip_holds_the_agent_and_nothing_else() -> None:
-    names = zipfile.ZipFile(io.BytesIO(client.packed(client.contents()))).namelist()
+    names = zipfile.ZipFile(io.BytesIO(bundle.packed(bundle.contents()))).namelist()
     assert (
         "__main__.py" in names
         and "remote/agent/main.py" in names
@@ -200,12 +200,12 @@ def test_the_oldest_python_runs_the_zip(tmp_path: Path, isolated: Path) -> None:
     caller = Agent(OldWire(python=str(installed_python("3.8"))))
     answer = prepare(caller, tmp_path / "proj")
     assert answer["state"] == "ours" and answer["platform"]["python"] == "3.8"
-    assert (isolated / client.CACHE / caller.name).is_file()
+    assert (isolated / wire.CACHE / caller.name).is_file()
     assert caller.call("jobs", key="0" * 16)["jobs"] == []
 
 
 def test_the_oldest_python_can_read_every_module(tmp_path: Path) -> None:
-    for name, data in client.contents().items():
+    for name, data in bundle.contents().items():
         if name.endswith(".py"):
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +221,7 @@ def test_the_oldest_python_can_read_every_module(tmp_path: Path) -> None:
 
 def test_the_agent_is_brought_once(tmp_path: Path, isolated: Path) -> None:
     caller = Agent(LocalWire())
-    file = isolated / client.CACHE / caller.name
+    file = isolated / wire.CACHE / caller.name
     assert not file.exists()
     prepare(caller, tmp_path / "proj")
     made = file.stat()
@@ -373,7 +373,7 @@ def fake_ssh(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_the_words_that_a_login_shell_reads_are_plain() -> None:
     command = WIRE.agent("agent-0.zip")[-1]
     assert re.fullmatch(r"exec sh -c '[\w./;$\[\]|= -]+'", command)
-    assert command.endswith(f"exec $p -IS {client.CACHE}/agent-0.zip'")
+    assert command.endswith(f"exec $p -IS {wire.CACHE}/agent-0.zip'")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -382,10 +382,10 @@ def test_any_login_shell_can_put_a_file(
 ) -> None:
     fake_ssh(shell, tmp_path, monkeypatch)
     WIRE.bring("bin/uv", b"\0\xff'$(x)\n" * 1000)
-    put = isolated / client.CACHE / "bin" / "uv"
+    put = isolated / wire.CACHE / "bin" / "uv"
     assert put.read_bytes() == b"\0\xff'$(x)\n" * 1000
     assert put.stat().st_mode & 0o777 == 0o700
-    left = [path.name for path in (isolated / client.CACHE).iterdir()]
+    left = [path.name for path in (isolated / wire.CACHE).iterdir()]
     assert left == ["bin"]
 
 
@@ -443,11 +443,11 @@ def no_other_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """find_python.sh looks at places outside of any home, too: not in this test."""
     own = tmp_path / "package"
     own.mkdir()
-    script = Path(client.__file__).with_name("find_python.sh").read_text()
+    script = Path(wire.__file__).with_name("find_python.sh").read_text()
     for place_ in ("/usr/local/bin", "/opt/*/bin", "/opt/conda/bin"):
         script = script.replace(f" {place_}", "")
     (own / "find_python.sh").write_text(script)
-    monkeypatch.setattr(client, "FIND_PYTHON", own / "find_python.sh")
+    monkeypatch.setattr(wire, "FIND_PYTHON", own / "find_python.sh")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -461,11 +461,11 @@ def test_an_old_python_gives_way_to_a_newer_one(
     newer.symlink_to(os.path.realpath(sys.executable))
     caller = Agent(PLAIN)
     assert prepare(caller, tmp_path / "proj")["state"] == "ours"
-    found = isolated / client.CACHE / "python3"
+    found = isolated / wire.CACHE / "python3"
     assert os.path.realpath(found) == os.path.realpath(sys.executable)
     # From now on nothing is looked for, and python3 is not even asked.
     (folder / "python3").write_text("#!/bin/sh\necho asked > asked\nexit 1\n")
-    monkeypatch.setattr(client, "FIND_PYTHON", tmp_path / "nowhere")
+    monkeypatch.setattr(wire, "FIND_PYTHON", tmp_path / "nowhere")
     assert Agent(PLAIN).call("jobs", key="0" * 16)["jobs"] == []
     assert not (isolated / "asked").exists()
 
@@ -502,7 +502,7 @@ def test_without_a_newer_python_the_remedy_is_told(
     with pytest.raises(TargetError) as caught:
         prepare(Agent(PLAIN), tmp_path / "proj")
     assert message in caught.value.message and "nstall" in caught.value.hint
-    assert not (isolated / client.CACHE / "python3").is_symlink()
+    assert not (isolated / wire.CACHE / "python3").is_symlink()
 
 
 def test_a_python_that_is_gone_again_is_looked_for_again(
@@ -510,7 +510,7 @@ def test_a_python_that_is_gone_again_is_looked_for_again(
 ) -> None:
     folder = server_with(tmp_path, monkeypatch, python3=OLD)
     no_other_python(monkeypatch, tmp_path)
-    link = isolated / client.CACHE / "python3"
+    link = isolated / wire.CACHE / "python3"
     link.parent.mkdir(parents=True)
     link.symlink_to(isolated / "was removed")
     (folder / "python3.11").symlink_to(os.path.realpath(sys.executable))
@@ -522,11 +522,11 @@ def test_a_real_old_python_refuses_the_zip_in_words_that_are_known(
     version: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "agent.zip"
-    file.write_bytes(client.packed(client.contents()))
+    file.write_bytes(bundle.packed(bundle.contents()))
     done = subprocess.run(
         [installed_python(version), file], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
-    assert done.returncode and client._OLD_PYTHON.search(done.stderr), done.stderr
+    assert done.returncode and wire._OLD_PYTHON.search(done.stderr), done.stderr
 
 
 def test_a_python_can_be_brought_where_there_is_none(
@@ -570,7 +570,7 @@ def test_a_python_that_can_not_be_brought_is_told(
 
 def test_the_script_and_the_agent_tell_the_same_machine() -> None:
     argv = ["sh", "-s"]
-    script = client.FIND_PYTHON.read_bytes()
+    script = wire.FIND_PYTHON.read_bytes()
     said = subprocess.run(argv, input=script, capture_output=True, check=True).stdout
     ours = target_dir.machine()
-    assert client._machine(said) == {name: ours[name] for name in ("system", "machine", "libc")}
+    assert wire._machine(said) == {name: ours[name] for name in ("system", "machine", "libc")}

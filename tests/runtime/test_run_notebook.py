@@ -88,8 +88,8 @@ RUN = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from remote.inside.notebook import execute
-from remote.job import JobPaths
+from remote.runtime.run_notebook import execute
+from remote.job.paths import JobPaths
 sys.exit(execute(JobPaths(Path(sys.argv[1]), {ID!r})))
 """
 

@@ -256,7 +256,7 @@ OLD_PYTHON = next(iter(sorted(Path.home().glob(".pyenv/versions/3.8.*/bin/python
 def test_python_3_8_writes_the_same(store, tmp_path):
     run(store, "one")
     script = (
-        "import json, sys; from pathlib import Path; from remote.host import delta;"
+        "import json, sys; from pathlib import Path; from remote.tracking import delta;"
         " print(json.dumps(delta.write(Path(sys.argv[1]), Path(sys.argv[2]), {})))"
     )
     argv = [str(OLD_PYTHON), "-c", script, str(store), str(tmp_path / "old")]

@@ -580,7 +580,7 @@ def test_a_noisy_shell_is_told_apart_by_a_mark() -> None:
     (path,) = [part for part in remote.arguments() if part.startswith("--rsync-path=")]
     assert path.startswith(f"--rsync-path=echo {rsync_args.MARK} && ")
     rsh = remote.arguments()[1]
-    assert rsh.startswith(sys.executable) and "quiet.py" in rsh
+    assert rsh.startswith(sys.executable) and "skip_banner.py" in rsh
 
 
 @pytest.mark.parametrize(

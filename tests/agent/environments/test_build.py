@@ -392,7 +392,7 @@ MAKER = """\
 import sys
 from pathlib import Path
 from remote.errors import RemoteError
-from remote.host import environment
+from remote.agent import environments as environment
 lock, root, job = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 env = environment.folder(root, lock, ">=3.8")
 try:

@@ -266,7 +266,7 @@ def test_garbage_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_nvidia_smi_ends_soon_after_its_owner_is_killed(fake: FakeGpus) -> None:
     code = f"""if True:
         import time
-        from remote.host.gpu_memory import MemoryWatch
+        from remote.agent.gpus.gpu_memory import MemoryWatch
         watch = MemoryWatch([{uuid(0)!r}])
         watch.start()
         while not watch.peak:

@@ -100,7 +100,7 @@ def files(folder: Path, ending: str) -> list[str]:
 HOLDER = """if True:
     import sys
     from pathlib import Path
-    from remote.host.lease import Ticket
+    from remote.agent.gpus.queue import Ticket
     folder, job, submitted, count = sys.argv[1:5]
     with Ticket.take(
         Path(folder), job=job, submitted=float(submitted), gpus=int(count), memory=0, user="me"
@@ -795,7 +795,7 @@ CLIENT = """if True:
 WORKER = """if True:
     import json, random, sys, time
     from pathlib import Path
-    from remote.host.lease import Ticket
+    from remote.agent.gpus.queue import Ticket
     folder, log, cards, name, submitted, size = sys.argv[1:7]
     ticket = Ticket.take(
         Path(folder), job=name, submitted=float(submitted), gpus=int(size), memory=0, user="me"
@@ -879,7 +879,7 @@ PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
 #: unless it asks not to be (PR_SET_DUMPABLE).
 BECOME = """if True:
     import ctypes, os, subprocess, sys
-    import remote.host.lease
+    import remote.agent.gpus.queue
     uid, code = int(sys.argv[1]), sys.argv[2]
     del sys.argv[1:3]
     os.setgroups([])
@@ -970,7 +970,7 @@ def test_files_of_others_are_kept_fresh_by_reading(shared: Path, start: Start) -
     code = """if True:
         import sys
         from pathlib import Path
-        from remote.host import locks
+        from remote.agent.gpus import lock_files as locks
         with locks.open_plain(Path(sys.argv[1])) as file:
             locks.keep_fresh(file)
     """

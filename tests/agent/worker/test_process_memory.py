@@ -47,7 +47,7 @@ def test_memory_that_is_shared_counts_once() -> None:
 
 WATCHER = f"""
 import subprocess, sys, time
-from remote.host import memory
+from remote.agent.worker import process_memory as memory
 memory.LOOK = 0.05
 with memory.PeakMemory() as watched:
     hog = subprocess.Popen([sys.executable, "-c", {HOG!r}], stdout=subprocess.PIPE)

@@ -34,7 +34,7 @@ FOLDERS = {"": 0o775, "private": 0o700, "画像": 0o2775, "deep": 0o755, "deep/e
 HOLDS = """
 import sys, time
 from pathlib import Path
-from remote.host.raw import ReadOnly
+from remote.agent.worker.raw_data import ReadOnly
 ReadOnly(Path(sys.argv[1])).take()
 print("taken", flush=True)
 time.sleep(600)

@@ -679,7 +679,7 @@ def test_memory_does_not_follow_the_size_of_a_metric(store, tmp_path):
         for _ in range(20):
             file.write(block)
     program = (
-        "import sys; from pathlib import Path; from remote.host import filestore;"
+        "import sys; from pathlib import Path; from remote.tracking import filestore;"
         "filestore.write(Path(sys.argv[1]), Path(sys.argv[2]), {});"
         # Not ru_maxrss, which begins with what the parent had when it forked.
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"

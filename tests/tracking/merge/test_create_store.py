@@ -22,7 +22,7 @@ def test_two_at_once_make_one_store(tmp_path, monkeypatch):
     monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "/elsewhere")
     folder = tmp_path / 'a proj, 100% "mine"?'
     script = (
-        "import sys; from pathlib import Path; from remote import merge; p = Path(sys.argv[1]);"
+        "import sys; from pathlib import Path; from remote.tracking import merge; p = Path(sys.argv[1]);"
         " merge.ensure_store(p / 'mlflow.db', p / 'mlruns')"
     )
     argv = [sys.executable, "-c", script, str(folder)]

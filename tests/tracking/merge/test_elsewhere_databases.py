@@ -25,8 +25,8 @@ MERGE = """
 import sys
 from pathlib import Path
 from remote import merge
-from remote.merge import append, apply
-from remote.merge.elsewhere.writing import Elsewhere
+from remote.tracking.merge import append, apply
+from remote.tracking.merge.elsewhere.writing import Elsewhere
 append.ROWS, apply.BATCH = 500, 3   # many short transactions
 delta, root, base, address, commits = sys.argv[1:]
 commit, done = Elsewhere.commit, 0

@@ -16,7 +16,7 @@ MERGE = """
 import sys
 from pathlib import Path
 from remote import merge
-from remote.merge import append, apply
+from remote.tracking.merge import append, apply
 append.ROWS, apply.BATCH = 500, 3   # many short transactions, so that a kill falls between two
 delta, root, base = map(Path, sys.argv[1:])
 print("go", flush=True)

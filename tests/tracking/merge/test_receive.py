@@ -386,7 +386,8 @@ def test_an_error_in_between_leaves_nothing_behind(world, target):
 
 KILLED = """
 import json, os, sys
-from remote.merge import apply, received
+from remote.agent.tracking import receive as received
+from remote.tracking.merge import apply
 whole, count = apply._merge_table, [0]
 def broken(session, table):
     count[0] += 1

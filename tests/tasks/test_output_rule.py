@@ -19,7 +19,6 @@ SERVER = ("agent", "agent_main.py", "runtime", "transport/skip_banner.py")
 MAY_PRINT = {
     "output.py": "the one way to print",
     "adopt": "asks before files change; shows what the user's own files say",
-    "tasks/program_flags.py": "the help of one task, as Invoke prints it",
 }
 
 #: Who may pass a job's own bytes to the terminal.

@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import subprocess
 
 from paramiko.sftp import SFTPError  # type: ignore[import-untyped]
 from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
 from paramiko.ssh_exception import SSHException  # type: ignore[import-untyped]
 
-from remote.connection.master import Log, ssh_argv, start_apart
+from remote.connection.master import Log, ssh_argv
 from remote.errors import ConnectError
+from remote.transport.process import DEVNULL, Process, start
 from remote.transport.ssh import Ssh
 
 
 class Sftp(SFTPClient):  # type: ignore[misc]
     """paramiko's SFTP client, spoken through `ssh -s`: file names never meet a shell."""
 
-    process: subprocess.Popen[bytes]
+    process: Process[bytes]
 
     @classmethod
     def start(cls, ssh: Ssh) -> Sftp:
@@ -28,7 +28,8 @@ class Sftp(SFTPClient):  # type: ignore[misc]
         with contextlib.closing(Log()) as log:
             with theirs:
                 argv = [*ssh_argv(ssh, "-s", log=log.path), "sftp"]
-                child = start_apart(argv, theirs.fileno(), theirs.fileno())
+                end = theirs.fileno()
+                child = start(argv, stdin=end, stdout=end, stderr=DEVNULL, apart=True)
             wire = _Wire(fileno=ours.detach())
             try:
                 client = cls(wire)

@@ -1,4 +1,4 @@
-"""Running rsync: its progress shown, its lines counted, its failures told."""
+"""Running rsync: its progress is shown, its lines are counted, its failures explained."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from remote.transport.rsync_args import Dialect, Remote, Tally
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
 
+INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
+
 
 class Unready(Exception):
     """The other end did not start rsync: the target has to be prepared (again)."""
@@ -26,7 +28,7 @@ class Absent(Exception):
 
 def dialect() -> Dialect:
     """What this machine's rsync can do; raises ConfigError where there is none."""
-    process.program("rsync", "Install it: sudo apt-get install rsync (macOS brings one).")
+    process.program("rsync", f"Install it: {INSTALL}.")
     result = process.run(["rsync", "--help"])
     return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 

@@ -12,15 +12,14 @@ import re
 import shlex
 import socket
 import stat
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import ConfigError, ConnectError
 from remote.files import locked
 from remote.target import Target
-from remote.transport.process import program
+from remote.transport import process
+from remote.transport.process import Result
 
 #: How long an unused master connection stays open, in seconds.
 PERSIST = 1800
@@ -104,7 +103,7 @@ class Ssh:
         """Make sure that the master is up; raises ConnectError."""
         if _answers(self.control):
             return
-        program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
+        process.program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
         with locked(self.control.with_suffix(".lock")):
             if not _answers(self.control):
                 self._open_master()
@@ -113,38 +112,30 @@ class Ssh:
         with contextlib.suppress(FileNotFoundError):
             self.control.unlink()
         options = ["-o", "ControlMaster=yes", *self.options()]
-        with tempfile.TemporaryFile() as errors:
-            code = subprocess.call(
-                ["ssh", *options, "-N", "-f", "--", self.login],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-            errors.seek(0)
-            text = errors.read().decode("utf-8", "replace")
-        if code:
-            raise self.failure(text)
+        result = process.run_parent(["ssh", *options, "-N", "-f", "--", self.login])
+        if result.code:
+            raise self.failure(result.stderr)
 
-    def tell_master(self, command: str, *way: str) -> list[str]:
-        """argv that has the master `forward` or `cancel` a way: a port, or a socket.
+    def tell_master(self, command: str, *forward: str) -> Result:
+        """Have the master `check`, `exit`, or `forward` and `cancel` a port (ssh(1), -O).
 
-        Without a configuration: it may forward ports of its own, which would be meant too.
+        The exit code is 0 where it did.
         """
+        # Without a configuration: it may forward ports of its own, which would be meant, too.
         master = ["-F", "/dev/null", "-S", str(self.control)]
-        return ["ssh", *master, "-O", command, *way, "--", self.login]
+        return process.run(["ssh", *master, "-O", command, *forward, "--", self.login])
 
     def close(self) -> None:
         """End the master connection, if there is one."""
         if _answers(self.control):
-            argv = ["ssh", *self.options(), "-O", "exit", "--", self.login]
-            subprocess.call(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.tell_master("exit")
 
     def failure(self, stderr: str) -> ConnectError:
         """What ssh's words mean for the user."""
         for pattern, message, hint in _CAUSES:
             if re.search(pattern, stderr):
                 return ConnectError(message.format(login=self.login), hint.format(login=self.login))
-        last = (stderr.strip().splitlines() or ["ssh said nothing"])[-1]
+        last = process.last_line(stderr, "ssh said nothing")
         return ConnectError(f"ssh to {self.login} failed: {last}", f"Try it: ssh {self.login}")
 
 

@@ -123,12 +123,12 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         """
         # ssh is content with one of localhost's two addresses; a port that is taken on the other
         # would go unnoticed.
-        here = tcp_address("127.0.0.1" if local_host == "localhost" else local_host, local_port)
-        there = tcp_address(remote_host, remote_port or local_port)
+        listen = tcp_address("127.0.0.1" if local_host == "localhost" else local_host, local_port)
+        to = tcp_address(remote_host, remote_port or local_port)
         if remote_socket:
-            there = socket_address(remote_socket)
+            to = socket_address(remote_socket)
         self.open()
-        with forwarding(self.ssh, "-L", here, there):
+        with forwarding(self.ssh, "-L", listen, to):
             yield
 
     @contextlib.contextmanager
@@ -143,15 +143,15 @@ class Connection(fabric.Connection):  # type: ignore[misc]
 
         The block gets the port there: with 0, the server chooses one. Raises ConnectError.
         """
-        there = tcp_address(remote_host, remote_port)
-        here = tcp_address(local_host, local_port or remote_port)
+        listen = tcp_address(remote_host, remote_port)
+        to = tcp_address(local_host, local_port or remote_port)
         self.open()
-        with forwarding(self.ssh, "-R", there, here) as said:
-            yield remote_port or _allocated(said)
+        with forwarding(self.ssh, "-R", listen, to) as message:
+            yield remote_port or _allocated_port(message)
 
 
-def _allocated(said: str) -> int:
-    match = re.search(r"\d+", said)
+def _allocated_port(message: str) -> int:
+    match = re.search(r"\d+", message)
     if not match:
         raise ConnectError("ssh doesn't tell which port the server forwards.")
     return int(match[0])

@@ -24,21 +24,21 @@ class Sftp(SFTPClient):  # type: ignore[misc]
     @classmethod
     def start(cls, ssh: Ssh) -> Sftp:
         """Open a session; raises ConnectError."""
-        ours, theirs = socket.socketpair()
+        own_end, ssh_end = socket.socketpair()
         with contextlib.closing(Log()) as log:
-            with theirs:
+            with ssh_end:
                 argv = [*ssh_argv(ssh, "-s", log=log.path), "sftp"]
-                end = theirs.fileno()
-                child = start(argv, stdin=end, stdout=end, stderr=DEVNULL, apart=True)
-            wire = _Wire(fileno=ours.detach())
+                end = ssh_end.fileno()
+                process = start(argv, stdin=end, stdout=end, stderr=DEVNULL, apart=True)
+            wire = _Wire(fileno=own_end.detach())
             try:
                 client = cls(wire)
             except (EOFError, OSError, SSHException, SFTPError) as error:
                 wire.close()
-                child.kill()
-                child.wait()
+                process.kill()
+                process.wait()
                 raise _no_sftp(ssh, log.words) from error
-        client.process = child
+        client.process = process
         return client
 
     @property

@@ -77,7 +77,7 @@ class Ssh:
 
     def options(self) -> list[str]:
         """ssh's options, to be followed by the login and a command."""
-        chosen = ["-F", self.config] if self.config else []
+        config = ["-F", self.config] if self.config else []
         settings = [
             "ControlMaster=auto",
             f"ControlPath={self.control}",
@@ -89,7 +89,7 @@ class Ssh:
             "RemoteCommand=none",
             "RequestTTY=no",
         ]
-        return chosen + [part for setting in settings for part in ("-o", setting)]
+        return config + [part for setting in settings for part in ("-o", setting)]
 
     def command(self, remote: str) -> list[str]:
         """argv that runs `remote`, read by the login shell there, whichever that is."""
@@ -144,19 +144,21 @@ def control_folder() -> Path:
     name = f"remote-{os.getuid()}"
     folder = Path("/tmp") / name
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base and len(os.fsencode(base)) <= LONGEST_BASE and _made(Path(base) / name):
+    if base and len(os.fsencode(base)) <= LONGEST_BASE and _make_folder(Path(base) / name):
         folder = Path(base) / name
-    elif not _made(folder):
+    elif not _make_folder(folder):
         raise ConfigError(f"{folder} can't be made: ssh's sockets lie there.")
-    seen = folder.lstat()
-    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
+    # In /tmp others can have made it first: whoever owns the folder could take over every login.
+    info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
         raise ConfigError(
             f"{folder} is not a folder that is yours alone.", "Remove it, or chmod 700 it."
         )
     return folder
 
 
-def _made(folder: Path) -> bool:
+def _make_folder(folder: Path) -> bool:
+    """Make it where it is missing; False where it can't be."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -167,6 +169,7 @@ def _made(folder: Path) -> bool:
 
 
 def _answers(control: Path) -> bool:
+    """Whether a master listens, asked without starting an ssh."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(control))
@@ -176,4 +179,5 @@ def _answers(control: Path) -> bool:
 
 
 def _rsync_quoted(part: str) -> str:
+    # rsync's own rule, not the shell's: a quote within quotes is written twice (rsync(1), --rsh).
     return part if part == shlex.quote(part) else "'" + part.replace("'", "''") + "'"

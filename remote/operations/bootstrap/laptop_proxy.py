@@ -33,8 +33,8 @@ def through_this_machine(server: Server) -> Iterator[str]:
     login = f"remote:{secrets.token_hex(24)}"
     flags = ["--hostname", "127.0.0.1", "--port", "0", "--basic-auth", login]
     workers = ["--threaded", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "e"]
-    with proxy.Proxy([*flags, *workers]) as here:
-        with _forwarded(server, here.flags.port) as port:
+    with proxy.Proxy([*flags, *workers]) as local_proxy:
+        with _forwarded(server, local_proxy.flags.port) as port:
             yield f"http://{login}@127.0.0.1:{port}"
 
 
@@ -47,8 +47,8 @@ def _forwarded(server: Server, port: int) -> Iterator[int]:
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(Connection(server.target, server.ssh.config))
         try:
-            there = connection.forward_remote(0, port, local_host="127.0.0.1")
-            remote_port = stack.enter_context(there)
+            forward = connection.forward_remote(0, port, local_host="127.0.0.1")
+            remote_port = stack.enter_context(forward)
         except ConnectError as error:
             hint = "Its sshd must allow it (AllowTcpForwarding), or unset REMOTE_PROXY."
             raise ConnectError(error.message, hint) from error

@@ -111,7 +111,7 @@ class TaskParser:
     def help(self) -> str:
         """What `--help` shows: the task's flags, and those of the program that was named."""
         # Python 3.14 colours it, and what is printed is escaped.
-        setattr(self._parser, "color", False)
+        vars(self._parser)["color"] = False
         return self._parser.format_help().replace("usage: ", "Usage: ", 1)
 
     def _sort(self, values: dict[str, Any], call: Call) -> None:

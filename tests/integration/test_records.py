@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking import merge
 from tests.conftest import ProjectFolder
 from tests.integration.witness import Store
+from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project
 from tests.upload.conftest import serving
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
+    empty_store(folder)
     return folder
 
 

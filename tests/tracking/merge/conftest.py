@@ -12,6 +12,7 @@ import pytest
 
 from remote.tracking import delta, merge
 from remote.tracking.merge.base import backup_of
+from tests.stores import empty_store
 
 
 class Project:
@@ -124,7 +125,7 @@ class World:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
+    empty_store(folder)
     return folder
 
 

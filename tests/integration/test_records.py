@@ -255,6 +255,7 @@ def test_no_secret_of_the_address_is_shown(project: ProjectFolder, far: Project)
     address = "postgresql://me:hunter2@127.0.0.1:9/none"
     done = project.inv("mlflow-pull", MLFLOW_TRACKING_URI=address, check=False)
     assert done.code == 2 and "hunter2" not in done.text
+    assert "mlflow server --backend-store-uri" in done.err
 
 
 def test_interrupted_while_it_fetches_nothing_is_left(project: ProjectFolder, far: Project) -> None:

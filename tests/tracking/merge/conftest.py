@@ -102,7 +102,9 @@ class World:
         delta.write(far.store, out, known)
         return out
 
-    def apply(self, file: Path, far: Project | None = None) -> merge.MergeSummary:
+    def apply(
+        self, file: Path, far: Project | None = None, *, dry_run: bool = False
+    ) -> merge.MergeSummary:
         far = far or self.far
         return merge.merge(
             file,
@@ -110,6 +112,7 @@ class World:
             artifact_root=self.here.mlruns,
             base=self.base(far),
             source=far.root.name,
+            dry_run=dry_run,
         )
 
     def pull(self, far: Project | None = None) -> merge.MergeSummary:

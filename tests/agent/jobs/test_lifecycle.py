@@ -283,11 +283,12 @@ def test_all_jobs_are_described_the_oldest_first(
     running = JobPaths(three, IDS[1])
     write_json(running.status, {"state": RUNNING, "worker": processes.identity(child.pid)})
     write_json(running.progress, {"cell": 2, "cells": 5})
+    before = time.time()
     answer = lifecycle.describe(key=KEY)
+    assert before <= answer["now"] <= time.time()
     assert [job["id"] for job in answer["jobs"]] == list(IDS)
     assert answer["jobs"][1]["state"] == RUNNING and answer["jobs"][1]["progress"]["cell"] == 2
     assert answer["jobs"][0]["source"] == "src/a.ipynb"
-    assert abs(answer["now"] - time.time()) < 60
     json.dumps(answer)
 
 

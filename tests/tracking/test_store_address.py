@@ -44,7 +44,7 @@ def test_a_sqlite_address_names_the_file_that_sqlalchemy_opens(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     url = make_url(address)
-    ((opened,), _) = url.get_dialect()().create_connect_args(url)
+    (opened,), _ = url.get_dialect()().create_connect_args(url)
     parsed = StoreAddress.parse(address, folder=tmp_path)
     assert (parsed.kind, os.path.abspath(str(parsed.path))) == (SQLITE, opened)
     assert os.path.abspath(checked_path(address)) == opened

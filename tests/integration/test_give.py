@@ -15,7 +15,7 @@ from remote.config import Project as Config
 from remote.errors import StoreError, TransferError
 from remote.operations.tracking import push_runs as giving
 from remote.operations.tracking.conflict_list import listed
-from remote.operations.tracking.conflict_list import settle as settle_conflicts
+from remote.operations.tracking.conflict_list import resolve as resolve_conflicts
 from remote.operations.tracking.pull_records import pull_records
 from remote.operations.tracking.push_runs import Given
 from remote.operations.tracking.select_runs import Wish
@@ -289,7 +289,7 @@ def test_a_conflict_is_settled_first(plain: Desk) -> None:
     assert plain.far.dump() == far
     plain.give(other)
     config = plain.server.project
-    settle_conflicts(config, listed(config), theirs=False)
+    resolve_conflicts(config, listed(config), theirs=False)
     plain.give(run)
     assert plain.far.client.get_run(run).data.tags["colour"] == "blue"
     plain.quiet()

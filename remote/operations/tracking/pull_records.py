@@ -101,7 +101,7 @@ def known(to: Destination, base: Path) -> dict[str, Any]:
         from remote import upload
 
         return upload.known(base, address=to.location, env=to.project.settings)
-    return merge.known(base, store=to.location)
+    return merge.pull_state(base, store=to.location)
 
 
 def _fetch(server: Server, request: dict[str, Any], file: Path) -> Asked:
@@ -211,7 +211,7 @@ def bring(
     found.add(summary)
     if store == to.location and not dry_run:
         fetched = fetch_artifacts(to.project.root, remote, summary.artifacts)
-        merge.settle(base, summary.artifacts)
+        merge.mark_fetched(base, summary.artifacts)
         found.artifacts += fetched.sent
         found.bytes += fetched.bytes
 

@@ -140,7 +140,7 @@ def _send(
         )
         registry = bool(chosen.things.get(schema.REGISTERED_MODEL))
     with merging(server.project):
-        known = merge.known(base, store=store).get("signatures", {})
+        known = merge.pull_state(base, store=store).get("signatures", {})
         linked = experiment_map.for_the_other_side(base, store)
     seen = {
         kind: {identity: known.get(kind, {}).get(identity, "") for identity in ids}
@@ -225,7 +225,7 @@ def _looked(
 ) -> Given:
     """What would be given, as far as is known without asking the target."""
     chosen = _choose(server, to, store, named, wish)
-    known = merge.known(to.base(source_name(server)), store=store).get("signatures", {})
+    known = merge.pull_state(to.base(source_name(server)), store=store).get("signatures", {})
     there = known.get(schema.RUN, {})
     root = server.project.root
     files = Tally()

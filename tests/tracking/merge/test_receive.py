@@ -51,7 +51,7 @@ def send(world, *runs: str, name: str = NAME, **wish: Any) -> dict[str, Any]:
     folder = world.far.root / f".remote/incoming-{name}"
     folder.mkdir()
     runs_delta.pack(world.here.store, folder, chosen, world.here.root)
-    known = merge.known(world.base(), store=world.here.store).get("signatures", {})
+    known = merge.pull_state(world.base(), store=world.here.store).get("signatures", {})
     return {
         "key": KEY,
         "name": name,

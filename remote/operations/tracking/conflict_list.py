@@ -32,11 +32,6 @@ class Listed:
 def listed(project: Project) -> list[Listed]:
     """Those that are not settled, of all sources, in the order of their sources."""
     to = destination(project)
-    if to.is_server:
-        raise StoreError(
-            f"Conflicts with an MLflow server ({to}) are told by the pull that finds them.",
-            "What is on the server was kept.",
-        )
     found: list[Listed] = []
     with merging(project):
         # A base is named after its source, and after the destination that isn't the project's own.

@@ -21,18 +21,18 @@ _DATABASE = re.compile(r"(postgresql|mysql)(\+\w+)?://")
 
 @dataclass(frozen=True)
 class Destination:
-    """`location` is a SQLite file, or an address: of a database, or of an MLflow server."""
+    """`location` is a SQLite file, or the address of a database.
+
+    `server` is the address of the MLflow server that the project's own store is then exported to.
+    """
 
     project: Project
     location: Location
+    server: str = ""
 
     @property
     def is_own(self) -> bool:
         return self.location == self.project.root / STORE
-
-    @property
-    def is_server(self) -> bool:
-        return isinstance(self.location, str) and self.location.startswith("http")
 
     @property
     def artifacts(self) -> Path:
@@ -57,6 +57,8 @@ def digest(text: str) -> str:
 def destination(project: Project) -> Destination:
     """Raises ConfigError for a store that nothing can be merged into."""
     address = project.settings.get(VARIABLE, "")
+    if re.match(r"https?://", address):
+        return Destination(project, project.root / STORE, server=address)
     return Destination(project, _location(project, address))
 
 
@@ -66,7 +68,7 @@ def _location(project: Project, address: str) -> Path | str:
     if address.startswith("sqlite:///"):
         # As SQLAlchemy reads it: three slashes and a relative path, four and an absolute one.
         return project.root / address[len("sqlite:///") :]
-    if _DATABASE.match(address) or re.match(r"https?://", address):
+    if _DATABASE.match(address):
         return address
     raise ConfigError(
         f"Records can't be merged into {VARIABLE}={address}.",

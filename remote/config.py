@@ -15,6 +15,7 @@ from remote.errors import ConfigError
 from remote.files import write_atomic
 from remote.target import Target
 
+#: What the root of a project holds, one of them at least.
 MARKS = ("tasks.py", "pyproject.toml", ".rsyncignore")
 
 
@@ -70,12 +71,20 @@ class Project:
 
 
 def find_project(start: Path | None = None) -> Project:
-    """The project that `start` (the working directory) lies in."""
+    """The project that `start` (the working directory) lies in; raises ConfigError.
+
+    Where none of the folders around it looks like a project, it is one itself.
+    """
+    root = find_root(start)
+    return Project(root, load_settings(root))
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The root of that project, whether or not its settings can be read."""
     here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if any((folder / mark).exists() for mark in MARKS):
-            return Project(folder, load_settings(folder))
-    return Project(here, load_settings(here))
+    folders = (here, *here.parents)
+    marked = (folder for folder in folders if any((folder / mark).exists() for mark in MARKS))
+    return next(marked, here)
 
 
 def load_settings(root: Path) -> dict[str, str]:
@@ -85,12 +94,12 @@ def load_settings(root: Path) -> dict[str, str]:
         from dotenv import dotenv_values
 
         try:
-            found = dotenv_values(root / ".env")
+            values = dotenv_values(root / ".env")
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f".env can't be read: {error}.", "It has to be plain UTF-8 text: NAME=value."
             ) from error
-        settings.update((key, value) for key, value in found.items() if value is not None)
+        settings.update((key, value) for key, value in values.items() if value is not None)
     settings.update((key, value) for key, value in os.environ.items() if value)
     settings.update((key, value) for key, value in make_variables().items() if value)
     return settings
@@ -104,10 +113,10 @@ def make_variables(flags: str | None = None) -> dict[str, str]:
     """
     text = os.environ.get("MAKEFLAGS", "") if flags is None else flags
     words = re.findall(r"(?:[^ \t\\]|\\.)+", text, re.DOTALL)
-    found = {}
+    variables = {}
     for word in words:
         plain = re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$")
         match = re.match(r"^([A-Za-z_][\w-]*)\s*(?:::?:?|[?+!])?=(.*)$", plain, re.DOTALL)
         if match:
-            found[match[1]] = match[2].lstrip(" ")
-    return found
+            variables[match[1]] = match[2].lstrip(" ")
+    return variables

@@ -38,8 +38,12 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same, with the line breaks kept: for a text that has several lines by its author's will."""
-    return "\n".join(printable(line) for line in text.split("\n"))
+    """The same for a text that has several lines by its author's will; tabs become blanks."""
+    return "\n".join(_printable_line(line) for line in text.split("\n"))
+
+
+def _printable_line(line: str) -> str:
+    return printable(line.expandtabs(4))
 
 
 def _is_plain(char: str) -> bool:
@@ -49,12 +53,12 @@ def _is_plain(char: str) -> bool:
 
 def print_lines(*lines: str) -> None:
     """Print results on standard output, each argument as one line."""
-    _write(sys.stdout, "".join(f"{printable(line)}\n" for line in lines))
+    _write(sys.stdout, "".join(f"{_printable_line(line)}\n" for line in lines))
 
 
 def say(*lines: str) -> None:
     """Print on standard error what is no result, each argument as one line."""
-    _write(sys.stderr, "".join(f"{printable(line)}\n" for line in lines))
+    _write(sys.stderr, "".join(f"{_printable_line(line)}\n" for line in lines))
 
 
 def say_first(lines: Sequence[str], noun: str) -> None:
@@ -66,7 +70,7 @@ def say_first(lines: Sequence[str], noun: str) -> None:
 
 def say_log(text: str) -> None:
     """Say a piece of a log, which may begin and end within a line; without its colours."""
-    plain = _COLOUR.sub("", text).replace("\r\n", "\n").replace("\t", "    ")
+    plain = _COLOUR.sub("", text).replace("\r\n", "\n")
     _write(sys.stderr, printable_lines(plain))
 
 

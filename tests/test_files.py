@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -112,11 +111,10 @@ def test_a_lock_is_held_against_other_processes_and_freed_by_death(tmp_path: Pat
 
 
 def test_a_lock_can_be_taken_again(tmp_path: Path) -> None:
-    start = time.monotonic()
+    # One that stayed would be waited for until the test's own time is over.
     for _ in range(2):
         with locked(tmp_path / "lock"):
             pass
-    assert time.monotonic() - start < 5
 
 
 def test_a_copy_is_complete_and_read_only(tmp_path: Path) -> None:

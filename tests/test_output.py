@@ -46,7 +46,7 @@ def test_what_is_plain_stays(text: str) -> None:
 
 
 def test_a_text_of_several_lines_keeps_them() -> None:
-    assert output.printable_lines("a\x1b\nb\n") == "a\\x1b\nb\n"
+    assert output.printable_lines("a\x1b\n\tb\n") == "a\\x1b\n    b\n"
 
 
 @pytest.mark.parametrize("text", [text for text, _ in HOSTILE])

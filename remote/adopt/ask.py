@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from remote.adopt.part import Change, Command, Part
+from remote.output import print_lines, printable
 
 Step = Change | Command
 
@@ -23,7 +24,7 @@ def touching(plan: Part) -> Iterator[Step]:
 
 def show(step: Step) -> None:
     """The difference that it makes, or the command."""
-    print(_difference(step) if isinstance(step, Change) else f"$ {shlex.join(step.argv)}")
+    print_lines(*_difference(step) if isinstance(step, Change) else [f"$ {shlex.join(step.argv)}"])
 
 
 def approved(plan: Part) -> Part:
@@ -31,7 +32,7 @@ def approved(plan: Part) -> Part:
     chosen = Part([each for each in plan.changes if each.before is None], remarks=plan.remarks)
     everything = False
     for step in touching(plan):
-        print()
+        print_lines("")
         show(step)
         answer = "y" if everything else _answer(_question(step))
         everything |= answer == "a"
@@ -57,17 +58,16 @@ def _answer(question: str) -> str:
     letter: str | None = None
     while letter not in ("y", "n", "a"):
         try:
-            letter = input(question).strip().lower()[:1]
+            letter = input(printable(question)).strip().lower()[:1]
         except (EOFError, KeyboardInterrupt):
-            print()
+            print_lines("")
             raise Quit() from None
         if letter == "q":
             raise Quit()
     return letter
 
 
-def _difference(change: Change) -> str:
+def _difference(change: Change) -> list[str]:
     before, after = (change.before or "").splitlines(), change.after.splitlines()
     name = change.name
-    lines = difflib.unified_diff(before, after, f"{name} (now)", f"{name} (then)", lineterm="")
-    return "\n".join(lines)
+    return [*difflib.unified_diff(before, after, f"{name} (now)", f"{name} (then)", lineterm="")]

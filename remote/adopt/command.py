@@ -11,6 +11,7 @@ from remote.adopt import ask, write
 from remote.adopt.part import Part
 from remote.adopt.plan import plan
 from remote.adopt.source import source
+from remote.output import print_lines, say
 
 ABOUT = "Bring the toolkit into a project that exists; asks before it touches a file there."
 
@@ -29,7 +30,7 @@ def adopt(arguments: Namespace) -> int:
     root = Path(arguments.folder).resolve()
     wanted = plan(root, source())
     if not wanted.changes and not wanted.commands:
-        print("Nothing to do: the project has all of it.")
+        print_lines("Nothing to do: the project has all of it.")
         return _tell(wanted)
     _overview(wanted)
     if arguments.dry_run:
@@ -37,15 +38,12 @@ def adopt(arguments: Namespace) -> int:
     if not arguments.yes and any(ask.touching(wanted)):
         if not sys.stdin.isatty():
             _only_show(wanted)
-            print(
-                "Nothing was changed: there is no terminal to ask at. --yes agrees to all of it.",
-                file=sys.stderr,
-            )
+            say("Nothing was changed: there is no terminal to ask at. --yes agrees to all of it.")
             return 1
         try:
             agreed = ask.approved(wanted)
         except ask.Quit:
-            print("Nothing was changed.")
+            print_lines("Nothing was changed.")
             return 1
         agreed.steps = wanted.steps
         return _do(root, agreed)
@@ -54,14 +52,14 @@ def adopt(arguments: Namespace) -> int:
 
 def _overview(wanted: Part) -> None:
     for change in wanted.changes:
-        print(f"{'add   ' if change.before is None else 'change'}  {change.name}")
+        print_lines(f"{'add   ' if change.before is None else 'change'}  {change.name}")
     for command in wanted.commands:
-        print(f"run     {shlex.join(command.argv)}")
+        print_lines(f"run     {shlex.join(command.argv)}")
 
 
 def _only_show(wanted: Part) -> int:
     for step in ask.touching(wanted):
-        print()
+        print_lines("")
         ask.show(step)
     _remark(wanted)
     return 0
@@ -75,25 +73,23 @@ def _do(root: Path, agreed: Part) -> int:
         write.write(root, change)
     failed = 0
     for command in agreed.commands:
-        print(f"$ {shlex.join(command.argv)}", flush=True)
+        print_lines(f"$ {shlex.join(command.argv)}")
         said = write.run(root, command)
         if said:
             failed = 1
-            print(said, file=sys.stderr)
+            say(*said.split("\n"))
             agreed.remarks.append(f"Not done: {shlex.join(command.argv)}")
     if kept:
-        print(f"What was there before is kept in {kept}/")
+        print_lines(f"What was there before is kept in {kept}/")
     return _tell(agreed) or failed
 
 
 def _tell(wanted: Part) -> int:
     _remark(wanted)
-    print("\nNext:")
-    for step in wanted.steps:
-        print(f"  {step}")
+    print_lines("", "Next:", *(f"  {step}" for step in wanted.steps))
     return 0
 
 
 def _remark(wanted: Part) -> None:
     for remark in wanted.remarks:
-        print(f"\n{remark}")
+        print_lines("", *remark.split("\n"))

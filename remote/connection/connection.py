@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,10 @@ from paramiko.config import SSHConfig  # type: ignore[import-untyped]
 from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
 
 from remote.connection.file_transfer import is_folder, local_template, telling
-from remote.connection.master import tell_master
-from remote.connection.port_forward import forwarding
+from remote.connection.port_forward import forwarding, socket_address, tcp_address
 from remote.connection.runner import OpenSsh, OpenSshShell
 from remote.connection.sftp import Sftp
-from remote.errors import ConfigError
+from remote.errors import ConfigError, ConnectError
 from remote.target import Target
 from remote.transport.ssh import Ssh
 
@@ -58,7 +58,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     @property
     def is_connected(self) -> bool:
         """Whether this connection is open, and the login behind it alive."""
-        return self._opened and tell_master(self.ssh, "check").code == 0
+        return self._opened and self.ssh.tell_master("check").code == 0
 
     def open(self) -> None:
         """Log in, unless somebody of this machine did already; raises ConnectError."""
@@ -115,14 +115,20 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         remote_port: int | None = None,
         remote_host: str = "localhost",
         local_host: str = "localhost",
+        remote_socket: str = "",
     ) -> Iterator[None]:
-        """Listen on `local_port` here and lead it to `remote_port` there, while the block runs."""
+        """Listen on `local_port` here and lead it to `remote_port` there, while the block runs.
+
+        With `remote_socket` it leads to that socket, an absolute path. Raises ConnectError.
+        """
         # ssh is content with one of localhost's two addresses; a port that is taken on the other
         # would go unnoticed.
-        here = "127.0.0.1" if local_host == "localhost" else local_host
-        there = remote_host, remote_port or local_port
+        listen = tcp_address("127.0.0.1" if local_host == "localhost" else local_host, local_port)
+        to = tcp_address(remote_host, remote_port or local_port)
+        if remote_socket:
+            to = socket_address(remote_socket)
         self.open()
-        with forwarding(self.ssh, "-L", (here, local_port), there):
+        with forwarding(self.ssh, "-L", listen, to):
             yield
 
     @contextlib.contextmanager
@@ -132,12 +138,23 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         local_port: int | None = None,
         remote_host: str = "127.0.0.1",
         local_host: str = "localhost",
-    ) -> Iterator[None]:
-        """Listen on `remote_port` there and lead it to `local_port` here, while the block runs."""
-        here = local_host, local_port or remote_port
+    ) -> Iterator[int]:
+        """Listen on `remote_port` there and lead it to `local_port` here, while the block runs.
+
+        The block gets the port there: with 0, the server chooses one. Raises ConnectError.
+        """
+        listen = tcp_address(remote_host, remote_port)
+        to = tcp_address(local_host, local_port or remote_port)
         self.open()
-        with forwarding(self.ssh, "-R", (remote_host, remote_port), here):
-            yield
+        with forwarding(self.ssh, "-R", listen, to) as message:
+            yield remote_port or _allocated_port(message)
+
+
+def _allocated_port(message: str) -> int:
+    match = re.search(r"\d+", message)
+    if not match:
+        raise ConnectError("ssh doesn't tell which port the server forwards.")
+    return int(match[0])
 
 
 def _config() -> fabric.Config:

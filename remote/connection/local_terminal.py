@@ -5,15 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-import subprocess
 import termios
 
 from invoke.terminals import pty_size
 
-from remote.connection.master import start_apart
+from remote.transport.process import DEVNULL, Process, start
 
 
-def on_terminal(argv: list[str]) -> tuple[subprocess.Popen[bytes], int]:
+def on_terminal(argv: list[str]) -> tuple[Process[bytes], int]:
     """Start ssh on a terminal of its own, as large as ours; returns its other end, too.
 
     The terminal that the command sees is made on the server, with this one's size and modes.
@@ -22,7 +21,7 @@ def on_terminal(argv: list[str]) -> tuple[subprocess.Popen[bytes], int]:
     try:
         columns, rows = pty_size()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        return start_apart(argv, inner, inner), outer
+        return start(argv, stdin=inner, stdout=inner, stderr=DEVNULL, apart=True), outer
     except BaseException:
         os.close(outer)
         raise

@@ -6,7 +6,6 @@ import codecs
 import os
 import select
 import stat
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -17,8 +16,9 @@ from invoke.context import Context
 from invoke.runners import Local
 
 from remote.connection.local_terminal import is_cooked, on_terminal
-from remote.connection.master import Log, ssh_argv, start_apart
 from remote.connection.shell_environment import with_environment
+from remote.connection.ssh_command import Log, ssh_argv
+from remote.transport.process import DEVNULL, PIPE, Process, start
 
 #: Bytes moved at once. invoke's 1000 cut letters in two and make long outputs slow.
 CHUNK = 1 << 16
@@ -35,7 +35,7 @@ class OpenSsh(Local):
     Its `context` is the Connection.
     """
 
-    process: subprocess.Popen[bytes]
+    process: Process[bytes]
     read_chunk_size = CHUNK
 
     def __init__(self, context: Context, inline_env: bool | None = None) -> None:
@@ -54,15 +54,15 @@ class OpenSsh(Local):
         line = with_environment(command, env) if env else command
         if self._disowned:
             # Nothing to read and nobody to tell: it outlives us.
-            self.process = start_apart(self._argv(line, os.devnull))
+            argv = self._argv(line, os.devnull)
+            self.process = start(argv, stdout=DEVNULL, stderr=DEVNULL, apart=True)
             return
         self._log = Log()
         argv = self._argv(line, self._log.path)
         if self.using_pty:
             self.process, self.parent_fd = on_terminal(argv)
         else:
-            pipe = subprocess.PIPE
-            self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+            self.process = start(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE)
             self._close_unused_stdin()
 
     def _argv(self, line: str | None, log: str) -> list[str]:

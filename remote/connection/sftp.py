@@ -5,39 +5,40 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import subprocess
 
 from paramiko.sftp import SFTPError  # type: ignore[import-untyped]
 from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
 from paramiko.ssh_exception import SSHException  # type: ignore[import-untyped]
 
-from remote.connection.master import Log, ssh_argv, start_apart
+from remote.connection.ssh_command import Log, ssh_argv
 from remote.errors import ConnectError
+from remote.transport.process import DEVNULL, Process, start
 from remote.transport.ssh import Ssh
 
 
 class Sftp(SFTPClient):  # type: ignore[misc]
     """paramiko's SFTP client, spoken through `ssh -s`: file names never meet a shell."""
 
-    process: subprocess.Popen[bytes]
+    process: Process[bytes]
 
     @classmethod
     def start(cls, ssh: Ssh) -> Sftp:
         """Open a session; raises ConnectError."""
-        ours, theirs = socket.socketpair()
+        own_end, ssh_end = socket.socketpair()
         with contextlib.closing(Log()) as log:
-            with theirs:
+            with ssh_end:
                 argv = [*ssh_argv(ssh, "-s", log=log.path), "sftp"]
-                child = start_apart(argv, theirs.fileno(), theirs.fileno())
-            wire = _Wire(fileno=ours.detach())
+                end = ssh_end.fileno()
+                process = start(argv, stdin=end, stdout=end, stderr=DEVNULL, apart=True)
+            wire = _Wire(fileno=own_end.detach())
             try:
                 client = cls(wire)
             except (EOFError, OSError, SSHException, SFTPError) as error:
                 wire.close()
-                child.kill()
-                child.wait()
+                process.kill()
+                process.wait()
                 raise _no_sftp(ssh, log.words) from error
-        client.process = child
+        client.process = process
         return client
 
     @property

@@ -48,9 +48,9 @@ class Run:
 
 
 def entry(root: Path, day: date) -> Path:
-    """The file of that day, made from the template where it isn't there yet.
+    """The page of that day, made from the template where it is missing.
 
-    What is there is never touched. Raises ConfigError or StoreError.
+    A page that exists is never touched. Raises ConfigError or StoreError.
     """
     folder = root / "diary"
     path = folder / f"{day.isoformat()}.md"
@@ -64,6 +64,7 @@ def entry(root: Path, day: date) -> Path:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
+        # Another `inv diary` was faster: its entry is as good.
         pass
     return path
 
@@ -71,7 +72,7 @@ def entry(root: Path, day: date) -> Path:
 def _last(folder: Path, day: date) -> date | None:
     """The day of the newest entry before `day`."""
     days = (_day(path.stem) for path in folder.glob("????-??-??.md"))
-    return max((each for each in days if each and each < day), default=None)
+    return max((entry for entry in days if entry and entry < day), default=None)
 
 
 def _day(text: str) -> date | None:
@@ -101,17 +102,18 @@ def begun(store: Path, since: date) -> list[Run]:
         return []
     start = datetime.combine(since, datetime.min.time()).timestamp() * 1000
     try:
-        with closing(connect_read_only(store)) as found:
-            return [_run(found, row) for row in found.execute(_BEGUN, (start, RUNS + 1)).fetchall()]
+        with closing(connect_read_only(store)) as database:
+            rows = database.execute(_BEGUN, (start, RUNS + 1)).fetchall()
+            return [_run(database, row) for row in rows]
     except sqlite3.Error as error:
         raise StoreError(
             f"{store.name} can't be read: {error}.", "inv mlflow-check looks it through."
         ) from error
 
 
-def _run(store: sqlite3.Connection, row: Any) -> Run:
-    metrics = tuple(store.execute(_VALUES, (row[0], METRICS)))
-    name, experiment, status = (str(each or "") for each in row[1:4])
+def _run(database: sqlite3.Connection, row: Any) -> Run:
+    metrics = tuple(database.execute(_VALUES, (row[0], METRICS)))
+    name, experiment, status = (str(value or "") for value in row[1:4])
     return Run(name, experiment, status, datetime.fromtimestamp(row[4] / 1000), row[5], metrics)
 
 

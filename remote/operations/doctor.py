@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from remote.agent.environments import lock_file
-from remote.config import MARKS, Project, find_project
+from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.output import size
 from remote.session import Server
-from remote.transport import process
-from remote.transport.rsync_args import Dialect
+from remote.transport import process, rsync
 
 #: Bytes below which a disk is told as full: an environment with torch takes about six.
 SMALL, TIGHT = 1_000_000_000, 8_000_000_000
@@ -55,13 +54,8 @@ def project_here() -> tuple[Project, list[Check]]:
     except ConfigError as error:
         fix = f"{error.hint} Or begin anew: cp .env.example .env"
         gap = Check("here", ".env", False, error.message, fix, stops=True)
-        return Project(_root(Path.cwd()), {}), [gap]
+        return Project(find_root(), {}), [gap]
     return project, [_env(project.root / ".env")]
-
-
-def _root(here: Path) -> Path:
-    folders = (here, *here.parents)
-    return next((each for each in folders if any((each / mark).exists() for mark in MARKS)), here)
 
 
 def _env(file: Path) -> Check:
@@ -84,11 +78,10 @@ def laptop(project: Project) -> Iterator[Check]:
 
 
 def _rsync() -> Check:
-    if shutil.which("rsync") is None:
-        fix = "sudo apt-get install rsync (macOS: brew install rsync)"
-        return Check("here", "rsync", False, "is not installed", fix, stops=True)
-    asked = process.run(["rsync", "--help"])
-    dialect = Dialect.of(asked.stdout.decode("utf-8", "replace") + asked.stderr)
+    try:
+        dialect = rsync.dialect()
+    except ConfigError:
+        return Check("here", "rsync", False, "is not installed", rsync.INSTALL, stops=True)
     version = _first_line(process.run(["rsync", "--version"]))
     plain = "" if dialect.only("--delay-updates", "--info") else ", an old dialect: that will do"
     return Check("here", "rsync", True, f"{version}{plain}")

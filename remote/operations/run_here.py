@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from remote.files import read_json
 from remote.job.paths import JobPaths
 from remote.rpc.client import Agent
 from remote.rpc.wire import CACHE, LocalWire
+from remote.transport import process
 
 
 def run(project: Project, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,9 +36,9 @@ def run(project: Project, job: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wait(argv: list[str]) -> int:
     """Ctrl-C reaches the worker too, which ends the job; wait for that."""
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    worker = process.start(argv)
     while True:
         try:
-            return process.wait()
+            return worker.wait()
         except KeyboardInterrupt:
             continue

@@ -85,8 +85,9 @@ class SshWire:
         if result.code == 255:
             raise self.ssh.failure(result.stderr)
         if result.code:
-            last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-            raise TargetError(f"The toolkit's files can't be put on the server: {last}.")
+            raise TargetError(
+                f"The toolkit's files can't be put on the server: {result.complaint}."
+            )
 
     def mend(self, result: process.Result) -> bool:
         """Look for a newer Python where there is none, or an old one; raises TargetError.
@@ -110,8 +111,7 @@ class SshWire:
             return self.ssh.failure(result.stderr)
         if _NO_PYTHON.search(result.stderr):
             return _python_error("")
-        last = (result.stderr.strip().splitlines() or ["nothing"])[-1]
-        return ConnectError(f"The agent gave no answer (exit {result.code}): {last}")
+        return ConnectError(f"The agent gave no answer (exit {result.code}): {result.complaint}")
 
 
 def _python_error(version: str, machine: dict[str, str] | None = None) -> NoPython:
@@ -157,5 +157,4 @@ class LocalWire:
         return False
 
     def failure(self, result: process.Result) -> RemoteError:
-        last = (result.stderr.strip().splitlines() or ["nothing"])[-1]
-        return TargetError(f"The agent gave no answer (exit {result.code}): {last}")
+        return TargetError(f"The agent gave no answer (exit {result.code}): {result.complaint}")

@@ -23,13 +23,14 @@ def diary(c: Context, edit: bool = False) -> None:
     A page that is there is left as it is.
     """
     from remote.operations.diary import entry
+    from remote.transport import process
 
     project = find_project()
     editor = _editor(project) if edit else []
     path = entry(project.root, date.today())
     print_lines(os.path.relpath(path))
     if editor:
-        _become([*editor, str(path)])
+        process.become([*editor, str(path)], hint="EDITOR names it.")
 
 
 def _editor(project: Project) -> list[str]:
@@ -45,15 +46,6 @@ def _editor(project: Project) -> list[str]:
             "Name one, as in EDITOR=nano, or open the page yourself: inv diary prints its path.",
         )
     return words
-
-
-def _become(words: list[str]) -> None:
-    try:
-        os.execvp(words[0], words)
-    except OSError as error:
-        raise ConfigError(
-            f"The editor {words[0]} can't be started: {error.strerror}.", "EDITOR names it."
-        ) from None
 
 
 TASKS = (diary,)

@@ -141,6 +141,7 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
     from remote.operations.attach import attach_argv
     from remote.operations.jobs import listing
+    from remote.transport import process
 
     server = server_of(target)
     found = listing(server, jobs=[job])["jobs"][0]
@@ -152,7 +153,7 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
         raise JobError("remote-attach needs a terminal.", f"inv remote-logs {found['id']} --follow")
     argv = attach_argv(server, found["id"])
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}
-    os.execvpe(argv[0], argv, env)
+    process.become(argv, env=env)
 
 
 @task(

@@ -95,14 +95,15 @@ def format_code(c: Context) -> None:
 @exit_on_error
 def ui(c: Context, port: int = 5000) -> None:
     """Start mlflow ui on this project's records."""
+    from remote.transport import process
+
     root = find_project().root
     if not (root / "mlflow.db").exists():
         say("There are no records yet: make sync-pull brings them.")
-    os.chdir(root)
     # One process answers one person, and is there sooner than four.
-    os.environ.setdefault("MLFLOW_WORKERS", "1")
+    env = {"MLFLOW_WORKERS": "1", **os.environ}
     mlflow = Path(sys.executable).with_name("mlflow")
-    os.execv(str(mlflow), [str(mlflow), "ui", "--port", str(port)])
+    process.become([str(mlflow), "ui", "--port", str(port)], env=env, cwd=root)
 
 
 TASKS = (run, format_code, ui)

@@ -64,13 +64,13 @@ def mlflow_push(
 
 def _line(server: Server, given: Given, dry_run: bool) -> str:
     parts = [f"{plural(len(given.runs), 'run')} ({given.new_runs} new there)"]
-    for things, noun in (
+    for names, noun in (
         (given.models, "model"),
         (given.traces, "trace"),
         (given.registered, "registered model"),
     ):
-        if things:
-            parts.append(plural(len(things), noun))
+        if names:
+            parts.append(plural(len(names), noun))
     parts += [plural(len(given.files), "artifact"), size(given.bytes), f"{given.seconds:.1f} s"]
     verb = "would give" if dry_run else "gave"
     return f"{verb} to {server.target}: {', '.join(parts)}"

@@ -1,26 +1,48 @@
-"""The one module of the client that starts processes: argv lists, never a shell."""
+"""The one module of the client that starts processes: argv lists, never a shell.
+
+ruff holds it (`banned-api` in pyproject.toml). Server code starts its own, under Python 3.8.
+"""
 
 from __future__ import annotations
 
-import io
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, NoReturn
 
 from remote.errors import ConfigError
+
+Process = subprocess.Popen
+PIPE = subprocess.PIPE
+DEVNULL = subprocess.DEVNULL
+
+#: Bytes that are taken at once from what a process writes.
+CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished process was and said."""
+    """A finished process: what it was, its exit code, and what it wrote."""
 
     argv: tuple[str, ...]
     code: int
     stdout: bytes
     stderr: str
+
+    @property
+    def complaint(self) -> str:
+        """What it said last on standard error, where programs name their reason."""
+        return last_line(self.stderr)
+
+
+def last_line(text: str, otherwise: str = "no message") -> str:
+    """The last line of a program's message; `otherwise` where it is empty."""
+    return (text.strip().splitlines() or [otherwise])[-1]
 
 
 def program(name: str, hint: str) -> str:
@@ -40,7 +62,8 @@ def run(
 ) -> Result:
     """Run to the end. A non-zero exit is not an error here; the caller reads `code`."""
     parts: list[bytes] = []
-    return feed(argv, parts.append, stdin=stdin, cwd=cwd, env=env, collected=parts)
+    result = feed(argv, parts.append, stdin=stdin, cwd=cwd, env=env)
+    return replace(result, stdout=b"".join(parts))
 
 
 def feed(
@@ -50,7 +73,6 @@ def feed(
     stdin: bytes = b"",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    collected: Sequence[bytes] = (),
 ) -> Result:
     """Run, and hand every piece of standard output to `reader` as it comes.
 
@@ -60,18 +82,63 @@ def feed(
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
         given.seek(0)
-        with subprocess.Popen(
-            list(argv), stdin=given, stdout=subprocess.PIPE, stderr=errors, cwd=cwd, env=env
+        with Process(
+            list(argv), stdin=given, stdout=PIPE, stderr=errors, cwd=cwd, env=env
         ) as process:
             try:
                 out = process.stdout
-                assert isinstance(out, io.BufferedReader)
-                for piece in iter(lambda: out.read1(1 << 16), b""):
+                assert out is not None
+                for piece in iter(lambda: os.read(out.fileno(), CHUNK), b""):
                     reader(piece)
                 code = process.wait()
             except BaseException:
                 process.terminate()
                 raise
-        errors.seek(0)
-        text = errors.read().decode("utf-8", "replace")
-    return Result(tuple(argv), code, b"".join(collected), text)
+        return Result(tuple(argv), code, b"", _text(errors))
+
+
+def run_parent(argv: Sequence[str]) -> Result:
+    """Run what leaves a process behind, as ssh does its master.
+
+    Standard output is thrown away: the one that stays would hold a pipe open for ever.
+    """
+    with tempfile.TemporaryFile() as errors:
+        code = subprocess.call(list(argv), stdin=DEVNULL, stdout=DEVNULL, stderr=errors)
+        return Result(tuple(argv), code, b"", _text(errors))
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    stdin: int = DEVNULL,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    apart: bool = False,
+) -> Process[bytes]:
+    """Start it, and leave it to the caller; where `apart`, the terminal's Ctrl-C doesn't reach it.
+
+    A stream is inherited where None is given.
+    """
+    return Process(list(argv), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=apart)
+
+
+def become(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    hint: str = "",
+) -> NoReturn:
+    """Let another program take this process's place; raises ConfigError where it can't be started."""
+    sys.stdout.flush()
+    if cwd:
+        os.chdir(cwd)
+    try:
+        os.execvpe(argv[0], list(argv), os.environ if env is None else env)
+    except OSError as error:
+        raise ConfigError(f"{argv[0]} can't be started: {error.strerror}.", hint) from None

@@ -1,4 +1,4 @@
-"""Running rsync: its progress shown, its lines counted, its failures told."""
+"""Running rsync: its progress is shown, its lines are counted, its failures explained."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from remote.transport.rsync_args import Dialect, Remote, Tally
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
 
+INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
+
 
 class Unready(Exception):
-    """The other end did not start rsync: the target has to be prepared (again)."""
+    """The server did not start rsync: the target has to be prepared (again)."""
 
 
 class Absent(Exception):
-    """The folder to bring is not there."""
+    """The folder to bring doesn't exist."""
 
 
 def dialect() -> Dialect:
     """What this machine's rsync can do; raises ConfigError where there is none."""
-    process.program("rsync", "Install it: sudo apt-get install rsync (macOS brings one).")
+    process.program("rsync", f"Install it: {INSTALL}.")
     result = process.run(["rsync", "--help"])
     return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
@@ -35,10 +37,10 @@ class _Lines:
     """Cuts rsync's output into lines; a progress line ends with a carriage return."""
 
     def __init__(self, tally: Tally, progress: Progress) -> None:
-        self.tally, self.progress, self.held = tally, progress, b""
+        self.tally, self.progress, self.unfinished = tally, progress, b""
 
     def feed(self, piece: bytes) -> None:
-        *lines, self.held = re.split(rb"[\r\n]", self.held + piece)
+        *lines, self.unfinished = re.split(rb"[\r\n]", self.unfinished + piece)
         for line in lines:
             text = line.decode("utf-8", "replace")
             if not self.progress.read_rsync(text):
@@ -67,9 +69,8 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, known: Di
 
 
 def failure(result: Result, remote: Remote) -> Exception:
-    """What rsync's exit code and words mean."""
-    lines = result.stderr.strip().splitlines()
-    said = rsync_args.words(lines)
+    """The error that rsync's exit code (rsync(1)) and its words mean."""
+    complaint = rsync_args.complaint(result.stderr.strip().splitlines())
     if result.code == 255 and remote.ssh:
         return remote.ssh.failure(result.stderr)
     if "No space left on device" in result.stderr or "Disk quota exceeded" in result.stderr:
@@ -78,10 +79,10 @@ def failure(result: Result, remote: Remote) -> Exception:
             "What was there is as it was. Make room and try again.",
         )
     if result.code == 23 and re.search(r"change_dir .*No such file or directory", result.stderr):
-        return Absent(said)
+        return Absent(complaint)
     if result.code in (1, 2, 12, 126, 127) and _never_started(result):
-        return Unready(said)
-    return _told(result.code, said, remote)
+        return Unready(complaint)
+    return _transfer_error(result.code, complaint, remote)
 
 
 def _never_started(result: Result) -> bool:
@@ -96,17 +97,18 @@ def _never_started(result: Result) -> bool:
     )
 
 
-def _told(code: int, said: str, remote: Remote) -> RemoteError:
-    if code == 23 and "Permission denied" in said:
-        return TransferError(f"rsync may not write or read there: {said}")
+def _transfer_error(code: int, complaint: str, remote: Remote) -> RemoteError:
+    if code == 23 and "Permission denied" in complaint:
+        return TransferError(f"rsync may not write or read there: {complaint}")
     if code == 11:
         # Of a write that failed there, rsync often brings the code and not the words.
         return TransferError(
             f"A file could not be written on {remote.target}: its disk is full, or your quota.",
-            f"Look there with df -h. What was there is as it was. (rsync said: {said})",
+            f"Look there with df -h. What was there is as it was. (rsync said: {complaint})",
         )
     if code in (10, 12, 30, 35):
         return TransferError(
-            f"The connection to {remote.target} broke: {said}", "Try again: it goes on from there."
+            f"The connection to {remote.target} broke: {complaint}",
+            "Try again: it goes on from there.",
         )
-    return TransferError(f"rsync failed with {remote.target} (exit {code}): {said}")
+    return TransferError(f"rsync failed with {remote.target} (exit {code}): {complaint}")

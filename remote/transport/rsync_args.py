@@ -41,8 +41,8 @@ SECRETS = (
     "id_ed25519_sk",
 )
 
-#: Recursive, with links, modes and times; every change told, with names as they are.
-TOLD = ("-rlpti", "--stats", "--8-bit-output")
+#: Recursive, with links, modes and times; every change is listed, with names as they are.
+OPTIONS = ("-rlpti", "--stats", "--8-bit-output")
 
 #: What a pull brings back; MLflow's records and artifacts come by the merge.
 PULLED = ("data/results", "data/processed", "logs", "outputs", "multirun")
@@ -89,8 +89,8 @@ class Remote:
     def _rsh(self, ssh: Ssh) -> str:
         if not self.noisy:
             return ssh.rsh()
-        quiet = Path(__file__).with_name("skip_banner.py")
-        return f"{sys.executable} {quiet} {ssh.rsh()}"
+        script = Path(__file__).with_name("skip_banner.py")
+        return f"{sys.executable} {script} {ssh.rsh()}"
 
     def place(self, folder: str = "") -> str:
         """rsync's name for a folder of the target; `folder` in plain letters."""
@@ -102,20 +102,22 @@ class Remote:
 
 
 def push_filters(root: Path) -> list[str]:
-    """What a push leaves alone; ours first, since rsync's first match decides."""
-    ours = [f"--exclude=/{name}" for name in (STATE, *OUTPUTS)]
-    ours += ["--exclude=/mlflow.db?*", "--include=.env.example"]
-    ours += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
-    ours += ["--filter=P /data/", "--filter=P /data/**"]
+    """What a push leaves alone. The user's ignore file comes last: rsync's first match decides."""
+    filters = [f"--exclude=/{name}" for name in (STATE, *OUTPUTS)]
+    # The journal and the lock beside the store are as little ours to push as the store.
+    filters += ["--exclude=/mlflow.db?*", "--include=.env.example"]
+    filters += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
+    # P protects: what jobs put into data is never deleted, though data itself is pushed.
+    filters += ["--filter=P /data/", "--filter=P /data/**"]
     ignore = root / IGNORE_FILE
     if not ignore.is_file():
-        return ours
+        return filters
     _refuse_clearing(ignore)
-    return [*ours, f"--exclude-from={IGNORE_FILE}"]
+    return [*filters, f"--exclude-from={IGNORE_FILE}"]
 
 
 def _refuse_clearing(ignore: Path) -> None:
-    """A line `!` empties rsync's list of filters, ours included."""
+    """Raise ConfigError at a line `!`: it empties rsync's list of filters, all of them (rsync(1))."""
     for number, line in enumerate(ignore.read_text("utf-8", "replace").splitlines(), 1):
         if line.strip() == "!":
             raise ConfigError(
@@ -148,7 +150,7 @@ def push_argv(
     # Incremental recursion asks back and forth for folder after folder: slow over a long way.
     plan = ["-n", *dialect.only("--no-inc-recursive")] if dry_run else [*late, *backup, *held]
     place = destination or remote.place()
-    return ["rsync", *TOLD, *plan, *deleting, *way, *push_filters(root), "./", place]
+    return ["rsync", *OPTIONS, *plan, *deleting, *way, *push_filters(root), "./", place]
 
 
 def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> list[str]:
@@ -157,7 +159,7 @@ def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> li
     way = remote.arguments(project=project)
     skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     folder = "data/processed/"
-    options = [*TOLD, "--ignore-existing", *plan]
+    options = [*OPTIONS, "--ignore-existing", *plan]
     return ["rsync", *options, *way, *skipped, f"./{folder}", remote.place(folder)]
 
 
@@ -174,13 +176,13 @@ def pull_argv(
         wanted += [f"--include=/{name}/", f"--include=/{name}/**"]
     wanted += ["--include=/data/", "--exclude=*"]
     plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}"]
-    options = [*TOLD, "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
+    options = [*OPTIONS, "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
     return ["rsync", *options, *remote.arguments(), *wanted, remote.place(), "./"]
 
 
 def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Path) -> list[str]:
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
-    options = [*TOLD, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
+    options = [*OPTIONS, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 
@@ -192,7 +194,7 @@ def give_argv(
     What is replaced there goes to `backup`, which is relative to `destination`.
     """
     kept = ["--backup", f"--backup-dir={backup}"]
-    options = [*TOLD, "--safe-links", *kept, f"--include-from={wanted}", "--exclude=*"]
+    options = [*OPTIONS, "--safe-links", *kept, f"--include-from={wanted}", "--exclude=*"]
     way = remote.arguments()
     return ["rsync", *options, *way, f"./{source}/", remote.place(f"{destination}/")]
 
@@ -201,12 +203,19 @@ def snapshot_argv(remote: Remote, *, job: str, destination: Path) -> list[str]:
     """Bring the frozen code of a job, without its links to the target's own folders."""
     shared = [f"--exclude=/{name}" for name in SHARED]
     folder = f"{STATE}/jobs/{job}/code/"
-    return ["rsync", *TOLD, *remote.arguments(), *shared, remote.place(folder), f"{destination}/"]
+    return [
+        "rsync",
+        *OPTIONS,
+        *remote.arguments(),
+        *shared,
+        remote.place(folder),
+        f"{destination}/",
+    ]
 
 
 def incoming_argv(remote: Remote, *, name: str) -> list[str]:
     """Send code that is to run there once; run in the folder that holds it."""
-    return ["rsync", *TOLD, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
+    return ["rsync", *OPTIONS, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
 
 
 def artifact_filters(folders: Iterable[str]) -> str:
@@ -259,7 +268,7 @@ class Tally:
             self.replaced.append(name)
 
 
-def words(lines: Sequence[str]) -> str:
-    """rsync's own last words, without its code."""
-    spoken = [line for line in lines if line.strip() and "rsync error:" not in line]
-    return (spoken or list(lines) or ["no message"])[-1].strip()
+def complaint(lines: Sequence[str]) -> str:
+    """The last of rsync's messages that gives a reason: the line after it repeats the exit code."""
+    reasons = [line for line in lines if line.strip() and "rsync error:" not in line]
+    return (reasons or list(lines) or ["no message"])[-1].strip()

@@ -12,15 +12,14 @@ import re
 import shlex
 import socket
 import stat
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import ConfigError, ConnectError
 from remote.files import locked
 from remote.target import Target
-from remote.transport.process import program
+from remote.transport import process
+from remote.transport.process import Result
 
 #: How long an unused master connection stays open, in seconds.
 PERSIST = 1800
@@ -78,7 +77,7 @@ class Ssh:
 
     def options(self) -> list[str]:
         """ssh's options, to be followed by the login and a command."""
-        chosen = ["-F", self.config] if self.config else []
+        config = ["-F", self.config] if self.config else []
         settings = [
             "ControlMaster=auto",
             f"ControlPath={self.control}",
@@ -90,7 +89,7 @@ class Ssh:
             "RemoteCommand=none",
             "RequestTTY=no",
         ]
-        return chosen + [part for setting in settings for part in ("-o", setting)]
+        return config + [part for setting in settings for part in ("-o", setting)]
 
     def command(self, remote: str) -> list[str]:
         """argv that runs `remote`, read by the login shell there, whichever that is."""
@@ -104,7 +103,7 @@ class Ssh:
         """Make sure that the master is up; raises ConnectError."""
         if _answers(self.control):
             return
-        program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
+        process.program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
         with locked(self.control.with_suffix(".lock")):
             if not _answers(self.control):
                 self._open_master()
@@ -113,38 +112,30 @@ class Ssh:
         with contextlib.suppress(FileNotFoundError):
             self.control.unlink()
         options = ["-o", "ControlMaster=yes", *self.options()]
-        with tempfile.TemporaryFile() as errors:
-            code = subprocess.call(
-                ["ssh", *options, "-N", "-f", "--", self.login],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
-            errors.seek(0)
-            text = errors.read().decode("utf-8", "replace")
-        if code:
-            raise self.failure(text)
+        result = process.run_parent(["ssh", *options, "-N", "-f", "--", self.login])
+        if result.code:
+            raise self.failure(result.stderr)
 
-    def tell_master(self, command: str, *way: str) -> list[str]:
-        """argv that has the master `forward` or `cancel` a way: a port, or a socket.
+    def tell_master(self, command: str, *forward: str) -> Result:
+        """Have the master `check`, `exit`, or `forward` and `cancel` a port (ssh(1), -O).
 
-        Without a configuration: it may forward ports of its own, which would be meant too.
+        The exit code is 0 where it did.
         """
+        # Without a configuration: it may forward ports of its own, which would be meant, too.
         master = ["-F", "/dev/null", "-S", str(self.control)]
-        return ["ssh", *master, "-O", command, *way, "--", self.login]
+        return process.run(["ssh", *master, "-O", command, *forward, "--", self.login])
 
     def close(self) -> None:
         """End the master connection, if there is one."""
         if _answers(self.control):
-            argv = ["ssh", *self.options(), "-O", "exit", "--", self.login]
-            subprocess.call(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.tell_master("exit")
 
     def failure(self, stderr: str) -> ConnectError:
         """What ssh's words mean for the user."""
         for pattern, message, hint in _CAUSES:
             if re.search(pattern, stderr):
                 return ConnectError(message.format(login=self.login), hint.format(login=self.login))
-        last = (stderr.strip().splitlines() or ["ssh said nothing"])[-1]
+        last = process.last_line(stderr, "ssh said nothing")
         return ConnectError(f"ssh to {self.login} failed: {last}", f"Try it: ssh {self.login}")
 
 
@@ -153,19 +144,21 @@ def control_folder() -> Path:
     name = f"remote-{os.getuid()}"
     folder = Path("/tmp") / name
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base and len(os.fsencode(base)) <= LONGEST_BASE and _made(Path(base) / name):
+    if base and len(os.fsencode(base)) <= LONGEST_BASE and _make_folder(Path(base) / name):
         folder = Path(base) / name
-    elif not _made(folder):
+    elif not _make_folder(folder):
         raise ConfigError(f"{folder} can't be made: ssh's sockets lie there.")
-    seen = folder.lstat()
-    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
+    # In /tmp others can have made it first: whoever owns the folder could take over every login.
+    info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
         raise ConfigError(
             f"{folder} is not a folder that is yours alone.", "Remove it, or chmod 700 it."
         )
     return folder
 
 
-def _made(folder: Path) -> bool:
+def _make_folder(folder: Path) -> bool:
+    """Make it where it is missing; False where it can't be."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -176,6 +169,7 @@ def _made(folder: Path) -> bool:
 
 
 def _answers(control: Path) -> bool:
+    """Whether a master listens, asked without starting an ssh."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(control))
@@ -185,4 +179,5 @@ def _answers(control: Path) -> bool:
 
 
 def _rsync_quoted(part: str) -> str:
+    # rsync's own rule, not the shell's: a quote within quotes is written twice (rsync(1), --rsh).
     return part if part == shlex.quote(part) else "'" + part.replace("'", "''") + "'"

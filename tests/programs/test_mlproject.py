@@ -57,6 +57,7 @@ def test_parameters(project: mlproject.Project) -> None:
     assert project.defaults == {"train_epochs": "5", "rate": "1e-3", "note": "it's", "empty": ""}
 
 
+@pytest.mark.mlflow
 def test_the_defaults_are_what_mlflow_hands_over(project, folder, tmp_path) -> None:
     from mlflow.projects._project_spec import load_project
 

@@ -6,14 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from remote.errors import ConfigError
 from remote.transport import process
+from remote.transport.process import Result
 from tests.conftest import ROOT
+from tests.waiting import until
 
 
 def python(code: str, *words: str) -> list[str]:
@@ -26,6 +28,15 @@ def test_output_code_and_errors_come_back() -> None:
     result = process.run(argv, env={**os.environ, "PYTHONUTF8": "1"})
     assert (result.code, result.stdout.decode(), result.stderr) == (3, "日本\n", "no\n")
     assert result.argv == tuple(argv)
+
+
+#: Says its pid, and leaves a file should it ever end by itself.
+LONG = """
+import os, sys, time
+os.write(1, str(os.getpid()).encode())
+time.sleep(60)
+open(sys.argv[1], "w")
+"""
 
 
 @pytest.mark.parametrize("word", ["$(touch pwned)", "a b", "'", '"', ";", "\n", "", "*", "日本"])
@@ -62,36 +73,54 @@ def test_the_folder_and_the_environment_are_the_given_ones(tmp_path: Path) -> No
     assert result.stdout.decode() == f"{tmp_path.resolve()} 1\n"
 
 
-def test_pieces_come_as_they_are_written() -> None:
-    code = "import time; print('a', flush=True); time.sleep(0.5); print('b', flush=True)"
-    times: list[float] = []
-    process.feed(python(code), lambda piece: times.append(time.monotonic()))
-    assert times[-1] - times[0] > 0.3
-
-
-def test_a_child_left_behind_does_not_hold_us_up() -> None:
-    """As an ssh master does: it keeps standard error, and its parent ends."""
+def test_pieces_come_as_they_are_written(tmp_path: Path) -> None:
+    read = tmp_path / "read"
     code = (
-        "import subprocess; p = subprocess.Popen(['sleep', '20'], stdout=subprocess.DEVNULL);"
-        " print(p.pid)"
+        "import os, sys, time; print('a', flush=True)\n"
+        "while not os.path.exists(sys.argv[1]): time.sleep(0.02)\n"
+        "print('b')"
     )
-    start = time.monotonic()
-    result = process.run(python(code))
-    os.kill(int(result.stdout), signal.SIGKILL)
-    assert time.monotonic() - start < 10
+    pieces: list[bytes] = []
+
+    def note(piece: bytes) -> None:
+        pieces.append(piece)
+        read.touch()
+
+    # Held back until the end, the first piece would be waited for without one.
+    process.feed(python(code, str(read)), note)
+    assert b"".join(pieces) == b"a\nb\n"
 
 
-def test_a_reader_that_fails_ends_the_process() -> None:
+LEAVE_A_CHILD = """
+import subprocess, sys
+child = subprocess.Popen(["sh", "-c", "echo $$ > $1; sleep 60; touch $2", "sh", *sys.argv[1:]]{})
+"""
+
+
+@pytest.mark.parametrize(
+    ("run", "streams"),
+    [(process.run, ", stdout=subprocess.DEVNULL"), (process.run_parent, "")],
+)
+def test_a_child_left_behind_does_not_hold_us_up(
+    tmp_path: Path, run: Callable[[list[str]], Result], streams: str
+) -> None:
+    """As an ssh master does: it keeps the streams that it was given, and its parent ends."""
+    pid, ended = tmp_path / "pid", tmp_path / "ended"
+    assert run(python(LEAVE_A_CHILD.format(streams), str(pid), str(ended))).code == 0
+    os.kill(int(until(lambda: pid.exists() and pid.read_text())), signal.SIGKILL)
+    assert not ended.exists()
+
+
+def test_a_reader_that_fails_ends_the_process(tmp_path: Path) -> None:
     def fail(piece: bytes) -> None:
         pids.append(int(piece))
         raise KeyError("stop")
 
     pids: list[int] = []
-    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-    start = time.monotonic()
+    ended = tmp_path / "ended"
     with pytest.raises(KeyError):
-        process.feed(python(code), fail)
-    assert time.monotonic() - start < 10
+        process.feed(python(LONG, str(ended)), fail)
+    assert not ended.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
 
@@ -99,9 +128,8 @@ def test_a_reader_that_fails_ends_the_process() -> None:
 CTRL_C = f"""
 import os, signal, sys, threading, time
 sys.path.insert(0, {str(ROOT)!r})
-from remote import process
-script = "import os, time; os.write(1, str(os.getpid()).encode()); time.sleep(60)"
-child = [sys.executable, "-c", script]
+from remote.transport import process
+child = [sys.executable, "-c", {LONG!r}, sys.argv[1]]
 pids = []
 def note(piece):
     pids.append(int(piece))
@@ -114,16 +142,48 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_ends_the_process() -> None:
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", CTRL_C], capture_output=True, text=True)
+def test_ctrl_c_ends_the_process(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    done = subprocess.run(python(CTRL_C, str(ended)), capture_output=True, text=True)
     assert done.stdout.strip().isdigit(), done.stderr
-    assert time.monotonic() - start < 20
-    deadline = time.monotonic() + 5
     with pytest.raises(ProcessLookupError):
-        while time.monotonic() < deadline:
-            os.kill(int(done.stdout), 0)
-            time.sleep(0.02)
+        os.kill(int(done.stdout), 0)
+    assert not ended.exists()
+
+
+def test_what_a_program_complains_of_is_its_last_line() -> None:
+    result = process.run(python("import sys; sys.exit('first\\nlast\\n')"))
+    assert (result.complaint, result.code) == ("last", 1)
+    assert process.run(python("pass")).complaint == "no message"
+    assert process.last_line(" \n", "nothing") == "nothing"
+
+
+BECOME = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from remote.transport import process
+print("before")
+script = "import os; print(os.getcwd(), dict(os.environ).get('A'))"
+process.become([sys.executable, "-c", script], env={{"A": "b"}}, cwd=Path(sys.argv[1]))
+"""
+
+
+def test_another_program_takes_our_place(tmp_path: Path) -> None:
+    done = process.run(python(BECOME, str(tmp_path)))
+    assert done.stdout.decode().split() == ["before", str(tmp_path), "b"], done.stderr
+
+
+def test_a_program_that_can_not_take_our_place_is_named() -> None:
+    with pytest.raises(ConfigError, match="no-such-program can't be started") as caught:
+        process.become(["no-such-program"], hint="EDITOR names it.")
+    assert caught.value.hint == "EDITOR names it."
+
+
+def test_a_started_process_is_the_callers() -> None:
+    with process.start(["cat"], stdin=process.PIPE, stdout=process.PIPE, apart=True) as started:
+        assert os.getsid(started.pid) == started.pid
+        assert started.communicate(b"x") == (b"x", None)
 
 
 def test_a_program_that_is_there_is_found() -> None:

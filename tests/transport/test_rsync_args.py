@@ -862,4 +862,4 @@ def test_a_change_of_a_mode_or_a_time_is_something(pair: Pair) -> None:
     ],
 )
 def test_the_last_words_are_those_before_the_code(lines: list[str], expected: str) -> None:
-    assert rsync_args.words(lines) == expected
+    assert rsync_args.complaint(lines) == expected

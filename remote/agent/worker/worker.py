@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Dict, Iterator, Optional
 
 from remote.agent import environments, processes
-from remote.agent.gpus.job_lease import Line
+from remote.agent.gpus.job_lease import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker.postmortem import STOPPED_BY_USER, Outcome
 from remote.agent.worker.terminal_log import mirror
@@ -24,7 +24,7 @@ from remote.job.state import ENDED, FAILED, PREPARING, QUEUED, REFUSED, RUNNING
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
-    from remote.agent.gpus.queue import Lease
+    from remote.agent.gpus.lease import Lease
     from remote.agent.tracking.run_rows import RecordedRun
     from remote.agent.worker.raw_data import ReadOnly
 
@@ -55,7 +55,7 @@ class Worker:
         self.status: Dict[str, Any] = {}
         self.run_record: Optional[RecordedRun] = None
         self.raw: Optional[ReadOnly] = None
-        self.line = Line(self.job)
+        self.job_lease = JobLease(self.job)
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
         self.here = bool(self.job.get("interpreter"))
         self.code = paths.root if self.here else paths.code
@@ -154,10 +154,10 @@ class Worker:
         """
         try:
             if not self.job.get("after") and (self.here or environments.is_ready(self.env)):
-                self.line.join()
+                self.job_lease.join()
             yield
         finally:
-            self.line.leave()
+            self.job_lease.leave()
 
     @functools.cached_property
     def lock(self) -> Path:
@@ -213,7 +213,7 @@ class Worker:
     @contextlib.contextmanager
     def leased(self) -> Iterator[Optional[Lease]]:
         """Hold the GPUs that the job is to have, and write down which."""
-        with self.line.leased(self.wait) as lease:
+        with self.job_lease.leased(self.wait) as lease:
             if lease is not None:
                 from remote.agent.tracking import job_run
 
@@ -260,7 +260,7 @@ class Worker:
         # What is edited in a service is the target's own; its environment is the snapshot's.
         place = self.paths.root if self.job.get("live") else self.code
         env = variables.of_job(self.paths, self.job, place, python, self.run_record, tags)
-        env.update(self.line.variables(lease))
+        env.update(self.job_lease.variables(lease))
         attempt = Attempt(self.paths, self.job, place, self.log)
         try:
             return attempt.run(python, env, lease)

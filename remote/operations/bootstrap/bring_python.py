@@ -26,9 +26,8 @@ def bring(server: Server, theirs: dict[str, Any], *, say: Callable[[str], None])
     if result.code == 255:
         raise server.ssh.failure(result.stderr)
     if result.code:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise TargetError(
-            f"Python {VERSION} can't be installed on the server: {last}",
+            f"Python {VERSION} can't be installed on the server: {result.complaint}",
             "Install Python 3.8 or newer there: sudo apt-get install python3 (or dnf install"
             " python39)",
         )

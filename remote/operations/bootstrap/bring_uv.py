@@ -51,9 +51,8 @@ def _fetched(theirs: dict[str, Any], folder: Path) -> Path:
     result = process.run(argv)
     binary = folder / "bin" / "uv"
     if result.code or not binary.is_file():
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise TargetError(
-            f"uv for {python_platform(theirs)} could not be fetched: {last}",
+            f"uv for {python_platform(theirs)} could not be fetched: {result.complaint}",
             "Install uv on the server by hand, into ~/.local/bin.",
         )
     return binary

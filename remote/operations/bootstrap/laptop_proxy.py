@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 from collections.abc import Iterator
 
 from remote.errors import ConnectError, TargetError
 from remote.session import Server
-from remote.transport import process
-from remote.transport.ssh import Ssh
 
 #: The value of REMOTE_PROXY that asks for it.
 LAPTOP = "laptop"
@@ -28,6 +25,7 @@ def through_this_machine(server: Server) -> Iterator[str]:
     A port of loopback is open to every user of a server, so the proxy asks for a password, made
     anew each time.
     """
+    # proxy.py and Fabric take their time to import: only who installs this way waits for them.
     import proxy
 
     if server.ssh is None:
@@ -35,25 +33,23 @@ def through_this_machine(server: Server) -> Iterator[str]:
     login = f"remote:{secrets.token_hex(24)}"
     flags = ["--hostname", "127.0.0.1", "--port", "0", "--basic-auth", login]
     workers = ["--threaded", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "e"]
-    with proxy.Proxy([*flags, *workers]) as here:
-        with _forwarded(server.ssh, here.flags.port) as port:
+    with proxy.Proxy([*flags, *workers]) as local_proxy:
+        with _forwarded(server, local_proxy.flags.port) as port:
             yield f"http://{login}@127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
-def _forwarded(ssh: Ssh, port: int) -> Iterator[int]:
-    """A port of the server's loopback that leads to `port` here."""
-    ssh.connect()
-    way = ["-R", f"127.0.0.1:0:127.0.0.1:{port}"]
-    done = process.run(ssh.tell_master("forward", *way))
-    allocated = re.search(rb"\d+", done.stdout)
-    if done.code or not allocated:
-        last = (done.stderr.strip().splitlines() or ["ssh said nothing"])[-1]
-        raise ConnectError(
-            f"The server forwards no port to this machine: {last}",
-            "Its sshd must allow it (AllowTcpForwarding), or unset REMOTE_PROXY.",
-        )
-    try:
-        yield int(allocated[0])
-    finally:
-        process.run(ssh.tell_master("cancel", *way))
+def _forwarded(server: Server, port: int) -> Iterator[int]:
+    """A port of the server's loopback, of its own choice, that leads to `port` here."""
+    from remote.connection import Connection
+
+    assert server.ssh is not None
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(Connection(server.target, server.ssh.config))
+        try:
+            forward = connection.forward_remote(0, port, local_host="127.0.0.1")
+            remote_port = stack.enter_context(forward)
+        except ConnectError as error:
+            hint = "Its sshd must allow it (AllowTcpForwarding), or unset REMOTE_PROXY."
+            raise ConnectError(error.message, hint) from error
+        yield remote_port

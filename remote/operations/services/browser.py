@@ -33,12 +33,13 @@ def _once(address: str) -> str:
 
     class Once(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = self.path == secret
-            self.send_response(302 if known else 404)
-            if known:
+            is_ours = self.path == secret
+            self.send_response(302 if is_ours else 404)
+            if is_ours:
                 self.send_header("Location", address)
             self.end_headers()
-            if known:
+            if is_ours:
+                # From a thread of its own: shutdown waits until this request is answered.
                 threading.Thread(target=server.shutdown).start()
 
         def log_message(self, *words: object) -> None:

@@ -196,10 +196,10 @@ def hold(
 
 
 def _until_its_end(server: Server, job: str, port: int) -> dict[str, Any]:
-    """This connection also keeps the master up, which doesn't count tunnels as use.
+    """Wait for the service; raises ConnectError where the tunnel breaks before.
 
-    Should it have become a master's of its own, the tunnel may break without it: with each sign of
-    life that comes, there is a look whether the port is still listened on.
+    The wait may have a login of its own, and outlive the tunnel's: with each sign of life that
+    comes, there is a look whether the port is still listened on.
     """
 
     def look(answer: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """A port of this machine that leads to where a service answers on the target.
 
-To a server it is forwarded by the SSH master, so that nobody logs in again. To a target on this
-machine a thread hands the bytes on: a browser takes no sockets.
+To a server it is forwarded by `remote.connection`, over the login that is there. To a target on
+this machine a thread hands the bytes on: a browser takes no sockets.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import Any
 
 from remote.errors import ConfigError, ConnectError
 from remote.session import Server
-from remote.transport import process
-from remote.transport.ssh import Ssh
 
 HERE = "127.0.0.1"
 
@@ -58,24 +56,22 @@ def tunnel(server: Server, at: Mapping[str, Any], port: int) -> Iterator[None]:
         raise ConfigError(
             f"Port {port} of this machine is in use.", "Leave --port out, or choose another one."
         )
-    way = _relayed(at, port) if server.ssh is None else _forwarded(server.ssh, at, port)
-    with way:
+    with _relayed(at, port) if server.ssh is None else _forwarded(server, at, port):
         yield
 
 
 @contextlib.contextmanager
-def _forwarded(ssh: Ssh, at: Mapping[str, Any], port: int) -> Iterator[None]:
-    ssh.connect()
-    there = at.get("socket") or f"{HERE}:{at['port']}"
-    way = ["-L", f"{HERE}:{port}:{there}"]
-    done = process.run(ssh.tell_master("forward", *way))
-    if done.code:
-        last = (done.stderr.strip().splitlines() or ["ssh said nothing"])[-1]
-        raise ConnectError(f"ssh opens no tunnel to {ssh.login}: {last}")
-    try:
+def _forwarded(server: Server, at: Mapping[str, Any], port: int) -> Iterator[None]:
+    # Fabric takes a third of a second to import: only who opens a tunnel waits for it.
+    from remote.connection import Connection
+
+    assert server.ssh is not None
+    socket_path = at.get("socket", "")
+    with (
+        Connection(server.target, server.ssh.config) as connection,
+        connection.forward_local(port, at.get("port"), HERE, HERE, socket_path),
+    ):
         yield
-    finally:
-        process.run(ssh.tell_master("cancel", *way))
 
 
 @contextlib.contextmanager

@@ -9,25 +9,24 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.errors import ConfigError
-from remote.tracking.merge.elsewhere.address import shown
-from remote.tracking.merge.local_store import Location
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 STORE = "mlflow.db"
 ARTIFACTS = "mlruns"
 
-_DATABASE = re.compile(r"(postgresql|mysql)(\+\w+)?://")
+_USER = re.compile(r"(://[^:/?#]*):.*@")
+_OPTION = re.compile(r"(?i)([?&][^=&]*pass[^=&]*)=[^&]*")
 
 
 @dataclass(frozen=True)
 class Destination:
-    """`location` is a SQLite file, or the address of a database.
+    """`location` is a SQLite file.
 
     `server` is the address of the MLflow server that the project's own store is then exported to.
     """
 
     project: Project
-    location: Location
+    location: Path
     server: str = ""
 
     @property
@@ -62,15 +61,24 @@ def destination(project: Project) -> Destination:
     return Destination(project, _location(project, address))
 
 
-def _location(project: Project, address: str) -> Path | str:
+def _location(project: Project, address: str) -> Path:
     if not address:
         return project.root / STORE
     if address.startswith("sqlite:///"):
         # As SQLAlchemy reads it: three slashes and a relative path, four and an absolute one.
         return project.root / address[len("sqlite:///") :]
-    if _DATABASE.match(address):
-        return address
+    if re.match(r"(postgresql|postgres|mysql|mariadb|mssql)(\+\w+)?://", address):
+        raise ConfigError(
+            f"Records aren't merged into a database ({VARIABLE}={shown(address)}).",
+            "Serve it, mlflow server --backend-store-uri …, and set"
+            f" {VARIABLE}=http://… to that server's address.",
+        )
     raise ConfigError(
-        f"Records can't be merged into {VARIABLE}={address}.",
-        "It takes sqlite:///FILE, postgresql://…, mysql://… and http(s)://…; unset, it is mlflow.db.",
+        f"Records can't be merged into {VARIABLE}={shown(address)}.",
+        "It takes sqlite:///FILE and http(s)://…; unset, it is mlflow.db.",
     )
+
+
+def shown(address: object) -> str:
+    """The address without its password."""
+    return _OPTION.sub(r"\1=***", _USER.sub(r"\1:***@", str(address)))

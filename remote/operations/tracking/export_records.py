@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, suppress
-from pathlib import Path
 
 from remote.config import Project
 from remote.operations.tracking.destination import Destination, destination, digest
@@ -21,10 +20,10 @@ def export_records(project: Project, *, dry_run: bool = False) -> ExportSummary 
     export. A dry run only counts, and asks no server. Raises StoreError, ConnectError, ConfigError.
     """
     to = destination(project)
-    if not to.server or not isinstance(to.location, Path) or not to.location.exists():
+    if not to.server or not to.location.exists():
         return None
     with merging(project):
-        order = _order(to, to.location)
+        order = _order(to)
         if dry_run:
             return _counted(order)
         progress = Progress("exporting records")
@@ -34,10 +33,10 @@ def export_records(project: Project, *, dry_run: bool = False) -> ExportSummary 
             progress.wipe()
 
 
-def _order(to: Destination, store: Path) -> ExportOrder:
+def _order(to: Destination) -> ExportOrder:
     exports = to.project.state / "exports"
     return ExportOrder(
-        store=store,
+        store=to.location,
         root=to.project.root,
         record=exports / f"{digest(to.server)}.db",
         address=to.server,

@@ -18,7 +18,6 @@ from remote.operations.tracking.destination import STORE, Destination, destinati
 from remote.output import Progress, size
 from remote.session import Server
 from remote.tracking import merge
-from remote.tracking.merge.local_store import Location
 from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Absent
@@ -208,12 +207,12 @@ def bring(
 
 def _store(
     to: Destination, base: Path, folder: Path, dry_run: bool, say: Say
-) -> tuple[Location, Path, bool]:
+) -> tuple[Path, Path, bool]:
     """The store to merge into, with its base; one that has to be made first is made.
 
     A dry run that finds none gets one that is thrown away with `folder`.
     """
-    if not isinstance(to.location, Path) or to.location.exists():
+    if to.location.exists():
         return to.location, base, dry_run
     say("making an MLflow store (once; MLflow takes some seconds for it)")
     made, base = (folder / STORE, folder / base.name) if dry_run else (to.location, base)

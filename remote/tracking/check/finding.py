@@ -31,8 +31,3 @@ class Finding:
     """Worth knowing, and nothing wrong with the store."""
     details: tuple[str, ...] = ()
     """The items at length, where their names say too little."""
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 path`, `2 paths`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

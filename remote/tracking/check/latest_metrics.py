@@ -10,7 +10,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Iterator
 
-from remote.tracking.check.finding import Change, Finding, plural
+from remote.output import plural
+from remote.tracking.check.finding import Change, Finding
 from remote.tracking.check.orphans import STEP
 from remote.tracking.check.project_dir import Place
 from remote.tracking.check.table_info import columns

@@ -12,8 +12,9 @@ import posixpath
 import sqlite3
 from typing import Iterator, Mapping, Sequence
 
+from remote.output import plural
 from remote.tracking import schema
-from remote.tracking.check.finding import Finding, plural
+from remote.tracking.check.finding import Finding
 from remote.tracking.check.path_rows import ARCHIVE
 from remote.tracking.check.path_status import Look, State, Verdict
 from remote.tracking.check.table_info import columns, values

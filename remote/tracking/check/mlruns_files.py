@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Iterable, Iterator, Sequence
 
-from remote.output import size
+from remote.output import plural, size
 from remote.tracking.check.artifact_uri import is_below
-from remote.tracking.check.finding import Finding, plural
+from remote.tracking.check.finding import Finding
 from remote.tracking.check.path_status import Verdict
 from remote.tracking.check.project_dir import Disk, Place
 

@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 from remote.errors import StoreError
-from remote.tracking.check.finding import Finding, plural
+from remote.output import plural
+from remote.tracking.check.finding import Finding
 from remote.tracking.store import BUSY_TIMEOUT, connect_read_only, is_store, reading_url, unusable
 
 NAME = "database"

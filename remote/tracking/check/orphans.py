@@ -12,8 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Iterator
 
+from remote.output import plural
 from remote.tracking import schema
-from remote.tracking.check.finding import Change, Finding, plural
+from remote.tracking.check.finding import Change, Finding
 from remote.tracking.check.project_dir import Place
 from remote.tracking.check.table_info import columns, named, tables, values
 

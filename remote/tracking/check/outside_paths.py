@@ -6,7 +6,8 @@ import posixpath
 import shlex
 from typing import Callable, Iterable, Mapping, Sequence
 
-from remote.tracking.check.finding import Change, Finding, plural
+from remote.output import plural
+from remote.tracking.check.finding import Change, Finding
 from remote.tracking.check.path_status import State, Verdict
 from remote.tracking.check.project_dir import Place
 from remote.tracking.check.table_info import named

@@ -19,7 +19,7 @@ from remote.errors import ConfigError, ConnectError
 from remote.operations.services import browser, services, tunnel
 from remote.session import Server
 from remote.target import Target
-from scripts.sshd import free_port
+from scripts.sshd import PrivateSshd, free_port
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -63,12 +63,26 @@ def at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any
 
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
+    """A target on this machine."""
     project = Project(tmp_path, {})
     return Server.of(project, Target.parse(str(tmp_path / "target")))
 
 
-def test_the_page_comes_whole(server: Server, at: dict[str, Any]) -> None:
-    port = free_port()
+@pytest.fixture
+def far_server(tmp_path: Path, sshd: PrivateSshd) -> Iterator[Server]:
+    """A target behind SSH, which is this machine, too."""
+    project = Project(tmp_path, {"REMOTE_SSH_CONFIG": str(sshd.config)})
+    server = Server.of(project, Target.parse("gpu:proj"))
+    yield server
+    assert server.ssh
+    server.ssh.close()
+
+
+@pytest.mark.parametrize("place", ["server", "far_server"])
+def test_the_page_comes_whole(
+    at: dict[str, Any], place: str, request: pytest.FixtureRequest
+) -> None:
+    server, port = request.getfixturevalue(place), free_port()
     with tunnel.tunnel(server, at, port):
         tunnel.check(server, port)
         for _ in range(3):
@@ -97,6 +111,12 @@ def test_nothing_at_the_other_end(
     with tunnel.tunnel(server, {"socket": str(tmp_path / "none")}, port):
         with pytest.raises(ConnectError, match="Nothing answers"):
             tunnel.check(server, port)
+
+
+def test_a_server_can_not_have_ssh_read_our_environment(far_server: Server) -> None:
+    with pytest.raises(ConnectError, match="no plain path"):
+        with tunnel.tunnel(far_server, {"socket": "/tmp/${HOME}"}, free_port()):
+            pass
 
 
 def test_the_same_port_each_time(server: Server) -> None:

@@ -10,15 +10,15 @@ from remote.config import Project
 from remote.errors import ConfigError, ConnectError
 from remote.operations.tracking.export_records import export_records
 from remote.operations.tracking.merge_store import merge_store
-from remote.tracking import merge
 from scripts.sshd import free_port
+from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project as Store
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
+    empty_store(folder)
     return folder
 
 

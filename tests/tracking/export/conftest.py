@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from remote.tracking import merge
 from remote.tracking.export import ExportOrder, ExportSummary, export
 from scripts.sshd import free_port
+from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project
 from tests.waiting import until_it_answers
 
@@ -130,7 +130,7 @@ def watch_requests(
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
+    empty_store(folder)
     return folder
 
 

@@ -1,13 +1,11 @@
-"""One ssh through the master: how it is called and started, and what it says of itself."""
+"""One `ssh` that uses the shared login: how it is called, and what it says of itself."""
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
 
-from remote.transport import process
 from remote.transport.ssh import Ssh
 
 
@@ -19,21 +17,6 @@ def ssh_argv(ssh: Ssh, *flags: str, log: str = os.devnull) -> list[str]:
     """
     own = ["-E", log, "-o", "LogLevel=DEBUG2", "-o", "ControlMaster=no"]
     return ["ssh", *flags, *own, *ssh.options(), "--", ssh.login]
-
-
-def start_apart(
-    argv: list[str], stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
-) -> subprocess.Popen[bytes]:
-    """Start it where the terminal's ^C does not reach it."""
-    return subprocess.Popen(
-        argv, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-
-
-def tell_master(ssh: Ssh, verb: str, *forward: str) -> process.Result:
-    """Tell the master something. Without a configuration: it may forward ports by itself."""
-    options = ["-F", "/dev/null", "-S", str(ssh.control), "-O", verb, *forward]
-    return process.run(["ssh", *options, "--", ssh.login])
 
 
 class Log:
@@ -64,6 +47,6 @@ class Log:
     @property
     def words(self) -> str:
         """The complaints in it."""
-        tales = r"(debug\d: |OpenSSH_|Authenticat|Transferred: |Bytes per second: )"
+        reports = r"(debug\d: |OpenSSH_|Authenticat|Transferred: |Bytes per second: )"
         lines = [line.strip() for line in self.text.splitlines()]
-        return "\n".join(line for line in lines if line and not re.match(tales, line))
+        return "\n".join(line for line in lines if line and not re.match(reports, line))

@@ -1,0 +1,62 @@
+"""What a merge of records is told as."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from remote.operations.tracking.pull_records import Records
+from remote.tasks import merge_report
+from remote.tracking.merge.summary import Conflict, MergeSummary, Refusal
+
+NOTHING = MergeSummary(**{
+    field.name: () if str(field.type).startswith("Tuple") else 0 for field in fields(MergeSummary)
+})  # fmt: skip
+
+
+def test_the_line_names_what_came_and_leaves_out_what_did_not() -> None:
+    summary = replace(NOTHING, new_runs=2, grown_runs=1, new_models=1)
+    records = Records(summary, artifacts=["a"], bytes=2000, seconds=1.25)
+    assert merge_report.line(records) == "2 new runs, 1 grown, 1 model, 1 artifact, 2.0 kB, 1.2 s"
+
+
+def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = replace(
+        NOTHING,
+        conflicts=(Conflict("runs", "r1", "name", "mine", None),),
+        refused=tuple(Refusal("run", str(number), "why") for number in range(7)),
+        deleted_there=("r2",),
+        left_out=("registered_models",),
+    )
+    merge_report.remarks(Records(summary, notes=["a note"]))
+    assert capsys.readouterr().err.splitlines() == [
+        "kept yours: runs r1 name = 'mine' (there: None)",
+        "To see them, and to take theirs: inv mlflow-conflicts",
+        *(f"refused: run {number}: why" for number in range(5)),
+        "… and 2 more refused",
+        "deleted there, kept here: run r2",
+        "not merged: registered_models (--registry brings it)",
+        "a note",
+    ]
+
+
+def test_what_a_server_says_does_not_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evil = "\x1b[2J\r\x9b\u202e\nevil"
+    summary = replace(
+        NOTHING,
+        conflicts=(Conflict("tags", f"run/{evil}", "value", evil, evil),),
+        refused=(Refusal("run", evil, evil),),
+        deleted_there=(evil,),
+        left_out=(evil,),
+    )
+    merge_report.remarks(Records(summary, notes=[evil]))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6 and all(line.isprintable() for line in lines)
+
+
+def test_before_the_first_merge_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    merge_report.remarks(Records())
+    assert list(merge_report.parts(Records())) == [] and capsys.readouterr().err == ""

@@ -18,7 +18,7 @@ from remote.agent.target_dir import root_of
 from remote.agent.worker.postmortem import STOPPED_BY_USER, Outcome
 from remote.agent.worker.terminal_log import mirror
 from remote.errors import JobError, RemoteError
-from remote.files import sha256, write_json
+from remote.files import write_json
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED, FAILED, PREPARING, QUEUED, REFUSED, RUNNING
 
@@ -153,22 +153,17 @@ class Worker:
         environment made first joins the queue when that is done, at the place of its submission.
         """
         try:
-            if not self.job.get("after") and (self.here or environments.is_ready(self.env)):
+            if not self.job.get("after") and (self.here or self.environment.is_ready()):
                 self.job_lease.join()
             yield
         finally:
             self.job_lease.leave()
 
     @functools.cached_property
-    def lock(self) -> Path:
-        """The lock file of the job's code; raises JobError."""
-        return environments.lock_file(self.code, self.job.get("extras", ()))
-
-    @functools.cached_property
-    def env(self) -> Path:
-        """Where the environment for that lock file is, or will be."""
+    def environment(self) -> environments.ProjectEnvironment:
+        """What the job's code asks for, there or still to be made; raises JobError."""
         python, extras = self.job.get("python", ""), self.job.get("extras", ())
-        return environments.folder(self.paths.root, self.lock, python, extras)
+        return environments.of(self.paths.root, self.code, python, extras)
 
     def begin_run(self) -> None:
         """Give the job its MLflow run, and every attempt but the first a new one."""
@@ -197,18 +192,15 @@ class Worker:
         """The Python of the environment for the job's lock file, made now if it isn't there."""
         if self.here:
             return Path(self.job["interpreter"])
-        self.write(environment=self.env.name, lock=sha256(self.lock))
-        if not environments.is_ready(self.env):
+        self.write(**self.environment.record())
+        if not self.environment.is_ready():
             self.write(state=PREPARING, waiting="")
-            python, extras = self.job.get("python", ""), self.job.get("extras", ())
             from remote.agent.worker.internet import proxied
 
             with proxied(self.paths):
-                environments.ensure(
-                    self.env, self.lock, python, self.log, extras, job=self.paths.id
-                )
+                self.environment.make(self.log, job=self.paths.id)
         self.write(environment_ready=True)
-        return self.env / "bin" / "python"
+        return self.environment.python
 
     @contextlib.contextmanager
     def leased(self) -> Iterator[Optional[Lease]]:

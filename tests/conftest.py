@@ -64,15 +64,16 @@ MARKS = {
     "mlflow": (
         "agent/services/",
         "agent/tracking/",
+        "operations/tracking/test_export_records.py",
         "real/",
         "runtime/",
         "tasks/test_check.py",
         "tasks/test_diary.py",
         "tracking/",
-        "upload/",
     ),
     "slow": (
         "agent/environments/",
+        "agent/gpus/test_many_jobs.py",
         "agent/gpus/test_queue.py",
         "agent/worker/",
         "gpu/",

@@ -25,6 +25,9 @@ PARTS = (
     "tracking/**/*.py",
 )
 
+#: What of these only the laptop runs.
+CLIENT_ONLY = "tracking/export/"
+
 #: Where PyYAML is in it. Not at the top: a job has the zip on its path, before its own packages.
 VENDORED = "vendored"
 
@@ -39,7 +42,9 @@ def contents() -> dict[str, bytes]:
     found = {"__main__.py": (package / "agent_main.py").read_bytes()}
     for part in PARTS:
         for path in sorted(package.glob(part)):
-            found[f"remote/{path.relative_to(package).as_posix()}"] = path.read_bytes()
+            name = path.relative_to(package).as_posix()
+            if not name.startswith(CLIENT_ONLY):
+                found[f"remote/{name}"] = path.read_bytes()
     found["remote/__init__.py"] += _GUARD
     found.update(_pyyaml())
     # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.

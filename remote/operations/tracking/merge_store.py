@@ -56,7 +56,7 @@ def merge_store(
     ):
         for path in find(text):
             source = Source(path, given or path.parent)
-            if isinstance(to.location, Path) and _same(source.path, to.location):
+            if _same(source.path, to.location):
                 raise StoreError(f"{source.path} is the store that records are merged into.")
             name = f"store-{digest(str(source.path))}"
             base = to.base(name)

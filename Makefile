@@ -10,7 +10,7 @@ quoted_extras = $(subst ','\'',$(extras))
 # make would expand `$` in their values once more on the way into the environment.
 unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 
-.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test check bench setup lock clean
+.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast check bench setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -46,7 +46,10 @@ demo: ## the whole loop on this machine, with a private sshd as the GPU server
 	@sh scripts/tools.sh rsync tmux ssh sshd git && $(MAKE) -s install && $(PYTHON) -m scripts.demo
 
 test: ## install what the tests need, then run every check and test
-	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium postgres mariadbd && { [ "$$(uname)" != Linux ] || sh scripts/tools.sh --optional dockerd mmdebstrap; } && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium && { [ "$$(uname)" != Linux ] || sh scripts/tools.sh --optional dockerd mmdebstrap; } && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-fast: $(READY) ## run the tests that need no MLflow, no server and no job: a minute
+	@$(PYTHON) -m pytest -q -n 2 -m fast $(ARGS)
 
 check: $(READY) ## black, isort, ruff, mypy, import-linter, and Python 3.8 for what runs on servers
 	@sh scripts/check.sh $(VENV)/bin

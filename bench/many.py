@@ -14,7 +14,8 @@ from bench.report import Row
 from bench.stage import INV, Failed, Stage, make_project, run, timed
 from bench.turns import Pairs, alternate
 from remote.config import Project
-from remote.operations.job_request import Command, Options, describe
+from remote.operations.job_request import Command, describe
+from remote.operations.run_options import RunOptions
 from remote.operations.submit import submit
 from remote.session import Server
 from remote.target import Target
@@ -86,11 +87,11 @@ class Scene:
         target = Target.parse(f"{ALIAS}:few")
         project = Project(self.project, self.settings)
         server = Server.of(project, target)
-        blocker = self._submit(server, project, Options(gpus=0), "sleep", "600")
+        blocker = self._submit(server, project, RunOptions(gpus=0), "sleep", "600")
         seconds = []
         for _ in range(stage.size(SUBMITTED)):
             began = time.perf_counter()
-            self._submit(server, project, Options(gpus=0, after=blocker), "true")
+            self._submit(server, project, RunOptions(gpus=0, after=blocker), "true")
             seconds.append(time.perf_counter() - began)
         pairs = Pairs()
         pairs.ours.trials += seconds
@@ -99,7 +100,7 @@ class Scene:
         what += " that lives and waits in line) over a warm connection / one second"
         return Row("submit", what, 0.15, pairs)
 
-    def _submit(self, server: Server, project: Project, options: Options, *words: str) -> str:
+    def _submit(self, server: Server, project: Project, options: RunOptions, *words: str) -> str:
         job = describe(project, Command(words), {}, options=options)
         return submit(server, job, say=_refuse).id
 

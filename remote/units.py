@@ -28,10 +28,10 @@ def seconds(text: str, flag: str) -> int:
     return found
 
 
-def gpu_count(text: str) -> int:
-    """What was typed for --gpus; raises UnitError."""
-    if not (text.isascii() and text.isdigit()):
-        raise UnitError(f"--gpus takes a number, not {text!r}.", "0 leases none.")
+def count(text: str, flag: str) -> int:
+    """What a number of things means, 0 included; raises UnitError that names `flag`."""
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise UnitError(f"{flag} takes a number, not {text!r}.")
     return int(text)
 
 

@@ -6,15 +6,11 @@ set -u
 optional=no
 if [ "$1" = --optional ]; then optional=yes; shift; fi
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin"
-# Debian keeps PostgreSQL's server out of the path.
-for folder in /usr/lib/postgresql/*/bin; do PATH="$PATH:$folder"; done
 
 package() {
     case $1 in
         ssh) echo openssh-client ;;
         sshd) echo openssh-server ;;
-        postgres) echo postgresql ;;
-        mariadbd) echo mariadb-server ;;
         dockerd) echo docker.io ;;
         *) echo "$1" ;;
     esac

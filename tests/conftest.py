@@ -59,13 +59,60 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return max(3, os.cpu_count() or 1)
 
 
+#: Marks by folder or file (see "markers" in pyproject.toml). What has none of them is `fast`.
+MARKS = {
+    "mlflow": (
+        "agent/services/",
+        "agent/tracking/",
+        "real/",
+        "runtime/",
+        "tasks/test_check.py",
+        "tasks/test_diary.py",
+        "tracking/",
+        "upload/",
+    ),
+    "slow": (
+        "agent/environments/",
+        "agent/gpus/test_queue.py",
+        "agent/worker/",
+        "gpu/",
+        "integration/",
+        "research/",
+        "tasks/test_program_flags.py",
+    ),
+}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m fast`, what isn't is not even imported: some files import MLflow."""
+    name = _name(collection_path)
+    fast_only = config.option.markexpr == "fast" and collection_path.suffix == ".py"
+    return True if fast_only and _marks(name) != ["fast"] else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_rank)
+    for item in items:
+        if "sshd" in getattr(item, "fixturenames", ()):
+            item.add_marker("server")
+        # A single test may say so itself.
+        own = {mark.name for mark in item.iter_markers()} & {"mlflow", "server", "slow"}
+        for mark in _marks(_name(item.path)):
+            if mark != "fast" or not own:
+                item.add_marker(mark)
+
+
+def _marks(name: str) -> list[str]:
+    return [mark for mark, names in MARKS.items() if name.startswith(names)] or ["fast"]
 
 
 def _rank(item: pytest.Item) -> int:
-    name = item.path.relative_to(ROOT / "tests").as_posix()
+    name = _name(item.path)
     return LONG.index(name) if name in LONG else len(LONG)
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT / "tests").as_posix()
 
 
 #: The user's settings; and MLflow notes in the environment what a test of before has chosen.

@@ -45,3 +45,14 @@ def test_sizes(text: str, expected: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(UnitError, match="--gpus-memory"):
         units.mebibytes(text, "--gpus-memory")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("0", 0), ("2", 2), ("08", 8)])
+def test_counts(text: str, expected: int) -> None:
+    assert units.count(text, "--gpus") == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1 ", "٣", "9" * 10])
+def test_what_is_no_count(text: str) -> None:
+    with pytest.raises(UnitError, match="--gpus takes a number, not"):
+        units.count(text, "--gpus")

@@ -61,6 +61,17 @@ def _started_by_ps(pid: int) -> Optional[str]:
     return None if done.returncode or state.startswith("Z") else start.strip()
 
 
+def user_name(uid: int) -> str:
+    """The name of an account; its number where it has none."""
+    # Here, since few callers of this module need it.
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies (Linux, prctl(2))."""
     import ctypes

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 from urllib.parse import urlsplit
 
-from remote.agent.gpus import nvidia_smi
+from remote.agent.gpus import sources
 from remote.agent.launchers import logind
 from remote.agent.target_dir import cache, find_uv, install_command
 from remote.errors import JobError
@@ -75,7 +75,7 @@ def _version(program: str, option: str) -> str:
 
 def _gpus() -> Dict[str, Any]:
     try:
-        found = nvidia_smi.read()
+        found = sources.gpus()
     except JobError as error:
         return {"gpus": [], "gpu_fault": error.message}
     shown = [{"name": gpu.name, "driver": gpu.driver} for gpu in found]

@@ -1,9 +1,9 @@
-"""What a user's own tasks get: a `fabric.Connection` whose wire is the system's OpenSSH.
+"""A `fabric.Connection` whose wire is the system's OpenSSH: for tunnels, and for a user's own tasks.
 
-Commands, files and forwarded ports share the login that rsync uses (see `remote.transport.ssh`). Of paramiko
-only its SFTP client works here, on the standard streams of `ssh -s`; its transport, its reading of
-ssh_config and its way with host keys never do. Importing fabric takes 0.4 s: import this package
-only where it is needed.
+Commands, files and forwarded ports share the login that rsync uses (see `remote.transport.ssh`). Of
+paramiko only its SFTP client works here, on the standard streams of `ssh -s`; its transport, its
+reading of ssh_config and its way with host keys never do. Importing fabric takes 0.4 s: commands
+import this package where they open a tunnel, and not before.
 """
 
 from __future__ import annotations
@@ -20,5 +20,4 @@ def connect(target: str = "") -> Connection:
     Raises ConfigError where the target is a folder of this machine.
     """
     project = find_project()
-    place = project.target(target)
-    return Connection(place, project.settings.get("REMOTE_SSH_CONFIG", ""))
+    return Connection(project.target(target), project.settings.get("REMOTE_SSH_CONFIG", ""))

@@ -1,4 +1,4 @@
-"""Ports that the master forwards while a block runs: the only place that asks it to."""
+"""Ports that the master forwards while a block runs: nothing else asks it to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from remote.connection.master import ssh_argv
+from remote.connection.ssh_command import ssh_argv
 from remote.errors import ConnectError
 from remote.transport.process import DEVNULL, PIPE, start
 from remote.transport.ssh import Ssh

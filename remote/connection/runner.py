@@ -16,8 +16,8 @@ from invoke.context import Context
 from invoke.runners import Local
 
 from remote.connection.local_terminal import is_cooked, on_terminal
-from remote.connection.master import Log, ssh_argv
 from remote.connection.shell_environment import with_environment
+from remote.connection.ssh_command import Log, ssh_argv
 from remote.transport.process import DEVNULL, PIPE, Process, start
 
 #: Bytes moved at once. invoke's 1000 cut letters in two and make long outputs slow.

@@ -10,7 +10,7 @@ from paramiko.sftp import SFTPError  # type: ignore[import-untyped]
 from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
 from paramiko.ssh_exception import SSHException  # type: ignore[import-untyped]
 
-from remote.connection.master import Log, ssh_argv
+from remote.connection.ssh_command import Log, ssh_argv
 from remote.errors import ConnectError
 from remote.transport.process import DEVNULL, Process, start
 from remote.transport.ssh import Ssh

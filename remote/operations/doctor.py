@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from remote.agent.environments import lock_file
+from remote.agent.environments.lock_file import lock_file
 from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.output import size

@@ -5,13 +5,14 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from remote import git
 from remote.config import Project
 from remote.errors import JobError, NotebookError
+from remote.operations.run_options import RunOptions
 from remote.programs import notebook
 from remote.programs.mlproject import Project as MLProject
 from remote.programs.notebook import Notebook
@@ -32,25 +33,6 @@ class Command:
 Program = Notebook | Script | MLProject | Command
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a job may be asked beside its program.
-
-    `gpus` None means one where the machine has any; `gpu_memory` is in MiB, `timeout` in seconds.
-    """
-
-    gpus: int | None = None
-    gpu_memory: int = 0
-    after: str = ""
-    retries: int = 0
-    timeout: int = 0
-    name: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    extras: tuple[str, ...] = ()
-    notify: str = ""
-
-
 def describe(
     project: Project,
     program: Program,
@@ -58,7 +40,7 @@ def describe(
     *,
     output: str = "",
     arguments: Sequence[str] = (),
-    options: Options = Options(),
+    options: RunOptions = RunOptions(),
 ) -> dict[str, Any]:
     """What job.json says of this program with these parameters; raises RemoteError.
 
@@ -89,7 +71,7 @@ def describe(
     }
 
 
-def asked(options: Options, name: str) -> dict[str, Any]:
+def asked(options: RunOptions, name: str) -> dict[str, Any]:
     """The options as job.json holds them; `name` is the program's own."""
     return {
         "gpus": options.gpus,

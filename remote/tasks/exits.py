@@ -1,4 +1,4 @@
-"""How tasks end: the one place where errors become exit codes."""
+"""How tasks end: errors that are meant for the user become messages and exit codes."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from invoke.tasks import task
 
 from remote.config import find_project
 from remote.errors import JobError
+from remote.operations.run_options import RunOptions
 from remote.output import print_lines, say
 from remote.tasks.exits import exit_on_error
 from remote.tasks.jobs import JOB_HELP, ended_well, follow_log
@@ -17,8 +18,7 @@ from remote.tasks.program_flags import ProgramTask, WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, push_line, server_of
 
 if TYPE_CHECKING:
-    from remote.config import Project
-    from remote.operations.job_request import Options, Program
+    from remote.operations.job_request import Program
     from remote.operations.submit import Submitted
     from remote.session import Server
 
@@ -26,22 +26,12 @@ if TYPE_CHECKING:
 @task(
     klass=ProgramTask,
     positional=["program"],
-    iterable=["env", "tag", "extra"],
+    options=RunOptions,
     help={
         "program": "a notebook (of src/notebooks/, or a path), script, module, or MLproject folder",
         "target": TARGET_HELP,
         "follow": "stay and show the job's log; Ctrl-C leaves the job running",
         "pull": "stay until the job has ended, then pull",
-        "gpus": "how many GPUs to lease (default: one where the server has any; 0: none)",
-        "gpus-memory": "lease a GPU with that much memory free, such as 20G",
-        "after": "begin when this job has finished: its id, a part of it, or `last`",
-        "retries": "try again that often where the code fails",
-        "timeout": "end the code after this time, such as 8h",
-        "name": "what the job is called (default: like its program)",
-        "env": "KEY=VALUE, an environment variable of the job; may come again",
-        "tag": "KEY=VALUE, a tag of its MLflow runs; may come again",
-        "extra": "an extra of the lock file for its environment; may come again",
-        "notify": "a shell command to run on the server when the job has ended (REMOTE_NOTIFY)",
         "shell": "a shell command line, in the place of a program",
         "entry-point": "which entry point of an MLproject (default: main)",
     },
@@ -53,18 +43,9 @@ def remote_run(
     target: str = "",
     follow: bool = False,
     pull: bool = False,
-    gpus: str = "",
-    gpus_memory: str = "",
-    after: str = "",
-    retries: int = 0,
-    timeout: str = "",
-    name: str = "",
-    env: Sequence[str] | None = None,
-    tag: Sequence[str] | None = None,
-    extra: Sequence[str] | None = None,
-    notify: str = "",
     shell: str = "",
     entry_point: str = "",
+    options: RunOptions = RunOptions(),
     parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
@@ -80,19 +61,7 @@ def remote_run(
 
     what = _program(program, entry_point, shell, arguments)
     server = server_of(target)
-    options = _options(
-        server.project,
-        gpus=gpus,
-        gpu_memory=gpus_memory,
-        timeout=timeout,
-        env=env,
-        tags=tag,
-        after=after,
-        retries=retries,
-        name=name,
-        extras=tuple(extra or ()),
-        notify=notify,
-    )
+    options = options.completed(server.project.settings)
     rest = arguments if program else ()
     job = describe(server.project, what, parameters or {}, arguments=rest, options=options)
     pushed = push(server)
@@ -115,42 +84,6 @@ def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) 
     raise JobError(
         "inv remote-run needs a program.", "Such as: inv remote-run train.ipynb --epoch 10"
     )
-
-
-def _options(
-    project: Project, *, gpus: str, gpu_memory: str, timeout: str, notify: str, **rest: Any
-) -> Options:
-    """The flags, read; raises RemoteError."""
-    from remote import units
-    from remote.operations.job_request import Options
-
-    count = units.gpu_count(gpus) if gpus else None
-    if rest["retries"] < 0:
-        raise JobError("--retries can't be negative.")
-    if gpu_memory and count == 0:
-        raise JobError("--gpus-memory asks for a GPU, and --gpus 0 for none.")
-    return Options(
-        gpus=1 if gpu_memory and count is None else count,
-        gpu_memory=units.mebibytes(gpu_memory, "--gpus-memory") if gpu_memory else 0,
-        timeout=units.seconds(timeout, "--timeout") if timeout else 0,
-        notify=notify or project.settings.get("REMOTE_NOTIFY", ""),
-        env=_pairs("--env", rest.pop("env"), names=True),
-        tags=_pairs("--tag", rest.pop("tags")),
-        **rest,
-    )
-
-
-def _pairs(flag: str, words: Sequence[str] | None, *, names: bool = False) -> dict[str, str]:
-    """KEY=VALUE words; with `names`, keys that can name environment variables."""
-    from remote.job.paths import NAME_PATTERN
-
-    found = {}
-    for word in words or ():
-        key, equals, value = word.partition("=")
-        if not key or not equals or names and not NAME_PATTERN.match(key):
-            raise JobError(f"{flag} takes KEY=VALUE, not {word!r}.")
-        found[key] = value
-    return found
 
 
 def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -> None:
@@ -176,12 +109,12 @@ def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -
 @exit_on_error
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
-    from remote.operations.job_request import Command, Options, describe
+    from remote.operations.job_request import Command, describe
     from remote.operations.push import push
     from remote.operations.submit import submit
 
     server = server_of(target)
-    options = Options(gpus=0, name="setup", extras=tuple(extra or ()))
+    options = RunOptions(gpus=0, name="setup", extras=tuple(extra or ()))
     job = describe(server.project, Command(("true",)), {}, options=options)
     say(push_line(server, push(server)))
     submitted = submit(server, {**job, "record": False}, say=say)

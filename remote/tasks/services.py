@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 from invoke.tasks import task
 
+from remote import units
 from remote.errors import JobError
+from remote.options import option
 from remote.output import plural, print_lines, say, say_log
 from remote.tasks.exits import exit_on_error
+from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, push_line, server_of
 
 if TYPE_CHECKING:
@@ -21,122 +25,124 @@ if TYPE_CHECKING:
 LAB_FOLDER = "data/results/lab"
 LOGDIR = "logs"
 
-COMMON_HELP = {
-    "target": TARGET_HELP,
-    "port": "the port of this machine (default: the same each time, if it is free)",
-    "no-browser": "only print the address",
-    "background": "start it and return, without a tunnel",
-    "stop": "end it",
-}
+#: What becomes of a service and its tunnel.
+STOP, BACKGROUND, ADDRESS, BROWSER = "--stop", "--background", "--no-browser", ""
 
 
-@task(
-    iterable=["extra"],
-    help={
-        **COMMON_HELP,
-        "folder": f"the folder to begin in (default: {LAB_FOLDER}); /... shows that one alone",
-        "extra": "a further extra of the lock file, such as torch; may come again",
-        "gpus": "how many GPUs to lease for as long as it goes on (default: none)",
-        "timeout": "end it after this time, such as 8h",
-        "bring": "bring here what was saved in it among the project's files",
-    },
-)
+def port_number(text: str, flag: str) -> int:
+    """A port of this machine; raises UnitError."""
+    port = units.count(text, flag)
+    if not 0 < port < 65536:
+        raise units.UnitError(f"{flag} takes a number from 1 to 65535, not {port}.")
+    return port
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """The flags of all three: one row for each."""
+
+    target: str = option("--target", TARGET_HELP)
+    port: int = option(
+        "--port",
+        "the port of this machine (default: the same each time, if it is free)",
+        0,
+        parse=port_number,
+    )
+    no_browser: bool = option("--no-browser", "only print the address", False)
+    background: bool = option("--background", "start it and return, without a tunnel", False)
+    stop: bool = option("--stop", "end it", False)
+
+    def __post_init__(self) -> None:
+        if self.stop and (self.background or self.no_browser):
+            raise JobError("--stop ends it: nothing else goes with that.")
+
+    @property
+    def mode(self) -> str:
+        """What is to be done."""
+        if self.stop:
+            return STOP
+        return BACKGROUND if self.background else ADDRESS if self.no_browser else BROWSER
+
+
+@dataclass(frozen=True)
+class LabOptions(ServiceOptions):
+    """The flags of `remote-lab`."""
+
+    folder: str = option(
+        "--folder",
+        f"the folder to begin in (default: {LAB_FOLDER}); /... shows that one alone",
+    )
+    extras: tuple[str, ...] = option(
+        "--extra",
+        "a further extra of the lock file, such as torch; may come again",
+        collect=tuple,
+    )
+    gpus: int | None = option(
+        "--gpus",
+        "how many GPUs to lease for as long as it goes on (default: none)",
+        None,
+        parse=units.count,
+    )
+    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=units.seconds)
+    bring: bool = option(
+        "--bring", "bring here what was saved in it among the project's files", False
+    )
+
+
+@dataclass(frozen=True)
+class TensorboardOptions(ServiceOptions):
+    """The flags of `remote-tensorboard`."""
+
+    logdir: str = option("--logdir", f"a folder of the target (default: {LOGDIR})")
+
+
+@task(klass=WordsTask, options=LabOptions)
 @exit_on_error
-def remote_lab(
-    c: Context,
-    target: str = "",
-    port: int = 0,
-    no_browser: bool = False,
-    background: bool = False,
-    stop: bool = False,
-    folder: str = "",
-    extra: Sequence[str] | None = None,
-    gpus: str = "",
-    timeout: str = "",
-    bring: bool = False,
-) -> None:
+def remote_lab(c: Context, options: LabOptions = LabOptions()) -> None:
     """Open JupyterLab on the target, on its whole machine, through a tunnel.
 
     It goes on there when Ctrl-C closes the tunnel; inv remote-lab opens it again.
     """
-    from remote import units
     from remote.operations.services import services
 
-    server = server_of(target)
-    if bring:
-        _bring(server)
+    if options.bring:
+        _bring(server_of(options.target))
         return
     wish = services.Wish(
-        place={"folder": services.folder_of(folder)} if folder else {},
-        extras=tuple(extra or ()),
-        gpus=units.gpu_count(gpus) if gpus else None,
-        timeout=units.seconds(timeout, "--timeout") if timeout else 0,
+        place={"folder": services.folder_of(options.folder)} if options.folder else {},
+        extras=options.extras,
+        gpus=options.gpus,
+        timeout=options.timeout,
     )
-    defaults = {"folder": LAB_FOLDER}
-    _serve(server, services.LAB, wish, defaults, port, _mode(no_browser, background, stop))
+    _serve(services.LAB, wish, {"folder": LAB_FOLDER}, options)
 
 
-@task(
-    help={**COMMON_HELP, "logdir": f"a folder of the target (default: {LOGDIR})"},
-)
+@task(klass=WordsTask, options=TensorboardOptions)
 @exit_on_error
-def remote_tensorboard(
-    c: Context,
-    target: str = "",
-    port: int = 0,
-    no_browser: bool = False,
-    background: bool = False,
-    stop: bool = False,
-    logdir: str = "",
-) -> None:
+def remote_tensorboard(c: Context, options: TensorboardOptions = TensorboardOptions()) -> None:
     """Open TensorBoard on the target's logs, through a tunnel."""
     from remote.operations.services import services
 
-    wish = services.Wish(place={"logdir": logdir} if logdir else {})
-    mode = _mode(no_browser, background, stop)
-    _serve(server_of(target), services.TENSORBOARD, wish, {"logdir": LOGDIR}, port, mode)
+    wish = services.Wish(place={"logdir": options.logdir} if options.logdir else {})
+    _serve(services.TENSORBOARD, wish, {"logdir": LOGDIR}, options)
 
 
-@task(help=COMMON_HELP)
+@task(klass=WordsTask, options=ServiceOptions)
 @exit_on_error
-def remote_ui(
-    c: Context,
-    target: str = "",
-    port: int = 0,
-    no_browser: bool = False,
-    background: bool = False,
-    stop: bool = False,
-) -> None:
+def remote_ui(c: Context, options: ServiceOptions = ServiceOptions()) -> None:
     """Open mlflow ui on the target's own records, through a tunnel."""
     from remote.operations.services import services
 
-    mode = _mode(no_browser, background, stop)
-    _serve(server_of(target), services.UI, services.Wish(), {}, port, mode)
-
-
-STOP, BACKGROUND, ADDRESS, BROWSER = "--stop", "--background", "--no-browser", ""
-
-
-def _mode(no_browser: bool, background: bool, stop: bool) -> str:
-    """What is to be done; raises JobError where it can't be all of that."""
-    if stop and (background or no_browser):
-        raise JobError("--stop ends it: nothing else goes with that.")
-    return STOP if stop else BACKGROUND if background else ADDRESS if no_browser else BROWSER
+    _serve(services.UI, services.Wish(), {}, options)
 
 
 def _serve(
-    server: Server,
-    service: Service,
-    wish: Wish,
-    defaults: Mapping[str, str],
-    port: int,
-    mode: str,
+    service: Service, wish: Wish, defaults: Mapping[str, str], options: ServiceOptions
 ) -> None:
-    """Find or start a service, and stay with it as `mode` says."""
+    """Find or start a service, and stay with it as the options say."""
     from remote.operations.services import services, tunnel
 
-    if port and not 0 < port < 65536:
-        raise JobError(f"--port takes a number up to 65535, not {port}.")
+    server, port, mode = server_of(options.target), options.port, options.mode
     found = _found(server, service)
     if mode == STOP:
         _stop(server, service, found)

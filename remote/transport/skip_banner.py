@@ -1,7 +1,8 @@
 """`ssh` for rsync where start-up files of the login shell print on standard output.
 
 Runs the command given as arguments and drops its output up to the line that rsync's remote command
-prints first (`remote.transport.rsync_args.MARK`). Runs as a script of its own and imports nothing of ours.
+prints first (`remote.transport.rsync_args.MARK`). rsync starts it as a script, so that it imports
+nothing of the toolkit's.
 """
 
 import os

@@ -35,6 +35,7 @@ NAMED = BARE.replace("invoke import task", "invoke import Collection, task").rep
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, text",
     [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.gpus import nvidia_smi
+from remote.agent.gpus import sources
 from tests.conftest import ROOT, ProjectFolder, make_project
 from tests.integration import notebooks
 
@@ -47,7 +47,7 @@ print("done")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[ProjectFolder]:
-    if not nvidia_smi.read():
+    if not sources.gpus():
         pytest.skip("nvidia-smi finds no GPU on this machine")
     if not shutil.which("tmux") or not shutil.which("rsync"):
         pytest.skip("rsync or tmux is not installed: sudo apt-get install rsync tmux")
@@ -82,6 +82,6 @@ def test_a_job_for_no_gpu_sees_none(project: ProjectFolder) -> None:
 
 
 def test_what_nvidia_smi_says_is_understood() -> None:
-    for gpu in nvidia_smi.read():
+    for gpu in sources.gpus():
         assert gpu.uuid.startswith("GPU-") and gpu.memory_total > 0 and gpu.driver
-    assert nvidia_smi.cuda_version()
+    assert sources.runtime_version()

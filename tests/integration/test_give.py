@@ -510,7 +510,7 @@ def test_without_a_store_here_there_is_nothing_to_give(plain: Desk) -> None:
     plain.here.store.unlink()
     with pytest.raises(StoreError, match="there is no run to give"):
         plain.give("abcd")
-    config = Config(plain.here.root, {"MLFLOW_TRACKING_URI": "postgresql://me:secret@db/x"})
+    config = Config(plain.here.root, {"MLFLOW_TRACKING_URI": "https://me:secret@db/x"})
     server = Server.of(config, plain.server.target)
     with pytest.raises(StoreError, match="from a SQLite file only") as caught:
         giving.give(server, Wish(("abcd",)), say=print)

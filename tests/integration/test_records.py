@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking import merge
 from tests.conftest import ProjectFolder
 from tests.integration.witness import Store
+from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project
 from tests.upload.conftest import serving
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
+    empty_store(folder)
     return folder
 
 
@@ -255,6 +255,7 @@ def test_no_secret_of_the_address_is_shown(project: ProjectFolder, far: Project)
     address = "postgresql://me:hunter2@127.0.0.1:9/none"
     done = project.inv("mlflow-pull", MLFLOW_TRACKING_URI=address, check=False)
     assert done.code == 2 and "hunter2" not in done.text
+    assert "mlflow server --backend-store-uri" in done.err
 
 
 def test_interrupted_while_it_fetches_nothing_is_left(project: ProjectFolder, far: Project) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from invoke.parser.argument import Argument
 
 from remote.errors import JobError, NotebookError, RemoteError
 from remote.programs import mlproject
-from remote.tasks import arguments
+from remote.tasks.arguments import TaskParser
 
 TEXT = """
 name: cifar
@@ -57,6 +58,7 @@ def test_parameters(project: mlproject.Project) -> None:
     assert project.defaults == {"train_epochs": "5", "rate": "1e-3", "note": "it's", "empty": ""}
 
 
+@pytest.mark.mlflow
 def test_the_defaults_are_what_mlflow_hands_over(project, folder, tmp_path) -> None:
     from mlflow.projects._project_spec import load_project
 
@@ -68,13 +70,16 @@ def test_the_defaults_are_what_mlflow_hands_over(project, folder, tmp_path) -> N
     assert ours == plain
 
 
+def parser() -> TaskParser:
+    return TaskParser("inv x", "", [Argument(names=("name",), positional=True)])
+
+
 def test_values_stay_as_typed(project: mlproject.Project) -> None:
-    call = arguments.read(
+    call = parser().read(
         ["pipelines", "--train-epochs", "3", "--rate=1e-4", "--data", "a b", "--note="],
-        [arguments.Argument(names=("name",), positional=True)],
         lambda name: project,
     )
-    assert call.given == {"train_epochs": "3", "rate": "1e-4", "data": "a b", "note": ""}
+    assert call.parameters == {"train_epochs": "3", "rate": "1e-4", "data": "a b", "note": ""}
 
 
 @pytest.mark.parametrize(
@@ -86,9 +91,8 @@ def test_values_stay_as_typed(project: mlproject.Project) -> None:
     ],
 )
 def test_what_does_not_fit(project, typed, kind, words_) -> None:
-    own = [arguments.Argument(names=("name",), positional=True)]
     with pytest.raises(kind) as error:
-        arguments.read(["p", *typed], own, lambda name: project)
+        parser().read(["p", *typed], lambda name: project)
     assert words_ in str(error.value)
 
 

@@ -13,6 +13,7 @@ from remote.tracking import merge
 from tests.real import venvs
 from tests.real.world import Laptop, Server, rows
 from tests.research import environment
+from tests.stores import empty_store
 
 OURS = Path(sys.executable)
 
@@ -27,9 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def template(folder: Path) -> Path:
     """A store that the project's own MLflow made."""
-    store = folder / "template" / "mlflow.db"
-    merge.ensure_store(store, folder / "template" / "mlruns")
-    return store
+    return empty_store(folder / "template")
 
 
 @pytest.fixture(scope="session")

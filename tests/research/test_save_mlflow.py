@@ -18,17 +18,16 @@ from sklearn.linear_model import LogisticRegression
 from lib.tracking import Saved, SaveError
 from lib.tracking import run as run_module
 from lib.tracking import save_mlflow
-from remote.tracking import merge
 from tests.conftest import ROOT
 from tests.integration.witness import Run, Store
+from tests.stores import empty_store
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that MLflow made."""
     folder = tmp_path_factory.mktemp("template")
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
-    return folder / "mlflow.db"
+    return empty_store(folder)
 
 
 @pytest.fixture

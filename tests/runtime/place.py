@@ -16,8 +16,8 @@ from remote.agent.tracking import run_rows
 from remote.files import write_json
 from remote.job.paths import JobPaths
 from remote.rpc import client
-from remote.tracking import merge
 from tests.conftest import ROOT
+from tests.stores import empty_store
 
 
 @dataclass
@@ -152,8 +152,7 @@ def make(folder: Path, template: Path) -> Place:
 
 def template(folder: Path) -> Path:
     """An empty store that the real MLflow made, once for the session."""
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
-    return folder / "mlflow.db"
+    return empty_store(folder)
 
 
 __all__ = ["Place", "ROOT", "make", "template"]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking import merge
 from tests.conftest import INV, ROOT
+from tests.stores import empty_store
 
 TASKS = """\
 from invoke.collection import Collection
@@ -25,8 +25,7 @@ namespace = Collection(*check.TASKS)
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
-    return folder / "mlflow.db"
+    return empty_store(folder)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 
 from remote.agent.tracking import child_runs, run_rows
 from remote.operations import diary
-from remote.tracking import merge
 from tests.conftest import INV
+from tests.stores import empty_store
 
 TASKS = """\
 from invoke.collection import Collection
@@ -29,8 +29,7 @@ DAY = 24 * 3600 * 1000
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty store that the real MLflow made."""
     folder = tmp_path_factory.mktemp("store")
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
-    return folder / "mlflow.db"
+    return empty_store(folder)
 
 
 @pytest.fixture

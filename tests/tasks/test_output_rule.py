@@ -18,7 +18,6 @@ SERVER = ("agent", "agent_main.py", "runtime", "transport/skip_banner.py")
 #: Who may print by itself, and why.
 MAY_PRINT = {
     "output.py": "the one way to print",
-    "tasks/program_flags.py": "the help of one task, as Invoke prints it",
 }
 
 #: Who may pass a job's own bytes to the terminal.

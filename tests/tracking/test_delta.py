@@ -16,7 +16,8 @@ import pytest
 from remote import errors
 from remote.agent.tracking import run_rows
 from remote.errors import StoreError
-from remote.tracking import delta, merge, schema
+from remote.tracking import delta, schema
+from tests.stores import empty_store
 
 TOP = Path(errors.__file__).parent.parent
 
@@ -24,8 +25,7 @@ TOP = Path(errors.__file__).parent.parent
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
-    return folder / "mlflow.db"
+    return empty_store(folder)
 
 
 @pytest.fixture

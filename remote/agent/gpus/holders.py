@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from remote.agent.gpus import lock_files
-from remote.agent.gpus.nvidia_smi import PROC, user_name
+from remote.agent.processes import PROC, user_name
 from remote.job.paths import ID_PATTERN
 
 _NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
@@ -37,15 +37,15 @@ def lease_file(folder: Path, uuid: str) -> Path:
 def holders(folder: Path) -> Dict[str, Holder]:
     """The holder of each GPU that is leased now, by UUID."""
     owners = _lock_owners()
-    found = {}
+    by_uuid = {}
     for name in os.listdir(str(folder)):
         match = _NAME.match(name)
         if match:
             with contextlib.suppress(FileNotFoundError, lock_files.RefusedError):
                 with lock_files.open_plain(folder / name) as file:
                     if not lock_files.is_free(file):
-                        found[match.group(1)] = _holder(os.fstat(file.fileno()), owners)
-    return found
+                        by_uuid[match.group(1)] = _holder(os.fstat(file.fileno()), owners)
+    return by_uuid
 
 
 def _lock_owners() -> Dict[str, int]:
@@ -57,12 +57,12 @@ def _lock_owners() -> Dict[str, int]:
         lines = (PROC / "locks").read_text().splitlines()
     except OSError:
         return {}
-    found: Dict[str, int] = {}
+    pids: Dict[str, int] = {}
     for words in (line.split() for line in lines):
         if len(words) >= 6 and words[1] == "FLOCK" and words[3] == "WRITE" and words[4].isdigit():
-            found[words[5]] = int(words[4])
-            found.setdefault(words[5].rpartition(":")[2], int(words[4]))
-    return found
+            pids[words[5]] = int(words[4])
+            pids.setdefault(words[5].rpartition(":")[2], int(words[4]))
+    return pids
 
 
 def _holder(file: os.stat_result, owners: Dict[str, int]) -> Holder:
@@ -75,10 +75,10 @@ def _holder(file: os.stat_result, owners: Dict[str, int]) -> Holder:
         words = (PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return Holder(pid)
-    return Holder(pid, user, _job(words))
+    return Holder(pid, user, job_of(words))
 
 
-def _job(words: List[str]) -> str:
+def job_of(words: List[str]) -> str:
     """The job that a worker with this command line serves."""
     while words and not words[-1]:
         words = words[:-1]

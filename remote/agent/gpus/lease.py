@@ -11,7 +11,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 from remote.agent.gpus import lock_files
 from remote.agent.gpus.holders import lease_file
-from remote.agent.gpus.nvidia_smi import Gpu
+from remote.agent.gpus.sources.base import Gpu
 
 #: How often the files of a lease or a ticket are touched, in seconds.
 FRESH = 3600.0
@@ -20,8 +20,8 @@ FRESH = 3600.0
 class Lease:
     """GPUs that are ours until `release`, or until this process ends, however it ends."""
 
-    def __init__(self, cards: Sequence[Gpu], files: Dict[Path, io.FileIO], stack: ExitStack):
-        self.gpus: Tuple[Gpu, ...] = tuple(cards)
+    def __init__(self, gpus: Sequence[Gpu], files: Dict[Path, io.FileIO], stack: ExitStack):
+        self.gpus: Tuple[Gpu, ...] = tuple(gpus)
         self.since = time.time()
         self._files = files
         self._stack = stack
@@ -30,7 +30,7 @@ class Lease:
 
     @property
     def visible(self) -> str:
-        """The value of CUDA_VISIBLE_DEVICES."""
+        """The value of CUDA_VISIBLE_DEVICES, or of what the source of these GPUs calls it."""
         return ",".join(gpu.uuid for gpu in self.gpus)
 
     def release(self) -> None:
@@ -76,14 +76,14 @@ class Lease:
         self.release()
 
 
-def lease(folder: Path, cards: Sequence[Gpu]) -> Optional[Lease]:
+def lease(folder: Path, gpus: Sequence[Gpu]) -> Optional[Lease]:
     """Lock all these GPUs, or none of them where another holds one; raises RefusedError."""
     files: Dict[Path, io.FileIO] = {}
     with ExitStack() as stack:
-        for gpu in cards:
+        for gpu in gpus:
             path = lease_file(folder, gpu.uuid)
             file = lock_files.take(path)
             if file is None:
                 return None
             files[path] = stack.enter_context(file)
-        return Lease(cards, files, stack.pop_all())
+        return Lease(gpus, files, stack.pop_all())

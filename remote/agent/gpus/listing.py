@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict
 
-from remote.agent.gpus import nvidia_smi
+from remote.agent.gpus import sources
 from remote.agent.gpus.holders import holders
 from remote.agent.gpus.tickets import waiting
 from remote.job.paths import LEASES
@@ -19,7 +19,7 @@ def describe(*, key: str, leases: str = "") -> Dict[str, Any]:
     held = holders(folder)
     found = [
         {**asdict(gpu), "holder": asdict(held[gpu.uuid]) if gpu.uuid in held else None}
-        for gpu in nvidia_smi.read()
+        for gpu in sources.gpus()
     ]
     queue = [asdict(each) for each in waiting(folder)]
-    return {"gpus": found, "waiting": queue, "now": time.time(), "cuda": nvidia_smi.cuda_version()}
+    return {"gpus": found, "waiting": queue, "now": time.time(), "cuda": sources.runtime_version()}

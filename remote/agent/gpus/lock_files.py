@@ -125,12 +125,12 @@ def _opened(path: Path, flags: int) -> io.FileIO:
 
 
 def _checked(file: io.FileIO, path: Path) -> io.FileIO:
-    found = os.fstat(file.fileno())
-    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
         return file
     file.close()
-    if stat.S_ISREG(found.st_mode):
-        raise RefusedError(f"{path} has {found.st_nlink} names (hard links), so it isn't used.")
+    if stat.S_ISREG(status.st_mode):
+        raise RefusedError(f"{path} has {status.st_nlink} names (hard links), so it isn't used.")
     raise RefusedError(f"{path} isn't a plain file, so it isn't used.")
 
 
@@ -149,4 +149,5 @@ def _lock(file: io.FileIO, kind: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
+        # Not the same as held: on a file system without locks everybody would seem to hold it.
         raise RefusedError(f"{file.name!r} can't be locked: {error.strerror}.") from error

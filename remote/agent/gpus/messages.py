@@ -5,35 +5,38 @@ from __future__ import annotations
 from typing import Dict, Sequence
 
 from remote.agent.gpus.holders import Holder
-from remote.agent.gpus.nvidia_smi import Gpu
-from remote.agent.gpus.tickets import Waiting
+from remote.agent.gpus.sources.base import Gpu
+from remote.agent.gpus.tickets import GpuRequest
 
 #: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
 IDLE_MEMORY = 1024
 
 
-def wanted(wish: Waiting) -> str:
+def wanted(request: GpuRequest) -> str:
     """What a job asks for."""
-    cards = "a GPU" if wish.gpus == 1 else f"{wish.gpus} GPUs"
-    return f"{cards} with {gibibytes(wish.memory)} free" if wish.memory else cards
+    count = "a GPU" if request.gpus == 1 else f"{request.gpus} GPUs"
+    return f"{count} with {gibibytes(request.memory)} free" if request.memory else count
 
 
-def missing(wish: Waiting, cards: Sequence[Gpu], busy: Dict[str, str]) -> str:
-    """What the first in line waits for; `busy` has the reason for each card, empty where free."""
-    free = sum(not reason for reason in busy.values())
-    why = [f"GPU {gpu.index}: {busy[gpu.uuid]}" for gpu in cards if busy[gpu.uuid]]
-    told = f" ({', '.join(why)})" if why else ""
-    return f"waiting for {wanted(wish)}: {free} of {len(busy)} {_are(free)} free{told}"
+def missing(request: GpuRequest, gpus: Sequence[Gpu], obstacles: Dict[str, str]) -> str:
+    """What the first in the queue waits for; `obstacles` by UUID, empty where one is free."""
+    free = sum(not obstacle for obstacle in obstacles.values())
+    reasons = [f"GPU {gpu.index}: {obstacles[gpu.uuid]}" for gpu in gpus if obstacles[gpu.uuid]]
+    detail = f" ({', '.join(reasons)})" if reasons else ""
+    return f"waiting for {wanted(request)}: {free} of {len(obstacles)} {_are(free)} free{detail}"
 
 
-def stock(cards: Sequence[Gpu]) -> str:
-    if not cards:
+def equipment(gpus: Sequence[Gpu]) -> str:
+    """The GPUs that a machine has, like ones counted together."""
+    if not gpus:
         return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
-    named = [f"{gpu.name} ({gibibytes(gpu.memory_total)})" for gpu in cards]
-    return "It has " + ", ".join(f"{named.count(name)} x {name}" for name in dict.fromkeys(named))
+    models = [f"{gpu.name} ({gibibytes(gpu.memory_total)})" for gpu in gpus]
+    counted = (f"{models.count(model)} x {model}" for model in dict.fromkeys(models))
+    return "It has " + ", ".join(counted)
 
 
-def holding(holder: Holder) -> str:
+def holder_of(holder: Holder) -> str:
+    """Who has a GPU."""
     if holder.job:
         return f"job {holder.job}"
     return f"a job of {holder.user}, process {holder.pid}" if holder.user else "another job"
@@ -49,12 +52,13 @@ def stranger(gpu: Gpu, memory: int) -> str:
         first = gpu.processes[0]
         name = first.name or f"process {first.pid}"
         more = len(gpu.processes) - 1
-        told = f"{first.user}'s {name}" if first.user else name
-        return f"{told} and {more} more" if more else told
+        owner = f"{first.user}'s {name}" if first.user else name
+        return f"{owner} and {more} more" if more else owner
     return "" if gpu.memory_used <= IDLE_MEMORY else "its memory is taken"
 
 
-def line(before: int) -> str:
+def jobs_before(before: int) -> str:
+    """What one waits for who isn't the first in the queue."""
     if before == 1:
         return "waiting: 1 job is before this one"
     return f"waiting: {before} jobs are before this one"
@@ -65,4 +69,5 @@ def _are(count: int) -> str:
 
 
 def gibibytes(memory: int) -> str:
+    """MiB as GiB."""
     return f"{memory / 1024:.4g} GiB"

@@ -1,7 +1,7 @@
 """The right of one job to GPUs: leased by file locks, first come first served, without a daemon.
 
 A GPU is leased by the lock on its file (see remote.agent.gpus.holders). Who waits has a ticket (see
-remote.agent.gpus.tickets), and only the first in line may lease. The order is strict: a later job never
+remote.agent.gpus.tickets), and only the first may lease. The order is strict: a later job never
 overtakes an earlier one, even if it would fit, since a job for many GPUs would otherwise wait for
 ever while small ones come and go.
 
@@ -17,165 +17,164 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Union
 
-from remote.agent.gpus import lock_files, messages
-from remote.agent.gpus import nvidia_smi as gpus
+from remote.agent.gpus import lock_files, messages, sources
 from remote.agent.gpus.holders import Holder, holders, lease_file
 from remote.agent.gpus.lease import FRESH, Lease, lease
-from remote.agent.gpus.nvidia_smi import Gpu
-from remote.agent.gpus.tickets import Place, Waiting, waiting
+from remote.agent.gpus.sources.base import Gpu
+from remote.agent.gpus.tickets import GpuRequest, Ticket
 from remote.errors import JobError
-
-__all__ = ["Holder", "Lease", "Ticket", "Waiting", "holders", "lease", "waiting"]
 
 #: Seconds between two looks of one who waits.
 POLL = 0.3
 
-#: How long nvidia-smi may fail before a job that waits gives up, in seconds.
+#: How long the source of GPU facts may fail before a job that waits gives up, in seconds.
 PATIENCE = 60.0
 
 
-class Ticket:
-    """A job's wish for GPUs: `take` joins the line, `wait` leads to the lease, `close` gives up."""
+class QueueEntry:
+    """A job in the queue for GPUs: `wait` leads to the lease, `close` gives up."""
 
-    def __init__(self, folder: Path, wish: Waiting, cards: Sequence[Gpu]) -> None:
+    def __init__(self, folder: Path, request: GpuRequest, gpus: Sequence[Gpu]) -> None:
         self.folder = folder
-        self.wish = wish
-        self.cards = list(cards)
-        self._place = Place(folder, wish) if wish.gpus else None
-        self._held: Optional[Dict[str, Holder]] = None
+        self.request = request
+        self.gpus = list(gpus)
+        self._ticket = Ticket(folder, request) if request.gpus else None
+        self._holders: Optional[Dict[str, Holder]] = None
 
     @classmethod
-    def take(
+    def join(
         cls, folder: Path, *, job: str, submitted: float, gpus: int, memory: int, user: str
-    ) -> Ticket:
-        """Join the line at the place of the submission (seconds since 1970); `memory` is in MiB.
+    ) -> QueueEntry:
+        """Join the queue at the place of the submission (seconds since 1970); `memory` is in MiB.
 
-        Raises JobError where this machine can never satisfy the wish. A job for no GPU joins no
-        line, and its lease is empty.
+        Raises JobError where this machine can never satisfy the request. A job for no GPU joins no
+        queue, and its lease is empty.
         """
-        wish = Waiting(job, user[:64], max(gpus, 0), max(memory, 0), max(submitted, 0.0))
-        cards = _suitable_machine(wish) if wish.gpus else []
-        return cls(folder, wish, cards)
+        request = GpuRequest(job, user[:64], max(gpus, 0), max(memory, 0), max(submitted, 0.0))
+        return cls(folder, request, _suitable_machine(request) if request.gpus else [])
 
     def wait(self, say: Callable[[str], None], wanted: Callable[[], bool] = lambda: True) -> Lease:
         """The lease, as soon as it is our turn. `say` hears each new reason to wait.
 
-        Raises JobError where `wanted` says no, or nvidia-smi keeps failing. However this ends, the
-        ticket is gone.
+        Raises JobError where `wanted` says no, or the GPUs keep being unreadable. However this
+        ends, the ticket is gone.
         """
-        if not self.wish.gpus:
+        if not self.request.gpus:
             return Lease([], {}, ExitStack())
-        if self._place is None:
-            raise ValueError("this ticket was given up")
+        if self._ticket is None:
+            raise ValueError("this place in the queue was given up")
         try:
-            found = self._wait(self._place, say, wanted)
+            granted = self._wait(self._ticket, say, wanted)
         finally:
             self.close()
-        found.watch_over()
-        return found
+        granted.watch_over()
+        return granted
 
     def close(self) -> None:
-        """Leave the line. A second time does nothing."""
-        place, self._place = self._place, None
-        if place is not None:
-            place.close()
+        """Leave the queue. A second time does nothing."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            ticket.close()
 
-    def __enter__(self) -> Ticket:
+    def __enter__(self) -> QueueEntry:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _wait(self, place: Place, say: Callable[[str], None], wanted: Callable[[], bool]) -> Lease:
-        patient = _Patient()
-        said, touched = "", time.monotonic()
+    def _wait(
+        self, ticket: Ticket, say: Callable[[str], None], wanted: Callable[[], bool]
+    ) -> Lease:
+        retry = _Retry()
+        last_reason, touched = "", time.monotonic()
         while wanted():
             began = time.monotonic()
-            found = patient.ask(lambda: self._attempt(place))
-            if isinstance(found, Lease):
-                return found
-            if found != said:
-                say(found)
-                said = found
+            result = retry.attempt(lambda: self._attempt(ticket))
+            if isinstance(result, Lease):
+                return result
+            if result != last_reason:
+                say(result)
+                last_reason = result
             if began - touched > FRESH:
-                place.keep_fresh()
+                ticket.keep_fresh()
                 touched = began
-            # Where nvidia-smi takes long, it is asked less often.
+            # Where the source takes long, it is asked less often.
             time.sleep(max(POLL, time.monotonic() - began))
         raise JobError("The job isn't wanted any more, so it got no GPU.")
 
-    def _attempt(self, place: Place) -> Union[Lease, str]:
+    def _attempt(self, ticket: Ticket) -> Union[Lease, str]:
         """The lease, or why there is none yet."""
-        if place.before():
-            return messages.line(place.before())
+        if ticket.before():
+            return messages.jobs_before(ticket.before())
         self._look()
-        busy = {gpu.uuid: self._obstacle(gpu) for gpu in self.cards}
-        free = [gpu for gpu in self.cards if not busy[gpu.uuid]]
-        if len(free) >= self.wish.gpus:
-            found = lease(self.folder, choose(free, self.wish))
-            if found and not place.before():
-                return found
-            # An earlier job came while we chose.
-            if found:
-                found.release()
-            return messages.line(1)
-        return messages.missing(self.wish, self.cards, busy)
+        obstacles = {gpu.uuid: self._obstacle(gpu) for gpu in self.gpus}
+        free = [gpu for gpu in self.gpus if not obstacles[gpu.uuid]]
+        if len(free) < self.request.gpus:
+            return messages.missing(self.request, self.gpus, obstacles)
+        granted = lease(self.folder, choose(free, self.request))
+        if granted and not ticket.before():
+            return granted
+        # An earlier job came while we chose, or locked a file before us.
+        if granted:
+            granted.release()
+        return messages.jobs_before(1)
 
     def _look(self) -> None:
-        """See who holds what; nvidia-smi is asked only where what it says can matter."""
-        held = holders(self.folder)
-        left = sum(gpu.uuid not in held for gpu in self.cards)
-        if left >= self.wish.gpus or held != self._held:
-            self.cards = gpus.read()
-        self._held = held
+        """See who holds what; the source is asked only where what it says can matter."""
+        current = holders(self.folder)
+        unleased = sum(gpu.uuid not in current for gpu in self.gpus)
+        if unleased >= self.request.gpus or current != self._holders:
+            self.gpus = sources.gpus()
+        self._holders = current
 
     def _obstacle(self, gpu: Gpu) -> str:
         """Why we can't have this GPU now; empty where we can."""
         path = lease_file(self.folder, gpu.uuid)
         try:
-            held = (self._held or {}).get(gpu.uuid)
-            if held is None and lock_files.is_held(path):
-                held = Holder()
+            holder = (self._holders or {}).get(gpu.uuid)
+            # /proc/locks may hide whose the lock is, the lock itself does not lie.
+            if holder is None and lock_files.is_held(path):
+                holder = Holder()
         except FileNotFoundError:
-            held = None
+            holder = None
         except lock_files.RefusedError as error:
             return error.message.rstrip(".")
-        return messages.holding(held) if held else messages.stranger(gpu, self.wish.memory)
+        return messages.holder_of(holder) if holder else messages.stranger(gpu, self.request.memory)
 
 
-def choose(free: Sequence[Gpu], wish: Waiting) -> List[Gpu]:
+def choose(free: Sequence[Gpu], request: GpuRequest) -> List[Gpu]:
     """Which of the free GPUs: the first, or those that leave the largest free for others."""
-    if wish.memory:
+    if request.memory:
         free = sorted(free, key=lambda gpu: (gpu.memory_free, gpu.index))
-    return sorted(free[: wish.gpus], key=lambda gpu: gpu.index)
+    return sorted(free[: request.gpus], key=lambda gpu: gpu.index)
 
 
-class _Patient:
-    """Asks again for a while where nvidia-smi fails: a driver can be busy for a moment."""
+class _Retry:
+    """Tries again for a while where the GPUs can't be read: a driver can be busy for a moment."""
 
     def __init__(self) -> None:
-        self._since: Optional[float] = None
+        self._failing_since: Optional[float] = None
 
-    def ask(self, question: Callable[[], Union[Lease, str]]) -> Union[Lease, str]:
+    def attempt(self, question: Callable[[], Union[Lease, str]]) -> Union[Lease, str]:
         try:
             answer = question()
         except JobError as error:
             now = time.monotonic()
-            self._since = self._since or now
-            if now - self._since > PATIENCE:
+            self._failing_since = self._failing_since or now
+            if now - self._failing_since > PATIENCE:
                 raise
             return f"waiting: {error.message}"
-        self._since = None
+        self._failing_since = None
         return answer
 
 
-def _suitable_machine(wish: Waiting) -> List[Gpu]:
-    """All GPUs of a machine that can satisfy the wish some time; raises JobError for another."""
-    cards = gpus.read()
-    large = [gpu for gpu in cards if gpu.memory_total >= wish.memory]
-    if len(large) >= wish.gpus:
-        return cards
+def _suitable_machine(request: GpuRequest) -> List[Gpu]:
+    """All GPUs of a machine that can satisfy the request some time; raises JobError for another."""
+    gpus = sources.gpus()
+    large = [gpu for gpu in gpus if gpu.memory_total >= request.memory]
+    if len(large) >= request.gpus:
+        return gpus
     raise JobError(
-        f"The job asks for {messages.wanted(wish)}, which this machine never has.",
-        messages.stock(cards),
+        f"The job asks for {messages.wanted(request)}, which this machine never has.",
+        messages.equipment(gpus),
     )

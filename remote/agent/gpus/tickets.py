@@ -1,4 +1,4 @@
-"""The line of jobs that wait for GPUs of this machine, in files that all projects and users share.
+"""The queue of jobs that wait for GPUs of this machine, in files that all users share.
 
     remote-gpu-<submitted, in ns, 20 digits>-<8 hexadecimal digits>.ticket
 
@@ -14,13 +14,12 @@ import io
 import json
 import os
 import re
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 from remote.agent.gpus import lock_files
-from remote.agent.gpus.nvidia_smi import plain
+from remote.agent.gpus.plain import plain
 from remote.errors import JobError
 from remote.job.paths import ID_PATTERN
 
@@ -29,7 +28,7 @@ _LIMIT = 4096
 
 
 @dataclass(frozen=True)
-class Waiting:
+class GpuRequest:
     """What a job waits for: `memory` in MiB free on each card, or 0; `submitted` in seconds."""
 
     job: str
@@ -39,26 +38,26 @@ class Waiting:
     submitted: float
 
 
-def waiting(folder: Path) -> List[Waiting]:
-    """All that wait for GPUs of this machine, the first in line first."""
-    found = []
+def waiting(folder: Path) -> List[GpuRequest]:
+    """All that wait for GPUs of this machine, the first in the queue first."""
+    requests = []
     for name in _names(folder):
         with contextlib.suppress(OSError, lock_files.RefusedError):
             with lock_files.open_plain(folder / name) as file:
                 if not lock_files.is_free(file):
-                    found.append(_read(file, name))
-    return found
+                    requests.append(_read(file, name))
+    return requests
 
 
-class Place:
-    """A place in the line, kept until it is closed or its process dies."""
+class Ticket:
+    """A place in the queue, kept until it is closed or its process dies."""
 
-    def __init__(self, folder: Path, wish: Waiting) -> None:
+    def __init__(self, folder: Path, request: GpuRequest) -> None:
         self.folder = folder
-        self.wish = wish
+        self.request = request
         self._front: Optional[io.FileIO] = None
         self._count = 0
-        self._path, self._file = _make(folder, wish)
+        self._path, self._file = _make(folder, request)
 
     def before(self) -> int:
         """How many living jobs are before us; 0 means that it is our turn.
@@ -86,7 +85,7 @@ class Place:
         lock_files.keep_fresh(self._file)
 
     def close(self) -> None:
-        """Leave the line."""
+        """Leave the queue."""
         try:
             # While it is locked, so that nobody takes it for a dead one's.
             _delete(self._path)
@@ -115,7 +114,7 @@ class Place:
         """
         if not lock_files.is_at(self._file, self._path):
             old = self._file
-            self._path, self._file = _make(self.folder, self.wish)
+            self._path, self._file = _make(self.folder, self.request)
             old.close()
 
 
@@ -123,13 +122,13 @@ def _names(folder: Path) -> List[str]:
     return sorted(name for name in os.listdir(str(folder)) if NAME.match(name))
 
 
-def _make(folder: Path, wish: Waiting) -> tuple[Path, io.FileIO]:
-    name = f"remote-gpu-{int(wish.submitted * 1e9):020d}-{secrets.token_hex(4)}.ticket"
+def _make(folder: Path, request: GpuRequest) -> tuple[Path, io.FileIO]:
+    name = f"remote-gpu-{int(request.submitted * 1e9):020d}-{os.urandom(4).hex()}.ticket"
     temporary = folder / f"{name}.new"
     try:
         file = lock_files.make(temporary)
         try:
-            file.write(json.dumps(asdict(wish)).encode("ascii"))
+            file.write(json.dumps(asdict(request)).encode("ascii"))
             lock_files.lock_own(file)
             os.rename(str(temporary), str(folder / name))
         except BaseException:
@@ -163,23 +162,23 @@ def _delete(path: Path) -> None:
         os.unlink(str(path))
 
 
-def _read(file: io.FileIO, name: str) -> Waiting:
+def _read(file: io.FileIO, name: str) -> GpuRequest:
     """What a ticket says. Strangers can write any: what isn't ours to trust is left out."""
     try:
-        said = json.loads(os.pread(file.fileno(), _LIMIT, 0))
+        content = json.loads(os.pread(file.fileno(), _LIMIT, 0))
     except (ValueError, RecursionError):
-        said = None
-    said = said if isinstance(said, dict) else {}
-    job, user = said.get("job"), said.get("user")
-    return Waiting(
+        content = None
+    content = content if isinstance(content, dict) else {}
+    job, user = content.get("job"), content.get("user")
+    return GpuRequest(
         job=job if isinstance(job, str) and ID_PATTERN.match(job) else "",
         user=plain(user) if isinstance(user, str) else "",
-        gpus=_count(said, "gpus"),
-        memory=_count(said, "memory"),
+        gpus=_count(content, "gpus"),
+        memory=_count(content, "memory"),
         submitted=int(name.split("-")[2]) / 1e9,
     )
 
 
-def _count(said: Dict[str, Any], key: str) -> int:
-    value = said.get(key)
+def _count(content: Dict[str, Any], key: str) -> int:
+    value = content.get(key)
     return value if isinstance(value, int) and 0 <= value < 2**31 else 0

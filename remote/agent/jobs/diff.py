@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from remote.agent import environments
+from remote.agent.environments import LOCK_FILES, packages
 from remote.agent.jobs.lifecycle import find, state_of
 from remote.agent.target_dir import root_of
-from remote.errors import JobError
 from remote.files import read_json
 from remote.job.paths import SHARED, JobPaths
 
@@ -41,7 +39,7 @@ def differences(*, key: str, jobs: List[str]) -> Dict[str, Any]:
         "ids": [before.id, after.id],
         "asked": _changes(_asked(before), _asked(after)),
         "became": _changes(_became(before), _became(after)),
-        "packages": _changes(_packages(before), _packages(after)),
+        "packages": _changes(packages(before.code), packages(after.code)),
         "code": list(_code(before.code, after.code)),
     }
 
@@ -70,17 +68,6 @@ def _became(paths: JobPaths) -> Dict[str, Any]:
     return {**{name: status.get(name) for name in shown}, "gpus": gpus}
 
 
-def _packages(paths: JobPaths) -> Dict[str, Any]:
-    """Versions of packages out of the lock file: `name==1.2` lines, or TOML tables."""
-    try:
-        text = environments.lock_file(paths.code).read_text("utf-8", "replace")
-    except (JobError, OSError):
-        return {}
-    lines = re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", text, re.MULTILINE)
-    tables = re.findall(r'^name = "([^"]+)"\nversion = "([^"]+)"', text, re.MULTILINE)
-    return dict(lines or tables)
-
-
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[List[Any]]:
     names = sorted({*before, *after})
     pairs = ((name, before.get(name), after.get(name)) for name in names)
@@ -90,7 +77,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[List[A
 def _code(before: Path, after: Path) -> Iterator[str]:
     """Unified diffs of all files that differ; those of the same inode are the same file."""
     for name in sorted({*_files(before), *_files(after)}):
-        if name in environments.LOCK_FILES:
+        if name in LOCK_FILES:
             continue
         old, new = before / name, after / name
         if not _same(old, new):

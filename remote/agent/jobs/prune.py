@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
-from remote.agent import environments as environment
+from remote.agent import environments
+from remote.agent.environments.make_once import complete_file
 from remote.agent.jobs.lifecycle import every, find, forget, live, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
@@ -63,14 +64,14 @@ def prune(
     limit = time.time() - older
     old = [paths for paths in every(root) if _ended_before(paths, limit)]
     jobs = [paths for paths in old if force or paths.id in pulled]
-    environments = list(_unused(root, limit))
+    unused = list(_unused(root, limit))
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
-    found = [*(paths.folder for paths in jobs), *environments, *backups]
+    found = [*(paths.folder for paths in jobs), *unused, *backups]
     freed = sum(_size(path) if dry_run else _remove(path) for path in found)
     return {
         "jobs": [paths.id for paths in jobs],
         "kept": [paths.id for paths in old if paths not in jobs],
-        "environments": [path.name for path in environments],
+        "environments": [path.name for path in unused],
         "backups": [path.name for path in backups],
         "bytes": freed,
     }
@@ -89,7 +90,7 @@ def _unused(root: Path, limit: float) -> Iterator[Path]:
     job has begun with since `limit`."""
     used = {state_of(paths).get("environment") for paths in live(root)}
     for env in _folders(root / STATE / "envs"):
-        ready = env / ".complete"
+        ready = complete_file(env)
         young = ready.exists() and ready.stat().st_mtime > limit
         if env.name not in used and not young and env.name != _current(root):
             yield env
@@ -97,7 +98,7 @@ def _unused(root: Path, limit: float) -> Iterator[Path]:
 
 def _current(root: Path) -> str:
     try:
-        return environment.folder(root, environment.lock_file(root), "").name
+        return environments.of(root, root).name
     except JobError:
         return ""
 

@@ -14,7 +14,7 @@ from remote.agent import secrets as secret_values
 from remote.agent.jobs.lifecycle import find, forget, state_of
 from remote.agent.jobs.snapshot import freezing
 from remote.agent.launchers.tmux import launch
-from remote.agent.target_dir import find_uv, machine, root_of
+from remote.agent.target_dir import machine, root_of
 from remote.errors import JobError
 from remote.files import read_json, write_atomic, write_json
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
@@ -66,11 +66,10 @@ def _submit(
 ) -> Dict[str, Any]:
     source = _source(root, job)
     _check_source(source, job)
-    lock = environments.lock_file(source, job.get("extras", ()))
-    env = environments.folder(root, lock, job.get("python", ""), job.get("extras", ()))
-    if not environments.is_ready(env) and find_uv() is None:
-        return {"need": "uv", "platform": machine()}
-    if offline and not proxy and not environments.is_ready(env):
+    env = environments.of(root, source, job.get("python", ""), job.get("extras", ()))
+    if env.missing_programs():
+        return {"need": env.missing_programs()[0], "platform": machine()}
+    if offline and not proxy and not env.is_ready():
         return {"need": "proxy"}
     paths = create(root, job["name"])
     try:
@@ -88,7 +87,7 @@ def _submit(
         _remove(paths.folder)
         forget(paths)
         raise
-    return {"id": paths.id, "environment_ready": environments.is_ready(env)}
+    return {"id": paths.id, "environment_ready": env.is_ready()}
 
 
 def _source(root: Path, job: Dict[str, Any]) -> Path:

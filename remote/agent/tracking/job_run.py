@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence
 
-from remote.agent.gpus.nvidia_smi import Gpu, cuda_version
+from remote.agent.gpus import sources
+from remote.agent.gpus.sources.base import Gpu
 from remote.agent.tracking import child_runs, run_rows
 from remote.errors import StoreError
 from remote.files import locked
@@ -124,7 +125,7 @@ def _rounded(number: Any) -> Any:
 
 def gpu_facts(gpus: Sequence[Gpu]) -> Dict[str, str]:
     """The versions of the driver and of CUDA that the GPUs run with."""
-    return {"driver": gpus[0].driver, "cuda": cuda_version()} if gpus else {}
+    return {"driver": gpus[0].driver, "cuda": sources.runtime_version()} if gpus else {}
 
 
 def make_store(root: Path, python: Path, env: Mapping[str, str]) -> bool:

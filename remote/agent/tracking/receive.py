@@ -75,14 +75,13 @@ def _forget(root: Path, name: str) -> None:
 def _ensure_store(root: Path, python: str) -> None:
     if is_store(store_of(root)):
         return
-    env = environments.folder(root, environments.lock_file(root), python)
-    if not environments.is_ready(env):
+    env = environments.of(root, root, python)
+    if not env.is_ready():
         raise StoreError(
             "The target has no MLflow store yet, nor an environment whose MLflow could make one.",
             "Make the environment first: inv remote-setup",
         )
-    interpreter = env / "bin" / "python"
-    if not make_store(root, interpreter, variables(interpreter)):
+    if not make_store(root, env.python, variables(env.python)):
         raise StoreError(
             "The target has no MLflow store, and mlflow is not in the lock file.",
             "Add mlflow to the project's dependencies, lock them, then: inv remote-setup",

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import IO, Any, Dict, Iterator, List, Mapping, Optional
 
-from remote.agent.gpus.gpu_memory import MemoryWatch
-from remote.agent.gpus.queue import Lease
+from remote.agent.gpus.lease import Lease
+from remote.agent.gpus.peak_memory import PeakGpuMemory
 from remote.agent.worker import postmortem
 from remote.agent.worker.postmortem import TIMEOUT, Outcome
 from remote.agent.worker.process_memory import PeakMemory
@@ -70,7 +70,7 @@ class Attempt:
     @contextlib.contextmanager
     def watched(self, lease: Optional[Lease]) -> Iterator[None]:
         """Note the peaks of memory while the code runs."""
-        gpus = MemoryWatch([gpu.uuid for gpu in lease.gpus]) if lease else None
+        gpus = PeakGpuMemory([gpu.uuid for gpu in lease.gpus]) if lease else None
         if gpus:
             gpus.start()
         memory = PeakMemory()

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Dict, Iterator, Optional
 
 from remote.agent import environments, processes
-from remote.agent.gpus.job_lease import Line
+from remote.agent.gpus.job_lease import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker.postmortem import STOPPED_BY_USER, Outcome
 from remote.agent.worker.terminal_log import mirror
 from remote.errors import JobError, RemoteError
-from remote.files import sha256, write_json
+from remote.files import write_json
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED, FAILED, PREPARING, QUEUED, REFUSED, RUNNING
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
-    from remote.agent.gpus.queue import Lease
+    from remote.agent.gpus.lease import Lease
     from remote.agent.tracking.run_rows import RecordedRun
     from remote.agent.worker.raw_data import ReadOnly
 
@@ -55,7 +55,7 @@ class Worker:
         self.status: Dict[str, Any] = {}
         self.run_record: Optional[RecordedRun] = None
         self.raw: Optional[ReadOnly] = None
-        self.line = Line(self.job)
+        self.job_lease = JobLease(self.job)
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
         self.here = bool(self.job.get("interpreter"))
         self.code = paths.root if self.here else paths.code
@@ -153,22 +153,17 @@ class Worker:
         environment made first joins the queue when that is done, at the place of its submission.
         """
         try:
-            if not self.job.get("after") and (self.here or environments.is_ready(self.env)):
-                self.line.join()
+            if not self.job.get("after") and (self.here or self.environment.is_ready()):
+                self.job_lease.join()
             yield
         finally:
-            self.line.leave()
+            self.job_lease.leave()
 
     @functools.cached_property
-    def lock(self) -> Path:
-        """The lock file of the job's code; raises JobError."""
-        return environments.lock_file(self.code, self.job.get("extras", ()))
-
-    @functools.cached_property
-    def env(self) -> Path:
-        """Where the environment for that lock file is, or will be."""
+    def environment(self) -> environments.ProjectEnvironment:
+        """What the job's code asks for, there or still to be made; raises JobError."""
         python, extras = self.job.get("python", ""), self.job.get("extras", ())
-        return environments.folder(self.paths.root, self.lock, python, extras)
+        return environments.of(self.paths.root, self.code, python, extras)
 
     def begin_run(self) -> None:
         """Give the job its MLflow run, and every attempt but the first a new one."""
@@ -197,23 +192,20 @@ class Worker:
         """The Python of the environment for the job's lock file, made now if it isn't there."""
         if self.here:
             return Path(self.job["interpreter"])
-        self.write(environment=self.env.name, lock=sha256(self.lock))
-        if not environments.is_ready(self.env):
+        self.write(**self.environment.record())
+        if not self.environment.is_ready():
             self.write(state=PREPARING, waiting="")
-            python, extras = self.job.get("python", ""), self.job.get("extras", ())
             from remote.agent.worker.internet import proxied
 
             with proxied(self.paths):
-                environments.ensure(
-                    self.env, self.lock, python, self.log, extras, job=self.paths.id
-                )
+                self.environment.make(self.log, job=self.paths.id)
         self.write(environment_ready=True)
-        return self.env / "bin" / "python"
+        return self.environment.python
 
     @contextlib.contextmanager
     def leased(self) -> Iterator[Optional[Lease]]:
         """Hold the GPUs that the job is to have, and write down which."""
-        with self.line.leased(self.wait) as lease:
+        with self.job_lease.leased(self.wait) as lease:
             if lease is not None:
                 from remote.agent.tracking import job_run
 
@@ -260,7 +252,7 @@ class Worker:
         # What is edited in a service is the target's own; its environment is the snapshot's.
         place = self.paths.root if self.job.get("live") else self.code
         env = variables.of_job(self.paths, self.job, place, python, self.run_record, tags)
-        env.update(self.line.variables(lease))
+        env.update(self.job_lease.variables(lease))
         attempt = Attempt(self.paths, self.job, place, self.log)
         try:
             return attempt.run(python, env, lease)

@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 from remote.agent.environments.lock_file import LOCK_FILES
 from remote.errors import ConfigError, ConnectError, JobError
 from remote.job.state import ENDED, PREPARING, QUEUED
-from remote.operations.job_request import Command, Options, describe
+from remote.operations.job_request import Command, describe
+from remote.operations.run_options import RunOptions
 from remote.operations.services import tunnel
 from remote.operations.submit import submit
 from remote.session import Server
@@ -86,7 +87,7 @@ def job_of(
 ) -> dict[str, Any]:
     """What job.json says of a service; `place` is where it looks, complete."""
     extras = (*wish.extras, *_own_extra(server, service))
-    options = Options(gpus=wish.gpus or 0, timeout=wish.timeout, extras=tuple(set(extras)))
+    options = RunOptions(gpus=wish.gpus or 0, timeout=wish.timeout, extras=tuple(set(extras)))
     job = describe(server.project, Command((service.name,)), {}, options=options)
     kind = {"kind": "service", "service": service.name, "source": service.title}
     return {**job, **kind, **place, "arguments": [], "live": True, "record": False}

@@ -32,7 +32,7 @@ class Listed:
 def listed(project: Project) -> list[Listed]:
     """Those that are not settled, of all sources, in the order of their sources."""
     to = destination(project)
-    if to.is_server:
+    if isinstance(to.location, str):
         raise StoreError(
             f"Conflicts with an MLflow server ({to}) are told by the pull that finds them.",
             "What is on the server was kept.",
@@ -82,6 +82,7 @@ def _renamed(each: Listed) -> tuple[str, str] | None:
 def settle(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:
     """Take theirs, or keep ours for good; raises StoreError."""
     to = destination(project)
+    assert isinstance(to.location, Path)
     with merging(project):
         for base in dict.fromkeys(each.base for each in chosen):
             each_of = [each.open for each in chosen if each.base == base]

@@ -9,22 +9,21 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.errors import ConfigError
-from remote.tracking.merge.elsewhere.address import shown
-from remote.tracking.merge.local_store import Location
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 STORE = "mlflow.db"
 ARTIFACTS = "mlruns"
 
-_DATABASE = re.compile(r"(postgresql|mysql)(\+\w+)?://")
+_USER = re.compile(r"(://[^:/?#]*):.*@")
+_OPTION = re.compile(r"(?i)([?&][^=&]*pass[^=&]*)=[^&]*")
 
 
 @dataclass(frozen=True)
 class Destination:
-    """`location` is a SQLite file, or an address: of a database, or of an MLflow server."""
+    """`location` is a SQLite file, or the address of an MLflow server."""
 
     project: Project
-    location: Location
+    location: Path | str
 
     @property
     def is_own(self) -> bool:
@@ -32,7 +31,7 @@ class Destination:
 
     @property
     def is_server(self) -> bool:
-        return isinstance(self.location, str) and self.location.startswith("http")
+        return isinstance(self.location, str)
 
     @property
     def artifacts(self) -> Path:
@@ -66,9 +65,20 @@ def _location(project: Project, address: str) -> Path | str:
     if address.startswith("sqlite:///"):
         # As SQLAlchemy reads it: three slashes and a relative path, four and an absolute one.
         return project.root / address[len("sqlite:///") :]
-    if _DATABASE.match(address) or re.match(r"https?://", address):
+    if re.match(r"https?://", address):
         return address
+    if re.match(r"(postgresql|postgres|mysql|mariadb|mssql)(\+\w+)?://", address):
+        raise ConfigError(
+            f"Records aren't merged into a database ({VARIABLE}={shown(address)}).",
+            "Serve it, mlflow server --backend-store-uri …, and set"
+            f" {VARIABLE}=http://… to that server's address.",
+        )
     raise ConfigError(
-        f"Records can't be merged into {VARIABLE}={address}.",
-        "It takes sqlite:///FILE, postgresql://…, mysql://… and http(s)://…; unset, it is mlflow.db.",
+        f"Records can't be merged into {VARIABLE}={shown(address)}.",
+        "It takes sqlite:///FILE and http(s)://…; unset, it is mlflow.db.",
     )
+
+
+def shown(address: object) -> str:
+    """The address without its password."""
+    return _OPTION.sub(r"\1=***", _USER.sub(r"\1:***@", str(address)))

@@ -19,7 +19,6 @@ from remote.operations.tracking.destination import STORE, Destination, destinati
 from remote.output import Progress, size
 from remote.session import Server
 from remote.tracking import merge
-from remote.tracking.merge.local_store import Location
 from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Absent
@@ -97,7 +96,7 @@ def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False
 def known(to: Destination, base: Path) -> dict[str, Any]:
     """What the destination has of a source."""
     base.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(to.location, str) and to.is_server:
+    if isinstance(to.location, str):
         from remote import upload
 
         return upload.known(base, address=to.location, env=to.project.settings)
@@ -189,12 +188,12 @@ def bring(
     dry_run: bool = False,
 ) -> None:
     """Merge one delta, then fetch the artifacts that it names from `remote`."""
-    if to.is_server:
+    if isinstance(to.location, str):
         if dry_run:
             raise ConfigError(f"There is no dry run into an MLflow server ({to}).")
         _upload(to, delta, base, source, remote, found)
         return
-    store, base, dry_run = _store(to, base, delta.parent, dry_run, say)
+    store, base, dry_run = _store(to, to.location, base, delta.parent, dry_run, say)
     progress = Progress("merging records")
     try:
         summary = merge.merge(
@@ -217,16 +216,16 @@ def bring(
 
 
 def _store(
-    to: Destination, base: Path, folder: Path, dry_run: bool, say: Say
-) -> tuple[Location, Path, bool]:
+    to: Destination, location: Path, base: Path, folder: Path, dry_run: bool, say: Say
+) -> tuple[Path, Path, bool]:
     """The store to merge into, with its base; one that has to be made first is made.
 
     A dry run that finds none gets one that is thrown away with `folder`.
     """
-    if not isinstance(to.location, Path) or to.location.exists():
-        return to.location, base, dry_run
+    if location.exists():
+        return location, base, dry_run
     say("making an MLflow store (once; MLflow takes some seconds for it)")
-    made, base = (folder / STORE, folder / base.name) if dry_run else (to.location, base)
+    made, base = (folder / STORE, folder / base.name) if dry_run else (location, base)
     merge.ensure_store(made, to.artifacts)
     return made, base, False
 

@@ -16,10 +16,6 @@ def append_datasets(session: Session) -> None:
     table = schema.table_of("datasets")
     if table.name not in session.shared:
         return
-    with_some = "SELECT experiment_id FROM delta.datasets"
-    session.bring(
-        table, session.ids(f"SELECT ours FROM temp.placement WHERE theirs IN ({with_some})")
-    )
     session.database.execute(_insert(session, table, "1"))
     session.database.execute(
         "INSERT OR REPLACE INTO base.dataset_map SELECT d.dataset_uuid, o.dataset_uuid"
@@ -42,22 +38,11 @@ def _append_in_parts(session: Session, table: schema.Table) -> None:
         end = min(start + ROWS, last)
         part = f"d.rowid > {start} AND d.rowid <= {end}"
         with session.transaction():
-            _bring_same(session, table, part)
             if table.name == "metrics":
                 _append_metrics(session, table, part)
             else:
                 session.database.execute(_insert(session, table, part))
         session.advance(end - start)
-
-
-def _bring_same(session: Session, table: schema.Table, part: str) -> None:
-    """What is there already under the same key; and the inputs that tags hang on."""
-    key = ", ".join(f"{translated(session, table, column)}" for column in table.key)
-    query = f'SELECT {key} FROM delta."{table.name}" d WHERE {part}'
-    session.ours.bring_same(table.name, table.key, query)
-    if table.name == "input_tags":
-        inputs = f"SELECT d.input_uuid FROM delta.input_tags d WHERE {part}"
-        session.ours.bring_same("inputs", ("input_uuid",), inputs)
 
 
 def _append_metrics(session: Session, table: schema.Table, part: str) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import sqlite3
-import time
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import List, Optional, Sequence, Set
+from typing import List, Optional, Sequence
 
 from remote.errors import StoreError
 from remote.tracking import schema
@@ -17,11 +15,8 @@ from remote.tracking.merge import append
 from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql, model_versions, stage
 from remote.tracking.merge.conflicts import note
-from remote.tracking.merge.elsewhere.address import shown
-from remote.tracking.merge.elsewhere.names import part_names
-from remote.tracking.merge.elsewhere.unfit import leave_out
 from remote.tracking.merge.incoming import Arrival, arrivals
-from remote.tracking.merge.local_store import Disturbed, Location, Unfit, open_ours
+from remote.tracking.merge.local_store import open_local_store
 from remote.tracking.merge.match_experiments import place_experiments
 from remote.tracking.merge.merge_session import Progress, Session, attach, left_out
 from remote.tracking.merge.references import list_the_living, lives
@@ -30,9 +25,6 @@ from remote.tracking.merge.summary import ArtifactFolder, Conflict, MergeSummary
 BATCH = 500
 """Things per transaction."""
 
-ATTEMPTS = 6
-"""How often a merge that others disturb is tried."""
-
 DELETED_THERE = "remote.deleted_on"
 """The tag of a run that is kept here though it was deleted on the target that it names."""
 
@@ -40,7 +32,7 @@ DELETED_THERE = "remote.deleted_on"
 def merge(
     delta: Path,
     *,
-    store: Location,
+    store: Path,
     artifact_root: Path,
     base: Path,
     source: str,
@@ -57,9 +49,9 @@ def merge(
     root = Path(os.path.abspath(str(artifact_root)))
     try:
         with bases.throw_away(base) if dry_run else nullcontext(base) as used:
-            with closing(open_ours(store, dry_run=dry_run)) as ours:
-                bases.make_usable(used, bases.store_identity(ours.database))
-                session = attach(ours, delta, artifact_root=root, base=used, source=source)
+            with closing(open_local_store(store, dry_run=dry_run)) as local_store:
+                bases.make_usable(used, bases.store_identity(local_store.database))
+                session = attach(local_store, delta, artifact_root=root, base=used, source=source)
                 session.progress, session.agreed = progress, agreed
                 summary = _merge(session)
         if not dry_run:
@@ -67,44 +59,19 @@ def merge(
         return summary
     except sqlite3.Error as error:
         raise StoreError(
-            f"The records of {source} can't be merged into {shown(store)}: {error}"
+            f"The records of {source} can't be merged into {store}: {error}"
         ) from error
 
 
 def _merge(session: Session) -> MergeSummary:
-    """Again from its start where others changed the same rows, or the store refused some."""
     stage.prepare(session)
-    disturbed = 0
-    while True:
-        try:
-            _merge_all(session)
-            return _summary(session)
-        except Disturbed:
-            disturbed += 1
-            if disturbed == ATTEMPTS:
-                raise
-            time.sleep(random.uniform(0, 0.1 * 2**disturbed))
-        except Unfit as error:
-            if set(error.things) <= set(session.unfit):
-                raise
-            session.unfit.update(error.things)
-
-
-def _merge_all(session: Session) -> None:
-    session.done = 0
     with session.transaction():
-        session.database.execute("DELETE FROM temp.placement")
-        session.database.execute("DELETE FROM temp.living")
-        session.ours.bring_all("experiments")
         bases.prepare(session.database, session.source)
-        if not session.begun:
-            _refuse_stale(session)
-            _begin(session)
+        _refuse_stale(session)
+        _begin(session)
         changed = place_experiments(session)
-        part_names(session)
         _merge_owned(session, schema.EXPERIMENT, [(identity, None) for identity in changed])
         append.append_datasets(session)
-    session.begun = True
     session.advance(len(changed))
     for kind in schema.KINDS.values():
         if kind.name not in (schema.EXPERIMENT, schema.ASSOCIATION):
@@ -115,6 +82,7 @@ def _merge_all(session: Session) -> None:
     append.append_rows(session)
     with session.transaction():
         _finish(session)
+    return _summary(session)
 
 
 def _refuse_stale(session: Session) -> None:
@@ -151,24 +119,15 @@ def _with_both_ends(session: Session, found: List[Arrival]) -> List[Arrival]:
     return [arrival for arrival in found if arrival.id in here]
 
 
-def _merge_owned(
-    session: Session, kind: str, things: Sequence[tuple[object, object]]
-) -> Set[object]:
-    """The three-way merge of all rows of some things, named by their local ids.
-
-    Returns those that the store has no room for.
-    """
+def _merge_owned(session: Session, kind: str, things: Sequence[tuple[object, object]]) -> None:
+    """Merge all rows of some things, named by their local ids, three-way."""
     stage.batch(session, things)
-    for table in session.tables(schema.rows_of(kind)):
-        session.bring(table, [identity for identity, _ in things])
     if kind == schema.REGISTERED_MODEL:
         model_versions.prepare(session)
     for table in session.tables(schema.rows_of(kind)):
         stage.stage(session, table)
-    unfit = leave_out(session, kind)
     for table in session.tables(schema.rows_of(kind)):
         _merge_table(session, table)
-    return unfit
 
 
 def _merge_table(session: Session, table: schema.Table) -> None:
@@ -209,8 +168,7 @@ def _merge_three_way(session: Session, table: schema.Table, columns: Sequence[st
 
 
 def _merge_arrivals(session: Session, kind: schema.Kind, part: Sequence[Arrival]) -> None:
-    unfit = _merge_owned(session, kind.name, [(each.id, each.experiment) for each in part])
-    part = [each for each in part if each.id not in unfit]
+    _merge_owned(session, kind.name, [(each.id, each.experiment) for each in part])
     alive = set(
         session.ids(
             f'SELECT id FROM temp.batch WHERE id IN (SELECT "{kind.column}" FROM main."{kind.table}")'
@@ -268,8 +226,6 @@ def _mark_the_gone(session: Session) -> None:
         "SELECT e.id FROM base.entity e JOIN delta.gone g ON g.kind = e.kind AND g.id = e.id"
         " WHERE e.kind = 'run' AND e.signature IS NOT NULL"
     )
-    session.ours.bring("runs", "run_uuid", gone)
-    session.ours.bring("tags", "run_uuid", gone)
     for identity in gone:
         done = session.database.execute(
             "INSERT OR IGNORE INTO main.tags (key, value, run_uuid)"
@@ -280,8 +236,6 @@ def _mark_the_gone(session: Session) -> None:
 
 
 def _summary(session: Session) -> MergeSummary:
-    touched = session.ids("SELECT id FROM temp.touched ORDER BY id")
-    session.ours.bring("runs", "run_uuid", touched)
     touched = session.ids(
         "SELECT id FROM temp.touched WHERE id IN (SELECT run_uuid FROM main.runs) ORDER BY id"
     )
@@ -296,7 +250,7 @@ def _summary(session: Session) -> MergeSummary:
         new_versions=new.get("model_versions", 0),
         metric_rows=session.metric_rows,
         conflicts=tuple(session.conflicts),
-        refused=tuple(dict.fromkeys([*session.refused, *session.ours.refused])),
+        refused=tuple(dict.fromkeys(session.refused)),
         left_out=left_out(session),
         deleted_there=tuple(session.marked),
         run_ids=tuple(str(identity) for identity in touched),

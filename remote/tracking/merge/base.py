@@ -26,7 +26,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from remote.errors import StoreError
 from remote.tracking import delta, schema
-from remote.tracking.merge.local_store import Location, as_file, open_ours
+from remote.tracking.merge.local_store import open_local_store
 from remote.tracking.merge.summary import ArtifactFolder
 
 FORMAT = 1
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS base.artifact (local TEXT PRIMARY KEY, remote TEXT) W
 _UNUSABLE = (sqlite3.DatabaseError, OSError, ValueError)
 
 
-def known(base: Path, *, store: Optional[Location] = None) -> Dict[str, Any]:
+def known(base: Path, *, store: Optional[Path] = None) -> Dict[str, Any]:
     """What to tell the agent, JSON-able; {} (send everything) without a usable base.
 
     With `store`, a base that belongs to another store counts as none: who moves `mlflow.db` away
@@ -142,12 +142,11 @@ def set_aside(base: Path) -> None:
             os.replace(f"{base}{suffix}", f"{base}.damaged{suffix}")
 
 
-def _identity_of(store: Location) -> Optional[str]:
-    file = as_file(store)
-    if file is not None and not file.exists():
+def _identity_of(store: Path) -> Optional[str]:
+    if not store.exists():
         return None
-    with closing(open_ours(store)) as ours:
-        return store_identity(ours.database)
+    with closing(open_local_store(store)) as local_store:
+        return store_identity(local_store.database)
 
 
 def store_identity(database: sqlite3.Connection) -> str:

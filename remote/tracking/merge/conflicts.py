@@ -13,7 +13,7 @@ from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql
-from remote.tracking.merge.local_store import Location, Ours, open_ours
+from remote.tracking.merge.local_store import LocalStore, open_local_store
 from remote.tracking.merge.summary import Conflict
 
 
@@ -39,65 +39,61 @@ def note(
     )
 
 
-def open_conflicts(base: Path, store: Location) -> List[Open]:
+def open_conflicts(base: Path, store: Path) -> List[Open]:
     """Those in which the two sides still differ. Raises StoreError."""
     if not base.is_file():
         return []
-    with closing(open_ours(store)) as ours:
-        if not _attach(ours, base):
+    with closing(open_local_store(store)) as local_store:
+        if not _attach(local_store, base):
             return []
-        ours.begin()
+        local_store.begin()
         try:
-            return _listed(ours)
+            return _listed(local_store)
         finally:
-            ours.rollback()
+            local_store.rollback()
 
 
-def settle(base: Path, store: Location, chosen: Iterable[Open], *, theirs: bool) -> None:
+def settle(base: Path, store: Path, chosen: Iterable[Open], *, theirs: bool) -> None:
     """Takes theirs (with the columns that belong to it), or keeps ours for good.
 
     Raises StoreError where theirs can't be taken (a name that another experiment has).
     """
     try:
-        with closing(open_ours(store)) as ours:
-            if not _attach(ours, base):
+        with closing(open_local_store(store)) as local_store:
+            if not _attach(local_store, base):
                 return
-            ours.begin()
+            local_store.begin()
             try:
-                ours.bring_all("experiments")
                 for each in chosen:
                     if theirs:
-                        _take(ours, each)
-                    _forget(ours, each)
+                        _take(local_store, each)
+                    _forget(local_store, each)
             except BaseException:
-                ours.rollback()
+                local_store.rollback()
                 raise
-            ours.commit()
+            local_store.commit()
     except sqlite3.IntegrityError as error:
         raise StoreError(f"Theirs can't be taken: {error}.", "Nothing was changed.") from error
 
 
-def _attach(ours: Ours, base: Path) -> bool:
-    if not bases.make_usable(base, bases.store_identity(ours.database)):
+def _attach(local_store: LocalStore, base: Path) -> bool:
+    if not bases.make_usable(base, bases.store_identity(local_store.database)):
         return False
-    ours.database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rw",))
-    return bool(bases.columns(ours.database, "base", "conflict"))
+    local_store.database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rw",))
+    return bool(bases.columns(local_store.database, "base", "conflict"))
 
 
-def _listed(ours: Ours) -> List[Open]:
+def _listed(local_store: LocalStore) -> List[Open]:
     found = []
-    rows = ours.database.execute(
+    rows = local_store.database.execute(
         'SELECT "table", key, column, theirs FROM base.conflict'
     ).fetchall()
     for name, key, column, theirs in rows:
         table, values = schema.table_of(name), tuple(json.loads(key))
-        owner = dict(zip(table.key, values)).get(table.owner_column)
-        if owner is None:
-            ours.bring(name, table.key[0], [values[0]])
-        else:
-            ours.bring(name, table.owner_column, [owner])
-        mine = _value(ours, "main", table, column, values)
-        other = (theirs,) if theirs is not None else _value(ours, "base", table, column, values)
+        mine = _value(local_store, "main", table, column, values)
+        other = (
+            (theirs,) if theirs is not None else _value(local_store, "base", table, column, values)
+        )
         if mine and mine != other:
             conflict = Conflict.of(table, values, column, mine[0], other[0] if other else None)
             found.append(Open(conflict, values))
@@ -105,9 +101,9 @@ def _listed(ours: Ours) -> List[Open]:
 
 
 def _value(
-    ours: Ours, where: str, table: schema.Table, column: str, key: Sequence[Any]
+    local_store: LocalStore, where: str, table: schema.Table, column: str, key: Sequence[Any]
 ) -> Tuple[Any, ...]:
-    row = ours.database.execute(
+    row = local_store.database.execute(
         f'SELECT "{column}" FROM {where}."{table.name}" WHERE {_is(table)}', key
     ).fetchone()
     return tuple(row) if row else ()
@@ -117,11 +113,10 @@ def _is(table: schema.Table) -> str:
     return " AND ".join(f'"{column}" = ?' for column in table.key)
 
 
-def _take(ours: Ours, each: Open) -> None:
+def _take(local_store: LocalStore, each: Open) -> None:
     """The whole group of columns, as it is in the base."""
     table = schema.table_of(each.conflict.table)
-    _listed(ours)
-    run = ours.database.execute
+    run = local_store.database.execute
     if table.name == "experiments" and each.conflict.column == "name":
         run(
             "UPDATE main.experiments SET name = ? WHERE experiment_id = ?",
@@ -132,7 +127,7 @@ def _take(ours: Ours, each: Open) -> None:
     if run(f"SELECT 1 {row}", each.key).fetchone() is None:
         run(f'DELETE FROM main."{table.name}" WHERE {_is(table)}', each.key)
         return
-    columns = bases.columns(ours.database, "main", table.name)
+    columns = bases.columns(local_store.database, "main", table.name)
     (group,) = (
         group for group in merge_sql.groups(table, columns) if each.conflict.column in group.columns
     )
@@ -143,8 +138,8 @@ def _take(ours: Ours, each: Open) -> None:
     )
 
 
-def _forget(ours: Ours, each: Open) -> None:
-    ours.database.execute(
+def _forget(local_store: LocalStore, each: Open) -> None:
+    local_store.database.execute(
         'DELETE FROM base.conflict WHERE "table" = ? AND key = ? AND column = ?',
         (each.conflict.table, json.dumps(list(each.key)), each.conflict.column),
     )

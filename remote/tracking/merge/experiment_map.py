@@ -9,11 +9,11 @@ from typing import Iterable, Iterator, List
 
 from remote.errors import StoreError
 from remote.tracking.merge import base as bases
-from remote.tracking.merge.local_store import Location, open_ours
+from remote.tracking.merge.local_store import open_local_store
 from remote.tracking.merge.plan_experiments import Link
 
 
-def for_the_other_side(base: Path, store: Location) -> List[Link]:
+def for_the_other_side(base: Path, store: Path) -> List[Link]:
     """The links of `base` as the other side sees them: what is ours is theirs.
 
     An experiment keeps the name that each side has given it.
@@ -28,7 +28,7 @@ def for_the_other_side(base: Path, store: Location) -> List[Link]:
         return [Link(*row) for row in rows]
 
 
-def learn(base: Path, store: Location, links: Iterable[Link], *, source: str) -> None:
+def learn(base: Path, store: Path, links: Iterable[Link], *, source: str) -> None:
     """Has the next merge from `source` take linked experiments for the same.
 
     What is here now counts as what was last seen on both sides.
@@ -53,22 +53,23 @@ def learn(base: Path, store: Location, links: Iterable[Link], *, source: str) ->
 
 
 @contextmanager
-def _attached(base: Path, store: Location, source: str) -> Iterator[sqlite3.Connection]:
+def _attached(base: Path, store: Path, source: str) -> Iterator[sqlite3.Connection]:
     """One transaction over both; with `source`, a base that is missing is made."""
     mode = "rwc" if source else "rw"
     base.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with closing(open_ours(store)) as ours:
-            ours.database.execute("ATTACH ? AS base", (f"{base.resolve().as_uri()}?mode={mode}",))
-            ours.begin()
+        with closing(open_local_store(store)) as local_store:
+            local_store.database.execute(
+                "ATTACH ? AS base", (f"{base.resolve().as_uri()}?mode={mode}",)
+            )
+            local_store.begin()
             try:
-                ours.bring_all("experiments")
                 if source:
-                    bases.prepare(ours.database, source)
-                yield ours.database
+                    bases.prepare(local_store.database, source)
+                yield local_store.database
             except BaseException:
-                ours.rollback()
+                local_store.rollback()
                 raise
-            ours.commit()
+            local_store.commit()
     except sqlite3.Error as error:
         raise StoreError(f"The experiments of {store} can't be linked: {error}") from error

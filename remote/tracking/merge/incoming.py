@@ -39,12 +39,6 @@ def _rows(session: Session, kind: schema.Kind) -> List[Tuple[Any, ...]]:
     experiment = "NULL"
     joined = ""
     if _has_experiment(kind):
-        session.ours.bring(
-            kind.table,
-            key,
-            session.ids(f"SELECT id FROM delta.entities WHERE kind = '{kind.name}'"),
-            lock=False,
-        )
         experiment = "coalesce(o.experiment_id, p.ours)"
         joined = (
             " LEFT JOIN temp.placement p ON p.theirs = d.experiment_id"

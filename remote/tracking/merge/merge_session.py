@@ -6,14 +6,14 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.delta import FORMAT
 from remote.tracking.merge import base as bases
 from remote.tracking.merge.artifact_paths import PLACES
-from remote.tracking.merge.local_store import Ours
+from remote.tracking.merge.local_store import LocalStore
 from remote.tracking.merge.summary import Conflict, Refusal
 
 Progress = Callable[[int, int], None]
@@ -22,12 +22,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Session:
-    ours: Ours
+    store: LocalStore
     artifact_root: Path
     source: str
     progress: Optional[Progress] = None
-    begun: bool = False
-    """Something of the delta is merged already: this is another attempt."""
     agreed: bool = False
     """What is here is what the other side last saw."""
     roots: List[str] = field(default_factory=list)
@@ -37,8 +35,6 @@ class Session:
     """Of each table that both sides have: the columns that both have."""
     conflicts: List[Conflict] = field(default_factory=list)
     refused: List[Refusal] = field(default_factory=list)
-    unfit: Dict[Tuple[str, object], str] = field(default_factory=dict)
-    """Things (kind, id) that the store itself refused, and why."""
     new: Dict[str, int] = field(default_factory=dict)
     """How many rows of each kind's own table came in."""
     metric_rows: int = 0
@@ -51,19 +47,19 @@ class Session:
 
     @property
     def database(self) -> sqlite3.Connection:
-        return self.ours.database
+        return self.store.database
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """What is counted in it counts only with its commit."""
         conflicts, refused, marked = len(self.conflicts), len(self.refused), len(self.marked)
         new, metric_rows, again = dict(self.new), self.metric_rows, self.accepted_again
-        self.ours.begin()
+        self.store.begin()
         try:
             yield
-            self.ours.commit()
+            self.store.commit()
         except BaseException:
-            self.ours.rollback()
+            self.store.rollback()
             del self.conflicts[conflicts:], self.refused[refused:], self.marked[marked:]
             self.new, self.metric_rows, self.accepted_again = new, metric_rows, again
             raise
@@ -80,23 +76,21 @@ class Session:
         """Those that both sides have."""
         return [table for table in names if table.name in self.shared]
 
-    def bring(self, table: schema.Table, ids: Sequence[object]) -> None:
-        """Have our rows of some things at hand."""
-        self.ours.bring(table.name, table.owner_column, ids)
-
     def ids(self, query: str) -> List[Any]:
         return [row[0] for row in self.database.execute(query)]
 
 
-def attach(ours: Ours, delta: Path, *, artifact_root: Path, base: Path, source: str) -> Session:
+def attach(
+    store: LocalStore, delta: Path, *, artifact_root: Path, base: Path, source: str
+) -> Session:
     """Attaches `base` (made if missing) and `delta` to the store."""
     base.parent.mkdir(parents=True, exist_ok=True)
-    database = ours.database
+    database = store.database
     # The delta comes from another machine: nothing in its schema may call functions.
     database.execute("PRAGMA trusted_schema = OFF")
     database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rwc",))
     database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=rw",))
-    session = Session(ours, artifact_root, source)
+    session = Session(store, artifact_root, source)
     _read_meta(session, delta)
     _index(session)
     return session

@@ -70,11 +70,9 @@ def _here(session: Session, path: object) -> Optional[str]:
     owner, _, rest = relative.partition("/artifacts")
     identity = owner.rsplit("/", 1)[-1]
     query = "SELECT artifact_uri FROM main.runs WHERE run_uuid = ?"
-    session.ours.bring("runs", "run_uuid", [identity])
     if "/models/" in owner:
         if "logged_models" not in session.shared:
             return None
         query = "SELECT artifact_location FROM main.logged_models WHERE model_id = ?"
-        session.ours.bring("logged_models", "model_id", [identity])
     row = session.database.execute(query, (identity,)).fetchone()
     return f"{row[0]}{rest}" if row and row[0] else None

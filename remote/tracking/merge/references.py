@@ -17,9 +17,10 @@ def list_the_living(session: Session) -> None:
         if kind.table not in session.shared or kind.name == schema.EXPERIMENT:
             continue
         known = f"SELECT id FROM base.entity WHERE kind = '{kind.name}'"
-        here = session.ours.here(kind.table, kind.column, known)
+        here = f'SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = e.id'
         session.database.execute(
-            f"INSERT OR IGNORE INTO temp.living SELECT '{kind.name}', id FROM ({here})"
+            f"INSERT OR IGNORE INTO temp.living SELECT '{kind.name}', id FROM ({known}) e"
+            f" WHERE EXISTS ({here})"
         )
 
 

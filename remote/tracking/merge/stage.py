@@ -14,16 +14,12 @@ CREATE TABLE temp.placement (theirs INTEGER PRIMARY KEY, ours INTEGER UNIQUE, na
 CREATE TABLE temp.touched (id PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE temp.living (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE TABLE temp.place (theirs TEXT PRIMARY KEY, ours TEXT) WITHOUT ROWID;
-CREATE TABLE temp.bringing (now);
 CREATE TABLE temp.excluded (name TEXT, version, PRIMARY KEY (name, version)) WITHOUT ROWID;
 """
 
 
 def prepare(session: Session) -> None:
-    """Makes the temporary tables, and triggers that note every run whose rows really change.
-
-    Rows that are only brought to be looked at (temp.bringing has a row meanwhile) don't count.
-    """
+    """Make the temporary tables, and triggers that note every run whose rows really change."""
     session.database.executescript(TEMPORARY)
     for table in session.tables([each for each in schema.TABLES if each.rule != schema.APPEND]):
         key = ", ".join(f'"{column}"' for column in table.key)
@@ -131,6 +127,5 @@ def _watch(session: Session, table: schema.Table) -> None:
     for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
         session.database.execute(
             f'CREATE TEMP TRIGGER "{table.name}_{event}" AFTER {event} ON main."{table.name}"'
-            " WHEN NOT EXISTS (SELECT 1 FROM temp.bringing)"
             f' BEGIN INSERT OR IGNORE INTO touched VALUES ({row}."{table.owner_column}"); END'
         )

@@ -10,17 +10,22 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remote.agent.gpus import lease as grant
-from remote.agent.gpus import lock_files, nvidia_smi, queue, tickets
-from remote.agent.gpus.holders import lease_file
-from remote.agent.gpus.queue import Lease, Ticket
+from remote.agent import processes
+from remote.agent.gpus import holders as holding
+from remote.agent.gpus import lease as leases
+from remote.agent.gpus import lock_files, queue, sources
+from remote.agent.gpus.holders import Holder, holders, lease_file
+from remote.agent.gpus.lease import Lease
+from remote.agent.gpus.queue import QueueEntry
+from remote.agent.gpus.sources import nvidia_smi
+from remote.agent.gpus.sources.base import Gpu
+from remote.agent.gpus.tickets import GpuRequest, Ticket, waiting
 from remote.errors import JobError
 from tests.conftest import ROOT
 from tests.fakegpu import FakeGpus, uuid
@@ -61,8 +66,8 @@ def start() -> Iterator[Start]:
         each.communicate()
 
 
-def take(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> Ticket:
-    return Ticket.take(folder, job="job", submitted=at, gpus=count, memory=memory, user="me")
+def take(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> QueueEntry:
+    return QueueEntry.join(folder, job="job", submitted=at, gpus=count, memory=memory, user="me")
 
 
 def get(folder: Path, count: int = 1, *, memory: int = 0) -> Lease:
@@ -83,12 +88,12 @@ class Heard(Exception):
     """Somebody heard a reason, and waits no more."""
 
 
-def refusal(ticket: Ticket) -> str:
+def refusal(entry: QueueEntry) -> str:
     def stop(reason: str) -> None:
         raise Heard(reason)
 
     with pytest.raises(Heard) as heard:
-        ticket.wait(stop).release()
+        entry.wait(stop).release()
     return str(heard.value)
 
 
@@ -100,9 +105,9 @@ def files(folder: Path, ending: str) -> list[str]:
 HOLDER = """if True:
     import sys
     from pathlib import Path
-    from remote.agent.gpus.queue import Ticket
+    from remote.agent.gpus.queue import QueueEntry
     folder, job, submitted, count = sys.argv[1:5]
-    with Ticket.take(
+    with QueueEntry.join(
         Path(folder), job=job, submitted=float(submitted), gpus=int(count), memory=0, user="me"
     ) as ticket:
         print("in line", flush=True)
@@ -136,10 +141,10 @@ def test_the_first_cards_are_leased(fake: FakeGpus, folder: Path) -> None:
 
 def test_a_released_card_is_free(fake: FakeGpus, folder: Path) -> None:
     held = get(folder, 4)
-    assert set(queue.holders(folder)) == set(fake.uuids())
+    assert set(holders(folder)) == set(fake.uuids())
     held.release()
     held.release()
-    assert not queue.holders(folder)
+    assert not holders(folder)
     get(folder, 4).release()
 
 
@@ -147,15 +152,15 @@ def test_all_or_nothing(fake: FakeGpus, folder: Path) -> None:
     with get(folder):
         why = reason(folder, 4)
         assert why.startswith("waiting for 4 GPUs: 3 of 4 are free (GPU 0: ")
-        assert set(queue.holders(folder)) == {uuid(0)}
+        assert set(holders(folder)) == {uuid(0)}
         get(folder, 3).release()
 
 
 def test_no_half_lease_stays(fake: FakeGpus, folder: Path) -> None:
-    cards = nvidia_smi.read()
+    cards = sources.gpus()
     with get(folder, 2):
-        assert grant.lease(folder, cards[1:]) is None
-        assert set(queue.holders(folder)) == {uuid(0), uuid(1)}
+        assert leases.lease(folder, cards[1:]) is None
+        assert set(holders(folder)) == {uuid(0), uuid(1)}
 
 
 def test_a_job_without_gpus_never_queues(
@@ -199,7 +204,7 @@ def test_a_strangers_process_is_passed_over(fake: FakeGpus, folder: Path, start:
     fake.use(0, stranger.pid, memory=10)
     with get(folder, 3) as held:
         assert uuid(0) not in held.visible
-    user = nvidia_smi.user_name(os.getuid())
+    user = processes.user_name(os.getuid())
     assert f"GPU 0: {user}'s python" in reason(folder, 4)
     fake.use(0, os.getpid())
     assert " and 1 more" in reason(folder, 4)
@@ -280,7 +285,7 @@ def test_only_new_reasons_are_said(fake: FakeGpus, folder: Path) -> None:
         "waiting for 4 GPUs: 3 of 4 are free",
         "waiting for 4 GPUs: 2 of 4 are free",
     ]
-    assert not files(folder, ".ticket") and not queue.holders(folder)
+    assert not files(folder, ".ticket") and not holders(folder)
 
 
 def test_nvidia_smi_rests_while_it_cannot_matter(fake: FakeGpus, folder: Path) -> None:
@@ -365,7 +370,7 @@ def test_a_hostile_lease_file_is_refused(
         assert held.visible == uuid(1)
     why = reason(folder, 4)
     assert "3 of 4 are free" in why and str(path) in why and words in why, why
-    assert not queue.holders(folder) or set(queue.holders(folder)) <= {uuid(1)}
+    assert not holders(folder) or set(holders(folder)) <= {uuid(1)}
     after = victim.stat()
     assert victim.read_text() == "precious" and after.st_mode == before.st_mode
     assert after.st_mtime_ns == before.st_mtime_ns
@@ -381,7 +386,7 @@ def test_a_hostile_ticket_is_passed_over(
     victim.write_text("precious")
     plant(folder / f"remote-gpu-{0:020d}-00000000.ticket", victim)
     get(folder).release()
-    assert queue.waiting(folder) == []
+    assert waiting(folder) == []
     assert victim.read_text() == "precious"
 
 
@@ -403,14 +408,14 @@ def test_what_a_stranger_wrote_on_a_ticket_hurts_nobody(folder: Path, text: str)
     (folder / name).write_text(text, encoding="latin-1")
     with lock_files.open_plain(folder / name) as file:
         lock_files.lock_own(file)
-        (found,) = queue.waiting(folder)
+        (found,) = waiting(folder)
     assert found.submitted == 7.0 and found.job == "" and found.user == ""
     assert found.gpus == 0 and found.memory in (0, True)
 
 
 def test_control_characters_of_a_user_are_not_shown(folder: Path) -> None:
-    place = tickets.Place(folder, tickets.Waiting("j", "a\x1b[2J\n", 1, 0, 1.0))
-    assert queue.waiting(folder)[0].user == "a?[2J?"
+    place = Ticket(folder, GpuRequest("j", "a\x1b[2J\n", 1, 0, 1.0))
+    assert waiting(folder)[0].user == "a?[2J?"
     place.close()
 
 
@@ -498,18 +503,18 @@ def test_a_file_that_is_always_deleted_is_given_up(
 def test_a_lease_outlives_the_deletion_of_its_file(fake: FakeGpus, folder: Path) -> None:
     with get(folder) as held:
         lease_file(folder, uuid(0)).unlink()
-        assert not queue.holders(folder)
+        assert not holders(folder)
         held.keep_fresh()
-        assert set(queue.holders(folder)) == {uuid(0)}
+        assert set(holders(folder)) == {uuid(0)}
         with get(folder) as other:
             assert other.visible == uuid(1)
-    assert not queue.holders(folder)
+    assert not holders(folder)
 
 
 def test_a_lease_is_kept_fresh_by_itself(
     fake: FakeGpus, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grant, "FRESH", 0.05)
+    monkeypatch.setattr(leases, "FRESH", 0.05)
     path = lease_file(folder, uuid(0))
     with get(folder):
         os.utime(path, (1, 1))
@@ -530,24 +535,24 @@ def test_a_ticket_is_kept_fresh(
 
 def get_by_force(folder: Path) -> Lease:
     """A lease past the line."""
-    held = grant.lease(folder, nvidia_smi.read()[:1])
+    held = leases.lease(folder, sources.gpus()[:1])
     assert held is not None
     return held
 
 
 def test_a_deleted_ticket_keeps_its_place(fake: FakeGpus, folder: Path) -> None:
-    wish = tickets.Waiting("first", "me", 1, 0, 1.0)
-    first = tickets.Place(folder, wish)
-    second = tickets.Place(folder, tickets.Waiting("second", "me", 1, 0, 2.0))
+    wish = GpuRequest("first", "me", 1, 0, 1.0)
+    first = Ticket(folder, wish)
+    second = Ticket(folder, GpuRequest("second", "me", 1, 0, 2.0))
     assert second.before() == 1
     for name in files(folder, ".ticket"):
         (folder / name).unlink()
     assert first.before() == 0
     assert second.before() == 1
-    assert [each.job for each in queue.waiting(folder)] == ["first", "second"]
+    assert [each.job for each in waiting(folder)] == ["first", "second"]
     first.close()
     assert second.before() == 0
-    assert [each.job for each in queue.waiting(folder)] == ["second"]
+    assert [each.job for each in waiting(folder)] == ["second"]
     second.close()
     assert not files(folder, "")
 
@@ -558,7 +563,7 @@ def test_children_inherit_no_lock(fake: FakeGpus, folder: Path, start: Start) ->
         "sys.stdin.read()",
         """
     import subprocess
-    place = Ticket.take(Path(folder), job="x", submitted=0.5, gpus=1, memory=0, user="me")
+    place = QueueEntry.join(Path(folder), job="x", submitted=0.5, gpus=1, memory=0, user="me")
     child = subprocess.Popen(["sleep", "60"], close_fds=False)
     print(child.pid, flush=True)
     sys.stdin.read()
@@ -569,37 +574,33 @@ def test_children_inherit_no_lock(fake: FakeGpus, folder: Path, start: Start) ->
     assert holder.stdout.readline().startswith("got")
     child = int(holder.stdout.readline())
     try:
-        assert set(queue.holders(folder)) == set(fake.uuids())
-        assert len(queue.waiting(folder)) == 1
+        assert set(holders(folder)) == set(fake.uuids())
+        assert len(waiting(folder)) == 1
         holder.kill()
         holder.wait()
-        began = time.monotonic()
         get(folder, 4).release()
-        assert time.monotonic() - began < 2
         os.kill(child, 0)
     finally:
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_killed_holder_frees_its_gpu_within_two_seconds(
+def test_the_next_look_after_a_holder_was_killed_gets_its_gpus(
     fake: FakeGpus, folder: Path, start: Start
 ) -> None:
-    # Other tests may hold the processors for a while: one of three must be as fast.
-    assert any(_freed_after(folder, start) < 2 for _ in range(3))
-
-
-def _freed_after(folder: Path, start: Start) -> float:
-    """How many seconds after its holder was killed a GPU is another's."""
     holder = hold(start, folder, count=4)
-    heard: list[float] = []
+    events: list[str] = []
 
     def kill(reason: str) -> None:
-        heard.append(time.monotonic())
+        events.append(reason.partition(" (")[0])
         holder.kill()
+        holder.wait()
 
-    take(folder, 4).wait(kill).release()
-    assert len(heard) == 1
-    return time.monotonic() - heard[0]
+    def look() -> bool:
+        events.append("look")
+        return True
+
+    take(folder, 4).wait(kill, look).release()
+    assert events == ["look", "waiting for 4 GPUs: 0 of 4 are free", "look"]
 
 
 # The line
@@ -607,7 +608,7 @@ def _freed_after(folder: Path, start: Start) -> float:
 
 def test_only_the_first_in_line_leases(fake: FakeGpus, folder: Path) -> None:
     first, third, second = take(folder, at=1), take(folder, at=3), take(folder, at=2)
-    assert [each.submitted for each in queue.waiting(folder)] == [1.0, 2.0, 3.0]
+    assert [each.submitted for each in waiting(folder)] == [1.0, 2.0, 3.0]
     assert refusal(third) == "waiting: 2 jobs are before this one"
     assert refusal(second) == "waiting: 1 job is before this one"
     first.wait(pytest.fail).release()
@@ -631,19 +632,19 @@ def test_an_earlier_job_that_comes_later_is_first(fake: FakeGpus, folder: Path) 
 def test_one_that_comes_while_we_choose_is_not_overtaken(
     fake: FakeGpus, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticket, real = take(folder, at=5), nvidia_smi.read
-    came: list[Ticket] = []
+    ticket, real = take(folder, at=5), nvidia_smi.gpus
+    came: list[QueueEntry] = []
 
-    def read() -> list[nvidia_smi.Gpu]:
+    def read() -> list[Gpu]:
         found = real()
         if not came:
-            monkeypatch.setattr(nvidia_smi, "read", real)
+            monkeypatch.setattr(nvidia_smi, "gpus", real)
             came.append(take(folder, at=4))
         return found
 
-    monkeypatch.setattr(nvidia_smi, "read", read)
+    monkeypatch.setattr(nvidia_smi, "gpus", read)
     assert refusal(ticket) == "waiting: 1 job is before this one"
-    assert came and not queue.holders(folder)
+    assert came and not holders(folder)
     came[0].close()
 
 
@@ -654,10 +655,10 @@ def test_the_dead_are_passed_over_and_tidied_away(
         waiter = start(HOLDER, folder, "dead", 0.5, 1, stdin=subprocess.PIPE)
         assert waiter.stdout and waiter.stdout.readline() == "in line\n"
         assert "1 job is before" in reason(folder, at=1)
-        assert [each.job for each in queue.waiting(folder)] == ["dead"]
+        assert [each.job for each in waiting(folder)] == ["dead"]
         waiter.kill()
         waiter.wait()
-        assert queue.waiting(folder) == []
+        assert waiting(folder) == []
         assert len(files(folder, ".ticket")) == 1
     get(folder).release()
     assert files(folder, ".ticket") == []
@@ -677,7 +678,7 @@ def test_a_waiter_hears_when_the_line_moves(fake: FakeGpus, folder: Path) -> Non
 
 def test_many_tickets_at_the_same_moment(fake: FakeGpus, folder: Path) -> None:
     held = [take(folder, at=1) for _ in range(20)]
-    assert len(queue.waiting(folder)) == 20
+    assert len(waiting(folder)) == 20
     for ticket in held:
         ticket.close()
     assert not files(folder, "")
@@ -726,8 +727,8 @@ def test_a_ticket_can_be_given_up(fake: FakeGpus, folder: Path) -> None:
 
 def test_a_holder_is_told_from_its_lock(fake: FakeGpus, folder: Path, start: Start) -> None:
     holder = hold(start, folder)
-    user = nvidia_smi.user_name(os.getuid())
-    assert queue.holders(folder) == {uuid(0): queue.Holder(holder.pid, user, "")}
+    user = processes.user_name(os.getuid())
+    assert holders(folder) == {uuid(0): Holder(holder.pid, user, "")}
     assert f"GPU 0: a job of {user}, process {holder.pid}" in reason(folder, 4)
 
 
@@ -750,7 +751,7 @@ def test_a_worker_is_told_by_its_job(
     try:
         assert worker.stdout and worker.stdout.readline() == "in line\n"
         assert worker.stdout.readline().startswith("got")
-        found = queue.holders(folder)[uuid(0)]
+        found = holders(folder)[uuid(0)]
         assert found.pid == worker.pid and found.job == "20260101-000000-a-job-12ab"
         assert "GPU 0: job 20260101-000000-a-job-12ab" in reason(folder, 4)
     finally:
@@ -759,21 +760,17 @@ def test_a_worker_is_told_by_its_job(
 
 
 def test_a_hostile_command_line_is_no_job(folder: Path) -> None:
-    from remote.agent.gpus.holders import _job
-
-    assert _job(["python", "agent.zip", "work", "k", "j\x1b[2J", ""]) == ""
-    assert _job(["work", "k", "j", ""]) == "j"
-    assert _job(["k", "j"]) == "" and _job([]) == ""
+    assert holding.job_of(["python", "agent.zip", "work", "k", "j\x1b[2J", ""]) == ""
+    assert holding.job_of(["work", "k", "j", ""]) == "j"
+    assert holding.job_of(["k", "j"]) == "" and holding.job_of([]) == ""
 
 
 def test_where_the_system_tells_nothing_the_holder_is_unknown(
     fake: FakeGpus, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from remote.agent.gpus import holders
-
-    monkeypatch.setattr(holders, "PROC", tmp_path / "no proc")
+    monkeypatch.setattr(holding, "PROC", tmp_path / "no proc")
     with get(folder):
-        assert queue.holders(folder) == {uuid(0): queue.Holder()}
+        assert holders(folder) == {uuid(0): Holder()}
         assert "GPU 0: another job" in reason(folder, 4)
 
 
@@ -795,19 +792,22 @@ CLIENT = """if True:
 WORKER = """if True:
     import json, random, sys, time
     from pathlib import Path
-    from remote.agent.gpus.queue import Ticket
+    from remote.agent.gpus.queue import QueueEntry
     folder, log, cards, name, submitted, size = sys.argv[1:7]
-    ticket = Ticket.take(
+    entry = QueueEntry.join(
         Path(folder), job=name, submitted=float(submitted), gpus=int(size), memory=0, user="me"
     )
-    joined, said = time.time(), []
-    lease = ticket.wait(said.append)
-    # So long that the cards, and not the line, are what is short.
+    joined, said, looks = time.time(), [], []
+    lease = entry.wait(said.append, lambda: looks.append(time.time()) or True)
+    left = time.time()
+    # So long that the cards, and not the queue, are what is short.
     time.sleep(random.Random(name).uniform(0.05, 0.2) * int(cards))
-    seen = {"job": name, "size": int(size), "submitted": float(submitted), "joined": joined}
-    seen.update(since=lease.since, until=time.time(), uuids=lease.visible.split(","), said=said)
-    (Path(log) / name).write_text(json.dumps(seen))
+    until = time.time()
     lease.release()
+    seen = {"job": name, "size": int(size), "submitted": float(submitted), "joined": joined}
+    seen.update(since=lease.since, left=left, until=until, released=time.time())
+    seen.update(uuids=lease.visible.split(","), said=said, looks=looks)
+    (Path(log) / name).write_text(json.dumps(seen))
 """
 
 SIZES = "1,2,4,1,1,2,4,2,1,1"
@@ -829,9 +829,9 @@ def test_forty_jobs_of_four_clients(
     assert {uuid for job in jobs for uuid in job["uuids"]} <= set(fake.uuids())
     check_no_gpu_is_held_twice(jobs)
     check_order(jobs)
-    check_no_gpu_is_idle(jobs, count, 3.0)
+    check_no_gpu_is_idle(jobs, count)
     assert not files(folder, ".ticket") and not files(folder, ".new")
-    assert not queue.holders(folder)
+    assert not holders(folder)
 
 
 def check_no_gpu_is_held_twice(jobs: list[dict[str, Any]]) -> None:
@@ -849,23 +849,23 @@ def check_order(jobs: list[dict[str, Any]]) -> None:
                 assert earlier["since"] < later["since"], (earlier, later)
 
 
-def check_no_gpu_is_idle(jobs: list[dict[str, Any]], count: int, limit: float) -> None:
-    """Each starts soon after it is first, and as many GPUs as it needs are free.
+def check_no_gpu_is_idle(jobs: list[dict[str, Any]], count: int) -> None:
+    """Who is first, while as many GPUs as it needs are free, has them after its next look.
 
-    From when all have joined: forty interpreters that start at once leave nobody a processor.
+    Or after the one that follows, as somebody else's look at a lock holds it for a moment. How
+    long a look takes is the machine's affair.
     """
-    started = max(job["joined"] for job in jobs)
     for job in jobs:
-        others = [each for each in jobs if each is not job]
-        before = [each for each in others if each["since"] < job["since"]]
-        first = max([started, *(each["since"] for each in before)])
-        moments = [first, *(each["until"] for each in before if each["until"] > first)]
+        before = [other for other in jobs if other["since"] < job["since"]]
+        first = max([job["joined"], *(other["left"] for other in before)])
+        moments = [first, *(other["released"] for other in before if other["released"] > first)]
         could = min(moment for moment in moments if fits(job, before, moment, count))
-        assert job["since"] - could < limit, (job["since"] - could, job)
+        late = [look for look in job["looks"] if look > could]
+        assert len(late) <= 2, (late, could, job)
 
 
 def fits(job: dict[str, Any], others: list[dict[str, Any]], moment: float, count: int) -> bool:
-    held = sum(each["size"] for each in others if each["since"] <= moment < each["until"])
+    held = sum(other["size"] for other in others if other["since"] <= moment < other["released"])
     return count - held >= int(job["size"])
 
 
@@ -928,19 +928,19 @@ def test_two_users_share_the_machine(shared: Path, start: Start) -> None:
     lines_until(first, "got")
     second = as_user(start, other, HOLDER, shared, "second", 2, 4)
     (line,) = lines_until(second, "waiting for 4")[1:]
-    user = nvidia_smi.user_name(nobody)
+    user = processes.user_name(nobody)
     assert line.count(f"a job of {user}, process {first.pid}") == 3, line
     third = as_user(start, nobody, HOLDER, shared, "third", 3, 1)
     assert lines_until(third, "waiting")[-1] == "waiting: 1 job is before this one\n"
-    assert [each.job for each in queue.waiting(shared)] == ["second", "third"]
+    assert [each.job for each in waiting(shared)] == ["second", "third"]
     first.kill()
     lines_until(second, "got")
     # The files are those of the first, and serve the second all the same.
     assert lease_file(shared, uuid(0)).stat().st_uid == nobody
-    assert {each.user for each in queue.holders(shared).values()} == {nvidia_smi.user_name(other)}
+    assert {each.user for each in holders(shared).values()} == {processes.user_name(other)}
     second.communicate("")
     lines_until(third, "got")
-    assert [each.user for each in queue.holders(shared).values()] == [user]
+    assert [each.user for each in holders(shared).values()] == [user]
 
 
 def test_the_ticket_of_another_users_dead_waiter_is_passed_over(shared: Path, start: Start) -> None:
@@ -957,7 +957,7 @@ def test_the_ticket_of_another_users_dead_waiter_is_passed_over(shared: Path, st
     assert len(files(shared, ".ticket")) == 1
     last = as_user(start, 65534, HOLDER, shared, "last", 4, 1)
     lines_until(last, "waiting")
-    assert [each.job for each in queue.waiting(shared)] == ["last"]
+    assert [each.job for each in waiting(shared)] == ["last"]
     assert len(files(shared, ".ticket")) == 1
 
 

@@ -16,7 +16,7 @@ from remote.agent.tracking import job_run, run_rows
 from remote.files import sha256, write_json
 from remote.job.paths import JobPaths
 from remote.job.state import RUNNING, STOPPED
-from remote.tracking import merge
+from tests.stores import empty_store
 
 KEY = "0123456789abcdef"
 
@@ -99,8 +99,7 @@ def test_the_private_folder_goes_and_no_other(root: Path, private: Path, tmp_pat
 
 
 def test_runs_that_were_left_open_end_with_a_service(root: Path) -> None:
-    store = job_run.store_of(root)
-    merge.ensure_store(store, root / "mlruns")
+    store = empty_store(root)
     tags = {"remote.job": "1-lab-a"}
     open_run = _begin(root, "a" * 32, tags)
     other = _begin(root, "b" * 32, {"remote.job": "another"})

@@ -12,7 +12,7 @@ import pytest
 
 from remote.agent.tracking import run_rows
 from remote.errors import StoreError
-from remote.tracking import merge
+from tests.stores import empty_store
 
 TABLES = ("experiments", "experiment_tags", "runs", "params", "tags", "metrics", "latest_metrics")
 
@@ -20,8 +20,7 @@ TABLES = ("experiments", "experiment_tags", "runs", "params", "tags", "metrics",
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
-    return folder / "mlflow.db"
+    return empty_store(folder)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from remote.tracking import filestore, merge
 from remote.tracking.filestore.columns import COLUMNS
+from tests.stores import empty_store
 from tests.tracking.filestore.file_stores import ENVIRONMENT, Delta, migrated, real_store
 
 PATHS = {"artifact_location", "artifact_uri"}
@@ -33,7 +34,7 @@ def theirs(store, tmp_path_factory):
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     here = tmp_path_factory.mktemp("empty") / "here"
-    merge.ensure_store(here / "mlflow.db", here / "mlruns")
+    empty_store(here)
     return here
 
 

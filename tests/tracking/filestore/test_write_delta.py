@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from remote import errors
 from remote.errors import StoreError
 from remote.tracking import filestore, merge
+from tests.stores import empty_store
 from tests.tracking.filestore.file_stores import Delta, FileStore, big_store
 
 TOP = Path(errors.__file__).parent.parent
@@ -34,7 +35,7 @@ def store(tmp_path):
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     here = tmp_path_factory.mktemp("empty") / "here"
-    merge.ensure_store(here / "mlflow.db", here / "mlruns")
+    empty_store(here)
     return here
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from remote.tracking import delta, merge
 from remote.tracking.merge.base import backup_of
+from tests.stores import empty_store
 
 
 class Project:
@@ -101,7 +102,9 @@ class World:
         delta.write(far.store, out, known)
         return out
 
-    def apply(self, file: Path, far: Project | None = None) -> merge.MergeSummary:
+    def apply(
+        self, file: Path, far: Project | None = None, *, dry_run: bool = False
+    ) -> merge.MergeSummary:
         far = far or self.far
         return merge.merge(
             file,
@@ -109,6 +112,7 @@ class World:
             artifact_root=self.here.mlruns,
             base=self.base(far),
             source=far.root.name,
+            dry_run=dry_run,
         )
 
     def pull(self, far: Project | None = None) -> merge.MergeSummary:
@@ -121,7 +125,7 @@ class World:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
+    empty_store(folder)
     return folder
 
 

@@ -15,7 +15,7 @@ from remote.tracking import merge
 MERGE = """
 import sys
 from pathlib import Path
-from remote import merge
+from remote.tracking import merge
 from remote.tracking.merge import append, apply
 append.ROWS, apply.BATCH = 500, 3   # many short transactions, so that a kill falls between two
 delta, root, base = map(Path, sys.argv[1:])

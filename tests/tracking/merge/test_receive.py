@@ -364,7 +364,7 @@ def test_without_a_store_the_next_step_is_told(world, target, monkeypatch):
     assert "inv remote-setup" in caught.value.hint
     from remote.agent import environments
 
-    env = environments.folder(target.root, target.root / "requirements.lock", "")
+    env = environments.of(target.root, target.root).folder
     (env / "bin").mkdir(parents=True)
     (env / ".complete").touch()
     without = env / "bin/python"

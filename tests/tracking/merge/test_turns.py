@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from remote.tracking.merge import local_store as module
-from remote.tracking.merge.local_store import open_ours
+from remote.tracking.merge.local_store import open_local_store
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def store(tmp_path: Path, template: Path) -> Path:
 
 def merge_for(store: Path, seconds: float) -> None:
     """Transactions of 0.2 seconds one after the other, as a long merge has them."""
-    ours = open_ours(store)
+    ours = open_local_store(store)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         ours.begin()
@@ -57,7 +57,7 @@ def test_a_logger_gets_its_turn(store: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_short_merge_is_not_slowed(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paused: list[float] = []
     monkeypatch.setattr(time, "sleep", paused.append)
-    ours = open_ours(store)
+    ours = open_local_store(store)
     for _ in range(50):
         ours.begin()
         ours.commit()

@@ -1,4 +1,4 @@
-"""One ssh through the master: how it is called, and what it says of itself."""
+"""One `ssh` that uses the shared login: how it is called, and what it says of itself."""
 
 from __future__ import annotations
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from remote.agent.gpus import gpu_memory, nvidia_smi
+from remote.agent import processes
+from remote.agent.gpus import sources
+from remote.agent.gpus.sources import nvidia_smi
+from remote.agent.gpus.sources.base import Gpu, GpuProcess
 from remote.errors import JobError
-from tests.conftest import ROOT
+from tests.agent.gpus.children import children_of
 from tests.fakegpu import FakeGpus, uuid
 from tests.waiting import until
 
@@ -44,17 +45,17 @@ def program(folder: Path, text: str) -> str:
 
 def test_all_cards_are_read(fake: FakeGpus) -> None:
     fake.card(1, memory_used=700, utilization_gpu=37, name="NVIDIA A100, odd")
-    found = nvidia_smi.read()
+    found = nvidia_smi.gpus()
     assert [gpu.index for gpu in found] == [0, 1, 2, 3]
     assert [gpu.uuid for gpu in found] == fake.uuids()
-    assert found[1] == nvidia_smi.Gpu(
+    assert found[1] == Gpu(
         1, uuid(1), "NVIDIA A100, odd", 81920, 700, 37, "550.54.15", (), fault=""
     )
     assert found[1].memory_free == 81220
 
 
 def test_two_calls_tell_all(fake: FakeGpus) -> None:
-    nvidia_smi.read()
+    nvidia_smi.gpus()
     assert [call.partition("=")[0] for call in fake.calls()] == [
         "--query-gpu",
         "--query-compute-apps",
@@ -65,9 +66,9 @@ def test_processes_are_told_with_their_user_and_name(
     fake: FakeGpus, process: subprocess.Popen[bytes]
 ) -> None:
     fake.use(2, process.pid, memory=3000)
-    found = nvidia_smi.read()
-    user = nvidia_smi.user_name(os.getuid())
-    assert found[2].processes == (nvidia_smi.Process(process.pid, 3000, user, "sleep"),)
+    found = nvidia_smi.gpus()
+    user = processes.user_name(os.getuid())
+    assert found[2].processes == (GpuProcess(process.pid, 3000, user, "sleep"),)
     assert found[2].memory_used == 3004
     assert not found[0].processes
 
@@ -77,7 +78,7 @@ def test_a_process_of_another_namespace_has_no_user(
 ) -> None:
     fake.use(0, os.getpid())
     monkeypatch.setattr(nvidia_smi, "PROC", tmp_path)
-    assert nvidia_smi.read()[0].processes == (nvidia_smi.Process(os.getpid(), 1000, "", ""),)
+    assert nvidia_smi.gpus()[0].processes == (GpuProcess(os.getpid(), 1000, "", ""),)
 
 
 def test_an_odd_name_of_a_process_is_made_plain(fake: FakeGpus, tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_an_odd_name_of_a_process_is_made_plain(fake: FakeGpus, tmp_path: Path) 
     try:
         until(lambda: b"[2J" in Path(f"/proc/{child.pid}/comm").read_bytes())
         fake.use(0, child.pid)
-        (found,) = nvidia_smi.read()[0].processes
+        (found,) = nvidia_smi.gpus()[0].processes
         assert found.name == "a?[2J?b"
     finally:
         child.kill()
@@ -97,27 +98,28 @@ def test_an_odd_name_of_a_process_is_made_plain(fake: FakeGpus, tmp_path: Path) 
 @pytest.mark.parametrize("word", ["[N/A]", "[Not Supported]"])
 def test_what_a_card_cannot_tell_is_no_fault(fake: FakeGpus, word: str) -> None:
     fake.card(0, utilization_gpu=word, memory_used=word)
-    found = nvidia_smi.read()[0]
+    found = nvidia_smi.gpus()[0]
     assert found.load is None and found.memory_used == 0 and found.fault == ""
 
 
 @pytest.mark.parametrize("word", ["[GPU is lost]", "[Unknown Error]", "[GPU requires reset]"])
 def test_a_broken_card_has_a_fault(fake: FakeGpus, word: str) -> None:
     fake.card(0, memory_used=word)
-    assert nvidia_smi.read()[0].fault == word.strip("[]")
-    assert nvidia_smi.read()[1].fault == ""
+    assert nvidia_smi.gpus()[0].fault == word.strip("[]")
+    assert nvidia_smi.gpus()[1].fault == ""
 
 
 def test_without_nvidia_smi_there_is_no_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert nvidia_smi.read() == [] and nvidia_smi.cuda_version() == ""
+    assert not nvidia_smi.is_present() and sources.current() is None
+    assert sources.gpus() == [] and sources.runtime_version() == ""
 
 
 def test_nvidia_smi_without_a_card(fake: FakeGpus) -> None:
     fake.change(failure="none")
-    assert nvidia_smi.read() == [] and nvidia_smi.cuda_version() == ""
+    assert nvidia_smi.gpus() == [] and nvidia_smi.runtime_version() == ""
 
 
 @pytest.mark.parametrize(
@@ -127,15 +129,15 @@ def test_nvidia_smi_without_a_card(fake: FakeGpus) -> None:
 def test_a_broken_driver_is_told_in_its_words(fake: FakeGpus, failure: str, words: str) -> None:
     fake.change(failure=failure)
     with pytest.raises(JobError, match=words) as error:
-        nvidia_smi.read()
+        nvidia_smi.gpus()
     assert "\n" not in error.value.message
-    assert nvidia_smi.cuda_version() == ""
+    assert nvidia_smi.runtime_version() == ""
 
 
 def test_one_that_fails_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", program(tmp_path / "bin", "exit 14"))
     with pytest.raises(JobError, match="ended with 14"):
-        nvidia_smi.read()
+        nvidia_smi.gpus()
 
 
 def test_one_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +145,8 @@ def test_one_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "bin/nvidia-smi").write_bytes(b"\x7fELF")
     monkeypatch.setenv("PATH", path)
     with pytest.raises(JobError, match="can't be started"):
-        nvidia_smi.read()
-    assert nvidia_smi.cuda_version() == ""
+        nvidia_smi.gpus()
+    assert nvidia_smi.runtime_version() == ""
 
 
 def test_warnings_between_the_rows_are_no_cards(
@@ -153,22 +155,21 @@ def test_warnings_between_the_rows_are_no_cards(
     row = "0, GPU-1, 100, 1, [N/A], 550, Card"
     text = f'case "$1" in *gpu=*) echo "WARNING: infoROM is corrupted"; echo "{row}";; esac'
     monkeypatch.setenv("PATH", program(tmp_path / "bin", text))
-    assert [gpu.uuid for gpu in nvidia_smi.read()] == ["GPU-1"]
+    assert [gpu.uuid for gpu in nvidia_smi.gpus()] == ["GPU-1"]
 
 
 def test_a_uuid_that_is_no_name_for_a_file_is_no_card(fake: FakeGpus) -> None:
     fake.card(0, uuid="../../etc/passwd")
-    assert [gpu.index for gpu in nvidia_smi.read()] == [1, 2, 3]
+    assert [gpu.index for gpu in nvidia_smi.gpus()] == [1, 2, 3]
 
 
 def test_nvidia_smi_that_hangs_is_given_up(fake: FakeGpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake.change(delay=60)
+    fake.change(delay=600)
     monkeypatch.setattr(nvidia_smi, "TIMEOUT", 0.3)
     before = children_of(os.getpid())
-    began = time.monotonic()
-    with pytest.raises(JobError, match="did not answer"):
-        nvidia_smi.read()
-    assert time.monotonic() - began < 10
+    with pytest.raises(JobError, match="did not answer within 0 seconds"):
+        nvidia_smi.gpus()
+    # It is killed: one that had been waited for would have answered.
     until(lambda: children_of(os.getpid()) == before)
 
 
@@ -184,16 +185,16 @@ def test_an_exception_ends_nvidia_smi(fake: FakeGpus) -> None:
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         with pytest.raises(KeyboardInterrupt):
-            nvidia_smi.read()
+            nvidia_smi.gpus()
     finally:
         signal.signal(signal.SIGALRM, before)
     until(lambda: children_of(os.getpid()) == children)
 
 
 def test_the_version_of_cuda(fake: FakeGpus) -> None:
-    assert nvidia_smi.cuda_version() == "12.4"
+    assert nvidia_smi.runtime_version() == "12.4"
     fake.change(cuda="N/A")
-    assert nvidia_smi.cuda_version() == ""
+    assert nvidia_smi.runtime_version() == ""
 
 
 def test_the_version_of_cuda_as_new_drivers_tell_it(
@@ -201,83 +202,18 @@ def test_the_version_of_cuda_as_new_drivers_tell_it(
 ) -> None:
     line = "| NVIDIA-SMI 595.10  KMD Version: 595.10  CUDA UMD Version: 13.2 |"
     monkeypatch.setenv("PATH", program(tmp_path / "bin", f'echo "{line}"'))
-    assert nvidia_smi.cuda_version() == "13.2"
+    assert nvidia_smi.runtime_version() == "13.2"
 
 
-def children_of(pid: int) -> str:
-    """The living children of a process, by the kernel's own list."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return " ".join(each for each in found if not is_dead(int(each)))
-
-
-def is_dead(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
-    except OSError:
-        return True
-
-
-def test_the_peak_is_that_of_the_fullest_of_our_cards(fake: FakeGpus) -> None:
-    fake.card(3, memory_used=9999)
-    children = children_of(os.getpid())
-    watch = gpu_memory.MemoryWatch([uuid(0), uuid(1)])
-    watch.start()
-    try:
-        until(lambda: watch.peak == 4)
-        fake.card(1, memory_used=5000)
-        until(lambda: watch.peak == 5000)
-        fake.card(1, memory_used=10)
-        fake.card(0, memory_used=4000)
-        time.sleep(1.2)
-    finally:
-        peak = watch.stop()
-    assert peak == 5000
-    assert len(fake.calls()) == 1 and children_of(os.getpid()) == children
-
-
-@pytest.mark.parametrize("failure", ["driver", "none", "lost"])
-def test_a_failing_nvidia_smi_has_no_peak(fake: FakeGpus, failure: str) -> None:
-    fake.change(failure=failure)
-    watch = gpu_memory.MemoryWatch([uuid(0)])
-    watch.start()
-    assert watch.stop() == 0
-
-
-def test_no_nvidia_smi_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    watch = gpu_memory.MemoryWatch([uuid(0)])
-    watch.start()
-    assert watch.stop() == 0
-
-
-def test_a_watch_that_never_began(fake: FakeGpus) -> None:
-    assert gpu_memory.MemoryWatch([uuid(0)]).stop() == 0
-
-
-def test_garbage_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = f"printf '\\377\\n{uuid(0)}\\n{uuid(0)}, [N/A]\\n{uuid(0)}, 7\\n'; exec sleep 60"
-    monkeypatch.setenv("PATH", program(tmp_path / "bin", text))
-    watch = gpu_memory.MemoryWatch([uuid(0)])
-    watch.start()
-    until(lambda: watch.peak == 7)
-    assert watch.stop() == 7
-
-
-def test_nvidia_smi_ends_soon_after_its_owner_is_killed(fake: FakeGpus) -> None:
-    code = f"""if True:
-        import time
-        from remote.agent.gpus.gpu_memory import MemoryWatch
-        watch = MemoryWatch([{uuid(0)!r}])
-        watch.start()
-        while not watch.peak:
-            time.sleep(0.01)
-        print(watch._process.pid, flush=True)
-        time.sleep(60)
-    """
-    owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
-    assert owner.stdout
-    child = int(owner.stdout.readline())
-    assert not is_dead(child)
-    owner.kill()
-    owner.communicate()
-    until(lambda: is_dead(child), seconds=5)
+@pytest.mark.parametrize(
+    "line, use",
+    [
+        (f"{uuid(0)}, 512\n", (uuid(0), 512)),
+        (f"{uuid(0)}, [N/A]\n", None),
+        (f"{uuid(0)}\n", None),
+        ("WARNING: infoROM is corrupted, at gpu 0\n", None),
+        ("", None),
+    ],
+)
+def test_a_line_of_the_use_of_memory(line: str, use: object) -> None:
+    assert nvidia_smi.memory_use(line) == use

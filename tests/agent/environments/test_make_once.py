@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from remote.agent import environments, processes
+from remote.agent.environments.lock_file import digest, lock_file
+from remote.agent.environments.make_once import is_ready
 from remote.errors import JobError
 from tests.conftest import ROOT, UV_CACHE
 from tests.waiting import until
@@ -69,10 +71,9 @@ def make_wheel(folder: Path, name: str, *, needs: str = "") -> Path:
 
 
 def made(code: Path, root: Path, *extras: str) -> Path:
-    lock = environments.lock_file(code, extras)
-    env = environments.folder(root, lock, PYTHON, extras)
-    environments.ensure(env, lock, PYTHON, io.BytesIO(), extras)
-    return env
+    env = environments.of(root, code, PYTHON, extras)
+    env.make(io.BytesIO())
+    return env.folder
 
 
 def modules(env: Path) -> set[str]:
@@ -89,13 +90,13 @@ def test_the_best_lock_file_is_taken(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     for name in reversed(environments.LOCK_FILES):
         (tmp_path / name).touch()
-        assert environments.lock_file(tmp_path).name == name
+        assert lock_file(tmp_path).name == name
 
 
 def test_without_a_lock_file_the_remedy_is_told(tmp_path: Path) -> None:
     (tmp_path / "requirements.lock").mkdir()
     with pytest.raises(JobError) as caught:
-        environments.lock_file(tmp_path)
+        lock_file(tmp_path)
     assert "requirements.lock" in caught.value.message and "uv pip compile" in caught.value.hint
 
 
@@ -103,16 +104,18 @@ def test_the_folder_is_named_by_what_the_environment_is_made_from(tmp_path: Path
     lock, other = tmp_path / "requirements.lock", tmp_path / "requirements.txt"
     lock.write_text("a==1\n")
     other.write_text("a==1\n")
-    same = environments.folder(tmp_path, lock, ">=3.10")
-    assert same == environments.folder(tmp_path, lock, ">=3.10")
-    assert same.parent == tmp_path / ".remote" / "envs"
-    found = {
-        same,
-        environments.folder(tmp_path, lock, ""),
-        environments.folder(tmp_path, other, ""),
-    }
+    env = environments.of(tmp_path, tmp_path, ">=3.10")
+    assert env == environments.of(tmp_path, tmp_path, ">=3.10")
+    assert env.folder.parent == tmp_path / ".remote" / "envs"
+    names = {digest(lock, ">=3.10"), digest(lock, ""), digest(other, "")}
     lock.write_text("a==2\n")
-    assert len(found | {environments.folder(tmp_path, lock, ">=3.10")}) == 4
+    assert len(names | {digest(lock, ">=3.10")}) == 4
+
+
+def test_environments_that_are_there_keep_their_names(tmp_path: Path) -> None:
+    """Another name would have every server make its environments once more."""
+    (tmp_path / "requirements.lock").write_text("a==1\n")
+    assert environments.of(tmp_path, tmp_path, ">=3.10").name == "e4b6b7841f77a01e"
 
 
 # Making it
@@ -120,7 +123,7 @@ def test_the_folder_is_named_by_what_the_environment_is_made_from(tmp_path: Path
 
 def test_an_environment_is_made_and_has_the_package(uv: Path, code: Path, tmp_path: Path) -> None:
     env = made(code, tmp_path)
-    assert environments.is_ready(env)
+    assert is_ready(env)
     python = str(env / "bin" / "python")
     said = subprocess.check_output([python, "-c", "import thing; print(thing.VALUE)"], text=True)
     assert said == "42\n"
@@ -137,13 +140,12 @@ def test_it_is_made_once(uv: Path, code: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_cut_off_is_made_anew(uv: Path, code: Path, tmp_path: Path) -> None:
-    lock = environments.lock_file(code)
-    env = environments.folder(tmp_path, lock, PYTHON)
+    env = environments.of(tmp_path, code, PYTHON).folder
     (env / "bin").mkdir(parents=True)
     (env / "half").touch()
-    assert not environments.is_ready(env)
+    assert not is_ready(env)
     made(code, tmp_path)
-    assert environments.is_ready(env) and not (env / "half").exists()
+    assert is_ready(env) and not (env / "half").exists()
 
 
 def test_two_that_come_at_once_make_one(uv: Path, code: Path, tmp_path: Path) -> None:
@@ -161,12 +163,11 @@ def test_two_that_come_at_once_make_one(uv: Path, code: Path, tmp_path: Path) ->
 
 def test_a_lock_file_that_can_not_be_met_is_told(uv: Path, code: Path, tmp_path: Path) -> None:
     (code / "requirements.lock").write_text("no-such-package-anywhere==1.0\n")
-    lock = environments.lock_file(code)
-    env, log = environments.folder(tmp_path, lock, PYTHON), io.BytesIO()
+    env, log = environments.of(tmp_path, code, PYTHON), io.BytesIO()
     with pytest.raises(JobError, match="uv ended with"):
-        environments.ensure(env, lock, PYTHON, log)
+        env.make(log)
     assert b"no-such-package-anywhere" in log.getvalue()
-    assert not environments.is_ready(env)
+    assert not env.is_ready()
 
 
 def test_a_wrong_hash_is_refused(uv: Path, code: Path, tmp_path: Path) -> None:
@@ -180,14 +181,14 @@ def test_a_project_that_needs_nothing_gets_an_environment(
     uv: Path, code: Path, tmp_path: Path
 ) -> None:
     (code / "requirements.lock").write_text("# nothing yet\n")
-    assert environments.is_ready(made(code, tmp_path))
+    assert is_ready(made(code, tmp_path))
 
 
 def test_the_projects_own_settings_for_uv_do_not_matter(
     uv: Path, code: Path, tmp_path: Path
 ) -> None:
     (code / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "0"\n')
-    assert environments.is_ready(made(code, tmp_path))
+    assert is_ready(made(code, tmp_path))
 
 
 def test_a_server_that_lost_its_uv_says_so(
@@ -202,8 +203,8 @@ def test_a_server_that_lost_its_uv_says_so(
 def test_the_log_holds_uvs_words_but_no_list_of_packages(
     uv: Path, code: Path, tmp_path: Path
 ) -> None:
-    lock, log = environments.lock_file(code), io.BytesIO()
-    environments.ensure(environments.folder(tmp_path, lock, PYTHON), lock, PYTHON, log)
+    log = io.BytesIO()
+    environments.of(tmp_path, code, PYTHON).make(log)
     assert b"Installed 1 package" in log.getvalue() and b" + thing" not in log.getvalue()
 
 
@@ -223,14 +224,14 @@ def test_an_account_without_a_path_gets_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("extra", ["", "../x", "-r", "a b", "x\n", "a/b", "$(x)"])
 def test_a_strange_extra_is_refused(code: Path, extra: str) -> None:
     with pytest.raises(JobError, match="name of an extra"):
-        environments.lock_file(code, [extra])
+        lock_file(code, [extra])
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements.txt"])
 def test_an_extra_without_its_file_is_told_with_the_remedy(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     with pytest.raises(JobError) as caught:
-        environments.lock_file(tmp_path, ["gpu"])
+        lock_file(tmp_path, ["gpu"])
     assert "requirements-gpu" in caught.value.message
     assert "--extra gpu" in caught.value.hint and "-o requirements-gpu" in caught.value.hint
 
@@ -239,7 +240,7 @@ def test_an_extra_without_its_file_is_told_with_the_remedy(tmp_path: Path, name:
 def test_a_lock_file_without_its_project_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     with pytest.raises(JobError, match="pyproject.toml"):
-        environments.lock_file(tmp_path)
+        lock_file(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -256,11 +257,11 @@ def test_a_lock_file_without_its_project_is_told(tmp_path: Path, name: str) -> N
 def test_all_that_counts_is_in_the_name(tmp_path: Path, lock: str, other: str) -> None:
     (tmp_path / lock).write_text("-r base.txt\n")
     (tmp_path / "base.txt").write_text("--constraint=lower.txt\n-r requirements.txt\n")
-    before = environments.folder(tmp_path, tmp_path / lock, "", ["gpu"])
+    before = digest(tmp_path / lock, "", ["gpu"])
     (tmp_path / other).write_text("a==1\n")
-    first = environments.folder(tmp_path, tmp_path / lock, "", ["gpu"])
+    first = digest(tmp_path / lock, "", ["gpu"])
     (tmp_path / other).write_text("a==2\n")
-    assert len({before, first, environments.folder(tmp_path, tmp_path / lock, "", ["gpu"])}) == 3
+    assert len({before, first, digest(tmp_path / lock, "", ["gpu"])}) == 3
 
 
 def test_extras_are_in_the_name_in_any_order(tmp_path: Path) -> None:
@@ -268,7 +269,7 @@ def test_extras_are_in_the_name_in_any_order(tmp_path: Path) -> None:
     lock.touch()
 
     def name(*extras: str) -> str:
-        return environments.folder(tmp_path, lock, "", extras).name
+        return digest(lock, "", extras)
 
     assert len({name(), name("a"), name("b"), name("a", "b"), name("ab")}) == 5
     assert name("a", "b") == name("b", "a") == name("a", "b", "a")
@@ -280,7 +281,7 @@ def test_of_the_declaration_only_uvs_own_settings_count_beside_other_locks(tmp_p
 
     def name(text: str) -> str:
         declared.write_text(text)
-        return environments.folder(tmp_path, lock, "").name
+        return digest(lock, "")
 
     plain = name('[project]\nname = "x"\n')
     assert plain == name('[project]\nname = "y"\n[tool.black]\nline-length = 9\n')
@@ -392,12 +393,11 @@ MAKER = """\
 import sys
 from pathlib import Path
 from remote.errors import RemoteError
-from remote.agent import environments as environment
-lock, root, job = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-env = environment.folder(root, lock, ">=3.8")
+from remote.agent import environments
+code, root, job = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 try:
     with open(root / f"{job}.log", "ab", buffering=0) as log:
-        environment.ensure(env, lock, ">=3.8", log, job=job)
+        environments.of(root, code, ">=3.8").make(log, job=job)
 except RemoteError as error:
     sys.exit(error.message)
 """
@@ -429,7 +429,7 @@ def start(code: Path, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Pop
     started = []
 
     def run(job: str) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-c", MAKER, str(code / "requirements.lock"), str(tmp_path), job]
+        argv = [sys.executable, "-c", MAKER, str(code), str(tmp_path), job]
         started.append(subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True))
         return started[-1]
 

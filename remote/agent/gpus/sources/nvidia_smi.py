@@ -1,24 +1,30 @@
-"""The GPUs of this machine as nvidia-smi tells of them: their memory, their load, who uses them.
+"""NVIDIA's GPUs as nvidia-smi tells of them: their memory, their load, who uses them.
 
-GPUs are named by UUID everywhere: nvidia-smi's order is not CUDA's.
+What can be asked, and in what words it answers: `nvidia-smi --help-query-gpu`.
 """
 
 from __future__ import annotations
 
-import pwd
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+from remote.agent.gpus.plain import plain
+from remote.agent.gpus.sources.base import Gpu, GpuProcess, MemoryUse
+from remote.agent.processes import PROC, user_name
 from remote.errors import JobError
+
+#: CUDA's own; it takes UUIDs: docs.nvidia.com/cuda/cuda-c-programming-guide, "Environment Variables".
+VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 #: How long nvidia-smi may take, in seconds. Without persistence mode it wakes every card first.
 TIMEOUT = 30.0
 
-PROC = Path("/proc")
+#: Milliseconds between two looks at the memory in use.
+LOOK = 500
+
+#: A UUID becomes part of a lease file's name.
 UUID = re.compile(r"[A-Za-z0-9-]+\Z")
 
 #: The name stands last, since it may hold any character.
@@ -27,78 +33,54 @@ _PROCESS = ("gpu_uuid", "pid", "used_memory")
 _UNKNOWN = ("[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
 
 
-@dataclass(frozen=True)
-class Process:
-    """A process that computes on a GPU. What can't be told is empty, or 0."""
-
-    pid: int
-    memory: int
-    user: str
-    name: str
+def is_present() -> bool:
+    """Whether nvidia-smi, which comes with the driver, is on the PATH."""
+    return shutil.which("nvidia-smi") is not None
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """One card. Memory in MiB, load in percent; `fault` is nvidia-smi's word for a broken card."""
-
-    index: int
-    uuid: str
-    name: str
-    memory_total: int
-    memory_used: int
-    load: Optional[int]
-    driver: str
-    processes: Tuple[Process, ...] = ()
-    fault: str = ""
-
-    @property
-    def memory_free(self) -> int:
-        return self.memory_total - self.memory_used
-
-
-def read() -> List[Gpu]:
-    """All GPUs, by nvidia-smi's index; none where there is no nvidia-smi; raises JobError."""
-    if shutil.which("nvidia-smi") is None:
-        return []
+def gpus() -> List[Gpu]:
+    """All GPUs, by nvidia-smi's index; raises JobError where it fails."""
     rows = _query("gpu", _GPU)
     if not rows:
         return []
     processes = _processes()
-    found = [_gpu(row, processes) for row in rows if UUID.match(row[1]) and row[0].isdigit()]
-    return sorted(found, key=lambda gpu: gpu.index)
+    # nvidia-smi puts warnings between the rows, on the same stream.
+    gpus = [_gpu(row, processes) for row in rows if UUID.match(row[1]) and row[0].isdigit()]
+    return sorted(gpus, key=lambda gpu: gpu.index)
 
 
-def cuda_version() -> str:
+def runtime_version() -> str:
     """The newest CUDA that the driver serves, such as `12.4`; empty where nobody tells."""
     try:
-        text = _run(["nvidia-smi"]).words
+        text = _run(["nvidia-smi"]).output
     except (OSError, JobError):
         return ""
-    found = re.search(r"CUDA (?:UMD )?Version\s*:\s*(\d[\d.]*)", text)
-    return found.group(1) if found else ""
+    # Drivers from 590 on call it the version of the user mode driver (UMD).
+    match = re.search(r"CUDA (?:UMD )?Version\s*:\s*(\d[\d.]*)", text)
+    return match.group(1) if match else ""
 
 
-def user_name(uid: int) -> str:
-    """The name of an account; its number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+def memory_command() -> List[str]:
+    """nvidia-smi that tells the memory in use every LOOK milliseconds."""
+    query = ["--query-gpu=uuid,memory.used", "--format=csv,noheader,nounits"]
+    return ["nvidia-smi", *query, "-lms", str(LOOK)]
 
 
-def plain(text: str, limit: int = 64) -> str:
-    """A stranger's text for a line of ours: no control characters, not too long."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
+def memory_use(line: str) -> Optional[MemoryUse]:
+    """One card's row; None for warnings, and for cards that don't tell."""
+    uuid, _, used = line.strip().partition(", ")
+    return MemoryUse(uuid, int(used)) if used.isdigit() else None
 
 
-def _processes() -> Dict[str, List[Process]]:
-    found: Dict[str, List[Process]] = {}
+def _processes() -> Dict[str, List[GpuProcess]]:
+    """The processes that compute, by the UUID of their card."""
+    processes: Dict[str, List[GpuProcess]] = {}
     for uuid, pid, memory in _query("compute-apps", _PROCESS):
-        found.setdefault(uuid, []).append(_process(_number(pid) or 0, _number(memory) or 0))
-    return found
+        processes.setdefault(uuid, []).append(_process(_number(pid) or 0, _number(memory) or 0))
+    return processes
 
 
-def _process(pid: int, memory: int) -> Process:
+def _process(pid: int, memory: int) -> GpuProcess:
     """/proc knows whose it is, unless it is hidden or the pid is that of another namespace."""
     folder = PROC / str(pid)
     try:
@@ -106,10 +88,10 @@ def _process(pid: int, memory: int) -> Process:
         name = (folder / "comm").read_bytes().decode("utf-8", "replace").strip()
     except OSError:
         user = name = ""
-    return Process(pid, memory, user, plain(name))
+    return GpuProcess(pid, memory, user, plain(name))
 
 
-def _gpu(row: List[str], processes: Dict[str, List[Process]]) -> Gpu:
+def _gpu(row: List[str], processes: Dict[str, List[GpuProcess]]) -> Gpu:
     index, uuid, total, used, load, driver, name = row
     return Gpu(
         index=int(index),
@@ -139,22 +121,22 @@ def _fault(text: str) -> str:
 def _query(what: str, fields: Tuple[str, ...]) -> List[List[str]]:
     """The rows of one of nvidia-smi's queries; raises JobError."""
     query = f"--query-{what}={','.join(fields)}"
-    done = _run(["nvidia-smi", query, "--format=csv,noheader,nounits"])
-    if "No devices were found" in done.words:
+    result = _run(["nvidia-smi", query, "--format=csv,noheader,nounits"])
+    if "No devices were found" in result.output:
         return []
-    if done.code:
-        said = " ".join(done.words.split()) or f"it ended with {done.code}"
+    if result.code:
+        said = " ".join(result.output.split()) or f"it ended with {result.code}"
         raise JobError(f"nvidia-smi fails: {plain(said, 300)}", "Run nvidia-smi there.")
-    rows = [line.split(", ", len(fields) - 1) for line in done.words.splitlines()]
+    rows = [line.split(", ", len(fields) - 1) for line in result.output.splitlines()]
     return [[cell.strip() for cell in row] for row in rows if len(row) == len(fields)]
 
 
-class _Done(NamedTuple):
+class _Result(NamedTuple):
     code: int
-    words: str
+    output: str
 
 
-def _run(argv: List[str]) -> _Done:
+def _run(argv: List[str]) -> _Result:
     try:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -172,4 +154,4 @@ def _run(argv: List[str]) -> _Done:
         # Not waited for: a process that hangs in the driver can't be killed.
         if process.returncode is None:
             process.kill()
-    return _Done(process.returncode, out.decode("utf-8", "replace"))
+    return _Result(process.returncode, out.decode("utf-8", "replace"))

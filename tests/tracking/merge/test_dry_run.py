@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.tracking.merge.databases import world  # noqa: F401
 from tests.tracking.merge.test_traces import trace, tracking  # noqa: F401
 
 
 def files(world):
-    """All that a merge may write to."""
-    found = {path: path.read_bytes() for path in world.here.root.rglob("*") if path.is_file()}
-    return world.here.dump(), found
+    """All that a merge may write to; who only reads makes what SQLite keeps beside a WAL store."""
+    paths = [path for path in world.here.root.rglob("*") if path.is_file()]
+    lasting = [path for path in paths if not path.name.endswith(("-shm", "-wal"))]
+    return world.here.dump(), {path: path.read_bytes() for path in lasting}
 
 
 def both(world):
@@ -59,6 +59,13 @@ def test_a_run_that_is_refused(world):
     world.far.sql("UPDATE runs SET artifact_uri = '/etc'")
     dry, real = both(world)
     assert dry == real and [each.id for each in real.refused] == [bad]
+
+
+def test_a_store_that_is_written_to_in_wal_mode(world):
+    world.here.sql("PRAGMA journal_mode = WAL")
+    world.far.run(world.far.experiment("digits"))
+    dry, real = both(world)
+    assert dry == real and real.new_runs == 1
 
 
 def test_twice_and_then_nothing_new(world):

@@ -7,17 +7,15 @@ import subprocess
 import threading
 from typing import IO, Iterable, Optional
 
-#: Milliseconds between two looks.
-LOOK = 500
-
-_QUERY = ("--query-gpu=uuid,memory.used", "--format=csv,noheader,nounits", "-lms", str(LOOK))
+from remote.agent.gpus import sources
+from remote.agent.gpus.sources.base import GpuSource
 
 
-class MemoryWatch:
+class PeakGpuMemory:
     """Notes the most memory in use, in MiB, on the fullest of the given cards.
 
-    One nvidia-smi prints all the time and a thread reads it. If this process is killed, the next
-    print ends nvidia-smi (SIGPIPE). A job never fails because nvidia-smi does: its peak is 0 then.
+    One program prints all the time and a thread reads it. If this process is killed, the next
+    print ends the program (SIGPIPE). A job never fails because it does: its peak is 0 then.
     """
 
     def __init__(self, uuids: Iterable[str]) -> None:
@@ -28,9 +26,12 @@ class MemoryWatch:
 
     def start(self) -> None:
         """Begin to look."""
+        source = sources.current()
+        if source is None:
+            return
         try:
             self._process = subprocess.Popen(
-                ["nvidia-smi", *_QUERY],
+                source.memory_command(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -38,7 +39,8 @@ class MemoryWatch:
         except OSError:
             return
         assert self._process.stdout is not None
-        self._thread = threading.Thread(target=self._read, args=[self._process.stdout], daemon=True)
+        args = [source, self._process.stdout]
+        self._thread = threading.Thread(target=self._read, args=args, daemon=True)
         self._thread.start()
 
     def stop(self) -> int:
@@ -54,9 +56,9 @@ class MemoryWatch:
             self._process.wait(timeout=1)
         return self.peak
 
-    def _read(self, lines: IO[bytes]) -> None:
+    def _read(self, source: GpuSource, lines: IO[bytes]) -> None:
         with lines:
             for line in lines:
-                uuid, _, used = line.decode("utf-8", "replace").strip().partition(", ")
-                if uuid in self.uuids and used.isdigit():
-                    self.peak = max(self.peak, int(used))
+                use = source.memory_use(line.decode("utf-8", "replace"))
+                if use and use.uuid in self.uuids:
+                    self.peak = max(self.peak, use.used)

@@ -1,0 +1,80 @@
+"""The flags of `inv remote-run` as one object."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from remote.errors import JobError
+from remote.operations.run_options import RunOptions
+from remote.options import options_of
+from remote.tasks.arguments import TaskParser
+from remote.units import UnitError
+
+
+def read(*words: str) -> RunOptions:
+    options = TaskParser("inv remote-run", "", [], RunOptions).read(words).values["options"]
+    assert isinstance(options, RunOptions)
+    return options
+
+
+def test_without_flags_it_is_the_default() -> None:
+    assert read() == RunOptions()
+    assert read().env == {} and read().extras == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--gpus", "2"], {"gpus": 2}),
+        (["--gpus=0"], {"gpus": 0}),
+        (["--gpus-memory", "20G"], {"gpu_memory": 20480}),
+        (["--gpus_memory=1G"], {"gpu_memory": 1024}),
+        (["--timeout", "8h", "--retries", "3"], {"timeout": 28800, "retries": 3}),
+        (["--env", "A=1", "--env=B=x=y"], {"env": {"A": "1", "B": "x=y"}}),
+        (
+            ["--tag", "a b=", "--extra", "x", "--extra", "y"],
+            {"tags": {"a b": ""}, "extras": ("x", "y")},
+        ),
+        (["--name", "--env", "--notify", "-x; y"], {"name": "--env", "notify": "-x; y"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_flags_become_values(words: list[str], expected: dict[str, Any]) -> None:
+    assert read(*words) == RunOptions(**expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["--gpus", "x"], UnitError, "--gpus takes a number, not 'x'"),
+        (["--retries", "-1"], UnitError, "--retries takes a number"),
+        (["--gpus-memory", "20"], UnitError, "--gpus-memory takes a size"),
+        (["--timeout", "soon"], UnitError, "--timeout takes a time"),
+        (["--env", "A"], JobError, "--env takes KEY=VALUE, not 'A'"),
+        (["--env", "1A=x"], JobError, "--env takes KEY=VALUE"),
+        (["--tag", "=x"], JobError, "--tag takes KEY=VALUE"),
+        (["--gpus-memory", "1G", "--gpus", "0"], JobError, "and --gpus 0 for none"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_fit_is_told(words: list[str], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        read(*words)
+
+
+def test_memory_asks_for_one_gpu_and_the_settings_are_heeded() -> None:
+    settings = {"REMOTE_NOTIFY": "mail me"}
+    completed = read("--gpus-memory", "1G").completed(settings)
+    assert (completed.gpus, completed.notify) == (1, "mail me")
+    assert read("--notify", "x", "--gpus", "2").completed(settings).notify == "x"
+    assert read().completed({}) == RunOptions()
+
+
+def test_every_field_is_a_flag_of_its_own() -> None:
+    rows = options_of(RunOptions)
+    assert list(rows) == [member.name for member in fields(RunOptions)]
+    assert len({row.flag for row in rows.values()}) == len(rows)
+    assert all(row.help for row in rows.values())

@@ -5,12 +5,13 @@ VENV = .venv
 INV = $(VENV)/bin/inv
 PYTHON = $(VENV)/bin/python
 READY = $(VENV)/.ready
+CLIENT = adopt connection operations programs rpc tasks transport
 quoted_extras = $(subst ','\'',$(extras))
 
 # make would expand `$` in their values once more on the way into the environment.
 unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 
-.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast check bench setup lock clean
+.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client coverage check bench setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -50,6 +51,12 @@ test: ## install what the tests need, then run every check and test
 
 test-fast: $(READY) ## run the tests that need no MLflow, no server and no job: a minute
 	@$(PYTHON) -m pytest -q -n 2 -m fast $(ARGS)
+
+test-client: $(READY) ## run the tests of what runs on the laptop, for a Mac
+	@$(PYTHON) -m pytest -q -n auto -m 'not server' $(foreach folder,$(CLIENT),tests/$(folder)) tests/test_*.py $(ARGS)
+
+coverage: $(READY) ## run the tests, and print what share of each folder they run: ARGS="-m fast"
+	@rm -rf .coverage && mkdir .coverage && $(PYTHON) -m coverage run -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS); code=$$?; $(PYTHON) -m scripts.coverage_by_folder; exit $$code
 
 check: $(READY) ## black, isort, ruff, mypy, import-linter, and Python 3.8 for what runs on servers
 	@sh scripts/check.sh $(VENV)/bin

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from scripts.sshd import PrivateSshd, free_port, running
 from tests.conftest import Command, ProjectFolder
 from tests.integration import notebooks
+from tests.waiting import until
 
 
 def refused(command: Command, *words: str) -> None:
@@ -254,9 +254,7 @@ def test_ctrl_c_in_the_middle_of_a_push(project: ProjectFolder, target_root: Pat
         for _ in range(40):
             big.write(os.urandom(10_000_000))
     push = project.start("sync-push")
-    deadline = time.monotonic() + 60
-    while not list(target_root.rglob(".big.bin.*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: list(target_root.rglob(".big.bin.*")))
     push.send_signal(signal.SIGINT)
     out, err = push.communicate(timeout=60)
     assert push.returncode == 130, err

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from tests.conftest import ROOT, ProjectFolder, make_project
 from tests.integration import notebooks
 from tests.integration.witness import Store
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -72,10 +72,7 @@ def test_ctrl_c_ends_it_and_keeps_what_was_done(project: ProjectFolder) -> None:
     project.write("src/notebooks/sleeps.ipynb", notebooks.SLEEPS)
     running = project.start("run", "sleeps.ipynb")
     logs = project.root / ".remote/jobs"
-    deadline = time.monotonic() + 60
-    while not any("started" in log.read_text() for log in logs.glob("*sleeps*/log")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: any("started" in log.read_text() for log in logs.glob("*sleeps*/log")))
     for pid in (running.pid, *children(running.pid)):
         os.kill(pid, signal.SIGINT)
     out, err = running.communicate(timeout=60)

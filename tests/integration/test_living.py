@@ -87,7 +87,6 @@ def test_a_time_limit(farm: Farm) -> None:
     job = run(farm, "--timeout", "1s", "--", "sleep", "60", code=124)
     status = farm.status(job)
     assert (status["state"], status["reason"]) == ("failed", "timeout")
-    assert status["seconds"] < 10
     assert "timeout after 1 s" in farm.project.inv("remote-ps").out
 
 

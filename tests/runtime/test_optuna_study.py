@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from remote.agent.tracking.child_runs import TrialRun
 from remote.job.paths import SHARED
 from remote.runtime import optuna_study, resume_trials
 from tests.runtime.place import ROOT, Place
+from tests.waiting import until
 
 SWEEP = """
 import os, time
@@ -156,10 +156,8 @@ def test_a_storage_of_the_users_own(sweep: Place) -> None:
 def test_trials_of_a_living_job_are_left_alone(sweep: Place) -> None:
     words = [SPACE, "-m", "hydra.sweeper.study_name=both"]
     first = sweep.start(sweep.job("src/sweep.py", "pause=30", *words))
-    deadline = time.monotonic() + 60
-    while not (sweep.root / "logs/both.lock").exists() or not _has_trial(sweep):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until((sweep.root / "logs/both.lock").exists)
+    until(lambda: _has_trial(sweep))
     said = sweep.run(sweep.job("src/sweep.py", *words, "hydra.sweeper.n_trials=2"))
     assert "another job works on study both" in said and said.count("TRIAL") == 1
     assert states(sweep)[0] == "RUNNING"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -85,9 +84,8 @@ def test_exit_code_and_signal_are_the_programs(place: Place) -> None:
     place.write("waits.py", "import time; print('ready', flush=True); time.sleep(60)")
     process = place.start(place.job("waits.py", hydra=False))
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    started = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait() == -signal.SIGTERM and time.monotonic() - started < 30
+    assert process.wait() == -signal.SIGTERM
     process.stdout.close()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,39 +19,40 @@ def store(tmp_path: Path, template: Path) -> Path:
     return Path(shutil.copy(template / "mlflow.db", tmp_path))
 
 
-def merge_for(store: Path, seconds: float) -> None:
-    """Transactions of 0.2 seconds one after the other, as a long merge has them."""
-    ours = open_local_store(store)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ours.begin()
-        ours.database.execute("UPDATE experiments SET last_update_time = 1")
-        time.sleep(0.2)
-        ours.commit()
-    ours.close()
+class Clock:
+    """Time that passes where the test says so. In a pause another process gets its turn."""
 
+    def __init__(self, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.store, self.turns = 100.0, store, list[float]()
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self.pause)
 
-def waits(store: Path, seconds: float) -> list[float]:
-    """How long each of a logger's changes took while a merge went on for so many seconds."""
-    found = []
-    merging = threading.Thread(target=merge_for, args=(store, seconds))
-    merging.start()
-    database = sqlite3.connect(store, timeout=60)
-    while merging.is_alive():
-        start = time.monotonic()
-        with database:
-            database.execute("UPDATE experiments SET creation_time = 2")
-        found.append(time.monotonic() - start)
-        time.sleep(0.01)
-    merging.join()
-    database.close()
-    return found
+    def pause(self, seconds: float) -> None:
+        # Without a timeout this raises where the store is locked.
+        with closing(sqlite3.connect(self.store, timeout=0)) as logger, logger:
+            logger.execute("UPDATE experiments SET creation_time = 2")
+        self.turns.append(self.now)
+        self.now += seconds
 
 
 def test_a_logger_gets_its_turn(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TURN", 0.6)
-    found = waits(store, 5)
-    assert len(found) >= 4 and max(found) < 2.5, found
+    """Transactions of 0.2 seconds one after the other, as a long merge has them."""
+    clock = Clock(store, monkeypatch)
+    ours = open_local_store(store)
+    for _ in range(100):
+        ours.begin()
+        ours.database.execute("UPDATE experiments SET last_update_time = 1")
+        clock.now += 0.2
+        ours.commit()
+    ours.close()
+    assert len(clock.turns) >= 10
+    # Who waits for the lock gives up after five seconds.
+    assert all(later - earlier < 2.5 for earlier, later in zip(clock.turns, clock.turns[1:]))
+
+
+def test_a_pause_is_long_enough_to_be_noticed() -> None:
+    """Who waits for SQLite's lock looks again after 0.1 seconds at the latest."""
+    assert module._PAUSE > 0.1
 
 
 def test_a_short_merge_is_not_slowed(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def from_database(laptop: Make, old: Server) -> Laptop:
 def from_files(laptop: Make, old_files: Server) -> Laptop:
     made = laptop("old files")
     summary = made.pull(old_files)
-    assert summary.left_out == ("traces", "registered_models")
+    assert summary.left_out == ("traces", "registered models")
     assert summary.refused == summary.conflicts == ()
     return made
 

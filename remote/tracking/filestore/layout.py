@@ -31,10 +31,13 @@ _NOT_RUNS = {"tags", "datasets", TRACES, MODELS, TRASH}
 NOT_READ = {
     "traces": "*/traces/*/trace_info.yaml",
     "assessments": "*/traces/*/assessments/*.yaml",
-    "registered_models": "models/*/meta.yaml",
+    "registered models": "models/*/meta.yaml",
     "prompts": "models/*/tags/mlflow.prompt.is_prompt",
 }
-"""What else MLflow keeps in a file store, by the pattern of its files below the root."""
+"""What else MLflow keeps in a file store, by the pattern of its files below the root.
+
+In words, not as tables are called: of a table, the user is told which flag brings it.
+"""
 
 _EXPERIMENT_ID = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")

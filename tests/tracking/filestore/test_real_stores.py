@@ -111,7 +111,7 @@ def test_the_rows_are_those_of_migrate_filestore(store, theirs, table):
 
 
 def test_what_else_mlflow_keeps_there_is_named(store):
-    assert Delta(store).left_out == ["traces", "assessments", "registered_models", "prompts"]
+    assert Delta(store).left_out == ["traces", "assessments", "registered models", "prompts"]
 
 
 def test_no_column_that_migrate_filestore_fills_is_forgotten(theirs):

@@ -208,7 +208,7 @@ def test_folders_without_meta_are_somebodys_artifacts(store):
     "files, names",
     [
         (["0/traces/tr-1/trace_info.yaml"], ["traces"]),
-        (["models/net/meta.yaml"], ["registered_models"]),
+        (["models/net/meta.yaml"], ["registered models"]),
         (["0/traces/t/artifacts/x", "models/net/tags/x"], []),
     ],
 )

@@ -24,6 +24,9 @@ PARTS = (
     "tracking/**/*.py",
 )
 
+#: What of these only the laptop runs.
+CLIENT_ONLY = "tracking/export/"
+
 METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
 
 ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.runtime.run_tags:JobContext\n"
@@ -35,7 +38,9 @@ def contents() -> dict[str, bytes]:
     found = {"__main__.py": (package / "agent_main.py").read_bytes()}
     for part in PARTS:
         for path in sorted(package.glob(part)):
-            found[f"remote/{path.relative_to(package).as_posix()}"] = path.read_bytes()
+            name = path.relative_to(package).as_posix()
+            if not name.startswith(CLIENT_ONLY):
+                found[f"remote/{name}"] = path.read_bytes()
     found["remote/__init__.py"] += _GUARD
     # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
     found["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()

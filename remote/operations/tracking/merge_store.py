@@ -45,7 +45,7 @@ def merge_store(
         tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as folder,
     ):
         for path, source in find(text).items():
-            if isinstance(to.location, Path) and _same(path, to.location):
+            if _same(path, to.location):
                 raise StoreError(f"{path} is the store that records are merged into.")
             name = f"store-{digest(str(path))}"
             base = to.base(name)

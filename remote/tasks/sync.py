@@ -89,12 +89,14 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: boo
 def pull_and_tell(server: Server, *, dry_run: bool = False, registry: bool = False) -> None:
     """Pull, and say what that brought and what it kept."""
     from remote.operations.pull import pull
+    from remote.tasks.export_report import export_and_tell
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, say=say, dry_run=dry_run, registry=registry)
     if dry_run:
         print_lines(*(f"bring   {name}" for name in pulled.files))
     _tell_pulled(server, pulled, "would pull" if dry_run else "pulled")
+    export_and_tell(server.project, dry_run=dry_run)
 
 
 def _tell_pulled(server: Server, pulled: Pulled, verb: str) -> None:

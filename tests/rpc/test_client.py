@@ -169,7 +169,9 @@ def test_the_zip_holds_the_agent_and_nothing_else() -> None:
         and "remote/job/paths.py" in names
     )
     for name in names:
-        assert not name.startswith(("remote/tasks", "remote/operations", "remote/upload")), name
+        assert not name.startswith(
+            ("remote/tasks", "remote/operations", "remote/tracking/export")
+        ), name
         assert "__pycache__" not in name
 
 

@@ -32,11 +32,6 @@ class Listed:
 def listed(project: Project) -> list[Listed]:
     """Those that are not settled, of all sources, in the order of their sources."""
     to = destination(project)
-    if isinstance(to.location, str):
-        raise StoreError(
-            f"Conflicts with an MLflow server ({to}) are told by the pull that finds them.",
-            "What is on the server was kept.",
-        )
     found: list[Listed] = []
     with merging(project):
         # A base is named after its source, and after the destination that isn't the project's own.
@@ -82,7 +77,6 @@ def _renamed(each: Listed) -> tuple[str, str] | None:
 def settle(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:
     """Take theirs, or keep ours for good; raises StoreError."""
     to = destination(project)
-    assert isinstance(to.location, Path)
     with merging(project):
         for base in dict.fromkeys(each.base for each in chosen):
             each_of = [each.open for each in chosen if each.base == base]

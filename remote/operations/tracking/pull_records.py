@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from remote.config import Project
-from remote.errors import ConfigError, TargetError, TransferError
+from remote.errors import TargetError, TransferError
 from remote.files import locked, read_json, write_json
 from remote.operations.tracking.destination import STORE, Destination, destination, digest
 from remote.output import Progress, size
@@ -97,10 +96,6 @@ def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False
 def known(to: Destination, base: Path) -> dict[str, Any]:
     """What the destination has of a source."""
     base.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(to.location, str):
-        from remote import upload
-
-        return upload.known(base, address=to.location, env=to.project.settings)
     return merge.known(base, store=to.location)
 
 
@@ -189,12 +184,7 @@ def bring(
     dry_run: bool = False,
 ) -> None:
     """Merge one delta, then fetch the artifacts that it names from `remote`."""
-    if isinstance(to.location, str):
-        if dry_run:
-            raise ConfigError(f"There is no dry run into an MLflow server ({to}).")
-        _upload(to, delta, base, source, remote, found)
-        return
-    store, base, dry_run = _store(to, to.location, base, delta.parent, dry_run, say)
+    store, base, dry_run = _store(to, base, delta.parent, dry_run, say)
     progress = Progress("merging records")
     try:
         summary = merge.merge(
@@ -217,47 +207,18 @@ def bring(
 
 
 def _store(
-    to: Destination, location: Path, base: Path, folder: Path, dry_run: bool, say: Say
+    to: Destination, base: Path, folder: Path, dry_run: bool, say: Say
 ) -> tuple[Path, Path, bool]:
     """The store to merge into, with its base; one that has to be made first is made.
 
     A dry run that finds none gets one that is thrown away with `folder`.
     """
-    if location.exists():
-        return location, base, dry_run
+    if to.location.exists():
+        return to.location, base, dry_run
     say("making an MLflow store (once; MLflow takes some seconds for it)")
-    made, base = (folder / STORE, folder / base.name) if dry_run else (location, base)
+    made, base = (folder / STORE, folder / base.name) if dry_run else (to.location, base)
     ensure_store(made, to.artifacts)
     return made, base, False
-
-
-def _upload(
-    to: Destination, delta: Path, base: Path, source: str, remote: Remote, found: Records
-) -> None:
-    """To an MLflow server; the artifacts go through this machine."""
-    from remote import upload
-
-    address, env = str(to.location), to.project.settings
-    progress = Progress("uploading records")
-    if not base.exists():
-        found.notes += upload.LIMITS
-    try:
-        summary = upload.merge(
-            delta, address=address, base=base, source=source, progress=progress.of, env=env
-        )
-        folder = delta.parent / "artifacts"
-        folder.mkdir()
-        fetched = fetch_artifacts(folder, remote, summary.artifacts)
-        sent = upload.send_artifacts(
-            base, address=address, artifacts=folder, progress=progress.of, env=env
-        )
-        shutil.rmtree(folder)
-    finally:
-        progress.wipe()
-    found.add(replace(summary, refused=summary.refused + sent.refused))
-    found.notes += [note for note in summary.notes if note not in found.notes]
-    found.artifacts += fetched.sent
-    found.bytes += fetched.bytes
 
 
 def fetch_artifacts(root: Path, remote: Remote, folders: Iterable[ArtifactFolder]) -> Tally:

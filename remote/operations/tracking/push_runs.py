@@ -102,8 +102,6 @@ def give(server: Server, wish: Wish, *, say: Say, dry_run: bool = False) -> Give
 
 
 def _store(to: Destination) -> Path:
-    if not isinstance(to.location, Path):
-        raise StoreError(f"Runs are given from a SQLite file only, not from {to}.")
     if not to.location.exists():
         raise StoreError(f"There is no {to.location}, so there is no run to give.")
     return to.location

@@ -25,8 +25,6 @@ def main() -> None:
 
         serve = worker.work if sys.argv[1] == "work" else worker.work_here
         sys.exit(serve(*sys.argv[2:]))
-    # What the zip brings for the agent alone (remote.rpc.bundle.VENDORED).
-    sys.path.append(str(Path(__file__).parents[2] / "vendored"))
     try:
         answer(handle(json.loads(sys.stdin.buffer.read())))
     except BrokenPipeError:

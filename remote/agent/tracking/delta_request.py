@@ -12,11 +12,10 @@ from remote.agent.jobs.lifecycle import every, live, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.tracking import discovery
 from remote.agent.tracking.job_run import store_of
+from remote.errors import StoreError
 from remote.job.paths import STATE
 from remote.job.state import ENDED
-from remote.tracking import delta as deltas
-from remote.tracking import filestore
-from remote.tracking.store import is_store
+from remote.tracking.sources import source_of
 
 _PART = 1 << 20  # bytes
 
@@ -42,14 +41,16 @@ def delta(
         running = {paths.id for paths in live(root) if state_of(paths)["state"] not in ENDED}
         answer["ended"] = [paths.id for paths in every(root) if paths.id not in running]
         answer["others"] = discovery.others(root)
-        if not is_store(path):
-            return answer
+    source = source_of(path)
+    if source is None and not store:
+        return answer
+    if source is None:
+        raise StoreError(f"{path} isn't an MLflow store.")
     handle, name = tempfile.mkstemp(prefix="delta-", dir=str(root / STATE))
     os.close(handle)
-    write = filestore.write if path.is_dir() else deltas.write
-    answer["summary"] = write(path, Path(name), known, roots=[str(root)], registry=registry)
-    if path.is_dir():
-        deltas.add_place(Path(name), store)
+    answer["summary"] = source.write_delta(
+        path, Path(name), known, roots=[str(root)], registry=registry
+    )
     answer["blob"] = _compressed(name) if compress else name
     return dict(answer, empty=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from sys import float_info
 from typing import Any, Mapping, Optional, Tuple
 
 from remote.job.fields import (
@@ -77,7 +78,7 @@ class Metric:
     """A value of an MLflow metric."""
 
     key: str = field(metadata=text(NAME))
-    value: float = field(metadata=number(-1.8e308, 1.8e308))
+    value: float = field(metadata=number(-float_info.max, float_info.max))
     step: int = field(metadata=integer(-(1 << 63), 1 << 63))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -23,6 +24,17 @@ def alive(seen: Optional[Dict[str, Any]]) -> bool:
     return bool(started(int(seen["pid"])) == seen["start"])
 
 
+def is_running(pid: int, start: Optional[str], boot_id: str) -> Optional[bool]:
+    """Whether the process that had this pid, start and boot still runs; None where nobody tells."""
+    here = boot()
+    if start is None or (boot_id and here and boot_id != here):
+        return False
+    try:
+        return started(pid) == start
+    except OSError:
+        return None
+
+
 def boot() -> str:
     """A text that changes at every boot; empty where the system does not tell."""
     try:
@@ -32,7 +44,10 @@ def boot() -> str:
 
 
 def started(pid: int) -> Optional[str]:
-    """When `pid` started, in whatever unit the system tells; None once it is dead or a zombie."""
+    """When `pid` started, in whatever unit the system tells; None once it is dead or a zombie.
+
+    Raises OSError where the system doesn't let us look.
+    """
     fields = _stat(pid)
     if fields is not None:
         return None if fields[0] in ("Z", "X") else fields[19]
@@ -42,10 +57,10 @@ def started(pid: int) -> Optional[str]:
 
 
 def _stat(pid: int) -> Optional[List[str]]:
-    """The fields of /proc/<pid>/stat from the state (field 3) on: proc(5)."""
+    """The fields of /proc/<pid>/stat from the state (field 3) on: proc(5). None for no process."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(") ")[2].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError, NotADirectoryError):
         return None
 
 
@@ -102,10 +117,12 @@ def _parents() -> Iterator[Tuple[int, int]]:
     if not PROC.joinpath("self/stat").exists():
         yield from _parents_by_ps()
         return
-    for entry in PROC.iterdir():
-        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
-        if fields and fields[0] != "Z":
-            yield int(entry.name), int(fields[1])
+    for pid in (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()):
+        # What others may hide from us (hidepid) is no descendant of ours.
+        with contextlib.suppress(PermissionError):
+            fields = _stat(pid)
+            if fields and fields[0] != "Z":
+                yield pid, int(fields[1])
 
 
 def _parents_by_ps() -> Iterator[Tuple[int, int]]:

@@ -52,6 +52,7 @@ class JobPaths:
         self.folder = jobs_folder(root) / job_id
         self.job = self.folder / "job.json"
         self.diff = self.folder / "uncommitted.diff"
+        self.launch = self.folder / "launch.json"
         self.status = self.folder / "status.json"
         self.progress = self.folder / "progress.json"
         self.proxy = self.folder / "proxy"

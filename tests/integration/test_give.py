@@ -381,7 +381,7 @@ def test_cut_off_the_next_push_does_the_rest(
 
     with monkeypatch.context() as patch:
         if place == "in the artifacts":
-            patch.setattr(giving.rsync, "give_argv", cut)
+            patch.setattr(giving.rsync_args, "give_argv", cut)
         else:
             patch.setattr(plain.server.agent, "call", taken)
         with pytest.raises(KeyboardInterrupt):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
-from remote.agent import processes
+from remote.agent.launchers import launch
+from remote.agent.launchers.launch import Launch
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked, read_json, write_json
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.state import ENDED, LOST, QUEUED, STOPPED
 
-#: How long a job without any sign of a worker counts as queued, in seconds.
+#: How long a job of which no worker was started (yet) counts as queued, in seconds.
 START_LIMIT = 60.0
 
 #: Letters of an id that tell when the job was submitted: 20261231-235959.
@@ -101,12 +101,12 @@ def state_of(paths: JobPaths) -> Dict[str, Any]:
         status = _status(paths)
         if status["state"] in ENDED:
             return status
-        return _ended(paths, {**status, **_lost(status)})
+        launched = _launch_of(paths, status)
+        cause = launched.why_ended() if launched else "its worker is gone"
+        return _ended(paths, {**status, **_lost(cause)})
 
 
-def _lost(status: Dict[str, Any]) -> Dict[str, Any]:
-    rebooted = status.get("worker", {}).get("boot") not in (None, processes.boot())
-    cause = "the server was restarted" if rebooted else "its worker is gone"
+def _lost(cause: str) -> Dict[str, Any]:
     return {"state": LOST, "ended": time.time(), "cause": cause, "reason": "lost", "waiting": ""}
 
 
@@ -141,9 +141,15 @@ def _status(paths: JobPaths) -> Dict[str, Any]:
 
 
 def _may_live(paths: JobPaths, status: Dict[str, Any]) -> bool:
-    if "worker" in status:
-        return processes.alive(status["worker"])
-    return time.time() - paths.job.stat().st_mtime < START_LIMIT
+    launched = _launch_of(paths, status)
+    if launched is None:
+        return time.time() - paths.job.stat().st_mtime < START_LIMIT
+    # Where that can't be told, it isn't lost.
+    return launched.alive() is not False
+
+
+def _launch_of(paths: JobPaths, status: Dict[str, Any]) -> Optional[Launch]:
+    return launch.read(paths, status.get("worker"))
 
 
 def _described(paths: JobPaths) -> Dict[str, Any]:
@@ -167,15 +173,14 @@ def stop(*, key: str, job: str, patience: float = 20.0) -> Dict[str, Any]:
     status = state_of(paths)
     if status["state"] in ENDED:
         return {"id": paths.id, "status": status, "already": True}
-    worker = status.get("worker")
-    if worker is None:
+    launched = _launch_of(paths, status)
+    if launched is None:
         raise JobError(f"{paths.id} is just starting.", "Try again in a few seconds.")
-    processes.send([worker["pid"]], signal.SIGTERM)
+    launched.stop()
     deadline = time.monotonic() + patience
-    while processes.alive(worker) and time.monotonic() < deadline:
+    while launched.alive() is not False and time.monotonic() < deadline:
         time.sleep(0.05)
-    if processes.alive(worker):
-        _kill(paths, worker)
+    _see_to_the_end(paths, launched)
     return {"id": paths.id, "status": state_of(paths), "already": False}
 
 
@@ -191,7 +196,18 @@ def _only(root: Path) -> JobPaths:
     raise JobError(f"{len(going)} jobs go on here: say which.", names)
 
 
-def _kill(paths: JobPaths, worker: Dict[str, Any]) -> None:
-    processes.send([*processes.descendants(worker["pid"]), worker["pid"]], signal.SIGKILL)
-    ended = {"state": STOPPED, "ended": time.time(), "cause": "killed", "reason": "stopped"}
-    _ended(paths, {**_status(paths), **ended, "waiting": ""})
+def _see_to_the_end(paths: JobPaths, launched: Launch) -> None:
+    """Kill a worker that doesn't stop, and write the end of one that didn't; raises JobError."""
+    alive = launched.alive()
+    if alive is None:
+        raise JobError(
+            f"{paths.id} was asked to end; whether it did can't be told now.",
+            "Look again: inv remote-ps",
+        )
+    if alive:
+        launched.kill()
+    status = _status(paths)
+    if alive or status["state"] not in ENDED:
+        cause = "killed" if alive else "stopped"
+        ended = {"state": STOPPED, "ended": time.time(), "cause": cause, "reason": "stopped"}
+        _ended(paths, {**status, **ended, "waiting": ""})

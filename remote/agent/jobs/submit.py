@@ -13,15 +13,13 @@ from remote.agent import environments, processes
 from remote.agent import secrets as secret_values
 from remote.agent.jobs.lifecycle import find, forget, state_of
 from remote.agent.jobs.snapshot import freezing
-from remote.agent.launchers.tmux import launch
+from remote.agent.launchers import DEFAULT, launch
+from remote.agent.launchers.launch import Launch
 from remote.agent.target_dir import machine, root_of
 from remote.errors import JobError
 from remote.files import read_json, write_atomic, write_json
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
 from remote.job.state import ENDED, FINISHED, REFUSED
-
-#: How long a worker may take to say that it lives, in seconds.
-START_LIMIT = 20.0
 
 #: How the folder for code from another target begins, below the toolkit's own.
 INCOMING = "incoming-"
@@ -80,9 +78,9 @@ def _submit(
             write_atomic(paths.proxy, proxy.encode("ascii"), mode=0o600)
         # The worker starts while the code is frozen, and waits for that.
         with freezing(paths, source):
-            launch(paths.id, _worker(key, paths.id), socket=socket)
+            launched = launch.start(paths, DEFAULT, _worker(key, paths.id), socket)
         _forget_incoming(source)
-        _refuse(_wait_for_worker(paths))
+        _refuse(_wait_for_worker(paths, launched))
     except BaseException:
         _remove(paths.folder)
         forget(paths)
@@ -172,15 +170,20 @@ def _worker(key: str, job_id: str) -> List[str]:
     return [sys.executable, "-IS", os.path.abspath(sys.argv[0]), "work", key, job_id]
 
 
-def _wait_for_worker(paths: JobPaths) -> Dict[str, Any]:
-    deadline = time.monotonic() + START_LIMIT
+def _wait_for_worker(paths: JobPaths, launched: Launch) -> Dict[str, Any]:
+    """The worker's first word; none where a scheduler decides when it begins."""
+    if launched.start_limit is None:
+        return {}
+    deadline = time.monotonic() + launched.start_limit
     while True:
+        # Asked before the status is read: a worker that ends has written it.
+        gone = launched.alive() is False or time.monotonic() > deadline
         status: Optional[Dict[str, Any]] = read_json(paths.status)
         if status is not None:
             return status
-        if time.monotonic() > deadline:
+        if gone:
             raise JobError(
-                "tmux started the job, but its worker never wrote its status.",
-                "See whether tmux works there: tmux new -d 'sleep 60'; tmux ls",
+                f"{launched.launcher} started the job, but its worker never wrote its status.",
+                launched.start_hint,
             )
         time.sleep(0.01)

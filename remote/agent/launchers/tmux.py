@@ -1,38 +1,87 @@
-"""The launcher: tmux keeps the worker alive without us. State never comes from tmux."""
+"""tmux keeps the worker alive. The state of a job never comes from tmux: its worker is a process."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import signal
 import subprocess
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from remote.agent import processes
 from remote.agent.launchers import logind
+from remote.agent.launchers.base import Handle
 from remote.errors import JobError
 
+PROGRAMS: Tuple[str, ...] = ("tmux",)
+START_LIMIT: Optional[float] = 20.0
+START_HINT = "See whether tmux works there: tmux new -d 'sleep 60'; tmux ls"
 
-def launch(session: str, argv: List[str], *, socket: str) -> None:
-    """Start `argv` in a new detached tmux session; raises JobError.
+#: The tmux server of jobs whose handle doesn't name one: older versions wrote none down.
+SOCKET = "remote"
 
-    A tmux server of our own (`-L socket`, no tmux.conf), with /bin/sh as its shell: the command
-    line is read by a shell, and the account's may be any. Sessions end with their worker.
+_SOCKET = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
+    """Start `argv` in a new detached session, named by the job; raises JobError.
+
+    `setting` is the name of a tmux server of our own (`-L`, without tmux.conf). Its shell is
+    /bin/sh: the command line is read by one, and the account's may be any. Sessions end with their
+    worker.
     """
+    if not _SOCKET.match(setting):
+        raise JobError(f"REMOTE_TMUX_SOCKET {setting!r} is no plain name.", "Such as: remote")
     env = {name: os.environ[name] for name in os.environ if name not in ("TMUX", "TMUX_PANE")}
-    tmux = ["tmux", "-L", socket, "-f", "/dev/null", "new-session", "-d", "-s", session]
-    size = ["-x", "160", "-y", "50"]
-    command = "exec " + " ".join(shlex.quote(part) for part in argv)
-    done = subprocess.run(
-        [*logind.wrap(lambda: server(socket)), *tmux, *size, command],
+    new = ["new-session", "-d", "-s", job_id, "-x", "160", "-y", "50", "-P", "-F", "#{pane_pid}"]
+    # With exec, the pid of the pane is the worker's own.
+    command = "exec " + " ".join(shlex.quote(word) for word in argv)
+    tmux = ["tmux", "-L", setting, "-f", "/dev/null", *new, command]
+    result = subprocess.run(
+        [*logind.wrap(lambda: server(setting)), *tmux],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         env={**env, "SHELL": "/bin/sh", "TERM": env.get("TERM") or "screen"},
         cwd=str(Path.home()),
     )
-    if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").strip()
-        raise JobError(f"tmux could not start the job: {words}", "Try it there: tmux new -d true")
+    if result.returncode:
+        reason = result.stderr.decode("utf-8", "replace").strip()
+        raise JobError(f"tmux could not start the job: {reason}", "Try it there: tmux new -d true")
+    pid = int(result.stdout)
+    identity = {"pid": pid, "start": processes.started(pid), "boot": processes.boot()}
+    return {**identity, "socket": setting}
+
+
+def alive(handle: Handle) -> Optional[bool]:
+    """Whether the process still runs; None where the system doesn't tell."""
+    return processes.is_running(handle["pid"], handle.get("start"), handle.get("boot", ""))
+
+
+def stop(handle: Handle) -> None:
+    """SIGTERM, unless another process may have the pid by now."""
+    if alive(handle):
+        processes.send([handle["pid"]], signal.SIGTERM)
+
+
+def kill(handle: Handle) -> None:
+    """SIGKILL to the worker and to all below it."""
+    if alive(handle):
+        pid = handle["pid"]
+        processes.send([*processes.descendants(pid), pid], signal.SIGKILL)
+
+
+def attach(handle: Handle, job_id: str) -> List[str]:
+    """tmux's own command; `=` has it take the name as a whole, and not the beginning of one."""
+    socket = handle.get("socket", SOCKET)
+    return ["tmux", "-L", socket, "attach-session", "-t", f"={job_id}"]
+
+
+def why_ended(handle: Handle) -> str:
+    """A restart shows; what else ended a process, the system doesn't tell anybody else."""
+    restarted = handle.get("boot") != processes.boot()
+    return "the server was restarted" if restarted else "its worker is gone"
 
 
 def server(socket: str) -> Optional[int]:

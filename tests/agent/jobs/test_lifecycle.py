@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from remote.agent import processes, target_dir
 from remote.agent.jobs import lifecycle
+from remote.agent.launchers import LAUNCHERS, launch
 from remote.errors import JobError, TargetError
 from remote.files import read_json, write_json
 from remote.job.paths import STATE, JobPaths
@@ -178,7 +179,89 @@ def test_a_job_whose_worker_is_gone_is_lost_and_stays_so(root: Path, state: str)
 
 def test_a_job_of_an_earlier_boot_is_lost(root: Path, child: subprocess.Popen[bytes]) -> None:
     worker = {**processes.identity(child.pid), "boot": "an earlier one"}
-    assert lifecycle.state_of(add(root, state=RUNNING, worker=worker))["state"] == LOST
+    status = lifecycle.state_of(add(root, state=RUNNING, worker=worker))
+    assert status["state"] == LOST and status["cause"] == "the server was restarted"
+
+
+class Elsewhere:
+    """A launcher whose workers are no processes of this machine, and what it says of them."""
+
+    PROGRAMS = ()
+    START_LIMIT = None
+    START_HINT = ""
+
+    def __init__(self) -> None:
+        self.answer: bool | None = True
+        self.calls: list[str] = []
+
+    def start(self, job_id: str, argv: Sequence[str], setting: str) -> dict[str, Any]:
+        return {"number": 7}
+
+    def alive(self, handle: Mapping[str, Any]) -> bool | None:
+        return self.answer
+
+    def stop(self, handle: Mapping[str, Any]) -> None:
+        self.calls.append(f"stop {handle['number']}")
+        self.answer = self.answer and None if "stubborn" in handle else False
+
+    def kill(self, handle: Mapping[str, Any]) -> None:
+        self.calls.append("kill")
+
+    def attach(self, handle: Mapping[str, Any], job_id: str) -> list[str]:
+        return ["attach", job_id]
+
+    def why_ended(self, handle: Mapping[str, Any]) -> str:
+        return "its time was over"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+    launcher = Elsewhere()
+    monkeypatch.setitem(LAUNCHERS, "elsewhere", launcher)
+    return launcher
+
+
+def add_elsewhere(root: Path, **status: Any) -> JobPaths:
+    """A job whose worker, as status.json has it, is a process of another machine."""
+    paths = add(root, age=9999, **status)
+    launch.start(paths, "elsewhere", ["work"], "")
+    return paths
+
+
+@pytest.mark.parametrize("answer", [True, None])
+def test_whether_a_worker_lives_is_its_launchers_to_say(
+    root: Path, elsewhere: Elsewhere, answer: bool | None
+) -> None:
+    """What isn't known is not lost; a pid of another machine is nobody's here."""
+    elsewhere.answer = answer
+    paths = add_elsewhere(root, state=RUNNING, worker=gone())
+    assert lifecycle.state_of(paths)["state"] == RUNNING
+
+
+def test_a_job_that_its_scheduler_has_not_begun_is_queued(root: Path, elsewhere: Elsewhere) -> None:
+    assert lifecycle.state_of(add_elsewhere(root))["state"] == QUEUED
+
+
+def test_a_launcher_says_why_a_worker_ended(root: Path, elsewhere: Elsewhere) -> None:
+    elsewhere.answer = False
+    status = lifecycle.state_of(add_elsewhere(root, state=RUNNING))
+    assert status["state"] == LOST and status["cause"] == "its time was over"
+
+
+def test_a_job_that_has_not_begun_is_stopped(root: Path, elsewhere: Elsewhere) -> None:
+    paths = add_elsewhere(root)
+    answer = lifecycle.stop(key=KEY, job="last")
+    assert answer["status"]["state"] == STOPPED and elsewhere.calls == ["stop 7"]
+    assert lifecycle.state_of(paths)["state"] == STOPPED
+
+
+def test_a_stop_whose_effect_is_not_known_is_told_so(root: Path, elsewhere: Elsewhere) -> None:
+    elsewhere.answer = None
+    paths = add(root, age=9999, state=RUNNING)
+    write_json(paths.launch, {"launcher": "elsewhere", "handle": {"number": 7, "stubborn": True}})
+    with pytest.raises(JobError, match="can't be told now"):
+        lifecycle.stop(key=KEY, job="last", patience=0.1)
+    assert lifecycle.state_of(paths)["state"] == RUNNING and elsewhere.calls == ["stop 7"]
 
 
 def test_an_end_needs_no_worker(root: Path) -> None:

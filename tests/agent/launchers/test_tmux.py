@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,23 +35,25 @@ def test_the_words_arrive_as_they_are_in_a_session_of_that_name(
     socket: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code = "import sys, time; open(sys.argv[1], 'w').write(sys.argv[2]); time.sleep(60)"
-    tmux.launch("job-1", [sys.executable, "-c", code, str(out), HOSTILE], socket=socket)
-    assert until(lambda out=out: out.exists() and out.read_text()) == HOSTILE
+    code = (
+        "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} {sys.argv[2]}');"
+        " time.sleep(60)"
+    )
+    handle = tmux.start("job-1", [sys.executable, "-c", code, str(out), HOSTILE], socket)
+    said = until(lambda: out.exists() and out.read_text())
+    assert said == f"{handle['pid']} {HOSTILE}"
     argv = ["tmux", "-L", socket, "list-sessions", "-F", "#{session_name}"]
     assert subprocess.check_output(argv, text=True) == "job-1\n"
 
 
 def test_the_server_is_known_while_it_runs(socket: str) -> None:
     assert tmux.server(socket) is None
-    tmux.launch("job-1", ["sleep", "60"], socket=socket)
+    tmux.start("job-1", ["sleep", "60"], socket)
     pid = tmux.server(socket)
     argv = ["tmux", "-L", socket, "display-message", "-p", "#{pid}"]
     assert pid == int(subprocess.check_output(argv, text=True))
     subprocess.run(["tmux", "-L", socket, "kill-server"], check=True)
-    deadline = time.monotonic() + 10
-    while processes.started(int(pid or 0)) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: not processes.started(int(pid or 0)))
     assert tmux.server(socket) is None
 
 
@@ -67,9 +69,7 @@ def test_where_logind_kills_only_the_server_is_started_apart(
     monkeypatch.setattr(logind, "wrap", wrap)
     for number in (1, 2):
         out = tmp_path / f"out-{number}"
-        tmux.launch(
-            f"job-{number}", ["sh", "-c", f'echo "$APART" > {out}; sleep 60'], socket=socket
-        )
+        tmux.start(f"job-{number}", ["sh", "-c", f'echo "$APART" > {out}; sleep 60'], socket)
         assert until(lambda out=out: out.exists() and out.read_text()) == "yes\n"
     assert asked == [None, tmux.server(socket)]
 
@@ -82,17 +82,74 @@ def test_a_server_where_nothing_survives_starts_nothing(
 
     monkeypatch.setattr(logind, "wrap", refuse)
     with pytest.raises(JobError, match="it would end"):
-        tmux.launch("job-1", ["sleep", "60"], socket=socket)
+        tmux.start("job-1", ["sleep", "60"], socket)
     assert tmux.server(socket) is None
 
 
 def test_a_session_that_is_there_already_is_told(socket: str) -> None:
-    tmux.launch("job-1", ["sleep", "60"], socket=socket)
+    tmux.start("job-1", ["sleep", "60"], socket)
     with pytest.raises(JobError, match="duplicate session"):
-        tmux.launch("job-1", ["sleep", "60"], socket=socket)
+        tmux.start("job-1", ["sleep", "60"], socket)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "x\n", "$(id)"])
+def test_a_strange_name_of_a_socket_is_refused(name: str) -> None:
+    with pytest.raises(JobError, match="REMOTE_TMUX_SOCKET"):
+        tmux.start("job-1", ["true"], name)
+
+
+def test_a_worker_lives_until_it_is_stopped(socket: str) -> None:
+    handle = json.loads(json.dumps(tmux.start("job-1", ["sleep", "60"], socket)))
+    assert tmux.alive(handle) is True
+    tmux.stop(handle)
+    until(lambda: tmux.alive(handle) is False)
+    assert tmux.why_ended(handle) == "its worker is gone"
+    assert tmux.why_ended({**handle, "boot": "an earlier one"}) == "the server was restarted"
+
+
+def test_a_worker_is_killed_with_all_below_it(socket: str, tmp_path: Path) -> None:
+    out = tmp_path / "child"
+    script = f"trap '' TERM; sleep 60 & echo $! > {out}; while :; do sleep 1; done"
+    handle = tmux.start("job-1", ["sh", "-c", script], socket)
+    child = int(until(lambda: out.exists() and out.read_text()))
+    tmux.kill(handle)
+    until(lambda: tmux.alive(handle) is False and processes.started(child) is None)
+
+
+def test_a_reused_pid_is_never_signalled() -> None:
+    """The pid is our own, and the start another's: a signal would end this test."""
+    handle = {"pid": os.getpid(), "start": "1", "boot": processes.boot()}
+    assert tmux.alive(handle) is False
+    tmux.stop(handle)
+    tmux.kill(handle)
+
+
+def test_where_the_system_hides_processes_nothing_is_known_of_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handle = {"pid": os.getpid(), "start": "1", "boot": processes.boot()}
+
+    def hidden(pid: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(processes, "started", hidden)
+    assert tmux.alive(handle) is None
+
+
+def test_the_session_is_attached_to_by_its_whole_name(socket: str) -> None:
+    handle = tmux.start("job-1", ["sleep", "60"], socket)
+    argv = tmux.attach(handle, "job-1")
+    assert argv == ["tmux", "-L", socket, "attach-session", "-t", "=job-1"]
+    said = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert "not a terminal" in said.stderr
+
+
+def test_a_worker_of_an_older_version_is_found_in_the_usual_server() -> None:
+    handle = {"pid": 1, "start": "1", "boot": ""}
+    assert tmux.attach(handle, "job-1")[:3] == ["tmux", "-L", "remote"]
 
 
 def test_a_tmux_around_us_does_not_matter(socket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMUX", f"/nowhere/default,{os.getpid()},0")
-    tmux.launch("job-1", ["sleep", "60"], socket=socket)
+    tmux.start("job-1", ["sleep", "60"], socket)
     assert tmux.server(socket)

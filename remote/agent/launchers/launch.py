@@ -1,0 +1,83 @@
+"""How a job's worker was started, and by whom it is known whether it lives: `launch.json`.
+
+Who submits writes it, once, as soon as the launcher has the worker: before that begins, which can
+be hours later where a scheduler decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, List, Mapping, Optional, Sequence
+
+from remote.agent.launchers import DEFAULT, LAUNCHERS
+from remote.agent.launchers.base import Handle, Launcher
+from remote.errors import JobError
+from remote.files import read_json, write_json
+from remote.job.paths import JobPaths
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A worker, by the name of its launcher and what that knows it by."""
+
+    launcher: str
+    handle: Handle
+
+    def alive(self) -> Optional[bool]:
+        """Whether the worker lives; None where that can't be told."""
+        return self._row.alive(self.handle) if self.launcher in LAUNCHERS else None
+
+    def stop(self) -> None:
+        """Ask the worker to end its job; raises JobError."""
+        self._row.stop(self.handle)
+
+    def kill(self) -> None:
+        """End the worker and all below it at once; raises JobError."""
+        self._row.kill(self.handle)
+
+    def attach(self, job_id: str) -> List[str]:
+        """argv that shows the worker's terminal there; raises JobError."""
+        return self._row.attach(self.handle, job_id)
+
+    def why_ended(self) -> str:
+        """Why the worker is gone, for people."""
+        return self._row.why_ended(self.handle)
+
+    @property
+    def start_limit(self) -> Optional[float]:
+        """Within how many seconds the worker begins; None where nobody can tell."""
+        return self._row.START_LIMIT
+
+    @property
+    def start_hint(self) -> str:
+        """Where to look when it doesn't."""
+        return self._row.START_HINT
+
+    @property
+    def _row(self) -> Launcher:
+        if self.launcher not in LAUNCHERS:
+            raise JobError(
+                f"The launcher {self.launcher!r} is not known to this version of the toolkit.",
+                "A newer one started the job: use that.",
+            )
+        return LAUNCHERS[self.launcher]
+
+
+def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> Launch:
+    """Start a job's worker, and write down how; raises JobError."""
+    launch = Launch(launcher, LAUNCHERS[launcher].start(paths.id, argv, setting))
+    write_json(paths.launch, asdict(launch))
+    return launch
+
+
+def read(paths: JobPaths, worker: Optional[Mapping[str, Any]]) -> Optional[Launch]:
+    """How a job's worker was started; None as long as it wasn't.
+
+    `worker` is the process that status.json names. It tells where no launch was written down: jobs
+    of versions before launchers had names ran in tmux, and one in the user's own terminal is a
+    process of this machine just the same.
+    """
+    content = read_json(paths.launch)
+    if content:
+        return Launch(content["launcher"], content["handle"])
+    return Launch(DEFAULT, worker) if worker else None

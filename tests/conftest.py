@@ -75,7 +75,6 @@ MARKS = {
     "slow": (
         "agent/environments/",
         "agent/gpus/test_queue.py",
-        "agent/worker/",
         "gpu/",
         "integration/",
         "research/",

@@ -74,6 +74,7 @@ MARKS = {
     ),
     "slow": (
         "agent/environments/",
+        "agent/gpus/test_many_jobs.py",
         "agent/gpus/test_queue.py",
         "gpu/",
         "integration/",

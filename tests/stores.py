@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from remote.files import locked
-from remote.tracking import merge
+from remote.tracking.create_store import ensure_store
 
 #: Kept between runs of the tests, and shared by all of pytest-xdist's workers.
 CACHE = Path(__file__).parents[1] / ".demo" / "mlflow"
@@ -32,5 +32,5 @@ def empty_store(folder: Path) -> Path:
 def _cached() -> Path:
     folder = CACHE / version("mlflow")
     with locked(folder / "lock"):
-        merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
+        ensure_store(folder / "mlflow.db", folder / "mlruns")
     return folder / "mlflow.db"

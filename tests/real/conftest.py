@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking import merge
+from remote.tracking.create_store import ensure_store
 from tests.real import venvs
 from tests.real.world import Laptop, Server, rows
 from tests.research import environment
@@ -39,7 +39,7 @@ def laptop(folder: Path, template: Path) -> Make:
         made = Laptop(folder / f"laptop {name}" / "project")
         made.root.mkdir(parents=True)
         if python != OURS:
-            merge.ensure_store(made.store, made.root / "mlruns", str(python))
+            ensure_store(made.store, made.root / "mlruns", str(python))
             return made
         shutil.copy(template, made.store)
         rows(made.store, "UPDATE experiments SET artifact_location = ?", f"{made.root}/mlruns/0")

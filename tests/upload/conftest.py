@@ -16,6 +16,7 @@ import pytest
 
 from remote import upload
 from remote.tracking import delta, merge
+from remote.tracking.create_store import ensure_store
 from remote.upload.server import Server
 from scripts.sshd import free_port
 from tests.tracking.merge.conftest import Project
@@ -82,7 +83,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    merge.ensure_store(folder / "mlflow.db", folder / "mlruns")
+    ensure_store(folder / "mlflow.db", folder / "mlruns")
     return folder
 
 

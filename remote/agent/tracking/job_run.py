@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence
@@ -13,10 +10,9 @@ from typing import Any, Dict, Mapping, Sequence
 from remote.agent.gpus import sources
 from remote.agent.gpus.sources.base import Gpu
 from remote.agent.tracking import child_runs, run_rows
-from remote.errors import StoreError
-from remote.files import locked
 from remote.job.paths import STATE, JobPaths
 from remote.job.state import RUN_STATUS
+from remote.tracking.create_store import create_store
 
 STORE = "mlflow.db"
 ARTIFACTS = "mlruns"
@@ -131,49 +127,16 @@ def gpu_facts(gpus: Sequence[Gpu]) -> Dict[str, str]:
 def make_store(root: Path, python: Path, env: Mapping[str, str]) -> bool:
     """Have the environment's MLflow make a missing store; False where it has no MLflow.
 
-    The store is made under a temporary name: another job, or a pull, must not meet half of one.
     Raises StoreError where MLflow is there and fails.
     """
-    store = store_of(root)
-    if run_rows.is_store(store):
-        return True
-    with locked(root / STATE / "store.lock"):
-        if run_rows.is_store(store):
-            return True
-        with tempfile.TemporaryDirectory(dir=str(root / STATE), prefix="store-") as folder:
-            made = Path(folder) / STORE
-            done = _run_mlflow(python, made, {**env, **store_settings(root)})
-            if done.returncode == NO_MLFLOW:
-                return False
-            if done.returncode or not run_rows.is_store(made):
-                raise StoreError("MLflow could not make its store.", _last_line(done.stderr))
-            os.replace(str(made), str(store))
-    return True
-
-
-NO_MLFLOW = 77
-_MAKE = """
-import sys
-try:
-    import mlflow
-except ModuleNotFoundError as error:
-    sys.exit(77 if error.name == "mlflow" else str(error))
-mlflow.MlflowClient(sys.argv[1]).search_experiments()
-"""
-
-
-def _run_mlflow(
-    python: Path, store: Path, env: Mapping[str, str]
-) -> subprocess.CompletedProcess[bytes]:
-    # A path in a SQLite address may not hold `?`; the working directory spares us the question.
-    argv = [str(python), "-c", _MAKE, f"sqlite:///{store.name}"]
-    return subprocess.run(
-        argv, cwd=str(store.parent), env=dict(env), stdin=-3, stdout=-3, stderr=subprocess.PIPE
+    return create_store(
+        store_of(root),
+        root / ARTIFACTS,
+        python=str(python),
+        env=env,
+        lock=root / STATE / "store.lock",
+        folder=root / STATE,
     )
-
-
-def _last_line(text: bytes) -> str:
-    return (text.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
 
 
 def store_settings(root: Path) -> Dict[str, str]:

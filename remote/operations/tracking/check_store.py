@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 from remote.config import find_project
 from remote.errors import StoreError
 from remote.files import locked
 from remote.tracking.check import Finding, Place, examine, mend
+from remote.tracking.store_address import FOLDER, SQLITE, StoreAddress
 
 STORE = "mlflow.db"
 
@@ -51,20 +51,12 @@ def check(store: str = "", *, mending: bool = False) -> Checked:
 
 
 def _path(store: str) -> Path:
-    scheme, colon, rest = store.partition("://")
-    if colon and scheme.partition("+")[0] != "sqlite":
+    address = StoreAddress.parse(store, folder=Path.cwd())
+    if address.path is None or address.kind not in (SQLITE, FOLDER):
         raise StoreError(
-            f"Only SQLite files are checked, not {scheme}.",
-            "Name a file such as mlflow.db.",
+            f"Only SQLite files are checked, not {address}.", "Name a file such as mlflow.db."
         )
-    path = _of_uri(rest) if colon else Path(store).expanduser()
-    return _in_folder(path) if path.is_dir() else path.absolute()
-
-
-def _of_uri(rest: str) -> Path:
-    """Newer SQLAlchemy reads percent signs as URLs have them, older takes them as they are."""
-    text = rest.partition("?")[0][1:]
-    return Path(text) if Path(text).exists() else Path(unquote(text))
+    return _in_folder(address.path) if address.path.is_dir() else address.path
 
 
 def _in_folder(folder: Path) -> Path:

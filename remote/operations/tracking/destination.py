@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from remote.config import Project
 from remote.errors import ConfigError
+from remote.tracking.store_address import DATABASE, SERVER, SQLITE, StoreAddress, without_password
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 STORE = "mlflow.db"
 ARTIFACTS = "mlruns"
-
-_USER = re.compile(r"(://[^:/?#]*):.*@")
-_OPTION = re.compile(r"(?i)([?&][^=&]*pass[^=&]*)=[^&]*")
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Destination:
 
     def __str__(self) -> str:
         """Without its password."""
-        return shown(self.location)
+        return without_password(self.location)
 
 
 def digest(text: str) -> str:
@@ -54,31 +51,22 @@ def digest(text: str) -> str:
 
 
 def destination(project: Project) -> Destination:
-    """Raises ConfigError for a store that nothing can be merged into."""
-    address = project.settings.get(VARIABLE, "")
-    return Destination(project, _location(project, address))
-
-
-def _location(project: Project, address: str) -> Path | str:
-    if not address:
-        return project.root / STORE
-    if address.startswith("sqlite:///"):
-        # As SQLAlchemy reads it: three slashes and a relative path, four and an absolute one.
-        return project.root / address[len("sqlite:///") :]
-    if re.match(r"https?://", address):
-        return address
-    if re.match(r"(postgresql|postgres|mysql|mariadb|mssql)(\+\w+)?://", address):
+    """Raises ConfigError or StoreError for a store that nothing can be merged into."""
+    text = project.settings.get(VARIABLE, "")
+    if not text:
+        return Destination(project, project.root / STORE)
+    address = StoreAddress.parse(text, folder=project.root)
+    if address.kind == SERVER:
+        return Destination(project, text)
+    if address.kind == DATABASE:
         raise ConfigError(
-            f"Records aren't merged into a database ({VARIABLE}={shown(address)}).",
+            f"Records aren't merged into a database ({VARIABLE}={address}).",
             "Serve it, mlflow server --backend-store-uri …, and set"
             f" {VARIABLE}=http://… to that server's address.",
         )
-    raise ConfigError(
-        f"Records can't be merged into {VARIABLE}={shown(address)}.",
-        "It takes sqlite:///FILE and http(s)://…; unset, it is mlflow.db.",
-    )
-
-
-def shown(address: object) -> str:
-    """The address without its password."""
-    return _OPTION.sub(r"\1=***", _USER.sub(r"\1:***@", str(address)))
+    if address.kind != SQLITE or address.path is None:
+        raise ConfigError(
+            f"Records can't be merged into {VARIABLE}={address}.",
+            "It takes sqlite:///FILE and http(s)://…; unset, it is mlflow.db.",
+        )
+    return Destination(project, address.path)

@@ -19,6 +19,7 @@ from remote.operations.tracking.pull_records import Records, Say, bring, known, 
 from remote.target import Target
 from remote.tracking import delta, filestore
 from remote.tracking.store import is_store
+from remote.tracking.store_address import StoreAddress, without_password
 from remote.transport.rsync_args import Remote
 
 
@@ -72,7 +73,13 @@ def merge_store(
 
 def find(text: str) -> list[Path]:
     """The stores that a path or an address names; raises StoreError."""
-    path = _path(text)
+    path = StoreAddress.parse(text, folder=Path.cwd()).path
+    if path is None:
+        raise StoreError(
+            f"Only a store on this machine's disk can be merged, not {without_password(text)}.",
+            "Name a .db file, or a folder with a store; a server's store is a target's:"
+            " inv mlflow-pull",
+        )
     if not path.exists():
         raise StoreError(f"There is no {path}.", "Name a .db file, or a folder with a store.")
     inner = [path / STORE, path / ARTIFACTS] if path.is_dir() else []
@@ -83,20 +90,6 @@ def find(text: str) -> list[Path]:
             "It takes a SQLite file that MLflow made, or a folder with mlflow.db or mlruns in it.",
         )
     return [each.resolve() for each in stores]
-
-
-def _path(text: str) -> Path:
-    match = re.match(r"([a-z][a-z0-9+]*):(//)?", text)
-    if not match or Path(text).exists():
-        return Path(text).expanduser()
-    if match[1] == "file":
-        return Path(unquote(urlsplit(text).path))
-    if match[1] == "sqlite" and text.startswith("sqlite:///"):
-        return Path(text[len("sqlite:///") :])
-    raise StoreError(
-        f"Only a store on this machine's disk can be merged, not {match[1]}.",
-        "Name a .db file, or a folder with a store; a server's store is a target's: inv mlflow-pull",
-    )
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -19,6 +19,7 @@ from remote.operations.tracking.destination import STORE, Destination, destinati
 from remote.output import Progress, size
 from remote.session import Server
 from remote.tracking import merge
+from remote.tracking.create_store import ensure_store
 from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Absent
@@ -226,7 +227,7 @@ def _store(
         return location, base, dry_run
     say("making an MLflow store (once; MLflow takes some seconds for it)")
     made, base = (folder / STORE, folder / base.name) if dry_run else (location, base)
-    merge.ensure_store(made, to.artifacts)
+    ensure_store(made, to.artifacts)
     return made, base, False
 
 

@@ -10,7 +10,6 @@
 
 from remote.tracking.merge.apply import merge
 from remote.tracking.merge.base import known, settle
-from remote.tracking.merge.create_store import ensure_store
 from remote.tracking.merge.summary import ArtifactFolder, Conflict, MergeSummary, Refusal
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "Conflict",
     "MergeSummary",
     "Refusal",
-    "ensure_store",
     "known",
     "merge",
     "settle",

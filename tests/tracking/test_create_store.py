@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from remote import tracking
 from remote.errors import StoreError
-from remote.tracking import merge
+from remote.tracking.create_store import ensure_store
+from tests.stores import empty_store
 
 
 def default_location(store):
@@ -22,28 +24,29 @@ def test_two_at_once_make_one_store(tmp_path, monkeypatch):
     monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "/elsewhere")
     folder = tmp_path / 'a proj, 100% "mine"?'
     script = (
-        "import sys; from pathlib import Path; from remote.tracking import merge; p = Path(sys.argv[1]);"
-        " merge.ensure_store(p / 'mlflow.db', p / 'mlruns')"
+        "import sys; from pathlib import Path; from remote.tracking.create_store import ensure_store; p = Path(sys.argv[1]);"
+        " ensure_store(p / 'mlflow.db', p / 'mlruns')"
     )
     argv = [sys.executable, "-c", script, str(folder)]
-    top = merge.__path__[0] + "/../.."
+    top = tracking.__path__[0] + "/../.."
     jobs = [subprocess.Popen(argv, cwd=top) for _ in range(2)]
     assert [job.wait() for job in jobs] == [0, 0]
     assert default_location(folder / "mlflow.db") == [(f"{folder}/mlruns/0",)]
     assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
-def test_a_store_that_is_there_is_left_alone(world):
-    before = world.here.store.read_bytes()
-    merge.ensure_store(world.here.store, world.here.mlruns, python="/no/such/python")
-    assert world.here.store.read_bytes() == before
+def test_a_store_that_is_there_is_left_alone(tmp_path):
+    store = empty_store(tmp_path)
+    before = store.read_bytes()
+    ensure_store(store, tmp_path / "mlruns", python="/no/such/python")
+    assert store.read_bytes() == before
 
 
 def test_a_foreign_file_is_not_replaced(tmp_path):
     store = tmp_path / "mlflow.db"
     store.write_text("my notes")
     with pytest.raises(StoreError, match="isn't an MLflow store"):
-        merge.ensure_store(store, tmp_path / "mlruns")
+        ensure_store(store, tmp_path / "mlruns")
     assert store.read_text() == "my notes"
 
 
@@ -51,5 +54,5 @@ def test_a_foreign_file_is_not_replaced(tmp_path):
 def test_a_python_that_cannot_make_one(tmp_path, python):
     folder = tmp_path / "project"
     with pytest.raises(StoreError):
-        merge.ensure_store(folder / "mlflow.db", folder / "mlruns", python=python)
+        ensure_store(folder / "mlflow.db", folder / "mlruns", python=python)
     assert {path.name for path in folder.iterdir()} == {"mlflow.db.lock"}

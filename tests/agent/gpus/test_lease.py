@@ -1,0 +1,131 @@
+"""Leases: locks on files that last as long as who holds them, whatever lies in their way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.agent.gpus import lease as leases
+from remote.agent.gpus import sources
+from remote.agent.gpus.holders import holders, lease_file
+from remote.agent.gpus.tickets import waiting
+from tests.agent.gpus.jobs import (
+    HOLDER,
+    PLANTED,
+    Start,
+    files,
+    get,
+    reason,
+    take,
+)
+from tests.fakegpu import FakeGpus, uuid
+from tests.waiting import until
+
+
+def test_no_half_lease_stays(fake: FakeGpus, folder: Path) -> None:
+    cards = sources.gpus()
+    with get(folder, 2):
+        assert leases.lease(folder, cards[1:]) is None
+        assert set(holders(folder)) == {uuid(0), uuid(1)}
+
+
+WORDS = ["is a link", "is a link", "isn't a plain file", "isn't a plain file", "2 names"]
+
+
+@pytest.mark.parametrize("plant, words", list(zip(PLANTED, WORDS)))
+def test_a_hostile_lease_file_is_refused(
+    fake: FakeGpus, folder: Path, tmp_path: Path, plant: Any, words: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o600)
+    before = victim.stat()
+    path = lease_file(folder, uuid(0))
+    plant(path, victim)
+    planted = path.lstat()
+    with get(folder) as held:
+        assert held.visible == uuid(1)
+    why = reason(folder, 4)
+    assert "3 of 4 are free" in why and str(path) in why and words in why, why
+    assert not holders(folder) or set(holders(folder)) <= {uuid(1)}
+    after = victim.stat()
+    assert victim.read_text() == "precious" and after.st_mode == before.st_mode
+    assert after.st_mtime_ns == before.st_mtime_ns
+    assert path.lstat().st_ino == planted.st_ino
+    assert not (tmp_path / "made through the link").exists()
+
+
+def test_a_lease_file_serves_everybody_whatever_the_umask(fake: FakeGpus, folder: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with get(folder):
+            path = lease_file(folder, uuid(0))
+            assert stat.S_IMODE(path.stat().st_mode) == 0o644
+            ticket = take(folder)
+            (name,) = files(folder, ".ticket")
+            assert stat.S_IMODE((folder / name).stat().st_mode) == 0o644
+            ticket.close()
+    finally:
+        os.umask(before)
+
+
+def test_a_lease_file_stays_and_is_used_again(fake: FakeGpus, folder: Path) -> None:
+    get(folder).release()
+    path = lease_file(folder, uuid(0))
+    before = path.stat().st_ino
+    with get(folder):
+        assert path.stat().st_ino == before
+
+
+def test_a_lease_outlives_the_deletion_of_its_file(fake: FakeGpus, folder: Path) -> None:
+    with get(folder) as held:
+        lease_file(folder, uuid(0)).unlink()
+        assert not holders(folder)
+        held.keep_fresh()
+        assert set(holders(folder)) == {uuid(0)}
+        with get(folder) as other:
+            assert other.visible == uuid(1)
+    assert not holders(folder)
+
+
+def test_a_lease_is_kept_fresh_by_itself(
+    fake: FakeGpus, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "FRESH", 0.05)
+    path = lease_file(folder, uuid(0))
+    with get(folder):
+        os.utime(path, (1, 1))
+        until(lambda: path.stat().st_mtime > 1)
+
+
+def test_children_inherit_no_lock(fake: FakeGpus, folder: Path, start: Start) -> None:
+    """A child that outlives its killed worker keeps neither GPUs nor a place in the line."""
+    code = HOLDER.replace(
+        "sys.stdin.read()",
+        """
+    import subprocess
+    place = QueueEntry.join(Path(folder), job="x", submitted=0.5, gpus=1, memory=0, user="me")
+    child = subprocess.Popen(["sleep", "60"], close_fds=False)
+    print(child.pid, flush=True)
+    sys.stdin.read()
+    """,
+    )
+    holder = start(code, folder, "j", 1, 4, stdin=subprocess.PIPE)
+    assert holder.stdout and holder.stdout.readline() == "in line\n"
+    assert holder.stdout.readline().startswith("got")
+    child = int(holder.stdout.readline())
+    try:
+        assert set(holders(folder)) == set(fake.uuids())
+        assert len(waiting(folder)) == 1
+        holder.kill()
+        holder.wait()
+        get(folder, 4).release()
+        os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)

@@ -65,12 +65,12 @@ MARKS = {
     "mlflow": (
         "agent/services/",
         "agent/tracking/",
+        "operations/tracking/test_export_records.py",
         "real/",
         "runtime/",
         "tasks/test_check.py",
         "tasks/test_diary.py",
         "tracking/",
-        "upload/",
     ),
     "slow": (
         "agent/environments/",

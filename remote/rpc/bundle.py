@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 from pathlib import Path
 
@@ -25,8 +24,8 @@ PARTS = (
     "tracking/**/*.py",
 )
 
-#: Where PyYAML is in it. Not at the top: a job has the zip on its path, before its own packages.
-VENDORED = "vendored"
+#: What of these only the laptop runs.
+CLIENT_ONLY = "tracking/export/"
 
 METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
 
@@ -39,23 +38,14 @@ def contents() -> dict[str, bytes]:
     found = {"__main__.py": (package / "agent_main.py").read_bytes()}
     for part in PARTS:
         for path in sorted(package.glob(part)):
-            found[f"remote/{path.relative_to(package).as_posix()}"] = path.read_bytes()
+            name = path.relative_to(package).as_posix()
+            if not name.startswith(CLIENT_ONLY):
+                found[f"remote/{name}"] = path.read_bytes()
     found["remote/__init__.py"] += _GUARD
-    found.update(_pyyaml())
     # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
     found["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
     found["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
     return found
-
-
-def _pyyaml() -> dict[str, bytes]:
-    """PyYAML without its compiled part: some files of MLflow's file stores need it."""
-    spec = importlib.util.find_spec("yaml")
-    folders = spec.submodule_search_locations if spec else None
-    if not folders:
-        return {}
-    paths = sorted(Path(folders[0]).glob("*.py"))
-    return {f"{VENDORED}/yaml/{path.name}": path.read_bytes() for path in paths}
 
 
 def digest(files: dict[str, bytes]) -> str:

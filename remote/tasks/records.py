@@ -10,7 +10,7 @@ from invoke.tasks import task
 
 from remote.config import find_project
 from remote.output import plural, print_json, print_lines, say
-from remote.tasks import merge_report
+from remote.tasks import export_report, merge_report
 from remote.tasks.exits import exit_on_error
 from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import DRY_HELP, REGISTRY_HELP, TARGET_HELP, registry_asked, server_of
@@ -45,14 +45,16 @@ def mlflow_pull(
         server, say=say, registry=registry_asked(server.project, registry), dry_run=dry_run
     )
     if json:
-        print_json(merge_report.as_data(records, target=str(server.target), dry_run=dry_run))
+        data = merge_report.as_data(records, target=str(server.target), dry_run=dry_run)
+        export_report.print_with_export(server.project, data, dry_run=dry_run)
         return
     if records.summary is None:
         say(f"{server.target} has no MLflow records yet.")
-        return
-    verb = "would merge" if dry_run else "merged"
-    print_lines(f"{verb} from {server.target}: {merge_report.line(records)}")
-    merge_report.remarks(records)
+    else:
+        verb = "would merge" if dry_run else "merged"
+        print_lines(f"{verb} from {server.target}: {merge_report.line(records)}")
+        merge_report.remarks(records)
+    export_report.export_and_tell(server.project, dry_run=dry_run)
 
 
 @task(
@@ -88,11 +90,13 @@ def mlflow_merge(
         dry_run=dry_run,
     )
     if json:
-        print_json(merge_report.as_data(records, store=store, dry_run=dry_run))
+        data = merge_report.as_data(records, store=store, dry_run=dry_run)
+        export_report.print_with_export(project, data, dry_run=dry_run)
         return
     verb = "would merge" if dry_run else "merged"
     print_lines(f"{verb} {store}: {merge_report.line(records)}")
     merge_report.remarks(records)
+    export_report.export_and_tell(project, dry_run=dry_run)
 
 
 @task(
@@ -115,7 +119,7 @@ def mlflow_conflicts(
     json: bool = False,
 ) -> None:
     """List what was changed here and there since the last pull; yours was kept."""
-    from remote.operations.tracking.conflict_list import choose, listed, settle
+    from remote.operations.tracking.conflict_list import choose, listed, resolve
 
     project = find_project()
     chosen = choose(listed(project), conflict or [], theirs=theirs, ours=ours)
@@ -129,7 +133,7 @@ def mlflow_conflicts(
     else:
         print_lines(*map(_line, chosen))
     if theirs or ours:
-        settle(project, chosen, theirs=theirs)
+        resolve(project, chosen, theirs=theirs)
         say(
             f"{plural(len(chosen), 'conflict')} settled: {'theirs taken' if theirs else 'yours kept'}."
         )

@@ -12,6 +12,7 @@ from remote.output import plural, print_lines, say, size
 from remote.tasks.exits import exit_on_error
 
 if TYPE_CHECKING:
+    from remote.job.messages.target import Machine
     from remote.operations.pull import Pulled
     from remote.operations.push import Pushed
     from remote.session import Server
@@ -36,7 +37,7 @@ def registry_asked(project: Project, flag: bool) -> bool:
     return flag or project.settings.get("REMOTE_REGISTRY", "").lower() in ("1", "yes", "true", "on")
 
 
-def _bring_python(server: Server, theirs: dict[str, str]) -> None:
+def _bring_python(server: Server, theirs: Machine) -> None:
     """Give a server a Python that can run the agent, where it has none."""
     from remote.operations.bootstrap import bring_python
 
@@ -89,12 +90,14 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: boo
 def pull_and_tell(server: Server, *, dry_run: bool = False, registry: bool = False) -> None:
     """Pull, and say what that brought and what it kept."""
     from remote.operations.pull import pull
+    from remote.tasks.export_report import export_and_tell
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, say=say, dry_run=dry_run, registry=registry)
     if dry_run:
         print_lines(*(f"bring   {name}" for name in pulled.files))
     _tell_pulled(server, pulled, "would pull" if dry_run else "pulled")
+    export_and_tell(server.project, dry_run=dry_run)
 
 
 def _tell_pulled(server: Server, pulled: Pulled, verb: str) -> None:

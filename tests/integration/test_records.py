@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from scripts.sshd import free_port
 from tests.conftest import ProjectFolder
 from tests.integration.witness import Store
 from tests.stores import empty_store
+from tests.tracking.export.conftest import serving
 from tests.tracking.merge.conftest import Project
-from tests.upload.conftest import serving
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -223,27 +224,37 @@ def test_another_sqlite_store_by_its_address(
     assert "0 new runs" in project.inv("mlflow-pull", MLFLOW_TRACKING_URI=address).out
 
 
-def test_an_mlflow_server_with_the_artifacts(
+def test_what_was_merged_is_exported_to_an_mlflow_server(
     project: ProjectFolder, far: Project, template: Path, tmp_path: Path
 ) -> None:
     from mlflow import MlflowClient
 
+    nobody = f"http://me:hunter2@127.0.0.1:{free_port()}"
+    done = project.inv("mlflow-pull", MLFLOW_TRACKING_URI=nobody, check=False)
+    assert done.code == 2 and "2 new runs" in done.out, done.text
+    assert "can't be reached" in done.err and "hunter2" not in done.text
+    assert len(runs(project)) == 2
     (tmp_path / "served").mkdir()
     shutil.copy(template / "mlflow.db", tmp_path / "served/server.db")
     with serving(tmp_path / "served") as address:
         project.write(".env", f"MLFLOW_TRACKING_URI={address}\n")
-        said = project.inv("mlflow-pull")
-        assert "2 new runs, 0 grown, 2 artifacts" in said.out, said.text
-        assert "Runs and logged models get new ids" in said.err
+        said = project.inv("mlflow-pull", "--dry-run")
+        assert f"would export to {address}: 2 runs" in said.out, said.text
+        said = project.inv("sync-pull")
+        assert "0 new runs" in said.out
+        assert f"exported to {address}: 2 new runs, 0 grown" in said.out
+        assert "2 artifacts" in said.out and "new ids" in said.err
         again = project.inv("mlflow-pull")
-        assert "0 new runs, 0 grown, 0 artifacts" in again.out and "new ids" not in again.err
+        assert "exported" not in again.out and "new ids" not in again.err
         client = MlflowClient(address)
         run, _ = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
         note = client.download_artifacts(run.info.run_id, "note.txt", str(tmp_path))
         assert Path(note).read_text() == run.data.tags["remote.source_run"]
-        assert "dry run" in project.inv("mlflow-pull", "--dry-run", check=False).err
-        assert "told by the pull" in project.inv("mlflow-conflicts", check=False).err
-    assert runs(project) == {}
+        far.client.set_tag(run.data.tags["remote.source_run"], "colour", "green")
+        told = json.loads(project.inv("mlflow-pull", "--json").out)
+        assert (told["export"]["server"], told["export"]["grown_runs"]) == (address, 1)
+        assert client.get_run(run.info.run_id).data.tags["colour"] == "green"
+    assert "No conflicts" in project.inv("mlflow-conflicts").err
 
 
 def test_a_store_that_nothing_can_be_merged_into(project: ProjectFolder, far: Project) -> None:

@@ -7,18 +7,16 @@ import re
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from remote.agent.jobs.lifecycle import every
+from remote.agent.jobs.lifecycle import every, state_of
 from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.paths import STATE, JobPaths
 from remote.job.state import ENDED
-from remote.tracking import filestore
-from remote.tracking.store import is_store
+from remote.tracking.sources import source_of
 
 _SEEN = "stores.json"
 #: Folders that rsync is asked for by name.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
-_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 
 def others(root: Path) -> Dict[str, Optional[str]]:
@@ -26,13 +24,8 @@ def others(root: Path) -> Dict[str, Optional[str]]:
 
     The mark is None where only reading tells. Jobs that have ended are looked at once.
     """
-    found: Dict[str, Optional[str]] = {}
-    if filestore.is_file_store(root / "mlruns"):
-        found["mlruns"] = None
-    for name in _of_jobs(root):
-        path = root / name
-        found[name] = _mark(path) if path.is_file() else None
-    return found
+    names = ["mlruns"] if source_of(root / "mlruns") else []
+    return {name: _mark(root / name) for name in [*names, *_of_jobs(root)]}
 
 
 def path_of(root: Path, name: str) -> Path:
@@ -53,7 +46,7 @@ def _of_jobs(root: Path) -> List[str]:
         if found is None:
             found = _made_in(root, paths)
         names += found
-        if paths.id in before or (read_json(paths.status) or {}).get("state") in ENDED:
+        if paths.id in before or state_of(paths).state in ENDED:
             after[paths.id] = found
     if after != before:
         write_json(file, after)
@@ -73,14 +66,14 @@ def _made_in(root: Path, paths: JobPaths) -> List[str]:
 
 
 def _is_one(path: Path) -> bool:
-    if path.is_dir():
-        return bool(_PLAIN.match(path.name)) and filestore.is_file_store(path)
-    return path.name.endswith(_SUFFIXES) and is_store(path)
+    if path.is_dir() and not _PLAIN.match(path.name):
+        return False
+    return source_of(path) is not None
 
 
 def _mark(path: Path) -> Optional[str]:
-    """None while a log holds what the file doesn't."""
-    if Path(f"{path}-wal").exists():
+    """None for a folder, whose status says nothing of its files, and while a log is not empty."""
+    if path.is_dir() or Path(f"{path}-wal").exists():
         return None
     status = path.stat()
     return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"

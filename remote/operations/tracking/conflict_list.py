@@ -22,7 +22,7 @@ class Listed:
     number: int
     source: str
     base: Path
-    open: conflicts.Open
+    open: conflicts.OpenConflict
 
     @property
     def conflict(self) -> Conflict:
@@ -32,11 +32,6 @@ class Listed:
 def listed(project: Project) -> list[Listed]:
     """Those that are not settled, of all sources, in the order of their sources."""
     to = destination(project)
-    if isinstance(to.location, str):
-        raise StoreError(
-            f"Conflicts with an MLflow server ({to}) are told by the pull that finds them.",
-            "What is on the server was kept.",
-        )
     found: list[Listed] = []
     with merging(project):
         # A base is named after its source, and after the destination that isn't the project's own.
@@ -79,11 +74,10 @@ def _renamed(each: Listed) -> tuple[str, str] | None:
     return None
 
 
-def settle(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:
+def resolve(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:
     """Take theirs, or keep ours for good; raises StoreError."""
     to = destination(project)
-    assert isinstance(to.location, Path)
     with merging(project):
         for base in dict.fromkeys(each.base for each in chosen):
             each_of = [each.open for each in chosen if each.base == base]
-            conflicts.settle(base, to.location, each_of, theirs=theirs)
+            conflicts.resolve(base, to.location, each_of, theirs=theirs)

@@ -17,18 +17,18 @@ ARTIFACTS = "mlruns"
 
 @dataclass(frozen=True)
 class Destination:
-    """`location` is a SQLite file, or the address of an MLflow server."""
+    """`location` is a SQLite file.
+
+    `server` is the address of the MLflow server that the project's own store is then exported to.
+    """
 
     project: Project
-    location: Path | str
+    location: Path
+    server: str = ""
 
     @property
     def is_own(self) -> bool:
         return self.location == self.project.root / STORE
-
-    @property
-    def is_server(self) -> bool:
-        return isinstance(self.location, str)
 
     @property
     def artifacts(self) -> Path:
@@ -57,7 +57,7 @@ def destination(project: Project) -> Destination:
         return Destination(project, project.root / STORE)
     address = StoreAddress.parse(text, folder=project.root)
     if address.kind == SERVER:
-        return Destination(project, text)
+        return Destination(project, project.root / STORE, server=text)
     if address.kind == DATABASE:
         raise ConfigError(
             f"Records aren't merged into a database ({VARIABLE}={address}).",

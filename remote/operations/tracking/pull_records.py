@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from remote.config import Project
-from remote.errors import ConfigError, TargetError, TransferError
+from remote.errors import TargetError, TransferError
 from remote.files import locked, read_json, write_json
+from remote.job.messages.records import DeltaAnswer, DeltaRequest
+from remote.job.messages.target import ABSENT
 from remote.operations.tracking.destination import STORE, Destination, destination, digest
 from remote.output import Progress, size
 from remote.session import Server
@@ -47,7 +48,7 @@ class Records:
 class Asked:
     """A delta that was fetched, and what the agent said beside it."""
 
-    answer: dict[str, Any]
+    answer: DeltaAnswer
     file: Path
     bytes: int
 
@@ -79,12 +80,13 @@ def _folder(project: Project) -> Iterator[Path]:
 def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False) -> Asked:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to = destination(server.project)
-    request: dict[str, Any] = {
-        "known": known(to, to.base(source_name(server, store))),
-        "store": store,
-        "registry": registry,
-        "compress": server.ssh is not None,
-    }
+    request = DeltaRequest(
+        key=server.key,
+        known=known(to, to.base(source_name(server, store))),
+        store=store,
+        registry=registry,
+        compress=server.ssh is not None,
+    )
     file = folder / f"{digest(store)}.db"
     try:
         return _fetch(server, request, file)
@@ -97,18 +99,14 @@ def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False
 def known(to: Destination, base: Path) -> dict[str, Any]:
     """What the destination has of a source."""
     base.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(to.location, str):
-        from remote import upload
-
-        return upload.known(base, address=to.location, env=to.project.settings)
-    return merge.known(base, store=to.location)
+    return merge.pull_state(base, store=to.location)
 
 
-def _fetch(server: Server, request: dict[str, Any], file: Path) -> Asked:
+def _fetch(server: Server, request: DeltaRequest, file: Path) -> Asked:
     with open(file, "wb") as out:
-        blob = _Unpacked(out, packed=request["compress"])
+        blob = _Unpacked(out, packed=request.compress)
         try:
-            answer = server.call("delta", **request, blob=blob)
+            answer = server.agent.call(request, blob=blob)
         finally:
             blob.progress.wipe()
     return Asked(answer, file, blob.bytes)
@@ -130,7 +128,7 @@ class _Unpacked:
 
 def look(server: Server) -> None:
     """Have the agent say what is wrong with a target that gives no answer."""
-    if server.prepare(look=True)["state"] == "absent":
+    if server.prepare(look=True).state == ABSENT:
         raise TransferError(f"{server.target} does not exist yet.", "Push first: make sync-push")
 
 
@@ -151,12 +149,12 @@ def merge_all(
     """Merge the delta of the target's own store, and those of the others that it has."""
     start = time.monotonic()
     found = Records(bytes=asked.bytes)
-    if not asked.answer["empty"]:
+    if not asked.answer.empty:
         _bring(server, asked, "", found, say=say, dry_run=dry_run)
     marks = server.project.state / "targets" / f"{server.target.key}.stores.json"
     before = read_json(marks) or {}
     after = {}
-    for name, mark in asked.answer["others"].items():
+    for name, mark in asked.answer.others.items():
         if mark is None or before.get(name) != mark:
             other = ask(server, folder, store=name, registry=registry)
             found.bytes += other.bytes
@@ -189,12 +187,7 @@ def bring(
     dry_run: bool = False,
 ) -> None:
     """Merge one delta, then fetch the artifacts that it names from `remote`."""
-    if isinstance(to.location, str):
-        if dry_run:
-            raise ConfigError(f"There is no dry run into an MLflow server ({to}).")
-        _upload(to, delta, base, source, remote, found)
-        return
-    store, base, dry_run = _store(to, to.location, base, delta.parent, dry_run, say)
+    store, base, dry_run = _store(to, base, delta.parent, dry_run, say)
     progress = Progress("merging records")
     try:
         summary = merge.merge(
@@ -211,53 +204,24 @@ def bring(
     found.add(summary)
     if store == to.location and not dry_run:
         fetched = fetch_artifacts(to.project.root, remote, summary.artifacts)
-        merge.settle(base, summary.artifacts)
+        merge.mark_fetched(base, summary.artifacts)
         found.artifacts += fetched.sent
         found.bytes += fetched.bytes
 
 
 def _store(
-    to: Destination, location: Path, base: Path, folder: Path, dry_run: bool, say: Say
+    to: Destination, base: Path, folder: Path, dry_run: bool, say: Say
 ) -> tuple[Path, Path, bool]:
     """The store to merge into, with its base; one that has to be made first is made.
 
     A dry run that finds none gets one that is thrown away with `folder`.
     """
-    if location.exists():
-        return location, base, dry_run
+    if to.location.exists():
+        return to.location, base, dry_run
     say("making an MLflow store (once; MLflow takes some seconds for it)")
-    made, base = (folder / STORE, folder / base.name) if dry_run else (location, base)
+    made, base = (folder / STORE, folder / base.name) if dry_run else (to.location, base)
     ensure_store(made, to.artifacts)
     return made, base, False
-
-
-def _upload(
-    to: Destination, delta: Path, base: Path, source: str, remote: Remote, found: Records
-) -> None:
-    """To an MLflow server; the artifacts go through this machine."""
-    from remote import upload
-
-    address, env = str(to.location), to.project.settings
-    progress = Progress("uploading records")
-    if not base.exists():
-        found.notes += upload.LIMITS
-    try:
-        summary = upload.merge(
-            delta, address=address, base=base, source=source, progress=progress.of, env=env
-        )
-        folder = delta.parent / "artifacts"
-        folder.mkdir()
-        fetched = fetch_artifacts(folder, remote, summary.artifacts)
-        sent = upload.send_artifacts(
-            base, address=address, artifacts=folder, progress=progress.of, env=env
-        )
-        shutil.rmtree(folder)
-    finally:
-        progress.wipe()
-    found.add(replace(summary, refused=summary.refused + sent.refused))
-    found.notes += [note for note in summary.notes if note not in found.notes]
-    found.artifacts += fetched.sent
-    found.bytes += fetched.bytes
 
 
 def fetch_artifacts(root: Path, remote: Remote, folders: Iterable[ArtifactFolder]) -> Tally:

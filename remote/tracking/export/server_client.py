@@ -1,0 +1,170 @@
+"""MLflow's client of one server: its environment, and what its errors mean to the user."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping
+from urllib.parse import unquote, urlsplit
+
+from remote.errors import ConfigError, ConnectError, RemoteError, StoreError
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+TOKEN = "MLFLOW_TRACKING_TOKEN"
+_REPEATS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_DEFAULTS = {
+    # MLflow's own seven repeats keep a user waiting for four minutes; the next pull goes on anyway.
+    _REPEATS: "4",
+    # A command of this toolkit calls no server that the user hasn't named.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """An address without the login that stood in it, which goes where MLflow looks for one."""
+
+    url: str
+    login: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> ServerAddress:
+        """Raises ConfigError."""
+        try:
+            parts = urlsplit(text)
+            usable = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or parts.scheme not in ("http", "https"):
+            raise ConfigError(f"{VARIABLE} isn't the address of an MLflow server.")
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+        names = ((USER, parts.username), (PASSWORD, parts.password))
+        login = {name: unquote(value) for name, value in names if value}
+        return cls(url.geturl().rstrip("/"), login)
+
+
+@contextmanager
+def server_client(address: ServerAddress, settings: Mapping[str, str]) -> Iterator[Any]:
+    """An MlflowClient; its errors become StoreError and ConnectError.
+
+    `settings` are the project's: MLflow reads its own from the environment alone, so they are put
+    there as long as the client is used.
+    """
+    changes = {**_DEFAULTS, **settings, **address.login, VARIABLE: address.url}
+    # It would print a line for each run that has ended.
+    changes["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    with _environment(changes):
+        import requests
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        _refuse_bad_settings(address)
+        try:
+            yield MlflowClient(tracking_uri=address.url, registry_uri=address.url)
+        except (MlflowException, requests.RequestException) as error:
+            raise _told(error, address.url) from error
+
+
+def _refuse_bad_settings(address: ServerAddress) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+
+    try:
+        get_default_host_creds(address.url)
+    except (ValueError, MlflowException) as error:
+        raise ConfigError(reason(error), "It stands in .env or in the environment.") from error
+
+
+@contextmanager
+def no_repeats() -> Iterator[None]:
+    """Requests are sent once: for what must not be done twice, and to fail fast."""
+    with _environment({_REPEATS: "0"}):
+        yield
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    saved = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def refuses_content(error: Exception) -> bool:
+    """The server understood a request and won't take a value in it: other requests may do."""
+    return 400 <= _status(error) < 500 and _status(error) not in (401, 403, 408, 429)
+
+
+def is_missing(error: Exception) -> bool:
+    """What the request was about isn't on the server."""
+    return getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+
+
+def is_taken(error: Exception) -> bool:
+    """Something of that name is on the server already."""
+    return getattr(error, "error_code", "") == "RESOURCE_ALREADY_EXISTS"
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, fit to be printed: part of it comes from the server."""
+    text = re.sub(r"^[A-Z_]+: ", "", " ".join(str(error).split()))
+    return "".join(sign if sign.isprintable() else "?" for sign in text)[:_LENGTH]
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status that an error stands for; 0 for one that is none of the server's."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return int(response.status_code)
+    match = re.search(r"failed with error code (\d{3})", str(error))
+    if match:
+        return int(match[1])
+    content: Dict[str, Any] = getattr(error, "json", None) or {}
+    return (
+        int(error.get_http_status_code())
+        if content and hasattr(error, "get_http_status_code")
+        else 0
+    )
+
+
+def _told(error: Exception, url: str) -> RemoteError:
+    import requests.exceptions as http
+
+    causes, status = _causes(error), _status(error)
+    if any(isinstance(cause, http.SSLError) for cause in causes):
+        return StoreError(
+            f"{url} has a certificate that isn't trusted: {reason(causes[-1])}",
+            "Name the file with the right one in MLFLOW_TRACKING_SERVER_CERT_PATH.",
+        )
+    if any(isinstance(cause, (http.ConnectionError, http.Timeout)) for cause in causes):
+        return ConnectError(
+            f"The MLflow server {url} can't be reached: {reason(causes[-1])}",
+            f"Check {VARIABLE}, and that the server runs. What was merged is here; pull again.",
+        )
+    if status == 401:
+        return StoreError(
+            f"{url} asks for a login, or refuses it.", f"Set {USER} and {PASSWORD}, or {TOKEN}."
+        )
+    if status == 403:
+        return StoreError(f"{url} doesn't let this user do that: {reason(error)}")
+    if status in (404, 405) and not getattr(error, "json", None) or "valid JSON" in str(error):
+        return StoreError(f"{url} isn't an MLflow server.", f"Check {VARIABLE}.")
+    return StoreError(f"{url} fails: {reason(error)}", "What was merged is here; pull again.")
+
+
+def _causes(error: BaseException) -> List[BaseException]:
+    """The error and what led to it, the innermost last."""
+    found = [error]
+    while found[-1].__context__ is not None:
+        found.append(found[-1].__context__)
+    return found

@@ -1,5 +1,6 @@
 """`adopt`: the toolkit comes into a project that exists.
 
-Each part looks at the project and says what it would change (`Part`); `command` shows all of it,
-asks, and only then writes. `files/` holds what is written.
+Each editor (`tasks_file`, `makefile`, `line_files`) looks at one file of the project and returns a
+`Change`. `plan` collects them, `command` shows them, asks, and only then writes. `files/` holds
+what is written. Dependencies are the project's own tool's to change: `dependencies` says how.
 """

@@ -1,19 +1,29 @@
-"""`adopt` as it is typed."""
+"""`adopt` as it is typed: show what would change, ask, keep what was there before, write."""
 
 from __future__ import annotations
 
-import shlex
+import difflib
+import shutil
+import stat
 import sys
+import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
-from remote.adopt import ask, write
-from remote.adopt.part import Part
-from remote.adopt.plan import plan
+from remote.adopt.change import Change
+from remote.adopt.plan import Plan, plan
 from remote.adopt.source import source
-from remote.output import print_lines, say
+from remote.errors import ConfigError
+from remote.files import write_atomic
+from remote.job.paths import STATE
+from remote.output import print_lines, printable, say
 
 ABOUT = "Bring the toolkit into a project that exists; asks before it touches a file there."
+
+
+class Quit(Exception):
+    """Nothing at all is to be done."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,68 +38,92 @@ def add_arguments(parser: ArgumentParser) -> None:
 def adopt(arguments: Namespace) -> int:
     """Plan, ask, write; the exit code comes back. Raises RemoteError."""
     root = Path(arguments.folder).resolve()
-    wanted = plan(root, source())
-    if not wanted.changes and not wanted.commands:
-        print_lines("Nothing to do: the project has all of it.")
-        return _tell(wanted)
-    _overview(wanted)
-    if arguments.dry_run:
-        return _only_show(wanted)
-    if not arguments.yes and any(ask.touching(wanted)):
-        if not sys.stdin.isatty():
-            _only_show(wanted)
-            say("Nothing was changed: there is no terminal to ask at. --yes agrees to all of it.")
-            return 1
-        try:
-            agreed = ask.approved(wanted)
-        except ask.Quit:
-            print_lines("Nothing was changed.")
-            return 1
-        agreed.steps = wanted.steps
-        return _do(root, agreed)
-    return _do(root, wanted)
-
-
-def _overview(wanted: Part) -> None:
-    for change in wanted.changes:
+    planned = plan(root, source())
+    for change in planned.changes:
         print_lines(f"{'add   ' if change.before is None else 'change'}  {change.name}")
-    for command in wanted.commands:
-        print_lines(f"run     {shlex.join(command.argv)}")
-
-
-def _only_show(wanted: Part) -> int:
-    for step in ask.touching(wanted):
-        print_lines("")
-        ask.show(step)
-    _remark(wanted)
+    existing = [change for change in planned.changes if change.before is not None]
+    has_to_ask = existing and not arguments.yes
+    if arguments.dry_run or has_to_ask and not sys.stdin.isatty():
+        _show(existing)
+        _print_notes(planned)
+        if arguments.dry_run:
+            return 0
+        say("Nothing was changed: there is no terminal to ask at. --yes agrees to all of it.")
+        return 1
+    try:
+        refused = _ask(existing) if has_to_ask else []
+    except Quit:
+        print_lines("Nothing was changed.")
+        return 1
+    _write(root, [change for change in planned.changes if change not in refused])
+    planned.notes += [f"Left as it is, as you said: {change.name}." for change in refused]
+    if not planned.changes:
+        print_lines("Nothing to do: the project has all of it.")
+    _print_notes(planned)
+    print_lines("", "Next:", *(f"  {step}" for step in planned.steps))
     return 0
 
 
-def _do(root: Path, agreed: Part) -> int:
-    touched = [change.name for change in agreed.changes]
-    touched += [name for command in agreed.commands for name in command.touched]
-    kept = write.backup(root, touched)
-    for change in agreed.changes:
-        write.write(root, change)
-    failed = 0
-    for command in agreed.commands:
-        print_lines(f"$ {shlex.join(command.argv)}")
-        said = write.run(root, command)
-        if said:
-            failed = 1
-            say(*said.split("\n"))
-            agreed.remarks.append(f"Not done: {shlex.join(command.argv)}")
-    if kept:
-        print_lines(f"What was there before is kept in {kept}/")
-    return _tell(agreed) or failed
+def _show(changes: Sequence[Change]) -> None:
+    for change in changes:
+        print_lines("", *_difference(change))
 
 
-def _tell(wanted: Part) -> int:
-    _remark(wanted)
-    print_lines("", "Next:", *(f"  {step}" for step in wanted.steps))
-    return 0
+def _difference(change: Change) -> list[str]:
+    before, after = (change.before or "").splitlines(), change.after.splitlines()
+    names = f"{change.name} (now)", f"{change.name} (then)"
+    return list(difflib.unified_diff(before, after, *names, lineterm=""))
 
 
-def _remark(wanted: Part) -> None:
-    for remark in wanted.remarks:
-        print_lines("", *remark.split("\n"))
+def _ask(changes: Sequence[Change]) -> list[Change]:
+    """Show each change, and ask for it; those that are refused come back. Raises Quit."""
+    refused = []
+    for change in changes:
+        _show([change])
+        answer = _answer(f"Change {change.name}? [y]es, [n]o, [a]ll, [q]uit: ")
+        if answer == "a":
+            break
+        if answer == "n":
+            refused.append(change)
+    return refused
+
+
+def _answer(question: str) -> str:
+    while True:
+        try:
+            letter = input(printable(question)).strip().lower()[:1]
+        except (EOFError, KeyboardInterrupt):
+            print_lines("")
+            raise Quit from None
+        if letter == "q":
+            raise Quit
+        if letter in ("y", "n", "a"):
+            return letter
+
+
+def _write(root: Path, changes: Sequence[Change]) -> None:
+    """Put the files into their places, and copies of what was there into a folder for backups."""
+    folder = f"{STATE}/backup/adopt-{time.strftime('%Y%m%d-%H%M%S')}"
+    existing = [change.name for change in changes if change.before is not None]
+    for name in existing:
+        (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, root / folder / name)
+    for change in changes:
+        write(root, change)
+    if existing:
+        print_lines(f"What was there before is kept in {folder}/")
+
+
+def write(root: Path, change: Change) -> None:
+    """Put one file into its place, with the mode that it had; raises ConfigError."""
+    path = root / change.name
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+        write_atomic(path, change.after.encode("utf-8"), mode=mode)
+    except OSError as error:
+        raise ConfigError(f"{change.name} can't be written: {error.strerror}.") from None
+
+
+def _print_notes(planned: Plan) -> None:
+    for note in planned.notes:
+        print_lines("", *note.split("\n"))

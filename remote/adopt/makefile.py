@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from remote.adopt import block
-from remote.adopt.part import ByHand, Part, given, paragraphs, read
+from remote.adopt.change import Change, ManualStep, paragraphs, read, template
 
 #: In the order in which make looks for them.
 NAMES = ("GNUmakefile", "makefile", "Makefile")
@@ -14,23 +14,22 @@ NAMES = ("GNUmakefile", "makefile", "Makefile")
 _RULE = re.compile(r"^([^\s#:=][^#:=\n]*?)[ \t]*::?(?![:=]*=)", re.MULTILINE)
 
 
-def makefile(root: Path) -> Part:
-    """The project's Makefile with our targets; raises ByHand."""
-    part, there = Part(), {path.name for path in root.iterdir()}
-    name = next((each for each in NAMES if each in there), "Makefile")
+def makefile(root: Path) -> Change:
+    """The project's Makefile with our targets; raises ManualStep."""
+    # Not by exists(): a disk of a Mac's takes makefile and Makefile for the same name.
+    names = {path.name for path in root.iterdir()}
+    name = next((name for name in NAMES if name in names), "Makefile")
     before = read(root, name)
     text = before or ""
     if re.search(r"^\s*\.RECIPEPREFIX\s*[:?]?=", text, re.MULTILINE):
-        raise ByHand(f"{name} sets .RECIPEPREFIX, so our targets would not work in it")
-    own = targets(block.around(text))
-    part.change(name, before, block.put(text, lines(own)))
-    taken = [rule for rule in rules() if rule in own and rule != "help"]
-    if taken:
-        part.remarks.append(
-            f"{name} has targets of its own called {', '.join(taken)}: they stay."
-            f" Ours are typed inv {', inv '.join(taken)}."
-        )
-    return part
+        raise ManualStep(f"{name} sets .RECIPEPREFIX, so our targets would not work in it")
+    own = targets(block.outside(text))
+    same = [rule for rule in rules() if rule in own and rule != "help"]
+    note = (
+        f"{name} has targets of its own called {', '.join(same)}: they stay."
+        f" Ours are typed inv {', inv '.join(same)}."
+    )
+    return Change(name, before, block.replace(text, lines(own)), note if same else "")
 
 
 def targets(text: str) -> set[str]:
@@ -40,12 +39,11 @@ def targets(text: str) -> set[str]:
 
 def rules() -> dict[str, str]:
     """Our rules by their target."""
-    return {part.partition(":")[0]: part for part in list(paragraphs(given("Makefile")))[1:]}
+    return {rule.partition(":")[0]: rule for rule in paragraphs(template("Makefile"))[1:]}
 
 
 def lines(own: set[str]) -> list[str]:
     """The block for a Makefile that has the targets `own`."""
     ours = {name: rule for name, rule in rules().items() if name not in own}
-    head = next(paragraphs(given("Makefile")))
-    parts = [head, f".PHONY: {' '.join(ours)}", *ours.values()]
-    return "\n\n".join(parts).splitlines()
+    variable = paragraphs(template("Makefile"))[0]
+    return "\n\n".join([variable, f".PHONY: {' '.join(ours)}", *ours.values()]).splitlines()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from remote.adopt import dependencies, lists
+from remote.adopt import dependencies, line_files
+from remote.adopt.change import Change, ManualStep
 from remote.adopt.makefile import makefile
-from remote.adopt.part import ByHand, Part
-from remote.adopt.source import Source
 from remote.adopt.tasks_file import tasks_file
 from remote.errors import ConfigError
 
@@ -16,33 +17,49 @@ from remote.errors import ConfigError
 PROGRAMS = ("src/train.py", "train.py", "src/main.py", "main.py")
 NOTEBOOKS = ("src/notebooks/*.ipynb", "notebooks/*.ipynb", "*.ipynb")
 
+EDITORS = (
+    tasks_file,
+    makefile,
+    line_files.rsyncignore,
+    line_files.gitignore,
+    line_files.env_example,
+    dependencies.requirements,
+)
 
-def plan(root: Path, source: Source) -> Part:
+
+@dataclass
+class Plan:
+    """`notes` are told; `steps` are what the user has to type afterwards."""
+
+    changes: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+
+
+def plan(root: Path, toolkit: Sequence[str]) -> Plan:
     """Raises ConfigError where the toolkit can't live in that project."""
     _refuse(root)
-    whole = Part()
-    parts: list[Callable[[], Part]] = [
-        lambda: tasks_file(root),
-        lambda: makefile(root),
-        lambda: lists.rsyncignore(root),
-        lambda: lists.gitignore(root),
-        lambda: lists.env_example(root),
-        lambda: dependencies.for_this_machine(root, source),
-        lambda: dependencies.for_jobs(root),
-    ]
-    for part in parts:
+    whole = Plan()
+    for edit in EDITORS:
         try:
-            whole.add(part())
-        except ByHand as reason:
-            whole.remarks.append(f"Not done: {reason}.")
+            change = edit(root)
+        except ManualStep as reason:
+            whole.notes.append(f"Not done: {reason}.")
+            continue
+        whole.notes += [change.note] if change.note else []
+        whole.changes += [change] if change.after != change.before else []
+    try:
+        whole.steps += dependencies.commands(root, toolkit)
+    except ManualStep as reason:
+        whole.notes.append(f"Not known: what jobs need, since {reason}.")
     whole.steps += first_commands(root)
     return whole
 
 
 def first_commands(root: Path) -> list[str]:
     """How to begin, once all is there."""
-    start = {"uv.lock": "uv run ", "poetry.lock": "poetry run "}
-    run = next((word for name, word in start.items() if (root / name).is_file()), "")
+    runners = {"uv.lock": "uv run ", "poetry.lock": "poetry run "}
+    run = next((runner for name, runner in runners.items() if (root / name).is_file()), "")
     return [
         f"{run}inv sync-push --target user@host:/proj",
         f"{run}inv remote-run {_program(root)} --follow --pull",
@@ -50,12 +67,10 @@ def first_commands(root: Path) -> list[str]:
 
 
 def _program(root: Path) -> str:
-    import shlex
-
     scripts = (root / name for name in PROGRAMS)
     notebooks = (path for pattern in NOTEBOOKS for path in sorted(root.glob(pattern)))
-    found = next((path for path in (*scripts, *notebooks) if path.is_file()), None)
-    return shlex.quote(found.relative_to(root).as_posix()) if found else "PROGRAM"
+    program = next((path for path in (*scripts, *notebooks) if path.is_file()), None)
+    return shlex.quote(program.relative_to(root).as_posix()) if program else "PROGRAM"
 
 
 def _refuse(root: Path) -> None:
@@ -68,10 +83,10 @@ def _refuse(root: Path) -> None:
             f"{root} holds the toolkit itself, so there is nothing to adopt.",
             "Name another project: python -m remote adopt FOLDER",
         )
-    for name in ("remote", "remote.py", "src/remote", "src/remote.py"):
-        if (root / name).exists() and name != "remote" or (root / name / "__init__.py").exists():
+    for name in ("remote/__init__.py", "remote.py", "src/remote/__init__.py", "src/remote.py"):
+        if (root / name).exists():
             raise ConfigError(
-                f"The project has a module of its own in {name}, and the toolkit's is called"
+                f"The project has a module of its own, {name}, and the toolkit's is called"
                 " remote too.",
                 "Give yours another name first.",
             )

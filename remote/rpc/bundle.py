@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 from pathlib import Path
 
@@ -28,9 +27,6 @@ PARTS = (
 #: What of these only the laptop runs.
 CLIENT_ONLY = "tracking/export/"
 
-#: Where PyYAML is in it. Not at the top: a job has the zip on its path, before its own packages.
-VENDORED = "vendored"
-
 METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
 
 ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.runtime.run_tags:JobContext\n"
@@ -46,21 +42,10 @@ def contents() -> dict[str, bytes]:
             if not name.startswith(CLIENT_ONLY):
                 found[f"remote/{name}"] = path.read_bytes()
     found["remote/__init__.py"] += _GUARD
-    found.update(_pyyaml())
     # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
     found["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
     found["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
     return found
-
-
-def _pyyaml() -> dict[str, bytes]:
-    """PyYAML without its compiled part: some files of MLflow's file stores need it."""
-    spec = importlib.util.find_spec("yaml")
-    folders = spec.submodule_search_locations if spec else None
-    if not folders:
-        return {}
-    paths = sorted(Path(folders[0]).glob("*.py"))
-    return {f"{VENDORED}/yaml/{path.name}": path.read_bytes() for path in paths}
 
 
 def digest(files: dict[str, bytes]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from invoke.collection import Collection
 
 from remote.tasks import (
@@ -36,3 +39,18 @@ for _module in (
 ):
     for _task in _module.TASKS:
         namespace.add_task(_task)
+
+
+def joined(module: dict[str, Any]) -> Collection:
+    """The tasks of a project's own tasks.py, whose `globals()` are given, and these.
+
+    A task of the project's own keeps its name, where one of these is called the same.
+    """
+    # Invoke takes these variables, in this order, for a module's collection.
+    own = next((module[name] for name in ("ns", "namespace") if name in module), None)
+    if own is None:
+        own = Collection.from_module(sys.modules[module["__name__"]])
+    for name in namespace.task_names:
+        if name not in own.task_names and name not in own.collections:
+            own.add_task(namespace[name], name=name)
+    return own

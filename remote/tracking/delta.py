@@ -75,12 +75,6 @@ def write(
     return dict(counts, format=FORMAT, bytes=out.stat().st_size)
 
 
-def add_place(out: Path, folder: str) -> None:
-    """Notes a folder below the roots, beside `mlruns`, that has artifacts: a file store."""
-    with closing(sqlite3.connect(str(out))) as database, database:
-        database.execute("INSERT INTO meta VALUES ('places', ?)", (json.dumps([folder]),))
-
-
 def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str, Dict[str, str]]:
     """The signatures, as `write` gives them, of those chosen ids of each kind that `store` has."""
     refuse_foreign(store)

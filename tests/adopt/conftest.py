@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from remote.adopt import part, source
-from remote.adopt.plan import plan
+from remote.adopt.plan import Plan, plan
 
-INDEX = source.Source("remote-gpu-workflow>=0.1.0")
+INDEX = ("remote-gpu-workflow>=0.1.0",)
 
 
 @dataclass
@@ -23,15 +22,15 @@ class Existing:
         path.write_bytes(text.encode("utf-8"))
         return path
 
-    def plan(self, origin: source.Source = INDEX) -> part.Part:
-        return plan(self.root, origin)
+    def plan(self) -> Plan:
+        return plan(self.root, INDEX)
 
     def after(self, name: str) -> str:
         """What a file would be."""
         return next(change.after for change in self.plan().changes if change.name == name)
 
     def adopt(self) -> None:
-        """Write all that is planned but what programs do."""
+        """Write all that is planned."""
         for change in self.plan().changes:
             self.write(change.name, change.after)
 

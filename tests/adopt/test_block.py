@@ -4,25 +4,25 @@ import pytest
 
 from remote.adopt import block
 from remote.adopt.block import BEGIN, END
-from remote.adopt.part import ByHand
+from remote.adopt.change import ManualStep
 
 
 @pytest.mark.parametrize("text", ["", "a\n", "a", "a\n\n", "a\r\nb\r\n", "\ufeffé\n"])
 def test_what_was_there_stays_in_front(text: str) -> None:
-    added = block.put(text, ["x", "y"])
+    added = block.replace(text, ["x", "y"])
     assert added.startswith(text)
-    assert block.inside(added) == ["x", "y"]
-    assert block.around(added).strip() == text.strip()
+    assert added.splitlines()[-4:] == [BEGIN, "x", "y", END]
+    assert block.outside(added).strip() == text.strip()
     assert ("\r\n" in added) == ("\r\n" in text)
-    assert block.put(added, ["x", "y"]) == added
+    assert block.replace(added, ["x", "y"]) == added
 
 
 def test_a_block_is_replaced_where_it_stands() -> None:
-    text = block.put("a\n", ["old"]) + "b\n"
-    assert block.put(text, ["new"]) == f"a\n\n{BEGIN}\nnew\n{END}\nb\n"
+    text = block.replace("a\n", ["old"]) + "b\n"
+    assert block.replace(text, ["new"]) == f"a\n\n{BEGIN}\nnew\n{END}\nb\n"
 
 
 @pytest.mark.parametrize("text", [BEGIN, END, f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}\n{END}"])
 def test_half_a_block_is_left_to_its_owner(text: str) -> None:
-    with pytest.raises(ByHand):
-        block.put(text, ["x"])
+    with pytest.raises(ManualStep):
+        block.replace(text, ["x"])

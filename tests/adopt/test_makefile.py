@@ -39,11 +39,11 @@ def test_a_project_without_a_makefile_gets_one_whose_help_lists_it(existing: Exi
 @pytest.mark.parametrize("name", ["Makefile", "makefile", "GNUmakefile"])
 def test_targets_of_the_projects_own_stay(existing: Existing, name: str) -> None:
     existing.write(name, "all:\n\techo all\n\nrun ui: # mine\n\techo mine")
-    remarks = existing.plan().remarks
+    notes = existing.plan().notes
     existing.adopt()
     assert make(existing) == "all\n" and make(existing, "run") == "mine\n"
     assert "inv sync-push" in make(existing, "-n", "sync-push")
-    assert any("run, ui: they stay" in remark for remark in remarks)
+    assert any("run, ui: they stay" in remark for remark in notes)
     assert [
         path.name for path in existing.root.iterdir() if path.name.lower().endswith("makefile")
     ] == [name]
@@ -60,11 +60,11 @@ def test_another_recipe_prefix_is_left_to_its_owner(existing: Existing) -> None:
     existing.write("Makefile", ".RECIPEPREFIX = >\nall:\n> echo all\n")
     plan = existing.plan()
     assert "Makefile" not in [change.name for change in plan.changes]
-    assert any("RECIPEPREFIX" in remark for remark in plan.remarks)
+    assert any("RECIPEPREFIX" in remark for remark in plan.notes)
 
 
 def test_an_old_block_gives_way_to_the_new_one(existing: Existing) -> None:
-    existing.write("Makefile", block.put("all:\n", ["sync-push:", "\told"]) + "last:\n")
+    existing.write("Makefile", block.replace("all:\n", ["sync-push:", "\told"]) + "last:\n")
     after = existing.after("Makefile")
     assert "\told" not in after and after.startswith("all:\n") and after.endswith("last:\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable
 
-from remote.agent.jobs.lifecycle import state_of
+from remote.agent.job_folders.liveness import state_of
 from remote.errors import JobError
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED, FINISHED
@@ -22,7 +22,7 @@ def wait_for(paths: JobPaths, before: str, say: Callable[[str], None]) -> None:
     while True:
         if not other.job.is_file():
             raise JobError(f"{before}, which this job was to follow, was removed.")
-        state = state_of(other)["state"]
+        state = state_of(other).state
         if state == FINISHED:
             return
         if state in ENDED:

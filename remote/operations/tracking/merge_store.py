@@ -8,7 +8,6 @@ import sqlite3
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,18 +16,9 @@ from remote.errors import StoreError
 from remote.operations.tracking.destination import ARTIFACTS, STORE, destination, digest
 from remote.operations.tracking.pull_records import Records, Say, bring, known, merging
 from remote.target import Target
-from remote.tracking import delta, filestore
-from remote.tracking.store import is_store
+from remote.tracking.sources import Source, source_of
 from remote.tracking.store_address import StoreAddress, without_password
 from remote.transport.rsync_args import Remote
-
-
-@dataclass(frozen=True)
-class Source:
-    """A SQLite file or a file store, and the folder that holds its `mlruns`."""
-
-    path: Path
-    folder: Path
 
 
 def merge_store(
@@ -54,25 +44,23 @@ def merge_store(
         merging(project),
         tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as folder,
     ):
-        for path in find(text):
-            source = Source(path, given or path.parent)
-            if _same(source.path, to.location):
-                raise StoreError(f"{source.path} is the store that records are merged into.")
-            name = f"store-{digest(str(source.path))}"
+        for path, source in find(text).items():
+            if _same(path, to.location):
+                raise StoreError(f"{path} is the store that records are merged into.")
+            name = f"store-{digest(str(path))}"
             base = to.base(name)
             file = Path(folder) / f"{name}.db"
-            write = filestore.write if source.path.is_dir() else delta.write
-            roots = [str(source.folder)]
-            write(source.path, file, known(to, base), roots=roots, registry=registry)
-            _claim(file, source)
-            remote = Remote(Target("", "", str(source.folder)), None, name)
-            bring(to, file, base, str(source.path), remote, records, say=say, dry_run=dry_run)
+            root = str(given or path.parent)
+            source.write_delta(path, file, known(to, base), roots=[root], registry=registry)
+            _claim(file)
+            remote = Remote(Target("", "", root), None, name)
+            bring(to, file, base, str(path), remote, records, say=say, dry_run=dry_run)
     records.seconds = time.monotonic() - start
     return records
 
 
-def find(text: str) -> list[Path]:
-    """The stores that a path or an address names; raises StoreError."""
+def find(text: str) -> dict[Path, Source]:
+    """The stores that a path or an address names, with their kinds; raises StoreError."""
     path = StoreAddress.parse(text, folder=Path.cwd()).path
     if path is None:
         raise StoreError(
@@ -83,28 +71,29 @@ def find(text: str) -> list[Path]:
     if not path.exists():
         raise StoreError(f"There is no {path}.", "Name a .db file, or a folder with a store.")
     inner = [path / STORE, path / ARTIFACTS] if path.is_dir() else []
-    stores = [each for each in [path, *inner] if is_store(each) or filestore.is_file_store(each)]
+    kinds = {candidate.resolve(): source_of(candidate) for candidate in (path, *inner)}
+    stores = {store: kind for store, kind in kinds.items() if kind is not None}
     if not stores:
         raise StoreError(
             f"{path} isn't an MLflow store, and holds none.",
             "It takes a SQLite file that MLflow made, or a folder with mlflow.db or mlruns in it.",
         )
-    return [each.resolve() for each in stores]
+    return stores
 
 
 def _same(one: Path, other: Path) -> bool:
     return other.exists() and one.samefile(other)
 
 
-def _claim(file: Path, source: Source) -> None:
+def _claim(file: Path) -> None:
     """Have the delta's paths lie below the source's folder, wherever they lay once.
 
-    A database that was copied or moved still names the folder where its records were made.
+    A database that was copied or moved still names the folder where its records were made; a
+    source that keeps artifacts in a place of its own has seen to that itself.
     """
-    if source.path.is_dir():
-        delta.add_place(file, source.path.name)
-        return
     with closing(sqlite3.connect(file)) as database, database:
+        if database.execute("SELECT 1 FROM meta WHERE key = 'places'").fetchone():
+            return
         roots = json.loads(
             database.execute("SELECT value FROM meta WHERE key = 'roots'").fetchone()[0]
         )

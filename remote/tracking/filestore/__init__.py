@@ -3,8 +3,9 @@
     is_file_store(folder)              True for such a folder
     write(folder, out, known, …)       the same delta as remote.tracking.delta.write
 
-A file store has no transactions and no row ids: what changed is seen by the sizes and times of a
-run's files, and a changed run is read whole.
+Read are experiments, runs, parameters, metrics, tags, data sets, logged models and where artifacts
+lie; what else is there is named. A file store has no transactions and no row ids: what changed is
+seen by the sizes and times of a run's files, and a changed run is read whole.
 """
 
 from remote.tracking.filestore.layout import is_file_store

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-TOKENS = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "cache_creation_input_tokens_above_1hr",
-)
-COSTS = ("input_cost", "output_cost", "total_cost")
-
 COLUMNS: Dict[str, Tuple[str, ...]] = {
     "experiments": (
         "experiment_id",
@@ -89,65 +79,4 @@ COLUMNS: Dict[str, Tuple[str, ...]] = {
         "dataset_name",
         "dataset_digest",
     ),
-    "trace_info": (
-        "request_id",
-        "experiment_id",
-        "timestamp_ms",
-        "execution_time_ms",
-        "status",
-        "client_request_id",
-        "request_preview",
-        "response_preview",
-        "trace_name",
-        "session_id",
-        *TOKENS,
-        *COSTS,
-    ),
-    "trace_tags": ("key", "value", "request_id"),
-    "trace_request_metadata": ("key", "value", "request_id"),
-    "assessments": (
-        "assessment_id",
-        "trace_id",
-        "name",
-        "assessment_type",
-        "value",
-        "error",
-        "created_timestamp",
-        "last_updated_timestamp",
-        "source_type",
-        "source_id",
-        "run_id",
-        "span_id",
-        "rationale",
-        "overrides",
-        "valid",
-        "assessment_metadata",
-        "experiment_id",
-        "trace_timestamp_ms",
-        "aggregate_value",
-        "is_numeric_value",
-    ),
 }
-
-REGISTRY: Dict[str, Tuple[str, ...]] = {
-    "registered_models": ("name", "creation_time", "last_updated_time", "description"),
-    "registered_model_tags": ("key", "value", "name"),
-    "registered_model_aliases": ("alias", "version", "name"),
-    "model_versions": (
-        "name",
-        "version",
-        "creation_time",
-        "last_updated_time",
-        "description",
-        "user_id",
-        "current_stage",
-        "source",
-        "run_id",
-        "status",
-        "status_message",
-        "run_link",
-        "storage_location",
-    ),
-    "model_version_tags": ("key", "value", "name", "version"),
-}
-"""Only with the registry."""

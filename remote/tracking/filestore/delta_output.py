@@ -8,57 +8,52 @@ from functools import lru_cache
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.columns import COLUMNS, REGISTRY
+from remote.tracking.filestore.columns import COLUMNS
 from remote.tracking.filestore.metric_history import Points
 
 NOTES = 200
-"""Things named one by one as left out; the rest is counted."""
+"""What is named one by one as left out; the rest is counted."""
 POINTS = 100
-"""Of one statement. Old versions of SQLite take 999 values."""
+"""Of one statement. SQLite before 3.32 takes 999 values (https://www.sqlite.org/limits.html)."""
 _MARK = "metrics"
 _GUARD = "file store"
+"""In place of a row's hash: no watermark of a database is taken for one of a file store."""
 
 
 @lru_cache(maxsize=POINTS)
 def _insert_points(count: int) -> str:
     """Of one metric and run: ?1 is the key, ?2 the run."""
-    columns = {"key": "?1", "run_uuid": "?2"}
+    shared = {"key": "?1", "run_uuid": "?2"}
     rows = []
     for first in range(3, 3 + count * 4, 4):
         own = zip(("value", "timestamp", "step", "is_nan"), range(first, first + 4))
-        row = {**columns, **{column: f"?{number}" for column, number in own}}
+        row = {**shared, **{column: f"?{number}" for column, number in own}}
         rows.append(f"({', '.join(row[column] for column in COLUMNS['metrics'])})")
     return f'INSERT INTO "metrics" VALUES {", ".join(rows)}'
 
 
-class Output:
-    """Signatures say in which round a thing was sent (`7-<hash>`); the watermark, which round is
-    the last that was merged to its end.
+class DeltaOutput:
+    """Rows go in as they are read; `finish` adds what only the end shows.
 
-    The merge notes a run before the run's metrics, and may be stopped in between: what was sent in
-    a later round than the last finished one counts as never sent. Round 0 is never trusted; `+`
-    marks a thing whose artifacts may still grow.
+    A signature says in which round an entity was sent (`7-<hash>`); the watermark, which round is
+    the last that was merged to its end. The merge notes a run before the run's metrics, and may be
+    stopped in between: what was sent in a later round than the last finished one counts as never
+    sent. Round 0 is never trusted; `+` marks an entity whose artifacts may still grow.
     """
 
-    def __init__(
-        self, database: sqlite3.Connection, known: Mapping[str, Any], *, registry: bool
-    ) -> None:
+    def __init__(self, database: sqlite3.Connection, known: Mapping[str, Any]) -> None:
         self._database = database
         self._signatures: Mapping[str, Mapping[str, str]] = known.get("signatures", {})
         mark = known.get("watermarks", {}).get(_MARK, {})
         self._finished = int(mark.get("rowid", 0)) if mark.get("guard") == _GUARD else 0
-        self._here: Dict[str, Set[str]] = {}
+        self._present: Dict[str, Set[str]] = {}
         self._notes: List[str] = []
         self._insert: Dict[str, str] = {}
-        self.counts = {
-            kind.name: 0
-            for kind in schema.KINDS.values()
-            if kind.table in COLUMNS or (registry and kind.table in REGISTRY)
-        }
+        self.counts = {kind.name: 0 for kind in schema.KINDS.values() if kind.table in COLUMNS}
         self.metric_rows = 0
         self.incomplete = False
         """Some folder couldn't be looked into: what isn't seen need not be gone."""
-        for table, columns in {**COLUMNS, **(REGISTRY if registry else {})}.items():
+        for table, columns in COLUMNS.items():
             names = ", ".join(f'"{column}"' for column in columns)
             database.execute(f'CREATE TABLE "{table}" ({names})')
             self._insert[table] = f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(columns))})'
@@ -82,41 +77,47 @@ class Output:
         self.metric_rows += count
 
     def claim(self, kind: str, identity: object) -> bool:
-        """Says that a thing is still there; False for one that was there already."""
-        here = self._here.setdefault(kind, set())
-        is_new = str(identity) not in here
-        here.add(str(identity))
+        """Say that an entity is still there; False for an id that was claimed before."""
+        present = self._present.setdefault(kind, set())
+        is_new = str(identity) not in present
+        present.add(str(identity))
         return is_new
 
     def has(self, kind: str, identity: str) -> bool:
-        return identity in self._here.get(kind, ())
+        """True for an entity that was claimed."""
+        return identity in self._present.get(kind, ())
 
     def is_unchanged(self, kind: str, identity: object, signature: str) -> bool:
-        round_, same = self._sent(kind, identity, signature)
-        return same and 0 < round_ <= self._finished
+        """True where it was merged to its end with this very signature."""
+        round_, is_same = self._sent(kind, identity, signature)
+        return is_same and 0 < round_ <= self._finished
 
     def is_working(self, kind: str, identity: object) -> bool:
-        """Of an unchanged one, without reading it again."""
+        """True for one that was RUNNING or PENDING when it was sent last."""
         return self._signatures.get(kind, {}).get(str(identity), "").endswith("+")
 
-    def entity(
+    def add_entity(
         self, kind: str, identity: object, signature: str, *, settled: bool, working: bool = False
     ) -> None:
+        """Name an entity whose rows are in the delta; an unsettled one comes again next time."""
         row = (kind, identity, f"{self._round if settled else 0}-{signature}{'+' * working}")
         self._database.execute("INSERT INTO entities VALUES (?, ?, ?)", row)
         self.counts[kind] += 1
 
-    def note(self, what: str, reason: str) -> None:
-        self.left_out(f"{what}: {reason}")
+    def note(self, label: str, reason: str) -> None:
+        """Name what is left out for a fault of its own."""
+        self.leave_out(f"{label}: {reason}")
 
-    def left_out(self, line: str) -> None:
+    def leave_out(self, line: str) -> None:
+        """Name what is left out."""
         self._notes.append(line.encode("utf-8", "backslashreplace").decode("utf-8"))
 
     def finish(self, meta: Dict[str, Any]) -> None:
+        """Write what is gone and the delta's own values, `meta` among them."""
         gone = [] if self.incomplete else list(self._gone())
         self._database.executemany("INSERT INTO gone VALUES (?, ?)", gone)
-        sent = any(self.counts.values()) or gone
-        last = self._round if sent else self._finished
+        is_empty = not gone and not any(self.counts.values())
+        last = self._finished if is_empty else self._round
         left_out = self._notes[:NOTES]
         if len(self._notes) > NOTES:
             left_out.append(f"and {len(self._notes) - NOTES} more")

@@ -1,53 +1,59 @@
-"""A run, model, trace or registered model that may have to be sent."""
+"""A run, a logged model or an experiment, whose rows may have to be sent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
-from remote.tracking.filestore.delta_output import Output
-from remote.tracking.filestore.scan import Tree, Unavailable, Unreadable, read_text, scan, why
+from remote.tracking.filestore.delta_output import DeltaOutput
+from remote.tracking.filestore.layout import META, ExperimentFolder
+from remote.tracking.filestore.scan import Tree, Unreadable, read_text, scan, why
 from remote.tracking.filestore.yaml_mapping import read_mapping
+
+#: What a file of somebody's store can fail with: it costs that file, never the pull.
+FAULTS = (OSError, Unreadable, UnicodeError)
 
 
 @dataclass
-class Thing:
-    output: Output
+class Entity:
+    """`kind` is one of schema.KINDS; `label` is what it is called where something is wrong with it."""
+
+    output: DeltaOutput
     kind: str
     id: str
-    what: str
-    """What it is called where something is wrong with it."""
+    label: str
     tree: Tree
     signature: str
     is_unchanged: bool
     _complete: bool = True
 
     def note(self, name: str, error: Exception) -> None:
-        """Something of it can't be read. What the system refused may be allowed the next time."""
-        if isinstance(error, (OSError, Unavailable)):
+        """A file of it can't be read. What the system refused may be allowed the next time."""
+        if isinstance(error, OSError):
             self.revisit()
         reason = "its name isn't text" if isinstance(error, UnicodeError) else why(error)
-        self.output.note(self.what, f"{name} can't be read ({reason})")
+        self.output.note(self.label, f"{name} can't be read ({reason})")
 
     def revisit(self) -> None:
-        """Sent again the next time, changed or not."""
+        """Have it sent again the next time, changed or not."""
         self._complete = False
 
-    def values(self, part: str, below: str = "") -> Iterator[Tuple[str, str]]:
+    def meta(self) -> Dict[str, Any]:
+        """What its meta.yaml says. Raises Unreadable and OSError."""
+        return read_mapping(self.tree.path("", META))
+
+    def values(self, part: str) -> Iterator[Tuple[str, str]]:
         """The files of a part as pairs: a name is the key, a content the value."""
         for name in self.tree.names(part):
-            if not name.startswith(below):
-                continue
             try:
                 name.encode("utf-8")
-                yield name[len(below) :], read_text(self.tree.path(part, name))
-            except (OSError, Unreadable, UnicodeError) as error:
+                yield name, read_text(self.tree.path(part, name))
+            except FAULTS as error:
                 self.note(f"{part}/{name}", error)
 
-    def mappings(
-        self, part: str, ending: str, **limit: int
-    ) -> Iterator[Tuple[str, Dict[str, Any]]]:
-        """The files of a part named `<id><ending>` as pairs of id and content."""
+    def mappings(self, part: str, **limit: int) -> Iterator[Tuple[str, Dict[str, Any]]]:
+        """The files `<id>/meta.yaml` of a part as pairs of id and content."""
+        ending = f"/{META}"
         for name in self.tree.names(part):
             identity = name[: -len(ending)]
             if not name.endswith(ending) or "/" in identity:
@@ -55,44 +61,43 @@ class Thing:
             try:
                 name.encode("utf-8")
                 yield identity, read_mapping(self.tree.path(part, name), **limit)
-            except (OSError, Unreadable, UnicodeError) as error:
+            except FAULTS as error:
                 self.note(f"{part}/{name}", error)
 
     def is_settled(self) -> bool:
+        """True where the signature can be trusted to tell the next change."""
         return self._complete and self.tree.is_settled()
 
-    def sent(self, *, working: bool = False) -> None:
-        """Its rows are written."""
-        self.output.entity(
+    def written(self, *, working: bool = False) -> None:
+        """Its rows are in the delta; a `working` one is sent again, since its artifacts grow."""
+        self.output.add_entity(
             self.kind, self.id, self.signature, settled=self.is_settled(), working=working
         )
 
 
-def look(
-    output: Output,
+def open_entity(
+    output: DeltaOutput,
     kind: str,
-    what: str,
     folder: str,
     *,
     parts: Sequence[str],
-    meta: str,
-    inside: str,
-) -> Optional[Thing]:
-    """None for what needn't be sent: it is as it was, or it is no such thing (has no `meta`)."""
+    experiment: ExperimentFolder,
+) -> Optional[Entity]:
+    """None for what needn't be sent: it is as it was, or has no meta.yaml and so is none."""
     identity = folder.rsplit("/", 1)[1]
-    what = f"{what}/{identity}"
-    tree = scan(folder, parts, (meta,))
-    if tree.has(meta) and not output.claim(kind, identity):
-        output.note(what, f"there is another one, so that in {inside} can't be taken")
+    label = f"{kind}s/{identity}"
+    tree = scan(folder, parts, (META,))
+    if tree.has(META) and not output.claim(kind, identity):
+        output.note(label, f"there is another one, so that in {experiment.name} can't be taken")
         return None
     for trouble in sorted(tree.trouble):
-        output.note(what, trouble)
-    if not tree.has(meta):
+        output.note(label, trouble)
+    if not tree.has(META):
         if tree.trouble:
             output.claim(kind, identity)
         return None
-    signature = tree.signature(inside)
+    signature = tree.signature(experiment.name)
     unchanged = output.is_unchanged(kind, identity, signature)
     if unchanged and not output.is_working(kind, identity):
         return None
-    return Thing(output, kind, identity, what, tree, signature, unchanged)
+    return Entity(output, kind, identity, label, tree, signature, unchanged)

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.delta_output import Output
-from remote.tracking.filestore.entity import Thing
-from remote.tracking.filestore.layout import EXPERIMENT_PARTS, META, Artifacts, Place, runs
+from remote.tracking.filestore.delta_output import DeltaOutput
+from remote.tracking.filestore.entity import Entity
+from remote.tracking.filestore.layout import (
+    EXPERIMENT_PARTS,
+    META,
+    Artifacts,
+    ExperimentFolder,
+    runs,
+)
 from remote.tracking.filestore.scan import Unreadable, scan, why
 from remote.tracking.filestore.yaml_mapping import read_mapping
 from remote.tracking.filestore.yaml_values import text, whole
@@ -20,80 +26,88 @@ DATASET_LIMIT = 24 << 20
 
 @dataclass(frozen=True)
 class Experiment:
-    place: Place
+    """One whose meta.yaml could be read; `row` is its own row, `seed` tells it from all others."""
+
+    folder: ExperimentFolder
     row: Tuple[object, ...]
     seed: str
 
     @property
     def id(self) -> int:
-        return self.place.id
+        return self.folder.id
 
-    def dataset_uuid(self, folder: str) -> str:
+    def dataset_uuid(self, dataset: str) -> str:
         """The files have no uuid for a dataset: of the same one it is always the same."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.seed}/{folder}"))
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.seed}/{dataset}"))
 
 
-def open_experiment(output: Output, place: Place, artifacts: Artifacts) -> Optional[Experiment]:
+def open_experiment(
+    output: DeltaOutput, folder: ExperimentFolder, artifacts: Artifacts
+) -> Optional[Experiment]:
     """None if it has no meta.yaml, as the artifacts of a database store, or can't be read."""
-    what = f"experiments/{place.id}"
+    label = f"experiments/{folder.id}"
     try:
-        return _read(place, artifacts)
+        return _read(folder, artifacts)
     except FileNotFoundError:
-        if any(scan(f"{place.path}/{name}", (), (META,)).has(META) for name in runs(place)):
-            output.note(what, f"{META} is missing, so its runs are left out")
+        if any(scan(f"{folder.path}/{name}", (), (META,)).has(META) for name in runs(folder)):
+            output.note(label, f"{META} is missing, so its runs are left out")
     except (OSError, Unreadable) as error:
-        output.note(what, f"{META} can't be read, so its runs are left out ({why(error)})")
-        output.claim(schema.EXPERIMENT, place.id)
+        output.note(label, f"{META} can't be read, so its runs are left out ({why(error)})")
+        output.claim(schema.EXPERIMENT, folder.id)
     return None
 
 
-def send_experiment(output: Output, experiment: Experiment, artifacts: Artifacts) -> None:
+def send_experiment(output: DeltaOutput, experiment: Experiment, artifacts: Artifacts) -> None:
     """Its own row is always sent. Read again, since it may have changed while its runs were read."""
-    place = experiment.place
-    what = f"experiments/{place.id}"
-    output.claim(schema.EXPERIMENT, place.id)
-    tree = scan(place.path, EXPERIMENT_PARTS, (META,))
-    signature = tree.signature(place.inside)
-    unchanged = output.is_unchanged(schema.EXPERIMENT, place.id, signature)
-    thing = Thing(output, schema.EXPERIMENT, str(place.id), what, tree, signature, unchanged)
+    entity = _entity(output, experiment)
     row = experiment.row
     try:
-        row = _read(place, artifacts).row
+        row = _read(experiment.folder, artifacts).row
     except (OSError, Unreadable) as error:
-        thing.note(META, error)
+        entity.note(META, error)
     output.add("experiments", [row])
-    if unchanged:
+    if entity.is_unchanged:
         return
-    for trouble in sorted(tree.trouble):
-        output.note(what, trouble)
-    output.add("experiment_tags", [(*each, place.id) for each in thing.values("tags")])
-    output.add("datasets", _datasets(thing, experiment))
-    output.entity(schema.EXPERIMENT, place.id, signature, settled=thing.is_settled())
+    for trouble in sorted(entity.tree.trouble):
+        output.note(entity.label, trouble)
+    output.add("experiment_tags", [(*tag, experiment.id) for tag in entity.values("tags")])
+    output.add("datasets", _datasets(entity, experiment))
+    entity.written()
 
 
-def _read(place: Place, artifacts: Artifacts) -> Experiment:
-    meta = read_mapping(f"{place.path}/{META}")
+def _entity(output: DeltaOutput, experiment: Experiment) -> Entity:
+    folder = experiment.folder
+    output.claim(schema.EXPERIMENT, folder.id)
+    tree = scan(folder.path, EXPERIMENT_PARTS, (META,))
+    signature = tree.signature(folder.name)
+    unchanged = output.is_unchanged(schema.EXPERIMENT, folder.id, signature)
+    label = f"experiments/{folder.id}"
+    return Entity(output, schema.EXPERIMENT, str(folder.id), label, tree, signature, unchanged)
+
+
+def _read(folder: ExperimentFolder, artifacts: Artifacts) -> Experiment:
+    meta = read_mapping(f"{folder.path}/{META}")
     location = text(meta, "artifact_location")
     created = whole(meta, "creation_time")
     row = (
-        place.id,
-        text(meta, "name", default=f"experiment_{place.id}"),
+        folder.id,
+        text(meta, "name", default=f"experiment_{folder.id}"),
         artifacts.now(location),
         # Old versions of MLflow know a deleted experiment by its place alone.
-        "deleted" if place.is_deleted else "active",
+        "deleted" if folder.is_deleted else "active",
         created,
         whole(meta, "last_update_time"),
     )
-    return Experiment(place, row, repr((place.id, created, location)))
+    return Experiment(folder, row, repr((folder.id, created, location)))
 
 
-def _datasets(thing: Thing, experiment: Experiment) -> List[Tuple[object, ...]]:
+def _datasets(entity: Entity, experiment: Experiment) -> List[Tuple[object, ...]]:
     rows: List[Tuple[object, ...]] = []
-    for folder, meta in thing.mappings("datasets", "/" + META, limit=DATASET_LIMIT):
+    for dataset, meta in entity.mappings("datasets", limit=DATASET_LIMIT):
         try:
-            rows.append((experiment.dataset_uuid(folder), experiment.id, *_dataset(meta)))
+            rows.append((experiment.dataset_uuid(dataset), experiment.id, *_dataset(meta)))
         except Unreadable as error:
-            thing.note(f"datasets/{folder}/{META}", error)
+            entity.note(f"datasets/{dataset}/{META}", error)
     return rows
 
 

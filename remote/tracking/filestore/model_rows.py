@@ -6,12 +6,11 @@ import os
 from typing import Any, List, Mapping, Optional, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.delta_output import Output
-from remote.tracking.filestore.entity import Thing, look
+from remote.tracking.filestore.delta_output import DeltaOutput
+from remote.tracking.filestore.entity import FAULTS, Entity, open_entity
 from remote.tracking.filestore.experiment_rows import Experiment
 from remote.tracking.filestore.layout import META, MODEL_PARTS, MODELS, Artifacts
 from remote.tracking.filestore.scan import Unreadable, read
-from remote.tracking.filestore.yaml_mapping import read_mapping
 from remote.tracking.filestore.yaml_values import finite, fits, lifecycle, text, whole
 
 #: As numbered by MLflow's LoggedModelStatus.
@@ -20,27 +19,28 @@ METRICS_LIMIT = 16 << 20
 """Bytes of one metric of a model: some values for each data set, not a history."""
 
 
-def send_model(output: Output, experiment: Experiment, name: str, artifacts: Artifacts) -> None:
-    place = experiment.place
-    folder = f"{place.path}/{MODELS}/{name}"
-    thing = look(
-        output, schema.MODEL, "models", folder, parts=MODEL_PARTS, meta=META, inside=place.inside
-    )
-    if thing is None:
+def send_model(
+    output: DeltaOutput, experiment: Experiment, name: str, artifacts: Artifacts
+) -> None:
+    """Send the model in the folder of this name, unless it is as it was."""
+    folder = experiment.folder
+    path = f"{folder.path}/{MODELS}/{name}"
+    entity = open_entity(output, schema.MODEL, path, parts=MODEL_PARTS, experiment=folder)
+    if entity is None:
         return
     try:
-        meta = read_mapping(thing.tree.path("", META))
-        row = _row(thing.id, meta, experiment, artifacts)
-    except (OSError, Unreadable, UnicodeError) as error:
-        thing.note(META, error)
+        meta = entity.meta()
+        row = _row(entity.id, meta, experiment, artifacts)
+    except FAULTS as error:
+        entity.note(META, error)
         return
-    owner = (thing.id, experiment.id)
+    owner = (entity.id, experiment.id)
     output.add("logged_models", [row])
-    output.add("logged_model_params", [(*each, *owner) for each in thing.values("params")])
-    output.add("logged_model_tags", [(*each, *owner) for each in thing.values("tags")])
-    for key in thing.tree.names("metrics"):
-        _send_metric(thing, key, experiment)
-    thing.sent(working=_status(meta.get("status", 1)) == STATUS["PENDING"])
+    output.add("logged_model_params", [(*param, *owner) for param in entity.values("params")])
+    output.add("logged_model_tags", [(*tag, *owner) for tag in entity.values("tags")])
+    for key in entity.tree.names("metrics"):
+        _send_metric(entity, key, experiment)
+    entity.written(working=_status(meta.get("status", 1)) == STATUS["PENDING"])
 
 
 def _row(
@@ -72,13 +72,13 @@ def _status(value: object) -> int:
     return status
 
 
-def _send_metric(thing: Thing, key: str, experiment: Experiment) -> None:
+def _send_metric(entity: Entity, key: str, experiment: Experiment) -> None:
     name = f"metrics/{key}"
     try:
         key.encode("utf-8")
-        data = read(thing.tree.path("metrics", key), METRICS_LIMIT)
-    except (OSError, Unreadable, UnicodeError) as error:
-        thing.note(name, error)
+        data = read(entity.tree.path("metrics", key), METRICS_LIMIT)
+    except FAULTS as error:
+        entity.note(name, error)
         return
     rows: List[Tuple[object, ...]] = []
     bad = 0
@@ -89,11 +89,11 @@ def _send_metric(thing: Thing, key: str, experiment: Experiment) -> None:
             bad += 1
             continue
         time, value, step, run, dataset, digest = point
-        rows.append((thing.id, key, time, step, value, experiment.id, run, dataset, digest))
-        _wait_for_run(thing, run, experiment)
-    thing.output.add("logged_model_metrics", rows)
+        rows.append((entity.id, key, time, step, value, experiment.id, run, dataset, digest))
+        _wait_for_run(entity, run, experiment)
+    entity.output.add("logged_model_metrics", rows)
     if bad:
-        thing.output.note(thing.what, f"{bad} of the lines of {name} can't be read")
+        entity.output.note(entity.label, f"{bad} of the lines of {name} can't be read")
 
 
 def _point(line: bytes) -> Optional[Tuple[int, float, int, str, Optional[str], Optional[str]]]:
@@ -111,9 +111,9 @@ def _point(line: bytes) -> Optional[Tuple[int, float, int, str, Optional[str], O
     return (time, value, step, fields[3], *dataset)
 
 
-def _wait_for_run(thing: Thing, run: str, experiment: Experiment) -> None:
+def _wait_for_run(entity: Entity, run: str, experiment: Experiment) -> None:
     """A run that was begun after the runs were listed: without it, the merge drops the row."""
-    if thing.output.has(schema.RUN, run) or "/" in run or run in ("", ".", ".."):
+    if entity.output.has(schema.RUN, run) or "/" in run or run in ("", ".", ".."):
         return
-    if os.path.lexists(f"{experiment.place.path}/{run}/{META}"):
-        thing.revisit()
+    if os.path.lexists(f"{experiment.folder.path}/{run}/{META}"):
+        entity.revisit()

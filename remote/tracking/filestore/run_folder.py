@@ -6,13 +6,12 @@ import uuid
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.delta_output import Output
-from remote.tracking.filestore.entity import Thing, look
+from remote.tracking.filestore.delta_output import DeltaOutput
+from remote.tracking.filestore.entity import FAULTS, Entity, open_entity
 from remote.tracking.filestore.experiment_rows import Experiment
 from remote.tracking.filestore.layout import META, RUN_PARTS, Artifacts
 from remote.tracking.filestore.metric_history import History
 from remote.tracking.filestore.scan import Unreadable
-from remote.tracking.filestore.yaml_mapping import read_mapping
 from remote.tracking.filestore.yaml_values import lifecycle, text, whole
 
 RUN_NAME = "mlflow.runName"
@@ -21,30 +20,30 @@ STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 SOURCE = {1: "NOTEBOOK", 2: "JOB", 3: "PROJECT", 4: "LOCAL"}
 
 
-def send_run(output: Output, experiment: Experiment, name: str, artifacts: Artifacts) -> None:
-    place = experiment.place
-    folder = f"{place.path}/{name}"
-    thing = look(
-        output, schema.RUN, "runs", folder, parts=RUN_PARTS, meta=META, inside=place.inside
+def send_run(output: DeltaOutput, experiment: Experiment, name: str, artifacts: Artifacts) -> None:
+    """Send the run in the folder of this name, unless it is as it was."""
+    folder = experiment.folder
+    entity = open_entity(
+        output, schema.RUN, f"{folder.path}/{name}", parts=RUN_PARTS, experiment=folder
     )
-    if thing is None:
+    if entity is None:
         return
     try:
-        meta = read_mapping(thing.tree.path("", META))
-        row = _row(thing.id, meta, experiment, artifacts)
-    except (OSError, Unreadable, UnicodeError) as error:
-        thing.note(META, error)
+        meta = entity.meta()
+        row = _row(entity.id, meta, experiment, artifacts)
+    except FAULTS as error:
+        entity.note(META, error)
         return
-    tags = {**_tags_of(meta), **dict(thing.values("tags"))}
+    tags = {**_tags_of(meta), **dict(entity.values("tags"))}
     row["name"] = row["name"] or tags.get(RUN_NAME)
     output.add_named("runs", [row])
-    output.add("params", [(*each, thing.id) for each in thing.values("params")])
-    output.add("tags", [(*each, thing.id) for each in tags.items()])
-    if not thing.is_unchanged:
-        _send_metrics(thing, is_over=row["status"] not in ("RUNNING", "SCHEDULED"))
-    _send_inputs(thing, experiment)
-    _send_outputs(thing)
-    thing.sent(working=row["status"] == "RUNNING")
+    output.add("params", [(*param, entity.id) for param in entity.values("params")])
+    output.add("tags", [(*tag, entity.id) for tag in tags.items()])
+    if not entity.is_unchanged:
+        _send_metrics(entity, is_over=row["status"] not in ("RUNNING", "SCHEDULED"))
+    _send_inputs(entity, experiment)
+    _send_outputs(entity)
+    entity.written(working=row["status"] == "RUNNING")
 
 
 def _row(
@@ -89,60 +88,60 @@ def _tags_of(meta: Mapping[str, Any]) -> Dict[str, str]:
     """The first MLflow kept tags in the meta.yaml itself."""
     tags = meta.get("tags")
     pairs = tags if isinstance(tags, list) else []
-    found = ((text(each, "key"), text(each, "value")) for each in pairs if isinstance(each, dict))
-    return {key: value or "" for key, value in found if key}
+    texts = ((text(pair, "key"), text(pair, "value")) for pair in pairs if isinstance(pair, dict))
+    return {key: value or "" for key, value in texts if key}
 
 
-def _send_metrics(thing: Thing, *, is_over: bool) -> None:
+def _send_metrics(entity: Entity, *, is_over: bool) -> None:
     latest: List[Tuple[object, ...]] = []
-    for key in thing.tree.names("metrics"):
+    for key in entity.tree.names("metrics"):
         name = f"metrics/{key}"
-        history = History(thing.tree.path("metrics", key), is_over)
+        history = History(entity.tree.path("metrics", key), is_over)
         try:
             key.encode("utf-8")
             for points in history:
-                thing.output.add_points(key, thing.id, points)
-        except (OSError, Unreadable, UnicodeError) as error:
-            thing.note(name, error)
+                entity.output.add_points(key, entity.id, points)
+        except FAULTS as error:
+            entity.note(name, error)
         if history.bad:
             lines = "1 line" if history.bad == 1 else f"{history.bad} lines"
-            thing.output.note(thing.what, f"{lines} of {name} can't be read")
+            entity.output.note(entity.label, f"{lines} of {name} can't be read")
         if history.latest is not None:
             step, time, value, nan = history.latest
-            latest.append((key, value, time, thing.id, step, nan))
-    thing.output.add("latest_metrics", latest)
+            latest.append((key, value, time, entity.id, step, nan))
+    entity.output.add("latest_metrics", latest)
 
 
-def _send_inputs(thing: Thing, experiment: Experiment) -> None:
+def _send_inputs(entity: Entity, experiment: Experiment) -> None:
     """Datasets and models that went into the run."""
-    for identity, meta in thing.mappings("inputs", "/" + META):
+    for identity, meta in entity.mappings("inputs"):
         try:
             source = text(meta, "source_id", default="") or ""
             if meta.get("source_type") == "MODEL":
-                link = ("RUN_INPUT", thing.id, "MODEL_INPUT", source)
+                link = ("RUN_INPUT", entity.id, "MODEL_INPUT", source)
             else:
-                link = ("DATASET", experiment.dataset_uuid(source), "RUN", thing.id)
-            _send_link(thing, link, 0, meta)
+                link = ("DATASET", experiment.dataset_uuid(source), "RUN", entity.id)
+            _send_link(entity, link, 0, meta)
         except Unreadable as error:
-            thing.note(f"inputs/{identity}/{META}", error)
+            entity.note(f"inputs/{identity}/{META}", error)
 
 
-def _send_outputs(thing: Thing) -> None:
-    for model, meta in thing.mappings("outputs", "/" + META):
-        link = ("RUN_OUTPUT", thing.id, "MODEL_OUTPUT", model)
+def _send_outputs(entity: Entity) -> None:
+    for model, meta in entity.mappings("outputs"):
+        link = ("RUN_OUTPUT", entity.id, "MODEL_OUTPUT", model)
         try:
-            _send_link(thing, link, whole(meta, "step", default=0) or 0, meta)
+            _send_link(entity, link, whole(meta, "step", default=0) or 0, meta)
         except Unreadable as error:
-            thing.note(f"outputs/{model}/{META}", error)
+            entity.note(f"outputs/{model}/{META}", error)
 
 
 def _send_link(
-    thing: Thing, link: Tuple[str, str, str, str], step: int, meta: Mapping[str, Any]
+    entity: Entity, link: Tuple[str, str, str, str], step: int, meta: Mapping[str, Any]
 ) -> None:
     """The files have no id for a link: the same link always gets the same one."""
     identity = str(uuid.uuid5(uuid.NAMESPACE_URL, repr(link)))
     tags = meta.get("tags")
-    named = {str(key): value for key, value in tags.items()} if isinstance(tags, dict) else {}
-    rows = [(identity, key, text(named, key, default="")) for key in named]
-    thing.output.add("inputs", [(identity, *link, step)])
-    thing.output.add("input_tags", rows)
+    tags = tags if isinstance(tags, dict) else {}
+    rows = [(identity, key, text(tags, key, default="")) for key in tags]
+    entity.output.add("inputs", [(identity, *link, step)])
+    entity.output.add("input_tags", rows)

@@ -1,4 +1,4 @@
-"""The files of one run, model, trace or experiment, as a scan saw them. No link is ever followed."""
+"""The files of one run, model or experiment, as a scan saw them. No link is ever followed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,6 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 class Unreadable(Exception):
     """What is wrong with a file's content, in a few words."""
-
-
-class Unavailable(Unreadable):
-    """What would be needed to read it isn't there: that may be otherwise the next time."""
 
 
 @dataclass
@@ -98,17 +94,17 @@ def read(path: str, limit: int = VALUE_LIMIT) -> bytes:
     """The whole content. Raises Unreadable for more than `limit` bytes, and OSError."""
     descriptor = open_file(path)
     try:
-        found = os.read(descriptor, limit + 1)
-        while found and len(found) <= limit:
-            more = os.read(descriptor, limit + 1 - len(found))
+        content = os.read(descriptor, limit + 1)
+        while content and len(content) <= limit:
+            more = os.read(descriptor, limit + 1 - len(content))
             if not more:
                 break
-            found += more
+            content += more
     finally:
         os.close(descriptor)
-    if len(found) > limit:
+    if len(content) > limit:
         raise Unreadable(f"it has more than {limit} bytes")
-    return found
+    return content
 
 
 def read_text(path: str) -> str:
@@ -143,16 +139,16 @@ def _note_file(tree: Tree, entry: os.DirEntry[str], part: str, name: str) -> Non
         tree.trouble.append(f"{part}/{name} is {what}".lstrip("/"))
         return
     try:
-        found = entry.stat(follow_symlinks=False)
+        status = entry.stat(follow_symlinks=False)
     except OSError:
         return  # gone since
-    tree.parts.setdefault(part, {})[name] = (found.st_size, found.st_mtime_ns)
+    tree.parts.setdefault(part, {})[name] = (status.st_size, status.st_mtime_ns)
 
 
-def _entries(tree: Tree, folder: str, told: str) -> List[os.DirEntry[str]]:
+def _entries(tree: Tree, folder: str, name: str) -> List[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        tree.trouble.append(f"{told or 'it'} can't be read ({why(error)})")
+        tree.trouble.append(f"{name or 'it'} can't be read ({why(error)})")
         return []

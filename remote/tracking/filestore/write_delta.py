@@ -6,32 +6,25 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.delta import FORMAT, TABLES, with_real_paths
 from remote.tracking.filestore import layout
-from remote.tracking.filestore.delta_output import Output
+from remote.tracking.filestore.delta_output import DeltaOutput
 from remote.tracking.filestore.experiment_rows import Experiment, open_experiment, send_experiment
 from remote.tracking.filestore.model_rows import send_model
-from remote.tracking.filestore.registry import send_registered_model
 from remote.tracking.filestore.run_folder import send_run
 from remote.tracking.filestore.scan import why
-from remote.tracking.filestore.traces import send_trace
 
 
 def write(
-    folder: Path,
-    out: Path,
-    known: Mapping[str, Any],
-    *,
-    roots: Sequence[str] = (),
-    registry: bool = False,
+    folder: Path, out: Path, known: Mapping[str, Any], *, roots: Sequence[str] = ()
 ) -> Dict[str, Any]:
     """Writes to `out` what changed in the file store `folder` since `known`, as delta.write does.
 
-    What can't be read is named in `left_out`, and doesn't stop the rest.
+    What isn't read, or can't be, is named in `left_out`, and doesn't stop the rest.
     Answers with the size in bytes and the numbers of rows. Raises StoreError.
     """
     if not layout.is_file_store(folder):
@@ -40,6 +33,8 @@ def write(
         known = {}
     if out.exists():
         out.unlink()
+    root = os.path.abspath(folder)
+    near = with_real_paths(roots or [os.path.dirname(root)])
     try:
         with closing(sqlite3.connect(str(out), timeout=60)) as database:
             database.isolation_level = None
@@ -47,10 +42,9 @@ def write(
             database.execute("PRAGMA synchronous = OFF")
             database.executescript(TABLES)
             database.execute("BEGIN")
-            output = Output(database, known, registry=registry)
-            near = with_real_paths(roots or [str(folder.absolute().parent)])
-            _send_all(output, os.path.abspath(folder), near, registry=registry)
-            output.finish(_meta(known, near))
+            output = DeltaOutput(database, known)
+            _send_all(output, root, near)
+            output.finish({**_meta(known, near), "places": [_place(root, near)]})
             database.execute("COMMIT")
     except sqlite3.Error as error:
         raise StoreError(f"The records of {folder} can't be written to {out}: {error}") from error
@@ -63,55 +57,55 @@ def _meta(known: Mapping[str, Any], roots: List[str]) -> Dict[str, Any]:
     return {"format": FORMAT, "since": since, "roots": roots, "alembic": None, "mark": None}
 
 
-def _send_all(output: Output, root: str, roots: List[str], *, registry: bool) -> None:
+def _place(root: str, roots: Sequence[str]) -> str:
+    """The store's folder below the roots: beside `mlruns`, one more that has artifacts."""
+    for above in roots:
+        if root.startswith(above.rstrip("/") + "/"):
+            return os.path.relpath(root, above)
+    return os.path.basename(root)
+
+
+def _send_all(output: DeltaOutput, root: str, roots: List[str]) -> None:
     """The runs of all experiments first: what a run refers to was there before the run said so, so
     it is found when it is looked for afterwards.
     """
     links: List[str] = []
-    places = layout.experiments(root, links)
+    folders = layout.experiments(root, links)
     for link in links:
         output.incomplete = True
         output.note(f"experiments/{link}", "it is a link")
-    artifacts = layout.Artifacts(root, places, roots)
+    artifacts = layout.Artifacts(root, folders, roots)
     readable: List[Experiment] = []
-    for place in places:
-        experiment = open_experiment(output, place, artifacts)
-        if experiment is not None:
-            readable.append(experiment)
-            for name in _listed(output, layout.runs, place):
-                send_run(output, experiment, name, artifacts)
-        else:
-            _keep(output, place)
+    for folder in folders:
+        experiment = open_experiment(output, folder, artifacts)
+        if experiment is None:
+            _claim_all(output, folder)
+            continue
+        readable.append(experiment)
+        for name in _listed(output, layout.runs, folder):
+            send_run(output, experiment, name, artifacts)
     for experiment in readable:
         send_experiment(output, experiment, artifacts)
-        for name in _listed(output, layout.models, experiment.place):
+        for name in _listed(output, layout.models, experiment.folder):
             send_model(output, experiment, name, artifacts)
-        for name in _listed(output, layout.traces, experiment.place):
-            send_trace(output, experiment, name, artifacts)
-    names = _listed(output, layout.registered_models, root)
-    if names and not registry:
-        output.left_out("registered_models")
-    for name in names if registry else ():
-        send_registered_model(output, root, name, artifacts)
+    for kind in layout.not_read(root):
+        output.leave_out(kind)
 
 
-def _keep(output: Output, place: layout.Place) -> None:
-    """What is in a folder that can't be taken isn't gone."""
-    for kind, names in (
-        (schema.RUN, layout.runs),
-        (schema.MODEL, layout.models),
-        (schema.TRACE, layout.traces),
-    ):
-        for name in _listed(output, names, place):
+def _claim_all(output: DeltaOutput, folder: layout.ExperimentFolder) -> None:
+    """What is in an experiment that can't be read isn't gone."""
+    for kind, names in ((schema.RUN, layout.runs), (schema.MODEL, layout.models)):
+        for name in _listed(output, names, folder):
             output.claim(kind, name)
 
 
-_Where = TypeVar("_Where")
-
-
-def _listed(output: Output, names: Callable[[_Where], List[str]], where: _Where) -> List[str]:
+def _listed(
+    output: DeltaOutput,
+    names: Callable[[layout.ExperimentFolder], List[str]],
+    folder: layout.ExperimentFolder,
+) -> List[str]:
     try:
-        return names(where)
+        return names(folder)
     except OSError as error:
         output.incomplete = True
         output.note(str(error.filename), f"it can't be listed ({why(error)})")

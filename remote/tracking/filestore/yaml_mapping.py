@@ -1,126 +1,236 @@
-"""meta.yaml and its kin: a mapping of plain values.
+"""meta.yaml and its kin: the YAML that MLflow writes into a file store, and no other.
 
-PyYAML in pure Python takes a millisecond and a half for each, so lines as MLflow writes them are
-read here, and whatever is in any way out of the ordinary is left to PyYAML.
+MLflow dumps dictionaries with PyYAML's safe dumper in block style (`mlflow.utils.yaml_utils`, all
+versions): mappings, lists, scalars in one of three styles, folded at 80 columns; no anchors, no
+comments, no flow style but `[]` and `{}`. What is written otherwise is refused, never guessed.
+
+PyYAML itself would have to travel to each server, in pure Python, where it takes a millisecond and
+a half for a file; this takes some hundredths of one, and can't be led to unfold a few lines into
+terabytes, since it knows no references.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Match
 
-from remote.tracking.filestore.scan import VALUE_LIMIT, Unavailable, Unreadable, read
+from remote.tracking.filestore.scan import VALUE_LIMIT, Unreadable, read
 
-_UNFOLDED = 64 * VALUE_LIMIT
-"""Bytes that a file may come to once its references are followed."""
-_DEPTH = 100
+_DEEPEST = 100
+"""Columns that a block may be indented by: fifty levels."""
 
-_PRINTABLE = re.compile(rb"[\x20-\x7e\n]+\n\Z")
-_LINE = re.compile(r"((?:  )*)([A-Za-z_][A-Za-z0-9_.]{0,99}):(?: (.+))?\Z")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
-_QUOTED = re.compile(r"'([^']*)'\Z")
-_ID = re.compile(r"(?!0b)(?=[0-9]*[a-f])[0-9a-f]{32}\Z")
-_TEXT = re.compile(r"(?:file://(?=/))?[A-Za-z/][A-Za-z0-9_./%@+=~-]*(?: [A-Za-z0-9_./%@+=~-]+)*\Z")
-_NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-_DECLINED = object()
-_OTHERS: Dict[str, Any] = {"null": None, "true": True, "false": False}
+#: The characters that YAML takes for line breaks, and those that it allows unescaped.
+_BREAK = "\n\x85\u2028\u2029"
+_STRANGE = re.compile(
+    "[^\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+
+_SINGLE = r"'[^']*(?:''[^']*)*'"
+_DOUBLE = r'"[^"\\]*(?:\\[\s\S][^"\\]*)*"'
+_KEY = re.compile(rf"""({_SINGLE}|{_DOUBLE}|[^\n'"][^\n]*?):(?=[ \n])""")
+_QUOTED = re.compile(rf"({_SINGLE}|{_DOUBLE})(?=\n)")
+_EMPTY: Dict[str, type] = {"[]": list, "{}": dict}
+
+_FOLD = rf"[ \t]*[{_BREAK}][ \t{_BREAK}]*"
+_ESCAPE = re.compile(
+    r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}"
+    rf"|\n +(?![ \t{_BREAK}])|[^\n]|)|{_FOLD}"
+)
+_FOLDED = re.compile(_FOLD)
+_ESCAPED = dict(zip('0abtnvfre "/\\N_LP', '\0\a\b\t\n\v\f\r\x1b "/\\\x85\xa0\u2028\u2029'))
+
+_PLAIN = re.compile(r"(?:[^ \-?:,\[\]{}#&*!|>'\"%@`]|[-?:](?=[^ ])).*(?<![ :])\Z")
+_NOT_PLAIN = re.compile(": | #|[\x85\u2028\u2029]")
+_WORDS = {"null": None, "true": True, "false": False}
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\Z")
+_DECIMAL = re.compile(r"-?[0-9]+\.[0-9]+(?:e[-+][0-9]+)?\Z")
+_TYPED = re.compile(
+    r"""~|<<|=
+    |(?:null|Null|NULL|true|True|TRUE|false|False|FALSE)
+    |(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)
+    |[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*(?::[0-5]?[0-9])*)
+    |[-+]?[0-9][0-9_]*(?:\.[0-9_]*(?:[eE][-+][0-9]+)?|(?::[0-5]?[0-9])+\.[0-9_]*)
+    |\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?
+    |[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)
+    |[0-9]{4}-[0-9]{2}-[0-9]{2}
+    |[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ ]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?
+     (?:[ ]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?
+    """,
+    re.VERBOSE,
+)
+"""What YAML 1.1 takes for something else than text, so that no dumper leaves such a text unquoted."""
 
 
 def read_mapping(path: str, limit: int = VALUE_LIMIT) -> Dict[str, Any]:
-    """Raises Unreadable and OSError."""
+    """The mapping in a file of at most `limit` bytes. Raises Unreadable and OSError."""
     data = read(path, limit)
     if not data.strip():
         raise Unreadable("it is empty")
-    found = plain(data)
-    return found if found is not None else _by_pyyaml(data)
+    return parse_mapping(data)
 
 
-def plain(data: bytes) -> Optional[Dict[str, Any]]:
-    """What PyYAML's safe loader makes of the text, or None: ask it."""
-    if not _PRINTABLE.match(data):
+def parse_mapping(data: bytes) -> Dict[str, Any]:
+    """What PyYAML's safe loader makes of the text; raises Unreadable for what MLflow doesn't write."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable("it isn't text") from error
+    if _STRANGE.search(text) or not text.endswith("\n"):
+        raise _foreign()
+    parser = _Parser(text)
+    mapping = parser.mapping(0)
+    if parser.at != len(text) - 1:
+        raise _foreign()
+    return mapping
+
+
+def _foreign() -> Unreadable:
+    return Unreadable("it isn't YAML as MLflow writes it")
+
+
+class _Parser:
+    """Reads a block from position `at` on, up to the line break that it ends with.
+
+    Whoever called looks at what follows; what fits nowhere is left over in the end.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def mapping(self, column: int) -> Dict[str, Any]:
+        """Keys at this column, the first of them from here on."""
+        mapping: Dict[str, Any] = {}
+        margin = "\n" + " " * column
+        while True:
+            key = self._key(column)
+            mapping[key] = self._value(column)
+            after = self.at + len(margin)
+            if not self.text.startswith(margin, self.at) or self.text[after : after + 1] in " ":
+                return mapping
+            if self.text.startswith("- ", after):
+                return mapping
+            self.at = after
+
+    def _key(self, column: int) -> str:
+        if self.text.startswith("? ", self.at):
+            # How a key of more than 128 characters, or of several lines, is written.
+            self.at += 2
+            key, end = self._scalar(column), f"\n{' ' * column}:"
+            if not self.text.startswith(end, self.at):
+                raise _foreign()
+            self.at += len(end)
+        else:
+            match = _KEY.match(self.text, self.at)
+            if match is None:
+                raise _foreign()
+            key, self.at = _value_of(match.group(1)), match.end()
+        if not isinstance(key, str) or key.startswith("--- "):
+            raise _foreign()
+        return key
+
+    def _value(self, column: int) -> Any:
+        """Of a key at this column: on its line, or as a block on the next ones."""
+        if self.text.startswith(" ", self.at):
+            self.at += 1
+            return self._scalar(column)
+        start = self.at + 1
+        while self.text.startswith(" ", start):
+            start += 1
+        inner = start - self.at - 1
+        is_list = self.text.startswith("- ", start)
+        if inner > column or (is_list and inner == column):
+            self.at = start
+            return self._block(inner)
         return None
-    found: Dict[str, Any] = {}
-    open_maps: List[Dict[str, Any]] = [found]
-    last_key = ""
-    for line in data.decode("ascii")[:-1].split("\n"):
-        match = _LINE.match(line)
-        if match is None or match.group(2).lower() in _NOT_TEXT:
-            return None
-        depth, key, text = len(match.group(1)) // 2, match.group(2), match.group(3)
-        if depth == len(open_maps) and last_key:
-            inner: Dict[str, Any] = {}
-            open_maps[-1][last_key] = inner
-            open_maps.append(inner)
-        elif depth >= len(open_maps):
-            return None
-        del open_maps[depth + 1 :]
-        value = None if text is None else _value(text)
-        if value is _DECLINED:
-            return None
-        open_maps[-1][key] = value
-        last_key = key if text is None else ""
-    return found
 
-
-def _value(text: str) -> Any:
-    if _NUMBER.match(text):
-        return int(text)
-    quoted = _QUOTED.match(text)
-    if quoted:
-        return quoted.group(1)
-    if text in _OTHERS:
-        return _OTHERS[text]
-    if text in ("[]", "{}"):
-        return [] if text == "[]" else {}
-    if _ID.match(text) or (_TEXT.match(text) and text.lower() not in _NOT_TEXT):
-        return text
-    return _DECLINED
-
-
-def _by_pyyaml(data: bytes) -> Dict[str, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise Unavailable("PyYAML isn't there to read it") from error
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        content = data.decode("utf-8")
-        _refuse_depth(yaml, content, loader)
-        found = yaml.load(content, Loader=loader)
-    except Unreadable:
-        raise
-    except Exception as error:  # a loader raises what it likes on junk
-        raise Unreadable("it isn't YAML that MLflow wrote") from error
-    if not isinstance(found, dict):
-        raise Unreadable("it holds no mapping")
-    if b"&" in data:
-        _refuse_bomb(found)
-    return found
-
-
-def _refuse_depth(yaml: Any, content: str, loader: Any) -> None:
-    """The fast loader calls itself for each level, until the process dies of it."""
-    depth = 0
-    for event in yaml.parse(content, Loader=loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEPTH:
+    def _block(self, column: int) -> Any:
+        """A list or a mapping that begins here, or a scalar in a list."""
+        if column > _DEEPEST:
             raise Unreadable("it is nested too deeply")
+        if self.text.startswith("- ", self.at):
+            return self._list(column)
+        if self.text.startswith("? ", self.at) or _KEY.match(self.text, self.at):
+            return self.mapping(column)
+        return self._scalar(column - 2)
+
+    def _list(self, column: int) -> List[Any]:
+        items = []
+        margin = f"\n{' ' * column}"
+        while True:
+            self.at += 2
+            items.append(self._block(column + 2))
+            if not self.text.startswith(margin + "- ", self.at):
+                return items
+            self.at += len(margin)
+
+    def _scalar(self, column: int) -> Any:
+        """Its further lines are indented by more than this column."""
+        quoted = self.text[self.at] in "'\"" and _QUOTED.match(self.text, self.at)
+        if quoted:
+            self.at = quoted.end()
+            return _value_of(quoted.group(1))
+        end = self.text.index("\n", self.at)
+        lines = [self.text[self.at : end]]
+        margin = "\n" + " " * (column + 1)
+        while self.text.startswith(margin, end):
+            start, end = end + len(margin), self.text.index("\n", end + 1)
+            lines.append(self.text[start:end].strip(" "))
+        self.at = end
+        return _plain(" ".join(lines))
 
 
-def _refuse_bomb(value: object) -> None:
-    """A few lines can refer to one another so that they unfold to more than any memory holds."""
-    left, waiting = _UNFOLDED, [value]
-    while waiting:
-        each = waiting.pop()
-        inside: List[object] = []
-        if isinstance(each, dict):
-            inside = [*each.keys(), *each.values()]
-        elif isinstance(each, (list, tuple, set)):
-            inside = list(each)
-        left -= len(each) if isinstance(each, (str, bytes)) else 64 * (1 + len(inside))
-        if left < 0:
-            raise Unreadable("it unfolds to too much")
-        waiting += inside
+def _value_of(text: str) -> Any:
+    """Of a whole scalar: one that begins with a quote ends with it."""
+    if text[0] == "'":
+        return _fold(text[1:-1]).replace("''", "'")
+    if text[0] == '"':
+        return _ESCAPE.sub(_unescape, text[1:-1])
+    return _plain(text)
+
+
+def _plain(text: str) -> Any:
+    if len(text) > 5 and text.isidentifier():
+        return text  # most keys: no word with a meaning of its own is as long
+    if _INTEGER.match(text):
+        return int(text)
+    if text in _WORDS:
+        return _WORDS[text]
+    if text in _EMPTY:
+        return _EMPTY[text]()
+    if _DECIMAL.match(text):
+        return float(text)
+    if not _PLAIN.match(text) or _NOT_PLAIN.search(text) or _TYPED.fullmatch(text):
+        raise _foreign()
+    return text
+
+
+def _fold(text: str) -> str:
+    return _FOLDED.sub(_line_breaks, text) if "\n" in text or not text.isascii() else text
+
+
+def _line_breaks(match: Match[str]) -> str:
+    """One line break is a space, of several the first is none; those of Unicode are kept."""
+    written = match.group()
+    if written[-1] in _BREAK:
+        raise _foreign()
+    first, *others = ("\n" if char == "\x85" else char for char in written if char in _BREAK)
+    if first == "\n":
+        first = "" if others else " "
+    return first + "".join(others)
+
+
+def _unescape(match: Match[str]) -> str:
+    written = match.group()
+    if written[0] != "\\":
+        return _line_breaks(match)
+    if written[1:2] == "\n":
+        return ""
+    if len(written) > 2:
+        try:
+            return chr(int(written[2:], 16))
+        except (ValueError, OverflowError) as error:
+            raise _foreign() from error
+    if written[1:] not in _ESCAPED:
+        raise _foreign()
+    return _ESCAPED[written[1:]]

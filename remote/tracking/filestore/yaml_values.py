@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
-from datetime import datetime, timedelta, timezone
 from typing import Any, Mapping, Optional
 
 from remote.tracking.filestore.scan import Unreadable
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))?\Z",
-    re.ASCII,
-)
 
 
 def text(meta: Mapping[str, Any], *names: str, default: Optional[str] = None) -> Optional[str]:
@@ -50,6 +42,7 @@ def whole(meta: Mapping[str, Any], *names: str, default: Optional[int] = None) -
 
 
 def fits(number: int) -> bool:
+    """True for what SQLite's integers hold."""
     return -(2**63) <= number < 2**63
 
 
@@ -62,25 +55,3 @@ def finite(value: float) -> float:
 
 def lifecycle(meta: Mapping[str, Any]) -> str:
     return "deleted" if meta.get("lifecycle_stage") == "deleted" else "active"
-
-
-def milliseconds(meta: Mapping[str, Any], number: str, moment: str) -> int:
-    """A time as a number, or as text (`2025-03-01T10:20:30.123Z`); 0 where there is none."""
-    if meta.get(number) is not None:
-        return whole(meta, number) or 0
-    value = meta.get(moment)
-    if not isinstance(value, str):
-        return whole(meta, moment) or 0
-    match = _TIME.match(value)
-    if match is None:
-        raise Unreadable(f"its {moment} isn't a time")
-    try:
-        year, month, day, hour, minute, second = (int(match.group(at)) for at in range(1, 7))
-        date = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
-    except ValueError as error:
-        raise Unreadable(f"its {moment} isn't a time") from error
-    seconds = (date - _EPOCH) // timedelta(seconds=1)
-    if match.group(8):
-        ahead = int(match.group(9)) * 3600 + int(match.group(10)) * 60
-        seconds -= ahead if match.group(8) == "+" else -ahead
-    return seconds * 1000 + int((match.group(7) or "0").ljust(9, "0")) // 1_000_000

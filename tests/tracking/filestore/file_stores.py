@@ -65,7 +65,9 @@ class FileStore:
         return run
 
     def meta(self, folder: str, values: dict[str, object]) -> None:
-        lines = (f"{key}: {value}\n" for key, value in values.items() if value is not ...)
+        texts = {key: str(value) for key, value in values.items() if value is not ...}
+        # A list begins on the next line.
+        lines = (f"{k}:{'' if v.startswith(chr(10)) else ' '}{v}\n" for k, v in texts.items())
         self.write(f"{folder}/meta.yaml", "".join(lines))
 
     def age(self) -> None:
@@ -158,9 +160,9 @@ def migrated(store: Path, out: Path) -> Path:
 
 
 def real_store(project: Path) -> Path:
-    """A file store with one of everything, written by MLflow; the last trace as MLflow 2 did."""
+    """A file store with one of everything, written by MLflow; some of which isn't read."""
     project.mkdir(parents=True)
-    maker = Path(__file__).with_name("filestores_real.py")
+    maker = Path(__file__).with_name("real_file_stores.py")
     subprocess.run(
         [sys.executable, str(maker), str(project / "mlruns")],
         env={**os.environ, **ENVIRONMENT},

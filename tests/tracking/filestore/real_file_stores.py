@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import (
-    AssessmentSource,
     Dataset,
     DatasetInput,
     InputTag,
@@ -84,38 +82,13 @@ mlflow.set_experiment(experiment_id=experiment)
 
 @mlflow.trace(name="answer")
 def answer(question: int) -> int:
-    mlflow.update_current_trace(
-        tags={"k": "v"},
-        session_id="talk",
-        metadata={
-            "mlflow.trace.tokenUsage": '{"input_tokens": 3, "output_tokens": "4", "other": 5}',
-            "mlflow.trace.cost": '{"input_cost": 0.5, "total_cost": "x"}',
-        },
-    )
     return question + 1
 
 
 answer(1)
 mlflow.flush_trace_async_logging()
-trace = mlflow.get_last_active_trace_id()
-human = AssessmentSource(source_type="HUMAN", source_id="ada")
-mlflow.log_feedback(trace_id=trace, name="good", value=True, source=human, rationale="so\nit is")
-mlflow.log_feedback(trace_id=trace, name="score", value=0.5, metadata={"a": "b"})
-mlflow.log_feedback(trace_id=trace, name="broken", error=ValueError("no"))
-mlflow.log_expectation(trace_id=trace, name="wanted", value={"a": [1, 2]})
-mlflow.log_expectation(trace_id=trace, name="word", value="Yes ")
+mlflow.log_feedback(trace_id=mlflow.get_last_active_trace_id(), name="good", value=True)
 
-old = Path(root, experiment, "traces", "f0a1b2c3d4e5f60718293a4b5c6d7e8f")
-for name, text in {
-    "trace_info.yaml": f"execution_time_ms: 12\nexperiment_id: '{experiment}'\n"
-    f"request_id: {old.name}\nstatus: OK\ntimestamp_ms: 1700000000123\n",
-    "tags/mlflow.traceName": "old",
-    "request_metadata/mlflow.traceInputs": '{"x": 1}',
-}.items():
-    (old / name).parent.mkdir(parents=True, exist_ok=True)
-    (old / name).write_text(text)
-
-client.create_registered_model("net", tags={"k": "v"}, description="long: ä")
-client.create_model_version("net", f"{root}/{experiment}/{first}/artifacts/m", first, {"t": "1"})
-client.create_model_version("net", f"models:/{model.model_id}", description="two")
-client.set_registered_model_alias("net", "best", "2")
+client.create_registered_model("net")
+client.create_model_version("net", f"models:/{model.model_id}")
+mlflow.register_prompt("greeting", "Hello {{name}}")

@@ -10,16 +10,14 @@ from contextlib import closing
 import pytest
 
 from remote.tracking import filestore, merge
-from remote.tracking.filestore.columns import COLUMNS, REGISTRY
+from remote.tracking.filestore.columns import COLUMNS
 from tests.stores import empty_store
 from tests.tracking.filestore.file_stores import ENVIRONMENT, Delta, migrated, real_store
 
-PATHS = {"artifact_location", "artifact_uri", "storage_location", "source"}
+PATHS = {"artifact_location", "artifact_uri"}
 #: What migrate-filestore gets wrong; the client says what is right, see below.
 WRONG = {
-    "assessments": {"created_timestamp", "last_updated_timestamp", "value", "aggregate_value"},
     "logged_model_metrics": {"metric_value"},
-    "trace_info": {"timestamp_ms"},
 }
 
 
@@ -63,7 +61,7 @@ def folder(empty, tmp_path):
 def pull(store, folder):
     here = folder / "here"
     base = here / ".remote" / "base.db"
-    known = merge.known(base, store=here / "mlflow.db")
+    known = merge.pull_state(base, store=here / "mlflow.db")
     filestore.write(store, folder / "delta.db", known)
     summary = merge.merge(
         folder / "delta.db",
@@ -72,7 +70,7 @@ def pull(store, folder):
         base=base,
         source="far",
     )
-    merge.settle(base, summary.artifacts)
+    merge.mark_fetched(base, summary.artifacts)
     with closing(sqlite3.connect(here / "mlflow.db")) as database:
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
     return summary
@@ -95,8 +93,7 @@ def rows(database, table, columns):
     wanted = [
         special.get((table, column), f't."{column}"') for column in columns if column not in skipped
     ]
-    where = "t.key != 'mlflow.artifactLocation'" if table == "trace_tags" else "1"
-    query = f'SELECT {", ".join(wanted)} FROM "{table}" t WHERE {where}'
+    query = f'SELECT {", ".join(wanted)} FROM "{table}" t'
     # A FLOAT column of SQLite doesn't know -0.0, the delta's columns do.
     plain = (
         tuple(0.0 if value == 0.0 else value for value in row) for row in database.execute(query)
@@ -104,25 +101,23 @@ def rows(database, table, columns):
     return sorted(plain, key=repr)
 
 
-@pytest.mark.parametrize("table", [*COLUMNS, *REGISTRY])
+@pytest.mark.parametrize("table", COLUMNS)
 def test_the_rows_are_those_of_migrate_filestore(store, theirs, table):
-    delta = Delta(store, registry=True)
-    columns = {**COLUMNS, **REGISTRY}[table]
+    delta, columns = Delta(store), COLUMNS[table]
     with closing(sqlite3.connect(delta.file)) as ours, closing(sqlite3.connect(theirs)) as other:
         found, wanted = rows(ours, table, columns), rows(other, table, columns)
     assert found == wanted
     assert wanted, f"the store has nothing for {table}"
 
 
-def test_nothing_is_left_out(store):
-    assert Delta(store, registry=True).left_out == []
-    assert Delta(store).left_out == ["registered_models"]
+def test_what_else_mlflow_keeps_there_is_named(store):
+    assert Delta(store).left_out == ["traces", "assessments", "registered models", "prompts"]
 
 
 def test_no_column_that_migrate_filestore_fills_is_forgotten(theirs):
     defaults = {"workspace", "db_payload_generation", "dataset_uuid"}
     with closing(sqlite3.connect(theirs)) as database:
-        for table, columns in {**COLUMNS, **REGISTRY}.items():
+        for table, columns in COLUMNS.items():
             for name in {row[1] for row in database.execute(f'PRAGMA table_info("{table}")')}:
                 count = database.execute(f'SELECT count("{name}") FROM "{table}"').fetchone()[0]
                 assert name in columns or name in defaults or count == 0, f"{table}.{name}"
@@ -198,33 +193,6 @@ def test_the_values_of_a_models_metrics_are_kept_as_the_database_store_keeps_the
     delta = Delta(store)
     found = dict(delta.rows("logged_model_metrics", "metric_name, metric_value"))
     assert found == {"held/0": 0.25, "held/1": 0.0, "held/2": 1.7976931348623157e308}
-
-
-def test_traces_say_the_same_to_a_client(clients):
-    theirs, ours = clients
-    experiments = [each.experiment_id for each in theirs.search_experiments()]
-    traces = theirs.search_traces(locations=experiments, include_spans=False)
-    every = [each.experiment_id for each in ours.search_experiments()]
-    found = {
-        each.info.trace_id: each.info
-        for each in ours.search_traces(locations=every, include_spans=False)
-    }
-    assert len(traces) == len(found) == 2
-    for trace in traces:
-        mine = found[trace.info.trace_id]
-        assert mine.request_time == trace.info.request_time
-        assert mine.execution_duration == trace.info.execution_duration
-        assert (mine.state, mine.request_preview) == (trace.info.state, trace.info.request_preview)
-        assert judged(mine) == judged(trace.info)
-        for name in ("mlflow.traceName", "k"):
-            assert mine.tags.get(name) == trace.info.tags.get(name)
-
-
-def judged(info):
-    return sorted(
-        (each.name, repr(each.value), each.create_time_ms, each.rationale, str(each.metadata))
-        for each in info.assessments
-    )
 
 
 def test_a_second_pull_brings_nothing(store, folder):

@@ -38,7 +38,7 @@ def pull(root: Path, target: str, store: str) -> merge.MergeSummary:
             base=base,
             source=str(server.target),
         )
-    merge.settle(base, summary.artifacts)
+    merge.mark_fetched(base, summary.artifacts)
     return summary
 
 

@@ -7,6 +7,7 @@
     |-- TransferError           rsync failed
     |-- NotebookError           a notebook or one of its parameters
     |-- JobError                a job that isn't there or can't be started
+    |-- ProtocolError           a request, an answer or a job's file that isn't as it must be
     `-- StoreError              an MLflow store that can't be read or written
 
 Everything else that is raised is a bug and shows its traceback. Only the tasks (the outermost
@@ -50,6 +51,10 @@ class NotebookError(RemoteError):
 
 class JobError(RemoteError):
     """A job isn't there, or can't be started."""
+
+
+class ProtocolError(RemoteError):
+    """A request, an answer or a job's file doesn't fit what its fields may hold."""
 
 
 class StoreError(RemoteError):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from remote.job.spec import Git
 from remote.transport import process
 
 
-def state(root: Path) -> dict[str, Any]:
-    """`commit`, `branch` and `dirty` (something differs from the commit); empty without git."""
+def state(root: Path) -> Git:
+    """Where the project stands; an empty Git where there is none, or no commit yet."""
     argv = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch"]
     try:
         result = process.run(argv)
     except FileNotFoundError:
-        return {}
-    return parse(result.stdout.decode("utf-8", "replace")) if result.code == 0 else {}
+        return Git()
+    return parse(result.stdout.decode("utf-8", "replace")) if result.code == 0 else Git()
 
 
 #: Bytes of a difference that are kept; a diff that long is generated data.
@@ -32,12 +32,12 @@ def uncommitted(root: Path) -> str:
     return text + "".join(f"# new file, not in git: {name}\n" for name in names)
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str) -> Git:
     """Read the output of `git status --porcelain=v2 --branch` (git-status(1))."""
     lines = text.splitlines()
     heads = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
     commit = heads.get("branch.oid", "")
     if commit in ("", "(initial)"):
-        return {}
+        return Git()
     dirty = any(not line.startswith("# ") for line in lines)
-    return {"commit": commit, "branch": heads.get("branch.head", ""), "dirty": dirty}
+    return Git(commit=commit, branch=heads.get("branch.head", ""), dirty=dirty)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from remote.config import Project
-from remote.files import read_json, write_atomic, write_json
+from remote.errors import ProtocolError
+from remote.files import write_atomic
+from remote.job.fields import flag, integer, load, save, text
+from remote.job.limits import NAME
+from remote.job.messages.target import OURS, PrepareAnswer, PrepareRequest
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
@@ -16,19 +19,33 @@ from remote.transport.rsync_args import Remote
 from remote.transport.ssh import Ssh
 
 
+@dataclass(frozen=True)
+class TargetFacts:
+    """`targets/<key>.json`: what this project knows of a target."""
+
+    target: str = field(default="", metadata=text(NAME))
+    root: str = field(default="", metadata=text(NAME))
+    """Its absolute path there."""
+    ours: bool = field(default=False, metadata=flag())
+    """Whether this project pushed there before."""
+    noisy: bool = field(default=False, metadata=flag())
+    """Whether the login shell prints where it should not."""
+    files: int = field(default=0, metadata=integer(0, 1 << 40))
+    """How many the project had at the last push."""
+
+
 @dataclass
 class Server:
     """The target of a project, with the agent there.
 
-    `facts` is what earlier contacts told: `ours` (this project pushed there before), `root` (the
-    absolute path there), `noisy` (the login shell prints where it should not).
+    `facts` is what earlier contacts told.
     """
 
     project: Project
     target: Target
     ssh: Ssh | None
     agent: Agent
-    facts: dict[str, Any]
+    facts: TargetFacts
 
     @classmethod
     def of(cls, project: Project, target: Target) -> Server:
@@ -37,13 +54,17 @@ class Server:
         if not target.is_local:
             ssh = Ssh.to(target, project.settings.get("REMOTE_SSH_CONFIG", ""))
         agent = Agent(SshWire(ssh) if ssh else LocalWire())
-        facts = read_json(_facts_file(project, target)) or {}
-        return cls(project, target, ssh, agent, facts)
+        return cls(project, target, ssh, agent, _facts(project, target))
+
+    @property
+    def key(self) -> str:
+        """What the target is called in requests to the agent there."""
+        return self.target.key
 
     @property
     def remote(self) -> Remote:
         """The target as rsync's other end."""
-        return Remote(self.target, self.ssh, self.target.key, bool(self.facts.get("noisy")))
+        return Remote(self.target, self.ssh, self.target.key, self.facts.noisy)
 
     @property
     def socket(self) -> str:
@@ -59,39 +80,35 @@ class Server:
         """Log in, unless that was done already; raises ConnectError."""
         self.agent.wire.connect()
 
-    def prepare(self, *, take_over: bool = False, look: bool = False) -> dict[str, Any]:
+    def prepare(self, *, take_over: bool = False, look: bool = False) -> PrepareAnswer:
         """Have the agent make the target ready; what it says is remembered."""
-        answer = self.agent.call(
-            "prepare",
+        request = PrepareRequest(
             path=self.target.path,
-            key=self.target.key,
+            key=self.key,
             project=project_id(self.project),
             take_over=take_over,
             look=look,
         )
-        self.facts = {
-            "target": str(self.target),
-            "root": answer["root"],
-            "ours": answer["state"] == "ours",
-            "noisy": bool(self.agent.noisy),
-        }
-        self._write_facts()
+        answer = self.agent.call(request)
+        facts = TargetFacts(
+            target=str(self.target),
+            root=answer.root,
+            ours=answer.state == OURS,
+            noisy=bool(self.agent.noisy),
+        )
+        self._remember(facts)
         return answer
 
     def remember(self, *, files: int) -> None:
         """Write down how many files the project has, for the next push."""
-        if files != self.facts.get("files"):
-            self.facts["files"] = files
-            self._write_facts()
+        if files != self.facts.files:
+            self._remember(replace(self.facts, files=files))
 
-    def _write_facts(self) -> None:
+    def _remember(self, facts: TargetFacts) -> None:
+        self.facts = facts
         file = _facts_file(self.project, self.target)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, self.facts)
-
-    def call(self, verb: str, **request: Any) -> dict[str, Any]:
-        """Ask the agent something about this target."""
-        return self.agent.call(verb, key=self.target.key, **request)
+        save(file, facts)
 
 
 def project_id(project: Project) -> str:
@@ -101,6 +118,14 @@ def project_id(project: Project) -> str:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, secrets.token_hex(16).encode())
     return file.read_text().strip()
+
+
+def _facts(project: Project, target: Target) -> TargetFacts:
+    try:
+        return load(TargetFacts, _facts_file(project, target)) or TargetFacts()
+    except ProtocolError:
+        # It only spares questions: they are asked again.
+        return TargetFacts()
 
 
 def _facts_file(project: Project, target: Target) -> Path:

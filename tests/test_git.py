@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from remote import git
+from remote.job.spec import Git
 
 
 @pytest.fixture
@@ -36,51 +37,51 @@ def commit(root: Path) -> str:
 
 def test_a_clean_commit(repository: Path) -> None:
     head = commit(repository)
-    assert git.state(repository) == {"commit": head, "branch": "main/日本", "dirty": False}
+    assert git.state(repository) == Git(head, "main/日本", dirty=False)
 
 
 @pytest.mark.parametrize("name", ["a.py", "new file.py", "日本.py"])
 def test_any_difference_is_dirty(repository: Path, name: str) -> None:
     commit(repository)
     (repository / name).write_text("22")
-    assert git.state(repository)["dirty"] is True
+    assert git.state(repository).dirty is True
 
 
 def test_a_staged_difference_is_dirty(repository: Path) -> None:
     commit(repository)
     (repository / "a.py").unlink()
     run(repository, "add", "-A")
-    assert git.state(repository)["dirty"] is True
+    assert git.state(repository).dirty is True
 
 
 def test_what_git_ignores_is_not_dirty(repository: Path) -> None:
     (repository / ".gitignore").write_text("*.log\n")
     commit(repository)
     (repository / "x.log").write_text("")
-    assert git.state(repository)["dirty"] is False
+    assert git.state(repository).dirty is False
 
 
 def test_a_detached_head(repository: Path) -> None:
     head = commit(repository)
     run(repository, "checkout", "-q", "--detach")
-    assert git.state(repository) == {"commit": head, "branch": "(detached)", "dirty": False}
+    assert git.state(repository) == Git(head, "(detached)", dirty=False)
 
 
 def test_before_the_first_commit_there_is_nothing_to_say(repository: Path) -> None:
-    assert git.state(repository) == {}
+    assert git.state(repository) == Git()
 
 
 def test_without_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert git.state(tmp_path) == {}
+    assert git.state(tmp_path) == Git()
 
 
 def test_without_git_there_is_nothing_to_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert git.state(tmp_path) == {}
+    assert git.state(tmp_path) == Git()
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "# \n#\n# branch.oid", "# branch.oid (initial)"])
 def test_odd_words_say_nothing(text: str) -> None:
-    assert git.parse(text) == {}
+    assert git.parse(text) == Git()

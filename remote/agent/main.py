@@ -2,20 +2,70 @@
 
 An answer is `FRAME <length of JSON> <length of blob>\\n<JSON><blob>`. Whatever a login shell prints
 before the frame is the client's to skip. A verb that follows something answers more than once.
+
+Requests and answers are the classes of remote.job.messages. In the place of an answer there may be
+`{"error": {"kind": …, "message": …, "hint": …}}`, which is for the user, or `{"bug": <traceback>}`.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional
 
-from remote.errors import RemoteError
+from remote.agent.answers import AnswerWithFile
+from remote.errors import ProtocolError, RemoteError, TargetError
+from remote.job.fields import from_json, to_json
+from remote.job.messages.base import FRAME
 
-FRAME = b"==remote-agent-answer=="
+
+class Verb(NamedTuple):
+    """Who handles a verb: a function of a module below remote.agent, which is imported only then.
+
+    The function takes an instance of `request`, a class that the module uses; one that is
+    `following` also takes `send`, for the answers before its last one.
+    """
+
+    module: str
+    function: str
+    request: str
+    following: bool = False
+
+
+VERBS: Dict[str, Verb] = {
+    "prepare": Verb("target_dir", "prepare", "PrepareRequest"),
+    "examine": Verb("server_facts", "examine", "ExamineRequest"),
+    "submit": Verb("jobs.submit", "submit", "SubmitRequest"),
+    "jobs": Verb("jobs.lifecycle", "describe", "JobsRequest"),
+    "stop": Verb("jobs.lifecycle", "stop", "StopRequest"),
+    "log": Verb("jobs.log", "follow", "LogRequest", following=True),
+    "remove": Verb("jobs.prune", "remove", "RemoveRequest"),
+    "prune": Verb("jobs.prune", "prune", "PruneRequest"),
+    "account": Verb("jobs.diff", "account", "AccountRequest"),
+    "differences": Verb("jobs.diff", "differences", "DifferencesRequest"),
+    "service": Verb("services.serving", "look", "ServiceRequest"),
+    "saved": Verb("services.saved_files", "find", "SavedRequest"),
+    "fetch": Verb("services.saved_files", "fetch", "FetchRequest"),
+    "delta": Verb("tracking.delta_request", "delta", "DeltaRequest"),
+    "take": Verb("tracking.receive", "take", "TakeRequest"),
+    "gpus": Verb("gpus.listing", "describe", "GpusRequest"),
+    "secret": Verb("secrets", "change", "SecretRequest"),
+}
+
+#: What the system says when the server, and not this code, is at fault: a full disk or quota, a
+#: folder that can't be written to, a limit of the account, a disk or network file system in trouble.
+#: Another OSError (no such file, no such process) is a bug as any other exception is.
+SERVERS_FAULT = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOLCK),
+        *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENAMETOOLONG, errno.ELOOP),
+    }
+)
 
 
 def main() -> None:
@@ -23,80 +73,75 @@ def main() -> None:
     if sys.argv[1:2] in (["work"], ["work-here"]):
         from remote.agent.worker import worker
 
-        serve = worker.work if sys.argv[1] == "work" else worker.work_here
-        sys.exit(serve(*sys.argv[2:]))
+        serve_job = worker.work if sys.argv[1] == "work" else worker.work_here
+        sys.exit(serve_job(*sys.argv[2:]))
     try:
-        answer(handle(json.loads(sys.stdin.buffer.read())))
+        handle(json.loads(sys.stdin.buffer.read()))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def handle(request: Dict[str, Any]) -> Dict[str, Any]:
-    """The answer to one request; errors become part of it."""
+def handle(document: Dict[str, Any]) -> None:
+    """Answer one request; errors become its answer."""
     try:
-        return serve(request.pop("verb"), request)
+        result = serve(document.pop("verb", ""), document)
     except RemoteError as error:
-        kind = type(error).__name__
-        return {"error": {"kind": kind, "message": error.message, "hint": error.hint}}
+        _send_error(error)
     except BrokenPipeError:
         raise
     except OSError as error:
-        return {"error": {"kind": "TargetError", "message": _os_error(error), "hint": ""}}
+        if error.errno in SERVERS_FAULT:
+            _send_error(_told_by_system(error))
+        else:
+            _send_bug()
     except Exception:
-        import traceback
-
-        return {"bug": traceback.format_exc()}
-
-
-def _os_error(error: OSError) -> str:
-    where = f": {error.filename}" if error.filename else ""
-    return f"The server says: {error.strerror or error}{where}."
+        _send_bug()
+    else:
+        file = result.file if isinstance(result, AnswerWithFile) else None
+        send(result.answer if file else result, file)
 
 
-def answer(value: Dict[str, Any], blob: Optional[Path] = None) -> None:
-    """Write one framed answer; `blob` is a file whose bytes follow."""
-    blob = Path(value.pop("blob")) if "blob" in value else blob
-    data = json.dumps(value).encode("ascii")
-    size = blob.stat().st_size if blob else 0
+def serve(verb: str, document: Dict[str, Any]) -> Any:
+    """Do what `verb` says; its (last) answer comes back."""
+    row = VERBS.get(verb)
+    if row is None:
+        raise ProtocolError(f"The agent knows no verb {verb!r}.")
+    module = import_module(f"remote.agent.{row.module}")
+    request = from_json(getattr(module, row.request), document, "request")
+    handler = getattr(module, row.function)
+    return handler(request, send=send) if row.following else handler(request)
+
+
+def send(answer: Any, file: Optional[Path] = None) -> None:
+    """Write one framed answer; the bytes of `file` follow."""
+    write_frame(to_json(answer), file)
+
+
+def write_frame(document: Dict[str, Any], file: Optional[Path] = None) -> None:
+    """Write a frame, its JSON, and the bytes of `file`, which is removed then."""
+    data = json.dumps(document).encode("ascii")
+    size = file.stat().st_size if file else 0
     out = sys.stdout.buffer
     out.write(b"%s %d %d\n" % (FRAME, len(data), size) + data)
-    if blob:
-        with open(str(blob), "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
+    if file:
+        with open(str(file), "rb") as blob:
+            for block in iter(lambda: blob.read(1 << 20), b""):
                 out.write(block)
-        blob.unlink()
+        file.unlink()
     out.flush()
 
 
-#: Verb -> (module below remote.agent, function). A module is imported when it is needed.
-VERBS: Dict[str, Tuple[str, str]] = {
-    "prepare": ("target_dir", "prepare"),
-    "submit": ("jobs.submit", "submit"),
-    "jobs": ("jobs.lifecycle", "describe"),
-    "stop": ("jobs.lifecycle", "stop"),
-    "log": ("jobs.log", "follow"),
-    "service": ("services.serving", "look"),
-    "saved": ("services.saved_files", "find"),
-    "fetch": ("services.saved_files", "fetch"),
-    "delta": ("tracking.delta_request", "delta"),
-    "take": ("tracking.receive", "take"),
-    "remove": ("jobs.prune", "remove"),
-    "prune": ("jobs.prune", "prune"),
-    "account": ("jobs.diff", "account"),
-    "differences": ("jobs.diff", "differences"),
-    "secret": ("secrets", "change"),
-    "gpus": ("gpus.listing", "describe"),
-    "examine": ("server_facts", "examine"),
-}
-
-#: Verbs that answer more than once.
-FOLLOWING = ("log",)
+def _send_error(error: RemoteError) -> None:
+    kind = type(error).__name__
+    write_frame({"error": {"kind": kind, "message": error.message, "hint": error.hint}})
 
 
-def serve(verb: str, request: Dict[str, Any]) -> Dict[str, Any]:
-    """Do what `verb` says; its (last) answer comes back."""
-    module, function = VERBS[verb]
-    body = getattr(import_module(f"remote.agent.{module}"), function)
-    more = {"send": answer} if verb in FOLLOWING else {}
-    found: Dict[str, Any] = body(**more, **request)
-    return found
+def _told_by_system(error: OSError) -> TargetError:
+    where = f": {error.filename}" if error.filename else ""
+    return TargetError(f"The server says: {error.strerror or error}{where}.")
+
+
+def _send_bug() -> None:
+    import traceback
+
+    write_frame({"bug": traceback.format_exc()})

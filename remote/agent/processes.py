@@ -7,21 +7,23 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from remote.job.status import ProcessId
 
 PROC = Path("/proc")
 
 
-def identity(pid: int) -> Dict[str, Any]:
+def identity(pid: int) -> ProcessId:
     """What tells process `pid` from every other one, also after a reboot."""
-    return {"pid": pid, "start": started(pid), "boot": boot()}
+    return ProcessId(pid=pid, start=started(pid), boot=boot())
 
 
-def alive(seen: Optional[Dict[str, Any]]) -> bool:
+def alive(process: Optional[ProcessId]) -> bool:
     """Whether the process that `identity` described still runs."""
-    if not seen or seen.get("boot") != boot() or seen.get("start") is None:
+    if process is None or process.boot != boot() or process.start is None:
         return False
-    return bool(started(int(seen["pid"])) == seen["start"])
+    return started(process.pid) == process.start
 
 
 def is_running(pid: int, start: Optional[str], boot_id: str) -> Optional[bool]:

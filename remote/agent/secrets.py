@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Dict
 
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked, read_json, write_json
+from remote.job.messages.target import SecretAnswer, SecretRequest
 from remote.job.paths import NAME_PATTERN, STATE
 
 
@@ -18,22 +19,23 @@ def file_of(root: Path) -> Path:
 
 def read(root: Path) -> Dict[str, str]:
     """All secrets of a target by name."""
-    found: Dict[str, str] = read_json(file_of(root)) or {}
-    return found
+    secrets: Dict[str, str] = read_json(file_of(root)) or {}
+    return secrets
 
 
-def change(*, key: str, name: str = "", value: Optional[str] = None) -> Dict[str, Any]:
-    """Set one secret (or forget it, with `value` None); the names of all come back."""
-    root = root_of(key)
+def change(request: SecretRequest) -> SecretAnswer:
+    """Set one secret, or forget it."""
+    root, name, value = root_of(request.key), request.name, request.value
     if not name:
-        return {"names": sorted(read(root))}
+        return SecretAnswer(tuple(sorted(read(root))))
     if not NAME_PATTERN.match(name):
         raise JobError(f"{name!r} can't be the name of an environment variable.")
     with locked(root / STATE / "secrets.lock"):
-        known = read(root)
-        if value is None and name not in known:
+        secrets = read(root)
+        if value is None and name not in secrets:
             raise JobError(f"There is no secret {name} on this target.")
-        known.pop(name, None)
-        changed = known if value is None else {**known, name: value}
-        write_json(file_of(root), changed, mode=0o600)
-    return {"names": sorted(changed)}
+        secrets.pop(name, None)
+        if value is not None:
+            secrets[name] = value
+        write_json(file_of(root), secrets, mode=0o600)
+    return SecretAnswer(tuple(sorted(secrets)))

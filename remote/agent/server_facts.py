@@ -11,13 +11,14 @@ import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Optional, Tuple
 from urllib.parse import urlsplit
 
 from remote.agent.gpus import sources
 from remote.agent.launchers import logind
 from remote.agent.target_dir import cache, find_uv, install_command
 from remote.errors import JobError
+from remote.job.messages.target import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
 
 #: How long a program or the package index may take to answer, in seconds.
 LIMIT = 5.0
@@ -26,28 +27,32 @@ TMP = Path("/tmp")
 INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 
-def examine(*, path: str) -> Dict[str, Any]:
-    """All that matters of this server; `path` is where the target lies, or will lie."""
-    root = _first_existing(Path.home() / os.path.expanduser(path))
-    uv = find_uv()
-    return {
-        "now": time.time(),
-        "host": platform.node(),
-        "python": platform.python_version(),
-        "rsync": _version("rsync", "--version"),
-        "tmux": _version("tmux", "-V"),
-        "uv": _version(uv, "--version") if uv else "",
-        "install": {name: install_command([name]) for name in ("rsync", "tmux")},
-        "root": str(root),
-        "writable": os.access(str(root), os.W_OK | os.X_OK),
-        "free": shutil.disk_usage(str(root)).free,
-        "home": str(Path.home()),
-        "home_free": shutil.disk_usage(str(_first_existing(cache()))).free,
-        "index": _index(),
-        "tmp_shared": _is_shared(TMP),
-        **_gpus(),
-        **_logind(),
-    }
+def examine(request: ExamineRequest) -> ExamineAnswer:
+    """All that matters of this server; the request names where the target lies, or will lie."""
+    root = _first_existing(Path.home() / os.path.expanduser(request.path))
+    uv, user = find_uv(), logind.me()
+    gpus, fault = _gpus()
+    return ExamineAnswer(
+        now=time.time(),
+        host=platform.node(),
+        user=user.pw_name,
+        python=platform.python_version(),
+        rsync=_version("rsync", "--version"),
+        tmux=_version("tmux", "-V"),
+        uv=_version(uv, "--version") if uv else "",
+        install={name: install_command([name]) for name in ("rsync", "tmux")},
+        root=str(root),
+        writable=os.access(str(root), os.W_OK | os.X_OK),
+        free=shutil.disk_usage(str(root)).free,
+        home=str(Path.home()),
+        home_free=shutil.disk_usage(str(_first_existing(cache()))).free,
+        index=_index(),
+        tmp_shared=_is_shared(TMP),
+        gpus=gpus,
+        gpu_fault=fault,
+        logind_kills=logind.in_login(os.getpid()) and logind.kills(user),
+        lingers=(logind.LINGER / user.pw_name).exists(),
+    )
 
 
 def _first_existing(path: Path) -> Path:
@@ -73,22 +78,14 @@ def _version(program: str, option: str) -> str:
     return "" if said.returncode else found.group(0) if found else line.strip()
 
 
-def _gpus() -> Dict[str, Any]:
+def _gpus() -> Tuple[Tuple[InstalledGpu, ...], str]:
+    """The GPUs, and what is wrong with them."""
     try:
-        found = sources.gpus()
+        gpus = sources.gpus()
     except JobError as error:
-        return {"gpus": [], "gpu_fault": error.message}
-    shown = [{"name": gpu.name, "driver": gpu.driver} for gpu in found]
-    return {"gpus": shown, "gpu_fault": next((gpu.fault for gpu in found if gpu.fault), "")}
-
-
-def _logind() -> Dict[str, Any]:
-    user = logind.me()
-    return {
-        "user": user.pw_name,
-        "logind_kills": logind.in_login(os.getpid()) and logind.kills(user),
-        "lingers": (logind.LINGER / user.pw_name).exists(),
-    }
+        return (), error.message
+    installed = tuple(InstalledGpu(gpu.name, gpu.driver) for gpu in gpus)
+    return installed, next((gpu.fault for gpu in gpus if gpu.fault), "")
 
 
 def _is_shared(folder: Path) -> bool:
@@ -97,19 +94,19 @@ def _is_shared(folder: Path) -> bool:
     return bool(mode & stat.S_ISVTX) and mode & 0o007 == 0o007
 
 
-def _index() -> Dict[str, Any]:
+def _index() -> PackageIndex:
     """Whether the package index, or the proxy on the way to it, takes connections."""
     url = next((os.environ[name] for name in INDEXES if os.environ.get(name)), "https://pypi.org")
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or ""
     # uv may be told of another index in its own files; who has set that up knows.
     parts = _parts(proxy or url)
     if parts is None:
-        return {"host": "", "reachable": True}
+        return PackageIndex(host="", reachable=True)
     try:
         socket.create_connection(parts, timeout=LIMIT).close()
-        return {"host": parts[0], "reachable": True}
+        return PackageIndex(host=parts[0], reachable=True)
     except OSError:
-        return {"host": parts[0], "reachable": False}
+        return PackageIndex(host=parts[0], reachable=False)
 
 
 def _parts(url: str) -> Optional[tuple[str, int]]:

@@ -7,10 +7,19 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 from remote.errors import TargetError
-from remote.job.paths import OUTPUTS, STATE, jobs_folder
+from remote.job.messages.target import (
+    ABSENT,
+    FOREIGN,
+    OURS,
+    Machine,
+    PrepareAnswer,
+    PrepareRequest,
+)
+from remote.job.outputs import FOLDERS
+from remote.job.paths import STATE, jobs_folder
 
 #: Below the home directory: agents, links to targets, uv. Named in plain letters, since the
 #: client writes it into command lines that any login shell must understand.
@@ -50,15 +59,9 @@ def root_of(key: str) -> Path:
     return Path(os.path.realpath(str(path)))
 
 
-def prepare(
-    *, path: str, key: str, project: str, take_over: bool = False, look: bool = False
-) -> Dict[str, Any]:
-    """Make a target ready to be pushed to.
-
-    `state` in the answer is `ours`, `absent` (nothing is there yet), or `foreign`: files are
-    there that this project never pushed. With `look` nothing is changed.
-    """
-    root = _root(path)
+def prepare(request: PrepareRequest) -> PrepareAnswer:
+    """Make a target ready to be pushed to, or only look at it."""
+    root, look = _root(request.path), request.look
     missing = missing_tools()
     if missing:
         raise TargetError(
@@ -66,15 +69,15 @@ def prepare(
             f"Install on {os.uname().nodename}: {install_command(missing)}",
         )
     _trim()
-    state = _state(root, project)
-    if state == "absent" and not look or state == "foreign" and take_over:
-        _claim(root, project)
-        state = "ours"
-    if state != "absent":
-        _link(root, key)
-    if state == "ours" and not look:
+    state = _state(root, request.project)
+    if state == ABSENT and not look or state == FOREIGN and request.take_over:
+        _claim(root, request.project)
+        state = OURS
+    if state != ABSENT:
+        _link(root, request.key)
+    if state == OURS and not look:
         _make_folders(root)
-    return {"state": state, "root": str(root), "uv": find_uv(), "platform": machine()}
+    return PrepareAnswer(state=state, root=str(root), uv=find_uv() or "", platform=machine())
 
 
 def _root(path: str) -> Path:
@@ -92,12 +95,12 @@ def _state(root: Path, project: str) -> str:
     if not ID_PATTERN.match(project):
         raise TargetError(f"Not a project's id: {project!r}.")
     if (root / STATE / "projects" / project).is_dir():
-        return "ours"
+        return OURS
     try:
         entries = [entry for entry in os.listdir(str(root)) if entry != "lost+found"]
     except FileNotFoundError:
-        return "absent"
-    return "foreign" if entries else "absent"
+        return ABSENT
+    return FOREIGN if entries else ABSENT
 
 
 def _claim(root: Path, project: str) -> None:
@@ -116,9 +119,8 @@ def _first_existing(path: Path) -> Path:
 
 def _make_folders(root: Path) -> None:
     jobs_folder(root).mkdir(parents=True, exist_ok=True)
-    for name in OUTPUTS:
-        if not name.endswith(".db") and name != "mlartifacts":
-            (root / name).mkdir(parents=True, exist_ok=True)
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True, exist_ok=True)
 
 
 def _link(root: Path, key: str) -> None:
@@ -168,18 +170,18 @@ def _runs(uv: str) -> bool:
         return False
 
 
-def machine() -> Dict[str, str]:
+def machine() -> Machine:
     """What a brought program must have been built for."""
     import platform
 
     libc = "gnu" if platform.libc_ver()[0] == "glibc" else "musl"
-    return {
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "libc": libc if platform.system() == "Linux" else "",
-        "python": "{}.{}".format(*sys.version_info),
-        "host": platform.node(),
-    }
+    return Machine(
+        system=platform.system(),
+        machine=platform.machine(),
+        libc=libc if platform.system() == "Linux" else "",
+        python="{}.{}".format(*sys.version_info),
+        host=platform.node(),
+    )
 
 
 def _trim(days: int = 90) -> None:

@@ -1,4 +1,4 @@
-"""The job folder is the protocol: its files, the states of a job, and how a job is named.
+"""The job folder is the protocol: its files, and how a job is named.
 
 This module is part of the agent too, so it needs no more than Python 3.8.
 """
@@ -7,22 +7,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-
-#: Folders and files below a target's root that jobs write. They are shared by all jobs of the
-#: target (a snapshot links to them), a push never sends or deletes them.
-OUTPUTS = (
-    "data/results",
-    "data/processed",
-    "logs",
-    "outputs",
-    "multirun",
-    "mlruns",
-    "mlartifacts",
-    "mlflow.db",
-)
-
-#: What a snapshot links to instead of copying it.
-SHARED = ("data", "logs", "outputs", "multirun", "mlruns", "mlflow.db")
 
 #: Where lease files lie unless a setting says otherwise: the one folder that all users share.
 LEASES = "/tmp"
@@ -34,11 +18,6 @@ STATE = ".remote"
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
-
-
-def is_left_alone(name: str) -> bool:
-    """Whether no push replaces the file of that path below the root: it is a job's, or ours."""
-    return any(name == top or name.startswith(f"{top}/") for top in (STATE, *SHARED, *OUTPUTS))
 
 
 class JobPaths:

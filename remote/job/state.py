@@ -10,6 +10,11 @@ FAILED = "failed"
 STOPPED = "stopped"
 LOST = "lost"
 
+#: A job whose status this version can't read: it says of itself what a newer one knows.
+UNKNOWN = "unknown"
+
+STATES = (QUEUED, PREPARING, RUNNING, FINISHED, FAILED, STOPPED, LOST, UNKNOWN)
+
 ENDED = frozenset({FINISHED, FAILED, STOPPED, LOST})
 
 #: Why a job ended that could not even begin (`reason` in its status).

@@ -6,14 +6,14 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from remote.agent.environments.lock_file import lock_file
 from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
+from remote.job.messages.target import ExamineAnswer, ExamineRequest, PackageIndex
 from remote.output import size
 from remote.session import Server
 from remote.transport import process, rsync
@@ -131,31 +131,31 @@ def target(project: Project, text: str) -> Iterator[Check]:
     try:
         server.connect()
         # The first call brings the agent, perhaps: that is no time of the clock's.
-        found = server.agent.call("examine", path=server.target.path)
+        found = server.agent.call(ExamineRequest(path=server.target.path))
     except RemoteError as error:
         told = f"{server.target}: {error.message}"
         yield Check("there", "server", False, told, error.hint, stops=True)
         return
-    yield Check("there", "server", True, f"{server.target} answers as {found['host']}")
+    yield Check("there", "server", True, f"{server.target} answers as {found.host}")
     yield from _there(found, noisy=bool(server.agent.noisy), start=start, end=time.time())
 
 
-def _there(found: Mapping[str, Any], *, noisy: bool, start: float, end: float) -> Iterator[Check]:
+def _there(found: ExamineAnswer, *, noisy: bool, start: float, end: float) -> Iterator[Check]:
     yield _shell(noisy)
-    yield Check("there", "python3", True, found["python"])
+    yield Check("there", "python3", True, found.python)
     for name in ("rsync", "tmux"):
-        fix, there = found["install"][name], bool(found[name])
-        told = found[name] or "is not installed"
+        fix, version = found.install.get(name, ""), getattr(found, name)
+        told, there = version or "is not installed", bool(version)
         yield Check("there", name, there, told, "" if there else fix, stops=not there)
-    yield Check("there", "uv", True, found["uv"] or "none yet: the first job brings it")
+    yield Check("there", "uv", True, found.uv or "none yet: the first job brings it")
     yield _folder(found)
-    yield _disk("there", "disk", found["free"], "inv remote-prune --older 30d")
-    yield _disk("there", "home's disk", found["home_free"], "uv cache prune (there)")
-    yield _clock(found["now"], start, end)
+    yield _disk("there", "disk", found.free, "inv remote-prune --older 30d")
+    yield _disk("there", "home's disk", found.home_free, "uv cache prune (there)")
+    yield _clock(found.now, start, end)
     yield _gpus(found)
-    yield _index(found["index"])
+    yield _index(found.index)
     yield _logind(found)
-    yield _tmp(found["tmp_shared"])
+    yield _tmp(found.tmp_shared)
 
 
 def _shell(noisy: bool) -> Check:
@@ -164,11 +164,11 @@ def _shell(noisy: bool) -> Check:
     return Check("there", "login shell", True, "is quiet")
 
 
-def _folder(found: Mapping[str, Any]) -> Check:
-    root = found["root"]
-    if found["writable"]:
+def _folder(found: ExamineAnswer) -> Check:
+    root = found.root
+    if found.writable:
         return Check("there", "folder", True, f"{root} can be written to")
-    fix = f"choose one that you own, or there: sudo chown {found['user']} {root}"
+    fix = f"choose one that you own, or there: sudo chown {found.user} {root}"
     return Check("there", "folder", False, f"{root} can't be written to", fix, stops=True)
 
 
@@ -181,32 +181,32 @@ def _clock(now: float, start: float, end: float) -> Check:
     return Check("there", "clock", False, told, "sudo timedatectl set-ntp true")
 
 
-def _gpus(found: Mapping[str, Any]) -> Check:
-    if found["gpu_fault"]:
+def _gpus(found: ExamineAnswer) -> Check:
+    if found.gpu_fault:
         fix = "see what it says there: nvidia-smi. A reboot helps after a driver's update"
-        return Check("there", "GPUs", False, found["gpu_fault"], fix)
-    if not found["gpus"]:
+        return Check("there", "GPUs", False, found.gpu_fault, fix)
+    if not found.gpus:
         return Check("there", "GPUs", True, "none: jobs run on the processor")
     names: dict[str, int] = {}
-    for gpu in found["gpus"]:
-        names[gpu["name"]] = names.get(gpu["name"], 0) + 1
+    for gpu in found.gpus:
+        names[gpu.name] = names.get(gpu.name, 0) + 1
     told = ", ".join(f"{count} x {name}" for name, count in names.items())
-    return Check("there", "GPUs", True, f"{told}, driver {found['gpus'][0]['driver']}")
+    return Check("there", "GPUs", True, f"{told}, driver {found.gpus[0].driver}")
 
 
-def _index(index: Mapping[str, Any]) -> Check:
-    if index["reachable"]:
-        return Check("there", "package index", True, f"{index['host']} answers")
+def _index(index: PackageIndex) -> Check:
+    if index.reachable:
+        return Check("there", "package index", True, f"{index.host} answers")
     fix = "write REMOTE_PROXY=laptop into .env: environments are made through this machine"
-    return Check("there", "package index", False, f"{index['host']} can't be reached", fix)
+    return Check("there", "package index", False, f"{index.host} can't be reached", fix)
 
 
-def _logind(found: Mapping[str, Any]) -> Check:
-    if not found["logind_kills"]:
+def _logind(found: ExamineAnswer) -> Check:
+    if not found.logind_kills:
         return Check("there", "logind", True, "leaves jobs alone")
-    if found["lingers"]:
-        return Check("there", "logind", True, f"kills at logout, but {found['user']} lingers")
-    fix = f"sudo loginctl enable-linger {found['user']}"
+    if found.lingers:
+        return Check("there", "logind", True, f"kills at logout, but {found.user} lingers")
+    fix = f"sudo loginctl enable-linger {found.user}"
     told = "ends all processes at logout, jobs too (KillUserProcesses=yes)"
     return Check("there", "logind", False, told, fix)
 

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
-from remote.errors import ConnectError
+from remote.errors import ConnectError, JobError
 from remote.files import read_json
+from remote.job.messages.gpus import GpusAnswer, GpusRequest
+from remote.job.messages.jobs import (
+    JobsAnswer,
+    JobsRequest,
+    JobSummary,
+    LogAnswer,
+    LogRequest,
+    PruneAnswer,
+    PruneRequest,
+    RemoveAnswer,
+    RemoveRequest,
+    StopAnswer,
+    StopRequest,
+)
+from remote.job.messages.target import SecretRequest
+from remote.job.status import JobStatus
 from remote.session import Server
 
 #: How long a broken connection is tried again before following gives up, in seconds.
 RETRY_LIMIT = 600.0
+
+#: Seconds between two tries.
+RETRY_PAUSE = 3.0
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A job whose log was followed, and what had become of it by then."""
+
+    id: str
+    status: JobStatus
 
 
 def follow(
@@ -24,75 +51,82 @@ def follow(
     silent: bool = False,
     out: Callable[[str], None],
     say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Hand the job's log to `out` as it grows; its status (`id`, `status`) comes back at the end.
+) -> Followed:
+    """Hand the job's log to `out` as it grows, with `wait` until it has ended.
 
     `tail` lines or `since` seconds are shown of what is there, with `silent` nothing. A connection
     that breaks is opened again, and the log goes on where it broke off.
     """
-    seen: dict[str, Any] = {"job": job, "offset": 0, "tail": tail, "since": since}
+    request = LogRequest(key=server.key, job=job, wait=wait, tail=tail, since=since, silent=silent)
     answered = False
 
-    def take(answer: dict[str, Any]) -> None:
-        nonlocal answered
+    def take(piece: LogAnswer) -> None:
+        nonlocal answered, request
         answered = True
-        if answer.get("text"):
-            out(answer["text"])
-        if "offset" in answer:
-            seen.update(offset=answer["offset"], job=answer["id"], tail=0, since=0)
+        if piece.text:
+            out(piece.text)
+        request = replace(request, job=piece.id, offset=piece.offset, tail=0, since=0)
 
     broken = 0.0
     while True:
         try:
-            answer = server.call("log", wait=wait, silent=silent, on_answer=take, **seen)
-            if "status" in answer:
-                return answer
+            answer = server.agent.call(request, on_answer=take)
+            if answer.status is not None:
+                return Followed(answer.id, answer.status)
             raise ConnectError("The connection broke while the log was followed.")
         except ConnectError as error:
             broken = broken or time.monotonic()
             if not answered or time.monotonic() - broken > RETRY_LIMIT:
                 raise
             say(f"{error.message} Trying again ...")
-            time.sleep(3)
+            time.sleep(RETRY_PAUSE)
 
 
-def listing(server: Server, *, newest: int = 0, jobs: Sequence[str] = ()) -> dict[str, Any]:
-    """Jobs of the target, the oldest first (`jobs`), and the server's clock (`now`).
-
-    `newest` above 0 leaves out ended jobs that are older; `jobs` names those that are wanted.
-    """
-    return server.call("jobs", newest=newest, jobs=list(jobs))
+def listing(server: Server, *, newest: int = 0, jobs: Sequence[str] = ()) -> JobsAnswer:
+    """Jobs of the target; `newest` above 0 leaves out ended ones that are older."""
+    return server.agent.call(JobsRequest(key=server.key, newest=newest, jobs=tuple(jobs)))
 
 
-def stop(server: Server, job: str) -> dict[str, Any]:
-    """End a job; its `id` and `status`, and whether it had ended `already`, come back."""
-    return server.call("stop", job=job)
+def find_job(server: Server, job: str) -> JobSummary:
+    """The one job that is named; raises JobError."""
+    jobs = listing(server, jobs=[job]).jobs
+    if not jobs:
+        raise JobError(f"The server told nothing of the job {job}.")
+    return jobs[0]
 
 
-def remove(server: Server, jobs: Sequence[str], *, force: bool) -> dict[str, Any]:
-    """Remove jobs that were pulled (with `force` any): `removed` ids, `bytes` that were freed."""
-    return server.call("remove", jobs=list(jobs), pulled=_pulled(server), force=force)
+def stop(server: Server, job: str) -> StopAnswer:
+    """End a job; without a name, the one that goes on."""
+    return server.agent.call(StopRequest(key=server.key, job=job))
 
 
-def prune(server: Server, older: int, *, force: bool, dry_run: bool) -> dict[str, Any]:
-    """Remove what was of no use for `older` seconds; see `remote.agent.jobs.prune.prune`."""
-    return server.call("prune", older=older, pulled=_pulled(server), force=force, dry_run=dry_run)
+def remove(server: Server, jobs: Sequence[str], *, force: bool) -> RemoveAnswer:
+    """Remove jobs that were pulled (with `force` any)."""
+    request = RemoveRequest(key=server.key, jobs=tuple(jobs), pulled=_pulled(server), force=force)
+    return server.agent.call(request)
 
 
-def _pulled(server: Server) -> list[str]:
-    found: list[str] = read_json(server.pulled) or []
-    return found
+def prune(server: Server, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
+    """Remove what was of no use for `older` seconds, or tell what that would be."""
+    request = PruneRequest(
+        key=server.key, older=older, pulled=_pulled(server), force=force, dry_run=dry_run
+    )
+    return server.agent.call(request)
 
 
-def gpus(server: Server) -> dict[str, Any]:
-    """The server's GPUs, who holds them, and who waits; see `remote.agent.gpus.listing.describe`."""
-    return server.call("gpus", leases=server.project.settings.get("REMOTE_LEASES", ""))
+def _pulled(server: Server) -> tuple[str, ...]:
+    return tuple(read_json(server.pulled) or ())
 
 
-def secret(server: Server, name: str = "", value: str | None = None) -> list[str]:
+def gpus(server: Server) -> GpusAnswer:
+    """The server's GPUs, who holds them, and who waits."""
+    leases = server.project.settings.get("REMOTE_LEASES", "")
+    return server.agent.call(GpusRequest(key=server.key, leases=leases))
+
+
+def secret(server: Server, name: str = "", value: str | None = None) -> tuple[str, ...]:
     """Set a secret of the target (None: forget it); without a name nothing changes.
 
     The names of all that are set come back.
     """
-    names: list[str] = server.call("secret", name=name, value=value)["names"]
-    return names
+    return server.agent.call(SecretRequest(key=server.key, name=name, value=value)).names

@@ -45,7 +45,7 @@ def pull(server: Server, *, say: Say, dry_run: bool = False, registry: bool = Fa
             server, asked, Path(folder), say=say, registry=registry, dry_run=dry_run
         )
         if not dry_run:
-            write_json(server.pulled, asked.answer["ended"])
+            write_json(server.pulled, asked.answer.ended)
     return Pulled(
         files=tuple(files.sent),
         replaced=tuple(files.replaced),

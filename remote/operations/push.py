@@ -10,6 +10,7 @@ from pathlib import Path
 
 from remote.errors import TransferError
 from remote.files import locked
+from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
 from remote.session import Server, project_id
 from remote.transport import rsync, rsync_args
@@ -81,7 +82,7 @@ def _written(path: Path) -> float:
 
 
 def _is_known(server: Server) -> bool:
-    if not server.facts.get("ours"):
+    if not server.facts.ours:
         return False
     claim = Path(STATE) / "projects" / project_id(server.project)
     return not server.target.is_local or (Path(server.target.path) / claim).is_dir()
@@ -90,16 +91,16 @@ def _is_known(server: Server) -> bool:
 def _prepared(
     server: Server, known: Dialect, start: float, stamp: str, dry_run: bool, take_over: bool
 ) -> Pushed:
-    state = server.prepare(take_over=take_over and not dry_run, look=dry_run)["state"]
+    state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
     try:
-        if state == "absent":
+        if state == ABSENT:
             tally = _to_nowhere(server, known, stamp)
         else:
-            deletes = state == "ours" or take_over
+            deletes = state == OURS or take_over
             tally = _transfer(server, known, stamp, dry_run=dry_run, delete=deletes, claimed=False)
     except Unready as error:
         raise TransferError(f"rsync did not start on {server.target}: {error}") from None
-    return _pushed(tally, start, stamp, foreign=state == "foreign" and not take_over)
+    return _pushed(tally, start, stamp, foreign=state == FOREIGN and not take_over)
 
 
 def _transfer(
@@ -126,7 +127,7 @@ def _transfer(
         )
         return rsync.run(argv, server.remote, cwd=root, title="pushing", known=known)
 
-    looks_first = dry_run or server.facts.get("files", 0) > MANY
+    looks_first = dry_run or server.facts.files > MANY
     tally = mirror(look=looks_first)
     if tally.anything and not dry_run and looks_first:
         tally = mirror(look=False)

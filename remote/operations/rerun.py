@@ -5,39 +5,31 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from remote.job.messages.jobs import AccountRequest, DifferencesAnswer, DifferencesRequest
 from remote.operations.submit import Submitted, hand_over
 from remote.session import Server
 from remote.transport import rsync, rsync_args
 
-#: What a job is given anew each time.
-FRESH = (
-    "id",
-    "root",
-    "host",
-    "submitted",
-    "submitter",
-    "mlflow_run",
-    "secrets",
-    "after",
-    "again",
-    "incoming",
-)
-
 
 def rerun(source: Server, job: str, *, target: Server, say: Callable[[str], None]) -> Submitted:
     """Start once more what `job` of `source` was: the same code, parameters and environment."""
-    found = source.call("account", job=job)
-    asked = {name: value for name, value in found["job"].items() if name not in FRESH}
-    original = found["job"]["id"]
-    asked["tags"] = {**asked.get("tags", {}), "remote.rerun_of": original}
-    if target.target.key == source.target.key:
-        asked["again"] = original
+    account = source.agent.call(AccountRequest(key=source.key, job=job))
+    original = account.job.id
+    spec = replace(
+        account.job.spec,
+        tags={**account.job.tags, "remote.rerun_of": original},
+        after="",
+        again="",
+        incoming="",
+    )
+    if target.key == source.key:
+        spec = replace(spec, again=original)
     else:
-        asked["incoming"] = carry(source, original, target)
-    return hand_over(target, asked, diff=found["diff"], say=say)
+        spec = replace(spec, incoming=carry(source, original, target))
+    return hand_over(target, spec, diff=account.diff, say=say)
 
 
 def carry(source: Server, job: str, target: Server) -> str:
@@ -55,6 +47,6 @@ def carry(source: Server, job: str, target: Server) -> str:
     return name
 
 
-def differences(server: Server, first: str, second: str) -> dict[str, Any]:
-    """How two jobs of a target differ; see `remote.agent.jobs.diff.differences`."""
-    return server.call("differences", jobs=[first, second])
+def differences(server: Server, first: str, second: str) -> DifferencesAnswer:
+    """How two jobs of a target differ."""
+    return server.agent.call(DifferencesRequest(key=server.key, before=first, after=second))

@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from remote.agent.jobs.submit import create, write_job
 from remote.config import Project
-from remote.files import read_json
-from remote.job.paths import JobPaths
+from remote.job.fields import load
+from remote.job.spec import JobSpec
+from remote.job.state import LOST
+from remote.job.status import JobStatus
 from remote.rpc.client import Agent
 from remote.rpc.wire import CACHE, LocalWire
 from remote.transport import process
 
 
-def run(project: Project, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the job in the foreground; its status comes back."""
-    paths = create(project.root, str(job["name"]))
-    write_job(paths, {**job, "target": platform.node(), "interpreter": sys.executable})
+@dataclass(frozen=True)
+class RunHere:
+    """A job that was run in this terminal. `code` is its exit code."""
+
+    id: str
+    state: str
+    code: int
+
+
+def run(project: Project, job: JobSpec) -> RunHere:
+    """Run the job in the foreground, to its end."""
+    paths = create(project.root, job.name)
+    write_job(paths, replace(job, target=platform.node(), interpreter=sys.executable))
     agent = Agent(LocalWire())
     file = Path.home() / CACHE / agent.name
     if not file.is_file():
         agent.bring()
     argv = [sys.executable, str(file), "work-here", str(project.root), paths.id]
     code = _wait(argv)
-    return {
-        "id": paths.id,
-        **(read_json(JobPaths(project.root, paths.id).status) or {}),
-        "code": code,
-    }
+    status = load(JobStatus, paths.status)
+    # A worker that was killed before its first word has written none.
+    return RunHere(id=paths.id, state=status.state if status else LOST, code=code)
 
 
 def _wait(argv: list[str]) -> int:

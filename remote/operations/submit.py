@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from remote import git
 from remote.errors import JobError
+from remote.job.messages.jobs import SubmitRequest
+from remote.job.spec import JobSpec
 from remote.job.state import ENDED
 from remote.operations.bootstrap import bring_uv
+from remote.operations.jobs import find_job
 from remote.session import Server
 
 #: Seconds between two looks at an environment that is made through this machine.
@@ -26,42 +28,44 @@ class Submitted:
     environment_ready: bool
 
 
-def submit(server: Server, job: Mapping[str, Any], *, say: Callable[[str], None]) -> Submitted:
+def submit(server: Server, job: JobSpec, *, say: Callable[[str], None]) -> Submitted:
     """Start the job on the server, after what it needs for that was brought there."""
-    dirty = (job.get("git") or {}).get("dirty")
-    diff = git.uncommitted(server.project.root) if dirty else ""
+    diff = git.uncommitted(server.project.root) if job.git.dirty else ""
     return hand_over(server, job, diff=diff, say=say)
 
 
-def hand_over(
-    server: Server, job: Mapping[str, Any], *, diff: str, say: Callable[[str], None]
-) -> Submitted:
+def hand_over(server: Server, job: JobSpec, *, diff: str, say: Callable[[str], None]) -> Submitted:
     """Start a job of which all is known, also the code's difference from its commit."""
     from remote.operations.bootstrap import laptop_proxy
 
-    request = {"job": {**job, "target": str(server.target)}, "diff": diff}
-    asked = {"socket": server.socket, "offline": laptop_proxy.wanted(server)}
-    answer = server.call("submit", **asked, **request)
-    if answer.get("need") == "uv":
+    request = SubmitRequest(
+        key=server.key,
+        job=replace(job, target=str(server.target)),
+        socket=server.socket,
+        diff=diff,
+        offline=laptop_proxy.wanted(server),
+    )
+    answer = server.agent.call(request)
+    if answer.need == "uv" and answer.platform:
         say("bringing uv to the server (once)")
-        bring_uv.bring(server, answer["platform"])
-        answer = server.call("submit", **asked, **request)
+        bring_uv.bring(server, answer.platform)
+        answer = server.agent.call(request)
     with contextlib.ExitStack() as stack:
-        if answer.get("need") == "proxy":
+        if answer.need == "proxy":
             address = stack.enter_context(laptop_proxy.through_this_machine(server))
-            answer = server.call("submit", proxy=address, **asked, **request)
-            _stay(server, answer["id"], say)
-            return Submitted(answer["id"], True)
-    if "id" not in answer:
+            answer = server.agent.call(replace(request, proxy=address))
+            _stay(server, answer.id, say)
+            return Submitted(answer.id, True)
+    if not answer.id:
         raise JobError("uv was brought to the server, but does not run there.")
-    return Submitted(answer["id"], answer["environment_ready"])
+    return Submitted(answer.id, answer.environment_ready)
 
 
 def _stay(server: Server, job: str, say: Callable[[str], None]) -> None:
     """Wait until the environment of a job is there."""
     say(f"{job}: its environment is made through this machine, which has to stay for that.")
     while True:
-        [found] = server.call("jobs", jobs=[job])["jobs"]
-        if found.get("environment_ready") or found["state"] in ENDED:
+        summary = find_job(server, job)
+        if summary.environment_ready or summary.state in ENDED:
             return
         time.sleep(LOOK)

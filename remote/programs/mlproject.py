@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from remote.errors import JobError, RemoteError
+from remote.job import kinds
+from remote.job.spec import JobSpec
 from remote.programs.notebook.parameter import Parameter, nearest
 
 #: MLflow takes the file's name in any case.
@@ -93,6 +95,30 @@ class Project:
             raise JobError(
                 f"{self.path}/MLproject needs a value for {', '.join(missing)}.", f"Add {flags}"
             )
+
+    def job_spec(
+        self,
+        root: Path,
+        parameters: Mapping[str, Any],
+        arguments: Sequence[str],
+        *,
+        output: str = "",
+    ) -> JobSpec:
+        """A job that runs the entry point with MLflow's own runner."""
+        self.check(parameters)
+        if arguments:
+            raise JobError(
+                f"{self.path} is an MLproject: it takes parameters, and nothing after --.",
+                "Type them before: inv remote-run FOLDER --epochs 10",
+            )
+        return JobSpec(
+            kind=kinds.MLPROJECT.name,
+            source=self.path.as_posix(),
+            name=self.path.name or "project",
+            parameters=dict(parameters),
+            defaults=self.defaults,
+            entry_point=self.entry_point,
+        )
 
     def _entry(self) -> EntryPoint:
         if self.entry_point in self.entry_points:

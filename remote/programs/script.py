@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from remote.errors import JobError
+from remote.job import kinds
+from remote.job.spec import JobSpec
+from remote.programs.notebook.experiment_name import Experiment
 from remote.programs.notebook.parameter import Parameter
 
 SUFFIXES = (".py", ".sh")
@@ -37,6 +41,28 @@ class Script:
         raise JobError(
             f"{self.path} is a script: flags of its own follow --.",
             f"inv remote-run {self.path} -- --{name} ...",
+        )
+
+    def job_spec(
+        self,
+        root: Path,
+        parameters: Mapping[str, Any],
+        arguments: Sequence[str],
+        *,
+        output: str = "",
+    ) -> JobSpec:
+        """A job that runs it with these arguments, in the experiment that its code chooses."""
+        experiment = Experiment(())
+        experiment.read((root / self.path).read_text("utf-8", "replace"), sets=True)
+        return JobSpec(
+            kind=(kinds.MODULE if self.module else kinds.SCRIPT).name,
+            source=self.module or self.path.as_posix(),
+            name=self.path.parent.name if self.path.stem == "__main__" else self.path.stem,
+            parameters=dict(parameters),
+            arguments=tuple(arguments),
+            hydra=self.hydra,
+            experiment=experiment.name or "",
+            continues_run=experiment.certain,
         )
 
 

@@ -5,23 +5,38 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Any
+from typing import Any, Protocol
 
 from remote import errors
-from remote.errors import RemoteError
+from remote.errors import ProtocolError, RemoteError
+from remote.job.fields import from_json, to_json
+from remote.job.messages.base import FRAME, Answer, Failure, Request
+from remote.job.messages.target import Machine
 from remote.rpc.bundle import contents, digest, packed
 from remote.rpc.wire import NoPython, Wire
 from remote.transport import process
 
-FRAME = b"==remote-agent-answer=="
+#: Lengths of the JSON, and of the bytes that follow it.
+_HEAD = re.compile(re.escape(FRAME) + rb" (\d{1,12}) (\d{1,18})\n")
 
-_HEAD = re.compile(re.escape(FRAME) + rb" (\d+) (\d+)\n")
+#: Bytes of JSON in one answer: a list of all jobs of years has a tenth of it.
+LONGEST_ANSWER = 256 << 20
+
+#: Letters of the agent's traceback that are shown.
+LONGEST_TRACEBACK = 100_000
 
 
 class AgentBug(Exception):
     """The agent raised what it should not have; the message is its traceback."""
+
+
+class Sink(Protocol):
+    """What takes the bytes that follow an answer: a file, or what unpacks them."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take the next of them."""
 
 
 @dataclass
@@ -29,9 +44,10 @@ class Reader:
     """Cuts the agent's output into answers as it comes; what stands before the first is noise."""
 
     noise: bytes = b""
-    answers: list[dict[str, Any]] = field(default_factory=list)
-    on_answer: Callable[[dict[str, Any]], None] | None = None
-    blob: IO[bytes] | None = None
+    last: Any = None
+    """The JSON of the last answer; None before the first."""
+    on_answer: Callable[[Any], None] | None = None
+    blob: Sink | None = None
     _held: bytes = b""
     _blob_left: int = 0
 
@@ -49,12 +65,16 @@ class Reader:
                 self.blob.write(taken)
             return True
         head = _HEAD.search(self._held)
-        if not head or len(self._held) < head.end() + int(head[1]):
+        if not head:
             return False
-        if not self.answers:
+        if int(head[1]) > LONGEST_ANSWER:
+            raise ProtocolError(f"The server announces an answer of {int(head[1])} bytes.")
+        if len(self._held) < head.end() + int(head[1]):
+            return False
+        if self.last is None:
             self.noise = self._held[: head.start()]
         end = head.end() + int(head[1])
-        self._take(json.loads(self._held[head.end() : end]))
+        self._take(_parsed(self._held[head.end() : end]))
         self._held, self._blob_left = self._held[end:], int(head[2])
         return True
 
@@ -63,10 +83,10 @@ class Reader:
         """Whether the bytes that were announced did not all come."""
         return self._blob_left > 0 or _HEAD.search(self._held) is not None
 
-    def _take(self, value: dict[str, Any]) -> None:
-        self.answers = [value]
+    def _take(self, document: Any) -> None:
+        self.last = document
         if self.on_answer:
-            self.on_answer(value)
+            self.on_answer(document)
 
 
 @dataclass
@@ -78,7 +98,7 @@ class Agent:
 
     wire: Wire
     noisy: bool | None = None
-    bring_python: Callable[[dict[str, str]], None] | None = None
+    bring_python: Callable[[Machine], None] | None = None
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
@@ -91,33 +111,34 @@ class Agent:
 
     def call(
         self,
-        verb: str,
+        request: Request[Answer],
         *,
-        on_answer: Callable[[dict[str, Any]], None] | None = None,
-        blob: IO[bytes] | None = None,
-        **request: Any,
-    ) -> dict[str, Any]:
+        on_answer: Callable[[Answer], None] | None = None,
+        blob: Sink | None = None,
+    ) -> Answer:
         """The (last) answer to one request; raises what the agent raised.
 
-        `on_answer` gets every answer as it comes; `blob` the bytes that follow an answer.
+        `on_answer` gets every answer as it comes; `blob` the bytes that follow an answer. Raises
+        ProtocolError where an answer isn't as its class says.
         """
         self.wire.connect()
-        data = json.dumps({"verb": verb, **request}).encode("ascii")
-        reader, result = self._exchange(data, on_answer, blob)
+        data = json.dumps({"verb": request.verb, **to_json(request)}).encode("ascii")
+        take = None if on_answer is None else lambda document: on_answer(_read(request, document))
+        reader, result = self._exchange(data, take, blob)
         for _ in range(2):
-            if reader.answers or not self._mended(result):
+            if reader.last is not None or not self._mended(result):
                 break
-            reader, result = self._exchange(data, on_answer, blob)
-        if not reader.answers or reader.broken_off:
+            reader, result = self._exchange(data, take, blob)
+        if reader.last is None or reader.broken_off:
             raise self.wire.failure(result)
         self.noisy = bool(reader.noise.strip())
-        return _checked(reader.answers[-1])
+        return _read(request, reader.last)
 
     def _exchange(
         self,
         data: bytes,
-        on_answer: Callable[[dict[str, Any]], None] | None,
-        blob: IO[bytes] | None,
+        on_answer: Callable[[Any], None] | None,
+        blob: Sink | None,
     ) -> tuple[Reader, process.Result]:
         reader = Reader(on_answer=on_answer, blob=blob)
         return reader, process.feed(self.wire.agent(self.name), reader.feed, stdin=data)
@@ -139,12 +160,25 @@ class Agent:
         self.wire.bring(self.name, packed(self._files))
 
 
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    if "bug" in answer:
-        raise AgentBug("\n" + answer["bug"])
-    if "error" in answer:
-        kind = getattr(errors, answer["error"]["kind"], None)
-        if not (isinstance(kind, type) and issubclass(kind, RemoteError)):
-            kind = RemoteError
-        raise kind(answer["error"]["message"], answer["error"]["hint"])
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise ProtocolError("The server's answer is no JSON.") from None
+
+
+def _read(request: Request[Answer], document: Any) -> Answer:
+    """The answer, checked; raises what is told in its place."""
+    if isinstance(document, dict) and "bug" in document:
+        raise AgentBug("\n" + str(document["bug"])[:LONGEST_TRACEBACK])
+    if isinstance(document, dict) and "error" in document:
+        raise _error(from_json(Failure, document["error"], "error"))
+    answer: Answer = from_json(request.answer, document, f"The server's answer to {request.verb}")
     return answer
+
+
+def _error(failure: Failure) -> RemoteError:
+    kind = getattr(errors, failure.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, RemoteError)):
+        kind = RemoteError
+    return kind(failure.message, failure.hint)

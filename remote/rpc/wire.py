@@ -11,6 +11,7 @@ from typing import Protocol
 
 from remote.errors import ConnectError, RemoteError, TargetError
 from remote.files import write_atomic
+from remote.job.messages.target import Machine
 from remote.transport import process
 from remote.transport.ssh import Ssh
 
@@ -36,7 +37,7 @@ _OLD_PYTHON = re.compile(r"future feature annotations is not defined|the toolkit
 class NoPython(TargetError):
     """The server has no Python that is new enough. `machine` is what one must be made for."""
 
-    def __init__(self, message: str, hint: str, machine: dict[str, str] | None = None) -> None:
+    def __init__(self, message: str, hint: str, machine: Machine | None = None) -> None:
         super().__init__(message, hint)
         self.machine = machine
 
@@ -114,7 +115,7 @@ class SshWire:
         return ConnectError(f"The agent gave no answer (exit {result.code}): {result.complaint}")
 
 
-def _python_error(version: str, machine: dict[str, str] | None = None) -> NoPython:
+def _python_error(version: str, machine: Machine | None = None) -> NoPython:
     """`version` is what the server's python3 says of itself; empty where there is none."""
     if not version:
         return NoPython(
@@ -129,13 +130,13 @@ def _python_error(version: str, machine: dict[str, str] | None = None) -> NoPyth
     )
 
 
-def _machine(said: bytes) -> dict[str, str] | None:
+def _machine(said: bytes) -> Machine | None:
     """The machine as the agent's own `machine` tells it, as far as that counts."""
     found = _MACHINE.search(said)
     if not found:
         return None
     system, machine, libc = (part.decode("ascii") for part in found.groups())
-    return {"system": system, "machine": machine, "libc": libc if system == "Linux" else ""}
+    return Machine(system=system, machine=machine, libc=libc if system == "Linux" else "")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Mapping, Optional
+
+from remote.job.spec import JobSpec, read_job
 
 SQLITE = "sqlite:///"
 
@@ -28,13 +30,13 @@ class Job:
 
     folder: Path
     code: Path
-    asked: Mapping[str, Any]
+    spec: JobSpec
     recording: Optional[Recording]
 
     @property
     def name(self) -> str:
         """What the job is called."""
-        return str(self.asked.get("name") or "job")
+        return self.spec.name or "job"
 
 
 def job() -> Optional[Job]:
@@ -43,8 +45,7 @@ def job() -> Optional[Job]:
     if not named:
         return None
     folder = Path(named)
-    asked: Dict[str, Any] = json.loads((folder / "job.json").read_bytes())
-    return Job(folder=folder, code=Path.cwd(), asked=asked, recording=_recording())
+    return Job(folder=folder, code=Path.cwd(), spec=read_job(folder), recording=_recording())
 
 
 def _recording() -> Optional[Recording]:

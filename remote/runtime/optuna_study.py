@@ -13,7 +13,9 @@ from typing import IO, Any, List, Mapping, Optional, Sequence
 
 from remote.agent.tracking import child_runs, run_rows
 from remote.files import locked
-from remote.job.paths import SHARED, slug
+from remote.job.outputs import SHARED
+from remote.job.paths import slug
+from remote.job.spec import JobSpec
 from remote.runtime import resume_trials
 from remote.runtime.hydra_settings import change
 from remote.runtime.job_context import Job
@@ -50,7 +52,7 @@ def go_on(job: Job, config: Any) -> Sweep:
     settings = {}
     name = sweeper.study_name
     if not name:
-        name = settings["hydra.sweeper.study_name"] = study_name(job.asked, sweeper)
+        name = settings["hydra.sweeper.study_name"] = study_name(job.spec, sweeper)
     if not sweeper.storage:
         os.environ["REMOTE_STUDY_STORAGE"] = _address(job)
         settings["hydra.sweeper.storage"] = "${oc.env:REMOTE_STUDY_STORAGE}"
@@ -69,14 +71,14 @@ def go_on(job: Job, config: Any) -> Sweep:
     return Sweep(study=name, before=len(ended(trials)))
 
 
-def study_name(asked: Mapping[str, Any], sweeper: Any) -> str:
+def study_name(job: JobSpec, sweeper: Any) -> str:
     """The same for the same command: what the job is called, and a hash of what is searched."""
     from omegaconf import OmegaConf
 
-    words = [word for word in asked.get("arguments", []) if not _HOW.match(word)]
+    words = [word for word in job.arguments if not _HOW.match(word)]
     space = OmegaConf.to_container(sweeper.params) if sweeper.params else {}
-    text = json.dumps([asked.get("source", ""), words, space], sort_keys=True)
-    name = slug(str(asked.get("name") or "job"))
+    text = json.dumps([job.source, words, space], sort_keys=True)
+    name = slug(job.name or "job")
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from remote.agent.processes import descendants, send
-from remote.files import write_json
+from remote.job.fields import save
 from remote.job.paths import JobPaths
+from remote.job.spec import read_job
+from remote.job.status import Progress
 
 KERNEL = "remote-job"
 ENGINE = "remote-job"
@@ -42,7 +44,7 @@ def _interrupt(number: int, frame: Any) -> None:
 
 def execute(paths: JobPaths) -> int:
     """Execute the notebook of a job into `paths.notebook`; tells cells and output as they come."""
-    job = json.loads(paths.job.read_bytes())
+    job = read_job(paths.folder)
     _write_kernel(paths.jupyter)
     try:
         import ipykernel  # noqa: F401
@@ -52,13 +54,13 @@ def execute(paths: JobPaths) -> int:
         print(MISSING.format(name=error.name), file=sys.stderr)
         return 1
     _register_engine(paths)
-    python = job.get("language", "python") == "python"
+    python = job.language == "python"
     try:
         with tempfile.TemporaryDirectory(prefix="remote-", dir=_short_folder()) as sockets:
             execute_notebook(
-                _papermill_path(job["source"]),
+                _papermill_path(job.source),
                 _papermill_path(os.path.relpath(paths.notebook)),
-                parameters=job["parameters"],
+                parameters=dict(job.parameters),
                 engine_name=ENGINE,
                 kernel_name=KERNEL if python else None,
                 language="python" if python else None,
@@ -114,8 +116,7 @@ def _register_engine(paths: JobPaths) -> None:
 
             def told(cell: Any, cell_index: Any = None, **rest: Any) -> Any:
                 if cell_index in code:
-                    at = {"cell": code.index(cell_index) + 1, "cells": len(code)}
-                    write_json(paths.progress, at)
+                    save(paths.progress, Progress(code.index(cell_index) + 1, len(code)))
                 return start(cell, cell_index, **rest)
 
             nb_man.cell_start = told

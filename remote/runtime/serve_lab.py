@@ -7,11 +7,13 @@ import os
 import pwd
 import secrets
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List
 from urllib.parse import quote
 
 from remote.files import sha256, write_json
-from remote.job.paths import STATE, JobPaths, is_left_alone
+from remote.job.outputs import is_left_alone
+from remote.job.paths import STATE, JobPaths
+from remote.job.spec import Job
 
 #: Saved notebooks get a twin as a Python script, unless the project's own jupytext.toml says else.
 TWINS = "ipynb,py:percent"
@@ -20,23 +22,23 @@ TWINS = "ipynb,py:percent"
 HOOK = f"{__name__}.note_save"
 
 
-def path(job: Mapping[str, Any]) -> str:
+def path(job: Job) -> str:
     """The page that a browser opens: the folder that was asked for, in the file browser."""
-    folder = str(job["folder"])
+    folder = job.folder or ""
     return "/lab" if os.path.isabs(folder) else f"/lab/tree/{quote(folder)}"
 
 
-def serve(paths: JobPaths, job: Mapping[str, Any], private: Path) -> None:
+def serve(paths: JobPaths, job: Job, private: Path) -> None:
     """Serve until told to end. What Jupyter would print of the token, or put on a command line,
     it takes from here."""
     from jupyterlab.labapp import LabApp
 
-    (paths.root / job["folder"]).mkdir(parents=True, exist_ok=True)
+    (paths.root / (job.folder or "")).mkdir(parents=True, exist_ok=True)
     os.environ.update(_variables(paths, job, private))
     LabApp.launch_instance(argv=_options(paths, job, secrets.token_hex(24)))
 
 
-def _variables(paths: JobPaths, job: Mapping[str, Any], private: Path) -> Dict[str, str]:
+def _variables(paths: JobPaths, job: Job, private: Path) -> Dict[str, str]:
     """The account's own configuration of Jupyter might open the server to others: it is passed
     over, but the user's settings of the page stay."""
     user = Path(os.environ.get("JUPYTER_CONFIG_DIR") or Path.home() / ".jupyter")
@@ -45,16 +47,16 @@ def _variables(paths: JobPaths, job: Mapping[str, Any], private: Path) -> Dict[s
         "JUPYTER_CONFIG_DIR": str(private / "config"),
         "JUPYTERLAB_SETTINGS_DIR": str(user / "lab" / "user-settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(paths.root / STATE / "lab-workspaces"),
-        "MLFLOW_EXPERIMENT_NAME": job["experiment"],
+        "MLFLOW_EXPERIMENT_NAME": job.experiment,
         # tmux was told another one; terminals in the page are to be the account's.
         "SHELL": pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh",
         "REMOTE_JOB_FOLDER": str(paths.folder),
     }
 
 
-def _options(paths: JobPaths, job: Mapping[str, Any], token: str) -> List[str]:
+def _options(paths: JobPaths, job: Job, token: str) -> List[str]:
     """They are handed to Jupyter inside this process: no command line shows the token."""
-    folder = str(job["folder"])
+    folder = job.folder or ""
     found = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": "0",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from remote.job.paths import JobPaths
+from remote.job.spec import Job
 
 
-def path(job: Mapping[str, Any]) -> str:
+def path(job: Job) -> str:
     """The page that a browser opens."""
     return "/"
 
 
-def serve(paths: JobPaths, job: Mapping[str, Any], private: Path) -> None:
+def serve(paths: JobPaths, job: Job, private: Path) -> None:
     """Serve until this process is ended."""
     from tensorboard.program import TensorBoard, TensorBoardServer
     from werkzeug.serving import WSGIRequestHandler, make_server
@@ -36,6 +37,6 @@ def serve(paths: JobPaths, job: Mapping[str, Any], private: Path) -> None:
 
     board = TensorBoard(server_class=SocketServer)
     # The fast loader would listen on a port.
-    board.configure(argv=["tensorboard", f"--logdir={job['logdir']}", "--load_fast=false"])
+    board.configure(argv=["tensorboard", f"--logdir={job.logdir}", "--load_fast=false"])
     print(f"TensorBoard on {board.launch()}", flush=True)
     threading.Event().wait()

@@ -7,17 +7,17 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Mapping
 
 from remote.job.paths import JobPaths
+from remote.job.spec import Job
 
 
-def path(job: Mapping[str, Any]) -> str:
+def path(job: Job) -> str:
     """The page that a browser opens."""
     return "/"
 
 
-def serve(paths: JobPaths, job: Mapping[str, Any], private: Path) -> None:
+def serve(paths: JobPaths, job: Job, private: Path) -> None:
     """Become `mlflow server`; raises ModuleNotFoundError where the environment lacks it."""
     for name in ("mlflow", "uvicorn"):
         if importlib.util.find_spec(name) is None:

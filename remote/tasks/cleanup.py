@@ -29,8 +29,8 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
     from remote.operations.jobs import remove
 
     answer = remove(server_of(target), [job], force=force)
-    for name in answer["removed"]:
-        print_lines(f"removed {name}, {size(answer['bytes'])} freed")
+    for name in answer.removed:
+        print_lines(f"removed {name}, {size(answer.bytes)} freed")
 
 
 @task(
@@ -50,14 +50,15 @@ def remote_prune(
     from remote.units import seconds
 
     answer = prune(server_of(target), seconds(older, "--older"), force=force, dry_run=dry_run)
-    for kind in ("jobs", "environments", "backups"):
-        for name in answer[kind]:
-            print_lines(f"{'would remove' if dry_run else 'removed'} {kind[:-1]} {name}")
+    verb = "would remove" if dry_run else "removed"
+    print_lines(*(f"{verb} job {name}" for name in answer.jobs))
+    print_lines(*(f"{verb} environment {name}" for name in answer.environments))
+    print_lines(*(f"{verb} backup {name}" for name in answer.backups))
     would = "would be " if dry_run else ""
-    print_lines(f"{plural(len(answer['jobs']), 'job')}, {size(answer['bytes'])} {would}freed")
-    if answer["kept"]:
+    print_lines(f"{plural(len(answer.jobs), 'job')}, {size(answer.bytes)} {would}freed")
+    if answer.kept:
         say(
-            f"{plural(len(answer['kept']), 'job')} of that age stayed, since not pulled yet: "
+            f"{plural(len(answer.kept), 'job')} of that age stayed, since not pulled yet: "
             "make sync-pull, or --force."
         )
 

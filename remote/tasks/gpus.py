@@ -25,13 +25,13 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
     if json:
         print_json(answer)
         return
-    if not answer["gpus"]:
+    if not answer.gpus:
         say("The server has no NVIDIA GPU (no nvidia-smi finds one).")
         return
     print_lines(*gpu_table(answer))
-    for place, job in enumerate(answer["waiting"], 1):
-        gpus_wanted = plural(job["gpus"], "GPU")
-        print_lines(f"waiting, {place}.: {job['job']} ({job['user']}) for {gpus_wanted}")
+    for place, job in enumerate(answer.waiting, 1):
+        gpus_wanted = plural(job.gpus, "GPU")
+        print_lines(f"waiting, {place}.: {job.job} ({job.user}) for {gpus_wanted}")
 
 
 @task(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -19,6 +19,8 @@ from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, server_of
 
 if TYPE_CHECKING:
+    from remote.job.messages.jobs import JobsAnswer
+    from remote.operations.jobs import Followed
     from remote.session import Server
 
 JOB_HELP = "a job's id, a unique part of it, or `last` (the default)"
@@ -54,19 +56,19 @@ def remote_logs(
     if tail < 0:
         raise JobError("--tail takes the number of lines to show.")
     age = seconds(since, "--since") if since else 0
-    status = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
+    followed = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
     if follow:
-        ended_well(status["id"], status)
+        exit_as(followed)
 
 
 def follow_log(
     server: Server, job: str, *, wait: bool, tail: int = 0, since: int = 0, silent: bool = False
-) -> dict[str, Any]:
-    """Print a job's log, with `wait` until it has ended; its status and id come back."""
+) -> Followed:
+    """Print a job's log, with `wait` until it has ended."""
     from remote.operations.jobs import follow
 
     try:
-        answer = follow(
+        return follow(
             server, job, wait=wait, tail=tail, since=since, silent=silent, out=write_raw, say=say
         )
     except KeyboardInterrupt:
@@ -74,14 +76,14 @@ def follow_log(
             raise
         say("", f"The job goes on. Its log: inv remote-logs {job} --follow")
         raise Exit(code=130) from None
-    return {"id": answer["id"], **answer["status"]}
 
 
-def ended_well(job: str, status: dict[str, Any]) -> None:
+def exit_as(followed: Followed) -> None:
     """Exit as the job did, with a word on why, unless it finished."""
-    if status["state"] != FINISHED:
-        cause = f" ({status['cause']})" if status.get("cause") else ""
-        raise Exit(f"{job} {status['state']}{cause}", code=status.get("exit_code") or 1)
+    status = followed.status
+    if status.state != FINISHED:
+        cause = f" ({status.cause})" if status.cause else ""
+        raise Exit(f"{followed.id} {status.state}{cause}", code=status.exit_code or 1)
 
 
 @task(
@@ -112,7 +114,7 @@ def remote_ps(
     while True:
         answer = listing(server, newest=newest, jobs=named)
         if json:
-            print_json(answer["jobs"])
+            print_json(answer.jobs)
         elif watch:
             draw_screen([f"{server.target}  {time.strftime('%H:%M:%S')}", *_lines(answer, job)])
         else:
@@ -120,19 +122,19 @@ def remote_ps(
         if not watch:
             break
         time.sleep(LOOK)
-    if not answer["jobs"]:
+    if not answer.jobs:
         say(f"No job on {server.target} yet. Start one: inv remote-run train.ipynb")
 
 
-def _lines(answer: dict[str, Any], job: str) -> list[str]:
+def _lines(answer: JobsAnswer, job: str) -> list[str]:
     """A table of all jobs, or all about one."""
     from remote.tasks.tables import job_details, job_table
 
-    if not answer["jobs"]:
+    if not answer.jobs:
         return []
     if job:
-        return job_details(answer["jobs"][0], answer["now"])
-    return job_table(answer["jobs"], answer["now"])
+        return job_details(answer.jobs[0], answer.now)
+    return job_table(answer.jobs, answer.now)
 
 
 @task(klass=WordsTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
@@ -140,18 +142,16 @@ def _lines(answer: dict[str, Any], job: str) -> list[str]:
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
     from remote.operations.attach import attach_argv
-    from remote.operations.jobs import listing
+    from remote.operations.jobs import find_job
     from remote.transport import process
 
     server = server_of(target)
-    found = listing(server, jobs=[job])["jobs"][0]
-    if found["state"] in ENDED:
-        raise JobError(
-            f"{found['id']} has ended: {found['state']}.", f"inv remote-logs {found['id']}"
-        )
+    found = find_job(server, job)
+    if found.state in ENDED:
+        raise JobError(f"{found.id} has ended: {found.state}.", f"inv remote-logs {found.id}")
     if not sys.stdin.isatty():
-        raise JobError("remote-attach needs a terminal.", f"inv remote-logs {found['id']} --follow")
-    argv = attach_argv(server, found["id"])
+        raise JobError("remote-attach needs a terminal.", f"inv remote-logs {found.id} --follow")
+    argv = attach_argv(server, found.id)
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}
     process.become(argv, env=env)
 
@@ -165,11 +165,11 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
     server = server_of(target)
-    status = follow_log(server, job, wait=True, silent=True)
+    followed = follow_log(server, job, wait=True, silent=True)
     if pull:
         pull_and_tell(server)
-    ended_well(status["id"], status)
-    print_lines(f"{status['id']} {status['state']}")
+    exit_as(followed)
+    print_lines(f"{followed.id} {followed.status.state}")
 
 
 @task(
@@ -187,11 +187,11 @@ def remote_stop(c: Context, job: str = "", target: str = "") -> None:
 
     start = time.monotonic()
     answer = stop(server_of(target), job)
-    state = answer["status"]["state"]
-    if answer["already"]:
-        print_lines(f"{answer['id']} had ended already: {state}")
+    state = answer.status.state
+    if answer.already:
+        print_lines(f"{answer.id} had ended already: {state}")
     else:
-        print_lines(f"{answer['id']} {state} after {duration(time.monotonic() - start)}")
+        print_lines(f"{answer.id} {state} after {duration(time.monotonic() - start)}")
     assert state in ENDED
 
 

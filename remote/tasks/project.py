@@ -58,9 +58,9 @@ def run(
     given = parameters or _made_parameters(source, variables)
     output = output or variables.get("output_file", "")
     job = describe(project, source, given, output=output, arguments=arguments)
-    status = run_here(project, job)
-    if status.get("state") != FINISHED:
-        raise Exit(code=status["code"] or 1)
+    ended = run_here(project, job)
+    if ended.state != FINISHED:
+        raise Exit(code=ended.code or 1)
 
 
 def _made_parameters(source: Any, variables: Mapping[str, str]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def mlflow_conflicts(
     json: bool = False,
 ) -> None:
     """List what was changed here and there since the last pull; yours was kept."""
-    from remote.operations.tracking.conflict_list import choose, listed, settle
+    from remote.operations.tracking.conflict_list import choose, listed, resolve
 
     project = find_project()
     chosen = choose(listed(project), conflict or [], theirs=theirs, ours=ours)
@@ -133,7 +133,7 @@ def mlflow_conflicts(
     else:
         print_lines(*map(_line, chosen))
     if theirs or ours:
-        settle(project, chosen, theirs=theirs)
+        resolve(project, chosen, theirs=theirs)
         say(
             f"{plural(len(chosen), 'conflict')} settled: {'theirs taken' if theirs else 'yours kept'}."
         )

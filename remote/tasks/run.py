@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
@@ -13,13 +14,13 @@ from remote.errors import JobError
 from remote.operations.run_options import RunOptions
 from remote.output import print_lines, say
 from remote.tasks.exits import exit_on_error
-from remote.tasks.jobs import JOB_HELP, ended_well, follow_log
+from remote.tasks.jobs import JOB_HELP, exit_as, follow_log
 from remote.tasks.program_flags import ProgramTask, WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, push_line, server_of
 
 if TYPE_CHECKING:
-    from remote.operations.job_request import Program
     from remote.operations.submit import Submitted
+    from remote.programs.program import Program
     from remote.session import Server
 
 
@@ -70,8 +71,8 @@ def remote_run(
 
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
-    from remote.operations.job_request import Command
     from remote.programs import find
+    from remote.programs.command import Command
 
     if (name != "") + (shell != "") + bool(arguments and not name) > 1:
         raise JobError("A program, --shell, or a command after --: only one of them can run.")
@@ -96,10 +97,10 @@ def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -
         say(f"stop: inv remote-stop {submitted.id}")
         say("then: make sync-pull && mlflow ui")
         return
-    status = follow_log(server, submitted.id, wait=True, silent=not follow)
+    followed = follow_log(server, submitted.id, wait=True, silent=not follow)
     if pull:
         pull_and_tell(server)
-    ended_well(submitted.id, status)
+    exit_as(followed)
 
 
 @task(
@@ -109,18 +110,19 @@ def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -
 @exit_on_error
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
-    from remote.operations.job_request import Command, describe
+    from remote.operations.job_request import describe
     from remote.operations.push import push
     from remote.operations.submit import submit
+    from remote.programs.command import Command
 
     server = server_of(target)
     options = RunOptions(gpus=0, name="setup", extras=tuple(extra or ()))
     job = describe(server.project, Command(("true",)), {}, options=options)
     say(push_line(server, push(server)))
-    submitted = submit(server, {**job, "record": False}, say=say)
+    submitted = submit(server, replace(job, record=False), say=say)
     if submitted.environment_ready:
         say("The environment is there already.")
-    ended_well(submitted.id, follow_log(server, submitted.id, wait=True))
+    exit_as(follow_log(server, submitted.id, wait=True))
 
 
 @task(

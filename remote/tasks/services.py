@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -18,6 +18,7 @@ from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, push_line, server_of
 
 if TYPE_CHECKING:
+    from remote.job.messages.services import ServiceAddress, ServiceAnswer
     from remote.operations.services.services import Service, Wish
     from remote.session import Server
 
@@ -143,19 +144,19 @@ def _serve(
     from remote.operations.services import services, tunnel
 
     server, port, mode = server_of(options.target), options.port, options.mode
-    found = _found(server, service)
+    running = _running(server, service)
     if mode == STOP:
-        _stop(server, service, found)
+        _stop(server, service, running.id)
         return
     if port and not tunnel.is_free(port):
         raise JobError(f"Port {port} of this machine is in use.", "Choose another one.")
-    if found:
-        services.refuse_other(service, found, wish)
-        job = found["id"]
+    if running.id:
+        services.refuse_other(service, running, wish)
+        job = running.id
     else:
         job = _start(server, service, wish, {**defaults, **wish.place})
     try:
-        at = services.wait(server, service, job, out=say_log)
+        address = services.wait(server, service, job, out=say_log)
     except KeyboardInterrupt:
         say("", f"{service.title} is still being started: inv remote-{service.name} goes to it.")
         return
@@ -164,14 +165,15 @@ def _serve(
         say(f"open: inv remote-{service.name}")
         say(f"stop: inv remote-{service.name} --stop")
         return
-    _stay(server, service, job, at, port, mode)
+    _stay(server, service, job, address, port, mode)
 
 
-def _found(server: Server, service: Service) -> dict[str, Any]:
+def _running(server: Server, service: Service) -> ServiceAnswer:
     """The one that goes on; none on a target that is still to be made by the first push."""
+    from remote.job.messages.services import ServiceAnswer
     from remote.operations.services import services
 
-    return services.find(server, service) if server.facts.get("ours") else {}
+    return services.find(server, service) if server.facts.ours else ServiceAnswer()
 
 
 def _start(server: Server, service: Service, wish: Wish, place: Mapping[str, str]) -> str:
@@ -179,7 +181,7 @@ def _start(server: Server, service: Service, wish: Wish, place: Mapping[str, str
     from remote.operations.services import services
 
     job = services.job_of(server, service, wish, place)
-    if server.facts.get("ours"):
+    if server.facts.ours:
         _refuse_unbrought(server)
     say(push_line(server, push(server)))
     if service == services.LAB:
@@ -205,34 +207,34 @@ def _refuse_unbrought(server: Server) -> None:
         )
 
 
-def _stop(server: Server, service: Service, found: Mapping[str, Any]) -> None:
+def _stop(server: Server, service: Service, job: str) -> None:
     from remote.operations.jobs import stop
 
-    if not found:
+    if not job:
         raise JobError(f"{service.title} doesn't go on there.")
-    status = stop(server, found["id"])["status"]
-    print_lines(f"{found['id']} {status['state']}")
+    answer = stop(server, job)
+    print_lines(f"{answer.id} {answer.status.state}")
     _tell_saved(server)
 
 
 def _stay(
-    server: Server, service: Service, job: str, at: Mapping[str, Any], port: int, mode: str
+    server: Server, service: Service, job: str, address: ServiceAddress, port: int, mode: str
 ) -> None:
     """Hold the tunnel until Ctrl-C, or until the service ends."""
     from remote.operations.services import browser, services
 
     port = services.port_for(server, service, port)
-    address = services.address(at, port)
+    page = services.page(address, port)
 
     def opened() -> None:
-        print_lines(address)
-        if mode == BROWSER and not browser.show(address):
+        print_lines(page)
+        if mode == BROWSER and not browser.show(page):
             say("No browser could be opened here: open this address in one.")
         say(f"Ctrl-C closes the tunnel; {service.title} goes on there.")
 
     try:
-        status = services.hold(server, job, at, port, opened=opened, say=say)
-        say(f"{service.title} has ended: {status['state']}")
+        status = services.hold(server, job, address, port, opened=opened, say=say)
+        say(f"{service.title} has ended: {status.state}")
     except KeyboardInterrupt:
         say("", f"{service.title} goes on there: inv remote-{service.name} opens it again.")
         say(f"End it: inv remote-{service.name} --stop")

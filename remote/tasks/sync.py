@@ -12,6 +12,7 @@ from remote.output import plural, print_lines, say, size
 from remote.tasks.exits import exit_on_error
 
 if TYPE_CHECKING:
+    from remote.job.messages.target import Machine
     from remote.operations.pull import Pulled
     from remote.operations.push import Pushed
     from remote.session import Server
@@ -36,7 +37,7 @@ def registry_asked(project: Project, flag: bool) -> bool:
     return flag or project.settings.get("REMOTE_REGISTRY", "").lower() in ("1", "yes", "true", "on")
 
 
-def _bring_python(server: Server, theirs: dict[str, str]) -> None:
+def _bring_python(server: Server, theirs: Machine) -> None:
     """Give a server a Python that can run the agent, where it has none."""
     from remote.operations.bootstrap import bring_python
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote.errors import ConfigError
-from remote.job.paths import OUTPUTS, SHARED, STATE
+from remote.job.outputs import OUTPUTS, PULLED, SHARED
+from remote.job.paths import STATE
 from remote.target import Target
 from remote.transport.ssh import Ssh
 
@@ -43,9 +44,6 @@ SECRETS = (
 
 #: Recursive, with links, modes and times; every change is listed, with names as they are.
 OPTIONS = ("-rlpti", "--stats", "--8-bit-output")
-
-#: What a pull brings back; MLflow's records and artifacts come by the merge.
-PULLED = ("data/results", "data/processed", "logs", "outputs", "multirun")
 
 #: Half-written files, ours and rsync's own.
 UNFINISHED = (".tmp-*", ".~tmp~")

@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remote.agent import processes
+from remote.job.fields import from_json, to_json
+from remote.job.status import ProcessId
 from tests.conftest import ROOT
 from tests.waiting import until
 
@@ -43,7 +46,7 @@ def start() -> Iterator[Start]:
 def test_a_living_child_is_alive(start: Start) -> None:
     child = start("sleep", "60")
     seen = processes.identity(child.pid)
-    assert seen["pid"] == child.pid and processes.alive(seen)
+    assert seen.pid == child.pid and processes.alive(seen)
 
 
 def test_we_are_alive() -> None:
@@ -68,27 +71,27 @@ def test_a_zombie_is_dead(start: Start) -> None:
 
 def test_a_pid_that_was_used_again_fools_nobody(start: Start) -> None:
     seen = processes.identity(start("sleep", "60").pid)
-    assert not processes.alive({**seen, "start": str(int(seen["start"]) - 1)})
+    assert not processes.alive(replace(seen, start=str(int(seen.start or 0) - 1)))
 
 
 def test_another_boot_is_another_life(start: Start) -> None:
     seen = processes.identity(start("sleep", "60").pid)
-    assert not processes.alive({**seen, "boot": "another"})
+    assert not processes.alive(replace(seen, boot="another"))
 
 
-@pytest.mark.parametrize("seen", [None, {}, {"pid": 1, "start": None, "boot": processes.boot()}])
-def test_what_was_never_seen_alive_is_not(seen: object) -> None:
-    assert not processes.alive(seen)  # type: ignore[arg-type]
+@pytest.mark.parametrize("seen", [None, ProcessId(pid=1, start=None, boot=processes.boot())])
+def test_what_was_never_seen_alive_is_not(seen: ProcessId | None) -> None:
+    assert not processes.alive(seen)
 
 
 def test_an_identity_survives_json(start: Start) -> None:
     seen = processes.identity(start("sleep", "60").pid)
-    assert processes.alive(json.loads(json.dumps(seen)))
+    assert processes.alive(from_json(ProcessId, json.loads(json.dumps(to_json(seen))), "worker"))
 
 
 def test_two_children_are_told_apart(start: Start) -> None:
     first, second = processes.identity(start("sleep", "60").pid), start("sleep", "60")
-    assert not processes.alive({**first, "pid": 2**22 + 1})
+    assert not processes.alive(replace(first, pid=2**22 + 1))
     assert processes.identity(second.pid) != first
 
 
@@ -184,7 +187,7 @@ def test_without_proc_ps_tells_the_same(start: Start, monkeypatch: pytest.Monkey
     assert child.stdout
     grandchild = int(child.stdout.readline())
     seen = processes.identity(child.pid)
-    assert processes.alive(seen) and seen["start"]
+    assert processes.alive(seen) and seen.start
     assert processes.descendants(child.pid) == [grandchild]
     os.killpg(child.pid, signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

@@ -6,19 +6,21 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from remote.agent import main, target_dir
 from remote.errors import TargetError
-from remote.job.paths import OUTPUTS, STATE
+from remote.job.messages.target import PrepareAnswer, PrepareRequest
+from remote.job.outputs import OUTPUTS
+from remote.job.paths import STATE
 
 KEY, OURS, OTHERS = "0" * 16, "a" * 32, "b" * 32
 
 
-def prepare(path: object, project: str = OURS, **options: bool) -> dict[str, Any]:
-    return target_dir.prepare(path=str(path), key=KEY, project=project, **options)
+def prepare(path: object, project: str = OURS, **options: bool) -> PrepareAnswer:
+    request = PrepareRequest(path=str(path), key=KEY, project=project, **options)
+    return target_dir.prepare(request)
 
 
 def picture(folder: Path) -> dict[str, int]:
@@ -41,7 +43,7 @@ def tools(folder: Path, *names: str) -> str:
 
 def test_a_new_folder_becomes_ours(root: Path, isolated: Path) -> None:
     answer = prepare(root)
-    assert answer["state"] == "ours" and answer["root"] == str(root)
+    assert answer.state == "ours" and answer.root == str(root)
     assert (root / STATE / "projects" / OURS).is_dir() and (root / STATE / "jobs").is_dir()
     for name in set(OUTPUTS) - {"mlflow.db", "mlartifacts"}:
         assert (root / name).is_dir(), name
@@ -51,14 +53,14 @@ def test_a_new_folder_becomes_ours(root: Path, isolated: Path) -> None:
 
 def test_an_empty_folder_becomes_ours(root: Path) -> None:
     (root / "lost+found").mkdir(parents=True)
-    assert prepare(root)["state"] == "ours"
+    assert prepare(root).state == "ours"
 
 
 def test_what_is_ours_stays_ours(root: Path) -> None:
     prepare(root)
     (root / "src").mkdir()
     before = picture(root)
-    assert prepare(root)["state"] == "ours"
+    assert prepare(root).state == "ours"
     assert picture(root) == before
 
 
@@ -66,25 +68,25 @@ def test_files_of_others_are_foreign_and_untouched(root: Path) -> None:
     root.mkdir(parents=True)
     (root / "thesis.tex").write_text("x")
     before = picture(root)
-    assert prepare(root)["state"] == "foreign"
+    assert prepare(root).state == "foreign"
     assert picture(root) == before
 
 
 def test_a_target_of_another_project_is_foreign(root: Path) -> None:
     prepare(root, OTHERS)
-    assert prepare(root)["state"] == "foreign"
-    assert prepare(root, OTHERS)["state"] == "ours"
+    assert prepare(root).state == "foreign"
+    assert prepare(root, OTHERS).state == "ours"
 
 
 def test_taking_over_makes_it_ours_and_leaves_the_others_claim(root: Path) -> None:
     prepare(root, OTHERS)
-    assert prepare(root, take_over=True)["state"] == "ours"
-    assert prepare(root)["state"] == "ours"
-    assert prepare(root, OTHERS)["state"] == "ours"
+    assert prepare(root, take_over=True).state == "ours"
+    assert prepare(root).state == "ours"
+    assert prepare(root, OTHERS).state == "ours"
 
 
 def test_a_look_at_nothing_makes_nothing(root: Path, tmp_path: Path) -> None:
-    assert prepare(root, look=True)["state"] == "absent"
+    assert prepare(root, look=True).state == "absent"
     assert not root.parent.exists() and not target_dir.link(KEY).exists()
 
 
@@ -92,7 +94,7 @@ def test_a_look_at_what_others_have_changes_nothing(root: Path) -> None:
     root.mkdir(parents=True)
     (root / "thesis.tex").write_text("x")
     before = picture(root)
-    assert prepare(root, look=True)["state"] == "foreign"
+    assert prepare(root, look=True).state == "foreign"
     assert picture(root) == before
 
 
@@ -100,19 +102,19 @@ def test_a_look_at_what_is_ours_changes_nothing(root: Path) -> None:
     prepare(root)
     shutil.rmtree(root / "logs")
     before = picture(root)
-    assert prepare(root, look=True)["state"] == "ours"
+    assert prepare(root, look=True).state == "ours"
     assert picture(root) == before
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", '"', "$(touch pwned)", "日本", "-dash", "a\nb"])
 def test_odd_folders_are_taken_as_they_are(root: Path, name: str) -> None:
-    assert prepare(root / name)["root"] == str(root / name)
+    assert prepare(root / name).root == str(root / name)
     assert target_dir.root_of(KEY) == root / name
 
 
 def test_a_relative_path_counts_from_the_home(isolated: Path) -> None:
-    assert prepare("proj/x")["root"] == str(isolated / "proj/x")
-    assert prepare("~/proj/y")["root"] == str(isolated / "proj/y")
+    assert prepare("proj/x").root == str(isolated / "proj/x")
+    assert prepare("~/proj/y").root == str(isolated / "proj/y")
 
 
 def test_a_link_to_a_folder_is_followed_once_and_for_all(root: Path, tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_link_to_a_folder_is_followed_once_and_for_all(root: Path, tmp_path: P
     disk.mkdir()
     root.parent.mkdir()
     root.symlink_to(disk)
-    assert prepare(root)["root"] == str(disk)
+    assert prepare(root).root == str(disk)
     assert os.readlink(target_dir.link(KEY)) == str(disk)
 
 
@@ -274,7 +276,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_server_without_uv_says_none(bare: Path, root: Path) -> None:
-    assert prepare(root)["uv"] is None
+    assert prepare(root).uv == ""
 
 
 @pytest.mark.parametrize("name", [".local/bin/uv", ".cargo/bin/uv", f"{target_dir.CACHE}/bin/uv"])
@@ -308,9 +310,9 @@ def test_a_broken_uv_on_the_path_does_not_hide_a_good_one(bare: Path, isolated: 
 
 def test_the_machine_is_described() -> None:
     found = target_dir.machine()
-    assert found["system"] == os.uname().sysname and found["machine"] == os.uname().machine
-    assert found["python"] == "{}.{}".format(*sys.version_info)
-    assert found["libc"] in ("gnu", "musl", "")
+    assert found.system == os.uname().sysname and found.machine == os.uname().machine
+    assert found.python == "{}.{}".format(*sys.version_info)
+    assert found.libc in ("gnu", "musl", "")
 
 
 # Old agents

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.job.paths import OUTPUTS
-from remote.transport.rsync_args import PULLED, SECRETS
+from remote.job.outputs import OUTPUTS, PULLED
+from remote.transport.rsync_args import SECRETS
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET, make_project
 from tests.integration.reader import Reader, Unknown, blocks, commands, existing_commands

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 
 from remote.config import Project as Config
 from remote.errors import StoreError, TransferError
+from remote.job.messages.records import ArtifactPair, TakeRequest
 from remote.operations.tracking import push_runs as giving
 from remote.operations.tracking.conflict_list import listed
-from remote.operations.tracking.conflict_list import settle as settle_conflicts
+from remote.operations.tracking.conflict_list import resolve as resolve_conflicts
 from remote.operations.tracking.pull_records import pull_records
 from remote.operations.tracking.push_runs import Given
 from remote.operations.tracking.select_runs import Wish
@@ -289,7 +291,7 @@ def test_a_conflict_is_settled_first(plain: Desk) -> None:
     assert plain.far.dump() == far
     plain.give(other)
     config = plain.server.project
-    settle_conflicts(config, listed(config), theirs=False)
+    resolve_conflicts(config, listed(config), theirs=False)
     plain.give(run)
     assert plain.far.client.get_run(run).data.tags["colour"] == "blue"
     plain.quiet()
@@ -302,13 +304,13 @@ class Meanwhile:
         self.whole, self.change, self.left = desk.server.agent.call, change, times
         self.takes = 0
 
-    def __call__(self, verb: str, **request: Any) -> dict[str, Any]:
-        if verb == "take":
+    def __call__(self, request: Any, **more: Any) -> Any:
+        if isinstance(request, TakeRequest):
             self.takes += 1
             if self.left:
                 self.left -= 1
                 self.change(self.takes)
-        return self.whole(verb, **request)
+        return self.whole(request, **more)
 
 
 def test_what_changes_there_meanwhile_is_pulled_and_kept(
@@ -373,11 +375,11 @@ def test_cut_off_the_next_push_does_the_rest(
     def cut(*words: Any, **named: Any) -> Any:
         raise KeyboardInterrupt
 
-    def taken(verb: str, whole: Any = plain.server.agent.call, **request: Any) -> Any:
-        if verb == "take" and place.startswith("before"):
+    def taken(request: Any, whole: Any = plain.server.agent.call, **more: Any) -> Any:
+        if isinstance(request, TakeRequest) and place.startswith("before"):
             raise KeyboardInterrupt
-        answer = whole(verb, **request)
-        return cut() if verb == "take" else answer
+        answer = whole(request, **more)
+        return cut() if isinstance(request, TakeRequest) else answer
 
     with monkeypatch.context() as patch:
         if place == "in the artifacts":
@@ -467,17 +469,18 @@ def test_a_server_can_not_ask_for_other_files(plain: Desk, monkeypatch: pytest.M
     not_mine = plain.here.client.get_run(other).info.artifact_uri
     whole = plain.server.agent.call
 
-    def hostile(verb: str, **request: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = whole(verb, **request)
-        if verb == "take":
-            ((source, target),) = answer["artifacts"]
-            answer["artifacts"] = [
-                ["data/artifacts", "mlruns/1/data/artifacts"],
-                [os.path.relpath(not_mine, plain.here.root), target],
-                [source, target.replace("mlruns", "../../x")],
-                [source, "-e sh/" + target],
-            ]
-        return answer
+    def hostile(request: Any, **more: Any) -> Any:
+        answer = whole(request, **more)
+        if not isinstance(request, TakeRequest):
+            return answer
+        (pair,) = answer.artifacts
+        pairs = (
+            ArtifactPair("data/artifacts", "mlruns/1/data/artifacts"),
+            ArtifactPair(os.path.relpath(not_mine, plain.here.root), pair.target),
+            ArtifactPair(pair.source, pair.target.replace("mlruns", "../../x")),
+            ArtifactPair(pair.source, "-e sh/" + pair.target),
+        )
+        return replace(answer, artifacts=pairs)
 
     monkeypatch.setattr(plain.server.agent, "call", hostile)
     assert plain.give(run).files == ()

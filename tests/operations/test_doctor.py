@@ -16,6 +16,12 @@ import pytest
 from remote.agent import server_facts as there
 from remote.agent.launchers import logind
 from remote.config import Project
+from remote.job.messages.target import (
+    ExamineAnswer,
+    ExamineRequest,
+    InstalledGpu,
+    PackageIndex,
+)
 from remote.operations import doctor
 from remote.operations.doctor import Check
 
@@ -137,8 +143,8 @@ def test_no_target_is_a_gap_that_stops(root: Path) -> None:
     assert not check.ok and check.stops and "TARGET_DIR" in check.told and check.fix
 
 
-def facts(**changed: Any) -> dict[str, Any]:
-    found = {
+def facts(**changed: Any) -> ExamineAnswer:
+    found: dict[str, Any] = {
         "now": 1000.0,
         "host": "gpu",
         "python": "3.9.2",
@@ -151,15 +157,15 @@ def facts(**changed: Any) -> dict[str, Any]:
         "free": 10**12,
         "home": "/home/alice",
         "home_free": 10**12,
-        "index": {"host": "pypi.org", "reachable": True},
+        "index": PackageIndex(host="pypi.org", reachable=True),
         "tmp_shared": True,
-        "gpus": [{"name": "H100", "driver": "550.1"}] * 2,
+        "gpus": (InstalledGpu("H100", "550.1"),) * 2,
         "gpu_fault": "",
         "user": "alice",
         "logind_kills": False,
         "lingers": False,
     }
-    return {**found, **changed}
+    return ExamineAnswer(**{**found, **changed})
 
 
 def judged(noisy: bool = False, **changed: Any) -> list[Check]:
@@ -169,7 +175,7 @@ def judged(noisy: bool = False, **changed: Any) -> list[Check]:
 def test_a_server_that_has_all_has_no_gap() -> None:
     assert [check for check in judged() if not check.ok] == []
     assert named(judged(), "GPUs").told == "2 x H100, driver 550.1"
-    assert named(judged(gpus=[]), "GPUs").ok
+    assert named(judged(gpus=()), "GPUs").ok
 
 
 @pytest.mark.parametrize(
@@ -186,7 +192,7 @@ def test_a_server_that_has_all_has_no_gap() -> None:
         ("GPUs", {"gpu_fault": "driver mismatch"}, "nvidia-smi", False),
         (
             "package index",
-            {"index": {"host": "x", "reachable": False}},
+            {"index": PackageIndex(host="x", reachable=False)},
             "REMOTE_PROXY=laptop",
             False,
         ),
@@ -218,9 +224,9 @@ def test_tools_that_lack_or_do_not_run_have_no_version(
     (folder / "tmux").write_text("#!/bin/sh\necho 'tmux next-3.4'\n")
     for name in ("rsync", "tmux"):
         (folder / name).chmod(0o755)
-    found = there.examine(path="proj")
-    assert (found["rsync"], found["tmux"], found["uv"]) == ("", "3.4", "")
-    assert found["gpus"] == [] and found["root"] == str(Path.home())
+    found = there.examine(ExamineRequest("proj"))
+    assert (found.rsync, found.tmux, found.uv) == ("", "3.4", "")
+    assert found.gpus == () and found.root == str(Path.home())
 
 
 def test_gpus_are_told_by_nvidia_smi(
@@ -231,18 +237,18 @@ def test_gpus_are_told_by_nvidia_smi(
         "#!/bin/sh\necho 'Driver/library version mismatch'; exit 18\n"
     )
     (folder / "nvidia-smi").chmod(0o755)
-    found = there.examine(path="proj")
-    assert found["gpus"] == [] and "mismatch" in found["gpu_fault"]
+    found = there.examine(ExamineRequest("proj"))
+    assert found.gpus == () and "mismatch" in found.gpu_fault
 
 
 def test_an_index_that_does_not_answer_is_told(
     index: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert there._index() == {"host": "127.0.0.1", "reachable": True}
+    assert there._index() == PackageIndex(host="127.0.0.1", reachable=True)
     index.close()
-    assert there._index() == {"host": "127.0.0.1", "reachable": False}
+    assert there._index() == PackageIndex(host="127.0.0.1", reachable=False)
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://[nonsense")
-    assert there._index()["reachable"]
+    assert there._index().reachable
 
 
 def test_the_proxy_counts_where_there_is_one(
@@ -250,7 +256,7 @@ def test_the_proxy_counts_where_there_is_one(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{index.getsockname()[1]}")
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://index.invalid/simple")
-    assert there._index() == {"host": "127.0.0.1", "reachable": True}
+    assert there._index() == PackageIndex(host="127.0.0.1", reachable=True)
 
 
 @pytest.mark.parametrize(("mode", "shared"), [(0o1777, True), (0o777, False), (0o755, False)])
@@ -266,6 +272,6 @@ def test_logind_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, index: socket
     monkeypatch.setattr(logind, "_linger", refuse)
     monkeypatch.setattr(logind, "in_login", lambda pid: True)
     monkeypatch.setattr(logind, "kills", lambda user: True)
-    found = there.examine(path="proj")
-    assert found["logind_kills"] and not found["lingers"]
-    assert found["user"] == subprocess.check_output(["id", "-un"], text=True).strip()
+    found = there.examine(ExamineRequest("proj"))
+    assert found.logind_kills and not found.lingers
+    assert found.user == subprocess.check_output(["id", "-un"], text=True).strip()

@@ -10,6 +10,8 @@ import pytest
 
 from remote.config import Project
 from remote.errors import NotebookError
+from remote.job.fields import from_json, to_json
+from remote.job.spec import Git, JobSpec
 from remote.operations import job_request
 from remote.programs import notebook
 
@@ -39,12 +41,12 @@ def source(project: Project, *cells: str, name: str = "src/notebooks/train.ipynb
 def test_a_job_is_described(project: Project) -> None:
     found = source(project, "epoch = 3\nname = 'a'\nwhen = now()")
     job = job_request.describe(project, found, {"epoch": 10})
-    assert job["name"] == "train" and job["source"] == "src/notebooks/train.ipynb"
-    assert job["parameters"] == {"epoch": 10}
-    assert job["defaults"] == {"epoch": 3, "name": "a", "when": "now()"}
-    assert job["experiment"] == "digits" and job["continues_run"] is True
-    assert (job["python"], job["language"], job["output"]) == (">=3.10", "python", "train")
-    assert job["git"] == {} and job["user"]
+    assert job.name == "train" and job.source == "src/notebooks/train.ipynb"
+    assert job.parameters == {"epoch": 10}
+    assert job.defaults == {"epoch": 3, "name": "a", "when": "now()"}
+    assert job.experiment == "digits" and job.continues_run is True
+    assert (job.python, job.language, job.output) == (">=3.10", "python", "train")
+    assert job.git == Git() and job.user
 
 
 @pytest.mark.parametrize(
@@ -52,13 +54,13 @@ def test_a_job_is_described(project: Project) -> None:
 )
 def test_any_default_can_be_written_down(project: Project, default: str) -> None:
     job = job_request.describe(project, source(project, f"a = {default}"), {})
-    json.dumps(job)
+    assert from_json(JobSpec, json.loads(json.dumps(to_json(job))), "job").defaults == job.defaults
 
 
 @pytest.mark.parametrize("value", ["日本 \n'\"$(x)", "-x", "", None, False, [1, {"a": None}], 1.5])
 def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -> None:
     job = job_request.describe(project, source(project, "a = 1"), {"a": value})
-    assert json.loads(json.dumps(job))["parameters"] == {"a": value}
+    assert json.loads(json.dumps(to_json(job)))["parameters"] == {"a": value}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -
 )
 def test_the_outputs_name_is_a_plain_name(project: Project, output: str, expected: str) -> None:
     job = job_request.describe(project, source(project, ""), {}, output=output)
-    assert job["output"] == expected
+    assert job.output == expected
 
 
 def test_an_output_that_no_file_can_be_called_is_refused(project: Project) -> None:
@@ -97,7 +99,7 @@ def test_a_notebook_outside_of_the_project_is_refused(project: Project, tmp_path
 
 def experiment(project: Project, *cells: str, **given: Any) -> str:
     job = job_request.describe(project, source(project, *cells), given)
-    return str(job["experiment"])
+    return job.experiment
 
 
 def test_a_notebook_that_names_none_goes_to_the_projects(project: Project) -> None:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote.agent import target_dir
-from remote.agent.main import FRAME
 from remote.config import Project
-from remote.errors import ConfigError, ConnectError, JobError, RemoteError, TargetError
+from remote.errors import (
+    ConfigError,
+    ConnectError,
+    JobError,
+    ProtocolError,
+    RemoteError,
+    TargetError,
+)
+from remote.job.fields import any_json
+from remote.job.messages.base import FRAME, Request
+from remote.job.messages.jobs import JobsRequest
+from remote.job.messages.target import Machine, PrepareAnswer, PrepareRequest
 from remote.operations.bootstrap import bring_python as python
 from remote.operations.bootstrap import bring_uv
 from remote.rpc import bundle, client, wire
@@ -34,6 +44,8 @@ from remote.target import Target
 from remote.transport import process
 from remote.transport.process import Result
 from remote.transport.ssh import Ssh
+
+KEY = "0" * 16
 
 
 def framed(value: dict[str, Any], blob: bytes = b"") -> bytes:
@@ -54,11 +66,6 @@ def bytewise(data: bytes) -> list[bytes]:
 
 
 # Reading answers
-
-
-def test_both_sides_agree_on_the_frame() -> None:
-    assert client.FRAME == FRAME
-    assert wire.CACHE == target_dir.CACHE
 
 
 @pytest.mark.parametrize("cut", ["whole", "bytewise"])
@@ -82,7 +89,7 @@ def test_answers_are_read_however_they_come(
     data = noise + b"".join(framed(value) for value in values[:-1]) + framed(values[-1], blob)
     reader, got, seen = fed(*([data] if cut == "whole" else bytewise(data)))
     assert (seen, got, reader.noise) == (values, blob, noise)
-    assert reader.answers == [values[-1]]
+    assert reader.last == values[-1]
 
 
 def test_an_answer_after_a_blob_is_read() -> None:
@@ -93,7 +100,7 @@ def test_an_answer_after_a_blob_is_read() -> None:
 def test_a_blob_nobody_wants_is_dropped() -> None:
     reader = Reader()
     reader.feed(framed({"a": 1}, b"xyz") + framed({"a": 2}))
-    assert reader.answers == [{"a": 2}]
+    assert reader.last == {"a": 2}
 
 
 def test_a_large_blob_passes_through_without_being_held() -> None:
@@ -108,7 +115,7 @@ def test_a_large_blob_passes_through_without_being_held() -> None:
 @pytest.mark.parametrize("cut", range(1, 30))
 def test_half_an_answer_is_none_yet(cut: int) -> None:
     reader, _, seen = fed(framed({"a": 1})[:-cut])
-    assert seen == [] and reader.answers == []
+    assert seen == [] and reader.last is None
 
 
 def test_noise_alone_is_no_answer() -> None:
@@ -194,16 +201,16 @@ class OldWire(LocalWire):
         return [self.python, "-W", "error", *super().agent(name)[1:]]
 
 
-def prepare(caller: Agent, path: Path) -> dict[str, Any]:
-    return caller.call("prepare", path=str(path), key="0" * 16, project="a" * 32)
+def prepare(caller: Agent, path: Path) -> PrepareAnswer:
+    return caller.call(PrepareRequest(path=str(path), key=KEY, project="a" * 32))
 
 
 def test_the_oldest_python_runs_the_zip(tmp_path: Path, isolated: Path) -> None:
     caller = Agent(OldWire(python=str(installed_python("3.8"))))
     answer = prepare(caller, tmp_path / "proj")
-    assert answer["state"] == "ours" and answer["platform"]["python"] == "3.8"
+    assert answer.state == "ours" and answer.platform.python == "3.8"
     assert (isolated / wire.CACHE / caller.name).is_file()
-    assert caller.call("jobs", key="0" * 16)["jobs"] == []
+    assert caller.call(JobsRequest(KEY)).jobs == ()
 
 
 def test_the_oldest_python_can_read_every_module(tmp_path: Path) -> None:
@@ -235,6 +242,19 @@ def test_the_agent_is_brought_once(tmp_path: Path, isolated: Path) -> None:
 
 
 @dataclass(frozen=True)
+class Answer:
+    given: Any = field(metadata=any_json(1 << 30))
+
+
+@dataclass(frozen=True)
+class Ask(Request[Answer]):
+    verb = "ask"
+    answer = Answer
+
+    value: Any = field(default=None, metadata=any_json(1 << 30))
+
+
+@dataclass(frozen=True)
 class Scripted(LocalWire):
     """A machine whose agent is this Python code."""
 
@@ -253,44 +273,44 @@ def answering(value: dict[str, Any], *, noise: bytes = b"", blob: bytes = b"") -
 def test_an_error_comes_back_as_the_same_error(kind: type[RemoteError]) -> None:
     error = {"kind": kind.__name__, "message": "日本 m", "hint": "h"}
     with pytest.raises(kind) as caught:
-        answering({"error": error}).call("x")
+        answering({"error": error}).call(Ask())
     assert (caught.value.message, caught.value.hint) == ("日本 m", "h")
 
 
 @pytest.mark.parametrize("kind", ["NewerError", "annotations", "__doc__", "__name__"])
 def test_an_unknown_kind_of_error_is_an_error_all_the_same(kind: str) -> None:
     with pytest.raises(RemoteError, match="what happened"):
-        answering({"error": {"kind": kind, "message": "what happened", "hint": ""}}).call("x")
+        answering({"error": {"kind": kind, "message": "what happened", "hint": ""}}).call(Ask())
 
 
 def test_a_bug_comes_back_as_a_bug() -> None:
     with pytest.raises(AgentBug, match="Traceback of the agent"):
-        answering({"bug": "Traceback of the agent"}).call("x")
+        answering({"bug": "Traceback of the agent"}).call(Ask())
 
 
 def test_the_real_agent_tells_its_errors(tmp_path: Path, isolated: Path) -> None:
     with pytest.raises(TargetError, match="home directory"):
         prepare(Agent(LocalWire()), isolated)
     with pytest.raises(TargetError, match="not pushed to yet"):
-        Agent(LocalWire()).call("jobs", key="0" * 16)
+        Agent(LocalWire()).call(JobsRequest(KEY))
 
 
-def test_the_real_agent_tells_its_bugs(isolated: Path) -> None:
-    with pytest.raises(AgentBug, match="KeyError|Traceback"):
-        Agent(LocalWire()).call("no-such-verb")
+def test_the_real_agent_refuses_what_it_does_not_know(isolated: Path) -> None:
+    with pytest.raises(ProtocolError, match="no verb 'ask'"):
+        Agent(LocalWire()).call(Ask())
 
 
 def test_noise_is_noticed() -> None:
     for noise, noisy in ((b"", False), (b"  \n", False), (b"Welcome\n", True)):
-        caller = answering({"a": 1}, noise=noise)
+        caller = answering({"given": {"a": 1}}, noise=noise)
         assert caller.noisy is None
-        assert caller.call("x") == {"a": 1}
+        assert caller.call(Ask()) == Answer({"a": 1})
         assert caller.noisy is noisy
 
 
 def test_a_blob_comes_back(tmp_path: Path) -> None:
     with open(tmp_path / "blob", "w+b") as file:
-        answering({"a": 1}, blob=b"x" * 100_000).call("x", blob=file)
+        answering({"given": {"a": 1}}, blob=b"x" * 100_000).call(Ask(), blob=file)
         assert file.tell() == 100_000
 
 
@@ -301,8 +321,8 @@ def test_a_request_arrives_as_it_was_given() -> None:
         f"sys.stdout.buffer.write(b'%s %d 0\\n' % ({FRAME!r}, len(data)) + data)"
     )
     value = ["$(x)", "'\"", "a\nb", "日本", "-x", "x" * 100_000, "\udcff", None, 1.5]
-    answer = Agent(Scripted(code)).call("verb", value=value)
-    assert answer["given"] == {"verb": "verb", "value": value}
+    answer = Agent(Scripted(code)).call(Ask(value))
+    assert answer.given == {"verb": "ask", "value": value}
 
 
 @pytest.mark.parametrize(
@@ -311,20 +331,20 @@ def test_a_request_arrives_as_it_was_given() -> None:
 )
 def test_an_agent_without_an_answer_is_an_error(code: str) -> None:
     with pytest.raises(RemoteError, match="gave no answer"):
-        Agent(Scripted(code)).call("x")
+        Agent(Scripted(code)).call(Ask())
 
 
 def test_an_answer_that_breaks_off_is_an_error() -> None:
-    data = framed({"a": 1}, b"x" * 100)[:-50]
+    data = framed({"given": {"a": 1}}, b"x" * 100)[:-50]
     with pytest.raises(RemoteError):
         Agent(Scripted(f"import sys; sys.stdout.buffer.write({data!r})")).call(
-            "x", blob=io.BytesIO()
+            Ask(), blob=io.BytesIO()
         )
 
 
 def test_the_last_word_of_a_failed_agent_is_told() -> None:
     with pytest.raises(RemoteError, match="went wrong"):
-        Agent(Scripted("import sys; sys.exit('went wrong')")).call("x")
+        Agent(Scripted("import sys; sys.exit('went wrong')")).call(Ask())
 
 
 # Over ssh
@@ -462,13 +482,13 @@ def test_an_old_python_gives_way_to_a_newer_one(
     newer.parent.mkdir(parents=True)
     newer.symlink_to(os.path.realpath(sys.executable))
     caller = Agent(PLAIN)
-    assert prepare(caller, tmp_path / "proj")["state"] == "ours"
+    assert prepare(caller, tmp_path / "proj").state == "ours"
     found = isolated / wire.CACHE / "python3"
     assert os.path.realpath(found) == os.path.realpath(sys.executable)
     # From now on nothing is looked for, and python3 is not even asked.
     (folder / "python3").write_text("#!/bin/sh\necho asked > asked\nexit 1\n")
     monkeypatch.setattr(wire, "FIND_PYTHON", tmp_path / "nowhere")
-    assert Agent(PLAIN).call("jobs", key="0" * 16)["jobs"] == []
+    assert Agent(PLAIN).call(JobsRequest(KEY)).jobs == ()
     assert not (isolated / "asked").exists()
 
 
@@ -481,7 +501,7 @@ def test_where_there_is_no_python3_one_is_found(
     newer = isolated / place_ / "python3.12"
     newer.parent.mkdir(parents=True)
     newer.symlink_to(os.path.realpath(sys.executable))
-    assert prepare(Agent(PLAIN), tmp_path / "proj")["state"] == "ours"
+    assert prepare(Agent(PLAIN), tmp_path / "proj").state == "ours"
 
 
 @pytest.mark.parametrize(
@@ -516,7 +536,7 @@ def test_a_python_that_is_gone_again_is_looked_for_again(
     link.parent.mkdir(parents=True)
     link.symlink_to(isolated / "was removed")
     (folder / "python3.11").symlink_to(os.path.realpath(sys.executable))
-    assert prepare(Agent(PLAIN), tmp_path / "proj")["state"] == "ours"
+    assert prepare(Agent(PLAIN), tmp_path / "proj").state == "ours"
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.6", "3.7"])
@@ -549,7 +569,7 @@ def test_a_python_can_be_brought_where_there_is_none(
     monkeypatch.setattr(bring_uv, "own_uv", lambda: fake)
     told = list[str]()
     server.agent.bring_python = lambda theirs: python.bring(server, theirs, say=told.append)
-    assert prepare(server.agent, tmp_path / "proj")["state"] == "ours"
+    assert prepare(server.agent, tmp_path / "proj").state == "ours"
     assert len(told) == 1 and "bringing uv" in told[0]
 
 
@@ -575,4 +595,4 @@ def test_the_script_and_the_agent_tell_the_same_machine() -> None:
     script = wire.FIND_PYTHON.read_bytes()
     said = subprocess.run(argv, input=script, capture_output=True, check=True).stdout
     ours = target_dir.machine()
-    assert wire._machine(said) == {name: ours[name] for name in ("system", "machine", "libc")}
+    assert wire._machine(said) == Machine(ours.system, ours.machine, ours.libc)

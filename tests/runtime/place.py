@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from remote.agent.tracking import run_rows
-from remote.files import write_json
+from remote.job.fields import save
 from remote.job.paths import JobPaths
+from remote.job.spec import Job, read_job
 from remote.rpc import client
 from tests.conftest import ROOT
 from tests.stores import empty_store
@@ -44,29 +45,27 @@ class Place:
         paths = JobPaths(self.root, f"20260101-09000{self.count}-train-aaaa")
         paths.code.mkdir(parents=True)
         self._fill(paths.code)
-        asked = {
+        facts: dict[str, Any] = {
             "kind": "script",
             "source": source,
-            "arguments": list(arguments),
+            "arguments": arguments,
             "hydra": True,
             "name": "train",
             "user": "ada",
-            "id": paths.id,
-            "mlflow_run": f"job{self.count}",
             **more,
         }
-        write_json(paths.job, asked)
-        parameters = {**asked.get("defaults", {}), **asked.get("parameters", {})}
+        job = Job(id=paths.id, mlflow_run=f"f{self.count}", **facts)
+        save(paths.job, job)
         run_rows.begin(
             self.store,
             artifact_root=self.root / "mlruns",
             experiment="digits",
-            run_id=asked["mlflow_run"],
-            run_name=asked["name"],
+            run_id=job.mlflow_run,
+            run_name=job.name,
             user="ada",
             source_name=source,
             tags={"remote.job": paths.id},
-            params={name: str(value) for name, value in parameters.items()},
+            params={name: str(value) for name, value in job.all_parameters.items()},
             start_ms=1000 * self.count,
         )
         return paths
@@ -83,7 +82,7 @@ class Place:
             (code / name).symlink_to(self.root / name)
 
     def environment(self, paths: JobPaths) -> dict[str, str]:
-        job = json.loads(paths.job.read_bytes())
+        job = read_job(paths.folder)
         folders = [paths.code / "src", paths.code, self.zip]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {
@@ -92,7 +91,7 @@ class Place:
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.store}",
             "_MLFLOW_SERVER_ARTIFACT_ROOT": str(self.root / "mlruns"),
             "MLFLOW_EXPERIMENT_ID": "1",
-            "MLFLOW_RUN_ID": job["mlflow_run"],
+            "MLFLOW_RUN_ID": job.mlflow_run,
             "REMOTE_JOB_ID": paths.id,
             "REMOTE_JOB_TAGS": json.dumps({"remote.job": paths.id}),
             "PYTHONPATH": os.pathsep.join(map(str, folders)),

@@ -91,16 +91,16 @@ def said_after(word: str, said: str) -> list[str]:
 
 def test_a_single_run_is_the_jobs_own(plain: Place) -> None:
     said = plain.run(plain.job("src/plain.py", "+x=3", "+name='a b'"))
-    assert said_after("SEES", said) == ["job1 None"]
-    assert plain.values("params", "job1") == {"x": "3", "name": "a b"}
-    assert plain.children() == [] and plain.statuses() == {"job1": "RUNNING"}
+    assert said_after("SEES", said) == ["f1 None"]
+    assert plain.values("params", "f1") == {"x": "3", "name": "a b"}
+    assert plain.children() == [] and plain.statuses() == {"f1": "RUNNING"}
     assert "Warning" not in said
 
 
 def test_each_run_of_a_multirun_is_a_child(plain: Place) -> None:
     paths = plain.job("src/plain.py", "-m", "+x=1,2,three")
     said = plain.run(paths)
-    runs = plain.children("job1")
+    runs = plain.children("f1")
     assert said_after("SEES", said) == [f"{run} {run}" for run in runs]
     assert [plain.statuses()[run] for run in runs] == ["FINISHED"] * 3
     assert [plain.values("params", run) for run in runs] == [{"x": x} for x in ("1", "2", "three")]
@@ -110,35 +110,35 @@ def test_each_run_of_a_multirun_is_a_child(plain: Place) -> None:
     ]
     tags = plain.values("tags", runs[1])
     assert tags["remote.job"] == paths.id and tags["remote.overrides"] == '["+x=2"]'
-    assert tags["mlflow.runName"] == "train-1" and tags["mlflow.parentRunId"] == "job1"
-    assert plain.values("params", "job1") == {}
+    assert tags["mlflow.runName"] == "train-1" and tags["mlflow.parentRunId"] == "f1"
+    assert plain.values("params", "f1") == {}
     assert plain.sql("SELECT DISTINCT experiment_id FROM runs") == [(1,)]
     assert list((plain.root / "multirun").glob("*/*/2/.hydra/config.yaml"))
-    assert said_after("AFTER", said) == ["None job1"]
+    assert said_after("AFTER", said) == ["None f1"]
 
 
 def test_a_run_that_raises_has_failed(plain: Place) -> None:
     said = plain.run(plain.job("src/plain.py", "+fail=false,true", "-m"), code=1)
-    first, second = plain.children("job1")
-    assert plain.statuses() == {"job1": "RUNNING", first: "FINISHED", second: "FAILED"}
+    first, second = plain.children("f1")
+    assert plain.statuses() == {"f1": "RUNNING", first: "FINISHED", second: "FAILED"}
     assert plain.values("latest_metrics", second) == {} and "as asked" in said
 
 
 def test_user_code_that_can_not_go_on_with_a_run_gets_runs_below_it(plain: Place) -> None:
     """The worker leaves MLFLOW_RUN_ID out where the code chooses an experiment of its own."""
     paths = plain.job("src/plain.py", "-m", "+x=1,2")
-    said = plain.run(paths, MLFLOW_RUN_ID="", REMOTE_PARENT_RUN="job1")
-    runs = plain.children("job1")
+    said = plain.run(paths, MLFLOW_RUN_ID="", REMOTE_PARENT_RUN="f1")
+    runs = plain.children("f1")
     assert said_after("SEES", said) == [f"None {run}" for run in runs] and len(runs) == 2
 
 
 def test_user_code_goes_on_with_its_trials_run(logs: Place) -> None:
     words = ["model=small,large", "rate=0.10,1e-3", "layers=[3,4]", "hydra.job.chdir=true"]
     said = logs.run(logs.job("src/logs.py", *words, "-m"))
-    runs = logs.children("job1")
+    runs = logs.children("f1")
     assert said_after("IN", said) == runs and len(runs) == 4
     assert set(logs.statuses().values()) - {"FINISHED"} == {"RUNNING"}
-    assert [run for run, status in logs.statuses().items() if status == "RUNNING"] == ["job1"]
+    assert [run for run, status in logs.statuses().items() if status == "RUNNING"] == ["f1"]
     params = [logs.values("params", run) for run in runs]
     assert [each["rate"] for each in params] == ["0.1", "0.001"] * 2
     assert [each["model"] for each in params] == ["{'size': 1}"] * 2 + ["{'size': 9}"] * 2
@@ -163,18 +163,18 @@ def test_several_gpus_one_for_each_process(plain: Place) -> None:
     )
     said = plain.run(plain.job("src/gpus.py", "-m", "+x=1,2,3,4"))
     seen = [line.split() for line in said_after("SEES", said)]
-    assert sorted(run for run, _, _ in seen) == sorted(plain.children("job1"))
+    assert sorted(run for run, _, _ in seen) == sorted(plain.children("f1"))
     assert {gpu for _, gpu, _ in seen} == {"GPU-a", "GPU-b"}
     assert len({(gpu, pid) for _, gpu, pid in seen}) == 2
     assert "joblib" in said.lower()
-    runs = plain.sql("SELECT start_time, end_time FROM runs WHERE run_uuid != 'job1' ORDER BY 1")
+    runs = plain.sql("SELECT start_time, end_time FROM runs WHERE run_uuid != 'f1' ORDER BY 1")
     assert runs[1][0] < runs[0][1], "the first two ran one after the other"
 
 
 def test_a_launcher_of_the_users_own_stays(plain: Place) -> None:
     plain.gpus = "GPU-a,GPU-b"
     said = plain.run(plain.job("src/plain.py", "-m", "+x=1,2", "hydra/launcher=basic"))
-    assert "joblib" not in said.lower() and len(plain.children("job1")) == 2
+    assert "joblib" not in said.lower() and len(plain.children("f1")) == 2
 
 
 def test_an_application_with_a_whitelist_still_runs(place: Place) -> None:
@@ -188,10 +188,10 @@ def test_all_that_a_job_left_running_can_be_ended(place: Place) -> None:
     """What the worker calls once a job is gone."""
     first, second = place.job("a.py"), place.job("b.py")
     for parent, child, status in [
-        ("job1", "step", "RUNNING"),
+        ("f1", "step", "RUNNING"),
         ("step", "inner", "RUNNING"),
-        ("job2", "other", "RUNNING"),
-        ("job1", "done", "FINISHED"),
+        ("f2", "other", "RUNNING"),
+        ("f1", "done", "FINISHED"),
     ]:
         place.sql(
             "INSERT INTO runs (run_uuid, status, end_time, start_time, lifecycle_stage,"
@@ -199,16 +199,14 @@ def test_all_that_a_job_left_running_can_be_ended(place: Place) -> None:
             *(child, status),
         )
         place.sql("INSERT INTO tags VALUES ('mlflow.parentRunId', ?, ?)", parent, child)
-    ended = child_runs.close_all(
-        place.store, job=first.id, run_id="job1", status="FAILED", end_ms=99
-    )
+    ended = child_runs.close_all(place.store, job=first.id, run_id="f1", status="FAILED", end_ms=99)
     assert ended == 3
     assert place.statuses() == {
-        "job1": "FAILED",
+        "f1": "FAILED",
         "step": "FAILED",
         "inner": "FAILED",
         "done": "FINISHED",
-        "job2": "RUNNING",
+        "f2": "RUNNING",
         "other": "RUNNING",
     }
     assert second.id and place.sql("SELECT end_time FROM runs WHERE run_uuid = 'done'") == [(7,)]
@@ -219,7 +217,7 @@ def test_mlflow_reads_what_was_written(plain: Place) -> None:
 
     plain.run(plain.job("src/plain.py", "-m", "+x=1,2"))
     client = MlflowClient(f"sqlite:///{plain.store}")
-    found = client.search_runs(["1"], "tags.`mlflow.parentRunId` = 'job1'", order_by=["params.x"])
+    found = client.search_runs(["1"], "tags.`mlflow.parentRunId` = 'f1'", order_by=["params.x"])
     assert [run.data.metrics for run in found] == [{"objective": 2.0}, {"objective": 4.0}]
     assert [run.data.params for run in found] == [{"x": "1"}, {"x": "2"}]
     assert all(run.info.end_time >= run.info.start_time for run in found)

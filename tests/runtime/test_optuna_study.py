@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from remote.agent.tracking.child_runs import TrialRun
-from remote.job.paths import SHARED
+from remote.job.outputs import SHARED
+from remote.job.spec import JobSpec
 from remote.runtime import optuna_study, resume_trials
 from tests.runtime.place import ROOT, Place
 from tests.waiting import until
@@ -113,8 +114,8 @@ def test_a_killed_sweep_goes_on(sweep: Place, jobs: int) -> None:
     told = sorted(float(sweep.values("params", run)["x"]) for run in runs)
     assert told == pytest.approx(sorted(value for (value,) in values))
     # What goes on belongs to the job that goes on with it.
-    assert len(sweep.children("job1")) + len(sweep.children("job2")) == 6
-    assert len(sweep.children("job2")) == 6 - left.count("COMPLETE")
+    assert len(sweep.children("f1")) + len(sweep.children("f2")) == 6
+    assert len(sweep.children("f2")) == 6 - left.count("COMPLETE")
     names = [sweep.values("tags", run)["mlflow.runName"] for run in runs]
     assert len(set(names)) == 6, names
 
@@ -200,7 +201,7 @@ def test_the_sample_is_such_a_sweep(place: Place) -> None:
     words = ["-m", "learning_rate=interval(0.001,0.1)", "epochs=1", "hydra.sweeper.n_trials=3"]
     paths = place.job("model.model02.train", *words, kind="module")
     place.run(paths)
-    runs = place.children("job1")
+    runs = place.children("f1")
     assert states(place) == ["COMPLETE"] * 3 and len(runs) == 3
     for run in runs:
         found = place.values("latest_metrics", run)
@@ -258,7 +259,7 @@ class Sweeper:
 def named(*words: str, source: str = "a.py", name: str = "train", **params: str) -> str:
     from omegaconf import OmegaConf
 
-    asked = {"source": source, "arguments": list(words), "name": name}
+    asked = JobSpec("script", source, name, arguments=tuple(words))
     return optuna_study.study_name(asked, OmegaConf.create({"params": params}))
 
 

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from remote.files import read_json, write_json
+from remote.files import read_json
+from remote.job.fields import save
 from remote.job.paths import JobPaths
+from remote.job.spec import Job, read_job
 from remote.rpc import client
 from remote.runtime import run_notebook
 from tests.conftest import ROOT
@@ -44,7 +47,7 @@ def write_notebook(paths: JobPaths, *sources: str) -> None:
     path = paths.root / "src/a{b}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document), "utf-8")
-    write_json(paths.job, {"source": "src/a{b}.ipynb", "parameters": {}, "language": "python"})
+    save(paths.job, Job("notebook", "src/a{b}.ipynb", "a", id=paths.id))
 
 
 def test_the_kernel_is_the_jobs_own_python(paths: JobPaths) -> None:
@@ -112,10 +115,9 @@ def test_values_arrive_as_they_were_given(paths: JobPaths) -> None:
         "big": "x" * 100_000,
     }
     names = ", ".join(values)
-    save = f"import json; json.dump([{names}], open('seen.json', 'w'))"
-    write_notebook(paths, "\n".join(f"{name} = 0" for name in values), save)
-    job = read_json(paths.job) or {}
-    write_json(paths.job, {**job, "parameters": values})
+    write = f"import json; json.dump([{names}], open('seen.json', 'w'))"
+    write_notebook(paths, "\n".join(f"{name} = 0" for name in values), write)
+    save(paths.job, replace(read_job(paths.folder), parameters=values))
     done = execute(paths)
     assert done.returncode == 0, done.stderr
     assert read_json(paths.root / "seen.json") == list(values.values())

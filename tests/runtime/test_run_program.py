@@ -7,60 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
-
 from remote.runtime import run_program
 from tests.runtime.place import Place
-
-CASES = [
-    ({"kind": "command", "arguments": ["nvidia-smi", "-L"]}, ["nvidia-smi", "-L"]),
-    ({"kind": "module", "source": "a.b", "arguments": ["--x", "$(y)"]}, "PY -m a.b --x $(y)"),
-    ({"kind": "script", "source": "src/a.py"}, "PY ./src/a.py"),
-    ({"kind": "script", "source": "-c.py", "arguments": ["-m", "x=1"]}, "PY ./-c.py -m x=1"),
-    ({"kind": "script", "source": "run.sh", "arguments": ["a"]}, "sh ./run.sh a"),
-    (
-        {"kind": "mlproject", "source": "pipelines/x", "entry_point": "prepare"},
-        "PY -m mlflow run ./pipelines/x -e prepare --env-manager local --run-id r1",
-    ),
-    (
-        {
-            "kind": "mlproject",
-            "source": "",
-            "arguments": ["--storage-dir", "/tmp"],
-            "defaults": {"a": "1", "b": "x y"},
-            "parameters": {"a": "-2"},
-        },
-        [
-            *["PY", "-m", "mlflow", "run", "./.", "-e", "main", "--env-manager", "local"],
-            *["--run-id", "r1", "-P", "a=-2", "--storage-dir", "/tmp"],
-        ],
-    ),
-]
-
-
-@pytest.mark.parametrize(("job", "words"), CASES)
-def test_the_words(job: dict, words: str | list[str]) -> None:
-    expected = words.split() if isinstance(words, str) else words
-    assert run_program.argv(job, python="PY", run="r1") == expected
-
-
-def test_no_run_no_run_id() -> None:
-    job = {"kind": "mlproject", "source": "x"}
-    assert "--run-id" not in run_program.argv(job, python="PY", run="")
-    with pytest.raises(ValueError, match="notebook"):
-        run_program.argv({"kind": "notebook"}, python="PY", run="")
-
-
-def test_a_shell_script_that_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    script = tmp_path / "run.sh"
-    script.write_text("#!/bin/bash\n")
-    job = {"kind": "script", "source": "run.sh"}
-    assert run_program.argv(job, python="PY", run="") == ["sh", "./run.sh"]
-    script.chmod(0o755)
-    assert run_program.argv(job, python="PY", run="") == ["./run.sh"]
-    script.write_text("echo")
-    assert run_program.argv(job, python="PY", run="") == ["sh", "./run.sh"]
 
 
 def test_a_hydra_applications_variables(tmp_path: Path) -> None:
@@ -147,11 +95,11 @@ def test_an_mlproject_is_the_jobs_run_and_its_steps_are_children(place: Place) -
     }
     job = {"kind": "mlproject", "hydra": False, "entry_point": "main", **given}
     said = place.run(place.job("pipelines/my steps", **job))
-    assert "MAIN job1 ['0.1', '3', \"it's $HOME; exit 1\"]" in said
+    assert "MAIN f1 ['0.1', '3', \"it's $HOME; exit 1\"]" in said
     steps = [line.split()[1] for line in said.splitlines() if line.startswith("STEP ")]
-    assert place.children("job1") == steps and len(steps) == 2
-    assert place.statuses() == dict.fromkeys(["job1", *steps], "FINISHED")
-    assert place.values("params", "job1")["count"] == "3"
+    assert place.children("f1") == steps and len(steps) == 2
+    assert place.statuses() == dict.fromkeys(["f1", *steps], "FINISHED")
+    assert place.values("params", "f1")["count"] == "3"
     assert place.values("latest_metrics", steps[0]) == {"in_step": 1.0}
 
 
@@ -159,4 +107,4 @@ def test_an_mlproject_that_fails(place: Place) -> None:
     place.write("p/MLproject", MLPROJECT)
     job = place.job("p", kind="mlproject", hydra=False, entry_point="broken")
     place.run(job, code=1)
-    assert place.statuses() == {"job1": "FAILED"} and sys.executable
+    assert place.statuses() == {"f1": "FAILED"} and sys.executable

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from remote.job.messages.gpus import GpuHolder, GpuProcess, GpuReport, GpusAnswer
+from remote.job.messages.jobs import Change, DifferencesAnswer, JobSummary, Metric
+from remote.job.status import LeasedGpu, Progress
 from remote.tasks import tables
 
 
-def job(**changes: Any) -> dict[str, Any]:
-    return {"id": "20260101-100000-a-ffff", "state": "running", "submitted": 100.0, **changes}
+def job(**changes: Any) -> JobSummary:
+    facts = {"id": "20260101-100000-a-ffff", "state": "running", "submitted": 100.0, **changes}
+    return JobSummary(**facts)
+
+
+def leased(index: int, name: str = "A100") -> LeasedGpu:
+    return LeasedGpu(index=index, uuid=f"GPU-{index}", name=name)
 
 
 @pytest.mark.parametrize(
@@ -18,10 +27,10 @@ def job(**changes: Any) -> dict[str, Any]:
     [
         ({"state": "queued", "waiting": "waiting for a GPU"},
          ("queued", "-", "2 min 00 s", "", "waiting for a GPU")),
-        ({"running": 160.0, "gpus": [{"index": 0}, {"index": 3}]},
+        ({"running": 160.0, "gpus": (leased(0), leased(3))},
          ("running", "0,3", "1 min 00 s", "", "")),
-        ({"running": 210.0, "progress": {"cell": 7, "cells": 12},
-          "metrics": [{"key": "loss", "value": 0.12345678, "step": 90}]},
+        ({"running": 210.0, "progress": Progress(7, 12),
+          "metrics": (Metric("loss", 0.12345678, 90),)},
          ("running", "-", "10 s", "cell 7/12, loss=0.1235 (step 90)", "")),
         ({"running": 210.0, "children": {"RUNNING": 2, "FINISHED": 5, "FAILED": 1}},
          ("running", "-", "10 s", "6 runs done, 2 going", "")),
@@ -43,32 +52,26 @@ def test_what_a_server_says_does_not_steer_the_terminal() -> None:
 
 
 def test_a_gpu_is_told_with_who_holds_it() -> None:
-    gpu = {"index": 0, "name": "A100", "memory_used": 2048, "memory_total": 81920, "load": None}
-    stranger = {"pid": 7, "user": "alice", "name": "python", "memory": 100}
-    holder = {"job": "id-of-job", "user": "bob", "pid": 3}
-    cases = [
-        ([], None, "-"),
-        ([stranger], None, "alice's python (7)"),
-        ([stranger], holder, "id-of-job (bob)"),
-        ([], {**holder, "job": ""}, "a job of bob"),
+    gpu = GpuReport(0, "GPU-0", "A100", memory_total=81920, memory_used=2048, driver="550")
+    stranger = GpuProcess(7, user="alice", name="python", memory=100)
+    holder = GpuHolder(job="id-of-job", user="bob", pid=3)
+    cases: list[tuple[tuple[GpuProcess, ...], GpuHolder | None, str]] = [
+        ((), None, "-"),
+        ((stranger,), None, "alice's python (7)"),
+        ((stranger,), holder, "id-of-job (bob)"),
+        ((), replace(holder, job=""), "a job of bob"),
     ]
     for processes, held, shown in cases:
-        answer = {"gpus": [{**gpu, "processes": processes, "holder": held}]}
+        report = replace(gpu, processes=processes, holder=held)
+        answer = GpusAnswer(gpus=(report,), waiting=(), now=0)
         assert tables.gpu_table(answer)[1] == f"0    A100  2.0/80 GiB  -     {shown}"
 
 
 def test_differences() -> None:
-    found: dict[str, Any] = {
-        "ids": ["a", "b"],
-        "asked": [],
-        "packages": [],
-        "became": [],
-        "code": [],
-    }
-    assert tables.difference_lines(found) == ["a -> b", "nothing differs"]
-    found["asked"] = [["parameters.epoch", 1, 2], ["gpus", None, 0]]
-    found["code"] = ["--- a/x", "+++ b/x"]
-    lines = tables.difference_lines(found)
+    nothing = DifferencesAnswer(ids=("a", "b"), asked=(), packages=(), became=(), code=())
+    assert tables.difference_lines(nothing) == ["a -> b", "nothing differs"]
+    asked = (Change("parameters.epoch", 1, 2), Change("gpus", None, 0))
+    lines = tables.difference_lines(replace(nothing, asked=asked, code=("--- a/x", "+++ b/x")))
     assert "  parameters.epoch: 1 -> 2" in lines and "  gpus: - -> 0" in lines
     assert lines[-2:] == ["--- a/x", "+++ b/x"]
 
@@ -82,7 +85,7 @@ def test_all_about_one_job() -> None:
         cause="out of GPU memory",
         peak_memory=2_000_000,
         peak_gpu_memory=40_000,
-        gpus=[{"index": 1, "name": "A100"}],
+        gpus=(leased(1),),
         driver="550.1",
         cuda="12.4",
     )

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from remote.errors import ConfigError
-from remote.job.paths import OUTPUTS, STATE
+from remote.job.outputs import OUTPUTS
+from remote.job.paths import STATE
 from remote.target import Target
 from remote.transport import rsync as transfer
 from remote.transport import rsync_args

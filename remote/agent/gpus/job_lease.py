@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional
+from typing import Callable, Iterator, Optional
 
 from remote.agent.gpus import sources
 from remote.agent.gpus.lease import Lease
 from remote.agent.gpus.queue import QueueEntry
 from remote.errors import JobError
 from remote.job.paths import LEASES
+from remote.job.spec import Job
 
 
 class JobLease:
     """What one job has of the queue. `count` is how many GPUs it asks for; raises JobError."""
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
         self._count: Optional[int] = None
         self._entry: Optional[QueueEntry] = None
@@ -29,10 +30,10 @@ class JobLease:
         return self._count
 
     def _asked(self) -> int:
-        if self.job.get("interpreter"):
+        if self.job.interpreter:
             return 0
-        if self.job.get("gpus") is not None:
-            return int(self.job["gpus"])
+        if self.job.gpus is not None:
+            return self.job.gpus
         try:
             return 1 if sources.gpus() else 0
         except JobError as error:
@@ -45,12 +46,12 @@ class JobLease:
         if self._entry is not None or not self.count:
             return
         self._entry = QueueEntry.join(
-            Path(self.job.get("leases") or LEASES),
-            job=self.job["id"],
-            submitted=self.job["submitted"],
+            Path(self.job.leases or LEASES),
+            job=self.job.id,
+            submitted=self.job.submitted,
             gpus=self.count,
-            memory=self.job.get("gpu_memory", 0),
-            user=self.job.get("user", ""),
+            memory=self.job.gpu_memory,
+            user=self.job.user,
         )
 
     def leave(self) -> None:
@@ -74,6 +75,6 @@ class JobLease:
     def variables(self, lease: Optional[Lease]) -> dict[str, str]:
         """What tells the job's code which GPUs it may see; nothing where there are none."""
         source = sources.current()
-        if source is None or (lease is None and self.job.get("interpreter")):
+        if source is None or (lease is None and self.job.interpreter):
             return {}
         return {source.VISIBLE_DEVICES: lease.visible if lease else ""}

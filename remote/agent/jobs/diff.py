@@ -3,75 +3,95 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from remote.agent.environments import LOCK_FILES, packages
-from remote.agent.jobs.lifecycle import find, state_of
+from remote.agent.jobs.lifecycle import find, job_of, state_of
 from remote.agent.target_dir import root_of
-from remote.files import read_json
-from remote.job.paths import SHARED, JobPaths
+from remote.errors import JobError
+from remote.job.fields import to_json
+from remote.job.messages.jobs import (
+    DIFF_LINES,
+    AccountAnswer,
+    AccountRequest,
+    Change,
+    DifferencesAnswer,
+    DifferencesRequest,
+)
+from remote.job.outputs import SHARED
+from remote.job.paths import JobPaths
 
 #: Files longer than this, in bytes, are only said to differ.
 LONGEST = 1 << 20
 
-#: Fields that differ between any two jobs and say nothing.
-OWN = ("id", "submitted", "submitter", "mlflow_run", "again")
+#: What was asked that says nothing of how two jobs differ.
+PER_RUN = ("again",)
 
 
-def account(*, key: str, job: str) -> Dict[str, Any]:
-    """All that is recorded of a job: `job`, `status`, and `diff` (code beyond its git commit)."""
-    paths = find(root_of(key), job)
+def account(request: AccountRequest) -> AccountAnswer:
+    """All that is recorded of a job; raises JobError."""
+    paths = find(root_of(request.key), request.job)
+    job = job_of(paths)
+    if job is None:
+        raise JobError(f"{paths.id} has no job.json that this version of the toolkit reads.")
     diff = paths.diff.read_text("utf-8", "surrogateescape") if paths.diff.is_file() else ""
-    return {"job": read_json(paths.job), "status": state_of(paths), "diff": diff}
+    return AccountAnswer(job=job, status=state_of(paths), diff=diff)
 
 
-def differences(*, key: str, jobs: List[str]) -> Dict[str, Any]:
-    """How the second job differs from the first.
-
-    `asked` and `became` hold [name, then, now] of job.json and of what became of it; `packages`
-    the same of the lock file; `code` the lines of a unified diff.
-    """
-    root = root_of(key)
-    before, after = find(root, jobs[0]), find(root, jobs[1])
-    return {
-        "ids": [before.id, after.id],
-        "asked": _changes(_asked(before), _asked(after)),
-        "became": _changes(_became(before), _became(after)),
-        "packages": _changes(packages(before.code), packages(after.code)),
-        "code": list(_code(before.code, after.code)),
-    }
+def differences(request: DifferencesRequest) -> DifferencesAnswer:
+    """How the second job differs from the first: what was asked, what it became, its code."""
+    root = root_of(request.key)
+    before, after = find(root, request.before), find(root, request.after)
+    return DifferencesAnswer(
+        ids=(before.id, after.id),
+        asked=_changes(_asked(before), _asked(after)),
+        became=_changes(_became(before), _became(after)),
+        packages=_changes(packages(before.code), packages(after.code)),
+        code=tuple(_cut(_code(before.code, after.code))),
+    )
 
 
 def _asked(paths: JobPaths) -> Dict[str, Any]:
-    """job.json, flat: `parameters.epoch`, `git.commit`."""
-    found: Dict[str, Any] = {}
-    for name, value in (read_json(paths.job) or {}).items():
-        if name in OWN:
+    """What was asked, flat: `parameters.epoch`, `git.commit`.
+
+    What a program's default was is no less a parameter than what was typed.
+    """
+    job = job_of(paths)
+    if job is None:
+        return {}
+    flat: Dict[str, Any] = {}
+    for name, value in to_json(job.spec).items():
+        if name in ("parameters", "defaults"):
+            name, value = "parameters", job.all_parameters
+        if name in PER_RUN:
             continue
         if isinstance(value, dict):
-            found.update({f"{name}.{inner}": each for inner, each in value.items()})
+            flat.update({f"{name}.{inner}": content for inner, content in value.items()})
         else:
-            found[name] = value
-    # What a notebook's default was is no less a parameter than what was typed.
-    for name in [name for name in found if name.startswith("defaults.")]:
-        value = found.pop(name)
-        found.setdefault("parameters." + name.partition(".")[2], value)
-    return found
+            flat[name] = value
+    return flat
 
 
 def _became(paths: JobPaths) -> Dict[str, Any]:
     status = state_of(paths)
     shown = ("state", "exit_code", "cause", "environment", "driver", "cuda", "host")
-    gpus = ", ".join(gpu["name"] for gpu in status.get("gpus", ()))
-    return {**{name: status.get(name) for name in shown}, "gpus": gpus}
+    gpus = ", ".join(gpu.name for gpu in status.gpus)
+    return {**{name: getattr(status, name) for name in shown}, "gpus": gpus}
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[List[Any]]:
+def _cut(lines: Iterator[str]) -> Iterator[str]:
+    yield from itertools.islice(lines, DIFF_LINES)
+    if next(lines, None) is not None:
+        yield f"({DIFF_LINES} lines; what follows is left out)"
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Tuple[Change, ...]:
     names = sorted({*before, *after})
-    pairs = ((name, before.get(name), after.get(name)) for name in names)
-    return [[name, then, now] for name, then, now in pairs if then != now]
+    pairs = (Change(name, before.get(name), after.get(name)) for name in names)
+    return tuple(change for change in pairs if change.before != change.after)
 
 
 def _code(before: Path, after: Path) -> Iterator[str]:

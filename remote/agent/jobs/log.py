@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import os
 import time
-from typing import IO, Any, Callable, Dict, List, Tuple
+from typing import IO, Callable, List
 
 from remote.agent.jobs.lifecycle import find, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.worker.terminal_log import NOTE
+from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED
 
@@ -19,36 +20,23 @@ HEARTBEAT = 10.0
 BLOCK = 1 << 16
 
 
-def follow(
-    *,
-    send: Callable[[Dict[str, Any]], None],
-    key: str,
-    job: str,
-    offset: int,
-    wait: bool,
-    tail: int = 0,
-    since: float = 0.0,
-    silent: bool = False,
-) -> Dict[str, Any]:
-    """Send the log from byte `offset` on; with `wait`, until the job has ended.
+def follow(request: LogRequest, *, send: Callable[[LogAnswer], None]) -> LogAnswer:
+    """Send the log as it grows; the last answer holds the job's status.
 
-    `tail` above 0 leaves out all but that many last lines of what is there now, `since` what is
-    older than so many seconds, `silent` everything. The last answer holds the job's status and
-    the offset reached, from which a broken connection goes on.
+    Each holds the offset that it reached, from which a broken connection goes on.
     """
-    paths = find(root_of(key), job)
+    paths = find(root_of(request.key), request.job)
     paths.log.touch()
-    with open(os.devnull if silent else str(paths.log), "rb") as file:
-        file.seek(_start(paths, file, offset, tail, since))
-        status, reached = _send_growth(file, send, paths, wait)
-        return {"id": paths.id, "status": status, "offset": reached}
+    with open(os.devnull if request.silent else str(paths.log), "rb") as file:
+        file.seek(_start(paths, file, request))
+        return _send_growth(file, send, paths, request.wait)
 
 
 def _send_growth(
-    file: IO[bytes], send: Callable[[Dict[str, Any]], None], paths: JobPaths, wait: bool
-) -> Tuple[Dict[str, Any], int]:
+    file: IO[bytes], send: Callable[[LogAnswer], None], paths: JobPaths, wait: bool
+) -> LogAnswer:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    told = time.monotonic()
+    last_sent = time.monotonic()
 
     def reached() -> int:
         # A letter of several bytes of which some are still to come was not sent.
@@ -57,20 +45,21 @@ def _send_growth(
     while True:
         status = state_of(paths)
         piece = file.read(BLOCK)
-        if piece or time.monotonic() - told > HEARTBEAT:
+        if piece or time.monotonic() - last_sent > HEARTBEAT:
             text = decoder.decode(piece)
-            send({"id": paths.id, "text": text, "offset": reached()})
-            told = time.monotonic()
-        if not piece and (status["state"] in ENDED or not wait):
-            return status, reached()
+            send(LogAnswer(id=paths.id, text=text, offset=reached()))
+            last_sent = time.monotonic()
+        if not piece and (status.state in ENDED or not wait):
+            return LogAnswer(id=paths.id, offset=reached(), status=status)
         if not piece:
             time.sleep(LOOK)
 
 
-def _start(paths: JobPaths, file: IO[bytes], offset: int, tail: int, since: float) -> int:
-    if since:
-        offset = max(offset, _offset_at(paths, time.time() - since))
-    return max(offset, _tail_offset(file, tail)) if tail else offset
+def _start(paths: JobPaths, file: IO[bytes], request: LogRequest) -> int:
+    offset = request.offset
+    if request.since:
+        offset = max(offset, _offset_at(paths, time.time() - request.since))
+    return max(offset, _tail_offset(file, request.tail)) if request.tail else offset
 
 
 def _offset_at(paths: JobPaths, moment: float) -> int:

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Iterator, List, Sequence, Tuple
 
 from remote.agent import environments
 from remote.agent.environments.make_once import complete_file
@@ -15,29 +15,28 @@ from remote.agent.jobs.lifecycle import every, find, forget, live, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked
+from remote.job.messages.jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.paths import STATE, JobPaths
 from remote.job.state import ENDED
 
 
-def remove(
-    *, key: str, jobs: Sequence[str], pulled: Sequence[str], force: bool = False
-) -> Dict[str, Any]:
+def remove(request: RemoveRequest) -> RemoveAnswer:
     """Remove the folders of ended jobs: log, status and snapshot. Results and records stay.
 
-    Without `force` a job that is not among the `pulled` ones stays; raises JobError.
+    Raises JobError for a job that goes on, or was not pulled.
     """
-    root = root_of(key)
-    chosen = [find(root, name) for name in jobs]
-    for paths in chosen:
-        _check(paths, pulled, force)
-    freed = sum(_remove(paths.folder) for paths in chosen)
-    for paths in chosen:
+    root = root_of(request.key)
+    jobs = [find(root, name) for name in request.jobs]
+    for paths in jobs:
+        _check(paths, request.pulled, request.force)
+    freed = sum(_remove(paths.folder) for paths in jobs)
+    for paths in jobs:
         forget(paths)
-    return {"removed": [paths.id for paths in chosen], "bytes": freed}
+    return RemoveAnswer(removed=tuple(paths.id for paths in jobs), bytes=freed)
 
 
 def _check(paths: JobPaths, pulled: Sequence[str], force: bool) -> None:
-    state = state_of(paths)["state"]
+    state = state_of(paths).state
     if state not in ENDED:
         raise JobError(f"{paths.id} is {state}.", f"Stop it first: inv remote-stop {paths.id}")
     if paths.id not in pulled and not force:
@@ -47,34 +46,23 @@ def _check(paths: JobPaths, pulled: Sequence[str], force: bool) -> None:
         )
 
 
-def prune(
-    *,
-    key: str,
-    older: float,
-    pulled: Sequence[str],
-    force: bool = False,
-    dry_run: bool = False,
-) -> Dict[str, Any]:
-    """Remove what has been of no use for `older` seconds.
-
-    `jobs`, `environments` and `backups` in the answer are what went (or would go), `kept` the
-    jobs old enough that were not pulled; `bytes` what was freed.
-    """
-    root = root_of(key)
-    limit = time.time() - older
+def prune(request: PruneRequest) -> PruneAnswer:
+    """Remove what has been of no use for so long, or say what would go."""
+    root = root_of(request.key)
+    limit = time.time() - request.older
     old = [paths for paths in every(root) if _ended_before(paths, limit)]
-    jobs = [paths for paths in old if force or paths.id in pulled]
+    jobs = [paths for paths in old if request.force or paths.id in request.pulled]
     unused = list(_unused(root, limit))
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
-    found = [*(paths.folder for paths in jobs), *unused, *backups]
-    freed = sum(_size(path) if dry_run else _remove(path) for path in found)
-    return {
-        "jobs": [paths.id for paths in jobs],
-        "kept": [paths.id for paths in old if paths not in jobs],
-        "environments": [path.name for path in unused],
-        "backups": [path.name for path in backups],
-        "bytes": freed,
-    }
+    folders = [*(paths.folder for paths in jobs), *unused, *backups]
+    freed = sum(_size(path) if request.dry_run else _remove(path) for path in folders)
+    return PruneAnswer(
+        jobs=tuple(paths.id for paths in jobs),
+        kept=tuple(paths.id for paths in old if paths not in jobs),
+        environments=tuple(path.name for path in unused),
+        backups=tuple(path.name for path in backups),
+        bytes=freed,
+    )
 
 
 def _ended_before(paths: JobPaths, limit: float) -> bool:
@@ -82,13 +70,13 @@ def _ended_before(paths: JobPaths, limit: float) -> bool:
     if paths.folder.stat().st_mtime > limit:
         return False
     status = state_of(paths)
-    return status["state"] in ENDED and status.get("ended", 0) < limit
+    return status.state in ENDED and (status.ended or 0) < limit
 
 
 def _unused(root: Path, limit: float) -> Iterator[Path]:
     """Environments that no living job uses, that the pushed lock file doesn't name, and that no
     job has begun with since `limit`."""
-    used = {state_of(paths).get("environment") for paths in live(root)}
+    used = {state_of(paths).environment for paths in live(root)}
     for env in _folders(root / STATE / "envs"):
         ready = complete_file(env)
         young = ready.exists() and ready.stat().st_mtime > limit

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Iterator, List, Optional
 
 from remote.errors import TargetError
-from remote.job.paths import OUTPUTS, SHARED, STATE, JobPaths, jobs_folder
+from remote.job.outputs import OUTPUTS, SHARED
+from remote.job.paths import STATE, JobPaths, jobs_folder
 
 
 @contextlib.contextmanager

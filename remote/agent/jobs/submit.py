@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import List
 
 from remote.agent import environments, processes
 from remote.agent import secrets as secret_values
@@ -17,83 +17,71 @@ from remote.agent.launchers import DEFAULT, launch
 from remote.agent.launchers.launch import Launch
 from remote.agent.target_dir import machine, root_of
 from remote.errors import JobError
-from remote.files import read_json, write_atomic, write_json
+from remote.files import write_atomic
+from remote.job.fields import load, save
+from remote.job.kinds import kind_of
+from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
-from remote.job.state import ENDED, FINISHED, REFUSED
+from remote.job.spec import Job, JobSpec
+from remote.job.state import ENDED, FINISHED, QUEUED, REFUSED
+from remote.job.status import JobStatus
 
 #: How the folder for code from another target begins, below the toolkit's own.
 INCOMING = "incoming-"
 
 
-def submit(
-    *,
-    key: str,
-    job: Dict[str, Any],
-    socket: str,
-    diff: str = "",
-    offline: bool = False,
-    proxy: str = "",
-) -> Dict[str, Any]:
-    """Start a job; its id comes back. `need` comes back where something has to be brought first:
-    `uv`, or, with `offline`, the address of a `proxy` to make the environment through.
-
-    `diff` is what the pushed code has beyond its git commit. `again` in `job` names the job whose
-    snapshot is to run once more, `incoming` code that was brought from another target for that. A
-    service that goes on already is what comes back, in the place of a second one.
-    """
-    root = root_of(key)
-    if not job.get("service"):
-        return _submit(root, key, job, socket, diff, offline, proxy)
+def submit(request: SubmitRequest) -> SubmitAnswer:
+    """Start a job, or say what has to be brought first; raises JobError."""
+    root = root_of(request.key)
+    if not kind_of(request.job).serves:
+        return _submit(root, request)
     from remote.agent.services import serving
 
     with serving.one_at_a_time(root):
-        found = serving.running(root, job["service"])
-        if found:
-            return {"id": found.id, "environment_ready": True}
-        return _submit(root, key, job, socket, diff, offline, proxy)
+        running = serving.running(root, request.job.service)
+        if running:
+            return SubmitAnswer(id=running.id, environment_ready=True)
+        return _submit(root, request)
 
 
-def _submit(
-    root: Path,
-    key: str,
-    job: Dict[str, Any],
-    socket: str,
-    diff: str,
-    offline: bool,
-    proxy: str,
-) -> Dict[str, Any]:
-    source = _source(root, job)
-    _check_source(source, job)
-    env = environments.of(root, source, job.get("python", ""), job.get("extras", ()))
+def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
+    spec = replace(request.job, after=_predecessor(root, request.job.after))
+    source = _source(root, spec)
+    _check_source(source, spec)
+    env = environments.of(root, source, spec.python, spec.extras)
     if env.missing_programs():
-        return {"need": env.missing_programs()[0], "platform": machine()}
-    if offline and not proxy and not env.is_ready():
-        return {"need": "proxy"}
-    paths = create(root, job["name"])
+        return SubmitAnswer(need=env.missing_programs()[0], platform=machine())
+    if request.offline and not request.proxy and not env.is_ready():
+        return SubmitAnswer(need="proxy")
+    paths = create(root, spec.name)
     try:
-        write_job(paths, {**job, "after": _first(root, job.get("after", ""))})
-        if diff:
-            write_atomic(paths.diff, diff.encode("utf-8", "surrogateescape"), mode=0o600)
-        if proxy:
-            write_atomic(paths.proxy, proxy.encode("ascii"), mode=0o600)
+        write_job(paths, spec)
+        _write_extras(paths, request)
         # The worker starts while the code is frozen, and waits for that.
         with freezing(paths, source):
-            launched = launch.start(paths, DEFAULT, _worker(key, paths.id), socket)
+            launched = launch.start(paths, DEFAULT, _worker(request.key, paths.id), request.socket)
         _forget_incoming(source)
         _refuse(_wait_for_worker(paths, launched))
     except BaseException:
         _remove(paths.folder)
         forget(paths)
         raise
-    return {"id": paths.id, "environment_ready": env.is_ready()}
+    return SubmitAnswer(id=paths.id, environment_ready=env.is_ready())
 
 
-def _source(root: Path, job: Dict[str, Any]) -> Path:
+def _write_extras(paths: JobPaths, request: SubmitRequest) -> None:
+    if request.diff:
+        write_atomic(paths.diff, request.diff.encode("utf-8", "surrogateescape"), mode=0o600)
+    if request.proxy:
+        write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
+
+
+def _source(root: Path, spec: JobSpec) -> Path:
     """The code that the job is to run."""
-    if job.get("again"):
-        return JobPaths(root, job["again"]).code
-    if job.get("incoming"):
-        return root / STATE / (INCOMING + re.sub(r"[^0-9a-f]", "", job["incoming"]))
+    if spec.again:
+        return JobPaths(root, spec.again).code
+    if spec.incoming:
+        return root / STATE / (INCOMING + spec.incoming)
     return root
 
 
@@ -108,30 +96,30 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(str(folder), ignore_errors=True)
 
 
-def _check_source(code: Path, job: Dict[str, Any]) -> None:
+def _check_source(code: Path, spec: JobSpec) -> None:
     if not code.is_dir():
         raise JobError("That job's code is not on this target any more.")
-    if job["kind"] in ("notebook", "script", "mlproject") and not (code / job["source"]).exists():
+    if kind_of(spec).source_is_path and not (code / spec.source).exists():
         raise JobError(
-            f"{job['source']} was not pushed to the server.", "Does .rsyncignore exclude it?"
+            f"{spec.source} was not pushed to the server.", "Does .rsyncignore exclude it?"
         )
 
 
-def _first(root: Path, name: str) -> str:
+def _predecessor(root: Path, name: str) -> str:
     """The whole id of the job that is to end well before this one begins."""
     if not name:
         return ""
     paths = find(root, name)
-    state = state_of(paths)["state"]
+    state = state_of(paths).state
     if state in ENDED and state != FINISHED:
         raise JobError(f"{paths.id}, which this job was to follow, has ended: {state}.")
     return paths.id
 
 
-def _refuse(status: Dict[str, Any]) -> None:
+def _refuse(status: JobStatus) -> None:
     """A worker that could not even begin has its reason told to who submits."""
-    if status.get("reason") == REFUSED:
-        message, _, hint = status["cause"].partition("\n")
+    if status.reason == REFUSED:
+        message, _, hint = status.cause.partition("\n")
         raise JobError(message, hint)
 
 
@@ -150,35 +138,35 @@ def create(root: Path, name: str) -> JobPaths:
             continue
 
 
-def write_job(paths: JobPaths, job: Dict[str, Any]) -> None:
+def write_job(paths: JobPaths, spec: JobSpec) -> None:
     """Write down, once, what was asked. Readable by the owner alone: parameters may be private."""
-    fixed = {
-        **job,
-        "id": paths.id,
-        "root": str(paths.root),
-        "host": os.uname().nodename,
+    job = Job(
+        **{member.name: getattr(spec, member.name) for member in fields(JobSpec)},
+        id=paths.id,
+        root=str(paths.root),
+        host=os.uname().nodename,
         # What they hold stays where it is.
-        "secrets": sorted(secret_values.read(paths.root)),
-        "submitted": time.time(),
-        "submitter": processes.identity(os.getpid()),
-        "mlflow_run": os.urandom(16).hex(),
-    }
-    write_json(paths.job, fixed, mode=0o600)
+        secrets=tuple(sorted(secret_values.read(paths.root))),
+        submitted=time.time(),
+        submitter=processes.identity(os.getpid()),
+        mlflow_run=os.urandom(16).hex(),
+    )
+    save(paths.job, job, mode=0o600)
 
 
 def _worker(key: str, job_id: str) -> List[str]:
     return [sys.executable, "-IS", os.path.abspath(sys.argv[0]), "work", key, job_id]
 
 
-def _wait_for_worker(paths: JobPaths, launched: Launch) -> Dict[str, Any]:
-    """The worker's first word; none where a scheduler decides when it begins."""
+def _wait_for_worker(paths: JobPaths, launched: Launch) -> JobStatus:
+    """The worker's first word; none yet where a scheduler decides when it begins."""
     if launched.start_limit is None:
-        return {}
+        return JobStatus(QUEUED)
     deadline = time.monotonic() + launched.start_limit
     while True:
         # Asked before the status is read: a worker that ends has written it.
         gone = launched.alive() is False or time.monotonic() > deadline
-        status: Optional[Dict[str, Any]] = read_json(paths.status)
+        status = load(JobStatus, paths.status)
         if status is not None:
             return status
         if gone:

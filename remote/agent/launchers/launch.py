@@ -6,22 +6,24 @@ be hours later where a scheduler decides.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, List, Mapping, Optional, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import List, Optional, Sequence
 
 from remote.agent.launchers import DEFAULT, LAUNCHERS
 from remote.agent.launchers.base import Handle, Launcher
 from remote.errors import JobError
-from remote.files import read_json, write_json
+from remote.job.fields import any_json, load, mapping_of, save, text
+from remote.job.limits import MESSAGE, WORD
 from remote.job.paths import JobPaths
+from remote.job.status import ProcessId
 
 
 @dataclass(frozen=True)
 class Launch:
     """A worker, by the name of its launcher and what that knows it by."""
 
-    launcher: str
-    handle: Handle
+    launcher: str = field(metadata=text(64, WORD))
+    handle: Handle = field(metadata=mapping_of(any_json(MESSAGE), 100))
 
     def alive(self) -> Optional[bool]:
         """Whether the worker lives; None where that can't be told."""
@@ -66,18 +68,18 @@ class Launch:
 def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> Launch:
     """Start a job's worker, and write down how; raises JobError."""
     launch = Launch(launcher, LAUNCHERS[launcher].start(paths.id, argv, setting))
-    write_json(paths.launch, asdict(launch))
+    save(paths.launch, launch)
     return launch
 
 
-def read(paths: JobPaths, worker: Optional[Mapping[str, Any]]) -> Optional[Launch]:
+def read(paths: JobPaths, worker: Optional[ProcessId]) -> Optional[Launch]:
     """How a job's worker was started; None as long as it wasn't.
 
     `worker` is the process that status.json names. It tells where no launch was written down: jobs
     of versions before launchers had names ran in tmux, and one in the user's own terminal is a
     process of this machine just the same.
     """
-    content = read_json(paths.launch)
-    if content:
-        return Launch(content["launcher"], content["handle"])
-    return Launch(DEFAULT, worker) if worker else None
+    launch = load(Launch, paths.launch)
+    if launch is None and worker is not None:
+        return Launch(DEFAULT, asdict(worker))
+    return launch

@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Dict
 
+from remote.agent.answers import AnswerWithFile
 from remote.agent.jobs.lifecycle import every
 from remote.agent.target_dir import root_of
 from remote.files import read_json, sha256
+from remote.job.messages.services import FetchAnswer, FetchRequest, SavedAnswer, SavedRequest
 from remote.job.paths import STATE
 
 
-def find(*, key: str) -> Dict[str, Any]:
-    """`files`: the SHA-256 of each, by its path below the root."""
-    return {"files": _saved(root_of(key))}
+def find(request: SavedRequest) -> SavedAnswer:
+    """All of them."""
+    return SavedAnswer(_saved(root_of(request.key)))
 
 
 def _saved(root: Path) -> Dict[str, str]:
@@ -34,13 +36,13 @@ def _is(file: Path, digest: str) -> bool:
     return file.is_file() and sha256(file) == digest
 
 
-def fetch(*, key: str, names: Sequence[str]) -> Dict[str, Any]:
-    """Those of them that are named, as a zip file; `times` are their times of change."""
-    root = root_of(key)
-    chosen = [name for name in _saved(root) if name in names]
+def fetch(request: FetchRequest) -> AnswerWithFile:
+    """Those of them that are named, as a zip file."""
+    root = root_of(request.key)
+    names = [name for name in _saved(root) if name in request.names]
     archive = root / STATE / f"saved-{os.urandom(8).hex()}.zip"
-    times = {name: int(os.stat(str(root / name)).st_mtime) for name in chosen}
+    times = {name: int(os.stat(str(root / name)).st_mtime) for name in names}
     with zipfile.ZipFile(str(archive), "w", zipfile.ZIP_DEFLATED) as file:
-        for name in chosen:
+        for name in names:
             file.writestr(name, (root / name).read_bytes())
-    return {"times": times, "blob": str(archive)}
+    return AnswerWithFile(FetchAnswer(times), archive)

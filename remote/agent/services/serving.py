@@ -11,38 +11,34 @@ import re
 import shutil
 import socket
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Iterator, Optional
 
-from remote.agent.jobs.lifecycle import find, live, state_of
+from remote.agent.jobs.lifecycle import find, job_of, live, state_of
 from remote.agent.target_dir import root_of
 from remote.files import locked, read_json
+from remote.job.fields import load
+from remote.job.messages.services import ServiceAddress, ServiceAnswer, ServiceRequest
 from remote.job.paths import STATE, JobPaths
+from remote.job.serving import PRIVATE, Serving
 from remote.job.state import ENDED
 
-#: How the folders of services begin: in /tmp, since a socket's path must fit into 104 bytes.
-PRIVATE = "/tmp/remote-serve-"
 
-#: What tells one call of a service from another: where a file browser begins, what is shown.
-ASKED = ("folder", "logdir", "extras", "gpus")
-
-
-def look(*, key: str, service: str = "", job: str = "") -> Dict[str, Any]:
-    """A service, by its kind while it goes on or by its job: nothing where there is none.
-
-    `id`, `status`, `asked`, and `at` once it answers: `path` and either `port` and `token`, or
-    `socket`.
-    """
-    root = root_of(key)
-    paths = running(root, service) if service else find(root, job)
-    if paths is None:
-        return {}
-    asked = read_json(paths.job) or {}
-    return {
-        "id": paths.id,
-        "status": state_of(paths),
-        "asked": {name: asked.get(name) for name in ASKED},
-        "at": _place(paths),
-    }
+def look(request: ServiceRequest) -> ServiceAnswer:
+    """A service, by its name while it goes on or by its job; an empty answer without one."""
+    root = root_of(request.key)
+    paths = running(root, request.service) if request.service else find(root, request.job)
+    job = job_of(paths) if paths else None
+    if paths is None or job is None:
+        return ServiceAnswer()
+    return ServiceAnswer(
+        id=paths.id,
+        status=state_of(paths),
+        folder=job.folder,
+        logdir=job.logdir,
+        extras=job.extras,
+        gpus=job.gpus,
+        address=_address(paths),
+    )
 
 
 @contextlib.contextmanager
@@ -53,28 +49,28 @@ def one_at_a_time(root: Path) -> Iterator[None]:
 
 
 def running(root: Path, service: str) -> Optional[JobPaths]:
-    """The service of that kind that goes on, the newest should there be several."""
+    """The job of the service that goes on, the newest should there be several."""
     for paths in reversed(live(root)):
-        job = read_json(paths.job) or {}
-        if job.get("service") == service and state_of(paths)["state"] not in ENDED:
+        job = job_of(paths)
+        if job and job.service == service and state_of(paths).state not in ENDED:
             return paths
     return None
 
 
-def _place(paths: JobPaths) -> Optional[Dict[str, Any]]:
+def _address(paths: JobPaths) -> Optional[ServiceAddress]:
     """Where it answers; None as long as it doesn't."""
-    known = read_json(paths.serving)
-    if not known:
+    serving = load(Serving, paths.serving)
+    if serving is None:
         return None
-    folder = Path(known["folder"])
+    folder = Path(serving.folder)
     file = folder / "socket"
     if _answers(str(file)):
-        return {"path": known["path"], "socket": str(file)}
+        return ServiceAddress(path=serving.path, socket=str(file))
     # Jupyter's own account of a server that listens.
     for file in folder.glob("jpserver-*.json"):
-        told = read_json(file) or {}
-        if told.get("port"):
-            return {"path": known["path"], "port": told["port"], "token": told["token"]}
+        account = read_json(file) or {}
+        if account.get("port"):
+            return ServiceAddress(serving.path, port=account["port"], token=account["token"])
     return None
 
 
@@ -89,7 +85,7 @@ def _answers(path: str) -> bool:
 
 def clear(paths: JobPaths) -> None:
     """Remove the private folder of a service that has ended."""
-    known = read_json(paths.serving)
-    if known and re.match(PRIVATE + r"\w+\Z", known["folder"]):
-        shutil.rmtree(known["folder"], ignore_errors=True)
+    serving = load(Serving, paths.serving)
+    if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):
+        shutil.rmtree(serving.folder, ignore_errors=True)
         paths.serving.unlink()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Union
 
+from remote.agent.answers import AnswerWithFile
 from remote.agent.jobs.lifecycle import every, live, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.tracking import discovery
 from remote.agent.tracking.job_run import store_of
 from remote.errors import StoreError
+from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.paths import STATE
 from remote.job.state import ENDED
 from remote.tracking.sources import source_of
@@ -20,27 +23,19 @@ from remote.tracking.sources import source_of
 _PART = 1 << 20  # bytes
 
 
-def delta(
-    *,
-    key: str,
-    known: Mapping[str, Any],
-    store: str = "",
-    registry: bool = False,
-    compress: bool = False,
-) -> Dict[str, Any]:
-    """What changed in a store since `known`; of the target's own, unless `store` names another.
+def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
+    """What changed in a store; of the target's own, unless the request names another.
 
-    With the target's own, jobs that got lost are ended first, `ended` are the jobs whose records
-    and results were whole before this began, and `others` the stores that it has beside its own,
-    with their marks.
+    With the target's own, jobs that got lost are ended first, and the answer tells which jobs
+    have ended, and which stores it has beside its own.
     """
-    root = root_of(key)
-    answer: Dict[str, Any] = {"empty": True, "root": str(root)}
+    root, store = root_of(request.key), request.store
     path = discovery.path_of(root, store) if store else store_of(root)
+    answer = DeltaAnswer(root=str(root))
     if not store:
-        running = {paths.id for paths in live(root) if state_of(paths)["state"] not in ENDED}
-        answer["ended"] = [paths.id for paths in every(root) if paths.id not in running]
-        answer["others"] = discovery.others(root)
+        running = {paths.id for paths in live(root) if state_of(paths).state not in ENDED}
+        ended = tuple(paths.id for paths in every(root) if paths.id not in running)
+        answer = replace(answer, ended=ended, others=discovery.others(root))
     source = source_of(path)
     if source is None and not store:
         return answer
@@ -48,11 +43,11 @@ def delta(
         raise StoreError(f"{path} isn't an MLflow store.")
     handle, name = tempfile.mkstemp(prefix="delta-", dir=str(root / STATE))
     os.close(handle)
-    answer["summary"] = source.write_delta(
-        path, Path(name), known, roots=[str(root)], registry=registry
+    source.write_delta(
+        path, Path(name), request.known, roots=[str(root)], registry=request.registry
     )
-    answer["blob"] = _compressed(name) if compress else name
-    return dict(answer, empty=False)
+    file = Path(_compressed(name) if request.compress else name)
+    return AnswerWithFile(replace(answer, empty=False), file)
 
 
 def _compressed(name: str) -> str:

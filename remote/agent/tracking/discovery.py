@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from remote.agent.jobs.lifecycle import every
+from remote.agent.jobs.lifecycle import every, state_of
 from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.paths import STATE, JobPaths
@@ -46,7 +46,7 @@ def _of_jobs(root: Path) -> List[str]:
         if found is None:
             found = _made_in(root, paths)
         names += found
-        if paths.id in before or (read_json(paths.status) or {}).get("state") in ENDED:
+        if paths.id in before or state_of(paths).state in ENDED:
             after[paths.id] = found
     if after != before:
         write_json(file, after)

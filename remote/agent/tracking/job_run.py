@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence
+from typing import Dict, Mapping, Sequence
 
 from remote.agent.gpus import sources
 from remote.agent.gpus.sources.base import Gpu
 from remote.agent.tracking import child_runs, run_rows
+from remote.job.kinds import kind_of
 from remote.job.paths import STATE, JobPaths
+from remote.job.spec import Job
 from remote.job.state import RUN_STATUS
+from remote.job.status import JobStatus, LeasedGpu
 from remote.tracking.create_store import create_store
 
 STORE = "mlflow.db"
@@ -23,18 +25,18 @@ def store_of(root: Path) -> Path:
     return root / STORE
 
 
-def begin_run(paths: JobPaths, job: Mapping[str, Any], run_id: str) -> run_rows.RecordedRun:
+def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
     """Give the job, or one more attempt at it, an MLflow run that is scheduled."""
     return run_rows.begin(
         store_of(paths.root),
         artifact_root=paths.root / ARTIFACTS,
-        experiment=job["experiment"],
+        experiment=job.experiment,
         run_id=run_id,
-        run_name=job["name"],
-        user=job.get("user", ""),
-        source_name=job["source"] or command(job),
-        tags=tags(job, {}),
-        params={name: str(value) for name, value in parameters(job).items()},
+        run_name=job.name,
+        user=job.user,
+        source_name=job.program,
+        tags=tags(job, ()),
+        params={name: str(value) for name, value in job.all_parameters.items()},
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
     )
@@ -45,78 +47,60 @@ def start_run(paths: JobPaths, run_id: str) -> None:
     run_rows.start(store_of(paths.root), run_id, start_ms=int(time.time() * 1000))
 
 
-def command(job: Mapping[str, Any]) -> str:
-    """What a job that is no file runs, as it would be typed."""
-    return " ".join(shlex.quote(word) for word in job.get("arguments", ()))
-
-
-def tags(job: Mapping[str, Any], status: Mapping[str, Any]) -> Dict[str, str]:
+def tags(job: Job, gpus: Sequence[LeasedGpu]) -> Dict[str, str]:
     """The tags that every run of a job carries, its own and those that its code starts."""
-    git = job.get("git") or {}
-    found = {
-        **job.get("tags", {}),
-        "remote.job": job["id"],
-        "remote.target": job.get("target", ""),
-        "remote.host": job.get("host", ""),
-        "remote.source": job["source"],
-        "mlflow.project.entryPoint": job.get("entry_point", ""),
-        "mlflow.source.type": "PROJECT" if job["kind"] == "mlproject" else "",
-        "remote.gpus": ", ".join(gpu["name"] for gpu in status.get("gpus", ())),
-        "mlflow.source.git.commit": git.get("commit", ""),
-        "mlflow.source.git.branch": git.get("branch", ""),
-        "remote.git.dirty": str(git["dirty"]).lower() if git else "",
+    values = {
+        **job.tags,
+        "remote.job": job.id,
+        "remote.target": job.target,
+        "remote.host": job.host,
+        "remote.source": job.source,
+        "mlflow.project.entryPoint": job.entry_point,
+        "mlflow.source.type": kind_of(job).mlflow_source_type,
+        "remote.gpus": ", ".join(gpu.name for gpu in gpus),
+        "mlflow.source.git.commit": job.git.commit,
+        "mlflow.source.git.branch": job.git.branch,
+        "remote.git.dirty": str(job.git.dirty).lower() if job.git.commit else "",
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
-def parameters(job: Mapping[str, Any]) -> Dict[str, Any]:
-    """All parameters of the job: what was given, and the defaults of the others."""
-    return {**job.get("defaults", {}), **job.get("parameters", {})}
-
-
-def run_of(job: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+def run_of(job: Job, status: JobStatus) -> str:
     """The id of the job's run, or of its last attempt's."""
-    return str(status.get("mlflow_run") or job.get("mlflow_run", ""))
+    return status.mlflow_run or job.mlflow_run
 
 
-def end_runs(
-    paths: JobPaths, job: Mapping[str, Any], state: str, status: Mapping[str, Any]
-) -> None:
+def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
     store, run = store_of(paths.root), run_of(job, status)
     if not run_rows.is_store(store):
         return
-    ended = int(time.time() * 1000)
+    ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
     if run_rows.run_status(store, run) is not None:
         run_rows.set_tags(store, run, account(status))
-        run_rows.end(store, run, status=RUN_STATUS[state], end_ms=ended)
-    elif not job.get("service"):
+        run_rows.end(store, run, status=run_status, end_ms=ended)
+    elif not kind_of(job).serves:
         return
-    child_runs.close_all(store, job=paths.id, run_id=run, status=RUN_STATUS[state], end_ms=ended)
+    child_runs.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
 
 
-def account(status: Mapping[str, Any]) -> Dict[str, str]:
+def account(status: JobStatus) -> Dict[str, str]:
     """What the post-mortem puts on the job's run: amounts of memory in MiB, time in seconds."""
-    gpus = status.get("gpus", ())
-    found = {
-        "remote.exit_code": status.get("exit_code"),
-        "remote.reason": status.get("reason"),
-        "remote.cause": status.get("cause"),
-        "remote.seconds": _rounded(status.get("seconds")),
-        "remote.peak_memory": _rounded(status.get("peak_memory", 0) / 2**20),
-        "remote.peak_gpu_memory": status.get("peak_gpu_memory") if gpus else None,
-        "remote.gpus": ", ".join(gpu["name"] for gpu in gpus),
-        "remote.gpu_uuids": ", ".join(gpu["uuid"] for gpu in gpus),
-        "remote.driver": status.get("driver"),
-        "remote.cuda": status.get("cuda"),
-        "remote.environment": status.get("environment"),
-        "remote.attempt": status["attempt"] if status.get("attempt", 1) > 1 else None,
+    values = {
+        "remote.exit_code": status.exit_code,
+        "remote.reason": status.reason,
+        "remote.cause": status.cause,
+        "remote.seconds": None if status.seconds is None else round(status.seconds),
+        "remote.peak_memory": round(status.peak_memory / 2**20),
+        "remote.peak_gpu_memory": status.peak_gpu_memory if status.gpus else None,
+        "remote.gpus": ", ".join(gpu.name for gpu in status.gpus),
+        "remote.gpu_uuids": ", ".join(gpu.uuid for gpu in status.gpus),
+        "remote.driver": status.driver,
+        "remote.cuda": status.cuda,
+        "remote.environment": status.environment,
+        "remote.attempt": status.attempt if status.attempt > 1 else None,
     }
-    return {name: str(value) for name, value in found.items() if value not in (None, "", [])}
-
-
-def _rounded(number: Any) -> Any:
-    return None if number is None else round(number)
+    return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
 def gpu_facts(gpus: Sequence[Gpu]) -> Dict[str, str]:

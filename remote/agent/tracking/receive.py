@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Sequence
+from typing import Iterable, List, Mapping, Sequence
 
 from remote.agent import environments
 from remote.agent.jobs.submit import INCOMING
@@ -17,6 +15,13 @@ from remote.agent.tracking.job_run import ARTIFACTS, make_store, store_of
 from remote.agent.worker.variables import base as variables
 from remote.errors import StoreError, TargetError
 from remote.files import locked
+from remote.job.messages.records import (
+    ArtifactPair,
+    ExperimentLink,
+    RefusedRecord,
+    TakeAnswer,
+    TakeRequest,
+)
 from remote.job.paths import STATE
 from remote.tracking.delta import signatures_of
 from remote.tracking.merge import experiment_map, merge
@@ -30,33 +35,20 @@ REGISTRY = "registry.db"
 _NAME = re.compile(r"([0-9a-f]{32})[0-9a-f]{16}\Z")
 
 
-def take(
-    *,
-    key: str,
-    name: str,
-    source: str,
-    seen: Mapping[str, Mapping[str, str]],
-    known: Sequence[Mapping[str, Any]],
-    registry: bool = False,
-    python: str = "",
-) -> Dict[str, Any]:
-    """Merges the deltas that lie in the folder `name` (a project's id, and a number of its own).
-
-    `seen` are the things that the deltas hold, by kind and id, with the signature under which the
-    giver last saw each; those that are another now come back as `changed`, and nothing is done.
-    `known` are the links between experiments as of then, `links` in the answer as of now.
-    """
-    root = root_of(key)
-    folder = _incoming(root, name)
+def take(request: TakeRequest) -> TakeAnswer:
+    """Merge the deltas that were sent, unless what they replace was changed here meanwhile."""
+    root = root_of(request.key)
+    folder = _incoming(root, request.name)
     try:
         with locked(root / STATE / "take.lock"):
-            _ensure_store(root, python)
-            changed = _changed(store_of(root), seen)
+            _ensure_store(root, request.python)
+            changed = _changed(store_of(root), request.seen)
             if changed:
-                return {"changed": changed}
-            return _take(root, folder, source, [Link(**each) for each in known], registry)
+                return TakeAnswer(changed=tuple(changed))
+            links = [Link(**vars(link)) for link in request.known]
+            return _take(root, folder, request.source, links, request.registry)
     finally:
-        _forget(root, name)
+        _forget(root, request.name)
 
 
 def _incoming(root: Path, name: str) -> Path:
@@ -101,7 +93,7 @@ def _changed(store: Path, seen: Mapping[str, Mapping[str, str]]) -> List[str]:
 
 def _take(
     root: Path, folder: Path, source: str, known: Sequence[Link], registry: bool
-) -> Dict[str, Any]:
+) -> TakeAnswer:
     store, base = store_of(root), folder / "base.db"
     experiment_map.learn(base, store, known, source=source)
 
@@ -120,12 +112,16 @@ def _take(
         # Nobody has seen the registered models that are here: what differs stays as it is.
         summary = total(summary, merged(REGISTRY, agreed=False))
     folders = set(summary.artifacts)
-    return {
-        "summary": json.loads(json.dumps(asdict(summary), default=str)),
-        "artifacts": sorted((each.remote, each.local) for each in folders),
-        "plain": _make_room(root, folders),
-        "links": [asdict(link) for link in experiment_map.for_the_other_side(base, store)],
-    }
+    pairs = sorted((folder.remote, folder.local) for folder in folders)
+    links = experiment_map.for_the_other_side(base, store)
+    return TakeAnswer(
+        new_runs=summary.new_runs,
+        refused=tuple(RefusedRecord(**vars(refusal)) for refusal in summary.refused),
+        left_out=tuple(summary.left_out),
+        artifacts=tuple(ArtifactPair(source, target) for source, target in pairs),
+        plain=_make_room(root, folders),
+        links=tuple(ExperimentLink(**vars(link)) for link in links),
+    )
 
 
 def _make_room(root: Path, folders: Iterable[ArtifactFolder]) -> bool:

@@ -6,16 +6,20 @@ import contextlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Dict, Iterator, List, Mapping, Optional
+from typing import IO, Iterator, List, Mapping, Optional
 
 from remote.agent.gpus.lease import Lease
 from remote.agent.gpus.peak_memory import PeakGpuMemory
 from remote.agent.worker import postmortem
 from remote.agent.worker.postmortem import TIMEOUT, Outcome
 from remote.agent.worker.process_memory import PeakMemory
+from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
+from remote.job.spec import Job
 from remote.job.state import FAILED
+from remote.job.status import JobStatus
 
 #: How long a job may take to end after it was asked to, in seconds.
 PATIENCE = 10.0
@@ -24,7 +28,7 @@ PATIENCE = 10.0
 class Attempt:
     """Runs the job's code once, in a session of its own. Peaks are in bytes and MiB."""
 
-    def __init__(self, paths: JobPaths, job: Mapping[str, Any], code: Path, log: IO[bytes]) -> None:
+    def __init__(self, paths: JobPaths, job: Job, code: Path, log: IO[bytes]) -> None:
         self.paths = paths
         self.job = job
         self.code = code
@@ -39,15 +43,14 @@ class Attempt:
         with self.watched(lease):
             code = self.execute(self.argv(python), env)
         if code is None:
-            limit = self.job["timeout"]
-            return Outcome(FAILED, 124, f"timeout after {limit} s", TIMEOUT)
+            return Outcome(FAILED, 124, f"timeout after {self.job.timeout} s", TIMEOUT)
         log = postmortem.tail(self.paths.log, offset)
         return postmortem.outcome(code, log=log, kills=postmortem.kernel_kills() - kills)
 
     def argv(self, python: Path) -> List[str]:
         """What runs inside the environment, and there starts the user's code."""
-        inside = {"notebook": "notebook", "service": "serve"}.get(self.job["kind"], "program")
-        return [str(python), os.path.abspath(sys.argv[0]), inside, str(self.paths.folder)]
+        entry = kind_of(self.job).entry
+        return [str(python), os.path.abspath(sys.argv[0]), entry, str(self.paths.folder)]
 
     def execute(self, argv: List[str], env: Mapping[str, str]) -> Optional[int]:
         """The exit code; None where the time was over."""
@@ -61,7 +64,7 @@ class Attempt:
             start_new_session=True,
         )
         try:
-            return child.wait(self.job.get("timeout") or None)
+            return child.wait(self.job.timeout or None)
         except subprocess.TimeoutExpired:
             return None
         finally:
@@ -81,12 +84,13 @@ class Attempt:
             self.peak_memory = memory.peak
             self.peak_gpu_memory = gpus.stop() if gpus else 0
 
-    def peaks(self, status: Mapping[str, Any]) -> Dict[str, int]:
-        """The peaks of all attempts so far."""
-        return {
-            "peak_memory": max(self.peak_memory, status.get("peak_memory", 0)),
-            "peak_gpu_memory": max(self.peak_gpu_memory, status.get("peak_gpu_memory", 0)),
-        }
+    def with_peaks(self, status: JobStatus) -> JobStatus:
+        """The same status with the peaks of all attempts so far."""
+        return replace(
+            status,
+            peak_memory=max(self.peak_memory, status.peak_memory),
+            peak_gpu_memory=max(self.peak_gpu_memory, status.peak_gpu_memory),
+        )
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

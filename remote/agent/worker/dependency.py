@@ -22,7 +22,7 @@ def wait_for(paths: JobPaths, before: str, say: Callable[[str], None]) -> None:
     while True:
         if not other.job.is_file():
             raise JobError(f"{before}, which this job was to follow, was removed.")
-        state = state_of(other)["state"]
+        state = state_of(other).state
         if state == FINISHED:
             return
         if state in ENDED:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Optional
 
 from remote.agent.services import serving
 from remote.agent.tracking import job_run, run_rows
-from remote.files import copy_new, write_atomic, write_json
+from remote.files import copy_new, write_atomic
+from remote.job.fields import save
+from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
+from remote.job.spec import Job
 from remote.job.state import FAILED, FINISHED, LOST, STOPPED
+from remote.job.status import JobStatus
 
 FOLDER = "data/results/notebooks"
 SUFFIX = {FINISHED: "", FAILED: ".failed", STOPPED: ".stopped", LOST: ".lost"}
@@ -21,17 +25,17 @@ ACCOUNT = "remote"
 LOG_LIMIT = 32 << 20
 
 
-def keep(paths: JobPaths, job: Mapping[str, Any], state: str, status: Mapping[str, Any]) -> str:
+def keep(paths: JobPaths, job: Job, status: JobStatus) -> str:
     """Keep the notebook of a job that has ended; its path below the root, or "" without one.
 
     A worker that was killed may have left half a notebook: that one stays in the job's folder.
     """
     shutil.rmtree(str(paths.jupyter), ignore_errors=True)
     serving.clear(paths)
-    if job["kind"] != "notebook" or not _is_whole(paths):
+    if not kind_of(job).keeps_notebook or not _is_whole(paths):
         return ""
     stamp = "-".join(paths.id.split("-")[:2])
-    name = f"{stamp}_{job['output']}{SUFFIX[state]}.ipynb"
+    name = f"{stamp}_{job.output}{SUFFIX[status.state]}.ipynb"
     kept = copy_new(paths.notebook, paths.root / FOLDER / name, mode=0o444)
     artifacts = _artifacts(paths, job, status)
     if artifacts:
@@ -39,13 +43,11 @@ def keep(paths: JobPaths, job: Mapping[str, Any], state: str, status: Mapping[st
     return f"{FOLDER}/{kept.name}"
 
 
-def _artifacts(
-    paths: JobPaths, job: Mapping[str, Any], status: Mapping[str, Any]
-) -> Optional[Path]:
+def _artifacts(paths: JobPaths, job: Job, status: JobStatus) -> Optional[Path]:
     return run_rows.artifact_dir(job_run.store_of(paths.root), job_run.run_of(job, status))
 
 
-def keep_account(paths: JobPaths, job: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+def keep_account(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """Put what was asked, what became of it and the log beside the job's MLflow run.
 
     So a pull brings them, and the job's folder may go.
@@ -55,7 +57,7 @@ def keep_account(paths: JobPaths, job: Mapping[str, Any], status: Mapping[str, A
         return
     folder = artifacts / ACCOUNT
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "status.json", status)
+    save(folder / "status.json", status)
     for source in (paths.job, paths.diff):
         if source.is_file():
             # For the owner alone here too: variables and parameters may be private.

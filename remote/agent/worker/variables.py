@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional
 
 from remote.agent import environments, secrets
 from remote.agent.tracking import job_run, run_rows
 from remote.job.paths import JobPaths
+from remote.job.spec import Job
 
 #: Settings of the login or of other tools that must not reach a job.
 DROPPED = ("TMUX", "SSH_", "PYTHON", "MLFLOW_", "VIRTUAL_ENV", "REMOTE_")
@@ -24,7 +25,7 @@ def base(python: Path) -> Dict[str, str]:
 
 def of_job(
     paths: JobPaths,
-    job: Mapping[str, Any],
+    job: Job,
     code: Path,
     python: Path,
     run: Optional[run_rows.RecordedRun],
@@ -35,7 +36,7 @@ def of_job(
     return {
         **base(python),
         **secrets.read(paths.root),
-        **job.get("env", {}),
+        **job.env,
         **job_run.store_settings(paths.root),
         "PYTHONPATH": os.pathsep.join([str(code / "src"), str(code), agent]),
         "PYTHONUNBUFFERED": "1",
@@ -50,9 +51,8 @@ def of_job(
     }
 
 
-def _run(job: Mapping[str, Any], run: Optional[run_rows.RecordedRun]) -> Dict[str, str]:
+def _run(job: Job, run: Optional[run_rows.RecordedRun]) -> Dict[str, str]:
     if run is None:
         return {}
-    continues = job.get("continues_run", True)
-    name = "MLFLOW_RUN_ID" if continues else "REMOTE_PARENT_RUN"
+    name = "MLFLOW_RUN_ID" if job.continues_run else "REMOTE_PARENT_RUN"
     return {"MLFLOW_EXPERIMENT_ID": run.experiment_id, name: run.run_id}

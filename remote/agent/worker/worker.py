@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Dict, Iterator, Optional
+from typing import IO, TYPE_CHECKING, Any, Iterator, Optional
 
 from remote.agent import environments, processes
 from remote.agent.gpus.job_lease import JobLease
@@ -18,13 +18,17 @@ from remote.agent.target_dir import root_of
 from remote.agent.worker.postmortem import STOPPED_BY_USER, Outcome
 from remote.agent.worker.terminal_log import mirror
 from remote.errors import JobError, RemoteError
-from remote.files import write_json
+from remote.job.fields import save
+from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
+from remote.job.spec import read_job
 from remote.job.state import ENDED, FAILED, PREPARING, QUEUED, REFUSED, RUNNING
+from remote.job.status import JobStatus, LeasedGpu
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
     from remote.agent.gpus.lease import Lease
+    from remote.agent.gpus.sources.base import Gpu
     from remote.agent.tracking.run_rows import RecordedRun
     from remote.agent.worker.raw_data import ReadOnly
 
@@ -47,17 +51,21 @@ def work_here(root: str, job_id: str) -> int:
 
 
 class Worker:
-    """One job's supervisor. `status.json` is written here and nowhere else while it lives."""
+    """One job's supervisor. `status.json` is written here and nowhere else while it lives.
+
+    `status` is replaced, never changed: what was handed on stays what it was.
+    """
 
     def __init__(self, paths: JobPaths) -> None:
         self.paths = paths
-        self.job: Dict[str, Any] = json.loads(paths.job.read_bytes())
-        self.status: Dict[str, Any] = {}
+        self.job = read_job(paths.folder)
+        self.kind = kind_of(self.job)
+        self.status = JobStatus(QUEUED)
         self.run_record: Optional[RecordedRun] = None
         self.raw: Optional[ReadOnly] = None
         self.job_lease = JobLease(self.job)
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
-        self.here = bool(self.job.get("interpreter"))
+        self.here = bool(self.job.interpreter)
         self.code = paths.root if self.here else paths.code
 
     def run(self) -> int:
@@ -78,12 +86,12 @@ class Worker:
 
     def write(self, **changes: Any) -> None:
         """Change some of the status, on disk in one step."""
-        self.status.update(changes)
-        write_json(self.paths.status, self.status)
+        self.status = replace(self.status, **changes)
+        save(self.paths.status, self.status)
 
     def ended(self) -> bool:
         """Whether the last word on this job is written."""
-        return self.status.get("state") in ENDED
+        return self.status.state in ENDED
 
     def say(self, text: str) -> None:
         """Put a line of the toolkit's own into the job's log."""
@@ -104,7 +112,7 @@ class Worker:
             return STOPPED_BY_USER
         except RemoteError as error:
             self.say(str(error).replace("\n", " "))
-            if not self.status:
+            if self.status.worker is None:
                 return Outcome(FAILED, 1, str(error), REFUSED)
             return Outcome(FAILED, 1, error.message, "toolkit")
         except Exception as error:
@@ -123,8 +131,8 @@ class Worker:
 
     def submitter_is_gone(self) -> bool:
         """Whether nobody will make the snapshot; unknown where the worker runs elsewhere."""
-        is_here = self.job["host"] == os.uname().nodename
-        return is_here and not processes.alive(self.job.get("submitter"))
+        is_here = self.job.host == os.uname().nodename
+        return is_here and not processes.alive(self.job.submitter)
 
     def begin(self) -> None:
         """Say that the worker lives."""
@@ -139,14 +147,14 @@ class Worker:
 
     def await_other(self) -> None:
         """Wait for the job that this one is to follow."""
-        if self.job.get("after"):
+        if self.job.after:
             from remote.agent.worker.dependency import wait_for
 
-            wait_for(self.paths, self.job["after"], self.wait)
+            wait_for(self.paths, self.job.after, self.wait)
 
     def wait(self, reason: str) -> None:
         """Write down what the job waits for."""
-        if reason != self.status.get("waiting", ""):
+        if reason != self.status.waiting:
             self.say(reason)
             self.write(state=QUEUED, waiting=reason)
 
@@ -158,7 +166,7 @@ class Worker:
         environment made first joins the queue when that is done, at the place of its submission.
         """
         try:
-            if not self.job.get("after") and (self.here or self.environment.is_ready()):
+            if not self.job.after and (self.here or self.environment.is_ready()):
                 self.job_lease.join()
             yield
         finally:
@@ -167,16 +175,15 @@ class Worker:
     @functools.cached_property
     def environment(self) -> environments.ProjectEnvironment:
         """What the job's code asks for, there or still to be made; raises JobError."""
-        python, extras = self.job.get("python", ""), self.job.get("extras", ())
-        return environments.of(self.paths.root, self.code, python, extras)
+        return environments.of(self.paths.root, self.code, self.job.python, self.job.extras)
 
     def begin_run(self) -> None:
         """Give the job its MLflow run, and every attempt but the first a new one."""
-        if not self.job.get("record", True):
+        if not self.job.record:
             return
         from remote.agent.tracking import job_run
 
-        run_id = self.status.get("mlflow_run") or self.job["mlflow_run"]
+        run_id = self.status.mlflow_run or self.job.mlflow_run
         self.run_record = job_run.begin_run(self.paths, self.job, run_id)
 
     def prepare(self) -> Path:
@@ -185,8 +192,8 @@ class Worker:
         from remote.agent.worker import variables
 
         python = self.interpreter()
-        wanted = self.job.get("record", True) or bool(self.job.get("service"))
-        if not self.run_record and wanted:
+        # A service records nothing itself, and shows the store, or lets notebooks write to it.
+        if not self.run_record and (self.job.record or self.kind.serves):
             if job_run.make_store(self.paths.root, python, variables.base(python)):
                 self.begin_run()
             else:
@@ -196,7 +203,7 @@ class Worker:
     def interpreter(self) -> Path:
         """The Python of the environment for the job's lock file, made now if it isn't there."""
         if self.here:
-            return Path(self.job["interpreter"])
+            return Path(self.job.interpreter)
         self.write(**self.environment.record())
         if not self.environment.is_ready():
             self.write(state=PREPARING, waiting="")
@@ -214,8 +221,8 @@ class Worker:
             if lease is not None:
                 from remote.agent.tracking import job_run
 
-                named = [_named(gpu) for gpu in lease.gpus]
-                self.write(gpus=named, **job_run.gpu_facts(lease.gpus))
+                gpus = tuple(_leased(gpu) for gpu in lease.gpus)
+                self.write(gpus=gpus, **job_run.gpu_facts(lease.gpus))
             yield lease
 
     def protect_raw(self) -> None:
@@ -230,7 +237,7 @@ class Worker:
 
     def attempts(self, python: Path, lease: Optional[Lease]) -> Outcome:
         """Run the code, again where it fails and retries are left."""
-        last = 1 + int(self.job.get("retries", 0))
+        last = 1 + self.job.retries
         for number in range(1, last + 1):
             result = self.attempt(python, lease, number)
             if result.state != FAILED or number == last:
@@ -238,7 +245,7 @@ class Worker:
             from remote.agent.tracking import job_run
 
             self.say(f"attempt {number} of {last} failed ({result.cause}); trying again")
-            job_run.end_runs(self.paths, self.job, FAILED, self.status)
+            job_run.end_runs(self.paths, self.job, replace(self.status, state=FAILED))
             self.write(mlflow_run=os.urandom(16).hex())
             if self.run_record:
                 self.begin_run()
@@ -253,9 +260,9 @@ class Worker:
         self.write(state=RUNNING, running=time.time(), attempt=number, waiting="")
         if self.run_record:
             job_run.start_run(self.paths, self.run_record.run_id)
-        tags = job_run.tags(self.job, self.status)
+        tags = job_run.tags(self.job, self.status.gpus)
         # What is edited in a service is the target's own; its environment is the snapshot's.
-        place = self.paths.root if self.job.get("live") else self.code
+        place = self.paths.root if self.job.live else self.code
         env = variables.of_job(self.paths, self.job, place, python, self.run_record, tags)
         env.update(self.job_lease.variables(lease))
         attempt = Attempt(self.paths, self.job, place, self.log)
@@ -264,7 +271,7 @@ class Worker:
         finally:
             # What is left of it must not use a GPU that others may lease now.
             processes.end_descendants(os.getpid())
-            self.status.update(attempt.peaks(self.status))
+            self.status = attempt.with_peaks(self.status)
 
     def finish(self, result: Outcome) -> None:
         """End what still runs, keep what there is, and write the last word."""
@@ -275,24 +282,27 @@ class Worker:
         if self.raw is not None:
             self.give_raw_back(self.raw)
         ended = time.time()
-        last = {
-            "state": result.state,
-            "exit_code": result.code,
-            "cause": result.cause,
-            "reason": result.reason,
-            "waiting": "",
-            "ended": ended,
-            "seconds": ended - self.status.get("running", ended),
-        }
-        told = f" ({result.cause})" if result.cause else ""
+        last = replace(
+            self.status,
+            state=result.state,
+            exit_code=result.code,
+            cause=result.cause,
+            reason=result.reason,
+            waiting="",
+            ended=ended,
+            seconds=ended - (self.status.running or ended),
+        )
+        cause = f" ({result.cause})" if result.cause else ""
         try:
-            self.keep_results(result.state)
-            self.say(f"{result.state}, exit code {result.code}{told}")
-            results.keep_account(self.paths, self.job, {**self.status, **last})
-            job_run.end_runs(self.paths, self.job, result.state, {**self.status, **last})
+            last = self.keep_results(last)
+            self.say(f"{result.state}, exit code {result.code}{cause}")
+            results.keep_account(self.paths, self.job, last)
+            job_run.end_runs(self.paths, self.job, last)
         except Exception:
             self.say(_traceback())
-        self.write(**last)
+        save(self.paths.status, last)
+        # Whoever sees that it has ended (`ended`) finds the last word on disk.
+        self.status = last
         with contextlib.suppress(FileNotFoundError):
             self.paths.live.unlink()
 
@@ -303,18 +313,19 @@ class Worker:
         except (OSError, ValueError) as error:
             self.say(f"data/raw is still read-only, until the next job ends: {error}")
 
-    def keep_results(self, state: str) -> None:
+    def keep_results(self, status: JobStatus) -> JobStatus:
         """Put the executed notebook where results go, and say so."""
         from remote.agent.worker import results
 
-        kept = results.keep(self.paths, self.job, state, self.status)
-        if kept:
-            self.say(f"notebook: {kept}")
-            self.status["result"] = kept
+        result = results.keep(self.paths, self.job, status)
+        if not result:
+            return status
+        self.say(f"notebook: {result}")
+        return replace(status, result=result)
 
     def notify(self) -> None:
         """Run the user's own command for the end of a job."""
-        if self.job.get("notify"):
+        if self.job.notify:
             from remote.agent.worker.notify import notify
 
             notify(self.paths, self.job, self.status, self.log)
@@ -334,5 +345,5 @@ def _traceback() -> str:
     return traceback.format_exc()
 
 
-def _named(gpu: Any) -> Dict[str, Any]:
-    return {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name}
+def _leased(gpu: Gpu) -> LeasedGpu:
+    return LeasedGpu(index=gpu.index, uuid=gpu.uuid, name=gpu.name)

@@ -6,15 +6,15 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from remote.agent.target_dir import machine
 from remote.errors import TargetError
+from remote.job.messages.target import Machine
 from remote.session import Server
 from remote.transport import process
 
 
-def bring(server: Server, theirs: dict[str, Any]) -> None:
+def bring(server: Server, theirs: Machine) -> None:
     """Put a uv that runs on `theirs` (what the agent says of its machine) into its cache."""
     with tempfile.TemporaryDirectory() as folder:
         binary = own_uv() if _fits(theirs) else _fetched(theirs, Path(folder))
@@ -28,12 +28,12 @@ def own_uv() -> Path:
     return Path(find_uv_bin())
 
 
-def _fits(theirs: dict[str, Any]) -> bool:
+def _fits(theirs: Machine) -> bool:
     ours = machine()
-    return all(ours[name] == theirs[name] for name in ("system", "machine", "libc"))
+    return (ours.system, ours.machine, ours.libc) == (theirs.system, theirs.machine, theirs.libc)
 
 
-def _fetched(theirs: dict[str, Any], folder: Path) -> Path:
+def _fetched(theirs: Machine, folder: Path) -> Path:
     argv = [
         str(own_uv()),
         "pip",
@@ -58,9 +58,9 @@ def _fetched(theirs: dict[str, Any], folder: Path) -> Path:
     return binary
 
 
-def python_platform(theirs: dict[str, Any]) -> str:
+def python_platform(theirs: Machine) -> str:
     """uv's name (`--python-platform`) for the machine that the agent described."""
-    if theirs["system"] == "Darwin":
-        return f"{'aarch64' if theirs['machine'] == 'arm64' else 'x86_64'}-apple-darwin"
-    libc = "unknown-linux-musl" if theirs["libc"] == "musl" else "manylinux2014"
-    return f"{theirs['machine']}-{libc}"
+    if theirs.system == "Darwin":
+        return f"{'aarch64' if theirs.machine == 'arm64' else 'x86_64'}-apple-darwin"
+    libc = "unknown-linux-musl" if theirs.libc == "musl" else "manylinux2014"
+    return f"{theirs.machine}-{libc}"

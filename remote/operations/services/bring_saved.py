@@ -11,7 +11,9 @@ from pathlib import Path
 
 from remote.errors import TargetError
 from remote.files import copy_new, sha256, write_atomic
-from remote.job.paths import STATE, is_left_alone
+from remote.job.messages.services import FetchRequest, SavedRequest
+from remote.job.outputs import is_left_alone
+from remote.job.paths import STATE
 from remote.session import Server
 
 NOTEBOOK = ".ipynb"
@@ -22,7 +24,7 @@ TOOLKIT = "remote"
 
 def waiting(server: Server) -> list[str]:
     """The files that were saved there and differ from here, or aren't here."""
-    found = server.call("saved")["files"]
+    found = server.agent.call(SavedRequest(key=server.key)).files
     root = server.project.root
     return [name for name, digest in found.items() if _differs(root / name, digest)]
 
@@ -55,7 +57,8 @@ def bring(server: Server, names: list[str]) -> tuple[list[str], str]:
     root = server.project.root
     backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
     with tempfile.TemporaryFile() as archive:
-        times = server.call("fetch", names=names, blob=archive)["times"]
+        request = FetchRequest(key=server.key, names=tuple(names))
+        times = server.agent.call(request, blob=archive).times
         archive.seek(0)
         for name, data in _unpacked(archive, names):
             file = root / name
@@ -64,7 +67,7 @@ def bring(server: Server, names: list[str]) -> tuple[list[str], str]:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(file, data)
             # rsync takes files of the same size and time for the same.
-            os.utime(file, (int(times[name]), int(times[name])))
+            os.utime(file, (times[name], times[name]))
     return sorted(times), backup if (root / backup).is_dir() else ""
 
 

@@ -12,12 +12,19 @@ from urllib.parse import urlencode
 
 from remote.agent.environments.lock_file import LOCK_FILES
 from remote.errors import ConfigError, ConnectError, JobError
+from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.job.messages.services import ServiceAddress, ServiceAnswer, ServiceRequest
+from remote.job.spec import JobSpec
 from remote.job.state import ENDED, PREPARING, QUEUED
-from remote.operations.job_request import Command, describe
+from remote.job.status import JobStatus
+from remote.operations.job_request import describe
 from remote.operations.run_options import RunOptions
 from remote.operations.services import tunnel
 from remote.operations.submit import submit
+from remote.programs.service import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import Server
+
+__all__ = ["LAB", "TENSORBOARD", "UI", "Service"]
 
 #: Seconds between two looks at a service that starts, and how long its program may take to.
 LOOK = 0.3
@@ -36,22 +43,6 @@ PORTS = 10000
 
 
 @dataclass(frozen=True)
-class Service:
-    """What can be served. `package` is what its environment must hold: where the lock file doesn't
-    name it, the `extra` is installed too."""
-
-    name: str
-    title: str
-    package: str
-    extra: str = ""
-
-
-LAB = Service("lab", "JupyterLab", "jupyterlab", "lab")
-TENSORBOARD = Service("tensorboard", "TensorBoard", "tensorboard", "torch")
-UI = Service("ui", "MLflow's UI", "mlflow")
-
-
-@dataclass(frozen=True)
 class Wish:
     """What is asked of a service; what was not said is None or empty."""
 
@@ -61,19 +52,19 @@ class Wish:
     timeout: int = 0
 
 
-def find(server: Server, service: Service) -> dict[str, Any]:
-    """The service, where it goes on there; see `remote.agent.services.serving.look`."""
-    return server.call("service", service=service.name)
+def find(server: Server, service: Service) -> ServiceAnswer:
+    """The service, where it goes on there; an answer without an id where it doesn't."""
+    return server.agent.call(ServiceRequest(key=server.key, service=service.name))
 
 
-def refuse_other(service: Service, found: Mapping[str, Any], wish: Wish) -> None:
+def refuse_other(service: Service, running: ServiceAnswer, wish: Wish) -> None:
     """Raises JobError where the one that goes on isn't as it is wished."""
-    asked = found["asked"]
     wished: dict[str, Any] = {**wish.place}
     if wish.gpus is not None:
         wished["gpus"] = wish.gpus
-    differing = [f"{name} {asked[name]}" for name, value in wished.items() if asked[name] != value]
-    missing = sorted(set(wish.extras) - set(asked["extras"]))
+    actual = {name: getattr(running, name) for name in wished}
+    differing = [f"{name} {actual[name]}" for name in wished if actual[name] != wished[name]]
+    missing = sorted(set(wish.extras) - set(running.extras))
     differing += [f"no extra {extra}" for extra in missing]
     if differing:
         raise JobError(
@@ -82,15 +73,11 @@ def refuse_other(service: Service, found: Mapping[str, Any], wish: Wish) -> None
         )
 
 
-def job_of(
-    server: Server, service: Service, wish: Wish, place: Mapping[str, str]
-) -> dict[str, Any]:
-    """What job.json says of a service; `place` is where it looks, complete."""
-    extras = (*wish.extras, *_own_extra(server, service))
-    options = RunOptions(gpus=wish.gpus or 0, timeout=wish.timeout, extras=tuple(set(extras)))
-    job = describe(server.project, Command((service.name,)), {}, options=options)
-    kind = {"kind": "service", "service": service.name, "source": service.title}
-    return {**job, **kind, **place, "arguments": [], "live": True, "record": False}
+def job_of(server: Server, service: Service, wish: Wish, place: Mapping[str, str]) -> JobSpec:
+    """What is asked of a service's job; `place` is where it looks, complete."""
+    extras = {*wish.extras, *_own_extra(server, service)}
+    options = RunOptions(gpus=wish.gpus or 0, timeout=wish.timeout, extras=tuple(extras))
+    return describe(server.project, ServicePage(service, place), {}, options=options)
 
 
 def _own_extra(server: Server, service: Service) -> Sequence[str]:
@@ -104,28 +91,27 @@ def _own_extra(server: Server, service: Service) -> Sequence[str]:
     return () if any(line.startswith(named) for line in lines) else (service.extra,)
 
 
-def start(server: Server, job: Mapping[str, Any], *, say: Callable[[str], None]) -> str:
+def start(server: Server, job: JobSpec, *, say: Callable[[str], None]) -> str:
     """The id of the service's job; the project was pushed."""
     return submit(server, job, say=say).id
 
 
 def wait(
     server: Server, service: Service, job: str, *, out: Callable[[str], None]
-) -> dict[str, Any]:
+) -> ServiceAddress:
     """Where the service answers; raises JobError. Its log is shown while it is being made ready."""
     offset, begun = 0, 0.0
     while True:
-        answers: list[dict[str, Any]] = []
-        last = server.call("log", job=job, offset=offset, wait=False, on_answer=answers.append)
-        offset, state = last["offset"], last["status"]["state"]
-        if state in (QUEUED, PREPARING):
-            out("".join(answer.get("text", "") for answer in answers))
-        elif state in ENDED:
-            raise _ended(server, service, job, last["status"])
-        at: dict[str, Any] | None = server.call("service", job=job)["at"]
-        if at:
-            return at
-        if not begun and state not in (QUEUED, PREPARING):
+        text, last = _log(server, LogRequest(key=server.key, job=job, offset=offset))
+        offset, status = last.offset, _status(last)
+        if status.state in (QUEUED, PREPARING):
+            out(text)
+        elif status.state in ENDED:
+            raise _ended(server, service, job, status)
+        answer = server.agent.call(ServiceRequest(key=server.key, job=job))
+        if answer.address:
+            return answer.address
+        if not begun and status.state not in (QUEUED, PREPARING):
             out(f"{service.title} starts ...\n")
             begun = time.monotonic()
         if begun and time.monotonic() - begun > START_LIMIT:
@@ -133,13 +119,24 @@ def wait(
         time.sleep(LOOK)
 
 
-def _ended(server: Server, service: Service, job: str, status: Mapping[str, Any]) -> JobError:
-    answers: list[dict[str, Any]] = []
-    server.call("log", job=job, offset=0, wait=False, tail=TAIL, on_answer=answers.append)
-    log = "".join(answer.get("text", "") for answer in answers).strip()
-    cause = f" ({status['cause']})" if status.get("cause") else ""
+def _log(server: Server, request: LogRequest) -> tuple[str, LogAnswer]:
+    """The text of a log that isn't waited for, and the last answer."""
+    pieces: list[str] = []
+    last = server.agent.call(request, on_answer=lambda answer: pieces.append(answer.text))
+    return "".join(pieces), last
+
+
+def _status(last: LogAnswer) -> JobStatus:
+    if last.status is None:
+        raise ConnectError("The connection to the server broke.")
+    return last.status
+
+
+def _ended(server: Server, service: Service, job: str, status: JobStatus) -> JobError:
+    text, _ = _log(server, LogRequest(key=server.key, job=job, tail=TAIL))
+    cause = f" ({status.cause})" if status.cause else ""
     return JobError(
-        f"{service.title} did not start: {status['state']}{cause}. Its last words:\n{log}",
+        f"{service.title} did not start: {status.state}{cause}. Its last words:\n{text.strip()}",
         f"All of them: inv remote-logs {job}",
     )
 
@@ -156,21 +153,21 @@ def port_for(server: Server, service: Service, asked: int) -> int:
     return tunnel.free_port(FIRST_PORT + number % PORTS)
 
 
-def address(at: Mapping[str, Any], port: int) -> str:
-    """What a browser opens."""
-    token = f"?{urlencode({'token': at['token']})}" if "token" in at else ""
-    return f"http://{tunnel.HERE}:{port}{at['path']}{token}"
+def page(address: ServiceAddress, port: int) -> str:
+    """What a browser opens, where `port` of this machine leads to the service."""
+    token = f"?{urlencode({'token': address.token})}" if address.token else ""
+    return f"http://{tunnel.HERE}:{port}{address.path}{token}"
 
 
 def hold(
     server: Server,
     job: str,
-    at: Mapping[str, Any],
+    address: ServiceAddress,
     port: int,
     *,
     opened: Callable[[], None],
     say: Callable[[str], None],
-) -> dict[str, Any]:
+) -> JobStatus:
     """Keep a tunnel to the service until that ends; its status comes back.
 
     `opened` is called once the service was reached. A tunnel that breaks later is opened again.
@@ -178,7 +175,7 @@ def hold(
     reached = broken = 0.0
     while True:
         try:
-            with tunnel.tunnel(server, at, port):
+            with tunnel.tunnel(server, address, port):
                 if not reached:
                     tunnel.check(server, port)
                     opened()
@@ -196,22 +193,19 @@ def hold(
             time.sleep(RETRY_PAUSE)
 
 
-def _until_its_end(server: Server, job: str, port: int) -> dict[str, Any]:
+def _until_its_end(server: Server, job: str, port: int) -> JobStatus:
     """Wait for the service; raises ConnectError where the tunnel breaks before.
 
     The wait may have a login of its own, and outlive the tunnel's: with each sign of life that
     comes, there is a look whether the port is still listened on.
     """
 
-    def look(answer: dict[str, Any]) -> None:
+    def look(answer: LogAnswer) -> None:
         if tunnel.is_free(port):
             raise ConnectError("The tunnel broke.")
 
-    answer = server.call("log", job=job, offset=0, wait=True, silent=True, on_answer=look)
-    if "status" not in answer:
-        raise ConnectError("The connection to the server broke.")
-    status: dict[str, Any] = answer["status"]
-    return status
+    request = LogRequest(key=server.key, job=job, wait=True, silent=True)
+    return _status(server.agent.call(request, on_answer=look))
 
 
 def folder_of(text: str) -> str:

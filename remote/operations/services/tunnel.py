@@ -12,10 +12,10 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from remote.errors import ConfigError, ConnectError
+from remote.job.messages.services import ServiceAddress
 from remote.session import Server
 
 HERE = "127.0.0.1"
@@ -47,38 +47,37 @@ def _any_port() -> int:
 
 
 @contextlib.contextmanager
-def tunnel(server: Server, at: Mapping[str, Any], port: int) -> Iterator[None]:
+def tunnel(server: Server, address: ServiceAddress, port: int) -> Iterator[None]:
     """Have `port` here lead to the service; raises ConfigError or ConnectError.
 
-    `at` is what the agent said: a `socket`, or a `port` of the target's loopback.
+    The address is a socket there, or a port of the target's loopback.
     """
     if not is_free(port):
         raise ConfigError(
             f"Port {port} of this machine is in use.", "Leave --port out, or choose another one."
         )
-    with _relayed(at, port) if server.ssh is None else _forwarded(server, at, port):
+    with _relayed(address, port) if server.ssh is None else _forwarded(server, address, port):
         yield
 
 
 @contextlib.contextmanager
-def _forwarded(server: Server, at: Mapping[str, Any], port: int) -> Iterator[None]:
+def _forwarded(server: Server, address: ServiceAddress, port: int) -> Iterator[None]:
     # Fabric takes a third of a second to import: only who opens a tunnel waits for it.
     from remote.connection import Connection
 
     assert server.ssh is not None
-    socket_path = at.get("socket", "")
     with (
         Connection(server.target, server.ssh.config) as connection,
-        connection.forward_local(port, at.get("port"), HERE, HERE, socket_path),
+        connection.forward_local(port, address.port or None, HERE, HERE, address.socket),
     ):
         yield
 
 
 @contextlib.contextmanager
-def _relayed(at: Mapping[str, Any], port: int) -> Iterator[None]:
+def _relayed(address: ServiceAddress, port: int) -> Iterator[None]:
     class Relay(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with contextlib.suppress(OSError), _opened(at) as far:
+            with contextlib.suppress(OSError), _opened(address) as far:
                 back = threading.Thread(target=_hand_on, args=(far, self.request), daemon=True)
                 back.start()
                 _hand_on(self.request, far)
@@ -97,11 +96,11 @@ def _relayed(at: Mapping[str, Any], port: int) -> Iterator[None]:
             relays.shutdown()
 
 
-def _opened(at: Mapping[str, Any]) -> socket.socket:
-    if "socket" not in at:
-        return socket.create_connection((HERE, at["port"]))
+def _opened(address: ServiceAddress) -> socket.socket:
+    if not address.socket:
+        return socket.create_connection((HERE, address.port))
     far = socket.socket(socket.AF_UNIX)
-    far.connect(at["socket"])
+    far.connect(address.socket)
     return far
 
 

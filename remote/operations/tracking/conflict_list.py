@@ -22,7 +22,7 @@ class Listed:
     number: int
     source: str
     base: Path
-    open: conflicts.Open
+    open: conflicts.OpenConflict
 
     @property
     def conflict(self) -> Conflict:
@@ -74,10 +74,10 @@ def _renamed(each: Listed) -> tuple[str, str] | None:
     return None
 
 
-def settle(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:
+def resolve(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:
     """Take theirs, or keep ours for good; raises StoreError."""
     to = destination(project)
     with merging(project):
         for base in dict.fromkeys(each.base for each in chosen):
             each_of = [each.open for each in chosen if each.base == base]
-            conflicts.settle(base, to.location, each_of, theirs=theirs)
+            conflicts.resolve(base, to.location, each_of, theirs=theirs)

@@ -14,6 +14,8 @@ from typing import IO, Any
 from remote.config import Project
 from remote.errors import TargetError, TransferError
 from remote.files import locked, read_json, write_json
+from remote.job.messages.records import DeltaAnswer, DeltaRequest
+from remote.job.messages.target import ABSENT
 from remote.operations.tracking.destination import STORE, Destination, destination, digest
 from remote.output import Progress, size
 from remote.session import Server
@@ -46,7 +48,7 @@ class Records:
 class Asked:
     """A delta that was fetched, and what the agent said beside it."""
 
-    answer: dict[str, Any]
+    answer: DeltaAnswer
     file: Path
     bytes: int
 
@@ -78,12 +80,13 @@ def _folder(project: Project) -> Iterator[Path]:
 def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False) -> Asked:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to = destination(server.project)
-    request: dict[str, Any] = {
-        "known": known(to, to.base(source_name(server, store))),
-        "store": store,
-        "registry": registry,
-        "compress": server.ssh is not None,
-    }
+    request = DeltaRequest(
+        key=server.key,
+        known=known(to, to.base(source_name(server, store))),
+        store=store,
+        registry=registry,
+        compress=server.ssh is not None,
+    )
     file = folder / f"{digest(store)}.db"
     try:
         return _fetch(server, request, file)
@@ -96,14 +99,14 @@ def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False
 def known(to: Destination, base: Path) -> dict[str, Any]:
     """What the destination has of a source."""
     base.parent.mkdir(parents=True, exist_ok=True)
-    return merge.known(base, store=to.location)
+    return merge.pull_state(base, store=to.location)
 
 
-def _fetch(server: Server, request: dict[str, Any], file: Path) -> Asked:
+def _fetch(server: Server, request: DeltaRequest, file: Path) -> Asked:
     with open(file, "wb") as out:
-        blob = _Unpacked(out, packed=request["compress"])
+        blob = _Unpacked(out, packed=request.compress)
         try:
-            answer = server.call("delta", **request, blob=blob)
+            answer = server.agent.call(request, blob=blob)
         finally:
             blob.progress.wipe()
     return Asked(answer, file, blob.bytes)
@@ -125,7 +128,7 @@ class _Unpacked:
 
 def look(server: Server) -> None:
     """Have the agent say what is wrong with a target that gives no answer."""
-    if server.prepare(look=True)["state"] == "absent":
+    if server.prepare(look=True).state == ABSENT:
         raise TransferError(f"{server.target} does not exist yet.", "Push first: make sync-push")
 
 
@@ -146,12 +149,12 @@ def merge_all(
     """Merge the delta of the target's own store, and those of the others that it has."""
     start = time.monotonic()
     found = Records(bytes=asked.bytes)
-    if not asked.answer["empty"]:
+    if not asked.answer.empty:
         _bring(server, asked, "", found, say=say, dry_run=dry_run)
     marks = server.project.state / "targets" / f"{server.target.key}.stores.json"
     before = read_json(marks) or {}
     after = {}
-    for name, mark in asked.answer["others"].items():
+    for name, mark in asked.answer.others.items():
         if mark is None or before.get(name) != mark:
             other = ask(server, folder, store=name, registry=registry)
             found.bytes += other.bytes
@@ -201,7 +204,7 @@ def bring(
     found.add(summary)
     if store == to.location and not dry_run:
         fetched = fetch_artifacts(to.project.root, remote, summary.artifacts)
-        merge.settle(base, summary.artifacts)
+        merge.mark_fetched(base, summary.artifacts)
         found.artifacts += fetched.sent
         found.bytes += fetched.bytes
 

@@ -17,6 +17,7 @@ from typing import Any
 from remote.config import Project
 from remote.errors import StoreError, TransferError
 from remote.files import locked
+from remote.job.messages.records import ArtifactPair, ExperimentLink, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.job_request import requires_python
 from remote.operations.tracking import runs_delta
@@ -82,11 +83,11 @@ def give(server: Server, wish: Wish, *, say: Say, dry_run: bool = False) -> Give
             choosing.revive(store, alive)
             chosen = _choose(server, to, store, named, wish)
             answer, sent = _send(server, to, store, chosen, wish)
-            if "changed" not in answer:
+            if not answer.changed:
                 break
         else:
             raise StoreError(
-                f"{server.target} changed each time meanwhile: {', '.join(answer['changed'])}",
+                f"{server.target} changed each time meanwhile: {', '.join(answer.changed)}",
                 "Wait until nothing writes to that there, then try again.",
             )
         files, backup = _artifacts(server, chosen, answer)
@@ -94,7 +95,7 @@ def give(server: Server, wish: Wish, *, say: Say, dry_run: bool = False) -> Give
             experiment_map.learn(
                 to.base(source_name(server)),
                 store,
-                [Link(**each) for each in answer["links"]],
+                [Link(**vars(link)) for link in answer.links],
                 source=str(server.target),
             )
         pull_records(server, say=say)
@@ -127,7 +128,7 @@ def _choose(
 
 def _send(
     server: Server, to: Destination, store: Path, chosen: Chosen, wish: Wish
-) -> tuple[dict[str, Any], int]:
+) -> tuple[TakeAnswer, int]:
     """Have the agent merge what was chosen; its answer, and how many bytes that took."""
     base = to.base(source_name(server))
     name = project_id(server.project) + secrets.token_hex(8)
@@ -138,23 +139,23 @@ def _send(
         )
         registry = bool(chosen.things.get(schema.REGISTERED_MODEL))
     with merging(server.project):
-        known = merge.known(base, store=store).get("signatures", {})
+        known = merge.pull_state(base, store=store).get("signatures", {})
         linked = experiment_map.for_the_other_side(base, store)
     seen = {
         kind: {identity: known.get(kind, {}).get(identity, "") for identity in ids}
         for kind, ids in chosen.things.items()
         if kind in (schema.RUN, schema.MODEL, schema.TRACE)
     }
-    answer = server.call(
-        "take",
+    request = TakeRequest(
+        key=server.key,
         name=name,
         source=f"{getpass.getuser()}@{socket.gethostname()}",
         seen=seen,
-        known=[vars(link) for link in linked],
+        known=tuple(ExperimentLink(**vars(link)) for link in linked),
         registry=registry,
         python=requires_python(server.project.root),
     )
-    return answer, sent.bytes
+    return server.agent.call(request), sent.bytes
 
 
 def _transfer(server: Server, argv: Any, *, cwd: Path, title: str, **given: Any) -> Tally:
@@ -170,16 +171,16 @@ def _transfer(server: Server, argv: Any, *, cwd: Path, title: str, **given: Any)
     raise TransferError(f"rsync did not start on {server.target}: {said}")
 
 
-def _artifacts(server: Server, chosen: Chosen, answer: dict[str, Any]) -> tuple[Tally, str]:
+def _artifacts(server: Server, chosen: Chosen, answer: TakeAnswer) -> tuple[Tally, str]:
     """Send the artifacts to where the records there now say that they are."""
     result = Tally()
     backup = f"{STATE}/backup/give-{time.strftime('%Y%m%d-%H%M%S')}"
     root = server.project.root
-    for (source, target), names in sorted(_grouped(chosen, answer["artifacts"], root).items()):
+    for (source, target), names in sorted(_grouped(chosen, answer.artifacts, root).items()):
         # Relative, since no path of the server's may be in a command; where a link leads there,
         # `..` is not what it seems.
         above = "../" * len(target.split("/"))
-        kept = f"{above}{backup}/{target}" if answer["plain"] else f".{Path(backup).name}"
+        kept = f"{above}{backup}/{target}" if answer.plain else f".{Path(backup).name}"
         with tempfile.NamedTemporaryFile("w", suffix=".filter") as wanted:
             wanted.write(rsync_args.artifact_filters(names))
             wanted.flush()
@@ -196,16 +197,17 @@ def _artifacts(server: Server, chosen: Chosen, answer: dict[str, Any]) -> tuple[
         result.sent += [f"{target}/{name}" for name in found.sent]
         result.replaced += [f"{target}/{name}" for name in found.replaced]
         result.bytes += found.bytes
-    return result, backup if answer["plain"] else f"mlruns/…/.{Path(backup).name}"
+    return result, backup if answer.plain else f"mlruns/…/.{Path(backup).name}"
 
 
 def _grouped(
-    chosen: Chosen, folders: Iterable[Sequence[str]], root: Path
+    chosen: Chosen, folders: Iterable[ArtifactPair], root: Path
 ) -> dict[tuple[str, str], list[str]]:
     """(folder here, there) -> what goes below it. The server names no folder that isn't chosen."""
     mine = set(chosen.folders.values())
     groups: dict[tuple[str, str], list[str]] = {}
-    for source, target in folders:
+    for folder in folders:
+        source, target = folder.source, folder.target
         match = _FOLDER.match(target)
         if (
             source in mine
@@ -223,7 +225,7 @@ def _looked(
 ) -> Given:
     """What would be given, as far as is known without asking the target."""
     chosen = _choose(server, to, store, named, wish)
-    known = merge.known(to.base(source_name(server)), store=store).get("signatures", {})
+    known = merge.pull_state(to.base(source_name(server)), store=store).get("signatures", {})
     there = known.get(schema.RUN, {})
     root = server.project.root
     files = Tally()
@@ -233,22 +235,21 @@ def _looked(
             files.sent += [str(path.relative_to(root)) for path in paths]
             files.bytes += sum(path.lstat().st_size for path in paths)
     new = sum(run not in there for run in chosen.runs)
-    answer = {"summary": {"new_runs": new, "refused": []}}
-    return _given(server.project, store, chosen, answer, files, "", 0, start)
+    return _given(server.project, store, chosen, TakeAnswer(new_runs=new), files, "", 0, start)
 
 
 def _given(
     project: Project,
     store: Path,
     chosen: Chosen,
-    answer: dict[str, Any],
+    answer: TakeAnswer,
     files: Tally,
     backup: str,
     sent: int,
     start: float,
 ) -> Given:
-    summary, things = answer["summary"], chosen.things
-    refused = [f"{each['kind']} {each['id']}: {each['reason']}" for each in summary["refused"]]
+    things = chosen.things
+    refused = [f"{record.kind} {record.id}: {record.reason}" for record in answer.refused]
     refused += [f"{each}: its artifacts are at {place}" for each, place in chosen.astray.items()]
     with_folder = [*things[schema.RUN], *things[schema.MODEL]]
     return Given(
@@ -256,7 +257,7 @@ def _given(
         models=tuple(things[schema.MODEL]),
         traces=tuple(things[schema.TRACE]),
         registered=tuple(things.get(schema.REGISTERED_MODEL, ())),
-        new_runs=summary["new_runs"],
+        new_runs=answer.new_runs,
         files=tuple(files.sent),
         without=tuple(
             each

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from remote.errors import NotebookError
+from remote.job import kinds
+from remote.job.spec import JobSpec
 from remote.programs.notebook import cell_source
 from remote.programs.notebook.experiment_name import Experiment
-from remote.programs.notebook.parameter import Parameter, nearest
+from remote.programs.notebook.parameter import Parameter, literal, nearest
 
 FOLDER = "src/notebooks"
+
+#: Bytes in the name of an executed notebook, before its timestamp, state, number and suffix.
+LONGEST_NAME = 200
 
 #: What a file that is no notebook makes its reader raise.
 _STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -42,10 +47,62 @@ class Notebook:
                 return parameter
         raise NotebookError(f"{self.path} has no parameter {name!r}.", self._nearest(name))
 
+    def job_spec(
+        self,
+        root: Path,
+        parameters: Mapping[str, Any],
+        arguments: Sequence[str],
+        *,
+        output: str = "",
+    ) -> JobSpec:
+        """A job that keeps the executed notebook, called `output` or like this one."""
+        self._check(root, arguments)
+        return JobSpec(
+            kind=kinds.NOTEBOOK.name,
+            source=self.path.as_posix(),
+            name=self.path.stem,
+            parameters=dict(parameters),
+            defaults={each.name: literal(each.default) for each in self.parameters},
+            output=_output_name(output or self.path.name),
+            language=self.language,
+            experiment=self.experiment_with(parameters) or "",
+            continues_run=self.continues_run,
+        )
+
+    def experiment_with(self, parameters: Mapping[str, Any]) -> str | None:
+        """The MLflow experiment that the notebook's own code chooses, if it does."""
+        if self.experiment is not None or self.experiment_parameter is None:
+            return self.experiment
+        default = literal(self.parameter(self.experiment_parameter).default)
+        return str(parameters.get(self.experiment_parameter, default))
+
+    def _check(self, root: Path, arguments: Sequence[str]) -> None:
+        if arguments:
+            raise NotebookError(
+                f"{self.path} is a notebook: it takes parameters, and nothing after --.",
+                "Type them before: inv remote-run NOTEBOOK --epoch 10",
+            )
+        if self.path.is_absolute():
+            raise NotebookError(
+                f"{self.path} lies outside of the project {root}.",
+                "Only what is pushed can run there: copy it into src/notebooks/.",
+            )
+
     def _nearest(self, name: str) -> str:
         if not self.parameters:
             return "It has no cell tagged 'parameters' (or an empty one), so it takes none."
         return nearest(name, self.parameters)
+
+
+def _output_name(path: str) -> str:
+    """The plain name of an executed notebook; raises NotebookError where it is too long."""
+    name = Path(path).name.removesuffix(".ipynb")
+    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        raise NotebookError(
+            f"The name of the executed notebook is too long: {name[:40]}...",
+            f"It may have {LONGEST_NAME} bytes.",
+        )
+    return name
 
 
 def find(root: Path, name: str) -> Path:

@@ -1,15 +1,15 @@
 """Merges the records of a target's MLflow store into the local one, three-way.
 
-    state = known(base, store=store)               what to tell the agent
+    state = pull_state(base, store=store)          what to tell the agent
     …                                              the agent writes a delta (remote.tracking.delta)
     summary = merge(delta, store=store, …)         apply it
-    settle(base, summary.artifacts)                once rsync has fetched them
+    mark_fetched(base, summary.artifacts)          once rsync has fetched them
 
 `base` is a file that belongs to the merge alone, one for each target.
 """
 
 from remote.tracking.merge.apply import merge
-from remote.tracking.merge.base import known, settle
+from remote.tracking.merge.base import mark_fetched, pull_state
 from remote.tracking.merge.summary import ArtifactFolder, Conflict, MergeSummary, Refusal
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Conflict",
     "MergeSummary",
     "Refusal",
-    "known",
     "merge",
-    "settle",
+    "mark_fetched",
+    "pull_state",
 ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from remote.tracking import schema
-from remote.tracking.merge.merge_session import Session
-from remote.tracking.merge.references import lives
+from remote.tracking.merge.merge_session import MergeSession
+from remote.tracking.merge.references import references_exist
 from remote.tracking.merge.stage import translated
 
 ROWS = 250_000
 """Rows per transaction: one to two seconds, after which others may write."""
 
 
-def append_datasets(session: Session) -> None:
+def append_datasets(session: MergeSession) -> None:
     """Inserts what is missing, and learns which uuid a dataset has here."""
     table = schema.table_of("datasets")
     if table.name not in session.shared:
@@ -25,14 +25,14 @@ def append_datasets(session: Session) -> None:
     )
 
 
-def append_rows(session: Session) -> None:
+def append_rows(session: MergeSession) -> None:
     """Everything else, in the order of the table of tables, some rows at a time."""
     for table in session.tables(schema.append_only()):
         if table.name != "datasets":
             _append_in_parts(session, table)
 
 
-def _append_in_parts(session: Session, table: schema.Table) -> None:
+def _append_in_parts(session: MergeSession, table: schema.Table) -> None:
     last = session.database.execute(f'SELECT max(rowid) FROM delta."{table.name}"').fetchone()[0]
     for start in range(0, last or 0, ROWS):
         end = min(start + ROWS, last)
@@ -45,7 +45,7 @@ def _append_in_parts(session: Session, table: schema.Table) -> None:
         session.advance(end - start)
 
 
-def _append_metrics(session: Session, table: schema.Table, part: str) -> None:
+def _append_metrics(session: MergeSession, table: schema.Table, part: str) -> None:
     newest = session.database.execute("SELECT max(rowid) FROM main.metrics").fetchone()[0] or 0
     done = session.database.execute(_insert(session, table, part))
     session.metric_rows += done.rowcount
@@ -56,11 +56,11 @@ def _append_metrics(session: Session, table: schema.Table, part: str) -> None:
     )
 
 
-def _insert(session: Session, table: schema.Table, part: str) -> str:
+def _insert(session: MergeSession, table: schema.Table, part: str) -> str:
     columns = session.shared[table.name]
     names = ", ".join(f'"{column}"' for column in columns)
     values = ", ".join(translated(session, table, column) for column in columns)
     return (
         f'INSERT OR IGNORE INTO main."{table.name}" ({names}) SELECT {values}'
-        f' FROM delta."{table.name}" d WHERE {part} AND {lives(table)}'
+        f' FROM delta."{table.name}" d WHERE {part} AND {references_exist(table)}'
     )

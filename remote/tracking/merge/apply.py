@@ -15,11 +15,11 @@ from remote.tracking.merge import append
 from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql, model_versions, stage
 from remote.tracking.merge.conflicts import note
-from remote.tracking.merge.incoming import Arrival, arrivals
+from remote.tracking.merge.incoming import Incoming, accept
 from remote.tracking.merge.local_store import open_local_store
 from remote.tracking.merge.match_experiments import place_experiments
-from remote.tracking.merge.merge_session import Progress, Session, attach, left_out
-from remote.tracking.merge.references import list_the_living, lives
+from remote.tracking.merge.merge_session import MergeSession, Progress, attach, left_out
+from remote.tracking.merge.references import list_present, references_exist
 from remote.tracking.merge.summary import ArtifactFolder, Conflict, MergeSummary
 
 BATCH = 500
@@ -63,7 +63,7 @@ def merge(
         ) from error
 
 
-def _merge(session: Session) -> MergeSummary:
+def _merge(session: MergeSession) -> MergeSummary:
     stage.prepare(session)
     with session.transaction():
         bases.prepare(session.database, session.source)
@@ -77,7 +77,7 @@ def _merge(session: Session) -> MergeSummary:
         if kind.name not in (schema.EXPERIMENT, schema.ASSOCIATION):
             _merge_kind(session, kind)
     with session.transaction():
-        list_the_living(session)
+        list_present(session)
     _merge_kind(session, schema.KINDS[schema.ASSOCIATION])
     append.append_rows(session)
     with session.transaction():
@@ -85,41 +85,43 @@ def _merge(session: Session) -> MergeSummary:
     return _summary(session)
 
 
-def _refuse_stale(session: Session) -> None:
+def _refuse_stale(session: MergeSession) -> None:
     since = bases.get(session.database, "since", "delta")
     if since is not None and since != bases.get(session.database, "token"):
         raise StoreError("The delta doesn't follow what was pulled last.", "Pull again.")
 
 
-def _begin(session: Session) -> None:
+def _begin(session: MergeSession) -> None:
     """From now on, a delta that was written before this one doesn't follow."""
     if session.ids("SELECT 1 FROM delta.entities LIMIT 1"):
         bases.put(session.database, "token", secrets.token_hex(8))
 
 
-def _merge_kind(session: Session, kind: schema.Kind) -> None:
+def _merge_kind(session: MergeSession, kind: schema.Kind) -> None:
     with session.transaction():
-        found = arrivals(session, kind)
+        found = accept(session, kind)
         if kind.name == schema.ASSOCIATION:
             found = _with_both_ends(session, found)
     for start in range(0, len(found), BATCH):
         part = found[start : start + BATCH]
         with session.transaction():
-            _merge_arrivals(session, kind, part)
+            _merge_incoming(session, kind, part)
         session.advance(len(part))
 
 
-def _with_both_ends(session: Session, found: List[Arrival]) -> List[Arrival]:
+def _with_both_ends(session: MergeSession, found: List[Incoming]) -> List[Incoming]:
     table = schema.table_of("entity_associations")
     if table.name not in session.shared:
         return []
     here = set(
-        session.ids(f"SELECT association_id FROM delta.entity_associations d WHERE {lives(table)}")
+        session.ids(
+            f"SELECT association_id FROM delta.entity_associations d WHERE {references_exist(table)}"
+        )
     )
-    return [arrival for arrival in found if arrival.id in here]
+    return [incoming for incoming in found if incoming.id in here]
 
 
-def _merge_owned(session: Session, kind: str, things: Sequence[tuple[object, object]]) -> None:
+def _merge_owned(session: MergeSession, kind: str, things: Sequence[tuple[object, object]]) -> None:
     """Merge all rows of some things, named by their local ids, three-way."""
     stage.batch(session, things)
     if kind == schema.REGISTERED_MODEL:
@@ -130,7 +132,7 @@ def _merge_owned(session: Session, kind: str, things: Sequence[tuple[object, obj
         _merge_table(session, table)
 
 
-def _merge_table(session: Session, table: schema.Table) -> None:
+def _merge_table(session: MergeSession, table: schema.Table) -> None:
     columns = session.shared[table.name]
     run = session.database.execute
     if table.rule == schema.LATEST:
@@ -148,7 +150,7 @@ def _merge_table(session: Session, table: schema.Table) -> None:
             run(statement)
 
 
-def _merge_three_way(session: Session, table: schema.Table, columns: Sequence[str]) -> None:
+def _merge_three_way(session: MergeSession, table: schema.Table, columns: Sequence[str]) -> None:
     if session.agreed and table.owner != schema.EXPERIMENT:
         session.database.execute(merge_sql.agree(table, columns))
     questions = list(merge_sql.ask_conflicts(table, columns))
@@ -167,7 +169,7 @@ def _merge_three_way(session: Session, table: schema.Table, columns: Sequence[st
         session.database.execute(merge_sql.drop_removed(table, columns))
 
 
-def _merge_arrivals(session: Session, kind: schema.Kind, part: Sequence[Arrival]) -> None:
+def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Incoming]) -> None:
     _merge_owned(session, kind.name, [(each.id, each.experiment) for each in part])
     alive = set(
         session.ids(
@@ -189,7 +191,7 @@ def _merge_arrivals(session: Session, kind: schema.Kind, part: Sequence[Arrival]
         session.accepted_again = session.accepted_again or again.rowcount > 0
 
 
-def _unmark(session: Session, run: object) -> None:
+def _unmark(session: MergeSession, run: object) -> None:
     """A run that was gone there may be there again."""
     session.database.execute(
         "DELETE FROM main.tags WHERE key = ? AND run_uuid = ? AND value = ?",
@@ -197,7 +199,7 @@ def _unmark(session: Session, run: object) -> None:
     )
 
 
-def _finish(session: Session) -> None:
+def _finish(session: MergeSession) -> None:
     """Only now: stopped before, the next delta starts from the old watermarks again."""
     run = session.database.execute
     session.database.executemany(
@@ -220,7 +222,7 @@ def _finish(session: Session) -> None:
     bases.put(session.database, "mark", None if refused or session.accepted_again else mark)
 
 
-def _mark_the_gone(session: Session) -> None:
+def _mark_the_gone(session: MergeSession) -> None:
     """Runs that were pulled and are no longer there are kept; a tag says so."""
     gone = session.ids(
         "SELECT e.id FROM base.entity e JOIN delta.gone g ON g.kind = e.kind AND g.id = e.id"
@@ -235,7 +237,7 @@ def _mark_the_gone(session: Session) -> None:
         session.marked += [str(identity)] if done.rowcount else []
 
 
-def _summary(session: Session) -> MergeSummary:
+def _summary(session: MergeSession) -> MergeSummary:
     touched = session.ids(
         "SELECT id FROM temp.touched WHERE id IN (SELECT run_uuid FROM main.runs) ORDER BY id"
     )

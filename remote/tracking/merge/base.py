@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS base.artifact (local TEXT PRIMARY KEY, remote TEXT) W
 _UNUSABLE = (sqlite3.DatabaseError, OSError, ValueError)
 
 
-def known(base: Path, *, store: Optional[Path] = None) -> Dict[str, Any]:
+def pull_state(base: Path, *, store: Optional[Path] = None) -> Dict[str, Any]:
     """What to tell the agent, JSON-able; {} (send everything) without a usable base.
 
     With `store`, a base that belongs to another store counts as none: who moves `mlflow.db` away
@@ -57,13 +57,13 @@ def known(base: Path, *, store: Optional[Path] = None) -> Dict[str, Any]:
             return {}
     try:
         with closing(_open(base)) as database:
-            return _known(database)
+            return _pull_state(database)
     except _UNUSABLE as error:
         _raise_if_locked(base, error)
         return {}
 
 
-def settle(base: Path, folders: Iterable[ArtifactFolder]) -> None:
+def mark_fetched(base: Path, folders: Iterable[ArtifactFolder]) -> None:
     """The artifacts of `folders` have arrived; until told so, each merge names them again."""
     with closing(sqlite3.connect(base, timeout=60)) as database, database:
         database.executemany(
@@ -245,7 +245,7 @@ def _raise_if_locked(base: Path, error: Exception) -> None:
         raise StoreError(f"Another merge is using {base}.", "Wait for it, then pull again.")
 
 
-def _known(database: sqlite3.Connection) -> Dict[str, Any]:
+def _pull_state(database: sqlite3.Connection) -> Dict[str, Any]:
     signatures: Dict[str, Dict[str, str]] = {kind: {} for kind in schema.KINDS}
     for kind, identity, signature in database.execute(
         "SELECT kind, id, signature FROM base.entity WHERE signature IS NOT NULL"

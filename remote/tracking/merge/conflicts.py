@@ -18,7 +18,7 @@ from remote.tracking.merge.summary import Conflict
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenConflict:
     """A conflict that is not settled, and the values of its row's key."""
 
     conflict: Conflict
@@ -39,7 +39,7 @@ def note(
     )
 
 
-def open_conflicts(base: Path, store: Path) -> List[Open]:
+def open_conflicts(base: Path, store: Path) -> List[OpenConflict]:
     """Those in which the two sides still differ. Raises StoreError."""
     if not base.is_file():
         return []
@@ -53,7 +53,7 @@ def open_conflicts(base: Path, store: Path) -> List[Open]:
             local_store.rollback()
 
 
-def settle(base: Path, store: Path, chosen: Iterable[Open], *, theirs: bool) -> None:
+def resolve(base: Path, store: Path, chosen: Iterable[OpenConflict], *, theirs: bool) -> None:
     """Takes theirs (with the columns that belong to it), or keeps ours for good.
 
     Raises StoreError where theirs can't be taken (a name that another experiment has).
@@ -83,7 +83,7 @@ def _attach(local_store: LocalStore, base: Path) -> bool:
     return bool(bases.columns(local_store.database, "base", "conflict"))
 
 
-def _listed(local_store: LocalStore) -> List[Open]:
+def _listed(local_store: LocalStore) -> List[OpenConflict]:
     found = []
     rows = local_store.database.execute(
         'SELECT "table", key, column, theirs FROM base.conflict'
@@ -96,7 +96,7 @@ def _listed(local_store: LocalStore) -> List[Open]:
         )
         if mine and mine != other:
             conflict = Conflict.of(table, values, column, mine[0], other[0] if other else None)
-            found.append(Open(conflict, values))
+            found.append(OpenConflict(conflict, values))
     return found
 
 
@@ -113,7 +113,7 @@ def _is(table: schema.Table) -> str:
     return " AND ".join(f'"{column}" = ?' for column in table.key)
 
 
-def _take(local_store: LocalStore, each: Open) -> None:
+def _take(local_store: LocalStore, each: OpenConflict) -> None:
     """The whole group of columns, as it is in the base."""
     table = schema.table_of(each.conflict.table)
     run = local_store.database.execute
@@ -138,7 +138,7 @@ def _take(local_store: LocalStore, each: Open) -> None:
     )
 
 
-def _forget(local_store: LocalStore, each: Open) -> None:
+def _forget(local_store: LocalStore, each: OpenConflict) -> None:
     local_store.database.execute(
         'DELETE FROM base.conflict WHERE "table" = ? AND key = ? AND column = ?',
         (each.conflict.table, json.dumps(list(each.key)), each.conflict.column),

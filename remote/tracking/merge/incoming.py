@@ -7,12 +7,12 @@ from typing import Any, List, Optional, Tuple
 
 from remote.tracking import schema
 from remote.tracking.merge.artifact_paths import artifacts_below, is_safe_id, lies_elsewhere
-from remote.tracking.merge.merge_session import Session
+from remote.tracking.merge.merge_session import MergeSession
 from remote.tracking.merge.summary import ArtifactFolder
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Incoming:
     """A thing that is taken: its rows' signature, its local experiment, its folder there and here.
 
     `artifacts` is None for a kind that has none, or whose artifacts are in a store that can be
@@ -25,15 +25,15 @@ class Arrival:
     artifacts: Optional[ArtifactFolder]
 
 
-def arrivals(session: Session, kind: schema.Kind) -> List[Arrival]:
+def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
     """Those of one kind that may come in; the others are refused."""
     if kind.table not in session.shared:
         return []
-    found = (_arrival(session, kind, *row) for row in _rows(session, kind))
-    return [arrival for arrival in found if arrival is not None]
+    found = (_accept(session, kind, *row) for row in _rows(session, kind))
+    return [incoming for incoming in found if incoming is not None]
 
 
-def _rows(session: Session, kind: schema.Kind) -> List[Tuple[Any, ...]]:
+def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
     """(id, signature, location, local experiment, was it pulled before) of each in the delta."""
     key = kind.column
     experiment = "NULL"
@@ -57,7 +57,7 @@ def _has_experiment(kind: schema.Kind) -> bool:
     return schema.EXPERIMENT in schema.table_of(kind.table).links.values()
 
 
-def _location(session: Session, kind: schema.Kind) -> str:
+def _location(session: MergeSession, kind: schema.Kind) -> str:
     """The SQL of where the artifacts are on the target."""
     for table in session.tables(schema.rows_of(kind.name)):
         if table.path and not table.path_keys:
@@ -71,15 +71,15 @@ def _location(session: Session, kind: schema.Kind) -> str:
     return "NULL"
 
 
-def _arrival(
-    session: Session,
+def _accept(
+    session: MergeSession,
     kind: schema.Kind,
     identity: object,
     signature: str,
     location: object,
     experiment: Optional[int],
     pulled_before: int,
-) -> Optional[Arrival]:
+) -> Optional[Incoming]:
     if not isinstance(identity, str) or (kind.folder is not None and not is_safe_id(identity)):
         session.refuse(kind.name, identity, "its id can't be part of a path")
         return None
@@ -88,15 +88,15 @@ def _arrival(
         if not pulled_before:
             session.refuse(kind.name, identity, "its experiment isn't here")
             return None
-        return Arrival(identity, signature, None, None)
+        return Incoming(identity, signature, None, None)
     if kind.folder is None or location is None and kind.name == schema.TRACE:
-        return Arrival(identity, signature, experiment, None)
+        return Incoming(identity, signature, experiment, None)
     if lies_elsewhere(location):
-        return Arrival(identity, signature, experiment, None)
+        return Incoming(identity, signature, experiment, None)
     remote = artifacts_below(location, identity, roots=session.roots, places=session.places)
     if remote is None:
         reason = f"its artifacts aren't in its project's mlruns: {location}"
         session.refuse(kind.name, identity, reason)
         return None
     local = f"{session.artifact_root.name}/{experiment}/{kind.folder}{identity}/artifacts"
-    return Arrival(identity, signature, experiment, ArtifactFolder(remote, local))
+    return Incoming(identity, signature, experiment, ArtifactFolder(remote, local))

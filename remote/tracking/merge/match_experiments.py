@@ -7,11 +7,11 @@ from typing import FrozenSet, List, Optional
 from remote.tracking import schema
 from remote.tracking.merge import base as bases
 from remote.tracking.merge.conflicts import note
-from remote.tracking.merge.merge_session import Session
+from remote.tracking.merge.merge_session import MergeSession
 from remote.tracking.merge.plan_experiments import Experiment, Link, Placement, plan_experiments
 
 
-def place_experiments(session: Session) -> List[object]:
+def place_experiments(session: MergeSession) -> List[object]:
     """Fills temp.placement and base.experiment_map; the local ids of those that changed there."""
     ours = _experiments(session, "main")
     plan = plan_experiments(
@@ -36,7 +36,7 @@ def place_experiments(session: Session) -> List[object]:
     return list({*_changed(session), *anew})
 
 
-def _forget(session: Session, experiment: int) -> None:
+def _forget(session: MergeSession, experiment: int) -> None:
     """What was pulled of an experiment that another one takes the place of."""
     for table in session.tables(schema.rows_of(schema.EXPERIMENT)):
         session.database.execute(
@@ -44,7 +44,7 @@ def _forget(session: Session, experiment: int) -> None:
         )
 
 
-def _experiments(session: Session, schema_name: str) -> List[Experiment]:
+def _experiments(session: MergeSession, schema_name: str) -> List[Experiment]:
     has_time = "creation_time" in bases.columns(session.database, schema_name, "experiments")
     rows = session.database.execute(
         f"SELECT experiment_id, name, lifecycle_stage, {'creation_time' if has_time else 'NULL'}"
@@ -57,14 +57,14 @@ def _experiments(session: Session, schema_name: str) -> List[Experiment]:
     ]
 
 
-def _is_sound(session: Session, identity: object, name: object) -> bool:
+def _is_sound(session: MergeSession, identity: object, name: object) -> bool:
     sound = isinstance(identity, int) and isinstance(name, str)
     if not sound:
         session.refuse(schema.EXPERIMENT, identity, "it has no number or no name")
     return sound
 
 
-def _links(session: Session) -> List[Link]:
+def _links(session: MergeSession) -> List[Link]:
     rows = session.database.execute(
         "SELECT m.theirs, m.theirs_created, m.ours, m.ours_created, m.last_name, b.name"
         " FROM base.experiment_map m LEFT JOIN base.experiments b ON b.experiment_id = m.ours"
@@ -72,7 +72,7 @@ def _links(session: Session) -> List[Link]:
     return [Link(*row) for row in rows]
 
 
-def _wanted(session: Session) -> FrozenSet[int]:
+def _wanted(session: MergeSession) -> FrozenSet[int]:
     rows = session.database.execute(
         "SELECT DISTINCT experiment_id FROM delta.runs d WHERE NOT EXISTS"
         " (SELECT 1 FROM base.runs b WHERE b.run_uuid = d.run_uuid)"
@@ -80,7 +80,7 @@ def _wanted(session: Session) -> FrozenSet[int]:
     return frozenset(identity for (identity,) in rows)
 
 
-def _remember(session: Session, placement: Placement, ours_created: Optional[int]) -> None:
+def _remember(session: MergeSession, placement: Placement, ours_created: Optional[int]) -> None:
     theirs = placement.theirs
     session.database.execute(
         "INSERT INTO temp.placement VALUES (?, ?, ?)", (theirs.id, placement.ours, placement.name)
@@ -93,7 +93,7 @@ def _remember(session: Session, placement: Placement, ours_created: Optional[int
         )
 
 
-def _changed(session: Session) -> List[object]:
+def _changed(session: MergeSession) -> List[object]:
     """Their signatures are remembered in this same transaction as their rows."""
     where = (
         " FROM delta.entities e JOIN temp.placement p ON p.theirs = e.id"

@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass
-class Session:
+class MergeSession:
     store: LocalStore
     artifact_root: Path
     source: str
@@ -82,7 +82,7 @@ class Session:
 
 def attach(
     store: LocalStore, delta: Path, *, artifact_root: Path, base: Path, source: str
-) -> Session:
+) -> MergeSession:
     """Attaches `base` (made if missing) and `delta` to the store."""
     base.parent.mkdir(parents=True, exist_ok=True)
     database = store.database
@@ -90,13 +90,13 @@ def attach(
     database.execute("PRAGMA trusted_schema = OFF")
     database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rwc",))
     database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=rw",))
-    session = Session(store, artifact_root, source)
+    session = MergeSession(store, artifact_root, source)
     _read_meta(session, delta)
     _index(session)
     return session
 
 
-def _read_meta(session: Session, delta: Path) -> None:
+def _read_meta(session: MergeSession, delta: Path) -> None:
     tables = ("meta", "entities", "gone", "experiments", "runs")
     if not all(bases.columns(session.database, "delta", name) for name in tables):
         raise StoreError(f"{delta} isn't a delta of an MLflow store.")
@@ -114,7 +114,7 @@ def _read_meta(session: Session, delta: Path) -> None:
             session.shared[table.name] = [name for name in ours if name in theirs]
 
 
-def _index(session: Session) -> None:
+def _index(session: MergeSession) -> None:
     """Rows are looked up by what they hang on, some things at a time; and what is to do counted."""
     (session.total,) = session.database.execute("SELECT count(*) FROM delta.entities").fetchone()
     for table in session.tables(schema.TABLES):
@@ -129,7 +129,7 @@ def _index(session: Session) -> None:
             )[0]
 
 
-def left_out(session: Session) -> tuple[str, ...]:
+def left_out(session: MergeSession) -> tuple[str, ...]:
     """Tables and columns that have content there and no place here."""
     found = list(bases.get(session.database, "left_out", "delta") or [])
     for table in schema.TABLES:
@@ -146,6 +146,6 @@ def left_out(session: Session) -> tuple[str, ...]:
     return tuple(str(name) for name in found)
 
 
-def _has(session: Session, table: str, condition: str) -> bool:
+def _has(session: MergeSession, table: str, condition: str) -> bool:
     query = f'SELECT EXISTS (SELECT 1 FROM delta."{table}" WHERE {condition})'
     return bool(session.database.execute(query).fetchone()[0])

@@ -6,10 +6,10 @@ from typing import Optional
 
 from remote.tracking import schema
 from remote.tracking.merge.artifact_paths import lies_elsewhere, path_below
-from remote.tracking.merge.merge_session import Session
+from remote.tracking.merge.merge_session import MergeSession
 
 
-def prepare(session: Session) -> None:
+def prepare(session: MergeSession) -> None:
     """Fills temp.place and temp.excluded for the versions of the models in the batch."""
     columns = session.shared.get("model_versions")
     if columns is None:
@@ -37,7 +37,7 @@ def prepare(session: Session) -> None:
                 _exclude(session, name, version, f"its model isn't here: {path}")
 
 
-def _exclude_clashes(session: Session) -> None:
+def _exclude_clashes(session: MergeSession) -> None:
     """Two models under one name and version: ours is kept, whole."""
     clashes = session.database.execute(
         "SELECT d.name, d.version FROM delta.model_versions d JOIN main.model_versions o"
@@ -50,7 +50,7 @@ def _exclude_clashes(session: Session) -> None:
         _exclude(session, name, version, "another model has this name and version here")
 
 
-def _exclude(session: Session, name: object, version: object, reason: str) -> None:
+def _exclude(session: MergeSession, name: object, version: object, reason: str) -> None:
     done = session.database.execute(
         "INSERT OR IGNORE INTO temp.excluded VALUES (?, ?)", (name, version)
     )
@@ -58,7 +58,7 @@ def _exclude(session: Session, name: object, version: object, reason: str) -> No
         session.refuse("model version", f"{name}/{version}", reason)
 
 
-def _here(session: Session, path: object) -> Optional[str]:
+def _here(session: MergeSession, path: object) -> Optional[str]:
     """The local name of what a version says its files are; None where that isn't here."""
     if not isinstance(path, str):
         return None

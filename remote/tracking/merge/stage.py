@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Iterable, Tuple
 
 from remote.tracking import schema
-from remote.tracking.merge.merge_session import Session
+from remote.tracking.merge.merge_session import MergeSession
 from remote.tracking.merge.merge_sql import staged
 
 TEMPORARY = """
 CREATE TABLE temp.batch (id PRIMARY KEY, experiment INTEGER) WITHOUT ROWID;
 CREATE TABLE temp.placement (theirs INTEGER PRIMARY KEY, ours INTEGER UNIQUE, name TEXT);
 CREATE TABLE temp.touched (id PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE temp.living (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+CREATE TABLE temp.present (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE TABLE temp.place (theirs TEXT PRIMARY KEY, ours TEXT) WITHOUT ROWID;
 CREATE TABLE temp.excluded (name TEXT, version, PRIMARY KEY (name, version)) WITHOUT ROWID;
 """
 
 
-def prepare(session: Session) -> None:
+def prepare(session: MergeSession) -> None:
     """Make the temporary tables, and triggers that note every run whose rows really change."""
     session.database.executescript(TEMPORARY)
     for table in session.tables([each for each in schema.TABLES if each.rule != schema.APPEND]):
@@ -34,13 +34,13 @@ def prepare(session: Session) -> None:
             _watch(session, table)
 
 
-def batch(session: Session, things: Iterable[Tuple[object, object]]) -> None:
+def batch(session: MergeSession, things: Iterable[Tuple[object, object]]) -> None:
     """Whose rows are staged next: (id, the local experiment or None)."""
     session.database.execute("DELETE FROM temp.batch")
     session.database.executemany("INSERT OR IGNORE INTO temp.batch VALUES (?, ?)", things)
 
 
-def stage(session: Session, table: schema.Table) -> None:
+def stage(session: MergeSession, table: schema.Table) -> None:
     """The rows `d` of delta's table that belong to the batch."""
     columns = session.shared[table.name]
     names = ", ".join(f'"{column}"' for column in columns)
@@ -52,7 +52,7 @@ def stage(session: Session, table: schema.Table) -> None:
     )
 
 
-def translated(session: Session, table: schema.Table, column: str) -> str:
+def translated(session: MergeSession, table: schema.Table, column: str) -> str:
     """The SQL for a column of delta's row `d`, in local terms."""
     value = f'd."{column}"'
     links = {table.owner_column: table.owner, **table.links}
@@ -108,7 +108,7 @@ def _local_end(table: schema.Table, column: str) -> str:
     return f"CASE d.{kind} {' '.join(each)} ELSE {value} END"
 
 
-def _local_path(session: Session, table: schema.Table, value: str) -> str:
+def _local_path(session: MergeSession, table: schema.Table, value: str) -> str:
     """Where a local run would have put its artifacts."""
     root = "'" + str(session.artifact_root).replace("'", "''") + "/'"
     if table.owner == schema.EXPERIMENT:
@@ -123,7 +123,7 @@ def _local_path(session: Session, table: schema.Table, value: str) -> str:
     return f"CASE WHEN d.key IN ({keys}) THEN {path} ELSE {value} END"
 
 
-def _watch(session: Session, table: schema.Table) -> None:
+def _watch(session: MergeSession, table: schema.Table) -> None:
     for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
         session.database.execute(
             f'CREATE TEMP TRIGGER "{table.name}_{event}" AFTER {event} ON main."{table.name}"'

@@ -67,7 +67,7 @@ class MergeSummary:
     run_ids: Tuple[str, ...]
     """The new and the grown."""
     artifacts: Tuple[ArtifactFolder, ...]
-    """What to fetch: new, changed or still running, and what `settle` wasn't told of before."""
+    """What to fetch: new, changed or still running, and what `mark_fetched` wasn't told of before."""
 
 
 def total(one: MergeSummary, other: MergeSummary) -> MergeSummary:

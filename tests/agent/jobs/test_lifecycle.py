@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from remote.agent import processes, target_dir
 from remote.agent.jobs import lifecycle
 from remote.agent.launchers import LAUNCHERS, launch
 from remote.errors import JobError, TargetError
-from remote.files import read_json, write_json
+from remote.files import write_json
+from remote.job.fields import from_json, load, save, to_json
+from remote.job.messages.jobs import JobsAnswer, JobsRequest, StopRequest
+from remote.job.messages.target import PrepareRequest
 from remote.job.paths import STATE, JobPaths
 from remote.job.state import FINISHED, LOST, PREPARING, QUEUED, RUNNING, STOPPED
+from remote.job.status import JobStatus, ProcessId, Progress
 
 KEY = "0" * 16
 IDS = (
@@ -35,7 +40,7 @@ def root(tmp_path: Path) -> Path:
     """A target that was pushed to."""
     folder = tmp_path / "proj"
     folder.mkdir()
-    target_dir.prepare(path=str(folder), key=KEY, project="a" * 32)
+    target_dir.prepare(PrepareRequest(path=str(folder), key=KEY, project="a" * 32))
     return folder
 
 
@@ -54,7 +59,7 @@ def add(root: Path, job_id: str = IDS[0], age: float = 0, **status: Any) -> JobP
     write_json(paths.job, {**asked, "submitted": 1.0})
     os.utime(paths.job, (time.time() - age,) * 2)
     if status:
-        write_json(paths.status, status)
+        save(paths.status, JobStatus(**status))
     return paths
 
 
@@ -66,7 +71,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
         started.kill()
 
 
-def gone() -> dict[str, Any]:
+def gone() -> ProcessId:
     """The identity of a process that is dead."""
     with subprocess.Popen(["sleep", "60"]) as started:
         seen = processes.identity(started.pid)
@@ -152,12 +157,12 @@ def test_jobs_of_one_second_stand_in_the_order_of_their_submission(root: Path) -
 
 
 def test_a_job_without_a_sign_of_life_is_queued(root: Path) -> None:
-    assert lifecycle.state_of(add(root))["state"] == QUEUED
+    assert lifecycle.state_of(add(root)).state == QUEUED
 
 
 def test_a_job_that_never_started_is_lost_after_a_while(root: Path) -> None:
     paths = add(root, age=lifecycle.START_LIMIT + 5)
-    assert lifecycle.state_of(paths)["state"] == LOST
+    assert lifecycle.state_of(paths).state == LOST
 
 
 @pytest.mark.parametrize("state", [PREPARING, RUNNING])
@@ -165,22 +170,22 @@ def test_a_job_whose_worker_lives_is_what_it_says(
     root: Path, child: subprocess.Popen[bytes], state: str
 ) -> None:
     paths = add(root, age=9999, state=state, worker=processes.identity(child.pid))
-    assert lifecycle.state_of(paths)["state"] == state
+    assert lifecycle.state_of(paths).state == state
 
 
 @pytest.mark.parametrize("state", [PREPARING, RUNNING])
 def test_a_job_whose_worker_is_gone_is_lost_and_stays_so(root: Path, state: str) -> None:
     paths = add(root, state=state, worker=gone(), started=5.0)
     status = lifecycle.state_of(paths)
-    assert status["state"] == LOST and "worker is gone" in status["cause"]
-    assert status["started"] == 5.0 and status["ended"] > 5.0
-    assert read_json(paths.status) == status and lifecycle.state_of(paths) == status
+    assert status.state == LOST and "worker is gone" in status.cause
+    assert status.started == 5.0 and (status.ended or 0) > 5.0
+    assert load(JobStatus, paths.status) == status and lifecycle.state_of(paths) == status
 
 
 def test_a_job_of_an_earlier_boot_is_lost(root: Path, child: subprocess.Popen[bytes]) -> None:
-    worker = {**processes.identity(child.pid), "boot": "an earlier one"}
+    worker = replace(processes.identity(child.pid), boot="an earlier one")
     status = lifecycle.state_of(add(root, state=RUNNING, worker=worker))
-    assert status["state"] == LOST and status["cause"] == "the server was restarted"
+    assert status.state == LOST and status.cause == "the server was restarted"
 
 
 class Elsewhere:
@@ -235,24 +240,24 @@ def test_whether_a_worker_lives_is_its_launchers_to_say(
     """What isn't known is not lost; a pid of another machine is nobody's here."""
     elsewhere.answer = answer
     paths = add_elsewhere(root, state=RUNNING, worker=gone())
-    assert lifecycle.state_of(paths)["state"] == RUNNING
+    assert lifecycle.state_of(paths).state == RUNNING
 
 
 def test_a_job_that_its_scheduler_has_not_begun_is_queued(root: Path, elsewhere: Elsewhere) -> None:
-    assert lifecycle.state_of(add_elsewhere(root))["state"] == QUEUED
+    assert lifecycle.state_of(add_elsewhere(root)).state == QUEUED
 
 
 def test_a_launcher_says_why_a_worker_ended(root: Path, elsewhere: Elsewhere) -> None:
     elsewhere.answer = False
     status = lifecycle.state_of(add_elsewhere(root, state=RUNNING))
-    assert status["state"] == LOST and status["cause"] == "its time was over"
+    assert status.state == LOST and status.cause == "its time was over"
 
 
 def test_a_job_that_has_not_begun_is_stopped(root: Path, elsewhere: Elsewhere) -> None:
     paths = add_elsewhere(root)
-    answer = lifecycle.stop(key=KEY, job="last")
-    assert answer["status"]["state"] == STOPPED and elsewhere.calls == ["stop 7"]
-    assert lifecycle.state_of(paths)["state"] == STOPPED
+    answer = lifecycle.stop(StopRequest(key=KEY, job="last"))
+    assert answer.status.state == STOPPED and elsewhere.calls == ["stop 7"]
+    assert lifecycle.state_of(paths).state == STOPPED
 
 
 def test_a_stop_whose_effect_is_not_known_is_told_so(root: Path, elsewhere: Elsewhere) -> None:
@@ -260,45 +265,45 @@ def test_a_stop_whose_effect_is_not_known_is_told_so(root: Path, elsewhere: Else
     paths = add(root, age=9999, state=RUNNING)
     write_json(paths.launch, {"launcher": "elsewhere", "handle": {"number": 7, "stubborn": True}})
     with pytest.raises(JobError, match="can't be told now"):
-        lifecycle.stop(key=KEY, job="last", patience=0.1)
-    assert lifecycle.state_of(paths)["state"] == RUNNING and elsewhere.calls == ["stop 7"]
+        lifecycle.stop(StopRequest(key=KEY, job="last", patience=0.1))
+    assert lifecycle.state_of(paths).state == RUNNING and elsewhere.calls == ["stop 7"]
 
 
 def test_an_end_needs_no_worker(root: Path) -> None:
     paths = add(root, age=9999, state=FINISHED, worker=gone(), exit_code=0)
     before = paths.status.read_bytes()
-    assert lifecycle.state_of(paths)["state"] == FINISHED
+    assert lifecycle.state_of(paths).state == FINISHED
     assert paths.status.read_bytes() == before
 
 
 def test_a_broken_status_file_is_no_bug(root: Path) -> None:
     paths = add(root)
     paths.status.write_text("{ half")
-    assert lifecycle.state_of(paths)["state"] == QUEUED
+    assert lifecycle.state_of(paths).state == QUEUED
 
 
 def test_all_jobs_are_described_the_oldest_first(
     three: Path, child: subprocess.Popen[bytes]
 ) -> None:
     running = JobPaths(three, IDS[1])
-    write_json(running.status, {"state": RUNNING, "worker": processes.identity(child.pid)})
-    write_json(running.progress, {"cell": 2, "cells": 5})
+    save(running.status, JobStatus(RUNNING, worker=processes.identity(child.pid)))
+    save(running.progress, Progress(cell=2, cells=5))
     before = time.time()
-    answer = lifecycle.describe(key=KEY)
-    assert before <= answer["now"] <= time.time()
-    assert [job["id"] for job in answer["jobs"]] == list(IDS)
-    assert answer["jobs"][1]["state"] == RUNNING and answer["jobs"][1]["progress"]["cell"] == 2
-    assert answer["jobs"][0]["source"] == "src/a.ipynb"
-    json.dumps(answer)
+    answer = lifecycle.describe(JobsRequest(key=KEY))
+    assert before <= answer.now <= time.time()
+    assert [job.id for job in answer.jobs] == list(IDS)
+    assert answer.jobs[1].state == RUNNING and answer.jobs[1].progress == Progress(2, 5)
+    assert answer.jobs[0].source == "src/a.ipynb"
+    assert from_json(JobsAnswer, json.loads(json.dumps(to_json(answer))), "answer") == answer
 
 
 def test_a_target_without_jobs_has_none(root: Path) -> None:
-    assert lifecycle.describe(key=KEY)["jobs"] == []
+    assert lifecycle.describe(JobsRequest(key=KEY)).jobs == ()
 
 
 def test_a_target_that_was_never_pushed_to_is_told(isolated: Path) -> None:
     with pytest.raises(TargetError, match="not pushed to"):
-        lifecycle.describe(key="1" * 16)
+        lifecycle.describe(JobsRequest(key="1" * 16))
 
 
 # Stopping
@@ -319,48 +324,48 @@ def worker_of(paths: JobPaths, *words: str) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-c", WORKER, str(paths.status), *words]
     started = subprocess.Popen(argv, stdout=subprocess.PIPE)
     assert started.stdout and started.stdout.readline() == b"ready\n"
-    write_json(paths.status, {"state": RUNNING, "worker": processes.identity(started.pid)})
+    save(paths.status, JobStatus(RUNNING, worker=processes.identity(started.pid)))
     return started
 
 
 def test_a_worker_is_asked_to_end_its_job(root: Path) -> None:
     paths = add(root)
     with worker_of(paths):
-        answer = lifecycle.stop(key=KEY, job="last", patience=10)
-    assert answer["id"] == paths.id and answer["already"] is False
-    assert answer["status"]["state"] == STOPPED and answer["status"]["exit_code"] == 143
+        answer = lifecycle.stop(StopRequest(key=KEY, job="last", patience=10))
+    assert answer.id == paths.id and answer.already is False
+    assert answer.status.state == STOPPED and answer.status.exit_code == 143
 
 
 def test_a_stubborn_worker_is_killed(root: Path) -> None:
     paths = add(root)
     with worker_of(paths, "stubborn") as worker:
-        answer = lifecycle.stop(key=KEY, job="last", patience=0.3)
+        answer = lifecycle.stop(StopRequest(key=KEY, job="last", patience=0.3))
     assert worker.returncode == -signal.SIGKILL
-    assert answer["status"]["state"] == STOPPED and answer["status"]["cause"] == "killed"
-    assert lifecycle.state_of(paths)["state"] == STOPPED
+    assert answer.status.state == STOPPED and answer.status.cause == "killed"
+    assert lifecycle.state_of(paths).state == STOPPED
 
 
 def test_a_job_that_has_ended_is_told_so(root: Path) -> None:
     add(root, state=FINISHED)
-    answer = lifecycle.stop(key=KEY, job="last")
-    assert answer["already"] is True and answer["status"]["state"] == FINISHED
+    answer = lifecycle.stop(StopRequest(key=KEY, job="last"))
+    assert answer.already is True and answer.status.state == FINISHED
 
 
 def test_a_lost_job_is_not_stopped_twice(root: Path) -> None:
     add(root, state=RUNNING, worker=gone())
-    answer = lifecycle.stop(key=KEY, job="last")
-    assert answer["already"] is True and answer["status"]["state"] == LOST
+    answer = lifecycle.stop(StopRequest(key=KEY, job="last"))
+    assert answer.already is True and answer.status.state == LOST
 
 
 def test_a_job_that_is_just_starting_can_not_be_stopped_yet(root: Path) -> None:
     add(root)
     with pytest.raises(JobError, match="just starting"):
-        lifecycle.stop(key=KEY, job="last")
+        lifecycle.stop(StopRequest(key=KEY, job="last"))
 
 
 def test_a_reused_pid_is_never_signalled(root: Path, child: subprocess.Popen[bytes]) -> None:
     worker = processes.identity(child.pid)
-    add(root, state=RUNNING, worker={**worker, "start": "1"})
-    lifecycle.stop(key=KEY, job="last", patience=0.2)
+    add(root, state=RUNNING, worker=replace(worker, start="1"))
+    lifecycle.stop(StopRequest(key=KEY, job="last", patience=0.2))
     time.sleep(0.1)
     assert child.poll() is None

@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 from remote.agent import processes, target_dir
 from remote.agent.jobs import log
 from remote.files import write_json
+from remote.job.fields import save
+from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.job.messages.target import PrepareRequest
 from remote.job.paths import JobPaths
 from remote.job.state import FINISHED, RUNNING
+from remote.job.status import JobStatus
 
 KEY = "0" * 16
 
@@ -26,32 +30,31 @@ def paths(tmp_path: Path) -> JobPaths:
     """A job that has ended, without a log yet."""
     root = tmp_path / "proj"
     root.mkdir()
-    target_dir.prepare(path=str(root), key=KEY, project="a" * 32)
+    target_dir.prepare(PrepareRequest(path=str(root), key=KEY, project="a" * 32))
     made = JobPaths(root, "20260101-090000-train-aaaa")
     made.folder.mkdir()
     write_json(made.job, {})
-    write_json(made.status, {"state": FINISHED})
+    save(made.status, JobStatus(FINISHED))
     return made
 
 
-def follow(**options: Any) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+def follow(**options: Any) -> tuple[str, list[LogAnswer], LogAnswer]:
     """The text that came, the answers it came in, and the last word."""
-    sent: list[dict[str, Any]] = []
-    request = {"key": KEY, "job": "last", "offset": 0, "wait": False, "tail": 0, **options}
-    last = log.follow(send=sent.append, **request)
-    return "".join(answer["text"] for answer in sent), sent, last
+    sent: list[LogAnswer] = []
+    last = log.follow(LogRequest(key=KEY, job="last", **options), send=sent.append)
+    return "".join(answer.text for answer in sent), sent, last
 
 
 def test_the_whole_log_comes(paths: JobPaths) -> None:
     paths.log.write_text("one\n二\nthree", "utf-8")
     text, _, last = follow()
     assert text == "one\n二\nthree"
-    assert last == {"id": paths.id, "status": {"state": FINISHED}, "offset": len(text.encode())}
+    assert last == LogAnswer(paths.id, len(text.encode()), status=JobStatus(FINISHED))
 
 
 def test_a_job_without_a_log_has_an_empty_one(paths: JobPaths) -> None:
     text, sent, last = follow()
-    assert (text, sent, last["offset"]) == ("", [], 0)
+    assert (text, sent, last.offset) == ("", [], 0)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,7 @@ def test_the_tail_is_the_last_lines(
 ) -> None:
     paths.log.write_text(content, "utf-8")
     text, _, last = follow(tail=tail)
-    assert text == expected and last["offset"] == len(content.encode())
+    assert text == expected and last.offset == len(content.encode())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -105,7 +108,7 @@ def test_it_goes_on_where_it_broke_off(paths: JobPaths) -> None:
     first, _, last = follow()
     with open(paths.log, "a") as file:
         file.write("after\n")
-    assert follow(offset=last["offset"])[0] == "after\n"
+    assert follow(offset=last.offset)[0] == "after\n"
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 3])
@@ -117,8 +120,8 @@ def test_it_goes_on_between_blocks_without_losing_a_letter(paths: JobPaths, shif
     assert len(sent) > 2
     got = ""
     for answer in sent[:-1]:
-        got += answer["text"]
-        assert got + follow(offset=answer["offset"])[0] == content
+        got += answer.text
+        assert got + follow(offset=answer.offset)[0] == content
 
 
 def test_an_offset_behind_the_end_brings_nothing(paths: JobPaths) -> None:
@@ -127,18 +130,18 @@ def test_an_offset_behind_the_end_brings_nothing(paths: JobPaths) -> None:
 
 
 def test_without_wait_a_running_job_is_shown_as_far_as_it_is(paths: JobPaths) -> None:
-    write_json(paths.status, running())
+    save(paths.status, running())
     paths.log.write_text("so far\n")
     text, _, last = follow()
-    assert text == "so far\n" and last["status"]["state"] == RUNNING
+    assert text == "so far\n" and last.status and last.status.state == RUNNING
 
 
-def running() -> dict[str, Any]:
-    return {"state": RUNNING, "worker": processes.identity(os.getpid())}
+def running() -> JobStatus:
+    return JobStatus(RUNNING, worker=processes.identity(os.getpid()))
 
 
 def test_with_wait_the_log_is_followed_to_its_end(paths: JobPaths) -> None:
-    write_json(paths.status, running())
+    save(paths.status, running())
     letters = "日本語の記録\n".encode() * 3
 
     def job() -> None:
@@ -146,18 +149,18 @@ def test_with_wait_the_log_is_followed_to_its_end(paths: JobPaths) -> None:
             for index in range(len(letters)):
                 file.write(letters[index : index + 1])
                 time.sleep(0.004)
-        write_json(paths.status, {"state": FINISHED, "exit_code": 0})
+        save(paths.status, JobStatus(FINISHED, exit_code=0))
 
     worker = threading.Thread(target=job)
     worker.start()
     text, sent, last = follow(wait=True)
     worker.join()
     assert text == letters.decode() and len(sent) > 3
-    assert last["status"] == {"state": FINISHED, "exit_code": 0}
+    assert last.status == JobStatus(FINISHED, exit_code=0)
 
 
 def test_the_tail_of_a_running_job_goes_on_with_what_comes(paths: JobPaths) -> None:
-    write_json(paths.status, running())
+    save(paths.status, running())
     paths.log.write_text("old\nlast\n")
 
     def job() -> None:
@@ -175,7 +178,7 @@ def test_the_tail_of_a_running_job_goes_on_with_what_comes(paths: JobPaths) -> N
 
 def test_what_is_written_just_before_the_end_is_not_lost(paths: JobPaths) -> None:
     for _ in range(10):
-        write_json(paths.status, running())
+        save(paths.status, running())
         paths.log.write_text("")
 
         def job() -> None:
@@ -191,9 +194,9 @@ def test_what_is_written_just_before_the_end_is_not_lost(paths: JobPaths) -> Non
 def test_a_silent_job_gives_signs_of_life(paths: JobPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """They show a client's death to the agent, and a dead connection to the client."""
     monkeypatch.setattr(log, "HEARTBEAT", 0.1)
-    write_json(paths.status, running())
+    save(paths.status, running())
     end = threading.Timer(0.5, lambda: write_json(paths.status, {"state": FINISHED}))
     end.start()
     text, sent, _ = follow(wait=True)
     end.join()
-    assert text == "" and len(sent) >= 2 and {answer["offset"] for answer in sent} == {0}
+    assert text == "" and len(sent) >= 2 and {answer.offset for answer in sent} == {0}

@@ -11,7 +11,8 @@ import pytest
 
 from remote.agent.jobs.snapshot import freezing
 from remote.errors import TargetError
-from remote.job.paths import SHARED, STATE, JobPaths
+from remote.job.outputs import SHARED
+from remote.job.paths import STATE, JobPaths
 
 pytestmark = pytest.mark.skipif(not shutil.which("rsync"), reason="rsync is not installed")
 

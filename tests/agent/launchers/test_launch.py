@@ -14,6 +14,7 @@ from remote.agent.launchers.launch import Launch
 from remote.errors import JobError
 from remote.files import write_json
 from remote.job.paths import JobPaths
+from remote.job.status import ProcessId
 
 JOB = "20260101-090000-train-aaaa"
 
@@ -25,17 +26,16 @@ def paths(tmp_path: Path) -> JobPaths:
     return paths
 
 
-def ourselves() -> dict[str, object]:
+def ourselves() -> ProcessId:
     """The process of this test, as older versions wrote a worker into status.json."""
-    pid = os.getpid()
-    return {"pid": pid, "start": processes.started(pid), "boot": processes.boot()}
+    return processes.identity(os.getpid())
 
 
 def test_what_was_written_is_read(paths: JobPaths) -> None:
-    written = Launch("tmux", {**ourselves(), "socket": "own"})
+    written = Launch("tmux", {**asdict(ourselves()), "socket": "own"})
     write_json(paths.launch, asdict(written))
     assert launch.read(paths, None) == written
-    assert launch.read(paths, {"pid": 1}) == written
+    assert launch.read(paths, ProcessId(1)) == written
 
 
 def test_without_a_launch_the_process_that_the_status_names_is_it(paths: JobPaths) -> None:

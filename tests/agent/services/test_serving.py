@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,19 @@ from remote.agent import processes, target_dir
 from remote.agent.services import saved_files, serving
 from remote.agent.tracking import job_run, run_rows
 from remote.files import sha256, write_json
+from remote.job.fields import save
+from remote.job.messages.services import (
+    FetchRequest,
+    SavedRequest,
+    ServiceAddress,
+    ServiceAnswer,
+    ServiceRequest,
+)
 from remote.job.paths import JobPaths
+from remote.job.serving import PRIVATE
+from remote.job.spec import Job
 from remote.job.state import RUNNING, STOPPED
+from remote.job.status import JobStatus
 from tests.stores import empty_store
 
 KEY = "0123456789abcdef"
@@ -36,9 +48,10 @@ def job(root: Path, job_id: str, **told: object) -> JobPaths:
     """A job that goes on, since its worker is this process."""
     paths = JobPaths(root, job_id)
     paths.folder.mkdir()
-    write_json(paths.job, {"id": job_id, "kind": "service", "source": "", **told})
+    facts: dict[str, Any] = {"kind": "service", "source": "", "name": "lab", **told}
+    save(paths.job, Job(id=job_id, **facts))
     worker = processes.identity(os.getpid())
-    write_json(paths.status, {"state": RUNNING, "worker": worker})
+    save(paths.status, JobStatus(RUNNING, worker=worker))
     paths.live.parent.mkdir(exist_ok=True)
     paths.live.touch()
     return paths
@@ -50,42 +63,46 @@ def private() -> Iterator[Path]:
     import shutil
     import tempfile
 
-    folder = tempfile.mkdtemp(prefix=serving.PRIVATE)
+    folder = tempfile.mkdtemp(prefix=PRIVATE)
     yield Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def look(**request: str) -> ServiceAnswer:
+    return serving.look(ServiceRequest(key=KEY, **request))
+
+
 def test_only_that_kind_is_found_while_it_goes_on(root: Path) -> None:
-    assert serving.look(key=KEY, service="lab") == {}
+    assert look(service="lab") == ServiceAnswer()
     job(root, "1-train-a", kind="script")
-    mine = job(root, "2-lab-b", service="lab", folder="src", extras=["lab"])
-    found = serving.look(key=KEY, service="lab")
-    assert found["id"] == mine.id and found["at"] is None
-    assert found["asked"] == {"folder": "src", "logdir": None, "extras": ["lab"], "gpus": None}
-    assert serving.look(key=KEY, service="ui") == {}
-    write_json(mine.status, {"state": STOPPED})
-    assert serving.look(key=KEY, service="lab") == {}
-    assert serving.look(key=KEY, job=mine.id)["status"]["state"] == STOPPED
+    mine = job(root, "2-lab-b", service="lab", folder="src", extras=("lab",))
+    found = look(service="lab")
+    assert found.id == mine.id and found.address is None
+    assert (found.folder, found.logdir, found.extras, found.gpus) == ("src", None, ("lab",), None)
+    assert look(service="ui") == ServiceAnswer()
+    save(mine.status, JobStatus(STOPPED))
+    assert look(service="lab") == ServiceAnswer()
+    assert look(job=mine.id).status == JobStatus(STOPPED)
 
 
 def test_it_answers_once_its_socket_is_listened_on(root: Path, private: Path) -> None:
     paths = job(root, "1-ui-a", service="ui")
     write_json(paths.serving, {"folder": str(private), "path": "/"})
-    assert serving.look(key=KEY, service="ui")["at"] is None
+    assert look(service="ui").address is None
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(private / "socket"))
-        assert serving.look(key=KEY, service="ui")["at"] is None
+        assert look(service="ui").address is None
         server.listen()
-        expected = {"path": "/", "socket": str(private / "socket")}
-        assert serving.look(key=KEY, service="ui")["at"] == expected
+        expected = ServiceAddress("/", socket=str(private / "socket"))
+        assert look(service="ui").address == expected
 
 
 def test_jupyters_own_account_tells_port_and_token(root: Path, private: Path) -> None:
     paths = job(root, "1-lab-a", service="lab")
     write_json(paths.serving, {"folder": str(private), "path": "/lab"})
     write_json(private / "jpserver-12.json", {"port": 4711, "token": "secret", "url": "…"})
-    at = serving.look(key=KEY, service="lab")["at"]
-    assert at == {"path": "/lab", "port": 4711, "token": "secret"}
+    at = look(service="lab").address
+    assert at == ServiceAddress("/lab", port=4711, token="secret")
 
 
 def test_the_private_folder_goes_and_no_other(root: Path, private: Path, tmp_path: Path) -> None:
@@ -93,7 +110,7 @@ def test_the_private_folder_goes_and_no_other(root: Path, private: Path, tmp_pat
     write_json(paths.serving, {"folder": str(private), "path": "/lab"})
     serving.clear(paths)
     assert not private.exists() and not paths.serving.exists()
-    write_json(paths.serving, {"folder": f"{serving.PRIVATE}x/../../{tmp_path}", "path": "/"})
+    write_json(paths.serving, {"folder": f"{PRIVATE}x/../../{tmp_path}", "path": "/"})
     serving.clear(paths)
     assert tmp_path.is_dir()
 
@@ -103,8 +120,8 @@ def test_runs_that_were_left_open_end_with_a_service(root: Path) -> None:
     tags = {"remote.job": "1-lab-a"}
     open_run = _begin(root, "a" * 32, tags)
     other = _begin(root, "b" * 32, {"remote.job": "another"})
-    told = {"id": "1-lab-a", "service": "lab", "mlflow_run": "c" * 32}
-    job_run.end_runs(JobPaths(root, "1-lab-a"), told, STOPPED, {})
+    service = Job("service", "", "lab", id="1-lab-a", service="lab", mlflow_run="c" * 32)
+    job_run.end_runs(JobPaths(root, "1-lab-a"), service, JobStatus(STOPPED))
     assert run_rows.run_status(store, open_run) == "KILLED"
     assert run_rows.run_status(store, other) == "RUNNING"
 
@@ -135,10 +152,10 @@ def test_what_was_saved_counts_as_long_as_it_is_there_so(root: Path) -> None:
     write_json(paths.saved, dict.fromkeys(names, digest))
     (root / "src/pushed over.ipynb").write_text("pushed")
     (root / "src/gone.ipynb").unlink()
-    assert saved_files.find(key=KEY) == {"files": {"src/kept.ipynb": digest}}
-    answer = saved_files.fetch(key=KEY, names=["src/kept.ipynb", "../secret"])
-    assert list(answer["times"]) == ["src/kept.ipynb"]
-    Path(answer["blob"]).unlink()
+    assert saved_files.find(SavedRequest(KEY)).files == {"src/kept.ipynb": digest}
+    result = saved_files.fetch(FetchRequest(KEY, ("src/kept.ipynb", "../secret")))
+    assert list(result.answer.times) == ["src/kept.ipynb"]
+    result.file.unlink()
 
 
 def test_the_lab_notes_what_a_push_would_replace(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from remote.agent.target_dir import CACHE, machine
 from remote.config import Project
 from remote.errors import TargetError
+from remote.job.messages.target import Machine
 from remote.operations.bootstrap import bring_uv
 from remote.session import Server
 from remote.target import Target
 
 
-def theirs(system: str, name: str, libc: str = "") -> dict[str, Any]:
-    return {"system": system, "machine": name, "libc": libc, "python": "3.8", "host": "gpu"}
+def theirs(system: str, name: str, libc: str = "") -> Machine:
+    return Machine(system, name, libc, python="3.8", host="gpu")
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def theirs(system: str, name: str, libc: str = "") -> dict[str, Any]:
         (theirs("Darwin", "x86_64"), "x86_64-apple-darwin"),
     ],
 )
-def test_a_machine_has_a_name_that_uv_knows(described: dict[str, Any], expected: str) -> None:
+def test_a_machine_has_a_name_that_uv_knows(described: Machine, expected: str) -> None:
     assert bring_uv.python_platform(described) == expected
 
 
@@ -45,7 +45,7 @@ def test_a_machine_has_a_name_that_uv_knows(described: dict[str, Any], expected:
         theirs("Darwin", "x86_64"),
     ],
 )
-def test_uv_itself_takes_the_name(described: dict[str, Any], tmp_path: Path) -> None:
+def test_uv_itself_takes_the_name(described: Machine, tmp_path: Path) -> None:
     argv = [
         str(bring_uv.own_uv()),
         "pip",
@@ -82,7 +82,7 @@ def test_one_that_can_not_be_fetched_is_told_with_the_way_by_hand(
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    other = "aarch64" if machine()["machine"] == "x86_64" else "x86_64"
+    other = "aarch64" if machine().machine == "x86_64" else "x86_64"
     with pytest.raises(TargetError) as caught:
         bring_uv.bring(server, theirs("Linux", other, "gnu"))
     assert f"{other}-manylinux2014" in caught.value.message

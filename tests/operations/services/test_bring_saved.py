@@ -11,6 +11,7 @@ import pytest
 
 from remote.config import Project
 from remote.errors import TargetError
+from remote.job.messages.services import FetchAnswer, SavedAnswer, SavedRequest
 from remote.operations.services import bring_saved
 from remote.session import Server
 from remote.target import Target
@@ -22,13 +23,13 @@ class Hostile:
     def __init__(self, files: dict[str, bytes], sent: dict[str, bytes]) -> None:
         self.files, self.sent = files, sent
 
-    def call(self, verb: str, **request: Any) -> dict[str, Any]:
-        if verb == "saved":
-            return {"files": {name: digest(data) for name, data in self.files.items()}}
-        with zipfile.ZipFile(request["blob"], "w") as archive:
+    def call(self, request: Any, *, blob: Any = None) -> Any:
+        if isinstance(request, SavedRequest):
+            return SavedAnswer({name: digest(data) for name, data in self.files.items()})
+        with zipfile.ZipFile(blob, "w") as archive:
             for name, data in self.sent.items():
                 archive.writestr(name, data)
-        return {"times": dict.fromkeys(self.sent, 1000000000)}
+        return FetchAnswer(dict.fromkeys(self.sent, 1000000000))
 
 
 def digest(data: bytes) -> str:

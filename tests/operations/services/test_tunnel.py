@@ -16,6 +16,7 @@ import pytest
 
 from remote.config import Project
 from remote.errors import ConfigError, ConnectError
+from remote.job.messages.services import ServiceAddress
 from remote.operations.services import browser, services, tunnel
 from remote.session import Server
 from remote.target import Target
@@ -46,7 +47,7 @@ class BySocket(socketserver.ThreadingUnixStreamServer):
 
 
 @pytest.fixture(params=["socket", "port"])
-def at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+def at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServiceAddress]:
     """A page that is served on a socket, or on a port."""
     place: Any
     if request.param == "socket":
@@ -56,7 +57,7 @@ def at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any
         server = ByTcp(("127.0.0.1", 0), Page)
         place = server.server_port
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {"path": "/", request.param: place}
+    yield ServiceAddress("/", **{request.param: place})
     server.shutdown()
     server.server_close()
 
@@ -80,7 +81,7 @@ def far_server(tmp_path: Path, sshd: PrivateSshd) -> Iterator[Server]:
 
 @pytest.mark.parametrize("place", ["server", "far_server"])
 def test_the_page_comes_whole(
-    at: dict[str, Any], place: str, request: pytest.FixtureRequest
+    at: ServiceAddress, place: str, request: pytest.FixtureRequest
 ) -> None:
     server, port = request.getfixturevalue(place), free_port()
     with tunnel.tunnel(server, at, port):
@@ -98,7 +99,7 @@ def test_a_port_that_is_taken(server: Server) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"Port {port} of this machine is in use"):
-            with tunnel.tunnel(server, {"socket": "/none"}, port):
+            with tunnel.tunnel(server, ServiceAddress("/", socket="/none"), port):
                 pass
         assert tunnel.free_port(port) != port
 
@@ -108,14 +109,14 @@ def test_nothing_at_the_other_end(
 ) -> None:
     monkeypatch.setattr(tunnel, "PATIENCE", 0.5)
     port = free_port()
-    with tunnel.tunnel(server, {"socket": str(tmp_path / "none")}, port):
+    with tunnel.tunnel(server, ServiceAddress("/", socket=str(tmp_path / "none")), port):
         with pytest.raises(ConnectError, match="Nothing answers"):
             tunnel.check(server, port)
 
 
 def test_a_server_can_not_have_ssh_read_our_environment(far_server: Server) -> None:
     with pytest.raises(ConnectError, match="no plain path"):
-        with tunnel.tunnel(far_server, {"socket": "/tmp/${HOME}"}, free_port()):
+        with tunnel.tunnel(far_server, ServiceAddress("/", socket="/tmp/${HOME}"), free_port()):
             pass
 
 
@@ -129,9 +130,9 @@ def test_the_same_port_each_time(server: Server) -> None:
 
 
 def test_what_a_browser_opens() -> None:
-    at = {"path": "/lab/tree/a%20b", "port": 1, "token": "s&ecret"}
-    assert services.address(at, 20001) == "http://127.0.0.1:20001/lab/tree/a%20b?token=s%26ecret"
-    assert services.address({"path": "/", "socket": "/s"}, 20001) == "http://127.0.0.1:20001/"
+    at = ServiceAddress("/lab/tree/a%20b", port=1, token="s&ecret")
+    assert services.page(at, 20001) == "http://127.0.0.1:20001/lab/tree/a%20b?token=s%26ecret"
+    assert services.page(ServiceAddress("/", socket="/s"), 20001) == "http://127.0.0.1:20001/"
 
 
 def test_nobody_is_asked_for_a_browser_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from remote.errors import StoreError
 from remote.operations.tracking.conflict_list import Listed, choose
-from remote.tracking.merge.conflicts import Open
+from remote.tracking.merge.conflicts import OpenConflict
 from remote.tracking.merge.summary import Conflict
 
 RUN, OTHER = "a" * 32, "b" * 32
@@ -16,7 +16,9 @@ RUN, OTHER = "a" * 32, "b" * 32
 
 def listed(*conflicts: tuple[str, str, str]) -> list[Listed]:
     return [
-        Listed(number, "gpu:/proj", Path("base"), Open(Conflict(*which, "ours", "theirs"), ()))
+        Listed(
+            number, "gpu:/proj", Path("base"), OpenConflict(Conflict(*which, "ours", "theirs"), ())
+        )
         for number, which in enumerate(conflicts, 1)
     ]
 

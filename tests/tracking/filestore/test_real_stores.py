@@ -61,7 +61,7 @@ def folder(empty, tmp_path):
 def pull(store, folder):
     here = folder / "here"
     base = here / ".remote" / "base.db"
-    known = merge.known(base, store=here / "mlflow.db")
+    known = merge.pull_state(base, store=here / "mlflow.db")
     filestore.write(store, folder / "delta.db", known)
     summary = merge.merge(
         folder / "delta.db",
@@ -70,7 +70,7 @@ def pull(store, folder):
         base=base,
         source="far",
     )
-    merge.settle(base, summary.artifacts)
+    merge.mark_fetched(base, summary.artifacts)
     with closing(sqlite3.connect(here / "mlflow.db")) as database:
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
     return summary

@@ -51,7 +51,7 @@ class Here:
         return self.root / "base.db"
 
     def delta(self) -> Delta:
-        return Delta(self.store, merge.known(self.base, store=self.root / "mlflow.db"))
+        return Delta(self.store, merge.pull_state(self.base, store=self.root / "mlflow.db"))
 
     def merge(self, delta: Delta) -> merge.MergeSummary:
         return merge.merge(

@@ -97,7 +97,7 @@ class World:
 
     def delta(self, far: Project | None = None) -> Path:
         far = far or self.far
-        known = merge.known(self.base(far), store=self.here.store)
+        known = merge.pull_state(self.base(far), store=self.here.store)
         out = self.folder / f"{far.root.name}.delta"
         delta.write(far.store, out, known)
         return out
@@ -117,7 +117,7 @@ class World:
 
     def pull(self, far: Project | None = None) -> merge.MergeSummary:
         summary = self.apply(self.delta(far), far)
-        merge.settle(self.base(far), summary.artifacts)
+        merge.mark_fetched(self.base(far), summary.artifacts)
         assert self.here.broken_links() == []
         return summary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remote.errors import StoreError
-from remote.tracking.merge.conflicts import open_conflicts, settle
+from remote.tracking.merge.conflicts import open_conflicts, resolve
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_they_are_listed_as_long_as_the_sides_differ(world, run_id):
 
 
 def test_theirs_can_be_taken(world, run_id):
-    settle(world.base(), world.here.store, found(world), theirs=True)
+    resolve(world.base(), world.here.store, found(world), theirs=True)
     run = world.here.client.get_run(run_id)
     assert (run.info.run_name, run.data.tags["colour"]) == ("theirs", "green")
     assert told(world) == []
@@ -49,7 +49,7 @@ def test_theirs_can_be_taken(world, run_id):
 
 
 def test_ours_can_be_kept_for_good(world, run_id):
-    settle(world.base(), world.here.store, found(world), theirs=False)
+    resolve(world.base(), world.here.store, found(world), theirs=False)
     assert told(world) == []
     assert world.here.client.get_run(run_id).info.run_name == "ours"
     world.pull()
@@ -57,7 +57,7 @@ def test_ours_can_be_kept_for_good(world, run_id):
 
 
 def test_a_later_change_there_is_a_new_conflict(world, run_id):
-    settle(world.base(), world.here.store, found(world), theirs=False)
+    resolve(world.base(), world.here.store, found(world), theirs=False)
     world.far.client.set_tag(run_id, "colour", "black")
     world.pull()
     assert told(world) == [("tags", "blue", "black")]
@@ -70,18 +70,18 @@ def test_columns_that_belong_together_are_taken_together(world):
     world.far.sql("UPDATE runs SET status = 'FAILED'")
     world.pull()
     status = [each for each in found(world) if each.conflict.column == "status"]
-    settle(world.base(), world.here.store, status, theirs=True)
+    resolve(world.base(), world.here.store, status, theirs=True)
     assert world.here.sql("SELECT status, end_time FROM runs") == [("FAILED", 2000000)]
     assert told(world) == []
 
 
 def test_a_row_removed_there_can_be_removed_here(world, run_id):
-    settle(world.base(), world.here.store, found(world), theirs=True)
+    resolve(world.base(), world.here.store, found(world), theirs=True)
     world.here.client.set_tag(run_id, "colour", "blue")
     world.far.client.delete_tag(run_id, "colour")
     world.pull()
     assert told(world) == [("tags", "blue", None)]
-    settle(world.base(), world.here.store, found(world), theirs=True)
+    resolve(world.base(), world.here.store, found(world), theirs=True)
     assert "colour" not in world.here.client.get_run(run_id).data.tags
 
 
@@ -92,10 +92,10 @@ def test_a_name_that_another_experiment_has_cannot_be_taken(world, run_id):
     (conflict,) = (each for each in found(world) if each.conflict.table == "experiments")
     assert (conflict.conflict.ours, conflict.conflict.theirs) == ("digits", "numbers")
     with pytest.raises(StoreError, match="can't be taken"):
-        settle(world.base(), world.here.store, [conflict], theirs=True)
+        resolve(world.base(), world.here.store, [conflict], theirs=True)
     assert world.here.client.get_experiment("1").name == "digits"
     world.here.client.rename_experiment("2", "other")
-    settle(world.base(), world.here.store, [conflict], theirs=True)
+    resolve(world.base(), world.here.store, [conflict], theirs=True)
     assert world.here.client.get_experiment("1").name == "numbers"
 
 

@@ -140,10 +140,10 @@ def test_a_damaged_base_is_set_aside_and_made_anew(world, damage):
             "zeroed": content[:-4096] + bytes(4096),
         }[damage]
     )
-    assert merge.known(world.base()) == {}
+    assert merge.pull_state(world.base()) == {}
     world.pull()
     assert world.here.client.get_run(run_id).data.tags["colour"] == "blue"
-    assert merge.known(world.base())["signatures"]["run"].keys() == {run_id}
+    assert merge.pull_state(world.base())["signatures"]["run"].keys() == {run_id}
     assert world.base().with_name(world.base().name + ".damaged").exists()
 
 
@@ -169,7 +169,7 @@ def test_a_delta_that_does_not_follow_the_base_is_refused(world):
     with pytest.raises(StoreError, match="doesn't follow"):
         world.apply(kept)
     assert world.here.dump() == before
-    assert run_id in merge.known(world.base())["signatures"]["run"]
+    assert run_id in merge.pull_state(world.base())["signatures"]["run"]
 
 
 def test_another_targets_base_is_refused(world):

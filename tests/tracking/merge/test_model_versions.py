@@ -27,7 +27,7 @@ def register(project, experiment, run_id, name="clf"):
 
 
 def pull(world):
-    known = merge.known(world.base(), store=world.here.store)
+    known = merge.pull_state(world.base(), store=world.here.store)
     out = world.folder / "with-registry.delta"
     delta.write(world.far.store, out, known, registry=True)
     summary = world.apply(out)

@@ -17,6 +17,14 @@ import pytest
 from remote.agent import target_dir
 from remote.agent.tracking import receive
 from remote.errors import JobError, StoreError, TargetError
+from remote.job.fields import to_json
+from remote.job.messages.records import (
+    ArtifactPair,
+    ExperimentLink,
+    TakeAnswer,
+    TakeRequest,
+)
+from remote.job.messages.target import PrepareRequest
 from remote.operations.tracking import runs_delta
 from remote.operations.tracking.select_runs import Wish, gather, resolve
 from remote.rpc import client as agent
@@ -39,11 +47,13 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def target(world):
     """The far project as a target, to which the one here gives runs."""
-    target_dir.prepare(path=str(world.far.root), key=KEY, project=ID, take_over=True)
+    target_dir.prepare(
+        PrepareRequest(path=str(world.far.root), key=KEY, project=ID, take_over=True)
+    )
     return world.far
 
 
-def send(world, *runs: str, name: str = NAME, **wish: Any) -> dict[str, Any]:
+def send(world, *runs: str, name: str = NAME, **wish: Any) -> TakeRequest:
     """Put the deltas where rsync puts them; the request that goes with them."""
     asked = Wish(runs, **wish)
     named = resolve(world.here.store, asked)
@@ -51,31 +61,29 @@ def send(world, *runs: str, name: str = NAME, **wish: Any) -> dict[str, Any]:
     folder = world.far.root / f".remote/incoming-{name}"
     folder.mkdir()
     runs_delta.pack(world.here.store, folder, chosen, world.here.root)
-    known = merge.known(world.base(), store=world.here.store).get("signatures", {})
-    return {
-        "key": KEY,
-        "name": name,
-        "source": "me@laptop",
-        "seen": {
+    known = merge.pull_state(world.base(), store=world.here.store).get("signatures", {})
+    links = experiment_map.for_the_other_side(world.base(), world.here.store)
+    return TakeRequest(
+        key=KEY,
+        name=name,
+        source="me@laptop",
+        seen={
             kind: {each: known.get(kind, {}).get(each, "") for each in chosen.things[kind]}
             for kind in (schema.RUN, schema.MODEL, schema.TRACE)
         },
-        "known": [
-            asdict(each)
-            for each in experiment_map.for_the_other_side(world.base(), world.here.store)
-        ],
-        "registry": asked.registry and (folder / receive.REGISTRY).exists(),
-    }
+        known=tuple(ExperimentLink(**asdict(link)) for link in links),
+        registry=asked.registry and (folder / receive.REGISTRY).exists(),
+    )
 
 
-def give(world, *runs: str, **wish: Any) -> dict[str, Any]:
-    answer = receive.take(**send(world, *runs, **wish))
+def give(world, *runs: str, **wish: Any) -> TakeAnswer:
+    answer = receive.take(send(world, *runs, **wish))
     assert world.far.broken_links() == []
     assert not list(world.far.root.glob(".remote/incoming-*"))
     experiment_map.learn(
         world.base(),
         world.here.store,
-        [Link(**each) for each in answer.get("links", ())],
+        [Link(**asdict(link)) for link in answer.links],
         source="far",
     )
     return answer
@@ -92,8 +100,10 @@ def test_a_run_arrives_whole_and_alone(world, target):
     assert len(target.client.get_metric_history(run, "loss")) == 5
     folder = f"mlruns/{there.info.experiment_id}/{run}/artifacts"
     assert there.info.artifact_uri == str(target.root / folder)
-    assert answer["artifacts"] == [(f"mlruns/{here.info.experiment_id}/{run}/artifacts", folder)]
-    assert answer["plain"] and answer["summary"]["new_runs"] == 1
+    assert answer.artifacts == (
+        ArtifactPair(f"mlruns/{here.info.experiment_id}/{run}/artifacts", folder),
+    )
+    assert answer.plain and answer.new_runs == 1
     names = [name for (name,) in target.sql("SELECT name FROM experiments ORDER BY experiment_id")]
     assert names == ["Default", "something else with the number 1", "mnist"]
     assert target.sql("SELECT 1 FROM runs WHERE run_uuid = ?", other) == []
@@ -118,7 +128,7 @@ def test_twice_changes_nothing(world, target):
     before, bytes_before = target.dump(), target.store.read_bytes()
     answer = give(world, run)
     assert target.dump() == before and target.store.read_bytes() == bytes_before
-    assert answer["summary"]["new_runs"] == 0 and answer["summary"]["run_ids"] == []
+    assert answer.new_runs == 0
 
 
 def test_what_was_changed_here_is_changed_there(world, target):
@@ -145,7 +155,7 @@ def test_what_changed_there_meanwhile_is_not_touched(world, target):
     request = send(world, run)
     target.client.set_tag(run, "colour", "green")
     before = target.dump()
-    assert receive.take(**request) == {"changed": [run]}
+    assert receive.take(request) == TakeAnswer(changed=(run,))
     assert target.dump() == before
 
 
@@ -153,7 +163,7 @@ def test_a_run_that_is_there_and_was_never_seen_is_not_touched(world, target):
     run = world.here.run(world.here.experiment("mnist"))
     give(world, run)
     target.client.set_tag(run, "colour", "green")
-    assert receive.take(**send(world, run)) == {"changed": [run]}
+    assert receive.take(send(world, run)) == TakeAnswer(changed=(run,))
 
 
 def test_a_run_that_is_gone_there_comes_back_without_the_remark(world, target):
@@ -232,8 +242,8 @@ def test_children_models_and_traces_go_along(world, target):
     assert {model for (model,) in target.sql("SELECT model_id FROM logged_models")} == {made, taken}
     assert target.client.get_run(child).outputs.model_outputs[0].model_id == made
     assert target.client.get_run(parent).inputs.model_inputs[0].model_id == taken
-    assert answer["summary"]["new_runs"] == 3 and answer["summary"]["refused"] == []
-    assert len(answer["artifacts"]) == 5
+    assert answer.new_runs == 3 and answer.refused == ()
+    assert len(answer.artifacts) == 5
 
 
 def test_traces_go_where_they_are_asked_for(world, target):
@@ -290,7 +300,7 @@ def test_versions_of_registered_models_go_where_they_are_asked_for(world, target
     assert target.sql("SELECT name, version FROM model_versions") == [("net", 1)]
     version = target.client.get_model_version_by_alias("net", "champion")
     there = target.client.get_run(run).info.artifact_uri
-    assert version.source == f"{there}/m" and answer["summary"]["refused"] == []
+    assert version.source == f"{there}/m" and answer.refused == ()
     assert target.sql("SELECT name FROM registered_models") == [("net",)]
 
 
@@ -309,7 +319,7 @@ def test_registered_models_that_are_there_are_never_overwritten(world, target):
     before = [target.sql(f"SELECT * FROM {table}") for table in tables]
     answer = give(world, ours, registry=True)
     assert [target.sql(f"SELECT * FROM {table}") for table in tables] == before
-    (refusal,) = answer["summary"]["refused"]
+    (refusal,) = answer.refused
     assert refusal["id"] == "net/1" and "another model has this name" in refusal["reason"]
     assert target.client.get_run(ours).data.tags["colour"] == "red"
 
@@ -321,7 +331,7 @@ def test_a_store_of_an_older_mlflow_says_what_it_can_not_take(world, target):
     run = world.here.run(world.here.experiment("mnist"))
     world.here.client.create_logged_model("1", name="m", source_run_id=run)
     answer = give(world, run)
-    assert "logged_models" in answer["summary"]["left_out"]
+    assert "logged_models" in answer.left_out
     assert target.client.get_run(run).info.run_name == "sunny"
 
 
@@ -342,7 +352,7 @@ def test_only_a_plain_name_is_a_folder(world, target, name):
     precious = target.root / ".remote/incoming-precious"
     precious.mkdir()
     with pytest.raises(TargetError, match="did not arrive"):
-        receive.take(key=KEY, name=name, source="me", seen={}, known=[])
+        receive.take(TakeRequest(key=KEY, name=name, source="me", seen={}))
     assert precious.is_dir()
 
 
@@ -357,10 +367,10 @@ def test_without_a_store_the_next_step_is_told(world, target, monkeypatch):
     run = world.here.run(world.here.experiment("mnist"))
     target.store.unlink()
     with pytest.raises(JobError, match="no lock file"):
-        receive.take(**send(world, run))
+        receive.take(send(world, run))
     (target.root / "requirements.lock").write_text("")
     with pytest.raises(StoreError, match="no MLflow store yet") as caught:
-        receive.take(**send(world, run))
+        receive.take(send(world, run))
     assert "inv remote-setup" in caught.value.hint
     from remote.agent import environments
 
@@ -371,7 +381,7 @@ def test_without_a_store_the_next_step_is_told(world, target, monkeypatch):
     without.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "$@"\n')
     without.chmod(0o755)
     with pytest.raises(StoreError, match="mlflow is not in the lock file"):
-        receive.take(**send(world, run))
+        receive.take(send(world, run))
 
 
 def test_an_error_in_between_leaves_nothing_behind(world, target):
@@ -379,7 +389,7 @@ def test_an_error_in_between_leaves_nothing_behind(world, target):
     request = send(world, run)
     (target.root / f".remote/incoming-{NAME}" / receive.RUNS).write_bytes(b"not a database")
     with pytest.raises(StoreError):
-        receive.take(**request)
+        receive.take(request)
     assert not list(target.root.glob(".remote/incoming-*"))
     assert target.sql("SELECT 1 FROM runs") == []
 
@@ -387,6 +397,7 @@ def test_an_error_in_between_leaves_nothing_behind(world, target):
 KILLED = """
 import json, os, sys
 from remote.agent.tracking import receive as received
+from remote.job.fields import from_json
 from remote.tracking.merge import apply
 whole, count = apply._merge_table, [0]
 def broken(session, table):
@@ -395,7 +406,7 @@ def broken(session, table):
         os.kill(os.getpid(), 9)
     whole(session, table)
 apply._merge_table, apply.BATCH = broken, 2
-received.take(**json.load(sys.stdin))
+received.take(from_json(received.TakeRequest, json.load(sys.stdin), "request"))
 """
 
 
@@ -408,7 +419,7 @@ def test_killed_anywhere_the_next_push_does_the_rest(world, target):
         request = send(world, *runs, name=f"{ID}{number:016x}")
         done = subprocess.run(
             [sys.executable, "-c", KILLED, str(number)],
-            input=json.dumps(request).encode(),
+            input=json.dumps(to_json(request)).encode(),
             cwd=root,
             capture_output=True,
         )
@@ -444,8 +455,8 @@ def installed_python(version: str) -> Path:
 @pytest.mark.parametrize("wire", [LocalWire, OldWire])
 def test_the_agent_takes_runs_under_any_python(world, target, wire):
     run = world.here.run(world.here.experiment("mnist"), steps=4)
-    answer = Agent(wire()).call("take", **send(world, run))
-    assert answer["summary"]["new_runs"] == 1
+    answer = Agent(wire()).call(send(world, run))
+    assert answer.new_runs == 1
     assert len(target.client.get_metric_history(run, "loss")) == 4
 
 

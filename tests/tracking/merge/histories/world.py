@@ -18,7 +18,7 @@ from remote.errors import StoreError
 from remote.tracking import delta, merge
 from remote.tracking.merge import append, apply
 from remote.tracking.merge.conflicts import open_conflicts
-from remote.tracking.merge.merge_session import Session
+from remote.tracking.merge.merge_session import MergeSession
 from tests.tracking.merge.histories.model import Experiment, Store
 from tests.tracking.merge.histories.records import Records
 from tests.tracking.merge.histories.rule import Base, Conflict, Delta, Pull
@@ -181,7 +181,7 @@ class World:
         assert summary.refused == ()
         self._check_artifacts(written, summary)
         self._ended(pull)
-        merge.settle(self.base_file(place), summary.artifacts)
+        merge.mark_fetched(self.base_file(place), summary.artifacts)
 
     def crash(self, place: Place, commits: int) -> None:
         """A merge that ends after some commits. What it did, it did wholly."""
@@ -190,14 +190,14 @@ class World:
         done = itertools.count()
 
         @contextmanager
-        def transaction(session: Session) -> Iterator[None]:
+        def transaction(session: MergeSession) -> Iterator[None]:
             if next(done) >= commits:
                 raise Crash
             with original(session):
                 yield
 
-        original = Session.transaction
-        with mock.patch.object(Session, "transaction", transaction):
+        original = MergeSession.transaction
+        with mock.patch.object(MergeSession, "transaction", transaction):
             try:
                 self._merge(written)
             except Crash:
@@ -277,7 +277,7 @@ class World:
                 assert f"mlruns/{experiment}/{run_id}/artifacts" in named
 
     def _known(self, place: Place) -> dict[str, Any]:
-        return merge.known(self.base_file(place), store=self.here.records.file)
+        return merge.pull_state(self.base_file(place), store=self.here.records.file)
 
     def _merge(self, written: Written) -> merge.MergeSummary:
         return merge.merge(

@@ -1,0 +1,124 @@
+"""Kinds of job: a table. What differs between kinds stands in a row of it, and nowhere else.
+
+How a kind is found and described on the laptop is told by its class in remote.programs. How it is
+run is told here: `entry` says which of the agent's programs starts it inside its environment, and
+for those that `program` starts, `argv` is the command line that it becomes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, Iterable, List
+
+from remote.errors import JobError
+from remote.job.spec import JobSpec
+
+#: The agent's programs that run inside a job's environment (remote.agent_main).
+NOTEBOOK_ENTRY, PROGRAM_ENTRY, SERVICE_ENTRY = "notebook", "program", "serve"
+
+#: (job, its Python, the id of its MLflow run or "") -> the words of its program.
+Argv = Callable[[JobSpec, str, str], List[str]]
+
+
+def _no_argv(job: JobSpec, python: str, run: str) -> List[str]:
+    raise ValueError(f"a {job.kind} has no command line")
+
+
+def _no_files(job: JobSpec) -> Iterable[Path]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the agent and the job need to know of one kind."""
+
+    name: str
+    entry: str = PROGRAM_ENTRY
+    argv: Argv = _no_argv
+    source_is_path: bool = False
+    """Whether `source` is a file or folder of the project, which must have been pushed."""
+    source_files: Callable[[JobSpec], Iterable[Path]] = _no_files
+    """Where the Python source of the program may lie, below the code."""
+    keeps_notebook: bool = False
+    """Whether it leaves an executed notebook, which goes to the results."""
+    mlflow_source_type: str = ""
+    """What MLflow calls such a source in `mlflow.source.type`; empty leaves it to MLflow."""
+    serves: bool = False
+    """Whether it goes on until somebody ends it: `remote-stop` without a name passes it over as
+    long as another job goes on, and a second one of the same service isn't started."""
+
+
+def _script_argv(job: JobSpec, python: str, run: str) -> List[str]:
+    path = _plain_path(job.source)
+    if not job.source.endswith(".sh"):
+        return [python, path, *job.arguments]
+    return [*([path] if _runs_itself(path) else ["sh", path]), *job.arguments]
+
+
+def _module_argv(job: JobSpec, python: str, run: str) -> List[str]:
+    return [python, "-m", job.source, *job.arguments]
+
+
+def _command_argv(job: JobSpec, python: str, run: str) -> List[str]:
+    return list(job.arguments)
+
+
+def _mlproject_argv(job: JobSpec, python: str, run: str) -> List[str]:
+    """`mlflow run` with `--run-id` makes the job's own run the project's, and adds nothing to it.
+
+    Without that, MLflow makes another run and logs the parameters there.
+    """
+    words = [python, "-m", "mlflow", "run", _plain_path(job.source or ".")]
+    words += ["-e", job.entry_point or "main", "--env-manager", "local"]
+    words += ["--run-id", run] if run else []
+    for name, value in job.parameters.items():
+        words += ["-P", f"{name}={value}"]
+    return [*words, *job.arguments]
+
+
+def _plain_path(source: str) -> str:
+    """A path that is neither taken for an option nor looked for on PATH."""
+    return source if os.path.isabs(source) else os.path.join(".", source)
+
+
+def _runs_itself(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return os.access(path, os.X_OK) and file.read(2) == b"#!"
+    except OSError:
+        return False
+
+
+def _script_files(job: JobSpec) -> Iterable[Path]:
+    return [Path(job.source)]
+
+
+def _module_files(job: JobSpec) -> Iterable[Path]:
+    path = Path(*job.source.split("."))
+    for top in (Path("src"), Path()):
+        yield top / path.with_suffix(".py")
+        yield top / path / "__main__.py"
+
+
+NOTEBOOK = Kind("notebook", NOTEBOOK_ENTRY, source_is_path=True, keeps_notebook=True)
+SCRIPT = Kind("script", argv=_script_argv, source_is_path=True, source_files=_script_files)
+MODULE = Kind("module", argv=_module_argv, source_files=_module_files)
+COMMAND = Kind("command", argv=_command_argv)
+MLPROJECT = Kind(
+    "mlproject", argv=_mlproject_argv, source_is_path=True, mlflow_source_type="PROJECT"
+)
+SERVICE = Kind("service", SERVICE_ENTRY, serves=True)
+
+KINDS: Dict[str, Kind] = {
+    kind.name: kind for kind in (NOTEBOOK, SCRIPT, MODULE, COMMAND, MLPROJECT, SERVICE)
+}
+
+
+def kind_of(job: JobSpec) -> Kind:
+    """The row of a job's kind; raises JobError for one of a newer version."""
+    kind = KINDS.get(job.kind)
+    if kind is None:
+        raise JobError(f"This version of the toolkit knows no kind of job {job.kind!r}.")
+    return kind

@@ -1,0 +1,96 @@
+"""Kinds of job: how each is run, and that nobody else needs to know."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.errors import JobError
+from remote.job.kinds import KINDS, kind_of
+from remote.job.spec import JobSpec
+from tests.conftest import ROOT
+
+
+def spec(**facts: Any) -> JobSpec:
+    return JobSpec(**{"kind": "script", "source": "", "name": "x", **facts})
+
+
+def argv(job: JobSpec, run: str = "r1") -> list[str]:
+    return kind_of(job).argv(job, "PY", run)
+
+
+CASES: list[tuple[dict[str, Any], str | list[str]]] = [
+    ({"kind": "command", "arguments": ("nvidia-smi", "-L")}, ["nvidia-smi", "-L"]),
+    ({"kind": "module", "source": "a.b", "arguments": ("--x", "$(y)")}, "PY -m a.b --x $(y)"),
+    ({"kind": "script", "source": "src/a.py"}, "PY ./src/a.py"),
+    ({"kind": "script", "source": "-c.py", "arguments": ("-m", "x=1")}, "PY ./-c.py -m x=1"),
+    ({"kind": "script", "source": "run.sh", "arguments": ("a",)}, "sh ./run.sh a"),
+    (
+        {"kind": "mlproject", "source": "pipelines/x", "entry_point": "prepare"},
+        "PY -m mlflow run ./pipelines/x -e prepare --env-manager local --run-id r1",
+    ),
+    (
+        {
+            "kind": "mlproject",
+            "source": "",
+            "arguments": ("--storage-dir", "/tmp"),
+            "defaults": {"a": "1", "b": "x y"},
+            "parameters": {"a": "-2"},
+        },
+        [
+            *["PY", "-m", "mlflow", "run", "./.", "-e", "main", "--env-manager", "local"],
+            *["--run-id", "r1", "-P", "a=-2", "--storage-dir", "/tmp"],
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "words"), CASES)
+def test_the_words(facts: dict[str, Any], words: str | list[str]) -> None:
+    expected = words.split() if isinstance(words, str) else words
+    assert argv(spec(**facts)) == expected
+
+
+def test_no_run_no_run_id() -> None:
+    assert "--run-id" not in argv(spec(kind="mlproject", source="x"), run="")
+
+
+@pytest.mark.parametrize("kind", ["notebook", "service"])
+def test_what_is_no_program_has_no_command_line(kind: str) -> None:
+    with pytest.raises(ValueError, match=kind):
+        argv(spec(kind=kind))
+
+
+def test_a_shell_script_that_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "run.sh"
+    script.write_text("#!/bin/bash\n")
+    job = spec(source="run.sh")
+    assert argv(job) == ["sh", "./run.sh"]
+    script.chmod(0o755)
+    assert argv(job) == ["./run.sh"]
+    script.write_text("echo")
+    assert argv(job) == ["sh", "./run.sh"]
+
+
+def test_a_kind_of_a_newer_version_is_told() -> None:
+    with pytest.raises(JobError, match="no kind of job 'container'"):
+        kind_of(spec(kind="container"))
+
+
+def test_no_kind_is_named_outside_of_its_row() -> None:
+    """Each is known by its row, so that a new one needs no look at the rest."""
+    # What a file or a program is called may be such a word too; a comparison may not.
+    pattern = (
+        f"(kind|\\.kind|\\[.kind.\\])\\)? *(==|!=|in|not in) *\\(?[\"']({'|'.join(KINDS)})[\"']"
+    )
+    found = subprocess.run(
+        ["grep", "-rnE", "--include=*.py", pattern, "remote"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout == ""

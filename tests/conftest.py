@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.sshd import PrivateSshd, find, running  # noqa: E402
+from tests.stores import empty_store  # noqa: E402
 
 # A shell starts what runs in its background deaf to Ctrl-C, which every child would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -62,6 +63,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 #: Marks by folder or file (see "markers" in pyproject.toml). What has none of them is `fast`.
 MARKS = {
     "mlflow": (
+        "agent/replication/",
         "agent/services/",
         "agent/tracking/",
         "operations/tracking/test_export_records.py",
@@ -75,7 +77,6 @@ MARKS = {
         "agent/environments/",
         "agent/gpus/test_many_jobs.py",
         "agent/gpus/test_queue.py",
-        "agent/worker/",
         "gpu/",
         "integration/",
         "research/",
@@ -273,6 +274,8 @@ def project(tmp_path: Path, sshd: PrivateSshd, request: pytest.FixtureRequest) -
         REMOTE_SSH_CONFIG=str(sshd.config),
         REMOTE_TMUX_SOCKET=SOCKET,
     )
+    # Each first pull of a project would ask MLflow for one.
+    empty_store(made.root)
     yield made
 
 
@@ -285,12 +288,14 @@ def target_root(project: ProjectFolder, sshd: PrivateSshd) -> Path:
 @pytest.fixture(scope="session")
 def shared_project(tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd) -> ProjectFolder:
     """One project and target for tests that run jobs: the environment is made once."""
-    return make_project(
+    made = make_project(
         tmp_path_factory.mktemp("shared") / "project",
         TARGET_DIR="gpu:shared target",
         REMOTE_SSH_CONFIG=str(sshd.config),
         REMOTE_TMUX_SOCKET=SOCKET,
     )
+    empty_store(made.root)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from remote.files import locked
 from remote.tracking.create_store import ensure_store
-from tests.conftest import ROOT
 
 #: Kept between runs of the tests, and shared by all of pytest-xdist's workers.
-CACHE = ROOT / ".demo" / "mlflow"
+CACHE = Path(__file__).parents[1] / ".demo" / "mlflow"
 
 
 def empty_store(folder: Path) -> Path:

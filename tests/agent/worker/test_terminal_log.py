@@ -1,0 +1,65 @@
+"""The log in the worker's terminal, and the notes of when it grew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from remote.agent.worker import terminal_log
+from remote.job.paths import JobPaths
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> JobPaths:
+    paths = JobPaths(tmp_path, "job-1")
+    paths.folder.mkdir(parents=True)
+    paths.log.write_bytes(b"first\n")
+    return paths
+
+
+class Job:
+    """A job that writes a line at each look, and ends after `looks` of them."""
+
+    def __init__(self, paths: JobPaths, looks: int) -> None:
+        self.paths, self.looks = paths, looks
+
+    def ended(self) -> bool:
+        with self.paths.log.open("ab") as log:
+            log.write(f"{self.looks}\n".encode())
+        self.looks -= 1
+        return self.looks == 0
+
+
+def test_all_is_shown_also_what_came_with_the_end(
+    paths: JobPaths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal_log, "LOOK", 0)
+    terminal_log.mirror(paths, Job(paths, 3).ended)
+    assert capfd.readouterr().out == "first\n3\n2\n1\n"
+
+
+def test_notes_say_how_long_the_log_was_before_it_grew(
+    paths: JobPaths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(100, 200, 2))
+    monkeypatch.setattr(terminal_log, "LOOK", 0)
+    monkeypatch.setattr(terminal_log, "NOTE", 1)
+    monkeypatch.setattr(terminal_log.time, "time", lambda: next(clock))
+    terminal_log.mirror(paths, Job(paths, 3).ended)
+    notes = [line.split() for line in paths.times.read_text().splitlines()]
+    assert [int(length) for _, length in notes] == [0, 8, 10]
+    assert [float(when) for when, _ in notes] == sorted(float(when) for when, _ in notes)
+
+
+def test_a_terminal_that_is_gone_ends_nothing(
+    paths: JobPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(handle: int, data: bytes) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(terminal_log, "LOOK", 0)
+    monkeypatch.setattr(terminal_log.os, "write", gone)
+    job = Job(paths, 2)
+    terminal_log.mirror(paths, job.ended)
+    assert job.looks == 0

@@ -1,0 +1,61 @@
+"""What is an MLflow store, and how one is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from remote.errors import StoreError
+from remote.tracking import store as module
+from remote.tracking.store import connect_read_only, is_store, writing
+from tests.stores import empty_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return empty_store(tmp_path / "it's 100% #1?")
+
+
+def test_what_is_no_store_is_just_none(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as database:
+        database.execute("CREATE TABLE runs (x)")
+    (tmp_path / "text.db").write_text("SQLite format 3")
+    for path in (tmp_path, tmp_path / "missing.db", other, tmp_path / "text.db"):
+        assert not is_store(path)
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_a_store_is_read_and_not_written(store: Path) -> None:
+    assert is_store(store)
+    with closing(connect_read_only(store)) as database:
+        assert database.execute("SELECT name FROM experiments").fetchall() == [("Default",)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            database.execute("DELETE FROM experiments")
+
+
+def test_a_transaction_is_whole_or_not_at_all(store: Path) -> None:
+    with writing(store) as database:
+        database.execute("UPDATE experiments SET name = 'renamed'")
+    with pytest.raises(ZeroDivisionError), writing(store) as database:
+        database.execute("UPDATE experiments SET name = 'lost'")
+        raise ZeroDivisionError
+    with closing(connect_read_only(store)) as database:
+        assert database.execute("SELECT name FROM experiments").fetchall() == [("renamed",)]
+
+
+def test_a_missing_store_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="isn't an MLflow store"), writing(tmp_path / "new.db"):
+        pass
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_store_that_somebody_locks_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUSY_TIMEOUT", 0)
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="can't be used: database is locked"), writing(store):
+            pass

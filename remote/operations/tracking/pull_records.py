@@ -18,7 +18,7 @@ from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.messages.target import ABSENT
 from remote.operations.tracking.destination import STORE, Destination, destination, digest
 from remote.output import Progress, size
-from remote.session import Server
+from remote.session import TargetSession
 from remote.tracking import merge
 from remote.tracking.create_store import ensure_store
 from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
@@ -62,7 +62,7 @@ def merging(project: Project) -> Iterator[None]:
 
 
 def pull_records(
-    server: Server, *, say: Say, registry: bool = False, dry_run: bool = False
+    server: TargetSession, *, say: Say, registry: bool = False, dry_run: bool = False
 ) -> Records:
     """Merge what is new in a target's stores, and fetch the artifacts of what changed."""
     server.connect()
@@ -77,7 +77,7 @@ def _folder(project: Project) -> Iterator[Path]:
         yield Path(name)
 
 
-def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False) -> Asked:
+def ask(server: TargetSession, folder: Path, *, store: str = "", registry: bool = False) -> Asked:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to = destination(server.project)
     request = DeltaRequest(
@@ -102,7 +102,7 @@ def known(to: Destination, base: Path) -> dict[str, Any]:
     return merge.pull_state(base, store=to.location)
 
 
-def _fetch(server: Server, request: DeltaRequest, file: Path) -> Asked:
+def _fetch(server: TargetSession, request: DeltaRequest, file: Path) -> Asked:
     with open(file, "wb") as out:
         blob = _Unpacked(out, packed=request.compress)
         try:
@@ -126,19 +126,19 @@ class _Unpacked:
         return self.out.write(self._unpacker.decompress(piece) if self._unpacker else piece)
 
 
-def look(server: Server) -> None:
+def look(server: TargetSession) -> None:
     """Have the agent say what is wrong with a target that gives no answer."""
     if server.prepare(look=True).state == ABSENT:
         raise TransferError(f"{server.target} does not exist yet.", "Push first: make sync-push")
 
 
-def source_name(server: Server, store: str = "") -> str:
+def source_name(server: TargetSession, store: str = "") -> str:
     """What the files about a store of the target are called."""
     return f"{server.target.key}.{digest(store)}" if store else server.target.key
 
 
 def merge_all(
-    server: Server,
+    server: TargetSession,
     asked: Asked,
     folder: Path,
     *,
@@ -167,7 +167,7 @@ def merge_all(
 
 
 def _bring(
-    server: Server, asked: Asked, store: str, found: Records, *, say: Say, dry_run: bool
+    server: TargetSession, asked: Asked, store: str, found: Records, *, say: Say, dry_run: bool
 ) -> None:
     to = destination(server.project)
     source = f"{server.target}/{store}" if store else str(server.target)

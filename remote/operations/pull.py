@@ -10,7 +10,8 @@ from pathlib import Path
 from remote.errors import TransferError
 from remote.files import write_json
 from remote.job.paths import STATE
-from remote.operations.tracking.pull_records import Records, Say, ask, look, merge_all, merging
+from remote.operations.tracking.merge_records import Records, Say, merging
+from remote.operations.tracking.pull_records import ask, look, merge_all
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Unready

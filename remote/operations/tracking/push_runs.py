@@ -23,7 +23,8 @@ from remote.operations.job_request import requires_python
 from remote.operations.tracking import runs_delta
 from remote.operations.tracking import select_runs as choosing
 from remote.operations.tracking.destination import Destination, destination
-from remote.operations.tracking.pull_records import Say, look, merging, pull_records, source_name
+from remote.operations.tracking.merge_records import Say, merging
+from remote.operations.tracking.pull_records import look, pull_records, source_name
 from remote.operations.tracking.select_runs import Chosen, Wish
 from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema

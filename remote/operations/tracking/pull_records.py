@@ -19,7 +19,7 @@ from remote.job.messages.target import ABSENT
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, RecordsMerge, Say, merging, pull_state
 from remote.output import Progress, size
-from remote.session import Server
+from remote.session import TargetSession
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Asked:
 
 
 def pull_records(
-    server: Server, *, say: Say, registry: bool = False, dry_run: bool = False
+    server: TargetSession, *, say: Say, registry: bool = False, dry_run: bool = False
 ) -> Records:
     """Merge what is new in a target's stores, and fetch the artifacts of what changed."""
     server.connect()
@@ -47,7 +47,7 @@ def _folder(project: Project) -> Iterator[Path]:
         yield Path(name)
 
 
-def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False) -> Asked:
+def ask(server: TargetSession, folder: Path, *, store: str = "", registry: bool = False) -> Asked:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to = destination(server.project)
     request = DeltaRequest(
@@ -66,7 +66,7 @@ def ask(server: Server, folder: Path, *, store: str = "", registry: bool = False
         return _fetch(server, request, file)
 
 
-def _fetch(server: Server, request: DeltaRequest, file: Path) -> Asked:
+def _fetch(server: TargetSession, request: DeltaRequest, file: Path) -> Asked:
     with open(file, "wb") as out:
         blob = _Unpacked(out, packed=request.compress)
         try:
@@ -90,19 +90,19 @@ class _Unpacked:
         return self.out.write(self._unpacker.decompress(piece) if self._unpacker else piece)
 
 
-def look(server: Server) -> None:
+def look(server: TargetSession) -> None:
     """Have the agent say what is wrong with a target that gives no answer."""
     if server.prepare(look=True).state == ABSENT:
         raise TransferError(f"{server.target} does not exist yet.", "Push first: make sync-push")
 
 
-def source_name(server: Server, store: str = "") -> str:
+def source_name(server: TargetSession, store: str = "") -> str:
     """What the files about a store of the target are called."""
     return f"{server.target.key}.{digest(store)}" if store else server.target.key
 
 
 def merge_all(
-    server: Server,
+    server: TargetSession,
     asked: Asked,
     folder: Path,
     *,
@@ -131,7 +131,7 @@ def merge_all(
     return merge.records
 
 
-def _merge(merge: RecordsMerge, server: Server, asked: Asked, store: str) -> None:
+def _merge(merge: RecordsMerge, server: TargetSession, asked: Asked, store: str) -> None:
     source = f"{server.target}/{store}" if store else str(server.target)
     base = merge.to.base(source_name(server, store))
     merge.add(asked.file, base=base, source=source, remote=server.remote)

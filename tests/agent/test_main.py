@@ -18,11 +18,12 @@ from remote.errors import JobError
 from remote.job.messages.base import FRAME
 from remote.job.messages.target import SecretAnswer
 
+NO_SECRETS = SecretAnswer(())
 REQUEST = {"verb": "secret", "key": "0" * 16}
 
 
 def answer(
-    monkeypatch: pytest.MonkeyPatch, request: dict[str, Any], outcome: Any = SecretAnswer(())
+    monkeypatch: pytest.MonkeyPatch, request: dict[str, Any], outcome: Any = NO_SECRETS
 ) -> tuple[dict[str, Any], bytes]:
     """What is answered where the handler of `secret` returns, or raises, `outcome`; and the rest."""
 

@@ -63,6 +63,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 #: Marks by folder or file (see "markers" in pyproject.toml). What has none of them is `fast`.
 MARKS = {
     "mlflow": (
+        "agent/replication/",
         "agent/services/",
         "agent/tracking/",
         "operations/tracking/test_export_records.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import stat
 import sys
@@ -18,7 +19,8 @@ from remote.output import size
 from remote.session import Server
 from remote.transport import process, rsync
 
-#: Bytes below which a disk is told as full: an environment with torch takes about six.
+#: Free bytes below which a disk of this machine, and of the server, is a gap: there, an environment
+#: with torch takes about six billion.
 SMALL, TIGHT = 1_000_000_000, 8_000_000_000
 
 #: Seconds by which the server's clock may be wrong.
@@ -29,20 +31,24 @@ QUIET = "in its start-up files (~/.bashrc), begin with: case $- in *i*) ;; *) re
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. A gap has a fix; `stops` says that no work is possible."""
+    """Something that was looked at, on this machine (`here`) or the server (`there`).
+
+    Where it is a gap (not `ok`), `fix` is the command that closes it, and `stops` says that no work
+    is possible before.
+    """
 
     where: str
     name: str
     ok: bool
-    told: str
+    message: str
     fix: str = ""
     stops: bool = False
 
 
 def examine(text: str = "") -> Iterator[Check]:
     """All that is to be said, as it is found out; `text` names the target."""
-    project, found = project_here()
-    yield from found
+    project, checks = project_here()
+    yield from checks
     yield from laptop(project)
     yield from target(project, text)
 
@@ -131,31 +137,31 @@ def target(project: Project, text: str) -> Iterator[Check]:
     try:
         server.connect()
         # The first call brings the agent, perhaps: that is no time of the clock's.
-        found = server.agent.call(ExamineRequest(path=server.target.path))
+        answer = server.agent.call(ExamineRequest(path=server.target.path))
     except RemoteError as error:
-        told = f"{server.target}: {error.message}"
-        yield Check("there", "server", False, told, error.hint, stops=True)
+        message = f"{server.target}: {error.message}"
+        yield Check("there", "server", False, message, error.hint, stops=True)
         return
-    yield Check("there", "server", True, f"{server.target} answers as {found.host}")
-    yield from _there(found, noisy=bool(server.agent.noisy), start=start, end=time.time())
+    yield Check("there", "server", True, f"{server.target} answers as {answer.host}")
+    yield from _there(answer, noisy=bool(server.agent.noisy), start=start, end=time.time())
 
 
-def _there(found: ExamineAnswer, *, noisy: bool, start: float, end: float) -> Iterator[Check]:
+def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> Iterator[Check]:
     yield _shell(noisy)
-    yield Check("there", "python3", True, found.python)
+    yield Check("there", "python3", True, answer.python)
     for name in ("rsync", "tmux"):
-        fix, version = found.install.get(name, ""), getattr(found, name)
-        told, there = version or "is not installed", bool(version)
-        yield Check("there", name, there, told, "" if there else fix, stops=not there)
-    yield Check("there", "uv", True, found.uv or "none yet: the first job brings it")
-    yield _folder(found)
-    yield _disk("there", "disk", found.free, "inv remote-prune --older 30d")
-    yield _disk("there", "home's disk", found.home_free, "uv cache prune (there)")
-    yield _clock(found.now, start, end)
-    yield _gpus(found)
-    yield _index(found.index)
-    yield _logind(found)
-    yield _tmp(found.tmp_shared)
+        fix, version = answer.install.get(name, ""), getattr(answer, name)
+        message, ok = version or "is not installed", bool(version)
+        yield Check("there", name, ok, message, "" if ok else fix, stops=not ok)
+    yield Check("there", "uv", True, answer.uv or "none yet: the first job brings it")
+    yield _folder(answer)
+    yield _disk("there", "disk", answer.free, "inv remote-prune --older 30d")
+    yield _disk("there", "home's disk", answer.home_free, "uv cache prune (there)")
+    yield _clock(answer.now, start, end)
+    yield _gpus(answer)
+    yield _index(answer.index)
+    yield _logind(answer)
+    yield _tmp(answer.tmp_shared)
 
 
 def _shell(noisy: bool) -> Check:
@@ -164,11 +170,12 @@ def _shell(noisy: bool) -> Check:
     return Check("there", "login shell", True, "is quiet")
 
 
-def _folder(found: ExamineAnswer) -> Check:
-    root = found.root
-    if found.writable:
+def _folder(answer: ExamineAnswer) -> Check:
+    root = answer.root
+    if answer.writable:
         return Check("there", "folder", True, f"{root} can be written to")
-    fix = f"choose one that you own, or there: sudo chown {found.user} {root}"
+    chown = shlex.join(["sudo", "chown", answer.user, root])
+    fix = f"choose one that you own, or there: {chown}"
     return Check("there", "folder", False, f"{root} can't be written to", fix, stops=True)
 
 
@@ -177,21 +184,21 @@ def _clock(now: float, start: float, end: float) -> Check:
     offset = now - min(max(now, start), end)
     if abs(offset) <= OFFSET:
         return Check("there", "clock", True, f"right to {max(1, abs(round(offset)))} s")
-    told = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's"
-    return Check("there", "clock", False, told, "sudo timedatectl set-ntp true")
+    message = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's"
+    return Check("there", "clock", False, message, "sudo timedatectl set-ntp true")
 
 
-def _gpus(found: ExamineAnswer) -> Check:
-    if found.gpu_fault:
+def _gpus(answer: ExamineAnswer) -> Check:
+    if answer.gpu_fault:
         fix = "see what it says there: nvidia-smi. A reboot helps after a driver's update"
-        return Check("there", "GPUs", False, found.gpu_fault, fix)
-    if not found.gpus:
+        return Check("there", "GPUs", False, answer.gpu_fault, fix)
+    if not answer.gpus:
         return Check("there", "GPUs", True, "none: jobs run on the processor")
     names: dict[str, int] = {}
-    for gpu in found.gpus:
+    for gpu in answer.gpus:
         names[gpu.name] = names.get(gpu.name, 0) + 1
-    told = ", ".join(f"{count} x {name}" for name, count in names.items())
-    return Check("there", "GPUs", True, f"{told}, driver {found.gpus[0].driver}")
+    message = ", ".join(f"{count} x {name}" for name, count in names.items())
+    return Check("there", "GPUs", True, f"{message}, driver {answer.gpus[0].driver}")
 
 
 def _index(index: PackageIndex) -> Check:
@@ -201,18 +208,18 @@ def _index(index: PackageIndex) -> Check:
     return Check("there", "package index", False, f"{index.host} can't be reached", fix)
 
 
-def _logind(found: ExamineAnswer) -> Check:
-    if not found.logind_kills:
+def _logind(answer: ExamineAnswer) -> Check:
+    if not answer.logind_kills:
         return Check("there", "logind", True, "leaves jobs alone")
-    if found.lingers:
-        return Check("there", "logind", True, f"kills at logout, but {found.user} lingers")
-    fix = f"sudo loginctl enable-linger {found.user}"
-    told = "ends all processes at logout, jobs too (KillUserProcesses=yes)"
-    return Check("there", "logind", False, told, fix)
+    if answer.lingers:
+        return Check("there", "logind", True, f"kills at logout, but {answer.user} lingers")
+    fix = shlex.join(["sudo", "loginctl", "enable-linger", answer.user])
+    message = "ends all processes at logout, jobs too (KillUserProcesses=yes)"
+    return Check("there", "logind", False, message, fix)
 
 
 def _tmp(shared: bool) -> Check:
     if shared:
         return Check("there", "/tmp", True, "is shared and sticky")
-    told = "others could remove what is yours there, or can't write"
-    return Check("there", "/tmp", False, told, "sudo chmod 1777 /tmp")
+    message = "others could remove what is yours there, or can't write"
+    return Check("there", "/tmp", False, message, "sudo chmod 1777 /tmp")

@@ -92,7 +92,7 @@ def _as_data(checked: Checked) -> dict[str, object]:
 def _finding_data(finding: Finding) -> dict[str, object]:
     return {
         "name": finding.name,
-        "told": finding.told,
+        "message": finding.told,
         "items": finding.details or finding.items,
         "step": finding.step,
         "mendable": bool(finding.changes),

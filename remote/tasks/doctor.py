@@ -40,7 +40,7 @@ def doctor(c: Context, target: str = "", json: bool = False) -> None:
 
 def _show(check: Check) -> None:
     mark = "ok" if check.ok else "gap"
-    print_lines(f"{mark:<3}  {check.where:<5}  {check.name:<13}  {check.told}".rstrip())
+    print_lines(f"{mark:<3}  {check.where:<5}  {check.name:<13}  {check.message}".rstrip())
     if not check.ok and check.fix:
         print_lines(f"{'':27}fix: {check.fix}")
 

@@ -54,12 +54,13 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
     server = server_of(target)
     if forget and not key:
         raise ConfigError("--forget needs the name of a secret.")
-    value = None if forget or not key else _asked(key)
+    value = None if forget or not key else _read_secret(key)
     names = secret(server, key, value) if key else secret(server)
     print_lines(*names or ["No secret is set."])
 
 
-def _asked(key: str) -> str:
+def _read_secret(key: str) -> str:
+    """The value that is typed, unseen; raises ConfigError where none is."""
     if sys.stdin.isatty():
         from getpass import getpass
 

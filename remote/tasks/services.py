@@ -214,7 +214,7 @@ def _stop(server: Server, service: Service, job: str) -> None:
         raise JobError(f"{service.title} doesn't go on there.")
     answer = stop(server, job)
     print_lines(f"{answer.id} {answer.status.state}")
-    _tell_saved(server)
+    _say_saved(server)
 
 
 def _stay(
@@ -238,10 +238,10 @@ def _stay(
     except KeyboardInterrupt:
         say("", f"{service.title} goes on there: inv remote-{service.name} opens it again.")
         say(f"End it: inv remote-{service.name} --stop")
-    _tell_saved(server)
+    _say_saved(server)
 
 
-def _tell_saved(server: Server) -> None:
+def _say_saved(server: Server) -> None:
     from remote.operations.services import bring_saved
 
     names = bring_saved.waiting(server)

@@ -29,6 +29,12 @@ def connect_read_only(store: Path) -> sqlite3.Connection:
     return sqlite3.connect(reading_url(store), uri=True, timeout=BUSY_TIMEOUT)
 
 
+def has_table(database: sqlite3.Connection, name: str) -> bool:
+    """Stores of older MLflows lack some."""
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return database.execute(query, (name,)).fetchone() is not None
+
+
 def reading_url(store: Path) -> str:
     """A SQLite URL that opens the store for reading only, wherever SQLite can do that.
 

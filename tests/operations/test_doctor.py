@@ -72,7 +72,7 @@ def test_a_machine_that_has_all_has_no_gap(root: Path) -> None:
     project, found = doctor.project_here()
     found += doctor.laptop(project)
     assert [check for check in found if not check.ok] == []
-    assert project.root == root and named(found, "lock file").told == "requirements.lock"
+    assert project.root == root and named(found, "lock file").message == "requirements.lock"
 
 
 @pytest.mark.parametrize(("tool", "stops"), [("rsync", True), ("ssh", True), ("git", False)])
@@ -94,7 +94,9 @@ def test_the_rsync_of_a_mac_will_do(
     )
     (folder / "rsync").chmod(0o755)
     check = named(doctor.laptop(Project(root, {})), "rsync")
-    assert check.ok and check.told == "openrsync: protocol version 29, an old dialect: that will do"
+    assert (
+        check.ok and check.message == "openrsync: protocol version 29, an old dialect: that will do"
+    )
 
 
 def test_a_project_without_a_lock_file_is_a_gap_that_stops(root: Path) -> None:
@@ -118,7 +120,7 @@ def test_settings_that_can_not_be_read_do_not_stop_the_look(root: Path) -> None:
     (root / "src").mkdir()
     os.chdir(root / "src")
     project, (check,) = doctor.project_here()
-    assert check.stops and ".env can't be read" in check.told and check.fix
+    assert check.stops and ".env can't be read" in check.message and check.fix
     assert project.root == root and named(doctor.laptop(project), "lock file").ok
 
 
@@ -132,15 +134,15 @@ def test_a_target_on_this_machine_is_examined_by_the_real_agent(
     names = ["server", "login shell", "python3", "rsync", "tmux", "uv", "folder", "disk"]
     names += ["home's disk", "clock", "GPUs", "package index", "logind", "/tmp"]
     assert [check.name for check in checks] == names
-    assert named(checks, "python3").told == "{}.{}.{}".format(*sys.version_info)
-    assert named(checks, "package index").told == "127.0.0.1 answers"
-    assert named(checks, "clock").ok and named(checks, "folder").told.startswith(str(tmp_path))
+    assert named(checks, "python3").message == "{}.{}.{}".format(*sys.version_info)
+    assert named(checks, "package index").message == "127.0.0.1 answers"
+    assert named(checks, "clock").ok and named(checks, "folder").message.startswith(str(tmp_path))
     assert not (tmp_path / "not there").exists()
 
 
 def test_no_target_is_a_gap_that_stops(root: Path) -> None:
     (check,) = doctor.target(Project(root, {}), "")
-    assert not check.ok and check.stops and "TARGET_DIR" in check.told and check.fix
+    assert not check.ok and check.stops and "TARGET_DIR" in check.message and check.fix
 
 
 def facts(**changed: Any) -> ExamineAnswer:
@@ -174,7 +176,7 @@ def judged(noisy: bool = False, **changed: Any) -> list[Check]:
 
 def test_a_server_that_has_all_has_no_gap() -> None:
     assert [check for check in judged() if not check.ok] == []
-    assert named(judged(), "GPUs").told == "2 x H100, driver 550.1"
+    assert named(judged(), "GPUs").message == "2 x H100, driver 550.1"
     assert named(judged(gpus=()), "GPUs").ok
 
 

@@ -67,7 +67,7 @@ def test_a_server_that_is_not_reached_leaves_the_laptops_part(root: Path) -> Non
 def test_json(root: Path) -> None:
     done = inv(root, "--json")
     found = json.loads(done.stdout)
-    assert {"where", "name", "ok", "told", "fix", "stops"} == set(found[0])
+    assert {"where", "name", "ok", "message", "fix", "stops"} == set(found[0])
     (gap,) = [check for check in found if not check["ok"]]
     assert gap["name"] == "target" and gap["stops"] and done.returncode == 1
 

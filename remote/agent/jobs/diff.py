@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from remote.agent.environments import LOCK_FILES, packages
-from remote.agent.jobs.lifecycle import find, job_of, state_of
+from remote.agent.job_folders.find_jobs import find, job_of
+from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.job.fields import to_json

@@ -7,7 +7,8 @@ import os
 import time
 from typing import IO, Callable, List
 
-from remote.agent.jobs.lifecycle import find, state_of
+from remote.agent.job_folders.find_jobs import find
+from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.agent.worker.terminal_log import NOTE
 from remote.job.messages.jobs import LogAnswer, LogRequest

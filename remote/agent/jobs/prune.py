@@ -11,7 +11,8 @@ from typing import Any, Iterator, List, Sequence, Tuple
 
 from remote.agent import environments
 from remote.agent.environments.make_once import complete_file
-from remote.agent.jobs.lifecycle import every, find, forget, live, state_of
+from remote.agent.job_folders.find_jobs import every, find, forget, live
+from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked

@@ -11,7 +11,8 @@ from typing import List
 
 from remote.agent import environments, processes
 from remote.agent import secrets as secret_values
-from remote.agent.jobs.lifecycle import find, forget, state_of
+from remote.agent.job_folders.find_jobs import find, forget
+from remote.agent.job_folders.liveness import state_of
 from remote.agent.jobs.snapshot import freezing
 from remote.agent.launchers import DEFAULT, launch
 from remote.agent.launchers.launch import Launch

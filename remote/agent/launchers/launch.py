@@ -11,7 +11,7 @@ from typing import List, Optional, Sequence
 
 from remote.agent.launchers import DEFAULT, LAUNCHERS
 from remote.agent.launchers.base import Handle, Launcher
-from remote.errors import JobError
+from remote.errors import JobError, ProtocolError
 from remote.job.fields import any_json, load, mapping_of, save, text
 from remote.job.limits import MESSAGE, WORD
 from remote.job.paths import JobPaths
@@ -79,7 +79,11 @@ def read(paths: JobPaths, worker: Optional[ProcessId]) -> Optional[Launch]:
     of versions before launchers had names ran in tmux, and one in the user's own terminal is a
     process of this machine just the same.
     """
-    launch = load(Launch, paths.launch)
+    try:
+        launch = load(Launch, paths.launch)
+    except ProtocolError:
+        # No launcher has this name: nothing is known of the worker, and so it isn't lost.
+        return Launch("unreadable", {})
     if launch is None and worker is not None:
         return Launch(DEFAULT, asdict(worker))
     return launch

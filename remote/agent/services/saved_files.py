@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Dict
 
 from remote.agent.answers import AnswerWithFile
-from remote.agent.jobs.lifecycle import every
+from remote.agent.job_folders.find_jobs import every
 from remote.agent.target_dir import root_of
 from remote.files import read_json, sha256
 from remote.job.messages.services import FetchAnswer, FetchRequest, SavedAnswer, SavedRequest

@@ -7,19 +7,18 @@ its own that nobody else can enter (what has no log-in). One of a kind runs on a
 from __future__ import annotations
 
 import contextlib
-import re
-import shutil
 import socket
 from pathlib import Path
 from typing import Iterator, Optional
 
-from remote.agent.jobs.lifecycle import find, job_of, live, state_of
+from remote.agent.job_folders.find_jobs import find, job_of, live
+from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.files import locked, read_json
 from remote.job.fields import load
 from remote.job.messages.services import ServiceAddress, ServiceAnswer, ServiceRequest
 from remote.job.paths import STATE, JobPaths
-from remote.job.serving import PRIVATE, Serving
+from remote.job.serving import Serving
 from remote.job.state import ENDED
 
 
@@ -81,11 +80,3 @@ def _answers(path: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def clear(paths: JobPaths) -> None:
-    """Remove the private folder of a service that has ended."""
-    serving = load(Serving, paths.serving)
-    if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):
-        shutil.rmtree(serving.folder, ignore_errors=True)
-        paths.serving.unlink()

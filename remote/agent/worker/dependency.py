@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable
 
-from remote.agent.jobs.lifecycle import state_of
+from remote.agent.job_folders.liveness import state_of
 from remote.errors import JobError
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED, FINISHED

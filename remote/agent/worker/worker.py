@@ -29,8 +29,8 @@ from remote.job.status import JobStatus, LeasedGpu
 if TYPE_CHECKING:
     from remote.agent.gpus.lease import Lease
     from remote.agent.gpus.sources.base import Gpu
+    from remote.agent.job_folders.raw_data import ReadOnly
     from remote.agent.tracking.run_rows import RecordedRun
-    from remote.agent.worker.raw_data import ReadOnly
 
 
 class Stopped(BaseException):
@@ -227,7 +227,7 @@ class Worker:
 
     def protect_raw(self) -> None:
         """Make data/raw read-only until the job has ended."""
-        from remote.agent.worker.raw_data import FOLDER, ReadOnly
+        from remote.agent.job_folders.raw_data import FOLDER, ReadOnly
 
         self.raw = ReadOnly(self.paths.root)
         try:
@@ -275,8 +275,8 @@ class Worker:
 
     def finish(self, result: Outcome) -> None:
         """End what still runs, keep what there is, and write the last word."""
+        from remote.agent.job_folders import results
         from remote.agent.tracking import job_run
-        from remote.agent.worker import results
 
         processes.end_descendants(os.getpid())
         if self.raw is not None:
@@ -315,7 +315,7 @@ class Worker:
 
     def keep_results(self, status: JobStatus) -> JobStatus:
         """Put the executed notebook where results go, and say so."""
-        from remote.agent.worker import results
+        from remote.agent.job_folders import results
 
         result = results.keep(self.paths, self.job, status)
         if not result:

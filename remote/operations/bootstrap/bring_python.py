@@ -17,11 +17,11 @@ VERSION = "3.12"
 COMMAND = f"exec sh -c 'UV_SYSTEM_CERTS=1 exec {CACHE}/bin/uv python install {VERSION}'"
 
 
-def bring(server: Server, theirs: Machine, *, say: Callable[[str], None]) -> None:
+def bring(server: Server, machine: Machine, *, say: Callable[[str], None]) -> None:
     """Have uv, brought first, install a Python below the home there; raises TargetError."""
     assert server.ssh is not None
     say(f"The server has no Python for the toolkit: bringing uv and Python {VERSION} (once)")
-    bring_uv.bring(server, theirs)
+    bring_uv.bring(server, machine)
     result = process.run(server.ssh.command(COMMAND))
     if result.code == 255:
         raise server.ssh.failure(result.stderr)

@@ -14,10 +14,10 @@ from remote.session import Server
 from remote.transport import process
 
 
-def bring(server: Server, theirs: Machine) -> None:
-    """Put a uv that runs on `theirs` (what the agent says of its machine) into its cache."""
+def bring(server: Server, target_machine: Machine) -> None:
+    """Put a uv that runs on `target_machine` (what the agent says of its machine) into its cache."""
     with tempfile.TemporaryDirectory() as folder:
-        binary = own_uv() if _fits(theirs) else _fetched(theirs, Path(folder))
+        binary = own_uv() if _fits(target_machine) else _fetched(target_machine, Path(folder))
         server.agent.wire.bring("bin/uv", binary.read_bytes())
 
 
@@ -28,12 +28,16 @@ def own_uv() -> Path:
     return Path(find_uv_bin())
 
 
-def _fits(theirs: Machine) -> bool:
-    ours = machine()
-    return (ours.system, ours.machine, ours.libc) == (theirs.system, theirs.machine, theirs.libc)
+def _fits(target_machine: Machine) -> bool:
+    own = machine()
+    return (own.system, own.machine, own.libc) == (
+        target_machine.system,
+        target_machine.machine,
+        target_machine.libc,
+    )
 
 
-def _fetched(theirs: Machine, folder: Path) -> Path:
+def _fetched(target_machine: Machine, folder: Path) -> Path:
     argv = [
         str(own_uv()),
         "pip",
@@ -45,22 +49,22 @@ def _fetched(theirs: Machine, folder: Path) -> Path:
         "--python",
         sys.executable,
         "--python-platform",
-        python_platform(theirs),
+        python_platform(target_machine),
         f"uv=={version('uv')}",
     ]
     result = process.run(argv)
     binary = folder / "bin" / "uv"
     if result.code or not binary.is_file():
         raise TargetError(
-            f"uv for {python_platform(theirs)} could not be fetched: {result.complaint}",
+            f"uv for {python_platform(target_machine)} could not be fetched: {result.complaint}",
             "Install uv on the server by hand, into ~/.local/bin.",
         )
     return binary
 
 
-def python_platform(theirs: Machine) -> str:
+def python_platform(target_machine: Machine) -> str:
     """uv's name (`--python-platform`) for the machine that the agent described."""
-    if theirs.system == "Darwin":
-        return f"{'aarch64' if theirs.machine == 'arm64' else 'x86_64'}-apple-darwin"
-    libc = "unknown-linux-musl" if theirs.libc == "musl" else "manylinux2014"
-    return f"{theirs.machine}-{libc}"
+    if target_machine.system == "Darwin":
+        return f"{'aarch64' if target_machine.machine == 'arm64' else 'x86_64'}-apple-darwin"
+    libc = "unknown-linux-musl" if target_machine.libc == "musl" else "manylinux2014"
+    return f"{target_machine.machine}-{libc}"

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from remote.agent.tracking.receive import REGISTRY, RUNS
+from remote.agent.replication.receive import REGISTRY, RUNS
 from remote.operations.tracking.select_runs import OF_CHOSEN, Chosen
 from remote.tracking import delta, schema
 from remote.tracking.merge.apply import DELETED_THERE

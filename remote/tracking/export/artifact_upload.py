@@ -6,6 +6,7 @@ sizes only, so one that it has in a size that was never sent there counts as som
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from remote.tracking.export.server_client import reason, refuses_content
 from remote.tracking.merge.artifact_paths import lies_elsewhere
 
 _FILE = "file:"
+_MISREAD = re.compile(r"[#?]|%[0-9A-Fa-f]{2}")
+"""MLflow's client puts names into URLs as they are: these would arrive under other names."""
 
 
 def send_files(
@@ -62,6 +65,11 @@ def _send_file(session: Session, what: str, repository: Any, file: LocalFile) ->
     import requests
     from mlflow.exceptions import MlflowException
 
+    if _MISREAD.search(file.name) and repository.artifact_uri.startswith(
+        ("mlflow-artifacts", "http")
+    ):
+        session.summary.note(f"{what} is left out: MLflow's client can't send such a name")
+        return
     try:
         repository.log_artifact(str(file.path), file.name.rpartition("/")[0] or None)
         session.summary.files += 1

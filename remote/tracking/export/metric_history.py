@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
 from remote.tracking import schema
 from remote.tracking.export.export_record import SentMetrics
 from remote.tracking.export.export_session import Session
-from remote.tracking.store import connect_read_only
+from remote.tracking.store import connect_read_only, has_table
 
 POINTS = 1000
 """So many values of metrics an MLflow server takes in one request."""
@@ -79,8 +79,7 @@ def _row_batches(database: sqlite3.Connection, run_id: str, last: int) -> Iterat
 def _model_rows(database: sqlite3.Connection, run_id: str) -> Dict[Place, List[Row]]:
     """(model, data set's name and digest) for the run's points that are about logged models."""
     found: Dict[Place, List[Row]] = {}
-    master = "SELECT 1 FROM sqlite_master WHERE name = 'logged_model_metrics'"
-    if database.execute(master).fetchone():
+    if has_table(database, "logged_model_metrics"):
         for key, timestamp, step, *row in database.execute(
             "SELECT metric_name, metric_timestamp_ms, metric_step, model_id, dataset_name,"
             " dataset_digest FROM logged_model_metrics WHERE run_id = ?",

@@ -19,7 +19,7 @@ from remote.tracking import delta
 from remote.tracking.export.export_record import ExportRecord, open_record
 from remote.tracking.merge.artifact_paths import artifacts_below, is_safe_id, lies_elsewhere
 from remote.tracking.schema import EXPERIMENT, MODEL, RUN
-from remote.tracking.store import connect_read_only
+from remote.tracking.store import connect_read_only, has_table
 
 Signatures = Dict[str, Dict[str, str]]
 """Of ids, by kind."""
@@ -102,8 +102,7 @@ def _living(
     database: sqlite3.Connection, table: str, column: str, location: str, ids: Sequence[str]
 ) -> List[Tuple[str, int, str]]:
     """(id, experiment, location of the artifacts) of those that aren't deleted here."""
-    master = "SELECT 1 FROM sqlite_master WHERE name = ?"
-    if database.execute(master, (table,)).fetchone() is None:
+    if not has_table(database, table):
         return []
     query = (
         f"SELECT t.{column}, t.experiment_id, t.{location} FROM {table} t JOIN experiments e"
@@ -118,9 +117,14 @@ def _living(
 
 def _append_only(database: sqlite3.Connection, identity: str) -> Tuple[Any, ...]:
     """What grows without a change in other rows: the history, and what was used."""
-    history = "SELECT max(rowid) FROM metrics WHERE run_uuid = ?"
-    used = "SELECT count(*) FROM inputs WHERE source_id = ?1 OR destination_id = ?1"
-    return tuple(database.execute(query, (identity,)).fetchone()[0] for query in (history, used))
+    queries = ["SELECT max(rowid) FROM metrics WHERE run_uuid = ?"]
+    if has_table(database, "inputs"):
+        queries += [
+            "SELECT count(*) FROM inputs WHERE destination_type = 'RUN' AND destination_id = ?",
+            "SELECT count(*) FROM inputs WHERE source_type IN ('RUN_INPUT', 'RUN_OUTPUT')"
+            " AND source_id = ?",
+        ]
+    return tuple(database.execute(query, (identity,)).fetchone()[0] for query in queries)
 
 
 def _files_text(root: Path, row: Tuple[str, int, str]) -> str:

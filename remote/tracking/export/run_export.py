@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Set
 
+from remote.errors import StoreError
+from remote.output import plural
 from remote.tracking import schema
 from remote.tracking.export.artifact_upload import send_files
-from remote.tracking.export.entity_kinds import EndingKind, Experiments, Models, Runs
+from remote.tracking.export.entity_kinds import EndingKind
+from remote.tracking.export.experiment_kind import Experiments
 from remote.tracking.export.export_record import open_record
 from remote.tracking.export.export_session import Session
 from remote.tracking.export.export_summary import LIMITS, ExportSummary
 from remote.tracking.export.metric_history import send_history
+from remote.tracking.export.model_kind import Models
 from remote.tracking.export.pending import (
     ExportOrder,
     Signatures,
@@ -28,16 +33,17 @@ from remote.tracking.export.pending import (
 )
 from remote.tracking.export.place import Placed, place
 from remote.tracking.export.run_inputs import send_inputs
-from remote.tracking.export.server_client import ServerAddress, no_repeats, server_client
+from remote.tracking.export.run_kind import Runs
+from remote.tracking.export.server_client import ServerAddress, no_repeats, reason, server_client
 from remote.tracking.merge.base import store_identity
-from remote.tracking.store import connect_read_only, unusable
+from remote.tracking.store import connect_read_only, has_table, unusable
 
 Progress = Callable[[int, int], None]
 
 _STAYS = {
-    "trace_info": "traces",
-    "evaluation_datasets": "evaluation data sets",
-    "registered_models": "registered models",
+    "trace_info": "trace",
+    "evaluation_datasets": "evaluation data set",
+    "registered_models": "registered model",
 }
 """Tables of records that aren't exported, and what the user calls them."""
 
@@ -67,11 +73,15 @@ def export(order: ExportOrder, progress: Optional[Progress] = None) -> Optional[
 
 def _local_store(order: ExportOrder) -> Any:
     """MLflow's own reader; its address is SQLAlchemy's to spell."""
+    from mlflow.exceptions import MlflowException
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import URL
 
     address = URL.create("sqlite", database=str(order.store.resolve()))
-    return SqlAlchemyStore(str(address), str(order.root / "mlruns"))
+    try:
+        return SqlAlchemyStore(str(address), str(order.root / "mlruns"))
+    except MlflowException as error:
+        raise StoreError(f"MLflow can't read {order.store}: {reason(error)}") from error
 
 
 def _greet(session: Session) -> None:
@@ -103,30 +113,45 @@ def _experiments(client: Any) -> Iterator[Any]:
 
 def _export(session: Session, signatures: Signatures, todo: Signatures, progress: Progress) -> None:
     experiments = _place_experiments(session, signatures[schema.EXPERIMENT])
-    placed: List[Placed] = []
-    for kind in (Runs(session), Models(session)):
-        for identity in todo[kind.name]:
-            local = kind.read_local(identity)
-            if kind.experiment_of(local) in experiments:
-                placed += place(kind, identity, local, todo[kind.name][identity])
+    placed = _place_all(Runs(session), todo[schema.RUN], experiments)
+    session.summary.grown_runs = len(placed) - session.summary.new.get(schema.RUN, 0)
+    placed += _place_all(Models(session), todo[schema.MODEL], experiments)
     for done, entity in enumerate(placed):
         progress(done, len(placed))
-        _send(session, entity)
-    runs = sum(entity.kind.name == schema.RUN for entity in placed)
-    session.summary.grown_runs = runs - session.summary.new.get(schema.RUN, 0)
-    counts = {what: _count(session.order.store, table) for table, what in _STAYS.items()}
-    session.summary.stays_here += [f"{count} {what}" for what, count in counts.items() if count]
+        # What the server refuses for one must not keep the others waiting.
+        session.refusable(f"{entity.kind.name} {entity.identity}", partial(_send, session, entity))
+    counts = {noun: _count(session.order.store, table) for table, noun in _STAYS.items()}
+    session.summary.stays_here += [plural(count, noun) for noun, count in counts.items() if count]
+
+
+def _place_all(
+    kind: EndingKind, signatures: Mapping[str, str], experiments: Set[str]
+) -> List[Placed]:
+    placed: List[Placed] = []
+
+    def add(identity: str, signature: str) -> None:
+        local = kind.read_local(identity)
+        if kind.experiment_of(local) in experiments:
+            placed.extend(place(kind, identity, local, signature))
+
+    for identity, signature in signatures.items():
+        kind.session.refusable(f"{kind.name} {identity}", partial(add, identity, signature))
+    return placed
 
 
 def _place_experiments(session: Session, signatures: Mapping[str, str]) -> Set[str]:
     """Those that can be written to."""
     kind = Experiments(session)
-    found = set()
-    for identity, signature in signatures.items():
+    found: Set[str] = set()
+
+    def add(identity: str, signature: str) -> None:
         for entity in place(kind, identity, kind.read_local(identity), signature):
             kind.write_fields(identity, entity.local, entity.server)
             session.record.finish(kind.name, identity, signature)
             found.add(identity)
+
+    for identity, signature in signatures.items():
+        session.refusable(f"experiment {identity}", partial(add, identity, signature))
     return found
 
 
@@ -151,7 +176,6 @@ def _send(session: Session, entity: Placed) -> None:
 
 def _count(store: Path, table: str) -> int:
     with closing(connect_read_only(store)) as database:
-        master = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        if database.execute(master, (table,)).fetchone() is None:
+        if not has_table(database, table):
             return 0
         return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])

@@ -54,3 +54,9 @@ def test_nothing_is_known_of_a_launcher_of_a_newer_version(paths: JobPaths) -> N
     assert found is not None and found.alive() is None
     with pytest.raises(JobError, match="'hyperspace' is not known to this version"):
         found.stop()
+
+
+def test_nothing_is_known_of_a_launch_that_can_not_be_read(paths: JobPaths) -> None:
+    write_json(paths.launch, {"launcher": 7})
+    found = launch.read(paths, ourselves())
+    assert found is not None and found.alive() is None

@@ -105,16 +105,6 @@ def test_jupyters_own_account_tells_port_and_token(root: Path, private: Path) ->
     assert at == ServiceAddress("/lab", port=4711, token="secret")
 
 
-def test_the_private_folder_goes_and_no_other(root: Path, private: Path, tmp_path: Path) -> None:
-    paths = job(root, "1-lab-a", service="lab")
-    write_json(paths.serving, {"folder": str(private), "path": "/lab"})
-    serving.clear(paths)
-    assert not private.exists() and not paths.serving.exists()
-    write_json(paths.serving, {"folder": f"{PRIVATE}x/../../{tmp_path}", "path": "/"})
-    serving.clear(paths)
-    assert tmp_path.is_dir()
-
-
 def test_runs_that_were_left_open_end_with_a_service(root: Path) -> None:
     store = empty_store(root)
     tags = {"remote.job": "1-lab-a"}

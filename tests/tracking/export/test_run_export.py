@@ -302,7 +302,7 @@ def test_what_no_server_takes_is_named(laptop: Laptop) -> None:
     laptop.project.run(laptop.experiment)
     laptop.client.create_registered_model("best")
     summary = laptop.export()
-    assert summary is not None and summary.stays_here == ["1 registered models"]
+    assert summary is not None and summary.stays_here == ["1 registered model"]
     assert any("new ids" in note for note in summary.notes)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from remote.agent import target_dir
-from remote.agent.tracking import receive
+from remote.agent.replication import receive
 from remote.errors import JobError, StoreError, TargetError
 from remote.job.fields import to_json
 from remote.job.messages.records import (
@@ -396,7 +396,7 @@ def test_an_error_in_between_leaves_nothing_behind(world, target):
 
 KILLED = """
 import json, os, sys
-from remote.agent.tracking import receive as received
+from remote.agent.replication import receive as received
 from remote.job.fields import from_json
 from remote.tracking.merge import apply
 whole, count = apply._merge_table, [0]

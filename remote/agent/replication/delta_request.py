@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Union
 
 from remote.agent.answers import AnswerWithFile
-from remote.agent.jobs.lifecycle import every, live, state_of
+from remote.agent.job_folders.find_jobs import every, live
+from remote.agent.job_folders.liveness import state_of
+from remote.agent.replication import discovery
 from remote.agent.target_dir import root_of
-from remote.agent.tracking import discovery
 from remote.agent.tracking.job_run import store_of
 from remote.errors import StoreError
 from remote.job.messages.records import DeltaAnswer, DeltaRequest

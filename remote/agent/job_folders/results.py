@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Optional
 
-from remote.agent.services import serving
+from remote.agent.job_folders import service_folder
 from remote.agent.tracking import job_run, run_rows
 from remote.files import copy_new, write_atomic
 from remote.job.fields import save
@@ -31,7 +31,7 @@ def keep(paths: JobPaths, job: Job, status: JobStatus) -> str:
     A worker that was killed may have left half a notebook: that one stays in the job's folder.
     """
     shutil.rmtree(str(paths.jupyter), ignore_errors=True)
-    serving.clear(paths)
+    service_folder.clear(paths)
     if not kind_of(job).keeps_notebook or not _is_whole(paths):
         return ""
     stamp = "-".join(paths.id.split("-")[:2])

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from remote.agent.jobs.lifecycle import every, state_of
+from remote.agent.job_folders.find_jobs import every
+from remote.agent.job_folders.liveness import state_of
 from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.paths import STATE, JobPaths

@@ -1,0 +1,67 @@
+"""What became of a job, as its folder and its worker's launcher tell."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Optional
+
+from remote.agent.job_folders.find_jobs import forget
+from remote.agent.launchers import launch
+from remote.agent.launchers.launch import Launch
+from remote.errors import ProtocolError
+from remote.files import locked
+from remote.job.fields import load
+from remote.job.paths import JobPaths
+from remote.job.state import ENDED, LOST, QUEUED, UNKNOWN
+from remote.job.status import JobStatus
+
+#: How long a job of which no worker was started (yet) counts as queued, in seconds.
+START_LIMIT = 60.0
+
+
+def state_of(paths: JobPaths) -> JobStatus:
+    """What became of a job. One whose worker is gone without an end is written down as lost."""
+    status = read_status(paths)
+    if status.state in ENDED:
+        forget(paths)
+        return status
+    if status.state == UNKNOWN or _may_live(paths, status):
+        return status
+    with locked(paths.folder / "end.lock"):
+        # The worker, or another look, may have written its end since.
+        status = read_status(paths)
+        if status.state in ENDED:
+            return status
+        launched = launch_of(paths, status)
+        cause = launched.why_ended() if launched else "its worker is gone"
+        # Few jobs get lost, and most calls of the agent start faster without.
+        from remote.agent.job_folders.end_job import end_job
+
+        return end_job(paths, _lost(status, cause))
+
+
+def _lost(status: JobStatus, cause: str) -> JobStatus:
+    return replace(status, state=LOST, ended=time.time(), cause=cause, reason="lost", waiting="")
+
+
+def read_status(paths: JobPaths) -> JobStatus:
+    """What status.json says."""
+    try:
+        return load(JobStatus, paths.status) or JobStatus(QUEUED)
+    except ProtocolError as error:
+        # A newer version's, perhaps: not to be replaced by what this one makes of it.
+        return JobStatus(UNKNOWN, cause=error.message)
+
+
+def _may_live(paths: JobPaths, status: JobStatus) -> bool:
+    launched = launch_of(paths, status)
+    if launched is None:
+        return time.time() - paths.job.stat().st_mtime < START_LIMIT
+    # Where that can't be told, it isn't lost.
+    return launched.alive() is not False
+
+
+def launch_of(paths: JobPaths, status: JobStatus) -> Optional[Launch]:
+    """How the job's worker was started; None as long as it wasn't."""
+    return launch.read(paths, status.worker)

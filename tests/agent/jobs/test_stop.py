@@ -1,0 +1,109 @@
+"""Stopping a job: its worker is asked, then killed, and an end is written in any case."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from remote.agent import processes
+from remote.agent.job_folders.liveness import state_of
+from remote.agent.jobs.stop import stop
+from remote.errors import JobError
+from remote.files import write_json
+from remote.job.fields import save
+from remote.job.messages.jobs import StopRequest
+from remote.job.paths import JobPaths
+from remote.job.state import FINISHED, LOST, RUNNING, STOPPED
+from remote.job.status import JobStatus
+from tests.agent.job_folder import (
+    KEY,
+    Elsewhere,
+    add,
+    add_elsewhere,
+    gone,
+)
+
+
+def test_a_job_that_has_not_begun_is_stopped(root: Path, elsewhere: Elsewhere) -> None:
+    paths = add_elsewhere(root)
+    answer = stop(StopRequest(key=KEY, job="last"))
+    assert answer.status.state == STOPPED and elsewhere.calls == ["stop 7"]
+    assert state_of(paths).state == STOPPED
+
+
+def test_a_stop_whose_effect_is_not_known_is_told_so(root: Path, elsewhere: Elsewhere) -> None:
+    elsewhere.answer = None
+    paths = add(root, age=9999, state=RUNNING)
+    write_json(paths.launch, {"launcher": "elsewhere", "handle": {"number": 7, "stubborn": True}})
+    with pytest.raises(JobError, match="can't be told now"):
+        stop(StopRequest(key=KEY, job="last", patience=0.1))
+    assert state_of(paths).state == RUNNING and elsewhere.calls == ["stop 7"]
+
+
+WORKER = """
+import json, os, signal, sys, time
+def end(number, frame):
+    json.dump({"state": "stopped", "exit_code": 143}, open(sys.argv[1] + ".new", "w"))
+    os.replace(sys.argv[1] + ".new", sys.argv[1])
+    sys.exit()
+signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[2:] else end)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def worker_of(paths: JobPaths, *words: str) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-c", WORKER, str(paths.status), *words]
+    started = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert started.stdout and started.stdout.readline() == b"ready\n"
+    save(paths.status, JobStatus(RUNNING, worker=processes.identity(started.pid)))
+    return started
+
+
+def test_a_worker_is_asked_to_end_its_job(root: Path) -> None:
+    paths = add(root)
+    with worker_of(paths):
+        answer = stop(StopRequest(key=KEY, job="last", patience=10))
+    assert answer.id == paths.id and answer.already is False
+    assert answer.status.state == STOPPED and answer.status.exit_code == 143
+
+
+def test_a_stubborn_worker_is_killed(root: Path) -> None:
+    paths = add(root)
+    with worker_of(paths, "stubborn") as worker:
+        answer = stop(StopRequest(key=KEY, job="last", patience=0.3))
+    assert worker.returncode == -signal.SIGKILL
+    assert answer.status.state == STOPPED and answer.status.cause == "killed"
+    assert state_of(paths).state == STOPPED
+
+
+def test_a_job_that_has_ended_is_told_so(root: Path) -> None:
+    add(root, state=FINISHED)
+    answer = stop(StopRequest(key=KEY, job="last"))
+    assert answer.already is True and answer.status.state == FINISHED
+
+
+def test_a_lost_job_is_not_stopped_twice(root: Path) -> None:
+    add(root, state=RUNNING, worker=gone())
+    answer = stop(StopRequest(key=KEY, job="last"))
+    assert answer.already is True and answer.status.state == LOST
+
+
+def test_a_job_that_is_just_starting_can_not_be_stopped_yet(root: Path) -> None:
+    add(root)
+    with pytest.raises(JobError, match="just starting"):
+        stop(StopRequest(key=KEY, job="last"))
+
+
+def test_a_reused_pid_is_never_signalled(root: Path, child: subprocess.Popen[bytes]) -> None:
+    worker = processes.identity(child.pid)
+    add(root, state=RUNNING, worker=replace(worker, start="1"))
+    stop(StopRequest(key=KEY, job="last", patience=0.2))
+    time.sleep(0.1)
+    assert child.poll() is None

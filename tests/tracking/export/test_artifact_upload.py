@@ -1,0 +1,80 @@
+"""Which files are sent, and where to: the server says where, and is not trusted with that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from remote.tracking.export.artifact_upload import _is_reachable
+from tests.tracking.export.conftest import Laptop
+
+
+@pytest.mark.parametrize(
+    ("location", "reachable"),
+    [
+        ("mlflow-artifacts:/1/abc/artifacts", True),
+        ("mlflow-artifacts://host:5000/1", True),
+        ("mlflow-artifacts://evil:5000/1", False),
+        ("s3://bucket/1", True),
+        ("/home/me/.ssh", False),
+        ("file:///home/me/.ssh", False),
+        ("home/me", False),
+        ("ftp://host/1", False),
+        ("", False),
+    ],
+)
+def test_no_server_has_files_of_this_machine_written(location: str, reachable: bool) -> None:
+    assert _is_reachable(location, "http://host:5000") is reachable
+
+
+def test_only_changed_files_are_sent_again(laptop: Laptop, tmp_path: Path) -> None:
+    run = laptop.project.run(laptop.experiment, end=None)
+    file = laptop.log(run, "a/weights.bin", b"12345")
+    laptop.log(run, "empty.txt", b"")
+    first = laptop.export()
+    file.write_bytes(b"54321")
+    again = laptop.export()
+
+    assert first is not None and again is not None
+    assert (first.files, again.files) == (2, 1)
+    assert laptop.artifact(run, "a/weights.bin", tmp_path / "read") == b"54321"
+
+
+def test_a_file_that_was_changed_on_the_server_is_kept(laptop: Laptop, tmp_path: Path) -> None:
+    run = laptop.project.run(laptop.experiment, end=None)
+    laptop.log(run, "a.txt", b"one")
+    laptop.export()
+    (tmp_path / "a.txt").write_bytes(b"of the server")
+    laptop.server.log_artifact(laptop.run_of(run).info.run_id, str(tmp_path / "a.txt"))
+    laptop.log(run, "a.txt", b"one two")
+
+    summary = laptop.export()
+
+    assert summary is not None and summary.notes == [f"kept the server's: a.txt of run {run}"]
+    assert laptop.artifact(run, "a.txt", tmp_path / "read") == b"of the server"
+
+
+def test_links_and_names_that_the_server_refuses(laptop: Laptop) -> None:
+    run = laptop.project.run(laptop.experiment)
+    folder = laptop.log(run, "a.txt", b"hello").parent
+    laptop.log(run, "100#.txt", b"odd")
+    (laptop.project.root / "secret").write_text("secret")
+    (folder / "link.txt").symlink_to(laptop.project.root / "secret")
+
+    summary = laptop.export()
+
+    there = laptop.run_of(run)
+    assert [file.path for file in laptop.server.list_artifacts(there.info.run_id)] == ["a.txt"]
+    assert there.info.status == "FINISHED"
+    assert summary is not None
+    assert ["100#.txt" in note for note in summary.notes if "left out" in note] == [True]
+    assert laptop.export() is None
+
+
+def test_artifacts_outside_of_the_project_are_named(laptop: Laptop) -> None:
+    run = laptop.project.run(laptop.experiment)
+    laptop.project.sql("UPDATE runs SET artifact_uri = '/etc'")
+    summary = laptop.export()
+    assert summary is not None and summary.files == 0
+    assert [run in note for note in summary.notes if "outside" in note] == [True]

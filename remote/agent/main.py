@@ -42,6 +42,7 @@ VERBS: Dict[str, Verb] = {
     "submit": Verb("jobs.submit", "submit", "SubmitRequest"),
     "jobs": Verb("jobs.summaries", "describe", "JobsRequest"),
     "stop": Verb("jobs.stop", "stop", "StopRequest"),
+    "attach": Verb("jobs.attach", "attach", "AttachRequest"),
     "log": Verb("jobs.log", "follow", "LogRequest", following=True),
     "remove": Verb("jobs.prune", "remove", "RemoveRequest"),
     "prune": Verb("jobs.prune", "prune", "PruneRequest"),

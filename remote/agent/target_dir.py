@@ -27,7 +27,6 @@ CACHE = ".cache/remote-gpu-workflow"
 
 KEY_PATTERN = re.compile(r"[0-9a-f]{16}\Z")
 ID_PATTERN = re.compile(r"[0-9a-f]{32}\Z")
-TOOLS = ("rsync", "tmux")
 INSTALLERS = (
     ("apt-get", "sudo apt-get install -y"),
     ("dnf", "sudo dnf install -y"),
@@ -135,7 +134,11 @@ def _link(root: Path, key: str) -> None:
 
 def missing_tools() -> List[str]:
     """The programs the toolkit needs that are not on this server's PATH."""
-    return [tool for tool in TOOLS if not _which(tool)]
+    # Most calls of the agent don't ask, and start faster without.
+    from remote.agent.launchers import DEFAULT, LAUNCHERS
+
+    tools = ("rsync", *LAUNCHERS[DEFAULT].PROGRAMS)
+    return [tool for tool in tools if not _which(tool)]
 
 
 def install_command(names: List[str]) -> str:

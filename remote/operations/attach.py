@@ -1,22 +1,25 @@
-"""How to open a job's tmux session in a terminal here."""
+"""How to show the terminal of a job's worker in a terminal here."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
-from remote.errors import ConfigError
+from remote.job.messages.jobs import AttachRequest
 from remote.session import Server
+from remote.transport.ssh import Ssh
 
 
 def attach_argv(server: Server, job: str) -> list[str]:
-    """argv that shows the session of `job` (a whole id); raises ConfigError."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", server.socket):
-        raise ConfigError(f"REMOTE_TMUX_SOCKET {server.socket!r} is no plain name.")
-    tmux = ["tmux", "-L", server.socket, "attach-session", "-t", f"={job}"]
-    if server.ssh is None:
-        return tmux
-    # An id and a socket hold plain letters only, so that any login shell reads them alike; csh
-    # alone takes the `=` for its own, inside quotes it does not.
-    command = " ".join([*tmux[:-1], f"'={job}'"])
+    """argv that shows it, as the server says; raises JobError where the job has none."""
+    argv = server.agent.call(AttachRequest(key=server.key, job=job)).argv
+    return list(argv) if server.ssh is None else over_ssh(server.ssh, argv)
+
+
+def over_ssh(ssh: Ssh, argv: Sequence[str]) -> list[str]:
+    """argv that runs the words there, with a terminal. Each is plain: the message's class says so.
+
+    Inside quotes all login shells read such words alike; csh takes a leading `=` for its own else.
+    """
+    command = " ".join(f"'{word}'" for word in argv)
     # ssh obeys the first setting of a name that it finds.
-    return ["ssh", "-o", "RequestTTY=force", *server.ssh.command(command)[1:]]
+    return ["ssh", "-o", "RequestTTY=force", *ssh.command(command)[1:]]

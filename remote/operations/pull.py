@@ -32,7 +32,7 @@ class Pulled:
 def pull(server: Server, *, say: Say, dry_run: bool = False, registry: bool = False) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing. `say` gets remarks on long steps."""
     start = time.monotonic()
-    known = rsync.dialect()
+    dialect = rsync.dialect()
     server.connect()
     with (
         merging(server.project),
@@ -40,7 +40,7 @@ def pull(server: Server, *, say: Say, dry_run: bool = False, registry: bool = Fa
     ):
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, Path(folder), registry=registry)
-        files, backup = _results(server, known, dry_run=dry_run)
+        files, backup = _results(server, dialect, dry_run=dry_run)
         records = merge_all(
             server, asked, Path(folder), say=say, registry=registry, dry_run=dry_run
         )
@@ -56,13 +56,15 @@ def pull(server: Server, *, say: Say, dry_run: bool = False, registry: bool = Fa
     )
 
 
-def _results(server: Server, known: Dialect, *, dry_run: bool) -> tuple[Tally, str]:
+def _results(server: Server, dialect: Dialect, *, dry_run: bool) -> tuple[Tally, str]:
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
     root = server.project.root
     for attempt in (1, 2):
         try:
-            argv = rsync_args.pull_argv(server.remote, known, backup=root / backup, dry_run=dry_run)
-            tally = rsync.run(argv, server.remote, cwd=root, title="pulling", known=known)
+            argv = rsync_args.pull_argv(
+                server.remote, dialect, backup=root / backup, dry_run=dry_run
+            )
+            tally = rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)
             return tally, backup
         except Unready as error:
             if attempt == 2:

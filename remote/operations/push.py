@@ -44,18 +44,18 @@ def push(server: Server, *, dry_run: bool = False, take_over: bool = False) -> P
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    known = rsync.dialect()
+    dialect = rsync.dialect()
     stamp = time.strftime("%Y%m%d-%H%M%S")
     server.connect()
     with locked(server.project.state / "push.lock"):
         if _is_known(server) and not take_over:
             try:
-                tally = _transfer(server, known, stamp, dry_run=dry_run)
+                tally = _transfer(server, dialect, stamp, dry_run=dry_run)
                 pushed = _pushed(tally, start, stamp, foreign=False)
             except Unready:
-                pushed = _prepared(server, known, start, stamp, dry_run, take_over)
+                pushed = _prepared(server, dialect, start, stamp, dry_run, take_over)
         else:
-            pushed = _prepared(server, known, start, stamp, dry_run, take_over)
+            pushed = _prepared(server, dialect, start, stamp, dry_run, take_over)
         if not dry_run:
             server.project.remember_target(server.target)
             _outlast(server.project.root, pushed.sent)
@@ -89,15 +89,17 @@ def _is_known(server: Server) -> bool:
 
 
 def _prepared(
-    server: Server, known: Dialect, start: float, stamp: str, dry_run: bool, take_over: bool
+    server: Server, dialect: Dialect, start: float, stamp: str, dry_run: bool, take_over: bool
 ) -> Pushed:
     state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
     try:
         if state == ABSENT:
-            tally = _to_nowhere(server, known, stamp)
+            tally = _to_nowhere(server, dialect, stamp)
         else:
             deletes = state == OURS or take_over
-            tally = _transfer(server, known, stamp, dry_run=dry_run, delete=deletes, claimed=False)
+            tally = _transfer(
+                server, dialect, stamp, dry_run=dry_run, delete=deletes, claimed=False
+            )
     except Unready as error:
         raise TransferError(f"rsync did not start on {server.target}: {error}") from None
     return _pushed(tally, start, stamp, foreign=state == FOREIGN and not take_over)
@@ -105,7 +107,7 @@ def _prepared(
 
 def _transfer(
     server: Server,
-    known: Dialect,
+    dialect: Dialect,
     stamp: str,
     *,
     dry_run: bool,
@@ -119,13 +121,13 @@ def _transfer(
         argv = rsync_args.push_argv(
             root,
             server.remote,
-            known,
+            dialect,
             project=project,
             stamp=stamp,
             delete=delete,
             dry_run=look,
         )
-        return rsync.run(argv, server.remote, cwd=root, title="pushing", known=known)
+        return rsync.run(argv, server.remote, cwd=root, title="pushing", dialect=dialect)
 
     looks_first = dry_run or server.facts.files > MANY
     tally = mirror(look=looks_first)
@@ -134,7 +136,7 @@ def _transfer(
     server.remember(files=tally.files)
     if _has_files(root / "data" / "processed"):
         argv = rsync_args.processed_argv(server.remote, project=project, dry_run=dry_run)
-        more = rsync.run(argv, server.remote, cwd=root, title="pushing data", known=known)
+        more = rsync.run(argv, server.remote, cwd=root, title="pushing data", dialect=dialect)
         tally.sent += [f"data/processed/{name}" for name in more.sent]
         tally.bytes += more.bytes
     return tally
@@ -144,21 +146,21 @@ def _has_files(folder: Path) -> bool:
     return any(path.name != ".gitkeep" and path.is_file() for path in folder.rglob("*"))
 
 
-def _to_nowhere(server: Server, known: Dialect, stamp: str) -> Tally:
+def _to_nowhere(server: Server, dialect: Dialect, stamp: str) -> Tally:
     """What a first push would send, seen without making anything on the server."""
     root = server.project.root
     with tempfile.TemporaryDirectory() as empty:
         argv = rsync_args.push_argv(
             root,
             server.remote,
-            known,
+            dialect,
             project="",
             stamp=stamp,
             delete=False,
             dry_run=True,
             destination=empty + "/",
         )
-        return rsync.run(argv, server.remote, cwd=root, title="looking", known=known)
+        return rsync.run(argv, server.remote, cwd=root, title="looking", dialect=dialect)
 
 
 def _pushed(tally: Tally, start: float, stamp: str, *, foreign: bool) -> Pushed:

@@ -36,14 +36,14 @@ def carry(source: Server, job: str, target: Server) -> str:
     """Bring a job's code from one target to another by way of this machine; its name there."""
     target.prepare()
     name = secrets.token_hex(8)
-    known = rsync.dialect()
+    dialect = rsync.dialect()
     root = source.project.root
     with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
         code = Path(folder)
         fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
-        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", known=known)
+        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", dialect=dialect)
         send = rsync_args.incoming_argv(target.remote, name=name)
-        rsync.run(send, target.remote, cwd=code, title="sending the code", known=known)
+        rsync.run(send, target.remote, cwd=code, title="sending the code", dialect=dialect)
     return name
 
 

@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 from remote import git
 from remote.errors import JobError
 from remote.job.messages.jobs import SubmitRequest
+from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED
 from remote.operations.bootstrap import bring_uv
 from remote.operations.jobs import find_job
 from remote.session import Server
+
+#: What this machine can bring to a server whose environments need it, by what the agent asks for.
+PROGRAMS: dict[str, Callable[[Server, Machine], None]] = {"uv": bring_uv.bring}
 
 #: Seconds between two looks at an environment that is made through this machine.
 LOOK = 1.0
@@ -41,14 +45,14 @@ def hand_over(server: Server, job: JobSpec, *, diff: str, say: Callable[[str], N
     request = SubmitRequest(
         key=server.key,
         job=replace(job, target=str(server.target)),
-        socket=server.socket,
+        launcher_setting=server.socket,
         diff=diff,
         offline=laptop_proxy.wanted(server),
     )
     answer = server.agent.call(request)
-    if answer.need == "uv" and answer.platform:
-        say("bringing uv to the server (once)")
-        bring_uv.bring(server, answer.platform)
+    if answer.need in PROGRAMS and answer.platform:
+        say(f"bringing {answer.need} to the server (once)")
+        PROGRAMS[answer.need](server, answer.platform)
         answer = server.agent.call(request)
     with contextlib.ExitStack() as stack:
         if answer.need == "proxy":
@@ -57,7 +61,7 @@ def hand_over(server: Server, job: JobSpec, *, diff: str, say: Callable[[str], N
             _stay(server, answer.id, say)
             return Submitted(answer.id, True)
     if not answer.id:
-        raise JobError("uv was brought to the server, but does not run there.")
+        raise JobError(f"{answer.need} was brought to the server, but does not run there.")
     return Submitted(answer.id, answer.environment_ready)
 
 

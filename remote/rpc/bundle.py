@@ -25,7 +25,7 @@ PARTS = (
 )
 
 #: What of these only the laptop runs.
-CLIENT_ONLY = "tracking/export/"
+CLIENT_ONLY = ("tracking/check/", "tracking/export/")
 
 METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
 

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from hydra.experimental.callback import Callback
 
-from remote.runtime import hydra_runs, hydra_settings, job_context, optuna_study, trial_gpus
+from remote.runtime import hydra_config, hydra_runs, job_context, optuna_study, trial_gpus
 
 
 class JobCallback(Callback):
@@ -29,7 +29,7 @@ class JobCallback(Callback):
         if self.job.recording:
             hydra_runs.hide(self.job.recording)
         if len(self.gpus) > 1:
-            hydra_settings.several(config, len(self.gpus))
+            hydra_config.run_several(config, len(self.gpus))
         if optuna_study.is_optuna(config):
             self.sweep = optuna_study.go_on(self.job, config)
 

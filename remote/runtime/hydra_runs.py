@@ -12,7 +12,7 @@ import time
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 from remote.agent.tracking import child_runs, run_rows
-from remote.runtime.hydra_overrides import listed, parameters
+from remote.runtime.hydra_config import listed, parameters
 from remote.runtime.job_context import Job, Recording
 
 OBJECTIVE = "objective"

@@ -17,7 +17,7 @@ from remote.job.outputs import SHARED
 from remote.job.paths import slug
 from remote.job.spec import JobSpec
 from remote.runtime import resume_trials
-from remote.runtime.hydra_settings import change
+from remote.runtime.hydra_config import change
 from remote.runtime.job_context import Job
 from remote.runtime.resume_trials import ended, running
 

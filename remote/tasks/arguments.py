@@ -76,7 +76,7 @@ class TaskParser:
             allow_abbrev=False,
         )
         for argument in arguments:
-            self._add_own(str(argument.name), as_option(argument))
+            self._add_own(str(argument.name), _as_option(argument))
         for name, row in self._option_rows.items():
             self._add_own(name, row)
         self._own_flags = list(self._actions)
@@ -217,7 +217,7 @@ def _opposite(flag: str) -> str:
     return f"--no-{flag[2:]}"
 
 
-def as_option(argument: Argument) -> Option:
+def _as_option(argument: Argument) -> Option:
     """The row of an argument that the task's signature declares."""
     return Option(
         f"--{argument.names[0]}",
@@ -226,12 +226,6 @@ def as_option(argument: Argument) -> Option:
         collect=list if argument.kind is list else None,
         switch=argument.kind is bool,
     )
-
-
-def as_argument(row: Option) -> Argument:
-    """A row as Invoke knows it, which completes words in a shell."""
-    kind = bool if row.switch else list if row.collect else str
-    return Argument(name=row.flag.removeprefix("--"), kind=kind, help=row.help)
 
 
 def _dashed(flag: str) -> str:

@@ -30,7 +30,7 @@ _EXAMPLES = 3
 )
 @exit_on_error
 def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = False) -> None:
-    """Check an MLflow store: the file, rows that name nothing, paths, artifacts.
+    """Check an MLflow store: the file, the paths in it, artifacts, what lies in mlruns.
 
     The exit code is 1 where a problem is left.
     """
@@ -70,7 +70,7 @@ def _line(finding: Finding) -> str:
     """What was found, with some examples."""
     examples = ", ".join(finding.items[:_EXAMPLES])
     more = ", …" if len(finding.items) > _EXAMPLES else ""
-    return f"{finding.name}: {finding.told}" + (f": {examples}{more}" if examples else "")
+    return f"{finding.name}: {finding.summary}" + (f": {examples}{more}" if examples else "")
 
 
 def _next(finding: Finding, command: str) -> str:
@@ -92,7 +92,7 @@ def _as_data(checked: Checked) -> dict[str, object]:
 def _finding_data(finding: Finding) -> dict[str, object]:
     return {
         "name": finding.name,
-        "message": finding.told,
+        "message": finding.summary,
         "items": finding.details or finding.items,
         "step": finding.step,
         "mendable": bool(finding.changes),

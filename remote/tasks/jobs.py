@@ -142,16 +142,11 @@ def _lines(answer: JobsAnswer, job: str) -> list[str]:
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
     from remote.operations.attach import attach_argv
-    from remote.operations.jobs import find_job
     from remote.transport import process
 
-    server = server_of(target)
-    found = find_job(server, job)
-    if found.state in ENDED:
-        raise JobError(f"{found.id} has ended: {found.state}.", f"inv remote-logs {found.id}")
+    argv = attach_argv(server_of(target), job)
     if not sys.stdin.isatty():
-        raise JobError("remote-attach needs a terminal.", f"inv remote-logs {found.id} --follow")
-    argv = attach_argv(server, found.id)
+        raise JobError("remote-attach needs a terminal.", f"inv remote-logs {job} --follow")
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}
     process.become(argv, env=env)
 

@@ -18,6 +18,7 @@ from invoke.tasks import Task
 
 from remote.config import find_project
 from remote.errors import RemoteError
+from remote.options import options_of
 from remote.output import print_lines, printable_lines
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class WordsTask(Task[Any]):
         ]
         place = place_of(self.typed_name, sys.argv)
         if place is None:
-            return declared + self._option_arguments()
+            return declared + _completed(self.options)
         words = sys.argv[place + 1 :]
         # Other tasks start faster without argparse.
         from remote.tasks.arguments import HELP
@@ -98,15 +99,6 @@ class WordsTask(Task[Any]):
             if self.takes_arguments:
                 kwargs["arguments"] = self.call.rest
         return super().__call__(*args, **kwargs)
-
-    def _option_arguments(self) -> list[Argument]:
-        """The options as a shell's completion shows them."""
-        if not self.options:
-            return []
-        from remote.options import options_of
-        from remote.tasks.arguments import as_argument
-
-        return [as_argument(row) for row in options_of(self.options).values()]
 
     def _parser(self, declared: Sequence[Argument]) -> TaskParser:
         from remote.tasks.arguments import TaskParser
@@ -173,6 +165,14 @@ def _take_from_invoke(words: Sequence[str], count: int) -> None:
 
 def _before_dashes(words: Sequence[str]) -> list[str]:
     return [*itertools.takewhile(lambda word: word != "--", words)]
+
+
+def _completed(options: type | None) -> list[Argument]:
+    """The flags of the options, for Invoke to complete in a shell."""
+    rows = options_of(options).values() if options else ()
+    return [
+        Argument(name=row.flag.removeprefix("--"), kind=bool if row.switch else str) for row in rows
+    ]
 
 
 def _usage(argument: Argument) -> str:

@@ -50,10 +50,10 @@ class _Lines:
             self.progress.count(len(self.tally.sent))
 
 
-def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, known: Dialect) -> Tally:
+def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, dialect: Dialect) -> Tally:
     """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
     progress = Progress(title)
-    shown = known.only("--info=progress2") if progress.shown else []
+    shown = dialect.only("--info=progress2") if progress.shown else []
     tally = Tally()
     try:
         result = process.feed([argv[0], *shown, *argv[1:]], _Lines(tally, progress).feed, cwd=cwd)

@@ -28,7 +28,7 @@ def failed(code: int, *lines: str, remote: Remote = REMOTE) -> Exception:
 
 def run(argv: list[str], folder: Path, remote: Remote = REMOTE) -> Any:
     known = Dialect(frozenset())
-    return rsync.run(argv, remote, cwd=folder, title="test", known=known)
+    return rsync.run(argv, remote, cwd=folder, title="test", dialect=known)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import List
 
 from remote.agent import environments, processes
 from remote.agent import secrets as secret_values
@@ -60,7 +59,7 @@ def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
         _write_extras(paths, request)
         # The worker starts while the code is frozen, and waits for that.
         with freezing(paths, source):
-            launched = launch.start(paths, DEFAULT, _worker(request.key, paths.id), request.socket)
+            launched = _launch(paths, request)
         _forget_incoming(source)
         _refuse(_wait_for_worker(paths, launched))
     except BaseException:
@@ -155,8 +154,10 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
     save(paths.job, job, mode=0o600)
 
 
-def _worker(key: str, job_id: str) -> List[str]:
-    return [sys.executable, "-IS", os.path.abspath(sys.argv[0]), "work", key, job_id]
+def _launch(paths: JobPaths, request: SubmitRequest) -> Launch:
+    agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
+    worker = [*agent, "work", request.key, paths.id]
+    return launch.start(paths, request.launcher or DEFAULT, worker, request.launcher_setting)
 
 
 def _wait_for_worker(paths: JobPaths, launched: Launch) -> JobStatus:

@@ -27,47 +27,47 @@ class Launch:
 
     def alive(self) -> Optional[bool]:
         """Whether the worker lives; None where that can't be told."""
-        return self._row.alive(self.handle) if self.launcher in LAUNCHERS else None
+        return _row(self.launcher).alive(self.handle) if self.launcher in LAUNCHERS else None
 
     def stop(self) -> None:
         """Ask the worker to end its job; raises JobError."""
-        self._row.stop(self.handle)
+        _row(self.launcher).stop(self.handle)
 
     def kill(self) -> None:
         """End the worker and all below it at once; raises JobError."""
-        self._row.kill(self.handle)
+        _row(self.launcher).kill(self.handle)
 
     def attach(self, job_id: str) -> List[str]:
         """argv that shows the worker's terminal there; raises JobError."""
-        return self._row.attach(self.handle, job_id)
+        return _row(self.launcher).attach(self.handle, job_id)
 
     def why_ended(self) -> str:
         """Why the worker is gone, for people."""
-        return self._row.why_ended(self.handle)
+        return _row(self.launcher).why_ended(self.handle)
 
     @property
     def start_limit(self) -> Optional[float]:
         """Within how many seconds the worker begins; None where nobody can tell."""
-        return self._row.START_LIMIT
+        return _row(self.launcher).START_LIMIT
 
     @property
     def start_hint(self) -> str:
         """Where to look when it doesn't."""
-        return self._row.START_HINT
+        return _row(self.launcher).START_HINT
 
-    @property
-    def _row(self) -> Launcher:
-        if self.launcher not in LAUNCHERS:
-            raise JobError(
-                f"The launcher {self.launcher!r} is not known to this version of the toolkit.",
-                "A newer one started the job: use that.",
-            )
-        return LAUNCHERS[self.launcher]
+
+def _row(launcher: str) -> Launcher:
+    if launcher not in LAUNCHERS:
+        raise JobError(
+            f"The launcher {launcher!r} is not known to this version of the toolkit.",
+            f"It knows {', '.join(LAUNCHERS)}. Did a newer version start the job?",
+        )
+    return LAUNCHERS[launcher]
 
 
 def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> Launch:
     """Start a job's worker, and write down how; raises JobError."""
-    launch = Launch(launcher, LAUNCHERS[launcher].start(paths.id, argv, setting))
+    launch = Launch(launcher, _row(launcher).start(paths.id, argv, setting))
     save(paths.launch, launch)
     return launch
 

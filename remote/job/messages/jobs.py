@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
 
@@ -62,8 +63,10 @@ class SubmitRequest(Request[SubmitAnswer]):
 
     key: str = field(metadata=target_key())
     job: JobSpec = field(metadata=nested(JobSpec))
-    socket: str = field(metadata=text(NAME))
-    """The name of the tmux server that is to hold the job."""
+    launcher: str = field(default="", metadata=text(64, WORD))
+    """Its row in remote.agent.launchers; empty is the usual one."""
+    launcher_setting: str = field(default="", metadata=text(NAME))
+    """What the user's settings say for it: the name of the tmux server that is to hold the job."""
     diff: str = field(default="", metadata=text(DIFF))
     """What the pushed code has beyond its git commit."""
     offline: bool = field(default=False, metadata=flag())
@@ -142,6 +145,29 @@ class StopRequest(Request[StopAnswer]):
     job: str = field(default="", metadata=text(NAME))
     patience: float = field(default=20.0, metadata=number(0, 3600))
     """Seconds that it may take before it is killed."""
+
+
+#: A word of a command line that every shell takes as it is, inside single quotes.
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_.,:/=@%+-]+")
+
+
+@dataclass(frozen=True)
+class AttachAnswer:
+    """The command that shows the terminal of a job's worker, to be run on its server."""
+
+    id: str = field(metadata=job_id())
+    argv: Tuple[str, ...] = field(metadata=list_of(text(NAME, _PLAIN_WORD), 100))
+
+
+@dataclass(frozen=True)
+class AttachRequest(Request[AttachAnswer]):
+    """Tell how a job's terminal is shown."""
+
+    verb = "attach"
+    answer = AttachAnswer
+
+    key: str = field(metadata=target_key())
+    job: str = field(metadata=text(NAME))
 
 
 @dataclass(frozen=True)

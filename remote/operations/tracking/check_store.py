@@ -9,7 +9,7 @@ from pathlib import Path
 from remote.config import find_project
 from remote.errors import StoreError
 from remote.files import locked
-from remote.tracking.check import Finding, Place, examine, mend
+from remote.tracking.check import Finding, ProjectDir, examine, mend
 from remote.tracking.store_address import FOLDER, SQLITE, StoreAddress
 
 STORE = "mlflow.db"
@@ -34,19 +34,19 @@ def check(store: str = "", *, mending: bool = False) -> Checked:
     """Examine `store` (a path or a SQLite URI; by default the project's own); raises StoreError."""
     project = find_project()
     path = _path(store) if store else project.root / STORE
-    place = Place(path, path.parent)
+    store_project = ProjectDir(path, path.parent)
     own = path.resolve() == (project.root / STORE).resolve()
     # A pull writes in parts, and what it hasn't written yet isn't missing.
     lock = locked(project.state / "pull.lock") if own and mending else contextlib.nullcontext()
     with lock:
-        found = tuple(examine(place))
-        backup = mend(place, found) if mending else None
+        found = tuple(examine(store_project))
+        backup = mend(store_project, found) if mending else None
         if backup is None:
             return Checked(str(path), found)
         mended = tuple(finding for finding in found if finding.changes)
         # What was undone once can't be found again.
         notes = tuple(finding for finding in found if finding.note)
-        left = [finding for finding in examine(place) if finding not in notes]
+        left = [finding for finding in examine(store_project) if finding not in notes]
         return Checked(str(path), (*notes, *left), mended, str(backup))
 
 

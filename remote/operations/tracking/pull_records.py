@@ -227,7 +227,7 @@ def _store(
 def fetch_artifacts(root: Path, remote: Remote, folders: Iterable[ArtifactFolder]) -> Tally:
     """Bring the artifact folders that a merge named below `root`, one rsync for an experiment."""
     groups = sorted(_grouped(folders).items())
-    known = rsync.dialect() if groups else None
+    dialect = rsync.dialect() if groups else None
     result = Tally()
     for (source, target), names in groups:
         (root / target).mkdir(parents=True, exist_ok=True)
@@ -237,16 +237,16 @@ def fetch_artifacts(root: Path, remote: Remote, folders: Iterable[ArtifactFolder
             argv = rsync_args.artifacts_argv(
                 remote, source=source, destination=target, wanted=Path(wanted.name)
             )
-            assert known
-            found = _run(argv, remote, known, root)
+            assert dialect
+            found = _run(argv, remote, dialect, root)
         result.sent += [f"{target}/{name}" for name in found.sent]
         result.bytes += found.bytes
     return result
 
 
-def _run(argv: list[str], remote: Remote, known: Dialect, root: Path) -> Tally:
+def _run(argv: list[str], remote: Remote, dialect: Dialect, root: Path) -> Tally:
     try:
-        return rsync.run(argv, remote, cwd=root, title="pulling artifacts", known=known)
+        return rsync.run(argv, remote, cwd=root, title="pulling artifacts", dialect=dialect)
     except Absent:
         # An experiment whose runs logged no artifact has no folder.
         return Tally()

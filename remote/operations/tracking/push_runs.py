@@ -160,11 +160,11 @@ def _send(
 
 def _transfer(server: Server, argv: Any, *, cwd: Path, title: str, **given: Any) -> Tally:
     """Run one rsync to the target; `argv` makes its command line."""
-    known = rsync.dialect()
+    dialect = rsync.dialect()
     for _ in range(2):
         try:
             command = argv(server.remote, **given)
-            return rsync.run(command, server.remote, cwd=cwd, title=title, known=known)
+            return rsync.run(command, server.remote, cwd=cwd, title=title, dialect=dialect)
         except Unready as error:
             said = str(error)
             look(server)

@@ -1,14 +1,15 @@
-"""Verifies an MLflow store in a SQLite file and the artifacts beside it, and mends on request.
+"""Verifies an MLflow store in a SQLite file and the artifacts beside it, and mends its paths.
 
-    found = examine(place)                 what is wrong; changes nothing
-    backup = mend(place, found)            a copy first, then one transaction
+    findings = examine(project)            what is wrong; changes nothing
+    backup = mend(project, findings)       a copy first, then one transaction
 
-Nothing here deletes a run, a model, a trace or a file.
+Looked at is what a project meets that was moved, copied or badly stopped: the file itself, paths
+that lead elsewhere, artifacts that are missing, files of a file store that keep `mlflow ui` from
+starting. Nothing here deletes a record or a file.
 """
 
-from remote.tracking.check.examine import examine
+from remote.tracking.check.examine import examine, mend
 from remote.tracking.check.finding import Finding
-from remote.tracking.check.mend import mend
-from remote.tracking.check.project_dir import Place
+from remote.tracking.check.project_dir import ProjectDir
 
-__all__ = ["Finding", "Place", "examine", "mend"]
+__all__ = ["Finding", "ProjectDir", "examine", "mend"]

@@ -17,12 +17,12 @@ class Change:
 class Finding:
     """A group of problems of one kind.
 
-    `told` is one line with the count, `items` name every single one. `step` is what the user has to
+    `summary` is one line with the count, `items` name every single one. `step` is what the user has to
     do; `changes` is what mending does, `mend_after` that there is something to mend after `step`.
     """
 
     name: str
-    told: str
+    summary: str
     items: tuple[str, ...] = ()
     step: str = ""
     changes: tuple[Change, ...] = ()

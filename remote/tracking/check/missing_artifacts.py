@@ -16,8 +16,9 @@ from remote.output import plural
 from remote.tracking import schema
 from remote.tracking.check.finding import Finding
 from remote.tracking.check.path_rows import ARCHIVE
-from remote.tracking.check.path_status import Look, State, Verdict
-from remote.tracking.check.table_info import columns, values
+from remote.tracking.check.path_status import PathStatus, State
+from remote.tracking.check.project_dir import Disk
+from remote.tracking.check.tables import columns, values
 
 NAME = "artifacts"
 _READY_MODELS = (
@@ -33,61 +34,57 @@ _TAGS: Mapping[str, str] = {
 """Tags of a run that list what it logged, in JSON, and the key of each path in it."""
 
 
-def find(database: sqlite3.Connection, verdicts: Sequence[Verdict], look: Look) -> list[Finding]:
+def find(database: sqlite3.Connection, statuses: Sequence[PathStatus], disk: Disk) -> list[Finding]:
     """What is missing, in one finding."""
-    found = dict.fromkeys(
-        [
-            *_folders(database, verdicts, look),
-            *_logged(database, verdicts, look),
-            *_sources(database, verdicts),
-        ]
-    )
-    if not found:
+    folders = _missing_folders(database, statuses, disk)
+    missing = tuple(dict.fromkeys([*folders, *_missing_files(database, statuses, disk)]))
+    if not missing:
         return []
-    told = f"{plural(len(found), 'artifact')} that records name can't be found"
+    summary = f"{plural(len(missing), 'artifact')} that records name can't be found"
     step = "Pull again (make sync-pull), or bring them back from a copy of mlruns/."
-    return [Finding(NAME, told, tuple(found), step=step)]
+    return [Finding(NAME, summary, missing, step=step)]
 
 
-def _folders(
-    database: sqlite3.Connection, verdicts: Sequence[Verdict], look: Look
+def _missing_folders(
+    database: sqlite3.Connection, statuses: Sequence[PathStatus], disk: Disk
 ) -> Iterator[str]:
     expected = _expected(database)
-    for verdict in verdicts:
-        record = verdict.record
-        wanted = expected.get((record.kind, record.tag))
-        if wanted is not None and record.id not in wanted:
+    for status in statuses:
+        record = status.record
+        ids = expected.get((record.kind, record.tag))
+        is_expected = record.kind == "model_version" if ids is None else record.id in ids
+        if not is_expected:
             continue
-        if wanted is None and record.kind != "model_version":
-            continue
-        if verdict.path and verdict.state is not State.NOWHERE and not look.has(verdict.path):
+        if status.path and status.state is not State.NOWHERE and not disk.has(status.path):
             yield record.label
 
 
 def _expected(database: sqlite3.Connection) -> dict[tuple[str, str], set[str]]:
     """The models and traces that have files; of a trace, by the tag that says where."""
-    found: dict[tuple[str, str], set[str]] = {}
+    expected: dict[tuple[str, str], set[str]] = {}
     if columns(database, "logged_models"):
-        found[schema.MODEL, ""] = values(database, _READY_MODELS)
+        expected[schema.MODEL, ""] = values(database, _READY_MODELS)
     if columns(database, "trace_tags"):
         in_files = values(database, _SPANS, "ARTIFACT_REPO")
-        found[schema.TRACE, "mlflow.artifactLocation"] = in_files
-        found[schema.TRACE, ARCHIVE] = values(database, _SPANS, "ARCHIVE_REPO")
-    return found
+        expected[schema.TRACE, "mlflow.artifactLocation"] = in_files
+        expected[schema.TRACE, ARCHIVE] = values(database, _SPANS, "ARCHIVE_REPO")
+    return expected
 
 
-def _logged(database: sqlite3.Connection, verdicts: Sequence[Verdict], look: Look) -> Iterator[str]:
+def _missing_files(
+    database: sqlite3.Connection, statuses: Sequence[PathStatus], disk: Disk
+) -> Iterator[str]:
     folders = {
-        verdict.record.id: verdict.path
-        for verdict in verdicts
-        if verdict.record.kind == schema.RUN and verdict.state is not State.NOWHERE
+        status.record.id: status.path
+        for status in statuses
+        if status.record.kind == schema.RUN and status.state is not State.NOWHERE
     }
     for tag, key in _TAGS.items():
         rows = database.execute("SELECT run_uuid, value FROM tags WHERE key = ?", (tag,))
         for run, text in rows:
             folder = folders.get(run)
             for path in _listed(text, key) if folder else ():
-                if not look.has(posixpath.join(str(folder), path)):
+                if not disk.has(posixpath.join(str(folder), path)):
                     yield f"{path} of run {run}"
 
 
@@ -97,22 +94,5 @@ def _listed(text: str, key: str) -> list[str]:
     except ValueError:
         return []
     entries = entries if isinstance(entries, list) else []
-    found = [entry.get(key) for entry in entries if isinstance(entry, dict)]
-    return [path for path in found if isinstance(path, str) and path]
-
-
-def _sources(database: sqlite3.Connection, verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Versions that were made from a model or a run that is gone, and have no files elsewhere."""
-    if not columns(database, "model_versions"):
-        return
-    stored = {verdict.record.id for verdict in verdicts if verdict.record.kind == "model_version"}
-    for prefix, kind in (("models:/m-", schema.MODEL), ("runs:/", schema.RUN)):
-        owner = schema.KINDS[kind]
-        known = values(database, f'SELECT "{owner.column}" FROM "{owner.table}"')
-        rows = database.execute(
-            "SELECT name || '/' || version, source FROM model_versions WHERE source LIKE ?",
-            (prefix + "%",),
-        )
-        for label, source in rows:
-            if source.split("/")[1] not in known and label not in stored:
-                yield f"model version {label}"
+    paths = [entry.get(key) for entry in entries if isinstance(entry, dict)]
+    return [path for path in paths if isinstance(path, str) and path]

@@ -53,10 +53,10 @@ def left_journal(store: Path) -> list[Finding]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise unusable(store, error) from error
-    told = (
+    summary = (
         f"{journal.name} was left by a program that was killed; what it left half written is undone"
     )
-    return [Finding(NAME, told, note=True)]
+    return [Finding(NAME, summary, note=True)]
 
 
 def integrity(store: Path) -> list[Finding]:
@@ -71,9 +71,9 @@ def integrity(store: Path) -> list[Finding]:
     if lines == ["ok"]:
         return []
     old, new = shlex.quote(str(store)), shlex.quote(f"{store}.recovered")
-    told = f"the file is damaged ({plural(len(lines), 'fault')})"
+    summary = f"the file is damaged ({plural(len(lines), 'fault')})"
     step = f'Put back a copy, or save what can be read: sqlite3 {old} ".recover" | sqlite3 {new}'
-    return [Finding(NAME, told, tuple(lines), step)]
+    return [Finding(NAME, summary, tuple(lines), step)]
 
 
 def back_up(store: Path, time: str) -> Path:

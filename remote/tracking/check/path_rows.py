@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from typing import Iterator, Mapping, Optional
 
 from remote.tracking import schema
-from remote.tracking.check.project_dir import Place
-from remote.tracking.check.table_info import columns, named
+from remote.tracking.check.project_dir import ProjectDir
+from remote.tracking.check.tables import columns, quoted
 
 ARCHIVE = "mlflow.trace.archiveLocation"
 _MORE_TAGS: Mapping[str, tuple[str, ...]] = {"trace_tags": (ARCHIVE,)}
 """Tags with a path that the table of tables doesn't name: a merge doesn't carry them."""
-_ROOTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "workspaces": ("name", ("default_artifact_root", "trace_archival_location"))
-}
-"""Tables of what new artifacts are put below: the key, and the columns with a path."""
 
 
 @dataclass(frozen=True)
@@ -44,34 +40,32 @@ class Record:
         return f"{self.kind.replace('_', ' ')} {self.id}"
 
 
-def records(database: sqlite3.Connection, place: Place) -> Iterator[Record]:
+def records(database: sqlite3.Connection, project: ProjectDir) -> Iterator[Record]:
     """All of them, experiments first."""
     for table in schema.TABLES:
-        have = columns(database, table.name)
-        if table.path in have:
-            yield from _placed(database, table, place)
+        present = columns(database, table.name)
+        if table.path in present:
+            yield from _path_records(database, table, project)
         for column in table.sources:
-            if column in have:
-                yield from _sources(database, table, column)
-    for name, (key, wanted) in _ROOTS.items():
-        for column in wanted:
-            if column in columns(database, name):
-                yield from _roots(database, name, key, column)
+            if column in present:
+                yield from _source_records(database, table, column)
 
 
-def _placed(database: sqlite3.Connection, table: schema.Table, place: Place) -> Iterator[Record]:
+def _path_records(
+    database: sqlite3.Connection, table: schema.Table, project: ProjectDir
+) -> Iterator[Record]:
     kind = schema.KINDS[table.owner]
     tags = (*table.path_keys, *_MORE_TAGS.get(table.name, ())) if table.path_keys else ()
     key = f't."{table.key[0]}"' if tags else "''"
     rows = database.execute(
         f'SELECT t.rowid, t."{table.path}", t."{table.owner_column}", k.experiment_id, {key}'
-        f" FROM {named(table.name)} t LEFT JOIN {named(kind.table)} k"
+        f" FROM {quoted(table.name)} t LEFT JOIN {quoted(kind.table)} k"
         f' ON k."{kind.column}" = t."{table.owner_column}"'
         + (f" WHERE {key} IN ({', '.join('?' * len(tags))})" if tags else ""),
         tags,
     )
     for rowid, text, identity, experiment, tag in rows:
-        folder = f"{place.runs}/{experiment}"
+        folder = f"{project.mlruns}/{experiment}"
         is_root = kind.folder is None
         standard = folder if is_root else f"{folder}/{kind.folder}{identity}/artifacts"
         yield Record(
@@ -87,16 +81,11 @@ def _placed(database: sqlite3.Connection, table: schema.Table, place: Place) -> 
         )
 
 
-def _sources(database: sqlite3.Connection, table: schema.Table, column: str) -> Iterator[Record]:
+def _source_records(
+    database: sqlite3.Connection, table: schema.Table, column: str
+) -> Iterator[Record]:
     key = ", ".join(f'"{name}"' for name in table.key)
-    rows = database.execute(f'SELECT rowid, "{column}", {key} FROM {named(table.name)}')
+    rows = database.execute(f'SELECT rowid, "{column}", {key} FROM {quoted(table.name)}')
     for rowid, text, *identity in rows:
         label = "/".join(str(part) for part in identity)
         yield Record(table.name, column, rowid, "model_version", label, text)
-
-
-def _roots(database: sqlite3.Connection, table: str, key: str, column: str) -> Iterator[Record]:
-    for rowid, identity, text in database.execute(
-        f'SELECT rowid, "{key}", "{column}" FROM {named(table)}'
-    ):
-        yield Record(table, column, rowid, "workspace", str(identity), text, is_root=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Iterable, Iterator, Optional, Protocol, Sequence
+from typing import Iterable, Iterator, Optional, Sequence
 
 from remote.tracking.check.artifact_uri import RUNS, Location, parse, splits
 from remote.tracking.check.path_rows import Record
-from remote.tracking.check.project_dir import Place
+from remote.tracking.check.project_dir import Disk, ProjectDir
 from remote.tracking.schema import EXPERIMENT
 
 
@@ -33,18 +33,8 @@ class State(Enum):
     """A server's form, and what the server has isn't here."""
 
 
-class Look(Protocol):
-    """The questions that only the disk can answer."""
-
-    def has(self, path: str) -> bool:
-        """True where there is a file."""
-
-    def lacks(self, folder: str, other: str) -> bool:
-        """True where `folder` holds a file that `other` doesn't."""
-
-
 @dataclass(frozen=True)
-class Verdict:
+class PathStatus:
     """`path` is where the record should lead, absolute, None where nobody knows."""
 
     record: Record
@@ -54,121 +44,117 @@ class Verdict:
     """The same in the record's own form."""
     old: str = ""
     """The project that the record names."""
-    candidates: tuple[str, ...] = ()
-    """Where its files may be in this project, if they aren't where it says."""
 
 
-def verdicts(records: Iterable[Record], place: Place, look: Look) -> Iterator[Verdict]:
+def path_statuses(
+    records: Iterable[Record], project: ProjectDir, disk: Disk
+) -> Iterator[PathStatus]:
     """One for each record that names a folder of this machine."""
-    found = [(record, parse(record.text)) for record in records]
-    spots = [_Spot(record, location, place, look) for record, location in found if location]
-    old = _old_projects(spots, place, look)
-    abroad = {spot.project for spot in spots if spot.has_old and not spot.is_right}
-    for spot in spots:
-        yield spot.verdict(old, abroad - old)
+    located = [(record, parse(record.text)) for record in records]
+    paths = [_StoredPath(record, where, project, disk) for record, where in located if where]
+    moved = _moved_projects(paths, project, disk)
+    abroad = {path.old for path in paths if path.has_old and not path.is_right}
+    for path in paths:
+        yield path.status(moved, abroad - moved)
 
 
-class _Spot:
-    """One path, and where else its files may be."""
+class _StoredPath:
+    """A path as a record has it, and where else its files may be."""
 
-    def __init__(self, record: Record, location: Location, place: Place, look: Look) -> None:
+    def __init__(self, record: Record, location: Location, project: ProjectDir, disk: Disk) -> None:
         self.record, self.location = record, location
-        self.place, self.look = place, look
-        self.inside = not location.served and place.contains(location.path)
-        self.is_right = not location.served and place.own(location.path) is not None
-        self.splits = [] if location.served or self.is_right else list(splits(location.path))
-        self.has_old = not location.served and not self.is_right and look.has(location.path)
+        self.project, self.disk = project, disk
+        is_here = not location.served
+        self.is_inside = is_here and project.contains(location.path)
+        self.is_right = is_here and project.standard(location.path) is not None
+        self.splits = list(splits(location.path)) if is_here and not self.is_right else []
+        self.has_old = is_here and not self.is_right and disk.has(location.path)
+        """True where it leads to files, outside of this project's mlruns."""
 
     @property
-    def project(self) -> str:
+    def old(self) -> str:
         """The project that the path most likely names; empty where it names none."""
         return self.splits[0][0] if self.splits else ""
 
-    def candidates(self) -> Iterator[str]:
+    def moved_from(self) -> Optional[str]:
+        """The project whose files are here now, as this path shows; None where it shows nothing."""
+        for old, rest in self.splits:
+            if not self.record.is_root and self.disk.has(self.project.at(rest)):
+                return old
+        return None
+
+    def status(self, moved: set[str], abroad: set[str]) -> PathStatus:
+        """`moved` are projects whose files are here now, `abroad` those whose files are not."""
+        if self.is_right:
+            return self._status(State.FINE)
+        if self.location.served:
+            return self._served()
+        target = self._root_target(moved) if self.record.is_root else self._target(moved)
+        if target:
+            return self._status(State.MOVED, target)
+        if self.is_inside:
+            return self._status(State.FINE)
+        is_elsewhere = self.has_old or self.old in abroad
+        return self._status(State.ELSEWHERE if is_elsewhere else State.NOWHERE)
+
+    def _target(self, moved: set[str]) -> Optional[str]:
+        """Where the record should lead, if anywhere else than it does."""
+        target = self._with_files()
+        if self.has_old:
+            # The old place may have grown since: then copying comes before mending.
+            has_more = target is None or self.disk.lacks(self.location.path, target)
+            return None if has_more else target
+        return target or self._following(moved)
+
+    def _root_target(self, moved: set[str]) -> Optional[str]:
+        """The same for a place for what is to come: it may be empty, and that it isn't says
+        nothing."""
+        return self._following(moved) or (None if self.has_old else self._with_files())
+
+    def _following(self, moved: set[str]) -> Optional[str]:
+        return next((self.project.at(rest) for old, rest in self.splits if old in moved), None)
+
+    def _with_files(self) -> Optional[str]:
+        return next((path for path in self._candidates() if self.disk.has(path)), None)
+
+    def _candidates(self) -> Iterator[str]:
         """Where its files may be here, the likeliest first."""
         if self.location.served:
-            yield self.place.served + self.location.path
-            yield self.place.runs + self.location.path
+            yield self.project.served + self.location.path
+            yield self.project.mlruns + self.location.path
         for _, rest in self.splits:
-            yield self.place.at(rest)
+            yield self.project.at(rest)
         if self.record.standard:
             yield self.record.standard
 
-    def target(self) -> Optional[str]:
-        """Where its files are here."""
-        return next((path for path in self.candidates() if self.look.has(path)), None)
-
-    def moved_from(self) -> Optional[str]:
-        """The project whose files are here now, as this path shows; None where it shows nothing."""
-        for project, rest in self.splits:
-            if not self.record.is_root and self.look.has(self.place.at(rest)):
-                return project
-        return None
-
-    def verdict(self, old: set[str], abroad: set[str]) -> Verdict:
-        """`old` are projects whose files are here now, `abroad` those whose files are not."""
-        if self.is_right:
-            return self._says(State.FINE)
-        if self.location.served:
-            return self._served()
-        follows = next((self.place.at(rest) for each, rest in self.splits if each in old), None)
+    def _served(self) -> PathStatus:
         if self.record.is_root:
-            return self._root(follows, abroad)
-        target = self.target()
-        if target and not (self.has_old and self.look.lacks(self.location.path, target)):
-            return self._says(State.MOVED, target)
-        if self.has_old:
-            return self._says(State.FINE if self.inside else State.ELSEWHERE)
-        if follows:
-            return self._says(State.MOVED, follows)
-        return self._left(abroad)
+            return self._status(State.SERVED, self.project.mlruns + self.location.path)
+        target = self._with_files()
+        if target or self.disk.has(self.project.served):
+            return self._status(State.SERVED, target or next(self._candidates()))
+        return self._status(State.UNKNOWN)
 
-    def _root(self, follows: Optional[str], abroad: set[str]) -> Verdict:
-        """A place for what is to come: it may be empty, and that it isn't says nothing."""
-        if follows:
-            return self._says(State.MOVED, follows)
-        target = None if self.has_old else self.target()
-        if target:
-            return self._says(State.MOVED, target)
-        if self.has_old:
-            return self._says(State.FINE if self.inside else State.ELSEWHERE)
-        return self._left(abroad)
+    def _status(self, state: State, target: Optional[str] = None) -> PathStatus:
+        path = target or (None if self.location.served else self.location.path)
+        written = self.location.written(target) if target else ""
+        return PathStatus(self.record, state, path, written, self._named(target))
 
-    def _served(self) -> Verdict:
-        if self.record.is_root:
-            return self._says(State.SERVED, self.place.runs + self.location.path)
-        target = self.target()
-        if target or self.look.has(self.place.served):
-            return self._says(State.SERVED, target or next(self.candidates()))
-        return self._says(State.UNKNOWN)
-
-    def _left(self, abroad: set[str]) -> Verdict:
-        if self.inside:
-            return self._says(State.FINE)
-        return self._says(State.ELSEWHERE if self.project in abroad else State.NOWHERE)
-
-    def _says(self, state: State, path: Optional[str] = None) -> Verdict:
-        known = path or (None if self.location.served else self.location.path)
-        written = self.location.written(path) if path else ""
-        candidates = () if state is State.FINE else tuple(self.candidates())
-        return Verdict(self.record, state, known, written, self._named(path), candidates)
-
-    def _named(self, path: Optional[str]) -> str:
-        for project, rest in self.splits:
-            if path == self.place.at(rest):
-                return project
-        return self.project
+    def _named(self, target: Optional[str]) -> str:
+        """The project that the path names, given that this is its counterpart here."""
+        named = (old for old, rest in self.splits if target == self.project.at(rest))
+        return next(named, self.old)
 
 
-def _old_projects(spots: Sequence[_Spot], place: Place, look: Look) -> set[str]:
+def _moved_projects(paths: Sequence[_StoredPath], project: ProjectDir, disk: Disk) -> set[str]:
     """Projects whose files are here now.
 
     The Default experiment is made with the store: where it names a project of which nothing is
     left, the store was moved from there, even if no run ever wrote a file.
     """
-    found = {spot.moved_from() for spot in spots}
-    for spot in spots:
-        is_default = spot.record.kind == EXPERIMENT and spot.record.id == "0"
-        if is_default and spot.project and not look.has(f"{spot.project}/{RUNS}"):
-            found.add(spot.project)
-    return {project for project in found if project and project != place.folder}
+    moved = {path.moved_from() for path in paths}
+    for path in paths:
+        is_default = path.record.kind == EXPERIMENT and path.record.id == "0"
+        if is_default and path.old and not disk.has(f"{path.old}/{RUNS}"):
+            moved.add(path.old)
+    return {old for old in moved if old and old != project.folder}

@@ -12,7 +12,7 @@ from remote.tracking.check.artifact_uri import RUNS, SERVED, is_below
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectDir:
     """A store, and the folder whose `mlruns` holds its artifacts."""
 
     store: Path
@@ -24,7 +24,7 @@ class Place:
         return os.path.abspath(self.root).rstrip("/")
 
     @property
-    def runs(self) -> str:
+    def mlruns(self) -> str:
         """The folder `mlruns`, absolute."""
         return f"{self.folder}/{RUNS}"
 
@@ -37,9 +37,9 @@ class Place:
         """`mlruns/…` of this project."""
         return f"{self.folder}/{rest}"
 
-    def own(self, path: str) -> Optional[str]:
-        """A path in this project's folders of artifacts, whichever name it has for them, by their
-        plain one; None for any other path."""
+    def standard(self, path: str) -> Optional[str]:
+        """A path below mlruns or mlartifacts, however it gets there (a link, a real path), as the
+        one that begins with `folder`; None for any other path."""
         for name, plain in self._artifacts.items():
             if is_below(path, name):
                 return plain + path[len(name) :]
@@ -55,15 +55,15 @@ class Place:
 
     @cached_property
     def _artifacts(self) -> dict[str, str]:
-        found = {}
+        plain = {}
         for folder in (RUNS, SERVED):
             for name in [f"{root}/{folder}" for root in self._folders]:
-                found[name] = found[os.path.realpath(name)] = self.at(folder)
-        return found
+                plain[name] = plain[os.path.realpath(name)] = self.at(folder)
+        return plain
 
 
 class Disk:
-    """What is there, asked as the plan needs it."""
+    """What files there are. A class, so that what decides about paths does no I/O of its own."""
 
     def has(self, path: str) -> bool:
         """True for a file, or a folder with a file somewhere in it."""
@@ -73,22 +73,8 @@ class Disk:
         """True where `folder` holds a file that `other` doesn't."""
         return any(not os.path.lexists(os.path.join(other, name)) for name in _files(folder))
 
-    def size(self, path: str) -> tuple[int, int]:
-        """How many files there are, and their bytes."""
-        if not os.path.isdir(path) or os.path.islink(path):
-            return 1, _bytes(path)
-        sizes = [_bytes(os.path.join(path, name)) for name in _files(path)]
-        return len(sizes), sum(sizes)
-
 
 def _files(folder: str) -> Iterator[str]:
     for parent, _, names in os.walk(folder):
         for name in names:
             yield os.path.relpath(os.path.join(parent, name), folder)
-
-
-def _bytes(path: str) -> int:
-    try:
-        return os.lstat(path).st_size
-    except OSError:
-        return 0

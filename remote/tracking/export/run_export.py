@@ -21,7 +21,7 @@ from remote.tracking.export.experiment_kind import Experiments
 from remote.tracking.export.export_record import open_record
 from remote.tracking.export.export_session import Session
 from remote.tracking.export.export_summary import LIMITS, ExportSummary
-from remote.tracking.export.metric_history import send_history
+from remote.tracking.export.metric_points import send_history
 from remote.tracking.export.model_kind import Models
 from remote.tracking.export.pending import (
     ExportOrder,

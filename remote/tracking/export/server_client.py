@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import ConfigError, ConnectError, RemoteError, StoreError
+from remote.output import printable
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
@@ -116,9 +117,9 @@ def is_taken(error: Exception) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, fit to be printed: part of it comes from the server."""
+    """What an error says, on one line and not too long: part of it comes from the server."""
     text = re.sub(r"^[A-Z_]+: ", "", " ".join(str(error).split()))
-    return "".join(sign if sign.isprintable() else "?" for sign in text)[:_LENGTH]
+    return printable(text)[:_LENGTH]
 
 
 def _status(error: Exception) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from remote.tracking import schema
+from remote.tracking.merge.incoming import references_exist
 from remote.tracking.merge.merge_session import MergeSession
-from remote.tracking.merge.references import references_exist
 from remote.tracking.merge.stage import translated
 
 ROWS = 250_000

@@ -15,11 +15,10 @@ from remote.tracking.merge import append
 from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql, model_versions, stage
 from remote.tracking.merge.conflicts import note
-from remote.tracking.merge.incoming import Incoming, accept
+from remote.tracking.merge.experiment_map import place_experiments
+from remote.tracking.merge.incoming import Incoming, accept, list_present, references_exist
 from remote.tracking.merge.local_store import open_local_store
-from remote.tracking.merge.match_experiments import place_experiments
 from remote.tracking.merge.merge_session import MergeSession, Progress, attach, left_out
-from remote.tracking.merge.references import list_present, references_exist
 from remote.tracking.merge.summary import ArtifactFolder, Conflict, MergeSummary
 
 BATCH = 500

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from remote.tracking.check import Finding, Place, examine, mend
+from remote.tracking.check import Finding, ProjectDir, examine, mend
 
 _PATHS = (
     ("experiments", "artifact_location"),
@@ -28,8 +28,8 @@ class Project:
         self.root, self.store, self.mlruns = root, root / "mlflow.db", root / "mlruns"
 
     @property
-    def place(self) -> Place:
-        return Place(self.store, self.root)
+    def dir(self) -> ProjectDir:
+        return ProjectDir(self.store, self.root)
 
     @property
     def client(self) -> Any:
@@ -57,19 +57,19 @@ class Project:
 
     def check(self) -> list[Finding]:
         before = self.dump()
-        found = examine(self.place)
+        found = examine(self.dir)
         assert self.dump() == before, "a check changes nothing"
         return found
 
     def mend(self) -> list[Finding]:
         """What is left after mending; mending again changes nothing."""
         copies = len(list(self.root.glob("mlflow.db.before-check-*")))
-        assert mend(self.place, examine(self.place)) is not None
+        assert mend(self.dir, examine(self.dir)) is not None
         assert len(list(self.root.glob("mlflow.db.before-check-*"))) == copies + 1
         assert self.sql("PRAGMA foreign_key_check") == []
         after = self.store.read_bytes()
-        left = examine(self.place)
-        assert mend(self.place, left) is None
+        left = examine(self.dir)
+        assert mend(self.dir, left) is None
         assert self.store.read_bytes() == after
         return left
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -82,18 +81,6 @@ def test_a_run_that_is_taken_up_again_runs_on_the_server_too(laptop: Laptop) -> 
     laptop.export()
     info = laptop.run_of(run).info
     assert (info.status, info.end_time) == ("KILLED", 4_000_000)
-
-
-def test_values_that_are_no_numbers_arrive(laptop: Laptop) -> None:
-    run = laptop.project.run(laptop.experiment, end=None, steps=0)
-    for step, value in enumerate((math.nan, math.inf, -0.0)):
-        laptop.client.log_metric(run, "odd", value, timestamp=1, step=step)
-    laptop.export()
-    laptop.client.log_metric(run, "odd", math.nan, timestamp=1, step=9)
-    laptop.export()
-    values = [value for _, value in laptop.history(run, "odd")]
-    assert [math.isnan(value) for value in values] == [True, False, False, True]
-    assert values[1] > 1e308
 
 
 def test_children_hang_below_their_parents(laptop: Laptop) -> None:
@@ -266,22 +253,6 @@ def test_a_damaged_record_is_set_aside(laptop: Laptop) -> None:
     summary = laptop.export()
     assert summary is not None and (summary.new, summary.metric_rows) == ({}, 0)
     assert laptop.run_of(run) and Path(f"{laptop.record}.damaged").exists()
-
-
-def test_a_store_whose_rows_were_numbered_anew_sends_nothing_twice(laptop: Laptop) -> None:
-    run = laptop.project.run(laptop.experiment, end=None, steps=1200)
-    laptop.export()
-    laptop.project.log(run, range(1200, 1500))
-    columns = "key, value, timestamp, run_uuid, step, is_nan"
-    laptop.project.sql("CREATE TABLE copy AS SELECT rowid - 7 AS n, * FROM metrics")
-    laptop.project.sql("DELETE FROM metrics")
-    laptop.project.sql(f"INSERT INTO metrics (rowid, {columns}) SELECT n, {columns} FROM copy")
-    laptop.project.sql("DROP TABLE copy")
-
-    summary = laptop.export()
-
-    assert summary is not None and summary.metric_rows == 300
-    assert len(laptop.history(run)) == 1500
 
 
 def test_a_value_that_the_server_refuses_is_named(laptop: Laptop) -> None:

@@ -14,7 +14,7 @@ from tests.tracking.check.conftest import Project, names
 
 def test_a_sound_project(project: Project) -> None:
     assert project.check() == []
-    assert mend(project.place, examine(project.place)) is None
+    assert mend(project.dir, examine(project.dir)) is None
 
 
 def test_a_moved_project(project: Project, tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_moved_project(project: Project, tmp_path: Path) -> None:
     assert project.artifacts(full) == [], "what the move broke"
     (found,) = project.check()
     # experiment, two runs, model, model version, trace
-    assert found.name == "paths" and found.told.startswith("6 paths lead to ")
+    assert found.name == "paths" and found.summary.startswith("6 paths lead to ")
     assert project.mend() == []
     assert project.artifacts(full) == ["notes"]
     for uri in (f"models:/{project.model}", "models:/doubler/1", f"runs:/{full}/model"):
@@ -37,7 +37,13 @@ def test_a_moved_project(project: Project, tmp_path: Path) -> None:
 
 def test_a_moved_project_that_never_had_an_artifact(project: Project, tmp_path: Path) -> None:
     shutil.rmtree(project.mlruns)
-    for table in ("model_versions", "logged_model_params", "logged_model_tags", "logged_models"):
+    for table in (
+        "model_versions",
+        "logged_model_params",
+        "logged_model_tags",
+        "logged_model_metrics",
+        "logged_models",
+    ):
         project.sql(f"DELETE FROM {table}")
     project.sql("DELETE FROM inputs WHERE destination_type = 'MODEL_OUTPUT'")
     project = project.moved(tmp_path / "new")
@@ -73,9 +79,9 @@ def test_a_database_copied_alone(project: Project, tmp_path: Path) -> None:
     shutil.copy(project.store, copy.store)
     found = copy.check()
     # What has no artifacts comes from the same project.
-    assert names(found) == ["paths"] and found[0].told.startswith("7 paths")
+    assert names(found) == ["paths"] and found[0].summary.startswith("7 paths")
     assert not found[0].changes and found[0].mend_after
-    assert mend(copy.place, found) is None
+    assert mend(copy.dir, found) is None
     assert os.system(found[0].step) == 0
     assert copy.mend() == []
     assert copy.predicts("models:/doubler/1") == pytest.approx(20)
@@ -122,7 +128,7 @@ def test_a_default_experiment_made_by_a_server(project: Project) -> None:
     folder.mkdir(parents=True)
     (folder / "hello.txt").write_text("hello")
     (found,) = project.check()
-    assert found.told.startswith("3 paths lead to mlflow-artifacts:/")
+    assert found.summary.startswith("3 paths lead to mlflow-artifacts:/")
     assert project.mend() == []
     assert project.artifacts(served) == ["hello.txt"]
     project.client.log_text(run, "hello", "hello.txt")
@@ -176,7 +182,7 @@ def test_a_path_to_the_users_files(project: Project, tmp_path: Path) -> None:
     for text in (str(private), f"{project.mlruns}/../../../private", f"file://{private}"):
         project.sql("UPDATE runs SET artifact_uri = ? WHERE name = 'bare'", text)
         (found,) = project.check()
-        assert "out of this project" in found.told and not found.changes
+        assert "out of this project" in found.summary and not found.changes
         assert "mlruns/0" in found.step and found.mend_after
     # Once its files are where they belong, the path is mended.
     home = project.mlruns / "0" / project.run("bare") / "artifacts"
@@ -189,7 +195,7 @@ def test_a_path_to_the_users_files(project: Project, tmp_path: Path) -> None:
 def test_a_path_to_nothing(project: Project) -> None:
     project.sql("UPDATE runs SET artifact_uri = '/nowhere/at/all' WHERE name = 'bare'")
     (found,) = project.check()
-    assert "where nothing is" in found.told and not found.changes
+    assert "where nothing is" in found.summary and not found.changes
     assert "mlruns/0/" in found.step and found.mend_after
     # An old project of which nobody knows whether it is only away for now.
     project.sql("UPDATE runs SET artifact_uri = '/mnt/p/mlruns/0/x/artifacts' WHERE name = 'bare'")
@@ -210,3 +216,22 @@ def test_mlruns_behind_a_link(project: Project, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(project.root)
     assert Project(link).check() == []
+
+
+def test_a_store_of_an_older_mlflow(project: Project, tmp_path: Path) -> None:
+    """Of the tables, what MLflow 1 had."""
+    kept = {
+        "alembic_version",
+        "experiments",
+        "experiment_tags",
+        "runs",
+        "params",
+        "tags",
+        "metrics",
+    }
+    for (name,) in project.sql("SELECT name FROM sqlite_master WHERE type = 'table'"):
+        if name not in kept:
+            project.sql(f"DROP TABLE {name}")
+    project = project.moved(tmp_path / "new")
+    assert names(project.check()) == ["paths"]
+    assert names(project.mend()) == []

@@ -99,13 +99,17 @@ def _state(root: Path, project: str) -> str:
         entries = [entry for entry in os.listdir(str(root)) if entry != "lost+found"]
     except FileNotFoundError:
         return ABSENT
+    except NotADirectoryError:
+        blocking = _first_existing(root)
+        raise TargetError(f"{blocking} on the server is a file, not a directory.") from None
     return FOREIGN if entries else ABSENT
 
 
 def _claim(root: Path, project: str) -> None:
     try:
         (root / STATE / "projects" / project).mkdir(parents=True, exist_ok=True)
-    except PermissionError:
+    except (PermissionError, FileNotFoundError):
+        # /proc and automounters say that the folder isn't there, not that it may not be made.
         raise TargetError(
             f"{_first_existing(root)} on the server can't be written to.",
             "Choose a directory you own, or ask its administrator to make it yours.",

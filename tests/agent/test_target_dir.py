@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent import main, target_dir
+from remote.agent import target_dir
 from remote.errors import TargetError
 from remote.job.messages.target import PrepareAnswer, PrepareRequest
 from remote.job.outputs import OUTPUTS
@@ -157,9 +157,8 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"look": True}])
 def test_a_folder_below_a_file_is_told(tmp_path: Path, options: dict[str, bool]) -> None:
     (tmp_path / "file").write_text("x")
-    request = {"path": f"{tmp_path}/file/proj", "key": KEY, "project": OURS, **options}
-    answer = main.handle({"verb": "prepare", **request})
-    assert answer["error"]["kind"] == "TargetError" and "file" in answer["error"]["message"]
+    with pytest.raises(TargetError, match="/file on the server is a file"):
+        prepare(tmp_path / "file" / "proj", **options)
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
@@ -175,9 +174,8 @@ def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
 def test_where_nobody_can_write_is_told_with_the_place() -> None:
     """/proc takes no folders, not even root's."""
-    request = {"path": "/proc/proj", "key": KEY, "project": OURS}
-    answer = main.handle({"verb": "prepare", **request})
-    assert answer["error"]["kind"] == "TargetError" and "/proc" in answer["error"]["message"]
+    with pytest.raises(TargetError, match="/proc on the server can't be written to"):
+        prepare(Path("/proc/proj"))
 
 
 def test_missing_tools_are_named_with_what_installs_them(

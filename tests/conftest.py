@@ -80,7 +80,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
-        "tasks/test_program_flags.py",
+        "tasks/test_argparse_task.py",
     ),
 }
 

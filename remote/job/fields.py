@@ -270,8 +270,9 @@ def _shown(value: Any) -> str:
     """A value in an error: plain letters, not long, whoever sent it."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
-    shown = ascii(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    # Cut before it is escaped: it may be as long as an answer.
+    cut = isinstance(value, str) and len(value) > 60
+    return ascii(value[:57]) + "..." if cut else ascii(value)[:60]
 
 
 def load(cls: Type[Value], path: Path) -> Optional[Value]:

@@ -24,8 +24,12 @@ PARTS = (
     "tracking/**/*.py",
 )
 
-#: What of these only the laptop runs.
-CLIENT_ONLY = ("tracking/check/", "tracking/export/")
+#: What of these only the laptop runs. No module of the agent imports it, and each server is sent the
+#: zip, so it stays here.
+CLIENT_ONLY = ("tracking/check/", "tracking/export/", "tracking/store_address.py")
+
+#: zlib's own balance of size and speed; the same on each laptop, so that the same zip comes out.
+LEVEL = 6
 
 METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
 
@@ -35,17 +39,17 @@ ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.runtime.run_tags:
 def contents() -> dict[str, bytes]:
     """The files of the agent's zip by their names in it."""
     package = Path(__file__).parents[1]
-    found = {"__main__.py": (package / "agent_main.py").read_bytes()}
+    files = {"__main__.py": (package / "agent_main.py").read_bytes()}
     for part in PARTS:
         for path in sorted(package.glob(part)):
             name = path.relative_to(package).as_posix()
             if not name.startswith(CLIENT_ONLY):
-                found[f"remote/{name}"] = path.read_bytes()
-    found["remote/__init__.py"] += _GUARD
+                files[f"remote/{name}"] = path.read_bytes()
+    files["remote/__init__.py"] += _GUARD
     # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
-    found["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
-    found["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
-    return found
+    files["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
+    files["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
+    return files
 
 
 def digest(files: dict[str, bytes]) -> str:
@@ -57,11 +61,13 @@ def digest(files: dict[str, bytes]) -> str:
 
 
 def packed(files: dict[str, bytes]) -> bytes:
-    """The same files always give the same zip."""
+    """The zip of these files, always the same for the same ones."""
     import zipfile
 
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, data in sorted(files.items()):
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+            # The earliest time that a zip can hold: when a file was checked out says nothing.
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED, LEVEL)
     return out.getvalue()

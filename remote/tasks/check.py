@@ -9,8 +9,8 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from remote.output import plural, print_json, print_lines, say
+from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
-from remote.tasks.program_flags import WordsTask
 
 if TYPE_CHECKING:
     from remote.operations.tracking.check_store import Checked
@@ -20,7 +20,7 @@ _EXAMPLES = 3
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["store"],
     help={
         "store": "a store's file, its project's folder, or sqlite:///… (default: mlflow.db)",

@@ -6,16 +6,16 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from remote.output import plural, print_lines, say, size
+from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
 from remote.tasks.jobs import JOB_HELP
-from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, server_of
 
 FORCE_HELP = "also what was not pulled"
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["job"],
     help={
         "job": "a job's id, a unique part of it, or `last`",
@@ -64,7 +64,7 @@ def remote_prune(
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["before", "after"],
     help={"before": JOB_HELP, "after": "the job to compare it with", "target": TARGET_HELP},
 )

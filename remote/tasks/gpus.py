@@ -9,8 +9,8 @@ from invoke.tasks import task
 
 from remote.errors import ConfigError
 from remote.output import plural, print_json, print_lines, say
+from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
-from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, server_of
 from remote.tasks.tables import gpu_table
 
@@ -35,7 +35,7 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["key"],
     help={
         "key": "the name of the environment variable; without one, the names that are set",

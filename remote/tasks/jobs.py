@@ -14,8 +14,8 @@ from invoke.tasks import task
 from remote.errors import JobError
 from remote.job.state import ENDED, FINISHED
 from remote.output import draw_screen, duration, print_json, print_lines, say, write_raw
+from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
-from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, server_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LOOK = 2.0
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["job"],
     help={
         "job": JOB_HELP,
@@ -87,7 +87,7 @@ def exit_as(followed: Followed) -> None:
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["job"],
     help={
         "job": "all about this one: its id, a unique part of it, or `last`",
@@ -137,7 +137,7 @@ def _lines(answer: JobsAnswer, job: str) -> list[str]:
     return job_table(answer.jobs, answer.now)
 
 
-@task(klass=WordsTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
+@task(klass=ArgparseTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
 @exit_on_error
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
@@ -152,7 +152,7 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["job"],
     help={"job": JOB_HELP, "target": TARGET_HELP, "pull": "pull when it has ended"},
 )
@@ -168,7 +168,7 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["job"],
     help={
         "job": "its id, a unique part of it, or `last` (default: the one that goes on)",

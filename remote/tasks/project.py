@@ -16,8 +16,8 @@ from remote.config import find_project, make_variables
 from remote.errors import NotebookError
 from remote.job.state import FINISHED
 from remote.output import say, say_log
+from remote.tasks.argparse_task import ProgramTask
 from remote.tasks.exits import exit_on_error
-from remote.tasks.program_flags import ProgramTask
 
 #: Variables of make's command line that are no parameters of a notebook.
 MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV", "ARGS", "UV")

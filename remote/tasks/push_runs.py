@@ -9,8 +9,8 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
+from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
-from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, server_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["run"],
     iterable=["run"],
     help={

@@ -11,8 +11,8 @@ from invoke.tasks import task
 from remote.config import find_project
 from remote.output import plural, print_json, print_lines, say
 from remote.tasks import export_report, merge_report
+from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
-from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import DRY_HELP, REGISTRY_HELP, TARGET_HELP, registry_asked, server_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def mlflow_pull(
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["store"],
     help={
         "store": "a .db file, a folder with mlflow.db or mlruns, or a sqlite:/// address",
@@ -100,7 +100,7 @@ def mlflow_merge(
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["conflict"],
     iterable=["conflict"],
     help={

@@ -13,9 +13,9 @@ from remote.config import find_project
 from remote.errors import JobError
 from remote.operations.run_options import RunOptions
 from remote.output import print_lines, say
+from remote.tasks.argparse_task import ArgparseTask, ProgramTask
 from remote.tasks.exits import exit_on_error
 from remote.tasks.jobs import JOB_HELP, exit_as, follow_log
-from remote.tasks.program_flags import ProgramTask, WordsTask
 from remote.tasks.sync import TARGET_HELP, pull_and_tell, push_line, server_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
 
 
 @task(
-    klass=WordsTask,
+    klass=ArgparseTask,
     positional=["job"],
     help={
         "job": JOB_HELP,

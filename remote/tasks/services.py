@@ -13,8 +13,8 @@ from remote import units
 from remote.errors import JobError
 from remote.options import option
 from remote.output import plural, print_lines, say, say_log
+from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
-from remote.tasks.program_flags import WordsTask
 from remote.tasks.sync import TARGET_HELP, push_line, server_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class TensorboardOptions(ServiceOptions):
     logdir: str = option("--logdir", f"a folder of the target (default: {LOGDIR})")
 
 
-@task(klass=WordsTask, options=LabOptions)
+@task(klass=ArgparseTask, options=LabOptions)
 @exit_on_error
 def remote_lab(c: Context, options: LabOptions = LabOptions()) -> None:
     """Open JupyterLab on the target, on its whole machine, through a tunnel.
@@ -118,7 +118,7 @@ def remote_lab(c: Context, options: LabOptions = LabOptions()) -> None:
     _serve(services.LAB, wish, {"folder": LAB_FOLDER}, options)
 
 
-@task(klass=WordsTask, options=TensorboardOptions)
+@task(klass=ArgparseTask, options=TensorboardOptions)
 @exit_on_error
 def remote_tensorboard(c: Context, options: TensorboardOptions = TensorboardOptions()) -> None:
     """Open TensorBoard on the target's logs, through a tunnel."""
@@ -128,7 +128,7 @@ def remote_tensorboard(c: Context, options: TensorboardOptions = TensorboardOpti
     _serve(services.TENSORBOARD, wish, {"logdir": LOGDIR}, options)
 
 
-@task(klass=WordsTask, options=ServiceOptions)
+@task(klass=ArgparseTask, options=ServiceOptions)
 @exit_on_error
 def remote_ui(c: Context, options: ServiceOptions = ServiceOptions()) -> None:
     """Open mlflow ui on the target's own records, through a tunnel."""

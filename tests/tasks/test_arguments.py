@@ -13,9 +13,9 @@ from invoke.tasks import task
 
 from remote.errors import RemoteError
 from remote.programs import notebook
+from remote.tasks.argparse_task import ProgramTask
 from remote.tasks.arguments import Call, TaskParser
-from remote.tasks.program_flags import ProgramTask
-from tests.tasks.test_program_flags import PARAMETERS
+from tests.tasks.test_argparse_task import PARAMETERS
 
 Read = Callable[..., Call]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from sys import float_info
 from typing import Any, Mapping, Optional, Tuple
 
 from remote.job.fields import (
@@ -80,7 +81,7 @@ class Metric:
     """A value of an MLflow metric."""
 
     key: str = field(metadata=text(NAME))
-    value: float = field(metadata=number(-1.8e308, 1.8e308))
+    value: float = field(metadata=number(-float_info.max, float_info.max))
     step: int = field(metadata=integer(-(1 << 63), 1 << 63))
 
 

@@ -32,7 +32,7 @@ TYPED = "typed on the command line"
 _NO_FLAGS = ("options", "parameters", "arguments")
 
 
-class WordsTask(Task[Any]):
+class ArgparseTask(Task[Any]):
     """A task that reads its own words, so that positional arguments may be left out.
 
     A positional argument without a default has to be given. With `options`, a class of
@@ -48,7 +48,7 @@ class WordsTask(Task[Any]):
         super().__init__(*args, **{**kwargs, "auto_shortflags": False})
         self.options = options
         self.call: Call | None = None
-        WordsTask.all_names.add(self.typed_name)
+        ArgparseTask.all_names.add(self.typed_name)
 
     @property
     def typed_name(self) -> str:
@@ -119,11 +119,11 @@ class WordsTask(Task[Any]):
                 hint = f"inv {name} --help tells more."
                 raise UsageError(f"inv {name} needs a {argument.name}.", hint)
         for word in _before_dashes(words)[call.count :]:
-            if word in WordsTask.all_names:
+            if word in ArgparseTask.all_names:
                 raise UsageError(f"One call of inv takes one {name}, and no {word} after it.")
 
 
-class ProgramTask(WordsTask):
+class ProgramTask(ArgparseTask):
     """A task whose first positional names a program, with that program's parameters as flags."""
 
     def find_program(self, words: Sequence[str]) -> Callable[[str], FileProgram]:
@@ -149,7 +149,7 @@ def place_of(task: str, argv: Sequence[str]) -> int | None:
     if "--complete" in argv:
         return None
     names = [word.rpartition(".")[2] for word in argv]
-    place = next((n for n, name in enumerate(names) if n and name in WordsTask.all_names), 0)
+    place = next((n for n, name in enumerate(names) if n and name in ArgparseTask.all_names), 0)
     return place if place and names[place] == task else None
 
 

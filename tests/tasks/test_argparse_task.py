@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.tasks.program_flags import place_of
+from remote.tasks.argparse_task import place_of
 from tests.conftest import Command, ProjectFolder, make_project
 
 PARAMETERS = """epoch = 10  # how often
@@ -30,7 +30,7 @@ _hidden = 1
 STUB = """
 import json
 from invoke.tasks import task
-from remote.tasks.program_flags import ProgramTask, WordsTask
+from remote.tasks.argparse_task import ProgramTask, ArgparseTask
 
 @task(klass=ProgramTask, positional=["notebook"], iterable=["tag"])
 def run(c, notebook, target="", output="", follow=False, n_best=1, tag=None, parameters=None):

@@ -17,7 +17,7 @@ from pathlib import Path
 from remote.config import Project
 from remote.operations.tracking.destination import destination
 from remote.operations.tracking.pull_records import ask, merging, source_name
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 from remote.tracking import merge
 from remote.transport.ssh import Ssh
@@ -26,7 +26,7 @@ from remote.transport.ssh import Ssh
 def pull(root: Path, target: str, store: str) -> merge.MergeSummary:
     """Merge a store of the target's (its own where none is named) into the project's."""
     project = Project(root, {})
-    server = Server.of(project, Target.parse(target))
+    server = TargetSession.of(project, Target.parse(target))
     to = destination(project)
     base = to.base(source_name(server, store))
     with merging(project), tempfile.TemporaryDirectory(dir=project.state) as folder:

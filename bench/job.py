@@ -17,7 +17,8 @@ from bench.report import Row
 from bench.stage import INV, Failed, Stage, make_project, run
 from bench.turns import alternate
 from remote.agent.processes import alive
-from remote.files import read_json
+from remote.job.fields import load
+from remote.job.status import JobStatus
 from scripts.sshd import ALIAS, PrivateSshd
 
 NOTEBOOK = "first.ipynb"
@@ -113,8 +114,9 @@ class Scene:
             time.sleep(0.1)
 
     def _working(self) -> bool:
-        found = (self.server.home / OURS).glob(".remote/jobs/*/status.json")
-        return any(alive((read_json(status) or {}).get("worker")) for status in found)
+        files = (self.server.home / OURS).glob(".remote/jobs/*/status.json")
+        statuses = (load(JobStatus, file) for file in files)
+        return any(alive(status.worker) for status in statuses if status)
 
 
 def _socket(name: str) -> str:

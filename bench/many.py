@@ -18,7 +18,7 @@ from remote.operations.job_request import describe
 from remote.operations.run_options import RunOptions
 from remote.operations.submit import submit
 from remote.programs.command import Command
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import ALIAS, PrivateSshd
 
@@ -87,7 +87,7 @@ class Scene:
         """Fifty jobs, one after the other, that wait for one that runs."""
         target = Target.parse(f"{ALIAS}:few")
         project = Project(self.project, self.settings)
-        server = Server.of(project, target)
+        server = TargetSession.of(project, target)
         blocker = self._submit(server, project, RunOptions(gpus=0), "sleep", "600")
         seconds = []
         for _ in range(stage.size(SUBMITTED)):
@@ -101,7 +101,9 @@ class Scene:
         what += " that lives and waits in line) over a warm connection / one second"
         return Row("submit", what, 0.15, pairs)
 
-    def _submit(self, server: Server, project: Project, options: RunOptions, *words: str) -> str:
+    def _submit(
+        self, server: TargetSession, project: Project, options: RunOptions, *words: str
+    ) -> str:
         job = describe(project, Command(words), {}, options=options)
         return submit(server, job, say=_refuse).id
 

@@ -15,7 +15,7 @@ from bench.report import Row
 from bench.stage import ROOT, Failed, run
 from bench.turns import Pairs, Side
 from remote.config import Project
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 
 #: What neither the agent nor the client should exceed, however large the stores.
@@ -64,7 +64,7 @@ def pull(source: Path, store: Path, memory: Memory, *, metric_rows: int, folder:
 def make_target(folder: Path) -> None:
     """Have the agent make the folder a target."""
     project = Project(folder, {})
-    Server.of(project, Target.parse(str(folder))).prepare(take_over=True)
+    TargetSession.of(project, Target.parse(str(folder))).prepare(take_over=True)
 
 
 def require(store: Path, *sources: Path) -> None:

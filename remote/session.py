@@ -35,7 +35,7 @@ class TargetFacts:
 
 
 @dataclass
-class Server:
+class TargetSession:
     """The target of a project, with the agent there.
 
     `facts` is what earlier contacts told.
@@ -48,8 +48,8 @@ class Server:
     facts: TargetFacts
 
     @classmethod
-    def of(cls, project: Project, target: Target) -> Server:
-        """The server of `target`; nothing is connected yet."""
+    def of(cls, project: Project, target: Target) -> TargetSession:
+        """A session with `target`; nothing is connected yet."""
         ssh = None
         if not target.is_local:
             ssh = Ssh.to(target, project.settings.get("REMOTE_SSH_CONFIG", ""))

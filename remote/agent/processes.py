@@ -19,11 +19,9 @@ def identity(pid: int) -> ProcessId:
     return ProcessId(pid=pid, start=started(pid), boot=boot())
 
 
-def alive(process: Optional[ProcessId]) -> bool:
-    """Whether the process that `identity` described still runs."""
-    if process is None or process.boot != boot() or process.start is None:
-        return False
-    return started(process.pid) == process.start
+def alive(process: Optional[ProcessId]) -> Optional[bool]:
+    """Whether the process that `identity` described still runs; None where nobody tells."""
+    return process is not None and is_running(process.pid, process.start, process.boot)
 
 
 def is_running(pid: int, start: Optional[str], boot_id: str) -> Optional[bool]:

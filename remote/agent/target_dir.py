@@ -85,8 +85,9 @@ def _root(path: str) -> Path:
     real = Path(os.path.realpath(str(root)))
     if real == home or real in home.parents:
         raise TargetError(f"{root} is the home directory there, or around it.", "Name one below.")
-    if root.exists() and not root.is_dir():
-        raise TargetError(f"{root} on the server is a file, not a directory.")
+    existing = _first_existing(root)
+    if not existing.is_dir():
+        raise TargetError(f"{existing} on the server is a file, not a directory.")
     return real
 
 
@@ -99,9 +100,6 @@ def _state(root: Path, project: str) -> str:
         entries = [entry for entry in os.listdir(str(root)) if entry != "lost+found"]
     except FileNotFoundError:
         return ABSENT
-    except NotADirectoryError:
-        blocking = _first_existing(root)
-        raise TargetError(f"{blocking} on the server is a file, not a directory.") from None
     return FOREIGN if entries else ABSENT
 
 
@@ -109,7 +107,7 @@ def _claim(root: Path, project: str) -> None:
     try:
         (root / STATE / "projects" / project).mkdir(parents=True, exist_ok=True)
     except (PermissionError, FileNotFoundError):
-        # /proc and automounters say that the folder isn't there, not that it may not be made.
+        # The second is what /proc and the like say, which take no folders.
         raise TargetError(
             f"{_first_existing(root)} on the server can't be written to.",
             "Choose a directory you own, or ask its administrator to make it yours.",

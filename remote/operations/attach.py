@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from remote.job.messages.jobs import AttachRequest
-from remote.session import Server
+from remote.session import TargetSession
 from remote.transport.ssh import Ssh
 
 
-def attach_argv(server: Server, job: str) -> list[str]:
+def attach_argv(server: TargetSession, job: str) -> list[str]:
     """argv that shows it, as the server says; raises JobError where the job has none."""
     argv = server.agent.call(AttachRequest(key=server.key, job=job)).argv
     return list(argv) if server.ssh is None else over_ssh(server.ssh, argv)

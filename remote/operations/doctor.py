@@ -16,7 +16,7 @@ from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest, PackageIndex
 from remote.output import size
-from remote.session import Server
+from remote.session import TargetSession
 from remote.transport import process, rsync
 
 #: Free bytes below which a disk of this machine, and of the server, is a gap: there, an environment
@@ -129,7 +129,7 @@ def _disk(where: str, name: str, free: int, fix: str) -> Check:
 def target(project: Project, text: str) -> Iterator[Check]:
     """What the server has; one call of the agent."""
     try:
-        server = Server.of(project, project.target(text))
+        server = TargetSession.of(project, project.target(text))
     except ConfigError as error:
         yield Check("there", "target", False, error.message, error.hint, stops=True)
         return

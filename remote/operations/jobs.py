@@ -24,7 +24,7 @@ from remote.job.messages.jobs import (
 )
 from remote.job.messages.target import SecretRequest
 from remote.job.status import JobStatus
-from remote.session import Server
+from remote.session import TargetSession
 
 #: How long a broken connection is tried again before following gives up, in seconds.
 RETRY_LIMIT = 600.0
@@ -42,7 +42,7 @@ class Followed:
 
 
 def follow(
-    server: Server,
+    server: TargetSession,
     job: str,
     *,
     wait: bool,
@@ -82,12 +82,12 @@ def follow(
             time.sleep(RETRY_PAUSE)
 
 
-def listing(server: Server, *, newest: int = 0, jobs: Sequence[str] = ()) -> JobsAnswer:
+def listing(server: TargetSession, *, newest: int = 0, jobs: Sequence[str] = ()) -> JobsAnswer:
     """Jobs of the target; `newest` above 0 leaves out ended ones that are older."""
     return server.agent.call(JobsRequest(key=server.key, newest=newest, jobs=tuple(jobs)))
 
 
-def find_job(server: Server, job: str) -> JobSummary:
+def find_job(server: TargetSession, job: str) -> JobSummary:
     """The one job that is named; raises JobError."""
     jobs = listing(server, jobs=[job]).jobs
     if not jobs:
@@ -95,18 +95,18 @@ def find_job(server: Server, job: str) -> JobSummary:
     return jobs[0]
 
 
-def stop(server: Server, job: str) -> StopAnswer:
+def stop(server: TargetSession, job: str) -> StopAnswer:
     """End a job; without a name, the one that goes on."""
     return server.agent.call(StopRequest(key=server.key, job=job))
 
 
-def remove(server: Server, jobs: Sequence[str], *, force: bool) -> RemoveAnswer:
+def remove(server: TargetSession, jobs: Sequence[str], *, force: bool) -> RemoveAnswer:
     """Remove jobs that were pulled (with `force` any)."""
     request = RemoveRequest(key=server.key, jobs=tuple(jobs), pulled=_pulled(server), force=force)
     return server.agent.call(request)
 
 
-def prune(server: Server, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
+def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
     """Remove what was of no use for `older` seconds, or tell what that would be."""
     request = PruneRequest(
         key=server.key, older=older, pulled=_pulled(server), force=force, dry_run=dry_run
@@ -114,17 +114,17 @@ def prune(server: Server, older: int, *, force: bool, dry_run: bool) -> PruneAns
     return server.agent.call(request)
 
 
-def _pulled(server: Server) -> tuple[str, ...]:
+def _pulled(server: TargetSession) -> tuple[str, ...]:
     return tuple(read_json(server.pulled) or ())
 
 
-def gpus(server: Server) -> GpusAnswer:
+def gpus(server: TargetSession) -> GpusAnswer:
     """The server's GPUs, who holds them, and who waits."""
     leases = server.project.settings.get("REMOTE_LEASES", "")
     return server.agent.call(GpusRequest(key=server.key, leases=leases))
 
 
-def secret(server: Server, name: str = "", value: str | None = None) -> tuple[str, ...]:
+def secret(server: TargetSession, name: str = "", value: str | None = None) -> tuple[str, ...]:
     """Set a secret of the target (None: forget it); without a name nothing changes.
 
     The names of all that are set come back.

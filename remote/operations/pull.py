@@ -10,8 +10,9 @@ from pathlib import Path
 from remote.errors import TransferError
 from remote.files import write_json
 from remote.job.paths import STATE
-from remote.operations.tracking.pull_records import Records, Say, ask, look, merge_all, merging
-from remote.session import Server
+from remote.operations.tracking.merge_records import Records, Say, merging
+from remote.operations.tracking.pull_records import ask, look, merge_all
+from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Unready
 from remote.transport.rsync_args import Dialect, Tally
@@ -29,7 +30,9 @@ class Pulled:
     seconds: float
 
 
-def pull(server: Server, *, say: Say, dry_run: bool = False, registry: bool = False) -> Pulled:
+def pull(
+    server: TargetSession, *, say: Say, dry_run: bool = False, registry: bool = False
+) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing. `say` gets remarks on long steps."""
     start = time.monotonic()
     dialect = rsync.dialect()
@@ -56,7 +59,7 @@ def pull(server: Server, *, say: Say, dry_run: bool = False, registry: bool = Fa
     )
 
 
-def _results(server: Server, dialect: Dialect, *, dry_run: bool) -> tuple[Tally, str]:
+def _results(server: TargetSession, dialect: Dialect, *, dry_run: bool) -> tuple[Tally, str]:
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
     root = server.project.root
     for attempt in (1, 2):

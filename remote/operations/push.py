@@ -12,7 +12,7 @@ from remote.errors import TransferError
 from remote.files import locked
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
-from remote.session import Server, project_id
+from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Unready
 from remote.transport.rsync_args import Dialect, Tally
@@ -37,7 +37,7 @@ class Pushed:
     foreign: bool
 
 
-def push(server: Server, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
+def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
     """Push the project; `take_over` lets it delete what others put there.
 
     A target that is known takes one rsync over the open connection and nothing else. Where that
@@ -81,7 +81,7 @@ def _written(path: Path) -> float:
         return 0.0
 
 
-def _is_known(server: Server) -> bool:
+def _is_known(server: TargetSession) -> bool:
     if not server.facts.ours:
         return False
     claim = Path(STATE) / "projects" / project_id(server.project)
@@ -89,7 +89,12 @@ def _is_known(server: Server) -> bool:
 
 
 def _prepared(
-    server: Server, dialect: Dialect, start: float, stamp: str, dry_run: bool, take_over: bool
+    server: TargetSession,
+    dialect: Dialect,
+    start: float,
+    stamp: str,
+    dry_run: bool,
+    take_over: bool,
 ) -> Pushed:
     state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
     try:
@@ -106,7 +111,7 @@ def _prepared(
 
 
 def _transfer(
-    server: Server,
+    server: TargetSession,
     dialect: Dialect,
     stamp: str,
     *,
@@ -146,7 +151,7 @@ def _has_files(folder: Path) -> bool:
     return any(path.name != ".gitkeep" and path.is_file() for path in folder.rglob("*"))
 
 
-def _to_nowhere(server: Server, dialect: Dialect, stamp: str) -> Tally:
+def _to_nowhere(server: TargetSession, dialect: Dialect, stamp: str) -> Tally:
     """What a first push would send, seen without making anything on the server."""
     root = server.project.root
     with tempfile.TemporaryDirectory() as empty:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from remote.job.messages.jobs import AccountRequest, DifferencesAnswer, DifferencesRequest
 from remote.operations.submit import Submitted, hand_over
-from remote.session import Server
+from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
 
 
-def rerun(source: Server, job: str, *, target: Server, say: Callable[[str], None]) -> Submitted:
+def rerun(
+    source: TargetSession, job: str, *, target: TargetSession, say: Callable[[str], None]
+) -> Submitted:
     """Start once more what `job` of `source` was: the same code, parameters and environment."""
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original = account.job.id
@@ -32,7 +34,7 @@ def rerun(source: Server, job: str, *, target: Server, say: Callable[[str], None
     return hand_over(target, spec, diff=account.diff, say=say)
 
 
-def carry(source: Server, job: str, target: Server) -> str:
+def carry(source: TargetSession, job: str, target: TargetSession) -> str:
     """Bring a job's code from one target to another by way of this machine; its name there."""
     target.prepare()
     name = secrets.token_hex(8)
@@ -47,6 +49,6 @@ def carry(source: Server, job: str, target: Server) -> str:
     return name
 
 
-def differences(server: Server, first: str, second: str) -> DifferencesAnswer:
+def differences(server: TargetSession, first: str, second: str) -> DifferencesAnswer:
     """How two jobs of a target differ."""
     return server.agent.call(DifferencesRequest(key=server.key, before=first, after=second))

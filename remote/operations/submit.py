@@ -15,10 +15,10 @@ from remote.job.spec import JobSpec
 from remote.job.state import ENDED
 from remote.operations.bootstrap import bring_uv
 from remote.operations.jobs import find_job
-from remote.session import Server
+from remote.session import TargetSession
 
 #: What this machine can bring to a server whose environments need it, by what the agent asks for.
-PROGRAMS: dict[str, Callable[[Server, Machine], None]] = {"uv": bring_uv.bring}
+PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bring_uv.bring}
 
 #: Seconds between two looks at an environment that is made through this machine.
 LOOK = 1.0
@@ -32,13 +32,15 @@ class Submitted:
     environment_ready: bool
 
 
-def submit(server: Server, job: JobSpec, *, say: Callable[[str], None]) -> Submitted:
+def submit(server: TargetSession, job: JobSpec, *, say: Callable[[str], None]) -> Submitted:
     """Start the job on the server, after what it needs for that was brought there."""
     diff = git.uncommitted(server.project.root) if job.git.dirty else ""
     return hand_over(server, job, diff=diff, say=say)
 
 
-def hand_over(server: Server, job: JobSpec, *, diff: str, say: Callable[[str], None]) -> Submitted:
+def hand_over(
+    server: TargetSession, job: JobSpec, *, diff: str, say: Callable[[str], None]
+) -> Submitted:
     """Start a job of which all is known, also the code's difference from its commit."""
     from remote.operations.bootstrap import laptop_proxy
 
@@ -65,7 +67,7 @@ def hand_over(server: Server, job: JobSpec, *, diff: str, say: Callable[[str], N
     return Submitted(answer.id, answer.environment_ready)
 
 
-def _stay(server: Server, job: str, say: Callable[[str], None]) -> None:
+def _stay(server: TargetSession, job: str, say: Callable[[str], None]) -> None:
     """Wait until the environment of a job is there."""
     say(f"{job}: its environment is made through this machine, which has to stay for that.")
     while True:

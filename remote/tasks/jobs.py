@@ -21,7 +21,7 @@ from remote.tasks.sync import TARGET_HELP, pull_and_tell, server_of
 if TYPE_CHECKING:
     from remote.job.messages.jobs import JobsAnswer
     from remote.operations.jobs import Followed
-    from remote.session import Server
+    from remote.session import TargetSession
 
 JOB_HELP = "a job's id, a unique part of it, or `last` (the default)"
 
@@ -62,7 +62,13 @@ def remote_logs(
 
 
 def follow_log(
-    server: Server, job: str, *, wait: bool, tail: int = 0, since: int = 0, silent: bool = False
+    server: TargetSession,
+    job: str,
+    *,
+    wait: bool,
+    tail: int = 0,
+    since: int = 0,
+    silent: bool = False,
 ) -> Followed:
     """Print a job's log, with `wait` until it has ended."""
     from remote.operations.jobs import follow

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from remote.output import plural, say, say_first, size
 
 if TYPE_CHECKING:
-    from remote.operations.tracking.pull_records import Records
+    from remote.operations.tracking.merge_records import Records
     from remote.tracking.merge.summary import Conflict, MergeSummary
 
 
@@ -49,7 +49,6 @@ def remarks(records: Records) -> None:
     say_first([f"deleted there, kept here: run {run}" for run in summary.deleted_there], "runs")
     if summary.left_out:
         say(f"not merged: {', '.join(summary.left_out)}{_registry(summary)}")
-    say(*records.notes)
 
 
 def _conflict(conflict: Conflict) -> str:

@@ -15,7 +15,7 @@ from remote.tasks.sync import TARGET_HELP, server_of
 
 if TYPE_CHECKING:
     from remote.operations.tracking.push_runs import Given
-    from remote.session import Server
+    from remote.session import TargetSession
 
 
 @task(
@@ -62,7 +62,7 @@ def mlflow_push(
         print_lines(f"In a job there: mlflow.pyfunc.load_model({given.model!r})")
 
 
-def _line(server: Server, given: Given, dry_run: bool) -> str:
+def _line(server: TargetSession, given: Given, dry_run: bool) -> str:
     parts = [f"{plural(len(given.runs), 'run')} ({given.new_runs} new there)"]
     for names, noun in (
         (given.models, "model"),

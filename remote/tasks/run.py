@@ -21,7 +21,7 @@ from remote.tasks.sync import TARGET_HELP, pull_and_tell, push_line, server_of
 if TYPE_CHECKING:
     from remote.operations.submit import Submitted
     from remote.programs.program import Program
-    from remote.session import Server
+    from remote.session import TargetSession
 
 
 @task(
@@ -87,7 +87,7 @@ def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) 
     )
 
 
-def _attend(server: Server, submitted: Submitted, *, follow: bool, pull: bool) -> None:
+def _attend(server: TargetSession, submitted: Submitted, *, follow: bool, pull: bool) -> None:
     """Say which job it is, and stay with it as long as was asked."""
     print_lines(submitted.id)
     if not submitted.environment_ready:

@@ -20,7 +20,7 @@ from remote.tasks.sync import TARGET_HELP, push_line, server_of
 if TYPE_CHECKING:
     from remote.job.messages.services import ServiceAddress, ServiceAnswer
     from remote.operations.services.services import Service, Wish
-    from remote.session import Server
+    from remote.session import TargetSession
 
 #: Where new notebooks are a job's own: no push touches them, each pull brings them.
 LAB_FOLDER = "data/results/lab"
@@ -168,7 +168,7 @@ def _serve(
     _stay(server, service, job, address, port, mode)
 
 
-def _running(server: Server, service: Service) -> ServiceAnswer:
+def _running(server: TargetSession, service: Service) -> ServiceAnswer:
     """The one that goes on; none on a target that is still to be made by the first push."""
     from remote.job.messages.services import ServiceAnswer
     from remote.operations.services import services
@@ -176,7 +176,7 @@ def _running(server: Server, service: Service) -> ServiceAnswer:
     return services.find(server, service) if server.facts.ours else ServiceAnswer()
 
 
-def _start(server: Server, service: Service, wish: Wish, place: Mapping[str, str]) -> str:
+def _start(server: TargetSession, service: Service, wish: Wish, place: Mapping[str, str]) -> str:
     from remote.operations.push import push
     from remote.operations.services import services
 
@@ -195,7 +195,7 @@ def _lease(gpus: int) -> str:
     return "It leases no GPU; --gpus 1 does, for as long as it goes on."
 
 
-def _refuse_unbrought(server: Server) -> None:
+def _refuse_unbrought(server: TargetSession) -> None:
     """A push would replace what was saved in the lab and is nowhere else."""
     from remote.operations.services import bring_saved
 
@@ -207,7 +207,7 @@ def _refuse_unbrought(server: Server) -> None:
         )
 
 
-def _stop(server: Server, service: Service, job: str) -> None:
+def _stop(server: TargetSession, service: Service, job: str) -> None:
     from remote.operations.jobs import stop
 
     if not job:
@@ -218,7 +218,7 @@ def _stop(server: Server, service: Service, job: str) -> None:
 
 
 def _stay(
-    server: Server, service: Service, job: str, address: ServiceAddress, port: int, mode: str
+    server: TargetSession, service: Service, job: str, address: ServiceAddress, port: int, mode: str
 ) -> None:
     """Hold the tunnel until Ctrl-C, or until the service ends."""
     from remote.operations.services import browser, services
@@ -241,7 +241,7 @@ def _stay(
     _say_saved(server)
 
 
-def _say_saved(server: Server) -> None:
+def _say_saved(server: TargetSession) -> None:
     from remote.operations.services import bring_saved
 
     names = bring_saved.waiting(server)
@@ -250,7 +250,7 @@ def _say_saved(server: Server) -> None:
         say("A push would replace that: inv remote-lab --bring brings it first.")
 
 
-def _bring(server: Server) -> None:
+def _bring(server: TargetSession) -> None:
     from remote.operations.services import bring_saved
 
     names = bring_saved.waiting(server)

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from remote.job.messages.target import Machine
     from remote.operations.pull import Pulled
     from remote.operations.push import Pushed
-    from remote.session import Server
+    from remote.session import TargetSession
 
 DRY_HELP = "show what would come, change nothing"
 REGISTRY_HELP = "registered models too (REMOTE_REGISTRY=yes in .env: always)"
 TARGET_HELP = "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)"
 
 
-def server_of(target: str) -> Server:
+def server_of(target: str) -> TargetSession:
     """The server that `target`, or TARGET_DIR, names."""
-    from remote.session import Server
+    from remote.session import TargetSession
 
     project = find_project()
-    server = Server.of(project, project.target(target))
+    server = TargetSession.of(project, project.target(target))
     server.agent.bring_python = lambda theirs: _bring_python(server, theirs)
     return server
 
@@ -37,7 +37,7 @@ def registry_asked(project: Project, flag: bool) -> bool:
     return flag or project.settings.get("REMOTE_REGISTRY", "").lower() in ("1", "yes", "true", "on")
 
 
-def _bring_python(server: Server, theirs: Machine) -> None:
+def _bring_python(server: TargetSession, theirs: Machine) -> None:
     """Give a server a Python that can run the agent, where it has none."""
     from remote.operations.bootstrap import bring_python
 
@@ -69,7 +69,7 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
         )
 
 
-def push_line(server: Server, pushed: Pushed, *, dry_run: bool = False) -> str:
+def push_line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
     """What a push did, in one line."""
     verb = "would push" if dry_run else "pushed"
     parts = [plural(len(pushed.sent), "file")]
@@ -87,7 +87,7 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: boo
     pull_and_tell(server_of(target), dry_run=dry_run, registry=registry)
 
 
-def pull_and_tell(server: Server, *, dry_run: bool = False, registry: bool = False) -> None:
+def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> None:
     """Pull, and say what that brought and what it kept."""
     from remote.operations.pull import pull
     from remote.tasks.export_report import export_and_tell
@@ -100,7 +100,7 @@ def pull_and_tell(server: Server, *, dry_run: bool = False, registry: bool = Fal
     export_and_tell(server.project, dry_run=dry_run)
 
 
-def _tell_pulled(server: Server, pulled: Pulled, verb: str) -> None:
+def _tell_pulled(server: TargetSession, pulled: Pulled, verb: str) -> None:
     from remote.tasks import merge_report
 
     parts = [plural(len(pulled.files), "file"), *merge_report.parts(pulled.records)]

@@ -21,7 +21,7 @@ from remote.operations.tracking.conflict_list import resolve as resolve_conflict
 from remote.operations.tracking.pull_records import pull_records
 from remote.operations.tracking.push_runs import Given
 from remote.operations.tracking.select_runs import Wish
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import PrivateSshd
 from tests.conftest import ProjectFolder
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(600)
 class Desk:
     """A project here, with a store, and its target in a plain folder, or behind a wire."""
 
-    def __init__(self, here: Project, far: Project, server: Server) -> None:
+    def __init__(self, here: Project, far: Project, server: TargetSession) -> None:
         self.here, self.far, self.server = here, far, server
         self.said: list[str] = []
 
@@ -68,7 +68,7 @@ class Desk:
 def desk(folder: Path, template: Path, target: str, far: Path, **settings: str) -> Desk:
     here = Project(folder / "it's here", template)
     there = Project(far, template)
-    server = Server.of(Config(here.root, settings), Target.parse(target))
+    server = TargetSession.of(Config(here.root, settings), Target.parse(target))
     server.prepare(take_over=True)
     return Desk(here, there, server)
 
@@ -502,7 +502,7 @@ def test_a_server_can_not_ask_for_other_files(plain: Desk, monkeypatch: pytest.M
 def test_a_target_that_is_not_there_says_what_to_do(tmp_path: Path, template: Path) -> None:
     here = Project(tmp_path / "here", template)
     run = here.run(here.experiment("mnist"))
-    server = Server.of(Config(here.root, {}), Target.parse(str(tmp_path / "nowhere")))
+    server = TargetSession.of(Config(here.root, {}), Target.parse(str(tmp_path / "nowhere")))
     with pytest.raises(TransferError, match="does not exist yet") as caught:
         giving.give(server, Wish((run,)), say=print)
     assert "make sync-push" in caught.value.hint
@@ -518,7 +518,7 @@ def test_without_a_store_here_there_is_nothing_to_give(plain: Desk) -> None:
     with pytest.raises(StoreError, match="there is no run to give"):
         plain.give("abcd")
     config = Config(plain.here.root, {"MLFLOW_TRACKING_URI": "https://me:secret@db/x"})
-    server = Server.of(config, plain.server.target)
+    server = TargetSession.of(config, plain.server.target)
     # Records that a pull exports to a server lie in the project's own store first.
     with pytest.raises(StoreError, match="there is no run to give") as caught:
         giving.give(server, Wish(("abcd",)), say=print)

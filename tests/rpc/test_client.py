@@ -39,7 +39,7 @@ from remote.operations.bootstrap import bring_uv
 from remote.rpc import bundle, client, wire
 from remote.rpc.client import Agent, AgentBug, Reader
 from remote.rpc.wire import LocalWire, SshWire
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 from remote.transport import process
 from remote.transport.process import Result
@@ -577,7 +577,7 @@ def test_a_python_can_be_brought_where_there_is_none(
         (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool, path="/usr/bin:/bin")))
     no_other_python(monkeypatch, tmp_path)
     monkeypatch.setattr(SshWire, "connect", lambda self: None)
-    server = Server.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
+    server = TargetSession.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
     fake = tmp_path / "uv"
     fake.write_text(
         "#!/bin/sh\nfolder=.local/share/uv/python/cpython-3.12/bin\n"
@@ -598,7 +598,7 @@ def test_a_python_that_can_not_be_brought_is_told(
     (tmp_path / "bin" / "uname").symlink_to(str(shutil.which("uname", path="/usr/bin:/bin")))
     no_other_python(monkeypatch, tmp_path)
     monkeypatch.setattr(SshWire, "connect", lambda self: None)
-    server = Server.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
+    server = TargetSession.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
     fake = tmp_path / "uv"
     fake.write_text("#!/bin/sh\necho 'error: no route' >&2\nexit 2\n")
     monkeypatch.setattr(bring_uv, "own_uv", lambda: fake)

@@ -11,14 +11,14 @@ from remote.config import find_project
 from remote.files import write_json
 from remote.job.paths import JobPaths
 from remote.job.state import FINISHED
-from remote.session import Server
+from remote.session import TargetSession
 from remote.tasks import jobs
 
 LOG = "first\nsecond\nthird\n"
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TargetSession:
     """A target that holds one job, which has ended."""
     project = tmp_path / "project"
     project.mkdir()
@@ -26,7 +26,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     target = tmp_path / "target"
     monkeypatch.setenv("TARGET_DIR", str(target))
     found = find_project()
-    server = Server.of(found, found.target(""))
+    server = TargetSession.of(found, found.target(""))
     server.prepare()
     paths = JobPaths(target, "20260101-090000-train-aaaa")
     paths.folder.mkdir(parents=True)
@@ -37,19 +37,21 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def test_a_log_is_shown_from_its_first_line(
-    server: Server, capsys: pytest.CaptureFixture[str]
+    server: TargetSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.remote_logs(Context())
     assert capsys.readouterr().out == LOG
 
 
 def test_a_job_that_is_followed_is_shown_from_its_first_line(
-    server: Server, capsys: pytest.CaptureFixture[str]
+    server: TargetSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.follow_log(server, "last", wait=True)
     assert capsys.readouterr().out == LOG
 
 
-def test_a_tail_is_the_last_lines(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tail_is_the_last_lines(
+    server: TargetSession, capsys: pytest.CaptureFixture[str]
+) -> None:
     jobs.remote_logs(Context(), tail=2)
     assert capsys.readouterr().out == "second\nthird\n"

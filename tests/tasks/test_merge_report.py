@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from remote.operations.tracking.pull_records import Records
+from remote.operations.tracking.merge_records import Records
 from remote.tasks import merge_report
 from remote.tracking.merge.summary import Conflict, MergeSummary, Refusal
 
@@ -29,7 +29,7 @@ def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixtur
         deleted_there=("r2",),
         left_out=("registered_models",),
     )
-    merge_report.remarks(Records(summary, notes=["a note"]))
+    merge_report.remarks(Records(summary))
     assert capsys.readouterr().err.splitlines() == [
         "kept yours: runs r1 name = 'mine' (there: None)",
         "To see them, and to take theirs: inv mlflow-conflicts",
@@ -37,7 +37,6 @@ def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixtur
         "… and 2 more refused",
         "deleted there, kept here: run r2",
         "not merged: registered_models (--registry brings it)",
-        "a note",
     ]
 
 
@@ -52,9 +51,9 @@ def test_what_a_server_says_does_not_steer_the_terminal(
         deleted_there=(evil,),
         left_out=(evil,),
     )
-    merge_report.remarks(Records(summary, notes=[evil]))
+    merge_report.remarks(Records(summary))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 6 and all(line.isprintable() for line in lines)
+    assert len(lines) == 5 and all(line.isprintable() for line in lines)
 
 
 def test_before_the_first_merge_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:

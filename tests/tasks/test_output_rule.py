@@ -36,14 +36,16 @@ def writes(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Attribute) and _is_stream(node.value) and node.attr in WRITING:
             yield f"line {node.lineno}: {ast.unparse(node)}"
         if isinstance(node, ast.ImportFrom) and node.module == "sys":
-            yield f"line {node.lineno}: from sys import …"
+            names = [alias.name for alias in node.names if alias.name in STREAMS]
+            yield from (f"line {node.lineno}: from sys import {name}" for name in names)
 
 
 WRITING = ("write", "writelines", "buffer")
+STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 
 
 def _is_stream(node: ast.expr) -> bool:
-    return ast.unparse(node) in ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__")
+    return ast.unparse(node).removeprefix("sys.") in STREAMS
 
 
 def parsed(name: str) -> ast.AST:

@@ -14,7 +14,12 @@ from typing import IO, TYPE_CHECKING, Any, Iterator, Optional
 
 from remote.agent import environments, processes
 from remote.agent.gpus.job_lease import JobLease
+from remote.agent.job_folders.raw_data import FOLDER, ReadOnly
 from remote.agent.target_dir import root_of
+from remote.agent.worker.attempt import Attempt
+from remote.agent.worker.dependency import wait_for
+from remote.agent.worker.internet import proxied
+from remote.agent.worker.notify import notify
 from remote.agent.worker.postmortem import STOPPED_BY_USER, Outcome
 from remote.agent.worker.terminal_log import mirror
 from remote.errors import JobError, RemoteError
@@ -29,7 +34,6 @@ from remote.job.status import JobStatus, LeasedGpu
 if TYPE_CHECKING:
     from remote.agent.gpus.lease import Lease
     from remote.agent.gpus.sources.base import Gpu
-    from remote.agent.job_folders.raw_data import ReadOnly
     from remote.agent.tracking.run_rows import RecordedRun
 
 
@@ -132,7 +136,7 @@ class Worker:
     def submitter_is_gone(self) -> bool:
         """Whether nobody will make the snapshot; unknown where the worker runs elsewhere."""
         is_here = self.job.host == os.uname().nodename
-        return is_here and not processes.alive(self.job.submitter)
+        return is_here and processes.alive(self.job.submitter) is False
 
     def begin(self) -> None:
         """Say that the worker lives."""
@@ -148,8 +152,6 @@ class Worker:
     def await_other(self) -> None:
         """Wait for the job that this one is to follow."""
         if self.job.after:
-            from remote.agent.worker.dependency import wait_for
-
             wait_for(self.paths, self.job.after, self.wait)
 
     def wait(self, reason: str) -> None:
@@ -207,8 +209,6 @@ class Worker:
         self.write(**self.environment.record())
         if not self.environment.is_ready():
             self.write(state=PREPARING, waiting="")
-            from remote.agent.worker.internet import proxied
-
             with proxied(self.paths):
                 self.environment.make(self.log, job=self.paths.id)
         self.write(environment_ready=True)
@@ -227,8 +227,6 @@ class Worker:
 
     def protect_raw(self) -> None:
         """Make data/raw read-only until the job has ended."""
-        from remote.agent.job_folders.raw_data import FOLDER, ReadOnly
-
         self.raw = ReadOnly(self.paths.root)
         try:
             self.raw.take()
@@ -255,7 +253,6 @@ class Worker:
         """Run the code once."""
         from remote.agent.tracking import job_run
         from remote.agent.worker import variables
-        from remote.agent.worker.attempt import Attempt
 
         self.write(state=RUNNING, running=time.time(), attempt=number, waiting="")
         if self.run_record:
@@ -326,8 +323,6 @@ class Worker:
     def notify(self) -> None:
         """Run the user's own command for the end of a job."""
         if self.job.notify:
-            from remote.agent.worker.notify import notify
-
             notify(self.paths, self.job, self.status, self.log)
 
 

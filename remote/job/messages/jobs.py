@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
-from sys import float_info
 from typing import Any, Mapping, Optional, Tuple
 
 from remote.job.fields import (
@@ -81,7 +81,7 @@ class Metric:
     """A value of an MLflow metric."""
 
     key: str = field(metadata=text(NAME))
-    value: float = field(metadata=number(-float_info.max, float_info.max))
+    value: float = field(metadata=number(-sys.float_info.max, sys.float_info.max))
     step: int = field(metadata=integer(-(1 << 63), 1 << 63))
 
 

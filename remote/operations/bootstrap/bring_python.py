@@ -8,7 +8,7 @@ from remote.errors import TargetError
 from remote.job.messages.target import Machine
 from remote.operations.bootstrap import bring_uv
 from remote.rpc.wire import CACHE
-from remote.session import Server
+from remote.session import TargetSession
 from remote.transport import process
 
 VERSION = "3.12"
@@ -17,7 +17,7 @@ VERSION = "3.12"
 COMMAND = f"exec sh -c 'UV_SYSTEM_CERTS=1 exec {CACHE}/bin/uv python install {VERSION}'"
 
 
-def bring(server: Server, machine: Machine, *, say: Callable[[str], None]) -> None:
+def bring(server: TargetSession, machine: Machine, *, say: Callable[[str], None]) -> None:
     """Have uv, brought first, install a Python below the home there; raises TargetError."""
     assert server.ssh is not None
     say(f"The server has no Python for the toolkit: bringing uv and Python {VERSION} (once)")

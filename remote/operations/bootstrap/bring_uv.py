@@ -10,11 +10,11 @@ from pathlib import Path
 from remote.agent.target_dir import machine
 from remote.errors import TargetError
 from remote.job.messages.target import Machine
-from remote.session import Server
+from remote.session import TargetSession
 from remote.transport import process
 
 
-def bring(server: Server, target_machine: Machine) -> None:
+def bring(server: TargetSession, target_machine: Machine) -> None:
     """Put a uv that runs on `target_machine` (what the agent says of its machine) into its cache."""
     with tempfile.TemporaryDirectory() as folder:
         binary = own_uv() if _fits(target_machine) else _fetched(target_machine, Path(folder))

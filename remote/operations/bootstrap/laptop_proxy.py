@@ -7,19 +7,19 @@ import secrets
 from collections.abc import Iterator
 
 from remote.errors import ConnectError, TargetError
-from remote.session import Server
+from remote.session import TargetSession
 
 #: The value of REMOTE_PROXY that asks for it.
 LAPTOP = "laptop"
 
 
-def wanted(server: Server) -> bool:
+def wanted(server: TargetSession) -> bool:
     """Whether the user's settings ask for it; a target on this machine needs none."""
     return server.ssh is not None and server.project.settings.get("REMOTE_PROXY") == LAPTOP
 
 
 @contextlib.contextmanager
-def through_this_machine(server: Server) -> Iterator[str]:
+def through_this_machine(server: TargetSession) -> Iterator[str]:
     """The address, on the server, of a proxy that ends on this machine; raises ConnectError.
 
     A port of loopback is open to every user of a server, so the proxy asks for a password, made
@@ -39,7 +39,7 @@ def through_this_machine(server: Server) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _forwarded(server: Server, port: int) -> Iterator[int]:
+def _forwarded(server: TargetSession, port: int) -> Iterator[int]:
     """A port of the server's loopback, of its own choice, that leads to `port` here."""
     from remote.connection import Connection
 

@@ -14,7 +14,7 @@ from remote.files import copy_new, sha256, write_atomic
 from remote.job.messages.services import FetchRequest, SavedRequest
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
-from remote.session import Server
+from remote.session import TargetSession
 
 NOTEBOOK = ".ipynb"
 
@@ -22,7 +22,7 @@ NOTEBOOK = ".ipynb"
 TOOLKIT = "remote"
 
 
-def waiting(server: Server) -> list[str]:
+def waiting(server: TargetSession) -> list[str]:
     """The files that were saved there and differ from here, or aren't here."""
     found = server.agent.call(SavedRequest(key=server.key)).files
     root = server.project.root
@@ -49,7 +49,7 @@ def may_come(name: str, root: Path) -> bool:
     return name.endswith(NOTEBOOK) or len(parts) > 1 and parts[0] != TOOLKIT
 
 
-def bring(server: Server, names: list[str]) -> tuple[list[str], str]:
+def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
     """Bring these files here: their names, and the folder with the versions that they replaced.
 
     Raises TargetError where what came isn't what was asked for.

@@ -22,7 +22,7 @@ from remote.operations.run_options import RunOptions
 from remote.operations.services import tunnel
 from remote.operations.submit import submit
 from remote.programs.service import LAB, TENSORBOARD, UI, Service, ServicePage
-from remote.session import Server
+from remote.session import TargetSession
 
 __all__ = ["LAB", "TENSORBOARD", "UI", "Service"]
 
@@ -52,7 +52,7 @@ class Wish:
     timeout: int = 0
 
 
-def find(server: Server, service: Service) -> ServiceAnswer:
+def find(server: TargetSession, service: Service) -> ServiceAnswer:
     """The service, where it goes on there; an answer without an id where it doesn't."""
     return server.agent.call(ServiceRequest(key=server.key, service=service.name))
 
@@ -73,14 +73,16 @@ def refuse_other(service: Service, running: ServiceAnswer, wish: Wish) -> None:
         )
 
 
-def job_of(server: Server, service: Service, wish: Wish, place: Mapping[str, str]) -> JobSpec:
+def job_of(
+    server: TargetSession, service: Service, wish: Wish, place: Mapping[str, str]
+) -> JobSpec:
     """What is asked of a service's job; `place` is where it looks, complete."""
     extras = {*wish.extras, *_own_extra(server, service)}
     options = RunOptions(gpus=wish.gpus or 0, timeout=wish.timeout, extras=tuple(extras))
     return describe(server.project, ServicePage(service, place), {}, options=options)
 
 
-def _own_extra(server: Server, service: Service) -> Sequence[str]:
+def _own_extra(server: TargetSession, service: Service) -> Sequence[str]:
     """The extra that brings the service's package, unless the lock file has that anyway."""
     root = server.project.root
     lock = next((root / name for name in LOCK_FILES if (root / name).is_file()), None)
@@ -91,13 +93,13 @@ def _own_extra(server: Server, service: Service) -> Sequence[str]:
     return () if any(line.startswith(named) for line in lines) else (service.extra,)
 
 
-def start(server: Server, job: JobSpec, *, say: Callable[[str], None]) -> str:
+def start(server: TargetSession, job: JobSpec, *, say: Callable[[str], None]) -> str:
     """The id of the service's job; the project was pushed."""
     return submit(server, job, say=say).id
 
 
 def wait(
-    server: Server, service: Service, job: str, *, out: Callable[[str], None]
+    server: TargetSession, service: Service, job: str, *, out: Callable[[str], None]
 ) -> ServiceAddress:
     """Where the service answers; raises JobError. Its log is shown while it is being made ready."""
     offset, begun = 0, 0.0
@@ -119,7 +121,7 @@ def wait(
         time.sleep(LOOK)
 
 
-def _log(server: Server, request: LogRequest) -> tuple[str, LogAnswer]:
+def _log(server: TargetSession, request: LogRequest) -> tuple[str, LogAnswer]:
     """The text of a log that isn't waited for, and the last answer."""
     pieces: list[str] = []
     last = server.agent.call(request, on_answer=lambda answer: pieces.append(answer.text))
@@ -132,7 +134,7 @@ def _status(last: LogAnswer) -> JobStatus:
     return last.status
 
 
-def _ended(server: Server, service: Service, job: str, status: JobStatus) -> JobError:
+def _ended(server: TargetSession, service: Service, job: str, status: JobStatus) -> JobError:
     text, _ = _log(server, LogRequest(key=server.key, job=job, tail=TAIL))
     cause = f" ({status.cause})" if status.cause else ""
     return JobError(
@@ -141,7 +143,7 @@ def _ended(server: Server, service: Service, job: str, status: JobStatus) -> Job
     )
 
 
-def port_for(server: Server, service: Service, asked: int) -> int:
+def port_for(server: TargetSession, service: Service, asked: int) -> int:
     """The port of this machine: the asked one, else the same each time where that is free.
 
     So a page that was open goes on when a tunnel is opened again.
@@ -160,7 +162,7 @@ def page(address: ServiceAddress, port: int) -> str:
 
 
 def hold(
-    server: Server,
+    server: TargetSession,
     job: str,
     address: ServiceAddress,
     port: int,
@@ -193,7 +195,7 @@ def hold(
             time.sleep(RETRY_PAUSE)
 
 
-def _until_its_end(server: Server, job: str, port: int) -> JobStatus:
+def _until_its_end(server: TargetSession, job: str, port: int) -> JobStatus:
     """Wait for the service; raises ConnectError where the tunnel breaks before.
 
     The wait may have a login of its own, and outlive the tunnel's: with each sign of life that

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from remote.errors import ConfigError, ConnectError
 from remote.job.messages.services import ServiceAddress
-from remote.session import Server
+from remote.session import TargetSession
 
 HERE = "127.0.0.1"
 
@@ -47,7 +47,7 @@ def _any_port() -> int:
 
 
 @contextlib.contextmanager
-def tunnel(server: Server, address: ServiceAddress, port: int) -> Iterator[None]:
+def tunnel(server: TargetSession, address: ServiceAddress, port: int) -> Iterator[None]:
     """Have `port` here lead to the service; raises ConfigError or ConnectError.
 
     The address is a socket there, or a port of the target's loopback.
@@ -61,7 +61,7 @@ def tunnel(server: Server, address: ServiceAddress, port: int) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def _forwarded(server: Server, address: ServiceAddress, port: int) -> Iterator[None]:
+def _forwarded(server: TargetSession, address: ServiceAddress, port: int) -> Iterator[None]:
     # Fabric takes a third of a second to import: only who opens a tunnel waits for it.
     from remote.connection import Connection
 
@@ -111,7 +111,7 @@ def _hand_on(source: socket.socket, to: socket.socket) -> None:
         to.shutdown(socket.SHUT_WR)
 
 
-def check(server: Server, port: int) -> None:
+def check(server: TargetSession, port: int) -> None:
     """Ask the service something through its tunnel; raises ConnectError where nothing answers."""
     deadline = time.monotonic() + PATIENCE
     while not _answers(port):

@@ -39,13 +39,13 @@ def check(store: str = "", *, mending: bool = False) -> Checked:
     # A pull writes in parts, and what it hasn't written yet isn't missing.
     lock = locked(project.state / "pull.lock") if own and mending else contextlib.nullcontext()
     with lock:
-        found = tuple(examine(store_project))
-        backup = mend(store_project, found) if mending else None
+        findings = tuple(examine(store_project))
+        backup = mend(store_project, findings) if mending else None
         if backup is None:
-            return Checked(str(path), found)
-        mended = tuple(finding for finding in found if finding.changes)
+            return Checked(str(path), findings)
+        mended = tuple(finding for finding in findings if finding.changes)
         # What was undone once can't be found again.
-        notes = tuple(finding for finding in found if finding.note)
+        notes = tuple(finding for finding in findings if finding.note)
         left = [finding for finding in examine(store_project) if finding not in notes]
         return Checked(str(path), (*notes, *left), mended, str(backup))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from remote.config import Project
 from remote.errors import StoreError
 from remote.operations.tracking.destination import destination
-from remote.operations.tracking.pull_records import merging
+from remote.operations.tracking.merge_records import merging
 from remote.tracking.merge import base as bases
 from remote.tracking.merge import conflicts
 from remote.tracking.merge.summary import Conflict

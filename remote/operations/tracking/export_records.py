@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 
 from remote.config import Project
 from remote.operations.tracking.destination import Destination, destination, digest
-from remote.operations.tracking.pull_records import merging
+from remote.operations.tracking.merge_records import merging
 from remote.output import Progress
 from remote.tracking import export, schema
 from remote.tracking.export import ExportOrder, ExportSummary

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from remote.config import Project
 from remote.errors import StoreError
 from remote.operations.tracking.destination import ARTIFACTS, STORE, destination, digest
-from remote.operations.tracking.pull_records import Records, Say, bring, known, merging
+from remote.operations.tracking.merge_records import Records, RecordsMerge, Say, merging, pull_state
 from remote.target import Target
 from remote.tracking.sources import Source, source_of
 from remote.tracking.store_address import StoreAddress, without_password
@@ -36,7 +36,7 @@ def merge_store(
     """
     start = time.monotonic()
     to = destination(project)
-    records = Records()
+    merge = RecordsMerge(to, say, dry_run)
     if artifacts and not Path(artifacts).is_dir():
         raise StoreError(f"There is no folder {artifacts}.")
     given = Path(artifacts).resolve() if artifacts else None
@@ -51,12 +51,12 @@ def merge_store(
             base = to.base(name)
             file = Path(folder) / f"{name}.db"
             root = str(given or path.parent)
-            source.write_delta(path, file, known(to, base), roots=[root], registry=registry)
+            source.write_delta(path, file, pull_state(to, base), roots=[root], registry=registry)
             _claim(file)
             remote = Remote(Target("", "", root), None, name)
-            bring(to, file, base, str(path), remote, records, say=say, dry_run=dry_run)
-    records.seconds = time.monotonic() - start
-    return records
+            merge.add(file, base=base, source=str(path), remote=remote)
+    merge.records.seconds = time.monotonic() - start
+    return merge.records
 
 
 def find(text: str) -> dict[Path, Source]:

@@ -23,9 +23,10 @@ from remote.operations.job_request import requires_python
 from remote.operations.tracking import runs_delta
 from remote.operations.tracking import select_runs as choosing
 from remote.operations.tracking.destination import Destination, destination
-from remote.operations.tracking.pull_records import Say, look, merging, pull_records, source_name
+from remote.operations.tracking.merge_records import Say, merging
+from remote.operations.tracking.pull_records import look, pull_records, source_name
 from remote.operations.tracking.select_runs import Chosen, Wish
-from remote.session import Server, project_id
+from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
 from remote.tracking.merge.conflicts import open_conflicts
@@ -62,7 +63,7 @@ class Given:
     """How code there loads the first model of the first run."""
 
 
-def give(server: Server, wish: Wish, *, say: Say, dry_run: bool = False) -> Given:
+def give(server: TargetSession, wish: Wish, *, say: Say, dry_run: bool = False) -> Given:
     """Give the runs that the wish names, with all that goes with them; twice changes nothing.
 
     What the target has is pulled first, and once more at the end. Raises StoreError for a run with
@@ -109,7 +110,7 @@ def _store(to: Destination) -> Path:
 
 
 def _choose(
-    server: Server, to: Destination, store: Path, named: Sequence[str], wish: Wish
+    server: TargetSession, to: Destination, store: Path, named: Sequence[str], wish: Wish
 ) -> Chosen:
     chosen = choosing.gather(store, named, wish, to.project.root)
     with merging(to.project):
@@ -127,7 +128,7 @@ def _choose(
 
 
 def _send(
-    server: Server, to: Destination, store: Path, chosen: Chosen, wish: Wish
+    server: TargetSession, to: Destination, store: Path, chosen: Chosen, wish: Wish
 ) -> tuple[TakeAnswer, int]:
     """Have the agent merge what was chosen; its answer, and how many bytes that took."""
     base = to.base(source_name(server))
@@ -158,7 +159,7 @@ def _send(
     return server.agent.call(request), sent.bytes
 
 
-def _transfer(server: Server, argv: Any, *, cwd: Path, title: str, **given: Any) -> Tally:
+def _transfer(server: TargetSession, argv: Any, *, cwd: Path, title: str, **given: Any) -> Tally:
     """Run one rsync to the target; `argv` makes its command line."""
     dialect = rsync.dialect()
     for _ in range(2):
@@ -171,7 +172,7 @@ def _transfer(server: Server, argv: Any, *, cwd: Path, title: str, **given: Any)
     raise TransferError(f"rsync did not start on {server.target}: {said}")
 
 
-def _artifacts(server: Server, chosen: Chosen, answer: TakeAnswer) -> tuple[Tally, str]:
+def _artifacts(server: TargetSession, chosen: Chosen, answer: TakeAnswer) -> tuple[Tally, str]:
     """Send the artifacts to where the records there now say that they are."""
     result = Tally()
     backup = f"{STATE}/backup/give-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -221,7 +222,12 @@ def _grouped(
 
 
 def _looked(
-    server: Server, to: Destination, store: Path, named: Sequence[str], wish: Wish, start: float
+    server: TargetSession,
+    to: Destination,
+    store: Path,
+    named: Sequence[str],
+    wish: Wish,
+    start: float,
 ) -> Given:
     """What would be given, as far as is known without asking the target."""
     chosen = _choose(server, to, store, named, wish)

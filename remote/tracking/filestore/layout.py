@@ -59,8 +59,8 @@ class ExperimentFolder:
 def is_file_store(folder: Path) -> bool:
     """True for a folder with an experiment in it, if only a deleted one."""
     try:
-        found = experiments(str(folder), [])
-        return any(os.path.isfile(f"{experiment.path}/{META}") for experiment in found)
+        folders = experiments(str(folder), [])
+        return any(os.path.isfile(f"{experiment.path}/{META}") for experiment in folders)
     except OSError:
         return False
 

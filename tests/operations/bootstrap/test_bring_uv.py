@@ -12,7 +12,7 @@ from remote.config import Project
 from remote.errors import TargetError
 from remote.job.messages.target import Machine
 from remote.operations.bootstrap import bring_uv
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 
 
@@ -65,12 +65,12 @@ def test_our_own_uv_runs() -> None:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
+def server(tmp_path: Path) -> TargetSession:
     (tmp_path / "proj").mkdir()
-    return Server.of(Project(tmp_path / "proj", {}), Target.parse(f"{tmp_path}/target"))
+    return TargetSession.of(Project(tmp_path / "proj", {}), Target.parse(f"{tmp_path}/target"))
 
 
-def test_our_own_is_brought_to_a_machine_like_ours(server: Server, isolated: Path) -> None:
+def test_our_own_is_brought_to_a_machine_like_ours(server: TargetSession, isolated: Path) -> None:
     bring_uv.bring(server, machine())
     put = isolated / CACHE / "bin" / "uv"
     assert put.read_bytes() == bring_uv.own_uv().read_bytes()
@@ -78,7 +78,7 @@ def test_our_own_is_brought_to_a_machine_like_ours(server: Server, isolated: Pat
 
 
 def test_one_that_can_not_be_fetched_is_told_with_the_way_by_hand(
-    server: Server, isolated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: TargetSession, isolated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))

@@ -14,7 +14,7 @@ import pytest
 from remote.config import Project
 from remote.errors import ConnectError, TargetError
 from remote.operations.bootstrap import laptop_proxy
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.process import Result
 from scripts.sshd import PrivateSshd
@@ -41,9 +41,9 @@ def page() -> Iterator[str]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, sshd: PrivateSshd) -> Iterator[Server]:
+def server(tmp_path: Path, sshd: PrivateSshd) -> Iterator[TargetSession]:
     project = Project(tmp_path, {"REMOTE_SSH_CONFIG": str(sshd.config), "REMOTE_PROXY": "laptop"})
-    server = Server.of(project, Target.parse("gpu:proj"))
+    server = TargetSession.of(project, Target.parse("gpu:proj"))
     yield server
     assert server.ssh
     server.ssh.close()
@@ -55,7 +55,9 @@ def fetched(address: str, proxy: str) -> bytes:
         return answer.read()
 
 
-def test_what_the_server_asks_for_comes_through_this_machine(server: Server, page: str) -> None:
+def test_what_the_server_asks_for_comes_through_this_machine(
+    server: TargetSession, page: str
+) -> None:
     assert laptop_proxy.wanted(server)
     with laptop_proxy.through_this_machine(server) as proxy:
         assert fetched(page, proxy) == b"from the internet"
@@ -75,7 +77,7 @@ def test_what_the_server_asks_for_comes_through_this_machine(server: Server, pag
 
 
 def test_an_sshd_that_forwards_nothing_is_told_with_the_setting(
-    server: Server, sshd: PrivateSshd, monkeypatch: pytest.MonkeyPatch
+    server: TargetSession, sshd: PrivateSshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert server.ssh
     monkeypatch.setattr(type(server.ssh), "tell_master", refuse)
@@ -90,7 +92,9 @@ def refuse(self: object, *words: str) -> Result:
 
 
 def test_a_target_on_this_machine_needs_none(tmp_path: Path) -> None:
-    local = Server.of(Project(tmp_path, {"REMOTE_PROXY": "laptop"}), Target.parse("/elsewhere"))
+    local = TargetSession.of(
+        Project(tmp_path, {"REMOTE_PROXY": "laptop"}), Target.parse("/elsewhere")
+    )
     assert not laptop_proxy.wanted(local)
     with pytest.raises(TargetError):
         with laptop_proxy.through_this_machine(local):

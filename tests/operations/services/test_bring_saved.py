@@ -13,7 +13,7 @@ from remote.config import Project
 from remote.errors import TargetError
 from remote.job.messages.services import FetchAnswer, SavedAnswer, SavedRequest
 from remote.operations.services import bring_saved
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 
 
@@ -36,8 +36,8 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def server(root: Path, files: dict[str, bytes], sent: dict[str, bytes]) -> Server:
-    found = Server.of(Project(root, {}), Target.parse(str(root.parent / "target")))
+def server(root: Path, files: dict[str, bytes], sent: dict[str, bytes]) -> TargetSession:
+    found = TargetSession.of(Project(root, {}), Target.parse(str(root.parent / "target")))
     found.agent = Hostile(files, sent)  # type: ignore[assignment]
     return found
 

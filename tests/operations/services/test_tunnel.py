@@ -18,7 +18,7 @@ from remote.config import Project
 from remote.errors import ConfigError, ConnectError
 from remote.job.messages.services import ServiceAddress
 from remote.operations.services import browser, services, tunnel
-from remote.session import Server
+from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import PrivateSshd, free_port
 
@@ -63,17 +63,17 @@ def at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServiceAddres
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
+def server(tmp_path: Path) -> TargetSession:
     """A target on this machine."""
     project = Project(tmp_path, {})
-    return Server.of(project, Target.parse(str(tmp_path / "target")))
+    return TargetSession.of(project, Target.parse(str(tmp_path / "target")))
 
 
 @pytest.fixture
-def far_server(tmp_path: Path, sshd: PrivateSshd) -> Iterator[Server]:
+def far_server(tmp_path: Path, sshd: PrivateSshd) -> Iterator[TargetSession]:
     """A target behind SSH, which is this machine, too."""
     project = Project(tmp_path, {"REMOTE_SSH_CONFIG": str(sshd.config)})
-    server = Server.of(project, Target.parse("gpu:proj"))
+    server = TargetSession.of(project, Target.parse("gpu:proj"))
     yield server
     assert server.ssh
     server.ssh.close()
@@ -93,7 +93,7 @@ def test_the_page_comes_whole(
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 
-def test_a_port_that_is_taken(server: Server) -> None:
+def test_a_port_that_is_taken(server: TargetSession) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -105,7 +105,7 @@ def test_a_port_that_is_taken(server: Server) -> None:
 
 
 def test_nothing_at_the_other_end(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: TargetSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tunnel, "PATIENCE", 0.5)
     port = free_port()
@@ -114,13 +114,13 @@ def test_nothing_at_the_other_end(
             tunnel.check(server, port)
 
 
-def test_a_server_can_not_have_ssh_read_our_environment(far_server: Server) -> None:
+def test_a_server_can_not_have_ssh_read_our_environment(far_server: TargetSession) -> None:
     with pytest.raises(ConnectError, match="no plain path"):
         with tunnel.tunnel(far_server, ServiceAddress("/", socket="/tmp/${HOME}"), free_port()):
             pass
 
 
-def test_the_same_port_each_time(server: Server) -> None:
+def test_the_same_port_each_time(server: TargetSession) -> None:
     asked = services.port_for(server, services.LAB, 0)
     assert asked == services.port_for(server, services.LAB, 0) and asked != services.port_for(
         server, services.UI, 0

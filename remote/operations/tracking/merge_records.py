@@ -1,0 +1,104 @@
+"""Merge deltas into the project's destination, one after the other, and fetch their artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from remote.config import Project
+from remote.files import locked
+from remote.operations.tracking.destination import STORE, Destination
+from remote.operations.tracking.fetch_artifacts import fetch_artifacts
+from remote.output import Progress
+from remote.tracking import merge
+from remote.tracking.create_store import ensure_store
+from remote.tracking.merge.summary import MergeSummary, total
+from remote.transport.rsync_args import Remote
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Records:
+    """What a merge of records brought. `summary` is None where there is no MLflow store yet."""
+
+    summary: MergeSummary | None = None
+    artifacts: list[str] = field(default_factory=list)
+    bytes: int = 0
+    """Of the records and of the artifacts, as they were sent."""
+    seconds: float = 0.0
+
+    def add(self, summary: MergeSummary) -> None:
+        self.summary = total(self.summary, summary) if self.summary else summary
+
+
+@contextmanager
+def merging(project: Project) -> Iterator[None]:
+    """One merge at a time."""
+    project.state.mkdir(exist_ok=True)
+    with locked(project.state / "pull.lock"):
+        yield
+
+
+def pull_state(to: Destination, base: Path) -> dict[str, Any]:
+    """What the destination has of a source, for the next delta to be written."""
+    base.parent.mkdir(parents=True, exist_ok=True)
+    return merge.pull_state(base, store=to.location)
+
+
+@dataclass
+class RecordsMerge:
+    """One merge into the destination; `records` grows with each delta."""
+
+    to: Destination
+    say: Say
+    dry_run: bool = False
+    records: Records = field(default_factory=Records)
+
+    def add(self, delta: Path, *, base: Path, source: str, remote: Remote) -> None:
+        """Merge one delta, then fetch the artifacts that it names from `remote`."""
+        if not self.to.location.exists():
+            if self.dry_run:
+                self._merge_into_none(delta, base, source)
+                return
+            self._make_store(self.to.location)
+        summary = self._merge(delta, self.to.location, base, source, self.dry_run)
+        if self.dry_run:
+            return
+        fetched = fetch_artifacts(self.to.project.root, remote, summary.artifacts)
+        merge.mark_fetched(base, summary.artifacts)
+        self.records.artifacts += fetched.sent
+        self.records.bytes += fetched.bytes
+
+    def _merge_into_none(self, delta: Path, base: Path, source: str) -> None:
+        """A dry run that finds no store has one that is thrown away with the delta's folder."""
+        store = delta.parent / STORE
+        self._make_store(store)
+        self._merge(delta, store, delta.parent / base.name, source, False)
+
+    def _make_store(self, store: Path) -> None:
+        if not store.exists():
+            self.say("making an MLflow store (once; MLflow takes some seconds for it)")
+            ensure_store(store, self.to.artifacts)
+
+    def _merge(
+        self, delta: Path, store: Path, base: Path, source: str, dry_run: bool
+    ) -> MergeSummary:
+        progress = Progress("merging records")
+        try:
+            summary = merge.merge(
+                delta,
+                store=store,
+                artifact_root=self.to.artifacts,
+                base=base,
+                source=source,
+                progress=progress.of,
+                dry_run=dry_run,
+            )
+        finally:
+            progress.wipe()
+        self.records.add(summary)
+        return summary

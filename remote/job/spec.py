@@ -113,7 +113,7 @@ class JobSpec:
     target: str = field(default="", metadata=text(NAME))
     """The target as it was written where it was submitted."""
 
-    again: str = field(default="", metadata=text(128))
+    again: str = field(default="", metadata=job_id())
     """The job whose snapshot runs once more."""
     incoming: str = field(default="", metadata=text(64, HEX))
     """What code is called that was brought from another target for this job."""

@@ -23,8 +23,8 @@ def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
         return mlproject.read(folder, root, entry_point)
     if entry_point:
         raise JobError(f"{name} is no MLproject, so it has no entry points.")
-    found = script.find(root, name) if name.endswith(script.SUFFIXES) else None
-    return found or _notebook_or_module(root, name)
+    program = script.find(root, name) if name.endswith(script.SUFFIXES) else None
+    return program or _notebook_or_module(root, name)
 
 
 def _notebook_or_module(root: Path, name: str) -> FileProgram:

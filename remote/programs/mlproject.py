@@ -70,14 +70,16 @@ class Project:
     @property
     def defaults(self) -> dict[str, str]:
         """The defaults as MLflow would hand them over."""
-        known = [each for each in self.parameters if each.name not in self.required]
-        return {each.name: _plain(each) for each in known}
+        optional = [
+            parameter for parameter in self.parameters if parameter.name not in self.required
+        ]
+        return {parameter.name: _plain(parameter) for parameter in optional}
 
     def at(self, entry_point: str) -> Project:
         """The same project, speaking for another entry point; raises JobError."""
-        chosen = replace(self, entry_point=entry_point or MAIN)
-        chosen._entry()
-        return chosen
+        project = replace(self, entry_point=entry_point or MAIN)
+        project._entry()
+        return project
 
     def parameter(self, name: str) -> Parameter:
         """The parameter called `name` (`-` and `_` are the same); raises JobError."""
@@ -168,8 +170,8 @@ def read(folder: Path, root: Path, entry_point: str = "") -> Project:
     file = _file_in(folder)
     if file is None:
         raise JobError(f"{folder} holds no MLproject file.")
-    found = Project(path=resolved.relative_to(top), entry_points=_entry_points(file))
-    return found.at(entry_point)
+    project = Project(path=resolved.relative_to(top), entry_points=_entry_points(file))
+    return project.at(entry_point)
 
 
 def _entry_points(file: Path) -> dict[str, EntryPoint]:
@@ -204,10 +206,10 @@ def _entry_point(document: Mapping[str, Any]) -> EntryPoint:
 
 
 def _described(document: Mapping[str, Any]) -> Mapping[Any, Any]:
-    found = document.get("parameters", {})
-    if not isinstance(found, dict):
-        raise TypeError(f"parameters must be a mapping, not {found!r}")
-    return found
+    parameters = document.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise TypeError(f"parameters must be a mapping, not {parameters!r}")
+    return parameters
 
 
 def _parameter(name: str, document: Any) -> tuple[Parameter, bool]:
@@ -215,11 +217,11 @@ def _parameter(name: str, document: Any) -> tuple[Parameter, bool]:
     if isinstance(document, str):
         document = {"type": document}
     default = document.get("default")
-    told = str(document.get("type", "string"))
+    type_name = str(document.get("type", "string"))
     return (
         TextParameter(
             name=name,
-            kind="float" if told == "float" else "str",
+            kind="float" if type_name == "float" else "str",
             default="" if default is None else repr(default),
             comment="(required)" if default is None else "",
         ),

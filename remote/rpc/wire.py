@@ -73,8 +73,8 @@ class SshWire:
     def agent(self, name: str) -> list[str]:
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
         # The look for a Python that `mend` found takes 0.6 ms.
-        found = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{name}"
-        return self.ssh.command(f"exec sh -c '{found}'")
+        script = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{name}"
+        return self.ssh.command(f"exec sh -c '{script}'")
 
     def bring(self, name: str, data: bytes) -> None:
         temporary = f"{CACHE}/.tmp-{secrets.token_hex(16)}"
@@ -98,13 +98,13 @@ class SshWire:
         if not (_NO_PYTHON.search(result.stderr) or _OLD_PYTHON.search(result.stderr)):
             return False
         command = self.ssh.command("exec sh -s")
-        found = process.run(command, stdin=FIND_PYTHON.read_bytes())
-        if found.code == 255:
-            raise self.ssh.failure(found.stderr)
-        answer = _PYTHON.search(found.stdout)
+        search = process.run(command, stdin=FIND_PYTHON.read_bytes())
+        if search.code == 255:
+            raise self.ssh.failure(search.stderr)
+        answer = _PYTHON.search(search.stdout)
         if not answer or not answer[2]:
             version = answer[1].decode("ascii") if answer else ""
-            raise _python_error(version, _machine(found.stdout))
+            raise _python_error(version, _machine(search.stdout))
         return True
 
     def failure(self, result: process.Result) -> RemoteError:
@@ -132,10 +132,10 @@ def _python_error(version: str, machine: Machine | None = None) -> NoPython:
 
 def _machine(said: bytes) -> Machine | None:
     """The machine as the agent's own `machine` tells it, as far as that counts."""
-    found = _MACHINE.search(said)
-    if not found:
+    match = _MACHINE.search(said)
+    if not match:
         return None
-    system, machine, libc = (part.decode("ascii") for part in found.groups())
+    system, machine, libc = (part.decode("ascii") for part in match.groups())
     return Machine(system=system, machine=machine, libc=libc if system == "Linux" else "")
 
 

@@ -617,3 +617,41 @@ def test_the_script_and_the_agent_tell_the_same_machine() -> None:
     said = subprocess.run(argv, input=script, capture_output=True, check=True).stdout
     ours = target_dir.machine()
     assert wire._machine(said) == Machine(ours.system, ours.machine, ours.libc)
+
+
+# Answers that don't fit
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ({"jobs": [{"state": "flying"}], "now": 1}, r"jobs\[0\].state"),
+        ({"jobs": [{"state": "lost", "id": "../../x"}], "now": 1}, r"jobs\[0\].id"),
+        ({"jobs": [{"state": "lost", "host": "\x1b[2J"}], "now": 1}, r"jobs\[0\].host"),
+        ({"jobs": [{"state": "lost", "cause": "x" * 99_999}], "now": 1}, r"jobs\[0\].cause"),
+        ({"jobs": [{"state": "lost", "peak_memory": -1}], "now": 1}, r"jobs\[0\].peak_memory"),
+        ({"jobs": [], "now": float("nan")}, "now"),
+        ({"jobs": []}, "lacks now"),
+        ({"error": {"kind": "JobError", "message": ["x"]}}, "error.message"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_refused_with_its_field(
+    value: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(ProtocolError, match=place):
+        answering(value).call(JobsRequest(KEY))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "b' 5 0\\n[1,2\\n'",
+        "b' 4 0\\nnull'",
+        "b' 999999999999 0\\n{}'",
+        "b' 200000 0\\n' + b'[' * 200_000",
+    ],
+)
+def test_an_answer_that_is_no_object_is_refused(data: str) -> None:
+    code = f"import sys; sys.stdout.buffer.write({FRAME!r} + {data})"
+    with pytest.raises(RemoteError):
+        Agent(Scripted(code)).call(JobsRequest(KEY))

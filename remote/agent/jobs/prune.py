@@ -133,7 +133,7 @@ def _size(folder: Path) -> int:
 
 def _stat(path: str) -> Tuple[int, bool]:
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return 0, False
-    return found.st_blocks * 512, found.st_nlink > 1
+    return status.st_blocks * 512, status.st_nlink > 1

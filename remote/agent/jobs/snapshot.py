@@ -21,8 +21,8 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
     Unchanged files are shared with the last snapshot. Files are shared with other snapshots only,
     never with the live tree: an edit in place there would reach the job.
     """
-    made = paths.folder / "code.part"
-    argv = rsync_argv(source, made, previous=_newest(paths))
+    unfinished = paths.folder / "code.part"
+    argv = rsync_argv(source, unfinished, previous=_newest(paths))
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
         try:
             yield
@@ -31,10 +31,10 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
             raise
         stderr = rsync.communicate()[1]
     if rsync.returncode not in (0, 24):
-        raise TargetError(f"The job's copy of the code could not be made: {_words(stderr)}")
-    _share(paths.root, made)
+        raise TargetError(f"The job's copy of the code could not be unfinished: {_words(stderr)}")
+    _share(paths.root, unfinished)
     # Who sees `code` sees all of it.
-    os.rename(str(made), str(paths.code))
+    os.rename(str(unfinished), str(paths.code))
 
 
 def _words(stderr: bytes) -> str:

@@ -24,9 +24,9 @@ TOOLKIT = "remote"
 
 def waiting(server: TargetSession) -> list[str]:
     """The files that were saved there and differ from here, or aren't here."""
-    found = server.agent.call(SavedRequest(key=server.key)).files
+    saved = server.agent.call(SavedRequest(key=server.key)).files
     root = server.project.root
-    return [name for name, digest in found.items() if _differs(root / name, digest)]
+    return [name for name, digest in saved.items() if _differs(root / name, digest)]
 
 
 def _differs(file: Path, digest: str) -> bool:

@@ -35,15 +35,15 @@ def _without_magics(source: str) -> str:
 def parameters(source: str) -> tuple[Parameter, ...]:
     """The plain assignments of the cell tagged `parameters`; the last of a name counts."""
     comments = _comments(source)
-    found: dict[str, Parameter] = {}
+    by_name: dict[str, Parameter] = {}
     for statement in statements(source) or ():
         assigned = _assignment(statement)
         if assigned:
             name, annotation, value = assigned
             kind, optional = _kind(annotation, value)
             comment = comments.get(statement.end_lineno or 0, "")
-            found[name] = Parameter(name, kind, _unparsed(value), comment, optional)
-    return tuple(found.values())
+            by_name[name] = Parameter(name, kind, _unparsed(value), comment, optional)
+    return tuple(by_name.values())
 
 
 def _assignment(statement: ast.stmt) -> tuple[str, ast.expr | None, ast.expr] | None:
@@ -64,14 +64,14 @@ def _unparsed(value: ast.expr) -> str:
 
 
 def _comments(source: str) -> dict[int, str]:
-    found = {}
+    comments = {}
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type == tokenize.COMMENT:
-                found[token.start[0]] = token.string.lstrip("# ").rstrip()
+                comments[token.start[0]] = token.string.lstrip("# ").rstrip()
     except (tokenize.TokenError, *UNREADABLE):
         pass
-    return found
+    return comments
 
 
 def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:

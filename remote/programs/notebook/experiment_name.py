@@ -30,11 +30,11 @@ class Experiment:
 
     def read(self, source: str, *, sets: bool) -> None:
         """Take one more cell; `sets` tells whether it may give a parameter another value."""
-        found = statements(source)
-        if found is None:
+        parsed = statements(source)
+        if parsed is None:
             self.certain &= not any(name in source for name in _CALLS)
             return
-        nodes = [node for statement in found for node in ast.walk(statement)]
+        nodes = [node for statement in parsed for node in ast.walk(statement)]
         if sets:
             self._known -= {
                 node.id
@@ -59,15 +59,15 @@ class Experiment:
     def _chosen(self, value: ast.expr | None) -> None:
         before = (self.name, self.parameter)
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            chosen: tuple[str | None, str | None] = (value.value, None)
+            choice: tuple[str | None, str | None] = (value.value, None)
         elif isinstance(value, ast.Name) and value.id in self._known:
-            chosen = (None, value.id)
+            choice = (None, value.id)
         else:
-            chosen = (None, None)
+            choice = (None, None)
             self.certain = False
         if before == (None, None):
-            self.name, self.parameter = chosen
-        elif before != chosen:
+            self.name, self.parameter = choice
+        elif before != choice:
             self.certain = False
 
 

@@ -127,12 +127,12 @@ def _is_file(path: Path) -> bool:
 
 
 def _near(root: Path, name: str) -> str:
-    found = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
-    if not found:
+    names = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
+    if not names:
         return f"{FOLDER}/ holds no notebook."
-    stems = [Path(each).stem for each in found]
+    stems = [Path(each).stem for each in names]
     near = [f"{stem}.ipynb" for stem in difflib.get_close_matches(Path(name).stem, stems, n=3)]
-    return f"Did you mean {', '.join(near)}?" if near else f"There is {', '.join(found[:10])}."
+    return f"Did you mean {', '.join(near)}?" if near else f"There is {', '.join(names[:10])}."
 
 
 def read(path: Path, root: Path) -> Notebook:
@@ -145,18 +145,18 @@ def read(path: Path, root: Path) -> Notebook:
         raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
     tagged = next((i for i, (tags, _) in enumerate(cells) if "parameters" in tags), None)
     parameters = () if tagged is None else cell_source.parameters(cells[tagged][1])
-    found = Experiment(parameters)
+    experiment = Experiment(parameters)
     for number, (_, text) in enumerate(cells):
-        found.read(text, sets=number != tagged)
+        experiment.read(text, sets=number != tagged)
     resolved = path.resolve()
     inside = resolved.is_relative_to(root.resolve())
     return Notebook(
         path=resolved.relative_to(root.resolve()) if inside else resolved,
         parameters=parameters,
         language=language,
-        experiment=found.name,
-        experiment_parameter=found.parameter,
-        continues_run=found.certain,
+        experiment=experiment.name,
+        experiment_parameter=experiment.parameter,
+        continues_run=experiment.certain,
     )
 
 

@@ -14,6 +14,7 @@ from remote.errors import ProtocolError, RemoteError
 from remote.job.fields import from_json, to_json
 from remote.job.messages.base import FRAME, Answer, Failure, Request
 from remote.job.messages.target import Machine
+from remote.output import printable_lines
 from remote.rpc.bundle import contents, digest, packed
 from remote.rpc.wire import NoPython, Wire
 from remote.transport import process
@@ -170,7 +171,8 @@ def _parsed(data: bytes) -> Any:
 def _read(request: Request[Answer], document: Any) -> Answer:
     """The answer, checked; raises what is told in its place."""
     if isinstance(document, dict) and "bug" in document:
-        raise AgentBug("\n" + str(document["bug"])[:LONGEST_TRACEBACK])
+        # Python prints it as it is, and a server's words must not steer this terminal.
+        raise AgentBug("\n" + printable_lines(str(document["bug"])[:LONGEST_TRACEBACK]))
     if isinstance(document, dict) and "error" in document:
         raise _error(from_json(Failure, document["error"], "error"))
     answer: Answer = from_json(request.answer, document, f"The server's answer to {request.verb}")

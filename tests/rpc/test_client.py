@@ -304,6 +304,9 @@ def test_an_unknown_kind_of_error_is_an_error_all_the_same(kind: str) -> None:
 def test_a_bug_comes_back_as_a_bug() -> None:
     with pytest.raises(AgentBug, match="Traceback of the agent"):
         answering({"bug": "Traceback of the agent"}).call(Ask())
+    with pytest.raises(AgentBug) as caught:
+        answering({"bug": "line\n\x1b[2Jline"}).call(Ask())
+    assert str(caught.value) == "\nline\n\\x1b[2Jline"
 
 
 def test_the_real_agent_tells_its_errors(tmp_path: Path, isolated: Path) -> None:

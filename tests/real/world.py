@@ -17,7 +17,7 @@ import pytest
 
 from remote.config import Project
 from remote.operations.pull import pull
-from remote.session import Server as Reached
+from remote.session import TargetSession
 from remote.target import Target
 from remote.tracking.merge.summary import MergeSummary
 from tests.real.programs.tell import told
@@ -111,7 +111,7 @@ class Laptop:
         project = Project(self.root, {})
         with server.up(), pytest.MonkeyPatch.context() as patch:
             patch.setenv("HOME", str(self.root.parent / "home of the laptop"))
-            reached = Reached.of(project, Target.parse(str(server.root)))
+            reached = TargetSession.of(project, Target.parse(str(server.root)))
             reached.prepare(take_over=True)
             pulled = pull(reached, say=lambda text: None, registry=registry)
         assert pulled.records.summary is not None

@@ -14,7 +14,7 @@ from remote.tasks.exits import exit_on_error
 from remote.tasks.sync import TARGET_HELP, server_of
 
 if TYPE_CHECKING:
-    from remote.operations.tracking.push_runs import Given
+    from remote.operations.tracking.push_runs import PushedRuns
     from remote.session import TargetSession
 
 
@@ -44,46 +44,46 @@ def mlflow_push(
     json: bool = False,
 ) -> None:
     """Give runs, those below them and their models to the target, so that jobs there have them."""
-    from remote.operations.tracking.push_runs import give
-    from remote.operations.tracking.select_runs import Wish
+    from remote.operations.tracking.push_runs import push_runs
+    from remote.operations.tracking.select_runs import Selection
 
     server = server_of(target)
-    wish = Wish(tuple(run or ()), experiment, traces, registry)
-    given = give(server, wish, say=say, dry_run=dry_run)
+    selection = Selection(tuple(run or ()), experiment, traces, registry)
+    pushed = push_runs(server, selection, say=say, dry_run=dry_run)
     if json:
-        print_json({"target": str(server.target), "dry_run": dry_run, **asdict(given)})
+        print_json({"target": str(server.target), "dry_run": dry_run, **asdict(pushed)})
         return
     if dry_run:
-        names = (*given.runs, *given.models, *given.traces, *given.registered, *given.files)
+        names = (*pushed.runs, *pushed.models, *pushed.traces, *pushed.registered, *pushed.files)
         print_lines(*(f"give    {name}" for name in names))
-    print_lines(_line(server, given, dry_run))
-    _remarks(given)
-    if given.model and not dry_run:
-        print_lines(f"In a job there: mlflow.pyfunc.load_model({given.model!r})")
+    print_lines(_line(server, pushed, dry_run))
+    _remarks(pushed)
+    if pushed.model and not dry_run:
+        print_lines(f"In a job there: mlflow.pyfunc.load_model({pushed.model!r})")
 
 
-def _line(server: TargetSession, given: Given, dry_run: bool) -> str:
-    parts = [f"{plural(len(given.runs), 'run')} ({given.new_runs} new there)"]
+def _line(server: TargetSession, pushed: PushedRuns, dry_run: bool) -> str:
+    parts = [f"{plural(len(pushed.runs), 'run')} ({pushed.new_runs} new there)"]
     for names, noun in (
-        (given.models, "model"),
-        (given.traces, "trace"),
-        (given.registered, "registered model"),
+        (pushed.models, "model"),
+        (pushed.traces, "trace"),
+        (pushed.registered, "registered model"),
     ):
         if names:
             parts.append(plural(len(names), noun))
-    parts += [plural(len(given.files), "artifact"), size(given.bytes), f"{given.seconds:.1f} s"]
+    parts += [plural(len(pushed.files), "artifact"), size(pushed.bytes), f"{pushed.seconds:.1f} s"]
     verb = "would give" if dry_run else "gave"
     return f"{verb} to {server.target}: {', '.join(parts)}"
 
 
-def _remarks(given: Given) -> None:
-    say_first([f"refused: {text}" for text in given.refused], "refused")
-    if given.without:
-        more = ", …" if len(given.without) > SHOWN else ""
-        say(f"without artifacts here: {', '.join(given.without[:SHOWN])}{more}")
-    if given.replaced:
-        count = plural(len(given.replaced), "artifact")
-        say(f"{count} there differed; what was there is kept there in {given.backup}/")
+def _remarks(pushed: PushedRuns) -> None:
+    say_first([f"refused: {text}" for text in pushed.refused], "refused")
+    if pushed.without:
+        more = ", …" if len(pushed.without) > SHOWN else ""
+        say(f"without artifacts here: {', '.join(pushed.without[:SHOWN])}{more}")
+    if pushed.replaced:
+        count = plural(len(pushed.replaced), "artifact")
+        say(f"{count} there differed; what was there is kept there in {pushed.backup}/")
 
 
 TASKS = (mlflow_push,)

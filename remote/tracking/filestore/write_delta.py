@@ -20,11 +20,17 @@ from remote.tracking.filestore.scan import why
 
 
 def write(
-    folder: Path, out: Path, known: Mapping[str, Any], *, roots: Sequence[str] = ()
+    folder: Path,
+    out: Path,
+    known: Mapping[str, Any],
+    *,
+    roots: Sequence[str] = (),
+    registry: bool = False,
 ) -> Dict[str, Any]:
     """Writes to `out` what changed in the file store `folder` since `known`, as delta.write does.
 
-    What isn't read, or can't be, is named in `left_out`, and doesn't stop the rest.
+    What isn't read, or can't be, is named in `left_out`, and doesn't stop the rest. So are
+    registered models, whether `registry` asks for them or not.
     Answers with the size in bytes and the numbers of rows. Raises StoreError.
     """
     if not layout.is_file_store(folder):

@@ -45,6 +45,13 @@ def merging(project: Project) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def merge_folder(project: Project) -> Iterator[Path]:
+    """One merge at a time, with a temporary folder for its deltas."""
+    with merging(project), tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
+        yield Path(name)
+
+
 def pull_state(to: Destination, base: Path) -> dict[str, Any]:
     """What the destination has of a source, for the next delta to be written."""
     base.parent.mkdir(parents=True, exist_ok=True)

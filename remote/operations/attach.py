@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remote.job.messages.jobs import AttachRequest
+from remote.job.messages.live_job import AttachRequest
 from remote.session import TargetSession
 from remote.transport.ssh import Ssh
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from remote.job.messages.jobs import AccountRequest, DifferencesAnswer, DifferencesRequest
+from remote.job.messages.old_jobs import AccountRequest, DifferencesAnswer, DifferencesRequest
 from remote.operations.submit import Submitted, hand_over
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args

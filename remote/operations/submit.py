@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from remote import git
 from remote.errors import JobError
-from remote.job.messages.jobs import SubmitRequest
+from remote.job.messages.submit import SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED

@@ -6,7 +6,7 @@ from remote.agent.job_folders.find_jobs import find, job_of
 from remote.agent.job_folders.liveness import launch_of, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
-from remote.job.messages.jobs import AttachAnswer, AttachRequest
+from remote.job.messages.live_job import AttachAnswer, AttachRequest
 from remote.job.state import ENDED
 
 

@@ -11,7 +11,7 @@ from remote.agent.job_folders.find_jobs import find
 from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.agent.worker.terminal_log import NOTE
-from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.job.messages.live_job import LogAnswer, LogRequest
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED
 

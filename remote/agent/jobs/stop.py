@@ -13,7 +13,7 @@ from remote.agent.launchers.launch import Launch
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import StopAnswer, StopRequest
+from remote.job.messages.live_job import StopAnswer, StopRequest
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED, STOPPED
 

@@ -20,7 +20,7 @@ from remote.errors import JobError
 from remote.files import write_atomic
 from remote.job.fields import load, save
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
+from remote.job.messages.submit import SubmitAnswer, SubmitRequest
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
 from remote.job.state import ENDED, FINISHED, QUEUED, REFUSED

@@ -11,7 +11,7 @@ from remote.agent import processes
 from remote.agent.jobs.attach import attach
 from remote.errors import JobError
 from remote.files import read_json, write_json
-from remote.job.messages.jobs import AttachAnswer, AttachRequest
+from remote.job.messages.live_job import AttachAnswer, AttachRequest
 from remote.job.state import FINISHED, RUNNING
 from tests.agent.job_folder import IDS, KEY, Elsewhere, add, add_elsewhere
 

@@ -16,7 +16,7 @@ from remote.agent import processes, target_dir
 from remote.agent.jobs import log
 from remote.files import write_json
 from remote.job.fields import save
-from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.job.messages.live_job import LogAnswer, LogRequest
 from remote.job.messages.target import PrepareRequest
 from remote.job.paths import JobPaths
 from remote.job.state import FINISHED, RUNNING

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from remote.agent.gpus import sources
-from remote.agent.gpus.holders import Holder, holders
+from remote.agent.gpus.lease import Holder, holders
 from remote.agent.gpus.sources.base import Gpu
 from remote.agent.gpus.tickets import waiting
 from remote.job.messages.gpus import (

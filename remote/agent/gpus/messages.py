@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Sequence
 
-from remote.agent.gpus.holders import Holder
+from remote.agent.gpus.lease import Holder
 from remote.agent.gpus.sources.base import Gpu
 from remote.agent.gpus.tickets import GpuRequest
 

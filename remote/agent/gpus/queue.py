@@ -1,6 +1,6 @@
 """The right of one job to GPUs: leased by file locks, first come first served, without a daemon.
 
-A GPU is leased by the lock on its file (see remote.agent.gpus.holders). Who waits has a ticket (see
+A GPU is leased by the lock on its file (see remote.agent.gpus.lease). Who waits has a ticket (see
 remote.agent.gpus.tickets), and only the first may lease. The order is strict: a later job never
 overtakes an earlier one, even if it would fit, since a job for many GPUs would otherwise wait for
 ever while small ones come and go.
@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Union
 
 from remote.agent.gpus import lock_files, messages, sources
-from remote.agent.gpus.holders import Holder, holders, lease_file
-from remote.agent.gpus.lease import FRESH, Lease, lease
+from remote.agent.gpus.lease import FRESH, Holder, Lease, holders, lease, lease_file
 from remote.agent.gpus.sources.base import Gpu
 from remote.agent.gpus.tickets import GpuRequest, Ticket
 from remote.errors import JobError

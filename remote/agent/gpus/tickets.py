@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 from remote.agent.gpus import lock_files
-from remote.agent.gpus.plain import plain
+from remote.agent.gpus.sources.base import plain
 from remote.errors import JobError
 from remote.job.paths import ID_PATTERN
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent.gpus.holders import holders
+from remote.agent.gpus.lease import holders
 from tests.agent.gpus.jobs import (
     Start,
     files,

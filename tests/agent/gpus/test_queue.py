@@ -10,7 +10,7 @@ import pytest
 
 from remote.agent import processes
 from remote.agent.gpus import queue
-from remote.agent.gpus.holders import holders
+from remote.agent.gpus.lease import holders
 from remote.agent.gpus.queue import QueueEntry
 from remote.agent.gpus.sources import nvidia_smi
 from remote.agent.gpus.sources.base import Gpu

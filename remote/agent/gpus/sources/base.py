@@ -65,3 +65,8 @@ class GpuSource(Protocol):
 
     def memory_use(self, line: str) -> Optional[MemoryUse]:
         """What a line of that program says; None where it says something else."""
+
+
+def plain(text: str, limit: int = 64) -> str:
+    """What strangers wrote, without control characters, which a terminal would obey, and not too long."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])

@@ -10,8 +10,7 @@ import shutil
 import subprocess
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from remote.agent.gpus.plain import plain
-from remote.agent.gpus.sources.base import Gpu, GpuProcess, MemoryUse
+from remote.agent.gpus.sources.base import Gpu, GpuProcess, MemoryUse, plain
 from remote.agent.processes import PROC, user_name
 from remote.errors import JobError
 

@@ -13,13 +13,12 @@ import re
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from remote.agent.gpus import lock_files
-from remote.agent.gpus.sources.base import Gpu
 from remote.agent.processes import PROC, user_name
+from remote.job.messages.gpus import Gpu, GpuHolder
 from remote.job.paths import ID_PATTERN
 
 #: How often the files of a lease or a ticket are touched, in seconds.
@@ -101,21 +100,12 @@ def lease(folder: Path, gpus: Sequence[Gpu]) -> Optional[Lease]:
 _NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
 
 
-@dataclass(frozen=True)
-class Holder:
-    """The process that holds a GPU. pid 0, and empty, where the system doesn't tell."""
-
-    pid: int = 0
-    user: str = ""
-    job: str = ""
-
-
 def lease_file(folder: Path, uuid: str) -> Path:
     """The file whose lock is the lease of a GPU."""
     return folder / f"remote-gpu-{uuid}.lease"
 
 
-def holders(folder: Path) -> Dict[str, Holder]:
+def holders(folder: Path) -> Dict[str, GpuHolder]:
     """The holder of each GPU that is leased now, by UUID."""
     owners = _lock_owners()
     by_uuid = {}
@@ -146,17 +136,17 @@ def _lock_owners() -> Dict[str, int]:
     return pids
 
 
-def _holder(file: os.stat_result, owners: Dict[str, int]) -> Holder:
+def _holder(file: os.stat_result, owners: Dict[str, int]) -> GpuHolder:
     device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
     pid = owners.get(f"{device}:{file.st_ino}") or owners.get(str(file.st_ino)) or 0
     if not pid:
-        return Holder()
+        return GpuHolder()
     try:
         user = user_name((PROC / str(pid)).stat().st_uid)
         words = (PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
-        return Holder(pid)
-    return Holder(pid, user, job_of(words))
+        return GpuHolder(pid)
+    return GpuHolder(pid, user, job_of(words))
 
 
 def job_of(words: List[str]) -> str:

@@ -31,8 +31,8 @@ from remote.job.status import JobStatus, LeasedGpu
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
     from remote.agent.gpus.lease import Lease
-    from remote.agent.gpus.sources.base import Gpu
     from remote.agent.tracking.run_rows import RecordedRun
+    from remote.job.messages.gpus import Gpu
 
 
 class Stopped(BaseException):

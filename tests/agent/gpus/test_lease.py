@@ -15,8 +15,9 @@ import pytest
 from remote.agent import processes
 from remote.agent.gpus import lease as leases
 from remote.agent.gpus import sources
-from remote.agent.gpus.lease import Holder, holders, lease_file
+from remote.agent.gpus.lease import holders, lease_file
 from remote.agent.gpus.tickets import waiting
+from remote.job.messages.gpus import GpuHolder
 from tests.agent.gpus.jobs import (
     HOLDER,
     PLANTED,
@@ -114,7 +115,7 @@ def test_children_inherit_no_lock(fake: FakeGpus, folder: Path, start: Start) ->
         "sys.stdin.read()",
         """
     import subprocess
-    place = QueueEntry.join(Path(folder), job="x", submitted=0.5, gpus=1, memory=0, user="me")
+    place = QueueEntry(Path(folder), WaitingJob("x", "me", 1, 0, 0.5))
     child = subprocess.Popen(["sleep", "60"], close_fds=False)
     print(child.pid, flush=True)
     sys.stdin.read()
@@ -138,7 +139,7 @@ def test_children_inherit_no_lock(fake: FakeGpus, folder: Path, start: Start) ->
 def test_a_holder_is_told_from_its_lock(fake: FakeGpus, folder: Path, start: Start) -> None:
     holder = hold(start, folder)
     user = processes.user_name(os.getuid())
-    assert holders(folder) == {uuid(0): Holder(holder.pid, user, "")}
+    assert holders(folder) == {uuid(0): GpuHolder(holder.pid, user, "")}
     assert f"GPU 0: a job of {user}, process {holder.pid}" in reason(folder, 4)
 
 
@@ -180,5 +181,5 @@ def test_where_the_system_tells_nothing_the_holder_is_unknown(
 ) -> None:
     monkeypatch.setattr(leases, "PROC", tmp_path / "no proc")
     with get(folder):
-        assert holders(folder) == {uuid(0): Holder()}
+        assert holders(folder) == {uuid(0): GpuHolder()}
         assert "GPU 0: another job" in reason(folder, 4)

@@ -12,6 +12,7 @@ import pytest
 
 from remote.agent.processes import PROC, descendants
 from remote.agent.worker.peak_memory import PeakGpuMemory, tree_memory
+from tests.agent.children import children_of, is_dead
 from tests.conftest import ROOT
 from tests.fakegpu import FakeGpus, uuid
 from tests.waiting import until
@@ -177,16 +178,3 @@ def test_nvidia_smi_ends_soon_after_its_owner_is_killed(fake: FakeGpus) -> None:
     owner.kill()
     owner.communicate()
     until(lambda: is_dead(child))
-
-
-def children_of(pid: int) -> str:
-    """The living children of a process, by the kernel's own list."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return " ".join(each for each in found if not is_dead(int(each)))
-
-
-def is_dead(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
-    except OSError:
-        return True

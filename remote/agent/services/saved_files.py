@@ -1,6 +1,6 @@
 """What was saved in JupyterLab among the pushed files, and is there still as it was saved.
 
-The lab itself notes what it saves (`remote.runtime.serve_lab`). A file that a push or somebody else
+The lab itself notes what it saves (`remote.runtime.serve`). A file that a push or somebody else
 has changed since is no longer meant.
 """
 

@@ -146,7 +146,7 @@ def remote_rerun(
     pull: bool = False,
 ) -> None:
     """Run a job again exactly: its frozen code, its parameters, its lock file."""
-    from remote.operations.rerun import rerun
+    from remote.operations.submit import rerun
 
     source = server_of(target)
     there = server_of(on) if on else source

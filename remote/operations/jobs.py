@@ -9,20 +9,15 @@ from dataclasses import dataclass, replace
 from remote.errors import ConnectError, JobError
 from remote.files import read_json
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
-from remote.job.messages.jobs import (
+from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary
+from remote.job.messages.live_job import (
     AttachRequest,
-    JobsAnswer,
-    JobsRequest,
-    JobSummary,
     LogAnswer,
     LogRequest,
-    PruneAnswer,
-    PruneRequest,
-    RemoveAnswer,
-    RemoveRequest,
     StopAnswer,
     StopRequest,
 )
+from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.messages.target import SecretRequest
 from remote.job.status import JobStatus
 from remote.session import TargetSession

@@ -12,12 +12,8 @@ from pathlib import Path
 
 from remote import git
 from remote.errors import JobError
-from remote.job.messages.jobs import (
-    AccountRequest,
-    DifferencesAnswer,
-    DifferencesRequest,
-    SubmitRequest,
-)
+from remote.job.messages.old_jobs import AccountRequest, DifferencesAnswer, DifferencesRequest
+from remote.job.messages.submit import SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED

@@ -16,7 +16,7 @@ from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked
-from remote.job.messages.jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
+from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.paths import STATE, JobPaths
 from remote.job.state import ENDED
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
 from remote.agent.gpus import sources
-from remote.agent.gpus.sources.base import Gpu
 from remote.agent.tracking import child_runs, run_rows
 from remote.job.kinds import kind_of
+from remote.job.messages.gpus import Gpu
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
 from remote.job.state import RUN_STATUS

@@ -14,13 +14,11 @@ from typing import IO, TYPE_CHECKING, Any, Iterator, Optional
 
 from remote.agent import environments, processes
 from remote.agent.gpus.job_lease import JobLease
+from remote.agent.job_folders.liveness import wait_for
 from remote.agent.job_folders.raw_data import FOLDER, ReadOnly
 from remote.agent.target_dir import root_of
-from remote.agent.worker.attempt import Attempt
-from remote.agent.worker.dependency import wait_for
-from remote.agent.worker.internet import proxied
+from remote.agent.worker.attempt import STOPPED_BY_USER, Attempt, Outcome
 from remote.agent.worker.notify import notify
-from remote.agent.worker.postmortem import STOPPED_BY_USER, Outcome
 from remote.agent.worker.terminal_log import mirror
 from remote.errors import JobError, RemoteError
 from remote.job.fields import save
@@ -33,8 +31,8 @@ from remote.job.status import JobStatus, LeasedGpu
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
     from remote.agent.gpus.lease import Lease
-    from remote.agent.gpus.sources.base import Gpu
     from remote.agent.tracking.run_rows import RecordedRun
+    from remote.job.messages.gpus import Gpu
 
 
 class Stopped(BaseException):
@@ -204,6 +202,8 @@ class Worker:
 
     def interpreter(self) -> Path:
         """The Python of the environment for the job's lock file, made now if it isn't there."""
+        from remote.agent.worker.variables import proxied
+
         if self.here:
             return Path(self.job.interpreter)
         self.write(**self.environment.record())

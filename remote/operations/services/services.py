@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from remote.agent.environments.lock_file import LOCK_FILES
 from remote.errors import ConfigError, ConnectError, JobError
-from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.job.messages.live_job import LogAnswer, LogRequest
 from remote.job.messages.services import ServiceAddress, ServiceAnswer, ServiceRequest
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED, PREPARING, QUEUED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.job_folders import service_folder
+from remote.agent.job_folders import results
 from remote.files import write_json
 from remote.job.serving import PRIVATE
 from tests.agent.job_folder import add
@@ -27,8 +27,8 @@ def private() -> Iterator[Path]:
 def test_the_private_folder_goes_and_no_other(root: Path, private: Path, tmp_path: Path) -> None:
     paths = add(root)
     write_json(paths.serving, {"folder": str(private), "path": "/lab"})
-    service_folder.clear(paths)
+    results.clear_service(paths)
     assert not private.exists() and not paths.serving.exists()
     write_json(paths.serving, {"folder": f"{PRIVATE}x/../../{tmp_path}", "path": "/"})
-    service_folder.clear(paths)
+    results.clear_service(paths)
     assert tmp_path.is_dir()

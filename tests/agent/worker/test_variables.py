@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.worker.internet import NAMES, proxied
+from remote.agent.worker.variables import NAMES, proxied
 from remote.job.paths import JobPaths
 
 ADDRESS = "http://job:secret@127.0.0.1:4711"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.worker import postmortem
-from remote.agent.worker.postmortem import OOM, OOM_GPU, outcome
+from remote.agent.worker import attempt
+from remote.agent.worker.attempt import OOM, OOM_GPU, outcome
 
 
 def test_all_went_well() -> None:
@@ -61,21 +61,21 @@ def test_pythons_own_memory_error() -> None:
 def test_the_kernels_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "vmstat"
     file.write_text("pgfault 1\noom_kill 42\nnr_free 3\n")
-    monkeypatch.setattr(postmortem, "VMSTAT", file)
-    assert postmortem.kernel_kills() == 42
+    monkeypatch.setattr(attempt, "VMSTAT", file)
+    assert attempt.kernel_kills() == 42
     file.unlink()
-    assert postmortem.kernel_kills() == 0
+    assert attempt.kernel_kills() == 0
 
 
 def test_this_kernel_has_the_counter() -> None:
-    if not postmortem.VMSTAT.exists():
+    if not attempt.VMSTAT.exists():
         pytest.skip("no /proc/vmstat on this system")
-    assert postmortem.kernel_kills() >= 0 and "oom_kill " in postmortem.VMSTAT.read_text()
+    assert attempt.kernel_kills() >= 0 and "oom_kill " in attempt.VMSTAT.read_text()
 
 
 def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"CUDA out of memory" + b"x" * 200_000 + b"end")
-    found = postmortem.tail(log, 0)
-    assert found.endswith(b"end") and len(found) == postmortem.TAIL
-    assert postmortem.tail(log, log.stat().st_size - 3) == b"end"
+    found = attempt.tail(log, 0)
+    assert found.endswith(b"end") and len(found) == attempt.TAIL
+    assert attempt.tail(log, log.stat().st_size - 3) == b"end"

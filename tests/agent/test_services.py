@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent import processes, target_dir
-from remote.agent.services import saved_files, serving
+from remote.agent import processes, services, target_dir
 from remote.agent.tracking import job_run, run_rows
 from remote.files import sha256, write_json
 from remote.job.fields import save
@@ -69,7 +68,7 @@ def private() -> Iterator[Path]:
 
 
 def look(**request: str) -> ServiceAnswer:
-    return serving.look(ServiceRequest(key=KEY, **request))
+    return services.look(ServiceRequest(key=KEY, **request))
 
 
 def test_only_that_kind_is_found_while_it_goes_on(root: Path) -> None:
@@ -142,8 +141,8 @@ def test_what_was_saved_counts_as_long_as_it_is_there_so(root: Path) -> None:
     write_json(paths.saved, dict.fromkeys(names, digest))
     (root / "src/pushed over.ipynb").write_text("pushed")
     (root / "src/gone.ipynb").unlink()
-    assert saved_files.find(SavedRequest(KEY)).files == {"src/kept.ipynb": digest}
-    result = saved_files.fetch(FetchRequest(KEY, ("src/kept.ipynb", "../secret")))
+    assert services.find_saved(SavedRequest(KEY)).files == {"src/kept.ipynb": digest}
+    result = services.fetch(FetchRequest(KEY, ("src/kept.ipynb", "../secret")))
     assert list(result.answer.times) == ["src/kept.ipynb"]
     result.file.unlink()
 

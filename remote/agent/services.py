@@ -92,7 +92,7 @@ def _answers(path: str) -> bool:
 def find_saved(request: SavedRequest) -> SavedAnswer:
     """What was saved in JupyterLab among the pushed files, and is there still as it was saved.
 
-    The lab itself notes what it saves (`remote.runtime.serve_lab`). A file that a push or somebody
+    The lab itself notes what it saves (`remote.runtime.serve`). A file that a push or somebody
     else has changed since is no longer meant.
     """
     return SavedAnswer(_saved(root_of(request.key)))

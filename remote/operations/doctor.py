@@ -105,7 +105,7 @@ def _first_line(result: process.Result) -> str:
 
 
 def _uv() -> Check:
-    from remote.operations.bootstrap.bring_uv import own_uv
+    from remote.operations.bootstrap import own_uv
 
     try:
         return Check("here", "uv", True, _first_line(process.run([str(own_uv()), "--version"])))

@@ -150,7 +150,7 @@ def test_what_was_saved_counts_as_long_as_it_is_there_so(root: Path) -> None:
 def test_the_lab_notes_what_a_push_would_replace(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from remote.runtime import serve_lab
+    from remote.runtime import serve
 
     paths = job(root, "1-lab-a", service="lab")
     monkeypatch.setenv("REMOTE_JOB_FOLDER", str(paths.folder))
@@ -158,5 +158,5 @@ def test_the_lab_notes_what_a_push_would_replace(
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("x")
-        serve_lab.note_save(os_path=str(file), model={}, contents_manager=None)
+        serve.note_save(os_path=str(file), model={}, contents_manager=None)
     assert sorted(json.loads(paths.saved.read_bytes())) == ["database.py", "src/a.ipynb"]

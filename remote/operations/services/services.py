@@ -21,7 +21,7 @@ from remote.operations.job_request import describe
 from remote.operations.run_options import RunOptions
 from remote.operations.services import tunnel
 from remote.operations.submit import submit
-from remote.programs.service import LAB, TENSORBOARD, UI, Service, ServicePage
+from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
 __all__ = ["LAB", "TENSORBOARD", "UI", "Service"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from remote.errors import NotebookError
 from remote.programs import notebook
 from tests.conftest import ROOT
-from tests.programs.notebook.documents import cell, document, read
+from tests.programs.documents import cell, document, read
 
 SAMPLE = ROOT / "src" / "notebooks" / "train.ipynb"
 

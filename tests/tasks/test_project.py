@@ -18,8 +18,8 @@ from tests.stores import empty_store
 
 TASKS = """\
 from invoke.collection import Collection
-from remote.tasks import diary
-namespace = Collection(*diary.TASKS)
+from remote.tasks import project
+namespace = Collection(*project.TASKS)
 """
 TEMPLATE = "# {date}\n\nTried:\n\n{runs}\n\nBraces stay: {x} {}\n"
 DAY = 24 * 3600 * 1000

@@ -17,6 +17,9 @@ WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 #: What Python's own readers raise at text that is too odd, too long or too deep for them.
 UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 
+#: What a file that isn't of the kind it seems to be makes its reader raise.
+MALFORMED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
 
 @dataclass(frozen=True)
 class Parameter:

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from remote.errors import NotebookError
-from remote.programs import notebook
-from remote.programs.notebook import Notebook, Parameter
+from remote.programs.notebook import Notebook
+from remote.programs.parameter import KINDS, Parameter
 
 GOOD: list[tuple[str, str, Any]] = [
     ("int", "5", 5),
@@ -98,7 +98,7 @@ def test_a_value_of_the_wrong_type_is_told(kind: str, text: str) -> None:
     assert "the default" in caught.value.hint
 
 
-@given(st.sampled_from(["", *notebook.KINDS]), st.text())
+@given(st.sampled_from(["", *KINDS]), st.text())
 @example("", "9" * 5000)
 @example("int", "9" * 5000)
 @example("", "[" * 100_000)
@@ -113,10 +113,10 @@ def test_any_text_is_converted_or_told(kind: str, text: str) -> None:
     except NotebookError:
         return
     if kind:
-        assert isinstance(value, notebook.KINDS[kind])
+        assert isinstance(value, KINDS[kind])
 
 
-@given(st.sampled_from(["", *notebook.KINDS]), st.text())
+@given(st.sampled_from(["", *KINDS]), st.text())
 @example("", "NaN")
 @example("", "[1e999]")
 @example("", "{1: 2}")

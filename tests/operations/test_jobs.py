@@ -10,7 +10,7 @@ import pytest
 from remote.errors import ProtocolError
 from remote.job.fields import from_json
 from remote.job.messages.live_job import AttachAnswer
-from remote.operations.attach import over_ssh
+from remote.operations.jobs import over_ssh
 from remote.target import Target
 from remote.transport.ssh import Ssh
 

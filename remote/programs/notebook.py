@@ -1,4 +1,8 @@
-"""Finding and reading a notebook file."""
+"""What a notebook file says before it runs: its papermill parameters and its experiment.
+
+papermill can tell the parameters too (`papermill.inspect_notebook`), but importing it takes over a
+second, and every `inv remote-run` would pay for it.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,15 @@ from typing import Any
 from remote.errors import NotebookError
 from remote.job import kinds
 from remote.job.spec import JobSpec
-from remote.programs.notebook import cell_source
-from remote.programs.notebook.experiment_name import Experiment
-from remote.programs.notebook.parameter import Parameter, literal, nearest
+from remote.programs import cell_source
+from remote.programs.cell_source import Experiment
+from remote.programs.parameter import MALFORMED, Parameter, literal, nearest
+from remote.programs.program import Asked, is_file
 
 FOLDER = "src/notebooks"
 
 #: Bytes in the name of an executed notebook, before its timestamp, state, number and suffix.
 LONGEST_NAME = 200
-
-#: What a file that is no notebook makes its reader raise.
-_STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -47,25 +49,18 @@ class Notebook:
                 return parameter
         raise NotebookError(f"{self.path} has no parameter {name!r}.", self._nearest(name))
 
-    def job_spec(
-        self,
-        root: Path,
-        parameters: Mapping[str, Any],
-        arguments: Sequence[str],
-        *,
-        output: str = "",
-    ) -> JobSpec:
+    def job_spec(self, root: Path, asked: Asked) -> JobSpec:
         """A job that keeps the executed notebook, called `output` or like this one."""
-        self._check(root, arguments)
+        self._check(root, asked.arguments)
         return JobSpec(
             kind=kinds.NOTEBOOK.name,
             source=self.path.as_posix(),
             name=self.path.stem,
-            parameters=dict(parameters),
+            parameters=dict(asked.parameters),
             defaults={each.name: literal(each.default) for each in self.parameters},
-            output=_output_name(output or self.path.name),
+            output=_output_name(asked.output or self.path.name),
             language=self.language,
-            experiment=self.experiment_with(parameters) or "",
+            experiment=self.experiment_with(asked.parameters) or "",
             continues_run=self.continues_run,
         )
 
@@ -113,17 +108,10 @@ def find(root: Path, name: str) -> Path:
     names = [name] if name.endswith(".ipynb") else [name, name + ".ipynb"]
     for candidate in names:
         for path in (Path(candidate), root / candidate, root / FOLDER / candidate):
-            if path.suffix == ".ipynb" and _is_file(path):
+            if path.suffix == ".ipynb" and is_file(path):
                 return path.resolve()
     shown = name if len(name) <= 60 else name[:57] + "..."
     raise NotebookError(f"There is no notebook {shown!r}, nor one in {FOLDER}/.", _near(root, name))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _near(root: Path, name: str) -> str:
@@ -141,7 +129,7 @@ def read(path: Path, root: Path) -> Notebook:
         document = json.loads(path.read_bytes())
         cells = [(_tags(cell), _source(cell)) for cell in _code_cells(document)]
         language = _language(document)
-    except _STRANGE as error:
+    except MALFORMED as error:
         raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
     tagged = next((i for i, (tags, _) in enumerate(cells) if "parameters" in tags), None)
     parameters = () if tagged is None else cell_source.parameters(cells[tagged][1])

@@ -15,8 +15,8 @@ from tests.conftest import ROOT
 PROGRAM = """\
 from invoke.collection import Collection
 from invoke.program import Program
-from remote.tasks import doctor
-Program(namespace=Collection(*doctor.TASKS)).run()
+from remote.tasks import server
+Program(namespace=Collection(*server.TASKS)).run()
 """
 
 
@@ -83,15 +83,15 @@ def test_what_a_server_says_does_not_steer_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from remote.operations.doctor import Check
-    from remote.tasks import doctor
+    from remote.tasks import server
 
-    doctor._show(Check("there", "GPUs", False, "\x1b[2J\rok", "fix\nme"))
+    server._show(Check("there", "GPUs", False, "\x1b[2J\rok", "fix\nme"))
     assert capsys.readouterr().out.count("\n") == 2
-    doctor._show(Check("there", "GPUs", False, "\x1b[2J", ""))
+    server._show(Check("there", "GPUs", False, "\x1b[2J", ""))
     assert "\x1b" not in capsys.readouterr().out
 
 
 def test_nothing_heavy_is_imported() -> None:
-    code = "import sys, remote.tasks.doctor; print(*sorted(sys.modules))"
+    code = "import sys, remote.tasks.server; print(*sorted(sys.modules))"
     loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
     assert not {"mlflow", "fabric", "paramiko", "remote.operations.doctor"} & set(loaded)

@@ -10,13 +10,11 @@ from invoke.collection import Collection
 from remote.tasks import (
     check,
     cleanup,
-    diary,
-    doctor,
-    gpus,
     jobs,
     project,
     records,
     run,
+    server,
     services,
     sync,
 )
@@ -28,12 +26,10 @@ for _module in (
     jobs,
     services,
     cleanup,
-    gpus,
     records,
     check,
     project,
-    diary,
-    doctor,
+    server,
 ):
     for _task in _module.TASKS:
         namespace.add_task(_task)

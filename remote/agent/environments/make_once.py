@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,6 +128,8 @@ def _refuse_failed(env: Path, waited_for: str) -> None:
 
 def _make(env: Path, recipe: Recipe, lock: IO[str], log: IO[bytes], job: str) -> None:
     if env.exists():
+        import shutil
+
         shutil.rmtree(str(env))
     say(log, f"making the environment {env.name} from {recipe.source}")
     with open(str(env.with_suffix(".log")), "ab", buffering=0) as env_log:
@@ -146,6 +146,9 @@ def _make(env: Path, recipe: Recipe, lock: IO[str], log: IO[bytes], job: str) ->
 
 def _run(command: Command, recipe: Recipe, lock: IO[str], logs: Sequence[IO[bytes]]) -> None:
     """Run a program, which holds the lock with us: nobody makes anew what it still writes to."""
+    # Whoever finds the environment made starts faster without.
+    import subprocess
+
     process = subprocess.Popen(
         command.argv,
         cwd=str(recipe.cwd),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import subprocess
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
@@ -172,6 +171,9 @@ def _scope() -> List[str]:
 
 def _run(argv: Sequence[str]) -> Optional[str]:
     """What a program says; None where it fails, hangs or isn't there."""
+    # See tmux: most calls of the agent start nothing.
+    import subprocess
+
     try:
         done = subprocess.run(
             list(argv),

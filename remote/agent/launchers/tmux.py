@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -39,6 +38,9 @@ def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     # With exec, the pid of the pane is the worker's own.
     command = "exec " + " ".join(shlex.quote(word) for word in argv)
     tmux = ["tmux", "-L", setting, "-f", "/dev/null", *new, command]
+    # Most calls of the agent start nothing, and start faster without.
+    import subprocess
+
     result = subprocess.run(
         [*logind.wrap(lambda: server(setting)), *tmux],
         stdin=subprocess.DEVNULL,

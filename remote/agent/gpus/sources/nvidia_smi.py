@@ -6,8 +6,6 @@ What can be asked, and in what words it answers: `nvidia-smi --help-query-gpu`.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from remote.agent.gpus.sources.base import MemoryUse, plain
@@ -35,6 +33,9 @@ _UNKNOWN = ("[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
 
 def is_present() -> bool:
     """Whether nvidia-smi, which comes with the driver, is on the PATH."""
+    # A worker starts faster without, where it asks for no GPU.
+    import shutil
+
     return shutil.which("nvidia-smi") is not None
 
 
@@ -137,6 +138,8 @@ class _Result(NamedTuple):
 
 
 def _run(argv: List[str]) -> _Result:
+    import subprocess
+
     try:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.tasks import task
 
-from remote import units
 from remote.errors import JobError
-from remote.options import option
+from remote.options import UnitError, count, option, seconds
 from remote.output import plural, print_lines, say, say_log
 from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
@@ -32,9 +31,9 @@ STOP, BACKGROUND, ADDRESS, BROWSER = "--stop", "--background", "--no-browser", "
 
 def port_number(text: str, flag: str) -> int:
     """A port of this machine; raises UnitError."""
-    port = units.count(text, flag)
+    port = count(text, flag)
     if not 0 < port < 65536:
-        raise units.UnitError(f"{flag} takes a number from 1 to 65535, not {port}.")
+        raise UnitError(f"{flag} takes a number from 1 to 65535, not {port}.")
     return port
 
 
@@ -82,9 +81,9 @@ class LabOptions(ServiceOptions):
         "--gpus",
         "how many GPUs to lease for as long as it goes on (default: none)",
         None,
-        parse=units.count,
+        parse=count,
     )
-    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=units.seconds)
+    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
     bring: bool = option(
         "--bring", "bring here what was saved in it among the project's files", False
     )

@@ -191,49 +191,49 @@ def commit(root: Path) -> str:
 
 def test_a_clean_commit(repository: Path) -> None:
     head = commit(repository)
-    assert job_request.state(repository) == Git(head, "main/日本", dirty=False)
+    assert job_request.git_state(repository) == Git(head, "main/日本", dirty=False)
 
 
 @pytest.mark.parametrize("name", ["a.py", "new file.py", "日本.py"])
 def test_any_difference_is_dirty(repository: Path, name: str) -> None:
     commit(repository)
     (repository / name).write_text("22")
-    assert job_request.state(repository).dirty is True
+    assert job_request.git_state(repository).dirty is True
 
 
 def test_a_staged_difference_is_dirty(repository: Path) -> None:
     commit(repository)
     (repository / "a.py").unlink()
     run(repository, "add", "-A")
-    assert job_request.state(repository).dirty is True
+    assert job_request.git_state(repository).dirty is True
 
 
 def test_what_git_ignores_is_not_dirty(repository: Path) -> None:
     (repository / ".gitignore").write_text("*.log\n")
     commit(repository)
     (repository / "x.log").write_text("")
-    assert job_request.state(repository).dirty is False
+    assert job_request.git_state(repository).dirty is False
 
 
 def test_a_detached_head(repository: Path) -> None:
     head = commit(repository)
     run(repository, "checkout", "-q", "--detach")
-    assert job_request.state(repository) == Git(head, "(detached)", dirty=False)
+    assert job_request.git_state(repository) == Git(head, "(detached)", dirty=False)
 
 
 def test_before_the_first_commit_there_is_nothing_to_say(repository: Path) -> None:
-    assert job_request.state(repository) == Git()
+    assert job_request.git_state(repository) == Git()
 
 
 def test_without_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert job_request.state(tmp_path) == Git()
+    assert job_request.git_state(tmp_path) == Git()
 
 
 def test_without_git_there_is_nothing_to_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert job_request.state(tmp_path) == Git()
+    assert job_request.git_state(tmp_path) == Git()
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "# \n#\n# branch.oid", "# branch.oid (initial)"])

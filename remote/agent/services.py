@@ -6,11 +6,10 @@ its own that nobody else can enter (what has no log-in). One of a kind runs on a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from pathlib import Path
-from typing import Dict, Iterator, Optional
+from typing import ContextManager, Dict, Optional
 
 from remote.agent.job_folders.find_jobs import every, find, job_of, live
 from remote.agent.job_folders.liveness import state_of
@@ -50,11 +49,9 @@ def look(request: ServiceRequest) -> ServiceAnswer:
     )
 
 
-@contextlib.contextmanager
-def one_at_a_time(root: Path) -> Iterator[None]:
+def one_at_a_time(root: Path) -> ContextManager[object]:
     """Hold back whoever else is about to start a service."""
-    with locked(root / STATE / "services.lock"):
-        yield
+    return locked(root / STATE / "services.lock")
 
 
 def running(root: Path, service: str) -> Optional[JobPaths]:
@@ -106,11 +103,10 @@ def _saved(root: Path) -> Dict[str, str]:
     for paths in every(root):
         if paths.saved.is_file():
             noted.update(read_json(paths.saved) or {})
-    return {name: digest for name, digest in sorted(noted.items()) if _is(root / name, digest)}
-
-
-def _is(file: Path, digest: str) -> bool:
-    return file.is_file() and sha256(file) == digest
+    files = [(name, root / name) for name in sorted(noted)]
+    return {
+        name: noted[name] for name, file in files if file.is_file() and sha256(file) == noted[name]
+    }
 
 
 def fetch(request: FetchRequest) -> AnswerWithFile:

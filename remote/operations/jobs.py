@@ -105,8 +105,16 @@ def remove(server: TargetSession, jobs: Sequence[str], *, force: bool) -> Remove
 
 def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
     """Remove what was of no use for `older` seconds, or tell what that would be."""
+    # Only here: most commands of jobs start faster without.
+    from remote.operations.job_request import requires_python
+
     request = PruneRequest(
-        key=server.key, older=older, pulled=_pulled(server), force=force, dry_run=dry_run
+        key=server.key,
+        older=older,
+        pulled=_pulled(server),
+        force=force,
+        dry_run=dry_run,
+        python=requires_python(server.project.root),
     )
     return server.agent.call(request)
 

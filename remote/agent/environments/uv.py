@@ -9,30 +9,21 @@ from typing import IO, Dict, List, Mapping, Sequence, Tuple
 
 from remote.agent.environments import make_once
 from remote.agent.environments.base import Request
+
+# `LOCK_FILES` and `is_ready` are names that an environment has to have.
+from remote.agent.environments.lock_file import LOCK_FILES as LOCK_FILES
 from remote.agent.environments.lock_file import (
-    LOCK_FILES,
     Installer,
     digest,
     format_of,
     lock_file,
     requirement_files,
 )
-from remote.agent.environments.make_once import Command, is_ready
+from remote.agent.environments.make_once import Command
+from remote.agent.environments.make_once import is_ready as is_ready
 from remote.agent.target_dir import find_uv
 from remote.errors import JobError
 from remote.files import sha256
-
-__all__ = [
-    "LOCK_FILES",
-    "is_ready",
-    "key",
-    "make",
-    "missing_programs",
-    "packages",
-    "python",
-    "record",
-    "suits",
-]
 
 
 def suits(code: Path) -> bool:

@@ -24,6 +24,8 @@ from remote.job.paths import ID_PATTERN
 #: How often the files of a lease or a ticket are touched, in seconds.
 FRESH = 3600.0
 
+_NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
+
 
 class Lease:
     """GPUs that are ours until `release`, or until this process ends, however it ends."""
@@ -95,9 +97,6 @@ def lease(folder: Path, gpus: Sequence[Gpu]) -> Optional[Lease]:
                 return None
             files[path] = stack.enter_context(file)
         return Lease(gpus, files, stack.pop_all())
-
-
-_NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
 
 
 def lease_file(folder: Path, uuid: str) -> Path:

@@ -19,6 +19,8 @@ from remote.job.status import JobStatus
 #: How long a job of which no worker was started (yet) counts as queued, in seconds.
 START_LIMIT = 60.0
 
+LOOK = 0.3
+
 
 def state_of(paths: JobPaths) -> JobStatus:
     """What became of a job. One whose worker is gone without an end is written down as lost."""
@@ -65,9 +67,6 @@ def _may_live(paths: JobPaths, status: JobStatus) -> bool:
 def launch_of(paths: JobPaths, status: JobStatus) -> Optional[Launch]:
     """How the job's worker was started; None as long as it wasn't."""
     return launchers.read(paths, status.worker)
-
-
-LOOK = 0.3
 
 
 def wait_for(paths: JobPaths, before: str, say: Callable[[str], None]) -> None:

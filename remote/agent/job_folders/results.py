@@ -13,7 +13,6 @@ from typing import Optional
 from remote.agent.job_folders.find_jobs import forget, job_of
 from remote.agent.job_folders.raw_data import ReadOnly
 from remote.agent.tracking import job_run, run_rows
-from remote.agent.tracking.job_run import end_runs
 from remote.files import copy_new, write_atomic
 from remote.job.fields import load, save
 from remote.job.kinds import kind_of
@@ -107,7 +106,7 @@ def end_job(paths: JobPaths, status: JobStatus) -> JobStatus:
     if job:
         status = replace(status, result=keep(paths, job, status) or status.result)
         keep_account(paths, job, status)
-        end_runs(paths, job, status)
+        job_run.end_runs(paths, job, status)
     save(paths.status, status)
     forget(paths)
     with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A job's log, sent as it grows."""
+"""What a user sees of a job at work: its log as it grows, and the terminal of its worker."""
 
 from __future__ import annotations
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
 _SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after")
 
+#: How many metrics are shown of a job.
+METRICS = 3
+
 
 def describe(request: JobsRequest) -> JobsAnswer:
     """The jobs of a target. Ended ones that nobody asks for are not even looked at."""
@@ -57,10 +60,6 @@ def _progress(paths: JobPaths) -> Optional[Progress]:
         return None
 
 
-#: How many metrics are shown of a job.
-SHOWN = 3
-
-
 def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
     """The same jobs; those that go on with their newest metrics and the states of their runs."""
     import sqlite3
@@ -87,7 +86,7 @@ def _metrics(database: sqlite3.Connection, run: str) -> Tuple[Metric, ...]:
     rows = database.execute(
         "SELECT key, value, step FROM latest_metrics WHERE run_uuid = ? AND is_nan = 0"
         " ORDER BY timestamp DESC, step DESC, key LIMIT ?",
-        (run, SHOWN),
+        (run, METRICS),
     )
     return tuple(Metric(key, value, step) for key, value, step in rows)
 

@@ -27,6 +27,11 @@ from remote.tracking.sources import source_of
 
 _PART = 1 << 20  # bytes
 
+_SEEN = "stores.json"
+
+#: Folders that rsync is asked for by name.
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
+
 
 def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
     """What changed in a store; of the target's own, unless the request names another.
@@ -64,11 +69,6 @@ def _compressed(name: str) -> str:
         packed.write(packer.flush())
     os.unlink(name)
     return name + ".z"
-
-
-_SEEN = "stores.json"
-#: Folders that rsync is asked for by name.
-_PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 
 
 def _others(root: Path) -> Dict[str, Optional[str]]:

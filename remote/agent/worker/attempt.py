@@ -26,6 +26,36 @@ from remote.job.status import JobStatus
 #: How long a job may take to end after it was asked to, in seconds.
 PATIENCE = 10.0
 
+VMSTAT = Path("/proc/vmstat")
+
+#: How much of the log's end is read for signs of an error, in bytes.
+TAIL = 1 << 16
+
+#: What CUDA, PyTorch, TensorFlow, JAX and CuPy say when a GPU's memory is used up.
+_GPU_MEMORY = re.compile(
+    rb"CUDA out of memory|CUDA error: out of memory|CUDA_ERROR_OUT_OF_MEMORY"
+    rb"|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
+    rb"|RESOURCE_EXHAUSTED: (Out of memory|OOM)|OOM when allocating tensor"
+    rb"|cupy\S*OutOfMemoryError"
+)
+
+_KERNEL_DIED = re.compile(rb"DeadKernelError|Kernel died")
+
+CRASHED, SIGNAL, TIMEOUT, OOM, OOM_GPU = "error", "signal", "timeout", "oom", "oom-gpu"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended. `reason` is one word for scripts, `cause` the words for people."""
+
+    state: str
+    code: int
+    cause: str = ""
+    reason: str = ""
+
+
+STOPPED_BY_USER = Outcome(STOPPED, 143, "stopped", "stopped")
+
 
 class Attempt:
     """Runs the job's code once, in a session of its own. Peaks are in bytes and MiB."""
@@ -105,36 +135,6 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-
-
-VMSTAT = Path("/proc/vmstat")
-
-#: How much of the log's end is read for signs of an error, in bytes.
-TAIL = 1 << 16
-
-#: What CUDA, PyTorch, TensorFlow, JAX and CuPy say when a GPU's memory is used up.
-_GPU_MEMORY = re.compile(
-    rb"CUDA out of memory|CUDA error: out of memory|CUDA_ERROR_OUT_OF_MEMORY"
-    rb"|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
-    rb"|RESOURCE_EXHAUSTED: (Out of memory|OOM)|OOM when allocating tensor"
-    rb"|cupy\S*OutOfMemoryError"
-)
-_KERNEL_DIED = re.compile(rb"DeadKernelError|Kernel died")
-
-CRASHED, SIGNAL, TIMEOUT, OOM, OOM_GPU = "error", "signal", "timeout", "oom", "oom-gpu"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended. `reason` is one word for scripts, `cause` the words for people."""
-
-    state: str
-    code: int
-    cause: str = ""
-    reason: str = ""
-
-
-STOPPED_BY_USER = Outcome(STOPPED, 143, "stopped", "stopped")
 
 
 def kernel_kills() -> int:

@@ -17,6 +17,13 @@ from remote.job.spec import Job
 #: Settings of the login or of other tools that must not reach a job.
 DROPPED = ("TMUX", "SSH_", "PYTHON", "MLFLOW_", "VIRTUAL_ENV", "REMOTE_")
 
+#: Both spellings are in use, and either may be set for the account.
+NAMES = tuple(
+    name
+    for scheme in ("HTTP", "HTTPS", "ALL")
+    for name in (f"{scheme}_PROXY", f"{scheme.lower()}_proxy")
+)
+
 
 def base(python: Path) -> Dict[str, str]:
     """The variables of the account, with the job's own Python first on PATH."""
@@ -57,14 +64,6 @@ def _run(job: Job, run: Optional[run_rows.RecordedRun]) -> Dict[str, str]:
         return {}
     name = "MLFLOW_RUN_ID" if job.continues_run else "REMOTE_PARENT_RUN"
     return {"MLFLOW_EXPERIMENT_ID": run.experiment_id, name: run.run_id}
-
-
-#: Both spellings are in use, and either may be set for the account.
-NAMES = tuple(
-    name
-    for scheme in ("HTTP", "HTTPS", "ALL")
-    for name in (f"{scheme}_PROXY", f"{scheme.lower()}_proxy")
-)
 
 
 @contextlib.contextmanager

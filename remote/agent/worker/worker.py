@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Iterator, Optional
 
 from remote.agent import environments, processes
 from remote.agent.gpus.job_lease import JobLease
+from remote.agent.job_folders.find_jobs import forget
 from remote.agent.job_folders.liveness import wait_for
 from remote.agent.job_folders.raw_data import FOLDER, ReadOnly
 from remote.agent.target_dir import root_of
@@ -142,9 +143,10 @@ class Worker:
         host, started = os.uname().nodename, time.time()
         self.write(state=QUEUED, worker=worker, host=host, started=started)
         processes.adopt_orphans()
-        from remote.agent.tracking import job_run, run_rows
+        from remote.agent.tracking import job_run
+        from remote.tracking.store import is_store
 
-        if run_rows.is_store(job_run.store_of(self.paths.root)):
+        if is_store(job_run.store_of(self.paths.root)):
             self.begin_run()
 
     def await_other(self) -> None:
@@ -300,8 +302,7 @@ class Worker:
         save(self.paths.status, last)
         # Whoever sees that it has ended (`ended`) finds the last word on disk.
         self.status = last
-        with contextlib.suppress(FileNotFoundError):
-            self.paths.live.unlink()
+        forget(self.paths)
 
     def give_raw_back(self, raw: ReadOnly) -> None:
         """Let data/raw be written to again, unless other jobs still run."""

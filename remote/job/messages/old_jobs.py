@@ -78,6 +78,8 @@ class PruneRequest(Request[PruneAnswer]):
     pulled: Tuple[str, ...] = field(default=(), metadata=_NAMES)
     force: bool = field(default=False, metadata=flag())
     dry_run: bool = field(default=False, metadata=flag())
+    python: str = field(default="", metadata=text(NAME))
+    """The versions of Python that the project allows: its environment is one that is used."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql
 from remote.tracking.merge.local_store import LocalStore, open_local_store
 from remote.tracking.merge.summary import Conflict
+from remote.tracking.store import columns_of
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _attach(local_store: LocalStore, base: Path) -> bool:
     if not bases.make_usable(base, bases.store_identity(local_store.database)):
         return False
     local_store.database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rw",))
-    return bool(bases.columns(local_store.database, "base", "conflict"))
+    return bool(columns_of(local_store.database, "base", "conflict"))
 
 
 def _listed(local_store: LocalStore) -> List[OpenConflict]:
@@ -127,7 +128,7 @@ def _take(local_store: LocalStore, each: OpenConflict) -> None:
     if run(f"SELECT 1 {row}", each.key).fetchone() is None:
         run(f'DELETE FROM main."{table.name}" WHERE {_is(table)}', each.key)
         return
-    columns = bases.columns(local_store.database, "main", table.name)
+    columns = columns_of(local_store.database, "main", table.name)
     (group,) = (
         group for group in merge_sql.groups(table, columns) if each.conflict.column in group.columns
     )

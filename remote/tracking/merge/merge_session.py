@@ -15,6 +15,7 @@ from remote.tracking.merge import base as bases
 from remote.tracking.merge.artifact_paths import PLACES
 from remote.tracking.merge.local_store import LocalStore
 from remote.tracking.merge.summary import Conflict, Refusal
+from remote.tracking.store import columns_of
 
 Progress = Callable[[int, int], None]
 """Told after each part: how much is done, and of how much, in rows and things."""
@@ -98,7 +99,7 @@ def attach(
 
 def _read_meta(session: MergeSession, delta: Path) -> None:
     tables = ("meta", "entities", "gone", "experiments", "runs")
-    if not all(bases.columns(session.database, "delta", name) for name in tables):
+    if not all(columns_of(session.database, "delta", name) for name in tables):
         raise StoreError(f"{delta} isn't a delta of an MLflow store.")
     if bases.get(session.database, "format", "delta") is None:
         raise StoreError(f"{delta} isn't a whole delta.", "Pull again.")
@@ -108,8 +109,8 @@ def _read_meta(session: MergeSession, delta: Path) -> None:
     session.roots = [root for root in roots if isinstance(root, str) and root.startswith("/")]
     session.places = [*PLACES, *(bases.get(session.database, "places", "delta") or [])]
     for table in schema.TABLES:
-        theirs = bases.columns(session.database, "delta", table.name)
-        ours = bases.columns(session.database, "main", table.name)
+        theirs = columns_of(session.database, "delta", table.name)
+        ours = columns_of(session.database, "main", table.name)
         if set(table.key) <= set(theirs) & set(ours):
             session.shared[table.name] = [name for name in ours if name in theirs]
 
@@ -133,11 +134,11 @@ def left_out(session: MergeSession) -> tuple[str, ...]:
     """Tables and columns that have content there and no place here."""
     found = list(bases.get(session.database, "left_out", "delta") or [])
     for table in schema.TABLES:
-        theirs = bases.columns(session.database, "delta", table.name)
+        theirs = columns_of(session.database, "delta", table.name)
         if theirs and table.name not in session.shared:
             found += [table.name] if _has(session, table.name, "1") else []
             continue
-        ours = bases.columns(session.database, "main", table.name, computed=True)
+        ours = columns_of(session.database, "main", table.name, computed=True)
         found += [
             f"{table.name}.{name}"
             for name in sorted(set(theirs) - set(ours) - {"workspace"})

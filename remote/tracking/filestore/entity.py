@@ -64,15 +64,16 @@ class Entity:
             except FAULTS as error:
                 self.note(f"{part}/{name}", error)
 
-    def is_settled(self) -> bool:
-        """True where the signature can be trusted to tell the next change."""
-        return self._complete and self.tree.is_settled()
+    def note_lines(self, name: str, bad: int) -> None:
+        """So many lines of a metric can't be read."""
+        if bad:
+            lines = "1 line" if bad == 1 else f"{bad} lines"
+            self.output.note(self.label, f"{lines} of {name} can't be read")
 
     def written(self, *, working: bool = False) -> None:
         """Its rows are in the delta; a `working` one is sent again, since its artifacts grow."""
-        self.output.add_entity(
-            self.kind, self.id, self.signature, settled=self.is_settled(), working=working
-        )
+        settled = self._complete and self.tree.is_settled()
+        self.output.add_entity(self.kind, self.id, self.signature, settled=settled, working=working)
 
 
 def open_entity(

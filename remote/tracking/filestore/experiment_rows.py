@@ -17,8 +17,7 @@ from remote.tracking.filestore.layout import (
     runs,
 )
 from remote.tracking.filestore.scan import Unreadable, scan, why
-from remote.tracking.filestore.yaml_mapping import read_mapping
-from remote.tracking.filestore.yaml_values import text, whole
+from remote.tracking.filestore.yaml_mapping import read_mapping, text, whole
 
 DATASET_LIMIT = 24 << 20
 """Bytes of a dataset's meta.yaml: MLflow allows a profile of 16 MiB."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from remote.tracking import schema
 from remote.tracking.filestore.delta_output import DeltaOutput
 from remote.tracking.filestore.entity import FAULTS, Entity, open_entity
 from remote.tracking.filestore.experiment_rows import Experiment
 from remote.tracking.filestore.layout import META, MODEL_PARTS, MODELS, Artifacts
+from remote.tracking.filestore.metric_history import finite, fits
 from remote.tracking.filestore.scan import Unreadable, read
-from remote.tracking.filestore.yaml_values import finite, fits, lifecycle, text, whole
+from remote.tracking.filestore.yaml_mapping import lifecycle, text, whole
 
 #: As numbered by MLflow's LoggedModelStatus.
 STATUS = {"PENDING": 1, "READY": 2, "FAILED": 3}
@@ -80,20 +81,17 @@ def _send_metric(entity: Entity, key: str, experiment: Experiment) -> None:
     except FAULTS as error:
         entity.note(name, error)
         return
-    rows: List[Tuple[object, ...]] = []
-    bad = 0
     # What stands behind the last line's end is half written, and comes the next time.
-    for line in data.split(b"\n")[:-1]:
-        point = _point(line)
-        if point is None:
-            bad += 1
-            continue
-        time, value, step, run, dataset, digest = point
-        rows.append((entity.id, key, time, step, value, experiment.id, run, dataset, digest))
-        _wait_for_run(entity, run, experiment)
+    lines = data.split(b"\n")[:-1]
+    points = [point for point in map(_point, lines) if point is not None]
+    rows = [
+        (entity.id, key, time, step, value, experiment.id, run, *dataset)
+        for time, value, step, run, *dataset in points
+    ]
+    for point in points:
+        _wait_for_run(entity, point[3], experiment)
     entity.output.add("logged_model_metrics", rows)
-    if bad:
-        entity.output.note(entity.label, f"{bad} of the lines of {name} can't be read")
+    entity.note_lines(name, len(lines) - len(points))
 
 
 def _point(line: bytes) -> Optional[Tuple[int, float, int, str, Optional[str], Optional[str]]]:

@@ -13,8 +13,12 @@ from remote.tracking import schema
 from remote.tracking.delta import FORMAT, TABLES, with_real_paths
 from remote.tracking.filestore import layout
 from remote.tracking.filestore.delta_output import DeltaOutput
-from remote.tracking.filestore.experiment_rows import Experiment, open_experiment, send_experiment
-from remote.tracking.filestore.model_rows import send_model
+from remote.tracking.filestore.experiment_rows import (
+    Experiment,
+    open_experiment,
+    send_experiment,
+    send_model,
+)
 from remote.tracking.filestore.run_folder import send_run
 from remote.tracking.filestore.scan import why
 

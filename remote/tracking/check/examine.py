@@ -27,10 +27,12 @@ _MAGIC = b"SQLite format 3\x00"
 def examine(project: ProjectDir) -> list[Finding]:
     """What is wrong with the store; raises StoreError where it is none, or can't be read."""
     journal = _left_journal(project.store)
-    _refuse_foreign(project.store)
+    _refuse_other_files(project.store)
     damage = _integrity(project.store)
     if damage:
         return [*journal, *damage]
+    if not is_store(project.store):
+        raise _no_store(project.store)
     try:
         with closing(connect_read_only(project.store)) as database:
             # Every statement is a transaction of its own: a long one would keep writers out.
@@ -80,23 +82,17 @@ def _file_store(project: ProjectDir) -> list[Finding]:
     return [Finding("file store", summary, items, step)]
 
 
-def _refuse_foreign(store: Path) -> None:
-    """Raises StoreError for what is no SQLite file, or one of another program's."""
+def _refuse_other_files(store: Path) -> None:
+    """Raises StoreError for what is no SQLite file. It may still be another program's."""
     if not store.is_file():
         raise StoreError(f"{store} isn't there.", "Name a store: a file such as mlflow.db.")
     with open(store, "rb") as file:
-        is_sqlite = file.read(len(_MAGIC)) == _MAGIC
-    if not is_sqlite or not (is_store(store) or _is_damaged(store)):
-        raise StoreError(f"{store} isn't an MLflow store.", "Name a file such as mlflow.db.")
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise _no_store(store)
 
 
-def _is_damaged(store: Path) -> bool:
-    try:
-        with closing(sqlite3.connect(reading_url(store), uri=True)) as database:
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            return False
-    except sqlite3.DatabaseError:
-        return True
+def _no_store(store: Path) -> StoreError:
+    return StoreError(f"{store} isn't an MLflow store.", "Name a file such as mlflow.db.")
 
 
 def _left_journal(store: Path) -> list[Finding]:

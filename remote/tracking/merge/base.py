@@ -81,11 +81,11 @@ def make_usable(base: Path, identity: str) -> bool:
     if _is_usable(base, identity):
         return True
     if base.exists():
-        set_aside(base)
+        _set_aside(base)
     copy = backup_of(base)
     if not _is_usable(copy, identity):
         return False
-    copy_whole(copy, base)
+    _copy_whole(copy, base)
     return True
 
 
@@ -109,18 +109,11 @@ def backup_of(base: Path) -> Path:
 def back_up(base: Path) -> None:
     """Copies the base, where it has changed since."""
     copy = backup_of(base)
-    if not _same(base, copy):
-        copy_whole(base, copy)
+    if not (copy.is_file() and filecmp.cmp(str(base), str(copy))):
+        _copy_whole(base, copy)
 
 
-def _same(base: Path, copy: Path) -> bool:
-    try:
-        return filecmp.cmp(str(base), str(copy), shallow=True)
-    except OSError:
-        return False
-
-
-def copy_whole(base: Path, copy: Path) -> None:
+def _copy_whole(base: Path, copy: Path) -> None:
     """With its times: they tell whether it has changed since."""
     part = copy.with_name(copy.name + ".part")
     shutil.copy2(str(base), str(part))
@@ -136,7 +129,7 @@ def _is_usable(base: Path, identity: str) -> bool:
         return False
 
 
-def set_aside(base: Path) -> None:
+def _set_aside(base: Path) -> None:
     """Moves an unusable base away, for whoever wants to see what became of it."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         if Path(f"{base}{suffix}").exists():

@@ -31,7 +31,7 @@ def place_experiments(session: MergeSession) -> List[object]:
     session.conflicts += plan.conflicts
     for conflict in plan.conflicts:
         note(session.database, "experiments", [int(conflict.key)], "name", conflict.theirs)
-    created = {each.id: each.created for each in ours}
+    created = {experiment.id: experiment.created for experiment in ours}
     before = {(link.theirs, link.theirs_created, link.ours) for link in _links(session)}
     anew = []
     for placement in plan.placements:
@@ -159,14 +159,9 @@ def _attached(base: Path, store: Path, source: str) -> Iterator[sqlite3.Connecti
             local_store.database.execute(
                 "ATTACH ? AS base", (f"{base.resolve().as_uri()}?mode={mode}",)
             )
-            local_store.begin()
-            try:
+            with local_store.transaction():
                 if source:
                     bases.prepare(local_store.database, source)
                 yield local_store.database
-            except BaseException:
-                local_store.rollback()
-                raise
-            local_store.commit()
     except sqlite3.Error as error:
         raise StoreError(f"The experiments of {store} can't be linked: {error}") from error

@@ -55,12 +55,10 @@ class MergeSession:
         """What is counted in it counts only with its commit."""
         conflicts, refused, marked = len(self.conflicts), len(self.refused), len(self.marked)
         new, metric_rows, again = dict(self.new), self.metric_rows, self.accepted_again
-        self.store.begin()
         try:
-            yield
-            self.store.commit()
+            with self.store.transaction():
+                yield
         except BaseException:
-            self.store.rollback()
             del self.conflicts[conflicts:], self.refused[refused:], self.marked[marked:]
             self.new, self.metric_rows, self.accepted_again = new, metric_rows, again
             raise
@@ -132,19 +130,19 @@ def _index(session: MergeSession) -> None:
 
 def left_out(session: MergeSession) -> tuple[str, ...]:
     """Tables and columns that have content there and no place here."""
-    found = list(bases.get(session.database, "left_out", "delta") or [])
+    names = list(bases.get(session.database, "left_out", "delta") or [])
     for table in schema.TABLES:
         theirs = columns_of(session.database, "delta", table.name)
         if theirs and table.name not in session.shared:
-            found += [table.name] if _has(session, table.name, "1") else []
+            names += [table.name] if _has(session, table.name, "1") else []
             continue
         ours = columns_of(session.database, "main", table.name, computed=True)
-        found += [
+        names += [
             f"{table.name}.{name}"
             for name in sorted(set(theirs) - set(ours) - {"workspace"})
             if _has(session, table.name, f'"{name}" IS NOT NULL')
         ]
-    return tuple(str(name) for name in found)
+    return tuple(str(name) for name in names)
 
 
 def _has(session: MergeSession, table: str, condition: str) -> bool:

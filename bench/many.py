@@ -17,7 +17,7 @@ from remote.config import Project
 from remote.operations.job_request import describe
 from remote.operations.run_options import RunOptions
 from remote.operations.submit import submit
-from remote.programs.command import Command
+from remote.programs.program import Command
 from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import ALIAS, PrivateSshd

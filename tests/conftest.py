@@ -65,7 +65,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 MARKS = {
     "mlflow": (
         "agent/replication/",
-        "agent/services/",
+        "agent/test_services.py",
         "agent/tracking/",
         "operations/tracking/test_export_records.py",
         "real/",

@@ -1,6 +1,6 @@
 """`adopt`: the toolkit comes into a project that exists.
 
-Each editor (`tasks_file`, `makefile`, `line_files`) looks at one file of the project and returns a
+Each editor in `edits` looks at one file of the project and returns a
 `Change`. `plan` collects them, `command` shows them, asks, and only then writes. `files/` holds
 what is written. Dependencies are the project's own tool's to change: `dependencies` says how.
 """

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from remote.adopt.change import Change
+from remote.adopt.dependencies import source
 from remote.adopt.plan import Plan, plan
-from remote.adopt.source import source
 from remote.errors import ConfigError
 from remote.files import write_atomic
 from remote.job.paths import STATE

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from remote.adopt import dependencies, line_files
+from remote.adopt import dependencies, edits
 from remote.adopt.change import Change, ManualStep
-from remote.adopt.makefile import makefile
-from remote.adopt.tasks_file import tasks_file
 from remote.errors import ConfigError
 
 #: What is looked for, in this order, to show how a job is started.
@@ -18,11 +16,11 @@ PROGRAMS = ("src/train.py", "train.py", "src/main.py", "main.py")
 NOTEBOOKS = ("src/notebooks/*.ipynb", "notebooks/*.ipynb", "*.ipynb")
 
 EDITORS = (
-    tasks_file,
-    makefile,
-    line_files.rsyncignore,
-    line_files.gitignore,
-    line_files.env_example,
+    edits.tasks_file,
+    edits.makefile,
+    edits.rsyncignore,
+    edits.gitignore,
+    edits.env_example,
     dependencies.requirements,
 )
 

@@ -17,10 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
-from remote.agent.answers import AnswerWithFile
 from remote.errors import ProtocolError, RemoteError, TargetError
 from remote.job.fields import from_json, to_json
-from remote.job.messages.base import FRAME
+from remote.job.messages.base import FRAME, AnswerWithFile
 
 
 class Verb(NamedTuple):
@@ -42,15 +41,15 @@ VERBS: Dict[str, Verb] = {
     "submit": Verb("jobs.submit", "submit", "SubmitRequest"),
     "jobs": Verb("jobs.summaries", "describe", "JobsRequest"),
     "stop": Verb("jobs.stop", "stop", "StopRequest"),
-    "attach": Verb("jobs.attach", "attach", "AttachRequest"),
+    "attach": Verb("jobs.log", "attach", "AttachRequest"),
     "log": Verb("jobs.log", "follow", "LogRequest", following=True),
     "remove": Verb("jobs.prune", "remove", "RemoveRequest"),
     "prune": Verb("jobs.prune", "prune", "PruneRequest"),
     "account": Verb("jobs.diff", "account", "AccountRequest"),
     "differences": Verb("jobs.diff", "differences", "DifferencesRequest"),
-    "service": Verb("services.serving", "look", "ServiceRequest"),
-    "saved": Verb("services.saved_files", "find", "SavedRequest"),
-    "fetch": Verb("services.saved_files", "fetch", "FetchRequest"),
+    "service": Verb("services", "look", "ServiceRequest"),
+    "saved": Verb("services", "find_saved", "SavedRequest"),
+    "fetch": Verb("services", "fetch", "FetchRequest"),
     "delta": Verb("replication.delta_request", "delta", "DeltaRequest"),
     "take": Verb("replication.receive", "take", "TakeRequest"),
     "gpus": Verb("gpus.listing", "describe", "GpusRequest"),

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from remote.agent.gpus import sources
 from remote.agent.launchers import logind
-from remote.agent.target_dir import cache, find_uv, install_command
+from remote.agent.target_dir import cache, find_uv, first_existing, install_command
 from remote.errors import JobError
-from remote.job.messages.target import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
+from remote.job.messages.server import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
 
 #: How long a program or the package index may take to answer, in seconds.
 LIMIT = 5.0
@@ -29,7 +29,7 @@ INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 def examine(request: ExamineRequest) -> ExamineAnswer:
     """All that matters of this server; the request names where the target lies, or will lie."""
-    root = _first_existing(Path.home() / os.path.expanduser(request.path))
+    root = first_existing(Path.home() / os.path.expanduser(request.path))
     uv, user = find_uv(), logind.me()
     gpus, fault = _gpus()
     return ExamineAnswer(
@@ -45,7 +45,7 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
         writable=os.access(str(root), os.W_OK | os.X_OK),
         free=shutil.disk_usage(str(root)).free,
         home=str(Path.home()),
-        home_free=shutil.disk_usage(str(_first_existing(cache()))).free,
+        home_free=shutil.disk_usage(str(first_existing(cache()))).free,
         index=_index(),
         tmp_shared=_is_shared(TMP),
         gpus=gpus,
@@ -53,10 +53,6 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
         logind_kills=logind.in_login(os.getpid()) and logind.kills(user),
         lingers=(logind.LINGER / user.pw_name).exists(),
     )
-
-
-def _first_existing(path: Path) -> Path:
-    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _version(program: str, option: str) -> str:

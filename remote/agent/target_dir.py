@@ -85,7 +85,7 @@ def _root(path: str) -> Path:
     real = Path(os.path.realpath(str(root)))
     if real == home or real in home.parents:
         raise TargetError(f"{root} is the home directory there, or around it.", "Name one below.")
-    existing = _first_existing(root)
+    existing = first_existing(root)
     if not existing.is_dir():
         raise TargetError(f"{existing} on the server is a file, not a directory.")
     return real
@@ -109,12 +109,13 @@ def _claim(root: Path, project: str) -> None:
     except (PermissionError, FileNotFoundError):
         # The second is what /proc and the like say, which take no folders.
         raise TargetError(
-            f"{_first_existing(root)} on the server can't be written to.",
+            f"{first_existing(root)} on the server can't be written to.",
             "Choose a directory you own, or ask its administrator to make it yours.",
         ) from None
 
 
-def _first_existing(path: Path) -> Path:
+def first_existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 

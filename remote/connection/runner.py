@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import fcntl
 import os
 import select
 import stat
+import struct
+import termios
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -14,10 +17,9 @@ from typing import IO, Any
 import fabric  # type: ignore[import-untyped]
 from invoke.context import Context
 from invoke.runners import Local
+from invoke.terminals import pty_size
 
-from remote.connection.local_terminal import is_cooked, on_terminal
-from remote.connection.shell_environment import with_environment
-from remote.connection.ssh_command import Log, ssh_argv
+from remote.connection.ssh_command import Log, ssh_argv, with_environment
 from remote.transport.process import DEVNULL, PIPE, Process, start
 
 #: Bytes moved at once. invoke's 1000 cut letters in two and make long outputs slow.
@@ -179,3 +181,26 @@ def _is_at_hand(stream: IO[Any]) -> bool:
         return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except (AttributeError, OSError):
         return True
+
+
+def on_terminal(argv: list[str]) -> tuple[Process[bytes], int]:
+    """Start ssh on a terminal of its own, as large as ours; returns its other end, too.
+
+    The terminal that the command sees is made on the server, with this one's size and modes.
+    """
+    outer, inner = os.openpty()
+    try:
+        columns, rows = pty_size()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        return start(argv, stdin=inner, stdout=inner, stderr=DEVNULL, apart=True), outer
+    except BaseException:
+        os.close(outer)
+        raise
+    finally:
+        os.close(inner)
+
+
+def is_cooked(terminal: int) -> bool:
+    """Whether it still gathers lines and echoes them: ssh has not taken it over yet."""
+    modes: int = termios.tcgetattr(terminal)[3]
+    return bool(modes & termios.ICANON)

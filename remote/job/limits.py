@@ -16,6 +16,9 @@ NAME = 4096
 MESSAGE = 1 << 16
 VALUE = 1 << 20
 
+#: What code may have beyond its commit, in characters.
+DIFF = 16 << 20
+
 #: How many of something one job may have: arguments, variables, tags, parameters.
 MANY = 10_000
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from remote.agent.environments.lock_file import lock_file
 from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
-from remote.job.messages.target import ExamineAnswer, ExamineRequest, PackageIndex
+from remote.job.messages.server import ExamineAnswer, ExamineRequest, PackageIndex
 from remote.output import size
 from remote.session import TargetSession
 from remote.transport import process, rsync
@@ -105,7 +105,7 @@ def _first_line(result: process.Result) -> str:
 
 
 def _uv() -> Check:
-    from remote.operations.bootstrap.bring_uv import own_uv
+    from remote.operations.bootstrap import own_uv
 
     try:
         return Check("here", "uv", True, _first_line(process.run([str(own_uv()), "--version"])))

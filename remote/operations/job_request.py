@@ -13,7 +13,7 @@ from remote import git
 from remote.config import Project
 from remote.job.spec import JobSpec
 from remote.operations.run_options import RunOptions
-from remote.programs.program import Program
+from remote.programs.program import Asked, Program
 
 
 def describe(
@@ -29,7 +29,7 @@ def describe(
 
     `output` names an executed notebook; without it, it is called like the notebook.
     """
-    spec = program.job_spec(project.root, parameters, arguments, output=output)
+    spec = program.job_spec(project.root, Asked(parameters, arguments, output))
     name = project_name(project.root)
     return replace(
         spec,

@@ -9,22 +9,19 @@ from dataclasses import dataclass, replace
 from remote.errors import ConnectError, JobError
 from remote.files import read_json
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
-from remote.job.messages.jobs import (
-    JobsAnswer,
-    JobsRequest,
-    JobSummary,
+from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary
+from remote.job.messages.live_job import (
+    AttachRequest,
     LogAnswer,
     LogRequest,
-    PruneAnswer,
-    PruneRequest,
-    RemoveAnswer,
-    RemoveRequest,
     StopAnswer,
     StopRequest,
 )
+from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.messages.target import SecretRequest
 from remote.job.status import JobStatus
 from remote.session import TargetSession
+from remote.transport.ssh import Ssh
 
 #: How long a broken connection is tried again before following gives up, in seconds.
 RETRY_LIMIT = 600.0
@@ -108,8 +105,16 @@ def remove(server: TargetSession, jobs: Sequence[str], *, force: bool) -> Remove
 
 def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
     """Remove what was of no use for `older` seconds, or tell what that would be."""
+    # Only here: most commands of jobs start faster without.
+    from remote.operations.job_request import requires_python
+
     request = PruneRequest(
-        key=server.key, older=older, pulled=_pulled(server), force=force, dry_run=dry_run
+        key=server.key,
+        older=older,
+        pulled=_pulled(server),
+        force=force,
+        dry_run=dry_run,
+        python=requires_python(server.project.root),
     )
     return server.agent.call(request)
 
@@ -130,3 +135,19 @@ def secret(server: TargetSession, name: str = "", value: str | None = None) -> t
     The names of all that are set come back.
     """
     return server.agent.call(SecretRequest(key=server.key, name=name, value=value)).names
+
+
+def attach_argv(server: TargetSession, job: str) -> list[str]:
+    """argv that shows it, as the server says; raises JobError where the job has none."""
+    argv = server.agent.call(AttachRequest(key=server.key, job=job)).argv
+    return list(argv) if server.ssh is None else over_ssh(server.ssh, argv)
+
+
+def over_ssh(ssh: Ssh, argv: Sequence[str]) -> list[str]:
+    """argv that runs the words there, with a terminal. Each is plain: the message's class says so.
+
+    Inside quotes all login shells read such words alike; csh takes a leading `=` for its own else.
+    """
+    command = " ".join(f"'{word}'" for word in argv)
+    # ssh obeys the first setting of a name that it finds.
+    return ["ssh", "-o", "RequestTTY=force", *ssh.command(command)[1:]]

@@ -1,24 +1,29 @@
-"""Submit: what is asked of a job, handed to the agent."""
+"""Submit: what is asked of a job, handed to the agent; a job is run again the same way."""
 
 from __future__ import annotations
 
 import contextlib
+import secrets
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from remote import git
 from remote.errors import JobError
-from remote.job.messages.jobs import SubmitRequest
+from remote.job.messages.old_jobs import AccountRequest, DifferencesAnswer, DifferencesRequest
+from remote.job.messages.submit import SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED
-from remote.operations.bootstrap import bring_uv
+from remote.operations import bootstrap
 from remote.operations.jobs import find_job
 from remote.session import TargetSession
+from remote.transport import rsync, rsync_args
 
 #: What this machine can bring to a server whose environments need it, by what the agent asks for.
-PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bring_uv.bring}
+PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap.bring_uv}
 
 #: Seconds between two looks at an environment that is made through this machine.
 LOOK = 1.0
@@ -42,14 +47,12 @@ def hand_over(
     server: TargetSession, job: JobSpec, *, diff: str, say: Callable[[str], None]
 ) -> Submitted:
     """Start a job of which all is known, also the code's difference from its commit."""
-    from remote.operations.bootstrap import laptop_proxy
-
     request = SubmitRequest(
         key=server.key,
         job=replace(job, target=str(server.target)),
         launcher_setting=server.socket,
         diff=diff,
-        offline=laptop_proxy.wanted(server),
+        offline=bootstrap.wants_proxy(server),
     )
     answer = server.agent.call(request)
     if answer.need in PROGRAMS and answer.platform:
@@ -58,7 +61,7 @@ def hand_over(
         answer = server.agent.call(request)
     with contextlib.ExitStack() as stack:
         if answer.need == "proxy":
-            address = stack.enter_context(laptop_proxy.through_this_machine(server))
+            address = stack.enter_context(bootstrap.through_this_machine(server))
             answer = server.agent.call(replace(request, proxy=address))
             _stay(server, answer.id, say)
             return Submitted(answer.id, True)
@@ -75,3 +78,43 @@ def _stay(server: TargetSession, job: str, say: Callable[[str], None]) -> None:
         if summary.environment_ready or summary.state in ENDED:
             return
         time.sleep(LOOK)
+
+
+def rerun(
+    source: TargetSession, job: str, *, target: TargetSession, say: Callable[[str], None]
+) -> Submitted:
+    """Start once more what `job` of `source` was: the same code, parameters and environment."""
+    account = source.agent.call(AccountRequest(key=source.key, job=job))
+    original = account.job.id
+    spec = replace(
+        account.job.spec,
+        tags={**account.job.tags, "remote.rerun_of": original},
+        after="",
+        again="",
+        incoming="",
+    )
+    if target.key == source.key:
+        spec = replace(spec, again=original)
+    else:
+        spec = replace(spec, incoming=carry(source, original, target))
+    return hand_over(target, spec, diff=account.diff, say=say)
+
+
+def carry(source: TargetSession, job: str, target: TargetSession) -> str:
+    """Bring a job's code from one target to another by way of this machine; its name there."""
+    target.prepare()
+    name = secrets.token_hex(8)
+    dialect = rsync.dialect()
+    root = source.project.root
+    with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
+        code = Path(folder)
+        fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
+        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", dialect=dialect)
+        send = rsync_args.incoming_argv(target.remote, name=name)
+        rsync.run(send, target.remote, cwd=code, title="sending the code", dialect=dialect)
+    return name
+
+
+def differences(server: TargetSession, first: str, second: str) -> DifferencesAnswer:
+    """How two jobs of a target differ."""
+    return server.agent.call(DifferencesRequest(key=server.key, before=first, after=second))

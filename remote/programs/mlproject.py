@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from remote.errors import JobError, RemoteError
 from remote.job import kinds
 from remote.job.spec import JobSpec
-from remote.programs.notebook.parameter import Parameter, nearest
+from remote.programs.parameter import MALFORMED, Parameter, nearest
+from remote.programs.program import Asked, below
 
 #: MLflow takes the file's name in any case.
 NAME = "mlproject"
@@ -18,9 +19,6 @@ MAIN = "main"
 
 #: What else than a named entry point `mlflow run -e` takes: a file of the project.
 _RUNNABLE = (".py", ".sh", ".R")
-
-#: What a file that is no MLproject makes its reader raise.
-_STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -98,17 +96,10 @@ class Project:
                 f"{self.path}/MLproject needs a value for {', '.join(missing)}.", f"Add {flags}"
             )
 
-    def job_spec(
-        self,
-        root: Path,
-        parameters: Mapping[str, Any],
-        arguments: Sequence[str],
-        *,
-        output: str = "",
-    ) -> JobSpec:
+    def job_spec(self, root: Path, asked: Asked) -> JobSpec:
         """A job that runs the entry point with MLflow's own runner."""
-        self.check(parameters)
-        if arguments:
+        self.check(asked.parameters)
+        if asked.arguments:
             raise JobError(
                 f"{self.path} is an MLproject: it takes parameters, and nothing after --.",
                 "Type them before: inv remote-run FOLDER --epochs 10",
@@ -117,7 +108,7 @@ class Project:
             kind=kinds.MLPROJECT.name,
             source=self.path.as_posix(),
             name=self.path.name or "project",
-            parameters=dict(parameters),
+            parameters=dict(asked.parameters),
             defaults=self.defaults,
             entry_point=self.entry_point,
         )
@@ -161,16 +152,11 @@ def _file_in(folder: Path) -> Path | None:
 
 def read(folder: Path, root: Path, entry_point: str = "") -> Project:
     """Read the MLproject file of a folder of the project; raises JobError."""
-    resolved, top = folder.resolve(), root.resolve()
-    if not resolved.is_relative_to(top):
-        raise JobError(
-            f"{folder} lies outside of the project {top}.",
-            "Only what is pushed can run there: put it below the project's root.",
-        )
+    path = below(root, folder)
     file = _file_in(folder)
     if file is None:
         raise JobError(f"{folder} holds no MLproject file.")
-    project = Project(path=resolved.relative_to(top), entry_points=_entry_points(file))
+    project = Project(path=path, entry_points=_entry_points(file))
     return project.at(entry_point)
 
 
@@ -188,7 +174,7 @@ def _entry_points(file: Path) -> dict[str, EntryPoint]:
         return {str(name): _entry_point(each) for name, each in named.items()}
     except RemoteError:
         raise
-    except (yaml.YAMLError, *_STRANGE) as error:
+    except (yaml.YAMLError, *MALFORMED) as error:
         words = " ".join(str(error).split())
         raise JobError(f"{file} can't be read as an MLproject file: {words}.") from error
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from remote.errors import JobError
 from remote.job import kinds
 from remote.job.spec import JobSpec
-from remote.programs.notebook.experiment_name import Experiment
-from remote.programs.notebook.parameter import Parameter
+from remote.programs.cell_source import Experiment
+from remote.programs.parameter import UNREADABLE, Parameter
+from remote.programs.program import Asked, below, is_file
 
 SUFFIXES = (".py", ".sh")
-
-#: What Python's own parser raises at text that it can't read.
-_STRANGE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,7 @@ class Script:
             f"inv remote-run {self.path} -- --{name} ...",
         )
 
-    def job_spec(
-        self,
-        root: Path,
-        parameters: Mapping[str, Any],
-        arguments: Sequence[str],
-        *,
-        output: str = "",
-    ) -> JobSpec:
+    def job_spec(self, root: Path, asked: Asked) -> JobSpec:
         """A job that runs it with these arguments, in the experiment that its code chooses."""
         experiment = Experiment(())
         experiment.read((root / self.path).read_text("utf-8", "replace"), sets=True)
@@ -58,8 +48,8 @@ class Script:
             kind=(kinds.MODULE if self.module else kinds.SCRIPT).name,
             source=self.module or self.path.as_posix(),
             name=self.path.parent.name if self.path.stem == "__main__" else self.path.stem,
-            parameters=dict(parameters),
-            arguments=tuple(arguments),
+            parameters=dict(asked.parameters),
+            arguments=tuple(asked.arguments),
             hydra=self.hydra,
             experiment=experiment.name or "",
             continues_run=experiment.certain,
@@ -72,19 +62,17 @@ def find(root: Path, name: str) -> Script | None:
     A path counts from the working directory, then from the root; a module lies in `src/` or in
     the root. Raises JobError for a file outside of the project.
     """
-    path = _file(root, name)
-    if path is not None:
-        return Script(path=_below(root, path), hydra=is_hydra(path))
-    path = _module(root, name)
-    if path is not None:
-        return Script(path=_below(root, path), hydra=is_hydra(path), module=name)
-    return None
+    file = _file(root, name)
+    path = file or _module(root, name)
+    if path is None:
+        return None
+    return Script(path=below(root, path), hydra=is_hydra(path), module="" if file else name)
 
 
 def _file(root: Path, name: str) -> Path | None:
     if not name.endswith(SUFFIXES):
         return None
-    return next((path for path in (Path(name), root / name) if _is_file(path)), None)
+    return next((path for path in (Path(name), root / name) if is_file(path)), None)
 
 
 def _module(root: Path, name: str) -> Path | None:
@@ -94,26 +82,9 @@ def _module(root: Path, name: str) -> Path | None:
     for top in (root / "src", root):
         path = top.joinpath(*parts)
         for candidate in (path / "__main__.py", path.with_suffix(".py")):
-            if _is_file(candidate):
+            if is_file(candidate):
                 return candidate
     return None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _below(root: Path, path: Path) -> Path:
-    resolved, top = path.resolve(), root.resolve()
-    if not resolved.is_relative_to(top):
-        raise JobError(
-            f"{path} lies outside of the project {top}.",
-            "Only what is pushed can run there: put it below the project's root.",
-        )
-    return resolved.relative_to(top)
 
 
 def is_hydra(path: Path) -> bool:
@@ -121,7 +92,7 @@ def is_hydra(path: Path) -> bool:
     try:
         source = path.read_bytes()
         return b"hydra" in source and _uses_main(ast.parse(source))
-    except (OSError, *_STRANGE):
+    except (OSError, *UNREADABLE):
         return False
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from typing import Any, Optional
+import time
+from pathlib import Path
+from typing import IO, Any, List, Optional, Sequence
 
 from hydra.experimental.callback import Callback
 
-from remote.runtime import hydra_config, hydra_runs, job_context, optuna_study, trial_gpus
+from remote.runtime import hydra_config, hydra_runs, job_context, optuna_study
 
 
 class JobCallback(Callback):
@@ -16,7 +19,7 @@ class JobCallback(Callback):
     def __init__(self) -> None:
         self.job = job_context.job()
         self.driver = os.getpid()
-        self.gpus = trial_gpus.visible()
+        self.gpus = visible()
         self.sweep = optuna_study.Sweep(study="", before=0)
         #: The run of the trial that this process is at, and what user code had open before it.
         self.run = ""
@@ -38,7 +41,7 @@ class JobCallback(Callback):
         if self.job is None:
             return
         if _is_trial(config) and len(self.gpus) > 1 and os.getpid() != self.driver:
-            trial_gpus.take(self.job.folder, self.gpus)
+            take(self.job.folder, self.gpus)
         recording = self.job.recording
         if recording and not _is_trial(config):
             hydra_runs.write_overrides(recording, recording.run, config, at_end=False)
@@ -63,3 +66,44 @@ class JobCallback(Callback):
 
 def _is_trial(config: Any) -> bool:
     return bool(config.hydra.mode.name == "MULTIRUN")
+
+
+#: How long a process waits for one that is just ending, in seconds.
+PATIENCE = 30.0
+
+#: The locks of this process; the kernel frees them when it dies.
+_held: List[IO[Any]] = []
+
+
+def visible() -> List[str]:
+    """The GPUs that this process may use."""
+    return [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+
+
+def take(folder: Path, gpus: Sequence[str], *, patience: float = PATIENCE) -> bool:
+    """Let this process, for as long as it lives, see one GPU that no other one of the job has.
+
+    False where all are taken: the process then sees what it saw before.
+    """
+    if _held:
+        return True
+    deadline = time.monotonic() + patience
+    while not _try(folder, gpus):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _try(folder: Path, gpus: Sequence[str]) -> bool:
+    for number, gpu in enumerate(gpus):
+        file = open(str(folder / f"gpu-{number}.lock"), "a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        _held.append(file)
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        return True
+    return False

@@ -10,14 +10,12 @@ from invoke.collection import Collection
 from remote.tasks import (
     check,
     cleanup,
-    diary,
-    doctor,
-    gpus,
     jobs,
     project,
     push_runs,
     records,
     run,
+    server,
     services,
     sync,
 )
@@ -29,13 +27,11 @@ for _module in (
     jobs,
     services,
     cleanup,
-    gpus,
     records,
     push_runs,
     check,
     project,
-    diary,
-    doctor,
+    server,
 ):
     for _task in _module.TASKS:
         namespace.add_task(_task)

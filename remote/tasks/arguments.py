@@ -22,7 +22,7 @@ from remote.options import Option, options_of
 
 if TYPE_CHECKING:
     from remote.programs.find import FileProgram
-    from remote.programs.notebook.parameter import Parameter
+    from remote.programs.parameter import Parameter
 
 HELP = ("--help", "-h")
 
@@ -139,7 +139,7 @@ class TaskParser:
                 raise UsageError(f"{typed} takes no value.")
             return f"{self._opposites[flag]}=false" if action is None else flag
         if action.nargs == "?" and not equals:
-            from remote.programs.notebook.parameter import WORDS
+            from remote.programs.parameter import WORDS
 
             is_value = following and following[0].lower() in WORDS
             return f"{flag}={following.popleft() if is_value else 'true'}"

@@ -71,7 +71,7 @@ def remote_prune(
 @exit_on_error
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""
-    from remote.operations.rerun import differences
+    from remote.operations.submit import differences
     from remote.tasks.tables import difference_lines
 
     print_lines(*difference_lines(differences(server_of(target), before, after)))

@@ -147,7 +147,7 @@ def _lines(answer: JobsAnswer, job: str) -> list[str]:
 @exit_on_error
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
-    from remote.operations.attach import attach_argv
+    from remote.operations.jobs import attach_argv
     from remote.transport import process
 
     argv = attach_argv(server_of(target), job)

@@ -1,10 +1,12 @@
-"""`inv run`, `inv format`, `inv ui`: the project on this machine."""
+"""`inv run`, `inv format`, `inv ui`, `inv diary`: the project on this machine."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from remote.config import find_project, make_variables
-from remote.errors import NotebookError
+from remote.config import Project, find_project, make_variables
+from remote.errors import ConfigError, NotebookError
 from remote.job.state import FINISHED
-from remote.output import say, say_log
+from remote.output import print_lines, say, say_log
 from remote.tasks.argparse_task import ProgramTask
 from remote.tasks.exits import exit_on_error
 
@@ -106,4 +108,37 @@ def ui(c: Context, port: int = 5000) -> None:
     process.become([str(mlflow), "ui", "--port", str(port)], env=env, cwd=root)
 
 
-TASKS = (run, format_code, ui)
+@task(help={"edit": "open it with $VISUAL or $EDITOR"})
+@exit_on_error
+def diary(c: Context, edit: bool = False) -> None:
+    """Make today's page of the diary from diary/template.md, with the newest runs; tell its path.
+
+    A page that is there is left as it is.
+    """
+    from remote.operations.diary import entry
+    from remote.transport import process
+
+    project = find_project()
+    editor = _editor(project) if edit else []
+    path = entry(project.root, date.today())
+    print_lines(os.path.relpath(path))
+    if editor:
+        process.become([*editor, str(path)], hint="EDITOR names it.")
+
+
+def _editor(project: Project) -> list[str]:
+    """The words that start the user's editor; raises ConfigError."""
+    named = project.settings.get("VISUAL") or project.settings.get("EDITOR") or ""
+    try:
+        words = shlex.split(named)
+    except ValueError:
+        words = []
+    if not words:
+        raise ConfigError(
+            f"EDITOR can't be read: {named}." if named else "EDITOR is not set.",
+            "Name one, as in EDITOR=nano, or open the page yourself: inv diary prints its path.",
+        )
+    return words
+
+
+TASKS = (run, format_code, ui, diary)

@@ -72,7 +72,7 @@ def remote_run(
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
     from remote.programs import find
-    from remote.programs.command import Command
+    from remote.programs.program import Command
 
     if (name != "") + (shell != "") + bool(arguments and not name) > 1:
         raise JobError("A program, --shell, or a command after --: only one of them can run.")
@@ -113,7 +113,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     from remote.operations.job_request import describe
     from remote.operations.push import push
     from remote.operations.submit import submit
-    from remote.programs.command import Command
+    from remote.programs.program import Command
 
     server = server_of(target)
     options = RunOptions(gpus=0, name="setup", extras=tuple(extra or ()))
@@ -146,7 +146,7 @@ def remote_rerun(
     pull: bool = False,
 ) -> None:
     """Run a job again exactly: its frozen code, its parameters, its lock file."""
-    from remote.operations.rerun import rerun
+    from remote.operations.submit import rerun
 
     source = server_of(target)
     there = server_of(on) if on else source

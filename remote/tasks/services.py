@@ -221,14 +221,14 @@ def _stay(
     server: TargetSession, service: Service, job: str, address: ServiceAddress, port: int, mode: str
 ) -> None:
     """Hold the tunnel until Ctrl-C, or until the service ends."""
-    from remote.operations.services import browser, services
+    from remote.operations.services import services, tunnel
 
     port = services.port_for(server, service, port)
     page = services.page(address, port)
 
     def opened() -> None:
         print_lines(page)
-        if mode == BROWSER and not browser.show(page):
+        if mode == BROWSER and not tunnel.show(page):
             say("No browser could be opened here: open this address in one.")
         say(f"Ctrl-C closes the tunnel; {service.title} goes on there.")
 

@@ -39,9 +39,9 @@ def registry_asked(project: Project, flag: bool) -> bool:
 
 def _bring_python(server: TargetSession, theirs: Machine) -> None:
     """Give a server a Python that can run the agent, where it has none."""
-    from remote.operations.bootstrap import bring_python
+    from remote.operations import bootstrap
 
-    bring_python.bring(server, theirs, say=say)
+    bootstrap.bring_python(server, theirs, say=say)
 
 
 @task(

@@ -135,13 +135,13 @@ def _write(database: sqlite3.Connection, asked: _Asked, roots: List[str]) -> Dic
     database.execute("COMMIT")
     for piece in pieces:
         piece.copy(database, _of_chosen(piece.table, asked.chosen))
-    # Last: without it, the file is half a delta, which nobody takes.
+    counts["metric_rows"] = _count(database, "metrics")
+    # Last: without it, the file is half a delta, which nobody takes; with it, nothing can fail.
     database.execute("BEGIN")
     database.executemany(
         "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(meta[key])) for key in meta]
     )
     database.execute("COMMIT")
-    counts["metric_rows"] = _count(database, "metrics")
     return counts
 
 

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote.agent import processes
-from remote.agent.launchers import launch
+from remote.agent import launchers, processes
 from remote.files import write_json
 from remote.job.fields import save
 from remote.job.paths import JobPaths
@@ -80,5 +79,5 @@ class Elsewhere:
 def add_elsewhere(root: Path, **status: Any) -> JobPaths:
     """A job whose worker, as status.json has it, is a process of another machine."""
     paths = add(root, age=9999, **status)
-    launch.start(paths, "elsewhere", ["work"], "")
+    launchers.start(paths, "elsewhere", ["work"], "")
     return paths

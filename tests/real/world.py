@@ -17,7 +17,7 @@ import pytest
 
 from remote.config import Project
 from remote.operations.pull import pull
-from remote.session import TargetSession as Reached
+from remote.session import TargetSession
 from remote.target import Target
 from remote.tracking.merge.summary import MergeSummary
 from tests.real.programs.tell import told
@@ -50,7 +50,7 @@ def execute(
 
 
 @dataclass
-class TargetSession:
+class Server:
     """A folder with a store, which is out of reach but for the moments in which it is `up`."""
 
     root: Path
@@ -61,7 +61,7 @@ class TargetSession:
     @classmethod
     def written_by(
         cls, root: Path, python: Path, program: str, *, uri: str = SQLITE, tell: bool = False
-    ) -> TargetSession:
+    ) -> Server:
         root.mkdir(parents=True)
         facts = execute(python, program, cwd=root, uri=uri)
         server = cls(root, facts, execute(python, "tell.py", cwd=root, uri=uri) if tell else {})
@@ -106,12 +106,12 @@ class Laptop:
 
         return MlflowClient(self.uri, registry_uri=self.uri)
 
-    def pull(self, server: TargetSession, *, registry: bool = True) -> MergeSummary:
+    def pull(self, server: Server, *, registry: bool = True) -> MergeSummary:
         """What `make sync-pull` does; the server is gone afterwards."""
         project = Project(self.root, {})
         with server.up(), pytest.MonkeyPatch.context() as patch:
             patch.setenv("HOME", str(self.root.parent / "home of the laptop"))
-            reached = Reached.of(project, Target.parse(str(server.root)))
+            reached = TargetSession.of(project, Target.parse(str(server.root)))
             reached.prepare(take_over=True)
             pulled = pull(reached, say=lambda text: None, registry=registry)
         assert pulled.records.summary is not None

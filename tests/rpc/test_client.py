@@ -34,8 +34,7 @@ from remote.job.fields import any_json
 from remote.job.messages.base import FRAME, Request
 from remote.job.messages.jobs import JobsRequest
 from remote.job.messages.target import Machine, PrepareAnswer, PrepareRequest
-from remote.operations.bootstrap import bring_python as python
-from remote.operations.bootstrap import bring_uv
+from remote.operations import bootstrap
 from remote.rpc import bundle, client, wire
 from remote.rpc.client import Agent, AgentBug, Reader
 from remote.rpc.wire import LocalWire, SshWire
@@ -587,9 +586,11 @@ def test_a_python_can_be_brought_where_there_is_none(
         f'test "$*" = "python install 3.12" && mkdir -p $folder &&'
         f" ln -s '{os.path.realpath(sys.executable)}' $folder/python3.12\n"
     )
-    monkeypatch.setattr(bring_uv, "own_uv", lambda: fake)
+    monkeypatch.setattr(bootstrap, "own_uv", lambda: fake)
     told = list[str]()
-    server.agent.bring_python = lambda theirs: python.bring(server, theirs, say=told.append)
+    server.agent.bring_python = lambda theirs: bootstrap.bring_python(
+        server, theirs, say=told.append
+    )
     assert prepare(server.agent, tmp_path / "proj").state == "ours"
     assert len(told) == 1 and "bringing uv" in told[0]
 
@@ -604,8 +605,10 @@ def test_a_python_that_can_not_be_brought_is_told(
     server = TargetSession.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
     fake = tmp_path / "uv"
     fake.write_text("#!/bin/sh\necho 'error: no route' >&2\nexit 2\n")
-    monkeypatch.setattr(bring_uv, "own_uv", lambda: fake)
-    server.agent.bring_python = lambda theirs: python.bring(server, theirs, say=lambda text: None)
+    monkeypatch.setattr(bootstrap, "own_uv", lambda: fake)
+    server.agent.bring_python = lambda theirs: bootstrap.bring_python(
+        server, theirs, say=lambda text: None
+    )
     with pytest.raises(TargetError, match="no route") as caught:
         prepare(server.agent, tmp_path / "proj")
     assert "dnf install" in caught.value.hint

@@ -14,7 +14,7 @@ import pytest
 from remote.agent.tracking.child_runs import TrialRun
 from remote.job.outputs import SHARED
 from remote.job.spec import JobSpec
-from remote.runtime import optuna_study, resume_trials
+from remote.runtime import optuna_study
 from tests.runtime.place import ROOT, Place
 from tests.waiting import until
 
@@ -238,17 +238,16 @@ def runs_with(*overrides: str) -> list[TrialRun]:
 def test_which_runs_interrupted_trials_had(runs, left, done, found) -> None:
     trials = [Trial(params) for params in left]
     assert (
-        resume_trials.runs_of(runs_with(*runs.split("|")), trials, [Trial(p) for p in done])
-        == found
+        optuna_study.runs_of(runs_with(*runs.split("|")), trials, [Trial(p) for p in done]) == found
     )
 
 
 def test_fixed_overrides_belong_to_a_trial_too() -> None:
     run = TrialRun("r", ["a=1", "pause=2", "~gone"])
-    assert resume_trials.runs_of([run], [Trial({"a": 1}, {"pause": "2"})], []) == ["r"]
-    assert resume_trials.runs_of([run], [Trial({"a": 1}, {"pause": "3"})], []) == []
+    assert optuna_study.runs_of([run], [Trial({"a": 1}, {"pause": "2"})], []) == ["r"]
+    assert optuna_study.runs_of([run], [Trial({"a": 1}, {"pause": "3"})], []) == []
     deleted = TrialRun("r", ["a=1"], deleted=True)
-    assert resume_trials.runs_of([deleted], [Trial({"a": 1})], []) == []
+    assert optuna_study.runs_of([deleted], [Trial({"a": 1})], []) == []
 
 
 class Sweeper:

@@ -13,6 +13,7 @@ from invoke.tasks import task
 
 from remote.errors import RemoteError
 from remote.programs import notebook
+from remote.programs.parameter import Parameter
 from remote.tasks.argparse_task import ProgramTask
 from remote.tasks.arguments import Call, TaskParser
 from tests.tasks.test_argparse_task import PARAMETERS
@@ -280,7 +281,7 @@ def test_a_notebook_without_parameters_says_so(read: Read) -> None:
 
 
 def test_the_help_shows_comments_as_they_are(tmp_path: Path) -> None:
-    found = notebook.Parameter("rate", "float", "0.1", "100 %(x)s of %d")
+    found = Parameter("rate", "float", "0.1", "100 %(x)s of %d")
     program = notebook.Notebook(Path("a.ipynb"), (found,))
     reader = parser()
     reader.read(["a.ipynb"], lambda name: program)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from remote.job.messages.gpus import GpuHolder, GpuProcess, GpuReport, GpusAnswer
-from remote.job.messages.jobs import Change, DifferencesAnswer, JobSummary, Metric
+from remote.job.messages.jobs import JobSummary, Metric
+from remote.job.messages.old_jobs import Change, DifferencesAnswer
 from remote.job.status import LeasedGpu, Progress
 from remote.tasks import tables
 

@@ -15,8 +15,6 @@ from remote.agent.environments import uv
 from remote.agent.environments.base import Environment, Request
 from remote.job.paths import STATE
 
-__all__ = ["ENVIRONMENTS", "LOCK_FILES", "ProjectEnvironment", "activated", "of", "packages"]
-
 #: The first one that suits a project makes its environment; the last one says what it lacks.
 ENVIRONMENTS: Dict[str, Environment] = {"uv": uv}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
@@ -10,6 +11,7 @@ from remote.agent.gpus import sources
 from remote.agent.gpus.lease import Lease
 from remote.agent.gpus.queue import QueueEntry
 from remote.errors import JobError
+from remote.job.messages.gpus import WaitingJob
 from remote.job.paths import LEASES
 from remote.job.spec import Job
 
@@ -19,17 +21,11 @@ class JobLease:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._count: Optional[int] = None
         self._entry: Optional[QueueEntry] = None
 
-    @property
+    @functools.cached_property
     def count(self) -> int:
         """What was asked, else one where the machine has any. A job in the terminal leases none."""
-        if self._count is None:
-            self._count = self._asked()
-        return self._count
-
-    def _asked(self) -> int:
         if self.job.interpreter:
             return 0
         if self.job.gpus is not None:
@@ -45,14 +41,14 @@ class JobLease:
         """Join the queue, at the place of the job's submission, unless that was done."""
         if self._entry is not None or not self.count:
             return
-        self._entry = QueueEntry.join(
-            Path(self.job.leases or LEASES),
+        request = WaitingJob(
             job=self.job.id,
-            submitted=self.job.submitted,
+            user=self.job.user[:64],
             gpus=self.count,
             memory=self.job.gpu_memory,
-            user=self.job.user,
+            submitted=self.job.submitted,
         )
+        self._entry = QueueEntry(Path(self.job.leases or LEASES), request)
 
     def leave(self) -> None:
         """Give the place up."""
@@ -66,11 +62,8 @@ class JobLease:
         if self._entry is None:
             yield None
             return
-        lease = self._entry.wait(say)
-        try:
+        with self._entry.wait(say) as lease:
             yield lease
-        finally:
-            lease.release()
 
     def variables(self, lease: Optional[Lease]) -> dict[str, str]:
         """What tells the job's code which GPUs it may see; nothing where there are none."""

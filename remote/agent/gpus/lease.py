@@ -1,20 +1,30 @@
-"""GPUs that one job holds, by the locks on their files (see remote.agent.gpus.holders)."""
+"""GPUs that jobs hold, by the locks on their files: nothing has to be written down or tidied.
+
+/proc/locks names the process of each lock, and its command line is that of a worker:
+`python agent.zip work KEY JOB` or `work-here ROOT JOB`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import re
 import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from remote.agent.gpus import lock_files
-from remote.agent.gpus.holders import lease_file
-from remote.agent.gpus.sources.base import Gpu
+from remote.agent.processes import PROC, user_name
+from remote.job.messages.gpus import Gpu, GpuHolder
+from remote.job.paths import ID_PATTERN
 
 #: How often the files of a lease or a ticket are touched, in seconds.
 FRESH = 3600.0
+
+_NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
 
 
 class Lease:
@@ -87,3 +97,60 @@ def lease(folder: Path, gpus: Sequence[Gpu]) -> Optional[Lease]:
                 return None
             files[path] = stack.enter_context(file)
         return Lease(gpus, files, stack.pop_all())
+
+
+def lease_file(folder: Path, uuid: str) -> Path:
+    """The file whose lock is the lease of a GPU."""
+    return folder / f"remote-gpu-{uuid}.lease"
+
+
+def holders(folder: Path) -> Dict[str, GpuHolder]:
+    """The holder of each GPU that is leased now, by UUID."""
+    owners = _lock_owners()
+    by_uuid = {}
+    for name in os.listdir(str(folder)):
+        match = _NAME.match(name)
+        if match:
+            with contextlib.suppress(FileNotFoundError, lock_files.RefusedError):
+                with lock_files.open_plain(folder / name) as file:
+                    if not lock_files.is_free(file):
+                        by_uuid[match.group(1)] = _holder(os.fstat(file.fileno()), owners)
+    return by_uuid
+
+
+def _lock_owners() -> Dict[str, int]:
+    """The pid by `major:minor:inode`, and by inode alone: proc(5), /proc/locks.
+
+    The device is not the one that stat tells on some file systems, such as btrfs.
+    """
+    try:
+        lines = (PROC / "locks").read_text().splitlines()
+    except OSError:
+        return {}
+    pids: Dict[str, int] = {}
+    for words in (line.split() for line in lines):
+        if len(words) >= 6 and words[1] == "FLOCK" and words[3] == "WRITE" and words[4].isdigit():
+            pids[words[5]] = int(words[4])
+            pids.setdefault(words[5].rpartition(":")[2], int(words[4]))
+    return pids
+
+
+def _holder(file: os.stat_result, owners: Dict[str, int]) -> GpuHolder:
+    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+    pid = owners.get(f"{device}:{file.st_ino}") or owners.get(str(file.st_ino)) or 0
+    if not pid:
+        return GpuHolder()
+    try:
+        user = user_name((PROC / str(pid)).stat().st_uid)
+        words = (PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return GpuHolder(pid)
+    return GpuHolder(pid, user, job_of(words))
+
+
+def job_of(words: List[str]) -> str:
+    """The job that a worker with this command line serves."""
+    while words and not words[-1]:
+        words = words[:-1]
+    worker = len(words) >= 3 and words[-3] in ("work", "work-here")
+    return words[-1] if worker and ID_PATTERN.match(words[-1]) else ""

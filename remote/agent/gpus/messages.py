@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Dict, Sequence
 
-from remote.agent.gpus.holders import Holder
-from remote.agent.gpus.sources.base import Gpu
-from remote.agent.gpus.tickets import GpuRequest
+from remote.job.messages.gpus import Gpu, GpuHolder, WaitingJob
 
 #: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
 IDLE_MEMORY = 1024
 
 
-def wanted(request: GpuRequest) -> str:
+def wanted(request: WaitingJob) -> str:
     """What a job asks for."""
     count = "a GPU" if request.gpus == 1 else f"{request.gpus} GPUs"
     return f"{count} with {gibibytes(request.memory)} free" if request.memory else count
 
 
-def missing(request: GpuRequest, gpus: Sequence[Gpu], obstacles: Dict[str, str]) -> str:
+def missing(request: WaitingJob, gpus: Sequence[Gpu], obstacles: Dict[str, str]) -> str:
     """What the first in the queue waits for; `obstacles` by UUID, empty where one is free."""
     free = sum(not obstacle for obstacle in obstacles.values())
     reasons = [f"GPU {gpu.index}: {obstacles[gpu.uuid]}" for gpu in gpus if obstacles[gpu.uuid]]
@@ -35,7 +33,7 @@ def equipment(gpus: Sequence[Gpu]) -> str:
     return "It has " + ", ".join(counted)
 
 
-def holder_of(holder: Holder) -> str:
+def holder_of(holder: GpuHolder) -> str:
     """Who has a GPU."""
     if holder.job:
         return f"job {holder.job}"

@@ -1,6 +1,6 @@
 """The right of one job to GPUs: leased by file locks, first come first served, without a daemon.
 
-A GPU is leased by the lock on its file (see remote.agent.gpus.holders). Who waits has a ticket (see
+A GPU is leased by the lock on its file (see remote.agent.gpus.lease). Who waits has a ticket (see
 remote.agent.gpus.tickets), and only the first may lease. The order is strict: a later job never
 overtakes an earlier one, even if it would fit, since a job for many GPUs would otherwise wait for
 ever while small ones come and go.
@@ -13,16 +13,14 @@ much memory it needs may share a card with a stranger who leaves that much, neve
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Union
 
 from remote.agent.gpus import lock_files, messages, sources
-from remote.agent.gpus.holders import Holder, holders, lease_file
-from remote.agent.gpus.lease import FRESH, Lease, lease
-from remote.agent.gpus.sources.base import Gpu
-from remote.agent.gpus.tickets import GpuRequest, Ticket
+from remote.agent.gpus.lease import FRESH, Lease, holders, lease, lease_file
+from remote.agent.gpus.tickets import Ticket
 from remote.errors import JobError
+from remote.job.messages.gpus import Gpu, GpuHolder, WaitingJob
 
 #: Seconds between two looks of one who waits.
 POLL = 0.3
@@ -34,24 +32,16 @@ PATIENCE = 60.0
 class QueueEntry:
     """A job in the queue for GPUs: `wait` leads to the lease, `close` gives up."""
 
-    def __init__(self, folder: Path, request: GpuRequest, gpus: Sequence[Gpu]) -> None:
+    def __init__(self, folder: Path, request: WaitingJob) -> None:
+        """Join the queue at the place of the submission.
+
+        Raises JobError where this machine can never satisfy the request.
+        """
         self.folder = folder
         self.request = request
-        self.gpus = list(gpus)
-        self._ticket = Ticket(folder, request) if request.gpus else None
-        self._holders: Optional[Dict[str, Holder]] = None
-
-    @classmethod
-    def join(
-        cls, folder: Path, *, job: str, submitted: float, gpus: int, memory: int, user: str
-    ) -> QueueEntry:
-        """Join the queue at the place of the submission (seconds since 1970); `memory` is in MiB.
-
-        Raises JobError where this machine can never satisfy the request. A job for no GPU joins no
-        queue, and its lease is empty.
-        """
-        request = GpuRequest(job, user[:64], max(gpus, 0), max(memory, 0), max(submitted, 0.0))
-        return cls(folder, request, _suitable_machine(request) if request.gpus else [])
+        self.gpus = _suitable_machine(request)
+        self._ticket: Optional[Ticket] = Ticket(folder, request)
+        self._holders: Dict[str, GpuHolder] = {}
 
     def wait(self, say: Callable[[str], None], wanted: Callable[[], bool] = lambda: True) -> Lease:
         """The lease, as soon as it is our turn. `say` hears each new reason to wait.
@@ -59,8 +49,6 @@ class QueueEntry:
         Raises JobError where `wanted` says no, or the GPUs keep being unreadable. However this
         ends, the ticket is gone.
         """
-        if not self.request.gpus:
-            return Lease([], {}, ExitStack())
         if self._ticket is None:
             raise ValueError("this place in the queue was given up")
         try:
@@ -131,10 +119,10 @@ class QueueEntry:
         """Why we can't have this GPU now; empty where we can."""
         path = lease_file(self.folder, gpu.uuid)
         try:
-            holder = (self._holders or {}).get(gpu.uuid)
+            holder = self._holders.get(gpu.uuid)
             # /proc/locks may hide whose the lock is, the lock itself does not lie.
             if holder is None and lock_files.is_held(path):
-                holder = Holder()
+                holder = GpuHolder()
         except FileNotFoundError:
             holder = None
         except lock_files.RefusedError as error:
@@ -142,7 +130,7 @@ class QueueEntry:
         return messages.holder_of(holder) if holder else messages.stranger(gpu, self.request.memory)
 
 
-def choose(free: Sequence[Gpu], request: GpuRequest) -> List[Gpu]:
+def choose(free: Sequence[Gpu], request: WaitingJob) -> List[Gpu]:
     """Which of the free GPUs: the first, or those that leave the largest free for others."""
     if request.memory:
         free = sorted(free, key=lambda gpu: (gpu.memory_free, gpu.index))
@@ -168,7 +156,7 @@ class _Retry:
         return answer
 
 
-def _suitable_machine(request: GpuRequest) -> List[Gpu]:
+def _suitable_machine(request: WaitingJob) -> List[Gpu]:
     """All GPUs of a machine that can satisfy the request some time; raises JobError for another."""
     gpus = sources.gpus()
     large = [gpu for gpu in gpus if gpu.memory_total >= request.memory]

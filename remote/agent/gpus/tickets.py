@@ -14,31 +14,21 @@ import io
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 from remote.agent.gpus import lock_files
-from remote.agent.gpus.plain import plain
+from remote.agent.gpus.sources.base import plain
 from remote.errors import JobError
+from remote.job.messages.gpus import WaitingJob
 from remote.job.paths import ID_PATTERN
 
 NAME = re.compile(r"remote-gpu-(\d{20})-[0-9a-f]{8}\.ticket\Z")
 _LIMIT = 4096
 
 
-@dataclass(frozen=True)
-class GpuRequest:
-    """What a job waits for: `memory` in MiB free on each card, or 0; `submitted` in seconds."""
-
-    job: str
-    user: str
-    gpus: int
-    memory: int
-    submitted: float
-
-
-def waiting(folder: Path) -> List[GpuRequest]:
+def waiting(folder: Path) -> List[WaitingJob]:
     """All that wait for GPUs of this machine, the first in the queue first."""
     requests = []
     for name in _names(folder):
@@ -52,7 +42,7 @@ def waiting(folder: Path) -> List[GpuRequest]:
 class Ticket:
     """A place in the queue, kept until it is closed or its process dies."""
 
-    def __init__(self, folder: Path, request: GpuRequest) -> None:
+    def __init__(self, folder: Path, request: WaitingJob) -> None:
         self.folder = folder
         self.request = request
         self._front: Optional[io.FileIO] = None
@@ -122,7 +112,7 @@ def _names(folder: Path) -> List[str]:
     return sorted(name for name in os.listdir(str(folder)) if NAME.match(name))
 
 
-def _make(folder: Path, request: GpuRequest) -> tuple[Path, io.FileIO]:
+def _make(folder: Path, request: WaitingJob) -> tuple[Path, io.FileIO]:
     name = f"remote-gpu-{int(request.submitted * 1e9):020d}-{os.urandom(4).hex()}.ticket"
     temporary = folder / f"{name}.new"
     try:
@@ -162,7 +152,7 @@ def _delete(path: Path) -> None:
         os.unlink(str(path))
 
 
-def _read(file: io.FileIO, name: str) -> GpuRequest:
+def _read(file: io.FileIO, name: str) -> WaitingJob:
     """What a ticket says. Strangers can write any: what isn't ours to trust is left out."""
     try:
         content = json.loads(os.pread(file.fileno(), _LIMIT, 0))
@@ -170,7 +160,7 @@ def _read(file: io.FileIO, name: str) -> GpuRequest:
         content = None
     content = content if isinstance(content, dict) else {}
     job, user = content.get("job"), content.get("user")
-    return GpuRequest(
+    return WaitingJob(
         job=job if isinstance(job, str) and ID_PATTERN.match(job) else "",
         user=plain(user) if isinstance(user, str) else "",
         gpus=_count(content, "gpus"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional
 
 from remote.errors import JobError, ProtocolError
 from remote.job.fields import load
@@ -18,17 +18,16 @@ STAMP = 15
 
 def every(root: Path) -> List[JobPaths]:
     """The folders of all jobs, the oldest first."""
-    folder = jobs_folder(root)
-    return _in_order(root, os.listdir(str(folder)) if folder.is_dir() else [])
+    return _in_order(root, jobs_folder(root))
 
 
-def _in_order(root: Path, names: Sequence[str]) -> List[JobPaths]:
-    """Those of `names` that are jobs, in the order of their submission.
+def _in_order(root: Path, folder: Path) -> List[JobPaths]:
+    """The jobs that a folder names, in the order of their submission.
 
     An id tells the second; within it, job.json does, which is written once.
     """
     keyed = []
-    for name in names:
+    for name in os.listdir(str(folder)) if folder.is_dir() else ():
         if ID_PATTERN.match(name):
             paths = JobPaths(root, name)
             with contextlib.suppress(OSError):
@@ -39,8 +38,7 @@ def _in_order(root: Path, names: Sequence[str]) -> List[JobPaths]:
 
 def live(root: Path) -> List[JobPaths]:
     """The jobs that have not ended, as far as is known; the oldest first."""
-    folder = live_folder(root)
-    return _in_order(root, os.listdir(str(folder)) if folder.is_dir() else [])
+    return _in_order(root, live_folder(root))
 
 
 def find(root: Path, part: str) -> JobPaths:

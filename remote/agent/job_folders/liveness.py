@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Optional
+from typing import Callable, Optional
 
+from remote.agent import launchers
 from remote.agent.job_folders.find_jobs import forget
-from remote.agent.launchers import launch
-from remote.agent.launchers.launch import Launch
-from remote.errors import ProtocolError
+from remote.agent.launchers import Launch
+from remote.errors import JobError, ProtocolError
 from remote.files import locked
 from remote.job.fields import load
 from remote.job.paths import JobPaths
-from remote.job.state import ENDED, LOST, QUEUED, UNKNOWN
+from remote.job.state import ENDED, FINISHED, LOST, QUEUED, UNKNOWN
 from remote.job.status import JobStatus
 
 #: How long a job of which no worker was started (yet) counts as queued, in seconds.
 START_LIMIT = 60.0
+
+LOOK = 0.3
 
 
 def state_of(paths: JobPaths) -> JobStatus:
@@ -36,7 +38,7 @@ def state_of(paths: JobPaths) -> JobStatus:
         launched = launch_of(paths, status)
         cause = launched.why_ended() if launched else "its worker is gone"
         # Few jobs get lost, and most calls of the agent start faster without.
-        from remote.agent.job_folders.end_job import end_job
+        from remote.agent.job_folders.results import end_job
 
         return end_job(paths, _lost(status, cause))
 
@@ -64,4 +66,25 @@ def _may_live(paths: JobPaths, status: JobStatus) -> bool:
 
 def launch_of(paths: JobPaths, status: JobStatus) -> Optional[Launch]:
     """How the job's worker was started; None as long as it wasn't."""
-    return launch.read(paths, status.worker)
+    return launchers.read(paths, status.worker)
+
+
+def wait_for(paths: JobPaths, before: str, say: Callable[[str], None]) -> None:
+    """Wait until the job `before` has finished; raises JobError where it ended in another way."""
+    if not before:
+        return
+    other = JobPaths(paths.root, before)
+    say(f"waiting for {before} to finish")
+    while True:
+        if not other.job.is_file():
+            raise JobError(f"{before}, which this job was to follow, was removed.")
+        state = state_of(other).state
+        if state == FINISHED:
+            return
+        if state in ENDED:
+            raise JobError(f"{before}, which this job was to follow, {_told(state)}.")
+        time.sleep(LOOK)
+
+
+def _told(state: str) -> str:
+    return {"lost": "was lost", "stopped": "was stopped"}.get(state, state)

@@ -1,18 +1,23 @@
-"""What a job leaves behind: its executed notebook, read-only, and beside its MLflow run."""
+"""What a job leaves behind: its notebook, read-only, and what lies beside its MLflow run."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from remote.agent.job_folders import service_folder
+from remote.agent.job_folders.find_jobs import forget, job_of
+from remote.agent.job_folders.raw_data import ReadOnly
 from remote.agent.tracking import job_run, run_rows
 from remote.files import copy_new, write_atomic
-from remote.job.fields import save
+from remote.job.fields import load, save
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
+from remote.job.serving import PRIVATE, Serving
 from remote.job.spec import Job
 from remote.job.state import FAILED, FINISHED, LOST, STOPPED
 from remote.job.status import JobStatus
@@ -31,7 +36,7 @@ def keep(paths: JobPaths, job: Job, status: JobStatus) -> str:
     A worker that was killed may have left half a notebook: that one stays in the job's folder.
     """
     shutil.rmtree(str(paths.jupyter), ignore_errors=True)
-    service_folder.clear(paths)
+    clear_service(paths)
     if not kind_of(job).keeps_notebook or not _is_whole(paths):
         return ""
     stamp = "-".join(paths.id.split("-")[:2])
@@ -82,3 +87,28 @@ def _is_whole(paths: JobPaths) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def clear_service(paths: JobPaths) -> None:
+    """Remove the private folder in /tmp of a service that has ended, and nothing else."""
+    serving = load(Serving, paths.serving)
+    if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):
+        shutil.rmtree(serving.folder, ignore_errors=True)
+        paths.serving.unlink()
+
+
+def end_job(paths: JobPaths, status: JobStatus) -> JobStatus:
+    """The end of a job whose worker can't see to it any more.
+
+    Its results are kept, its runs ended, and its status is written down and comes back.
+    """
+    job = job_of(paths)
+    if job:
+        status = replace(status, result=keep(paths, job, status) or status.result)
+        keep_account(paths, job, status)
+        job_run.end_runs(paths, job, status)
+    save(paths.status, status)
+    forget(paths)
+    with contextlib.suppress(OSError, ValueError):
+        ReadOnly(paths.root).give_back()
+    return status

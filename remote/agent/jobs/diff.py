@@ -14,7 +14,7 @@ from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.job.fields import to_json
-from remote.job.messages.jobs import (
+from remote.job.messages.old_jobs import (
     DIFF_LINES,
     AccountAnswer,
     AccountRequest,

@@ -1,4 +1,4 @@
-"""A job's log, sent as it grows."""
+"""What a user sees of a job at work: its log as it grows, and the terminal of its worker."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import time
 from typing import IO, Callable, List
 
-from remote.agent.job_folders.find_jobs import find
-from remote.agent.job_folders.liveness import state_of
+from remote.agent.job_folders.find_jobs import find, job_of
+from remote.agent.job_folders.liveness import launch_of, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.worker.terminal_log import NOTE
-from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.errors import JobError
+from remote.job.messages.live_job import AttachAnswer, AttachRequest, LogAnswer, LogRequest
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED
 
@@ -86,3 +87,17 @@ def _tail_offset(file: IO[bytes], lines: int) -> int:
     wanted = b"\n".join(text.rstrip(b"\n").split(b"\n")[-lines:])
     ending = len(text) - len(text.rstrip(b"\n"))
     return end - len(wanted) - ending
+
+
+def attach(request: AttachRequest) -> AttachAnswer:
+    """As the job's launcher has it; raises JobError where there is no such terminal."""
+    paths = find(root_of(request.key), request.job)
+    job, status = job_of(paths), state_of(paths)
+    if status.state in ENDED:
+        raise JobError(f"{paths.id} has ended: {status.state}.", f"inv remote-logs {paths.id}")
+    if job and job.interpreter:
+        raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
+    launched = launch_of(paths, status)
+    if launched is None:
+        raise JobError(f"{paths.id} is just starting.", "Try again in a few seconds.")
+    return AttachAnswer(paths.id, tuple(launched.attach(paths.id)))

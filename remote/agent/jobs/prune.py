@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Iterator, List, Sequence, Tuple
+from typing import Any, Iterator, List, Sequence
 
 from remote.agent import environments
 from remote.agent.environments.make_once import complete_file
@@ -16,7 +16,7 @@ from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked
-from remote.job.messages.jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
+from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.paths import STATE, JobPaths
 from remote.job.state import ENDED
 
@@ -53,7 +53,7 @@ def prune(request: PruneRequest) -> PruneAnswer:
     limit = time.time() - request.older
     old = [paths for paths in every(root) if _ended_before(paths, limit)]
     jobs = [paths for paths in old if request.force or paths.id in request.pulled]
-    unused = list(_unused(root, limit))
+    unused = list(_unused(root, limit, request.python))
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
     folders = [*(paths.folder for paths in jobs), *unused, *backups]
     freed = sum(_size(path) if request.dry_run else _remove(path) for path in folders)
@@ -74,20 +74,20 @@ def _ended_before(paths: JobPaths, limit: float) -> bool:
     return status.state in ENDED and (status.ended or 0) < limit
 
 
-def _unused(root: Path, limit: float) -> Iterator[Path]:
+def _unused(root: Path, limit: float, python: str) -> Iterator[Path]:
     """Environments that no living job uses, that the pushed lock file doesn't name, and that no
     job has begun with since `limit`."""
-    used = {state_of(paths).environment for paths in live(root)}
+    used = {state_of(paths).environment for paths in live(root)} | {_current(root, python)}
     for env in _folders(root / STATE / "envs"):
         ready = complete_file(env)
         young = ready.exists() and ready.stat().st_mtime > limit
-        if env.name not in used and not young and env.name != _current(root):
+        if env.name not in used and not young:
             yield env
 
 
-def _current(root: Path) -> str:
+def _current(root: Path, python: str) -> str:
     try:
-        return environments.of(root, root).name
+        return environments.of(root, root, python).name
     except JobError:
         return ""
 
@@ -126,14 +126,7 @@ def _size(folder: Path) -> int:
     total = 0
     for place, _, names in os.walk(str(folder)):
         for name in names:
-            stat, shared = _stat(os.path.join(place, name))
-            total += 0 if shared else stat
+            with contextlib.suppress(OSError):
+                status = os.lstat(os.path.join(place, name))
+                total += status.st_blocks * 512 if status.st_nlink == 1 else 0
     return total
-
-
-def _stat(path: str) -> Tuple[int, bool]:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return 0, False
-    return status.st_blocks * 512, status.st_nlink > 1

@@ -31,7 +31,7 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
             raise
         stderr = rsync.communicate()[1]
     if rsync.returncode not in (0, 24):
-        raise TargetError(f"The job's copy of the code could not be unfinished: {_words(stderr)}")
+        raise TargetError(f"The job's copy of the code could not be made: {_words(stderr)}")
     _share(paths.root, unfinished)
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))

@@ -6,14 +6,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from remote.agent.job_folders.end_job import end_job
 from remote.agent.job_folders.find_jobs import find, job_of, live
 from remote.agent.job_folders.liveness import launch_of, read_status, state_of
-from remote.agent.launchers.launch import Launch
+from remote.agent.job_folders.results import end_job
+from remote.agent.launchers import Launch
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import StopAnswer, StopRequest
+from remote.job.messages.live_job import StopAnswer, StopRequest
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED, STOPPED
 

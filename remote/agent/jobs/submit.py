@@ -8,19 +8,18 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 
-from remote.agent import environments, processes
+from remote.agent import environments, launchers, processes
 from remote.agent import secrets as secret_values
 from remote.agent.job_folders.find_jobs import find, forget
 from remote.agent.job_folders.liveness import state_of
 from remote.agent.jobs.snapshot import freezing
-from remote.agent.launchers import DEFAULT, launch
-from remote.agent.launchers.launch import Launch
+from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, root_of
 from remote.errors import JobError
 from remote.files import write_atomic
 from remote.job.fields import load, save
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
+from remote.job.messages.submit import SubmitAnswer, SubmitRequest
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
 from remote.job.state import ENDED, FINISHED, QUEUED, REFUSED
@@ -35,10 +34,10 @@ def submit(request: SubmitRequest) -> SubmitAnswer:
     root = root_of(request.key)
     if not kind_of(request.job).serves:
         return _submit(root, request)
-    from remote.agent.services import serving
+    from remote.agent import services
 
-    with serving.one_at_a_time(root):
-        running = serving.running(root, request.job.service)
+    with services.one_at_a_time(root):
+        running = services.running(root, request.job.service)
         if running:
             return SubmitAnswer(id=running.id, environment_ready=True)
         return _submit(root, request)
@@ -157,7 +156,9 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
 def _launch(paths: JobPaths, request: SubmitRequest) -> Launch:
     agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
     worker = [*agent, "work", request.key, paths.id]
-    return launch.start(paths, request.launcher or DEFAULT, worker, request.launcher_setting)
+    return launchers.start(
+        paths, request.launcher or launchers.DEFAULT, worker, request.launcher_setting
+    )
 
 
 def _wait_for_worker(paths: JobPaths, launched: Launch) -> JobStatus:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields
-from typing import Optional
+from contextlib import closing
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from remote.agent.job_folders.find_jobs import every, find, job_of, live
 from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError
 from remote.job.fields import load
-from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary
+from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED
 from remote.job.status import JobStatus, Progress
 
+# Most calls find no job that goes on, and start faster without.
+if TYPE_CHECKING:
+    import sqlite3
+
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
 _SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after")
+
+#: How many metrics are shown of a job.
+METRICS = 3
 
 
 def describe(request: JobsRequest) -> JobsAnswer:
@@ -31,8 +40,6 @@ def describe(request: JobsRequest) -> JobsAnswer:
         selected = [paths for paths in all_jobs if paths.id in shown]
     summaries = [_summary(paths) for paths in selected]
     if any(job.state not in ENDED for job in summaries):
-        from remote.agent.jobs.metrics import with_metrics
-
         summaries = with_metrics(root, summaries)
     return JobsAnswer(jobs=tuple(summaries), now=time.time())
 
@@ -51,3 +58,43 @@ def _progress(paths: JobPaths) -> Optional[Progress]:
         return load(Progress, paths.progress)
     except ProtocolError:
         return None
+
+
+def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
+    """The same jobs; those that go on with their newest metrics and the states of their runs."""
+    import sqlite3
+
+    from remote.agent.tracking.job_run import store_of
+    from remote.tracking.store import connect_read_only, is_store
+
+    if not is_store(store_of(root)):
+        return jobs
+    try:
+        with closing(connect_read_only(store_of(root))) as database:
+            return [job if job.state in ENDED else _looked_up(database, job) for job in jobs]
+    except sqlite3.Error:
+        # A store that is being moved or migrated: the list of jobs matters more.
+        return jobs
+
+
+def _looked_up(database: sqlite3.Connection, job: JobSummary) -> JobSummary:
+    run = job.mlflow_run
+    return replace(job, metrics=_metrics(database, run), children=_children(database, run))
+
+
+def _metrics(database: sqlite3.Connection, run: str) -> Tuple[Metric, ...]:
+    rows = database.execute(
+        "SELECT key, value, step FROM latest_metrics WHERE run_uuid = ? AND is_nan = 0"
+        " ORDER BY timestamp DESC, step DESC, key LIMIT ?",
+        (run, METRICS),
+    )
+    return tuple(Metric(key, value, step) for key, value, step in rows)
+
+
+def _children(database: sqlite3.Connection, run: str) -> Dict[str, int]:
+    rows = database.execute(
+        "SELECT runs.status, COUNT(*) FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid"
+        " WHERE tags.key = 'mlflow.parentRunId' AND tags.value = ? GROUP BY runs.status",
+        (run,),
+    )
+    return dict(rows.fetchall())

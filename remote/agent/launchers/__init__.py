@@ -1,15 +1,94 @@
-"""What keeps a job's worker alive without a connection: a row for each way to do so."""
+"""What keeps a job's worker alive without a connection: a row for each way to do so.
+
+How a worker was started stands in the job's `launch.json`. Who submits writes it, once, as soon as
+the launcher has the worker: before that begins, which can be hours later where a scheduler decides.
+"""
 
 from __future__ import annotations
 
-from typing import Dict
+from dataclasses import asdict, dataclass, field
+from typing import Dict, List, Optional, Sequence
 
 from remote.agent.launchers import tmux
-from remote.agent.launchers.base import Launcher
-
-__all__ = ["DEFAULT", "LAUNCHERS"]
+from remote.agent.launchers.base import Handle, Launcher
+from remote.errors import JobError, ProtocolError
+from remote.job.fields import any_json, load, mapping_of, save, text
+from remote.job.limits import MESSAGE, WORD
+from remote.job.paths import JobPaths
+from remote.job.status import ProcessId
 
 LAUNCHERS: Dict[str, Launcher] = {"tmux": tmux}
 
 #: That of a job which names none.
 DEFAULT = "tmux"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A worker, by the name of its launcher and what that knows it by."""
+
+    launcher: str = field(metadata=text(64, WORD))
+    handle: Handle = field(metadata=mapping_of(any_json(MESSAGE), 100))
+
+    def alive(self) -> Optional[bool]:
+        """Whether the worker lives; None where that can't be told."""
+        return _row(self.launcher).alive(self.handle) if self.launcher in LAUNCHERS else None
+
+    def stop(self) -> None:
+        """Ask the worker to end its job; raises JobError."""
+        _row(self.launcher).stop(self.handle)
+
+    def kill(self) -> None:
+        """End the worker and all below it at once; raises JobError."""
+        _row(self.launcher).kill(self.handle)
+
+    def attach(self, job_id: str) -> List[str]:
+        """argv that shows the worker's terminal there; raises JobError."""
+        return _row(self.launcher).attach(self.handle, job_id)
+
+    def why_ended(self) -> str:
+        """Why the worker is gone, for people."""
+        return _row(self.launcher).why_ended(self.handle)
+
+    @property
+    def start_limit(self) -> Optional[float]:
+        """Within how many seconds the worker begins; None where nobody can tell."""
+        return _row(self.launcher).START_LIMIT
+
+    @property
+    def start_hint(self) -> str:
+        """Where to look when it doesn't."""
+        return _row(self.launcher).START_HINT
+
+
+def _row(launcher: str) -> Launcher:
+    if launcher not in LAUNCHERS:
+        raise JobError(
+            f"The launcher {launcher!r} is not known to this version of the toolkit.",
+            f"It knows {', '.join(LAUNCHERS)}. Did a newer version start the job?",
+        )
+    return LAUNCHERS[launcher]
+
+
+def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> Launch:
+    """Start a job's worker, and write down how; raises JobError."""
+    launch = Launch(launcher, _row(launcher).start(paths.id, argv, setting))
+    save(paths.launch, launch)
+    return launch
+
+
+def read(paths: JobPaths, worker: Optional[ProcessId]) -> Optional[Launch]:
+    """How a job's worker was started; None as long as it wasn't.
+
+    `worker` is the process that status.json names. It tells where no launch was written down: jobs
+    of versions before launchers had names ran in tmux, and one in the user's own terminal is a
+    process of this machine just the same.
+    """
+    try:
+        launch = load(Launch, paths.launch)
+    except ProtocolError:
+        # No launcher has this name: nothing is known of the worker, and so it isn't lost.
+        return Launch("unreadable", {})
+    if launch is None and worker is not None:
+        return Launch(DEFAULT, asdict(worker))
+    return launch

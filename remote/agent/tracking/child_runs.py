@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence
 
-from remote.agent.tracking.run_rows import MAX_PARAM, MAX_TAG
-from remote.tracking.store import connect_read_only, refuse_foreign, unusable, writing
+from remote.agent.tracking.run_rows import MAX_PARAM, MAX_TAG, put_tags, read_rows
+from remote.tracking.store import writing
 
 RUNNING = "running"
 ENDED = "ended"
@@ -41,7 +41,7 @@ def experiment_of(store: Path, run_id: str) -> Optional[str]:
         "SELECT e.name FROM experiments e JOIN runs r ON r.experiment_id = e.experiment_id"
         " WHERE r.run_uuid = ?"
     )
-    rows = _read(store, found, run_id)
+    rows = read_rows(store, found, run_id)
     return str(rows[0]["name"]) if rows else None
 
 
@@ -59,7 +59,9 @@ def add_params(store: Path, run_id: str, params: Mapping[str, str]) -> None:
 def add_metric(store: Path, run_id: str, key: str, value: float, now_ms: int) -> None:
     """Log one value of a metric, at step 0, unless the run has that metric already."""
     nan = value != value
-    row = (run_id, key, 0.0 if nan else _stored(value), now_ms, 0, nan)
+    # MLflow stores infinity as the greatest number that its column takes.
+    finite = max(min(float(value), sys.float_info.max), -sys.float_info.max)
+    row = (run_id, key, 0.0 if nan else finite, now_ms, 0, nan)
     with writing(store) as database:
         for table in ("metrics", "latest_metrics"):
             database.execute(
@@ -70,22 +72,14 @@ def add_metric(store: Path, run_id: str, key: str, value: float, now_ms: int) ->
             )
 
 
-def _stored(value: float) -> float:
-    """MLflow stores infinity as the greatest number that its column takes."""
-    return max(min(float(value), 1.7976931348623157e308), -1.7976931348623157e308)
-
-
 def close(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
     """End a run that is still RUNNING; `status` is FINISHED, FAILED or KILLED."""
     with writing(store) as database:
         _close(database, [run_id], status, end_ms)
 
 
-def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> int:
-    """End all that a job left RUNNING: its own run, those below it, and those with its tag.
-
-    How many there were comes back.
-    """
+def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> None:
+    """End all that a job left RUNNING: its own run, those below it, and those with its tag."""
     tree = (
         "WITH RECURSIVE tree (id) AS (SELECT ? UNION"
         " SELECT run_uuid FROM tags WHERE key = 'remote.job' AND value = ? UNION"
@@ -94,19 +88,15 @@ def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -
     )
     with writing(store) as database:
         found = [str(row["id"]) for row in database.execute(tree, (run_id, job))]
-        return _close(database, found, status, end_ms)
+        _close(database, found, status, end_ms)
 
 
-def _close(database: sqlite3.Connection, runs: Sequence[str], status: str, end_ms: int) -> int:
-    changed = 0
-    for run_id in runs:
-        cursor = database.execute(
-            "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ? "
-            " AND status IN ('RUNNING', 'SCHEDULED')",
-            (status, end_ms, run_id),
-        )
-        changed += cursor.rowcount
-    return changed
+def _close(database: sqlite3.Connection, runs: Sequence[str], status: str, end_ms: int) -> None:
+    database.executemany(
+        "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?"
+        " AND status IN ('RUNNING', 'SCHEDULED')",
+        [(status, end_ms, run_id) for run_id in runs],
+    )
 
 
 def trials(store: Path, study: str) -> List[TrialRun]:
@@ -123,7 +113,7 @@ def trials(store: Path, study: str) -> List[TrialRun]:
             overrides=_listed(row["overrides"]),
             deleted=row["lifecycle_stage"] != "active",
         )
-        for row in _read(store, found, STUDY, study, OVERRIDES)
+        for row in read_rows(store, found, STUDY, study, OVERRIDES)
     ]
 
 
@@ -161,20 +151,5 @@ def take_up(
         database.execute(
             "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?", (run_id,)
         )
-        for key, value in tags.items():
-            database.execute("DELETE FROM tags WHERE run_uuid = ? AND key = ?", (run_id, key))
-            database.execute(
-                "INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?)",
-                (run_id, key, value[:MAX_TAG]),
-            )
+        put_tags(database, run_id, tags)
         return run_id
-
-
-def _read(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
-    refuse_foreign(store)
-    try:
-        with closing(connect_read_only(store)) as database:
-            database.row_factory = sqlite3.Row
-            return database.execute(query, values).fetchall()
-    except sqlite3.Error as error:
-        raise unusable(store, error) from error

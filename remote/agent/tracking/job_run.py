@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
 from remote.agent.gpus import sources
-from remote.agent.gpus.sources.base import Gpu
 from remote.agent.tracking import child_runs, run_rows
 from remote.job.kinds import kind_of
+from remote.job.messages.gpus import Gpu
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
 from remote.job.state import RUN_STATUS
 from remote.job.status import JobStatus, LeasedGpu
 from remote.tracking.create_store import create_store
+from remote.tracking.store import is_store
 
 STORE = "mlflow.db"
 ARTIFACTS = "mlruns"
@@ -73,7 +74,7 @@ def run_of(job: Job, status: JobStatus) -> str:
 def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
     store, run = store_of(paths.root), run_of(job, status)
-    if not run_rows.is_store(store):
+    if not is_store(store):
         return
     ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
     if run_rows.run_status(store, run) is not None:

@@ -14,25 +14,16 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import StoreError
 from remote.tracking.store import connect_read_only, is_store, refuse_foreign, unusable, writing
 
-__all__ = [
-    "RecordedRun",
-    "artifact_dir",
-    "begin",
-    "end",
-    "is_store",
-    "run_status",
-    "set_tags",
-    "start",
-]
-
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
 MAX_TAG = 8000  # mlflow.utils.validation.MAX_TAG_VAL_LENGTH, characters
+
+_STATUS = "SELECT status FROM runs WHERE run_uuid = ?"
 
 
 @dataclass(frozen=True)
@@ -118,11 +109,9 @@ def end(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
 
 def set_tags(store: Path, run_id: str, tags: Mapping[str, str]) -> None:
     with writing(store) as database:
-        if _status(database, run_id) is None:
+        if database.execute(_STATUS, (run_id,)).fetchone() is None:
             raise _no_run(store, run_id)
-        for key, value in tags.items():
-            database.execute("DELETE FROM tags WHERE run_uuid = ? AND key = ?", (run_id, key))
-            _insert(database, "tags", run_uuid=run_id, key=key, value=value[:MAX_TAG])
+        put_tags(database, run_id, tags)
         if "mlflow.runName" in tags:
             name = tags["mlflow.runName"]
             database.execute("UPDATE runs SET name = ? WHERE run_uuid = ?", (name, run_id))
@@ -130,22 +119,34 @@ def set_tags(store: Path, run_id: str, tags: Mapping[str, str]) -> None:
 
 def run_status(store: Path, run_id: str) -> Optional[str]:
     """RUNNING, FINISHED, FAILED, KILLED or SCHEDULED; None when the store has no such run."""
+    rows = read_rows(store, _STATUS, run_id)
+    return str(rows[0][0]) if rows else None
+
+
+def read_rows(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
+    """What a query finds."""
     refuse_foreign(store)
     try:
         with closing(connect_read_only(store)) as database:
-            return _status(database, run_id)
+            database.row_factory = sqlite3.Row
+            return database.execute(query, values).fetchall()
     except sqlite3.Error as error:
         raise unusable(store, error) from error
+
+
+def put_tags(database: sqlite3.Connection, run_id: str, tags: Mapping[str, str]) -> None:
+    """Give a run these tags, in place of those of the same names."""
+    for key, value in tags.items():
+        database.execute("DELETE FROM tags WHERE run_uuid = ? AND key = ?", (run_id, key))
+        _insert(database, "tags", run_uuid=run_id, key=key, value=value[:MAX_TAG])
 
 
 def artifact_dir(store: Path, run_id: str) -> Optional[Path]:
     """Where the artifacts of a run that `begin` made lie; None without store or run."""
     if not is_store(store):
         return None
-    with closing(connect_read_only(store)) as database:
-        found = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
-        row = database.execute(found, (run_id,)).fetchone()
-    return Path(row[0]) if row else None
+    rows = read_rows(store, "SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
+    return Path(rows[0][0]) if rows else None
 
 
 def _experiment(
@@ -207,11 +208,6 @@ def _insert(database: sqlite3.Connection, table: str, **values: object) -> sqlit
     return database.execute(
         f'INSERT INTO "{table}" ({columns}) VALUES ({marks})', tuple(kept.values())
     )
-
-
-def _status(database: sqlite3.Connection, run_id: str) -> Optional[str]:
-    row = database.execute("SELECT status FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
-    return None if row is None else str(row[0])
 
 
 def _no_run(store: Path, run_id: str) -> StoreError:

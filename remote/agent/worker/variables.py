@@ -1,12 +1,13 @@
-"""The environment variables of a job's code."""
+"""The environment variables of a job's code, and of what makes its environment."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Dict, Iterator, Mapping, Optional
 
 from remote.agent import environments, secrets
 from remote.agent.tracking import job_run, run_rows
@@ -15,6 +16,13 @@ from remote.job.spec import Job
 
 #: Settings of the login or of other tools that must not reach a job.
 DROPPED = ("TMUX", "SSH_", "PYTHON", "MLFLOW_", "VIRTUAL_ENV", "REMOTE_")
+
+#: Both spellings are in use, and either may be set for the account.
+NAMES = tuple(
+    name
+    for scheme in ("HTTP", "HTTPS", "ALL")
+    for name in (f"{scheme}_PROXY", f"{scheme.lower()}_proxy")
+)
 
 
 def base(python: Path) -> Dict[str, str]:
@@ -56,3 +64,21 @@ def _run(job: Job, run: Optional[run_rows.RecordedRun]) -> Dict[str, str]:
         return {}
     name = "MLFLOW_RUN_ID" if job.continues_run else "REMOTE_PARENT_RUN"
     return {"MLFLOW_EXPERIMENT_ID": run.experiment_id, name: run.run_id}
+
+
+@contextlib.contextmanager
+def proxied(paths: JobPaths) -> Iterator[None]:
+    """Set the variables that name a proxy. Its address holds a password, and goes afterwards."""
+    if not paths.proxy.is_file():
+        yield
+        return
+    before = {name: os.environ.get(name) for name in NAMES}
+    os.environ.update(dict.fromkeys(NAMES, paths.proxy.read_text()))
+    try:
+        yield
+    finally:
+        paths.proxy.unlink()
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value

@@ -14,13 +14,12 @@ from typing import IO, TYPE_CHECKING, Any, Iterator, Optional
 
 from remote.agent import environments, processes
 from remote.agent.gpus.job_lease import JobLease
+from remote.agent.job_folders.find_jobs import forget
+from remote.agent.job_folders.liveness import wait_for
 from remote.agent.job_folders.raw_data import FOLDER, ReadOnly
 from remote.agent.target_dir import root_of
-from remote.agent.worker.attempt import Attempt
-from remote.agent.worker.dependency import wait_for
-from remote.agent.worker.internet import proxied
+from remote.agent.worker.attempt import STOPPED_BY_USER, Attempt, Outcome
 from remote.agent.worker.notify import notify
-from remote.agent.worker.postmortem import STOPPED_BY_USER, Outcome
 from remote.agent.worker.terminal_log import mirror
 from remote.errors import JobError, RemoteError
 from remote.job.fields import save
@@ -33,8 +32,8 @@ from remote.job.status import JobStatus, LeasedGpu
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
     from remote.agent.gpus.lease import Lease
-    from remote.agent.gpus.sources.base import Gpu
     from remote.agent.tracking.run_rows import RecordedRun
+    from remote.job.messages.gpus import Gpu
 
 
 class Stopped(BaseException):
@@ -144,9 +143,10 @@ class Worker:
         host, started = os.uname().nodename, time.time()
         self.write(state=QUEUED, worker=worker, host=host, started=started)
         processes.adopt_orphans()
-        from remote.agent.tracking import job_run, run_rows
+        from remote.agent.tracking import job_run
+        from remote.tracking.store import is_store
 
-        if run_rows.is_store(job_run.store_of(self.paths.root)):
+        if is_store(job_run.store_of(self.paths.root)):
             self.begin_run()
 
     def await_other(self) -> None:
@@ -204,6 +204,8 @@ class Worker:
 
     def interpreter(self) -> Path:
         """The Python of the environment for the job's lock file, made now if it isn't there."""
+        from remote.agent.worker.variables import proxied
+
         if self.here:
             return Path(self.job.interpreter)
         self.write(**self.environment.record())
@@ -300,8 +302,7 @@ class Worker:
         save(self.paths.status, last)
         # Whoever sees that it has ended (`ended`) finds the last word on disk.
         self.status = last
-        with contextlib.suppress(FileNotFoundError):
-            self.paths.live.unlink()
+        forget(self.paths)
 
     def give_raw_back(self, raw: ReadOnly) -> None:
         """Let data/raw be written to again, unless other jobs still run."""

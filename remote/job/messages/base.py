@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Type, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, Type, TypeVar
 
 from remote.job.fields import Metadata, text
 from remote.job.limits import MESSAGE
@@ -27,6 +28,13 @@ class Request(Generic[Answer]):
 def target_key() -> Metadata:
     """What a target is called by its client: the server keeps a link of that name to its root."""
     return text(16, _KEY)
+
+
+class AnswerWithFile(NamedTuple):
+    """An answer that a file's bytes follow; the file is removed when it was sent."""
+
+    answer: Any
+    file: Path
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class GpuHolder:
 
 @dataclass(frozen=True)
 class GpuProcess:
-    """A process that computes on a GPU; `memory` is in MiB."""
+    """A process that computes on a GPU; `memory` is in MiB. What can't be told is empty, or 0."""
 
     pid: int = field(metadata=_PID)
     memory: int = field(default=0, metadata=_MEBIBYTES)
@@ -34,8 +34,11 @@ class GpuProcess:
 
 
 @dataclass(frozen=True)
-class GpuReport:
-    """A GPU: memory in MiB, load in percent."""
+class Gpu:
+    """One card. Memory in MiB, load in percent.
+
+    `uuid` is its identity everywhere: `index` is the source's own order, which is not CUDA's.
+    """
 
     index: int = field(metadata=integer(0, 1 << 16))
     uuid: str = field(metadata=text(128, UUID))
@@ -48,14 +51,24 @@ class GpuReport:
         default=(), metadata=list_of(nested(GpuProcess), 10_000)
     )
     fault: str = field(default="", metadata=line(NAME))
-    """What nvidia-smi says of a card that is broken."""
+    """The source's word for a broken card."""
+
+    @property
+    def memory_free(self) -> int:
+        return self.memory_total - self.memory_used
+
+
+@dataclass(frozen=True)
+class GpuReport(Gpu):
+    """A card, and who leases it."""
+
     holder: Optional[GpuHolder] = field(default=None, metadata=optional(nested(GpuHolder)))
     """None where no job leases it."""
 
 
 @dataclass(frozen=True)
 class WaitingJob:
-    """A job in the line for GPUs; `memory` is in MiB on each, or 0."""
+    """A job in the line for GPUs: `memory` in MiB free on each, or 0; `submitted` in seconds."""
 
     job: str = field(default="", metadata=job_id())
     user: str = field(default="", metadata=line())

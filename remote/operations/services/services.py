@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from remote.agent.environments.lock_file import LOCK_FILES
 from remote.errors import ConfigError, ConnectError, JobError
-from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.job.messages.live_job import LogAnswer, LogRequest
 from remote.job.messages.services import ServiceAddress, ServiceAnswer, ServiceRequest
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED, PREPARING, QUEUED
@@ -21,7 +21,7 @@ from remote.operations.job_request import describe
 from remote.operations.run_options import RunOptions
 from remote.operations.services import tunnel
 from remote.operations.submit import submit
-from remote.programs.service import LAB, TENSORBOARD, UI, Service, ServicePage
+from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
 __all__ = ["LAB", "TENSORBOARD", "UI", "Service"]

@@ -12,12 +12,13 @@ import pytest
 
 from remote.agent.gpus.lease import Lease
 from remote.agent.gpus.queue import QueueEntry
+from remote.job.messages.gpus import WaitingJob
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def take(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> QueueEntry:
-    return QueueEntry.join(folder, job="job", submitted=at, gpus=count, memory=memory, user="me")
+    return QueueEntry(folder, WaitingJob("job", "me", count, memory, at))
 
 
 def get(folder: Path, count: int = 1, *, memory: int = 0) -> Lease:
@@ -56,9 +57,10 @@ HOLDER = """if True:
     import sys
     from pathlib import Path
     from remote.agent.gpus.queue import QueueEntry
+    from remote.job.messages.gpus import WaitingJob
     folder, job, submitted, count = sys.argv[1:5]
-    with QueueEntry.join(
-        Path(folder), job=job, submitted=float(submitted), gpus=int(count), memory=0, user="me"
+    with QueueEntry(
+        Path(folder), WaitingJob(job, "me", int(count), 0, float(submitted))
     ) as ticket:
         print("in line", flush=True)
         lease = ticket.wait(lambda reason: print(reason, flush=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent.gpus.holders import holders
+from remote.agent.gpus.lease import holders
 from tests.agent.gpus.jobs import (
     Start,
     files,
@@ -32,10 +32,9 @@ WORKER = """if True:
     import json, random, sys, time
     from pathlib import Path
     from remote.agent.gpus.queue import QueueEntry
+    from remote.job.messages.gpus import WaitingJob
     folder, log, cards, name, submitted, size = sys.argv[1:7]
-    entry = QueueEntry.join(
-        Path(folder), job=name, submitted=float(submitted), gpus=int(size), memory=0, user="me"
-    )
+    entry = QueueEntry(Path(folder), WaitingJob(name, "me", int(size), 0, float(submitted)))
     joined, said, looks = time.time(), [], []
     lease = entry.wait(said.append, lambda: looks.append(time.time()) or True)
     left = time.time()

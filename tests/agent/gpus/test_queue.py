@@ -10,12 +10,12 @@ import pytest
 
 from remote.agent import processes
 from remote.agent.gpus import queue
-from remote.agent.gpus.holders import holders
+from remote.agent.gpus.lease import holders
 from remote.agent.gpus.queue import QueueEntry
 from remote.agent.gpus.sources import nvidia_smi
-from remote.agent.gpus.sources.base import Gpu
 from remote.agent.gpus.tickets import waiting
 from remote.errors import JobError
+from remote.job.messages.gpus import Gpu
 from tests.agent.gpus.jobs import (
     HOLDER,
     Start,
@@ -53,17 +53,6 @@ def test_all_or_nothing(fake: FakeGpus, folder: Path) -> None:
         assert why.startswith("waiting for 4 GPUs: 3 of 4 are free (GPU 0: ")
         assert set(holders(folder)) == {uuid(0)}
         get(folder, 3).release()
-
-
-def test_a_job_without_gpus_never_queues(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    first = get(folder, 0)
-    assert first.visible == "" and first.gpus == ()
-    assert not list(folder.iterdir())
-    first.keep_fresh()
-    first.release()
 
 
 def test_a_machine_without_gpus_says_so(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from remote.agent import processes
-from remote.agent.gpus.holders import holders, lease_file
+from remote.agent.gpus.lease import holders, lease_file
 from remote.agent.gpus.tickets import waiting
 from tests.agent.gpus.jobs import (
     HOLDER,

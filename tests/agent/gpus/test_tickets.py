@@ -12,8 +12,9 @@ import pytest
 from remote.agent.gpus import lease as leases
 from remote.agent.gpus import lock_files, queue, sources
 from remote.agent.gpus.lease import Lease
-from remote.agent.gpus.tickets import GpuRequest, Ticket, waiting
+from remote.agent.gpus.tickets import Ticket, waiting
 from remote.errors import JobError
+from remote.job.messages.gpus import WaitingJob
 from tests.agent.gpus.jobs import (
     HOLDER,
     PLANTED,
@@ -63,7 +64,7 @@ def test_what_a_stranger_wrote_on_a_ticket_hurts_nobody(folder: Path, text: str)
 
 
 def test_control_characters_of_a_user_are_not_shown(folder: Path) -> None:
-    place = Ticket(folder, GpuRequest("j", "a\x1b[2J\n", 1, 0, 1.0))
+    place = Ticket(folder, WaitingJob("j", "a\x1b[2J\n", 1, 0, 1.0))
     assert waiting(folder)[0].user == "a?[2J?"
     place.close()
 
@@ -88,9 +89,9 @@ def get_by_force(folder: Path) -> Lease:
 
 
 def test_a_deleted_ticket_keeps_its_place(fake: FakeGpus, folder: Path) -> None:
-    wish = GpuRequest("first", "me", 1, 0, 1.0)
+    wish = WaitingJob("first", "me", 1, 0, 1.0)
     first = Ticket(folder, wish)
-    second = Ticket(folder, GpuRequest("second", "me", 1, 0, 2.0))
+    second = Ticket(folder, WaitingJob("second", "me", 1, 0, 2.0))
     assert second.before() == 1
     for name in files(folder, ".ticket"):
         (folder / name).unlink()

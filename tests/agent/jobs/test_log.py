@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from remote.agent import processes, target_dir
 from remote.agent.jobs import log
-from remote.files import write_json
+from remote.agent.jobs.log import attach
+from remote.errors import JobError
+from remote.files import read_json, write_json
 from remote.job.fields import save
-from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.job.messages.live_job import AttachAnswer, AttachRequest, LogAnswer, LogRequest
 from remote.job.messages.target import PrepareRequest
 from remote.job.paths import JobPaths
 from remote.job.state import FINISHED, RUNNING
 from remote.job.status import JobStatus
-
-KEY = "0" * 16
+from tests.agent.job_folder import IDS, KEY, Elsewhere, add, add_elsewhere
 
 
 @pytest.fixture
@@ -200,3 +201,35 @@ def test_a_silent_job_gives_signs_of_life(paths: JobPaths, monkeypatch: pytest.M
     text, sent, _ = follow(wait=True)
     end.join()
     assert text == "" and len(sent) >= 2 and {answer.offset for answer in sent} == {0}
+
+
+LAST = AttachRequest(key=KEY, job="last")
+
+
+def test_the_launcher_of_the_job_says_how(root: Path, elsewhere: Elsewhere) -> None:
+    add_elsewhere(root, state=RUNNING)
+    assert attach(LAST) == AttachAnswer(IDS[0], ("attach", IDS[0]))
+
+
+def test_a_job_of_an_older_version_is_in_tmux(root: Path) -> None:
+    add(root, state=RUNNING, worker=processes.identity(os.getpid()))
+    assert attach(LAST).argv[:3] == ("tmux", "-L", "remote")
+
+
+def test_a_job_that_has_ended_has_no_terminal(root: Path) -> None:
+    add(root, state=FINISHED)
+    with pytest.raises(JobError, match="has ended: finished"):
+        attach(LAST)
+
+
+def test_a_job_that_is_just_starting_has_none_yet(root: Path) -> None:
+    add(root)
+    with pytest.raises(JobError, match="just starting"):
+        attach(LAST)
+
+
+def test_a_job_in_a_users_own_terminal_has_no_session(root: Path) -> None:
+    paths = add(root, state=RUNNING, worker=processes.identity(os.getpid()))
+    write_json(paths.job, {**(read_json(paths.job) or {}), "interpreter": "/usr/bin/python3"})
+    with pytest.raises(JobError, match="runs in a terminal of that machine"):
+        attach(LAST)

@@ -17,7 +17,7 @@ from remote.agent.jobs.stop import stop
 from remote.errors import JobError
 from remote.files import write_json
 from remote.job.fields import save
-from remote.job.messages.jobs import StopRequest
+from remote.job.messages.live_job import StopRequest
 from remote.job.paths import JobPaths
 from remote.job.state import FINISHED, LOST, RUNNING, STOPPED
 from remote.job.status import JobStatus

@@ -12,6 +12,7 @@ import pytest
 
 from remote.agent.tracking import run_rows
 from remote.errors import StoreError
+from remote.tracking.store import is_store
 from tests.stores import empty_store
 
 TABLES = ("experiments", "experiment_tags", "runs", "params", "tags", "metrics", "latest_metrics")
@@ -181,12 +182,12 @@ def test_a_new_run_name_is_the_runs_name_too(store):
 
 
 def test_what_is_a_store(store, tmp_path):
-    assert run_rows.is_store(store)
+    assert is_store(store)
     (tmp_path / "text").write_text("x" * 5000)
     (tmp_path / "empty").touch()
     sql(tmp_path / "other", "CREATE TABLE runs (x)")
     for name in ("text", "empty", "other", "missing", "."):
-        assert not run_rows.is_store(tmp_path / name), name
+        assert not is_store(tmp_path / name), name
         with pytest.raises(StoreError, match="isn't an MLflow store"):
             begin(tmp_path / name)
     assert not (tmp_path / "missing").exists()

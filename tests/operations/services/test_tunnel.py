@@ -5,22 +5,26 @@ from __future__ import annotations
 import http.server
 import socket
 import socketserver
+import sys
 import threading
 import urllib.error
 import urllib.request
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from remote.config import Project
 from remote.errors import ConfigError, ConnectError
 from remote.job.messages.services import ServiceAddress
-from remote.operations.services import browser, services, tunnel
+from remote.operations.services import services, tunnel
 from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import PrivateSshd, free_port
+from tests.waiting import until
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -136,8 +140,82 @@ def test_what_a_browser_opens() -> None:
 
 
 def test_nobody_is_asked_for_a_browser_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in browser.SHOWN_BY:
+    for name in tunnel.SHOWN_BY:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(browser.sys, "platform", "linux")
-    monkeypatch.setattr(browser.webbrowser, "open", lambda address: pytest.fail(address))
-    assert browser.show("http://127.0.0.1/") is False
+    monkeypatch.setattr(tunnel.sys, "platform", "linux")
+    monkeypatch.setattr(tunnel.webbrowser, "open", lambda address: pytest.fail(address))
+    assert tunnel.show("http://127.0.0.1/") is False
+
+
+ADDRESS = "http://127.0.0.1:8888/lab?token=secret"
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *words: object) -> None:
+        return None
+
+
+def ask(address: str) -> tuple[int, str | None]:
+    try:
+        answer = urllib.request.build_opener(NoRedirect).open(address)
+    except urllib.error.HTTPError as error:
+        answer = error
+    return answer.code, answer.headers["Location"]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that a browser was started with."""
+    addresses: list[str] = []
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(webbrowser, "open", lambda address: addresses.append(address) or True)
+    return addresses
+
+
+def test_the_browser_is_told_an_address_without_the_token(opened: list[str]) -> None:
+    assert tunnel.show(ADDRESS)
+    [address] = opened
+    assert "secret" not in address and urlsplit(address).hostname == "127.0.0.1"
+    assert ask(address) == (302, ADDRESS)
+
+
+def test_who_does_not_know_it_is_led_nowhere(opened: list[str]) -> None:
+    tunnel.show(ADDRESS)
+    [address] = opened
+    parts = urlsplit(address)
+    assert ask(f"http://{parts.netloc}/") == (404, None)
+    assert ask(address) == (302, ADDRESS)
+
+
+def test_it_leads_there_once(opened: list[str]) -> None:
+    tunnel.show(ADDRESS)
+    [address] = opened
+    ask(address)
+
+    def refused() -> bool:
+        try:
+            ask(address)
+        except OSError:
+            return True
+        return False
+
+    until(refused)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a page is always shown")
+def test_without_a_screen_nothing_is_opened(
+    opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in tunnel.SHOWN_BY:
+        monkeypatch.delenv(name, raising=False)
+    assert not tunnel.show(ADDRESS) and opened == []
+
+
+def test_a_browser_that_can_not_be_started_is_none(
+    opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(address: str) -> bool:
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(webbrowser, "open", broken)
+    assert not tunnel.show(ADDRESS)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Dict, List, Optional
 
 from remote.agent.gpus.sources import nvidia_smi
-from remote.agent.gpus.sources.base import Gpu, GpuSource
-
-__all__ = ["SOURCES", "current", "gpus", "runtime_version"]
+from remote.agent.gpus.sources.base import GpuSource
+from remote.job.messages.gpus import Gpu
 
 #: By the name of the program. The first one that is on this machine is asked.
 SOURCES: Dict[str, GpuSource] = {"nvidia-smi": nvidia_smi}

@@ -2,40 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import List, NamedTuple, Optional, Protocol, Tuple
+from typing import List, NamedTuple, Optional, Protocol
 
-
-@dataclass(frozen=True)
-class GpuProcess:
-    """A process that computes on a GPU. What can't be told is empty, or 0. Memory in MiB."""
-
-    pid: int
-    memory: int
-    user: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One card. Memory in MiB, load in percent; `fault` is the source's word for a broken card.
-
-    `uuid` is its identity everywhere: `index` is the source's own order, which is not CUDA's.
-    """
-
-    index: int
-    uuid: str
-    name: str
-    memory_total: int
-    memory_used: int
-    load: Optional[int]
-    driver: str
-    processes: Tuple[GpuProcess, ...] = ()
-    fault: str = ""
-
-    @property
-    def memory_free(self) -> int:
-        return self.memory_total - self.memory_used
+from remote.job.messages.gpus import Gpu
 
 
 class MemoryUse(NamedTuple):
@@ -65,3 +34,8 @@ class GpuSource(Protocol):
 
     def memory_use(self, line: str) -> Optional[MemoryUse]:
         """What a line of that program says; None where it says something else."""
+
+
+def plain(text: str, limit: int = 64) -> str:
+    """What strangers wrote, without control characters, which a terminal would obey, and not too long."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])

@@ -10,10 +10,10 @@ import shutil
 import subprocess
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from remote.agent.gpus.plain import plain
-from remote.agent.gpus.sources.base import Gpu, GpuProcess, MemoryUse
+from remote.agent.gpus.sources.base import MemoryUse, plain
 from remote.agent.processes import PROC, user_name
 from remote.errors import JobError
+from remote.job.messages.gpus import Gpu, GpuProcess
 
 #: CUDA's own; it takes UUIDs: docs.nvidia.com/cuda/cuda-c-programming-guide, "Environment Variables".
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"

@@ -13,9 +13,9 @@ import pytest
 from remote.agent import processes
 from remote.agent.gpus import sources
 from remote.agent.gpus.sources import nvidia_smi
-from remote.agent.gpus.sources.base import Gpu, GpuProcess
 from remote.errors import JobError
-from tests.agent.gpus.children import children_of
+from remote.job.messages.gpus import Gpu, GpuProcess
+from tests.agent.children import children_of
 from tests.fakegpu import FakeGpus, uuid
 from tests.waiting import until
 
@@ -49,7 +49,7 @@ def test_all_cards_are_read(fake: FakeGpus) -> None:
     assert [gpu.index for gpu in found] == [0, 1, 2, 3]
     assert [gpu.uuid for gpu in found] == fake.uuids()
     assert found[1] == Gpu(
-        1, uuid(1), "NVIDIA A100, odd", 81920, 700, 37, "550.54.15", (), fault=""
+        1, uuid(1), "NVIDIA A100, odd", 81920, 700, "550.54.15", 37, (), fault=""
     )
     assert found[1].memory_free == 81220
 

@@ -1,0 +1,149 @@
+"""What an adoption writes into each of the project's files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from remote.adopt.change import (
+    Change,
+    ManualStep,
+    outside,
+    paragraphs,
+    read,
+    replace_block,
+    template,
+)
+
+#: What a folder holds that is a Python environment, by venv or conda.
+ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
+
+
+def rsyncignore(root: Path) -> Change:
+    """What a push leaves here: ours, and the environments that lie in the project."""
+    lines = template("rsyncignore").splitlines()
+    own = [f"/{name}/" for name in environments(root) if f"{name}/" not in lines]
+    return _extended(root, ".rsyncignore", [*lines, *own], "\n", _pattern)
+
+
+def gitignore(root: Path) -> Change:
+    """Settings and records stay out of git, where there is one."""
+    has_git = any((folder / ".git").exists() for folder in (root, *root.parents))
+    if not has_git and not (root / ".gitignore").exists():
+        return Change(".gitignore", "", "")
+    return _extended(root, ".gitignore", template("gitignore").splitlines(), "\n", _pattern)
+
+
+def env_example(root: Path) -> Change:
+    """The settings, each with the comment that explains it."""
+    return _extended(root, ".env.example", paragraphs(template("env.example")), "\n\n", _setting)
+
+
+def environments(root: Path) -> Iterator[str]:
+    """The folders in `root` that are Python environments, in order, as patterns of rsync's."""
+    for folder in sorted(root.iterdir()):
+        if any((folder / mark).exists() for mark in ENVIRONMENT) and folder.name.isprintable():
+            # What rsync would take for a wildcard stands for itself.
+            yield re.sub(r"([\\*?\[])", r"\\\1", folder.name)
+
+
+def _extended(
+    root: Path, name: str, parts: list[str], between: str, key: Callable[[str], str]
+) -> Change:
+    """The file with those parts in its block whose `key` no line outside of it has."""
+    before = read(root, name)
+    if before is None:
+        return Change(name, None, between.join(parts) + "\n")
+    present = {key(line) for line in outside(before).splitlines()} | {""}
+    missing = [part for part in parts if key(part) not in present]
+    lines = between.join(missing).splitlines()
+    return Change(name, before, replace_block(before, lines) if lines else before)
+
+
+def _pattern(line: str) -> str:
+    """A pattern without the slashes that change nothing for a name in the root."""
+    return "" if line.startswith("#") else line.strip().strip("/")
+
+
+def _setting(text: str) -> str:
+    """The setting that a line, or a paragraph, gives a value or shows."""
+    pattern = r"^[# \t]*(?:export[ \t]+)?([A-Z_][A-Z0-9_]*)[ \t]*="
+    match = re.search(pattern, text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+#: In the order in which make looks for them.
+MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+
+_RULE = re.compile(r"^([^\s#:=][^#:=\n]*?)[ \t]*::?(?![:=]*=)", re.MULTILINE)
+
+
+def makefile(root: Path) -> Change:
+    """The project's Makefile with our targets; raises ManualStep."""
+    # Not by exists(): a disk of a Mac's takes makefile and Makefile for the same name.
+    names = {path.name for path in root.iterdir()}
+    name = next((name for name in MAKEFILES if name in names), "Makefile")
+    before = read(root, name)
+    text = before or ""
+    if re.search(r"^\s*\.RECIPEPREFIX\s*[:?]?=", text, re.MULTILINE):
+        raise ManualStep(f"{name} sets .RECIPEPREFIX, so our targets would not work in it")
+    own = targets(outside(text))
+    same = [rule for rule in rules() if rule in own and rule != "help"]
+    note = (
+        f"{name} has targets of its own called {', '.join(same)}: they stay."
+        f" Ours are typed inv {', inv '.join(same)}."
+    )
+    return Change(name, before, replace_block(text, lines(own)), note if same else "")
+
+
+def targets(text: str) -> set[str]:
+    """The names of all rules in a Makefile."""
+    return {name for match in _RULE.finditer(text) for name in match[1].split()}
+
+
+def rules() -> dict[str, str]:
+    """Our rules by their target."""
+    return {rule.partition(":")[0]: rule for rule in paragraphs(template("Makefile"))[1:]}
+
+
+def lines(own: set[str]) -> list[str]:
+    """The block for a Makefile that has the targets `own`."""
+    ours = {name: rule for name, rule in rules().items() if name not in own}
+    variable = paragraphs(template("Makefile"))[0]
+    return "\n\n".join([variable, f".PHONY: {' '.join(ours)}", *ours.values()]).splitlines()
+
+
+#: Where Invoke looks for tasks, in its order.
+TASK_FILES = ("tasks.py", "tasks/__init__.py")
+
+LINES = (
+    "import remote.tasks  # noqa: E402",
+    "",
+    "# A task above keeps its name, where one of remote.tasks is called the same.",
+    "namespace = remote.tasks.joined(globals())",
+)
+
+BESIDE = (
+    "To have ours beside it, write `from remote.tasks import namespace` into a file remote_tasks.py"
+    " and type inv -c remote_tasks in the place of inv"
+)
+
+
+def tasks_file(root: Path) -> Change:
+    """The file that `inv` reads, with our tasks; raises ManualStep."""
+    name = next((name for name in TASK_FILES if (root / name).exists()), TASK_FILES[0])
+    before = read(root, name)
+    if before is None:
+        return Change(name, None, template("tasks.py"))
+    own = outside(before)
+    if _imports("remote", own):
+        return Change(name, before, before)
+    if not _imports("invoke|fabric", own):
+        raise ManualStep(f"{name} holds no tasks of Invoke's. {BESIDE}")
+    return Change(name, before, replace_block(before, LINES))
+
+
+def _imports(packages: str, text: str) -> bool:
+    """Whether a module imports one of these packages, or a part of one, at its top level."""
+    return bool(re.search(rf"^(?:from|import)[ \t]+(?:{packages})\b", text, re.MULTILINE))

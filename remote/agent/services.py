@@ -1,0 +1,123 @@
+"""Services: jobs that show something to their owner, in the live tree, and are no MLflow run.
+
+A service is reached by a port of loopback and a token (JupyterLab), or by a socket in a folder of
+its own that nobody else can enter (what has no log-in). One of a kind runs on a target at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import ContextManager, Dict, Optional
+
+from remote.agent.job_folders.find_jobs import every, find, job_of, live
+from remote.agent.job_folders.liveness import state_of
+from remote.agent.target_dir import root_of
+from remote.files import locked, read_json, sha256
+from remote.job.fields import load
+from remote.job.messages.base import AnswerWithFile
+from remote.job.messages.services import (
+    FetchAnswer,
+    FetchRequest,
+    SavedAnswer,
+    SavedRequest,
+    ServiceAddress,
+    ServiceAnswer,
+    ServiceRequest,
+)
+from remote.job.paths import STATE, JobPaths
+from remote.job.serving import Serving
+from remote.job.state import ENDED
+
+
+def look(request: ServiceRequest) -> ServiceAnswer:
+    """A service, by its name while it goes on or by its job; an empty answer without one."""
+    root = root_of(request.key)
+    paths = running(root, request.service) if request.service else find(root, request.job)
+    job = job_of(paths) if paths else None
+    if paths is None or job is None:
+        return ServiceAnswer()
+    return ServiceAnswer(
+        id=paths.id,
+        status=state_of(paths),
+        folder=job.folder,
+        logdir=job.logdir,
+        extras=job.extras,
+        gpus=job.gpus,
+        address=_address(paths),
+    )
+
+
+def one_at_a_time(root: Path) -> ContextManager[object]:
+    """Hold back whoever else is about to start a service."""
+    return locked(root / STATE / "services.lock")
+
+
+def running(root: Path, service: str) -> Optional[JobPaths]:
+    """The job of the service that goes on, the newest should there be several."""
+    for paths in reversed(live(root)):
+        job = job_of(paths)
+        if job and job.service == service and state_of(paths).state not in ENDED:
+            return paths
+    return None
+
+
+def _address(paths: JobPaths) -> Optional[ServiceAddress]:
+    """Where it answers; None as long as it doesn't."""
+    serving = load(Serving, paths.serving)
+    if serving is None:
+        return None
+    folder = Path(serving.folder)
+    file = folder / "socket"
+    if _answers(str(file)):
+        return ServiceAddress(path=serving.path, socket=str(file))
+    # Jupyter's own account of a server that listens.
+    for file in folder.glob("jpserver-*.json"):
+        account = read_json(file) or {}
+        if account.get("port"):
+            return ServiceAddress(serving.path, port=account["port"], token=account["token"])
+    return None
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def find_saved(request: SavedRequest) -> SavedAnswer:
+    """What was saved in JupyterLab among the pushed files, and is there still as it was saved.
+
+    The lab itself notes what it saves (`remote.runtime.serve`). A file that a push or somebody
+    else has changed since is no longer meant.
+    """
+    return SavedAnswer(_saved(root_of(request.key)))
+
+
+def _saved(root: Path) -> Dict[str, str]:
+    noted: Dict[str, str] = {}
+    for paths in every(root):
+        if paths.saved.is_file():
+            noted.update(read_json(paths.saved) or {})
+    files = [(name, root / name) for name in sorted(noted)]
+    return {
+        name: noted[name] for name, file in files if file.is_file() and sha256(file) == noted[name]
+    }
+
+
+def fetch(request: FetchRequest) -> AnswerWithFile:
+    """Those of the saved files that are named, as a zip file."""
+    import zipfile
+
+    root = root_of(request.key)
+    names = [name for name in _saved(root) if name in request.names]
+    archive = root / STATE / f"saved-{os.urandom(8).hex()}.zip"
+    times = {name: int(os.stat(str(root / name)).st_mtime) for name in names}
+    with zipfile.ZipFile(str(archive), "w", zipfile.ZIP_DEFLATED) as file:
+        for name in names:
+            file.writestr(name, (root / name).read_bytes())
+    return AnswerWithFile(FetchAnswer(times), archive)

@@ -1,1 +1,0 @@
-"""Jobs that serve a page: JupyterLab, TensorBoard, MLflow's UI."""

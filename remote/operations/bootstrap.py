@@ -1,0 +1,144 @@
+"""What is brought to a server that lacks it: uv, a Python, a way to the internet."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from remote.agent.target_dir import machine
+from remote.errors import ConnectError, TargetError
+from remote.job.messages.target import Machine
+from remote.rpc.wire import CACHE
+from remote.session import TargetSession
+from remote.transport import process
+
+
+def bring_uv(server: TargetSession, target_machine: Machine) -> None:
+    """Put a uv that runs on `target_machine` (what the agent says of its machine) into its cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        binary = own_uv() if _fits(target_machine) else _fetched(target_machine, Path(folder))
+        server.agent.wire.bring("bin/uv", binary.read_bytes())
+
+
+def own_uv() -> Path:
+    """The uv binary that this environment was installed with."""
+    from uv import find_uv_bin
+
+    return Path(find_uv_bin())
+
+
+def _fits(target_machine: Machine) -> bool:
+    own = machine()
+    return (own.system, own.machine, own.libc) == (
+        target_machine.system,
+        target_machine.machine,
+        target_machine.libc,
+    )
+
+
+def _fetched(target_machine: Machine, folder: Path) -> Path:
+    argv = [
+        str(own_uv()),
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(folder),
+        "--python",
+        sys.executable,
+        "--python-platform",
+        python_platform(target_machine),
+        f"uv=={version('uv')}",
+    ]
+    result = process.run(argv)
+    binary = folder / "bin" / "uv"
+    if result.code or not binary.is_file():
+        raise TargetError(
+            f"uv for {python_platform(target_machine)} could not be fetched: {result.complaint}",
+            "Install uv on the server by hand, into ~/.local/bin.",
+        )
+    return binary
+
+
+def python_platform(target_machine: Machine) -> str:
+    """uv's name (`--python-platform`) for the machine that the agent described."""
+    if target_machine.system == "Darwin":
+        return f"{'aarch64' if target_machine.machine == 'arm64' else 'x86_64'}-apple-darwin"
+    libc = "unknown-linux-musl" if target_machine.libc == "musl" else "manylinux2014"
+    return f"{target_machine.machine}-{libc}"
+
+
+VERSION = "3.12"
+
+#: uv asks the system's certificates, as a company's proxy needs it. No value of the user's.
+COMMAND = f"exec sh -c 'UV_SYSTEM_CERTS=1 exec {CACHE}/bin/uv python install {VERSION}'"
+
+
+def bring_python(
+    server: TargetSession, target_machine: Machine, *, say: Callable[[str], None]
+) -> None:
+    """Have uv, brought first, install a Python below the home there; raises TargetError."""
+    assert server.ssh is not None
+    say(f"The server has no Python for the toolkit: bringing uv and Python {VERSION} (once)")
+    bring_uv(server, target_machine)
+    result = process.run(server.ssh.command(COMMAND))
+    if result.code == 255:
+        raise server.ssh.failure(result.stderr)
+    if result.code:
+        raise TargetError(
+            f"Python {VERSION} can't be installed on the server: {result.complaint}",
+            "Install Python 3.8 or newer there: sudo apt-get install python3 (or dnf install"
+            " python39)",
+        )
+
+
+#: The value of REMOTE_PROXY that asks for it.
+LAPTOP = "laptop"
+
+
+def wants_proxy(server: TargetSession) -> bool:
+    """Whether installs go through this machine by the user's settings; a target on this machine needs none."""
+    return server.ssh is not None and server.project.settings.get("REMOTE_PROXY") == LAPTOP
+
+
+@contextlib.contextmanager
+def through_this_machine(server: TargetSession) -> Iterator[str]:
+    """The address, on the server, of a proxy that ends on this machine; raises ConnectError.
+
+    A port of loopback is open to every user of a server, so the proxy asks for a password, made
+    anew each time.
+    """
+    # proxy.py and Fabric take their time to import: only who installs this way waits for them.
+    import proxy
+
+    if server.ssh is None:
+        raise TargetError("A target on this machine needs no proxy.")
+    login = f"remote:{secrets.token_hex(24)}"
+    flags = ["--hostname", "127.0.0.1", "--port", "0", "--basic-auth", login]
+    workers = ["--threaded", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "e"]
+    with proxy.Proxy([*flags, *workers]) as local_proxy:
+        with _forwarded(server, local_proxy.flags.port) as port:
+            yield f"http://{login}@127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _forwarded(server: TargetSession, port: int) -> Iterator[int]:
+    """A port of the server's loopback, of its own choice, that leads to `port` here."""
+    from remote.connection import Connection
+
+    assert server.ssh is not None
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(Connection(server.target, server.ssh.config))
+        try:
+            forward = connection.forward_remote(0, port, local_host="127.0.0.1")
+            remote_port = stack.enter_context(forward)
+        except ConnectError as error:
+            hint = "Its sshd must allow it (AllowTcpForwarding), or unset REMOTE_PROXY."
+            raise ConnectError(error.message, hint) from error
+        yield remote_port

@@ -1,0 +1,189 @@
+"""Reading the Python of a notebook's cells without running it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+import warnings
+from collections.abc import Iterable, Iterator
+
+from remote.programs.parameter import KINDS, UNREADABLE, Parameter
+
+#: IPython's own lines, which Python can't parse: `%magic`, `!command`, `?help`, `help?`, `a = !ls`.
+_IPYTHON = re.compile(r"^(\s*)(?:[%!?].*|.*\?|[\w\s,.\[\]()]+=\s*[%!].*)$")
+
+
+def statements(source: str) -> list[ast.stmt] | None:
+    """The statements of a cell; None where they can't be told."""
+    for text in (source, _without_magics(source)):
+        try:
+            with warnings.catch_warnings():
+                # What is odd about a cell is for the kernel to say, when it runs.
+                warnings.simplefilter("ignore")
+                return ast.parse(text).body
+        except UNREADABLE:
+            continue
+    return None
+
+
+def _without_magics(source: str) -> str:
+    return "\n".join(_IPYTHON.sub(r"\1pass", line) for line in source.split("\n"))
+
+
+def parameters(source: str) -> tuple[Parameter, ...]:
+    """The plain assignments of the cell tagged `parameters`; the last of a name counts."""
+    comments = _comments(source)
+    by_name: dict[str, Parameter] = {}
+    for statement in statements(source) or ():
+        assigned = _assignment(statement)
+        if assigned:
+            name, annotation, value = assigned
+            kind, optional = _kind(annotation, value)
+            comment = comments.get(statement.end_lineno or 0, "")
+            by_name[name] = Parameter(name, kind, _unparsed(value), comment, optional)
+    return tuple(by_name.values())
+
+
+def _assignment(statement: ast.stmt) -> tuple[str, ast.expr | None, ast.expr] | None:
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id, None, statement.value
+    if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+        return None
+    if statement.value is None:
+        return None
+    return statement.target.id, statement.annotation, statement.value
+
+
+def _unparsed(value: ast.expr) -> str:
+    try:
+        return ast.unparse(value)
+    except UNREADABLE:
+        return "..."
+
+
+def _comments(source: str) -> dict[int, str]:
+    comments = {}
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                comments[token.start[0]] = token.string.lstrip("# ").rstrip()
+    except (tokenize.TokenError, *UNREADABLE):
+        pass
+    return comments
+
+
+def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
+    """(the type's name out of KINDS or "", whether None is allowed too)."""
+    if annotation is not None:
+        named = list(_annotated(annotation))
+        kinds = [name for name in named if name in KINDS]
+        if len(kinds) == 1:
+            return kinds[0], "None" in named
+    try:
+        kind = type(ast.literal_eval(value)).__name__
+    except UNREADABLE:
+        return "", False
+    return (kind if kind in KINDS else ""), False
+
+
+def _annotated(annotation: ast.expr) -> Iterator[str]:
+    """The types that an annotation allows, in small letters, and `None`."""
+    if isinstance(annotation, ast.Constant):
+        if isinstance(annotation.value, str):
+            for statement in statements(annotation.value) or ():
+                if isinstance(statement, ast.Expr):
+                    yield from _annotated(statement.value)
+        else:
+            yield str(annotation.value)
+    elif isinstance(annotation, ast.BinOp):
+        yield from _annotated(annotation.left)
+        yield from _annotated(annotation.right)
+    elif isinstance(annotation, ast.Tuple):
+        for each in annotation.elts:
+            yield from _annotated(each)
+    elif isinstance(annotation, ast.Subscript):
+        (outer,) = list(_annotated(annotation.value)) or [""]
+        if outer in ("optional", "union"):
+            yield from _annotated(annotation.slice)
+            yield from ["None"] if outer == "optional" else []
+        else:
+            yield outer
+    elif isinstance(annotation, (ast.Name, ast.Attribute)):
+        yield _unparsed(annotation).rpartition(".")[2].lower()
+
+
+#: MLflow's, and the template's own (src/lib/tracking).
+_CALLS = ("set_experiment", "set_tracking_uri", "save_mlflow")
+
+
+class Experiment:
+    """What the cells' calls of MLflow say.
+
+    MLflow refuses to continue a run (MLFLOW_RUN_ID) in another experiment than the one that
+    `mlflow.set_experiment` chose, so the job's run has to be made in the right one from the start.
+    Where that can't be told (a name that is computed, a tracking URI of the notebook's own),
+    `certain` is false, and the notebook's runs become runs of their own instead.
+    """
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        self.name: str | None = None
+        #: The parameter that holds the name, instead of `name`.
+        self.parameter: str | None = None
+        self.certain = True
+        self._known = {each.name for each in parameters if _is_text(each.default)}
+
+    def read(self, source: str, *, sets: bool) -> None:
+        """Take one more cell; `sets` tells whether it may give a parameter another value."""
+        parsed = statements(source)
+        if parsed is None:
+            self.certain &= not any(name in source for name in _CALLS)
+            return
+        nodes = [node for statement in parsed for node in ast.walk(statement)]
+        if sets:
+            self._known -= {
+                node.id
+                for node in nodes
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            }
+        for node in nodes:
+            if isinstance(node, ast.Call):
+                self._call(node)
+
+    def _call(self, call: ast.Call) -> None:
+        function = call.func
+        name = function.attr if isinstance(function, ast.Attribute) else ""
+        name = function.id if isinstance(function, ast.Name) else name
+        if name in ("set_experiment", "save_mlflow"):
+            self._chosen(_argument(call, "experiment_name"))
+        elif name == "set_tracking_uri":
+            uri = _argument(call, "uri")
+            local = isinstance(uri, ast.Constant) and uri.value in ("sqlite:///mlflow.db", "")
+            self.certain &= local
+
+    def _chosen(self, value: ast.expr | None) -> None:
+        before = (self.name, self.parameter)
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            choice: tuple[str | None, str | None] = (value.value, None)
+        elif isinstance(value, ast.Name) and value.id in self._known:
+            choice = (None, value.id)
+        else:
+            choice = (None, None)
+            self.certain = False
+        if before == (None, None):
+            self.name, self.parameter = choice
+        elif before != choice:
+            self.certain = False
+
+
+def _argument(call: ast.Call, keyword: str) -> ast.expr | None:
+    given = list(call.args[:1]) + [key.value for key in call.keywords if key.arg == keyword]
+    return given[0] if given else None
+
+
+def _is_text(source: str) -> bool:
+    try:
+        return isinstance(ast.literal_eval(source), str)
+    except UNREADABLE:
+        return False

@@ -1,0 +1,168 @@
+"""What a notebook file says before it runs: its papermill parameters and its experiment.
+
+papermill can tell the parameters too (`papermill.inspect_notebook`), but importing it takes over a
+second, and every `inv remote-run` would pay for it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remote.errors import NotebookError
+from remote.job import kinds
+from remote.job.spec import JobSpec
+from remote.programs import cell_source
+from remote.programs.cell_source import Experiment
+from remote.programs.parameter import MALFORMED, Parameter, literal, nearest
+from remote.programs.program import Asked, is_file
+
+FOLDER = "src/notebooks"
+
+#: Bytes in the name of an executed notebook, before its timestamp, state, number and suffix.
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook file, read. `path` is relative to the project's root where it lies below it.
+
+    `experiment` is the name of the MLflow experiment that its runs go to, `experiment_parameter`
+    the parameter that holds that name; where `continues_run` is false, neither can be relied on.
+    """
+
+    path: Path
+    parameters: tuple[Parameter, ...]
+    language: str = "python"
+    experiment: str | None = None
+    experiment_parameter: str | None = None
+    continues_run: bool = True
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter called `name` (`-` and `_` are the same); raises NotebookError."""
+        for parameter in self.parameters:
+            if parameter.name == name or parameter.name.replace("_", "-") == name:
+                return parameter
+        raise NotebookError(f"{self.path} has no parameter {name!r}.", self._nearest(name))
+
+    def job_spec(self, root: Path, asked: Asked) -> JobSpec:
+        """A job that keeps the executed notebook, called `output` or like this one."""
+        self._check(root, asked.arguments)
+        return JobSpec(
+            kind=kinds.NOTEBOOK.name,
+            source=self.path.as_posix(),
+            name=self.path.stem,
+            parameters=dict(asked.parameters),
+            defaults={each.name: literal(each.default) for each in self.parameters},
+            output=_output_name(asked.output or self.path.name),
+            language=self.language,
+            experiment=self.experiment_with(asked.parameters) or "",
+            continues_run=self.continues_run,
+        )
+
+    def experiment_with(self, parameters: Mapping[str, Any]) -> str | None:
+        """The MLflow experiment that the notebook's own code chooses, if it does."""
+        if self.experiment is not None or self.experiment_parameter is None:
+            return self.experiment
+        default = literal(self.parameter(self.experiment_parameter).default)
+        return str(parameters.get(self.experiment_parameter, default))
+
+    def _check(self, root: Path, arguments: Sequence[str]) -> None:
+        if arguments:
+            raise NotebookError(
+                f"{self.path} is a notebook: it takes parameters, and nothing after --.",
+                "Type them before: inv remote-run NOTEBOOK --epoch 10",
+            )
+        if self.path.is_absolute():
+            raise NotebookError(
+                f"{self.path} lies outside of the project {root}.",
+                "Only what is pushed can run there: copy it into src/notebooks/.",
+            )
+
+    def _nearest(self, name: str) -> str:
+        if not self.parameters:
+            return "It has no cell tagged 'parameters' (or an empty one), so it takes none."
+        return nearest(name, self.parameters)
+
+
+def _output_name(path: str) -> str:
+    """The plain name of an executed notebook; raises NotebookError where it is too long."""
+    name = Path(path).name.removesuffix(".ipynb")
+    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        raise NotebookError(
+            f"The name of the executed notebook is too long: {name[:40]}...",
+            f"It may have {LONGEST_NAME} bytes.",
+        )
+    return name
+
+
+def find(root: Path, name: str) -> Path:
+    """The notebook called `name`: a path, or a file in `src/notebooks`; `.ipynb` may be left out.
+
+    Raises NotebookError with the nearest names.
+    """
+    names = [name] if name.endswith(".ipynb") else [name, name + ".ipynb"]
+    for candidate in names:
+        for path in (Path(candidate), root / candidate, root / FOLDER / candidate):
+            if path.suffix == ".ipynb" and is_file(path):
+                return path.resolve()
+    shown = name if len(name) <= 60 else name[:57] + "..."
+    raise NotebookError(f"There is no notebook {shown!r}, nor one in {FOLDER}/.", _near(root, name))
+
+
+def _near(root: Path, name: str) -> str:
+    names = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
+    if not names:
+        return f"{FOLDER}/ holds no notebook."
+    stems = [Path(each).stem for each in names]
+    near = [f"{stem}.ipynb" for stem in difflib.get_close_matches(Path(name).stem, stems, n=3)]
+    return f"Did you mean {', '.join(near)}?" if near else f"There is {', '.join(names[:10])}."
+
+
+def read(path: Path, root: Path) -> Notebook:
+    """Read a notebook; raises NotebookError where it isn't one."""
+    try:
+        document = json.loads(path.read_bytes())
+        cells = [(_tags(cell), _source(cell)) for cell in _code_cells(document)]
+        language = _language(document)
+    except MALFORMED as error:
+        raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
+    tagged = next((i for i, (tags, _) in enumerate(cells) if "parameters" in tags), None)
+    parameters = () if tagged is None else cell_source.parameters(cells[tagged][1])
+    experiment = Experiment(parameters)
+    for number, (_, text) in enumerate(cells):
+        experiment.read(text, sets=number != tagged)
+    resolved = path.resolve()
+    inside = resolved.is_relative_to(root.resolve())
+    return Notebook(
+        path=resolved.relative_to(root.resolve()) if inside else resolved,
+        parameters=parameters,
+        language=language,
+        experiment=experiment.name,
+        experiment_parameter=experiment.parameter,
+        continues_run=experiment.certain,
+    )
+
+
+def _language(document: Mapping[str, Any]) -> str:
+    metadata = document.get("metadata", {})
+    kernel = metadata.get("kernelspec", {}).get("language")
+    return str(kernel or metadata.get("language_info", {}).get("name") or "python").lower()
+
+
+def _code_cells(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    cells = document["cells"] if "cells" in document else document["worksheets"][0]["cells"]
+    return (cell for cell in cells if cell["cell_type"] == "code")
+
+
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    return [str(tag) for tag in cell.get("metadata", {}).get("tags", [])]
+
+
+def _source(cell: Mapping[str, Any]) -> str:
+    text = cell.get("source", cell.get("input", ""))
+    return text if isinstance(text, str) else "".join(text)

@@ -1,0 +1,118 @@
+"""`inv doctor`, `remote-gpus`, `remote-secrets`: what this machine and the server have, and lack."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from remote.errors import ConfigError
+from remote.output import plural, print_json, print_lines, say
+from remote.tasks.argparse_task import ArgparseTask
+from remote.tasks.exits import exit_on_error
+from remote.tasks.sync import TARGET_HELP, server_of
+from remote.tasks.tables import gpu_table
+
+if TYPE_CHECKING:
+    from remote.operations.doctor import Check
+
+
+@task(help={"target": TARGET_HELP, "json": "print the findings as JSON"})
+@exit_on_error
+def doctor(c: Context, target: str = "", json: bool = False) -> None:
+    """Check this machine and the server; for each gap, the command that closes it.
+
+    The exit code is 1 where a gap stops all work.
+    """
+    from remote.operations.doctor import examine
+
+    checks = []
+    for check in examine(target):
+        checks.append(check)
+        if not json:
+            _show(check)
+    if json:
+        print_json(checks)
+    else:
+        _conclude(checks)
+    if any(check.stops and not check.ok for check in checks):
+        raise Exit(code=1)
+
+
+def _show(check: Check) -> None:
+    mark = "ok" if check.ok else "gap"
+    print_lines(f"{mark:<3}  {check.where:<5}  {check.name:<13}  {check.message}".rstrip())
+    if not check.ok and check.fix:
+        print_lines(f"{'':27}fix: {check.fix}")
+
+
+def _conclude(checks: list[Check]) -> None:
+    gaps = [check for check in checks if not check.ok]
+    stopping = [check for check in gaps if check.stops]
+    if not gaps:
+        say("Nothing is missing.")
+    else:
+        say(f"{plural(len(gaps), 'gap')}; {len(stopping) or 'none'} of them stops all work.")
+
+
+@task(help={"target": TARGET_HELP, "json": "all that is known, as JSON"})
+@exit_on_error
+def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
+    """List the server's GPUs: memory, load, which job or which stranger holds them."""
+    from remote.operations.jobs import gpus
+
+    answer = gpus(server_of(target))
+    if json:
+        print_json(answer)
+        return
+    if not answer.gpus:
+        say("The server has no NVIDIA GPU (no nvidia-smi finds one).")
+        return
+    print_lines(*gpu_table(answer))
+    for place, job in enumerate(answer.waiting, 1):
+        gpus_wanted = plural(job.gpus, "GPU")
+        print_lines(f"waiting, {place}.: {job.job} ({job.user}) for {gpus_wanted}")
+
+
+@task(
+    klass=ArgparseTask,
+    positional=["key"],
+    help={
+        "key": "the name of the environment variable; without one, the names that are set",
+        "target": TARGET_HELP,
+        "forget": "remove it from the server",
+    },
+)
+@exit_on_error
+def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = False) -> None:
+    """Ask for a secret and keep it on the server, for jobs there, readable by you alone.
+
+    Without a terminal it is read from standard input.
+    """
+    from remote.operations.jobs import secret
+
+    server = server_of(target)
+    if forget and not key:
+        raise ConfigError("--forget needs the name of a secret.")
+    value = None if forget or not key else _read_secret(key)
+    names = secret(server, key, value) if key else secret(server)
+    print_lines(*names or ["No secret is set."])
+
+
+def _read_secret(key: str) -> str:
+    """The value that is typed, unseen; raises ConfigError where none is."""
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        value = getpass(f"{key}: ")
+    else:
+        value = sys.stdin.readline().rstrip("\n")
+    if not value:
+        raise ConfigError("Nothing was typed, so nothing was changed.")
+    return value
+
+
+TASKS = (doctor, remote_gpus, remote_secrets)

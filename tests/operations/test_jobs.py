@@ -1,0 +1,31 @@
+"""The command that shows a job's terminal, as the server says it, run over ssh."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import pytest
+
+from remote.errors import ProtocolError
+from remote.job.fields import from_json
+from remote.job.messages.live_job import AttachAnswer
+from remote.operations.jobs import over_ssh
+from remote.target import Target
+from remote.transport.ssh import Ssh
+
+ARGV = ("tmux", "-L", "remote", "attach-session", "-t", "=20260101-090000-train-aaaa")
+
+
+def test_every_shell_reads_the_words_as_they_are() -> None:
+    argv = over_ssh(Ssh.to(Target.parse("gpu:/proj")), ARGV)
+    assert argv[:3] == ["ssh", "-o", "RequestTTY=force"]
+    assert shlex.split(argv[-1])[-len(ARGV) :] == list(ARGV)
+    printed = subprocess.check_output(["sh", "-c", f"printf '%s ' {argv[-1]}"], text=True)
+    assert printed.split()[-len(ARGV) :] == list(ARGV)
+
+
+@pytest.mark.parametrize("word", ["a b", "$(id)", "x'y", "`id`", "a;b", "\x1b[2J", "a\n", "!"])
+def test_a_server_whose_words_a_shell_would_obey_is_refused(word: str) -> None:
+    with pytest.raises(ProtocolError, match="argv"):
+        from_json(AttachAnswer, {"id": "20260101-a", "argv": ["tmux", word]}, "answer")

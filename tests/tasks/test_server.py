@@ -1,0 +1,97 @@
+"""`inv doctor` from end to end: lines, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PROGRAM = """\
+from invoke.collection import Collection
+from invoke.program import Program
+from remote.tasks import server
+Program(namespace=Collection(*server.TASKS)).run()
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "requirements.lock").touch()
+    (folder / "tasks.py").touch()
+    return folder
+
+
+def inv(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, "doctor", *words],
+        cwd=root,
+        # An index that answers nothing fails at once.
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "UV_DEFAULT_INDEX": "http://127.0.0.1:9",
+            **env,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_every_line_is_ok_or_a_gap_with_its_command(root: Path, tmp_path: Path) -> None:
+    done = inv(root, "--target", f"{tmp_path}/target", HTTPS_PROXY="", https_proxy="")
+    lines = done.stdout.splitlines()
+    assert all(line.startswith(("ok ", "gap", "   ")) for line in lines)
+    at = next(i for i, line in enumerate(lines) if "package index" in line)
+    assert lines[at].startswith("gap") and lines[at + 1].strip().startswith("fix: ")
+    assert done.returncode == 0, "no gap that stops work"
+    assert "gap" in done.stderr
+
+
+def test_a_server_that_is_not_reached_leaves_the_laptops_part(root: Path) -> None:
+    done = inv(root, "--target", "no-such-host.invalid:/proj")
+    assert done.returncode == 1
+    assert "ok   here   rsync" in done.stdout and "ok   here   lock file" in done.stdout
+    assert "gap  there  server" in done.stdout and "~/.ssh/config" in done.stdout
+
+
+def test_json(root: Path) -> None:
+    done = inv(root, "--json")
+    found = json.loads(done.stdout)
+    assert {"where", "name", "ok", "message", "fix", "stops"} == set(found[0])
+    (gap,) = [check for check in found if not check["ok"]]
+    assert gap["name"] == "target" and gap["stops"] and done.returncode == 1
+
+
+def test_settings_that_can_not_be_read_are_a_gap_among_others(root: Path) -> None:
+    (root / ".env").write_bytes(b"\xff\xfe\x00")
+    done = inv(root)
+    assert done.returncode == 1 and "gap  here   .env" in done.stdout
+    assert "ok   here   lock file" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_what_a_server_says_does_not_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from remote.operations.doctor import Check
+    from remote.tasks import server
+
+    server._show(Check("there", "GPUs", False, "\x1b[2J\rok", "fix\nme"))
+    assert capsys.readouterr().out.count("\n") == 2
+    server._show(Check("there", "GPUs", False, "\x1b[2J", ""))
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = "import sys, remote.tasks.server; print(*sorted(sys.modules))"
+    loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
+    assert not {"mlflow", "fabric", "paramiko", "remote.operations.doctor"} & set(loaded)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.operations.tracking.destination import destination
-from remote.operations.tracking.pull_records import ask, merging, source_name
+from remote.operations.tracking.merge_records import merging
+from remote.operations.tracking.pull_records import ask, source_name
 from remote.session import TargetSession
 from remote.target import Target
 from remote.tracking import merge

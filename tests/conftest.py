@@ -47,7 +47,7 @@ LONG = (
     "integration/test_docs.py",
     "research/test_containers.py",
     "research/test_hydra.py",
-    "integration/test_give.py",
+    "integration/test_push_runs.py",
     "research/test_pipeline.py",
     "research/test_save_mlflow_lab.py",
     "research/test_lab.py",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from remote.errors import TransferError
 from remote.files import write_json
 from remote.job.paths import STATE
-from remote.operations.tracking.merge_records import Records, Say, merging
+from remote.operations.tracking.merge_records import Records, Say, merge_folder
 from remote.operations.tracking.pull_records import ask, look, merge_all
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
@@ -37,16 +35,11 @@ def pull(
     start = time.monotonic()
     dialect = rsync.dialect()
     server.connect()
-    with (
-        merging(server.project),
-        tempfile.TemporaryDirectory(dir=server.project.state, prefix="delta-") as folder,
-    ):
+    with merge_folder(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
-        asked = ask(server, Path(folder), registry=registry)
+        asked = ask(server, folder, registry=registry)
         files, backup = _results(server, dialect, dry_run=dry_run)
-        records = merge_all(
-            server, asked, Path(folder), say=say, registry=registry, dry_run=dry_run
-        )
+        records = merge_all(server, asked, folder, say=say, registry=registry, dry_run=dry_run)
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
     return Pulled(

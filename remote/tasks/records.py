@@ -1,22 +1,25 @@
-"""`inv mlflow-pull`, `mlflow-merge`, `mlflow-conflicts`: MLflow records, merged."""
+"""`inv mlflow-pull`, `mlflow-push`, `mlflow-merge`, `mlflow-conflicts`: MLflow records, merged."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 from invoke.tasks import task
 
-from remote.config import find_project
-from remote.output import plural, print_json, print_lines, say
-from remote.tasks import export_report, merge_report
+from remote.config import Project, find_project
+from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
+from remote.tasks import merge_report
 from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
 from remote.tasks.sync import DRY_HELP, REGISTRY_HELP, TARGET_HELP, registry_asked, server_of
 
 if TYPE_CHECKING:
     from remote.operations.tracking.conflict_list import Listed
+    from remote.operations.tracking.merge_records import Records
+    from remote.operations.tracking.push_runs import PushedRuns
+    from remote.session import TargetSession
 
 JSON_HELP = "print what was done as JSON"
 
@@ -44,17 +47,76 @@ def mlflow_pull(
     records = pull_records(
         server, say=say, registry=registry_asked(server.project, registry), dry_run=dry_run
     )
+    data = {"target": str(server.target), "dry_run": dry_run}
+    _report(server.project, records, f"from {server.target}", data, json=json)
+
+
+@task(
+    klass=ArgparseTask,
+    positional=["run"],
+    iterable=["run"],
+    help={
+        "run": "ids of runs (the first 4 characters or more will do), or their names",
+        "experiment": "all runs of the experiment with this name",
+        "target": TARGET_HELP,
+        "traces": "the runs' traces too",
+        "registry": "the versions of registered models that these runs made, too",
+        "dry-run": "show what would be given, change nothing",
+        "json": JSON_HELP,
+    },
+)
+@exit_on_error
+def mlflow_push(
+    c: Context,
+    run: list[str] | None = None,
+    experiment: str = "",
+    target: str = "",
+    traces: bool = False,
+    registry: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Give runs, those below them and their models to the target, so that jobs there have them."""
+    from remote.operations.tracking.push_runs import push_runs
+    from remote.operations.tracking.select_runs import Selection
+
+    server = server_of(target)
+    selection = Selection(tuple(run or ()), experiment, traces, registry)
+    pushed = push_runs(server, selection, say=say, dry_run=dry_run)
     if json:
-        data = merge_report.as_data(records, target=str(server.target), dry_run=dry_run)
-        export_report.print_with_export(server.project, data, dry_run=dry_run)
+        print_json({"target": str(server.target), "dry_run": dry_run, **asdict(pushed)})
         return
-    if records.summary is None:
-        say(f"{server.target} has no MLflow records yet.")
-    else:
-        verb = "would merge" if dry_run else "merged"
-        print_lines(f"{verb} from {server.target}: {merge_report.line(records)}")
-        merge_report.remarks(records)
-    export_report.export_and_tell(server.project, dry_run=dry_run)
+    if dry_run:
+        names = (*pushed.runs, *pushed.models, *pushed.traces, *pushed.registered, *pushed.files)
+        print_lines(*(f"give    {name}" for name in names))
+    print_lines(_pushed_line(server, pushed, dry_run))
+    _push_remarks(pushed)
+    if pushed.model and not dry_run:
+        print_lines(f"In a job there: mlflow.pyfunc.load_model({pushed.model!r})")
+
+
+def _pushed_line(server: TargetSession, pushed: PushedRuns, dry_run: bool) -> str:
+    parts = [f"{plural(len(pushed.runs), 'run')} ({pushed.new_runs} new there)"]
+    for names, noun in (
+        (pushed.models, "model"),
+        (pushed.traces, "trace"),
+        (pushed.registered, "registered model"),
+    ):
+        if names:
+            parts.append(plural(len(names), noun))
+    parts += [plural(len(pushed.files), "artifact"), size(pushed.bytes), f"{pushed.seconds:.1f} s"]
+    verb = "would give" if dry_run else "gave"
+    return f"{verb} to {server.target}: {', '.join(parts)}"
+
+
+def _push_remarks(pushed: PushedRuns) -> None:
+    say_first([f"refused: {text}" for text in pushed.refused], "refused")
+    if pushed.without:
+        more = ", …" if len(pushed.without) > SHOWN else ""
+        say(f"without artifacts here: {', '.join(pushed.without[:SHOWN])}{more}")
+    if pushed.replaced:
+        count = plural(len(pushed.replaced), "artifact")
+        say(f"{count} there differed; what was there is kept there in {pushed.backup}/")
 
 
 @task(
@@ -89,14 +151,24 @@ def mlflow_merge(
         say=say,
         dry_run=dry_run,
     )
+    _report(project, records, store, {"store": store, "dry_run": dry_run}, json=json)
+
+
+def _report(
+    project: Project, records: Records, source: str, data: dict[str, Any], *, json: bool
+) -> None:
+    """Tell what was merged, and export it; `data` goes into the JSON."""
+    dry_run = bool(data["dry_run"])
     if json:
-        data = merge_report.as_data(records, store=store, dry_run=dry_run)
-        export_report.print_with_export(project, data, dry_run=dry_run)
+        merge_report.print_with_export(project, {**data, **asdict(records)}, dry_run=dry_run)
         return
-    verb = "would merge" if dry_run else "merged"
-    print_lines(f"{verb} {store}: {merge_report.line(records)}")
-    merge_report.remarks(records)
-    export_report.export_and_tell(project, dry_run=dry_run)
+    if records.summary is None:
+        say(f"{data.get('target', source)} has no MLflow records yet.")
+    else:
+        verb = "would merge" if dry_run else "merged"
+        print_lines(f"{verb} {source}: {merge_report.line(records)}")
+        merge_report.remarks(records)
+    merge_report.export_and_tell(project, dry_run=dry_run)
 
 
 @task(
@@ -122,28 +194,27 @@ def mlflow_conflicts(
     from remote.operations.tracking.conflict_list import choose, listed, resolve
 
     project = find_project()
-    chosen = choose(listed(project), conflict or [], theirs=theirs, ours=ours)
+    entries = choose(listed(project), conflict or [], theirs=theirs, ours=ours)
     if json:
         print_json(
             [
                 {"number": entry.number, "from": entry.source, **asdict(entry.conflict)}
-                for entry in chosen
+                for entry in entries
             ]
         )
     else:
-        print_lines(*map(_line, chosen))
+        print_lines(*map(_conflict_line, entries))
     if theirs or ours:
-        resolve(project, chosen, theirs=theirs)
-        say(
-            f"{plural(len(chosen), 'conflict')} settled: {'theirs taken' if theirs else 'yours kept'}."
-        )
-    elif not chosen:
+        resolve(project, entries, theirs=theirs)
+        outcome = "theirs taken" if theirs else "yours kept"
+        say(f"{plural(len(entries), 'conflict')} settled: {outcome}.")
+    elif not entries:
         say("No conflicts.")
     else:
         say("Yours was kept. To take the other: inv mlflow-conflicts --theirs NUMBER (or --ours)")
 
 
-def _line(entry: Listed) -> str:
+def _conflict_line(entry: Listed) -> str:
     value = entry.conflict
     there = "removed" if value.theirs is None else repr(value.theirs)
     return (
@@ -152,4 +223,4 @@ def _line(entry: Listed) -> str:
     )
 
 
-TASKS = (mlflow_pull, mlflow_merge, mlflow_conflicts)
+TASKS = (mlflow_pull, mlflow_push, mlflow_merge, mlflow_conflicts)

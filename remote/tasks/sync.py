@@ -90,7 +90,7 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: boo
 def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> None:
     """Pull, and say what that brought and what it kept."""
     from remote.operations.pull import pull
-    from remote.tasks.export_report import export_and_tell
+    from remote.tasks.merge_report import export_and_tell
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, say=say, dry_run=dry_run, registry=registry)

@@ -21,10 +21,10 @@ import hashlib
 import json
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from remote.tracking import schema
 from remote.tracking.store import reading_url, refuse_foreign, unusable
@@ -32,7 +32,7 @@ from remote.tracking.store import reading_url, refuse_foreign, unusable
 FORMAT = 2
 PART = 200_000
 """Rows read at once from a long table: about a quarter of a second, in which nobody can write."""
-TABLES = """
+_TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entities (kind TEXT, id, signature TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE TABLE gone (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
@@ -58,14 +58,8 @@ def write(
     refuse_foreign(store)
     if known.get("format") != FORMAT:
         known = {}
-    if out.exists():
-        out.unlink()
     try:
-        with closing(sqlite3.connect(str(out), timeout=60, uri=True)) as database:
-            database.isolation_level = None
-            database.execute("PRAGMA journal_mode = OFF")
-            database.execute("PRAGMA synchronous = OFF")
-            database.executescript(TABLES)
+        with new_delta(out) as database:
             mark = _mark(store, registry)
             database.execute("ATTACH ? AS store", (reading_url(store),))
             asked = _Asked(known, registry, chosen, mark)
@@ -75,10 +69,23 @@ def write(
     return dict(counts, format=FORMAT, bytes=out.stat().st_size)
 
 
+@contextmanager
+def new_delta(out: Path) -> Iterator[sqlite3.Connection]:
+    """An empty delta in `out`, in place of what was there; whoever writes begins transactions."""
+    if out.exists():
+        out.unlink()
+    with closing(sqlite3.connect(str(out), timeout=60, uri=True)) as database:
+        database.isolation_level = None
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript(_TABLES)
+        yield database
+
+
 def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str, Dict[str, str]]:
     """The signatures, as `write` gives them, of those chosen ids of each kind that `store` has."""
     refuse_foreign(store)
-    found: Dict[str, Dict[str, str]] = {}
+    signatures: Dict[str, Dict[str, str]] = {}
     try:
         with closing(sqlite3.connect("", timeout=60, uri=True)) as database:
             database.isolation_level = None
@@ -91,10 +98,10 @@ def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str,
                 database.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((i,) for i in ids))
                 signed = [table for table in schema.rows_of(kind) if table.name in tables]
                 sums = _signatures(database, signed, "SELECT id FROM wanted")
-                found[kind] = {str(identity): sums[identity] for identity in sums}
+                signatures[kind] = {str(identity): sums[identity] for identity in sums}
     except sqlite3.Error as error:
         raise unusable(store, error) from error
-    return found
+    return signatures
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,8 @@ def _write(database: sqlite3.Connection, asked: _Asked, roots: List[str]) -> Dic
     database.execute("COMMIT")
     for piece in pieces:
         piece.copy(database, _of_chosen(piece.table, asked.chosen))
-    counts["metric_rows"] = _count(database, "metrics")
+    # Every store has metrics: whoever lacks them isn't one.
+    counts["metric_rows"] = int(_value(database, "SELECT count(*) FROM main.metrics"))
     # Last: without it, the file is half a delta, which nobody takes; with it, nothing can fail.
     database.execute("BEGIN")
     database.executemany(
@@ -251,10 +259,10 @@ def _working(database: sqlite3.Connection, kind: schema.Kind) -> Set[Any]:
     column, value = kind.working
     if not column:
         return set()
-    found = database.execute(
+    rows = database.execute(
         f'SELECT "{kind.column}" FROM store."{kind.table}" WHERE "{column}" = ?', (value,)
     )
-    return {identity for (identity,) in found}
+    return {identity for (identity,) in rows}
 
 
 @dataclass(frozen=True)
@@ -320,8 +328,8 @@ def _guard(database: sqlite3.Connection, table: str, rowid: int) -> str:
 
 
 def _source_tables(database: sqlite3.Connection) -> List[str]:
-    found = database.execute("SELECT name FROM store.sqlite_master WHERE type = 'table'")
-    return sorted(name for (name,) in found)
+    rows = database.execute("SELECT name FROM store.sqlite_master WHERE type = 'table'")
+    return sorted(name for (name,) in rows)
 
 
 def _is_left_out(database: sqlite3.Connection, name: str, asked: _Asked) -> bool:
@@ -336,11 +344,6 @@ def with_real_paths(roots: Sequence[str]) -> List[str]:
     """With where links lead. The longest first, so that the nearest root is found first."""
     both = {path for root in roots for path in (os.path.abspath(root), os.path.realpath(root))}
     return sorted(both, key=len, reverse=True)
-
-
-def _count(database: sqlite3.Connection, table: str, where: str = "") -> int:
-    has = database.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (table,)).fetchone()
-    return int(_value(database, f'SELECT count(*) FROM main."{table}" {where}')) if has else 0
 
 
 def _value(database: sqlite3.Connection, query: str) -> Any:

@@ -107,6 +107,7 @@ KINDS: Dict[str, Kind] = {
 }
 """In the order in which they are merged: what a thing hangs on comes before it."""
 
+_IN_EXPERIMENT = {"experiment_id": EXPERIMENT}
 _LIFECYCLE = Group(("lifecycle_stage", "deleted_time"))
 
 TABLES: Tuple[Table, ...] = (
@@ -125,7 +126,7 @@ TABLES: Tuple[Table, ...] = (
         ("run_uuid",),
         RUN,
         "run_uuid",
-        links={"experiment_id": EXPERIMENT},
+        links=_IN_EXPERIMENT,
         path="artifact_uri",
         groups=(Group(("status", "end_time"), provisional="RUNNING"), _LIFECYCLE),
     ),
@@ -137,34 +138,23 @@ TABLES: Tuple[Table, ...] = (
         ("model_id",),
         MODEL,
         "model_id",
-        links={"experiment_id": EXPERIMENT},
+        links=_IN_EXPERIMENT,
         path="artifact_location",
         groups=(Group(("status", "status_message")), _LIFECYCLE),
         quiet=("last_updated_timestamp_ms",),
     ),
     Table(
-        "logged_model_params",
-        ("model_id", "param_key"),
-        MODEL,
-        "model_id",
-        links={"experiment_id": EXPERIMENT},
+        "logged_model_params", ("model_id", "param_key"), MODEL, "model_id", links=_IN_EXPERIMENT
     ),
     Table(
         "logged_model_tags",
         ("model_id", "tag_key"),
         MODEL,
         "model_id",
-        links={"experiment_id": EXPERIMENT},
+        links=_IN_EXPERIMENT,
         droppable=True,
     ),
-    Table(
-        "trace_info",
-        ("request_id",),
-        TRACE,
-        "request_id",
-        rule=REPLACE,
-        links={"experiment_id": EXPERIMENT},
-    ),
+    Table("trace_info", ("request_id",), TRACE, "request_id", rule=REPLACE, links=_IN_EXPERIMENT),
     Table("trace_request_metadata", ("key", "request_id"), TRACE, "request_id", rule=REPLACE),
     Table("trace_metrics", ("request_id", "key"), TRACE, "request_id", rule=REPLACE),
     Table(
@@ -173,7 +163,7 @@ TABLES: Tuple[Table, ...] = (
         TRACE,
         "trace_id",
         rule=REPLACE,
-        links={"experiment_id": EXPERIMENT},
+        links=_IN_EXPERIMENT,
         unsigned=("content",),
     ),
     Table("span_metrics", ("trace_id", "span_id", "key"), TRACE, "trace_id", rule=REPLACE),
@@ -191,7 +181,7 @@ TABLES: Tuple[Table, ...] = (
         ("assessment_id",),
         TRACE,
         "trace_id",
-        links={"experiment_id": EXPERIMENT},
+        links=_IN_EXPERIMENT,
         fixed=("created_timestamp", "trace_timestamp_ms"),
         groups=(
             Group(
@@ -285,11 +275,7 @@ TABLES: Tuple[Table, ...] = (
         versioned=True,
     ),
     Table(
-        "datasets",
-        ("experiment_id", "name", "digest"),
-        EXPERIMENT,
-        "experiment_id",
-        rule=APPEND,
+        "datasets", ("experiment_id", "name", "digest"), EXPERIMENT, "experiment_id", rule=APPEND
     ),
     Table(
         "metrics",

@@ -19,8 +19,8 @@ def is_store(store: Path) -> bool:
         return False
     try:
         with closing(connect_read_only(store)) as database:
-            found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            return {name for (name,) in found} >= _TABLES
+            rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return {name for (name,) in rows} >= _TABLES
     except sqlite3.DatabaseError:
         return False
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from remote.config import find_project
 from remote.errors import StoreError
 from remote.files import locked
+from remote.operations.tracking.destination import STORE
 from remote.tracking.check import Finding, ProjectDir, examine, mend
 from remote.tracking.store_address import FOLDER, SQLITE, StoreAddress
-
-STORE = "mlflow.db"
 
 
 @dataclass(frozen=True)

@@ -32,19 +32,19 @@ class Listed:
 def listed(project: Project) -> list[Listed]:
     """Those that are not settled, of all sources, in the order of their sources."""
     to = destination(project)
-    found: list[Listed] = []
+    entries: list[Listed] = []
     with merging(project):
         # A base is named after its source, and after the destination that isn't the project's own.
         for base in sorted((project.state / "targets").glob(to.base("*").name)):
             if base == to.base(base.name[: -len(to.base("").name)]):
                 source = bases.source_name(base)
-                for each in conflicts.open_conflicts(base, to.location):
-                    found.append(Listed(len(found) + 1, source, base, each))
-    return found
+                for conflict in conflicts.open_conflicts(base, to.location):
+                    entries.append(Listed(len(entries) + 1, source, base, conflict))
+    return entries
 
 
 def choose(
-    found: Sequence[Listed], words: Sequence[str], *, theirs: bool, ours: bool
+    entries: Sequence[Listed], words: Sequence[str], *, theirs: bool, ours: bool
 ) -> list[Listed]:
     """Those that the words name, all without words. Raises StoreError.
 
@@ -52,32 +52,34 @@ def choose(
     """
     if theirs and ours:
         raise StoreError("--theirs and --ours can't both be meant.", "Give one of them.")
-    chosen = [each for each in found if not words or any(_named(each, word) for word in words)]
+    named = [
+        entry for entry in entries if not words or any(_is_named(entry, word) for word in words)
+    ]
     for word in words:
-        if not any(_named(each, word) for each in found):
+        if not any(_is_named(entry, word) for entry in entries):
             raise StoreError(f"No conflict is called {word}.", "inv mlflow-conflicts lists them.")
-    renamed = {_renamed(each) for each in chosen} - {None}
-    return [each for each in found if each in chosen or _renamed(each) in renamed]
+    renamed = {_renamed_run(entry) for entry in named} - {None}
+    return [entry for entry in entries if entry in named or _renamed_run(entry) in renamed]
 
 
-def _named(each: Listed, word: str) -> bool:
-    return word == str(each.number) or (len(word) > 3 and each.conflict.key.startswith(word))
+def _is_named(entry: Listed, word: str) -> bool:
+    return word == str(entry.number) or (len(word) > 3 and entry.conflict.key.startswith(word))
 
 
-def _renamed(each: Listed) -> tuple[str, str] | None:
+def _renamed_run(entry: Listed) -> tuple[str, str] | None:
     """The source and the run whose name this conflict is about."""
-    of = each.conflict
-    if (of.table, of.column) == ("runs", "name"):
-        return each.source, of.key
-    if of.table == "tags" and of.key.endswith("/mlflow.runName"):
-        return each.source, of.key.partition("/")[0]
+    conflict = entry.conflict
+    if (conflict.table, conflict.column) == ("runs", "name"):
+        return entry.source, conflict.key
+    if conflict.table == "tags" and conflict.key.endswith("/mlflow.runName"):
+        return entry.source, conflict.key.partition("/")[0]
     return None
 
 
-def resolve(project: Project, chosen: Sequence[Listed], *, theirs: bool) -> None:
+def resolve(project: Project, entries: Sequence[Listed], *, theirs: bool) -> None:
     """Take theirs, or keep ours for good; raises StoreError."""
     to = destination(project)
     with merging(project):
-        for base in dict.fromkeys(each.base for each in chosen):
-            each_of = [each.open for each in chosen if each.base == base]
-            conflicts.resolve(base, to.location, each_of, theirs=theirs)
+        for base in dict.fromkeys(entry.base for entry in entries):
+            of_base = [entry.open for entry in entries if entry.base == base]
+            conflicts.resolve(base, to.location, of_base, theirs=theirs)

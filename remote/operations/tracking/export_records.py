@@ -48,12 +48,12 @@ def _order(to: Destination) -> ExportOrder:
 def _merged(to: Destination, kind: str) -> list[str]:
     """The ids that merge bases name. A base of another store's merges may be among them: what it
     names isn't in this store, or came into it too."""
-    found: dict[str, None] = {}
+    ids: dict[str, None] = {}
     for base in sorted(to.base("").parent.glob("*.base.db")):
         with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(base)) as database:
             for (identity,) in database.execute("SELECT id FROM entity WHERE kind = ?", (kind,)):
-                found[str(identity)] = None
-    return list(found)
+                ids[str(identity)] = None
+    return list(ids)
 
 
 def _counted(order: ExportOrder) -> ExportSummary | None:

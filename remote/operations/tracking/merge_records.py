@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 from remote.config import Project
 from remote.files import locked
 from remote.operations.tracking.destination import STORE, Destination
-from remote.operations.tracking.fetch_artifacts import fetch_artifacts
 from remote.output import Progress
 from remote.tracking import merge
 from remote.tracking.create_store import ensure_store
-from remote.tracking.merge.summary import MergeSummary, total
-from remote.transport.rsync_args import Remote
+from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
+from remote.transport import rsync, rsync_args
+from remote.transport.rsync import Absent
+from remote.transport.rsync_args import Dialect, Remote, Tally
 
 Say = Callable[[str], None]
 
@@ -41,6 +43,13 @@ def merging(project: Project) -> Iterator[None]:
     project.state.mkdir(exist_ok=True)
     with locked(project.state / "pull.lock"):
         yield
+
+
+@contextmanager
+def merge_folder(project: Project) -> Iterator[Path]:
+    """One merge at a time, with a temporary folder for its deltas."""
+    with merging(project), tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
+        yield Path(name)
 
 
 def pull_state(to: Destination, base: Path) -> dict[str, Any]:
@@ -102,3 +111,51 @@ class RecordsMerge:
             progress.wipe()
         self.records.add(summary)
         return summary
+
+
+def fetch_artifacts(root: Path, remote: Remote, folders: Iterable[ArtifactFolder]) -> Tally:
+    """Bring the artifact folders that a merge named below `root`, one rsync for an experiment."""
+    groups = sorted(_grouped(folders).items())
+    dialect = rsync.dialect() if groups else None
+    result = Tally()
+    for (source, target), names in groups:
+        (root / target).mkdir(parents=True, exist_ok=True)
+        with filter_file(names) as wanted:
+            argv = rsync_args.artifacts_argv(
+                remote, source=source, destination=target, wanted=wanted
+            )
+            assert dialect
+            fetched = _run(argv, remote, dialect, root)
+        result.sent += [f"{target}/{name}" for name in fetched.sent]
+        result.bytes += fetched.bytes
+    return result
+
+
+@contextmanager
+def filter_file(names: Iterable[str]) -> Iterator[Path]:
+    """A file that names artifact folders to rsync."""
+    with tempfile.NamedTemporaryFile("w", suffix=".filter") as file:
+        file.write(rsync_args.artifact_filters(names))
+        file.flush()
+        yield Path(file.name)
+
+
+def _run(argv: list[str], remote: Remote, dialect: Dialect, root: Path) -> Tally:
+    try:
+        return rsync.run(argv, remote, cwd=root, title="pulling artifacts", dialect=dialect)
+    except Absent:
+        # An experiment whose runs logged no artifact has no folder.
+        return Tally()
+
+
+def _grouped(folders: Iterable[ArtifactFolder]) -> dict[tuple[str, str], list[str]]:
+    """(folder there, here) -> what to bring below it: runs of an experiment travel together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for folder in folders:
+        source, target = folder.remote.split("/", 2), folder.local.split("/", 2)
+        if source[2:] == target[2:] and source[2:]:
+            key = ("/".join(source[:2]), "/".join(target[:2]))
+            groups.setdefault(key, []).append(source[2])
+        else:
+            groups[folder.remote, folder.local] = ["**"]
+    return groups

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,13 @@ from urllib.parse import unquote, urlsplit
 from remote.config import Project
 from remote.errors import StoreError
 from remote.operations.tracking.destination import ARTIFACTS, STORE, destination, digest
-from remote.operations.tracking.merge_records import Records, RecordsMerge, Say, merging, pull_state
+from remote.operations.tracking.merge_records import (
+    Records,
+    RecordsMerge,
+    Say,
+    merge_folder,
+    pull_state,
+)
 from remote.target import Target
 from remote.tracking.sources import Source, source_of
 from remote.tracking.store_address import StoreAddress, without_password
@@ -40,16 +45,13 @@ def merge_store(
     if artifacts and not Path(artifacts).is_dir():
         raise StoreError(f"There is no folder {artifacts}.")
     given = Path(artifacts).resolve() if artifacts else None
-    with (
-        merging(project),
-        tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as folder,
-    ):
+    with merge_folder(project) as folder:
         for path, source in find(text).items():
             if _same(path, to.location):
                 raise StoreError(f"{path} is the store that records are merged into.")
             name = f"store-{digest(str(path))}"
             base = to.base(name)
-            file = Path(folder) / f"{name}.db"
+            file = folder / f"{name}.db"
             root = str(given or path.parent)
             source.write_delta(path, file, pull_state(to, base), roots=[root], registry=registry)
             _claim(file)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from remote.config import Project
 from remote.errors import TargetError, TransferError
 from remote.files import read_json, write_json
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.messages.target import ABSENT
 from remote.operations.tracking.destination import destination, digest
-from remote.operations.tracking.merge_records import Records, RecordsMerge, Say, merging, pull_state
+from remote.operations.tracking.merge_records import (
+    Records,
+    RecordsMerge,
+    Say,
+    merge_folder,
+    pull_state,
+)
 from remote.output import Progress, size
 from remote.session import TargetSession
 
 
 @dataclass(frozen=True)
-class Asked:
+class FetchedDelta:
     """A delta that was fetched, and what the agent said beside it."""
 
     answer: DeltaAnswer
@@ -36,18 +38,14 @@ def pull_records(
 ) -> Records:
     """Merge what is new in a target's stores, and fetch the artifacts of what changed."""
     server.connect()
-    with merging(server.project), _folder(server.project) as folder:
-        asked = ask(server, folder, registry=registry)
-        return merge_all(server, asked, folder, say=say, registry=registry, dry_run=dry_run)
+    with merge_folder(server.project) as folder:
+        delta = ask(server, folder, registry=registry)
+        return merge_all(server, delta, folder, say=say, registry=registry, dry_run=dry_run)
 
 
-@contextmanager
-def _folder(project: Project) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
-        yield Path(name)
-
-
-def ask(server: TargetSession, folder: Path, *, store: str = "", registry: bool = False) -> Asked:
+def ask(
+    server: TargetSession, folder: Path, *, store: str = "", registry: bool = False
+) -> FetchedDelta:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to = destination(server.project)
     request = DeltaRequest(
@@ -66,14 +64,14 @@ def ask(server: TargetSession, folder: Path, *, store: str = "", registry: bool 
         return _fetch(server, request, file)
 
 
-def _fetch(server: TargetSession, request: DeltaRequest, file: Path) -> Asked:
+def _fetch(server: TargetSession, request: DeltaRequest, file: Path) -> FetchedDelta:
     with open(file, "wb") as out:
         blob = _Unpacked(out, packed=request.compress)
         try:
             answer = server.agent.call(request, blob=blob)
         finally:
             blob.progress.wipe()
-    return Asked(answer, file, blob.bytes)
+    return FetchedDelta(answer, file, blob.bytes)
 
 
 class _Unpacked:
@@ -103,7 +101,7 @@ def source_name(server: TargetSession, store: str = "") -> str:
 
 def merge_all(
     server: TargetSession,
-    asked: Asked,
+    delta: FetchedDelta,
     folder: Path,
     *,
     say: Say,
@@ -113,13 +111,13 @@ def merge_all(
     """Merge the delta of the target's own store, and those of the others that it has."""
     start = time.monotonic()
     merge = RecordsMerge(destination(server.project), say, dry_run)
-    merge.records.bytes = asked.bytes
-    if not asked.answer.empty:
-        _merge(merge, server, asked, "")
+    merge.records.bytes = delta.bytes
+    if not delta.answer.empty:
+        _merge(merge, server, delta, "")
     marks = server.project.state / "targets" / f"{server.target.key}.stores.json"
     before = read_json(marks) or {}
     after = {}
-    for name, mark in asked.answer.others.items():
+    for name, mark in delta.answer.others.items():
         if mark is None or before.get(name) != mark:
             other = ask(server, folder, store=name, registry=registry)
             merge.records.bytes += other.bytes
@@ -131,7 +129,7 @@ def merge_all(
     return merge.records
 
 
-def _merge(merge: RecordsMerge, server: TargetSession, asked: Asked, store: str) -> None:
+def _merge(merge: RecordsMerge, server: TargetSession, delta: FetchedDelta, store: str) -> None:
     source = f"{server.target}/{store}" if store else str(server.target)
     base = merge.to.base(source_name(server, store))
-    merge.add(asked.file, base=base, source=source, remote=server.remote)
+    merge.add(delta.file, base=base, source=source, remote=server.remote)

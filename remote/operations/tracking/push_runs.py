@@ -1,4 +1,4 @@
-"""Give runs to a target: the merge of a pull, the other way round, with the models they made."""
+"""`inv mlflow-push`: the merge of a pull the other way round, with the models that the runs made."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from remote.config import Project
 from remote.errors import StoreError, TransferError
 from remote.files import locked
 from remote.job.messages.records import ArtifactPair, ExperimentLink, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.job_request import requires_python
-from remote.operations.tracking import runs_delta
-from remote.operations.tracking import select_runs as choosing
+from remote.operations.tracking import runs_delta, select_runs
 from remote.operations.tracking.destination import Destination, destination
-from remote.operations.tracking.merge_records import Say, merging
+from remote.operations.tracking.merge_records import Say, filter_file, merging
 from remote.operations.tracking.pull_records import look, pull_records, source_name
-from remote.operations.tracking.select_runs import Chosen, Wish
+from remote.operations.tracking.select_runs import SelectedRuns, Selection
 from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
@@ -41,8 +39,8 @@ _FOLDER = re.compile(r"(mlruns/\d+(?:/models|/traces)?)/([A-Za-z0-9_-]+/artifact
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a target was given. Of a dry run: what it would be given, and how much that is."""
+class PushedRuns:
+    """What a target was sent. Of a dry run: what it would be sent, and how much that is."""
 
     runs: tuple[str, ...]
     models: tuple[str, ...]
@@ -63,217 +61,211 @@ class Given:
     """How code there loads the first model of the first run."""
 
 
-def give(server: TargetSession, wish: Wish, *, say: Say, dry_run: bool = False) -> Given:
-    """Give the runs that the wish names, with all that goes with them; twice changes nothing.
+def push_runs(
+    server: TargetSession, selection: Selection, *, say: Say, dry_run: bool = False
+) -> PushedRuns:
+    """Send the selected runs, with all that goes with them; twice changes nothing.
 
     What the target has is pulled first, and once more at the end. Raises StoreError for a run with
     an open conflict, and where the target changed each time meanwhile.
     """
     start = time.monotonic()
     to = destination(server.project)
-    store = _store(to)
-    named = choosing.resolve(store, wish)
-    if dry_run:
-        return _looked(server, to, store, named, wish, start)
-    alive = choosing.alive(store, named)
-    server.connect()
-    with locked(server.project.state / "give.lock"):
-        for _ in range(TRIES):
-            pull_records(server, say=say)
-            # Who gives a run means it, though it was deleted there since the last pull.
-            choosing.revive(store, alive)
-            chosen = _choose(server, to, store, named, wish)
-            answer, sent = _send(server, to, store, chosen, wish)
-            if not answer.changed:
-                break
-        else:
-            raise StoreError(
-                f"{server.target} changed each time meanwhile: {', '.join(answer.changed)}",
-                "Wait until nothing writes to that there, then try again.",
-            )
-        files, backup = _artifacts(server, chosen, answer)
-        with merging(server.project):
-            experiment_map.learn(
-                to.base(source_name(server)),
-                store,
-                [Link(**vars(link)) for link in answer.links],
-                source=str(server.target),
-            )
-        pull_records(server, say=say)
-    return _given(server.project, store, chosen, answer, files, backup, sent, start)
-
-
-def _store(to: Destination) -> Path:
     if not to.location.exists():
         raise StoreError(f"There is no {to.location}, so there is no run to give.")
-    return to.location
+    named = select_runs.resolve(to.location, selection)
+    push = _Push(server, to, selection, named)
+    pushed = push.preview() if dry_run else push.run(say)
+    return replace(pushed, seconds=time.monotonic() - start)
 
 
-def _choose(
-    server: TargetSession, to: Destination, store: Path, named: Sequence[str], wish: Wish
-) -> Chosen:
-    chosen = choosing.gather(store, named, wish, to.project.root)
-    with merging(to.project):
-        found = open_conflicts(to.base(source_name(server)), store)
-    mine = {identity for ids in chosen.things.values() for identity in ids}
-    for each in found:
-        kind, owner = choosing.owner_of(store, each.conflict.table, each.key)
-        if kind != schema.EXPERIMENT and owner in mine:
-            raise StoreError(
-                f"{each.conflict.table} {each.conflict.key} was changed here and on"
-                f" {server.target}.",
-                "Settle that first: inv mlflow-conflicts",
+@dataclass(frozen=True)
+class _Push:
+    """A push of the runs `named` from the store of `to`."""
+
+    server: TargetSession
+    to: Destination
+    selection: Selection
+    named: tuple[str, ...]
+
+    @property
+    def store(self) -> Path:
+        return self.to.location
+
+    @property
+    def root(self) -> Path:
+        return self.server.project.root
+
+    @property
+    def base(self) -> Path:
+        """The merge base of the target's records."""
+        return self.to.base(source_name(self.server))
+
+    def run(self, say: Say) -> PushedRuns:
+        active_runs = select_runs.active(self.store, self.named)
+        self.server.connect()
+        with locked(self.server.project.state / "give.lock"):
+            for _ in range(TRIES):
+                pull_records(self.server, say=say)
+                # Who pushes a run means it, though it was deleted there since the last pull.
+                select_runs.undelete(self.store, active_runs)
+                selected = self._select()
+                answer, sent_bytes = self._send(selected)
+                if not answer.changed:
+                    break
+            else:
+                raise StoreError(
+                    f"{self.server.target} changed each time meanwhile: {', '.join(answer.changed)}",
+                    "Wait until nothing writes to that there, then try again.",
+                )
+            files, backup = self._send_artifacts(selected, answer)
+            links = [Link(**vars(link)) for link in answer.links]
+            with merging(self.server.project):
+                experiment_map.learn(self.base, self.store, links, source=str(self.server.target))
+            pull_records(self.server, say=say)
+        pushed = self._report(selected, answer, files, backup)
+        return replace(pushed, bytes=files.bytes + sent_bytes)
+
+    def preview(self) -> PushedRuns:
+        """What would be sent, as far as is known without asking the target."""
+        selected = self._select()
+        runs_there = self._signatures().get(schema.RUN, {})
+        files = Tally()
+        for folder in selected.folders.values():
+            for parent, _, names in os.walk(self.root / folder):
+                paths = [Path(parent) / name for name in names]
+                files.sent += [str(path.relative_to(self.root)) for path in paths]
+                files.bytes += sum(path.lstat().st_size for path in paths)
+        new = sum(run not in runs_there for run in selected.ids[schema.RUN])
+        return self._report(selected, TakeAnswer(new_runs=new), files, "")
+
+    def _select(self) -> SelectedRuns:
+        selected = select_runs.gather(self.store, self.named, self.selection, self.root)
+        with merging(self.server.project):
+            conflicts = open_conflicts(self.base, self.store)
+        selected_ids = {identity for ids in selected.ids.values() for identity in ids}
+        for entry in conflicts:
+            conflict = entry.conflict
+            kind, owner = select_runs.owner_of(self.store, conflict.table, entry.key)
+            if kind != schema.EXPERIMENT and owner in selected_ids:
+                raise StoreError(
+                    f"{conflict.table} {conflict.key} was changed here and on"
+                    f" {self.server.target}.",
+                    "Settle that first: inv mlflow-conflicts",
+                )
+        return selected
+
+    def _signatures(self) -> dict[str, dict[str, str]]:
+        """Of what the target had when it was last pulled, by kind and id."""
+        state = merge.pull_state(self.base, store=self.store)
+        signatures: dict[str, dict[str, str]] = state.get("signatures", {})
+        return signatures
+
+    def _send(self, selected: SelectedRuns) -> tuple[TakeAnswer, int]:
+        """Have the agent merge the selected records; its answer, and the bytes that were sent."""
+        server = self.server
+        name = project_id(server.project) + secrets.token_hex(8)
+        with tempfile.TemporaryDirectory(dir=server.project.state, prefix="give-") as folder:
+            runs_delta.pack(self.store, Path(folder), selected, self.root)
+            sent = _transfer(
+                server, rsync_args.incoming_argv, cwd=Path(folder), title="sending", name=name
             )
-    return chosen
-
-
-def _send(
-    server: TargetSession, to: Destination, store: Path, chosen: Chosen, wish: Wish
-) -> tuple[TakeAnswer, int]:
-    """Have the agent merge what was chosen; its answer, and how many bytes that took."""
-    base = to.base(source_name(server))
-    name = project_id(server.project) + secrets.token_hex(8)
-    with tempfile.TemporaryDirectory(dir=server.project.state, prefix="give-") as folder:
-        runs_delta.pack(store, Path(folder), chosen, server.project.root)
-        sent = _transfer(
-            server, rsync_args.incoming_argv, cwd=Path(folder), title="sending", name=name
+        with merging(server.project):
+            signatures = self._signatures()
+            links = experiment_map.for_the_other_side(self.base, self.store)
+        request = TakeRequest(
+            key=server.key,
+            name=name,
+            source=f"{getpass.getuser()}@{socket.gethostname()}",
+            seen={
+                kind: {
+                    identity: signatures.get(kind, {}).get(identity, "")
+                    for identity in selected.ids[kind]
+                }
+                for kind in (schema.RUN, schema.MODEL, schema.TRACE)
+            },
+            known=tuple(ExperimentLink(**vars(link)) for link in links),
+            registry=bool(selected.ids.get(schema.REGISTERED_MODEL)),
+            python=requires_python(self.root),
         )
-        registry = bool(chosen.things.get(schema.REGISTERED_MODEL))
-    with merging(server.project):
-        known = merge.pull_state(base, store=store).get("signatures", {})
-        linked = experiment_map.for_the_other_side(base, store)
-    seen = {
-        kind: {identity: known.get(kind, {}).get(identity, "") for identity in ids}
-        for kind, ids in chosen.things.items()
-        if kind in (schema.RUN, schema.MODEL, schema.TRACE)
-    }
-    request = TakeRequest(
-        key=server.key,
-        name=name,
-        source=f"{getpass.getuser()}@{socket.gethostname()}",
-        seen=seen,
-        known=tuple(ExperimentLink(**vars(link)) for link in linked),
-        registry=registry,
-        python=requires_python(server.project.root),
-    )
-    return server.agent.call(request), sent.bytes
+        return server.agent.call(request), sent.bytes
+
+    def _send_artifacts(self, selected: SelectedRuns, answer: TakeAnswer) -> tuple[Tally, str]:
+        """Send artifacts to where the records there now say that they are; also: the backup."""
+        result = Tally()
+        backup = f"{STATE}/backup/give-{time.strftime('%Y%m%d-%H%M%S')}"
+        groups = _grouped(selected, answer.artifacts, self.root)
+        for (source, target), names in sorted(groups.items()):
+            # Relative, since no path of the server's may be in a command; where a link leads there,
+            # `..` is not what it seems.
+            above = "../" * len(target.split("/"))
+            with filter_file(names) as wanted:
+                sent = _transfer(
+                    self.server,
+                    rsync_args.give_argv,
+                    cwd=self.root,
+                    title="sending artifacts",
+                    source=source,
+                    destination=target,
+                    wanted=wanted,
+                    backup=f"{above}{backup}/{target}" if answer.plain else f".{Path(backup).name}",
+                )
+            result.sent += [f"{target}/{name}" for name in sent.sent]
+            result.replaced += [f"{target}/{name}" for name in sent.replaced]
+            result.bytes += sent.bytes
+        return result, backup if answer.plain else f"mlruns/…/.{Path(backup).name}"
+
+    def _report(
+        self, selected: SelectedRuns, answer: TakeAnswer, files: Tally, backup: str
+    ) -> PushedRuns:
+        ids, folders = selected.ids, selected.folders
+        refused = [f"{record.kind} {record.id}: {record.reason}" for record in answer.refused]
+        refused += [
+            f"{identity}: its artifacts are at {path}"
+            for identity, path in selected.outside.items()
+        ]
+        with_folder = [name for name in (*ids[schema.RUN], *ids[schema.MODEL]) if name in folders]
+        return PushedRuns(
+            runs=tuple(ids[schema.RUN]),
+            models=tuple(ids[schema.MODEL]),
+            traces=tuple(ids[schema.TRACE]),
+            registered=tuple(ids.get(schema.REGISTERED_MODEL, ())),
+            new_runs=answer.new_runs,
+            files=tuple(files.sent),
+            without=tuple(name for name in with_folder if not (self.root / folders[name]).is_dir()),
+            refused=tuple(refused),
+            replaced=tuple(files.replaced),
+            backup=backup if files.replaced else "",
+            bytes=files.bytes,
+            seconds=0.0,
+            model=select_runs.model_uri(self.store, self.named[0]),
+        )
 
 
-def _transfer(server: TargetSession, argv: Any, *, cwd: Path, title: str, **given: Any) -> Tally:
+def _transfer(server: TargetSession, argv: Any, *, cwd: Path, title: str, **options: Any) -> Tally:
     """Run one rsync to the target; `argv` makes its command line."""
     dialect = rsync.dialect()
     for _ in range(2):
         try:
-            command = argv(server.remote, **given)
+            command = argv(server.remote, **options)
             return rsync.run(command, server.remote, cwd=cwd, title=title, dialect=dialect)
         except Unready as error:
-            said = str(error)
+            reason = str(error)
             look(server)
-    raise TransferError(f"rsync did not start on {server.target}: {said}")
-
-
-def _artifacts(server: TargetSession, chosen: Chosen, answer: TakeAnswer) -> tuple[Tally, str]:
-    """Send the artifacts to where the records there now say that they are."""
-    result = Tally()
-    backup = f"{STATE}/backup/give-{time.strftime('%Y%m%d-%H%M%S')}"
-    root = server.project.root
-    for (source, target), names in sorted(_grouped(chosen, answer.artifacts, root).items()):
-        # Relative, since no path of the server's may be in a command; where a link leads there,
-        # `..` is not what it seems.
-        above = "../" * len(target.split("/"))
-        kept = f"{above}{backup}/{target}" if answer.plain else f".{Path(backup).name}"
-        with tempfile.NamedTemporaryFile("w", suffix=".filter") as wanted:
-            wanted.write(rsync_args.artifact_filters(names))
-            wanted.flush()
-            found = _transfer(
-                server,
-                rsync_args.give_argv,
-                cwd=root,
-                title="sending artifacts",
-                source=source,
-                destination=target,
-                wanted=Path(wanted.name),
-                backup=kept,
-            )
-        result.sent += [f"{target}/{name}" for name in found.sent]
-        result.replaced += [f"{target}/{name}" for name in found.replaced]
-        result.bytes += found.bytes
-    return result, backup if answer.plain else f"mlruns/…/.{Path(backup).name}"
+    raise TransferError(f"rsync did not start on {server.target}: {reason}")
 
 
 def _grouped(
-    chosen: Chosen, folders: Iterable[ArtifactPair], root: Path
+    selected: SelectedRuns, folders: Iterable[ArtifactPair], root: Path
 ) -> dict[tuple[str, str], list[str]]:
-    """(folder here, there) -> what goes below it. The server names no folder that isn't chosen."""
-    mine = set(chosen.folders.values())
+    """(folder here, there) -> what goes below it. The server names no folder that isn't selected."""
+    selected_folders = set(selected.folders.values())
     groups: dict[tuple[str, str], list[str]] = {}
     for folder in folders:
-        source, target = folder.source, folder.target
-        match = _FOLDER.match(target)
-        if (
-            source in mine
-            and match
-            and source.endswith(f"/{match[2]}")
-            and (root / source).is_dir()
-        ):
+        source, match = folder.source, _FOLDER.match(folder.target)
+        if match is None or source not in selected_folders or not (root / source).is_dir():
+            continue
+        if source.endswith(f"/{match[2]}"):
             above = source[: -len(match[2]) - 1]
             groups.setdefault((above, match[1]), []).append(match[2])
     return groups
-
-
-def _looked(
-    server: TargetSession,
-    to: Destination,
-    store: Path,
-    named: Sequence[str],
-    wish: Wish,
-    start: float,
-) -> Given:
-    """What would be given, as far as is known without asking the target."""
-    chosen = _choose(server, to, store, named, wish)
-    known = merge.pull_state(to.base(source_name(server)), store=store).get("signatures", {})
-    there = known.get(schema.RUN, {})
-    root = server.project.root
-    files = Tally()
-    for folder in chosen.folders.values():
-        for place, _, names in os.walk(root / folder):
-            paths = [Path(place) / name for name in names]
-            files.sent += [str(path.relative_to(root)) for path in paths]
-            files.bytes += sum(path.lstat().st_size for path in paths)
-    new = sum(run not in there for run in chosen.runs)
-    return _given(server.project, store, chosen, TakeAnswer(new_runs=new), files, "", 0, start)
-
-
-def _given(
-    project: Project,
-    store: Path,
-    chosen: Chosen,
-    answer: TakeAnswer,
-    files: Tally,
-    backup: str,
-    sent: int,
-    start: float,
-) -> Given:
-    things = chosen.things
-    refused = [f"{record.kind} {record.id}: {record.reason}" for record in answer.refused]
-    refused += [f"{each}: its artifacts are at {place}" for each, place in chosen.astray.items()]
-    with_folder = [*things[schema.RUN], *things[schema.MODEL]]
-    return Given(
-        runs=tuple(things[schema.RUN]),
-        models=tuple(things[schema.MODEL]),
-        traces=tuple(things[schema.TRACE]),
-        registered=tuple(things.get(schema.REGISTERED_MODEL, ())),
-        new_runs=answer.new_runs,
-        files=tuple(files.sent),
-        without=tuple(
-            each
-            for each in with_folder
-            if each in chosen.folders and not (project.root / chosen.folders[each]).is_dir()
-        ),
-        refused=tuple(refused),
-        replaced=tuple(files.replaced),
-        backup=backup if files.replaced else "",
-        bytes=files.bytes + sent,
-        seconds=time.monotonic() - start,
-        model=choosing.model_uri(store, chosen.named[0]),
-    )

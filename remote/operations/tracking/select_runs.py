@@ -12,14 +12,14 @@ from pathlib import Path
 from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.merge.artifact_paths import artifacts_below, lies_elsewhere
-from remote.tracking.store import connect_read_only, refuse_foreign, unusable, writing
+from remote.tracking.store import connect_read_only, has_table, refuse_foreign, unusable, writing
 
 PREFIX = 4
 """Characters that the beginning of a run's id must have to name it."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class Selection:
     """What the user asked for; each of `words` is a run's id, its beginning, or its name."""
 
     words: tuple[str, ...] = ()
@@ -29,40 +29,35 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """`named` are the runs that were asked for, `things` the ids of all that goes, by kind.
+class SelectedRuns:
+    """`ids` are those of all that goes, by kind.
 
-    `folders` are the artifact folders, by id, relative to the project's root; `astray` says of what
+    `folders` are the artifact folders, by id, relative to the project's root; `outside` says of what
     doesn't go where on this machine, outside of the project, its artifacts are.
     """
 
-    named: tuple[str, ...]
-    things: dict[str, list[str]]
+    ids: dict[str, list[str]]
     folders: dict[str, str]
-    astray: dict[str, str]
-
-    @property
-    def runs(self) -> list[str]:
-        return self.things[schema.RUN]
+    outside: dict[str, str]
 
 
-def resolve(store: Path, wish: Wish) -> tuple[str, ...]:
-    """The ids of the runs that the wish names; raises StoreError."""
-    if not wish.words and not wish.experiment:
+def resolve(store: Path, selection: Selection) -> tuple[str, ...]:
+    """The ids of the runs that are selected; raises StoreError."""
+    if not selection.words and not selection.experiment:
         raise StoreError(
             "No run is named.", "Name runs (id or name), or an experiment: --experiment NAME"
         )
     with _reading(store) as database:
-        found = [_run(database, word) for word in wish.words]
-        if wish.experiment:
-            found += _runs_of(database, wish.experiment)
-    return tuple(dict.fromkeys(found))
+        runs = [_run(database, word) for word in selection.words]
+        if selection.experiment:
+            runs += _runs_of(database, selection.experiment)
+    return tuple(dict.fromkeys(runs))
 
 
 def _run(database: sqlite3.Connection, word: str) -> str:
     if database.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (word,)).fetchone():
         return word
-    found = _ids(
+    runs = _ids(
         database,
         "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active' AND (name = ?1 OR run_uuid IN"
         " (SELECT run_uuid FROM tags WHERE key = 'mlflow.runName' AND value = ?1)"
@@ -70,11 +65,11 @@ def _run(database: sqlite3.Connection, word: str) -> str:
         word,
         PREFIX,
     )
-    if len(found) == 1:
-        return found[0]
-    if found:
+    if len(runs) == 1:
+        return runs[0]
+    if runs:
         raise StoreError(
-            f"{len(found)} runs are called {word!r}.", f"Say which by its id: {', '.join(found)}"
+            f"{len(runs)} runs are called {word!r}.", f"Say which by its id: {', '.join(runs)}"
         )
     raise StoreError(
         f"No run here is called {word!r}.",
@@ -88,20 +83,20 @@ def _runs_of(database: sqlite3.Connection, experiment: str) -> list[str]:
     if row is None:
         raise StoreError(f"There is no experiment {experiment!r} here.")
     query = "SELECT run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active'"
-    found = _ids(database, f"{query} ORDER BY start_time", row[0])
-    if not found:
+    runs = _ids(database, f"{query} ORDER BY start_time", row[0])
+    if not runs:
         raise StoreError(f"The experiment {experiment!r} has no run.")
-    return found
+    return runs
 
 
-def alive(store: Path, named: Sequence[str]) -> list[str]:
+def active(store: Path, named: Sequence[str]) -> list[str]:
     """The runs among the named ones and those below them that are not deleted."""
     with _reading(store) as database:
         _list_runs(database, named)
         return _ids(database, "SELECT run_uuid FROM runs WHERE run_uuid IN run")
 
 
-def revive(store: Path, runs: Iterable[str]) -> None:
+def undelete(store: Path, runs: Iterable[str]) -> None:
     """Undo the deletion of runs."""
     with writing(store) as database:
         database.executemany(
@@ -111,13 +106,13 @@ def revive(store: Path, runs: Iterable[str]) -> None:
         )
 
 
-def gather(store: Path, named: Sequence[str], wish: Wish, root: Path) -> Chosen:
+def gather(store: Path, named: Sequence[str], selection: Selection, root: Path) -> SelectedRuns:
     """The named runs and what goes with them; raises StoreError for one that is deleted."""
     with _reading(store) as database:
         _list_runs(database, named)
         _refuse_deleted(database, named)
         _list_models(database)
-        if wish.traces:
+        if selection.traces:
             _list(
                 database,
                 schema.TRACE,
@@ -126,22 +121,21 @@ def gather(store: Path, named: Sequence[str], wish: Wish, root: Path) -> Chosen:
                 needs="trace_request_metadata",
             )
         _list_experiments(database)
-        if wish.registry:
+        if selection.registry:
             _list_registered(database)
-        kinds = [kind for kind in _KINDS if wish.registry or not schema.KINDS[kind].optional]
-        folders, astray = _folders(database, root)
-        things = {
-            kind: [each for each in _ids(database, f"SELECT id FROM {kind}") if each not in astray]
-            for kind in kinds
+        folders, outside = _folders(database, root)
+        ids = {
+            kind: [name for name in _ids(database, f"SELECT id FROM {kind}") if name not in outside]
+            for kind in _KINDS
+            if selection.registry or not schema.KINDS[kind].optional
         }
-    things[schema.RUN].sort(key=lambda run: run not in named)
-    for run in named:
-        if run in astray:
-            raise StoreError(
-                f"The artifacts of run {run} aren't in this project's mlruns: {astray[run]}",
-                "inv mlflow-check says what can be done.",
-            )
-    return Chosen(tuple(named), things, folders, astray)
+    ids[schema.RUN].sort(key=lambda run: run not in named)
+    for run in outside.keys() & set(named):
+        raise StoreError(
+            f"The artifacts of run {run} aren't in this project's mlruns: {outside[run]}",
+            "inv mlflow-check says what can be done.",
+        )
+    return SelectedRuns(ids, folders, outside)
 
 
 _KINDS = (schema.EXPERIMENT, schema.RUN, schema.MODEL, schema.TRACE, schema.REGISTERED_MODEL)
@@ -149,7 +143,7 @@ _KINDS = (schema.EXPERIMENT, schema.RUN, schema.MODEL, schema.TRACE, schema.REGI
 
 @contextmanager
 def _reading(store: Path) -> Iterator[sqlite3.Connection]:
-    """The store, with an empty temporary table `<kind>` for the chosen ids of each kind."""
+    """The store, with an empty temporary table `<kind>` for the selected ids of each kind."""
     refuse_foreign(store)
     try:
         with closing(connect_read_only(store)) as database:
@@ -165,14 +159,9 @@ def _ids(database: sqlite3.Connection, query: str, *values: object) -> list[str]
 
 
 def _list(database: sqlite3.Connection, kind: str, query: str, *, needs: str) -> None:
-    """Choose what the query finds, in a store whose MLflow is new enough for the table it needs."""
-    if _has(database, needs):
+    """Select what the query finds, in a store whose MLflow is new enough for the table it needs."""
+    if has_table(database, needs):
         database.execute(f"INSERT OR IGNORE INTO {kind} {query}")
-
-
-def _has(database: sqlite3.Connection, table: str) -> bool:
-    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-    return database.execute(query, (table,)).fetchone() is not None
 
 
 def _list_runs(database: sqlite3.Connection, named: Sequence[str]) -> None:
@@ -182,14 +171,14 @@ def _list_runs(database: sqlite3.Connection, named: Sequence[str]) -> None:
         " SELECT t.run_uuid FROM tags t JOIN below b ON t.key = 'mlflow.parentRunId'"
         " AND t.value = b.id) SELECT id FROM below"
     )
-    chosen = "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active'"
-    database.execute(f"DELETE FROM run WHERE id NOT IN ({chosen})")
+    active_runs = "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active'"
+    database.execute(f"DELETE FROM run WHERE id NOT IN ({active_runs})")
 
 
 def _refuse_deleted(database: sqlite3.Connection, named: Sequence[str]) -> None:
-    there = set(_ids(database, "SELECT id FROM run"))
+    listed = set(_ids(database, "SELECT id FROM run"))
     for run in named:
-        if run not in there:
+        if run not in listed:
             raise StoreError(
                 f"Run {run} is deleted here.",
                 f"Restore it first: mlflow runs restore --run-id {run}",
@@ -209,7 +198,7 @@ def _list_models(database: sqlite3.Connection) -> None:
     """Those that the runs made, and those that they took as input or name as output."""
     active = "SELECT model_id FROM logged_models WHERE lifecycle_stage = 'active'"
     _list(database, schema.MODEL, f"{active} AND source_run_id IN run", needs="logged_models")
-    if _has(database, "inputs"):
+    if has_table(database, "inputs"):
         ends = schema.ENDS["inputs"]
         of_run, of_model = (
             ", ".join(f"'{name}'" for name, kind in ends.items() if kind == wanted)
@@ -230,17 +219,17 @@ def _list_experiments(database: sqlite3.Connection) -> None:
 
 
 def _list_registered(database: sqlite3.Connection) -> None:
-    query = f"SELECT name FROM model_versions WHERE {OF_CHOSEN}"
+    query = f"SELECT name FROM model_versions WHERE {OF_SELECTED}"
     _list(database, schema.REGISTERED_MODEL, query, needs="model_versions")
 
 
-OF_CHOSEN = "(run_id IN run OR source IN (SELECT 'models:/' || id FROM model))"
-"""The condition that a version of a registered model is one of the chosen runs or models."""
+OF_SELECTED = "(run_id IN run OR source IN (SELECT 'models:/' || id FROM model))"
+"""The condition that a version of a registered model is one of the selected runs or models."""
 
 
 def _folders(database: sqlite3.Connection, root: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Where each chosen thing keeps its artifacts: in the project, and outside of it."""
-    found, astray = {}, {}
+    """Where each of what is selected keeps its artifacts: in the project, and outside of it."""
+    folders, outside = {}, {}
     roots = sorted({str(root.absolute()), str(root.resolve())}, key=len, reverse=True)
     for query in (
         "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid IN run",
@@ -248,19 +237,19 @@ def _folders(database: sqlite3.Connection, root: Path) -> tuple[dict[str, str], 
         "SELECT request_id, value FROM trace_tags WHERE key = 'mlflow.artifactLocation'"
         " AND request_id IN trace",
     ):
-        if not _has(database, query.split(" FROM ")[1].split()[0]):
+        if not has_table(database, query.split(" FROM ")[1].split()[0]):
             continue
         for identity, location in database.execute(query):
             folder = artifacts_below(location, identity, roots=roots)
             if folder is not None:
-                found[identity] = folder
+                folders[identity] = folder
             elif not lies_elsewhere(location):
-                astray[identity] = str(location)
-    return found, astray
+                outside[identity] = str(location)
+    return folders, outside
 
 
 def owner_of(store: Path, name: str, key: Sequence[object]) -> tuple[str, str]:
-    """What the row with this key in table `name` belongs to: the kind of thing, and its id."""
+    """What the row with this key in table `name` belongs to: its kind and id."""
     table = schema.table_of(name)
     row = dict(zip(table.key, key))
     if table.owner_column in row:
@@ -274,7 +263,7 @@ def owner_of(store: Path, name: str, key: Sequence[object]) -> tuple[str, str]:
 def model_uri(store: Path, run: str) -> str:
     """How code loads the model that a run made; empty where it made none."""
     with _reading(store) as database:
-        if _has(database, "logged_models"):
+        if has_table(database, "logged_models"):
             query = (
                 "SELECT name FROM logged_models WHERE source_run_id = ? AND lifecycle_stage ="
                 " 'active' ORDER BY creation_timestamp_ms LIMIT 1"

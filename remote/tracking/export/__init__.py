@@ -9,7 +9,7 @@ value that somebody changed on the server is left alone. Only this folder import
 inside functions: importing it costs four seconds.
 """
 
-from remote.tracking.export.export_summary import ExportSummary
+from remote.tracking.export.export_session import ExportSummary
 from remote.tracking.export.pending import ExportOrder, pending
 from remote.tracking.export.run_export import export
 from remote.tracking.export.server_client import ServerAddress

@@ -10,10 +10,10 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
+from remote.tracking.export.export_record import Written
 from remote.tracking.export.export_session import Session
-from remote.tracking.export.field_changes import Written
 from remote.tracking.export.pending import LocalFile
-from remote.tracking.export.server_client import reason, refuses_content
+from remote.tracking.export.server_client import reason
 from remote.tracking.merge.artifact_paths import lies_elsewhere
 
 _FILE = "file:"
@@ -25,6 +25,8 @@ def send_files(
     session: Session, kind: str, identity: str, location: str, files: Sequence[LocalFile]
 ) -> bool:
     """Send what is new to `location`, which the server names; False where it can't be written to."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
     written = session.record.written(kind, identity)
     changed = [file for file in files if not _is_sent(file, written.get(_FILE + file.name))]
     if not changed:
@@ -37,7 +39,8 @@ def send_files(
         )
         return False
     try:
-        _send(session, kind, identity, _repository(session, location), changed)
+        repository = get_artifact_repository(location, tracking_uri=session.client.tracking_uri)
+        _send(session, kind, identity, repository, changed)
     except Exception as error:
         # Each cloud's driver has exceptions of its own, and may not be installed.
         if not lies_elsewhere(location):
@@ -51,10 +54,10 @@ def _send(
     session: Session, kind: str, identity: str, repository: Any, files: Sequence[LocalFile]
 ) -> None:
     sizes, written = _sizes(repository), session.record.written(kind, identity)
-    ours = [file for file in files if _may_write(file, sizes, written.get(_FILE + file.name))]
-    session.record.announce(kind, identity, {_FILE + file.name: file.version for file in ours})
+    writable = [file for file in files if _may_write(file, sizes, written.get(_FILE + file.name))]
+    session.record.announce(kind, identity, {_FILE + file.name: file.version for file in writable})
     for file in files:
-        if file in ours:
+        if file in writable:
             _send_file(session, f"{file.name} of {kind} {identity}", repository, file)
         elif sizes.get(file.name, file.size) != file.size:
             session.summary.note(f"kept the server's: {file.name} of {kind} {identity}")
@@ -62,22 +65,14 @@ def _send(
 
 
 def _send_file(session: Session, what: str, repository: Any, file: LocalFile) -> None:
-    import requests
-    from mlflow.exceptions import MlflowException
-
-    if _MISREAD.search(file.name) and repository.artifact_uri.startswith(
-        ("mlflow-artifacts", "http")
-    ):
+    through_client = repository.artifact_uri.startswith(("mlflow-artifacts", "http"))
+    if _MISREAD.search(file.name) and through_client:
         session.summary.note(f"{what} is left out: MLflow's client can't send such a name")
         return
-    try:
+    with session.refusable(what):
         repository.log_artifact(str(file.path), file.name.rpartition("/")[0] or None)
         session.summary.files += 1
         session.summary.bytes += file.size
-    except (MlflowException, requests.RequestException) as error:
-        if not refuses_content(error):
-            raise
-        session.summary.note(f"{what} is left out: {reason(error)}")
 
 
 def _is_sent(file: LocalFile, written: Optional[Written]) -> bool:
@@ -94,21 +89,15 @@ def _may_write(file: LocalFile, sizes: Mapping[str, int], written: Optional[Writ
 
 def _sizes(repository: Any) -> Dict[str, int]:
     """Of all files that the server has for one run or model."""
-    found: Dict[str, int] = {}
+    sizes: Dict[str, int] = {}
     folders: List[Optional[str]] = [None]
     while folders:
-        for each in repository.list_artifacts(folders.pop()):
-            if each.is_dir:
-                folders.append(each.path)
+        for entry in repository.list_artifacts(folders.pop()):
+            if entry.is_dir:
+                folders.append(entry.path)
             else:
-                found[each.path] = int(each.file_size or 0)
-    return found
-
-
-def _repository(session: Session, location: str) -> Any:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    return get_artifact_repository(location, tracking_uri=session.client.tracking_uri)
+                sizes[entry.path] = int(entry.file_size or 0)
+    return sizes
 
 
 def _is_reachable(location: str, server: str) -> bool:

@@ -17,10 +17,9 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Mapping, Optional, Set
+from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
 
 from remote.errors import StoreError
-from remote.tracking.export.field_changes import Written
 
 _FORMAT = 1
 _TABLES = f"""
@@ -37,6 +36,18 @@ CREATE TABLE IF NOT EXISTS written
 
 
 @dataclass(frozen=True)
+class Written:
+    """What the record knows of one field.
+
+    `values` are those that may be on the server because we sent them: more than one where an export
+    was stopped between the request and its answer. `settled` says that one surely arrived.
+    """
+
+    values: FrozenSet[str] = frozenset()
+    settled: bool = False
+
+
+@dataclass(frozen=True)
 class SentMetrics:
     """The `rows` rows up to `last_row` were sent; more of them, perhaps, where `under_way`."""
 
@@ -47,11 +58,11 @@ class SentMetrics:
 
 @dataclass(frozen=True)
 class SentEntity:
-    """`server_id` is empty for one that the server has deleted for good."""
+    """`server_id` is None for one that was never sent, empty where the server has deleted it."""
 
-    server_id: str
-    signature: str
-    metrics: SentMetrics
+    server_id: Optional[str] = None
+    signature: str = ""
+    metrics: SentMetrics = SentMetrics()
 
 
 class ExportRecord:
@@ -72,40 +83,38 @@ class ExportRecord:
             self._database.execute("UPDATE meta SET value = ? WHERE key = 'sides'", (sides,))
         return True
 
-    def entity(self, kind: str, identity: str) -> Optional[SentEntity]:
+    def entity(self, kind: str, identity: str) -> SentEntity:
         row = self._database.execute(
             "SELECT server_id, signature, last_row, metric_rows, under_way FROM entity"
             " WHERE kind = ? AND id = ?",
             (kind, identity),
         ).fetchone()
-        return (
-            SentEntity(row[0], row[1], SentMetrics(row[2], row[3], bool(row[4]))) if row else None
-        )
+        if row is None:
+            return SentEntity()
+        return SentEntity(row[0], row[1], SentMetrics(row[2], row[3], bool(row[4])))
 
     def server_id(self, kind: str, identity: str) -> str:
         """Empty where it isn't on the server."""
-        entity = self.entity(kind, identity)
-        return entity.server_id if entity else ""
+        return self.entity(kind, identity).server_id or ""
 
     def place(self, kind: str, identity: str, server_id: str) -> None:
         """Remember the id on the server; `finish` says when all of it is there."""
         self._write(
             "INSERT INTO entity (kind, id, server_id) VALUES (?, ?, ?)"
             " ON CONFLICT (kind, id) DO UPDATE SET server_id = excluded.server_id",
-            [(kind, identity, server_id)],
+            (kind, identity, server_id),
         )
 
     def finish(self, kind: str, identity: str, signature: str) -> None:
         self._write(
-            "UPDATE entity SET signature = ? WHERE kind = ? AND id = ?",
-            [(signature, kind, identity)],
+            "UPDATE entity SET signature = ? WHERE kind = ? AND id = ?", (signature, kind, identity)
         )
 
     def sent_metrics(self, run_id: str, sent: SentMetrics) -> None:
         self._write(
             "UPDATE entity SET last_row = ?, metric_rows = ?, under_way = ?"
             " WHERE kind = 'run' AND id = ?",
-            [(sent.last_row, sent.rows, sent.under_way, run_id)],
+            (sent.last_row, sent.rows, sent.under_way, run_id),
         )
 
     def written(self, kind: str, identity: str) -> Dict[str, Written]:
@@ -123,7 +132,7 @@ class ExportRecord:
         """These values are about to be sent."""
         self._write(
             "INSERT OR IGNORE INTO written VALUES (?, ?, ?, ?, 0)",
-            [(kind, identity, name, value) for name, value in fields.items()],
+            *((kind, identity, name, value) for name, value in fields.items()),
         )
 
     def settle(
@@ -140,9 +149,9 @@ class ExportRecord:
                 [(kind, identity, name, value) for name, value in fields.items()],
             )
 
-    def _write(self, query: str, rows: Iterable[Iterable[object]]) -> None:
+    def _write(self, query: str, *rows: Tuple[object, ...]) -> None:
         with self._database:
-            self._database.executemany(query, [tuple(row) for row in rows])
+            self._database.executemany(query, rows)
 
 
 def open_record(path: Path) -> ExportRecord:

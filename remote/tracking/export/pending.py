@@ -65,36 +65,34 @@ def pending(order: ExportOrder) -> Signatures:
 def unsent(signatures: Signatures, record: ExportRecord) -> Signatures:
     """Those under which nothing was sent whole."""
     return {
-        kind: {each: text for each, text in ids.items() if _sent(record, kind, each) != text}
+        kind: {
+            identity: signature
+            for identity, signature in ids.items()
+            if record.entity(kind, identity).signature != signature
+        }
         for kind, ids in signatures.items()
     }
 
 
-def _sent(record: ExportRecord, kind: str, identity: str) -> str:
-    entity = record.entity(kind, identity)
-    return entity.signature if entity else ""
-
-
 def signatures_here(order: ExportOrder) -> Signatures:
     """Of all that the order names, if it isn't deleted here, and of the experiments it is in."""
+    additions: Signatures = {EXPERIMENT: {}, RUN: {}, MODEL: {}}
     with closing(connect_read_only(order.store)) as database:
-        rows = {
-            RUN: _living(database, "runs", "run_uuid", "artifact_uri", order.ids[RUN]),
-            MODEL: _living(
-                database, "logged_models", "model_id", "artifact_location", order.ids[MODEL]
-            ),
-        }
-        experiments = {str(row[1]): "" for found in rows.values() for row in found}
-        extra = {EXPERIMENT: experiments}
-        for kind, found in rows.items():
-            extra[kind] = {
-                row[0]: f" {_append_only(database, row[0])} {_files_text(order.root, row)}"
-                for row in found
-            }
-    signed = delta.signatures_of(order.store, {kind: list(ids) for kind, ids in extra.items()})
+        for kind, table, column, location in (
+            (RUN, "runs", "run_uuid", "artifact_uri"),
+            (MODEL, "logged_models", "model_id", "artifact_location"),
+        ):
+            for row in _living(database, table, column, location, order.ids[kind]):
+                text = f" {_append_only(database, row[0])} {_files_text(order.root, row)}"
+                additions[kind][row[0]] = text
+                additions[EXPERIMENT][str(row[1])] = ""
+    signed = delta.signatures_of(order.store, {kind: list(additions[kind]) for kind in additions})
     return {
-        kind: {each: text + extra[kind][each] for each, text in signed[kind].items()}
-        for kind in (EXPERIMENT, RUN, MODEL)
+        kind: {
+            identity: signature + additions[kind][identity]
+            for identity, signature in signed[kind].items()
+        }
+        for kind in additions
     }
 
 
@@ -109,10 +107,8 @@ def _living(
         f" USING (experiment_id) WHERE t.{column} = ? AND t.lifecycle_stage = 'active'"
         " AND e.lifecycle_stage = 'active'"
     )
-    found: List[Tuple[str, int, str]] = []
-    for identity in filter(is_safe_id, ids):
-        found += database.execute(query, (identity,)).fetchall()
-    return found
+    safe_ids = filter(is_safe_id, ids)
+    return [row for identity in safe_ids for row in database.execute(query, (identity,))]
 
 
 def _append_only(database: sqlite3.Connection, identity: str) -> Tuple[Any, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Set
 
@@ -16,13 +16,16 @@ from remote.errors import StoreError
 from remote.output import plural
 from remote.tracking import schema
 from remote.tracking.export.artifact_upload import send_files
-from remote.tracking.export.entity_kinds import EndingKind
-from remote.tracking.export.experiment_kind import Experiments
-from remote.tracking.export.export_record import open_record
-from remote.tracking.export.export_session import Session
-from remote.tracking.export.export_summary import LIMITS, ExportSummary
-from remote.tracking.export.metric_points import send_history
-from remote.tracking.export.model_kind import Models
+from remote.tracking.export.entity_kinds import (
+    EndingKind,
+    Entity,
+    EntityKind,
+    Experiments,
+    Models,
+    Runs,
+)
+from remote.tracking.export.export_record import SentMetrics, open_record
+from remote.tracking.export.export_session import NAME, ExportSummary, Session
 from remote.tracking.export.pending import (
     ExportOrder,
     Signatures,
@@ -31,15 +34,25 @@ from remote.tracking.export.pending import (
     signatures_here,
     unsent,
 )
-from remote.tracking.export.place import Placed, place
-from remote.tracking.export.run_inputs import send_inputs
-from remote.tracking.export.run_kind import Runs
-from remote.tracking.export.server_client import ServerAddress, no_repeats, reason, server_client
+from remote.tracking.export.run_content import send_history, send_inputs
+from remote.tracking.export.server_client import (
+    ServerAddress,
+    is_missing,
+    no_repeats,
+    reason,
+    server_client,
+)
 from remote.tracking.merge.base import store_identity
 from remote.tracking.store import connect_read_only, has_table, unusable
 
 Progress = Callable[[int, int], None]
 
+_LIMITS = (
+    "Runs and logged models get new ids on the server; the tags remote.source_run and"
+    " remote.source_model hold the ids they have here. Files such as MLmodel go as they are.",
+    "Experiments and logged models are created at the server's time. What is deleted here stays there.",
+)
+"""What MLflow's client can't carry as it is; told with the first export to a server."""
 _STAYS = {
     "trace_info": "trace",
     "evaluation_datasets": "evaluation data set",
@@ -90,12 +103,12 @@ def _greet(session: Session) -> None:
     A server that was set up anew, at whatever address, was created at another time; so was a store.
     """
     with no_repeats():
-        session.experiments = {each.experiment_id: each for each in _experiments(session.client)}
+        session.experiments = {one.experiment_id: one for one in _experiments(session.client)}
     first = session.experiments.get("0")
     with closing(connect_read_only(session.order.store)) as database:
         store = store_identity(database)
     if session.record.begin_for(f"{store} {first.creation_time if first else ''}"):
-        session.summary.notes += LIMITS
+        session.summary.notes += _LIMITS
 
 
 def _experiments(client: Any) -> Iterator[Any]:
@@ -119,59 +132,119 @@ def _export(session: Session, signatures: Signatures, todo: Signatures, progress
     for done, entity in enumerate(placed):
         progress(done, len(placed))
         # What the server refuses for one must not keep the others waiting.
-        session.refusable(f"{entity.kind.name} {entity.identity}", partial(_send, session, entity))
+        with session.refusable(f"{entity.kind.name} {entity.local.id}"):
+            _send(session, entity)
     counts = {noun: _count(session.order.store, table) for table, noun in _STAYS.items()}
     session.summary.stays_here += [plural(count, noun) for noun, count in counts.items() if count]
-
-
-def _place_all(
-    kind: EndingKind, signatures: Mapping[str, str], experiments: Set[str]
-) -> List[Placed]:
-    placed: List[Placed] = []
-
-    def add(identity: str, signature: str) -> None:
-        local = kind.read_local(identity)
-        if kind.experiment_of(local) in experiments:
-            placed.extend(place(kind, identity, local, signature))
-
-    for identity, signature in signatures.items():
-        kind.session.refusable(f"{kind.name} {identity}", partial(add, identity, signature))
-    return placed
 
 
 def _place_experiments(session: Session, signatures: Mapping[str, str]) -> Set[str]:
     """Those that can be written to."""
     kind = Experiments(session)
-    found: Set[str] = set()
-
-    def add(identity: str, signature: str) -> None:
-        for entity in place(kind, identity, kind.read_local(identity), signature):
-            kind.write_fields(identity, entity.local, entity.server)
-            session.record.finish(kind.name, identity, signature)
-            found.add(identity)
-
+    writable: Set[str] = set()
     for identity, signature in signatures.items():
-        session.refusable(f"experiment {identity}", partial(add, identity, signature))
-    return found
+        with session.refusable(f"experiment {identity}"):
+            local = kind.read_local(identity)
+            server = _place(kind, local, signature)
+            if server is not None:
+                kind.write_fields(local, server)
+                session.record.finish(kind.name, identity, signature)
+                writable.add(identity)
+    return writable
 
 
-def _send(session: Session, entity: Placed) -> None:
-    kind, identity = entity.kind, entity.identity
-    assert isinstance(kind, EndingKind)
-    kind.write_fields(identity, entity.local, entity.server)
+@dataclass(frozen=True)
+class _Placed:
+    """A run or model on both sides; the server's as it was before we write."""
+
+    kind: EndingKind
+    local: Entity
+    server: Entity
+    signature: str
+
+
+def _place_all(
+    kind: EndingKind, signatures: Mapping[str, str], experiments: Set[str]
+) -> List[_Placed]:
+    placed: List[_Placed] = []
+    for identity, signature in signatures.items():
+        with kind.session.refusable(f"{kind.name} {identity}"):
+            local = kind.read_local(identity)
+            in_reach = local.experiment_id in experiments
+            server = _place(kind, local, signature) if in_reach else None
+            if server is not None:
+                placed.append(_Placed(kind, local, server, signature))
+    return placed
+
+
+def _place(kind: EntityKind, local: Entity, signature: str) -> Optional[Entity]:
+    """Find it on the server, or create it there; None where the server has deleted it."""
+    server = _on_server(kind, local)
+    if server is not None and server.is_active:
+        return server
+    label = local.fields[NAME] if kind.name == schema.EXPERIMENT else local.id
+    kind.session.summary.note(f"{kind.name} {label} is deleted on the server, and left so")
+    if kind.stays_deleted:
+        # Told once: until it changes here, it isn't looked at again.
+        kind.session.record.finish(kind.name, local.id, signature)
+    return None
+
+
+def _on_server(kind: EntityKind, local: Entity) -> Optional[Entity]:
+    record = kind.session.record
+    server_id = record.entity(kind.name, local.id).server_id
+    if server_id is not None:
+        server = _read(kind, local.id, server_id)
+        if server is not None or kind.stays_deleted:
+            return server
+    server = kind.find(local)
+    if server is None:
+        return _create(kind, local)
+    record.place(kind.name, local.id, server.id)
+    return server
+
+
+def _read(kind: EntityKind, identity: str, server_id: str) -> Optional[Entity]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return kind.read(server_id) if server_id else None
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+        kind.session.record.place(kind.name, identity, "")
+        return None
+
+
+def _create(kind: EntityKind, local: Entity) -> Entity:
+    """It gets its name with the same request, so that is announced as any other value is."""
+    record, created = kind.session.record, kind.session.summary.new
+    named = {NAME: local.fields[NAME]} if NAME in local.fields else {}
+    record.announce(kind.name, local.id, named)
+    server = kind.create(local)
+    record.place(kind.name, local.id, server.id)
     if kind.name == schema.RUN:
-        send_history(session, identity, kind.id_of(entity.server))
-        send_inputs(session, identity, entity.local, entity.server)
-    root, location = session.order.root, kind.location(entity.local)
-    files = list(artifact_files(root, location, identity))
-    whole = send_files(session, kind.name, identity, kind.location(entity.server), files)
-    if not is_ours_to_send(root, location, identity):
+        record.sent_metrics(local.id, SentMetrics(under_way=False))
+    created[kind.name] = created.get(kind.name, 0) + 1
+    return server
+
+
+def _send(session: Session, placed: _Placed) -> None:
+    kind, local, server = placed.kind, placed.local, placed.server
+    kind.write_fields(local, server)
+    if kind.name == schema.RUN:
+        send_history(session, local.id, server.id)
+        send_inputs(session, local, server)
+    root = session.order.root
+    files = list(artifact_files(root, local.location, local.id))
+    whole = send_files(session, kind.name, local.id, server.location, files)
+    if not is_ours_to_send(root, local.location, local.id):
         session.summary.note(
-            f"The artifacts of {kind.name} {identity} aren't sent: they lie outside of this project."
+            f"The artifacts of {kind.name} {local.id} aren't sent: they lie outside of this project."
         )
-    kind.write_status(identity, entity.local, entity.server)
+    kind.write_status(local, server)
     if whole:
-        session.record.finish(kind.name, identity, entity.signature)
+        session.record.finish(kind.name, local.id, placed.signature)
 
 
 def _count(store: Path, table: str) -> int:

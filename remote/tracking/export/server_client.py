@@ -6,7 +6,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping
+from typing import Any, Iterator, List, Mapping
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import ConfigError, ConnectError, RemoteError, StoreError
@@ -67,7 +67,7 @@ def server_client(address: ServerAddress, settings: Mapping[str, str]) -> Iterat
         try:
             yield MlflowClient(tracking_uri=address.url, registry_uri=address.url)
         except (MlflowException, requests.RequestException) as error:
-            raise _told(error, address.url) from error
+            raise _user_error(error, address.url) from error
 
 
 def _refuse_bad_settings(address: ServerAddress) -> None:
@@ -130,15 +130,12 @@ def _status(error: Exception) -> int:
     match = re.search(r"failed with error code (\d{3})", str(error))
     if match:
         return int(match[1])
-    content: Dict[str, Any] = getattr(error, "json", None) or {}
-    return (
-        int(error.get_http_status_code())
-        if content and hasattr(error, "get_http_status_code")
-        else 0
-    )
+    if getattr(error, "json", None) and hasattr(error, "get_http_status_code"):
+        return int(error.get_http_status_code())
+    return 0
 
 
-def _told(error: Exception, url: str) -> RemoteError:
+def _user_error(error: Exception, url: str) -> RemoteError:
     import requests.exceptions as http
 
     causes, status = _causes(error), _status(error)
@@ -165,7 +162,7 @@ def _told(error: Exception, url: str) -> RemoteError:
 
 def _causes(error: BaseException) -> List[BaseException]:
     """The error and what led to it, the innermost last."""
-    found = [error]
-    while found[-1].__context__ is not None:
-        found.append(found[-1].__context__)
-    return found
+    causes = [error]
+    while causes[-1].__context__ is not None:
+        causes.append(causes[-1].__context__)
+    return causes

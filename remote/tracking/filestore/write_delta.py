@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from remote.errors import StoreError
 from remote.tracking import schema
-from remote.tracking.delta import FORMAT, TABLES, with_real_paths
+from remote.tracking.delta import FORMAT, new_delta, with_real_paths
 from remote.tracking.filestore import layout
 from remote.tracking.filestore.delta_output import DeltaOutput
 from remote.tracking.filestore.experiment_rows import (
@@ -24,27 +23,27 @@ from remote.tracking.filestore.scan import why
 
 
 def write(
-    folder: Path, out: Path, known: Mapping[str, Any], *, roots: Sequence[str] = ()
+    folder: Path,
+    out: Path,
+    known: Mapping[str, Any],
+    *,
+    roots: Sequence[str] = (),
+    registry: bool = False,
 ) -> Dict[str, Any]:
     """Writes to `out` what changed in the file store `folder` since `known`, as delta.write does.
 
-    What isn't read, or can't be, is named in `left_out`, and doesn't stop the rest.
+    What isn't read, or can't be, is named in `left_out`, and doesn't stop the rest. So are
+    registered models, whether `registry` asks for them or not.
     Answers with the size in bytes and the numbers of rows. Raises StoreError.
     """
     if not layout.is_file_store(folder):
         raise StoreError(f"{folder} isn't an MLflow file store.")
     if known.get("format") != FORMAT:
         known = {}
-    if out.exists():
-        out.unlink()
     root = os.path.abspath(folder)
     near = with_real_paths(roots or [os.path.dirname(root)])
     try:
-        with closing(sqlite3.connect(str(out), timeout=60)) as database:
-            database.isolation_level = None
-            database.execute("PRAGMA journal_mode = OFF")
-            database.execute("PRAGMA synchronous = OFF")
-            database.executescript(TABLES)
+        with new_delta(out) as database:
             database.execute("BEGIN")
             output = DeltaOutput(database, known)
             _send_all(output, root, near)

@@ -6,8 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from remote.tracking.export.export_record import SentMetrics, open_record
-from remote.tracking.export.field_changes import Written
+from remote.tracking.export.export_record import SentEntity, SentMetrics, Written, open_record
 
 
 def test_a_value_is_ours_from_before_it_is_sent(tmp_path: Path) -> None:
@@ -27,12 +26,12 @@ def test_a_value_is_ours_from_before_it_is_sent(tmp_path: Path) -> None:
 def test_what_was_placed_keeps_its_history_when_it_is_placed_again(tmp_path: Path) -> None:
     with closing(open_record(tmp_path / "record.db")) as record:
         record.place("run", "r", "there")
-        assert record.entity("run", "r").metrics == SentMetrics()  # type: ignore[union-attr]
+        assert record.entity("run", "r").metrics == SentMetrics()
         record.sent_metrics("r", SentMetrics(7, 5, under_way=False))
         record.finish("run", "r", "signature")
         record.place("run", "r", "")
         entity = record.entity("run", "r")
-        assert entity is not None and entity.server_id == "" and entity.signature == "signature"
+        assert entity.server_id == "" and entity.signature == "signature"
         assert entity.metrics == SentMetrics(7, 5, under_way=False)
 
 
@@ -41,7 +40,7 @@ def test_another_server_begins_with_nothing(tmp_path: Path) -> None:
         assert record.begin_for("one")
         record.place("run", "r", "there")
         assert not record.begin_for("one") and record.server_id("run", "r") == "there"
-        assert record.begin_for("other") and record.entity("run", "r") is None
+        assert record.begin_for("other") and record.entity("run", "r") == SentEntity()
 
 
 def test_a_record_of_another_format_is_set_aside(tmp_path: Path) -> None:

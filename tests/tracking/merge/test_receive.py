@@ -26,7 +26,7 @@ from remote.job.messages.records import (
 )
 from remote.job.messages.target import PrepareRequest
 from remote.operations.tracking import runs_delta
-from remote.operations.tracking.select_runs import Wish, gather, resolve
+from remote.operations.tracking.select_runs import Selection, gather, resolve
 from remote.rpc import client as agent
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
@@ -46,21 +46,21 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def target(world):
-    """The far project as a target, to which the one here gives runs."""
+    """The far project as a target, that the one here pushes runs to."""
     target_dir.prepare(
         PrepareRequest(path=str(world.far.root), key=KEY, project=ID, take_over=True)
     )
     return world.far
 
 
-def send(world, *runs: str, name: str = NAME, **wish: Any) -> TakeRequest:
+def send(world, *runs: str, name: str = NAME, **options: Any) -> TakeRequest:
     """Put the deltas where rsync puts them; the request that goes with them."""
-    asked = Wish(runs, **wish)
+    asked = Selection(runs, **options)
     named = resolve(world.here.store, asked)
-    chosen = gather(world.here.store, named, asked, world.here.root)
+    selected = gather(world.here.store, named, asked, world.here.root)
     folder = world.far.root / f".remote/incoming-{name}"
     folder.mkdir()
-    runs_delta.pack(world.here.store, folder, chosen, world.here.root)
+    runs_delta.pack(world.here.store, folder, selected, world.here.root)
     known = merge.pull_state(world.base(), store=world.here.store).get("signatures", {})
     links = experiment_map.for_the_other_side(world.base(), world.here.store)
     return TakeRequest(
@@ -68,7 +68,9 @@ def send(world, *runs: str, name: str = NAME, **wish: Any) -> TakeRequest:
         name=name,
         source="me@laptop",
         seen={
-            kind: {each: known.get(kind, {}).get(each, "") for each in chosen.things[kind]}
+            kind: {
+                identity: known.get(kind, {}).get(identity, "") for identity in selected.ids[kind]
+            }
             for kind in (schema.RUN, schema.MODEL, schema.TRACE)
         },
         known=tuple(ExperimentLink(**asdict(link)) for link in links),
@@ -76,8 +78,8 @@ def send(world, *runs: str, name: str = NAME, **wish: Any) -> TakeRequest:
     )
 
 
-def give(world, *runs: str, **wish: Any) -> TakeAnswer:
-    answer = receive.take(send(world, *runs, **wish))
+def push(world, *runs: str, **options: Any) -> TakeAnswer:
+    answer = receive.take(send(world, *runs, **options))
     assert world.far.broken_links() == []
     assert not list(world.far.root.glob(".remote/incoming-*"))
     experiment_map.learn(
@@ -93,7 +95,7 @@ def test_a_run_arrives_whole_and_alone(world, target):
     target.experiment("something else with the number 1")
     other = world.here.run(world.here.experiment("other"))
     run = world.here.run(world.here.experiment("mnist"), steps=5)
-    answer = give(world, run)
+    answer = push(world, run)
     there, here = target.client.get_run(run), world.here.client.get_run(run)
     assert there.data.to_dictionary() == here.data.to_dictionary()
     assert there.info.start_time == 1_000_000 and there.info.status == "FINISHED"
@@ -113,7 +115,7 @@ def test_a_run_arrives_whole_and_alone(world, target):
 def test_the_pull_that_follows_brings_nothing(world, target):
     world.pull()
     run = world.here.run(world.here.experiment("mnist"))
-    give(world, run)
+    push(world, run)
     before = world.here.dump()
     summary = world.pull()
     assert world.here.dump() == before
@@ -123,10 +125,10 @@ def test_the_pull_that_follows_brings_nothing(world, target):
 
 def test_twice_changes_nothing(world, target):
     run = world.here.run(world.here.experiment("mnist"))
-    give(world, run)
+    push(world, run)
     world.pull()
     before, bytes_before = target.dump(), target.store.read_bytes()
-    answer = give(world, run)
+    answer = push(world, run)
     assert target.dump() == before and target.store.read_bytes() == bytes_before
     assert answer.new_runs == 0
 
@@ -140,7 +142,7 @@ def test_what_was_changed_here_is_changed_there(world, target):
     world.here.client.delete_tag(run, "gone")
     world.here.client.update_run(run, name="renamed")
     world.here.log(run, range(3, 6))
-    give(world, run)
+    push(world, run)
     there = target.client.get_run(run)
     assert there.info.run_name == "renamed" and there.data.tags["colour"] == "blue"
     assert there.data.tags["mlflow.note.content"] == "the best" and "gone" not in there.data.tags
@@ -161,7 +163,7 @@ def test_what_changed_there_meanwhile_is_not_touched(world, target):
 
 def test_a_run_that_is_there_and_was_never_seen_is_not_touched(world, target):
     run = world.here.run(world.here.experiment("mnist"))
-    give(world, run)
+    push(world, run)
     target.client.set_tag(run, "colour", "green")
     assert receive.take(send(world, run)) == TakeAnswer(changed=(run,))
 
@@ -172,7 +174,7 @@ def test_a_run_that_is_gone_there_comes_back_without_the_remark(world, target):
     target.hard_delete(run)
     world.pull()
     assert "remote.deleted_on" in world.here.client.get_run(run).data.tags
-    give(world, run)
+    push(world, run)
     assert "remote.deleted_on" not in target.client.get_run(run).data.tags
     summary = world.pull()
     assert "remote.deleted_on" not in world.here.client.get_run(run).data.tags
@@ -185,7 +187,7 @@ def test_an_experiment_keeps_its_name_on_each_side(world, target):
     here = world.here.client.get_experiment_by_name("mnist")
     world.here.client.rename_experiment(here.experiment_id, "renamed here")
     run = world.here.run(here.experiment_id)
-    give(world, run)
+    push(world, run)
     home = target.client.get_run(run).info.experiment_id
     assert target.client.get_experiment(home).name == "mnist"
     assert world.pull().conflicts == ()
@@ -201,7 +203,7 @@ def test_an_experiment_that_was_deleted_there_comes_back(world, target):
     here = world.here.one("SELECT experiment_id FROM experiments WHERE name = 'mnist'")
     world.here.client.restore_experiment(str(here))
     run = world.here.run(str(here))
-    give(world, run)
+    push(world, run)
     assert target.client.get_experiment(there).lifecycle_stage == "active"
     assert target.client.get_run(run).info.experiment_id == there
     assert world.pull().conflicts == ()
@@ -211,7 +213,7 @@ def test_a_name_that_a_deleted_experiment_has_there(world, target):
     """MLflow keeps the name of a deleted experiment taken; no second one may appear here."""
     target.client.delete_experiment(target.experiment("mnist"))
     run = world.here.run(world.here.experiment("mnist"))
-    give(world, run)
+    push(world, run)
     home = target.client.get_run(run).info.experiment_id
     assert target.client.get_experiment(home).name == "mnist (me@laptop)"
     before = world.here.sql("SELECT name FROM experiments WHERE lifecycle_stage = 'active'")
@@ -236,7 +238,7 @@ def test_children_models_and_traces_go_along(world, target):
 
     client.log_inputs(parent, models=[LoggedModelInput(taken)])
     client.log_outputs(child, [LoggedModelOutput(made, step=1)])
-    answer = give(world, parent)
+    answer = push(world, parent)
     ids = {run for (run,) in target.sql("SELECT run_uuid FROM runs")}
     assert ids == {parent, child, grandchild}
     assert {model for (model,) in target.sql("SELECT model_id FROM logged_models")} == {made, taken}
@@ -249,10 +251,10 @@ def test_children_models_and_traces_go_along(world, target):
 def test_traces_go_where_they_are_asked_for(world, target):
     run = world.here.run(world.here.experiment("mnist"))
     trace = log_trace(world.here, run)
-    give(world, run)
+    push(world, run)
     assert target.sql("SELECT 1 FROM trace_info") == []
     world.pull()
-    give(world, run, traces=True)
+    push(world, run, traces=True)
     assert target.sql("SELECT request_id FROM trace_info") == [(trace,)]
     assert target.one("SELECT count(*) FROM spans") == 1
     assert world.pull().conflicts == ()
@@ -293,10 +295,10 @@ def test_versions_of_registered_models_go_where_they_are_asked_for(world, target
     uri = world.here.client.get_run(other).info.artifact_uri
     world.here.client.create_model_version("net", f"{uri}/m", other)
     register(world.here, "unrelated", other)
-    give(world, run)
+    push(world, run)
     assert target.sql("SELECT 1 FROM registered_models") == []
     world.pull()
-    answer = give(world, run, registry=True)
+    answer = push(world, run, registry=True)
     assert target.sql("SELECT name, version FROM model_versions") == [("net", 1)]
     version = target.client.get_model_version_by_alias("net", "champion")
     there = target.client.get_run(run).info.artifact_uri
@@ -317,7 +319,7 @@ def test_registered_models_that_are_there_are_never_overwritten(world, target):
         "registered_models",
     )
     before = [target.sql(f"SELECT * FROM {table}") for table in tables]
-    answer = give(world, ours, registry=True)
+    answer = push(world, ours, registry=True)
     assert [target.sql(f"SELECT * FROM {table}") for table in tables] == before
     (refusal,) = answer.refused
     assert refusal.id == "net/1" and "another model has this name" in refusal.reason
@@ -330,7 +332,7 @@ def test_a_store_of_an_older_mlflow_says_what_it_can_not_take(world, target):
     target.sql("DROP TABLE logged_models")
     run = world.here.run(world.here.experiment("mnist"))
     world.here.client.create_logged_model("1", name="m", source_run_id=run)
-    answer = give(world, run)
+    answer = push(world, run)
     assert "logged_models" in answer.left_out
     assert target.client.get_run(run).info.run_name == "sunny"
 
@@ -340,7 +342,7 @@ def test_hostile_values_are_data(world, target):
     run = world.here.run(world.here.experiment(name))
     world.here.sql("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", "a'b\"c", name, run)
     world.here.client.update_run(run, name=name)
-    give(world, run)
+    push(world, run)
     there = target.client.get_run(run)
     assert there.info.run_name == name and there.data.tags["a'b\"c"] == name
     assert target.client.get_experiment_by_name(name) is not None
@@ -359,7 +361,7 @@ def test_only_a_plain_name_is_a_folder(world, target, name):
 def test_what_an_earlier_push_left_is_cleared_up(world, target):
     run = world.here.run(world.here.experiment("mnist"))
     send(world, run, name=ID + "c" * 16)
-    give(world, run)
+    push(world, run)
     assert not list(target.root.glob(".remote/incoming-*"))
 
 
@@ -427,7 +429,7 @@ def test_killed_anywhere_the_next_push_does_the_rest(world, target):
         killed += done.returncode == -9
         world.pull()
     assert killed >= 3
-    give(world, *runs)
+    push(world, *runs)
     for run in runs:
         there, here = target.client.get_run(run), world.here.client.get_run(run)
         assert there.data.to_dictionary() == here.data.to_dictionary()

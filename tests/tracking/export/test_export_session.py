@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from remote.tracking.export.field_changes import FieldChanges, Written, field_changes
+from remote.tracking.export.export_record import Written
+from remote.tracking.export.export_session import FieldChanges, field_changes
 
 SENT = {"tag:a": Written(frozenset({"old"}), True)}
 STOPPED = {"tag:a": Written(frozenset({"old", "newer"}), True)}

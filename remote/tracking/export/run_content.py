@@ -1,5 +1,6 @@
-"""The histories of a run's metrics: only points that weren't sent before.
+"""What a run has beside its fields: the histories of its metrics, its data sets and its models.
 
+Of a history, only points go that weren't sent before.
 SQLite numbers the rows of the metrics table as they come. The record says up to which row a run's
 history was sent, and how many rows that were: with another number of rows up to there now, the store
 was rebuilt. Then, where an export was stopped while it sent points, and where nothing is known, the
@@ -11,19 +12,22 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from functools import partial
-from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from remote.tracking import schema
+from remote.tracking.export.entity_kinds import Entity
 from remote.tracking.export.export_record import SentMetrics
 from remote.tracking.export.export_session import Session
 from remote.tracking.store import connect_read_only, has_table
 
-POINTS = 1000
+_POINTS = 1000
 """So many values of metrics an MLflow server takes in one request."""
+_INPUTS = 20
+"""Data sets in one request: they may have long schemas and profiles."""
 
 Row = Tuple[Any, ...]
 """(row number, key, value, timestamp, step, is_nan)"""
-Place = Tuple[str, int, int]
+Point = Tuple[str, int, int]
 """Key, timestamp and step."""
 
 
@@ -33,14 +37,15 @@ def send_history(session: Session, run_id: str, server_id: str) -> None:
         sent = _sent(session, database, run_id)
         server_points = _ServerPoints(session, server_id) if sent.under_way else None
         models = _model_rows(database, run_id)
+        log = partial(session.client.log_batch, server_id, synchronous=True)
         for rows in _row_batches(database, run_id, sent.last_row):
             session.record.sent_metrics(run_id, SentMetrics(sent.last_row, sent.rows))
             new = [row for row in rows if server_points is None or not server_points.has(row)]
             metrics = [metric for row in new for metric in _metrics(session, row, models)]
             session.send_all(
                 metrics,
-                POINTS,
-                partial(_log, session, server_id),
+                _POINTS,
+                lambda batch: log(metrics=batch),
                 lambda metric: f"A value of {metric.key} of run {run_id}",
             )
             session.summary.metric_rows += len(new)
@@ -50,13 +55,8 @@ def send_history(session: Session, run_id: str, server_id: str) -> None:
     session.record.sent_metrics(run_id, done)
 
 
-def _log(session: Session, server_id: str, metrics: Sequence[Any]) -> None:
-    session.client.log_batch(server_id, metrics=metrics, synchronous=True)
-
-
 def _sent(session: Session, database: sqlite3.Connection, run_id: str) -> SentMetrics:
-    entity = session.record.entity(schema.RUN, run_id)
-    sent = entity.metrics if entity else SentMetrics()
+    sent = session.record.entity(schema.RUN, run_id).metrics
     query = "SELECT count(*) FROM metrics WHERE run_uuid = ? AND rowid <= ?"
     (rows,) = database.execute(query, (run_id, sent.last_row)).fetchone()
     return sent if rows == sent.rows else SentMetrics()
@@ -68,7 +68,7 @@ def _row_batches(database: sqlite3.Connection, run_id: str, last: int) -> Iterat
         rows = database.execute(
             "SELECT rowid, key, value, timestamp, step, is_nan FROM metrics"
             " WHERE run_uuid = ? AND rowid > ? ORDER BY rowid LIMIT ?",
-            (run_id, last, POINTS),
+            (run_id, last, _POINTS),
         ).fetchall()
         if not rows:
             return
@@ -76,20 +76,20 @@ def _row_batches(database: sqlite3.Connection, run_id: str, last: int) -> Iterat
         last = rows[-1][0]
 
 
-def _model_rows(database: sqlite3.Connection, run_id: str) -> Dict[Place, List[Row]]:
+def _model_rows(database: sqlite3.Connection, run_id: str) -> Dict[Point, List[Row]]:
     """(model, data set's name and digest) for the run's points that are about logged models."""
-    found: Dict[Place, List[Row]] = {}
+    model_rows: Dict[Point, List[Row]] = {}
     if has_table(database, "logged_model_metrics"):
         for key, timestamp, step, *row in database.execute(
             "SELECT metric_name, metric_timestamp_ms, metric_step, model_id, dataset_name,"
             " dataset_digest FROM logged_model_metrics WHERE run_id = ?",
             (run_id,),
         ):
-            found.setdefault((key, timestamp, step), []).append(tuple(row))
-    return found
+            model_rows.setdefault((key, timestamp, step), []).append(tuple(row))
+    return model_rows
 
 
-def _metrics(session: Session, row: Row, models: Dict[Place, List[Row]]) -> Iterator[Any]:
+def _metrics(session: Session, row: Row, models: Dict[Point, List[Row]]) -> Iterator[Any]:
     """The point, once for each logged model that it is about: so MLflow gives models metrics."""
     from mlflow.entities import Metric
 
@@ -118,7 +118,42 @@ class _ServerPoints:
         if key not in self._points:
             history = self._client.get_metric_history(self._server_id, key)
             self._points[key] = {
-                (repr(float(each.value)), each.timestamp, each.step) for each in history
+                (repr(float(metric.value)), metric.timestamp, metric.step) for metric in history
             }
         text = "nan" if is_nan else repr(float(value))
         return (text, timestamp, step) in self._points[key]
+
+
+def send_inputs(session: Session, local: Entity, server: Entity) -> None:
+    """Send data sets and models that the server's run doesn't name yet: it would list some twice."""
+    from mlflow.entities import LoggedModelInput, LoggedModelOutput
+
+    client, server_model = session.client, partial(session.record.server_id, schema.MODEL)
+    here, there = local.raw, server.raw
+    datasets_there = {_dataset_key(use) for use in there.inputs.dataset_inputs}
+    # '' stands for models that aren't on the server.
+    used_there = {"", *(use.model_id for use in there.inputs.model_inputs)}
+    made_there = {"", *(output.model_id for output in there.outputs.model_outputs)}
+    datasets = [
+        use for use in here.inputs.dataset_inputs if _dataset_key(use) not in datasets_there
+    ]
+    inputs = [
+        LoggedModelInput(model)
+        for use in here.inputs.model_inputs
+        if (model := server_model(use.model_id)) not in used_there
+    ]
+    outputs = [
+        LoggedModelOutput(model, output.step)
+        for output in here.outputs.model_outputs
+        if (model := server_model(output.model_id)) not in made_there
+    ]
+    for items, send in (
+        (datasets, lambda part: client.log_inputs(server.id, datasets=part)),
+        (inputs, lambda part: client.log_inputs(server.id, models=part)),
+        (outputs, lambda part: client.log_outputs(server.id, part)),
+    ):
+        session.send_all(items, _INPUTS, send, lambda _: f"An input or output of run {local.id}")
+
+
+def _dataset_key(use: Any) -> Tuple[str, str]:
+    return use.dataset.name, use.dataset.digest

@@ -15,12 +15,12 @@ import pytest
 from remote.config import Project as Config
 from remote.errors import StoreError, TransferError
 from remote.job.messages.records import ArtifactPair, TakeRequest
-from remote.operations.tracking import push_runs as giving
+from remote.operations.tracking import push_runs
 from remote.operations.tracking.conflict_list import listed
 from remote.operations.tracking.conflict_list import resolve as resolve_conflicts
 from remote.operations.tracking.pull_records import pull_records
-from remote.operations.tracking.push_runs import Given
-from remote.operations.tracking.select_runs import Wish
+from remote.operations.tracking.push_runs import PushedRuns
+from remote.operations.tracking.select_runs import Selection
 from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import PrivateSshd
@@ -38,10 +38,12 @@ class Desk:
         self.here, self.far, self.server = here, far, server
         self.said: list[str] = []
 
-    def give(self, *words: str, dry_run: bool = False, **wish: Any) -> Given:
-        given = giving.give(self.server, Wish(words, **wish), say=self.said.append, dry_run=dry_run)
+    def push(self, *words: str, dry_run: bool = False, **options: Any) -> PushedRuns:
+        pushed = push_runs.push_runs(
+            self.server, Selection(words, **options), say=self.said.append, dry_run=dry_run
+        )
         assert self.here.broken_links() == [] and self.far.broken_links() == []
-        return given
+        return pushed
 
     def pull(self) -> Any:
         return pull_records(self.server, say=self.said.append)
@@ -139,10 +141,10 @@ def test_a_model_trained_here_is_loaded_there(wired: Desk, template: Path) -> No
     here, far = wired.here, wired.far
     far.run(far.experiment("what has the number 1 there"))
     run, model = python(TRAIN, root=here.root)
-    given = wired.give("teacher")
-    assert len(given.runs) == 2 and given.new_runs == 2 and given.models == (model,)
-    assert given.model == f"runs:/{run}/model" and given.refused == ()
-    (child,) = set(given.runs) - {run}
+    pushed = wired.push("teacher")
+    assert len(pushed.runs) == 2 and pushed.new_runs == 2 and pushed.models == (model,)
+    assert pushed.model == f"runs:/{run}/model" and pushed.refused == ()
+    (child,) = set(pushed.runs) - {run}
     one, other = far.client.get_run(run), here.client.get_run(run)
     assert one.data.to_dictionary() == other.data.to_dictionary()
     assert (one.info.start_time, one.info.end_time) == (other.info.start_time, other.info.end_time)
@@ -178,7 +180,7 @@ def push(project: ProjectFolder, *words: str, code: int = 0) -> str:
     return done.out if "--json" in words else done.text
 
 
-# What is chosen
+# What is selected
 
 
 def test_a_run_goes_with_all_below_it_and_nothing_else(plain: Desk) -> None:
@@ -186,12 +188,12 @@ def test_a_run_goes_with_all_below_it_and_nothing_else(plain: Desk) -> None:
     child = plain.run("elsewhere", child_of=parent, text="child")
     grandchild = plain.run(child_of=child)
     stranger = plain.run(text="stranger")
-    given = plain.give(parent)
-    assert set(given.runs) == {parent, child, grandchild}
-    assert {run for (run,) in plain.far.sql("SELECT run_uuid FROM runs")} == set(given.runs)
-    assert sorted(Path(name).name for name in given.files) == ["it's a note.txt"] * 2
+    pushed = plain.push(parent)
+    assert set(pushed.runs) == {parent, child, grandchild}
+    assert {run for (run,) in plain.far.sql("SELECT run_uuid FROM runs")} == set(pushed.runs)
+    assert sorted(Path(name).name for name in pushed.files) == ["it's a note.txt"] * 2
     assert not list(plain.far.mlruns.rglob(stranger))
-    assert given.without == (grandchild,)
+    assert pushed.without == (grandchild,)
     plain.quiet()
 
 
@@ -201,7 +203,7 @@ def test_an_experiment_gives_all_its_runs(plain: Desk) -> None:
     deleted = plain.run(name)
     plain.here.client.delete_run(deleted)
     plain.run("other")
-    assert set(plain.give(experiment=name).runs) == runs
+    assert set(plain.push(experiment=name).runs) == runs
     assert plain.far.client.get_experiment_by_name(name) is not None
     assert not list(plain.far.root.parent.rglob("pwned"))
 
@@ -214,7 +216,7 @@ def test_words_name_runs(plain: Desk) -> None:
     hostile = "-x'; DROP TABLE runs; --\n$(touch pwned)"
     plain.here.client.update_run(only, name=hostile)
     for word in (only, only[:9], hostile):
-        assert plain.give(word, dry_run=True).runs == (only,)
+        assert plain.push(word, dry_run=True).runs == (only,)
     for word, said in (
         ("twins", "2 runs are called 'twins'"),
         (only[:3], "No run here is called"),
@@ -223,14 +225,14 @@ def test_words_name_runs(plain: Desk) -> None:
         ("", "No run here"),
     ):
         with pytest.raises(StoreError, match=said) as caught:
-            plain.give(word)
+            plain.push(word)
     with pytest.raises(StoreError, match="No run is named"):
-        plain.give()
+        plain.push()
     with pytest.raises(StoreError, match="no experiment 'x' here"):
-        plain.give(experiment="x")
+        plain.push(experiment="x")
     plain.here.client.delete_run(only)
     with pytest.raises(StoreError, match="is deleted here") as caught:
-        plain.give(only)
+        plain.push(only)
     assert "mlflow runs restore" in caught.value.hint
     assert plain.far.sql("SELECT 1 FROM runs") == []
 
@@ -238,13 +240,13 @@ def test_words_name_runs(plain: Desk) -> None:
 def test_a_dry_run_tells_and_changes_nothing(plain: Desk) -> None:
     run = plain.run(text="four")
     here, far = plain.here.dump(), plain.far.dump()
-    given = plain.give(run, dry_run=True)
-    assert given.runs == (run,) and given.new_runs == 1 and given.bytes == len("four")
-    assert [Path(name).name for name in given.files] == ["it's a note.txt"]
+    pushed = plain.push(run, dry_run=True)
+    assert pushed.runs == (run,) and pushed.new_runs == 1 and pushed.bytes == len("four")
+    assert [Path(name).name for name in pushed.files] == ["it's a note.txt"]
     assert (plain.here.dump(), plain.far.dump()) == (here, far)
     assert not list(plain.far.mlruns.rglob("*.txt"))
-    plain.give(run)
-    assert plain.give(run, dry_run=True).new_runs == 0
+    plain.push(run)
+    assert plain.push(run, dry_run=True).new_runs == 0
 
 
 # Twice, and after changes on either side
@@ -252,10 +254,10 @@ def test_a_dry_run_tells_and_changes_nothing(plain: Desk) -> None:
 
 def test_twice_changes_nothing(wired: Desk) -> None:
     run = wired.run(text="note")
-    wired.give(run)
+    wired.push(run)
     before = (wired.here.dump(), wired.far.dump(), files(wired.far.root), files(wired.here.root))
-    given = wired.give(run)
-    assert given.new_runs == 0 and given.files == () and given.replaced == ()
+    pushed = wired.push(run)
+    assert pushed.new_runs == 0 and pushed.files == () and pushed.replaced == ()
     after = (wired.here.dump(), wired.far.dump(), files(wired.far.root), files(wired.here.root))
     assert after == before
 
@@ -267,15 +269,15 @@ def files(root: Path) -> dict[str, int]:
 
 
 def test_both_sides_meet(plain: Desk) -> None:
-    """What was changed there is pulled first, and what was changed here is given."""
+    """What was changed there is pulled first, and what was changed here is pushed."""
     run = plain.run(text="note")
-    plain.give(run)
+    plain.push(run)
     plain.far.client.set_tag(run, "there", "1")
     plain.far.client.log_text(run, "made there", "there.txt")
     plain.here.client.set_tag(run, "here", "2")
     plain.here.client.delete_tag(run, "colour")
     plain.here.log(run, range(3, 9))
-    plain.give(run)
+    plain.push(run)
     for side in (plain.here, plain.far):
         tags = side.client.get_run(run).data.tags
         assert (tags["there"], tags["here"], "colour" in tags) == ("1", "2", False)
@@ -286,19 +288,19 @@ def test_both_sides_meet(plain: Desk) -> None:
 
 def test_a_conflict_is_settled_first(plain: Desk) -> None:
     run, other = plain.run(), plain.run()
-    plain.give(run, other)
+    plain.push(run, other)
     plain.far.client.set_tag(run, "colour", "green")
     plain.here.client.set_tag(run, "colour", "blue")
     far = plain.far.dump()
     for _ in range(2):
         with pytest.raises(StoreError, match="was changed here and on") as caught:
-            plain.give(run)
+            plain.push(run)
         assert "inv mlflow-conflicts" in caught.value.hint and run in caught.value.message
     assert plain.far.dump() == far
-    plain.give(other)
+    plain.push(other)
     config = plain.server.project
     resolve_conflicts(config, listed(config), theirs=False)
-    plain.give(run)
+    plain.push(run)
     assert plain.far.client.get_run(run).data.tags["colour"] == "blue"
     plain.quiet()
 
@@ -323,7 +325,7 @@ def test_what_changes_there_meanwhile_is_pulled_and_kept(
     plain: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = plain.run()
-    plain.give(run)
+    plain.push(run)
     plain.here.client.set_tag(run, "here", "2")
 
     def change(number: int) -> None:
@@ -331,7 +333,7 @@ def test_what_changes_there_meanwhile_is_pulled_and_kept(
 
     meanwhile = Meanwhile(plain, change, 1)
     monkeypatch.setattr(plain.server.agent, "call", meanwhile)
-    plain.give(run)
+    plain.push(run)
     assert meanwhile.takes == 2
     for side in (plain.here, plain.far):
         tags = side.client.get_run(run).data.tags
@@ -339,22 +341,22 @@ def test_what_changes_there_meanwhile_is_pulled_and_kept(
     meanwhile.left = 99
     far = plain.far.client.get_run(run).data.tags["there"]
     with pytest.raises(StoreError, match=f"changed each time meanwhile: {run}"):
-        plain.give(run)
+        plain.push(run)
     assert plain.far.client.get_run(run).data.tags["there"] != far
     assert not list(plain.far.root.glob(".remote/incoming-*"))
 
 
 def test_what_was_deleted_there_comes_back(plain: Desk) -> None:
     soft, hard = plain.run(text="soft"), plain.run(text="hard")
-    plain.give(soft, hard)
+    plain.push(soft, hard)
     plain.far.client.delete_run(soft)
     plain.far.hard_delete(hard)
     plain.pull()
     # The pull deleted it here as well: who gives it then is told to restore it.
     with pytest.raises(StoreError, match="is deleted here"):
-        plain.give(soft)
+        plain.push(soft)
     plain.here.client.restore_run(soft)
-    plain.give(soft, hard)
+    plain.push(soft, hard)
     for run in (soft, hard):
         assert plain.far.client.get_run(run).info.lifecycle_stage == "active"
     assert plain.far.client.get_run(hard).data.params == {"lr": "0.1"}
@@ -362,7 +364,7 @@ def test_what_was_deleted_there_comes_back(plain: Desk) -> None:
     plain.quiet()
     # Deleted since the last pull: who gives it, means it.
     plain.far.client.delete_run(soft)
-    plain.give(soft)
+    plain.push(soft)
     assert plain.far.client.get_run(soft).info.lifecycle_stage == "active"
     assert plain.here.client.get_run(soft).info.lifecycle_stage == "active"
     plain.quiet()
@@ -389,12 +391,12 @@ def test_cut_off_the_next_push_does_the_rest(
 
     with monkeypatch.context() as patch:
         if place == "in the artifacts":
-            patch.setattr(giving.rsync_args, "give_argv", cut)
+            patch.setattr(push_runs.rsync_args, "give_argv", cut)
         else:
             patch.setattr(plain.server.agent, "call", taken)
         with pytest.raises(KeyboardInterrupt):
-            plain.give(run)
-    plain.give(run)
+            plain.push(run)
+    plain.push(run)
     assert [path.read_text() for path in plain.far.mlruns.rglob("*.txt")] == ["note"]
     assert plain.far.client.get_run(run).data.params == {"lr": "0.1"}
     names = [name for (name,) in plain.far.sql("SELECT name FROM experiments")]
@@ -413,13 +415,13 @@ def note_of(project: Project, run: str) -> Path:
 
 def test_a_file_that_differs_there_is_kept_in_a_backup(plain: Desk) -> None:
     run = plain.run(text="note")
-    plain.give(run)
+    plain.push(run)
     note_of(plain.far, run).write_text("changed there")
     note_of(plain.here, run).write_text("changed here, and longer")
-    given = plain.give(run)
+    pushed = plain.push(run)
     assert note_of(plain.far, run).read_text() == "changed here, and longer"
-    assert len(given.replaced) == 1
-    (kept,) = (plain.far.root / given.backup).rglob("*.txt")
+    assert len(pushed.replaced) == 1
+    (kept,) = (plain.far.root / pushed.backup).rglob("*.txt")
     assert kept.read_text() == "changed there"
     assert str(kept).startswith(f"{plain.far.root}/.remote/backup/give-")
 
@@ -431,12 +433,12 @@ def test_artifacts_behind_a_link_are_kept_too(plain: Desk, tmp_path: Path) -> No
     plain.far.mlruns.rmdir() if plain.far.mlruns.exists() else None
     plain.far.mlruns.symlink_to(disk)
     run = plain.run(text="note")
-    plain.give(run)
+    plain.push(run)
     note_of(plain.far, run).write_text("changed there")
     note_of(plain.here, run).write_text("changed here, and longer")
-    given = plain.give(run)
+    pushed = plain.push(run)
     assert note_of(plain.far, run).read_text() == "changed here, and longer"
-    assert "mlruns" in given.backup
+    assert "mlruns" in pushed.backup
     kept = {path.read_text() for path in disk.rglob("*.txt")}
     assert kept == {"changed there", "changed here, and longer"}
     assert [path.name for path in tmp_path.glob("big/*")] == ["disk"]
@@ -444,10 +446,10 @@ def test_artifacts_behind_a_link_are_kept_too(plain: Desk, tmp_path: Path) -> No
 
 def test_what_is_there_beside_it_stays(plain: Desk) -> None:
     run = plain.run(text="note")
-    plain.give(run)
+    plain.push(run)
     more = note_of(plain.far, run).with_name("made there.txt")
     more.write_text("precious")
-    plain.give(run)
+    plain.push(run)
     assert more.read_text() == "precious"
 
 
@@ -458,13 +460,13 @@ def test_artifacts_outside_of_the_project_stay_outside(plain: Desk, tmp_path: Pa
     away.mkdir(parents=True)
     (away / "secret.txt").write_text("secret")
     plain.here.sql("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", str(away), child)
-    given = plain.give(run)
-    assert given.runs == (run,) and str(away) in given.refused[0]
+    pushed = plain.push(run)
+    assert pushed.runs == (run,) and str(away) in pushed.refused[0]
     with pytest.raises(StoreError, match="aren't in this project's mlruns"):
-        plain.give(child)
+        plain.push(child)
     link = note_of(plain.here, run).with_name("link.txt")
     link.symlink_to(away / "secret.txt")
-    plain.give(run)
+    plain.push(run)
     assert not [path for path in plain.far.root.rglob("*.txt") if path.read_text() == "secret"]
 
 
@@ -489,7 +491,7 @@ def test_a_server_can_not_ask_for_other_files(plain: Desk, monkeypatch: pytest.M
         return replace(answer, artifacts=pairs)
 
     monkeypatch.setattr(plain.server.agent, "call", hostile)
-    assert plain.give(run).files == ()
+    assert plain.push(run).files == ()
     found = [path for path in plain.far.root.parent.rglob("*") if path.is_file()]
     texts = [path.read_text("utf-8", "replace") for path in found if path.suffix == ".txt"]
     assert not [path for path in found if path.name == "key" and "here" not in str(path)]
@@ -504,24 +506,24 @@ def test_a_target_that_is_not_there_says_what_to_do(tmp_path: Path, template: Pa
     run = here.run(here.experiment("mnist"))
     server = TargetSession.of(Config(here.root, {}), Target.parse(str(tmp_path / "nowhere")))
     with pytest.raises(TransferError, match="does not exist yet") as caught:
-        giving.give(server, Wish((run,)), say=print)
+        push_runs.push_runs(server, Selection((run,)), say=print)
     assert "make sync-push" in caught.value.hint
     server.prepare()
     (tmp_path / "nowhere/requirements.lock").write_text("")
     with pytest.raises(StoreError, match="no MLflow store yet") as caught2:
-        giving.give(server, Wish((run,)), say=print)
+        push_runs.push_runs(server, Selection((run,)), say=print)
     assert "inv remote-setup" in caught2.value.hint
 
 
 def test_without_a_store_here_there_is_nothing_to_give(plain: Desk) -> None:
     plain.here.store.unlink()
     with pytest.raises(StoreError, match="there is no run to give"):
-        plain.give("abcd")
+        plain.push("abcd")
     config = Config(plain.here.root, {"MLFLOW_TRACKING_URI": "https://me:secret@db/x"})
     server = TargetSession.of(config, plain.server.target)
     # Records that a pull exports to a server lie in the project's own store first.
     with pytest.raises(StoreError, match="there is no run to give") as caught:
-        giving.give(server, Wish(("abcd",)), say=print)
+        push_runs.push_runs(server, Selection(("abcd",)), say=print)
     assert "secret" not in str(caught.value)
 
 

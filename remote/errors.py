@@ -1,15 +1,5 @@
 """The errors that are told to the user in one or two lines.
 
-    RemoteError                 what is wrong, and the next step
-    |-- ConfigError             a setting is missing or can't be read
-    |-- ConnectError            the server can't be reached or refuses us
-    |-- TargetError             the server lacks something, or the target isn't ours
-    |-- TransferError           rsync failed
-    |-- NotebookError           a notebook or one of its parameters
-    |-- JobError                a job that isn't there or can't be started
-    |-- ProtocolError           a request, an answer or a job's file that isn't as it must be
-    `-- StoreError              an MLflow store that can't be read or written
-
 Everything else that is raised is a bug and shows its traceback. Only the tasks (the outermost
 layer) turn these into exit codes.
 """

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any, Iterator, Optional, Tuple
+from typing import IO, Any, Iterator, Optional, Tuple
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -54,6 +54,15 @@ def sha256(path: Path) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             total.update(block)
     return total.hexdigest()
+
+
+def try_lock(file: IO[Any], kind: int) -> bool:
+    """Lock an open file (LOCK_EX or LOCK_SH) unless another holds it; whether it was free."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 @contextlib.contextmanager

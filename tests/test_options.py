@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remote.options import option, options_of
+import pytest
+
+from remote import options
+from remote.options import UnitError, option, options_of
 
 
 @dataclass(frozen=True)
@@ -30,3 +33,53 @@ def test_a_row_says_how_its_flag_is_typed() -> None:
     assert [name for name, row in rows.items() if row.switch] == ["follow"]
     assert rows["count"].parse and rows["count"].parse("7", "--count") == 7
     assert rows["tags"].collect and rows["tags"].collect(["a", "b"]) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("20m", 1200),
+        ("8h", 28800),
+        ("8H", 28800),
+        ("1h30m", 5400),
+        ("30d", 2592000),
+        ("2w", 1209600),
+        ("1d12h", 129600),
+    ],
+)
+def test_times(text: str, expected: int) -> None:
+    assert options.seconds(text, "--timeout") == expected
+
+
+@pytest.mark.parametrize("text", ["", "8 hours", "h", "-1h", "1.5h", "8h ", "1y", "0", "0s", "٣h"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(UnitError, match="--timeout"):
+        options.seconds(text, "--timeout")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("20G", 20480), ("20g", 20480), ("20GB", 20480), ("20GiB", 20480), ("500M", 500),
+     ("1.5G", 1536), ("1T", 1048576), ("20 G", 20480)],
+)  # fmt: skip
+def test_sizes(text: str, expected: int) -> None:
+    assert options.mebibytes(text, "--gpus-memory") == expected
+
+
+@pytest.mark.parametrize("text", ["", "20", "G", "-1G", "20K", "0G", "1e3G", "20Gb/s"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UnitError, match="--gpus-memory"):
+        options.mebibytes(text, "--gpus-memory")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("0", 0), ("2", 2), ("08", 8)])
+def test_counts(text: str, expected: int) -> None:
+    assert options.count(text, "--gpus") == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1 ", "٣", "9" * 10])
+def test_what_is_no_count(text: str) -> None:
+    with pytest.raises(UnitError, match="--gpus takes a number, not"):
+        options.count(text, "--gpus")

@@ -21,16 +21,13 @@ def identity(pid: int) -> ProcessId:
 
 def alive(process: Optional[ProcessId]) -> Optional[bool]:
     """Whether the process that `identity` described still runs; None where nobody tells."""
-    return process is not None and is_running(process.pid, process.start, process.boot)
-
-
-def is_running(pid: int, start: Optional[str], boot_id: str) -> Optional[bool]:
-    """Whether the process that had this pid, start and boot still runs; None where nobody tells."""
+    if process is None or process.start is None:
+        return False
     here = boot()
-    if start is None or (boot_id and here and boot_id != here):
+    if process.boot and here and process.boot != here:
         return False
     try:
-        return started(pid) == start
+        return started(process.pid) == process.start
     except OSError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Iterable
@@ -48,13 +49,12 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
     stamp = time.strftime("%Y%m%d-%H%M%S")
     server.connect()
     with locked(server.project.state / "push.lock"):
+        pushed = None
         if _is_known(server) and not take_over:
-            try:
+            with contextlib.suppress(Unready):
                 tally = _transfer(server, dialect, stamp, dry_run=dry_run)
                 pushed = _pushed(tally, start, stamp, foreign=False)
-            except Unready:
-                pushed = _prepared(server, dialect, start, stamp, dry_run, take_over)
-        else:
+        if pushed is None:
             pushed = _prepared(server, dialect, start, stamp, dry_run, take_over)
         if not dry_run:
             server.project.remember_target(server.target)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from remote import units
 from remote.errors import JobError
 from remote.job.paths import NAME_PATTERN
-from remote.options import option
+from remote.options import count, mebibytes, option, seconds
 
 
 def pair(text: str, flag: str) -> tuple[str, str]:
@@ -38,23 +37,19 @@ class RunOptions:
         "--gpus",
         "how many GPUs to lease (default: one where the server has any; 0: none)",
         None,
-        parse=units.count,
+        parse=count,
     )
     gpu_memory: int = option(
         "--gpus-memory",
         "lease a GPU with that much memory free, such as 20G",
         0,
-        parse=units.mebibytes,
+        parse=mebibytes,
     )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
     )
-    retries: int = option(
-        "--retries", "try again that often where the code fails", 0, parse=units.count
-    )
-    timeout: int = option(
-        "--timeout", "end the code after this time, such as 8h", 0, parse=units.seconds
-    )
+    retries: int = option("--retries", "try again that often where the code fails", 0, parse=count)
+    timeout: int = option("--timeout", "end the code after this time, such as 8h", 0, parse=seconds)
     name: str = option("--name", "what the job is called (default: like its program)")
     env: Mapping[str, str] = option(
         "--env",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import tempfile
 import time
@@ -10,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from remote import git
 from remote.errors import JobError
 from remote.job.messages.old_jobs import AccountRequest, DifferencesAnswer, DifferencesRequest
 from remote.job.messages.submit import SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED
-from remote.operations import bootstrap
+from remote.operations import bootstrap, job_request
 from remote.operations.jobs import find_job
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
@@ -39,7 +37,7 @@ class Submitted:
 
 def submit(server: TargetSession, job: JobSpec, *, say: Callable[[str], None]) -> Submitted:
     """Start the job on the server, after what it needs for that was brought there."""
-    diff = git.uncommitted(server.project.root) if job.git.dirty else ""
+    diff = job_request.uncommitted(server.project.root) if job.git.dirty else ""
     return hand_over(server, job, diff=diff, say=say)
 
 
@@ -59,9 +57,8 @@ def hand_over(
         say(f"bringing {answer.need} to the server (once)")
         PROGRAMS[answer.need](server, answer.platform)
         answer = server.agent.call(request)
-    with contextlib.ExitStack() as stack:
-        if answer.need == "proxy":
-            address = stack.enter_context(bootstrap.through_this_machine(server))
+    if answer.need == "proxy":
+        with bootstrap.through_this_machine(server) as address:
             answer = server.agent.call(replace(request, proxy=address))
             _stay(server, answer.id, say)
             return Submitted(answer.id, True)

@@ -10,7 +10,7 @@ from typing import IO, Any, List, Optional, Sequence
 
 from hydra.experimental.callback import Callback
 
-from remote.runtime import hydra_config, hydra_runs, job_context, optuna_study
+from remote.runtime import hydra_runs, job_context, optuna_study
 
 
 class JobCallback(Callback):
@@ -32,7 +32,7 @@ class JobCallback(Callback):
         if self.job.recording:
             hydra_runs.hide(self.job.recording)
         if len(self.gpus) > 1:
-            hydra_config.run_several(config, len(self.gpus))
+            hydra_runs.run_several(config, len(self.gpus))
         if optuna_study.is_optuna(config):
             self.sweep = optuna_study.go_on(self.job, config)
 

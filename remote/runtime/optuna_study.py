@@ -16,7 +16,7 @@ from remote.files import locked
 from remote.job.outputs import SHARED
 from remote.job.paths import slug
 from remote.job.spec import JobSpec
-from remote.runtime.hydra_config import change
+from remote.runtime.hydra_runs import change
 from remote.runtime.job_context import Job
 
 SWEEPER = "hydra_plugins.hydra_optuna_sweeper."

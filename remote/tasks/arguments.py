@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.parser.argument import Argument
 
-from remote import units
 from remote.errors import RemoteError
-from remote.options import Option, options_of
+from remote.options import Option, count, options_of
 
 if TYPE_CHECKING:
     from remote.programs.find import FileProgram
@@ -222,7 +221,7 @@ def _as_option(argument: Argument) -> Option:
     return Option(
         f"--{argument.names[0]}",
         argument.help or "",
-        parse=units.count if argument.kind is int else None,
+        parse=count if argument.kind is int else None,
         collect=list if argument.kind is list else None,
         switch=argument.kind is bool,
     )

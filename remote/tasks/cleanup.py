@@ -47,7 +47,7 @@ def remote_prune(
 ) -> None:
     """Remove old jobs that were pulled, environments that nobody uses, and old backups."""
     from remote.operations.jobs import prune
-    from remote.units import seconds
+    from remote.options import seconds
 
     answer = prune(server_of(target), seconds(older, "--older"), force=force, dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"

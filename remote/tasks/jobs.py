@@ -51,7 +51,7 @@ def remote_logs(
     since: str = "",
 ) -> None:
     """Show the log of a job."""
-    from remote.units import seconds
+    from remote.options import seconds
 
     if tail < 0:
         raise JobError("--tail takes the number of lines to show.")

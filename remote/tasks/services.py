@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.tasks import task
 
-from remote import units
 from remote.errors import JobError
-from remote.options import option
+from remote.options import UnitError, count, option, seconds
 from remote.output import plural, print_lines, say, say_log
 from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.exits import exit_on_error
@@ -19,7 +18,7 @@ from remote.tasks.sync import TARGET_HELP, push_line, server_of
 
 if TYPE_CHECKING:
     from remote.job.messages.services import ServiceAddress, ServiceAnswer
-    from remote.operations.services.services import Service, Wish
+    from remote.operations.services import Service, Wish
     from remote.session import TargetSession
 
 #: Where new notebooks are a job's own: no push touches them, each pull brings them.
@@ -32,9 +31,9 @@ STOP, BACKGROUND, ADDRESS, BROWSER = "--stop", "--background", "--no-browser", "
 
 def port_number(text: str, flag: str) -> int:
     """A port of this machine; raises UnitError."""
-    port = units.count(text, flag)
+    port = count(text, flag)
     if not 0 < port < 65536:
-        raise units.UnitError(f"{flag} takes a number from 1 to 65535, not {port}.")
+        raise UnitError(f"{flag} takes a number from 1 to 65535, not {port}.")
     return port
 
 
@@ -82,9 +81,9 @@ class LabOptions(ServiceOptions):
         "--gpus",
         "how many GPUs to lease for as long as it goes on (default: none)",
         None,
-        parse=units.count,
+        parse=count,
     )
-    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=units.seconds)
+    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
     bring: bool = option(
         "--bring", "bring here what was saved in it among the project's files", False
     )
@@ -104,7 +103,7 @@ def remote_lab(c: Context, options: LabOptions = LabOptions()) -> None:
 
     It goes on there when Ctrl-C closes the tunnel; inv remote-lab opens it again.
     """
-    from remote.operations.services import services
+    from remote.operations import services
 
     if options.bring:
         _bring(server_of(options.target))
@@ -122,7 +121,7 @@ def remote_lab(c: Context, options: LabOptions = LabOptions()) -> None:
 @exit_on_error
 def remote_tensorboard(c: Context, options: TensorboardOptions = TensorboardOptions()) -> None:
     """Open TensorBoard on the target's logs, through a tunnel."""
-    from remote.operations.services import services
+    from remote.operations import services
 
     wish = services.Wish(place={"logdir": options.logdir} if options.logdir else {})
     _serve(services.TENSORBOARD, wish, {"logdir": LOGDIR}, options)
@@ -132,7 +131,7 @@ def remote_tensorboard(c: Context, options: TensorboardOptions = TensorboardOpti
 @exit_on_error
 def remote_ui(c: Context, options: ServiceOptions = ServiceOptions()) -> None:
     """Open mlflow ui on the target's own records, through a tunnel."""
-    from remote.operations.services import services
+    from remote.operations import services
 
     _serve(services.UI, services.Wish(), {}, options)
 
@@ -141,7 +140,7 @@ def _serve(
     service: Service, wish: Wish, defaults: Mapping[str, str], options: ServiceOptions
 ) -> None:
     """Find or start a service, and stay with it as the options say."""
-    from remote.operations.services import services, tunnel
+    from remote.operations import services, tunnel
 
     server, port, mode = server_of(options.target), options.port, options.mode
     running = _running(server, service)
@@ -171,14 +170,15 @@ def _serve(
 def _running(server: TargetSession, service: Service) -> ServiceAnswer:
     """The one that goes on; none on a target that is still to be made by the first push."""
     from remote.job.messages.services import ServiceAnswer
-    from remote.operations.services import services
+    from remote.operations import services
 
     return services.find(server, service) if server.facts.ours else ServiceAnswer()
 
 
 def _start(server: TargetSession, service: Service, wish: Wish, place: Mapping[str, str]) -> str:
+    from remote.operations import services
     from remote.operations.push import push
-    from remote.operations.services import services
+    from remote.operations.submit import submit
 
     job = services.job_of(server, service, wish, place)
     if server.facts.ours:
@@ -186,7 +186,7 @@ def _start(server: TargetSession, service: Service, wish: Wish, place: Mapping[s
     say(push_line(server, push(server)))
     if service == services.LAB:
         say(_lease(wish.gpus or 0))
-    return services.start(server, job, say=say)
+    return submit(server, job, say=say).id
 
 
 def _lease(gpus: int) -> str:
@@ -197,7 +197,7 @@ def _lease(gpus: int) -> str:
 
 def _refuse_unbrought(server: TargetSession) -> None:
     """A push would replace what was saved in the lab and is nowhere else."""
-    from remote.operations.services import bring_saved
+    from remote.operations import bring_saved
 
     names = bring_saved.waiting(server)
     if names:
@@ -221,7 +221,7 @@ def _stay(
     server: TargetSession, service: Service, job: str, address: ServiceAddress, port: int, mode: str
 ) -> None:
     """Hold the tunnel until Ctrl-C, or until the service ends."""
-    from remote.operations.services import services, tunnel
+    from remote.operations import services, tunnel
 
     port = services.port_for(server, service, port)
     page = services.page(address, port)
@@ -242,7 +242,7 @@ def _stay(
 
 
 def _say_saved(server: TargetSession) -> None:
-    from remote.operations.services import bring_saved
+    from remote.operations import bring_saved
 
     names = bring_saved.waiting(server)
     if names:
@@ -251,7 +251,7 @@ def _say_saved(server: TargetSession) -> None:
 
 
 def _bring(server: TargetSession) -> None:
-    from remote.operations.services import bring_saved
+    from remote.operations import bring_saved
 
     names = bring_saved.waiting(server)
     coming = [name for name in names if bring_saved.may_come(name, server.project.root)]

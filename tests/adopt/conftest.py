@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.adopt.plan import Plan, plan
+from remote.adopt.command import Plan, plan
 
 INDEX = ("remote-gpu-workflow>=0.1.0",)
 

@@ -9,9 +9,8 @@ import pytest
 
 from remote.errors import JobError
 from remote.operations.run_options import RunOptions
-from remote.options import options_of
+from remote.options import UnitError, options_of
 from remote.tasks.arguments import TaskParser
-from remote.units import UnitError
 
 
 def read(*words: str) -> RunOptions:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from remote.errors import JobError
-from remote.files import read_json, write_json
+from remote.files import read_json, try_lock, write_json
 
 #: How often who waits looks for news, in seconds.
 PAUSE = 0.1
@@ -82,7 +82,7 @@ def say(log: IO[bytes], text: str) -> None:
 def _take(lock: IO[str], env: Path, log: IO[bytes]) -> str:
     """Take the lock, and show meanwhile what its holder's programs say; the last attempt seen."""
     attempt, tail = "", None
-    while not _taken(lock):
+    while not try_lock(lock, fcntl.LOCK_EX):
         latest = _latest(env)
         if "failed" not in latest and latest.get("id", attempt) != attempt:
             attempt, tail = latest["id"], _Tail(env.with_suffix(".log"), latest["start"])
@@ -94,14 +94,6 @@ def _take(lock: IO[str], env: Path, log: IO[bytes]) -> str:
     if tail:
         tail.copy(log)
     return attempt
-
-
-def _taken(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _latest(env: Path) -> Dict[str, Any]:

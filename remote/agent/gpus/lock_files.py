@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Optional
 
 from remote.errors import JobError
+from remote.files import try_lock
 
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -144,10 +145,7 @@ def _refused(path: Path, error: OSError) -> RefusedError:
 
 def _lock(file: io.FileIO, kind: int) -> bool:
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
+        return try_lock(file, kind)
     except OSError as error:
         # Not the same as held: on a file system without locks everybody would seem to hold it.
         raise RefusedError(f"{file.name!r} can't be locked: {error.strerror}.") from error

@@ -43,16 +43,15 @@ class QueueEntry:
         self._ticket: Optional[Ticket] = Ticket(folder, request)
         self._holders: Dict[str, GpuHolder] = {}
 
-    def wait(self, say: Callable[[str], None], wanted: Callable[[], bool] = lambda: True) -> Lease:
+    def wait(self, say: Callable[[str], None]) -> Lease:
         """The lease, as soon as it is our turn. `say` hears each new reason to wait.
 
-        Raises JobError where `wanted` says no, or the GPUs keep being unreadable. However this
-        ends, the ticket is gone.
+        Raises JobError where the GPUs keep being unreadable. However this ends, the ticket is gone.
         """
         if self._ticket is None:
             raise ValueError("this place in the queue was given up")
         try:
-            granted = self._wait(self._ticket, say, wanted)
+            granted = self._wait(self._ticket, say)
         finally:
             self.close()
         granted.watch_over()
@@ -70,12 +69,10 @@ class QueueEntry:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _wait(
-        self, ticket: Ticket, say: Callable[[str], None], wanted: Callable[[], bool]
-    ) -> Lease:
+    def _wait(self, ticket: Ticket, say: Callable[[str], None]) -> Lease:
         retry = _Retry()
         last_reason, touched = "", time.monotonic()
-        while wanted():
+        while True:
             began = time.monotonic()
             result = retry.attempt(lambda: self._attempt(ticket))
             if isinstance(result, Lease):
@@ -88,7 +85,6 @@ class QueueEntry:
                 touched = began
             # Where the source takes long, it is asked less often.
             time.sleep(max(POLL, time.monotonic() - began))
-        raise JobError("The job isn't wanted any more, so it got no GPU.")
 
     def _attempt(self, ticket: Ticket) -> Union[Lease, str]:
         """The lease, or why there is none yet."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from remote.agent import processes
-from remote.files import locked, write_atomic
+from remote.files import locked, try_lock, write_atomic
 from remote.job.paths import STATE
 
 FOLDER = "data/raw"
@@ -54,8 +54,8 @@ class ReadOnly:
             return
         with locked(self.mutex):
             self._share = io.FileIO(str(self.users), "ab+")
-            alone = _locks(self._share, fcntl.LOCK_EX)
-            _locks(self._share, fcntl.LOCK_SH)
+            alone = try_lock(self._share, fcntl.LOCK_EX)
+            try_lock(self._share, fcntl.LOCK_SH)
             if alone or _is_writable(self.raw):
                 self._take_bits()
         # Without /proc nobody can tell when a push is under way.
@@ -71,7 +71,7 @@ class ReadOnly:
             return
         with locked(self.mutex):
             with self._share or io.FileIO(str(self.users), "ab+") as share:
-                if _locks(share, fcntl.LOCK_EX):
+                if try_lock(share, fcntl.LOCK_EX):
                     self._give_bits()
             self._share = None
 
@@ -151,14 +151,6 @@ def _is_writable(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     return stat.S_ISDIR(mode) and bool(mode & WRITE)
-
-
-def _locks(file: io.FileIO, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
 
 
 def _walk(top: Path) -> Iterator[Tuple[bytes, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from remote.agent import environments, launchers, processes
@@ -140,7 +140,7 @@ def create(root: Path, name: str) -> JobPaths:
 def write_job(paths: JobPaths, spec: JobSpec) -> None:
     """Write down, once, what was asked. Readable by the owner alone: parameters may be private."""
     job = Job(
-        **{member.name: getattr(spec, member.name) for member in fields(JobSpec)},
+        **vars(spec),
         id=paths.id,
         root=str(paths.root),
         host=os.uname().nodename,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
@@ -16,7 +16,7 @@ from remote.job.fields import load
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED
-from remote.job.status import JobStatus, Progress
+from remote.job.status import Progress
 
 # Most calls find no job that goes on, and start faster without.
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def describe(request: JobsRequest) -> JobsAnswer:
 
 def _summary(paths: JobPaths) -> JobSummary:
     job, status = job_of(paths), state_of(paths)
-    facts = {member.name: getattr(status, member.name) for member in fields(JobStatus)}
+    facts = dict(vars(status))
     if job:
         facts.update({name: getattr(job, name) for name in _SHOWN})
         facts["mlflow_run"] = status.mlflow_run or job.mlflow_run

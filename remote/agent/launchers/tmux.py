@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -14,6 +15,7 @@ from remote.agent import processes
 from remote.agent.launchers import logind
 from remote.agent.launchers.base import Handle
 from remote.errors import JobError
+from remote.job.status import ProcessId
 
 PROGRAMS: Tuple[str, ...] = ("tmux",)
 START_LIMIT: Optional[float] = 20.0
@@ -49,14 +51,12 @@ def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     if result.returncode:
         reason = result.stderr.decode("utf-8", "replace").strip()
         raise JobError(f"tmux could not start the job: {reason}", "Try it there: tmux new -d true")
-    pid = int(result.stdout)
-    identity = {"pid": pid, "start": processes.started(pid), "boot": processes.boot()}
-    return {**identity, "socket": setting}
+    return {**asdict(processes.identity(int(result.stdout))), "socket": setting}
 
 
 def alive(handle: Handle) -> Optional[bool]:
     """Whether the process still runs; None where the system doesn't tell."""
-    return processes.is_running(handle["pid"], handle.get("start"), handle.get("boot", ""))
+    return processes.alive(ProcessId(handle["pid"], handle.get("start"), handle.get("boot", "")))
 
 
 def stop(handle: Handle) -> None:

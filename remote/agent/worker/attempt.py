@@ -105,16 +105,15 @@ class Attempt:
     @contextlib.contextmanager
     def watched(self, lease: Optional[Lease]) -> Iterator[None]:
         """Note the peaks of memory while the code runs."""
-        gpus = PeakGpuMemory([gpu.uuid for gpu in lease.gpus]) if lease else None
-        if gpus:
-            gpus.start()
+        gpus = PeakGpuMemory([gpu.uuid for gpu in lease.gpus] if lease else ())
+        gpus.start()
         memory = PeakMemory()
         try:
             with memory:
                 yield
         finally:
             self.peak_memory = memory.peak
-            self.peak_gpu_memory = gpus.stop() if gpus else 0
+            self.peak_gpu_memory = gpus.stop()
 
     def with_peaks(self, status: JobStatus) -> JobStatus:
         """The same status with the peaks of all attempts so far."""

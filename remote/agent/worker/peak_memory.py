@@ -106,8 +106,8 @@ class PeakGpuMemory:
         self._thread: Optional[threading.Thread] = None
 
     def start(self) -> None:
-        """Begin to look."""
-        source = sources.current()
+        """Begin to look, where there are cards to look at."""
+        source = sources.current() if self.uuids else None
         if source is None:
             return
         try:

@@ -12,6 +12,7 @@ import pytest
 
 from remote.agent.gpus.lease import Lease
 from remote.agent.gpus.queue import QueueEntry
+from remote.agent.gpus.tickets import Ticket
 from remote.job.messages.gpus import WaitingJob
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -33,6 +34,22 @@ def get(folder: Path, count: int = 1, *, memory: int = 0) -> Lease:
 def reason(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> str:
     """Why there is no lease."""
     return refusal(take(folder, count, at=at, memory=memory))
+
+
+class Watched(QueueEntry):
+    """Calls `look` before each of its looks."""
+
+    look: Callable[[], object]
+
+    def _attempt(self, ticket: Ticket) -> Lease | str:
+        self.look()
+        return super()._attempt(ticket)
+
+
+def watch(folder: Path, count: int, look: Callable[[], object]) -> Watched:
+    entry = Watched(folder, WaitingJob("job", "me", count, 0, 1.0))
+    entry.look = look
+    return entry
 
 
 class Heard(Exception):

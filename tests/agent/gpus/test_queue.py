@@ -18,6 +18,7 @@ from remote.errors import JobError
 from remote.job.messages.gpus import Gpu
 from tests.agent.gpus.jobs import (
     HOLDER,
+    Heard,
     Start,
     files,
     get,
@@ -25,6 +26,7 @@ from tests.agent.gpus.jobs import (
     reason,
     refusal,
     take,
+    watch,
 )
 from tests.fakegpu import FakeGpus, uuid
 
@@ -148,7 +150,7 @@ def test_only_new_reasons_are_said(fake: FakeGpus, folder: Path) -> None:
     heard: list[str] = []
     looks = 0
 
-    def wanted() -> bool:
+    def look() -> None:
         nonlocal looks
         looks += 1
         if looks == 4:
@@ -156,11 +158,12 @@ def test_only_new_reasons_are_said(fake: FakeGpus, folder: Path) -> None:
         if looks == 5:
             held.release()
             fake.card(0, memory_used=5000)
-        return looks < 8
+        if looks == 8:
+            raise Heard
 
     held = get(folder)
-    with pytest.raises(JobError, match="isn't wanted any more"):
-        take(folder, 4).wait(heard.append, wanted)
+    with pytest.raises(Heard):
+        watch(folder, 4, look).wait(heard.append)
     # The second is not heard before a lease changes: nvidia-smi isn't asked where it can't matter.
     assert [text.partition(" (")[0] for text in heard] == [
         "waiting for 4 GPUs: 3 of 4 are free",
@@ -170,12 +173,12 @@ def test_only_new_reasons_are_said(fake: FakeGpus, folder: Path) -> None:
 
 
 def test_nvidia_smi_rests_while_it_cannot_matter(fake: FakeGpus, folder: Path) -> None:
-    looks = iter(range(6))
+    looks = iter(range(5))
     with get(folder, 2):
-        ticket = take(folder, 4)
+        ticket = watch(folder, 4, lambda: next(looks))
         before = len(fake.calls())
-        with pytest.raises(JobError):
-            ticket.wait(lambda reason: None, lambda: next(looks) < 5)
+        with pytest.raises(StopIteration):
+            ticket.wait(lambda reason: None)
         assert len(fake.calls()) == before + 2
 
 
@@ -220,11 +223,7 @@ def test_the_next_look_after_a_holder_was_killed_gets_its_gpus(
         holder.kill()
         holder.wait()
 
-    def look() -> bool:
-        events.append("look")
-        return True
-
-    take(folder, 4).wait(kill, look).release()
+    watch(folder, 4, lambda: events.append("look")).wait(kill).release()
     assert events == ["look", "waiting for 4 GPUs: 0 of 4 are free", "look"]
 
 

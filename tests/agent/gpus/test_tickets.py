@@ -13,16 +13,17 @@ from remote.agent.gpus import lease as leases
 from remote.agent.gpus import lock_files, queue, sources
 from remote.agent.gpus.lease import Lease
 from remote.agent.gpus.tickets import Ticket, waiting
-from remote.errors import JobError
 from remote.job.messages.gpus import WaitingJob
 from tests.agent.gpus.jobs import (
     HOLDER,
     PLANTED,
+    Heard,
     Start,
     files,
     get,
     reason,
     take,
+    watch,
 )
 from tests.fakegpu import FakeGpus
 from tests.waiting import until
@@ -73,12 +74,17 @@ def test_a_ticket_is_kept_fresh(
     fake: FakeGpus, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "FRESH", 0.05)
-    ticket = take(folder, 4)
+
+    def look() -> None:
+        if (folder / name).stat().st_mtime != 1:
+            raise Heard
+
+    ticket = watch(folder, 4, look)
     (name,) = files(folder, ".ticket")
     os.utime(folder / name, (1, 1))
     with get_by_force(folder):
-        with pytest.raises(JobError):
-            ticket.wait(lambda reason: None, lambda: (folder / name).stat().st_mtime == 1)
+        with pytest.raises(Heard):
+            ticket.wait(lambda reason: None)
 
 
 def get_by_force(folder: Path) -> Lease:

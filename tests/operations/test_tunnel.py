@@ -20,7 +20,7 @@ import pytest
 from remote.config import Project
 from remote.errors import ConfigError, ConnectError
 from remote.job.messages.services import ServiceAddress
-from remote.operations.services import services, tunnel
+from remote.operations import services, tunnel
 from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import PrivateSshd, free_port

@@ -12,7 +12,7 @@ import pytest
 from remote.config import Project
 from remote.errors import TargetError
 from remote.job.messages.services import FetchAnswer, SavedAnswer, SavedRequest
-from remote.operations.services import bring_saved
+from remote.operations import bring_saved
 from remote.session import TargetSession
 from remote.target import Target
 

@@ -17,10 +17,10 @@ from remote.job.messages.services import ServiceAddress, ServiceAnswer, ServiceR
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED, PREPARING, QUEUED
 from remote.job.status import JobStatus
+from remote.operations import tunnel
 from remote.operations.job_request import describe
+from remote.operations.jobs import RETRY_LIMIT, RETRY_PAUSE
 from remote.operations.run_options import RunOptions
-from remote.operations.services import tunnel
-from remote.operations.submit import submit
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
@@ -29,10 +29,6 @@ __all__ = ["LAB", "TENSORBOARD", "UI", "Service"]
 #: Seconds between two looks at a service that starts, and how long its program may take to.
 LOOK = 0.3
 START_LIMIT = 300.0
-
-#: How long a broken connection is tried again, in seconds, and how often.
-RETRY_LIMIT = 600.0
-RETRY_PAUSE = 3.0
 
 #: Lines of the log that tell why a service didn't start.
 TAIL = 15
@@ -91,11 +87,6 @@ def _own_extra(server: TargetSession, service: Service) -> Sequence[str]:
     lines = lock.read_text("utf-8", "replace").splitlines()
     named = (f"{service.package}==", f'name = "{service.package}"')
     return () if any(line.startswith(named) for line in lines) else (service.extra,)
-
-
-def start(server: TargetSession, job: JobSpec, *, say: Callable[[str], None]) -> str:
-    """The id of the service's job; the project was pushed."""
-    return submit(server, job, say=say).id
 
 
 def wait(

@@ -1,1 +1,0 @@
-"""Pages that a target serves, reached from here."""

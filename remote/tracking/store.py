@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, List
 
 from remote.errors import StoreError
 
@@ -29,10 +29,23 @@ def connect_read_only(store: Path) -> sqlite3.Connection:
     return sqlite3.connect(reading_url(store), uri=True, timeout=BUSY_TIMEOUT)
 
 
-def has_table(database: sqlite3.Connection, name: str) -> bool:
+def has_table(database: sqlite3.Connection, name: str, schema_name: str = "main") -> bool:
     """Stores of older MLflows lack some."""
-    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    query = f"SELECT 1 FROM {schema_name}.sqlite_master WHERE type = 'table' AND name = ?"
     return database.execute(query, (name,)).fetchone() is not None
+
+
+def columns_of(
+    database: sqlite3.Connection, schema_name: str, table: str, *, computed: bool = False
+) -> List[str]:
+    """The names of a table's columns; none for a table that isn't there (a view isn't a table).
+
+    Those that the database computes from others are left out, unless asked for.
+    """
+    if not has_table(database, table, schema_name):
+        return []
+    pragma = "table_xinfo" if computed else "table_info"
+    return [row[1] for row in database.execute(f'PRAGMA {schema_name}.{pragma}("{table}")')]
 
 
 def reading_url(store: Path) -> str:

@@ -17,10 +17,9 @@ from remote.tracking import schema
 from remote.tracking.check.finding import Finding
 from remote.tracking.check.path_rows import ARCHIVE
 from remote.tracking.check.path_status import PathStatus, State
-from remote.tracking.check.project_dir import Disk
-from remote.tracking.check.tables import columns, values
+from remote.tracking.check.project_dir import has_file
+from remote.tracking.store import has_table
 
-NAME = "artifacts"
 _READY_MODELS = (
     # 2 is LoggedModelStatus.READY; of an external model, MLflow has no files.
     "SELECT model_id FROM logged_models WHERE status = 2 AND model_id NOT IN (SELECT model_id"
@@ -34,46 +33,43 @@ _TAGS: Mapping[str, str] = {
 """Tags of a run that list what it logged, in JSON, and the key of each path in it."""
 
 
-def find(database: sqlite3.Connection, statuses: Sequence[PathStatus], disk: Disk) -> list[Finding]:
+def missing_artifacts(
+    database: sqlite3.Connection, statuses: Sequence[PathStatus]
+) -> list[Finding]:
     """What is missing, in one finding."""
-    folders = _missing_folders(database, statuses, disk)
-    missing = tuple(dict.fromkeys([*folders, *_missing_files(database, statuses, disk)]))
+    folders = _missing_folders(database, statuses)
+    missing = tuple(dict.fromkeys([*folders, *_missing_files(database, statuses)]))
     if not missing:
         return []
     summary = f"{plural(len(missing), 'artifact')} that records name can't be found"
     step = "Pull again (make sync-pull), or bring them back from a copy of mlruns/."
-    return [Finding(NAME, summary, missing, step=step)]
+    return [Finding("artifacts", summary, missing, step=step)]
 
 
-def _missing_folders(
-    database: sqlite3.Connection, statuses: Sequence[PathStatus], disk: Disk
-) -> Iterator[str]:
+def _missing_folders(database: sqlite3.Connection, statuses: Sequence[PathStatus]) -> Iterator[str]:
     expected = _expected(database)
     for status in statuses:
         record = status.record
         ids = expected.get((record.kind, record.tag))
         is_expected = record.kind == "model_version" if ids is None else record.id in ids
-        if not is_expected:
-            continue
-        if status.path and status.state is not State.NOWHERE and not disk.has(status.path):
+        has_place = is_expected and status.path and status.state is not State.NOWHERE
+        if has_place and not has_file(str(status.path)):
             yield record.label
 
 
 def _expected(database: sqlite3.Connection) -> dict[tuple[str, str], set[str]]:
     """The models and traces that have files; of a trace, by the tag that says where."""
     expected: dict[tuple[str, str], set[str]] = {}
-    if columns(database, "logged_models"):
-        expected[schema.MODEL, ""] = values(database, _READY_MODELS)
-    if columns(database, "trace_tags"):
-        in_files = values(database, _SPANS, "ARTIFACT_REPO")
-        expected[schema.TRACE, "mlflow.artifactLocation"] = in_files
-        expected[schema.TRACE, ARCHIVE] = values(database, _SPANS, "ARCHIVE_REPO")
+    if has_table(database, "logged_models"):
+        expected[schema.MODEL, ""] = {model for (model,) in database.execute(_READY_MODELS)}
+    if has_table(database, "trace_tags"):
+        for tag, kind in (("mlflow.artifactLocation", "ARTIFACT_REPO"), (ARCHIVE, "ARCHIVE_REPO")):
+            traces = {trace for (trace,) in database.execute(_SPANS, (kind,))}
+            expected[schema.TRACE, tag] = traces
     return expected
 
 
-def _missing_files(
-    database: sqlite3.Connection, statuses: Sequence[PathStatus], disk: Disk
-) -> Iterator[str]:
+def _missing_files(database: sqlite3.Connection, statuses: Sequence[PathStatus]) -> Iterator[str]:
     folders = {
         status.record.id: status.path
         for status in statuses
@@ -84,7 +80,7 @@ def _missing_files(
         for run, text in rows:
             folder = folders.get(run)
             for path in _listed(text, key) if folder else ():
-                if not disk.has(posixpath.join(str(folder), path)):
+                if not has_file(posixpath.join(str(folder), path)):
                     yield f"{path} of run {run}"
 
 

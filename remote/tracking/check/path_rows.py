@@ -1,14 +1,21 @@
-"""The rows of a store that say where artifacts are."""
+"""The rows of a store that say where artifacts are, and the forms in which they say it.
+
+MLflow writes `/p`, `file:///p` (percent-encoded), and `mlflow-artifacts:/p`, which only a server can
+read: it keeps `p` in the folder mlartifacts that it was started beside. What names no folder of
+this machine (`s3://…`, `models:/…`, a relative path) is not checked.
+"""
 
 from __future__ import annotations
 
+import posixpath
 import sqlite3
 from dataclasses import dataclass
 from typing import Iterator, Mapping, Optional
+from urllib.parse import quote, unquote, urlsplit
 
 from remote.tracking import schema
 from remote.tracking.check.project_dir import ProjectDir
-from remote.tracking.check.tables import columns, quoted
+from remote.tracking.store import columns_of
 
 ARCHIVE = "mlflow.trace.archiveLocation"
 _MORE_TAGS: Mapping[str, tuple[str, ...]] = {"trace_tags": (ARCHIVE,)}
@@ -40,10 +47,40 @@ class Record:
         return f"{self.kind.replace('_', ' ')} {self.id}"
 
 
+@dataclass(frozen=True)
+class Location:
+    """Where a record says its files are: `path` is absolute; of a `served` one, below mlartifacts."""
+
+    path: str
+    is_url: bool = False
+    served: bool = False
+
+    @classmethod
+    def parse(cls, text: object) -> Optional[Location]:
+        """None for what names no folder of this machine."""
+        if not isinstance(text, str):
+            return None
+        if text.startswith("/"):
+            return cls(_normal(text))
+        try:
+            url = urlsplit(text)
+        except ValueError:
+            return None
+        if url.scheme == "file" and url.netloc in ("", "localhost") and url.path.startswith("/"):
+            return cls(_normal(unquote(url.path)), is_url=True)
+        if url.scheme == "mlflow-artifacts" and not url.netloc:
+            return cls(_normal("/" + unquote(url.path)), served=True)
+        return None
+
+    def written(self, path: str) -> str:
+        """Another path in this one's form; a plain one instead of one that a server reads."""
+        return f"file://{quote(path)}" if self.is_url else path
+
+
 def records(database: sqlite3.Connection, project: ProjectDir) -> Iterator[Record]:
     """All of them, experiments first."""
     for table in schema.TABLES:
-        present = columns(database, table.name)
+        present = columns_of(database, "main", table.name)
         if table.path in present:
             yield from _path_records(database, table, project)
         for column in table.sources:
@@ -59,7 +96,7 @@ def _path_records(
     key = f't."{table.key[0]}"' if tags else "''"
     rows = database.execute(
         f'SELECT t.rowid, t."{table.path}", t."{table.owner_column}", k.experiment_id, {key}'
-        f" FROM {quoted(table.name)} t LEFT JOIN {quoted(kind.table)} k"
+        f' FROM "{table.name}" t LEFT JOIN "{kind.table}" k'
         f' ON k."{kind.column}" = t."{table.owner_column}"'
         + (f" WHERE {key} IN ({', '.join('?' * len(tags))})" if tags else ""),
         tags,
@@ -85,7 +122,11 @@ def _source_records(
     database: sqlite3.Connection, table: schema.Table, column: str
 ) -> Iterator[Record]:
     key = ", ".join(f'"{name}"' for name in table.key)
-    rows = database.execute(f'SELECT rowid, "{column}", {key} FROM {quoted(table.name)}')
+    rows = database.execute(f'SELECT rowid, "{column}", {key} FROM "{table.name}"')
     for rowid, text, *identity in rows:
         label = "/".join(str(part) for part in identity)
         yield Record(table.name, column, rowid, "model_version", label, text)
+
+
+def _normal(path: str) -> str:
+    return "/" + posixpath.normpath(path).lstrip("/")

@@ -1,4 +1,4 @@
-"""What is to become of each path: which are right, and where the others should lead. Pure.
+"""What is to become of each path: which are right, and where the others should lead.
 
 A path is right below this project's mlruns. One from elsewhere can be mended when the files it
 means are here: at the same place below mlruns, or where MLflow would have put them. Files decide;
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Iterable, Iterator, Optional, Sequence
 
-from remote.tracking.check.artifact_uri import RUNS, Location, parse, splits
-from remote.tracking.check.path_rows import Record
-from remote.tracking.check.project_dir import Disk, ProjectDir
+from remote.tracking.check.path_rows import Location, Record
+from remote.tracking.check.project_dir import RUNS, SERVED, ProjectDir, has_file, has_more
 from remote.tracking.schema import EXPERIMENT
 
 
@@ -46,29 +45,25 @@ class PathStatus:
     """The project that the record names."""
 
 
-def path_statuses(
-    records: Iterable[Record], project: ProjectDir, disk: Disk
-) -> Iterator[PathStatus]:
+def path_statuses(records: Iterable[Record], project: ProjectDir) -> list[PathStatus]:
     """One for each record that names a folder of this machine."""
-    located = [(record, parse(record.text)) for record in records]
-    paths = [_StoredPath(record, where, project, disk) for record, where in located if where]
-    moved = _moved_projects(paths, project, disk)
-    abroad = {path.old for path in paths if path.has_old and not path.is_right}
-    for path in paths:
-        yield path.status(moved, abroad - moved)
+    located = [(record, Location.parse(record.text)) for record in records]
+    paths = [_StoredPath(record, location, project) for record, location in located if location]
+    moved = _moved_projects(paths, project)
+    abroad = {path.old for path in paths if path.has_old} - moved
+    return [path.status(moved, abroad) for path in paths]
 
 
 class _StoredPath:
     """A path as a record has it, and where else its files may be."""
 
-    def __init__(self, record: Record, location: Location, project: ProjectDir, disk: Disk) -> None:
-        self.record, self.location = record, location
-        self.project, self.disk = project, disk
+    def __init__(self, record: Record, location: Location, project: ProjectDir) -> None:
+        self.record, self.location, self.project = record, location, project
         is_here = not location.served
         self.is_inside = is_here and project.contains(location.path)
         self.is_right = is_here and project.standard(location.path) is not None
-        self.splits = list(splits(location.path)) if is_here and not self.is_right else []
-        self.has_old = is_here and not self.is_right and disk.has(location.path)
+        self.splits = list(_splits(location.path)) if is_here and not self.is_right else []
+        self.has_old = is_here and not self.is_right and has_file(location.path)
         """True where it leads to files, outside of this project's mlruns."""
 
     @property
@@ -79,7 +74,7 @@ class _StoredPath:
     def moved_from(self) -> Optional[str]:
         """The project whose files are here now, as this path shows; None where it shows nothing."""
         for old, rest in self.splits:
-            if not self.record.is_root and self.disk.has(self.project.at(rest)):
+            if not self.record.is_root and has_file(self.project.at(rest)):
                 return old
         return None
 
@@ -102,8 +97,7 @@ class _StoredPath:
         target = self._with_files()
         if self.has_old:
             # The old place may have grown since: then copying comes before mending.
-            has_more = target is None or self.disk.lacks(self.location.path, target)
-            return None if has_more else target
+            return None if target is None or has_more(self.location.path, target) else target
         return target or self._following(moved)
 
     def _root_target(self, moved: set[str]) -> Optional[str]:
@@ -115,7 +109,7 @@ class _StoredPath:
         return next((self.project.at(rest) for old, rest in self.splits if old in moved), None)
 
     def _with_files(self) -> Optional[str]:
-        return next((path for path in self._candidates() if self.disk.has(path)), None)
+        return next((path for path in self._candidates() if has_file(path)), None)
 
     def _candidates(self) -> Iterator[str]:
         """Where its files may be here, the likeliest first."""
@@ -131,7 +125,7 @@ class _StoredPath:
         if self.record.is_root:
             return self._status(State.SERVED, self.project.mlruns + self.location.path)
         target = self._with_files()
-        if target or self.disk.has(self.project.served):
+        if target or has_file(self.project.served):
             return self._status(State.SERVED, target or next(self._candidates()))
         return self._status(State.UNKNOWN)
 
@@ -146,7 +140,7 @@ class _StoredPath:
         return next(named, self.old)
 
 
-def _moved_projects(paths: Sequence[_StoredPath], project: ProjectDir, disk: Disk) -> set[str]:
+def _moved_projects(paths: Sequence[_StoredPath], project: ProjectDir) -> set[str]:
     """Projects whose files are here now.
 
     The Default experiment is made with the store: where it names a project of which nothing is
@@ -155,6 +149,14 @@ def _moved_projects(paths: Sequence[_StoredPath], project: ProjectDir, disk: Dis
     moved = {path.moved_from() for path in paths}
     for path in paths:
         is_default = path.record.kind == EXPERIMENT and path.record.id == "0"
-        if is_default and path.old and not disk.has(f"{path.old}/{RUNS}"):
+        if is_default and path.old and not has_file(f"{path.old}/{RUNS}"):
             moved.add(path.old)
     return {old for old in moved if old and old != project.folder}
+
+
+def _splits(path: str) -> Iterator[tuple[str, str]]:
+    """(the project it may have lain in, the rest from mlruns on), the longest project first."""
+    parts = path.split("/")
+    for index in range(len(parts) - 1, 0, -1):
+        if parts[index] in (RUNS, SERVED):
+            yield "/".join(parts[:index]) or "/", "/".join(parts[index:])

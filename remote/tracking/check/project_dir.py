@@ -1,4 +1,4 @@
-"""The project that a store belongs to, and what lies in it."""
+"""The project that a store belongs to, and what files lie in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Iterator, Optional
 
-from remote.tracking.check.artifact_uri import RUNS, SERVED, is_below
+RUNS = "mlruns"
+SERVED = "mlartifacts"
 
 
 @dataclass(frozen=True)
@@ -26,28 +27,28 @@ class ProjectDir:
     @property
     def mlruns(self) -> str:
         """The folder `mlruns`, absolute."""
-        return f"{self.folder}/{RUNS}"
+        return self.at(RUNS)
 
     @property
     def served(self) -> str:
         """The folder in which an `mlflow ui` started here keeps artifacts."""
-        return f"{self.folder}/{SERVED}"
+        return self.at(SERVED)
 
-    def at(self, rest: str) -> str:
-        """`mlruns/…` of this project."""
-        return f"{self.folder}/{rest}"
+    def at(self, relative: str) -> str:
+        """The absolute path of something in the project, such as `mlruns/3`."""
+        return f"{self.folder}/{relative}"
 
     def standard(self, path: str) -> Optional[str]:
         """A path below mlruns or mlartifacts, however it gets there (a link, a real path), as the
         one that begins with `folder`; None for any other path."""
         for name, plain in self._artifacts.items():
-            if is_below(path, name):
+            if _is_below(path, name):
                 return plain + path[len(name) :]
         return None
 
     def contains(self, path: str) -> bool:
         """True for a path in the project."""
-        return any(is_below(path, name) for name in self._folders)
+        return any(_is_below(path, name) for name in self._folders)
 
     @cached_property
     def _folders(self) -> set[str]:
@@ -62,19 +63,21 @@ class ProjectDir:
         return plain
 
 
-class Disk:
-    """What files there are. A class, so that what decides about paths does no I/O of its own."""
+def has_file(path: str) -> bool:
+    """True for a file, or a folder with a file somewhere in it."""
+    return os.path.isfile(path) or next(_files(path), None) is not None
 
-    def has(self, path: str) -> bool:
-        """True for a file, or a folder with a file somewhere in it."""
-        return os.path.isfile(path) or next(_files(path), None) is not None
 
-    def lacks(self, folder: str, other: str) -> bool:
-        """True where `folder` holds a file that `other` doesn't."""
-        return any(not os.path.lexists(os.path.join(other, name)) for name in _files(folder))
+def has_more(folder: str, other: str) -> bool:
+    """True where `folder` holds a file that `other` doesn't."""
+    return any(not os.path.lexists(os.path.join(other, name)) for name in _files(folder))
 
 
 def _files(folder: str) -> Iterator[str]:
     for parent, _, names in os.walk(folder):
         for name in names:
             yield os.path.relpath(os.path.join(parent, name), folder)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

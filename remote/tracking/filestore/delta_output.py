@@ -8,9 +8,43 @@ from functools import lru_cache
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.columns import COLUMNS
 from remote.tracking.filestore.metric_history import Points
 
+COLUMNS: Dict[str, Tuple[str, ...]] = {
+    table: tuple(names.split())
+    for table, names in {
+        "experiments": (
+            "experiment_id name artifact_location lifecycle_stage creation_time" " last_update_time"
+        ),
+        "experiment_tags": "key value experiment_id",
+        "runs": (
+            "run_uuid name source_type source_name entry_point_name user_id status start_time"
+            " end_time source_version lifecycle_stage artifact_uri experiment_id deleted_time"
+        ),
+        "params": "key value run_uuid",
+        "tags": "key value run_uuid",
+        "metrics": "key value timestamp run_uuid step is_nan",
+        "latest_metrics": "key value timestamp run_uuid step is_nan",
+        "datasets": (
+            "dataset_uuid experiment_id name digest dataset_source_type dataset_source"
+            " dataset_schema dataset_profile"
+        ),
+        "inputs": "input_uuid source_type source_id destination_type destination_id step",
+        "input_tags": "input_uuid name value",
+        "logged_models": (
+            "model_id experiment_id name artifact_location creation_timestamp_ms"
+            " last_updated_timestamp_ms status lifecycle_stage model_type source_run_id"
+            " status_message"
+        ),
+        "logged_model_params": "param_key param_value model_id experiment_id",
+        "logged_model_tags": "tag_key tag_value model_id experiment_id",
+        "logged_model_metrics": (
+            "model_id metric_name metric_timestamp_ms metric_step metric_value experiment_id"
+            " run_id dataset_name dataset_digest"
+        ),
+    }.items()
+}
+"""The columns that a file store has values for; the rest stays as the database has it."""
 NOTES = 200
 """What is named one by one as left out; the rest is counted."""
 POINTS = 100
@@ -61,9 +95,6 @@ class DeltaOutput:
     def add(self, table: str, rows: Iterable[Sequence[object]]) -> None:
         self._database.executemany(self._insert[table], rows)
 
-    def add_named(self, table: str, rows: Iterable[Mapping[str, object]]) -> None:
-        self.add(table, [[row[column] for column in COLUMNS[table]] for row in rows])
-
     def add_points(self, key: str, run: str, points: Points) -> None:
         """Many rows by one statement: a third of the time that one statement for each takes."""
         count = len(points.steps)
@@ -104,12 +135,9 @@ class DeltaOutput:
         self._database.execute("INSERT INTO entities VALUES (?, ?, ?)", row)
         self.counts[kind] += 1
 
-    def note(self, label: str, reason: str) -> None:
-        """Name what is left out for a fault of its own."""
-        self.leave_out(f"{label}: {reason}")
-
-    def leave_out(self, line: str) -> None:
-        """Name what is left out."""
+    def note(self, label: str, reason: str = "") -> None:
+        """Name what is left out, and what is wrong with it if it is at fault."""
+        line = f"{label}: {reason}" if reason else label
         self._notes.append(line.encode("utf-8", "backslashreplace").decode("utf-8"))
 
     def finish(self, meta: Dict[str, Any]) -> None:

@@ -16,16 +16,24 @@ FAULTS = (OSError, Unreadable, UnicodeError)
 
 @dataclass
 class Entity:
-    """`kind` is one of schema.KINDS; `label` is what it is called where something is wrong with it."""
+    """`kind` is one of schema.KINDS, `place` its experiment's path below the store's root."""
 
     output: DeltaOutput
     kind: str
     id: str
-    label: str
     tree: Tree
-    signature: str
-    is_unchanged: bool
+    place: str
     _complete: bool = True
+
+    def __post_init__(self) -> None:
+        self.label = f"{self.kind}s/{self.id}"
+        self.signature = self.tree.signature(self.place)
+        self.is_unchanged = self.output.is_unchanged(self.kind, self.id, self.signature)
+
+    def note_trouble(self) -> None:
+        """Name what couldn't be looked at."""
+        for trouble in sorted(self.tree.trouble):
+            self.output.note(self.label, trouble)
 
     def note(self, name: str, error: Exception) -> None:
         """A file of it can't be read. What the system refused may be allowed the next time."""
@@ -64,15 +72,16 @@ class Entity:
             except FAULTS as error:
                 self.note(f"{part}/{name}", error)
 
-    def is_settled(self) -> bool:
-        """True where the signature can be trusted to tell the next change."""
-        return self._complete and self.tree.is_settled()
+    def note_lines(self, name: str, bad: int) -> None:
+        """So many lines of a metric can't be read."""
+        if bad:
+            lines = "1 line" if bad == 1 else f"{bad} lines"
+            self.output.note(self.label, f"{lines} of {name} can't be read")
 
     def written(self, *, working: bool = False) -> None:
         """Its rows are in the delta; a `working` one is sent again, since its artifacts grow."""
-        self.output.add_entity(
-            self.kind, self.id, self.signature, settled=self.is_settled(), working=working
-        )
+        settled = self._complete and self.tree.is_settled()
+        self.output.add_entity(self.kind, self.id, self.signature, settled=settled, working=working)
 
 
 def open_entity(
@@ -84,20 +93,15 @@ def open_entity(
     experiment: ExperimentFolder,
 ) -> Optional[Entity]:
     """None for what needn't be sent: it is as it was, or has no meta.yaml and so is none."""
-    identity = folder.rsplit("/", 1)[1]
-    label = f"{kind}s/{identity}"
     tree = scan(folder, parts, (META,))
-    if tree.has(META) and not output.claim(kind, identity):
-        output.note(label, f"there is another one, so that in {experiment.name} can't be taken")
+    entity = Entity(output, kind, folder.rsplit("/", 1)[1], tree, experiment.name)
+    has_meta = tree.has(META)
+    if has_meta and not output.claim(kind, entity.id):
+        reason = f"there is another one, so that in {experiment.name} can't be taken"
+        output.note(entity.label, reason)
         return None
-    for trouble in sorted(tree.trouble):
-        output.note(label, trouble)
-    if not tree.has(META):
-        if tree.trouble:
-            output.claim(kind, identity)
-        return None
-    signature = tree.signature(experiment.name)
-    unchanged = output.is_unchanged(kind, identity, signature)
-    if unchanged and not output.is_working(kind, identity):
-        return None
-    return Entity(output, kind, identity, label, tree, signature, unchanged)
+    entity.note_trouble()
+    if tree.trouble and not has_meta:
+        output.claim(kind, entity.id)
+    is_as_it_was = entity.is_unchanged and not output.is_working(kind, entity.id)
+    return entity if has_meta and not is_as_it_was else None

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import count
 from math import isfinite, isnan
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking.filestore.scan import Unreadable, open_file
-from remote.tracking.filestore.yaml_values import finite, fits
 
 BLOCK = 1 << 20
 
@@ -29,15 +29,9 @@ class Points(NamedTuple):
 
     def latest(self) -> Tuple[int, int, float, bool]:
         """(step, timestamp, value, is NaN) of the greatest; the first of equal ones."""
-        step = max(self.steps)
-        if self.steps.count(step) == 1:
-            at = self.steps.index(step)
-        else:
-            at = max(range(len(self.steps)), key=lambda i: (self.steps[i], *self._rest(i)))
-        return (step, *self._rest(at), self.nans is not None and self.nans[at])
-
-    def _rest(self, at: int) -> Tuple[int, float]:
-        return self.times[at], self.values[at]
+        # Of equal points, the one with the smallest position has the greatest negative one.
+        step, time, value, negative = max(zip(self.steps, self.times, self.values, count(0, -1)))
+        return step, time, value, self.nans is not None and self.nans[-negative]
 
 
 @dataclass
@@ -107,19 +101,10 @@ def _by_column(block: bytes) -> Optional[Points]:
 
 
 def _by_line(block: bytes) -> Tuple[Points, int]:
-    times: List[int] = []
-    values: List[float] = []
-    steps: List[int] = []
-    bad = 0
-    for line in block.splitlines():
-        point = _point(line)
-        if point is None:
-            bad += 1
-            continue
-        times.append(point[0])
-        values.append(point[1])
-        steps.append(point[2])
-    return _points(times, values, steps), bad
+    lines = block.splitlines()
+    points = [point for point in map(_point, lines) if point is not None]
+    times, values, steps = map(list, zip(*points)) if points else ([], [], [])
+    return _points(times, values, steps), len(lines) - len(points)
 
 
 def _point(line: bytes) -> Optional[Tuple[int, float, int]]:
@@ -138,3 +123,15 @@ def _points(times: List[int], values: List[float], steps: List[int]) -> Points:
     if all(map(isfinite, values)):
         return Points(times, values, steps, None)
     return Points(times, list(map(finite, values)), steps, list(map(isnan, values)))
+
+
+def fits(number: int) -> bool:
+    """True for what SQLite's integers hold."""
+    return -(2**63) <= number < 2**63
+
+
+def finite(value: float) -> float:
+    """As MLflow's database store keeps values: 0 for NaN, the greatest numbers for infinity."""
+    if isnan(value):
+        return 0.0
+    return min(max(value, -1.7976931348623157e308), 1.7976931348623157e308)

@@ -6,13 +6,13 @@ import uuid
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.delta_output import DeltaOutput
+from remote.tracking.filestore.delta_output import COLUMNS, DeltaOutput
 from remote.tracking.filestore.entity import FAULTS, Entity, open_entity
 from remote.tracking.filestore.experiment_rows import Experiment
 from remote.tracking.filestore.layout import META, RUN_PARTS, Artifacts
 from remote.tracking.filestore.metric_history import History
 from remote.tracking.filestore.scan import Unreadable
-from remote.tracking.filestore.yaml_values import lifecycle, text, whole
+from remote.tracking.filestore.yaml_mapping import lifecycle, text, whole
 
 RUN_NAME = "mlflow.runName"
 #: As numbered by MLflow's RunStatus and SourceType.
@@ -36,7 +36,7 @@ def send_run(output: DeltaOutput, experiment: Experiment, name: str, artifacts: 
         return
     tags = {**_tags_of(meta), **dict(entity.values("tags"))}
     row["name"] = row["name"] or tags.get(RUN_NAME)
-    output.add_named("runs", [row])
+    output.add("runs", [[row[column] for column in COLUMNS["runs"]]])
     output.add("params", [(*param, entity.id) for param in entity.values("params")])
     output.add("tags", [(*tag, entity.id) for tag in tags.items()])
     if not entity.is_unchanged:
@@ -103,9 +103,7 @@ def _send_metrics(entity: Entity, *, is_over: bool) -> None:
                 entity.output.add_points(key, entity.id, points)
         except FAULTS as error:
             entity.note(name, error)
-        if history.bad:
-            lines = "1 line" if history.bad == 1 else f"{history.bad} lines"
-            entity.output.note(entity.label, f"{lines} of {name} can't be read")
+        entity.note_lines(name, history.bad)
         if history.latest is not None:
             step, time, value, nan = history.latest
             latest.append((key, value, time, entity.id, step, nan))

@@ -92,16 +92,8 @@ def open_file(path: str) -> int:
 
 def read(path: str, limit: int = VALUE_LIMIT) -> bytes:
     """The whole content. Raises Unreadable for more than `limit` bytes, and OSError."""
-    descriptor = open_file(path)
-    try:
-        content = os.read(descriptor, limit + 1)
-        while content and len(content) <= limit:
-            more = os.read(descriptor, limit + 1 - len(content))
-            if not more:
-                break
-            content += more
-    finally:
-        os.close(descriptor)
+    with open(open_file(path), "rb") as file:
+        content = file.read(limit + 1)
     if len(content) > limit:
         raise Unreadable(f"it has more than {limit} bytes")
     return content

@@ -12,8 +12,12 @@ from remote.tracking import schema
 from remote.tracking.delta import FORMAT, new_delta, with_real_paths
 from remote.tracking.filestore import layout
 from remote.tracking.filestore.delta_output import DeltaOutput
-from remote.tracking.filestore.experiment_rows import Experiment, open_experiment, send_experiment
-from remote.tracking.filestore.model_rows import send_model
+from remote.tracking.filestore.experiment_rows import (
+    Experiment,
+    open_experiment,
+    send_experiment,
+    send_model,
+)
 from remote.tracking.filestore.run_folder import send_run
 from remote.tracking.filestore.scan import why
 
@@ -43,17 +47,13 @@ def write(
             database.execute("BEGIN")
             output = DeltaOutput(database, known)
             _send_all(output, root, near)
-            output.finish({**_meta(known, near), "places": [_place(root, near)]})
+            meta = {"format": FORMAT, "since": known.get("token"), "alembic": None, "mark": None}
+            output.finish({**meta, "roots": near, "places": [_place(root, near)]})
             database.execute("COMMIT")
     except sqlite3.Error as error:
         raise StoreError(f"The records of {folder} can't be written to {out}: {error}") from error
     counts = dict(output.counts, metric_rows=output.metric_rows)
     return dict(counts, format=FORMAT, bytes=out.stat().st_size)
-
-
-def _meta(known: Mapping[str, Any], roots: List[str]) -> Dict[str, Any]:
-    since = known.get("token")
-    return {"format": FORMAT, "since": since, "roots": roots, "alembic": None, "mark": None}
 
 
 def _place(root: str, roots: Sequence[str]) -> str:
@@ -88,7 +88,7 @@ def _send_all(output: DeltaOutput, root: str, roots: List[str]) -> None:
         for name in _listed(output, layout.models, experiment.folder):
             send_model(output, experiment, name, artifacts)
     for kind in layout.not_read(root):
-        output.leave_out(kind)
+        output.note(kind)
 
 
 def _claim_all(output: DeltaOutput, folder: layout.ExperimentFolder) -> None:

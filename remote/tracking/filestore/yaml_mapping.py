@@ -12,8 +12,9 @@ terabytes, since it knows no references.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Match
+from typing import Any, Dict, List, Mapping, Match, Optional
 
+from remote.tracking.filestore.metric_history import fits
 from remote.tracking.filestore.scan import VALUE_LIMIT, Unreadable, read
 
 _DEEPEST = 100
@@ -82,6 +83,39 @@ def parse_mapping(data: bytes) -> Dict[str, Any]:
     if parser.at != len(text) - 1:
         raise _foreign()
     return mapping
+
+
+def text(meta: Mapping[str, Any], *names: str, default: Optional[str] = None) -> Optional[str]:
+    """The first of several fields that has a value; a number counts as its text."""
+    value = next((meta[name] for name in names if meta.get(name) not in (None, "")), None)
+    if value is None:
+        return "" if any(meta.get(name) == "" for name in names) else default
+    try:
+        if isinstance(value, (dict, list)):
+            raise ValueError("not a scalar")
+        # Half a surrogate pair can be written in YAML, and in no database.
+        str(value).encode("utf-8")
+    except ValueError as error:
+        raise Unreadable(f"its {names[0]} isn't text") from error
+    return str(value)
+
+
+def whole(meta: Mapping[str, Any], *names: str, default: Optional[int] = None) -> Optional[int]:
+    """The first of several fields that has a value."""
+    value = next((meta[name] for name in names if meta.get(name) is not None), default)
+    if value is None:
+        return None
+    try:
+        number = int(value)
+        if not fits(number):
+            raise OverflowError("more than 64 bits")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Unreadable(f"its {names[0]} isn't a number") from error
+    return number
+
+
+def lifecycle(meta: Mapping[str, Any]) -> str:
+    return "deleted" if meta.get("lifecycle_stage") == "deleted" else "active"
 
 
 def _foreign() -> Unreadable:

@@ -11,18 +11,23 @@ from typing import List, Optional, Sequence
 
 from remote.errors import StoreError
 from remote.tracking import schema
-from remote.tracking.merge import append
 from remote.tracking.merge import base as bases
-from remote.tracking.merge import merge_sql, model_versions, stage
+from remote.tracking.merge import merge_sql, stage
 from remote.tracking.merge.conflicts import note
 from remote.tracking.merge.experiment_map import place_experiments
-from remote.tracking.merge.incoming import Incoming, accept, list_present, references_exist
+from remote.tracking.merge.incoming import (
+    Incoming,
+    accept,
+    list_present,
+    place_versions,
+    references_exist,
+)
 from remote.tracking.merge.local_store import open_local_store
 from remote.tracking.merge.merge_session import MergeSession, Progress, attach, left_out
 from remote.tracking.merge.summary import ArtifactFolder, Conflict, MergeSummary
 
 BATCH = 500
-"""Things per transaction."""
+"""Runs, models, traces … per transaction."""
 
 DELETED_THERE = "remote.deleted_on"
 """The tag of a run that is kept here though it was deleted on the target that it names."""
@@ -70,7 +75,7 @@ def _merge(session: MergeSession) -> MergeSummary:
         _begin(session)
         changed = place_experiments(session)
         _merge_owned(session, schema.EXPERIMENT, [(identity, None) for identity in changed])
-        append.append_datasets(session)
+        stage.append_datasets(session)
     session.advance(len(changed))
     for kind in schema.KINDS.values():
         if kind.name not in (schema.EXPERIMENT, schema.ASSOCIATION):
@@ -78,7 +83,7 @@ def _merge(session: MergeSession) -> MergeSummary:
     with session.transaction():
         list_present(session)
     _merge_kind(session, schema.KINDS[schema.ASSOCIATION])
-    append.append_rows(session)
+    stage.append_rows(session)
     with session.transaction():
         _finish(session)
     return _summary(session)
@@ -98,33 +103,33 @@ def _begin(session: MergeSession) -> None:
 
 def _merge_kind(session: MergeSession, kind: schema.Kind) -> None:
     with session.transaction():
-        found = accept(session, kind)
+        accepted = accept(session, kind)
         if kind.name == schema.ASSOCIATION:
-            found = _with_both_ends(session, found)
-    for start in range(0, len(found), BATCH):
-        part = found[start : start + BATCH]
+            accepted = _with_both_ends(session, accepted)
+    for start in range(0, len(accepted), BATCH):
+        part = accepted[start : start + BATCH]
         with session.transaction():
             _merge_incoming(session, kind, part)
         session.advance(len(part))
 
 
-def _with_both_ends(session: MergeSession, found: List[Incoming]) -> List[Incoming]:
+def _with_both_ends(session: MergeSession, accepted: List[Incoming]) -> List[Incoming]:
     table = schema.table_of("entity_associations")
     if table.name not in session.shared:
         return []
-    here = set(
+    linked = set(
         session.ids(
             f"SELECT association_id FROM delta.entity_associations d WHERE {references_exist(table)}"
         )
     )
-    return [incoming for incoming in found if incoming.id in here]
+    return [incoming for incoming in accepted if incoming.id in linked]
 
 
 def _merge_owned(session: MergeSession, kind: str, things: Sequence[tuple[object, object]]) -> None:
     """Merge all rows of some things, named by their local ids, three-way."""
     stage.batch(session, things)
     if kind == schema.REGISTERED_MODEL:
-        model_versions.prepare(session)
+        place_versions(session)
     for table in session.tables(schema.rows_of(kind)):
         stage.stage(session, table)
     for table in session.tables(schema.rows_of(kind)):
@@ -169,7 +174,7 @@ def _merge_three_way(session: MergeSession, table: schema.Table, columns: Sequen
 
 
 def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Incoming]) -> None:
-    _merge_owned(session, kind.name, [(each.id, each.experiment) for each in part])
+    _merge_owned(session, kind.name, [(incoming.id, incoming.experiment) for incoming in part])
     alive = set(
         session.ids(
             f'SELECT id FROM temp.batch WHERE id IN (SELECT "{kind.column}" FROM main."{kind.table}")'
@@ -177,16 +182,19 @@ def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Inc
     )
     run = session.database.execute
     incomplete = set(session.ids("SELECT name FROM temp.excluded"))
-    for each in part:
+    for incoming in part:
         if kind.name == schema.RUN:
-            _unmark(session, each.id)
+            _unmark(session, incoming.id)
         # Without a signature of it, a thing is sent again.
-        signature = "" if kind.optional and each.id in incomplete else each.signature
-        run("INSERT OR REPLACE INTO base.entity VALUES (?, ?, ?)", (kind.name, each.id, signature))
-        if each.id in alive and each.artifacts:
-            folder = (each.artifacts.local, each.artifacts.remote)
+        signature = "" if kind.optional and incoming.id in incomplete else incoming.signature
+        run(
+            "INSERT OR REPLACE INTO base.entity VALUES (?, ?, ?)",
+            (kind.name, incoming.id, signature),
+        )
+        if incoming.id in alive and incoming.artifacts:
+            folder = (incoming.artifacts.local, incoming.artifacts.remote)
             run("INSERT OR REPLACE INTO base.artifact VALUES (?, ?)", folder)
-        again = run("DELETE FROM base.refused WHERE kind = ? AND id = ?", (kind.name, each.id))
+        again = run("DELETE FROM base.refused WHERE kind = ? AND id = ?", (kind.name, incoming.id))
         session.accepted_again = session.accepted_again or again.rowcount > 0
 
 
@@ -203,7 +211,7 @@ def _finish(session: MergeSession) -> None:
     run = session.database.execute
     session.database.executemany(
         "INSERT OR IGNORE INTO base.refused VALUES (?, ?)",
-        [(each.kind, each.id) for each in session.refused if each.kind in schema.KINDS],
+        [(refusal.kind, refusal.id) for refusal in session.refused if refusal.kind in schema.KINDS],
     )
     _mark_the_gone(session)
     gone = run(

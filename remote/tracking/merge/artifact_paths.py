@@ -2,9 +2,9 @@
 
 A record says it in the server's own terms, in one of three forms: `/p`, `file:///p`
 (percent-encoded), `mlflow-artifacts:/p` (an `mlflow ui` started in the target keeps those below
-`mlartifacts`). Only a folder below the target's own mlruns, or a file store, is taken: the path of a record is what a local UI serves
-files from, and the server that wrote it may be hostile. No local path is ever made from these
-strings, only from ids that `is_safe_id` holds for.
+`mlartifacts`). Only a folder below the target's own mlruns, or a file store, is taken: the path of
+a record is what a local UI serves files from, and the server that wrote it may be hostile. No local
+path is ever made from these strings, only from ids that `is_safe_id` holds for.
 """
 
 from __future__ import annotations

@@ -22,12 +22,13 @@ import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, Optional
 
 from remote.errors import StoreError
 from remote.tracking import delta, schema
 from remote.tracking.merge.local_store import open_local_store
 from remote.tracking.merge.summary import ArtifactFolder
+from remote.tracking.store import columns_of
 
 FORMAT = 1
 TABLES = """
@@ -80,11 +81,11 @@ def make_usable(base: Path, identity: str) -> bool:
     if _is_usable(base, identity):
         return True
     if base.exists():
-        set_aside(base)
+        _set_aside(base)
     copy = backup_of(base)
     if not _is_usable(copy, identity):
         return False
-    copy_whole(copy, base)
+    _copy_whole(copy, base)
     return True
 
 
@@ -108,18 +109,11 @@ def backup_of(base: Path) -> Path:
 def back_up(base: Path) -> None:
     """Copies the base, where it has changed since."""
     copy = backup_of(base)
-    if not _same(base, copy):
-        copy_whole(base, copy)
+    if not (copy.is_file() and filecmp.cmp(str(base), str(copy))):
+        _copy_whole(base, copy)
 
 
-def _same(base: Path, copy: Path) -> bool:
-    try:
-        return filecmp.cmp(str(base), str(copy), shallow=True)
-    except OSError:
-        return False
-
-
-def copy_whole(base: Path, copy: Path) -> None:
+def _copy_whole(base: Path, copy: Path) -> None:
     """With its times: they tell whether it has changed since."""
     part = copy.with_name(copy.name + ".part")
     shutil.copy2(str(base), str(part))
@@ -135,7 +129,7 @@ def _is_usable(base: Path, identity: str) -> bool:
         return False
 
 
-def set_aside(base: Path) -> None:
+def _set_aside(base: Path) -> None:
     """Moves an unusable base away, for whoever wants to see what became of it."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         if Path(f"{base}{suffix}").exists():
@@ -157,7 +151,7 @@ def store_identity(database: sqlite3.Connection) -> str:
     return json.dumps(row)
 
 
-def source_of(base: Path) -> str:
+def source_name(base: Path) -> str:
     """Where the records of a base came from."""
     with closing(_open(base)) as database:
         return str(get(database, "source"))
@@ -191,24 +185,10 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
         put(database, "store", store_identity(database))
 
 
-def columns(
-    database: sqlite3.Connection, schema_name: str, table: str, *, computed: bool = False
-) -> List[str]:
-    """The names of a table's columns; none for a table that isn't there (a view isn't a table).
-
-    Those that the database computes from others are left out, unless asked for.
-    """
-    master = f"SELECT 1 FROM {schema_name}.sqlite_master WHERE type = 'table' AND name = ?"
-    if database.execute(master, (table,)).fetchone() is None:
-        return []
-    pragma = "table_xinfo" if computed else "table_info"
-    return [row[1] for row in database.execute(f'PRAGMA {schema_name}.{pragma}("{table}")')]
-
-
 def _copy_columns(database: sqlite3.Connection, table: schema.Table) -> None:
     """Without types: a value comes back exactly as it was put in."""
-    wanted = columns(database, "main", table.name)
-    have = columns(database, "base", table.name)
+    wanted = columns_of(database, "main", table.name)
+    have = columns_of(database, "base", table.name)
     if wanted and not have:
         key = ", ".join(f'"{column}"' for column in table.key)
         names = ", ".join(f'"{column}"' for column in wanted)

@@ -15,6 +15,7 @@ from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql
 from remote.tracking.merge.local_store import LocalStore, open_local_store
 from remote.tracking.merge.summary import Conflict
+from remote.tracking.store import columns_of
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,8 @@ def open_conflicts(base: Path, store: Path) -> List[OpenConflict]:
     with closing(open_local_store(store)) as local_store:
         if not _attach(local_store, base):
             return []
-        local_store.begin()
-        try:
+        with local_store.transaction():
             return _listed(local_store)
-        finally:
-            local_store.rollback()
 
 
 def resolve(base: Path, store: Path, chosen: Iterable[OpenConflict], *, theirs: bool) -> None:
@@ -62,16 +60,11 @@ def resolve(base: Path, store: Path, chosen: Iterable[OpenConflict], *, theirs: 
         with closing(open_local_store(store)) as local_store:
             if not _attach(local_store, base):
                 return
-            local_store.begin()
-            try:
-                for each in chosen:
+            with local_store.transaction():
+                for open_conflict in chosen:
                     if theirs:
-                        _take(local_store, each)
-                    _forget(local_store, each)
-            except BaseException:
-                local_store.rollback()
-                raise
-            local_store.commit()
+                        _take(local_store, open_conflict)
+                    _forget(local_store, open_conflict)
     except sqlite3.IntegrityError as error:
         raise StoreError(f"Theirs can't be taken: {error}.", "Nothing was changed.") from error
 
@@ -80,11 +73,11 @@ def _attach(local_store: LocalStore, base: Path) -> bool:
     if not bases.make_usable(base, bases.store_identity(local_store.database)):
         return False
     local_store.database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rw",))
-    return bool(bases.columns(local_store.database, "base", "conflict"))
+    return bool(columns_of(local_store.database, "base", "conflict"))
 
 
 def _listed(local_store: LocalStore) -> List[OpenConflict]:
-    found = []
+    conflicts = []
     rows = local_store.database.execute(
         'SELECT "table", key, column, theirs FROM base.conflict'
     ).fetchall()
@@ -96,8 +89,8 @@ def _listed(local_store: LocalStore) -> List[OpenConflict]:
         )
         if mine and mine != other:
             conflict = Conflict.of(table, values, column, mine[0], other[0] if other else None)
-            found.append(OpenConflict(conflict, values))
-    return found
+            conflicts.append(OpenConflict(conflict, values))
+    return conflicts
 
 
 def _value(
@@ -113,33 +106,38 @@ def _is(table: schema.Table) -> str:
     return " AND ".join(f'"{column}" = ?' for column in table.key)
 
 
-def _take(local_store: LocalStore, each: OpenConflict) -> None:
+def _take(local_store: LocalStore, open_conflict: OpenConflict) -> None:
     """The whole group of columns, as it is in the base."""
-    table = schema.table_of(each.conflict.table)
+    conflict, key = open_conflict.conflict, open_conflict.key
+    table = schema.table_of(conflict.table)
     run = local_store.database.execute
-    if table.name == "experiments" and each.conflict.column == "name":
+    if table.name == "experiments" and conflict.column == "name":
         run(
             "UPDATE main.experiments SET name = ? WHERE experiment_id = ?",
-            (each.conflict.theirs, each.key[0]),
+            (conflict.theirs, key[0]),
         )
         return
     row = f'FROM base."{table.name}" WHERE {_is(table)}'
-    if run(f"SELECT 1 {row}", each.key).fetchone() is None:
-        run(f'DELETE FROM main."{table.name}" WHERE {_is(table)}', each.key)
+    if run(f"SELECT 1 {row}", key).fetchone() is None:
+        run(f'DELETE FROM main."{table.name}" WHERE {_is(table)}', key)
         return
-    columns = bases.columns(local_store.database, "main", table.name)
+    columns = columns_of(local_store.database, "main", table.name)
     (group,) = (
-        group for group in merge_sql.groups(table, columns) if each.conflict.column in group.columns
+        group for group in merge_sql.groups(table, columns) if conflict.column in group.columns
     )
     names = ", ".join(f'"{column}"' for column in group.columns)
     run(
         f'UPDATE main."{table.name}" SET ({names}) = (SELECT {names} {row}) WHERE {_is(table)}',
-        (*each.key, *each.key),
+        (*key, *key),
     )
 
 
-def _forget(local_store: LocalStore, each: OpenConflict) -> None:
+def _forget(local_store: LocalStore, open_conflict: OpenConflict) -> None:
     local_store.database.execute(
         'DELETE FROM base.conflict WHERE "table" = ? AND key = ? AND column = ?',
-        (each.conflict.table, json.dumps(list(each.key)), each.conflict.column),
+        (
+            open_conflict.conflict.table,
+            json.dumps(list(open_conflict.key)),
+            open_conflict.conflict.column,
+        ),
     )

@@ -15,6 +15,7 @@ from remote.tracking.merge.conflicts import note
 from remote.tracking.merge.local_store import open_local_store
 from remote.tracking.merge.merge_session import MergeSession
 from remote.tracking.merge.plan_experiments import Experiment, Link, Placement, plan_experiments
+from remote.tracking.store import columns_of
 
 
 def place_experiments(session: MergeSession) -> List[object]:
@@ -30,7 +31,7 @@ def place_experiments(session: MergeSession) -> List[object]:
     session.conflicts += plan.conflicts
     for conflict in plan.conflicts:
         note(session.database, "experiments", [int(conflict.key)], "name", conflict.theirs)
-    created = {each.id: each.created for each in ours}
+    created = {experiment.id: experiment.created for experiment in ours}
     before = {(link.theirs, link.theirs_created, link.ours) for link in _links(session)}
     anew = []
     for placement in plan.placements:
@@ -51,7 +52,7 @@ def _forget(session: MergeSession, experiment: int) -> None:
 
 
 def _experiments(session: MergeSession, schema_name: str) -> List[Experiment]:
-    has_time = "creation_time" in bases.columns(session.database, schema_name, "experiments")
+    has_time = "creation_time" in columns_of(session.database, schema_name, "experiments")
     rows = session.database.execute(
         f"SELECT experiment_id, name, lifecycle_stage, {'creation_time' if has_time else 'NULL'}"
         f" FROM {schema_name}.experiments ORDER BY experiment_id"
@@ -132,9 +133,7 @@ def learn(base: Path, store: Path, links: Iterable[Link], *, source: str) -> Non
     What is here now counts as what was last seen on both sides.
     """
     with _attached(base, store, source) as database:
-        names = ", ".join(
-            f'"{column}"' for column in bases.columns(database, "main", "experiments")
-        )
+        names = ", ".join(f'"{column}"' for column in columns_of(database, "main", "experiments"))
         for link in links:
             row = (link.theirs, link.theirs_created, link.ours, link.ours_created, link.last_name)
             database.execute(
@@ -160,14 +159,9 @@ def _attached(base: Path, store: Path, source: str) -> Iterator[sqlite3.Connecti
             local_store.database.execute(
                 "ATTACH ? AS base", (f"{base.resolve().as_uri()}?mode={mode}",)
             )
-            local_store.begin()
-            try:
+            with local_store.transaction():
                 if source:
                     bases.prepare(local_store.database, source)
                 yield local_store.database
-            except BaseException:
-                local_store.rollback()
-                raise
-            local_store.commit()
     except sqlite3.Error as error:
         raise StoreError(f"The experiments of {store} can't be linked: {error}") from error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Iterator
 
 from remote.errors import StoreError
 from remote.tracking.store import BUSY_TIMEOUT, connect_read_only, is_store
@@ -28,26 +29,29 @@ class LocalStore:
         self._turn = 0.0
         """When the merge began to write, one transaction after the other."""
 
-    def begin(self) -> None:
-        """Lock the store against other writers. Now and then it is their turn first."""
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Lock the store against other writers, and commit store and base at once, or undo all.
+
+        Now and then it is the other writers' turn first. SQLite makes the commit atomic with a
+        super-journal; where the store is in WAL mode, it commits the store first. A base that lags
+        behind is repaired by the next pull.
+        """
+        self._let_others_write()
+        self.database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.database.execute("COMMIT")
+        except BaseException:
+            if self.database.in_transaction:
+                self.database.execute("ROLLBACK")
+            raise
+
+    def _let_others_write(self) -> None:
         if time.monotonic() - self._turn > _TURN:
             if self._turn:
                 time.sleep(_PAUSE)
             self._turn = time.monotonic()
-        self.database.execute("BEGIN IMMEDIATE")
-
-    def commit(self) -> None:
-        """Commit store and base at once.
-
-        SQLite makes that atomic with a super-journal; where the store is in WAL mode, it commits the
-        store first. A base that lags behind is repaired by the next pull.
-        """
-        self.database.execute("COMMIT")
-
-    def rollback(self) -> None:
-        """Undo what was not committed."""
-        if self.database.in_transaction:
-            self.database.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection."""

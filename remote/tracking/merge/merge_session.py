@@ -15,6 +15,7 @@ from remote.tracking.merge import base as bases
 from remote.tracking.merge.artifact_paths import PLACES
 from remote.tracking.merge.local_store import LocalStore
 from remote.tracking.merge.summary import Conflict, Refusal
+from remote.tracking.store import columns_of
 
 Progress = Callable[[int, int], None]
 """Told after each part: how much is done, and of how much, in rows and things."""
@@ -54,12 +55,10 @@ class MergeSession:
         """What is counted in it counts only with its commit."""
         conflicts, refused, marked = len(self.conflicts), len(self.refused), len(self.marked)
         new, metric_rows, again = dict(self.new), self.metric_rows, self.accepted_again
-        self.store.begin()
         try:
-            yield
-            self.store.commit()
+            with self.store.transaction():
+                yield
         except BaseException:
-            self.store.rollback()
             del self.conflicts[conflicts:], self.refused[refused:], self.marked[marked:]
             self.new, self.metric_rows, self.accepted_again = new, metric_rows, again
             raise
@@ -98,7 +97,7 @@ def attach(
 
 def _read_meta(session: MergeSession, delta: Path) -> None:
     tables = ("meta", "entities", "gone", "experiments", "runs")
-    if not all(bases.columns(session.database, "delta", name) for name in tables):
+    if not all(columns_of(session.database, "delta", name) for name in tables):
         raise StoreError(f"{delta} isn't a delta of an MLflow store.")
     if bases.get(session.database, "format", "delta") is None:
         raise StoreError(f"{delta} isn't a whole delta.", "Pull again.")
@@ -108,8 +107,8 @@ def _read_meta(session: MergeSession, delta: Path) -> None:
     session.roots = [root for root in roots if isinstance(root, str) and root.startswith("/")]
     session.places = [*PLACES, *(bases.get(session.database, "places", "delta") or [])]
     for table in schema.TABLES:
-        theirs = bases.columns(session.database, "delta", table.name)
-        ours = bases.columns(session.database, "main", table.name)
+        theirs = columns_of(session.database, "delta", table.name)
+        ours = columns_of(session.database, "main", table.name)
         if set(table.key) <= set(theirs) & set(ours):
             session.shared[table.name] = [name for name in ours if name in theirs]
 
@@ -131,19 +130,19 @@ def _index(session: MergeSession) -> None:
 
 def left_out(session: MergeSession) -> tuple[str, ...]:
     """Tables and columns that have content there and no place here."""
-    found = list(bases.get(session.database, "left_out", "delta") or [])
+    names = list(bases.get(session.database, "left_out", "delta") or [])
     for table in schema.TABLES:
-        theirs = bases.columns(session.database, "delta", table.name)
+        theirs = columns_of(session.database, "delta", table.name)
         if theirs and table.name not in session.shared:
-            found += [table.name] if _has(session, table.name, "1") else []
+            names += [table.name] if _has(session, table.name, "1") else []
             continue
-        ours = bases.columns(session.database, "main", table.name, computed=True)
-        found += [
+        ours = columns_of(session.database, "main", table.name, computed=True)
+        names += [
             f"{table.name}.{name}"
             for name in sorted(set(theirs) - set(ours) - {"workspace"})
             if _has(session, table.name, f'"{name}" IS NOT NULL')
         ]
-    return tuple(str(name) for name in found)
+    return tuple(str(name) for name in names)
 
 
 def _has(session: MergeSession, table: str, condition: str) -> bool:

@@ -135,13 +135,13 @@ def rebase(table: Table, columns: Sequence[str]) -> Tuple[str, str]:
 def groups(table: Table, columns: Sequence[str]) -> List[Group]:
     """The table's groups as far as both sides have them, and one for each other column."""
     free = value_columns(table, columns)
-    found = []
+    shared = []
     for group in table.groups:
         names = tuple(column for column in group.columns if column in free)
         if names:
-            found.append(Group(names, group.provisional))
+            shared.append(Group(names, group.provisional))
         free = [column for column in free if column not in names]
-    return found + [Group((column,)) for column in free]
+    return shared + [Group((column,)) for column in free]
 
 
 def value_columns(table: Table, columns: Sequence[str]) -> List[str]:
@@ -186,8 +186,8 @@ def _owner_lives(table: Table) -> str:
 
 
 def _equal(columns: Sequence[str], one: str, other: str) -> str:
-    each = (f'{one}."{column}" IS {other}."{column}"' for column in columns)
-    return f"({' AND '.join(each)})"
+    pairs = (f'{one}."{column}" IS {other}."{column}"' for column in columns)
+    return f"({' AND '.join(pairs)})"
 
 
 def _same_key(table: Table, one: str, other: str) -> str:

@@ -60,15 +60,18 @@ def plan_experiments(
     wanted: FrozenSet[int],
 ) -> ExperimentPlan:
     """`wanted` are the ids (there) that have new runs: gone here for good, they are made anew."""
-    known = {link.theirs: link for link in links}
-    planner = _Planner(ours, known.values(), source)
-    linked = [(each, planner.linked(each, known.get(each.id))) for each in theirs]
-    placements = [planner.keep(each, link) for each, link in linked if link is not None]
-    for each, link in linked:
-        before = known.get(each.id)
-        same = before is not None and before.theirs_created == each.created
-        if link is None and (not same or each.id in wanted):
-            placements.append(planner.place(each))
+    last_links = {link.theirs: link for link in links}
+    planner = _Planner(ours, last_links.values(), source)
+    linked = [
+        (experiment, planner.linked(experiment, last_links.get(experiment.id)))
+        for experiment in theirs
+    ]
+    placements = [planner.keep(experiment, link) for experiment, link in linked if link is not None]
+    for experiment, link in linked:
+        last = last_links.get(experiment.id)
+        is_same = last is not None and last.theirs_created == experiment.created
+        if link is None and (not is_same or experiment.id in wanted):
+            placements.append(planner.place(experiment))
     return ExperimentPlan(tuple(placements), tuple(planner.conflicts))
 
 
@@ -76,8 +79,8 @@ class _Planner:
     """Names and ids as they get taken while experiments are placed one after the other."""
 
     def __init__(self, ours: Sequence[Experiment], links: Iterable[Link], source: str) -> None:
-        self.ours = {each.id: each for each in ours}
-        self.names = {each.name: each for each in ours}
+        self.ours = {experiment.id: experiment for experiment in ours}
+        self.names = {experiment.name: experiment for experiment in ours}
         # An id that was ours once is never given again: links may still name it.
         self.last_id = max([0, *self.ours, *(link.ours for link in links)])
         self.source = source
@@ -117,10 +120,10 @@ class _Planner:
             return Placement(theirs, same_name.id, theirs.name, is_new=False)
         self.last_id += 1
         name = self._free_name(theirs.name)
-        made = Experiment(self.last_id, name, theirs.active, theirs.created)
-        self.names[name] = self.ours[made.id] = made
-        self.taken.add(made.id)
-        return Placement(theirs, made.id, name, is_new=True)
+        new = Experiment(self.last_id, name, theirs.active, theirs.created)
+        self.names[name] = self.ours[new.id] = new
+        self.taken.add(new.id)
+        return Placement(theirs, new.id, name, is_new=True)
 
     def _free_name(self, name: str) -> str:
         """Names are unique, those of deleted experiments included."""

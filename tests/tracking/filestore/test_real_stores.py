@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from remote.tracking import filestore, merge
-from remote.tracking.filestore.columns import COLUMNS
+from remote.tracking.filestore.delta_output import COLUMNS
 from tests.stores import empty_store
 from tests.tracking.filestore.file_stores import ENVIRONMENT, Delta, migrated, real_store
 

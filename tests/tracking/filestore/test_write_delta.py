@@ -730,7 +730,7 @@ def test_it_is_merged_and_grows(store, here):
 
 
 def test_a_merge_that_stops_before_the_metrics_loses_none(store, here, monkeypatch):
-    from remote.tracking.merge import append
+    from remote.tracking.merge import stage
 
     run = store.run(1)
     store.write(f"0/{run}/metrics/loss", POINT)
@@ -740,7 +740,7 @@ def test_a_merge_that_stops_before_the_metrics_loses_none(store, here, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(append, "append_rows", stop)
+        patch.setattr(stage, "append_rows", stop)
         with pytest.raises(KeyboardInterrupt):
             here.merge(here.delta())
     assert here.rows("SELECT count(*) FROM runs") == [(1,)]

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from remote.tracking.filestore.scan import Unreadable
-from remote.tracking.filestore.yaml_mapping import parse_mapping, read_mapping
+from remote.tracking.filestore.yaml_mapping import parse_mapping, read_mapping, whole
 
 DUMPERS = [dumper for dumper in (yaml.SafeDumper, getattr(yaml, "CSafeDumper", None)) if dumper]
 
@@ -136,3 +136,10 @@ def test_a_file_of_nothing_or_of_too_much_is_refused(tmp_path):
     path.write_text("\n")
     with pytest.raises(Unreadable, match="empty"):
         read_mapping(str(path))
+
+
+def test_a_number_out_of_the_databases_range_is_refused():
+    for number in (2**63, -(2**63) - 1, float("inf"), float("nan"), "x", [1]):
+        with pytest.raises(Unreadable):
+            whole({"n": number}, "n")
+    assert whole({"n": 2**63 - 1}, "n") == 2**63 - 1

@@ -16,8 +16,8 @@ MERGE = """
 import sys
 from pathlib import Path
 from remote.tracking import merge
-from remote.tracking.merge import append, apply
-append.ROWS, apply.BATCH = 500, 3   # many short transactions, so that a kill falls between two
+from remote.tracking.merge import apply, stage
+stage.ROWS, apply.BATCH = 500, 3   # many short transactions, so that a kill falls between two
 delta, root, base = map(Path, sys.argv[1:])
 print("go", flush=True)
 merge.merge(delta, store=root / "mlflow.db", artifact_root=root / "mlruns", base=base, source="far")

@@ -40,10 +40,9 @@ def test_a_logger_gets_its_turn(store: Path, monkeypatch: pytest.MonkeyPatch) ->
     clock = Clock(store, monkeypatch)
     ours = open_local_store(store)
     for _ in range(100):
-        ours.begin()
-        ours.database.execute("UPDATE experiments SET last_update_time = 1")
-        clock.now += 0.2
-        ours.commit()
+        with ours.transaction():
+            ours.database.execute("UPDATE experiments SET last_update_time = 1")
+            clock.now += 0.2
     ours.close()
     assert len(clock.turns) >= 10
     # Who waits for the lock gives up after five seconds.
@@ -60,7 +59,7 @@ def test_a_short_merge_is_not_slowed(store: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(time, "sleep", paused.append)
     ours = open_local_store(store)
     for _ in range(50):
-        ours.begin()
-        ours.commit()
+        with ours.transaction():
+            pass
     ours.close()
     assert paused == []

@@ -16,7 +16,7 @@ from unittest import mock
 
 from remote.errors import StoreError
 from remote.tracking import delta, merge
-from remote.tracking.merge import append, apply
+from remote.tracking.merge import apply, stage
 from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.merge.merge_session import MergeSession
 from tests.tracking.merge.histories.model import Experiment, Store
@@ -305,7 +305,7 @@ class World:
 @contextmanager
 def parts(size: int) -> Iterator[None]:
     """Merges in many small transactions."""
-    with mock.patch.object(apply, "BATCH", size), mock.patch.object(append, "ROWS", size):
+    with mock.patch.object(apply, "BATCH", size), mock.patch.object(stage, "ROWS", size):
         yield
 
 

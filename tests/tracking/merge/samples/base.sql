@@ -1,0 +1,48 @@
+BEGIN TRANSACTION;
+CREATE TABLE artifact (local TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID;
+CREATE TABLE "assessments" ("assessment_id", "trace_id", "name", "assessment_type", "value", "error", "created_timestamp", "last_updated_timestamp", "source_type", "source_id", "run_id", "span_id", "rationale", "overrides", "valid", "assessment_metadata", "experiment_id", "trace_timestamp_ms", "aggregate_value", "is_numeric_value", PRIMARY KEY ("assessment_id")) WITHOUT ROWID;
+CREATE TABLE conflict
+    ("table" TEXT, key TEXT, column TEXT, theirs, PRIMARY KEY ("table", key, column)) WITHOUT ROWID;
+CREATE TABLE dataset_map (theirs TEXT PRIMARY KEY, ours TEXT) WITHOUT ROWID;
+CREATE TABLE entity
+    (kind TEXT, id, signature TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+INSERT INTO "entity" VALUES('experiment',0,'460ebcc103a4f906');
+INSERT INTO "entity" VALUES('experiment',1,'98261fb7bf458fe6');
+INSERT INTO "entity" VALUES('run','d97b769fe2f44f3887ad257c457f6c1a','eee8a48cdff8d4f9');
+CREATE TABLE "entity_associations" ("association_id", "source_type", "source_id", "destination_type", "destination_id", "created_time", PRIMARY KEY ("association_id")) WITHOUT ROWID;
+CREATE TABLE "evaluation_dataset_records" ("dataset_record_id", "dataset_id", "inputs", "expectations", "tags", "source", "source_id", "source_type", "created_time", "last_update_time", "created_by", "last_updated_by", "input_hash", "outputs", PRIMARY KEY ("dataset_record_id")) WITHOUT ROWID;
+CREATE TABLE "evaluation_dataset_tags" ("dataset_id", "key", "value", PRIMARY KEY ("dataset_id", "key")) WITHOUT ROWID;
+CREATE TABLE "evaluation_datasets" ("dataset_id", "name", "schema", "profile", "digest", "created_time", "last_update_time", "created_by", "last_updated_by", "workspace", PRIMARY KEY ("dataset_id")) WITHOUT ROWID;
+CREATE TABLE experiment_map
+    (theirs INTEGER PRIMARY KEY, theirs_created, ours INTEGER, ours_created, last_name TEXT);
+INSERT INTO "experiment_map" VALUES(0,1700000000000,0,1600000000000,'Default');
+INSERT INTO "experiment_map" VALUES(1,1795889608262,1,1795889608262,'digits');
+CREATE TABLE "experiment_tags" ("key", "value", "experiment_id", PRIMARY KEY ("key", "experiment_id")) WITHOUT ROWID;
+CREATE TABLE "experiments" ("experiment_id", "name", "artifact_location", "lifecycle_stage", "creation_time", "last_update_time", "workspace", PRIMARY KEY ("experiment_id")) WITHOUT ROWID;
+INSERT INTO "experiments" VALUES(0,'Default','/home/me/proj/mlruns/0','active',1700000000000,1795889603982,'default');
+INSERT INTO "experiments" VALUES(1,'digits','/home/me/proj/mlruns/1','active',1795889608262,1795889608262,'default');
+CREATE TABLE "logged_model_params" ("model_id", "experiment_id", "param_key", "param_value", PRIMARY KEY ("model_id", "param_key")) WITHOUT ROWID;
+CREATE TABLE "logged_model_tags" ("model_id", "experiment_id", "tag_key", "tag_value", PRIMARY KEY ("model_id", "tag_key")) WITHOUT ROWID;
+CREATE TABLE "logged_models" ("model_id", "experiment_id", "name", "artifact_location", "creation_timestamp_ms", "last_updated_timestamp_ms", "status", "lifecycle_stage", "model_type", "source_run_id", "status_message", PRIMARY KEY ("model_id")) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+INSERT INTO "meta" VALUES('format','1');
+INSERT INTO "meta" VALUES('mark','"2238471:954368:1795889608655013517:00000118:0"');
+INSERT INTO "meta" VALUES('source','"gpu:/proj"');
+INSERT INTO "meta" VALUES('store','"[0, 1600000000000]"');
+INSERT INTO "meta" VALUES('token','"1e1658d7421549a7"');
+INSERT INTO "meta" VALUES('watermarks','{"datasets": {"rowid": 0, "guard": ""}, "metrics": {"rowid": 3, "guard": "063666727e2f50f2"}, "logged_model_metrics": {"rowid": 0, "guard": ""}, "inputs": {"rowid": 0, "guard": ""}, "input_tags": {"rowid": 0, "guard": ""}}');
+CREATE TABLE "model_version_tags" ("key", "value", "name", "version", "workspace", PRIMARY KEY ("key", "name", "version")) WITHOUT ROWID;
+CREATE TABLE "model_versions" ("name", "version", "creation_time", "last_updated_time", "description", "user_id", "current_stage", "source", "run_id", "status", "status_message", "run_link", "storage_location", "workspace", PRIMARY KEY ("name", "version")) WITHOUT ROWID;
+CREATE TABLE "params" ("key", "value", "run_uuid", PRIMARY KEY ("key", "run_uuid")) WITHOUT ROWID;
+INSERT INTO "params" VALUES('lr','0.1','d97b769fe2f44f3887ad257c457f6c1a');
+CREATE TABLE refused (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+CREATE TABLE "registered_model_aliases" ("alias", "version", "name", "workspace", PRIMARY KEY ("alias", "name")) WITHOUT ROWID;
+CREATE TABLE "registered_model_tags" ("key", "value", "name", "workspace", PRIMARY KEY ("key", "name")) WITHOUT ROWID;
+CREATE TABLE "registered_models" ("name", "creation_time", "last_updated_time", "description", "workspace", PRIMARY KEY ("name")) WITHOUT ROWID;
+CREATE TABLE "runs" ("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time", "end_time", "source_version", "lifecycle_stage", "artifact_uri", "experiment_id", "deleted_time", PRIMARY KEY ("run_uuid")) WITHOUT ROWID;
+INSERT INTO "runs" VALUES('d97b769fe2f44f3887ad257c457f6c1a','first','UNKNOWN','','','unknown','FINISHED',1795889608293,1795889608645,'','active','/home/me/proj/mlruns/1/d97b769fe2f44f3887ad257c457f6c1a/artifacts',1,NULL);
+CREATE TABLE "tags" ("key", "value", "run_uuid", PRIMARY KEY ("key", "run_uuid")) WITHOUT ROWID;
+INSERT INTO "tags" VALUES('colour','blue','d97b769fe2f44f3887ad257c457f6c1a');
+INSERT INTO "tags" VALUES('mlflow.runName','first','d97b769fe2f44f3887ad257c457f6c1a');
+CREATE TABLE "trace_tags" ("key", "value", "request_id", PRIMARY KEY ("key", "request_id")) WITHOUT ROWID;
+COMMIT;

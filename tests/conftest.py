@@ -71,7 +71,7 @@ MARKS = {
         "real/",
         "runtime/",
         "tasks/test_check.py",
-        "tasks/test_diary.py",
+        "tasks/test_project.py",
         "tracking/",
     ),
     "slow": (

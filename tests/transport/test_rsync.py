@@ -103,10 +103,12 @@ def test_an_end_that_closes_before_the_first_word_did_not_start() -> None:
     assert isinstance(failed(12, said, error), Unready)
 
 
-def test_ssh_that_fails_is_told_in_its_own_words(over: Any) -> None:
-    with pytest.raises(ConnectError, match="refuses the login"):
-        # It takes what rsync says first: a broken pipe would be told in place of ssh's own code.
-        over("head -c 4 >/dev/null; echo 'me@gpu: Permission denied (publickey).' >&2; exit 255")
+def test_ssh_that_fails_is_told_in_its_own_words() -> None:
+    """As rsync says it where it waits for ssh to end; where it doesn't, the next call of ssh tells."""
+    said = "me@gpu: Permission denied (publickey)."
+    closed = "rsync: connection unexpectedly closed (0 bytes received so far) [sender]"
+    error = failed(255, said, closed, "rsync error: unexplained error (code 255) at io.c(232)")
+    assert isinstance(error, ConnectError) and "refuses the login" in error.message
 
 
 def test_a_connection_that_breaks_says_try_again(over: Any) -> None:

@@ -105,6 +105,7 @@ def _take(
             base=base,
             source=source,
             agreed=agreed,
+            beside=not agreed,
         )
 
     summary = merged(RUNS, agreed=True)

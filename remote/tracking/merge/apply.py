@@ -42,11 +42,13 @@ def merge(
     source: str,
     progress: Optional[Progress] = None,
     agreed: bool = False,
+    beside: bool = False,
     dry_run: bool = False,
 ) -> MergeSummary:
     """Applies `delta` to `store` and remembers in `base` what was pulled from `source`.
 
     `agreed` says that whoever made the delta has seen what is here: what differs was changed there.
+    `beside` says that it was written together with another, which was merged just before.
     Committed in parts; stopped anywhere, the next pull does the rest. With `dry_run` store and base
     stay as they are, and the summary says what would be done. Raises StoreError.
     """
@@ -56,7 +58,7 @@ def merge(
             with closing(open_local_store(store, dry_run=dry_run)) as local_store:
                 bases.make_usable(used, bases.store_identity(local_store.database))
                 session = attach(local_store, delta, artifact_root=root, base=used, source=source)
-                session.progress, session.agreed = progress, agreed
+                session.progress, session.agreed, session.beside = progress, agreed, beside
                 summary = _merge(session)
         if not dry_run:
             bases.back_up(base)
@@ -90,8 +92,10 @@ def _merge(session: MergeSession) -> MergeSummary:
 
 
 def _refuse_stale(session: MergeSession) -> None:
+    # A delta of everything fits a base that knows nothing. On top of what was pulled since, it would
+    # bring back what has gone: SQLite gives the number of an experiment that is gone to the next.
     since = bases.get(session.database, "since", "delta")
-    if since is not None and since != bases.get(session.database, "token"):
+    if since != bases.get(session.database, "token") and not session.beside:
         raise StoreError("The delta doesn't follow what was pulled last.", "Pull again.")
 
 

@@ -29,6 +29,8 @@ class MergeSession:
     progress: Optional[Progress] = None
     agreed: bool = False
     """What is here is what the other side last saw."""
+    beside: bool = False
+    """The delta was written together with another, which was merged just before."""
     roots: List[str] = field(default_factory=list)
     places: List[str] = field(default_factory=list)
     """The folders below the roots that artifacts may lie in."""

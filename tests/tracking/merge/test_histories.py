@@ -312,6 +312,16 @@ class Histories(RuleBasedStateMachine):
 
 
 WENT_WRONG = {
+    "a delta that later pulls have overtaken, its experiment made anew": """
+        new_experiment(at=1, name="a")
+        delete_experiment(at=1, pick=1)
+        write_delta(at=0)
+        pull(at=0, again=False, size=1)
+        restore_or_clean_up_experiment(at=1, pick=0, for_good=True)
+        new_experiment(at=1, name="a")
+        pull_all(order=[0, 1, 2])
+        apply_delta(pick=0)
+    """,
     "a run that is there again, its deletion forgotten with the base": """
         new_run(at=1, pick=0)
         pull(at=1, again=False, size=9)

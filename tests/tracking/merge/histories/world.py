@@ -169,7 +169,7 @@ class World:
             summary = self._merge(written)
         except StoreError as error:
             assert "doesn't follow" in error.message, error
-            assert not written.full and written.pulls != self.pulls[place.name]
+            assert written.pulls != self.pulls[place.name]
             assert self.here.records.file.read_bytes() == before
             return
         pull = Pull(self.here.model, written.model, self.bases[place.name], place.name)

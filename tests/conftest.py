@@ -128,6 +128,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for name in list(os.environ):
         if name.startswith(SETTINGS):
             del os.environ[name]
+    # It notes that in the process, too.
+    fluent = sys.modules.get("mlflow.tracking.fluent")
+    if fluent is not None:
+        fluent._active_experiment_id = None  # type: ignore[attr-defined]
     # One process serves a test's `mlflow ui` as well as four.
     os.environ["MLFLOW_WORKERS"] = "1"
 

@@ -189,7 +189,7 @@ def test_an_interrupted_sweep_leaves_no_run_running(
     # What stands on the screen is written to the log a moment later.
     said = next((line for line in process.stdout if "epoch 3: " in line), "")
     process.send_signal(number)
-    process.communicate(timeout=120)
+    process.communicate(timeout=200)
     assert said and process.returncode != 0
     sweep, trials = new_runs(lab, before)
     assert [run.status for run in (sweep, *trials)] == ["FAILED", "FAILED"]

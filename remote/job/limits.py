@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from remote.job.fields import Metadata, number, text
+from remote.job.fields import Metadata, list_of, number, text
 
 #: A name, a path, a cause; a whole message; a value that a user typed, which Linux limits likewise
 #: (MAX_ARG_STRLEN, execve(2)).
@@ -31,6 +31,11 @@ WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 
 #: A line without control characters, such as a host's name or a version as a program tells it.
 LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
+
+
+def names() -> Metadata:
+    """Names and paths, any number of them."""
+    return list_of(text(NAME), VERY_MANY)
 
 
 def job_id() -> Metadata:

@@ -6,26 +6,10 @@ import sys
 from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
 
-from remote.job.fields import (
-    integer,
-    list_of,
-    mapping_of,
-    nested,
-    number,
-    optional,
-    text,
-)
-from remote.job.limits import (
-    NAME,
-    VERY_MANY,
-    WORD,
-    job_id,
-    moment,
-)
+from remote.job.fields import integer, list_of, mapping_of, nested, number, optional, text
+from remote.job.limits import NAME, VERY_MANY, WORD, job_id, moment, names
 from remote.job.messages.base import Request, target_key
 from remote.job.status import JobStatus, Progress
-
-_NAMES = list_of(text(NAME), VERY_MANY)
 
 
 @dataclass(frozen=True)
@@ -75,4 +59,4 @@ class JobsRequest(Request[JobsAnswer]):
 
     key: str = field(metadata=target_key())
     newest: int = field(default=0, metadata=integer(0, VERY_MANY))
-    jobs: Tuple[str, ...] = field(default=(), metadata=_NAMES)
+    jobs: Tuple[str, ...] = field(default=(), metadata=names())

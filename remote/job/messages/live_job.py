@@ -6,20 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
-from remote.job.fields import (
-    flag,
-    integer,
-    list_of,
-    nested,
-    number,
-    optional,
-    text,
-)
-from remote.job.limits import (
-    MESSAGE,
-    NAME,
-    job_id,
-)
+from remote.job.fields import flag, integer, list_of, nested, number, optional, text
+from remote.job.limits import MESSAGE, NAME, job_id
 from remote.job.messages.base import Request, target_key
 from remote.job.status import JobStatus
 

@@ -5,23 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Tuple
 
-from remote.job.fields import (
-    any_json,
-    flag,
-    integer,
-    list_of,
-    nested,
-    number,
-    text,
-)
-from remote.job.limits import (
-    DIFF,
-    MANY,
-    NAME,
-    VALUE,
-    VERY_MANY,
-    job_id,
-)
+from remote.job.fields import any_json, flag, integer, list_of, nested, number, text
+from remote.job.limits import DIFF, MANY, NAME, VALUE, VERY_MANY, job_id, names
 from remote.job.messages.base import Request, target_key
 from remote.job.spec import Job
 from remote.job.status import JobStatus
@@ -29,7 +14,6 @@ from remote.job.status import JobStatus
 #: Lines of a comparison of code.
 DIFF_LINES = 200_000
 
-_NAMES = list_of(text(NAME), VERY_MANY)
 
 _IDS = list_of(job_id(), VERY_MANY)
 
@@ -50,8 +34,8 @@ class RemoveRequest(Request[RemoveAnswer]):
     answer = RemoveAnswer
 
     key: str = field(metadata=target_key())
-    jobs: Tuple[str, ...] = field(metadata=_NAMES)
-    pulled: Tuple[str, ...] = field(default=(), metadata=_NAMES)
+    jobs: Tuple[str, ...] = field(metadata=names())
+    pulled: Tuple[str, ...] = field(default=(), metadata=names())
     force: bool = field(default=False, metadata=flag())
 
 
@@ -61,8 +45,8 @@ class PruneAnswer:
 
     jobs: Tuple[str, ...] = field(metadata=_IDS)
     kept: Tuple[str, ...] = field(metadata=_IDS)
-    environments: Tuple[str, ...] = field(metadata=_NAMES)
-    backups: Tuple[str, ...] = field(metadata=_NAMES)
+    environments: Tuple[str, ...] = field(metadata=names())
+    backups: Tuple[str, ...] = field(metadata=names())
     bytes: int = field(metadata=integer(0, 1 << 62))
 
 
@@ -75,7 +59,7 @@ class PruneRequest(Request[PruneAnswer]):
 
     key: str = field(metadata=target_key())
     older: float = field(metadata=number(0, 1e12))
-    pulled: Tuple[str, ...] = field(default=(), metadata=_NAMES)
+    pulled: Tuple[str, ...] = field(default=(), metadata=names())
     force: bool = field(default=False, metadata=flag())
     dry_run: bool = field(default=False, metadata=flag())
     python: str = field(default="", metadata=text(NAME))

@@ -6,17 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
 
-from remote.job.fields import (
-    any_json,
-    flag,
-    integer,
-    list_of,
-    mapping_of,
-    nested,
-    optional,
-    text,
-)
-from remote.job.limits import MESSAGE, NAME, VERY_MANY, job_id
+from remote.job.fields import any_json, flag, integer, list_of, mapping_of, nested, optional, text
+from remote.job.limits import MESSAGE, NAME, VERY_MANY, job_id, names
 from remote.job.messages.base import Request, target_key
 
 
@@ -86,13 +77,13 @@ _LINKS = list_of(nested(ExperimentLink), VERY_MANY)
 class TakeAnswer:
     """What the target made of what it was given."""
 
-    changed: Tuple[str, ...] = field(default=(), metadata=list_of(text(NAME), VERY_MANY))
+    changed: Tuple[str, ...] = field(default=(), metadata=names())
     """What is there otherwise than it was last seen; then nothing was done."""
     new_runs: int = field(default=0, metadata=integer(0, 1 << 62))
     refused: Tuple[RefusedRecord, ...] = field(
         default=(), metadata=list_of(nested(RefusedRecord), VERY_MANY)
     )
-    left_out: Tuple[str, ...] = field(default=(), metadata=list_of(text(NAME), VERY_MANY))
+    left_out: Tuple[str, ...] = field(default=(), metadata=names())
     """Tables and columns that have content, and no place in the target's store."""
     artifacts: Tuple[ArtifactPair, ...] = field(
         default=(), metadata=list_of(nested(ArtifactPair), VERY_MANY)

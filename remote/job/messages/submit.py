@@ -5,18 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from remote.job.fields import (
-    flag,
-    nested,
-    optional,
-    text,
-)
-from remote.job.limits import (
-    DIFF,
-    NAME,
-    WORD,
-    job_id,
-)
+from remote.job.fields import flag, nested, optional, text
+from remote.job.limits import DIFF, NAME, WORD, job_id
 from remote.job.messages.base import Request, target_key
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec

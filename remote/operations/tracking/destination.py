@@ -8,7 +8,7 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.errors import ConfigError
-from remote.tracking.store_address import DATABASE, SERVER, SQLITE, StoreAddress, without_password
+from remote.tracking.store_address import DATABASE, SERVER, SQLITE, StoreAddress
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 STORE = "mlflow.db"
@@ -39,10 +39,6 @@ class Destination:
         """The base of the merges of one source; `source` is a plain name."""
         mine = "" if self.is_own else "." + digest(str(self.location))
         return self.project.state / "targets" / f"{source}{mine}.base.db"
-
-    def __str__(self) -> str:
-        """Without its password."""
-        return without_password(self.location)
 
 
 def digest(text: str) -> str:

@@ -22,7 +22,7 @@ from remote.operations.tracking.merge_records import (
 )
 from remote.target import Target
 from remote.tracking.sources import Source, source_of
-from remote.tracking.store_address import StoreAddress, without_password
+from remote.tracking.store_address import StoreAddress
 from remote.transport.rsync_args import Remote
 
 
@@ -63,10 +63,11 @@ def merge_store(
 
 def find(text: str) -> dict[Path, Source]:
     """The stores that a path or an address names, with their kinds; raises StoreError."""
-    path = StoreAddress.parse(text, folder=Path.cwd()).path
+    address = StoreAddress.parse(text, folder=Path.cwd())
+    path = address.path
     if path is None:
         raise StoreError(
-            f"Only a store on this machine's disk can be merged, not {without_password(text)}.",
+            f"Only a store on this machine's disk can be merged, not {address}.",
             "Name a .db file, or a folder with a store; a server's store is a target's:"
             " inv mlflow-pull",
         )

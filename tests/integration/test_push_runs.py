@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -486,7 +485,7 @@ def test_a_server_can_not_ask_for_other_files(plain: Desk, monkeypatch: pytest.M
             ArtifactPair(pair.source, pair.target.replace("mlruns", "../../x")),
             ArtifactPair(pair.source, "-e sh/" + pair.target),
         )
-        return replace(answer, artifacts=pairs)
+        return answer.replace(artifacts=pairs)
 
     monkeypatch.setattr(plain.server.agent, "call", hostile)
     assert plain.push(run).files == ()

@@ -8,12 +8,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from remote.config import Project
 from remote.errors import JobError
-from remote.job.fields import load
 from remote.job.messages.old_jobs import AccountRequest
 from remote.job.messages.submit import SubmitRequest
 from remote.job.messages.target import Machine
@@ -54,8 +53,7 @@ def rerun(
     """Start once more what `job` of `source` was: the same code, parameters and environment."""
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original, is_there = account.job.id, target.key == source.key
-    spec = replace(
-        account.job.spec,
+    spec = account.job.spec.replace(
         tags={**account.job.tags, "remote.rerun_of": original},
         after="",
         again=original if is_there else "",
@@ -85,7 +83,7 @@ def _hand_over(
     """Start a job of which all is known, also the code's difference from its commit."""
     request = SubmitRequest(
         key=server.key,
-        job=replace(job, target=str(server.target)),
+        job=job.replace(target=str(server.target)),
         launcher_setting=server.socket,
         diff=diff,
         offline=bootstrap.wants_proxy(server),
@@ -97,7 +95,7 @@ def _hand_over(
         answer = server.agent.call(request)
     if answer.need == "proxy":
         with bootstrap.through_this_machine(server) as address:
-            answer = server.agent.call(replace(request, proxy=address))
+            answer = server.agent.call(request.replace(proxy=address))
             say(
                 f"{answer.id}: its environment is made through this machine,"
                 " which has to stay for that."
@@ -118,7 +116,7 @@ def run_here(project: Project, job: JobSpec) -> tuple[str, int]:
     from remote.agent.jobs.submit import create, write_job
 
     paths = create(project.root, job.name)
-    write_job(paths, replace(job, target=platform.node(), interpreter=sys.executable))
+    write_job(paths, job.replace(target=platform.node(), interpreter=sys.executable))
     agent = Agent(LocalWire())
     file = Path.home() / CACHE / agent.name
     if not file.is_file():
@@ -131,6 +129,6 @@ def run_here(project: Project, job: JobSpec) -> tuple[str, int]:
         except KeyboardInterrupt:
             # It reaches the worker too, which ends the job: that is waited for.
             continue
-    status = load(JobStatus, paths.status)
+    status = JobStatus.from_file(paths.status)
     # A worker that was killed before its first word has written none.
     return status.state if status else LOST, code

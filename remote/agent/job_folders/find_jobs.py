@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import List, Optional
 
 from remote.errors import JobError, ProtocolError
-from remote.job.fields import load
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.spec import Job
 
@@ -61,7 +60,7 @@ def find(root: Path, part: str) -> JobPaths:
 def job_of(paths: JobPaths) -> Optional[Job]:
     """What was asked of a job; None where its folder is half made, or half removed."""
     try:
-        return load(Job, paths.job)
+        return Job.from_file(paths.job)
     except ProtocolError:
         return None
 

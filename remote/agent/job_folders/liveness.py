@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Callable, Optional
 
 from remote.agent import launchers
@@ -11,7 +10,6 @@ from remote.agent.job_folders.find_jobs import forget
 from remote.agent.launchers import Launch
 from remote.errors import JobError, ProtocolError
 from remote.files import locked
-from remote.job.fields import load
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED, FINISHED, LOST, QUEUED, UNKNOWN
 from remote.job.status import JobStatus
@@ -44,13 +42,13 @@ def state_of(paths: JobPaths) -> JobStatus:
 
 
 def _lost(status: JobStatus, cause: str) -> JobStatus:
-    return replace(status, state=LOST, ended=time.time(), cause=cause, reason="lost", waiting="")
+    return status.replace(state=LOST, ended=time.time(), cause=cause, reason="lost", waiting="")
 
 
 def read_status(paths: JobPaths) -> JobStatus:
     """What status.json says."""
     try:
-        return load(JobStatus, paths.status) or JobStatus(QUEUED)
+        return JobStatus.from_file(paths.status) or JobStatus(QUEUED)
     except ProtocolError as error:
         # A newer version's, perhaps: not to be replaced by what this one makes of it.
         return JobStatus(UNKNOWN, cause=error.message)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
@@ -14,7 +13,6 @@ from remote.agent.job_folders.find_jobs import forget, job_of
 from remote.agent.job_folders.raw_data import ReadOnly
 from remote.agent.tracking import job_run, run_rows
 from remote.files import copy_new, write_atomic
-from remote.job.fields import load, save
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.serving import PRIVATE, Serving
@@ -62,7 +60,7 @@ def keep_account(paths: JobPaths, job: Job, status: JobStatus) -> None:
         return
     folder = artifacts / ACCOUNT
     folder.mkdir(parents=True, exist_ok=True)
-    save(folder / "status.json", status)
+    status.to_file(folder / "status.json")
     for source in (paths.job, paths.diff):
         if source.is_file():
             # For the owner alone here too: variables and parameters may be private.
@@ -91,7 +89,7 @@ def _is_whole(paths: JobPaths) -> bool:
 
 def clear_service(paths: JobPaths) -> None:
     """Remove the private folder in /tmp of a service that has ended, and nothing else."""
-    serving = load(Serving, paths.serving)
+    serving = Serving.from_file(paths.serving)
     if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):
         shutil.rmtree(serving.folder, ignore_errors=True)
         paths.serving.unlink()
@@ -104,10 +102,10 @@ def end_job(paths: JobPaths, status: JobStatus) -> JobStatus:
     """
     job = job_of(paths)
     if job:
-        status = replace(status, result=keep(paths, job, status) or status.result)
+        status = status.replace(result=keep(paths, job, status) or status.result)
         keep_account(paths, job, status)
         job_run.end_runs(paths, job, status)
-    save(paths.status, status)
+    status.to_file(paths.status)
     forget(paths)
     with contextlib.suppress(OSError, ValueError):
         ReadOnly(paths.root).give_back()

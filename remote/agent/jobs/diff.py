@@ -13,7 +13,6 @@ from remote.agent.job_folders.find_jobs import find, job_of
 from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
-from remote.job.fields import to_json
 from remote.job.messages.old_jobs import (
     DIFF_LINES,
     AccountAnswer,
@@ -64,7 +63,7 @@ def _asked(paths: JobPaths) -> Dict[str, Any]:
     if job is None:
         return {}
     flat: Dict[str, Any] = {}
-    for name, value in to_json(job.spec).items():
+    for name, value in job.spec.to_json().items():
         if name in ("parameters", "defaults"):
             name, value = "parameters", job.all_parameters
         if name in PER_RUN:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from remote.agent.job_folders.find_jobs import find, job_of, live
@@ -69,5 +68,5 @@ def _see_to_the_end(paths: JobPaths, launched: Launch) -> None:
     status = read_status(paths)
     if alive or status.state not in ENDED:
         cause = "killed" if alive else "stopped"
-        ended = replace(status, state=STOPPED, ended=time.time(), cause=cause, reason="stopped")
-        end_job(paths, replace(ended, waiting=""))
+        ended = status.replace(state=STOPPED, ended=time.time(), cause=cause, reason="stopped")
+        end_job(paths, ended.replace(waiting=""))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from remote.agent import environments, launchers, processes
@@ -17,7 +16,6 @@ from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, root_of
 from remote.errors import JobError
 from remote.files import write_atomic
-from remote.job.fields import load, save
 from remote.job.kinds import kind_of
 from remote.job.messages.submit import SubmitAnswer, SubmitRequest
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
@@ -44,7 +42,7 @@ def submit(request: SubmitRequest) -> SubmitAnswer:
 
 
 def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
-    spec = replace(request.job, after=_predecessor(root, request.job.after))
+    spec = request.job.replace(after=_predecessor(root, request.job.after))
     source = _source(root, spec)
     _check_source(source, spec)
     env = environments.of(root, source, spec.python, spec.extras)
@@ -150,7 +148,7 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
         submitter=processes.identity(os.getpid()),
         mlflow_run=os.urandom(16).hex(),
     )
-    save(paths.job, job, mode=0o600)
+    job.to_file(paths.job, mode=0o600)
 
 
 def _launch(paths: JobPaths, request: SubmitRequest) -> Launch:
@@ -169,7 +167,7 @@ def _wait_for_worker(paths: JobPaths, launched: Launch) -> JobStatus:
     while True:
         # Asked before the status is read: a worker that ends has written it.
         gone = launched.alive() is False or time.monotonic() > deadline
-        status = load(JobStatus, paths.status)
+        status = JobStatus.from_file(paths.status)
         if status is not None:
             return status
         if gone:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
@@ -12,7 +11,6 @@ from remote.agent.job_folders.find_jobs import every, find, job_of, live
 from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError
-from remote.job.fields import load
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED
@@ -55,7 +53,7 @@ def _summary(paths: JobPaths) -> JobSummary:
 
 def _progress(paths: JobPaths) -> Optional[Progress]:
     try:
-        return load(Progress, paths.progress)
+        return Progress.from_file(paths.progress)
     except ProtocolError:
         return None
 
@@ -79,7 +77,7 @@ def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
 
 def _looked_up(database: sqlite3.Connection, job: JobSummary) -> JobSummary:
     run = job.mlflow_run
-    return replace(job, metrics=_metrics(database, run), children=_children(database, run))
+    return job.replace(metrics=_metrics(database, run), children=_children(database, run))
 
 
 def _metrics(database: sqlite3.Connection, run: str) -> Tuple[Metric, ...]:

@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Iterator, List, Mapping, Optional
 
@@ -117,8 +117,7 @@ class Attempt:
 
     def with_peaks(self, status: JobStatus) -> JobStatus:
         """The same status with the peaks of all attempts so far."""
-        return replace(
-            status,
+        return status.replace(
             peak_memory=max(self.peak_memory, status.peak_memory),
             peak_gpu_memory=max(self.peak_gpu_memory, status.peak_gpu_memory),
         )

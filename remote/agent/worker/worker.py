@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Iterator, Optional
 
@@ -22,7 +21,6 @@ from remote.agent.worker.attempt import STOPPED_BY_USER, Attempt, Outcome
 from remote.agent.worker.notify import notify
 from remote.agent.worker.terminal_log import mirror
 from remote.errors import JobError, RemoteError
-from remote.job.fields import save
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
@@ -89,8 +87,8 @@ class Worker:
 
     def write(self, **changes: Any) -> None:
         """Change some of the status, on disk in one step."""
-        self.status = replace(self.status, **changes)
-        save(self.paths.status, self.status)
+        self.status = self.status.replace(**changes)
+        self.status.to_file(self.paths.status)
 
     def ended(self) -> bool:
         """Whether the last word on this job is written."""
@@ -245,7 +243,7 @@ class Worker:
             from remote.agent.tracking import job_run
 
             self.say(f"attempt {number} of {last} failed ({result.cause}); trying again")
-            job_run.end_runs(self.paths, self.job, replace(self.status, state=FAILED))
+            job_run.end_runs(self.paths, self.job, self.status.replace(state=FAILED))
             self.write(mlflow_run=os.urandom(16).hex())
             if self.run_record:
                 self.begin_run()
@@ -281,8 +279,7 @@ class Worker:
         if self.raw is not None:
             self.give_raw_back(self.raw)
         ended = time.time()
-        last = replace(
-            self.status,
+        last = self.status.replace(
             state=result.state,
             exit_code=result.code,
             cause=result.cause,
@@ -299,7 +296,7 @@ class Worker:
             job_run.end_runs(self.paths, self.job, last)
         except Exception:
             self.say(_traceback())
-        save(self.paths.status, last)
+        last.to_file(self.paths.status)
         # Whoever sees that it has ended (`ended`) finds the last word on disk.
         self.status = last
         forget(self.paths)
@@ -319,7 +316,7 @@ class Worker:
         if not result:
             return status
         self.say(f"notebook: {result}")
-        return replace(status, result=result)
+        return status.replace(result=result)
 
     def notify(self) -> None:
         """Run the user's own command for the end of a job."""

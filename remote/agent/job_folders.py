@@ -10,14 +10,12 @@ import json
 import os
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional
 
 from remote.agent import launchers
 from remote.errors import JobError, ProtocolError
 from remote.files import copy_new, locked, write_atomic
-from remote.job.fields import load, save
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.spec import Job
 from remote.job.state import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN
@@ -89,7 +87,7 @@ def forget(paths: JobPaths) -> None:
 def job_of(paths: JobPaths) -> Optional[Job]:
     """What was asked of a job; None where its folder is half made, or half removed."""
     try:
-        return load(Job, paths.job)
+        return Job.from_file(paths.job)
     except ProtocolError:
         return None
 
@@ -97,7 +95,7 @@ def job_of(paths: JobPaths) -> Optional[Job]:
 def read_status(paths: JobPaths) -> JobStatus:
     """What status.json says."""
     try:
-        return load(JobStatus, paths.status) or JobStatus(QUEUED)
+        return JobStatus.from_file(paths.status) or JobStatus(QUEUED)
     except ProtocolError as error:
         # A newer version's, perhaps: not to be replaced by what this one makes of it.
         return JobStatus(UNKNOWN, cause=error.message)
@@ -136,13 +134,12 @@ def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> Jo
     """
     from remote.agent.raw_data import ReadOnly
 
-    ended = time.time()
-    status = replace(status, state=state, ended=ended, cause=cause, reason=state, waiting="")
+    status = status.replace(state=state, ended=time.time(), cause=cause, reason=state, waiting="")
     job = job_of(paths)
     if job:
         status = keep_notebook(paths, job, status)
         close_records(paths, job, status)
-    save(paths.status, status)
+    status.to_file(paths.status)
     forget(paths)
     with contextlib.suppress(OSError, ValueError):
         ReadOnly(paths.root).give_back()
@@ -172,7 +169,7 @@ def keep_notebook(paths: JobPaths, job: Job, status: JobStatus) -> JobStatus:
     artifacts = _artifacts(paths, job, status)
     if artifacts:
         copy_new(paths.notebook, artifacts / kept.name, mode=0o644)
-    return replace(status, result=f"{NOTEBOOKS}/{kept.name}")
+    return status.replace(result=f"{NOTEBOOKS}/{kept.name}")
 
 
 def clear_service(paths: JobPaths) -> None:
@@ -181,7 +178,7 @@ def clear_service(paths: JobPaths) -> None:
 
     from remote.job.serving import PRIVATE, Serving
 
-    serving = load(Serving, paths.serving)
+    serving = Serving.from_file(paths.serving)
     if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):
         shutil.rmtree(serving.folder, ignore_errors=True)
         paths.serving.unlink()
@@ -204,7 +201,7 @@ def close_records(paths: JobPaths, job: Job, status: JobStatus) -> None:
     if artifacts is not None:
         folder = artifacts / ACCOUNT
         folder.mkdir(parents=True, exist_ok=True)
-        save(folder / "status.json", status)
+        status.to_file(folder / "status.json")
         for source in (paths.job, paths.diff):
             if source.is_file():
                 # For the owner alone here too: variables and parameters may be private.

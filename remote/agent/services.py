@@ -15,7 +15,6 @@ from typing import Dict, Optional
 from remote.agent.job_folders import every, find, job_of, live, state_of
 from remote.agent.target_dir import root_of
 from remote.files import read_json, sha256
-from remote.job.fields import load
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.services import (
     FetchAnswer,
@@ -60,7 +59,7 @@ def running(root: Path, service: str) -> Optional[JobPaths]:
 
 def _address(paths: JobPaths) -> Optional[ServiceAddress]:
     """Where it answers; None as long as it doesn't."""
-    serving = load(Serving, paths.serving)
+    serving = Serving.from_file(paths.serving)
     if serving is None:
         return None
     folder = Path(serving.folder)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from remote.agent import job_folders, processes
 from remote.agent.job_folders import START_LIMIT, every, find, state_of
 from remote.errors import JobError
 from remote.files import write_json
-from remote.job.fields import load
 from remote.job.paths import STATE
 from remote.job.serving import PRIVATE
 from remote.job.state import FINISHED, LOST, PREPARING, QUEUED, RUNNING
@@ -117,11 +115,11 @@ def test_a_job_whose_worker_is_gone_is_lost_and_stays_so(root: Path, state: str)
     status = state_of(paths)
     assert status.state == LOST and "worker is gone" in status.cause
     assert status.started == 5.0 and (status.ended or 0) > 5.0
-    assert load(JobStatus, paths.status) == status and state_of(paths) == status
+    assert JobStatus.from_file(paths.status) == status and state_of(paths) == status
 
 
 def test_a_job_of_an_earlier_boot_is_lost(root: Path, child: subprocess.Popen[bytes]) -> None:
-    worker = replace(processes.identity(child.pid), boot="an earlier one")
+    worker = processes.identity(child.pid).replace(boot="an earlier one")
     status = state_of(add(root, state=RUNNING, worker=worker))
     assert status.state == LOST and status.cause == "the server was restarted"
 

@@ -12,7 +12,6 @@ from remote.agent.environments import LOCK_FILES, packages
 from remote.agent.job_folders import find, job_of, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
-from remote.job.fields import to_json
 from remote.job.messages.old_jobs import (
     DIFF_LINES,
     AccountAnswer,
@@ -70,7 +69,7 @@ def _asked(paths: JobPaths) -> Dict[str, Any]:
     job = job_of(paths)
     if job is None:
         return {}
-    asked = {**to_json(job.spec), "parameters": job.all_parameters}
+    asked = {**job.spec.to_json(), "parameters": job.all_parameters}
     flat: Dict[str, Any] = {}
     for name, value in asked.items():
         if name not in ("defaults", "again"):

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Iterator
 
@@ -17,7 +16,6 @@ from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, root_of
 from remote.errors import JobError, TargetError
 from remote.files import locked, write_atomic
-from remote.job.fields import load, save
 from remote.job.kinds import kind_of
 from remote.job.messages.submit import SubmitAnswer, SubmitRequest
 from remote.job.outputs import OUTPUTS, SHARED
@@ -46,7 +44,7 @@ def submit(request: SubmitRequest) -> SubmitAnswer:
 
 
 def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
-    spec = replace(request.job, after=_predecessor(root, request.job.after))
+    spec = request.job.replace(after=_predecessor(root, request.job.after))
     source = _source(root, spec)
     env = environments.of(root, source, spec.python, spec.extras)
     missing = env.missing_programs()
@@ -139,7 +137,7 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
         submitter=processes.identity(os.getpid()),
         mlflow_run=os.urandom(16).hex(),
     )
-    save(paths.job, job, mode=0o600)
+    job.to_file(paths.job, mode=0o600)
 
 
 @contextlib.contextmanager
@@ -197,7 +195,7 @@ def _await_worker(paths: JobPaths, launched: Launch) -> None:
     while True:
         # Asked before the status is read: a worker that ends has written it.
         gone = launched.alive() is False or time.monotonic() > deadline
-        status = load(JobStatus, paths.status)
+        status = JobStatus.from_file(paths.status)
         if status is not None and status.reason == REFUSED:
             message, _, hint = status.cause.partition("\n")
             raise JobError(message, hint)

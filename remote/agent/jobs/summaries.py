@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional
 
 from remote.agent.job_folders import every, find, job_of, live, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError
-from remote.job.fields import load
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED
@@ -54,7 +52,7 @@ def _summary(paths: JobPaths) -> JobSummary:
         facts["mlflow_run"] = status.mlflow_run or job.mlflow_run
     progress: Optional[Progress] = None
     try:
-        progress = load(Progress, paths.progress)
+        progress = Progress.from_file(paths.progress)
     except ProtocolError:
         pass
     return JobSummary(**facts, id=paths.id, progress=progress)
@@ -77,8 +75,7 @@ def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
                 if job.state not in ENDED:
                     metrics = database.execute(_METRICS, (job.mlflow_run,))
                     children = database.execute(_CHILDREN, (job.mlflow_run,))
-                    job = replace(
-                        job,
+                    job = job.replace(
                         metrics=tuple(Metric(*row) for row in metrics),
                         children=dict(children.fetchall()),
                     )

@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from remote.job.fields import save
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.state import QUEUED
@@ -54,8 +52,8 @@ class Record:
 
     def write(self, **changes: Any) -> None:
         """Change some of the status, on disk in one step."""
-        self.status = replace(self.status, **changes)
-        save(self.paths.status, self.status)
+        self.status = self.status.replace(**changes)
+        self.status.to_file(self.paths.status)
 
     def say(self, text: str) -> None:
         """Put a line of the toolkit's own into the job's log."""

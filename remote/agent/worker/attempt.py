@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Mapping, Optional
 
@@ -58,7 +57,7 @@ def attempts(record: Record, python: Path, devices: Mapping[str, str]) -> Outcom
         if result.state != FAILED or number == last:
             return result
         record.say(f"attempt {number} of {last} failed ({result.cause}); trying again")
-        job_run.end_runs(record.paths, record.job, replace(record.status, state=FAILED))
+        job_run.end_runs(record.paths, record.job, record.status.replace(state=FAILED))
         record.write(mlflow_run=os.urandom(16).hex())
         if record.run:
             record.begin_run()
@@ -85,8 +84,7 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
     finally:
         # What is left of it must not use a GPU that others may lease now.
         processes.end_descendants(os.getpid())
-        record.status = replace(
-            record.status,
+        record.status = record.status.replace(
             peak_memory=max(memory.peak, record.status.peak_memory),
             peak_gpu_memory=max(gpus.peak, record.status.peak_gpu_memory),
         )

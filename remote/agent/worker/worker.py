@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -16,7 +15,6 @@ from remote.agent.gpus.job_lease import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError
-from remote.job.fields import save
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.state import ENDED, FAILED, FINISHED, PREPARING, QUEUED, REFUSED, STOPPED
@@ -199,8 +197,7 @@ class Worker(Record):
         except (OSError, ValueError) as error:
             self.say(f"data/raw is still read-only, until the next job ends: {error}")
         ended = time.time()
-        last = replace(
-            self.status,
+        last = self.status.replace(
             state=outcome.state,
             exit_code=outcome.code,
             cause=outcome.cause,
@@ -218,7 +215,7 @@ class Worker(Record):
             job_folders.close_records(self.paths, self.job, last)
         except Exception:
             self.say(_traceback())
-        save(self.paths.status, last)
+        last.to_file(self.paths.status)
         # Whoever sees that it has ended (`ended`) finds the last word on disk.
         self.status = last
         job_folders.forget(self.paths)

@@ -21,7 +21,6 @@ from remote.options import Option, count, options_of
 
 if TYPE_CHECKING:
     from remote.programs.find import FileProgram
-    from remote.programs.parameter import Parameter
 
 HELP_FLAGS = ("--help", "-h")
 
@@ -80,7 +79,7 @@ class TaskParser:
             self._add_own(name, row)
         self._own_flags = list(self._actions)
         for flag in HELP_FLAGS:
-            self._add(self._parser, flag, dest="help", action="store_true", help=argparse.SUPPRESS)
+            self._add(self._parser, flag, argparse.SUPPRESS, dest="help", action="store_true")
 
     def read(
         self, words: Sequence[str], find_program: Callable[[str], FileProgram] | None = None
@@ -107,24 +106,26 @@ class TaskParser:
         self._sort(vars(self._parser.parse_args(flags)), call)
         return call
 
+    def _sort(self, values: dict[str, Any], call: Call) -> None:
+        """Put the values that argparse read where they belong in `call`."""
+        call.help = values.pop("help", False)
+        given = {}
+        for name, value in values.items():
+            row = self._option_rows.get(name)
+            if name.startswith(PARAMETER):
+                call.parameters[name.removeprefix(PARAMETER)] = value
+            elif row:
+                given[name] = row.collect(value) if row.collect else value
+            else:
+                call.values[name] = value
+        if self._options:
+            call.values["options"] = self._options(**given)
+
     def help(self) -> str:
         """What `--help` shows: the task's flags, and those of the program that was named."""
         # Python 3.14 colours it, and what is printed is escaped.
         vars(self._parser)["color"] = False
         return self._parser.format_help().replace("usage: ", "Usage: ", 1)
-
-    def _sort(self, values: dict[str, Any], call: Call) -> None:
-        """Put the values that argparse read where they belong in `call`."""
-        call.help = values.pop("help", False)
-        for name in [name for name in values if name.startswith(PARAMETER)]:
-            call.parameters[name.removeprefix(PARAMETER)] = values.pop(name)
-        if self._options:
-            given = {name: values.pop(name) for name in self._option_rows if name in values}
-            for name in given:
-                collect = self._option_rows[name].collect
-                given[name] = collect(given[name]) if collect else given[name]
-            values["options"] = self._options(**given)
-        call.values.update(values)
 
     def _with_value(self, word: str, following: deque[str]) -> str:
         """A flag as it is registered, and its value, as one word."""
@@ -158,28 +159,20 @@ class TaskParser:
             return UsageError(error.message, hint) if hint else error
         return UsageError(f"Write --{parameter.name}, with two dashes.")
 
-    def _add(self, group: argparse._ActionsContainer, flag: str, **settings: Any) -> None:
-        self._actions[flag] = group.add_argument(flag, **settings)
-
     def _add_own(self, name: str, row: Option) -> None:
-        text, settings = _escaped(row.help), {"dest": name}
+        text, parse = row.help, row.parse
         if name in self._positional:
             # What is positional may be typed as a flag too, as with any task of Invoke's.
-            self._parser.add_argument(name, nargs="?", help=text)
+            self._parser.add_argument(name, nargs="?", help=_escaped(text))
             text = argparse.SUPPRESS
-        if row.switch:
-            self._add(self._parser, row.flag, action="store_true", help=text, **settings)
-            return
-        parse = row.parse
-        self._add(
-            self._parser,
-            row.flag,
-            action="append" if row.collect else "store",
-            type=(lambda word: parse(word, row.flag)) if parse else str,
-            metavar="VALUE",
-            help=text,
-            **settings,
-        )
+        settings: dict[str, Any] = {"action": "store_true"}
+        if not row.switch:
+            settings = {
+                "action": "append" if row.collect else "store",
+                "type": (lambda word: parse(word, row.flag)) if parse else str,
+                "metavar": "VALUE",
+            }
+        self._add(self._parser, row.flag, text, dest=name, **settings)
 
     def _add_parameters(self, program: FileProgram) -> None:
         self._program = program
@@ -190,30 +183,31 @@ class TaskParser:
             flag = plain[parameter.name]
             # A flag of the task itself comes first.
             flag = f"--parameter-{flag[2:]}" if flag in own else flag
-            if flag not in self._actions:
-                self._add(group, flag, **_settings(flag, parameter))
-                if parameter.kind == "bool":
-                    self._opposites[_opposite(flag)] = flag
+            if flag in self._actions:
+                continue
+            kind, opposite, nargs = parameter.kind, "", None
+            if kind == "bool":
+                # The value of a yes-or-no parameter may be left out.
+                opposite, nargs = f"--no-{flag[2:]}", "?"
+                self._opposites[opposite] = flag
+            text = (
+                f"{parameter.comment} ({kind + ', ' if kind else ''}default: {parameter.default})"
+            )
+            text += f", or {opposite}" if opposite else ""
+            self._add(
+                group,
+                flag,
+                text.strip(),
+                dest=PARAMETER + parameter.name,
+                type=parameter.convert,
+                nargs=nargs,
+                metavar="VALUE",
+            )
 
-
-def _settings(flag: str, parameter: Parameter) -> dict[str, Any]:
-    """What argparse is told of a parameter."""
-    is_bool = parameter.kind == "bool"
-    kind = f"{parameter.kind}, " if parameter.kind else ""
-    opposite = f", or {_opposite(flag)}" if is_bool else ""
-    text = f"{parameter.comment} ({kind}default: {parameter.default}){opposite}"
-    return {
-        "dest": PARAMETER + parameter.name,
-        "type": parameter.convert,
-        # The value of a yes-or-no parameter may be left out.
-        "nargs": "?" if is_bool else None,
-        "metavar": "VALUE",
-        "help": _escaped(text.strip()),
-    }
-
-
-def _opposite(flag: str) -> str:
-    return f"--no-{flag[2:]}"
+    def _add(
+        self, group: argparse._ActionsContainer, flag: str, text: str, **settings: Any
+    ) -> None:
+        self._actions[flag] = group.add_argument(flag, help=_escaped(text), **settings)
 
 
 def _as_option(argument: Argument) -> Option:

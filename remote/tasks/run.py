@@ -11,7 +11,7 @@ from remote.config import find_project
 from remote.errors import JobError
 from remote.operations.run_options import RunOptions
 from remote.output import print_lines, say
-from remote.tasks.argparse_task import TARGET_HELP, command
+from remote.tasks.declare import TARGET_HELP, command
 from remote.tasks.jobs import exit_as, follow_log
 from remote.tasks.sync import pull_and_tell, push_and_tell, server_of
 

@@ -12,7 +12,7 @@ from remote.errors import JobError
 from remote.operations.run_options import RunOptions
 from remote.options import UnitError, count, option, seconds
 from remote.output import plural, print_lines, say
-from remote.tasks.argparse_task import TARGET_HELP, command
+from remote.tasks.declare import TARGET_HELP, command
 from remote.tasks.sync import push_and_tell, server_of
 
 if TYPE_CHECKING:

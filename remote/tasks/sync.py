@@ -8,7 +8,7 @@ from invoke.context import Context
 
 from remote.config import Project, find_project
 from remote.output import plural, print_lines, say, size
-from remote.tasks.argparse_task import command
+from remote.tasks.declare import command
 
 if TYPE_CHECKING:
     from remote.job.messages.target import Machine

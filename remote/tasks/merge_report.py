@@ -13,7 +13,7 @@ from remote.output import plural, print_json, print_lines, say, say_first, size
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
     from remote.tracking.export import ExportSummary
-    from remote.tracking.merge.summary import Conflict, MergeSummary
+    from remote.tracking.merge import Conflict, MergeSummary
 
 
 def parts(records: Records) -> Iterator[str]:

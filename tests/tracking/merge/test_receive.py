@@ -8,7 +8,6 @@ import os
 import pwd
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from remote.errors import JobError, StoreError, TargetError
 from remote.job.fields import to_json
 from remote.job.messages.records import (
     ArtifactPair,
-    ExperimentLink,
     TakeAnswer,
     TakeRequest,
 )
@@ -32,7 +30,6 @@ from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
-from remote.tracking.merge.plan_experiments import Link
 
 KEY, ID = "0" * 16, "a" * 32
 NAME = ID + "b" * 16
@@ -73,7 +70,7 @@ def send(world, *runs: str, name: str = NAME, **options: Any) -> TakeRequest:
             }
             for kind in (schema.RUN, schema.MODEL, schema.TRACE)
         },
-        known=tuple(ExperimentLink(**asdict(link)) for link in links),
+        known=tuple(links),
         registry=asked.registry and (folder / receive.REGISTRY).exists(),
     )
 
@@ -85,7 +82,7 @@ def push(world, *runs: str, **options: Any) -> TakeAnswer:
     experiment_map.learn(
         world.base(),
         world.here.store,
-        [Link(**asdict(link)) for link in answer.links],
+        answer.links,
         source="far",
     )
     return answer

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Iterator, List, Sequence
 
 from remote.agent import environments
-from remote.agent.environments.make_once import complete_file
 from remote.agent.job_folders.find_jobs import every, find, forget, live
 from remote.agent.job_folders.liveness import state_of
 from remote.agent.target_dir import root_of
@@ -79,7 +78,7 @@ def _unused(root: Path, limit: float, python: str) -> Iterator[Path]:
     job has begun with since `limit`."""
     used = {state_of(paths).environment for paths in live(root)} | {_current(root, python)}
     for env in _folders(root / STATE / "envs"):
-        ready = complete_file(env)
+        ready = env / environments.COMPLETE
         young = ready.exists() and ready.stat().st_mtime > limit
         if env.name not in used and not young:
             yield env

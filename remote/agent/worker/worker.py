@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Iterator, Optional
 
 from remote.agent import environments, processes
-from remote.agent.gpus.job_lease import JobLease
+from remote.agent.gpus.queue import JobLease
 from remote.agent.job_folders.find_jobs import forget
 from remote.agent.job_folders.liveness import wait_for
 from remote.agent.job_folders.raw_data import FOLDER, ReadOnly

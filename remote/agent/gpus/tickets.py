@@ -20,7 +20,6 @@ from typing import List, Optional, Tuple
 
 from remote.agent.gpus import lock_files
 from remote.errors import JobError, ProtocolError
-from remote.job.fields import from_json, to_json
 from remote.job.messages.gpus import WaitingJob
 
 NAME = re.compile(r"remote-gpu-(\d{20})-[0-9a-f]{8}\.ticket\Z")
@@ -108,7 +107,7 @@ def _make(folder: Path, request: WaitingJob) -> Tuple[Path, io.FileIO]:
     try:
         file = lock_files.make(temporary)
         try:
-            file.write(json.dumps(to_json(request)).encode("ascii"))
+            file.write(json.dumps(request.to_json()).encode("ascii"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.rename(str(temporary), str(folder / name))
         except BaseException:
@@ -147,6 +146,6 @@ def _read(file: io.FileIO, name: str) -> WaitingJob:
     submitted = int(name.split("-")[2]) / 1e9
     try:
         content = json.loads(os.pread(file.fileno(), _LIMIT, 0))
-        return from_json(WaitingJob, {**content, "submitted": submitted}, name)
+        return WaitingJob.from_json({**content, "submitted": submitted}, name)
     except (ValueError, TypeError, RecursionError, ProtocolError):
         return WaitingJob(submitted=submitted)

@@ -16,7 +16,6 @@ import pytest
 from remote.agent import target_dir
 from remote.agent.replication import receive
 from remote.errors import JobError, StoreError, TargetError
-from remote.job.fields import to_json
 from remote.job.messages.records import (
     ArtifactPair,
     TakeAnswer,
@@ -396,7 +395,6 @@ def test_an_error_in_between_leaves_nothing_behind(world, target):
 KILLED = """
 import json, os, sys
 from remote.agent.replication import receive as received
-from remote.job.fields import from_json
 from remote.tracking.merge import apply
 whole, count = apply._merge_table, [0]
 def broken(session, table):
@@ -405,7 +403,7 @@ def broken(session, table):
         os.kill(os.getpid(), 9)
     whole(session, table)
 apply._merge_table, apply.BATCH = broken, 2
-received.take(from_json(received.TakeRequest, json.load(sys.stdin), "request"))
+received.take(received.TakeRequest.from_json(json.load(sys.stdin), "request"))
 """
 
 
@@ -418,7 +416,7 @@ def test_killed_anywhere_the_next_push_does_the_rest(world, target):
         request = send(world, *runs, name=f"{ID}{number:016x}")
         done = subprocess.run(
             [sys.executable, "-c", KILLED, str(number)],
-            input=json.dumps(to_json(request)).encode(),
+            input=json.dumps(request.to_json()).encode(),
             cwd=root,
             capture_output=True,
         )

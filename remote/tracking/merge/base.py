@@ -117,7 +117,9 @@ def _read(base: Path, read: Callable[[sqlite3.Connection], Any]) -> Any:
     except (sqlite3.DatabaseError, OSError, ValueError) as error:
         # A base that another merge is writing isn't a damaged one.
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            raise StoreError(f"Another merge is using {base}.", "Wait for it, then pull again.")
+            raise StoreError(
+                f"Another merge is using {base}.", "Wait for it, then pull again."
+            ) from error
         return None
 
 

@@ -22,7 +22,7 @@ from remote.options import options_of
 from remote.output import print_lines, printable_lines
 
 if TYPE_CHECKING:
-    from remote.programs.find import FileProgram
+    from remote.programs.program import FileProgram
     from remote.tasks.arguments import Call, TaskParser
 
 #: The keyword argument that tells a call from the command line from one by another task.
@@ -128,11 +128,11 @@ class ProgramTask(ArgparseTask):
 
     def find_program(self, words: Sequence[str]) -> Callable[[str], FileProgram]:
         """What finds the program of a name."""
-        from remote.programs import find
+        from remote.programs.program import find
 
         root = find_project().root
         entry_point = value_of("--entry-point", words)
-        return lambda name: find.find(root, name, entry_point)
+        return lambda name: find(root, name, entry_point)
 
 
 def value_of(flag: str, words: Sequence[str]) -> str:

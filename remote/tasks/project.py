@@ -49,14 +49,14 @@ def run(
     """
     from remote.operations.job_request import describe
     from remote.operations.run_here import run as run_here
-    from remote.programs import find
+    from remote.programs.program import find
 
     project = find_project()
     variables = make_variables() if not program else {}
     name = program or variables.get("input_file", "")
     if not name:
         raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
-    source = find.find(project.root, name, entry_point)
+    source = find(project.root, name, entry_point)
     given = parameters or _made_parameters(source, variables)
     output = output or variables.get("output_file", "")
     job = describe(project, source, given, output=output, arguments=arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from remote.errors import ConnectError, JobError
 from remote.files import read_json
@@ -62,7 +62,7 @@ def follow(
         answered = True
         if piece.text:
             out(piece.text)
-        request = replace(request, job=piece.id, offset=piece.offset, tail=0, since=0)
+        request = request.replace(job=piece.id, offset=piece.offset, tail=0, since=0)
 
     broken = 0.0
     while True:

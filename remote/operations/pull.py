@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from remote.errors import TransferError
 from remote.files import write_json
 from remote.job.paths import STATE
-from remote.operations.tracking.merge_records import Records, Say, merge_folder
+from remote.operations.tracking.merge_records import Records, merging
 from remote.operations.tracking.pull_records import ask, look, merge_all
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
@@ -28,18 +28,16 @@ class Pulled:
     seconds: float
 
 
-def pull(
-    server: TargetSession, *, say: Say, dry_run: bool = False, registry: bool = False
-) -> Pulled:
-    """Bring back what jobs wrote; twice changes nothing. `say` gets remarks on long steps."""
+def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
+    """Bring back what jobs wrote; twice changes nothing."""
     start = time.monotonic()
     dialect = rsync.dialect()
     server.connect()
-    with merge_folder(server.project) as folder:
+    with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, folder, registry=registry)
         files, backup = _results(server, dialect, dry_run=dry_run)
-        records = merge_all(server, asked, folder, say=say, registry=registry, dry_run=dry_run)
+        records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
     return Pulled(

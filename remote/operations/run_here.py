@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from remote.agent.jobs.submit import create, write_job
 from remote.config import Project
-from remote.job.fields import load
 from remote.job.spec import JobSpec
 from remote.job.state import LOST
 from remote.job.status import JobStatus
@@ -30,14 +29,14 @@ class RunHere:
 def run(project: Project, job: JobSpec) -> RunHere:
     """Run the job in the foreground, to its end."""
     paths = create(project.root, job.name)
-    write_job(paths, replace(job, target=platform.node(), interpreter=sys.executable))
+    write_job(paths, job.replace(target=platform.node(), interpreter=sys.executable))
     agent = Agent(LocalWire())
     file = Path.home() / CACHE / agent.name
     if not file.is_file():
         agent.bring()
     argv = [sys.executable, str(file), "work-here", str(project.root), paths.id]
     code = _wait(argv)
-    status = load(JobStatus, paths.status)
+    status = JobStatus.from_file(paths.status)
     # A worker that was killed before its first word has written none.
     return RunHere(id=paths.id, state=status.state if status else LOST, code=code)
 

@@ -6,7 +6,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import JobError
@@ -47,7 +47,7 @@ def hand_over(
     """Start a job of which all is known, also the code's difference from its commit."""
     request = SubmitRequest(
         key=server.key,
-        job=replace(job, target=str(server.target)),
+        job=job.replace(target=str(server.target)),
         launcher_setting=server.socket,
         diff=diff,
         offline=bootstrap.wants_proxy(server),
@@ -59,7 +59,7 @@ def hand_over(
         answer = server.agent.call(request)
     if answer.need == "proxy":
         with bootstrap.through_this_machine(server) as address:
-            answer = server.agent.call(replace(request, proxy=address))
+            answer = server.agent.call(request.replace(proxy=address))
             _stay(server, answer.id, say)
             return Submitted(answer.id, True)
     if not answer.id:
@@ -83,17 +83,16 @@ def rerun(
     """Start once more what `job` of `source` was: the same code, parameters and environment."""
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original = account.job.id
-    spec = replace(
-        account.job.spec,
+    spec = account.job.spec.replace(
         tags={**account.job.tags, "remote.rerun_of": original},
         after="",
         again="",
         incoming="",
     )
     if target.key == source.key:
-        spec = replace(spec, again=original)
+        spec = spec.replace(again=original)
     else:
-        spec = replace(spec, incoming=carry(source, original, target))
+        spec = spec.replace(incoming=carry(source, original, target))
     return hand_over(target, spec, diff=account.diff, say=say)
 
 

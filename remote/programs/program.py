@@ -4,7 +4,7 @@ file of the project: a command, a page that is served."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
 
@@ -63,7 +63,7 @@ class ServicePage:
             live=True,
             record=False,
         )
-        return replace(spec, **self.place)  # type: ignore[arg-type]
+        return spec.replace(**self.place)
 
 
 FileProgram = Union[Notebook, Script, MLProject]

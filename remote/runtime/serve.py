@@ -21,7 +21,6 @@ from typing import Any, Callable, Dict
 from urllib.parse import quote
 
 from remote.files import sha256, write_json
-from remote.job.fields import save
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE, JobPaths
 from remote.job.serving import PRIVATE, Serving
@@ -41,7 +40,7 @@ def main() -> None:
         # The folder that was asked for, in the file browser.
         shown = job.folder or ""
         page = "/lab" if os.path.isabs(shown) else f"/lab/tree/{quote(shown)}"
-    save(paths.serving, Serving(str(private), page), mode=0o600)
+    Serving(str(private), page).to_file(paths.serving, mode=0o600)
     try:
         SERVICES[job.service](paths, job, private)
     except ModuleNotFoundError as error:

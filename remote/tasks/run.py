@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
@@ -118,7 +117,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     options = RunOptions(gpus=0, name="setup", extras=tuple(extra or ()))
     job = describe(server.project, Command(("true",)), {}, options=options)
     say(push_line(server, push(server)))
-    submitted = submit(server, replace(job, record=False), say=say)
+    submitted = submit(server, job.replace(record=False), say=say)
     if submitted.environment_ready:
         say("The environment is there already.")
     exit_as(follow_log(server, submitted.id, wait=True))

@@ -93,7 +93,7 @@ def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: boo
     from remote.tasks.merge_report import export_and_tell
 
     registry = registry_asked(server.project, registry)
-    pulled = pull(server, say=say, dry_run=dry_run, registry=registry)
+    pulled = pull(server, dry_run=dry_run, registry=registry)
     if dry_run:
         print_lines(*(f"bring   {name}" for name in pulled.files))
     _tell_pulled(server, pulled, "would pull" if dry_run else "pulled")

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from remote.job.fields import any_json
 from remote.job.messages.base import FRAME, Request
 from remote.job.messages.jobs import JobsRequest
 from remote.job.messages.target import Machine, PrepareAnswer, PrepareRequest
+from remote.job.struct import Struct
 from remote.operations import bootstrap
 from remote.rpc import bundle, client, wire
 from remote.rpc.client import Agent, AgentBug, Reader
@@ -258,17 +259,15 @@ def test_the_agent_is_brought_once(tmp_path: Path, isolated: Path) -> None:
 # What comes back
 
 
-@dataclass(frozen=True)
-class Answer:
-    given: Any = field(metadata=any_json(1 << 30))
+class Answer(Struct):
+    given: Any = any_json(1 << 30)
 
 
-@dataclass(frozen=True)
 class Ask(Request[Answer]):
     verb = "ask"
     answer = Answer
 
-    value: Any = field(default=None, metadata=any_json(1 << 30))
+    value: Any = any_json(1 << 30, default=None)
 
 
 @dataclass(frozen=True)

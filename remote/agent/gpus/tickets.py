@@ -14,7 +14,6 @@ import io
 import json
 import os
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -118,7 +117,7 @@ def _make(folder: Path, request: WaitingJob) -> tuple[Path, io.FileIO]:
     try:
         file = lock_files.make(temporary)
         try:
-            file.write(json.dumps(asdict(request)).encode("ascii"))
+            file.write(json.dumps(request.to_json()).encode("ascii"))
             lock_files.lock_own(file)
             os.rename(str(temporary), str(folder / name))
         except BaseException:

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -53,7 +52,7 @@ def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     if result.returncode:
         reason = result.stderr.decode("utf-8", "replace").strip()
         raise JobError(f"tmux could not start the job: {reason}", "Try it there: tmux new -d true")
-    return {**asdict(processes.identity(int(result.stdout))), "socket": setting}
+    return {**vars(processes.identity(int(result.stdout))), "socket": setting}
 
 
 def alive(handle: Handle) -> Optional[bool]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from remote.programs.parameter import (
     Asked,
     Parameter,
     did_you_mean,
+    is_file,
     literal,
     named,
     shortened,
@@ -97,7 +97,7 @@ def find(root: Path, name: str) -> Path:
     names = [name] if name.endswith(".ipynb") else [name, name + ".ipynb"]
     for candidate in names:
         for path in (Path(candidate), root / candidate, root / FOLDER / candidate):
-            if path.suffix == ".ipynb" and os.path.isfile(path):
+            if path.suffix == ".ipynb" and is_file(path):
                 return path.resolve()
     there = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
     stems = [Path(each).stem for each in there]

@@ -134,6 +134,14 @@ def shortened(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def is_file(path: Path) -> bool:
+    """Whether it is a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def below(root: Path, path: Path) -> Path:
     """`path` as it is called in the project at `root`; raises JobError where it lies elsewhere."""
     resolved, top = path.resolve(), root.resolve()

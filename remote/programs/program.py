@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 
 from remote.errors import JobError, NotebookError
 from remote.job import kinds
@@ -66,12 +65,12 @@ class ServicePage:
         return spec.replace(**self.place)
 
 
-FileProgram = Union[Notebook, Script, MLProject]
+FileProgram = Notebook | Script | MLProject
 
 #: Its `job_spec(root, asked)` is what is asked of a job that runs it, as far as the program itself
 #: tells: an empty `experiment` leaves that to the project at `root`. It raises RemoteError where
 #: the program can't be given this, or can't run on a target. Its kind is a row of remote.job.kinds.
-Program = Union[FileProgram, Command, ServicePage]
+Program = FileProgram | Command | ServicePage
 
 
 def find(root: Path, name: str, entry_point: str = "") -> FileProgram:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from remote.errors import JobError
 from remote.job import kinds
 from remote.job.spec import JobSpec
 from remote.programs.cell_source import Experiment
-from remote.programs.parameter import UNREADABLE, Asked, Parameter, below
+from remote.programs.parameter import UNREADABLE, Asked, Parameter, below, is_file
 
 SUFFIXES = (".py", ".sh")
 
@@ -64,7 +63,7 @@ def find(root: Path, name: str) -> Script | None:
     elif all(part.isidentifier() for part in parts):
         tops = [top.joinpath(*parts) for top in (root / "src", root)]
         places = [path for top in tops for path in (top / "__main__.py", top.with_suffix(".py"))]
-    path = next((path for path in places if os.path.isfile(path)), None)
+    path = next((path for path in places if is_file(path)), None)
     return Script(below(root, path), is_hydra(path), module) if path else None
 
 

@@ -76,8 +76,6 @@ def export_and_tell(project: Project, *, dry_run: bool = False) -> None:
         return
     print_lines(f"exported to {summary.server}: {', '.join(_export_parts(summary))}")
     say_first(summary.notes, "remarks")
-    if summary.stays_here:
-        say(f"not exported, as no server takes them so: {', '.join(summary.stays_here)}")
 
 
 def _export_parts(summary: ExportSummary) -> list[str]:

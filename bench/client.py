@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +29,8 @@ def pull(root: Path, target: str, store: str) -> merge.MergeSummary:
     server = TargetSession.of(project, Target.parse(target))
     to = destination(project)
     base = to.base(source_name(server, store))
-    with merging(project), tempfile.TemporaryDirectory(dir=project.state) as folder:
-        asked = ask(replace(server, ssh=Ssh("unused")), Path(folder), store=store)
+    with merging(project) as folder:
+        asked = ask(replace(server, ssh=Ssh("unused")), folder, store=store)
         summary = merge.merge(
             asked.file,
             store=to.location,

@@ -17,7 +17,6 @@ from bench.report import Row
 from bench.stage import INV, Failed, Stage, make_project, run
 from bench.turns import alternate
 from remote.agent.processes import alive
-from remote.job.fields import load
 from remote.job.status import JobStatus
 from scripts.sshd import ALIAS, PrivateSshd
 
@@ -115,7 +114,7 @@ class Scene:
 
     def _working(self) -> bool:
         files = (self.server.home / OURS).glob(".remote/jobs/*/status.json")
-        statuses = (load(JobStatus, file) for file in files)
+        statuses = (JobStatus.from_file(file) for file in files)
         return any(alive(status.worker) for status in statuses if status)
 
 

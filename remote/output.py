@@ -15,7 +15,6 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, is_dataclass
 from typing import Any, TextIO
 
 #: How many lines of one kind are printed before the rest is only counted.
@@ -80,7 +79,7 @@ def write_raw(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print data for scripts. Dataclasses become objects, whatever else JSON lacks becomes text."""
+    """Print data for scripts. Whatever has fields becomes an object, what else JSON lacks becomes text."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=_json_default)
     # JSON leaves C1 controls and lone surrogates as they are, but has an escape for each of them.
     plain = (
@@ -90,7 +89,7 @@ def print_json(value: Any) -> None:
 
 
 def _json_default(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
+    return vars(value) if hasattr(value, "__dict__") else str(value)
 
 
 def draw_screen(lines: Sequence[str]) -> None:

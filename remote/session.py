@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from remote.config import Project
 from remote.errors import ProtocolError
 from remote.files import write_atomic
-from remote.job.fields import flag, integer, load, save, text
-from remote.job.limits import NAME
+from remote.job.fields import NAME, flag, integer, text
 from remote.job.messages.target import OURS, PrepareAnswer, PrepareRequest
+from remote.job.struct import Struct
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
@@ -19,18 +19,17 @@ from remote.transport.rsync_args import Remote
 from remote.transport.ssh import Ssh
 
 
-@dataclass(frozen=True)
-class TargetFacts:
+class TargetFacts(Struct):
     """`targets/<key>.json`: what this project knows of a target."""
 
-    target: str = field(default="", metadata=text(NAME))
-    root: str = field(default="", metadata=text(NAME))
+    target: str = text(NAME, default="")
+    root: str = text(NAME, default="")
     """Its absolute path there."""
-    ours: bool = field(default=False, metadata=flag())
+    ours: bool = flag(default=False)
     """Whether this project pushed there before."""
-    noisy: bool = field(default=False, metadata=flag())
+    noisy: bool = flag(default=False)
     """Whether the login shell prints where it should not."""
-    files: int = field(default=0, metadata=integer(0, 1 << 40))
+    files: int = integer(0, 1 << 40, default=0)
     """How many the project had at the last push."""
 
 
@@ -102,13 +101,13 @@ class TargetSession:
     def remember(self, *, files: int) -> None:
         """Write down how many files the project has, for the next push."""
         if files != self.facts.files:
-            self._remember(replace(self.facts, files=files))
+            self._remember(self.facts.replace(files=files))
 
     def _remember(self, facts: TargetFacts) -> None:
         self.facts = facts
         file = _facts_file(self.project, self.target)
         file.parent.mkdir(parents=True, exist_ok=True)
-        save(file, facts)
+        facts.to_file(file)
 
 
 def project_id(project: Project) -> str:
@@ -122,7 +121,7 @@ def project_id(project: Project) -> str:
 
 def _facts(project: Project, target: Target) -> TargetFacts:
     try:
-        return load(TargetFacts, _facts_file(project, target)) or TargetFacts()
+        return TargetFacts.from_file(_facts_file(project, target)) or TargetFacts()
     except ProtocolError:
         # It only spares questions: they are asked again.
         return TargetFacts()

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
 from remote.errors import ProtocolError, RemoteError, TargetError
-from remote.job.fields import from_json, to_json
 from remote.job.messages.base import FRAME, AnswerWithFile
 
 
@@ -52,7 +51,7 @@ VERBS: Dict[str, Verb] = {
     "fetch": Verb("services", "fetch", "FetchRequest"),
     "delta": Verb("replication.delta_request", "delta", "DeltaRequest"),
     "take": Verb("replication.receive", "take", "TakeRequest"),
-    "gpus": Verb("gpus.listing", "describe", "GpusRequest"),
+    "gpus": Verb("gpus.queue", "describe", "GpusRequest"),
     "secret": Verb("secrets", "change", "SecretRequest"),
 }
 
@@ -107,14 +106,14 @@ def serve(verb: str, document: Dict[str, Any]) -> Any:
     if row is None:
         raise ProtocolError(f"The agent knows no verb {verb!r}.")
     module = import_module(f"remote.agent.{row.module}")
-    request = from_json(getattr(module, row.request), document, "request")
+    request = getattr(module, row.request).from_json(document, "request")
     handler = getattr(module, row.function)
     return handler(request, send=send) if row.following else handler(request)
 
 
 def send(answer: Any, file: Optional[Path] = None) -> None:
     """Write one framed answer; the bytes of `file` follow."""
-    write_frame(to_json(answer), file)
+    write_frame(answer.to_json(), file)
 
 
 def write_frame(document: Dict[str, Any], file: Optional[Path] = None) -> None:

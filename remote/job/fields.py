@@ -1,44 +1,55 @@
-"""Frozen dataclasses as JSON and back: what a field may hold stands beside its name.
+"""Fields of the protocol: what each may hold, and the patterns and limits that they share.
 
-    @dataclass(frozen=True)
-    class Gpu:
-        index: int = field(metadata=integer(0, 1023))
-        name: str = field(default="", metadata=text(256))
+    index: int = integer(0, 1023)
+    name: str = text(256, default="")
 
-`to_json` leaves out what holds its default, and `from_json` takes the default for what is missing:
-so files of older versions stay readable. Names that a class doesn't know, a newer version's, are
-passed over. Everything else must fit, or `from_json` raises ProtocolError with the field's path.
-A field's own default always fits, whatever its pattern says.
-
-What a class demands is worked out once and kept: a listing holds thousands of jobs.
+What the toolkit or the system makes (ids, versions, states) has a pattern. What users name freely
+(paths, parameters, experiments) has a limit alone: it is escaped where it is printed. Lengths are in
+characters.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern, Type, TypeVar
+import re
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern, Type
 
-from remote.errors import ProtocolError
-from remote.files import read_json, write_json
+#: A name, a path, a cause; a whole message; a value that a user typed, which Linux limits likewise
+#: (MAX_ARG_STRLEN, execve(2)).
+NAME = 4096
+MESSAGE = 1 << 16
+VALUE = 1 << 20
 
-Value = TypeVar("Value")
+#: What code may have beyond its commit.
+DIFF = 16 << 20
+
+#: How many of something one job may have: arguments, variables, tags, parameters.
+MANY = 10_000
+
+#: Jobs, files or records in one answer.
+VERY_MANY = 1_000_000
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+HEX = re.compile(r"[0-9a-f]+")
+WORD = re.compile(r"[A-Za-z0-9_.+-]+")
+
+#: A line without control characters, such as a host's name or a version as a program tells it.
+LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
+
+#: The default of a field that must be given.
+REQUIRED = object()
 
 
-class Codec(NamedTuple):
-    """`read` checks a JSON value and makes the field's value of it; `write` goes back."""
+class Field(NamedTuple):
+    """`read` checks a JSON value and makes the field's value of it; `write` goes back.
+
+    A `default` that is an empty dictionary is copied for each object.
+    """
 
     read: Callable[[Any], Any]
-    write: Optional[Callable[[Any], Any]] = None
-    """None where the field's value is its own JSON."""
-
-
-#: What `dataclasses.field` takes as `metadata`.
-Metadata = Dict[str, Codec]
-
-_KEY = "json"
+    write: Callable[[Any], Any] = lambda value: value
+    default: Any = REQUIRED
 
 
 class Misfit(Exception):
@@ -54,120 +65,135 @@ class Misfit(Exception):
         self.path.append(part)
 
 
-def text(limit: int, pattern: Optional[Pattern[str]] = None) -> Metadata:
+def shown(value: Any) -> str:
+    """A value in an error: plain letters, not long, whoever sent it."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    # Cut before it is escaped: it may be as long as an answer.
+    cut = isinstance(value, str) and len(value) > 60
+    return ascii(value[:57]) + "..." if cut else ascii(value)[:60]
+
+
+def text(limit: int, pattern: Optional[Pattern[str]] = None, *, default: Any = REQUIRED) -> Any:
     """Text of at most `limit` characters which as a whole matches `pattern`."""
     match = pattern.fullmatch if pattern else None
 
     def read(value: Any) -> str:
         if type(value) is not str:
-            raise Misfit(f"text is expected, not {_shown(value)}")
+            raise Misfit(f"text is expected, not {shown(value)}")
         if len(value) > limit:
             raise Misfit(f"it is longer than {limit} characters")
         if match and not match(value):
-            raise Misfit(f"{_shown(value)} is not of the form that is expected")
+            raise Misfit(f"{shown(value)} is not of the form that is expected")
         return value
 
-    return {_KEY: Codec(read)}
+    return Field(read, default=default)
 
 
-def choice(*values: str) -> Metadata:
+def choice(*values: str, default: Any = REQUIRED) -> Any:
     """One of these words."""
     allowed = frozenset(values)
 
     def read(value: Any) -> str:
         if type(value) is not str or value not in allowed:
-            raise Misfit(f"{_shown(value)} is none of {', '.join(values)}")
+            raise Misfit(f"{shown(value)} is none of {', '.join(values)}")
         return value
 
-    return {_KEY: Codec(read)}
+    return Field(read, default=default)
 
 
-def flag() -> Metadata:
+def flag(*, default: Any = REQUIRED) -> Any:
     """True or false."""
 
     def read(value: Any) -> bool:
         if type(value) is not bool:
-            raise Misfit(f"true or false is expected, not {_shown(value)}")
+            raise Misfit(f"true or false is expected, not {shown(value)}")
         return value
 
-    return {_KEY: Codec(read)}
+    return Field(read, default=default)
 
 
-def integer(low: int, high: int) -> Metadata:
+def integer(low: int, high: int, *, default: Any = REQUIRED) -> Any:
     """A whole number, both ends included."""
 
     def read(value: Any) -> int:
         # bool is a kind of int in Python, not in JSON.
         if type(value) is not int or not low <= value <= high:
-            raise Misfit(f"a whole number from {low} to {high} is expected, not {_shown(value)}")
+            raise Misfit(f"a whole number from {low} to {high} is expected, not {shown(value)}")
         return value
 
-    return {_KEY: Codec(read)}
+    return Field(read, default=default)
 
 
-def number(low: float, high: float) -> Metadata:
+def number(low: float, high: float, *, default: Any = REQUIRED) -> Any:
     """A finite number, both ends included."""
 
     def read(value: Any) -> float:
         if type(value) not in (int, float) or not low <= value <= high or not math.isfinite(value):
-            raise Misfit(f"a number from {low:g} to {high:g} is expected, not {_shown(value)}")
+            raise Misfit(f"a number from {low:g} to {high:g} is expected, not {shown(value)}")
         return float(value)
 
-    return {_KEY: Codec(read)}
+    return Field(read, default=default)
 
 
-def list_of(item: Metadata, limit: int) -> Metadata:
+def list_of(item: Field, limit: int, *, default: Any = REQUIRED) -> Any:
     """At most `limit` items; a tuple in Python."""
-    codec = item[_KEY]
 
     def read(value: Any) -> Any:
         if type(value) is not list:
-            raise Misfit(f"a list is expected, not {_shown(value)}")
+            raise Misfit(f"a list is expected, not {shown(value)}")
         if len(value) > limit:
             raise Misfit(f"it has more than {limit} items")
-        return tuple([_read_part(codec, at, each) for at, each in enumerate(value)])
+        return tuple([_read_part(item, at, part) for at, part in enumerate(value)])
 
-    return {_KEY: Codec(read, lambda values: [_written(codec, value) for value in values])}
+    return Field(read, lambda values: [item.write(value) for value in values], default)
 
 
-def mapping_of(item: Metadata, limit: int, key: Optional[Metadata] = None) -> Metadata:
+def mapping_of(
+    item: Field, limit: int, key: Optional[Field] = None, *, default: Any = REQUIRED
+) -> Any:
     """An object of at most `limit` names with values of one kind; names are `key`s."""
-    codec, name_codec = item[_KEY], (key or text(1024))[_KEY]
+    names = key or text(1024)
 
     def read(value: Any) -> Dict[str, Any]:
         if type(value) is not dict:
-            raise Misfit(f"an object is expected, not {_shown(value)}")
+            raise Misfit(f"an object is expected, not {shown(value)}")
         if len(value) > limit:
             raise Misfit(f"it has more than {limit} names")
         return {
-            _read_part(name_codec, name, name): _read_part(codec, name, each)
-            for name, each in value.items()
+            _read_part(names, name, name): _read_part(item, name, part)
+            for name, part in value.items()
         }
 
-    return {
-        _KEY: Codec(
-            read, lambda values: {name: _written(codec, value) for name, value in values.items()}
-        )
-    }
+    return Field(
+        read, lambda values: {name: item.write(part) for name, part in values.items()}, default
+    )
 
 
-def optional(item: Metadata) -> Metadata:
+def _read_part(field: Field, at: object, value: Any) -> Any:
+    """Read an item of a list, or what stands by a name."""
+    try:
+        return field.read(value)
+    except Misfit as misfit:
+        misfit.is_at(f"[{shown(at)}]")
+        raise
+
+
+def optional(item: Field, *, default: Any = REQUIRED) -> Any:
     """The same, or null."""
-    codec = item[_KEY]
-    return {
-        _KEY: Codec(
-            lambda value: None if value is None else codec.read(value),
-            lambda value: None if value is None else _written(codec, value),
-        )
-    }
+    return Field(
+        lambda value: None if value is None else item.read(value),
+        lambda value: None if value is None else item.write(value),
+        default,
+    )
 
 
-def nested(cls: Type[Any]) -> Metadata:
+def nested(cls: Type[Any], *, default: Any = REQUIRED) -> Any:
     """An object of another class."""
-    return {_KEY: Codec(lambda value: _read_object(cls, value), to_json)}
+    return Field(cls.read, cls.to_json, default)
 
 
-def any_json(limit: int) -> Metadata:
+def any_json(limit: int, *, default: Any = REQUIRED) -> Any:
     """Whatever JSON can say, in at most `limit` characters: a user's own parameters."""
 
     def read(value: Any) -> Any:
@@ -179,111 +205,34 @@ def any_json(limit: int) -> Metadata:
             raise Misfit(f"it is longer than {limit} characters, or too deep")
         return value
 
-    return {_KEY: Codec(read)}
+    return Field(read, default=default)
 
 
-class _Member(NamedTuple):
-    """A field of a class. `default` is MISSING where the field must be given."""
-
-    name: str
-    codec: Codec
-    default: Any
+def names(*, default: Any = REQUIRED) -> Any:
+    """Names and paths, any number of them."""
+    return list_of(text(NAME), VERY_MANY, default=default)
 
 
-_members_of: Dict[Type[Any], List[_Member]] = {}
+def job_id(*, default: Any = REQUIRED) -> Any:
+    """The id of a job, which names its folder and its tmux session."""
+    return text(128, ID, default=default)
 
 
-def _members(cls: Type[Any]) -> List[_Member]:
-    members = _members_of.get(cls)
-    if members is None:
-        members = [
-            _Member(field.name, field.metadata[_KEY], _default(field))
-            for field in dataclasses.fields(cls)
-        ]
-        _members_of[cls] = members
-    return members
+def run_id(*, default: Any = REQUIRED) -> Any:
+    """The id of an MLflow run."""
+    return text(32, HEX, default=default)
 
 
-def _default(field: Any) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
+def line(limit: int = 256, *, default: Any = REQUIRED) -> Any:
+    """One line that a program or a system says."""
+    return text(limit, LINE, default=default)
 
 
-def to_json(value: Any) -> Dict[str, Any]:
-    """What `json.dumps` takes; what holds its default is left out."""
-    document = {}
-    for name, codec, default in _members(type(value)):
-        content = getattr(value, name)
-        if content is not default and content != default:
-            document[name] = codec.write(content) if codec.write else content
-    return document
+def moment(*, default: Any = REQUIRED) -> Any:
+    """Seconds since 1970, by the server's clock."""
+    return number(0, 1e12, default=default)
 
 
-def from_json(cls: Type[Value], value: Any, where: str) -> Value:
-    """The object that `value` tells of; `where` is what its place is called in the error.
-
-    Raises ProtocolError with the path of the first field that doesn't fit.
-    """
-    try:
-        result: Value = _read_object(cls, value)
-    except Misfit as misfit:
-        path = where + "".join(reversed(misfit.path))
-        raise ProtocolError(f"{path}: {misfit.reason}.") from None
-    return result
-
-
-def _read_object(cls: Type[Any], value: Any) -> Any:
-    if type(value) is not dict:
-        raise Misfit(f"an object is expected, not {_shown(value)}")
-    contents = {}
-    for name, codec, default in _members(cls):
-        if name in value:
-            content = value[name]
-            try:
-                contents[name] = codec.read(content)
-            except Misfit as misfit:
-                # Compared only now: most values fit, and this costs.
-                if type(content) is not type(default) or content != default:
-                    misfit.is_at(f".{name}")
-                    raise
-                contents[name] = default
-        elif default is dataclasses.MISSING:
-            raise Misfit(f"it lacks {name}")
-    return cls(**contents)
-
-
-def _read_part(codec: Codec, part: object, value: Any) -> Any:
-    """Read an item of a list, or what stands by a name."""
-    try:
-        return codec.read(value)
-    except Misfit as misfit:
-        misfit.is_at(f"[{_shown(part)}]")
-        raise
-
-
-def _written(codec: Codec, value: Any) -> Any:
-    return codec.write(value) if codec.write else value
-
-
-def _shown(value: Any) -> str:
-    """A value in an error: plain letters, not long, whoever sent it."""
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
-    # Cut before it is escaped: it may be as long as an answer.
-    cut = isinstance(value, str) and len(value) > 60
-    return ascii(value[:57]) + "..." if cut else ascii(value)[:60]
-
-
-def load(cls: Type[Value], path: Path) -> Optional[Value]:
-    """What a JSON file tells of; None where there is none, or it is no JSON.
-
-    Raises ProtocolError where it is JSON and doesn't fit.
-    """
-    document = read_json(path)
-    return None if document is None else from_json(cls, document, path.name)
-
-
-def save(path: Path, value: Any, *, mode: int = 0o644) -> None:
-    """Write a value as a JSON file, atomically."""
-    write_json(path, to_json(value), mode=mode)
+def duration(*, default: Any = REQUIRED) -> Any:
+    """How long something took in seconds; a clock that is set back makes it negative."""
+    return number(-1e12, 1e12, default=default)

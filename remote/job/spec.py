@@ -3,121 +3,112 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from remote.errors import JobError
 from remote.job.fields import (
-    any_json,
-    flag,
-    integer,
-    list_of,
-    load,
-    mapping_of,
-    nested,
-    optional,
-    text,
-)
-from remote.job.limits import (
     HEX,
     MANY,
     NAME,
     VALUE,
     WORD,
+    any_json,
+    flag,
+    integer,
     job_id,
     line,
+    list_of,
+    mapping_of,
     moment,
+    nested,
+    optional,
     run_id,
+    text,
 )
 from remote.job.status import ProcessId
+from remote.job.struct import Struct
 
 
-@dataclass(frozen=True)
-class Git:
+class Git(Struct):
     """What git said of the code as it was pushed. Without git, `commit` is empty."""
 
-    commit: str = field(default="", metadata=text(64, HEX))
-    branch: str = field(default="", metadata=text(NAME))
-    dirty: bool = field(default=False, metadata=flag())
+    commit: str = text(64, HEX, default="")
+    branch: str = text(NAME, default="")
+    dirty: bool = flag(default=False)
     """Whether something differed from the commit."""
 
 
-@dataclass(frozen=True)
-class JobSpec:
+class JobSpec(Struct):
     """What is asked of a job: its program, what it is given, what it needs, how it is recorded."""
 
-    kind: str = field(metadata=text(32, WORD))
+    kind: str = text(32, WORD)
     """Its row in remote.job.kinds, which tells how `source` is run."""
-    source: str = field(metadata=text(NAME))
+    source: str = text(NAME)
     """The program: a path below the project's root, a module's name; empty for a command line."""
-    name: str = field(metadata=text(NAME))
+    name: str = text(NAME)
 
-    parameters: Mapping[str, Any] = field(
-        default_factory=dict, metadata=mapping_of(any_json(VALUE), MANY)
-    )
+    parameters: Mapping[str, Any] = mapping_of(any_json(VALUE), MANY, default={})
     """Those that were given; what a program is given none of has the value in `defaults`."""
-    defaults: Mapping[str, Any] = field(
-        default_factory=dict, metadata=mapping_of(any_json(VALUE), MANY)
-    )
-    arguments: Tuple[str, ...] = field(default=(), metadata=list_of(text(VALUE), MANY))
+    defaults: Mapping[str, Any] = mapping_of(any_json(VALUE), MANY, default={})
+    arguments: Tuple[str, ...] = list_of(text(VALUE), MANY, default=())
     """The words after the program's own; of a command, all of them."""
-    env: Mapping[str, str] = field(default_factory=dict, metadata=mapping_of(text(VALUE), MANY))
-    tags: Mapping[str, str] = field(default_factory=dict, metadata=mapping_of(text(VALUE), MANY))
-    experiment: str = field(default="", metadata=text(NAME))
-    continues_run: bool = field(default=True, metadata=flag())
+    env: Mapping[str, str] = mapping_of(text(VALUE), MANY, default={})
+    tags: Mapping[str, str] = mapping_of(text(VALUE), MANY, default={})
+    experiment: str = text(NAME, default="")
+    continues_run: bool = flag(default=True)
     """Whether the program's code goes on with the job's MLflow run; its runs are children else."""
-    record: bool = field(default=True, metadata=flag())
+    record: bool = flag(default=True)
     """Whether the job gets an MLflow run."""
 
-    output: str = field(default="", metadata=text(NAME))
+    output: str = text(NAME, default="")
     """What an executed notebook is called, without time and suffix."""
-    language: str = field(default="python", metadata=text(NAME))
+    language: str = text(NAME, default="python")
     """A notebook's."""
-    hydra: bool = field(default=False, metadata=flag())
+    hydra: bool = flag(default=False)
     """Whether a script or module is a Hydra application."""
-    entry_point: str = field(default="", metadata=text(NAME))
+    entry_point: str = text(NAME, default="")
     """An MLproject's."""
-    service: str = field(default="", metadata=text(32, WORD))
+    service: str = text(32, WORD, default="")
     """What is served: one of a name at a time on a target."""
-    live: bool = field(default=False, metadata=flag())
+    live: bool = flag(default=False)
     """Whether it runs in the target's own tree, and not in a snapshot."""
-    folder: Optional[str] = field(default=None, metadata=optional(text(NAME)))
+    folder: Optional[str] = optional(text(NAME), default=None)
     """Where a file browser begins."""
-    logdir: Optional[str] = field(default=None, metadata=optional(text(NAME)))
+    logdir: Optional[str] = optional(text(NAME), default=None)
     """Whose logs TensorBoard shows."""
 
-    gpus: Optional[int] = field(default=None, metadata=optional(integer(0, 1024)))
+    gpus: Optional[int] = optional(integer(0, 1024), default=None)
     """How many it leases; None is one where the machine has any."""
-    gpu_memory: int = field(default=0, metadata=integer(0, 1 << 40))
+    gpu_memory: int = integer(0, 1 << 40, default=0)
     """In MiB, free on each of them."""
-    after: str = field(default="", metadata=text(NAME))
+    after: str = text(NAME, default="")
     """The job that is to have finished before; asked by a part of its id, accepted by all of it."""
-    retries: int = field(default=0, metadata=integer(0, 1 << 31))
-    timeout: int = field(default=0, metadata=integer(0, 1 << 40))
+    retries: int = integer(0, 1 << 31, default=0)
+    timeout: int = integer(0, 1 << 40, default=0)
     """In seconds; 0 is none."""
-    notify: str = field(default="", metadata=text(VALUE))
+    notify: str = text(VALUE, default="")
     """A shell command for when it has ended."""
 
-    python: str = field(default="", metadata=text(NAME))
+    python: str = text(NAME, default="")
     """The versions of Python that the project allows."""
-    extras: Tuple[str, ...] = field(default=(), metadata=list_of(text(NAME), MANY))
+    extras: Tuple[str, ...] = list_of(text(NAME), MANY, default=())
     """Extras of the lock file for its environment."""
-    leases: str = field(default="", metadata=text(NAME))
+    leases: str = text(NAME, default="")
     """Where the lease files of GPUs lie; empty is the usual place."""
 
-    git: Git = field(default=Git(), metadata=nested(Git))
-    user: str = field(default="", metadata=text(NAME))
+    git: Git = nested(Git, default=Git())
+    user: str = text(NAME, default="")
     """Who submitted it, by the laptop's account."""
-    project: str = field(default="", metadata=text(NAME))
-    target: str = field(default="", metadata=text(NAME))
+    project: str = text(NAME, default="")
+    target: str = text(NAME, default="")
     """The target as it was written where it was submitted."""
 
-    again: str = field(default="", metadata=job_id())
+    again: str = job_id(default="")
     """The job whose snapshot runs once more."""
-    incoming: str = field(default="", metadata=text(64, HEX))
+    incoming: str = text(64, HEX, default="")
     """What code is called that was brought from another target for this job."""
-    interpreter: str = field(default="", metadata=text(NAME))
+    interpreter: str = text(NAME, default="")
     """The Python of a job that runs in the project itself, in the terminal."""
 
     @property
@@ -131,30 +122,29 @@ class JobSpec:
         return self.source or " ".join(shlex.quote(word) for word in self.arguments)
 
 
-@dataclass(frozen=True)
 class Job(JobSpec):
     """A job that was accepted: all of job.json, which is written once."""
 
-    id: str = field(default="", metadata=job_id())
-    root: str = field(default="", metadata=text(NAME))
+    id: str = job_id(default="")
+    root: str = text(NAME, default="")
     """The target's root there."""
-    host: str = field(default="", metadata=line())
-    secrets: Tuple[str, ...] = field(default=(), metadata=list_of(text(NAME), MANY))
+    host: str = line(default="")
+    secrets: Tuple[str, ...] = list_of(text(NAME), MANY, default=())
     """The names of the secrets that it finds as variables."""
-    submitted: float = field(default=0.0, metadata=moment())
-    submitter: Optional[ProcessId] = field(default=None, metadata=optional(nested(ProcessId)))
+    submitted: float = moment(default=0.0)
+    submitter: Optional[ProcessId] = optional(nested(ProcessId), default=None)
     """The agent that accepts it; where that dies, the snapshot will never be whole."""
-    mlflow_run: str = field(default="", metadata=run_id())
+    mlflow_run: str = run_id(default="")
 
     @property
     def spec(self) -> JobSpec:
         """What was asked, to be asked again."""
-        return JobSpec(**{member.name: getattr(self, member.name) for member in fields(JobSpec)})
+        return JobSpec(**{name: getattr(self, name) for name in JobSpec.fields})
 
 
 def read_job(folder: Path) -> Job:
     """What a job's folder says was asked of it; raises JobError where that can't be read."""
-    job = load(Job, folder / "job.json")
+    job = Job.from_file(folder / "job.json")
     if job is None:
         raise JobError(f"{folder / 'job.json'} can't be read.")
     return job

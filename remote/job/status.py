@@ -3,82 +3,93 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
-from remote.job.fields import choice, flag, integer, list_of, nested, optional, text
-from remote.job.limits import HEX, MESSAGE, NAME, WORD, duration, line, moment, run_id
+from remote.job.fields import (
+    HEX,
+    MESSAGE,
+    NAME,
+    WORD,
+    choice,
+    duration,
+    flag,
+    integer,
+    line,
+    list_of,
+    moment,
+    nested,
+    optional,
+    run_id,
+    text,
+)
 from remote.job.state import STATES
+from remote.job.struct import Struct
 
 #: A GPU's UUID, as nvidia-smi tells it.
 UUID = re.compile(r"[A-Za-z0-9-]+")
 
 
-@dataclass(frozen=True)
-class ProcessId:
+class ProcessId(Struct):
     """A process, told from every other one: by pid, start time and boot."""
 
-    pid: int = field(metadata=integer(1, 1 << 31))
-    start: Optional[str] = field(default=None, metadata=optional(line()))
+    pid: int = integer(1, 1 << 31)
+    start: Optional[str] = optional(line(), default=None)
     """In whatever unit the system tells; None where it was dead already."""
-    boot: str = field(default="", metadata=line())
+    boot: str = line(default="")
     """A text that changes at every boot; empty where the system doesn't tell."""
 
 
-@dataclass(frozen=True)
-class LeasedGpu:
+class LeasedGpu(Struct):
     """A GPU that a job has, or had."""
 
-    index: int = field(metadata=integer(0, 1 << 16))
+    index: int = integer(0, 1 << 16)
     """nvidia-smi's, which is not CUDA's."""
-    uuid: str = field(metadata=text(128, UUID))
-    name: str = field(metadata=line())
+    uuid: str = text(128, UUID)
+    name: str = line()
 
 
-@dataclass(frozen=True)
-class JobStatus:
+class JobStatus(Struct):
     """What became of a job so far. What isn't known (yet) holds its default."""
 
-    state: str = field(metadata=choice(*STATES))
-    worker: Optional[ProcessId] = field(default=None, metadata=optional(nested(ProcessId)))
-    host: str = field(default="", metadata=line())
-    started: Optional[float] = field(default=None, metadata=optional(moment()))
+    state: str = choice(*STATES)
+    worker: Optional[ProcessId] = optional(nested(ProcessId), default=None)
+    host: str = line(default="")
+    started: Optional[float] = optional(moment(), default=None)
     """When its worker began."""
-    waiting: str = field(default="", metadata=text(NAME))
+    waiting: str = text(NAME, default="")
     """What it waits for."""
-    environment: str = field(default="", metadata=text(256, WORD))
+    environment: str = text(256, WORD, default="")
     """The name of its environment's folder."""
-    lock: str = field(default="", metadata=text(64, HEX))
+    lock: str = text(64, HEX, default="")
     """The SHA-256 of its lock file."""
-    environment_ready: bool = field(default=False, metadata=flag())
-    gpus: Tuple[LeasedGpu, ...] = field(default=(), metadata=list_of(nested(LeasedGpu), 1024))
-    driver: str = field(default="", metadata=line())
-    cuda: str = field(default="", metadata=line())
-    running: Optional[float] = field(default=None, metadata=optional(moment()))
+    environment_ready: bool = flag(default=False)
+    gpus: Tuple[LeasedGpu, ...] = list_of(nested(LeasedGpu), 1024, default=())
+    driver: str = line(default="")
+    cuda: str = line(default="")
+    running: Optional[float] = optional(moment(), default=None)
     """When its code began, the last time."""
-    attempt: int = field(default=0, metadata=integer(0, 1 << 32))
+    attempt: int = integer(0, 1 << 32, default=0)
     """Which one it is at, from 1 on."""
-    mlflow_run: str = field(default="", metadata=run_id())
+    mlflow_run: str = run_id(default="")
     """The run of an attempt that is not the first; job.json names the first one's."""
-    peak_memory: int = field(default=0, metadata=integer(0, 1 << 60))
+    peak_memory: int = integer(0, 1 << 60, default=0)
     """In bytes."""
-    peak_gpu_memory: int = field(default=0, metadata=integer(0, 1 << 40))
+    peak_gpu_memory: int = integer(0, 1 << 40, default=0)
     """In MiB."""
-    result: str = field(default="", metadata=text(NAME))
+    result: str = text(NAME, default="")
     """The executed notebook, below the target's root."""
-    exit_code: Optional[int] = field(default=None, metadata=optional(integer(-(1 << 31), 1 << 31)))
-    cause: str = field(default="", metadata=text(MESSAGE))
+    exit_code: Optional[int] = optional(integer(-(1 << 31), 1 << 31), default=None)
+    cause: str = text(MESSAGE, default="")
     """Why it ended, for people."""
-    reason: str = field(default="", metadata=text(32, WORD))
+    reason: str = text(32, WORD, default="")
     """The same in one word, for scripts."""
-    ended: Optional[float] = field(default=None, metadata=optional(moment()))
-    seconds: Optional[float] = field(default=None, metadata=optional(duration()))
+    ended: Optional[float] = optional(moment(), default=None)
+    seconds: Optional[float] = optional(duration(), default=None)
     """How long its code ran, the last time."""
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(Struct):
     """`progress.json`: which code cell of how many a notebook is at."""
 
-    cell: int = field(metadata=integer(0, 1 << 31))
-    cells: int = field(metadata=integer(0, 1 << 31))
+    cell: int = integer(0, 1 << 31)
+    cells: int = integer(0, 1 << 31)

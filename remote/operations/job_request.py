@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,7 @@ def describe(
     """
     spec = program.job_spec(project.root, Asked(parameters, arguments, output))
     name = project_name(project.root)
-    return replace(
-        spec,
+    return spec.replace(
         **{**vars(options), "name": options.name or spec.name},
         experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
         python=requires_python(project.root),

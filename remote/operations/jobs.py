@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from remote.errors import ConnectError, JobError
 from remote.files import read_json
@@ -17,7 +17,14 @@ from remote.job.messages.live_job import (
     StopAnswer,
     StopRequest,
 )
-from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
+from remote.job.messages.old_jobs import (
+    DifferencesAnswer,
+    DifferencesRequest,
+    PruneAnswer,
+    PruneRequest,
+    RemoveAnswer,
+    RemoveRequest,
+)
 from remote.job.messages.target import SecretRequest
 from remote.job.status import JobStatus
 from remote.session import TargetSession
@@ -62,7 +69,7 @@ def follow(
         answered = True
         if piece.text:
             out(piece.text)
-        request = replace(request, job=piece.id, offset=piece.offset, tail=0, since=0)
+        request = request.replace(job=piece.id, offset=piece.offset, tail=0, since=0)
 
     broken = 0.0
     while True:
@@ -95,6 +102,11 @@ def find_job(server: TargetSession, job: str) -> JobSummary:
 def stop(server: TargetSession, job: str) -> StopAnswer:
     """End a job; without a name, the one that goes on."""
     return server.agent.call(StopRequest(key=server.key, job=job))
+
+
+def differences(server: TargetSession, first: str, second: str) -> DifferencesAnswer:
+    """How two jobs of a target differ."""
+    return server.agent.call(DifferencesRequest(key=server.key, before=first, after=second))
 
 
 def remove(server: TargetSession, jobs: Sequence[str], *, force: bool) -> RemoveAnswer:

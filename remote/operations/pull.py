@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from remote.errors import TransferError
 from remote.files import write_json
 from remote.job.paths import STATE
-from remote.operations.tracking.merge_records import Records, Say, merge_folder
+from remote.operations.tracking.merge_records import Records, merging
 from remote.operations.tracking.pull_records import ask, look, merge_all
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync import Unready
 from remote.transport.rsync_args import Dialect, Tally
 
 
@@ -28,18 +27,24 @@ class Pulled:
     seconds: float
 
 
-def pull(
-    server: TargetSession, *, say: Say, dry_run: bool = False, registry: bool = False
-) -> Pulled:
-    """Bring back what jobs wrote; twice changes nothing. `say` gets remarks on long steps."""
+def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
+    """Bring back what jobs wrote; twice changes nothing."""
     start = time.monotonic()
     dialect = rsync.dialect()
+    backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
     server.connect()
-    with merge_folder(server.project) as folder:
+    with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, folder, registry=registry)
-        files, backup = _results(server, dialect, dry_run=dry_run)
-        records = merge_all(server, asked, folder, say=say, registry=registry, dry_run=dry_run)
+        try:
+            files = _results(server, dialect, backup, dry_run=dry_run)
+        except rsync.Unready:
+            look(server)
+            try:
+                files = _results(server, dialect, backup, dry_run=dry_run)
+            except rsync.Unready as error:
+                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
+        records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
     return Pulled(
@@ -52,18 +57,7 @@ def pull(
     )
 
 
-def _results(server: TargetSession, dialect: Dialect, *, dry_run: bool) -> tuple[Tally, str]:
-    backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
+def _results(server: TargetSession, dialect: Dialect, backup: str, *, dry_run: bool) -> Tally:
     root = server.project.root
-    for attempt in (1, 2):
-        try:
-            argv = rsync_args.pull_argv(
-                server.remote, dialect, backup=root / backup, dry_run=dry_run
-            )
-            tally = rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)
-            return tally, backup
-        except Unready as error:
-            if attempt == 2:
-                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
-            look(server)
-    raise AssertionError("unreachable")
+    argv = rsync_args.pull_argv(server.remote, dialect, backup=root / backup, dry_run=dry_run)
+    return rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,7 +81,7 @@ class ServicePage:
             live=True,
             record=False,
         )
-        return replace(spec, **self.place)  # type: ignore[arg-type]
+        return spec.replace(**self.place)
 
 
 def is_file(path: Path) -> bool:

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from remote import errors
 from remote.errors import ProtocolError, RemoteError
-from remote.job.fields import from_json, to_json
 from remote.job.messages.base import FRAME, Answer, Failure, Request
 from remote.job.messages.target import Machine
 from remote.output import printable_lines
@@ -123,7 +122,7 @@ class Agent:
         ProtocolError where an answer isn't as its class says.
         """
         self.wire.connect()
-        data = json.dumps({"verb": request.verb, **to_json(request)}).encode("ascii")
+        data = json.dumps({"verb": request.verb, **request.to_json()}).encode("ascii")
         take = None if on_answer is None else lambda document: on_answer(_read(request, document))
         reader, result = self._exchange(data, take, blob)
         for _ in range(2):
@@ -174,8 +173,8 @@ def _read(request: Request[Answer], document: Any) -> Answer:
         # Python prints it as it is, and a server's words must not steer this terminal.
         raise AgentBug("\n" + printable_lines(str(document["bug"])[:LONGEST_TRACEBACK]))
     if isinstance(document, dict) and "error" in document:
-        raise _error(from_json(Failure, document["error"], "error"))
-    answer: Answer = from_json(request.answer, document, f"The server's answer to {request.verb}")
+        raise _error(Failure.from_json(document["error"], "error"))
+    answer: Answer = request.answer.from_json(document, f"The server's answer to {request.verb}")
     return answer
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from remote.agent.processes import descendants, send
-from remote.job.fields import save
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.status import Progress
@@ -116,7 +115,7 @@ def _register_engine(paths: JobPaths) -> None:
 
             def told(cell: Any, cell_index: Any = None, **rest: Any) -> Any:
                 if cell_index in code:
-                    save(paths.progress, Progress(code.index(cell_index) + 1, len(code)))
+                    Progress(code.index(cell_index) + 1, len(code)).to_file(paths.progress)
                 return start(cell, cell_index, **rest)
 
             nb_man.cell_start = told

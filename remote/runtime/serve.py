@@ -21,7 +21,6 @@ from typing import Any, Callable, Dict, List
 from urllib.parse import quote
 
 from remote.files import sha256, write_json
-from remote.job.fields import save
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE, JobPaths
 from remote.job.serving import PRIVATE, Serving
@@ -37,7 +36,7 @@ def main() -> None:
     job = read_job(folder)
     private = Path(tempfile.mkdtemp(prefix=Path(PRIVATE).name, dir=str(Path(PRIVATE).parent)))
     page = lab_page(job) if job.service == "lab" else "/"
-    save(paths.serving, Serving(str(private), page), mode=0o600)
+    Serving(str(private), page).to_file(paths.serving, mode=0o600)
     try:
         SERVICES[job.service](paths, job, private)
     except ModuleNotFoundError as error:

@@ -12,8 +12,6 @@ from remote.output import plural, print_json, print_lines, say, say_first, size
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
-    from remote.tracking.export import ExportSummary
-    from remote.tracking.merge.summary import Conflict, MergeSummary
 
 
 def parts(records: Records) -> Iterator[str]:
@@ -44,23 +42,19 @@ def remarks(records: Records) -> None:
     summary = records.summary
     if summary is None:
         return
-    say_first([_conflict(conflict) for conflict in summary.conflicts], "conflicts")
-    if summary.conflicts:
+    kept = [
+        f"kept yours: {each.table} {each.key} {each.column} = {each.ours!r} (there: {each.theirs!r})"
+        for each in summary.conflicts
+    ]
+    say_first(kept, "conflicts")
+    if kept:
         say("To see them, and to take theirs: inv mlflow-conflicts")
     refused = [f"refused: {record.kind} {record.id}: {record.reason}" for record in summary.refused]
     say_first(refused, "refused")
     say_first([f"deleted there, kept here: run {run}" for run in summary.deleted_there], "runs")
     if summary.left_out:
-        say(f"not merged: {', '.join(summary.left_out)}{_registry(summary)}")
-
-
-def _conflict(conflict: Conflict) -> str:
-    cell = f"{conflict.table} {conflict.key} {conflict.column}"
-    return f"kept yours: {cell} = {conflict.ours!r} (there: {conflict.theirs!r})"
-
-
-def _registry(summary: MergeSummary) -> str:
-    return " (--registry brings it)" if "registered_models" in summary.left_out else ""
+        hint = " (--registry brings it)" if "registered_models" in summary.left_out else ""
+        say(f"not merged: {', '.join(summary.left_out)}{hint}")
 
 
 def export_and_tell(project: Project, *, dry_run: bool = False) -> None:
@@ -74,18 +68,12 @@ def export_and_tell(project: Project, *, dry_run: bool = False) -> None:
         runs = plural(summary.grown_runs, "run")
         print_lines(f"would export to {summary.server}: {runs}, and what the merge brings")
         return
-    print_lines(f"exported to {summary.server}: {', '.join(_export_parts(summary))}")
-    say_first(summary.notes, "remarks")
-    if summary.stays_here:
-        say(f"not exported, as no server takes them so: {', '.join(summary.stays_here)}")
-
-
-def _export_parts(summary: ExportSummary) -> list[str]:
     new = summary.new
     parts = [plural(new.get("run", 0), "new run"), f"{summary.grown_runs} grown"]
     parts += [plural(new["model"], "model")] if "model" in new else []
     parts += [plural(summary.metric_rows, "metric value"), plural(summary.files, "artifact")]
-    return [*parts, size(summary.bytes)]
+    print_lines(f"exported to {summary.server}: {', '.join([*parts, size(summary.bytes)])}")
+    say_first(summary.notes, "remarks")
 
 
 def print_with_export(project: Project, data: dict[str, Any], *, dry_run: bool = False) -> None:

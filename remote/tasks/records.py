@@ -6,14 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
-from invoke.tasks import task
 
 from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
 from remote.tasks import merge_report
-from remote.tasks.argparse_task import ArgparseTask
-from remote.tasks.exits import exit_on_error
-from remote.tasks.sync import DRY_HELP, REGISTRY_HELP, TARGET_HELP, registry_asked, server_of
+from remote.tasks.argparse_task import command
+from remote.tasks.sync import registry_asked, server_of
 
 if TYPE_CHECKING:
     from remote.operations.tracking.conflict_list import Listed
@@ -24,48 +22,32 @@ if TYPE_CHECKING:
 JSON_HELP = "print what was done as JSON"
 
 
-@task(
-    help={
-        "target": TARGET_HELP,
-        "registry": REGISTRY_HELP,
-        "dry-run": DRY_HELP,
-        "json": JSON_HELP,
-    }
-)
-@exit_on_error
+@command(help={"json": JSON_HELP})
 def mlflow_pull(
-    c: Context,
-    target: str = "",
-    registry: bool = False,
-    dry_run: bool = False,
-    json: bool = False,
+    c: Context, target: str = "", registry: bool = False, dry_run: bool = False, json: bool = False
 ) -> None:
     """Merge the target's MLflow records, with their artifacts; no other results (see sync-pull)."""
     from remote.operations.tracking.pull_records import pull_records
 
     server = server_of(target)
-    records = pull_records(
-        server, say=say, registry=registry_asked(server.project, registry), dry_run=dry_run
-    )
+    registry = registry_asked(server.project, registry)
+    records = pull_records(server, registry=registry, dry_run=dry_run)
     data = {"target": str(server.target), "dry_run": dry_run}
     _report(server.project, records, f"from {server.target}", data, json=json)
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["run"],
     iterable=["run"],
     help={
         "run": "ids of runs (the first 4 characters or more will do), or their names",
         "experiment": "all runs of the experiment with this name",
-        "target": TARGET_HELP,
         "traces": "the runs' traces too",
         "registry": "the versions of registered models that these runs made, too",
         "dry-run": "show what would be given, change nothing",
         "json": JSON_HELP,
     },
 )
-@exit_on_error
 def mlflow_push(
     c: Context,
     run: list[str] | None = None,
@@ -82,20 +64,19 @@ def mlflow_push(
 
     server = server_of(target)
     selection = Selection(tuple(run or ()), experiment, traces, registry)
-    pushed = push_runs(server, selection, say=say, dry_run=dry_run)
+    pushed = push_runs(server, selection, dry_run=dry_run)
     if json:
         print_json({"target": str(server.target), "dry_run": dry_run, **asdict(pushed)})
         return
     if dry_run:
         names = (*pushed.runs, *pushed.models, *pushed.traces, *pushed.registered, *pushed.files)
         print_lines(*(f"give    {name}" for name in names))
-    print_lines(_pushed_line(server, pushed, dry_run))
-    _push_remarks(pushed)
+    _tell_pushed(server, pushed, "would give" if dry_run else "gave")
     if pushed.model and not dry_run:
         print_lines(f"In a job there: mlflow.pyfunc.load_model({pushed.model!r})")
 
 
-def _pushed_line(server: TargetSession, pushed: PushedRuns, dry_run: bool) -> str:
+def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
     parts = [f"{plural(len(pushed.runs), 'run')} ({pushed.new_runs} new there)"]
     for names, noun in (
         (pushed.models, "model"),
@@ -105,11 +86,7 @@ def _pushed_line(server: TargetSession, pushed: PushedRuns, dry_run: bool) -> st
         if names:
             parts.append(plural(len(names), noun))
     parts += [plural(len(pushed.files), "artifact"), size(pushed.bytes), f"{pushed.seconds:.1f} s"]
-    verb = "would give" if dry_run else "gave"
-    return f"{verb} to {server.target}: {', '.join(parts)}"
-
-
-def _push_remarks(pushed: PushedRuns) -> None:
+    print_lines(f"{verb} to {server.target}: {', '.join(parts)}")
     say_first([f"refused: {text}" for text in pushed.refused], "refused")
     if pushed.without:
         more = ", …" if len(pushed.without) > SHOWN else ""
@@ -119,18 +96,14 @@ def _push_remarks(pushed: PushedRuns) -> None:
         say(f"{count} there differed; what was there is kept there in {pushed.backup}/")
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["store"],
     help={
         "store": "a .db file, a folder with mlflow.db or mlruns, or a sqlite:/// address",
         "artifacts": "the folder that holds the store's mlruns (default: the store's own folder)",
-        "registry": REGISTRY_HELP,
-        "dry-run": DRY_HELP,
         "json": JSON_HELP,
     },
 )
-@exit_on_error
 def mlflow_merge(
     c: Context,
     store: str,
@@ -143,14 +116,8 @@ def mlflow_merge(
     from remote.operations.tracking.merge_store import merge_store
 
     project = find_project()
-    records = merge_store(
-        project,
-        store,
-        artifacts=artifacts,
-        registry=registry_asked(project, registry),
-        say=say,
-        dry_run=dry_run,
-    )
+    registry = registry_asked(project, registry)
+    records = merge_store(project, store, artifacts=artifacts, registry=registry, dry_run=dry_run)
     _report(project, records, store, {"store": store, "dry_run": dry_run}, json=json)
 
 
@@ -171,8 +138,7 @@ def _report(
     merge_report.export_and_tell(project, dry_run=dry_run)
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["conflict"],
     iterable=["conflict"],
     help={
@@ -182,7 +148,6 @@ def _report(
         "json": "print the list as JSON",
     },
 )
-@exit_on_error
 def mlflow_conflicts(
     c: Context,
     conflict: list[str] | None = None,
@@ -221,6 +186,3 @@ def _conflict_line(entry: Listed) -> str:
         f"{entry.number:3}  {value.table} {value.key} {value.column}:"
         f" yours {value.ours!r}, there {there} ({entry.source})"
     )
-
-
-TASKS = (mlflow_pull, mlflow_push, mlflow_merge, mlflow_conflicts)

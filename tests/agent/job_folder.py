@@ -11,7 +11,6 @@ from typing import Any
 
 from remote.agent import launchers, processes
 from remote.files import write_json
-from remote.job.fields import save
 from remote.job.paths import JobPaths
 from remote.job.status import JobStatus, ProcessId
 
@@ -33,7 +32,7 @@ def add(root: Path, job_id: str = IDS[0], age: float = 0, **status: Any) -> JobP
     write_json(paths.job, {**asked, "submitted": 1.0})
     os.utime(paths.job, (time.time() - age,) * 2)
     if status:
-        save(paths.status, JobStatus(**status))
+        JobStatus(**status).to_file(paths.status)
     return paths
 
 

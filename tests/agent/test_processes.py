@@ -9,13 +9,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remote.agent import processes
-from remote.job.fields import from_json, to_json
 from remote.job.status import ProcessId
 from tests.conftest import ROOT
 from tests.waiting import until
@@ -71,12 +69,12 @@ def test_a_zombie_is_dead(start: Start) -> None:
 
 def test_a_pid_that_was_used_again_fools_nobody(start: Start) -> None:
     seen = processes.identity(start("sleep", "60").pid)
-    assert not processes.alive(replace(seen, start=str(int(seen.start or 0) - 1)))
+    assert not processes.alive(seen.replace(start=str(int(seen.start or 0) - 1)))
 
 
 def test_another_boot_is_another_life(start: Start) -> None:
     seen = processes.identity(start("sleep", "60").pid)
-    assert not processes.alive(replace(seen, boot="another"))
+    assert not processes.alive(seen.replace(boot="another"))
 
 
 @pytest.mark.parametrize("seen", [None, ProcessId(pid=1, start=None, boot=processes.boot())])
@@ -86,12 +84,12 @@ def test_what_was_never_seen_alive_is_not(seen: ProcessId | None) -> None:
 
 def test_an_identity_survives_json(start: Start) -> None:
     seen = processes.identity(start("sleep", "60").pid)
-    assert processes.alive(from_json(ProcessId, json.loads(json.dumps(to_json(seen))), "worker"))
+    assert processes.alive(ProcessId.from_json(json.loads(json.dumps(seen.to_json())), "worker"))
 
 
 def test_two_children_are_told_apart(start: Start) -> None:
     first, second = processes.identity(start("sleep", "60").pid), start("sleep", "60")
-    assert not processes.alive(replace(first, pid=2**22 + 1))
+    assert not processes.alive(first.replace(pid=2**22 + 1))
     assert processes.identity(second.pid) != first
 
 

@@ -14,7 +14,6 @@ import pytest
 from remote.agent import processes, services, target_dir
 from remote.agent.tracking import job_run, run_rows
 from remote.files import sha256, write_json
-from remote.job.fields import save
 from remote.job.messages.services import (
     FetchRequest,
     SavedRequest,
@@ -48,9 +47,9 @@ def job(root: Path, job_id: str, **told: object) -> JobPaths:
     paths = JobPaths(root, job_id)
     paths.folder.mkdir()
     facts: dict[str, Any] = {"kind": "service", "source": "", "name": "lab", **told}
-    save(paths.job, Job(id=job_id, **facts))
+    Job(id=job_id, **facts).to_file(paths.job)
     worker = processes.identity(os.getpid())
-    save(paths.status, JobStatus(RUNNING, worker=worker))
+    JobStatus(RUNNING, worker=worker).to_file(paths.status)
     paths.live.parent.mkdir(exist_ok=True)
     paths.live.touch()
     return paths
@@ -79,7 +78,7 @@ def test_only_that_kind_is_found_while_it_goes_on(root: Path) -> None:
     assert found.id == mine.id and found.address is None
     assert (found.folder, found.logdir, found.extras, found.gpus) == ("src", None, ("lab",), None)
     assert look(service="ui") == ServiceAnswer()
-    save(mine.status, JobStatus(STOPPED))
+    JobStatus(STOPPED).to_file(mine.status)
     assert look(service="lab") == ServiceAnswer()
     assert look(job=mine.id).status == JobStatus(STOPPED)
 

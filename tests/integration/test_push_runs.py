@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +35,15 @@ class Desk:
 
     def __init__(self, here: Project, far: Project, server: TargetSession) -> None:
         self.here, self.far, self.server = here, far, server
-        self.said: list[str] = []
 
     def push(self, *words: str, dry_run: bool = False, **options: Any) -> PushedRuns:
-        pushed = push_runs.push_runs(
-            self.server, Selection(words, **options), say=self.said.append, dry_run=dry_run
-        )
+        selection = Selection(words, **options)
+        pushed = push_runs.push_runs(self.server, selection, dry_run=dry_run)
         assert self.here.broken_links() == [] and self.far.broken_links() == []
         return pushed
 
     def pull(self) -> Any:
-        return pull_records(self.server, say=self.said.append)
+        return pull_records(self.server)
 
     def quiet(self) -> None:
         """Nothing is new, nothing is a conflict."""
@@ -488,7 +485,7 @@ def test_a_server_can_not_ask_for_other_files(plain: Desk, monkeypatch: pytest.M
             ArtifactPair(pair.source, pair.target.replace("mlruns", "../../x")),
             ArtifactPair(pair.source, "-e sh/" + pair.target),
         )
-        return replace(answer, artifacts=pairs)
+        return answer.replace(artifacts=pairs)
 
     monkeypatch.setattr(plain.server.agent, "call", hostile)
     assert plain.push(run).files == ()
@@ -506,12 +503,12 @@ def test_a_target_that_is_not_there_says_what_to_do(tmp_path: Path, template: Pa
     run = here.run(here.experiment("mnist"))
     server = TargetSession.of(Config(here.root, {}), Target.parse(str(tmp_path / "nowhere")))
     with pytest.raises(TransferError, match="does not exist yet") as caught:
-        push_runs.push_runs(server, Selection((run,)), say=print)
+        push_runs.push_runs(server, Selection((run,)))
     assert "make sync-push" in caught.value.hint
     server.prepare()
     (tmp_path / "nowhere/requirements.lock").write_text("")
     with pytest.raises(StoreError, match="no MLflow store yet") as caught2:
-        push_runs.push_runs(server, Selection((run,)), say=print)
+        push_runs.push_runs(server, Selection((run,)))
     assert "inv remote-setup" in caught2.value.hint
 
 
@@ -523,7 +520,7 @@ def test_without_a_store_here_there_is_nothing_to_give(plain: Desk) -> None:
     server = TargetSession.of(config, plain.server.target)
     # Records that a pull exports to a server lie in the project's own store first.
     with pytest.raises(StoreError, match="there is no run to give") as caught:
-        push_runs.push_runs(server, Selection(("abcd",)), say=print)
+        push_runs.push_runs(server, Selection(("abcd",)))
     assert "secret" not in str(caught.value)
 
 

@@ -1,80 +1,13 @@
-"""Dataclasses as JSON and back: what fits comes through unchanged, what doesn't is named."""
+"""Fields: what doesn't fit is refused with its place."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remote.errors import ProtocolError
-from remote.job.fields import (
-    any_json,
-    choice,
-    flag,
-    from_json,
-    integer,
-    list_of,
-    load,
-    mapping_of,
-    nested,
-    number,
-    optional,
-    save,
-    text,
-    to_json,
-)
-
-
-@dataclass(frozen=True)
-class Wheel:
-    size: int = field(metadata=integer(1, 30))
-    maker: str = field(default="", metadata=text(8, re.compile("[a-z]+")))
-
-
-@dataclass(frozen=True)
-class Car:
-    name: str = field(metadata=text(10))
-    wheels: tuple[Wheel, ...] = field(default=(), metadata=list_of(nested(Wheel), 4))
-    speed: float = field(default=0.0, metadata=number(-10, 300))
-    colour: str = field(default="red", metadata=choice("red", "blue"))
-    sold: bool = field(default=False, metadata=flag())
-    owner: str | None = field(default=None, metadata=optional(text(5)))
-    notes: Mapping[str, Any] = field(default_factory=dict, metadata=mapping_of(any_json(20), 2))
-
-
-WHOLE = {
-    "name": "日本 \n",
-    "wheels": [{"size": 16, "maker": "acme"}, {"size": 1}],
-    "speed": 1.5,
-    "colour": "blue",
-    "sold": True,
-    "owner": "ada",
-    "notes": {"a": [1, {"b": None}]},
-}
-
-
-def test_what_fits_comes_back_as_it_was() -> None:
-    car = from_json(Car, json.loads(json.dumps(WHOLE)), "car")
-    assert car.wheels == (Wheel(16, "acme"), Wheel(1)) and car.notes == WHOLE["notes"]
-    assert to_json(car) == WHOLE
-
-
-def test_a_default_is_neither_written_nor_needed() -> None:
-    assert to_json(Car("x")) == {"name": "x"}
-    assert from_json(Car, {"name": "x"}, "car") == Car("x")
-
-
-def test_a_default_fits_whatever_its_pattern_says() -> None:
-    assert from_json(Wheel, {"size": 3, "maker": ""}, "wheel") == Wheel(3)
-
-
-def test_names_of_a_newer_version_are_passed_over() -> None:
-    assert from_json(Car, {"name": "x", "autopilot": {"level": 5}}, "car") == Car("x")
+from tests.job.cars import WHOLE, Car
 
 
 @pytest.mark.parametrize(
@@ -108,19 +41,13 @@ def test_names_of_a_newer_version_are_passed_over() -> None:
 )
 def test_what_does_not_fit_is_refused_with_its_place(changes: dict[str, Any], path: str) -> None:
     with pytest.raises(ProtocolError) as caught:
-        from_json(Car, {**WHOLE, **changes}, "car")
+        Car.from_json({**WHOLE, **changes}, "car")
     assert caught.value.message.startswith(path)
-
-
-@pytest.mark.parametrize("document", [None, [], "x", 5])
-def test_what_is_no_object_is_refused(document: Any) -> None:
-    with pytest.raises(ProtocolError, match="car: an object is expected"):
-        from_json(Car, document, "car")
 
 
 def test_an_error_shows_no_control_characters_and_is_short() -> None:
     with pytest.raises(ProtocolError) as caught:
-        from_json(Car, {"name": "x", "colour": "\x1b[2J" + "x" * 9999}, "car")
+        Car.from_json({"name": "x", "colour": "\x1b[2J" + "x" * 9999}, "car")
     assert caught.value.message.isprintable() and len(caught.value.message) < 200
 
 
@@ -129,16 +56,4 @@ def test_what_is_too_deep_is_refused_and_no_bug() -> None:
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(ProtocolError, match="car.notes"):
-        from_json(Car, {"name": "x", "notes": {"a": deep}}, "car")
-
-
-def test_files(tmp_path: Path) -> None:
-    file = tmp_path / "car.json"
-    assert load(Car, file) is None
-    save(file, Car("x", sold=True), mode=0o600)
-    assert load(Car, file) == Car("x", sold=True) and file.stat().st_mode & 0o777 == 0o600
-    file.write_text("{ half")
-    assert load(Car, file) is None
-    file.write_text("{}")
-    with pytest.raises(ProtocolError, match="car.json: it lacks name"):
-        load(Car, file)
+        Car.from_json({"name": "x", "notes": {"a": deep}}, "car")

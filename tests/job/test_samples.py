@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent.job_folders import find_jobs, liveness
-from remote.job.fields import from_json, load, to_json
+from remote.agent import job_folders
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.spec import Git, Job, read_job
@@ -37,31 +36,31 @@ def test_what_was_asked_is_read(folder: Path) -> None:
     for name, value in said(folder / "job.json").items():
         read = getattr(job, name)
         if name in ("git", "submitter"):
-            read = to_json(read)
+            read = read.to_json()
             value = {key: content for key, content in value.items() if content is not False}
         assert read == (tuple(value) if isinstance(value, list) else value), name
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_what_became_of_it_is_read(folder: Path) -> None:
-    status = load(JobStatus, folder / "status.json")
+    status = JobStatus.from_file(folder / "status.json")
     assert status is not None and folder.name.split("-")[1] in (status.state, "failed")
     for name, value in said(folder / "status.json").items():
         read = getattr(status, name)
-        assert (to_json(read) if name == "worker" else read) == value, name
+        assert (read.to_json() if name == "worker" else read) == value, name
 
 
 def test_there_is_one_of_each_kind_and_of_each_state() -> None:
     jobs = [read_job(folder) for folder in FOLDERS]
     assert {job.kind for job in jobs} == {"notebook", "script", "command", "mlproject", "service"}
     assert any(job.hydra for job in jobs) and any(job.git.commit for job in jobs)
-    statuses = [load(JobStatus, folder / "status.json") for folder in FOLDERS]
+    statuses = [JobStatus.from_file(folder / "status.json") for folder in FOLDERS]
     states = {status.state for status in statuses if status}
     assert {QUEUED, RUNNING, FINISHED, LOST, "failed", "stopped"} == states
 
 
 def test_a_notebooks_progress_is_read() -> None:
-    assert load(Progress, SAMPLES / "notebook-finished/progress.json") == Progress(3, 3)
+    assert Progress.from_file(SAMPLES / "notebook-finished/progress.json") == Progress(3, 3)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -71,25 +70,25 @@ def test_it_is_listed(folder: Path, tmp_path: Path) -> None:
     paths.folder.mkdir(parents=True)
     for file in folder.iterdir():
         (paths.folder / file.name).write_bytes(file.read_bytes())
-    [listed] = find_jobs.every(tmp_path)
-    assert find_jobs.job_of(listed) == job
+    [listed] = job_folders.every(tmp_path)
+    assert job_folders.job_of(listed) == job
     before = said(folder / "status.json")["state"]
     # Whoever worked on it is long gone.
-    assert liveness.state_of(listed).state == (LOST if before in (QUEUED, RUNNING) else before)
+    assert job_folders.state_of(listed).state == (LOST if before in (QUEUED, RUNNING) else before)
 
 
 def test_what_a_job_on_gpus_said_is_read() -> None:
     gpus = [{"index": 3, "uuid": "GPU-6c0f", "name": "NVIDIA H100 80GB HBM3"}]
     document = {"state": RUNNING, "gpus": gpus, "driver": "550.54.15", "cuda": "12.4"}
-    status = from_json(JobStatus, document, "status.json")
+    status = JobStatus.from_json(document, "status.json")
     assert status.gpus == (LeasedGpu(3, "GPU-6c0f", "NVIDIA H100 80GB HBM3"),)
 
 
 def test_a_job_without_git_is_read() -> None:
     document = said(SAMPLES / "script-finished/job.json")
-    assert from_json(Job, {**document, "git": {}}, "job.json").git == Git()
+    assert Job.from_json({**document, "git": {}}, "job.json").git == Git()
 
 
 def test_what_was_known_of_a_target_is_read() -> None:
     document = {"files": 12, "noisy": False, "ours": True, "root": "/p", "target": "gpu:/p"}
-    assert from_json(TargetFacts, document, "facts") == TargetFacts("gpu:/p", "/p", True, False, 12)
+    assert TargetFacts.from_json(document, "facts") == TargetFacts("gpu:/p", "/p", True, False, 12)

@@ -11,7 +11,6 @@ import pytest
 
 from remote.config import Project
 from remote.errors import NotebookError
-from remote.job.fields import from_json, to_json
 from remote.job.spec import Git, JobSpec
 from remote.operations import job_request
 from remote.programs import notebook
@@ -55,13 +54,13 @@ def test_a_job_is_described(project: Project) -> None:
 )
 def test_any_default_can_be_written_down(project: Project, default: str) -> None:
     job = job_request.describe(project, source(project, f"a = {default}"), {})
-    assert from_json(JobSpec, json.loads(json.dumps(to_json(job))), "job").defaults == job.defaults
+    assert JobSpec.from_json(json.loads(json.dumps(job.to_json())), "job").defaults == job.defaults
 
 
 @pytest.mark.parametrize("value", ["日本 \n'\"$(x)", "-x", "", None, False, [1, {"a": None}], 1.5])
 def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -> None:
     job = job_request.describe(project, source(project, "a = 1"), {"a": value})
-    assert json.loads(json.dumps(to_json(job)))["parameters"] == {"a": value}
+    assert json.loads(json.dumps(job.to_json()))["parameters"] == {"a": value}
 
 
 @pytest.mark.parametrize(

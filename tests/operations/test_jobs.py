@@ -8,7 +8,6 @@ import subprocess
 import pytest
 
 from remote.errors import ProtocolError
-from remote.job.fields import from_json
 from remote.job.messages.live_job import AttachAnswer
 from remote.operations.jobs import over_ssh
 from remote.target import Target
@@ -28,4 +27,4 @@ def test_every_shell_reads_the_words_as_they_are() -> None:
 @pytest.mark.parametrize("word", ["a b", "$(id)", "x'y", "`id`", "a;b", "\x1b[2J", "a\n", "!"])
 def test_a_server_whose_words_a_shell_would_obey_is_refused(word: str) -> None:
     with pytest.raises(ProtocolError, match="argv"):
-        from_json(AttachAnswer, {"id": "20260101-a", "argv": ["tmux", word]}, "answer")
+        AttachAnswer.from_json({"id": "20260101-a", "argv": ["tmux", word]}, "answer")

@@ -113,7 +113,7 @@ class Laptop:
             patch.setenv("HOME", str(self.root.parent / "home of the laptop"))
             reached = TargetSession.of(project, Target.parse(str(server.root)))
             reached.prepare(take_over=True)
-            pulled = pull(reached, say=lambda text: None, registry=registry)
+            pulled = pull(reached, registry=registry)
         assert pulled.records.summary is not None
         assert self.rows("PRAGMA foreign_key_check") == []
         assert self.rows("PRAGMA integrity_check") == [("ok",)]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from remote.agent.tracking import run_rows
-from remote.job.fields import save
 from remote.job.paths import JobPaths
 from remote.job.spec import Job, read_job
 from remote.rpc import client
@@ -55,7 +54,7 @@ class Place:
             **more,
         }
         job = Job(id=paths.id, mlflow_run=f"f{self.count}", **facts)
-        save(paths.job, job)
+        job.to_file(paths.job)
         run_rows.begin(
             self.store,
             artifact_root=self.root / "mlruns",

@@ -7,13 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remote.files import read_json
-from remote.job.fields import save
 from remote.job.paths import JobPaths
 from remote.job.spec import Job, read_job
 from remote.rpc import client
@@ -47,7 +45,7 @@ def write_notebook(paths: JobPaths, *sources: str) -> None:
     path = paths.root / "src/a{b}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document), "utf-8")
-    save(paths.job, Job("notebook", "src/a{b}.ipynb", "a", id=paths.id))
+    Job("notebook", "src/a{b}.ipynb", "a", id=paths.id).to_file(paths.job)
 
 
 def test_the_kernel_is_the_jobs_own_python(paths: JobPaths) -> None:
@@ -117,7 +115,7 @@ def test_values_arrive_as_they_were_given(paths: JobPaths) -> None:
     names = ", ".join(values)
     write = f"import json; json.dump([{names}], open('seen.json', 'w'))"
     write_notebook(paths, "\n".join(f"{name} = 0" for name in values), write)
-    save(paths.job, replace(read_job(paths.folder), parameters=values))
+    read_job(paths.folder).replace(parameters=values).to_file(paths.job)
     done = execute(paths)
     assert done.returncode == 0, done.stderr
     assert read_json(paths.root / "seen.json") == list(values.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,10 +59,10 @@ def test_a_gpu_is_told_with_who_holds_it() -> None:
         ((), None, "-"),
         ((stranger,), None, "alice's python (7)"),
         ((stranger,), holder, "id-of-job (bob)"),
-        ((), replace(holder, job=""), "a job of bob"),
+        ((), holder.replace(job=""), "a job of bob"),
     ]
     for processes, held, shown in cases:
-        report = replace(gpu, processes=processes, holder=held)
+        report = gpu.replace(processes=processes, holder=held)
         answer = GpusAnswer(gpus=(report,), waiting=(), now=0)
         assert tables.gpu_table(answer)[1] == f"0    A100  2.0/80 GiB  -     {shown}"
 
@@ -72,7 +71,7 @@ def test_differences() -> None:
     nothing = DifferencesAnswer(ids=("a", "b"), asked=(), packages=(), became=(), code=())
     assert tables.difference_lines(nothing) == ["a -> b", "nothing differs"]
     asked = (Change("parameters.epoch", 1, 2), Change("gpus", None, 0))
-    lines = tables.difference_lines(replace(nothing, asked=asked, code=("--- a/x", "+++ b/x")))
+    lines = tables.difference_lines(nothing.replace(asked=asked, code=("--- a/x", "+++ b/x")))
     assert "  parameters.epoch: 1 -> 2" in lines and "  gpus: - -> 0" in lines
     assert lines[-2:] == ["--- a/x", "+++ b/x"]
 

@@ -6,15 +6,16 @@ import os
 import re
 import shlex
 import signal
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from remote.agent import processes
 from remote.agent.launchers import logind
-from remote.agent.launchers.base import Handle
 from remote.errors import JobError
 from remote.job.status import ProcessId
+
+if TYPE_CHECKING:
+    from remote.agent.launchers import Handle
 
 PROGRAMS: Tuple[str, ...] = ("tmux",)
 START_LIMIT: Optional[float] = 20.0
@@ -53,7 +54,7 @@ def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     if result.returncode:
         reason = result.stderr.decode("utf-8", "replace").strip()
         raise JobError(f"tmux could not start the job: {reason}", "Try it there: tmux new -d true")
-    return {**asdict(processes.identity(int(result.stdout))), "socket": setting}
+    return {**vars(processes.identity(int(result.stdout))), "socket": setting}
 
 
 def alive(handle: Handle) -> Optional[bool]:

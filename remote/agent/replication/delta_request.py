@@ -9,12 +9,10 @@ import os
 import re
 import tempfile
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
-from remote.agent.job_folders.find_jobs import every, live
-from remote.agent.job_folders.liveness import state_of
+from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.tracking.job_run import store_of
 from remote.errors import StoreError
@@ -45,7 +43,7 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
     if not store:
         running = {paths.id for paths in live(root) if state_of(paths).state not in ENDED}
         ended = tuple(paths.id for paths in every(root) if paths.id not in running)
-        answer = replace(answer, ended=ended, others=_others(root))
+        answer = answer.replace(ended=ended, others=_others(root))
     source = source_of(path)
     if source is None and not store:
         return answer
@@ -57,7 +55,7 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         path, Path(name), request.known, roots=[str(root)], registry=request.registry
     )
     file = Path(_compressed(name) if request.compress else name)
-    return AnswerWithFile(replace(answer, empty=False), file)
+    return AnswerWithFile(answer.replace(empty=False), file)
 
 
 def _compressed(name: str) -> str:

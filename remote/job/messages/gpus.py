@@ -2,55 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
-from remote.job.fields import integer, list_of, nested, number, optional, text
-from remote.job.limits import NAME, job_id, line, moment
-from remote.job.messages.base import Request, target_key
+from remote.job.fields import (
+    NAME,
+    integer,
+    job_id,
+    line,
+    list_of,
+    moment,
+    nested,
+    number,
+    optional,
+    text,
+)
+from remote.job.messages.base import TargetRequest
 from remote.job.status import UUID
-
-_PID = integer(0, 1 << 31)
-_MEBIBYTES = integer(0, 1 << 40)
+from remote.job.struct import Struct
 
 
-@dataclass(frozen=True)
-class GpuHolder:
+class GpuHolder(Struct):
     """Who leases a GPU. What the system doesn't tell is 0, or empty."""
 
-    pid: int = field(default=0, metadata=_PID)
-    user: str = field(default="", metadata=line())
-    job: str = field(default="", metadata=job_id())
+    pid: int = integer(0, 1 << 31, default=0)
+    user: str = line(default="")
+    job: str = job_id(default="")
 
 
-@dataclass(frozen=True)
-class GpuProcess:
+class GpuProcess(Struct):
     """A process that computes on a GPU; `memory` is in MiB. What can't be told is empty, or 0."""
 
-    pid: int = field(metadata=_PID)
-    memory: int = field(default=0, metadata=_MEBIBYTES)
-    user: str = field(default="", metadata=line())
-    name: str = field(default="", metadata=line(NAME))
+    pid: int = integer(0, 1 << 31)
+    memory: int = integer(0, 1 << 40, default=0)
+    user: str = line(default="")
+    name: str = line(NAME, default="")
 
 
-@dataclass(frozen=True)
-class Gpu:
+class Gpu(Struct):
     """One card. Memory in MiB, load in percent.
 
     `uuid` is its identity everywhere: `index` is the source's own order, which is not CUDA's.
     """
 
-    index: int = field(metadata=integer(0, 1 << 16))
-    uuid: str = field(metadata=text(128, UUID))
-    name: str = field(metadata=line())
-    memory_total: int = field(metadata=_MEBIBYTES)
-    memory_used: int = field(metadata=_MEBIBYTES)
-    driver: str = field(metadata=line())
-    load: Optional[int] = field(default=None, metadata=optional(integer(0, 1000)))
-    processes: Tuple[GpuProcess, ...] = field(
-        default=(), metadata=list_of(nested(GpuProcess), 10_000)
-    )
-    fault: str = field(default="", metadata=line(NAME))
+    index: int = integer(0, 1 << 16)
+    uuid: str = text(128, UUID)
+    name: str = line()
+    memory_total: int = integer(0, 1 << 40)
+    memory_used: int = integer(0, 1 << 40)
+    driver: str = line()
+    load: Optional[int] = optional(integer(0, 1000), default=None)
+    processes: Tuple[GpuProcess, ...] = list_of(nested(GpuProcess), 10_000, default=())
+    fault: str = line(NAME, default="")
     """The source's word for a broken card."""
 
     @property
@@ -58,42 +60,37 @@ class Gpu:
         return self.memory_total - self.memory_used
 
 
-@dataclass(frozen=True)
 class GpuReport(Gpu):
     """A card, and who leases it."""
 
-    holder: Optional[GpuHolder] = field(default=None, metadata=optional(nested(GpuHolder)))
+    holder: Optional[GpuHolder] = optional(nested(GpuHolder), default=None)
     """None where no job leases it."""
 
 
-@dataclass(frozen=True)
-class WaitingJob:
+class WaitingJob(Struct):
     """A job in the line for GPUs: `memory` in MiB free on each, or 0; `submitted` in seconds."""
 
-    job: str = field(default="", metadata=job_id())
-    user: str = field(default="", metadata=line())
-    gpus: int = field(default=0, metadata=integer(0, 1 << 31))
-    memory: int = field(default=0, metadata=integer(0, 1 << 40))
-    submitted: float = field(default=0.0, metadata=number(0, 1e12))
+    job: str = job_id(default="")
+    user: str = line(default="")
+    gpus: int = integer(0, 1 << 31, default=0)
+    memory: int = integer(0, 1 << 40, default=0)
+    submitted: float = number(0, 1e12, default=0.0)
 
 
-@dataclass(frozen=True)
-class GpusAnswer:
+class GpusAnswer(Struct):
     """All GPUs of the server, and the line for them, the first in it first."""
 
-    gpus: Tuple[GpuReport, ...] = field(metadata=list_of(nested(GpuReport), 1024))
-    waiting: Tuple[WaitingJob, ...] = field(metadata=list_of(nested(WaitingJob), 100_000))
-    now: float = field(metadata=moment())
-    cuda: str = field(default="", metadata=line())
+    gpus: Tuple[GpuReport, ...] = list_of(nested(GpuReport), 1024)
+    waiting: Tuple[WaitingJob, ...] = list_of(nested(WaitingJob), 100_000)
+    now: float = moment()
+    cuda: str = line(default="")
 
 
-@dataclass(frozen=True)
-class GpusRequest(Request[GpusAnswer]):
+class GpusRequest(TargetRequest[GpusAnswer]):
     """Tell of the server's GPUs."""
 
     verb = "gpus"
     answer = GpusAnswer
 
-    key: str = field(metadata=target_key())
-    leases: str = field(default="", metadata=text(NAME))
+    leases: str = text(NAME, default="")
     """Where lease files lie, unless in the usual place."""

@@ -3,60 +3,68 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
 
-from remote.job.fields import integer, list_of, mapping_of, nested, number, optional, text
-from remote.job.limits import NAME, VERY_MANY, WORD, job_id, moment, names
-from remote.job.messages.base import Request, target_key
+from remote.job.fields import (
+    NAME,
+    VERY_MANY,
+    WORD,
+    integer,
+    job_id,
+    list_of,
+    mapping_of,
+    moment,
+    names,
+    nested,
+    number,
+    optional,
+    text,
+)
+from remote.job.messages.base import TargetRequest
 from remote.job.status import JobStatus, Progress
+from remote.job.struct import Struct
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(Struct):
     """A value of an MLflow metric."""
 
-    key: str = field(metadata=text(NAME))
-    value: float = field(metadata=number(-sys.float_info.max, sys.float_info.max))
-    step: int = field(metadata=integer(-(1 << 63), 1 << 63))
+    key: str = text(NAME)
+    value: float = number(-sys.float_info.max, sys.float_info.max)
+    step: int = integer(-(1 << 63), 1 << 63)
 
 
-@dataclass(frozen=True)
 class JobSummary(JobStatus):
     """A job in a list: what it is, what became of it, and how far it is."""
 
-    id: str = field(default="", metadata=job_id())
-    name: str = field(default="", metadata=text(NAME))
-    kind: str = field(default="", metadata=text(32, WORD))
-    source: str = field(default="", metadata=text(NAME))
-    submitted: float = field(default=0.0, metadata=moment())
-    experiment: str = field(default="", metadata=text(NAME))
-    user: str = field(default="", metadata=text(NAME))
-    after: str = field(default="", metadata=text(NAME))
-    progress: Optional[Progress] = field(default=None, metadata=optional(nested(Progress)))
-    metrics: Tuple[Metric, ...] = field(default=(), metadata=list_of(nested(Metric), 100))
+    id: str = job_id(default="")
+    name: str = text(NAME, default="")
+    kind: str = text(32, WORD, default="")
+    source: str = text(NAME, default="")
+    submitted: float = moment(default=0.0)
+    experiment: str = text(NAME, default="")
+    user: str = text(NAME, default="")
+    after: str = text(NAME, default="")
+    progress: Optional[Progress] = optional(nested(Progress), default=None)
+    metrics: Tuple[Metric, ...] = list_of(nested(Metric), 100, default=())
     """The newest ones, while it runs."""
-    children: Mapping[str, int] = field(
-        default_factory=dict, metadata=mapping_of(integer(0, 1 << 40), 100, key=text(64, WORD))
+    children: Mapping[str, int] = mapping_of(
+        integer(0, 1 << 40), 100, key=text(64, WORD), default={}
     )
     """How many runs below its own there are, by their MLflow status."""
 
 
-@dataclass(frozen=True)
-class JobsAnswer:
+class JobsAnswer(Struct):
     """Jobs, the oldest first, and the server's clock."""
 
-    jobs: Tuple[JobSummary, ...] = field(metadata=list_of(nested(JobSummary), VERY_MANY))
-    now: float = field(metadata=moment())
+    jobs: Tuple[JobSummary, ...] = list_of(nested(JobSummary), VERY_MANY)
+    now: float = moment()
 
 
-@dataclass(frozen=True)
-class JobsRequest(Request[JobsAnswer]):
+class JobsRequest(TargetRequest[JobsAnswer]):
     """List jobs: those that are named, else the `newest` and all that go on (0: all)."""
 
     verb = "jobs"
     answer = JobsAnswer
 
-    key: str = field(metadata=target_key())
-    newest: int = field(default=0, metadata=integer(0, VERY_MANY))
-    jobs: Tuple[str, ...] = field(default=(), metadata=names())
+    newest: int = integer(0, VERY_MANY, default=0)
+    jobs: Tuple[str, ...] = names(default=())

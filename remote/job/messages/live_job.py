@@ -3,72 +3,74 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
-from remote.job.fields import flag, integer, list_of, nested, number, optional, text
-from remote.job.limits import MESSAGE, NAME, job_id
-from remote.job.messages.base import Request, target_key
+from remote.job.fields import (
+    MESSAGE,
+    NAME,
+    flag,
+    integer,
+    job_id,
+    list_of,
+    nested,
+    number,
+    optional,
+    text,
+)
+from remote.job.messages.base import TargetRequest
 from remote.job.status import JobStatus
+from remote.job.struct import Struct
 
 #: A word of a command line that every shell takes as it is, inside single quotes.
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.,:/=@%+-]+")
 
 
-@dataclass(frozen=True)
-class StopAnswer:
+class StopAnswer(Struct):
     """`already` says that it had ended before."""
 
-    id: str = field(metadata=job_id())
-    status: JobStatus = field(metadata=nested(JobStatus))
-    already: bool = field(metadata=flag())
+    id: str = job_id()
+    status: JobStatus = nested(JobStatus)
+    already: bool = flag()
 
 
-@dataclass(frozen=True)
-class StopRequest(Request[StopAnswer]):
+class StopRequest(TargetRequest[StopAnswer]):
     """End a job; without a name, the one that goes on."""
 
     verb = "stop"
     answer = StopAnswer
 
-    key: str = field(metadata=target_key())
-    job: str = field(default="", metadata=text(NAME))
-    patience: float = field(default=20.0, metadata=number(0, 3600))
+    job: str = text(NAME, default="")
+    patience: float = number(0, 3600, default=20.0)
     """Seconds that it may take before it is killed."""
 
 
-@dataclass(frozen=True)
-class AttachAnswer:
+class AttachAnswer(Struct):
     """The command that shows the terminal of a job's worker, to be run on its server."""
 
-    id: str = field(metadata=job_id())
-    argv: Tuple[str, ...] = field(metadata=list_of(text(NAME, _PLAIN_WORD), 100))
+    id: str = job_id()
+    argv: Tuple[str, ...] = list_of(text(NAME, _PLAIN_WORD), 100)
 
 
-@dataclass(frozen=True)
-class AttachRequest(Request[AttachAnswer]):
+class AttachRequest(TargetRequest[AttachAnswer]):
     """Tell how a job's terminal is shown."""
 
     verb = "attach"
     answer = AttachAnswer
 
-    key: str = field(metadata=target_key())
-    job: str = field(metadata=text(NAME))
+    job: str = text(NAME)
 
 
-@dataclass(frozen=True)
-class LogAnswer:
+class LogAnswer(Struct):
     """A piece of a log, or nothing new; the last one has the job's `status`."""
 
-    id: str = field(metadata=job_id())
-    offset: int = field(metadata=integer(0, 1 << 62))
+    id: str = job_id()
+    offset: int = integer(0, 1 << 62)
     """The byte that the next piece begins at."""
-    text: str = field(default="", metadata=text(MESSAGE))
-    status: Optional[JobStatus] = field(default=None, metadata=optional(nested(JobStatus)))
+    text: str = text(MESSAGE, default="")
+    status: Optional[JobStatus] = optional(nested(JobStatus), default=None)
 
 
-@dataclass(frozen=True)
-class LogRequest(Request[LogAnswer]):
+class LogRequest(TargetRequest[LogAnswer]):
     """Send the log from byte `offset` on; with `wait`, until the job has ended.
 
     `tail` above 0 leaves out all but that many last lines of what is there now, `since` what is
@@ -78,10 +80,9 @@ class LogRequest(Request[LogAnswer]):
     verb = "log"
     answer = LogAnswer
 
-    key: str = field(metadata=target_key())
-    job: str = field(metadata=text(NAME))
-    offset: int = field(default=0, metadata=integer(0, 1 << 62))
-    wait: bool = field(default=False, metadata=flag())
-    tail: int = field(default=0, metadata=integer(0, 1 << 40))
-    since: float = field(default=0.0, metadata=number(0, 1e12))
-    silent: bool = field(default=False, metadata=flag())
+    job: str = text(NAME)
+    offset: int = integer(0, 1 << 62, default=0)
+    wait: bool = flag(default=False)
+    tail: int = integer(0, 1 << 40, default=0)
+    since: float = number(0, 1e12, default=0.0)
+    silent: bool = flag(default=False)

@@ -3,89 +3,85 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
 
-from remote.job.fields import integer, list_of, mapping_of, nested, optional, text
-from remote.job.limits import HEX, MANY, NAME, WORD, job_id
-from remote.job.messages.base import Request, target_key
+from remote.job.fields import (
+    HEX,
+    MANY,
+    NAME,
+    WORD,
+    integer,
+    job_id,
+    list_of,
+    mapping_of,
+    nested,
+    optional,
+    text,
+)
+from remote.job.messages.base import TargetRequest
 from remote.job.status import JobStatus
+from remote.job.struct import Struct
 
 #: A path of a page, as a URL has it.
 _PAGE = re.compile(r"/[A-Za-z0-9_.~%/-]*")
 
 
-@dataclass(frozen=True)
-class ServiceAddress:
+class ServiceAddress(Struct):
     """Where a service answers there: a `port` of loopback with a `token`, or a `socket`."""
 
-    path: str = field(metadata=text(NAME, _PAGE))
+    path: str = text(NAME, _PAGE)
     """The page that a browser is to open."""
-    port: int = field(default=0, metadata=integer(0, 65535))
-    token: str = field(default="", metadata=text(256, WORD))
-    socket: str = field(default="", metadata=text(NAME))
+    port: int = integer(0, 65535, default=0)
+    token: str = text(256, WORD, default="")
+    socket: str = text(NAME, default="")
 
 
-@dataclass(frozen=True)
-class ServiceAnswer:
+class ServiceAnswer(Struct):
     """A service and how it was asked for. Without an `id` none goes on."""
 
-    id: str = field(default="", metadata=job_id())
-    status: Optional[JobStatus] = field(default=None, metadata=optional(nested(JobStatus)))
-    folder: Optional[str] = field(default=None, metadata=optional(text(NAME)))
-    logdir: Optional[str] = field(default=None, metadata=optional(text(NAME)))
-    extras: Tuple[str, ...] = field(default=(), metadata=list_of(text(NAME), MANY))
-    gpus: Optional[int] = field(default=None, metadata=optional(integer(0, 1024)))
-    address: Optional[ServiceAddress] = field(
-        default=None, metadata=optional(nested(ServiceAddress))
-    )
+    id: str = job_id(default="")
+    status: Optional[JobStatus] = optional(nested(JobStatus), default=None)
+    folder: Optional[str] = optional(text(NAME), default=None)
+    logdir: Optional[str] = optional(text(NAME), default=None)
+    extras: Tuple[str, ...] = list_of(text(NAME), MANY, default=())
+    gpus: Optional[int] = optional(integer(0, 1024), default=None)
+    address: Optional[ServiceAddress] = optional(nested(ServiceAddress), default=None)
     """None as long as it doesn't answer."""
 
 
-@dataclass(frozen=True)
-class ServiceRequest(Request[ServiceAnswer]):
+class ServiceRequest(TargetRequest[ServiceAnswer]):
     """Tell of a service, by its name while it goes on, or by its job."""
 
     verb = "service"
     answer = ServiceAnswer
 
-    key: str = field(metadata=target_key())
-    service: str = field(default="", metadata=text(32, WORD))
-    job: str = field(default="", metadata=text(NAME))
+    service: str = text(32, WORD, default="")
+    job: str = text(NAME, default="")
 
 
-@dataclass(frozen=True)
-class SavedAnswer:
+class SavedAnswer(Struct):
     """The SHA-256 of each file that was saved and is there as it was, by its path below the root."""
 
-    files: Mapping[str, str] = field(metadata=mapping_of(text(64, HEX), 100_000, key=text(NAME)))
+    files: Mapping[str, str] = mapping_of(text(64, HEX), 100_000, key=text(NAME))
 
 
-@dataclass(frozen=True)
-class SavedRequest(Request[SavedAnswer]):
+class SavedRequest(TargetRequest[SavedAnswer]):
     """Tell what was saved in JupyterLab among the pushed files."""
 
     verb = "saved"
     answer = SavedAnswer
 
-    key: str = field(metadata=target_key())
 
-
-@dataclass(frozen=True)
-class FetchAnswer:
+class FetchAnswer(Struct):
     """The times of change of the files in the zip file that follows, in whole seconds since 1970."""
 
-    times: Mapping[str, int] = field(
-        metadata=mapping_of(integer(0, 1 << 40), 100_000, key=text(NAME))
-    )
+    times: Mapping[str, int] = mapping_of(integer(0, 1 << 40), 100_000, key=text(NAME))
 
 
-@dataclass(frozen=True)
-class FetchRequest(Request[FetchAnswer]):
+class FetchRequest(TargetRequest[FetchAnswer]):
     """Send saved files."""
 
     verb = "fetch"
     answer = FetchAnswer
 
-    key: str = field(metadata=target_key())
-    names: Tuple[str, ...] = field(metadata=list_of(text(NAME), 100_000))
+    names: Tuple[str, ...] = list_of(text(NAME), 100_000)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from remote.config import Project
 from remote.files import locked
 from remote.operations.tracking.destination import STORE, Destination
-from remote.output import Progress
+from remote.output import Progress, say
 from remote.tracking import merge
 from remote.tracking.create_store import ensure_store
 from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync import Absent
-from remote.transport.rsync_args import Dialect, Remote, Tally
-
-Say = Callable[[str], None]
+from remote.transport.rsync_args import Remote, Tally
 
 
 @dataclass
@@ -33,99 +29,81 @@ class Records:
     """Of the records and of the artifacts, as they were sent."""
     seconds: float = 0.0
 
-    def add(self, summary: MergeSummary) -> None:
-        self.summary = total(self.summary, summary) if self.summary else summary
-
 
 @contextmanager
-def merging(project: Project) -> Iterator[None]:
-    """One merge at a time."""
-    project.state.mkdir(exist_ok=True)
-    with locked(project.state / "pull.lock"):
-        yield
-
-
-@contextmanager
-def merge_folder(project: Project) -> Iterator[Path]:
+def merging(project: Project) -> Iterator[Path]:
     """One merge at a time, with a temporary folder for its deltas."""
-    with merging(project), tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
+    (project.state / "targets").mkdir(parents=True, exist_ok=True)
+    with (
+        locked(project.state / "pull.lock"),
+        tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name,
+    ):
         yield Path(name)
 
 
-def pull_state(to: Destination, base: Path) -> dict[str, Any]:
-    """What the destination has of a source, for the next delta to be written."""
-    base.parent.mkdir(parents=True, exist_ok=True)
-    return merge.pull_state(base, store=to.location)
+def merge_delta(
+    delta: Path,
+    to: Destination,
+    records: Records,
+    *,
+    name: str,
+    source: str,
+    remote: Remote,
+    dry_run: bool,
+) -> None:
+    """Merge one delta, then fetch the artifacts that it names from `remote`.
 
-
-@dataclass
-class RecordsMerge:
-    """One merge into the destination; `records` grows with each delta."""
-
-    to: Destination
-    say: Say
-    dry_run: bool = False
-    records: Records = field(default_factory=Records)
-
-    def add(self, delta: Path, *, base: Path, source: str, remote: Remote) -> None:
-        """Merge one delta, then fetch the artifacts that it names from `remote`."""
-        if not self.to.location.exists():
-            if self.dry_run:
-                self._merge_into_none(delta, base, source)
-                return
-            self._make_store(self.to.location)
-        summary = self._merge(delta, self.to.location, base, source, self.dry_run)
-        if self.dry_run:
-            return
-        fetched = fetch_artifacts(self.to.project.root, remote, summary.artifacts)
-        merge.mark_fetched(base, summary.artifacts)
-        self.records.artifacts += fetched.sent
-        self.records.bytes += fetched.bytes
-
-    def _merge_into_none(self, delta: Path, base: Path, source: str) -> None:
-        """A dry run that finds no store has one that is thrown away with the delta's folder."""
-        store = delta.parent / STORE
-        self._make_store(store)
-        self._merge(delta, store, delta.parent / base.name, source, False)
-
-    def _make_store(self, store: Path) -> None:
-        if not store.exists():
-            self.say("making an MLflow store (once; MLflow takes some seconds for it)")
-            ensure_store(store, self.to.artifacts)
-
-    def _merge(
-        self, delta: Path, store: Path, base: Path, source: str, dry_run: bool
-    ) -> MergeSummary:
-        progress = Progress("merging records")
-        try:
-            summary = merge.merge(
-                delta,
-                store=store,
-                artifact_root=self.to.artifacts,
-                base=base,
-                source=source,
-                progress=progress.of,
-                dry_run=dry_run,
-            )
-        finally:
-            progress.wipe()
-        self.records.add(summary)
-        return summary
+    What came is added to `records`. `name` is what files about the source are called, `source` what
+    the user calls it.
+    """
+    store, base = to.location, to.base(name)
+    if dry_run and not store.exists():
+        # Both are thrown away with the delta's folder.
+        store, base = delta.parent / STORE, delta.parent / base.name
+    if not store.exists():
+        say("making an MLflow store (once; MLflow takes some seconds for it)")
+        ensure_store(store, to.artifacts)
+    progress = Progress("merging records")
+    try:
+        summary = merge.merge(
+            delta,
+            store=store,
+            artifact_root=to.artifacts,
+            base=base,
+            source=source,
+            progress=progress.of,
+            dry_run=dry_run and store == to.location,
+        )
+    finally:
+        progress.wipe()
+    records.summary = total(records.summary, summary) if records.summary else summary
+    if dry_run:
+        return
+    fetched = fetch_artifacts(to.project.root, remote, summary.artifacts)
+    merge.mark_fetched(base, summary.artifacts)
+    records.artifacts += fetched.sent
+    records.bytes += fetched.bytes
 
 
 def fetch_artifacts(root: Path, remote: Remote, folders: Iterable[ArtifactFolder]) -> Tally:
     """Bring the artifact folders that a merge named below `root`, one rsync for an experiment."""
     groups = sorted(_grouped(folders).items())
-    dialect = rsync.dialect() if groups else None
     result = Tally()
+    if not groups:
+        return result
+    dialect = rsync.dialect()
     for (source, target), names in groups:
         (root / target).mkdir(parents=True, exist_ok=True)
         with filter_file(names) as wanted:
             argv = rsync_args.artifacts_argv(
                 remote, source=source, destination=target, wanted=wanted
             )
-            assert dialect
-            fetched = _run(argv, remote, dialect, root)
+            try:
+                title = "pulling artifacts"
+                fetched = rsync.run(argv, remote, cwd=root, title=title, dialect=dialect)
+            except rsync.Absent:
+                # An experiment whose runs logged no artifact has no folder.
+                continue
         result.sent += [f"{target}/{name}" for name in fetched.sent]
         result.bytes += fetched.bytes
     return result
@@ -138,14 +116,6 @@ def filter_file(names: Iterable[str]) -> Iterator[Path]:
         file.write(rsync_args.artifact_filters(names))
         file.flush()
         yield Path(file.name)
-
-
-def _run(argv: list[str], remote: Remote, dialect: Dialect, root: Path) -> Tally:
-    try:
-        return rsync.run(argv, remote, cwd=root, title="pulling artifacts", dialect=dialect)
-    except Absent:
-        # An experiment whose runs logged no artifact has no folder.
-        return Tally()
 
 
 def _grouped(folders: Iterable[ArtifactFolder]) -> dict[tuple[str, str], list[str]]:

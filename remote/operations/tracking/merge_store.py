@@ -13,14 +13,9 @@ from urllib.parse import unquote, urlsplit
 from remote.config import Project
 from remote.errors import StoreError
 from remote.operations.tracking.destination import ARTIFACTS, STORE, destination, digest
-from remote.operations.tracking.merge_records import (
-    Records,
-    RecordsMerge,
-    Say,
-    merge_folder,
-    pull_state,
-)
+from remote.operations.tracking.merge_records import Records, merge_delta, merging
 from remote.target import Target
+from remote.tracking import merge
 from remote.tracking.sources import Source, source_of
 from remote.tracking.store_address import StoreAddress
 from remote.transport.rsync_args import Remote
@@ -32,7 +27,6 @@ def merge_store(
     *,
     artifacts: str = "",
     registry: bool = False,
-    say: Say,
     dry_run: bool = False,
 ) -> Records:
     """Merge the store that `text` names, and copy the artifacts of what changed.
@@ -40,25 +34,25 @@ def merge_store(
     Raises StoreError where there is no store, or it is the one that is merged into.
     """
     start = time.monotonic()
-    to = destination(project)
-    merge = RecordsMerge(to, say, dry_run)
+    to, records = destination(project), Records()
     if artifacts and not Path(artifacts).is_dir():
         raise StoreError(f"There is no folder {artifacts}.")
-    given = Path(artifacts).resolve() if artifacts else None
-    with merge_folder(project) as folder:
+    with merging(project) as folder:
         for path, source in find(text).items():
-            if _same(path, to.location):
+            if to.location.exists() and path.samefile(to.location):
                 raise StoreError(f"{path} is the store that records are merged into.")
             name = f"store-{digest(str(path))}"
-            base = to.base(name)
             file = folder / f"{name}.db"
-            root = str(given or path.parent)
-            source.write_delta(path, file, pull_state(to, base), roots=[root], registry=registry)
+            root = str(Path(artifacts).resolve() if artifacts else path.parent)
+            known = merge.pull_state(to.base(name), store=to.location)
+            source.write_delta(path, file, known, roots=[root], registry=registry)
             _claim(file)
             remote = Remote(Target("", "", root), None, name)
-            merge.add(file, base=base, source=str(path), remote=remote)
-    merge.records.seconds = time.monotonic() - start
-    return merge.records
+            merge_delta(
+                file, to, records, name=name, source=str(path), remote=remote, dry_run=dry_run
+            )
+    records.seconds = time.monotonic() - start
+    return records
 
 
 def find(text: str) -> dict[Path, Source]:
@@ -82,10 +76,6 @@ def find(text: str) -> dict[Path, Source]:
             "It takes a SQLite file that MLflow made, or a folder with mlflow.db or mlruns in it.",
         )
     return stores
-
-
-def _same(one: Path, other: Path) -> bool:
-    return other.exists() and one.samefile(other)
 
 
 def _claim(file: Path) -> None:

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from remote.errors import TargetError, TransferError
 from remote.files import read_json, write_json
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.messages.target import ABSENT
 from remote.operations.tracking.destination import destination, digest
-from remote.operations.tracking.merge_records import (
-    Records,
-    RecordsMerge,
-    Say,
-    merge_folder,
-    pull_state,
-)
+from remote.operations.tracking.merge_records import Records, merge_delta, merging
 from remote.output import Progress, size
 from remote.session import TargetSession
+from remote.tracking import merge
 
 
-@dataclass(frozen=True)
-class FetchedDelta:
+class FetchedDelta(NamedTuple):
     """A delta that was fetched, and what the agent said beside it."""
 
     answer: DeltaAnswer
@@ -34,13 +27,13 @@ class FetchedDelta:
 
 
 def pull_records(
-    server: TargetSession, *, say: Say, registry: bool = False, dry_run: bool = False
+    server: TargetSession, *, registry: bool = False, dry_run: bool = False
 ) -> Records:
     """Merge what is new in a target's stores, and fetch the artifacts of what changed."""
     server.connect()
-    with merge_folder(server.project) as folder:
+    with merging(server.project) as folder:
         delta = ask(server, folder, registry=registry)
-        return merge_all(server, delta, folder, say=say, registry=registry, dry_run=dry_run)
+        return merge_all(server, delta, folder, registry=registry, dry_run=dry_run)
 
 
 def ask(
@@ -50,7 +43,7 @@ def ask(
     to = destination(server.project)
     request = DeltaRequest(
         key=server.key,
-        known=pull_state(to, to.base(source_name(server, store))),
+        known=merge.pull_state(to.base(source_name(server, store)), store=to.location),
         store=store,
         registry=registry,
         compress=server.ssh is not None,
@@ -101,35 +94,32 @@ def source_name(server: TargetSession, store: str = "") -> str:
 
 def merge_all(
     server: TargetSession,
-    delta: FetchedDelta,
+    own: FetchedDelta,
     folder: Path,
     *,
-    say: Say,
     registry: bool = False,
     dry_run: bool = False,
 ) -> Records:
     """Merge the delta of the target's own store, and those of the others that it has."""
     start = time.monotonic()
-    merge = RecordsMerge(destination(server.project), say, dry_run)
-    merge.records.bytes = delta.bytes
-    if not delta.answer.empty:
-        _merge(merge, server, delta, "")
-    marks = server.project.state / "targets" / f"{server.target.key}.stores.json"
-    before = read_json(marks) or {}
-    after = {}
-    for name, mark in delta.answer.others.items():
-        if mark is None or before.get(name) != mark:
-            other = ask(server, folder, store=name, registry=registry)
-            merge.records.bytes += other.bytes
-            _merge(merge, server, other, name)
-        after[name] = mark
-    if after != before and not dry_run:
-        write_json(marks, after)
-    merge.records.seconds = time.monotonic() - start
-    return merge.records
-
-
-def _merge(merge: RecordsMerge, server: TargetSession, delta: FetchedDelta, store: str) -> None:
-    source = f"{server.target}/{store}" if store else str(server.target)
-    base = merge.to.base(source_name(server, store))
-    merge.add(delta.file, base=base, source=source, remote=server.remote)
+    to, records = destination(server.project), Records()
+    file = server.project.state / "targets" / f"{server.target.key}.stores.json"
+    before, marks = read_json(file) or {}, dict(own.answer.others)
+    changed = [name for name, mark in marks.items() if mark is None or before.get(name) != mark]
+    for store in ["", *changed]:
+        delta = ask(server, folder, store=store, registry=registry) if store else own
+        records.bytes += delta.bytes
+        if not delta.answer.empty:
+            merge_delta(
+                delta.file,
+                to,
+                records,
+                name=source_name(server, store),
+                source=f"{server.target}/{store}" if store else str(server.target),
+                remote=server.remote,
+                dry_run=dry_run,
+            )
+    if marks != before and not dry_run:
+        write_json(file, marks)
+    records.seconds = time.monotonic() - start
+    return records

@@ -21,7 +21,7 @@ from remote.job.paths import STATE
 from remote.operations.job_request import requires_python
 from remote.operations.tracking import runs_delta, select_runs
 from remote.operations.tracking.destination import Destination, destination
-from remote.operations.tracking.merge_records import Say, filter_file, merging
+from remote.operations.tracking.merge_records import filter_file, merging
 from remote.operations.tracking.pull_records import look, pull_records, source_name
 from remote.operations.tracking.select_runs import SelectedRuns, Selection
 from remote.session import TargetSession, project_id
@@ -61,9 +61,7 @@ class PushedRuns:
     """How code there loads the first model of the first run."""
 
 
-def push_runs(
-    server: TargetSession, selection: Selection, *, say: Say, dry_run: bool = False
-) -> PushedRuns:
+def push_runs(server: TargetSession, selection: Selection, *, dry_run: bool = False) -> PushedRuns:
     """Send the selected runs, with all that goes with them; twice changes nothing.
 
     What the target has is pulled first, and once more at the end. Raises StoreError for a run with
@@ -75,7 +73,7 @@ def push_runs(
         raise StoreError(f"There is no {to.location}, so there is no run to give.")
     named = select_runs.resolve(to.location, selection)
     push = _Push(server, to, selection, named)
-    pushed = push.preview() if dry_run else push.run(say)
+    pushed = push.preview() if dry_run else push.run()
     return replace(pushed, seconds=time.monotonic() - start)
 
 
@@ -101,12 +99,12 @@ class _Push:
         """The merge base of the target's records."""
         return self.to.base(source_name(self.server))
 
-    def run(self, say: Say) -> PushedRuns:
+    def run(self) -> PushedRuns:
         active_runs = select_runs.active(self.store, self.named)
         self.server.connect()
         with locked(self.server.project.state / "give.lock"):
             for _ in range(TRIES):
-                pull_records(self.server, say=say)
+                pull_records(self.server)
                 # Who pushes a run means it, though it was deleted there since the last pull.
                 select_runs.undelete(self.store, active_runs)
                 selected = self._select()
@@ -122,7 +120,7 @@ class _Push:
             links = [Link(**vars(link)) for link in answer.links]
             with merging(self.server.project):
                 experiment_map.learn(self.base, self.store, links, source=str(self.server.target))
-            pull_records(self.server, say=say)
+            pull_records(self.server)
         pushed = self._report(selected, answer, files, backup)
         return replace(pushed, bytes=files.bytes + sent_bytes)
 

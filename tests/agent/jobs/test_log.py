@@ -17,7 +17,6 @@ from remote.agent.jobs import log
 from remote.agent.jobs.log import attach
 from remote.errors import JobError
 from remote.files import read_json, write_json
-from remote.job.fields import save
 from remote.job.messages.live_job import AttachAnswer, AttachRequest, LogAnswer, LogRequest
 from remote.job.messages.target import PrepareRequest
 from remote.job.paths import JobPaths
@@ -35,7 +34,7 @@ def paths(tmp_path: Path) -> JobPaths:
     made = JobPaths(root, "20260101-090000-train-aaaa")
     made.folder.mkdir()
     write_json(made.job, {})
-    save(made.status, JobStatus(FINISHED))
+    JobStatus(FINISHED).to_file(made.status)
     return made
 
 
@@ -131,7 +130,7 @@ def test_an_offset_behind_the_end_brings_nothing(paths: JobPaths) -> None:
 
 
 def test_without_wait_a_running_job_is_shown_as_far_as_it_is(paths: JobPaths) -> None:
-    save(paths.status, running())
+    running().to_file(paths.status)
     paths.log.write_text("so far\n")
     text, _, last = follow()
     assert text == "so far\n" and last.status and last.status.state == RUNNING
@@ -142,7 +141,7 @@ def running() -> JobStatus:
 
 
 def test_with_wait_the_log_is_followed_to_its_end(paths: JobPaths) -> None:
-    save(paths.status, running())
+    running().to_file(paths.status)
     letters = "日本語の記録\n".encode() * 3
 
     def job() -> None:
@@ -150,7 +149,7 @@ def test_with_wait_the_log_is_followed_to_its_end(paths: JobPaths) -> None:
             for index in range(len(letters)):
                 file.write(letters[index : index + 1])
                 time.sleep(0.004)
-        save(paths.status, JobStatus(FINISHED, exit_code=0))
+        JobStatus(FINISHED, exit_code=0).to_file(paths.status)
 
     worker = threading.Thread(target=job)
     worker.start()
@@ -161,7 +160,7 @@ def test_with_wait_the_log_is_followed_to_its_end(paths: JobPaths) -> None:
 
 
 def test_the_tail_of_a_running_job_goes_on_with_what_comes(paths: JobPaths) -> None:
-    save(paths.status, running())
+    running().to_file(paths.status)
     paths.log.write_text("old\nlast\n")
 
     def job() -> None:
@@ -179,7 +178,7 @@ def test_the_tail_of_a_running_job_goes_on_with_what_comes(paths: JobPaths) -> N
 
 def test_what_is_written_just_before_the_end_is_not_lost(paths: JobPaths) -> None:
     for _ in range(10):
-        save(paths.status, running())
+        running().to_file(paths.status)
         paths.log.write_text("")
 
         def job() -> None:
@@ -195,7 +194,7 @@ def test_what_is_written_just_before_the_end_is_not_lost(paths: JobPaths) -> Non
 def test_a_silent_job_gives_signs_of_life(paths: JobPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """They show a client's death to the agent, and a dead connection to the client."""
     monkeypatch.setattr(log, "HEARTBEAT", 0.1)
-    save(paths.status, running())
+    running().to_file(paths.status)
     end = threading.Timer(0.5, lambda: write_json(paths.status, {"state": FINISHED}))
     end.start()
     text, sent, _ = follow(wait=True)

@@ -6,17 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remote.agent import processes
-from remote.agent.job_folders.liveness import state_of
+from remote.agent.job_folders import state_of
 from remote.agent.jobs.stop import stop
 from remote.errors import JobError
 from remote.files import write_json
-from remote.job.fields import save
 from remote.job.messages.live_job import StopRequest
 from remote.job.paths import JobPaths
 from remote.job.state import FINISHED, LOST, RUNNING, STOPPED
@@ -62,7 +60,7 @@ def worker_of(paths: JobPaths, *words: str) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-c", WORKER, str(paths.status), *words]
     started = subprocess.Popen(argv, stdout=subprocess.PIPE)
     assert started.stdout and started.stdout.readline() == b"ready\n"
-    save(paths.status, JobStatus(RUNNING, worker=processes.identity(started.pid)))
+    JobStatus(RUNNING, worker=processes.identity(started.pid)).to_file(paths.status)
     return started
 
 
@@ -103,7 +101,7 @@ def test_a_job_that_is_just_starting_can_not_be_stopped_yet(root: Path) -> None:
 
 def test_a_reused_pid_is_never_signalled(root: Path, child: subprocess.Popen[bytes]) -> None:
     worker = processes.identity(child.pid)
-    add(root, state=RUNNING, worker=replace(worker, start="1"))
+    add(root, state=RUNNING, worker=worker.replace(start="1"))
     stop(StopRequest(key=KEY, job="last", patience=0.2))
     time.sleep(0.1)
     assert child.poll() is None

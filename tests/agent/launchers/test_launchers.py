@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -31,8 +30,8 @@ def ourselves() -> ProcessId:
 
 
 def test_what_was_written_is_read(paths: JobPaths) -> None:
-    written = Launch("tmux", {**asdict(ourselves()), "socket": "own"})
-    write_json(paths.launch, asdict(written))
+    written = Launch("tmux", {**vars(ourselves()), "socket": "own"})
+    written.to_file(paths.launch)
     assert launchers.read(paths, None) == written
     assert launchers.read(paths, ProcessId(1)) == written
 
@@ -48,7 +47,7 @@ def test_a_job_without_a_sign_of_a_worker_was_not_launched(paths: JobPaths) -> N
 
 
 def test_nothing_is_known_of_a_launcher_of_a_newer_version(paths: JobPaths) -> None:
-    write_json(paths.launch, asdict(Launch("hyperspace", {"ship": 7})))
+    Launch("hyperspace", {"ship": 7}).to_file(paths.launch)
     found = launchers.read(paths, None)
     assert found is not None and found.alive() is None
     with pytest.raises(JobError, match="'hyperspace' is not known to this version"):

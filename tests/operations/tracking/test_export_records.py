@@ -38,7 +38,7 @@ def merged(project: Project, tmp_path: Path, template: Path) -> Project:
     experiment = colleague.experiment("theirs")
     for _ in range(2):
         colleague.run(experiment)
-    merge_store(project, str(colleague.root), say=lambda text: None)
+    merge_store(project, str(colleague.root))
     return project
 
 

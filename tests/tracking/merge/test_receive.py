@@ -8,7 +8,6 @@ import os
 import pwd
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import pytest
 from remote.agent import target_dir
 from remote.agent.replication import receive
 from remote.errors import JobError, StoreError, TargetError
-from remote.job.fields import to_json
 from remote.job.messages.records import (
     ArtifactPair,
     ExperimentLink,
@@ -73,7 +71,7 @@ def send(world, *runs: str, name: str = NAME, **options: Any) -> TakeRequest:
             }
             for kind in (schema.RUN, schema.MODEL, schema.TRACE)
         },
-        known=tuple(ExperimentLink(**asdict(link)) for link in links),
+        known=tuple(ExperimentLink(**vars(link)) for link in links),
         registry=asked.registry and (folder / receive.REGISTRY).exists(),
     )
 
@@ -85,7 +83,7 @@ def push(world, *runs: str, **options: Any) -> TakeAnswer:
     experiment_map.learn(
         world.base(),
         world.here.store,
-        [Link(**asdict(link)) for link in answer.links],
+        [Link(**vars(link)) for link in answer.links],
         source="far",
     )
     return answer
@@ -399,7 +397,6 @@ def test_an_error_in_between_leaves_nothing_behind(world, target):
 KILLED = """
 import json, os, sys
 from remote.agent.replication import receive as received
-from remote.job.fields import from_json
 from remote.tracking.merge import apply
 whole, count = apply._merge_table, [0]
 def broken(session, table):
@@ -408,7 +405,7 @@ def broken(session, table):
         os.kill(os.getpid(), 9)
     whole(session, table)
 apply._merge_table, apply.BATCH = broken, 2
-received.take(from_json(received.TakeRequest, json.load(sys.stdin), "request"))
+received.take(received.TakeRequest.from_json(json.load(sys.stdin), "request"))
 """
 
 
@@ -421,7 +418,7 @@ def test_killed_anywhere_the_next_push_does_the_rest(world, target):
         request = send(world, *runs, name=f"{ID}{number:016x}")
         done = subprocess.run(
             [sys.executable, "-c", KILLED, str(number)],
-            input=json.dumps(to_json(request)).encode(),
+            input=json.dumps(request.to_json()).encode(),
             cwd=root,
             capture_output=True,
         )

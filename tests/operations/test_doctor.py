@@ -263,10 +263,10 @@ def test_whether_a_folder_is_shared_and_sticky(tmp_path: Path, mode: int, shared
 
 
 def test_logind_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, index: socket.socket) -> None:
-    def refuse() -> None:
+    def refuse(argv: list[str]) -> None:
         raise AssertionError("it changes what it was to look at")
 
-    monkeypatch.setattr(logind, "_linger", refuse)
+    monkeypatch.setattr(logind, "_run", refuse)
     monkeypatch.setattr(logind, "in_login", lambda pid: True)
     monkeypatch.setattr(logind, "kills", lambda user: True)
     found = there.examine(ExamineRequest("proj"))

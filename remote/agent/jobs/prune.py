@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, List
 
 from remote.agent import environments
-from remote.agent.environments.make_once import complete_file
 from remote.agent.job_folders import every, find, forget, live, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
@@ -77,7 +76,7 @@ def _unused_environments(root: Path, limit: float, python: str) -> List[Path]:
         used.add(environments.of(root, root, python).name)
     unused = []
     for env in _folders(root / STATE / "envs"):
-        ready = complete_file(env)
+        ready = env / environments.COMPLETE
         young = ready.exists() and ready.stat().st_mtime > limit
         if env.name not in used and not young:
             unused.append(env)

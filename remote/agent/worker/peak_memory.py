@@ -11,7 +11,7 @@ import time
 from typing import IO, Iterable, Iterator, Optional
 
 from remote.agent.gpus import sources
-from remote.agent.gpus.sources.base import GpuSource
+from remote.agent.gpus.sources import GpuSource
 from remote.agent.processes import PROC, descendants
 
 #: Seconds between two looks. They grow where a look takes long (many processes, much memory).
@@ -134,6 +134,6 @@ class PeakGpuMemory:
     def _read(self, source: GpuSource, lines: IO[bytes]) -> None:
         with lines:
             for line in lines:
-                use = source.memory_use(line.decode("utf-8", "replace"))
-                if use and use.uuid in self.uuids:
-                    self.peak = max(self.peak, use.used)
+                uuid, used = source.memory_use(line.decode("utf-8", "replace")) or ("", 0)
+                if uuid in self.uuids:
+                    self.peak = max(self.peak, used)

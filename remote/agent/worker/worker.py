@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from remote.agent import environments, job_folders, processes
-from remote.agent.gpus.job_lease import JobLease
+from remote.agent.gpus.queue import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError

@@ -86,7 +86,7 @@ def prepare(request: PrepareRequest) -> PrepareAnswer:
 
 def _root(path: str) -> Path:
     root = Path(os.path.normpath(str(Path.home() / os.path.expanduser(path))))
-    home, real = Path.home().resolve(), root.resolve()
+    home, real = (Path(os.path.realpath(str(path))) for path in (Path.home(), root))
     if real == home or real in home.parents:
         raise TargetError(f"{root} is the home directory there, or around it.", "Name one below.")
     existing = first_existing(root)

@@ -26,7 +26,7 @@ from remote.options import options_of
 from remote.output import print_lines, printable_lines
 
 if TYPE_CHECKING:
-    from remote.programs.find import FileProgram
+    from remote.programs.program import FileProgram
     from remote.tasks.arguments import Call
 
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -186,7 +186,7 @@ class ArgparseTask(Task[Any]):
 
 def _program_finder(words: Sequence[str]) -> Callable[[str], FileProgram]:
     """What finds the program of a name; its entry point has to be known before the other flags."""
-    from remote.programs import find
+    from remote.programs.program import find
 
     root, entry_point = find_project().root, ""
     words = _before_dashes(words)
@@ -195,7 +195,7 @@ def _program_finder(words: Sequence[str]) -> Callable[[str], FileProgram]:
         if flag == "--entry-point":
             entry_point = value if equals else following
             break
-    return lambda name: find.find(root, name, entry_point)
+    return lambda name: find(root, name, entry_point)
 
 
 def place_of(task: str, argv: Sequence[str]) -> int | None:

@@ -20,8 +20,8 @@ from remote.errors import RemoteError
 from remote.options import Option, count, options_of
 
 if TYPE_CHECKING:
-    from remote.programs.find import FileProgram
     from remote.programs.parameter import Parameter
+    from remote.programs.program import FileProgram
 
 HELP_FLAGS = ("--help", "-h")
 

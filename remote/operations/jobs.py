@@ -1,4 +1,4 @@
-"""Living with jobs: list, follow, wait, stop, remove."""
+"""Living with jobs, where that takes more than one message: follow, attach, remove, prune."""
 
 from __future__ import annotations
 
@@ -6,26 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from remote.errors import ConnectError, JobError
+from remote.errors import ConnectError
 from remote.files import read_json
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
-from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary
-from remote.job.messages.live_job import (
-    AttachRequest,
-    LogAnswer,
-    LogRequest,
-    StopAnswer,
-    StopRequest,
-)
-from remote.job.messages.old_jobs import (
-    DifferencesAnswer,
-    DifferencesRequest,
-    PruneAnswer,
-    PruneRequest,
-    RemoveAnswer,
-    RemoveRequest,
-)
-from remote.job.messages.target import SecretRequest
+from remote.job.messages.live_job import AttachRequest, LogAnswer, LogRequest
+from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.status import JobStatus
 from remote.output import say, write_raw
 from remote.session import TargetSession
@@ -85,32 +70,9 @@ def follow(
             time.sleep(RETRY_PAUSE)
 
 
-def listing(server: TargetSession, *, newest: int = 0, jobs: Sequence[str] = ()) -> JobsAnswer:
-    """Jobs of the target; `newest` above 0 leaves out ended ones that are older."""
-    return server.agent.call(JobsRequest(key=server.key, newest=newest, jobs=tuple(jobs)))
-
-
-def find_job(server: TargetSession, job: str) -> JobSummary:
-    """The one job that is named; raises JobError."""
-    jobs = listing(server, jobs=[job]).jobs
-    if not jobs:
-        raise JobError(f"The server told nothing of the job {job}.")
-    return jobs[0]
-
-
-def stop(server: TargetSession, job: str) -> StopAnswer:
-    """End a job; without a name, the one that goes on."""
-    return server.agent.call(StopRequest(key=server.key, job=job))
-
-
-def differences(server: TargetSession, first: str, second: str) -> DifferencesAnswer:
-    """How two jobs of a target differ."""
-    return server.agent.call(DifferencesRequest(key=server.key, before=first, after=second))
-
-
-def remove(server: TargetSession, jobs: Sequence[str], *, force: bool) -> RemoveAnswer:
-    """Remove jobs that were pulled (with `force` any)."""
-    request = RemoveRequest(key=server.key, jobs=tuple(jobs), pulled=_pulled(server), force=force)
+def remove(server: TargetSession, job: str, *, force: bool) -> RemoveAnswer:
+    """Remove a job that was pulled (with `force` any)."""
+    request = RemoveRequest(key=server.key, jobs=(job,), pulled=_pulled(server), force=force)
     return server.agent.call(request)
 
 
@@ -138,14 +100,6 @@ def gpus(server: TargetSession) -> GpusAnswer:
     """The server's GPUs, who holds them, and who waits."""
     leases = server.project.settings.get("REMOTE_LEASES", "")
     return server.agent.call(GpusRequest(key=server.key, leases=leases))
-
-
-def secret(server: TargetSession, name: str = "", value: str | None = None) -> tuple[str, ...]:
-    """Set a secret of the target (None: forget it); without a name nothing changes.
-
-    The names of all that are set come back.
-    """
-    return server.agent.call(SecretRequest(key=server.key, name=name, value=value)).names
 
 
 def attach_argv(server: TargetSession, job: str) -> list[str]:

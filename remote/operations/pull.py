@@ -17,13 +17,11 @@ from remote.transport.rsync_args import Dialect, Tally
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull brought."""
+    """What a pull brought. `backup` is the folder here with what it replaced."""
 
-    files: tuple[str, ...]
-    replaced: tuple[str, ...]
-    backup: str
+    files: Tally
     records: Records
-    bytes: int
+    backup: str
     seconds: float
 
 
@@ -47,14 +45,7 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
-    return Pulled(
-        files=tuple(files.sent),
-        replaced=tuple(files.replaced),
-        backup=backup if files.replaced else "",
-        records=records,
-        bytes=files.bytes + records.bytes,
-        seconds=time.monotonic() - start,
-    )
+    return Pulled(files, records, backup, time.monotonic() - start)
 
 
 def _results(server: TargetSession, dialect: Dialect, backup: str, *, dry_run: bool) -> Tally:

@@ -29,9 +29,7 @@ class Pushed:
     `foreign` says that files were there that this project never pushed, so nothing was deleted.
     """
 
-    sent: tuple[str, ...]
-    deleted: tuple[str, ...]
-    bytes: int
+    files: Tally
     seconds: float
     backup: str
     foreign: bool
@@ -64,14 +62,8 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
         if not dry_run:
             server.project.remember_target(server.target)
             _outlast(server.project.root, tally.sent)
-    return Pushed(
-        sent=tuple(tally.sent),
-        deleted=tuple(tally.deleted),
-        bytes=tally.bytes,
-        seconds=seconds,
-        backup=f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else "",
-        foreign=state == FOREIGN and not take_over,
-    )
+    backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
+    return Pushed(tally, seconds, backup, foreign=state == FOREIGN and not take_over)
 
 
 def _is_known(server: TargetSession) -> bool:

@@ -40,10 +40,7 @@ class RunOptions:
         parse=count,
     )
     gpu_memory: int = option(
-        "--gpus-memory",
-        "lease a GPU with that much memory free, such as 20G",
-        0,
-        parse=mebibytes,
+        "--gpus-memory", "lease a GPU with that much memory free, such as 20G", 0, parse=mebibytes
     )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
@@ -64,8 +61,7 @@ class RunOptions:
         "--extra", "an extra of the lock file for its environment; may come again", collect=tuple
     )
     notify: str = option(
-        "--notify",
-        "a shell command to run on the server when the job has ended (REMOTE_NOTIFY)",
+        "--notify", "a shell command to run on the server when the job has ended (REMOTE_NOTIFY)"
     )
 
     def __post_init__(self) -> None:

@@ -155,11 +155,7 @@ def page(address: ServiceAddress, port: int) -> str:
 
 
 def hold(
-    server: TargetSession,
-    job: str,
-    address: ServiceAddress,
-    port: int,
-    opened: Callable[[], None],
+    server: TargetSession, job: str, address: ServiceAddress, port: int, opened: Callable[[], None]
 ) -> JobStatus:
     """Keep a tunnel to the service until that ends; its status comes back.
 

@@ -8,19 +8,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from remote.config import Project
 from remote.errors import JobError
+from remote.job.messages.jobs import JobsRequest
 from remote.job.messages.old_jobs import AccountRequest
-from remote.job.messages.submit import SubmitRequest
+from remote.job.messages.submit import SubmitAnswer, SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED, LOST
 from remote.job.status import JobStatus
 from remote.operations import bootstrap, job_request
-from remote.operations.jobs import find_job
 from remote.output import say
 from remote.rpc.client import Agent
 from remote.rpc.wire import CACHE, LocalWire
@@ -34,21 +33,16 @@ PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap
 LOOK = 1.0
 
 
-@dataclass(frozen=True)
-class Submitted:
-    """A job that was accepted. Without `environment_ready` its environment is made first."""
+def submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
+    """Start the job on the server, after what it needs for that was brought there.
 
-    id: str
-    environment_ready: bool
-
-
-def submit(server: TargetSession, job: JobSpec) -> Submitted:
-    """Start the job on the server, after what it needs for that was brought there."""
+    Without `environment_ready` in the answer, its environment is made first.
+    """
     diff = job_request.uncommitted(server.project.root) if job.git.dirty else ""
     return _hand_over(server, job, diff)
 
 
-def rerun(source: TargetSession, job: str, *, target: TargetSession) -> Submitted:
+def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAnswer:
     """Start once more what `job` of `source` was: the same code, parameters and environment."""
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original, is_there = account.job.id, target.key == source.key
@@ -76,7 +70,7 @@ def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
     return name
 
 
-def _hand_over(server: TargetSession, job: JobSpec, diff: str) -> Submitted:
+def _hand_over(server: TargetSession, job: JobSpec, diff: str) -> SubmitAnswer:
     """Start a job of which all is known, also the code's difference from its commit."""
     request = SubmitRequest(
         key=server.key,
@@ -97,14 +91,16 @@ def _hand_over(server: TargetSession, job: JobSpec, diff: str) -> Submitted:
                 f"{answer.id}: its environment is made through this machine,"
                 " which has to stay for that."
             )
-            summary = find_job(server, answer.id)
-            while not summary.environment_ready and summary.state not in ENDED:
+            look = JobsRequest(key=server.key, jobs=(answer.id,))
+            while True:
+                summary = server.agent.call(look).jobs[0]
+                if summary.environment_ready or summary.state in ENDED:
+                    break
                 time.sleep(LOOK)
-                summary = find_job(server, answer.id)
-        return Submitted(answer.id, True)
+        return answer.replace(environment_ready=True)
     if not answer.id:
         raise JobError(f"{answer.need} was brought to the server, but does not run there.")
-    return Submitted(answer.id, answer.environment_ready)
+    return answer
 
 
 def run_here(project: Project, job: JobSpec) -> tuple[str, int]:

@@ -99,12 +99,13 @@ def remote_ps(
     json: bool = False,
 ) -> None:
     """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
-    from remote.operations.jobs import listing
+    from remote.job.messages.jobs import JobsRequest
 
     server = server_of(target)
-    newest, named = 0 if all else NEWEST, [job] if job else []
+    newest, named = 0 if all else NEWEST, (job,) if job else ()
+    request = JobsRequest(key=server.key, newest=newest, jobs=named)
     while True:
-        answer = listing(server, newest=newest, jobs=named)
+        answer = server.agent.call(request)
         if json:
             print_json(answer.jobs)
         elif watch:
@@ -159,10 +160,10 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
 )
 def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
-    from remote.operations.jobs import stop
+    from remote.job.messages.live_job import StopRequest
 
-    start = time.monotonic()
-    answer = stop(server_of(target), job)
+    server, start = server_of(target), time.monotonic()
+    answer = server.agent.call(StopRequest(key=server.key, job=job))
     state = answer.status.state
     if answer.already:
         print_lines(f"{answer.id} had ended already: {state}")
@@ -176,10 +177,12 @@ def remote_stop(c: Context, job: str = "", target: str = "") -> None:
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""
-    from remote.operations.jobs import differences
+    from remote.job.messages.old_jobs import DifferencesRequest
     from remote.tasks.tables import difference_lines
 
-    print_lines(*difference_lines(differences(server_of(target), before, after)))
+    server = server_of(target)
+    request = DifferencesRequest(key=server.key, before=before, after=after)
+    print_lines(*difference_lines(server.agent.call(request)))
 
 
 @command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})
@@ -187,7 +190,7 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
     """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
     from remote.operations.jobs import remove
 
-    answer = remove(server_of(target), [job], force=force)
+    answer = remove(server_of(target), job, force=force)
     for name in answer.removed:
         print_lines(f"removed {name}, {size(answer.bytes)} freed")
 

@@ -16,7 +16,7 @@ from remote.tasks.jobs import exit_as, follow_log
 from remote.tasks.sync import pull_and_tell, push_and_tell, server_of
 
 if TYPE_CHECKING:
-    from remote.operations.submit import Submitted
+    from remote.job.messages.submit import SubmitAnswer
     from remote.programs.program import Program
     from remote.session import TargetSession
 
@@ -77,7 +77,7 @@ def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) 
     )
 
 
-def _attend(server: TargetSession, submitted: Submitted, *, follow: bool, pull: bool) -> None:
+def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pull: bool) -> None:
     """Say which job it is, and stay with it as long as was asked."""
     print_lines(submitted.id)
     if not submitted.environment_ready:

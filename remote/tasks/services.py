@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 #: Where each service looks unless told. JupyterLab's folder holds new notebooks, which are a job's
 #: own: no push touches them, each pull brings them.
-PLACES = {
-    "lab": {"folder": "data/results/lab"},
-    "tensorboard": {"logdir": "logs"},
-    "ui": {},
-}
+PLACES = {"lab": {"folder": "data/results/lab"}, "tensorboard": {"logdir": "logs"}, "ui": {}}
 
 
 def port_number(text: str, flag: str) -> int:
@@ -66,9 +62,7 @@ class LabOptions(ServiceOptions):
         f"the folder to begin in (default: {PLACES['lab']['folder']}); /... shows that one alone",
     )
     extras: tuple[str, ...] = option(
-        "--extra",
-        "a further extra of the lock file, such as torch; may come again",
-        collect=tuple,
+        "--extra", "a further extra of the lock file, such as torch; may come again", collect=tuple
     )
     gpus: int | None = option(
         "--gpus",
@@ -130,12 +124,17 @@ def _serve(
     asked: RunOptions = RunOptions(),
 ) -> None:
     """Find or start a service, and stay with it as the options say; `place` is what was typed."""
+    from remote.job.messages.live_job import StopRequest
     from remote.operations import services, tunnel
 
     server = server_of(options.target)
     running = services.find(server, service)
     if options.stop:
-        _stop(server, service, running.id)
+        if not running.id:
+            raise JobError(f"{service.title} doesn't go on there.")
+        answer = server.agent.call(StopRequest(key=server.key, job=running.id))
+        print_lines(f"{answer.id} {answer.status.state}")
+        _say_saved(server)
         return
     if options.port and not tunnel.is_free(options.port):
         raise JobError(f"Port {options.port} of this machine is in use.", "Choose another one.")
@@ -153,16 +152,6 @@ def _serve(
         say(f"stop: inv remote-{service.name} --stop")
         return
     _stay(server, service, job, address, options)
-
-
-def _stop(server: TargetSession, service: Service, job: str) -> None:
-    from remote.operations.jobs import stop
-
-    if not job:
-        raise JobError(f"{service.title} doesn't go on there.")
-    answer = stop(server, job)
-    print_lines(f"{answer.id} {answer.status.state}")
-    _say_saved(server)
 
 
 def _start(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from remote.errors import ConnectError
+from remote.errors import ConnectError, RemoteError
 from remote.files import read_json
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
 from remote.job.messages.live_job import AttachRequest, LogAnswer, LogRequest
@@ -23,14 +22,6 @@ RETRY_LIMIT = 600.0
 RETRY_PAUSE = 3.0
 
 
-@dataclass(frozen=True)
-class Followed:
-    """A job whose log was followed, and what had become of it by then."""
-
-    id: str
-    status: JobStatus
-
-
 def follow(
     server: TargetSession,
     job: str,
@@ -39,8 +30,8 @@ def follow(
     tail: int = 0,
     since: int = 0,
     silent: bool = False,
-) -> Followed:
-    """Print the job's log as it grows, with `wait` until it has ended.
+) -> tuple[str, JobStatus]:
+    """Print the job's log as it grows, with `wait` until it has ended; its id and status then.
 
     `tail` lines or `since` seconds are shown of what is there, with `silent` nothing. A connection
     that breaks is opened again, and the log goes on where it broke off.
@@ -60,14 +51,22 @@ def follow(
         try:
             answer = server.agent.call(request, on_answer=take)
             if answer.status is not None:
-                return Followed(answer.id, answer.status)
+                return answer.id, answer.status
             raise ConnectError("The connection broke while the log was followed.")
         except ConnectError as error:
-            broken = broken or time.monotonic()
-            if not answered or time.monotonic() - broken > RETRY_LIMIT:
+            if not answered:
                 raise
-            say(f"{error.message} Trying again ...")
-            time.sleep(RETRY_PAUSE)
+            broken = before_next_try(error, broken)
+
+
+def before_next_try(error: RemoteError, broken: float) -> float:
+    """Say what broke, and wait; raises it where that began, at `broken` (0: now), too long ago."""
+    broken = broken or time.monotonic()
+    if time.monotonic() - broken > RETRY_LIMIT:
+        raise error
+    say(f"{error.message} Trying again ...")
+    time.sleep(RETRY_PAUSE)
+    return broken
 
 
 def remove(server: TargetSession, job: str, *, force: bool) -> RemoveAnswer:

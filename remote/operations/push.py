@@ -13,6 +13,7 @@ from remote.errors import TransferError
 from remote.files import locked
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
+from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Dialect, Tally
@@ -46,7 +47,9 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
     server.connect()
     with locked(server.project.state / "push.lock"):
         tally, state = None, OURS
-        if _is_known(server) and not take_over:
+        claim = Path(server.target.path) / STATE / "projects" / project_id(server.project)
+        known = server.facts.ours and (not server.target.is_local or claim.is_dir())
+        if known and not take_over:
             with contextlib.suppress(rsync.Unready):
                 tally = mirror.transfer(project=project_id(server.project))
         if tally is None:
@@ -64,13 +67,6 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
             _outlast(server.project.root, tally.sent)
     backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
     return Pushed(tally, seconds, backup, foreign=state == FOREIGN and not take_over)
-
-
-def _is_known(server: TargetSession) -> bool:
-    if not server.facts.ours:
-        return False
-    claim = Path(STATE) / "projects" / project_id(server.project)
-    return not server.target.is_local or (Path(server.target.path) / claim).is_dir()
 
 
 @dataclass(frozen=True)
@@ -141,3 +137,19 @@ def _outlast(root: Path, sent: Iterable[str]) -> None:
             written = (root / name).lstat().st_mtime
             newest = max(newest, written if written <= now else 0.0)
     time.sleep(max(0.0, int(newest) + 1 - now))
+
+
+def push_and_tell(server: TargetSession) -> None:
+    """Push as a step of another command, and say what that did."""
+    say(line(server, push(server)))
+
+
+def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
+    """What a push did, or would do."""
+    files = pushed.files
+    parts = [plural(len(files.sent), "file")]
+    if not dry_run:
+        parts += [size(files.bytes), f"{pushed.seconds:.1f} s"]
+    kept = f" (old versions kept there in {pushed.backup})" if pushed.backup and not dry_run else ""
+    parts.append(f"{len(files.deleted)} deleted{kept}")
+    return f"{'would push' if dry_run else 'pushed'} to {server.target}: {', '.join(parts)}"

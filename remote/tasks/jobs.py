@@ -18,7 +18,7 @@ from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import JobsAnswer
-    from remote.operations.jobs import Followed
+    from remote.job.status import JobStatus
     from remote.session import TargetSession
 
 #: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
@@ -50,7 +50,7 @@ def remote_logs(
     age = seconds(since, "--since") if since else 0
     followed = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
     if follow:
-        exit_as(followed)
+        exit_as(*followed)
 
 
 def follow_log(
@@ -61,8 +61,8 @@ def follow_log(
     tail: int = 0,
     since: int = 0,
     silent: bool = False,
-) -> Followed:
-    """Print a job's log, with `wait` until it has ended."""
+) -> tuple[str, JobStatus]:
+    """Print a job's log, with `wait` until it has ended; its id, and what has become of it."""
     from remote.operations.jobs import follow
 
     try:
@@ -74,12 +74,11 @@ def follow_log(
         raise Exit(code=130) from None
 
 
-def exit_as(followed: Followed) -> None:
+def exit_as(job: str, status: JobStatus) -> None:
     """Exit as the job did, with a word on why, unless it finished."""
-    status = followed.status
     if status.state != FINISHED:
         cause = f" ({status.cause})" if status.cause else ""
-        raise Exit(f"{followed.id} {status.state}{cause}", code=status.exit_code or 1)
+        raise Exit(f"{job} {status.state}{cause}", code=status.exit_code or 1)
 
 
 @command(
@@ -147,11 +146,11 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
     server = server_of(target)
-    followed = follow_log(server, job, wait=True, silent=True)
+    name, status = follow_log(server, job, wait=True, silent=True)
     if pull:
         pull_and_tell(server)
-    exit_as(followed)
-    print_lines(f"{followed.id} {followed.status.state}")
+    exit_as(name, status)
+    print_lines(f"{name} {status.state}")
 
 
 @command(

@@ -13,7 +13,7 @@ from remote.operations.run_options import RunOptions
 from remote.output import print_lines, say
 from remote.tasks.declare import TARGET_HELP, command
 from remote.tasks.jobs import exit_as, follow_log
-from remote.tasks.sync import pull_and_tell, push_and_tell, server_of
+from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
     from remote.job.messages.submit import SubmitAnswer
@@ -50,6 +50,7 @@ def remote_run(
     inv remote-run train.ipynb --help lists the parameters of train.ipynb.
     """
     from remote.operations.job_request import describe
+    from remote.operations.push import push_and_tell
     from remote.operations.submit import submit
 
     what = _program(program, entry_point, shell, arguments)
@@ -90,13 +91,14 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
     followed = follow_log(server, submitted.id, wait=True, silent=not follow)
     if pull:
         pull_and_tell(server)
-    exit_as(followed)
+    exit_as(*followed)
 
 
 @command(iterable=["extra"], help={"extra": "an extra of the lock file; may come again"})
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
     from remote.operations.job_request import describe
+    from remote.operations.push import push_and_tell
     from remote.operations.submit import submit
     from remote.programs.program import Command
 
@@ -107,7 +109,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     submitted = submit(server, job.replace(record=False))
     if submitted.environment_ready:
         say("The environment is there already.")
-    exit_as(follow_log(server, submitted.id, wait=True))
+    exit_as(*follow_log(server, submitted.id, wait=True))
 
 
 @command(

@@ -12,7 +12,6 @@ from remote.tasks.declare import command
 
 if TYPE_CHECKING:
     from remote.job.messages.target import Machine
-    from remote.operations.push import Pushed
     from remote.session import TargetSession
 
 
@@ -45,36 +44,19 @@ def registry_asked(project: Project, flag: bool) -> bool:
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
-    from remote.operations.push import push
+    from remote.operations.push import line, push
 
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
     if dry_run:
         print_lines(*(f"send    {name}" for name in pushed.files.sent))
         print_lines(*(f"delete  {name}" for name in pushed.files.deleted))
-    print_lines(_push_line(server, pushed, dry_run=dry_run))
+    print_lines(line(server, pushed, dry_run=dry_run))
     if pushed.foreign:
         say(
             f"Nothing was deleted: {server.target} holds files that this project never pushed.",
             "If it is yours to mirror into: inv sync-push --delete",
         )
-
-
-def push_and_tell(server: TargetSession) -> None:
-    """Push as a step of another command, and say what that did."""
-    from remote.operations.push import push
-
-    say(_push_line(server, push(server)))
-
-
-def _push_line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
-    files = pushed.files
-    parts = [plural(len(files.sent), "file")]
-    if not dry_run:
-        parts += [size(files.bytes), f"{pushed.seconds:.1f} s"]
-    kept = f" (old versions kept there in {pushed.backup})" if pushed.backup and not dry_run else ""
-    parts.append(f"{len(files.deleted)} deleted{kept}")
-    return f"{'would push' if dry_run else 'pushed'} to {server.target}: {', '.join(parts)}"
 
 
 @command()

@@ -170,7 +170,7 @@ def end(recording: Recording, run: str, config: Any, job_return: Any, *, study: 
     status = "FAILED" if failed else "FINISHED"
     child_runs.close(recording.store, run, status=status, end_ms=_now())
     if study:
-        run_rows.set_tags(recording.store, run, {child_runs.TRIAL: child_runs.ENDED})
+        run_rows.update(recording.store, run, {child_runs.TRIAL: child_runs.ENDED})
 
 
 def has_failed(job_return: Any) -> bool:

@@ -23,18 +23,7 @@ import os
 import sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking import schema
 from remote.tracking.store import columns_of, reading_url, refuse_foreign, unusable
@@ -137,9 +126,8 @@ class _Delta(NamedTuple):
         }
         for kind in schema.KINDS.values():
             if kind.table in tables and kind.table not in unasked:
-                self._send(
-                    kind, [each for each in schema.rows_of(kind.name) if each.name in tables]
-                )
+                owned = [table for table in schema.rows_of(kind.name) if table.name in tables]
+                self._send(kind, owned)
         long_tables = [table for table in schema.append_only() if table.name in tables]
         starts = [self._start(table.name) for table in long_tables]
         marks = {table.name: _watermark(database, table.name) for table in long_tables}
@@ -175,10 +163,10 @@ class _Delta(NamedTuple):
 
     def _changed(
         self, kind: schema.Kind, tables: Sequence[schema.Table]
-    ) -> Tuple[Dict[Any, str], Iterable[str]]:
+    ) -> Tuple[Dict[Any, str], List[str]]:
         """The signatures of what is new or changed, and the ids of what is gone."""
         if self.chosen is not None:
-            return dict.fromkeys(self.chosen.get(kind.name, ()), ""), ()
+            return dict.fromkeys(self.chosen.get(kind.name, ()), ""), []
         old = dict(self.known.get("signatures", {}).get(kind.name, {}))
         working = set()
         if kind.working:
@@ -187,12 +175,12 @@ class _Delta(NamedTuple):
             working = {identity for (identity,) in self.database.execute(query, (value,))}
         if self.mark is not None and self.known.get("mark") == self.mark:
             # The file is the very one that was read last: no row of it needs to be looked at.
-            return {identity: old.get(identity, "") for identity in working}, ()
+            return {identity: old.get(identity, "") for identity in working}, []
         changed = {}
         for identity, signature in _signatures(self.database, tables).items():
             if old.pop(str(identity), None) != signature or identity in working:
                 changed[identity] = signature
-        return changed, old
+        return changed, list(old)
 
     def _start(self, table: str) -> int:
         """Makes the table, still empty; the last row that is known, 0 where the guard fails."""

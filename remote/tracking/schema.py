@@ -243,12 +243,9 @@ ENDS: Mapping[str, Mapping[str, str]] = {
         "MODEL_INPUT": MODEL,
         "MODEL_OUTPUT": MODEL,
     },
+    # MLflow's words are those of this file.
     "entity_associations": {
-        "experiment": EXPERIMENT,
-        "evaluation_dataset": EVALUATION_DATASET,
-        "run": RUN,
-        "model": MODEL,
-        "trace": TRACE,
+        kind: kind for kind in (EXPERIMENT, EVALUATION_DATASET, RUN, MODEL, TRACE)
     },
 }
 """What `source_type` and `destination_type` say, and the kind of thing that the id names."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
@@ -44,7 +43,7 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         path = store_of(root)
         running = {paths.id for paths in live(root) if state_of(paths).state not in ENDED}
         ended = tuple(paths.id for paths in every(root) if paths.id not in running)
-        answer = replace(answer, ended=ended, others=_others(root))
+        answer = answer.replace(ended=ended, others=_others(root))
     source = source_of(path)
     if source is None and not request.store:
         return answer
@@ -53,7 +52,7 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
     file = root / STATE / f"delta-{os.urandom(8).hex()}"
     source.write_delta(path, file, request.known, roots=[str(root)], registry=request.registry)
     file = _compressed(file) if request.compress else file
-    return AnswerWithFile(replace(answer, empty=False), file)
+    return AnswerWithFile(answer.replace(empty=False), file)
 
 
 def _compressed(file: Path) -> Path:

@@ -51,7 +51,7 @@ VERBS: Dict[str, Verb] = {
     "fetch": Verb("services", "fetch", "FetchRequest"),
     "delta": Verb("replication.delta_request", "delta", "DeltaRequest"),
     "take": Verb("replication.receive", "take", "TakeRequest"),
-    "gpus": Verb("gpus.listing", "describe", "GpusRequest"),
+    "gpus": Verb("gpus.queue", "describe", "GpusRequest"),
     "secret": Verb("secrets", "change", "SecretRequest"),
 }
 

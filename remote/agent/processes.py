@@ -50,18 +50,6 @@ def started(pid: int) -> Optional[str]:
         return None if fields[0] in ("Z", "X") else fields[19]
     if PROC.joinpath("self/stat").exists():
         return None
-    return _started_by_ps(pid)
-
-
-def _stat(pid: int) -> Optional[List[str]]:
-    """The fields of /proc/<pid>/stat from the state (field 3) on: proc(5). None for no process."""
-    try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(") ")[2].split()
-    except (FileNotFoundError, ProcessLookupError, NotADirectoryError):
-        return None
-
-
-def _started_by_ps(pid: int) -> Optional[str]:
     import subprocess
 
     done = subprocess.run(
@@ -71,6 +59,14 @@ def _started_by_ps(pid: int) -> Optional[str]:
     )
     state, _, start = done.stdout.decode().strip().partition(" ")
     return None if done.returncode or state.startswith("Z") else start.strip()
+
+
+def _stat(pid: int) -> Optional[List[str]]:
+    """The fields of /proc/<pid>/stat from the state (field 3) on: proc(5). None for no process."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(") ")[2].split()
+    except (FileNotFoundError, ProcessLookupError, NotADirectoryError):
+        return None
 
 
 def user_name(uid: int) -> str:
@@ -89,10 +85,8 @@ def adopt_orphans() -> None:
     import ctypes
 
     PR_SET_CHILD_SUBREAPER = 36
-    try:
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    except (OSError, AttributeError):
-        pass
 
 
 def descendants(pid: int) -> List[int]:
@@ -112,7 +106,12 @@ def descendants(pid: int) -> List[int]:
 def _parents() -> Iterator[Tuple[int, int]]:
     """(pid, pid of its parent) of every living process of this machine."""
     if not PROC.joinpath("self/stat").exists():
-        yield from _parents_by_ps()
+        import subprocess
+
+        listing = subprocess.check_output(["ps", "-axo", "pid=,ppid=,stat="]).decode()
+        for words in (line.split() for line in listing.splitlines()):
+            if not words[2].startswith("Z"):
+                yield int(words[0]), int(words[1])
         return
     for pid in (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()):
         # What others may hide from us (hidepid) is no descendant of ours.
@@ -122,23 +121,11 @@ def _parents() -> Iterator[Tuple[int, int]]:
                 yield pid, int(fields[1])
 
 
-def _parents_by_ps() -> Iterator[Tuple[int, int]]:
-    import subprocess
-
-    listing = subprocess.check_output(["ps", "-axo", "pid=,ppid=,stat="]).decode()
-    for line in listing.splitlines():
-        pid, parent, state = line.split()[:3]
-        if not state.startswith("Z"):
-            yield int(pid), int(parent)
-
-
 def send(pids: List[int], number: int) -> None:
     """Send a signal to each process that is still there."""
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 def end_descendants(pid: int, *, patience: float = 5.0) -> None:
@@ -159,8 +146,6 @@ def end_descendants(pid: int, *, patience: float = 5.0) -> None:
 
 
 def _reap() -> None:
-    try:
+    with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        pass

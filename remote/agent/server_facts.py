@@ -11,7 +11,6 @@ import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import Optional, Tuple
 from urllib.parse import urlsplit
 
 from remote.agent.gpus import sources
@@ -31,7 +30,11 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
     """All that matters of this server; the request names where the target lies, or will lie."""
     root = first_existing(Path.home() / os.path.expanduser(request.path))
     uv, user = find_uv(), logind.me()
-    gpus, fault = _gpus()
+    fault = ""
+    try:
+        gpus = sources.gpus()
+    except JobError as error:
+        gpus, fault = [], error.message
     return ExamineAnswer(
         now=time.time(),
         host=platform.node(),
@@ -48,8 +51,8 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
         home_free=shutil.disk_usage(str(first_existing(cache()))).free,
         index=_index(),
         tmp_shared=_is_shared(TMP),
-        gpus=gpus,
-        gpu_fault=fault,
+        gpus=tuple(InstalledGpu(gpu.name, gpu.driver) for gpu in gpus),
+        gpu_fault=next((gpu.fault for gpu in gpus if gpu.fault), fault),
         logind_kills=logind.in_login(os.getpid()) and logind.kills(user),
         lingers=(logind.LINGER / user.pw_name).exists(),
     )
@@ -74,16 +77,6 @@ def _version(program: str, option: str) -> str:
     return "" if said.returncode else found.group(0) if found else line.strip()
 
 
-def _gpus() -> Tuple[Tuple[InstalledGpu, ...], str]:
-    """The GPUs, and what is wrong with them."""
-    try:
-        gpus = sources.gpus()
-    except JobError as error:
-        return (), error.message
-    installed = tuple(InstalledGpu(gpu.name, gpu.driver) for gpu in gpus)
-    return installed, next((gpu.fault for gpu in gpus if gpu.fault), "")
-
-
 def _is_shared(folder: Path) -> bool:
     """Whether everybody may write there, and nobody remove what is another's."""
     mode = folder.stat().st_mode
@@ -94,21 +87,17 @@ def _index() -> PackageIndex:
     """Whether the package index, or the proxy on the way to it, takes connections."""
     url = next((os.environ[name] for name in INDEXES if os.environ.get(name)), "https://pypi.org")
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or ""
-    # uv may be told of another index in its own files; who has set that up knows.
-    parts = _parts(proxy or url)
-    if parts is None:
+    asked = proxy or url
+    try:
+        parts = urlsplit(asked if "://" in asked else f"http://{asked}")
+        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        host = None
+    if not host:
+        # uv may be told of another index in its own files; who has set that up knows.
         return PackageIndex(host="", reachable=True)
     try:
-        socket.create_connection(parts, timeout=LIMIT).close()
-        return PackageIndex(host=parts[0], reachable=True)
+        socket.create_connection((host, port), timeout=LIMIT).close()
+        return PackageIndex(host=host, reachable=True)
     except OSError:
-        return PackageIndex(host=parts[0], reachable=False)
-
-
-def _parts(url: str) -> Optional[tuple[str, int]]:
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        return None
-    return (parts.hostname, port) if parts.hostname else None
+        return PackageIndex(host=host, reachable=False)

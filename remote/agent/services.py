@@ -6,15 +6,15 @@ its own that nobody else can enter (what has no log-in). One of a kind runs on a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
-from typing import ContextManager, Dict, Optional
+from typing import Dict, Optional
 
-from remote.agent.job_folders.find_jobs import every, find, job_of, live
-from remote.agent.job_folders.liveness import state_of
+from remote.agent.job_folders import every, find, job_of, live, state_of
 from remote.agent.target_dir import root_of
-from remote.files import locked, read_json, sha256
+from remote.files import read_json, sha256
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.services import (
     FetchAnswer,
@@ -48,11 +48,6 @@ def look(request: ServiceRequest) -> ServiceAnswer:
     )
 
 
-def one_at_a_time(root: Path) -> ContextManager[object]:
-    """Hold back whoever else is about to start a service."""
-    return locked(root / STATE / "services.lock")
-
-
 def running(root: Path, service: str) -> Optional[JobPaths]:
     """The job of the service that goes on, the newest should there be several."""
     for paths in reversed(live(root)):
@@ -69,7 +64,8 @@ def _address(paths: JobPaths) -> Optional[ServiceAddress]:
         return None
     folder = Path(serving.folder)
     file = folder / "socket"
-    if _answers(str(file)):
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+        probe.connect(str(file))
         return ServiceAddress(path=serving.path, socket=str(file))
     # Jupyter's own account of a server that listens.
     for file in folder.glob("jpserver-*.json"):
@@ -77,15 +73,6 @@ def _address(paths: JobPaths) -> Optional[ServiceAddress]:
         if account.get("port"):
             return ServiceAddress(serving.path, port=account["port"], token=account["token"])
     return None
-
-
-def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True
 
 
 def find_saved(request: SavedRequest) -> SavedAnswer:
@@ -102,9 +89,10 @@ def _saved(root: Path) -> Dict[str, str]:
     for paths in every(root):
         if paths.saved.is_file():
             noted.update(read_json(paths.saved) or {})
-    files = [(name, root / name) for name in sorted(noted)]
     return {
-        name: noted[name] for name, file in files if file.is_file() and sha256(file) == noted[name]
+        name: digest
+        for name, digest in sorted(noted.items())
+        if (root / name).is_file() and sha256(root / name) == digest
     }
 
 

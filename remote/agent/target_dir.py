@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -61,7 +62,10 @@ def root_of(key: str) -> Path:
 def prepare(request: PrepareRequest) -> PrepareAnswer:
     """Make a target ready to be pushed to, or only look at it."""
     root, look = _root(request.path), request.look
-    missing = missing_tools()
+    # Most calls of the agent don't prepare, and start faster without.
+    from remote.agent.launchers import DEFAULT, LAUNCHERS
+
+    missing = [tool for tool in ("rsync", *LAUNCHERS[DEFAULT].PROGRAMS) if not _which(tool)]
     if missing:
         raise TargetError(
             f"The server lacks {' and '.join(missing)}.",
@@ -75,7 +79,8 @@ def prepare(request: PrepareRequest) -> PrepareAnswer:
     if state != ABSENT:
         _link(root, request.key)
     if state == OURS and not look:
-        _make_folders(root)
+        for folder in (jobs_folder(root), *(root / name for name in FOLDERS)):
+            folder.mkdir(parents=True, exist_ok=True)
     return PrepareAnswer(state=state, root=str(root), uv=find_uv() or "", platform=machine())
 
 
@@ -119,12 +124,6 @@ def first_existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def _make_folders(root: Path) -> None:
-    jobs_folder(root).mkdir(parents=True, exist_ok=True)
-    for name in FOLDERS:
-        (root / name).mkdir(parents=True, exist_ok=True)
-
-
 def _link(root: Path, key: str) -> None:
     path = link(key)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -133,15 +132,6 @@ def _link(root: Path, key: str) -> None:
     temporary = path.with_name(f"{key}.{os.getpid()}")
     os.symlink(str(root), str(temporary))
     os.replace(str(temporary), str(path))
-
-
-def missing_tools() -> List[str]:
-    """The programs the toolkit needs that are not on this server's PATH."""
-    # Most calls of the agent don't ask, and start faster without.
-    from remote.agent.launchers import DEFAULT, LAUNCHERS
-
-    tools = ("rsync", *LAUNCHERS[DEFAULT].PROGRAMS)
-    return [tool for tool in tools if not _which(tool)]
 
 
 def install_command(names: List[str]) -> str:
@@ -153,27 +143,23 @@ def install_command(names: List[str]) -> str:
 
 
 def find_uv() -> Optional[str]:
-    """Where uv is: on PATH, where its installer puts it, or brought by us."""
+    """Where a uv is that runs: on PATH, where its installer puts it, or brought by us."""
+    import subprocess
+
     home = Path.home()
     own = [home / ".local/bin/uv", home / ".cargo/bin/uv", cache() / "bin" / "uv"]
-    candidates = [_which("uv"), *(str(path) for path in own if path.is_file())]
-    return next((path for path in candidates if path and _runs(path)), None)
+    for path in [_which("uv"), *(str(path) for path in own if path.is_file())]:
+        with contextlib.suppress(OSError):
+            if path and subprocess.call([path, "--version"], stdout=-3, stderr=-3, stdin=-3) == 0:
+                return path
+    return None
 
 
 def _which(name: str) -> Optional[str]:
-    # Imported here and below since most calls of the agent start faster without.
+    # Here, and so below, since most calls of the agent start faster without.
     import shutil
 
     return shutil.which(name)
-
-
-def _runs(uv: str) -> bool:
-    import subprocess
-
-    try:
-        return subprocess.call([uv, "--version"], stdout=-3, stderr=-3, stdin=-3) == 0
-    except OSError:
-        return False
 
 
 def machine() -> Machine:
@@ -190,13 +176,13 @@ def machine() -> Machine:
     )
 
 
-def _trim(days: int = 90) -> None:
-    """Forget agents that no call and no job has used for `days` days; keep our own fresh."""
+def _trim() -> None:
+    """Forget agents that no call and no job has used for 90 days; keep our own fresh."""
     own = Path(sys.argv[0])
     if own.suffix == ".zip":
         os.utime(str(own))
         for old in own.parent.glob("*.zip"):
-            if old.stat().st_mtime < time.time() - days * 86400:
+            if old.stat().st_mtime < time.time() - 90 * 86400:
                 old.unlink()
                 import shutil
 

@@ -8,9 +8,8 @@ for those that `program` starts, `argv` is the command line that it becomes.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List
+from typing import Callable, Dict, Iterable, List, NamedTuple
 
 from remote.errors import JobError
 from remote.job.spec import JobSpec
@@ -30,8 +29,7 @@ def _no_files(job: JobSpec) -> Iterable[Path]:
     return ()
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """What the agent and the job need to know of one kind."""
 
     name: str

@@ -5,13 +5,12 @@ A new folder for results is a row here (and a line of `.gitignore`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from remote.job.paths import STATE
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """A folder that jobs write."""
 
     path: str

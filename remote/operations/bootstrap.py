@@ -7,7 +7,6 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from remote.agent.target_dir import machine
@@ -20,8 +19,16 @@ from remote.transport import process
 
 def bring_uv(server: TargetSession, target_machine: Machine) -> None:
     """Put a uv that runs on `target_machine` (what the agent says of its machine) into its cache."""
+    own = machine()
     with tempfile.TemporaryDirectory() as folder:
-        binary = own_uv() if _fits(target_machine) else _fetched(target_machine, Path(folder))
+        if (own.system, own.machine, own.libc) == (
+            target_machine.system,
+            target_machine.machine,
+            target_machine.libc,
+        ):
+            binary = own_uv()
+        else:
+            binary = _fetched(python_platform(target_machine), Path(folder))
         server.agent.wire.bring("bin/uv", binary.read_bytes())
 
 
@@ -32,35 +39,18 @@ def own_uv() -> Path:
     return Path(find_uv_bin())
 
 
-def _fits(target_machine: Machine) -> bool:
-    own = machine()
-    return (own.system, own.machine, own.libc) == (
-        target_machine.system,
-        target_machine.machine,
-        target_machine.libc,
-    )
+def _fetched(platform: str, folder: Path) -> Path:
+    """The uv of this environment's version for another platform, installed into `folder`."""
+    # Takes its time to import: only who brings uv to another kind of machine waits for it.
+    from importlib.metadata import version
 
-
-def _fetched(target_machine: Machine, folder: Path) -> Path:
-    argv = [
-        str(own_uv()),
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--target",
-        str(folder),
-        "--python",
-        sys.executable,
-        "--python-platform",
-        python_platform(target_machine),
-        f"uv=={version('uv')}",
-    ]
+    argv = [str(own_uv()), "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+    argv += ["--python", sys.executable, "--python-platform", platform, f"uv=={version('uv')}"]
     result = process.run(argv)
     binary = folder / "bin" / "uv"
     if result.code or not binary.is_file():
         raise TargetError(
-            f"uv for {python_platform(target_machine)} could not be fetched: {result.complaint}",
+            f"uv for {platform} could not be fetched: {result.complaint}",
             "Install uv on the server by hand, into ~/.local/bin.",
         )
     return binary
@@ -98,13 +88,9 @@ def bring_python(
         )
 
 
-#: The value of REMOTE_PROXY that asks for it.
-LAPTOP = "laptop"
-
-
 def wants_proxy(server: TargetSession) -> bool:
     """Whether installs go through this machine by the user's settings; a target on this machine needs none."""
-    return server.ssh is not None and server.project.settings.get("REMOTE_PROXY") == LAPTOP
+    return server.ssh is not None and server.project.settings.get("REMOTE_PROXY") == "laptop"
 
 
 @contextlib.contextmanager
@@ -117,28 +103,21 @@ def through_this_machine(server: TargetSession) -> Iterator[str]:
     # proxy.py and Fabric take their time to import: only who installs this way waits for them.
     import proxy
 
+    from remote.connection import Connection
+
     if server.ssh is None:
         raise TargetError("A target on this machine needs no proxy.")
     login = f"remote:{secrets.token_hex(24)}"
     flags = ["--hostname", "127.0.0.1", "--port", "0", "--basic-auth", login]
     workers = ["--threaded", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "e"]
-    with proxy.Proxy([*flags, *workers]) as local_proxy:
-        with _forwarded(server, local_proxy.flags.port) as port:
-            yield f"http://{login}@127.0.0.1:{port}"
-
-
-@contextlib.contextmanager
-def _forwarded(server: TargetSession, port: int) -> Iterator[int]:
-    """A port of the server's loopback, of its own choice, that leads to `port` here."""
-    from remote.connection import Connection
-
-    assert server.ssh is not None
     with contextlib.ExitStack() as stack:
+        here = stack.enter_context(proxy.Proxy([*flags, *workers])).flags.port
         connection = stack.enter_context(Connection(server.target, server.ssh.config))
         try:
-            forward = connection.forward_remote(0, port, local_host="127.0.0.1")
-            remote_port = stack.enter_context(forward)
+            # A port of the server's loopback, of its own choice.
+            forward = connection.forward_remote(0, here, local_host="127.0.0.1")
+            there = stack.enter_context(forward)
         except ConnectError as error:
             hint = "Its sshd must allow it (AllowTcpForwarding), or unset REMOTE_PROXY."
             raise ConnectError(error.message, hint) from error
-        yield remote_port
+        yield f"http://{login}@127.0.0.1:{there}"

@@ -7,14 +7,15 @@ import shutil
 import stat
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from remote.agent.environments.lock_file import lock_file
 from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
-from remote.job.messages.server import ExamineAnswer, ExamineRequest, PackageIndex
+from remote.job.messages.server import ExamineAnswer, ExamineRequest
+from remote.operations import bootstrap
 from remote.output import size
 from remote.session import TargetSession
 from remote.transport import process, rsync
@@ -45,85 +46,74 @@ class Check:
     stops: bool = False
 
 
+def _check(
+    where: str, name: str, ok: bool, good: str, bad: str, fix: str, *, stops: bool = False
+) -> Check:
+    """One that says `good` where it is ok, else `bad`, with its fix."""
+    return Check(where, name, ok, good) if ok else Check(where, name, ok, bad, fix, stops)
+
+
+def _disk(where: str, name: str, free: int, fix: str) -> Check:
+    said, enough = f"{size(free)} free", SMALL if where == "here" else TIGHT
+    return _check(where, name, free >= enough, said, said, fix, stops=free < SMALL // 10)
+
+
 def examine(text: str = "") -> Iterator[Check]:
     """All that is to be said, as it is found out; `text` names the target."""
-    project, checks = project_here()
-    yield from checks
+    project, check = project_here()
+    yield check
     yield from laptop(project)
     yield from target(project, text)
 
 
-def project_here() -> tuple[Project, list[Check]]:
+def project_here() -> tuple[Project, Check]:
     """The project, without its settings where they can't be read, and what there is to say."""
     try:
         project = find_project()
     except ConfigError as error:
         fix = f"{error.hint} Or begin anew: cp .env.example .env"
-        gap = Check("here", ".env", False, error.message, fix, stops=True)
-        return Project(find_root(), {}), [gap]
-    return project, [_env(project.root / ".env")]
-
-
-def _env(file: Path) -> Check:
+        return Project(find_root(), {}), Check(
+            "here", ".env", False, error.message, fix, stops=True
+        )
+    file = project.root / ".env"
     if not file.exists():
-        return Check("here", ".env", True, "none")
-    if stat.S_IMODE(file.stat().st_mode) & 0o077:
-        return Check("here", ".env", False, "other users can read it", f"chmod 600 {file}")
-    return Check("here", ".env", True, "readable, by you alone")
+        return project, Check("here", ".env", True, "none")
+    ok = not stat.S_IMODE(file.stat().st_mode) & 0o077
+    good, bad = "readable, by you alone", "other users can read it"
+    return project, _check("here", ".env", ok, good, bad, f"chmod 600 {file}")
 
 
 def laptop(project: Project) -> Iterator[Check]:
     """What this machine has."""
     yield Check("here", "python", True, ".".join(map(str, sys.version_info[:3])))
-    yield _rsync()
+    yield _tool("rsync", "--version", rsync.INSTALL, stops=True)
     yield _tool("ssh", "-V", "sudo apt-get install openssh-client", stops=True)
     yield _tool("git", "--version", "sudo apt-get install git (macOS: xcode-select --install)")
-    yield _uv()
-    yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
-    yield _lock(project.root)
-
-
-def _rsync() -> Check:
     try:
-        dialect = rsync.dialect()
-    except ConfigError:
-        return Check("here", "rsync", False, "is not installed", rsync.INSTALL, stops=True)
-    version = _first_line(process.run(["rsync", "--version"]))
-    plain = "" if dialect.only("--delay-updates", "--info") else ", an old dialect: that will do"
-    return Check("here", "rsync", True, f"{version}{plain}")
+        yield Check("here", "uv", True, _said_first(str(bootstrap.own_uv()), "--version"))
+    except (ImportError, OSError):
+        fix = f"{sys.executable} -m pip install uv"
+        yield Check("here", "uv", False, "is not in this environment", fix)
+    yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
+    try:
+        yield Check("here", "lock file", True, lock_file(project.root).name)
+    except JobError as error:
+        yield Check("here", "lock file", False, error.message, error.hint, stops=True)
 
 
 def _tool(name: str, option: str, install: str, *, stops: bool = False) -> Check:
     if shutil.which(name) is None:
         return Check("here", name, False, "is not installed", install, stops)
-    return Check("here", name, True, _first_line(process.run([name, option])))
+    version = _said_first(name, option)
+    if name == "rsync" and not rsync.dialect().only("--delay-updates", "--info"):
+        version += ", an old dialect: that will do"
+    return Check("here", name, True, version)
 
 
-def _first_line(result: process.Result) -> str:
+def _said_first(*argv: str) -> str:
+    result = process.run(argv)
     said = result.stdout.decode("utf-8", "replace").strip() or result.stderr.strip()
     return (said.splitlines() or [""])[0]
-
-
-def _uv() -> Check:
-    from remote.operations.bootstrap import own_uv
-
-    try:
-        return Check("here", "uv", True, _first_line(process.run([str(own_uv()), "--version"])))
-    except (ImportError, OSError):
-        fix = f"{sys.executable} -m pip install uv"
-        return Check("here", "uv", False, "is not in this environment", fix)
-
-
-def _lock(root: Path) -> Check:
-    try:
-        return Check("here", "lock file", True, lock_file(root).name)
-    except JobError as error:
-        return Check("here", "lock file", False, error.message, error.hint, stops=True)
-
-
-def _disk(where: str, name: str, free: int, fix: str) -> Check:
-    ok = free >= (SMALL if where == "here" else TIGHT)
-    return Check(where, name, ok, f"{size(free)} free", "" if ok else fix, free < SMALL // 10)
 
 
 def target(project: Project, text: str) -> Iterator[Check]:
@@ -147,79 +137,44 @@ def target(project: Project, text: str) -> Iterator[Check]:
 
 
 def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> Iterator[Check]:
-    yield _shell(noisy)
+    """The server's clock was read at some time between `start` and `end`."""
+    good, bad = "is quiet", "prints where no terminal is"
+    yield _check("there", "login shell", not noisy, good, bad, QUIET)
     yield Check("there", "python3", True, answer.python)
     for name in ("rsync", "tmux"):
-        fix, version = answer.install.get(name, ""), getattr(answer, name)
-        message, ok = version or "is not installed", bool(version)
-        yield Check("there", name, ok, message, "" if ok else fix, stops=not ok)
+        version, install = getattr(answer, name), answer.install.get(name, "")
+        ok, bad = bool(version), "is not installed"
+        yield _check("there", name, ok, version, bad, install, stops=True)
     yield Check("there", "uv", True, answer.uv or "none yet: the first job brings it")
-    yield _folder(answer)
+
+    good, bad = f"{answer.root} can be written to", f"{answer.root} can't be written to"
+    own = shlex.join(["sudo", "chown", answer.user, answer.root])
+    fix = f"choose one that you own, or there: {own}"
+    yield _check("there", "folder", answer.writable, good, bad, fix, stops=True)
     yield _disk("there", "disk", answer.free, "inv remote-prune --older 30d")
     yield _disk("there", "home's disk", answer.home_free, "uv cache prune (there)")
-    yield _clock(answer.now, start, end)
-    yield _gpus(answer)
-    yield _index(answer.index)
-    yield _logind(answer)
-    yield _tmp(answer.tmp_shared)
 
+    offset = answer.now - min(max(answer.now, start), end)
+    good = f"right to {max(1, abs(round(offset)))} s"
+    bad = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's"
+    fix = "sudo timedatectl set-ntp true"
+    yield _check("there", "clock", abs(offset) <= OFFSET, good, bad, fix)
 
-def _shell(noisy: bool) -> Check:
-    if noisy:
-        return Check("there", "login shell", False, "prints where no terminal is", QUIET)
-    return Check("there", "login shell", True, "is quiet")
+    count = Counter(gpu.name for gpu in answer.gpus)
+    good = ", ".join(f"{number} x {name}" for name, number in count.items())
+    good = f"{good}, driver {answer.gpus[0].driver}" if good else "none: jobs run on the processor"
+    fix = "see what it says there: nvidia-smi. A reboot helps after a driver's update"
+    yield _check("there", "GPUs", not answer.gpu_fault, good, answer.gpu_fault, fix)
 
-
-def _folder(answer: ExamineAnswer) -> Check:
-    root = answer.root
-    if answer.writable:
-        return Check("there", "folder", True, f"{root} can be written to")
-    chown = shlex.join(["sudo", "chown", answer.user, root])
-    fix = f"choose one that you own, or there: {chown}"
-    return Check("there", "folder", False, f"{root} can't be written to", fix, stops=True)
-
-
-def _clock(now: float, start: float, end: float) -> Check:
-    """The server's clock was read at some time between `start` and `end`."""
-    offset = now - min(max(now, start), end)
-    if abs(offset) <= OFFSET:
-        return Check("there", "clock", True, f"right to {max(1, abs(round(offset)))} s")
-    message = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's"
-    return Check("there", "clock", False, message, "sudo timedatectl set-ntp true")
-
-
-def _gpus(answer: ExamineAnswer) -> Check:
-    if answer.gpu_fault:
-        fix = "see what it says there: nvidia-smi. A reboot helps after a driver's update"
-        return Check("there", "GPUs", False, answer.gpu_fault, fix)
-    if not answer.gpus:
-        return Check("there", "GPUs", True, "none: jobs run on the processor")
-    names: dict[str, int] = {}
-    for gpu in answer.gpus:
-        names[gpu.name] = names.get(gpu.name, 0) + 1
-    message = ", ".join(f"{count} x {name}" for name, count in names.items())
-    return Check("there", "GPUs", True, f"{message}, driver {answer.gpus[0].driver}")
-
-
-def _index(index: PackageIndex) -> Check:
-    if index.reachable:
-        return Check("there", "package index", True, f"{index.host} answers")
+    good, bad = f"{answer.index.host} answers", f"{answer.index.host} can't be reached"
     fix = "write REMOTE_PROXY=laptop into .env: environments are made through this machine"
-    return Check("there", "package index", False, f"{index.host} can't be reached", fix)
+    yield _check("there", "package index", answer.index.reachable, good, bad, fix)
 
-
-def _logind(answer: ExamineAnswer) -> Check:
-    if not answer.logind_kills:
-        return Check("there", "logind", True, "leaves jobs alone")
-    if answer.lingers:
-        return Check("there", "logind", True, f"kills at logout, but {answer.user} lingers")
+    lingers = f"kills at logout, but {answer.user} lingers"
+    good = lingers if answer.logind_kills else "leaves jobs alone"
+    bad = "ends all processes at logout, jobs too (KillUserProcesses=yes)"
     fix = shlex.join(["sudo", "loginctl", "enable-linger", answer.user])
-    message = "ends all processes at logout, jobs too (KillUserProcesses=yes)"
-    return Check("there", "logind", False, message, fix)
-
-
-def _tmp(shared: bool) -> Check:
-    if shared:
-        return Check("there", "/tmp", True, "is shared and sticky")
-    message = "others could remove what is yours there, or can't write"
-    return Check("there", "/tmp", False, message, "sudo chmod 1777 /tmp")
+    yield _check("there", "logind", not answer.logind_kills or answer.lingers, good, bad, fix)
+    bad = "others could remove what is yours there, or can't write"
+    shared = "is shared and sticky"
+    yield _check("there", "/tmp", answer.tmp_shared, shared, bad, "sudo chmod 1777 /tmp")

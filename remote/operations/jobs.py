@@ -17,7 +17,14 @@ from remote.job.messages.live_job import (
     StopAnswer,
     StopRequest,
 )
-from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
+from remote.job.messages.old_jobs import (
+    DifferencesAnswer,
+    DifferencesRequest,
+    PruneAnswer,
+    PruneRequest,
+    RemoveAnswer,
+    RemoveRequest,
+)
 from remote.job.messages.target import SecretRequest
 from remote.job.status import JobStatus
 from remote.session import TargetSession
@@ -95,6 +102,11 @@ def find_job(server: TargetSession, job: str) -> JobSummary:
 def stop(server: TargetSession, job: str) -> StopAnswer:
     """End a job; without a name, the one that goes on."""
     return server.agent.call(StopRequest(key=server.key, job=job))
+
+
+def differences(server: TargetSession, first: str, second: str) -> DifferencesAnswer:
+    """How two jobs of a target differ."""
+    return server.agent.call(DifferencesRequest(key=server.key, before=first, after=second))
 
 
 def remove(server: TargetSession, jobs: Sequence[str], *, force: bool) -> RemoveAnswer:

@@ -12,7 +12,6 @@ from remote.operations.tracking.merge_records import Records, merging
 from remote.operations.tracking.pull_records import ask, look, merge_all
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync import Unready
 from remote.transport.rsync_args import Dialect, Tally
 
 
@@ -32,11 +31,19 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     """Bring back what jobs wrote; twice changes nothing."""
     start = time.monotonic()
     dialect = rsync.dialect()
+    backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
     server.connect()
     with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, folder, registry=registry)
-        files, backup = _results(server, dialect, dry_run=dry_run)
+        try:
+            files = _results(server, dialect, backup, dry_run=dry_run)
+        except rsync.Unready:
+            look(server)
+            try:
+                files = _results(server, dialect, backup, dry_run=dry_run)
+            except rsync.Unready as error:
+                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
@@ -50,18 +57,7 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     )
 
 
-def _results(server: TargetSession, dialect: Dialect, *, dry_run: bool) -> tuple[Tally, str]:
-    backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
+def _results(server: TargetSession, dialect: Dialect, backup: str, *, dry_run: bool) -> Tally:
     root = server.project.root
-    for attempt in (1, 2):
-        try:
-            argv = rsync_args.pull_argv(
-                server.remote, dialect, backup=root / backup, dry_run=dry_run
-            )
-            tally = rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)
-            return tally, backup
-        except Unready as error:
-            if attempt == 2:
-                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
-            look(server)
-    raise AssertionError("unreachable")
+    argv = rsync_args.pull_argv(server.remote, dialect, backup=root / backup, dry_run=dry_run)
+    return rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)

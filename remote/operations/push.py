@@ -15,7 +15,6 @@ from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync import Unready
 from remote.transport.rsync_args import Dialect, Tally
 
 #: From so many files on it pays to look whether there is anything to push: an rsync that holds
@@ -45,40 +44,34 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    dialect = rsync.dialect()
-    stamp = time.strftime("%Y%m%d-%H%M%S")
+    mirror = _Mirror(server, rsync.dialect(), time.strftime("%Y%m%d-%H%M%S"), dry_run)
     server.connect()
     with locked(server.project.state / "push.lock"):
-        pushed = None
+        tally, state = None, OURS
         if _is_known(server) and not take_over:
-            with contextlib.suppress(Unready):
-                tally = _transfer(server, dialect, stamp, dry_run=dry_run)
-                pushed = _pushed(tally, start, stamp, foreign=False)
-        if pushed is None:
-            pushed = _prepared(server, dialect, start, stamp, dry_run, take_over)
+            with contextlib.suppress(rsync.Unready):
+                tally = mirror.transfer(project=project_id(server.project))
+        if tally is None:
+            state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
+            try:
+                if state == ABSENT:
+                    tally = mirror.to_nowhere()
+                else:
+                    tally = mirror.transfer(delete=state == OURS or take_over)
+            except rsync.Unready as error:
+                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
+        seconds = time.monotonic() - start
         if not dry_run:
             server.project.remember_target(server.target)
-            _outlast(server.project.root, pushed.sent)
-        return pushed
-
-
-def _outlast(root: Path, sent: Iterable[str]) -> None:
-    """Wait until the second is over in which a sent file was written, one second at most.
-
-    rsync takes files of the same size and second for the same: an edit that follows at once, by a
-    script, would stay here.
-    """
-    now = time.time()
-    times = (_written(root / name) for name in sent)
-    newest = max((written for written in times if written <= now), default=0.0)
-    time.sleep(max(0.0, int(newest) + 1 - now))
-
-
-def _written(path: Path) -> float:
-    try:
-        return path.lstat().st_mtime
-    except OSError:
-        return 0.0
+            _outlast(server.project.root, tally.sent)
+    return Pushed(
+        sent=tuple(tally.sent),
+        deleted=tuple(tally.deleted),
+        bytes=tally.bytes,
+        seconds=seconds,
+        backup=f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else "",
+        foreign=state == FOREIGN and not take_over,
+    )
 
 
 def _is_known(server: TargetSession) -> bool:
@@ -88,93 +81,71 @@ def _is_known(server: TargetSession) -> bool:
     return not server.target.is_local or (Path(server.target.path) / claim).is_dir()
 
 
-def _prepared(
-    server: TargetSession,
-    dialect: Dialect,
-    start: float,
-    stamp: str,
-    dry_run: bool,
-    take_over: bool,
-) -> Pushed:
-    state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
-    try:
-        if state == ABSENT:
-            tally = _to_nowhere(server, dialect, stamp)
-        else:
-            deletes = state == OURS or take_over
-            tally = _transfer(
-                server, dialect, stamp, dry_run=dry_run, delete=deletes, claimed=False
-            )
-    except Unready as error:
-        raise TransferError(f"rsync did not start on {server.target}: {error}") from None
-    return _pushed(tally, start, stamp, foreign=state == FOREIGN and not take_over)
+@dataclass(frozen=True)
+class _Mirror:
+    """How one push runs rsync; its backup folder is named `stamp`."""
 
+    server: TargetSession
+    dialect: Dialect
+    stamp: str
+    dry_run: bool
 
-def _transfer(
-    server: TargetSession,
-    dialect: Dialect,
-    stamp: str,
-    *,
-    dry_run: bool,
-    delete: bool = True,
-    claimed: bool = True,
-) -> Tally:
-    root = server.project.root
-    project = project_id(server.project) if claimed else ""
+    def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
+        """Push; with `project`, only to a target that is that project's own."""
+        looks_first = self.dry_run or self.server.facts.files > MANY
+        tally = self._rsync(project=project, delete=delete, look=looks_first)
+        if tally.anything and not self.dry_run and looks_first:
+            tally = self._rsync(project=project, delete=delete, look=False)
+        self.server.remember(files=tally.files)
+        processed = (self.server.project.root / "data" / "processed").rglob("*")
+        if any(path.name != ".gitkeep" and path.is_file() for path in processed):
+            remote, dry_run = self.server.remote, self.dry_run
+            argv = rsync_args.processed_argv(remote, project=project, dry_run=dry_run)
+            more = self._run(argv, "pushing data")
+            tally.sent += [f"data/processed/{name}" for name in more.sent]
+            tally.bytes += more.bytes
+        return tally
 
-    def mirror(*, look: bool) -> Tally:
+    def to_nowhere(self) -> Tally:
+        """What a first push would send, seen without making anything on the server."""
+        with tempfile.TemporaryDirectory() as empty:
+            return self._rsync(look=True, delete=False, destination=empty + "/", title="looking")
+
+    def _rsync(
+        self,
+        *,
+        look: bool,
+        delete: bool,
+        project: str = "",
+        destination: str = "",
+        title: str = "pushing",
+    ) -> Tally:
         argv = rsync_args.push_argv(
-            root,
-            server.remote,
-            dialect,
+            self.server.project.root,
+            self.server.remote,
+            self.dialect,
             project=project,
-            stamp=stamp,
+            stamp=self.stamp,
             delete=delete,
             dry_run=look,
+            destination=destination,
         )
-        return rsync.run(argv, server.remote, cwd=root, title="pushing", dialect=dialect)
+        return self._run(argv, title)
 
-    looks_first = dry_run or server.facts.files > MANY
-    tally = mirror(look=looks_first)
-    if tally.anything and not dry_run and looks_first:
-        tally = mirror(look=False)
-    server.remember(files=tally.files)
-    if _has_files(root / "data" / "processed"):
-        argv = rsync_args.processed_argv(server.remote, project=project, dry_run=dry_run)
-        more = rsync.run(argv, server.remote, cwd=root, title="pushing data", dialect=dialect)
-        tally.sent += [f"data/processed/{name}" for name in more.sent]
-        tally.bytes += more.bytes
-    return tally
+    def _run(self, argv: list[str], title: str) -> Tally:
+        root, remote = self.server.project.root, self.server.remote
+        return rsync.run(argv, remote, cwd=root, title=title, dialect=self.dialect)
 
 
-def _has_files(folder: Path) -> bool:
-    return any(path.name != ".gitkeep" and path.is_file() for path in folder.rglob("*"))
+def _outlast(root: Path, sent: Iterable[str]) -> None:
+    """Wait until the second is over in which a sent file was written, one second at most.
 
-
-def _to_nowhere(server: TargetSession, dialect: Dialect, stamp: str) -> Tally:
-    """What a first push would send, seen without making anything on the server."""
-    root = server.project.root
-    with tempfile.TemporaryDirectory() as empty:
-        argv = rsync_args.push_argv(
-            root,
-            server.remote,
-            dialect,
-            project="",
-            stamp=stamp,
-            delete=False,
-            dry_run=True,
-            destination=empty + "/",
-        )
-        return rsync.run(argv, server.remote, cwd=root, title="looking", dialect=dialect)
-
-
-def _pushed(tally: Tally, start: float, stamp: str, *, foreign: bool) -> Pushed:
-    kept = tally.deleted or tally.replaced
-    return Pushed(
-        sent=tuple(tally.sent),
-        deleted=tuple(tally.deleted),
-        bytes=tally.bytes,
-        seconds=time.monotonic() - start,
-        backup=f"{STATE}/backup/{stamp}" if kept else "",
-        foreign=foreign,
-    )
+    rsync takes files of the same size and second for the same: an edit that follows at once, by a
+    script, would stay here.
+    """
+    now, newest = time.time(), 0.0
+    for name in sent:
+        with contextlib.suppress(OSError):
+            written = (root / name).lstat().st_mtime
+            newest = max(newest, written if written <= now else 0.0)
+    time.sleep(max(0.0, int(newest) + 1 - now))

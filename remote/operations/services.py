@@ -1,19 +1,31 @@
-"""Services: found or started on the target, waited for, and reached from here."""
+"""Services: found or started on the target, waited for, reached from here; what was saved in one."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from remote.agent.environments.lock_file import LOCK_FILES
-from remote.errors import ConfigError, ConnectError, JobError
+from remote.errors import ConfigError, ConnectError, JobError, TargetError
+from remote.files import copy_new, sha256, write_atomic
 from remote.job.messages.live_job import LogAnswer, LogRequest
-from remote.job.messages.services import ServiceAddress, ServiceAnswer, ServiceRequest
+from remote.job.messages.services import (
+    FetchRequest,
+    SavedRequest,
+    ServiceAddress,
+    ServiceAnswer,
+    ServiceRequest,
+)
+from remote.job.outputs import is_left_alone
+from remote.job.paths import STATE
 from remote.job.spec import JobSpec
 from remote.job.state import ENDED, PREPARING, QUEUED
 from remote.job.status import JobStatus
@@ -37,30 +49,28 @@ TAIL = 15
 FIRST_PORT = 20000
 PORTS = 10000
 
-
-@dataclass(frozen=True)
-class Wish:
-    """What is asked of a service; what was not said is None or empty."""
-
-    place: Mapping[str, str] = field(default_factory=dict)
-    extras: tuple[str, ...] = ()
-    gpus: int | None = None
-    timeout: int = 0
+#: The toolkit itself, which every `inv` here runs.
+TOOLKIT = "remote"
 
 
 def find(server: TargetSession, service: Service) -> ServiceAnswer:
     """The service, where it goes on there; an answer without an id where it doesn't."""
+    if not server.facts.ours:
+        # The first push is still to make the target.
+        return ServiceAnswer()
     return server.agent.call(ServiceRequest(key=server.key, service=service.name))
 
 
-def refuse_other(service: Service, running: ServiceAnswer, wish: Wish) -> None:
-    """Raises JobError where the one that goes on isn't as it is wished."""
-    wished: dict[str, Any] = {**wish.place}
-    if wish.gpus is not None:
-        wished["gpus"] = wish.gpus
+def refuse_other(
+    service: Service, running: ServiceAnswer, place: Mapping[str, str], asked: RunOptions
+) -> None:
+    """Raises JobError where the one that goes on isn't as it is wished; what wasn't said fits."""
+    wished: dict[str, Any] = {**place}
+    if asked.gpus is not None:
+        wished["gpus"] = asked.gpus
     actual = {name: getattr(running, name) for name in wished}
     differing = [f"{name} {actual[name]}" for name in wished if actual[name] != wished[name]]
-    missing = sorted(set(wish.extras) - set(running.extras))
+    missing = sorted(set(asked.extras) - set(running.extras))
     differing += [f"no extra {extra}" for extra in missing]
     if differing:
         raise JobError(
@@ -70,23 +80,21 @@ def refuse_other(service: Service, running: ServiceAnswer, wish: Wish) -> None:
 
 
 def job_of(
-    server: TargetSession, service: Service, wish: Wish, place: Mapping[str, str]
+    server: TargetSession, service: Service, place: Mapping[str, str], asked: RunOptions
 ) -> JobSpec:
-    """What is asked of a service's job; `place` is where it looks, complete."""
-    extras = {*wish.extras, *_own_extra(server, service)}
-    options = RunOptions(gpus=wish.gpus or 0, timeout=wish.timeout, extras=tuple(extras))
-    return describe(server.project, ServicePage(service, place), {}, options=options)
+    """What is asked of a service's job; `place` is where it looks, complete.
 
-
-def _own_extra(server: TargetSession, service: Service) -> Sequence[str]:
-    """The extra that brings the service's package, unless the lock file has that anyway."""
-    root = server.project.root
+    The extra that brings the service's package is added where the lock file hasn't that anyway.
+    """
+    root, extras = server.project.root, set(asked.extras)
     lock = next((root / name for name in LOCK_FILES if (root / name).is_file()), None)
-    if lock is None or not service.extra:
-        return ()
-    lines = lock.read_text("utf-8", "replace").splitlines()
-    named = (f"{service.package}==", f'name = "{service.package}"')
-    return () if any(line.startswith(named) for line in lines) else (service.extra,)
+    if lock is not None and service.extra:
+        lines = lock.read_text("utf-8", "replace").splitlines()
+        named = (f"{service.package}==", f'name = "{service.package}"')
+        if not any(line.startswith(named) for line in lines):
+            extras.add(service.extra)
+    options = replace(asked, gpus=asked.gpus or 0, extras=tuple(extras))
+    return describe(server.project, ServicePage(service, place), {}, options=options)
 
 
 def wait(
@@ -100,7 +108,13 @@ def wait(
         if status.state in (QUEUED, PREPARING):
             out(text)
         elif status.state in ENDED:
-            raise _ended(server, service, job, status)
+            words, _ = _log(server, LogRequest(key=server.key, job=job, tail=TAIL))
+            cause = f" ({status.cause})" if status.cause else ""
+            raise JobError(
+                f"{service.title} did not start: {status.state}{cause}."
+                f" Its last words:\n{words.strip()}",
+                f"All of them: inv remote-logs {job}",
+            )
         answer = server.agent.call(ServiceRequest(key=server.key, job=job))
         if answer.address:
             return answer.address
@@ -125,22 +139,11 @@ def _status(last: LogAnswer) -> JobStatus:
     return last.status
 
 
-def _ended(server: TargetSession, service: Service, job: str, status: JobStatus) -> JobError:
-    text, _ = _log(server, LogRequest(key=server.key, job=job, tail=TAIL))
-    cause = f" ({status.cause})" if status.cause else ""
-    return JobError(
-        f"{service.title} did not start: {status.state}{cause}. Its last words:\n{text.strip()}",
-        f"All of them: inv remote-logs {job}",
-    )
-
-
-def port_for(server: TargetSession, service: Service, asked: int) -> int:
-    """The port of this machine: the asked one, else the same each time where that is free.
+def port_for(server: TargetSession, service: Service) -> int:
+    """A port of this machine, the same each time where that is free.
 
     So a page that was open goes on when a tunnel is opened again.
     """
-    if asked:
-        return asked
     name = f"{server.target.key} {service.name}"
     number = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
     return tunnel.free_port(FIRST_PORT + number % PORTS)
@@ -207,3 +210,54 @@ def folder_of(text: str) -> str:
     if folder == ".." or folder.startswith("../") or "\0" in folder:
         raise JobError(f"{text!r} is outside of the target.", "Give its whole path there: /...")
     return folder
+
+
+def saved(server: TargetSession) -> list[str]:
+    """The project's files that were saved in JupyterLab there and differ from here, or lack here."""
+
+    def differs(file: Path, digest: str) -> bool:
+        try:
+            return sha256(file) != digest
+        except OSError:
+            return True
+
+    files = server.agent.call(SavedRequest(key=server.key)).files
+    return [name for name, digest in files.items() if differs(server.project.root / name, digest)]
+
+
+def may_come(name: str, root: Path) -> bool:
+    """Whether a file of that name is taken from a server: it must lie in the project, and nothing
+    that this machine runs by itself (tasks.py, Makefile, the toolkit, hidden files) comes."""
+    parts = name.split("/")
+    if os.path.isabs(name) or any(part in ("", "..") or part.startswith(".") for part in parts):
+        return False
+    if not (root / name).parent.resolve().is_relative_to(root.resolve()):
+        return False
+    if is_left_alone(name):
+        return False
+    return name.endswith(".ipynb") or len(parts) > 1 and parts[0] != TOOLKIT
+
+
+def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
+    """Bring these saved files here: their names, and the folder with the versions they replaced.
+
+    Raises TargetError where what came isn't what was asked for.
+    """
+    root = server.project.root
+    backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
+    with tempfile.TemporaryFile() as blob:
+        request = FetchRequest(key=server.key, names=tuple(names))
+        times = server.agent.call(request, blob=blob).times
+        blob.seek(0)
+        with zipfile.ZipFile(blob) as archive:
+            for name in archive.namelist():
+                if name not in names:
+                    raise TargetError(f"The server sent {name!r}, which nobody asked for.")
+                file = root / name
+                if file.exists():
+                    copy_new(file, root / backup / name, mode=0o644)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(file, archive.read(name))
+                # rsync takes files of the same size and time for the same.
+                os.utime(file, (times[name], times[name]))
+    return sorted(times), backup if (root / backup).is_dir() else ""

@@ -6,33 +6,15 @@ import sys
 from typing import Any
 
 from invoke.collection import Collection
+from invoke.tasks import Task
 
-from remote.tasks import (
-    check,
-    cleanup,
-    jobs,
-    project,
-    records,
-    run,
-    server,
-    services,
-    sync,
-)
+from remote.tasks import check, jobs, project, records, run, server, services, sync
 
 namespace = Collection()
-for _module in (
-    sync,
-    run,
-    jobs,
-    services,
-    cleanup,
-    records,
-    check,
-    project,
-    server,
-):
-    for _task in _module.TASKS:
-        namespace.add_task(_task)
+for _module in (sync, run, jobs, services, records, check, project, server):
+    for _value in vars(_module).values():
+        if isinstance(_value, Task):
+            namespace.add_task(_value)
 
 
 def joined(module: dict[str, Any]) -> Collection:

@@ -1,16 +1,20 @@
-"""Invoke tasks that read their own words: `inv remote-run PROGRAM --epoch 1000`.
+"""How the toolkit's tasks are declared, how some read their own words, and how they all end.
 
-What the words mean is decided in `remote.tasks.arguments`; Invoke does not see them, for its parser
-knows no flags but those that the task's signature declares.
+Invoke's parser knows no flags but those that a task's signature declares. So a task with positional
+words reads them itself (`inv remote-run PROGRAM --epoch 1000`): what they mean is decided in
+`remote.tasks.arguments`, and Invoke does not see them.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
@@ -22,8 +26,23 @@ from remote.options import options_of
 from remote.output import print_lines, printable_lines
 
 if TYPE_CHECKING:
-    from remote.programs.find import FileProgram
-    from remote.tasks.arguments import Call, TaskParser
+    from remote.programs.program import FileProgram
+    from remote.tasks.arguments import Call
+
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+TARGET_HELP = "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)"
+
+#: What arguments mean that several tasks have, by their flags.
+HELP = {
+    "target": TARGET_HELP,
+    "job": "a job's id, a unique part of it, or `last` (the default)",
+    "force": "also what was not pulled",
+    "dry-run": "show what would come, change nothing",
+    "registry": "registered models too (REMOTE_REGISTRY=yes in .env: always)",
+    "entry-point": "which entry point of an MLproject (default: main)",
+    "json": "all that is known, as JSON",
+}
 
 #: The keyword argument that tells a call from the command line from one by another task.
 TYPED = "typed on the command line"
@@ -32,13 +51,60 @@ TYPED = "typed on the command line"
 _NO_FLAGS = ("options", "parameters", "arguments")
 
 
+def command(
+    *, help: Mapping[str, str] | None = None, **settings: Any
+) -> Callable[[Body], Task[Any]]:
+    """Invoke's `task` for the tasks of the toolkit, which end as `exit_on_error` says.
+
+    `help` tells only what HELP doesn't. One with positional words or `options` is an ArgparseTask.
+    """
+
+    def declared(body: Body) -> Task[Any]:
+        flags = [name.replace("_", "-") for name in inspect.signature(body).parameters]
+        known = {flag: HELP[flag] for flag in flags if flag in HELP}
+        kind = ArgparseTask if settings.keys() & {"positional", "options"} else Task
+        made: Task[Any] = kind(exit_on_error(body), help={**known, **(help or {})}, **settings)
+        return made
+
+    return declared
+
+
+def exit_on_error(body: Body) -> Body:
+    """Turn the errors meant for the user into a message and exit code 2, Ctrl-C into 130.
+
+    A reader that has gone (`inv remote-ps | head`) ends the task silently, as it ends `cat`.
+    Everything else is a bug, and keeps its traceback.
+    """
+
+    @functools.wraps(body)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = body(*args, **kwargs)
+            sys.stdout.flush()
+            return result
+        except RemoteError as error:
+            raise Exit(printable_lines(str(error)), code=2) from None
+        except Exit as exit:
+            # Invoke prints the message as it is, and why a job failed is its server's to say.
+            raise Exit(printable_lines(exit.message or ""), code=exit.code) from None
+        except KeyboardInterrupt:
+            raise Exit("Interrupted.", code=130) from None
+        except BrokenPipeError:
+            # What Python still holds for standard output goes nowhere when it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(code=128 + signal.SIGPIPE) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
 class ArgparseTask(Task[Any]):
     """A task that reads its own words, so that positional arguments may be left out.
 
     A positional argument without a default has to be given. With `options`, a class of
     `remote.options`, its flags are the task's too, and arrive as the keyword argument `options`.
-    The parameters of a program arrive as `parameters`, and what was typed after ` -- ` as
-    `arguments` where the task's function takes that.
+    Where the task's function takes `parameters`, its first positional names a program, and that
+    program's parameters are flags too; where it takes `arguments`, they are what was typed after
+    ` -- `.
     """
 
     #: What is typed for every such task: on a command line, only the first of them is read.
@@ -48,6 +114,7 @@ class ArgparseTask(Task[Any]):
         super().__init__(*args, **{**kwargs, "auto_shortflags": False})
         self.options = options
         self.call: Call | None = None
+        self.takes = set(inspect.signature(self.body).parameters)
         ArgparseTask.all_names.add(self.typed_name)
 
     @property
@@ -55,11 +122,7 @@ class ArgparseTask(Task[Any]):
         """What is typed for this task."""
         return self.name.replace("_", "-")
 
-    @property
-    def takes_arguments(self) -> bool:
-        """Whether what follows ` -- ` is for this task."""
-        return "arguments" in inspect.signature(self.body).parameters
-
+    @exit_on_error
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Read the task's words, and leave nothing of them to Invoke."""
         declared = [
@@ -72,23 +135,19 @@ class ArgparseTask(Task[Any]):
             return declared + _completed(self.options)
         words = sys.argv[place + 1 :]
         # Other tasks start faster without argparse.
-        from remote.tasks.arguments import HELP
+        from remote.tasks.arguments import HELP_FLAGS, TaskParser
 
-        try:
-            parser = self._parser(declared)
-            self.call = parser.read(words, self.find_program(words))
-            if self.call.help or any(word in HELP for word in sys.argv[1:place]):
-                print_lines(*parser.help().rstrip().split("\n"))
-                raise Exit(code=0)
-            self._check(declared, self.call, words)
-        except RemoteError as error:
-            raise Exit(printable_lines(str(error)), code=2) from None
+        parser = TaskParser(
+            self._usage(declared), inspect.getdoc(self) or "", declared, self.options
+        )
+        find_program = _program_finder(words) if "parameters" in self.takes else None
+        self.call = parser.read(words, find_program)
+        if self.call.help or any(word in HELP_FLAGS for word in sys.argv[1:place]):
+            print_lines(*parser.help().rstrip().split("\n"))
+            raise Exit(code=0)
+        self._check(declared, self.call, words)
         _take_from_invoke(words, self.call.count)
         return [Argument(name=TYPED, kind=bool, default=True)]
-
-    def find_program(self, words: Sequence[str]) -> Callable[[str], FileProgram] | None:
-        """What finds the program that the first positional names; None where it names none."""
-        return None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run with what was read; a call from Python gets its own arguments."""
@@ -96,17 +155,19 @@ class ArgparseTask(Task[Any]):
             kwargs = dict(self.call.values)
             if self.call.program:
                 kwargs["parameters"] = self.call.parameters
-            if self.takes_arguments:
+            if "arguments" in self.takes:
                 kwargs["arguments"] = self.call.rest
         return super().__call__(*args, **kwargs)
 
-    def _parser(self, declared: Sequence[Argument]) -> TaskParser:
-        from remote.tasks.arguments import TaskParser
-
-        positional = [_usage(argument) for argument in declared if argument.positional]
-        rest = ["[-- ARGUMENTS]"] if self.takes_arguments else []
-        usage = " ".join(["inv", self.typed_name, *positional, "[--flags]", *rest])
-        return TaskParser(usage, inspect.getdoc(self) or "", declared, self.options)
+    def _usage(self, declared: Sequence[Argument]) -> str:
+        parts = ["inv", self.typed_name]
+        for argument in declared:
+            name = str(argument.name).upper()
+            if argument.positional:
+                several = f"[{name} ...]" if argument.kind is list else f"[{name}]"
+                parts.append(name if argument.default is None else several)
+        rest = ["[-- ARGUMENTS]"] if "arguments" in self.takes else []
+        return " ".join([*parts, "[--flags]", *rest])
 
     def _check(self, declared: Sequence[Argument], call: Call, words: Sequence[str]) -> None:
         """Refuse what Invoke would not explain well; raises UsageError."""
@@ -123,25 +184,18 @@ class ArgparseTask(Task[Any]):
                 raise UsageError(f"One call of inv takes one {name}, and no {word} after it.")
 
 
-class ProgramTask(ArgparseTask):
-    """A task whose first positional names a program, with that program's parameters as flags."""
+def _program_finder(words: Sequence[str]) -> Callable[[str], FileProgram]:
+    """What finds the program of a name; its entry point has to be known before the other flags."""
+    from remote.programs.program import find
 
-    def find_program(self, words: Sequence[str]) -> Callable[[str], FileProgram]:
-        """What finds the program of a name."""
-        from remote.programs import find
-
-        root = find_project().root
-        entry_point = value_of("--entry-point", words)
-        return lambda name: find.find(root, name, entry_point)
-
-
-def value_of(flag: str, words: Sequence[str]) -> str:
-    """The value of a flag that has to be known before the others can be read."""
+    root, entry_point = find_project().root, ""
     words = _before_dashes(words)
     for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
-        if word == flag or word.startswith(f"{flag}="):
-            return following if word == flag else word.partition("=")[2]
-    return ""
+        flag, equals, value = word.partition("=")
+        if flag == "--entry-point":
+            entry_point = value if equals else following
+            break
+    return lambda name: find(root, name, entry_point)
 
 
 def place_of(task: str, argv: Sequence[str]) -> int | None:
@@ -173,10 +227,3 @@ def _completed(options: type | None) -> list[Argument]:
     return [
         Argument(name=row.flag.removeprefix("--"), kind=bool if row.switch else str) for row in rows
     ]
-
-
-def _usage(argument: Argument) -> str:
-    name = str(argument.name).upper()
-    if argument.kind is list:
-        return f"[{name} ...]"
-    return name if argument.default is None else f"[{name}]"

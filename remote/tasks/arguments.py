@@ -20,10 +20,10 @@ from remote.errors import RemoteError
 from remote.options import Option, count, options_of
 
 if TYPE_CHECKING:
-    from remote.programs.find import FileProgram
     from remote.programs.parameter import Parameter
+    from remote.programs.program import FileProgram
 
-HELP = ("--help", "-h")
+HELP_FLAGS = ("--help", "-h")
 
 #: Before a parameter's name in argparse's namespace: no argument of a task can be called so.
 PARAMETER = "parameter:"
@@ -79,7 +79,7 @@ class TaskParser:
         for name, row in self._option_rows.items():
             self._add_own(name, row)
         self._own_flags = list(self._actions)
-        for flag in HELP:
+        for flag in HELP_FLAGS:
             self._add(self._parser, flag, dest="help", action="store_true", help=argparse.SUPPRESS)
 
     def read(

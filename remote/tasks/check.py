@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
 
 from remote.output import plural, print_json, print_lines, say
-from remote.tasks.argparse_task import ArgparseTask
-from remote.tasks.exits import exit_on_error
+from remote.tasks.argparse_task import command
 
 if TYPE_CHECKING:
     from remote.operations.tracking.check_store import Checked
@@ -19,8 +17,7 @@ if TYPE_CHECKING:
 _EXAMPLES = 3
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["store"],
     help={
         "store": "a store's file, its project's folder, or sqlite:///… (default: mlflow.db)",
@@ -28,7 +25,6 @@ _EXAMPLES = 3
         "json": "print everything as JSON",
     },
 )
-@exit_on_error
 def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = False) -> None:
     """Check an MLflow store: the file, the paths in it, artifacts, what lies in mlruns.
 
@@ -98,6 +94,3 @@ def _finding_data(finding: Finding) -> dict[str, object]:
         "mendable": bool(finding.changes),
         "note": finding.note,
     }
-
-
-TASKS = (mlflow_check,)

@@ -1,4 +1,4 @@
-"""`inv remote-ps`, `remote-logs`, `remote-attach`, `remote-wait`, `remote-stop`: live with jobs."""
+"""The jobs of the target, going on and old: `inv remote-ps`, `remote-logs`, `remote-rm` and so on."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
 
 from remote.errors import JobError
-from remote.job.state import ENDED, FINISHED
-from remote.output import draw_screen, duration, print_json, print_lines, say, write_raw
-from remote.tasks.argparse_task import ArgparseTask
-from remote.tasks.exits import exit_on_error
-from remote.tasks.sync import TARGET_HELP, pull_and_tell, server_of
+from remote.job.state import FINISHED
+from remote.output import (
+    draw_screen,
+    duration,
+    plural,
+    print_json,
+    print_lines,
+    say,
+    size,
+    write_raw,
+)
+from remote.tasks.argparse_task import HELP, command
+from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import JobsAnswer
     from remote.operations.jobs import Followed
     from remote.session import TargetSession
 
-JOB_HELP = "a job's id, a unique part of it, or `last` (the default)"
-
 #: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
 NEWEST = 20
 LOOK = 2.0
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["job"],
     help={
-        "job": JOB_HELP,
-        "target": TARGET_HELP,
         "follow": "stay and show the log as it grows",
         "tail": "only the last N lines",
         "since": "only what came in this time, such as 10m (to a few seconds)",
     },
 )
-@exit_on_error
 def remote_logs(
     c: Context,
     job: str = "last",
@@ -92,18 +93,14 @@ def exit_as(followed: Followed) -> None:
         raise Exit(f"{followed.id} {status.state}{cause}", code=status.exit_code or 1)
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["job"],
     help={
         "job": "all about this one: its id, a unique part of it, or `last`",
-        "target": TARGET_HELP,
         "all": f"all jobs, not only the newest {NEWEST} and those that go on",
         "watch": "stay, and draw it anew every two seconds",
-        "json": "all that is known, as JSON",
     },
 )
-@exit_on_error
 def remote_ps(
     c: Context,
     job: str = "",
@@ -143,8 +140,7 @@ def _lines(answer: JobsAnswer, job: str) -> list[str]:
     return job_table(answer.jobs, answer.now)
 
 
-@task(klass=ArgparseTask, positional=["job"], help={"job": JOB_HELP, "target": TARGET_HELP})
-@exit_on_error
+@command(positional=["job"])
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
     from remote.operations.jobs import attach_argv
@@ -157,12 +153,7 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     process.become(argv, env=env)
 
 
-@task(
-    klass=ArgparseTask,
-    positional=["job"],
-    help={"job": JOB_HELP, "target": TARGET_HELP, "pull": "pull when it has ended"},
-)
-@exit_on_error
+@command(positional=["job"], help={"pull": "pull when it has ended"})
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
     server = server_of(target)
@@ -173,15 +164,10 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
     print_lines(f"{followed.id} {followed.status.state}")
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["job"],
-    help={
-        "job": "its id, a unique part of it, or `last` (default: the one that goes on)",
-        "target": TARGET_HELP,
-    },
+    help={"job": "its id, a unique part of it, or `last` (default: the one that goes on)"},
 )
-@exit_on_error
 def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
     from remote.operations.jobs import stop
@@ -193,7 +179,51 @@ def remote_stop(c: Context, job: str = "", target: str = "") -> None:
         print_lines(f"{answer.id} had ended already: {state}")
     else:
         print_lines(f"{answer.id} {state} after {duration(time.monotonic() - start)}")
-    assert state in ENDED
 
 
-TASKS = (remote_ps, remote_logs, remote_attach, remote_wait, remote_stop)
+@command(
+    positional=["before", "after"],
+    help={"before": HELP["job"], "after": "the job to compare it with"},
+)
+def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
+    """Show how two jobs differ: what was asked, packages, what became of them, code."""
+    from remote.operations.jobs import differences
+    from remote.tasks.tables import difference_lines
+
+    print_lines(*difference_lines(differences(server_of(target), before, after)))
+
+
+@command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})
+def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
+    """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
+    from remote.operations.jobs import remove
+
+    answer = remove(server_of(target), [job], force=force)
+    for name in answer.removed:
+        print_lines(f"removed {name}, {size(answer.bytes)} freed")
+
+
+@command(
+    help={
+        "older": "how long ago they must have ended, such as 30d (the default)",
+        "dry-run": "show what would go, change nothing",
+    }
+)
+def remote_prune(
+    c: Context, older: str = "30d", target: str = "", force: bool = False, dry_run: bool = False
+) -> None:
+    """Remove old jobs that were pulled, environments that nobody uses, and old backups."""
+    from remote.operations.jobs import prune
+    from remote.options import seconds
+
+    answer = prune(server_of(target), seconds(older, "--older"), force=force, dry_run=dry_run)
+    verb, would = ("would remove", "would be ") if dry_run else ("removed", "")
+    print_lines(*(f"{verb} job {name}" for name in answer.jobs))
+    print_lines(*(f"{verb} environment {name}" for name in answer.environments))
+    print_lines(*(f"{verb} backup {name}" for name in answer.backups))
+    print_lines(f"{plural(len(answer.jobs), 'job')}, {size(answer.bytes)} {would}freed")
+    if answer.kept:
+        say(
+            f"{plural(len(answer.kept), 'job')} of that age stayed, since not pulled yet: "
+            "make sync-pull, or --force."
+        )

@@ -12,29 +12,24 @@ from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
 
 from remote.config import Project, find_project, make_variables
 from remote.errors import ConfigError, NotebookError
 from remote.job.state import FINISHED
 from remote.output import print_lines, say, say_log
-from remote.tasks.argparse_task import ProgramTask
-from remote.tasks.exits import exit_on_error
+from remote.tasks.argparse_task import command
 
 #: Variables of make's command line that are no parameters of a notebook.
 MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV", "ARGS", "UV")
 
 
-@task(
-    klass=ProgramTask,
+@command(
     positional=["program"],
     help={
         "program": "a notebook, script, module or MLproject, as for remote-run",
         "output": "a name for the executed notebook (a timestamp is put before it)",
-        "entry-point": "which entry point of an MLproject (default: main)",
     },
 )
-@exit_on_error
 def run(
     c: Context,
     program: str = "",
@@ -48,53 +43,43 @@ def run(
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
     from remote.operations.job_request import describe
-    from remote.operations.run_here import run as run_here
-    from remote.programs import find
+    from remote.operations.submit import run_here
+    from remote.programs.program import find
 
     project = find_project()
     variables = make_variables() if not program else {}
     name = program or variables.get("input_file", "")
     if not name:
         raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
-    source = find.find(project.root, name, entry_point)
-    given = parameters or _made_parameters(source, variables)
+    source = find(project.root, name, entry_point)
+    given = dict(parameters or {})
+    for key, text in variables.items() if not parameters else ():
+        if key not in MAKES_OWN:
+            parameter = source.parameter(key)
+            given[parameter.name] = parameter.convert(text)
     output = output or variables.get("output_file", "")
     job = describe(project, source, given, output=output, arguments=arguments)
-    ended = run_here(project, job)
-    if ended.state != FINISHED:
-        raise Exit(code=ended.code or 1)
+    state, code = run_here(project, job)
+    if state != FINISHED:
+        raise Exit(code=code or 1)
 
 
-def _made_parameters(source: Any, variables: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
-    for name, text in variables.items():
-        if name not in MAKES_OWN:
-            parameter = source.parameter(name)
-            found[parameter.name] = parameter.convert(text)
-    return found
-
-
-@task(name="format")
-@exit_on_error
+@command(name="format")
 def format_code(c: Context) -> None:
     """Run isort and black over the project's Python."""
-    root = find_project().root
     from remote.transport import process
 
-    for tool in (["isort"], ["black"]):
-        folders = [
-            name
-            for name in ("tasks.py", "remote", "src", "pipelines", "scripts", "tests", "bench")
-            if (root / name).exists()
-        ]
-        result = process.run([sys.executable, "-m", *tool, *folders], cwd=root)
+    root = find_project().root
+    names = ("tasks.py", "remote", "src", "pipelines", "scripts", "tests", "bench")
+    places = [name for name in names if (root / name).exists()]
+    for tool in ("isort", "black"):
+        result = process.run([sys.executable, "-m", tool, *places], cwd=root)
         say_log(result.stderr + result.stdout.decode("utf-8", "replace"))
         if result.code:
             raise Exit(code=result.code)
 
 
-@task(help={"port": "the port of 127.0.0.1 to listen on"})
-@exit_on_error
+@command(help={"port": "the port of 127.0.0.1 to listen on"})
 def ui(c: Context, port: int = 5000) -> None:
     """Start mlflow ui on this project's records."""
     from remote.transport import process
@@ -108,8 +93,7 @@ def ui(c: Context, port: int = 5000) -> None:
     process.become([str(mlflow), "ui", "--port", str(port)], env=env, cwd=root)
 
 
-@task(help={"edit": "open it with $VISUAL or $EDITOR"})
-@exit_on_error
+@command(help={"edit": "open it with $VISUAL or $EDITOR"})
 def diary(c: Context, edit: bool = False) -> None:
     """Make today's page of the diary from diary/template.md, with the newest runs; tell its path.
 
@@ -139,6 +123,3 @@ def _editor(project: Project) -> list[str]:
             "Name one, as in EDITOR=nano, or open the page yourself: inv diary prints its path.",
         )
     return words
-
-
-TASKS = (run, format_code, ui, diary)

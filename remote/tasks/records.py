@@ -6,14 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
-from invoke.tasks import task
 
 from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
 from remote.tasks import merge_report
-from remote.tasks.argparse_task import ArgparseTask
-from remote.tasks.exits import exit_on_error
-from remote.tasks.sync import DRY_HELP, REGISTRY_HELP, TARGET_HELP, registry_asked, server_of
+from remote.tasks.argparse_task import command
+from remote.tasks.sync import registry_asked, server_of
 
 if TYPE_CHECKING:
     from remote.operations.tracking.conflict_list import Listed
@@ -22,11 +20,9 @@ if TYPE_CHECKING:
     from remote.session import TargetSession
 
 JSON_HELP = "print what was done as JSON"
-MERGE_HELP = {"registry": REGISTRY_HELP, "dry-run": DRY_HELP, "json": JSON_HELP}
 
 
-@task(help={"target": TARGET_HELP, **MERGE_HELP})
-@exit_on_error
+@command(help={"json": JSON_HELP})
 def mlflow_pull(
     c: Context, target: str = "", registry: bool = False, dry_run: bool = False, json: bool = False
 ) -> None:
@@ -40,21 +36,18 @@ def mlflow_pull(
     _report(server.project, records, f"from {server.target}", data, json=json)
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["run"],
     iterable=["run"],
     help={
         "run": "ids of runs (the first 4 characters or more will do), or their names",
         "experiment": "all runs of the experiment with this name",
-        "target": TARGET_HELP,
         "traces": "the runs' traces too",
         "registry": "the versions of registered models that these runs made, too",
         "dry-run": "show what would be given, change nothing",
         "json": JSON_HELP,
     },
 )
-@exit_on_error
 def mlflow_push(
     c: Context,
     run: list[str] | None = None,
@@ -103,16 +96,14 @@ def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
         say(f"{count} there differed; what was there is kept there in {pushed.backup}/")
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["store"],
     help={
         "store": "a .db file, a folder with mlflow.db or mlruns, or a sqlite:/// address",
         "artifacts": "the folder that holds the store's mlruns (default: the store's own folder)",
-        **MERGE_HELP,
+        "json": JSON_HELP,
     },
 )
-@exit_on_error
 def mlflow_merge(
     c: Context,
     store: str,
@@ -147,8 +138,7 @@ def _report(
     merge_report.export_and_tell(project, dry_run=dry_run)
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["conflict"],
     iterable=["conflict"],
     help={
@@ -158,7 +148,6 @@ def _report(
         "json": "print the list as JSON",
     },
 )
-@exit_on_error
 def mlflow_conflicts(
     c: Context,
     conflict: list[str] | None = None,
@@ -197,6 +186,3 @@ def _conflict_line(entry: Listed) -> str:
         f"{entry.number:3}  {value.table} {value.key} {value.column}:"
         f" yours {value.ours!r}, there {there} ({entry.source})"
     )
-
-
-TASKS = (mlflow_pull, mlflow_push, mlflow_merge, mlflow_conflicts)

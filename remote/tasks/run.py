@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
-from invoke.tasks import task
 
 from remote.config import find_project
 from remote.errors import JobError
 from remote.operations.run_options import RunOptions
 from remote.output import print_lines, say
-from remote.tasks.argparse_task import ArgparseTask, ProgramTask
-from remote.tasks.exits import exit_on_error
-from remote.tasks.jobs import JOB_HELP, exit_as, follow_log
-from remote.tasks.sync import TARGET_HELP, pull_and_tell, push_line, server_of
+from remote.tasks.argparse_task import TARGET_HELP, command
+from remote.tasks.jobs import exit_as, follow_log
+from remote.tasks.sync import pull_and_tell, push_and_tell, server_of
 
 if TYPE_CHECKING:
     from remote.operations.submit import Submitted
@@ -23,20 +21,16 @@ if TYPE_CHECKING:
     from remote.session import TargetSession
 
 
-@task(
-    klass=ProgramTask,
+@command(
     positional=["program"],
     options=RunOptions,
     help={
         "program": "a notebook (of src/notebooks/, or a path), script, module, or MLproject folder",
-        "target": TARGET_HELP,
         "follow": "stay and show the job's log; Ctrl-C leaves the job running",
         "pull": "stay until the job has ended, then pull",
         "shell": "a shell command line, in the place of a program",
-        "entry-point": "which entry point of an MLproject (default: main)",
     },
 )
-@exit_on_error
 def remote_run(
     c: Context,
     program: str = "",
@@ -56,7 +50,6 @@ def remote_run(
     inv remote-run train.ipynb --help lists the parameters of train.ipynb.
     """
     from remote.operations.job_request import describe
-    from remote.operations.push import push
     from remote.operations.submit import submit
 
     what = _program(program, entry_point, shell, arguments)
@@ -64,19 +57,17 @@ def remote_run(
     options = options.completed(server.project.settings)
     rest = arguments if program else ()
     job = describe(server.project, what, parameters or {}, arguments=rest, options=options)
-    pushed = push(server)
-    say(push_line(server, pushed))
+    push_and_tell(server)
     _attend(server, submit(server, job, say=say), follow=follow, pull=pull)
 
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
-    from remote.programs import find
-    from remote.programs.program import Command
+    from remote.programs.program import Command, find
 
     if (name != "") + (shell != "") + bool(arguments and not name) > 1:
         raise JobError("A program, --shell, or a command after --: only one of them can run.")
     if name:
-        return find.find(find_project().root, name, entry_point)
+        return find(find_project().root, name, entry_point)
     if shell:
         return Command(("sh", "-c", shell))
     if arguments:
@@ -102,40 +93,32 @@ def _attend(server: TargetSession, submitted: Submitted, *, follow: bool, pull: 
     exit_as(followed)
 
 
-@task(
-    iterable=["extra"],
-    help={"target": TARGET_HELP, "extra": "an extra of the lock file; may come again"},
-)
-@exit_on_error
+@command(iterable=["extra"], help={"extra": "an extra of the lock file; may come again"})
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
     from remote.operations.job_request import describe
-    from remote.operations.push import push
     from remote.operations.submit import submit
     from remote.programs.program import Command
 
     server = server_of(target)
     options = RunOptions(gpus=0, name="setup", extras=tuple(extra or ()))
     job = describe(server.project, Command(("true",)), {}, options=options)
-    say(push_line(server, push(server)))
+    push_and_tell(server)
     submitted = submit(server, job.replace(record=False), say=say)
     if submitted.environment_ready:
         say("The environment is there already.")
     exit_as(follow_log(server, submitted.id, wait=True))
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["job"],
     help={
-        "job": JOB_HELP,
         "target": TARGET_HELP + ", where the job ran",
         "on": "another target to run it on now",
         "follow": "stay and show the new job's log",
         "pull": "stay until the new job has ended, then pull",
     },
 )
-@exit_on_error
 def remote_rerun(
     c: Context,
     job: str = "last",
@@ -151,6 +134,3 @@ def remote_rerun(
     there = server_of(on) if on else source
     submitted = rerun(source, job, target=there, say=say)
     _attend(there, submitted, follow=follow, pull=pull)
-
-
-TASKS = (remote_run, remote_setup, remote_rerun)

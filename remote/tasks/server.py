@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
 
 from remote.errors import ConfigError
 from remote.output import plural, print_json, print_lines, say
-from remote.tasks.argparse_task import ArgparseTask
-from remote.tasks.exits import exit_on_error
-from remote.tasks.sync import TARGET_HELP, server_of
-from remote.tasks.tables import gpu_table
+from remote.tasks.argparse_task import command
+from remote.tasks.sync import server_of
 
 if TYPE_CHECKING:
     from remote.operations.doctor import Check
 
 
-@task(help={"target": TARGET_HELP, "json": "print the findings as JSON"})
-@exit_on_error
+@command(help={"json": "print the findings as JSON"})
 def doctor(c: Context, target: str = "", json: bool = False) -> None:
     """Check this machine and the server; for each gap, the command that closes it.
 
@@ -34,11 +30,15 @@ def doctor(c: Context, target: str = "", json: bool = False) -> None:
         checks.append(check)
         if not json:
             _show(check)
+    gaps = [check for check in checks if not check.ok]
+    stopping = [check for check in gaps if check.stops]
     if json:
         print_json(checks)
+    elif gaps:
+        say(f"{plural(len(gaps), 'gap')}; {len(stopping) or 'none'} of them stops all work.")
     else:
-        _conclude(checks)
-    if any(check.stops and not check.ok for check in checks):
+        say("Nothing is missing.")
+    if stopping:
         raise Exit(code=1)
 
 
@@ -49,20 +49,11 @@ def _show(check: Check) -> None:
         print_lines(f"{'':27}fix: {check.fix}")
 
 
-def _conclude(checks: list[Check]) -> None:
-    gaps = [check for check in checks if not check.ok]
-    stopping = [check for check in gaps if check.stops]
-    if not gaps:
-        say("Nothing is missing.")
-    else:
-        say(f"{plural(len(gaps), 'gap')}; {len(stopping) or 'none'} of them stops all work.")
-
-
-@task(help={"target": TARGET_HELP, "json": "all that is known, as JSON"})
-@exit_on_error
+@command()
 def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
     """List the server's GPUs: memory, load, which job or which stranger holds them."""
     from remote.operations.jobs import gpus
+    from remote.tasks.tables import gpu_table
 
     answer = gpus(server_of(target))
     if json:
@@ -77,16 +68,13 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
         print_lines(f"waiting, {place}.: {job.job} ({job.user}) for {gpus_wanted}")
 
 
-@task(
-    klass=ArgparseTask,
+@command(
     positional=["key"],
     help={
         "key": "the name of the environment variable; without one, the names that are set",
-        "target": TARGET_HELP,
         "forget": "remove it from the server",
     },
 )
-@exit_on_error
 def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = False) -> None:
     """Ask for a secret and keep it on the server, for jobs there, readable by you alone.
 
@@ -98,7 +86,7 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
     if forget and not key:
         raise ConfigError("--forget needs the name of a secret.")
     value = None if forget or not key else _read_secret(key)
-    names = secret(server, key, value) if key else secret(server)
+    names = secret(server, key, value)
     print_lines(*names or ["No secret is set."])
 
 
@@ -113,6 +101,3 @@ def _read_secret(key: str) -> str:
     if not value:
         raise ConfigError("Nothing was typed, so nothing was changed.")
     return value
-
-
-TASKS = (doctor, remote_gpus, remote_secrets)

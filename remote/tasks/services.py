@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.tasks import task
 
 from remote.errors import JobError
+from remote.operations.run_options import RunOptions
 from remote.options import UnitError, count, option, seconds
 from remote.output import plural, print_lines, say, say_log
-from remote.tasks.argparse_task import ArgparseTask
-from remote.tasks.exits import exit_on_error
-from remote.tasks.sync import TARGET_HELP, push_line, server_of
+from remote.tasks.argparse_task import TARGET_HELP, command
+from remote.tasks.sync import push_and_tell, server_of
 
 if TYPE_CHECKING:
-    from remote.job.messages.services import ServiceAddress, ServiceAnswer
-    from remote.operations.services import Service, Wish
+    from remote.job.messages.services import ServiceAddress
+    from remote.operations.services import Service
     from remote.session import TargetSession
 
-#: Where new notebooks are a job's own: no push touches them, each pull brings them.
-LAB_FOLDER = "data/results/lab"
-LOGDIR = "logs"
-
-#: What becomes of a service and its tunnel.
-STOP, BACKGROUND, ADDRESS, BROWSER = "--stop", "--background", "--no-browser", ""
+#: Where each service looks unless told. JupyterLab's folder holds new notebooks, which are a job's
+#: own: no push touches them, each pull brings them.
+PLACES = {
+    "lab": {"folder": "data/results/lab"},
+    "tensorboard": {"logdir": "logs"},
+    "ui": {},
+}
 
 
 def port_number(text: str, flag: str) -> int:
@@ -56,13 +56,6 @@ class ServiceOptions:
         if self.stop and (self.background or self.no_browser):
             raise JobError("--stop ends it: nothing else goes with that.")
 
-    @property
-    def mode(self) -> str:
-        """What is to be done."""
-        if self.stop:
-            return STOP
-        return BACKGROUND if self.background else ADDRESS if self.no_browser else BROWSER
-
 
 @dataclass(frozen=True)
 class LabOptions(ServiceOptions):
@@ -70,7 +63,7 @@ class LabOptions(ServiceOptions):
 
     folder: str = option(
         "--folder",
-        f"the folder to begin in (default: {LAB_FOLDER}); /... shows that one alone",
+        f"the folder to begin in (default: {PLACES['lab']['folder']}); /... shows that one alone",
     )
     extras: tuple[str, ...] = option(
         "--extra",
@@ -93,11 +86,12 @@ class LabOptions(ServiceOptions):
 class TensorboardOptions(ServiceOptions):
     """The flags of `remote-tensorboard`."""
 
-    logdir: str = option("--logdir", f"a folder of the target (default: {LOGDIR})")
+    logdir: str = option(
+        "--logdir", f"a folder of the target (default: {PLACES['tensorboard']['logdir']})"
+    )
 
 
-@task(klass=ArgparseTask, options=LabOptions)
-@exit_on_error
+@command(options=LabOptions)
 def remote_lab(c: Context, options: LabOptions = LabOptions()) -> None:
     """Open JupyterLab on the target, on its whole machine, through a tunnel.
 
@@ -108,103 +102,57 @@ def remote_lab(c: Context, options: LabOptions = LabOptions()) -> None:
     if options.bring:
         _bring(server_of(options.target))
         return
-    wish = services.Wish(
-        place={"folder": services.folder_of(options.folder)} if options.folder else {},
-        extras=options.extras,
-        gpus=options.gpus,
-        timeout=options.timeout,
-    )
-    _serve(services.LAB, wish, {"folder": LAB_FOLDER}, options)
+    place = {"folder": services.folder_of(options.folder)} if options.folder else {}
+    asked = RunOptions(gpus=options.gpus, timeout=options.timeout, extras=options.extras)
+    _serve(services.LAB, options, place, asked)
 
 
-@task(klass=ArgparseTask, options=TensorboardOptions)
-@exit_on_error
+@command(options=TensorboardOptions)
 def remote_tensorboard(c: Context, options: TensorboardOptions = TensorboardOptions()) -> None:
     """Open TensorBoard on the target's logs, through a tunnel."""
     from remote.operations import services
 
-    wish = services.Wish(place={"logdir": options.logdir} if options.logdir else {})
-    _serve(services.TENSORBOARD, wish, {"logdir": LOGDIR}, options)
+    _serve(services.TENSORBOARD, options, {"logdir": options.logdir} if options.logdir else {})
 
 
-@task(klass=ArgparseTask, options=ServiceOptions)
-@exit_on_error
+@command(options=ServiceOptions)
 def remote_ui(c: Context, options: ServiceOptions = ServiceOptions()) -> None:
     """Open mlflow ui on the target's own records, through a tunnel."""
     from remote.operations import services
 
-    _serve(services.UI, services.Wish(), {}, options)
+    _serve(services.UI, options, {})
 
 
 def _serve(
-    service: Service, wish: Wish, defaults: Mapping[str, str], options: ServiceOptions
+    service: Service,
+    options: ServiceOptions,
+    place: Mapping[str, str],
+    asked: RunOptions = RunOptions(),
 ) -> None:
-    """Find or start a service, and stay with it as the options say."""
+    """Find or start a service, and stay with it as the options say; `place` is what was typed."""
     from remote.operations import services, tunnel
 
-    server, port, mode = server_of(options.target), options.port, options.mode
-    running = _running(server, service)
-    if mode == STOP:
+    server = server_of(options.target)
+    running = services.find(server, service)
+    if options.stop:
         _stop(server, service, running.id)
         return
-    if port and not tunnel.is_free(port):
-        raise JobError(f"Port {port} of this machine is in use.", "Choose another one.")
+    if options.port and not tunnel.is_free(options.port):
+        raise JobError(f"Port {options.port} of this machine is in use.", "Choose another one.")
     if running.id:
-        services.refuse_other(service, running, wish)
-        job = running.id
-    else:
-        job = _start(server, service, wish, {**defaults, **wish.place})
+        services.refuse_other(service, running, place, asked)
+    job = running.id or _start(server, service, place, asked)
     try:
         address = services.wait(server, service, job, out=say_log)
     except KeyboardInterrupt:
         say("", f"{service.title} is still being started: inv remote-{service.name} goes to it.")
         return
-    if mode == BACKGROUND:
+    if options.background:
         print_lines(job)
         say(f"open: inv remote-{service.name}")
         say(f"stop: inv remote-{service.name} --stop")
         return
-    _stay(server, service, job, address, port, mode)
-
-
-def _running(server: TargetSession, service: Service) -> ServiceAnswer:
-    """The one that goes on; none on a target that is still to be made by the first push."""
-    from remote.job.messages.services import ServiceAnswer
-    from remote.operations import services
-
-    return services.find(server, service) if server.facts.ours else ServiceAnswer()
-
-
-def _start(server: TargetSession, service: Service, wish: Wish, place: Mapping[str, str]) -> str:
-    from remote.operations import services
-    from remote.operations.push import push
-    from remote.operations.submit import submit
-
-    job = services.job_of(server, service, wish, place)
-    if server.facts.ours:
-        _refuse_unbrought(server)
-    say(push_line(server, push(server)))
-    if service == services.LAB:
-        say(_lease(wish.gpus or 0))
-    return submit(server, job, say=say).id
-
-
-def _lease(gpus: int) -> str:
-    if gpus:
-        return f"It leases {plural(gpus, 'GPU')} until it ends: inv remote-lab --stop"
-    return "It leases no GPU; --gpus 1 does, for as long as it goes on."
-
-
-def _refuse_unbrought(server: TargetSession) -> None:
-    """A push would replace what was saved in the lab and is nowhere else."""
-    from remote.operations import bring_saved
-
-    names = bring_saved.waiting(server)
-    if names:
-        raise JobError(
-            f"Saved in JupyterLab there, and not here: {', '.join(names)}.",
-            "Bring it: inv remote-lab --bring. Or let it go: make sync-push",
-        )
+    _stay(server, service, job, address, options)
 
 
 def _stop(server: TargetSession, service: Service, job: str) -> None:
@@ -217,18 +165,44 @@ def _stop(server: TargetSession, service: Service, job: str) -> None:
     _say_saved(server)
 
 
+def _start(
+    server: TargetSession, service: Service, place: Mapping[str, str], asked: RunOptions
+) -> str:
+    """Push, and start the service; its job's id. What a push would replace there is brought first."""
+    from remote.operations import services
+    from remote.operations.submit import submit
+
+    job = services.job_of(server, service, {**PLACES[service.name], **place}, asked)
+    names = services.saved(server) if server.facts.ours else []
+    if names:
+        raise JobError(
+            f"Saved in JupyterLab there, and not here: {', '.join(names)}.",
+            "Bring it: inv remote-lab --bring. Or let it go: make sync-push",
+        )
+    push_and_tell(server)
+    if service == services.LAB and asked.gpus:
+        say(f"It leases {plural(asked.gpus, 'GPU')} until it ends: inv remote-lab --stop")
+    elif service == services.LAB:
+        say("It leases no GPU; --gpus 1 does, for as long as it goes on.")
+    return submit(server, job, say=say).id
+
+
 def _stay(
-    server: TargetSession, service: Service, job: str, address: ServiceAddress, port: int, mode: str
+    server: TargetSession,
+    service: Service,
+    job: str,
+    address: ServiceAddress,
+    options: ServiceOptions,
 ) -> None:
     """Hold the tunnel until Ctrl-C, or until the service ends."""
     from remote.operations import services, tunnel
 
-    port = services.port_for(server, service, port)
+    port = options.port or services.port_for(server, service)
     page = services.page(address, port)
 
     def opened() -> None:
         print_lines(page)
-        if mode == BROWSER and not tunnel.show(page):
+        if not options.no_browser and not tunnel.show(page):
             say("No browser could be opened here: open this address in one.")
         say(f"Ctrl-C closes the tunnel; {service.title} goes on there.")
 
@@ -242,28 +216,25 @@ def _stay(
 
 
 def _say_saved(server: TargetSession) -> None:
-    from remote.operations import bring_saved
+    from remote.operations import services
 
-    names = bring_saved.waiting(server)
+    names = services.saved(server)
     if names:
         say(f"Saved there, and not here: {', '.join(names)}")
         say("A push would replace that: inv remote-lab --bring brings it first.")
 
 
 def _bring(server: TargetSession) -> None:
-    from remote.operations import bring_saved
+    from remote.operations import services
 
-    names = bring_saved.waiting(server)
-    coming = [name for name in names if bring_saved.may_come(name, server.project.root)]
+    names = services.saved(server)
+    coming = [name for name in names if services.may_come(name, server.project.root)]
     for name in sorted(set(names) - set(coming)):
         say(f"{name} is not brought: it is for this machine to run. Copy it by hand.")
     if not coming:
         say("Nothing was saved in JupyterLab there that is to come here.")
         return
-    brought, backup = bring_saved.bring(server, coming)
+    brought, backup = services.bring(server, coming)
     print_lines(*brought)
     if backup:
         say(f"{plural(len(brought), 'file')} came; versions of here are kept in {backup}/")
-
-
-TASKS = (remote_lab, remote_tensorboard, remote_ui)

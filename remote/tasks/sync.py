@@ -5,21 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.tasks import task
 
 from remote.config import Project, find_project
 from remote.output import plural, print_lines, say, size
-from remote.tasks.exits import exit_on_error
+from remote.tasks.argparse_task import command
 
 if TYPE_CHECKING:
     from remote.job.messages.target import Machine
     from remote.operations.pull import Pulled
     from remote.operations.push import Pushed
     from remote.session import TargetSession
-
-DRY_HELP = "show what would come, change nothing"
-REGISTRY_HELP = "registered models too (REMOTE_REGISTRY=yes in .env: always)"
-TARGET_HELP = "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)"
 
 
 def server_of(target: str) -> TargetSession:
@@ -44,14 +39,12 @@ def _bring_python(server: TargetSession, theirs: Machine) -> None:
     bootstrap.bring_python(server, theirs, say=say)
 
 
-@task(
+@command(
     help={
-        "target": TARGET_HELP,
         "dry-run": "show what would be sent and deleted, change nothing",
         "delete": "let this project delete files there that it did not put there itself",
     }
 )
-@exit_on_error
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
     from remote.operations.push import push
@@ -61,7 +54,7 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
     if dry_run:
         print_lines(*(f"send    {name}" for name in pushed.sent))
         print_lines(*(f"delete  {name}" for name in pushed.deleted))
-    print_lines(push_line(server, pushed, dry_run=dry_run))
+    print_lines(_push_line(server, pushed, dry_run=dry_run))
     if pushed.foreign:
         say(
             f"Nothing was deleted: {server.target} holds files that this project never pushed.",
@@ -69,7 +62,14 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
         )
 
 
-def push_line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
+def push_and_tell(server: TargetSession) -> None:
+    """Push as a step of another command, and say what that did."""
+    from remote.operations.push import push
+
+    say(_push_line(server, push(server)))
+
+
+def _push_line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
     """What a push did, in one line."""
     verb = "would push" if dry_run else "pushed"
     parts = [plural(len(pushed.sent), "file")]
@@ -80,8 +80,7 @@ def push_line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -
     return f"{verb} to {server.target}: {', '.join(parts)}"
 
 
-@task(help={"target": TARGET_HELP, "dry-run": DRY_HELP, "registry": REGISTRY_HELP})
-@exit_on_error
+@command()
 def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: bool = False) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
     pull_and_tell(server_of(target), dry_run=dry_run, registry=registry)
@@ -116,6 +115,3 @@ def _tell_pulled(server: TargetSession, pulled: Pulled, verb: str) -> None:
     else:
         merge_report.remarks(pulled.records)
         print_lines("Look at them: mlflow ui")
-
-
-TASKS = (sync_push, sync_pull)

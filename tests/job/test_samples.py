@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent.job_folders import find_jobs, liveness
+from remote.agent import job_folders
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.spec import Git, Job, read_job
@@ -70,11 +70,11 @@ def test_it_is_listed(folder: Path, tmp_path: Path) -> None:
     paths.folder.mkdir(parents=True)
     for file in folder.iterdir():
         (paths.folder / file.name).write_bytes(file.read_bytes())
-    [listed] = find_jobs.every(tmp_path)
-    assert find_jobs.job_of(listed) == job
+    [listed] = job_folders.every(tmp_path)
+    assert job_folders.job_of(listed) == job
     before = said(folder / "status.json")["state"]
     # Whoever worked on it is long gone.
-    assert liveness.state_of(listed).state == (LOST if before in (QUEUED, RUNNING) else before)
+    assert job_folders.state_of(listed).state == (LOST if before in (QUEUED, RUNNING) else before)
 
 
 def test_what_a_job_on_gpus_said_is_read() -> None:

@@ -64,8 +64,8 @@ def only(monkeypatch: pytest.MonkeyPatch, folder: Path, *tools: str) -> Path:
 
 
 def test_a_machine_that_has_all_has_no_gap(root: Path) -> None:
-    project, found = doctor.project_here()
-    found += doctor.laptop(project)
+    project, check = doctor.project_here()
+    found = [check, *doctor.laptop(project)]
     assert [check for check in found if not check.ok] == []
     assert project.root == root and named(found, "lock file").message == "requirements.lock"
 
@@ -103,10 +103,10 @@ def test_a_project_without_a_lock_file_is_a_gap_that_stops(root: Path) -> None:
 def test_settings_that_others_can_read_are_a_gap(root: Path) -> None:
     (root / ".env").write_text("TARGET_DIR=gpu:/proj\n")
     (root / ".env").chmod(0o644)
-    (check,) = doctor.project_here()[1]
+    _, check = doctor.project_here()
     assert not check.ok and not check.stops and check.fix == f"chmod 600 {root}/.env"
     (root / ".env").chmod(0o600)
-    (check,) = doctor.project_here()[1]
+    _, check = doctor.project_here()
     assert check.ok
 
 
@@ -114,7 +114,7 @@ def test_settings_that_can_not_be_read_do_not_stop_the_look(root: Path) -> None:
     (root / ".env").write_bytes(b"\xff\xfe\x00")
     (root / "src").mkdir()
     os.chdir(root / "src")
-    project, (check,) = doctor.project_here()
+    project, check = doctor.project_here()
     assert check.stops and ".env can't be read" in check.message and check.fix
     assert project.root == root and named(doctor.laptop(project), "lock file").ok
 
@@ -263,10 +263,10 @@ def test_whether_a_folder_is_shared_and_sticky(tmp_path: Path, mode: int, shared
 
 
 def test_logind_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, index: socket.socket) -> None:
-    def refuse() -> None:
+    def refuse(argv: list[str]) -> None:
         raise AssertionError("it changes what it was to look at")
 
-    monkeypatch.setattr(logind, "_linger", refuse)
+    monkeypatch.setattr(logind, "_run", refuse)
     monkeypatch.setattr(logind, "in_login", lambda pid: True)
     monkeypatch.setattr(logind, "kills", lambda user: True)
     found = there.examine(ExamineRequest("proj"))

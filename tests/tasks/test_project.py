@@ -16,11 +16,7 @@ from remote.operations import diary
 from tests.conftest import INV
 from tests.stores import empty_store
 
-TASKS = """\
-from invoke.collection import Collection
-from remote.tasks import project
-namespace = Collection(*project.TASKS)
-"""
+TASKS = "from remote.tasks import namespace\n"
 TEMPLATE = "# {date}\n\nTried:\n\n{runs}\n\nBraces stay: {x} {}\n"
 DAY = 24 * 3600 * 1000
 

@@ -13,10 +13,9 @@ import pytest
 from tests.conftest import ROOT
 
 PROGRAM = """\
-from invoke.collection import Collection
 from invoke.program import Program
-from remote.tasks import server
-Program(namespace=Collection(*server.TASKS)).run()
+from remote.tasks import namespace
+Program(namespace=namespace).run()
 """
 
 

@@ -1,20 +1,23 @@
 """Make an environment once, however many processes want it, and show each of them how far it is.
 
-Beside the environment's folder `<name>/`, in which `.complete` tells that it was made to its end,
-lie `<name>.lock` (who makes it holds it), `<name>.log` (what its programs said; it grows) and
-`<name>.json` (the latest attempt: its id, the job, where in the log it begins, why it failed).
+Beside the environment's folder `<name>/` lie `<name>.lock` (who makes it holds it), `<name>.log`
+(what its programs said; it grows) and `<name>.json` (the latest attempt: its id, the job, where in
+the log it begins, why it failed).
 """
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
+import shutil
 import signal
+import subprocess
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import IO, Any, Dict, List, Mapping, NamedTuple, Sequence
 
+from remote.agent.environments import COMPLETE, ProjectEnvironment
 from remote.errors import JobError
 from remote.files import read_json, try_lock, write_json
 
@@ -24,162 +27,112 @@ PAUSE = 0.1
 HINT = "Its words are in the job's log."
 
 
-@dataclass(frozen=True)
-class Command:
-    """One call of a program, with the variables that it needs besides."""
-
-    argv: List[str]
-    env: Dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an environment is made: `commands`, asked for when it is made, run in `cwd`.
+class Recipe(NamedTuple):
+    """How an environment is made: `commands`, run in `cwd` one after the other.
 
     `source` is what users are told that it is made from. Lines that begin with `omitted` stay out
     of the logs.
     """
 
     source: str
-    commands: Callable[[], Sequence[Command]]
+    commands: Sequence[List[str]]
     cwd: Path
     variables: Mapping[str, str]
     omitted: bytes
 
 
-def is_ready(env: Path) -> bool:
-    """Whether the environment was made to its end."""
-    return complete_file(env).is_file()
-
-
-def complete_file(env: Path) -> Path:
-    """The file that is there once the environment is whole."""
-    return env / ".complete"
-
-
-def make_once(env: Path, recipe: Recipe, log: IO[bytes], *, job: str) -> None:
-    """Make `env`, or wait for who makes it already; raises JobError."""
-    env.parent.mkdir(parents=True, exist_ok=True)
-    with open(str(env.with_suffix(".lock")), "a") as lock:
+def make_once(env: ProjectEnvironment, log: IO[bytes], *, job: str) -> None:
+    """Make it, or wait for who makes it already; raises JobError."""
+    env.folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(str(env.folder.with_suffix(".lock")), "a") as lock:
         waited_for = _take(lock, env, log)
         try:
-            if not is_ready(env):
-                _refuse_failed(env, waited_for)
-                _make(env, recipe, lock, log, job)
+            if not env.is_ready():
+                latest = _latest(env)
+                if waited_for and latest.get("id") == waited_for and "failed" in latest:
+                    # Who waited for an attempt that failed has failed too: nothing has changed.
+                    raise JobError(latest["failed"], HINT)
+                _make(env, lock, log, job)
         finally:
             # Closing would not do, should something that was started have kept the file open.
             fcntl.flock(lock, fcntl.LOCK_UN)
-    say(log, "the environment is ready")
+    _say(log, "the environment is ready")
 
 
-def say(log: IO[bytes], text: str) -> None:
+def _say(log: IO[bytes], text: str) -> None:
     """Put a line of the toolkit's own into a job's log."""
     log.write(f"[remote] {text}\n".encode("utf-8", "backslashreplace"))
 
 
-def _take(lock: IO[str], env: Path, log: IO[bytes]) -> str:
+def _latest(env: ProjectEnvironment) -> Dict[str, Any]:
+    return read_json(env.folder.with_suffix(".json")) or {}
+
+
+def _take(lock: IO[str], env: ProjectEnvironment, log: IO[bytes]) -> str:
     """Take the lock, and show meanwhile what its holder's programs say; the last attempt seen."""
-    attempt, tail = "", None
-    while not try_lock(lock, fcntl.LOCK_EX):
-        latest = _latest(env)
+    attempt, shown = "", 0
+    while True:
+        is_ours = try_lock(lock, fcntl.LOCK_EX)
+        latest = {} if is_ours else _latest(env)
         if "failed" not in latest and latest.get("id", attempt) != attempt:
-            attempt, tail = latest["id"], _Tail(env.with_suffix(".log"), latest["start"])
+            attempt, shown = latest["id"], latest["start"]
             who = f"job {latest['job']}" if latest["job"] else "somebody else"
-            say(log, f"waiting for the environment {env.name}, which {who} is making")
-        if tail:
-            tail.copy(log)
+            _say(log, f"waiting for the environment {env.name}, which {who} is making")
+        if attempt:
+            with open(str(env.folder.with_suffix(".log")), "rb") as env_log:
+                env_log.seek(shown)
+                shown += log.write(env_log.read())
+        if is_ours:
+            return attempt
         time.sleep(PAUSE)
-    if tail:
-        tail.copy(log)
-    return attempt
 
 
-def _latest(env: Path) -> Dict[str, Any]:
-    return read_json(env.with_suffix(".json")) or {}
-
-
-@dataclass
-class _Tail:
-    """What was not shown yet of a file that grows."""
-
-    path: Path
-    start: int
-
-    def copy(self, log: IO[bytes]) -> None:
-        with open(str(self.path), "rb") as file:
-            file.seek(self.start)
-            self.start += log.write(file.read())
-
-
-def _refuse_failed(env: Path, waited_for: str) -> None:
-    """Who waited for an attempt that failed has failed too: nothing has changed since."""
-    latest = _latest(env)
-    if waited_for and latest.get("id") == waited_for and "failed" in latest:
-        raise JobError(latest["failed"], HINT)
-
-
-def _make(env: Path, recipe: Recipe, lock: IO[str], log: IO[bytes], job: str) -> None:
-    if env.exists():
-        import shutil
-
-        shutil.rmtree(str(env))
-    say(log, f"making the environment {env.name} from {recipe.source}")
-    with open(str(env.with_suffix(".log")), "ab", buffering=0) as env_log:
+def _make(env: ProjectEnvironment, lock: IO[str], log: IO[bytes], job: str) -> None:
+    if env.folder.exists():
+        shutil.rmtree(str(env.folder))
+    recipe = env.kind.recipe(env.folder, env.request)
+    _say(log, f"making the environment {env.name} from {recipe.source}")
+    with open(str(env.folder.with_suffix(".log")), "ab", buffering=0) as env_log:
         attempt = {"id": os.urandom(8).hex(), "job": job, "start": env_log.tell()}
-        write_json(env.with_suffix(".json"), attempt)
+        write_json(env.folder.with_suffix(".json"), attempt)
         try:
-            for command in recipe.commands():
-                _run(command, recipe, lock, (env_log, log))
+            for argv in recipe.commands:
+                _run(argv, recipe, lock, (env_log, log))
         except JobError as error:
-            write_json(env.with_suffix(".json"), {**attempt, "failed": error.message})
+            write_json(env.folder.with_suffix(".json"), {**attempt, "failed": error.message})
             raise
-    complete_file(env).write_text("")
+    (env.folder / COMPLETE).write_text("")
 
 
-def _run(command: Command, recipe: Recipe, lock: IO[str], logs: Sequence[IO[bytes]]) -> None:
-    """Run a program, which holds the lock with us: nobody makes anew what it still writes to."""
-    # Whoever finds the environment made starts faster without.
-    import subprocess
+def _run(argv: List[str], recipe: Recipe, lock: IO[str], logs: Sequence[IO[bytes]]) -> None:
+    """Run a program, which holds the lock with us: nobody makes anew what it still writes to.
 
+    The kernel ends it with us (Linux, prctl(2)): of SIGKILL, we can't end it ourselves.
+    """
+    PR_SET_PDEATHSIG = 1
+    # Looked up before the fork: not much may be done after one.
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
     process = subprocess.Popen(
-        command.argv,
+        argv,
         cwd=str(recipe.cwd),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**recipe.variables, **command.env},
+        env=recipe.variables,
         pass_fds=(lock.fileno(),),
-        preexec_fn=_ending_with_parent(),
+        preexec_fn=lambda: prctl and prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
     )
+    assert process.stdout is not None
     try:
-        _copy(process.stdout, logs, recipe.omitted)
+        for line in process.stdout:
+            if not line.startswith(recipe.omitted):
+                for log in logs:
+                    log.write(line)
         code = process.wait()
     except BaseException:
         process.kill()
         process.wait()
         raise
     if code:
-        program = Path(command.argv[0]).name
+        program = Path(argv[0]).name
         raise JobError(f"The environment could not be made: {program} ended with {code}.", HINT)
-
-
-def _copy(output: Optional[IO[bytes]], logs: Sequence[IO[bytes]], omitted: bytes) -> None:
-    assert output is not None
-    for line in output:
-        if not line.startswith(omitted):
-            for log in logs:
-                log.write(line)
-
-
-def _ending_with_parent() -> Callable[[], None]:
-    """What a child calls to have the kernel end it with its parent (Linux, prctl(2)).
-
-    The parent can die of SIGKILL, and can't end its children itself then.
-    """
-    # Submitting a job needs an environment's name only, and starts faster without.
-    import ctypes
-
-    # Looked up before the fork: not much may be done after one.
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    PR_SET_PDEATHSIG = 1
-    return lambda: prctl and prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -12,9 +12,8 @@ import os
 import re
 import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 from remote.agent.gpus import lock_files
 from remote.agent.processes import PROC, user_name
@@ -28,13 +27,15 @@ _NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
 
 
 class Lease:
-    """GPUs that are ours until `release`, or until this process ends, however it ends."""
+    """GPUs that are ours until `release`, or until this process ends, however it ends.
 
-    def __init__(self, gpus: Sequence[Gpu], files: Dict[Path, io.FileIO], stack: ExitStack):
-        self.gpus: Tuple[Gpu, ...] = tuple(gpus)
+    `files` are those whose locks we hold, by their paths.
+    """
+
+    def __init__(self, gpus: Sequence[Gpu], files: Dict[Path, io.FileIO]) -> None:
+        self.gpus = tuple(gpus)
         self.since = time.time()
         self._files = files
-        self._stack = stack
         self._changing = threading.RLock()
         self._released = threading.Event()
 
@@ -47,37 +48,25 @@ class Lease:
         """Let others have the GPUs. A second time does nothing."""
         self._released.set()
         with self._changing:
-            self._stack.close()
+            for file in self._files.values():
+                file.close()
+
+    def stay_fresh(self) -> None:
+        """Keep the files fresh until the release."""
+        while not self._released.wait(FRESH):
+            self.keep_fresh()
 
     def keep_fresh(self) -> None:
-        """Touch the lock files, so that cleaners of /tmp leave them, and heal what they deleted.
-
-        A thread does this now and then as long as the lease lives.
-        """
+        """Touch the lock files, so that cleaners of /tmp leave them, and heal what they deleted."""
         with self._changing:
             for path, file in list(self._files.items()):
                 if self._released.is_set():
                     return
                 lock_files.keep_fresh(file)
                 if not lock_files.is_at(file, path):
-                    self._lock_again(path)
-
-    def _lock_again(self, path: Path) -> None:
-        """Another may hold a new file of that name already; then there is nothing to be done."""
-        try:
-            file = lock_files.take(path)
-        except lock_files.RefusedError:
-            return
-        if file is not None:
-            self._files[path] = self._stack.enter_context(file)
-
-    def watch_over(self) -> None:
-        """Keep the files fresh from now on."""
-        threading.Thread(target=self._stay_fresh, daemon=True).start()
-
-    def _stay_fresh(self) -> None:
-        while not self._released.wait(FRESH):
-            self.keep_fresh()
+                    # Another may hold a new file of that name already: nothing is to be done then.
+                    with contextlib.suppress(lock_files.RefusedError):
+                        self._files[path] = lock_files.take(path) or file
 
     def __enter__(self) -> Lease:
         return self
@@ -89,14 +78,15 @@ class Lease:
 def lease(folder: Path, gpus: Sequence[Gpu]) -> Optional[Lease]:
     """Lock all these GPUs, or none of them where another holds one; raises RefusedError."""
     files: Dict[Path, io.FileIO] = {}
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         for gpu in gpus:
             path = lease_file(folder, gpu.uuid)
             file = lock_files.take(path)
             if file is None:
                 return None
             files[path] = stack.enter_context(file)
-        return Lease(gpus, files, stack.pop_all())
+        stack.pop_all()
+    return Lease(gpus, files)
 
 
 def lease_file(folder: Path, uuid: str) -> Path:
@@ -114,7 +104,7 @@ def holders(folder: Path) -> Dict[str, GpuHolder]:
             with contextlib.suppress(FileNotFoundError, lock_files.RefusedError):
                 with lock_files.open_plain(folder / name) as file:
                     if not lock_files.is_free(file):
-                        by_uuid[match.group(1)] = _holder(os.fstat(file.fileno()), owners)
+                        by_uuid[match[1]] = _holder(os.fstat(file.fileno()), owners)
     return by_uuid
 
 

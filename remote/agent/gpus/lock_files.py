@@ -26,8 +26,13 @@ from remote.files import try_lock
 
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-#: How often a file is tried that is deleted whenever it has just been locked.
+#: How often a file is tried that others make, or delete, before it can be opened and locked.
 _TRIES = 20
+
+_FAULTS = {
+    errno.ELOOP: "is a link, which isn't followed",
+    errno.EISDIR: "isn't a plain file, so it isn't used",
+}
 
 
 class RefusedError(JobError):
@@ -40,7 +45,17 @@ def take(path: Path) -> Optional[io.FileIO]:
     The lock is freed when what comes back is closed. Raises RefusedError.
     """
     for _ in range(_TRIES):
-        file = _open_or_make(path)
+        try:
+            file = open_plain(path)
+        except FileNotFoundError:
+            try:
+                file = make(path)
+            except FileExistsError:
+                # Made by another since, or a link: opening tells which.
+                time.sleep(0.001)
+                continue
+            except OSError as error:
+                raise _refused(path, error) from error
         if not _lock(file, fcntl.LOCK_EX):
             file.close()
             return None
@@ -52,9 +67,12 @@ def take(path: Path) -> Optional[io.FileIO]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock. Raises FileNotFoundError and RefusedError."""
-    with open_plain(path) as file:
-        return not is_free(file)
+    """Whether a living process holds the lock; raises RefusedError."""
+    try:
+        with open_plain(path) as file:
+            return not is_free(file)
+    except FileNotFoundError:
+        return False
 
 
 def is_free(file: io.FileIO) -> bool:
@@ -76,11 +94,18 @@ def is_at(file: io.FileIO, path: Path) -> bool:
 def open_plain(path: Path) -> io.FileIO:
     """Open a lock file that is there; raises FileNotFoundError, and RefusedError for any other."""
     try:
-        return _checked(_opened(path, os.O_RDONLY), path)
+        file = _opened(path, os.O_RDONLY)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise _refused(path, error) from error
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
+        return file
+    file.close()
+    if stat.S_ISREG(status.st_mode):
+        raise RefusedError(f"{path} has {status.st_nlink} names (hard links), so it isn't used.")
+    raise RefusedError(f"{path} isn't a plain file, so it isn't used.")
 
 
 def make(path: Path) -> io.FileIO:
@@ -88,11 +113,6 @@ def make(path: Path) -> io.FileIO:
     file = _opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     os.fchmod(file.fileno(), 0o644)
     return file
-
-
-def lock_own(file: io.FileIO) -> None:
-    """Lock a file that was just made, and that nobody else knows."""
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def keep_fresh(file: io.FileIO) -> None:
@@ -105,42 +125,15 @@ def keep_fresh(file: io.FileIO) -> None:
             os.pread(file.fileno(), 1, 0)
 
 
-def _open_or_make(path: Path) -> io.FileIO:
-    for _ in range(_TRIES):
-        with contextlib.suppress(FileNotFoundError):
-            return open_plain(path)
-        try:
-            return make(path)
-        except FileExistsError:
-            # Made by another since, or a link: opening tells which.
-            time.sleep(0.001)
-        except OSError as error:
-            raise _refused(path, error) from error
-    raise RefusedError(f"{path} vanishes again and again.")
-
-
 def _opened(path: Path, flags: int) -> io.FileIO:
     """A file that closes itself when it is forgotten, as an exception may make us do."""
     mode = "rb" if flags == os.O_RDONLY else "rb+"
     return io.FileIO(str(path), mode, opener=lambda name, _: os.open(name, flags | _SAFE, 0o644))
 
 
-def _checked(file: io.FileIO, path: Path) -> io.FileIO:
-    status = os.fstat(file.fileno())
-    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
-        return file
-    file.close()
-    if stat.S_ISREG(status.st_mode):
-        raise RefusedError(f"{path} has {status.st_nlink} names (hard links), so it isn't used.")
-    raise RefusedError(f"{path} isn't a plain file, so it isn't used.")
-
-
 def _refused(path: Path, error: OSError) -> RefusedError:
-    if error.errno == errno.ELOOP:
-        return RefusedError(f"{path} is a link, which isn't followed.")
-    if error.errno == errno.EISDIR:
-        return RefusedError(f"{path} isn't a plain file, so it isn't used.")
-    return RefusedError(f"{path} can't be used: {error.strerror}.")
+    fault = _FAULTS.get(error.errno or 0, f"can't be used: {error.strerror}")
+    return RefusedError(f"{path} {fault}.")
 
 
 def _lock(file: io.FileIO, kind: int) -> bool:

@@ -13,7 +13,7 @@ IDLE_MEMORY = 1024
 def wanted(request: WaitingJob) -> str:
     """What a job asks for."""
     count = "a GPU" if request.gpus == 1 else f"{request.gpus} GPUs"
-    return f"{count} with {gibibytes(request.memory)} free" if request.memory else count
+    return f"{count} with {_gibibytes(request.memory)} free" if request.memory else count
 
 
 def missing(request: WaitingJob, gpus: Sequence[Gpu], obstacles: Dict[str, str]) -> str:
@@ -21,16 +21,16 @@ def missing(request: WaitingJob, gpus: Sequence[Gpu], obstacles: Dict[str, str])
     free = sum(not obstacle for obstacle in obstacles.values())
     reasons = [f"GPU {gpu.index}: {obstacles[gpu.uuid]}" for gpu in gpus if obstacles[gpu.uuid]]
     detail = f" ({', '.join(reasons)})" if reasons else ""
-    return f"waiting for {wanted(request)}: {free} of {len(obstacles)} {_are(free)} free{detail}"
+    are = "is" if free == 1 else "are"
+    return f"waiting for {wanted(request)}: {free} of {len(obstacles)} {are} free{detail}"
 
 
 def equipment(gpus: Sequence[Gpu]) -> str:
     """The GPUs that a machine has, like ones counted together."""
     if not gpus:
         return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
-    models = [f"{gpu.name} ({gibibytes(gpu.memory_total)})" for gpu in gpus]
-    counted = (f"{models.count(model)} x {model}" for model in dict.fromkeys(models))
-    return "It has " + ", ".join(counted)
+    models = [f"{gpu.name} ({_gibibytes(gpu.memory_total)})" for gpu in gpus]
+    return "It has " + ", ".join(f"{models.count(each)} x {each}" for each in dict.fromkeys(models))
 
 
 def holder_of(holder: GpuHolder) -> str:
@@ -47,25 +47,18 @@ def stranger(gpu: Gpu, memory: int) -> str:
     if memory:
         return "" if gpu.memory_free >= memory else "too little memory free"
     if gpu.processes:
-        first = gpu.processes[0]
+        first, *more = gpu.processes
         name = first.name or f"process {first.pid}"
-        more = len(gpu.processes) - 1
         owner = f"{first.user}'s {name}" if first.user else name
-        return f"{owner} and {more} more" if more else owner
+        return f"{owner} and {len(more)} more" if more else owner
     return "" if gpu.memory_used <= IDLE_MEMORY else "its memory is taken"
 
 
 def jobs_before(before: int) -> str:
     """What one waits for who isn't the first in the queue."""
-    if before == 1:
-        return "waiting: 1 job is before this one"
-    return f"waiting: {before} jobs are before this one"
+    return f"waiting: {before} {'job is' if before == 1 else 'jobs are'} before this one"
 
 
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def gibibytes(memory: int) -> str:
+def _gibibytes(memory: int) -> str:
     """MiB as GiB."""
     return f"{memory / 1024:.4g} GiB"

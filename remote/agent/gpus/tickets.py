@@ -10,18 +10,17 @@ it is never seen without its lock.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import List, Optional, Tuple
 
 from remote.agent.gpus import lock_files
-from remote.agent.gpus.sources.base import plain
-from remote.errors import JobError
+from remote.errors import JobError, ProtocolError
 from remote.job.messages.gpus import WaitingJob
-from remote.job.paths import ID_PATTERN
 
 NAME = re.compile(r"remote-gpu-(\d{20})-[0-9a-f]{8}\.ticket\Z")
 _LIMIT = 4096
@@ -56,40 +55,31 @@ class Ticket:
         if self._front is None or lock_files.is_free(self._front):
             self._forget_front()
             self._stay()
-            self._count = self._look()
+            self._count = 0
+            for name in _names(self.folder):
+                if name >= self._path.name:
+                    break
+                file = _living(self.folder / name)
+                if file is not None:
+                    self._count += 1
+                    if self._front is None:
+                        self._front = file
+                    else:
+                        file.close()
         return self._count
-
-    def _look(self) -> int:
-        count = 0
-        for file in self._before():
-            count += 1
-            if self._front is None:
-                self._front = file
-            else:
-                file.close()
-        return count
 
     def keep_fresh(self) -> None:
         """Let cleaners of /tmp see that the ticket is in use."""
         lock_files.keep_fresh(self._file)
 
     def close(self) -> None:
-        """Leave the queue."""
+        """Leave the queue. A second time does nothing."""
         try:
             # While it is locked, so that nobody takes it for a dead one's.
             _delete(self._path)
         finally:
             self._file.close()
             self._forget_front()
-
-    def _before(self) -> Iterator[io.FileIO]:
-        """The open tickets of all who are alive and before us."""
-        for name in _names(self.folder):
-            if name >= self._path.name:
-                return
-            file = _living(self.folder / name)
-            if file is not None:
-                yield file
 
     def _forget_front(self) -> None:
         if self._front is not None:
@@ -111,14 +101,14 @@ def _names(folder: Path) -> List[str]:
     return sorted(name for name in os.listdir(str(folder)) if NAME.match(name))
 
 
-def _make(folder: Path, request: WaitingJob) -> tuple[Path, io.FileIO]:
+def _make(folder: Path, request: WaitingJob) -> Tuple[Path, io.FileIO]:
     name = f"remote-gpu-{int(request.submitted * 1e9):020d}-{os.urandom(4).hex()}.ticket"
     temporary = folder / f"{name}.new"
     try:
         file = lock_files.make(temporary)
         try:
             file.write(json.dumps(request.to_json()).encode("ascii"))
-            lock_files.lock_own(file)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.rename(str(temporary), str(folder / name))
         except BaseException:
             file.close()
@@ -152,22 +142,10 @@ def _delete(path: Path) -> None:
 
 
 def _read(file: io.FileIO, name: str) -> WaitingJob:
-    """What a ticket says. Strangers can write any: what isn't ours to trust is left out."""
+    """What a ticket says. Strangers can write any: of one that isn't ours, its place alone counts."""
+    submitted = int(name.split("-")[2]) / 1e9
     try:
         content = json.loads(os.pread(file.fileno(), _LIMIT, 0))
-    except (ValueError, RecursionError):
-        content = None
-    content = content if isinstance(content, dict) else {}
-    job, user = content.get("job"), content.get("user")
-    return WaitingJob(
-        job=job if isinstance(job, str) and ID_PATTERN.match(job) else "",
-        user=plain(user) if isinstance(user, str) else "",
-        gpus=_count(content, "gpus"),
-        memory=_count(content, "memory"),
-        submitted=int(name.split("-")[2]) / 1e9,
-    )
-
-
-def _count(content: Dict[str, Any], key: str) -> int:
-    value = content.get(key)
-    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
+        return WaitingJob.from_json({**content, "submitted": submitted}, name)
+    except (ValueError, TypeError, RecursionError, ProtocolError):
+        return WaitingJob(submitted=submitted)

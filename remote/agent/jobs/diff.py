@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from remote.agent.environments import LOCK_FILES, packages
-from remote.agent.job_folders.find_jobs import find, job_of
-from remote.agent.job_folders.liveness import state_of
+from remote.agent.job_folders import find, job_of, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.job.messages.old_jobs import (
@@ -27,9 +26,6 @@ from remote.job.paths import JobPaths
 #: Files longer than this, in bytes, are only said to differ.
 LONGEST = 1 << 20
 
-#: What was asked that says nothing of how two jobs differ.
-PER_RUN = ("again",)
-
 
 def account(request: AccountRequest) -> AccountAnswer:
     """All that is recorded of a job; raises JobError."""
@@ -45,33 +41,42 @@ def differences(request: DifferencesRequest) -> DifferencesAnswer:
     """How the second job differs from the first: what was asked, what it became, its code."""
     root = root_of(request.key)
     before, after = find(root, request.before), find(root, request.after)
+    lines = _code(before.code, after.code)
+    code = list(itertools.islice(lines, DIFF_LINES))
+    if next(lines, None) is not None:
+        code.append(f"({DIFF_LINES} lines; what follows is left out)")
     return DifferencesAnswer(
         ids=(before.id, after.id),
         asked=_changes(_asked(before), _asked(after)),
         became=_changes(_became(before), _became(after)),
         packages=_changes(packages(before.code), packages(after.code)),
-        code=tuple(_cut(_code(before.code, after.code))),
+        code=tuple(code),
     )
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Tuple[Change, ...]:
+    names = sorted({*before, *after})
+    pairs = (Change(name, before.get(name), after.get(name)) for name in names)
+    return tuple(change for change in pairs if change.before != change.after)
 
 
 def _asked(paths: JobPaths) -> Dict[str, Any]:
     """What was asked, flat: `parameters.epoch`, `git.commit`.
 
-    What a program's default was is no less a parameter than what was typed.
+    What a program's default was is no less a parameter than what was typed. Whether it was asked
+    `again` says nothing of how two jobs differ.
     """
     job = job_of(paths)
     if job is None:
         return {}
+    asked = {**job.spec.to_json(), "parameters": job.all_parameters}
     flat: Dict[str, Any] = {}
-    for name, value in job.spec.to_json().items():
-        if name in ("parameters", "defaults"):
-            name, value = "parameters", job.all_parameters
-        if name in PER_RUN:
-            continue
-        if isinstance(value, dict):
-            flat.update({f"{name}.{inner}": content for inner, content in value.items()})
-        else:
-            flat[name] = value
+    for name, value in asked.items():
+        if name not in ("defaults", "again"):
+            if isinstance(value, dict):
+                flat.update({f"{name}.{inner}": content for inner, content in value.items()})
+            else:
+                flat[name] = value
     return flat
 
 
@@ -82,26 +87,18 @@ def _became(paths: JobPaths) -> Dict[str, Any]:
     return {**{name: getattr(status, name) for name in shown}, "gpus": gpus}
 
 
-def _cut(lines: Iterator[str]) -> Iterator[str]:
-    yield from itertools.islice(lines, DIFF_LINES)
-    if next(lines, None) is not None:
-        yield f"({DIFF_LINES} lines; what follows is left out)"
-
-
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Tuple[Change, ...]:
-    names = sorted({*before, *after})
-    pairs = (Change(name, before.get(name), after.get(name)) for name in names)
-    return tuple(change for change in pairs if change.before != change.after)
-
-
 def _code(before: Path, after: Path) -> Iterator[str]:
     """Unified diffs of all files that differ; those of the same inode are the same file."""
-    for name in sorted({*_files(before), *_files(after)}):
-        if name in LOCK_FILES:
-            continue
+    for name in sorted({*_files(before), *_files(after)} - {*LOCK_FILES}):
         old, new = before / name, after / name
-        if not _same(old, new):
-            yield from _diff(name, old, new)
+        if _same(old, new):
+            continue
+        old_lines, new_lines = _lines(old), _lines(new)
+        if old_lines is None or new_lines is None:
+            yield f"{name}: differs (no text, or too long to show)"
+        else:
+            names = (f"a/{name}", f"b/{name}")
+            yield from difflib.unified_diff(old_lines, new_lines, *names, lineterm="")
 
 
 def _files(code: Path) -> Iterator[str]:
@@ -118,17 +115,9 @@ def _same(old: Path, new: Path) -> bool:
         one, other = os.stat(str(old)), os.stat(str(new))
     except OSError:
         return False
-    if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
+    if os.path.samestat(one, other):
         return True
     return one.st_size == other.st_size and old.read_bytes() == new.read_bytes()
-
-
-def _diff(name: str, old: Path, new: Path) -> Iterator[str]:
-    before, after = _lines(old), _lines(new)
-    if before is None or after is None:
-        yield f"{name}: differs (no text, or too long to show)"
-        return
-    yield from difflib.unified_diff(before, after, f"a/{name}", f"b/{name}", lineterm="")
 
 
 def _lines(path: Path) -> Optional[List[str]]:

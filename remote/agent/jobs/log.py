@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import os
 import time
-from typing import IO, Callable, List
+from typing import IO, Callable
 
-from remote.agent.job_folders.find_jobs import find, job_of
-from remote.agent.job_folders.liveness import launch_of, state_of
+from remote.agent import launchers
+from remote.agent.job_folders import find, job_of, state_of
 from remote.agent.target_dir import root_of
-from remote.agent.worker.terminal_log import NOTE
+from remote.agent.worker import NOTE
 from remote.errors import JobError
 from remote.job.messages.live_job import AttachAnswer, AttachRequest, LogAnswer, LogRequest
 from remote.job.paths import JobPaths
@@ -29,32 +29,23 @@ def follow(request: LogRequest, *, send: Callable[[LogAnswer], None]) -> LogAnsw
     """
     paths = find(root_of(request.key), request.job)
     paths.log.touch()
-    with open(os.devnull if request.silent else str(paths.log), "rb") as file:
-        file.seek(_start(paths, file, request))
-        return _send_growth(file, send, paths, request.wait)
-
-
-def _send_growth(
-    file: IO[bytes], send: Callable[[LogAnswer], None], paths: JobPaths, wait: bool
-) -> LogAnswer:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     last_sent = time.monotonic()
-
-    def reached() -> int:
-        # A letter of several bytes of which some are still to come was not sent.
-        return file.tell() - len(decoder.getstate()[0])
-
-    while True:
-        status = state_of(paths)
-        piece = file.read(BLOCK)
-        if piece or time.monotonic() - last_sent > HEARTBEAT:
+    with open(os.devnull if request.silent else str(paths.log), "rb") as file:
+        file.seek(_start(paths, file, request))
+        while True:
+            status = state_of(paths)
+            piece = file.read(BLOCK)
             text = decoder.decode(piece)
-            send(LogAnswer(id=paths.id, text=text, offset=reached()))
-            last_sent = time.monotonic()
-        if not piece and (status.state in ENDED or not wait):
-            return LogAnswer(id=paths.id, offset=reached(), status=status)
-        if not piece:
-            time.sleep(LOOK)
+            # A letter of several bytes of which some are still to come was not sent.
+            offset = file.tell() - len(decoder.getstate()[0])
+            if piece or time.monotonic() - last_sent > HEARTBEAT:
+                send(LogAnswer(id=paths.id, text=text, offset=offset))
+                last_sent = time.monotonic()
+            if not piece and (status.state in ENDED or not request.wait):
+                return LogAnswer(id=paths.id, offset=offset, status=status)
+            if not piece:
+                time.sleep(LOOK)
 
 
 def _start(paths: JobPaths, file: IO[bytes], request: LogRequest) -> int:
@@ -78,14 +69,13 @@ def _offset_at(paths: JobPaths, moment: float) -> int:
 def _tail_offset(file: IO[bytes], lines: int) -> int:
     """Where the last `lines` lines begin."""
     end = position = file.seek(0, 2)
-    held: List[bytes] = []
-    while position and b"".join(held).count(b"\n") <= lines:
+    text = b""
+    while position and text.count(b"\n") <= lines:
         step = min(BLOCK, position)
         position = file.seek(position - step)
-        held.insert(0, file.read(step))
-    text = b"".join(held)
-    wanted = b"\n".join(text.rstrip(b"\n").split(b"\n")[-lines:])
+        text = file.read(step) + text
     ending = len(text) - len(text.rstrip(b"\n"))
+    wanted = b"\n".join(text.rstrip(b"\n").split(b"\n")[-lines:])
     return end - len(wanted) - ending
 
 
@@ -97,7 +87,7 @@ def attach(request: AttachRequest) -> AttachAnswer:
         raise JobError(f"{paths.id} has ended: {status.state}.", f"inv remote-logs {paths.id}")
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
-    launched = launch_of(paths, status)
+    launched = launchers.read(paths, status.worker)
     if launched is None:
         raise JobError(f"{paths.id} is just starting.", "Try again in a few seconds.")
     return AttachAnswer(paths.id, tuple(launched.attach(paths.id)))

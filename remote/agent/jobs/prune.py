@@ -7,12 +7,10 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Iterator, List, Sequence
+from typing import Any, List
 
 from remote.agent import environments
-from remote.agent.environments.make_once import complete_file
-from remote.agent.job_folders.find_jobs import every, find, forget, live
-from remote.agent.job_folders.liveness import state_of
+from remote.agent.job_folders import every, find, forget, live, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked
@@ -29,22 +27,18 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
     root = root_of(request.key)
     jobs = [find(root, name) for name in request.jobs]
     for paths in jobs:
-        _check(paths, request.pulled, request.force)
+        state = state_of(paths).state
+        if state not in ENDED:
+            raise JobError(f"{paths.id} is {state}.", f"Stop it first: inv remote-stop {paths.id}")
+        if paths.id not in request.pulled and not request.force:
+            raise JobError(
+                f"{paths.id} was not pulled yet.",
+                "Pull first (make sync-pull), or remove it all the same: --force",
+            )
     freed = sum(_remove(paths.folder) for paths in jobs)
     for paths in jobs:
         forget(paths)
     return RemoveAnswer(removed=tuple(paths.id for paths in jobs), bytes=freed)
-
-
-def _check(paths: JobPaths, pulled: Sequence[str], force: bool) -> None:
-    state = state_of(paths).state
-    if state not in ENDED:
-        raise JobError(f"{paths.id} is {state}.", f"Stop it first: inv remote-stop {paths.id}")
-    if paths.id not in pulled and not force:
-        raise JobError(
-            f"{paths.id} was not pulled yet.",
-            "Pull first (make sync-pull), or remove it all the same: --force",
-        )
 
 
 def prune(request: PruneRequest) -> PruneAnswer:
@@ -53,7 +47,7 @@ def prune(request: PruneRequest) -> PruneAnswer:
     limit = time.time() - request.older
     old = [paths for paths in every(root) if _ended_before(paths, limit)]
     jobs = [paths for paths in old if request.force or paths.id in request.pulled]
-    unused = list(_unused(root, limit, request.python))
+    unused = _unused_environments(root, limit, request.python)
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
     folders = [*(paths.folder for paths in jobs), *unused, *backups]
     freed = sum(_size(path) if request.dry_run else _remove(path) for path in folders)
@@ -74,22 +68,19 @@ def _ended_before(paths: JobPaths, limit: float) -> bool:
     return status.state in ENDED and (status.ended or 0) < limit
 
 
-def _unused(root: Path, limit: float, python: str) -> Iterator[Path]:
-    """Environments that no living job uses, that the pushed lock file doesn't name, and that no
-    job has begun with since `limit`."""
-    used = {state_of(paths).environment for paths in live(root)} | {_current(root, python)}
+def _unused_environments(root: Path, limit: float, python: str) -> List[Path]:
+    """Those that no living job uses, that the pushed lock file doesn't name, and that no job has
+    begun with since `limit`."""
+    used = {state_of(paths).environment for paths in live(root)}
+    with contextlib.suppress(JobError):
+        used.add(environments.of(root, root, python).name)
+    unused = []
     for env in _folders(root / STATE / "envs"):
-        ready = complete_file(env)
+        ready = env / environments.COMPLETE
         young = ready.exists() and ready.stat().st_mtime > limit
         if env.name not in used and not young:
-            yield env
-
-
-def _current(root: Path, python: str) -> str:
-    try:
-        return environments.of(root, root, python).name
-    except JobError:
-        return ""
+            unused.append(env)
+    return unused
 
 
 def _folders(folder: Path) -> List[Path]:

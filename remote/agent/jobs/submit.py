@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Iterator
 
-from remote.agent import environments, launchers, processes
-from remote.agent import secrets as secret_values
-from remote.agent.job_folders.find_jobs import find, forget
-from remote.agent.job_folders.liveness import state_of
-from remote.agent.jobs.snapshot import freezing
+from remote.agent import environments, launchers, processes, secrets
+from remote.agent.job_folders import find, forget, state_of
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, root_of
-from remote.errors import JobError
-from remote.files import write_atomic
+from remote.errors import JobError, TargetError
+from remote.files import locked, write_atomic
 from remote.job.kinds import kind_of
 from remote.job.messages.submit import SubmitAnswer, SubmitRequest
+from remote.job.outputs import OUTPUTS, SHARED
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
-from remote.job.state import ENDED, FINISHED, QUEUED, REFUSED
+from remote.job.state import ENDED, FINISHED, REFUSED
 from remote.job.status import JobStatus
 
 #: How the folder for code from another target begins, below the toolkit's own.
@@ -34,7 +35,8 @@ def submit(request: SubmitRequest) -> SubmitAnswer:
         return _submit(root, request)
     from remote.agent import services
 
-    with services.one_at_a_time(root):
+    # Whoever else is about to start a service waits.
+    with locked(root / STATE / "services.lock"):
         running = services.running(root, request.job.service)
         if running:
             return SubmitAnswer(id=running.id, environment_ready=True)
@@ -44,62 +46,34 @@ def submit(request: SubmitRequest) -> SubmitAnswer:
 def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
     spec = request.job.replace(after=_predecessor(root, request.job.after))
     source = _source(root, spec)
-    _check_source(source, spec)
     env = environments.of(root, source, spec.python, spec.extras)
-    if env.missing_programs():
-        return SubmitAnswer(need=env.missing_programs()[0], platform=machine())
+    missing = env.missing_programs()
+    if missing:
+        return SubmitAnswer(need=missing[0], platform=machine())
     if request.offline and not request.proxy and not env.is_ready():
         return SubmitAnswer(need="proxy")
     paths = create(root, spec.name)
     try:
         write_job(paths, spec)
-        _write_extras(paths, request)
+        if request.diff:
+            diff = request.diff.encode("utf-8", "surrogateescape")
+            write_atomic(paths.diff, diff, mode=0o600)
+        if request.proxy:
+            write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
+        agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
+        worker = [*agent, "work", request.key, paths.id]
+        launcher = request.launcher or launchers.DEFAULT
         # The worker starts while the code is frozen, and waits for that.
         with freezing(paths, source):
-            launched = _launch(paths, request)
-        _forget_incoming(source)
-        _refuse(_wait_for_worker(paths, launched))
+            launched = launchers.start(paths, launcher, worker, request.launcher_setting)
+        if source.name.startswith(INCOMING):
+            _remove(source)
+        _await_worker(paths, launched)
     except BaseException:
         _remove(paths.folder)
         forget(paths)
         raise
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready())
-
-
-def _write_extras(paths: JobPaths, request: SubmitRequest) -> None:
-    if request.diff:
-        write_atomic(paths.diff, request.diff.encode("utf-8", "surrogateescape"), mode=0o600)
-    if request.proxy:
-        write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
-
-
-def _source(root: Path, spec: JobSpec) -> Path:
-    """The code that the job is to run."""
-    if spec.again:
-        return JobPaths(root, spec.again).code
-    if spec.incoming:
-        return root / STATE / (INCOMING + spec.incoming)
-    return root
-
-
-def _forget_incoming(source: Path) -> None:
-    if source.name.startswith(INCOMING):
-        _remove(source)
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(str(folder), ignore_errors=True)
-
-
-def _check_source(code: Path, spec: JobSpec) -> None:
-    if not code.is_dir():
-        raise JobError("That job's code is not on this target any more.")
-    if kind_of(spec).source_is_path and not (code / spec.source).exists():
-        raise JobError(
-            f"{spec.source} was not pushed to the server.", "Does .rsyncignore exclude it?"
-        )
 
 
 def _predecessor(root: Path, name: str) -> str:
@@ -113,11 +87,26 @@ def _predecessor(root: Path, name: str) -> str:
     return paths.id
 
 
-def _refuse(status: JobStatus) -> None:
-    """A worker that could not even begin has its reason told to who submits."""
-    if status.reason == REFUSED:
-        message, _, hint = status.cause.partition("\n")
-        raise JobError(message, hint)
+def _source(root: Path, spec: JobSpec) -> Path:
+    """The code that the job is to run; raises JobError where it isn't here."""
+    code = root
+    if spec.again:
+        code = JobPaths(root, spec.again).code
+    elif spec.incoming:
+        code = root / STATE / (INCOMING + spec.incoming)
+    if not code.is_dir():
+        raise JobError("That job's code is not on this target any more.")
+    if kind_of(spec).source_is_path and not (code / spec.source).exists():
+        raise JobError(
+            f"{spec.source} was not pushed to the server.", "Does .rsyncignore exclude it?"
+        )
+    return code
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(str(folder), ignore_errors=True)
 
 
 def create(root: Path, name: str) -> JobPaths:
@@ -143,7 +132,7 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
         root=str(paths.root),
         host=os.uname().nodename,
         # What they hold stays where it is.
-        secrets=tuple(sorted(secret_values.read(paths.root))),
+        secrets=tuple(sorted(secrets.read(paths.root))),
         submitted=time.time(),
         submitter=processes.identity(os.getpid()),
         mlflow_run=os.urandom(16).hex(),
@@ -151,25 +140,67 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
     job.to_file(paths.job, mode=0o600)
 
 
-def _launch(paths: JobPaths, request: SubmitRequest) -> Launch:
-    agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
-    worker = [*agent, "work", request.key, paths.id]
-    return launchers.start(
-        paths, request.launcher or launchers.DEFAULT, worker, request.launcher_setting
-    )
+@contextlib.contextmanager
+def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
+    """Copy `source` (the pushed tree, or another snapshot) into the job's `code`, while the body
+    does something else.
+
+    Unchanged files are shared with the last snapshot. Files are shared with other snapshots only,
+    never with the live tree: an edit in place there would reach the job.
+    """
+    unfinished = paths.folder / "code.part"
+    excludes = [f"--exclude=/{name}" for name in dict.fromkeys([STATE, *SHARED, *OUTPUTS])]
+    excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
+    argv = ["rsync", "-a", *_link_dest(paths), *excludes, "--", f"{source}/", f"{unfinished}/"]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
+        try:
+            yield
+        except BaseException:
+            rsync.kill()
+            raise
+        stderr = rsync.communicate()[1].decode("utf-8", "replace")
+    if rsync.returncode not in (0, 24):
+        # What it complained of first; what follows is how it broke off.
+        reason = (stderr.strip().splitlines() or ["rsync said nothing"])[0]
+        if "No space left on device" in stderr:
+            reason = "No space left on the server's disk."
+        raise TargetError(f"The job's copy of the code could not be made: {reason}")
+    for name in SHARED:
+        shared = paths.root / name
+        if not name.endswith(".db"):
+            shared.mkdir(parents=True, exist_ok=True)
+        os.symlink(str(shared), str(unfinished / name))
+    # Who sees `code` sees all of it.
+    os.rename(str(unfinished), str(paths.code))
 
 
-def _wait_for_worker(paths: JobPaths, launched: Launch) -> JobStatus:
-    """The worker's first word; none yet where a scheduler decides when it begins."""
+def _link_dest(paths: JobPaths) -> Iterator[str]:
+    """rsync's option for the newest other snapshot: ids begin with the time, so the last in order
+    is the newest."""
+    for name in sorted(os.listdir(str(jobs_folder(paths.root))), reverse=True):
+        code = jobs_folder(paths.root) / name / "code"
+        if name != paths.id and code.is_dir():
+            yield f"--link-dest={code}"
+            return
+
+
+def _await_worker(paths: JobPaths, launched: Launch) -> None:
+    """Wait for the worker's first word, unless a scheduler decides when it begins.
+
+    Raises JobError where none comes, or where it says that it could not even begin.
+    """
     if launched.start_limit is None:
-        return JobStatus(QUEUED)
+        return
     deadline = time.monotonic() + launched.start_limit
     while True:
         # Asked before the status is read: a worker that ends has written it.
         gone = launched.alive() is False or time.monotonic() > deadline
         status = JobStatus.from_file(paths.status)
+        if status is not None and status.reason == REFUSED:
+            message, _, hint = status.cause.partition("\n")
+            raise JobError(message, hint)
         if status is not None:
-            return status
+            return
         if gone:
             raise JobError(
                 f"{launched.launcher} started the job, but its worker never wrote its status.",

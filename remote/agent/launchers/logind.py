@@ -6,11 +6,13 @@ manager lingers: logind.conf(5), loginctl(1), https://github.com/systemd/systemd
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
+from collections import defaultdict
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Set
 
 from remote.errors import JobError
 
@@ -19,7 +21,7 @@ PROC = Path("/proc")
 BOOTED = Path("/run/systemd/system")
 RUNTIME = Path("/run/user")
 LINGER = Path("/var/lib/systemd/linger")
-#: Where logind's configuration lies; what stands first hides files of the same name in the others.
+#: Where logind's configuration may lie.
 FOLDERS = (
     Path("/etc/systemd"),
     Path("/run/systemd"),
@@ -31,9 +33,12 @@ FOLDERS = (
 #: How long a question to logind may take, in seconds.
 LIMIT = 10
 
-_SETTING = re.compile(r"^(#?)(Kill\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-_YES = ("1", "yes", "y", "true", "t", "on")
-_NO = ("0", "no", "n", "false", "f", "off")
+#: The comments of the file that comes with logind show how it was built.
+_SETTING = re.compile(r"^(#?Kill\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_NO = {"0", "no", "n", "false", "f", "off"}
+
+_LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
+_QUESTION = ("get-property", *_LOGIND, "KillUserProcesses", "KillOnlyUsers", "KillExcludeUsers")
 
 
 def wrap(server: Callable[[], Optional[int]]) -> List[str]:
@@ -42,10 +47,10 @@ def wrap(server: Callable[[], Optional[int]]) -> List[str]:
     `server` finds the pid of a tmux server that runs already and would hold the session. Raises
     JobError where the job would end with this connection, whatever is done.
     """
-    if not suspected(me()):
+    if not suspected():
         return []
-    running = server()
-    if not in_login(os.getpid() if running is None else running) or not kills(me()):
+    user, running = me(), server()
+    if not in_login(os.getpid() if running is None else running) or not kills(user):
         return []
     if running is not None:
         raise JobError(
@@ -53,23 +58,24 @@ def wrap(server: Callable[[], Optional[int]]) -> List[str]:
             " logind kills it (KillUserProcesses=yes).",
             "Once its jobs have ended, start this one again. inv remote-ps lists them.",
         )
-    _linger(me())
+    lingers = (LINGER / user.pw_name).exists()
+    if not lingers and _run(["loginctl", "--no-ask-password", "enable-linger"]) is None:
+        raise JobError(
+            f"logind on this server ends all processes of {user.pw_name} at logout"
+            " (KillUserProcesses=yes): the job would end with your connection.",
+            f"An administrator has to run there, once: sudo loginctl enable-linger {user.pw_name}",
+        )
     return _scope()
 
 
-def suspected(user: pwd.struct_passwd) -> bool:
-    """Whether the files leave it open that logind ends this user's processes at logout.
+def suspected() -> bool:
+    """Whether the files leave it open that logind ends processes at logout.
 
-    They tell in 0.3 ms what is so nearly everywhere: no.
+    They tell in 0.3 ms what is so nearly everywhere: no. Which of them decides isn't looked at.
     """
-    if not BOOTED.is_dir():
-        return False
     settings = _settings()
-    names = {user.pw_name, str(user.pw_uid)}
-    if names & set(settings.get("KillExcludeUsers", "root").split()):
-        return False
-    only = set(settings.get("KillOnlyUsers", "").split())
-    return (not only or bool(names & only)) and _said(settings) is not False
+    values = settings["KillUserProcesses"] | settings["#KillUserProcesses"]
+    return BOOTED.is_dir() and bool(settings["KillOnlyUsers"] - {""} or values - _NO or not values)
 
 
 def kills(user: pwd.struct_passwd) -> bool:
@@ -78,15 +84,19 @@ def kills(user: pwd.struct_passwd) -> bool:
     Unless the files deny it, logind itself is asked: it read them at its start, and where they say
     nothing, it goes by how it was built.
     """
-    if not suspected(user):
+    settings = _settings()
+    # That is logind's own default.
+    is_left_alone = user.pw_name == "root" and not settings["KillExcludeUsers"]
+    if is_left_alone or not suspected():
         return False
-    told = _ask()
-    return _said(_settings()) is True if told is None else told
-
-
-def _said(settings: Dict[str, str]) -> Optional[bool]:
-    value = settings.get("KillUserProcesses", "").lower()
-    return True if value in _YES else False if value in _NO else None
+    # A line for each property: `b true`, `as 0`, `as 2 "alice" "bob"`.
+    lines = (_run(["busctl", "--system", *_QUESTION]) or "").replace('"', "").splitlines()
+    if len(lines) != 3:
+        return bool(settings["KillUserProcesses"] - _NO)
+    value, only, excluded = (line.split() for line in lines)
+    if user.pw_name in excluded[2:]:
+        return False
+    return user.pw_name in only[2:] if only[2:] else value[-1] == "true"
 
 
 def in_login(pid: int) -> bool:
@@ -103,56 +113,15 @@ def me() -> pwd.struct_passwd:
     return pwd.getpwuid(os.getuid())
 
 
-def _settings() -> Dict[str, str]:
-    """What the files say; the comments of the main one, which show what was built in, too."""
-    found: Dict[str, str] = {}
-    main = next((path for path in _in_folders("logind.conf") if path.is_file()), None)
-    for path in ([main] if main else []) + _drop_ins():
-        for comment, name, value in _SETTING.findall(_text(path)):
-            if not comment:
-                found[name] = value
-            elif path == main:
-                found.setdefault(name, value)
-    return found
-
-
-def _drop_ins() -> List[Path]:
-    named: Dict[str, Path] = {}
-    for folder in _in_folders("logind.conf.d"):
-        for path in folder.glob("*.conf") if folder.is_dir() else ():
-            named.setdefault(path.name, path)
-    return [named[name] for name in sorted(named)]
-
-
-def _in_folders(name: str) -> List[Path]:
-    return [folder / name for folder in FOLDERS]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _ask() -> Optional[bool]:
-    """What the logind that runs says; None where it can't be asked."""
-    manager = ["org.freedesktop.login1", "/org/freedesktop/login1"]
-    question = ["get-property", *manager, "org.freedesktop.login1.Manager", "KillUserProcesses"]
-    said = _run(["busctl", "--system", *question])
-    return {"b true": True, "b false": False}.get(said.strip()) if said is not None else None
-
-
-def _linger(user: pwd.struct_passwd) -> None:
-    """Have the user's manager outlive the logins; raises JobError."""
-    if (LINGER / user.pw_name).exists():
-        return
-    if _run(["loginctl", "--no-ask-password", "enable-linger"]) is None:
-        raise JobError(
-            f"logind on this server ends all processes of {user.pw_name} at logout"
-            " (KillUserProcesses=yes): the job would end with your connection.",
-            f"An administrator has to run there, once: sudo loginctl enable-linger {user.pw_name}",
-        )
+def _settings() -> Dict[str, Set[str]]:
+    """The values that logind's files give to what is about killing; `#Name` has those in comments."""
+    settings: Dict[str, Set[str]] = defaultdict(set)
+    for folder in FOLDERS:
+        for path in (folder / "logind.conf", *folder.glob("logind.conf.d/*.conf")):
+            with contextlib.suppress(OSError):
+                for name, value in _SETTING.findall(path.read_text("utf-8", "replace")):
+                    settings[name].add(value.lower())
+    return settings
 
 
 def _scope() -> List[str]:
@@ -176,7 +145,7 @@ def _run(argv: Sequence[str]) -> Optional[str]:
 
     try:
         done = subprocess.run(
-            list(argv),
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -7,13 +7,15 @@ import re
 import shlex
 import signal
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from remote.agent import processes
 from remote.agent.launchers import logind
-from remote.agent.launchers.base import Handle
 from remote.errors import JobError
 from remote.job.status import ProcessId
+
+if TYPE_CHECKING:
+    from remote.agent.launchers import Handle
 
 PROGRAMS: Tuple[str, ...] = ("tmux",)
 START_LIMIT: Optional[float] = 20.0

@@ -11,8 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
-from remote.agent.job_folders.find_jobs import every, live
-from remote.agent.job_folders.liveness import state_of
+from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.tracking.job_run import store_of
 from remote.errors import StoreError

@@ -60,7 +60,7 @@ def tags(job: Job, gpus: Sequence[LeasedGpu]) -> Dict[str, str]:
         "remote.gpus": ", ".join(gpu.name for gpu in gpus),
         "mlflow.source.git.commit": job.git.commit,
         "mlflow.source.git.branch": job.git.branch,
-        "remote.operations.job_request.dirty": str(job.git.dirty).lower() if job.git.commit else "",
+        "remote.git.dirty": str(job.git.dirty).lower() if job.git.commit else "",
     }
     return {name: value for name, value in values.items() if value}
 

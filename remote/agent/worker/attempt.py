@@ -1,30 +1,32 @@
-"""One execution of a job's code: started, watched, ended when its time is over, and why it ended.
+"""The executions of a job's code: started, watched, ended when the time is over, and why each ended.
 
-That is told from its exit code, the end of its log, and the kernel's counter.
+That is told from its exit code, the end of its log, and the kernel's counter. When all is over, the
+user's own command may tell of it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
 from pathlib import Path
-from typing import IO, Iterator, List, Mapping, Optional
+from typing import Mapping, Optional
 
-from remote.agent.gpus.lease import Lease
+from remote.agent import processes
+from remote.agent.tracking import job_run
+from remote.agent.worker import Outcome, Record, variables
 from remote.agent.worker.peak_memory import PeakGpuMemory, PeakMemory
 from remote.job.kinds import kind_of
-from remote.job.paths import JobPaths
-from remote.job.spec import Job
-from remote.job.state import FAILED, FINISHED, STOPPED
-from remote.job.status import JobStatus
+from remote.job.state import FAILED, FINISHED, RUNNING
 
 #: How long a job may take to end after it was asked to, in seconds.
 PATIENCE = 10.0
+
+#: How long the command of `--notify` may take, in seconds.
+NOTIFY_LIMIT = 60.0
 
 VMSTAT = Path("/proc/vmstat")
 
@@ -44,95 +46,91 @@ _KERNEL_DIED = re.compile(rb"DeadKernelError|Kernel died")
 CRASHED, SIGNAL, TIMEOUT, OOM, OOM_GPU = "error", "signal", "timeout", "oom", "oom-gpu"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended. `reason` is one word for scripts, `cause` the words for people."""
+def attempts(record: Record, python: Path, devices: Mapping[str, str]) -> Outcome:
+    """Run the code, again where it fails and retries are left; how the last attempt ended.
 
-    state: str
-    code: int
-    cause: str = ""
-    reason: str = ""
-
-
-STOPPED_BY_USER = Outcome(STOPPED, 143, "stopped", "stopped")
-
-
-class Attempt:
-    """Runs the job's code once, in a session of its own. Peaks are in bytes and MiB."""
-
-    def __init__(self, paths: JobPaths, job: Job, code: Path, log: IO[bytes]) -> None:
-        self.paths = paths
-        self.job = job
-        self.code = code
-        self.log = log
-        self.peak_memory = 0
-        self.peak_gpu_memory = 0
-
-    def run(self, python: Path, env: Mapping[str, str], lease: Optional[Lease]) -> Outcome:
-        """Run to the end; what it was comes back. A stop from outside ends the code, and goes on."""
-        offset = self.paths.log.stat().st_size
-        kills = kernel_kills()
-        with self.watched(lease):
-            code = self.execute(self.argv(python), env)
-        if code is None:
-            return Outcome(FAILED, 124, f"timeout after {self.job.timeout} s", TIMEOUT)
-        log = tail(self.paths.log, offset)
-        return outcome(code, log=log, kills=kernel_kills() - kills)
-
-    def argv(self, python: Path) -> List[str]:
-        """What runs inside the environment, and there starts the user's code."""
-        entry = kind_of(self.job).entry
-        return [str(python), os.path.abspath(sys.argv[0]), entry, str(self.paths.folder)]
-
-    def execute(self, argv: List[str], env: Mapping[str, str]) -> Optional[int]:
-        """The exit code; None where the time was over."""
-        child = subprocess.Popen(
-            argv,
-            cwd=str(self.code),
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
-        try:
-            return child.wait(self.job.timeout or None)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            _end(child)
-
-    @contextlib.contextmanager
-    def watched(self, lease: Optional[Lease]) -> Iterator[None]:
-        """Note the peaks of memory while the code runs."""
-        gpus = PeakGpuMemory([gpu.uuid for gpu in lease.gpus] if lease else ())
-        gpus.start()
-        memory = PeakMemory()
-        try:
-            with memory:
-                yield
-        finally:
-            self.peak_memory = memory.peak
-            self.peak_gpu_memory = gpus.stop()
-
-    def with_peaks(self, status: JobStatus) -> JobStatus:
-        """The same status with the peaks of all attempts so far."""
-        return status.replace(
-            peak_memory=max(self.peak_memory, status.peak_memory),
-            peak_gpu_memory=max(self.peak_gpu_memory, status.peak_gpu_memory),
-        )
+    `devices` are the variables that tell it which GPUs it may see.
+    """
+    number, last = 1, 1 + record.job.retries
+    while True:
+        result = _attempt(record, number, python, devices)
+        if result.state != FAILED or number == last:
+            return result
+        record.say(f"attempt {number} of {last} failed ({result.cause}); trying again")
+        job_run.end_runs(record.paths, record.job, record.status.replace(state=FAILED))
+        record.write(mlflow_run=os.urandom(16).hex())
+        if record.run:
+            record.begin_run()
+        number += 1
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the code to end, wait, then kill it."""
-    if child.poll() is not None:
-        return
-    child.terminate()
+def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, str]) -> Outcome:
+    """Run the code once, in a session of its own. A stop from outside ends it, and goes on."""
+    paths, job = record.paths, record.job
+    record.write(state=RUNNING, running=time.time(), attempt=number, waiting="")
+    if record.run:
+        job_run.start_run(paths, record.run.run_id)
+    # What is edited in a service is the target's own; its environment is the snapshot's.
+    place = paths.root if job.live else record.code
+    env = {**variables.of_job(record, place, python), **devices}
+    offset, kills = paths.log.stat().st_size, kernel_kills()
+    memory, gpus = PeakMemory(), PeakGpuMemory(gpu.uuid for gpu in record.status.gpus)
     try:
-        child.wait(PATIENCE)
+        with gpus, memory:
+            code = _execute(record, python, place, env)
+        if code is None:
+            return Outcome(FAILED, 124, f"timeout after {job.timeout} s", TIMEOUT)
+        return outcome(code, log=tail(paths.log, offset), kills=kernel_kills() - kills)
+    finally:
+        # What is left of it must not use a GPU that others may lease now.
+        processes.end_descendants(os.getpid())
+        record.status = record.status.replace(
+            peak_memory=max(memory.peak, record.status.peak_memory),
+            peak_gpu_memory=max(gpus.peak, record.status.peak_gpu_memory),
+        )
+
+
+def _execute(record: Record, python: Path, place: Path, env: Mapping[str, str]) -> Optional[int]:
+    """The exit code of the agent's program that starts the user's code inside the environment;
+    None where the time was over."""
+    entry = kind_of(record.job).entry
+    child = subprocess.Popen(
+        [str(python), os.path.abspath(sys.argv[0]), entry, str(record.paths.folder)],
+        cwd=str(place),
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=record.log,
+        stderr=record.log,
+        start_new_session=True,
+    )
+    try:
+        return child.wait(record.job.timeout or None)
     except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+        return None
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def notify(record: Record) -> None:
+    """Run the command of `--notify`, which can't fail the job."""
+    try:
+        subprocess.run(
+            ["sh", "-c", record.job.notify],
+            cwd=str(record.paths.root),
+            env=variables.of_notify(record.job, record.status),
+            stdin=subprocess.DEVNULL,
+            stdout=record.log,
+            stderr=record.log,
+            timeout=NOTIFY_LIMIT,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        record.say(f"--notify: {error}")
 
 
 def kernel_kills() -> int:
@@ -169,14 +167,11 @@ def outcome(code: int, *, log: bytes, kills: int) -> Outcome:
     if re.search(rb"^(MemoryError|numpy\S*MemoryError)\b", log, re.MULTILINE):
         return Outcome(FAILED, shown, "out of memory (MemoryError)", OOM)
     if code < 0:
-        return Outcome(FAILED, shown, f"killed by {_signal(-code)}", SIGNAL)
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return Outcome(FAILED, shown, f"killed by {name}", SIGNAL)
     if _KERNEL_DIED.search(log):
         return Outcome(FAILED, shown, "its notebook's kernel died", SIGNAL)
     return Outcome(FAILED, shown, f"its code failed (exit code {shown})", CRASHED)
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

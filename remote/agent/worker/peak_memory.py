@@ -1,4 +1,4 @@
-"""The peak memory of a tree of processes, and of the GPUs that it runs on."""
+"""The peak memory of a tree of processes, and of the GPUs that it runs on, while the body runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from typing import IO, Iterable, Iterator, Optional
 
 from remote.agent.gpus import sources
-from remote.agent.gpus.sources.base import GpuSource
+from remote.agent.gpus.sources import GpuSource
 from remote.agent.processes import PROC, descendants
 
 #: Seconds between two looks. They grow where a look takes long (many processes, much memory).
@@ -70,18 +70,17 @@ def _below(pid: int) -> Iterator[int]:
 
 
 def _memory(pid: int) -> int:
-    """Proportional set size (proc(5)): what several processes share is divided among them."""
+    """Proportional set size (proc(5)): what several processes share is divided among them.
+
+    Where the system doesn't tell that, all that is resident.
+    """
     try:
         text = (PROC / str(pid) / "smaps_rollup").read_text()
-        match = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-        return int(match[1]) * 1024 if match else 0
     except OSError:
-        return _resident(pid)
-
-
-def _resident(pid: int) -> int:
-    pages = _statm(pid).split()
-    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
+        pages = _statm(pid).split()
+        return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
+    match = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) * 1024 if match else 0
 
 
 def _statm(pid: int) -> str:
@@ -105,29 +104,25 @@ class PeakGpuMemory:
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._thread: Optional[threading.Thread] = None
 
-    def start(self) -> None:
-        """Begin to look, where there are cards to look at."""
+    def __enter__(self) -> PeakGpuMemory:
         source = sources.current() if self.uuids else None
-        if source is None:
-            return
-        try:
-            self._process = subprocess.Popen(
-                source.memory_command(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-        except OSError:
-            return
-        assert self._process.stdout is not None
-        args = [source, self._process.stdout]
-        self._thread = threading.Thread(target=self._read, args=args, daemon=True)
-        self._thread.start()
+        if source is not None:
+            # One that doesn't start is one that fails.
+            with contextlib.suppress(OSError):
+                self._process = subprocess.Popen(
+                    source.memory_command(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+                args = (source, self._process.stdout)
+                self._thread = threading.Thread(target=self._read, args=args, daemon=True)
+                self._thread.start()
+        return self
 
-    def stop(self) -> int:
-        """Look no more; the peak comes back, 0 where nothing could be seen."""
+    def __exit__(self, *error: object) -> None:
         if self._process is None:
-            return self.peak
+            return
         self._process.terminate()
         if self._thread:
             self._thread.join(timeout=2)
@@ -135,11 +130,10 @@ class PeakGpuMemory:
         # One that hangs in the driver can't be killed, and nobody waits for it.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=1)
-        return self.peak
 
     def _read(self, source: GpuSource, lines: IO[bytes]) -> None:
         with lines:
             for line in lines:
-                use = source.memory_use(line.decode("utf-8", "replace"))
-                if use and use.uuid in self.uuids:
-                    self.peak = max(self.peak, use.used)
+                uuid, used = source.memory_use(line.decode("utf-8", "replace")) or ("", 0)
+                if uuid in self.uuids:
+                    self.peak = max(self.peak, used)

@@ -1,4 +1,4 @@
-"""The environment variables of a job's code, and of what makes its environment."""
+"""The environment variables of a job's code, of what makes its environment, and of `--notify`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Optional
+from typing import Dict, Iterator
 
 from remote.agent import environments, secrets
-from remote.agent.tracking import job_run, run_rows
+from remote.agent.tracking import job_run
+from remote.agent.worker import Record
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
+from remote.job.status import JobStatus
 
 #: Settings of the login or of other tools that must not reach a job.
 DROPPED = ("TMUX", "SSH_", "PYTHON", "MLFLOW_", "VIRTUAL_ENV", "REMOTE_")
@@ -31,17 +33,11 @@ def base(python: Path) -> Dict[str, str]:
     return environments.activated(python.parent.parent, kept)
 
 
-def of_job(
-    paths: JobPaths,
-    job: Job,
-    code: Path,
-    python: Path,
-    run: Optional[run_rows.RecordedRun],
-    tags: Mapping[str, str],
-) -> Dict[str, str]:
+def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
     """What the job's code sees: the account's, the secrets', what was asked for, and ours."""
+    paths, job, run = record.paths, record.job, record.run
     agent = os.path.abspath(sys.argv[0])
-    return {
+    variables = {
         **base(python),
         **secrets.read(paths.root),
         **job.env,
@@ -54,16 +50,26 @@ def of_job(
         "JUPYTER_PATH": str(paths.jupyter),
         "JUPYTER_RUNTIME_DIR": str(paths.jupyter / "runtime"),
         "REMOTE_JOB_ID": paths.id,
-        "REMOTE_JOB_TAGS": json.dumps(tags),
-        **_run(job, run),
+        "REMOTE_JOB_TAGS": json.dumps(job_run.tags(job, record.status.gpus)),
     }
+    if run is not None:
+        variables["MLFLOW_EXPERIMENT_ID"] = run.experiment_id
+        variables["MLFLOW_RUN_ID" if job.continues_run else "REMOTE_PARENT_RUN"] = run.run_id
+    return variables
 
 
-def _run(job: Job, run: Optional[run_rows.RecordedRun]) -> Dict[str, str]:
-    if run is None:
-        return {}
-    name = "MLFLOW_RUN_ID" if job.continues_run else "REMOTE_PARENT_RUN"
-    return {"MLFLOW_EXPERIMENT_ID": run.experiment_id, name: run.run_id}
+def of_notify(job: Job, status: JobStatus) -> Dict[str, str]:
+    """What the user's command for the end of a job sees."""
+    return {
+        **os.environ,
+        **job.env,
+        "REMOTE_JOB_ID": job.id,
+        "REMOTE_JOB_NAME": job.name,
+        "REMOTE_JOB_STATE": status.state,
+        "REMOTE_JOB_EXIT_CODE": str(status.exit_code),
+        "REMOTE_JOB_CAUSE": status.cause,
+        "REMOTE_JOB_RESULT": status.result,
+    }
 
 
 @contextlib.contextmanager

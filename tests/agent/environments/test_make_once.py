@@ -18,7 +18,6 @@ import pytest
 
 from remote.agent import environments, processes
 from remote.agent.environments.lock_file import digest, lock_file
-from remote.agent.environments.make_once import is_ready
 from remote.errors import JobError
 from tests.conftest import ROOT, UV_CACHE
 from tests.waiting import until
@@ -74,6 +73,10 @@ def made(code: Path, root: Path, *extras: str) -> Path:
     env = environments.of(root, code, PYTHON, extras)
     env.make(io.BytesIO())
     return env.folder
+
+
+def is_ready(env: Path) -> bool:
+    return (env / environments.COMPLETE).is_file()
 
 
 def modules(env: Path) -> set[str]:

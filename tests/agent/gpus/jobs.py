@@ -12,7 +12,6 @@ import pytest
 
 from remote.agent.gpus.lease import Lease
 from remote.agent.gpus.queue import QueueEntry
-from remote.agent.gpus.tickets import Ticket
 from remote.job.messages.gpus import WaitingJob
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -41,9 +40,9 @@ class Watched(QueueEntry):
 
     look: Callable[[], object]
 
-    def _attempt(self, ticket: Ticket) -> Lease | str:
+    def _attempt(self) -> Lease | str:
         self.look()
-        return super()._attempt(ticket)
+        return super()._attempt()
 
 
 def watch(folder: Path, count: int, look: Callable[[], object]) -> Watched:

@@ -46,9 +46,8 @@ def test_a_file_that_can_not_be_locked_is_not_taken_for_held(
         lock_files.is_held(path)
 
 
-def test_a_file_that_is_not_there_is_told(path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        lock_files.is_held(path)
+def test_a_file_that_is_not_there_is_not_held(path: Path) -> None:
+    assert not lock_files.is_held(path) and not path.exists()
 
 
 def test_a_file_that_is_there_is_opened_without_creating(

@@ -35,9 +35,9 @@ WORKER = """if True:
     from remote.job.messages.gpus import WaitingJob
     folder, log, cards, name, submitted, size = sys.argv[1:7]
     class Watched(QueueEntry):
-        def _attempt(self, ticket):
+        def _attempt(self):
             looks.append(time.time())
-            return super()._attempt(ticket)
+            return super()._attempt()
     entry = Watched(Path(folder), WaitingJob(name, "me", int(size), 0, float(submitted)))
     joined, said, looks = time.time(), [], []
     lease = entry.wait(said.append)

@@ -11,11 +11,12 @@ import pytest
 from remote.agent import processes
 from remote.agent.gpus import queue
 from remote.agent.gpus.lease import holders
-from remote.agent.gpus.queue import QueueEntry
+from remote.agent.gpus.queue import JobLease, QueueEntry
 from remote.agent.gpus.sources import nvidia_smi
 from remote.agent.gpus.tickets import waiting
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu
+from remote.job.spec import Job
 from tests.agent.gpus.jobs import (
     HOLDER,
     Heard,
@@ -317,3 +318,29 @@ def test_a_ticket_can_be_given_up(fake: FakeGpus, folder: Path) -> None:
     assert not files(folder, "")
     with pytest.raises(ValueError):
         ticket.wait(pytest.fail)
+
+
+def job(folder: Path, **asked: int) -> Job:
+    return Job(kind="command", source="", name="job", leases=str(folder), **asked)  # type: ignore
+
+
+def test_a_job_without_gpus_never_queues(fake: FakeGpus, folder: Path) -> None:
+    with JobLease(job(folder, gpus=0)).leased(pytest.fail) as lease:
+        assert lease is None and not list(folder.iterdir())
+
+
+def test_a_machine_without_gpus_gives_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with JobLease(job(folder)).leased(pytest.fail) as lease:
+        assert lease is None and not list(folder.iterdir())
+
+
+def test_a_job_that_asks_for_nothing_has_one(fake: FakeGpus, folder: Path) -> None:
+    wish = JobLease(job(folder))
+    wish.join()
+    assert len(files(folder, ".ticket")) == 1
+    with wish.leased(pytest.fail) as lease:
+        assert lease and lease.visible == uuid(0)
+        assert wish.variables(lease) == {"CUDA_VISIBLE_DEVICES": uuid(0)}

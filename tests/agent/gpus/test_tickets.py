@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_what_a_stranger_wrote_on_a_ticket_hurts_nobody(folder: Path, text: str)
     name = f"remote-gpu-{7 * 10**9:020d}-0123abcd.ticket"
     (folder / name).write_text(text, encoding="latin-1")
     with lock_files.open_plain(folder / name) as file:
-        lock_files.lock_own(file)
+        fcntl.flock(file, fcntl.LOCK_EX)
         (found,) = waiting(folder)
     assert found.submitted == 7.0 and found.job == "" and found.user == ""
     assert found.gpus == 0 and found.memory in (0, True)
@@ -66,7 +67,7 @@ def test_what_a_stranger_wrote_on_a_ticket_hurts_nobody(folder: Path, text: str)
 
 def test_control_characters_of_a_user_are_not_shown(folder: Path) -> None:
     place = Ticket(folder, WaitingJob("j", "a\x1b[2J\n", 1, 0, 1.0))
-    assert waiting(folder)[0].user == "a?[2J?"
+    assert waiting(folder)[0] == WaitingJob(submitted=1.0)
     place.close()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from remote.agent import processes
-from remote.agent.job_folders.liveness import state_of
+from remote.agent.job_folders import state_of
 from remote.agent.jobs.stop import stop
 from remote.errors import JobError
 from remote.files import write_json

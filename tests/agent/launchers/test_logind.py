@@ -35,6 +35,10 @@ class Machine:
         path.write_text(f'#!/bin/sh\necho "$0 $*" >> "{self.root}/calls"\n{body}\n')
         path.chmod(0o755)
 
+    def answer(self, kill: str, only: str = "0", excluded: str = "0") -> None:
+        """What logind says of its settings."""
+        self.program("busctl", f"echo 'b {kill}'; echo 'as {only}'; echo 'as {excluded}'")
+
     def belongs(self, pid: int, group: str) -> None:
         folder = self.root / "proc" / str(pid)
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +58,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made.bin.mkdir()
     made.program("loginctl", "exit 1")
     made.program("systemd-run", "exit 1")
-    made.program("busctl", "echo 'b true'")
+    made.answer("true")
     made.configure("KillUserProcesses=yes\n")
     made.belongs(os.getpid(), LOGIN)
     monkeypatch.setattr(logind, "BOOTED", made.root)
@@ -72,23 +76,53 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.mark.parametrize(
-    ("text", "killed"),
+    ("kill", "only", "excluded", "killed"),
+    [
+        ("true", "0", "0", True),
+        ("true", "0", '1 "bob"', True),
+        ("true", "0", '2 "bob" "alice"', False),
+        ("true", '1 "bob"', "0", False),
+        ("true", '2 "bob" "alice"', "0", True),
+        ("true", '1 "alice"', '1 "alice"', False),
+        ("false", "0", "0", False),
+        ("false", '1 "alice"', "0", True),
+    ],
+)
+def test_logind_tells_whom_it_kills(
+    machine: Machine, kill: str, only: str, excluded: str, killed: bool
+) -> None:
+    machine.answer(kill, only, excluded)
+    assert logind.kills(ALICE) is killed
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
     [
         ("KillUserProcesses=yes\n", True),
         ("KillUserProcesses = 1 \nKillExcludeUsers=bob\n", True),
-        ("KillUserProcesses=yes\nKillExcludeUsers=bob alice\n", False),
-        ("KillUserProcesses=yes\nKillExcludeUsers=1234\n", False),
-        ("KillUserProcesses=yes\nKillOnlyUsers=bob\n", False),
-        ("KillUserProcesses=yes\nKillOnlyUsers=bob alice\n", True),
         ("KillUserProcesses=no\n", False),
-        ("#KillUserProcesses=no\n", False),
+        ("#KillUserProcesses=no\n#KillOnlyUsers=\n", False),
         ("#KillUserProcesses=no\nKillUserProcesses=yes\n", True),
+        ("#KillUserProcesses=no\nKillOnlyUsers=alice\n", True),
         ("KillUserProcesses=yes\n#KillUserProcesses=no\n", True),
+        ("#KillUserProcesses=yes\n", True),
+        ("", True),
     ],
 )
-def test_what_the_files_say(machine: Machine, text: str, killed: bool) -> None:
+def test_the_files_may_say_that_nobody_is_killed(machine: Machine, text: str, asked: bool) -> None:
     machine.configure(text)
-    assert logind.kills(ALICE) is killed
+    assert logind.kills(ALICE) is asked and ("busctl" in machine.calls) is asked
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["etc/logind.conf.d/60-a.conf", "run/logind.conf", "lib/logind.conf.d/50-a.conf"],
+)
+def test_a_drop_in_and_another_folder_count_too(machine: Machine, name: str) -> None:
+    machine.configure("#KillUserProcesses=no\n")
+    assert not logind.kills(ALICE)
+    machine.configure("KillUserProcesses=yes\n", name)
+    assert logind.kills(ALICE)
 
 
 def test_root_is_left_alone_unless_the_files_say_otherwise(machine: Machine) -> None:
@@ -98,32 +132,8 @@ def test_root_is_left_alone_unless_the_files_say_otherwise(machine: Machine) -> 
     assert logind.kills(root)
 
 
-def test_a_later_drop_in_decides_and_a_masked_one_does_not(machine: Machine) -> None:
-    machine.configure("KillUserProcesses=no\n", "lib/logind.conf.d/50-a.conf")
-    assert not logind.kills(ALICE)
-    machine.configure("KillUserProcesses=yes\n", "lib/logind.conf.d/60-b.conf")
-    assert logind.kills(ALICE)
-    (machine.root / "etc/logind.conf.d").mkdir()
-    (machine.root / "etc/logind.conf.d/60-b.conf").symlink_to(os.devnull)
-    assert not logind.kills(ALICE)
-
-
-def test_the_first_main_file_hides_the_others(machine: Machine) -> None:
-    machine.configure("KillUserProcesses=no\n", "lib/logind.conf")
-    assert logind.kills(ALICE)
-    (machine.root / "etc/logind.conf").unlink()
-    assert not logind.kills(ALICE)
-
-
-def test_logind_itself_is_asked_where_the_files_do_not_say(machine: Machine) -> None:
-    machine.configure("")
-    assert logind.kills(ALICE)
-    machine.program("busctl", "echo 'b false'")
-    assert not logind.kills(ALICE)
-
-
 def test_a_change_that_logind_did_not_read_yet_does_not_count(machine: Machine) -> None:
-    machine.program("busctl", "echo 'b false'")
+    machine.answer("false")
     assert not logind.kills(ALICE)
 
 
@@ -217,4 +227,5 @@ def test_a_tmux_server_that_will_be_killed_is_refused(machine: Machine) -> None:
 def test_the_real_logind_can_be_asked() -> None:
     if not logind.BOOTED.is_dir() or not shutil.which("busctl"):
         pytest.skip("systemd does not run this machine")
-    assert logind._ask() in (True, False)
+    said = logind._run(["busctl", "--system", *logind._QUESTION])
+    assert said and len(said.splitlines()) == 3

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Protocol, Tuple
 
 from remote.agent.gpus.sources import nvidia_smi
-from remote.agent.gpus.sources.base import GpuSource
 from remote.job.messages.gpus import Gpu
+
+
+class GpuSource(Protocol):
+    """A program that knows the GPUs of a machine. A module with these names is one."""
+
+    #: The variable that tells a process by UUIDs which GPUs it may use.
+    VISIBLE_DEVICES: str
+
+    def is_present(self) -> bool:
+        """Whether this machine has the program. Asked at every start of a job: it must be quick."""
+
+    def gpus(self) -> List[Gpu]:
+        """All cards, by index. Raises JobError: one that can't be seen isn't taken for absent."""
+
+    def runtime_version(self) -> str:
+        """The newest CUDA (ROCm, …) that the driver serves; empty where nobody tells."""
+
+    def memory_command(self) -> List[str]:
+        """argv of a program that prints the use of each card's memory until it is ended."""
+
+    def memory_use(self, line: str) -> Optional[Tuple[str, int]]:
+        """A card's UUID and its memory in use, in MiB, as a line of that program says; else None."""
+
 
 #: By the name of the program. The first one that is on this machine is asked.
 SOURCES: Dict[str, GpuSource] = {"nvidia-smi": nvidia_smi}

@@ -6,9 +6,8 @@ What can be asked, and in what words it answers: `nvidia-smi --help-query-gpu`.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from remote.agent.gpus.sources.base import MemoryUse, plain
 from remote.agent.processes import PROC, user_name
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuProcess
@@ -27,7 +26,6 @@ UUID = re.compile(r"[A-Za-z0-9-]+\Z")
 
 #: The name stands last, since it may hold any character.
 _GPU = ("index", "uuid", "memory.total", "memory.used", "utilization.gpu", "driver_version", "name")
-_PROCESS = ("gpu_uuid", "pid", "used_memory")
 _UNKNOWN = ("[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
 
 
@@ -53,7 +51,7 @@ def gpus() -> List[Gpu]:
 def runtime_version() -> str:
     """The newest CUDA that the driver serves, such as `12.4`; empty where nobody tells."""
     try:
-        text = _run(["nvidia-smi"]).output
+        _, text = _run(["nvidia-smi"])
     except (OSError, JobError):
         return ""
     # Drivers from 590 on call it the version of the user mode driver (UMD).
@@ -67,29 +65,26 @@ def memory_command() -> List[str]:
     return ["nvidia-smi", *query, "-lms", str(LOOK)]
 
 
-def memory_use(line: str) -> Optional[MemoryUse]:
+def memory_use(line: str) -> Optional[Tuple[str, int]]:
     """One card's row; None for warnings, and for cards that don't tell."""
     uuid, _, used = line.strip().partition(", ")
-    return MemoryUse(uuid, int(used)) if used.isdigit() else None
+    return (uuid, int(used)) if used.isdigit() else None
 
 
 def _processes() -> Dict[str, List[GpuProcess]]:
     """The processes that compute, by the UUID of their card."""
     processes: Dict[str, List[GpuProcess]] = {}
-    for uuid, pid, memory in _query("compute-apps", _PROCESS):
-        processes.setdefault(uuid, []).append(_process(_number(pid) or 0, _number(memory) or 0))
+    for uuid, pid, memory in _query("compute-apps", ("gpu_uuid", "pid", "used_memory")):
+        folder = PROC / str(_number(pid) or 0)
+        try:
+            user = user_name(folder.stat().st_uid)
+            name = (folder / "comm").read_bytes().decode("utf-8", "replace").strip()
+        except OSError:
+            # It is hidden, or the pid is that of another namespace.
+            user = name = ""
+        process = GpuProcess(_number(pid) or 0, _number(memory) or 0, user, _plain(name))
+        processes.setdefault(uuid, []).append(process)
     return processes
-
-
-def _process(pid: int, memory: int) -> GpuProcess:
-    """/proc knows whose it is, unless it is hidden or the pid is that of another namespace."""
-    folder = PROC / str(pid)
-    try:
-        user = user_name(folder.stat().st_uid)
-        name = (folder / "comm").read_bytes().decode("utf-8", "replace").strip()
-    except OSError:
-        user = name = ""
-    return GpuProcess(pid, memory, user, plain(name))
 
 
 def _gpu(row: List[str], processes: Dict[str, List[GpuProcess]]) -> Gpu:
@@ -122,22 +117,23 @@ def _fault(text: str) -> str:
 def _query(what: str, fields: Tuple[str, ...]) -> List[List[str]]:
     """The rows of one of nvidia-smi's queries; raises JobError."""
     query = f"--query-{what}={','.join(fields)}"
-    result = _run(["nvidia-smi", query, "--format=csv,noheader,nounits"])
-    if "No devices were found" in result.output:
+    code, output = _run(["nvidia-smi", query, "--format=csv,noheader,nounits"])
+    if "No devices were found" in output:
         return []
-    if result.code:
-        said = " ".join(result.output.split()) or f"it ended with {result.code}"
-        raise JobError(f"nvidia-smi fails: {plain(said, 300)}", "Run nvidia-smi there.")
-    rows = [line.split(", ", len(fields) - 1) for line in result.output.splitlines()]
+    if code:
+        said = " ".join(output.split()) or f"it ended with {code}"
+        raise JobError(f"nvidia-smi fails: {_plain(said, 300)}", "Run nvidia-smi there.")
+    rows = [line.split(", ", len(fields) - 1) for line in output.splitlines()]
     return [[cell.strip() for cell in row] for row in rows if len(row) == len(fields)]
 
 
-class _Result(NamedTuple):
-    code: int
-    output: str
+def _plain(text: str, limit: int = 64) -> str:
+    """What strangers wrote, without control characters, which a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
 
 
-def _run(argv: List[str]) -> _Result:
+def _run(argv: List[str]) -> Tuple[int, str]:
+    """A program's exit code, and all that it says."""
     import subprocess
 
     try:
@@ -157,4 +153,4 @@ def _run(argv: List[str]) -> _Result:
         # Not waited for: a process that hangs in the driver can't be killed.
         if process.returncode is None:
             process.kill()
-    return _Result(process.returncode, out.decode("utf-8", "replace"))
+    return process.returncode, out.decode("utf-8", "replace")

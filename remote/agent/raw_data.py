@@ -19,7 +19,7 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
 from remote.agent import processes
 from remote.files import locked, try_lock, write_atomic
@@ -88,24 +88,21 @@ class ReadOnly:
     def _take_bits(self) -> None:
         if is_pushed_to(self.root):
             return
-        found = [(path, mode) for path, mode in _walk(self.raw) if mode & WRITE]
-        start = len(os.fsencode(str(self.raw)))
+        found = [(name, mode) for name, mode in _walk(self.raw) if mode & WRITE]
         taken = self._read()
-        for path, mode in found:
-            name = path[start:]
+        for name, mode in found:
             taken[name] = taken.get(name, 0) | mode & WRITE
         write_atomic(self.taken, b"".join(b"%o %s\0" % (taken[name], name) for name in taken))
-        for path, mode in found:
-            _set_mode(path, mode & ~WRITE)
+        for name, mode in found:
+            self._set_mode(name, mode & ~WRITE)
 
     def _give_bits(self) -> None:
         taken = self._read()
         if taken and _is_folder(self.raw):
-            start = len(os.fsencode(str(self.raw)))
-            for path, mode in _walk(self.raw):
-                bits = taken.get(path[start:], 0)
+            for name, mode in _walk(self.raw):
+                bits = taken.get(name, 0)
                 if bits & ~mode:
-                    _set_mode(path, mode | bits)
+                    self._set_mode(name, mode | bits)
         with contextlib.suppress(FileNotFoundError):
             self.taken.unlink()
 
@@ -117,6 +114,11 @@ class ReadOnly:
             return {}
         parts = (line.partition(b" ") for line in lines)
         return {name: int(bits, 8) for bits, _, name in parts}
+
+    def _set_mode(self, name: bytes, mode: int) -> None:
+        # What others own stays as it is, and what is gone needs nothing.
+        with contextlib.suppress(OSError):
+            os.chmod(os.fsencode(str(self.raw)) + name, mode)
 
 
 def is_pushed_to(root: Path) -> bool:
@@ -154,35 +156,24 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _walk(top: Path) -> Iterator[Tuple[bytes, int]]:
-    """(path, mode) of `top` and of all plain files and folders in it."""
-    folders = [os.fsencode(str(top))]
-    yield folders[0], stat.S_IMODE(os.lstat(folders[0]).st_mode)
+    """(name, mode) of `top` and of all plain files and folders in it; a name is as in `_read`."""
+    start = os.fsencode(str(top))
+    yield b"", stat.S_IMODE(os.lstat(start).st_mode)
+    folders = [start]
     while folders:
-        for entry in _entries(folders.pop()):
+        try:
+            with os.scandir(folders.pop()) as listed:
+                entries = list(listed)
+        except (PermissionError, FileNotFoundError):
+            continue
+        for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name == HELD_BACK:
                     continue
                 folders.append(entry.path)
             elif not entry.is_file(follow_symlinks=False):
                 continue
-            try:
-                yield entry.path, stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
-            except FileNotFoundError:
-                # One that vanishes meanwhile must not hide those beside it.
-                continue
-
-
-def _entries(folder: bytes) -> List[os.DirEntry[bytes]]:
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except (PermissionError, FileNotFoundError):
-        return []
-
-
-def _set_mode(path: bytes, mode: int) -> None:
-    try:
-        os.chmod(path, mode)
-    except OSError:
-        # What others own stays as it is, and what is gone needs nothing.
-        pass
+            # One that vanishes meanwhile must not hide those beside it.
+            with contextlib.suppress(FileNotFoundError):
+                mode = entry.stat(follow_symlinks=False).st_mode
+                yield entry.path[len(start) :], stat.S_IMODE(mode)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.job_folders import raw_data
-from remote.agent.job_folders.raw_data import ReadOnly, is_pushed_to
+from remote.agent import raw_data
+from remote.agent.raw_data import ReadOnly, is_pushed_to
 from remote.job.paths import STATE
 from tests.conftest import ROOT
 from tests.waiting import until
@@ -34,7 +34,7 @@ FOLDERS = {"": 0o775, "private": 0o700, "画像": 0o2775, "deep": 0o755, "deep/e
 HOLDS = """
 import sys, time
 from pathlib import Path
-from remote.agent.job_folders.raw_data import ReadOnly
+from remote.agent.raw_data import ReadOnly
 ReadOnly(Path(sys.argv[1])).take()
 print("taken", flush=True)
 time.sleep(600)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.jobs.snapshot import freezing
+from remote.agent.jobs.submit import freezing
 from remote.errors import TargetError
 from remote.job.outputs import SHARED
 from remote.job.paths import STATE, JobPaths

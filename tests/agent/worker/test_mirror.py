@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.worker import terminal_log
+from remote.agent import worker
 from remote.job.paths import JobPaths
 
 
@@ -34,8 +34,8 @@ class Job:
 def test_all_is_shown_also_what_came_with_the_end(
     paths: JobPaths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal_log, "LOOK", 0)
-    terminal_log.mirror(paths, Job(paths, 3).ended)
+    monkeypatch.setattr(worker, "LOOK", 0)
+    worker.mirror(paths, Job(paths, 3).ended)
     assert capfd.readouterr().out == "first\n3\n2\n1\n"
 
 
@@ -43,10 +43,10 @@ def test_notes_say_how_long_the_log_was_before_it_grew(
     paths: JobPaths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(100, 200, 2))
-    monkeypatch.setattr(terminal_log, "LOOK", 0)
-    monkeypatch.setattr(terminal_log, "NOTE", 1)
-    monkeypatch.setattr(terminal_log.time, "time", lambda: next(clock))
-    terminal_log.mirror(paths, Job(paths, 3).ended)
+    monkeypatch.setattr(worker, "LOOK", 0)
+    monkeypatch.setattr(worker, "NOTE", 1)
+    monkeypatch.setattr(worker.time, "time", lambda: next(clock))
+    worker.mirror(paths, Job(paths, 3).ended)
     notes = [line.split() for line in paths.times.read_text().splitlines()]
     assert [int(length) for _, length in notes] == [0, 8, 10]
     assert [float(when) for when, _ in notes] == sorted(float(when) for when, _ in notes)
@@ -58,8 +58,8 @@ def test_a_terminal_that_is_gone_ends_nothing(
     def gone(handle: int, data: bytes) -> int:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(terminal_log, "LOOK", 0)
-    monkeypatch.setattr(terminal_log.os, "write", gone)
+    monkeypatch.setattr(worker, "LOOK", 0)
+    monkeypatch.setattr(worker.os, "write", gone)
     job = Job(paths, 2)
-    terminal_log.mirror(paths, job.ended)
+    worker.mirror(paths, job.ended)
     assert job.looks == 0

@@ -1,0 +1,221 @@
+"""The folders of a target's jobs: found, read, and brought to their end where no worker does it.
+
+Most calls of the agent need the first two, and start faster without what the third imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import List, Optional
+
+from remote.agent import launchers
+from remote.errors import JobError, ProtocolError
+from remote.files import copy_new, locked, write_atomic
+from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
+from remote.job.spec import Job
+from remote.job.state import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN
+from remote.job.status import JobStatus
+
+#: Letters of an id that tell when the job was submitted: 20261231-235959.
+STAMP = 15
+
+#: How long a job of which no worker was started (yet) counts as queued, in seconds.
+START_LIMIT = 60.0
+
+#: Where executed notebooks go, and what their names tell of the job's end.
+NOTEBOOKS = "data/results/notebooks"
+SUFFIX = {FINISHED: "", FAILED: ".failed", STOPPED: ".stopped", LOST: ".lost"}
+
+#: Where the job's own account lies among the artifacts of its run, and how much of the log.
+ACCOUNT = "remote"
+LOG_LIMIT = 32 << 20
+
+
+def every(root: Path) -> List[JobPaths]:
+    """The folders of all jobs, the oldest first."""
+    return _in_order(root, jobs_folder(root))
+
+
+def live(root: Path) -> List[JobPaths]:
+    """The jobs that have not ended, as far as is known; the oldest first."""
+    return _in_order(root, live_folder(root))
+
+
+def _in_order(root: Path, folder: Path) -> List[JobPaths]:
+    """The jobs that a folder names, in the order of their submission.
+
+    An id tells the second; within it, job.json does, which is written once.
+    """
+    keyed = []
+    for name in os.listdir(str(folder)) if folder.is_dir() else ():
+        if ID_PATTERN.match(name):
+            paths = JobPaths(root, name)
+            with contextlib.suppress(OSError):
+                written = os.stat(str(paths.job)).st_mtime_ns
+                keyed.append(((name[:STAMP], written, name), paths))
+    return [paths for _, paths in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def find(root: Path, part: str) -> JobPaths:
+    """The job whose id is, or alone contains, `part`; `last` is the newest; raises JobError."""
+    jobs = every(root)
+    if not jobs:
+        raise JobError("There is no job on this target yet.", "Start one: inv remote-run NOTEBOOK")
+    if part in ("", "last"):
+        return jobs[-1]
+    exact = [paths for paths in jobs if paths.id == part]
+    matching = exact or [paths for paths in jobs if part in paths.id]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        raise JobError(f"There is no job {part!r} on this target.", "inv remote-ps lists them.")
+    names = ", ".join(paths.id for paths in matching[-5:])
+    raise JobError(f"{part!r} is in the ids of {len(matching)} jobs.", f"Say more of it: {names}")
+
+
+def forget(paths: JobPaths) -> None:
+    """Take a job from the list of those that have not ended."""
+    with contextlib.suppress(FileNotFoundError):
+        paths.live.unlink()
+
+
+def job_of(paths: JobPaths) -> Optional[Job]:
+    """What was asked of a job; None where its folder is half made, or half removed."""
+    try:
+        return Job.from_file(paths.job)
+    except ProtocolError:
+        return None
+
+
+def read_status(paths: JobPaths) -> JobStatus:
+    """What status.json says."""
+    try:
+        return JobStatus.from_file(paths.status) or JobStatus(QUEUED)
+    except ProtocolError as error:
+        # A newer version's, perhaps: not to be replaced by what this one makes of it.
+        return JobStatus(UNKNOWN, cause=error.message)
+
+
+def state_of(paths: JobPaths) -> JobStatus:
+    """What became of a job. One whose worker is gone without an end is written down as lost."""
+    status = read_status(paths)
+    if status.state in ENDED:
+        forget(paths)
+        return status
+    if status.state == UNKNOWN or _may_live(paths, status):
+        return status
+    with locked(paths.folder / "end.lock"):
+        # The worker, or another look, may have written its end since.
+        status = read_status(paths)
+        if status.state in ENDED:
+            return status
+        launched = launchers.read(paths, status.worker)
+        cause = launched.why_ended() if launched else "its worker is gone"
+        return end_job(paths, status, state=LOST, cause=cause)
+
+
+def _may_live(paths: JobPaths, status: JobStatus) -> bool:
+    launched = launchers.read(paths, status.worker)
+    if launched is None:
+        return time.time() - paths.job.stat().st_mtime < START_LIMIT
+    # Where that can't be told, it isn't lost.
+    return launched.alive() is not False
+
+
+def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> JobStatus:
+    """The end of a job whose worker can't see to it any more.
+
+    Its results are kept, its runs ended, and its status is written down and comes back.
+    """
+    from remote.agent.raw_data import ReadOnly
+
+    status = status.replace(state=state, ended=time.time(), cause=cause, reason=state, waiting="")
+    job = job_of(paths)
+    if job:
+        status = keep_notebook(paths, job, status)
+        close_records(paths, job, status)
+    status.to_file(paths.status)
+    forget(paths)
+    with contextlib.suppress(OSError, ValueError):
+        ReadOnly(paths.root).give_back()
+    return status
+
+
+def keep_notebook(paths: JobPaths, job: Job, status: JobStatus) -> JobStatus:
+    """Keep the notebook of a job that has ended, read-only; `result` of the status says where.
+
+    A worker that was killed may have left half a notebook: that one stays in the job's folder.
+    """
+    import shutil
+
+    from remote.job.kinds import kind_of
+
+    shutil.rmtree(str(paths.jupyter), ignore_errors=True)
+    clear_service(paths)
+    try:
+        json.loads(paths.notebook.read_bytes())
+    except (OSError, ValueError):
+        return status
+    if not kind_of(job).keeps_notebook:
+        return status
+    stamp = "-".join(paths.id.split("-")[:2])
+    name = f"{stamp}_{job.output}{SUFFIX[status.state]}.ipynb"
+    kept = copy_new(paths.notebook, paths.root / NOTEBOOKS / name, mode=0o444)
+    artifacts = _artifacts(paths, job, status)
+    if artifacts:
+        copy_new(paths.notebook, artifacts / kept.name, mode=0o644)
+    return status.replace(result=f"{NOTEBOOKS}/{kept.name}")
+
+
+def clear_service(paths: JobPaths) -> None:
+    """Remove the private folder in /tmp of a service that has ended, and nothing else."""
+    import shutil
+
+    from remote.job.serving import PRIVATE, Serving
+
+    serving = Serving.from_file(paths.serving)
+    if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):
+        shutil.rmtree(serving.folder, ignore_errors=True)
+        paths.serving.unlink()
+
+
+def _artifacts(paths: JobPaths, job: Job, status: JobStatus) -> Optional[Path]:
+    from remote.agent.tracking import job_run, run_rows
+
+    return run_rows.artifact_dir(job_run.store_of(paths.root), job_run.run_of(job, status))
+
+
+def close_records(paths: JobPaths, job: Job, status: JobStatus) -> None:
+    """End the job's MLflow runs, with what was asked, what became of it and the log beside its own.
+
+    So a pull brings them, and the job's folder may go.
+    """
+    from remote.agent.tracking import job_run
+
+    artifacts = _artifacts(paths, job, status)
+    if artifacts is not None:
+        folder = artifacts / ACCOUNT
+        folder.mkdir(parents=True, exist_ok=True)
+        status.to_file(folder / "status.json")
+        for source in (paths.job, paths.diff):
+            if source.is_file():
+                # For the owner alone here too: variables and parameters may be private.
+                write_atomic(folder / source.name, source.read_bytes(), mode=0o600)
+        write_atomic(folder / "log.txt", _end_of(paths.log))
+    job_run.end_runs(paths, job, status)
+
+
+def _end_of(log: Path) -> bytes:
+    """The log; of one that is very long, the end."""
+    if not log.is_file():
+        return b""
+    with open(str(log), "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - LOG_LIMIT))
+        cut = f"[remote] {size - LOG_LIMIT} bytes before this were left out\n".encode()
+        return (cut if size > LOG_LIMIT else b"") + file.read()

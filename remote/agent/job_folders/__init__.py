@@ -1,1 +1,0 @@
-"""The job folders of a target: found, read, and brought to their end where a worker can't."""

@@ -46,7 +46,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
                 "Set TARGET_DIR=user@host:/dir.",
             )
         super().__init__(target.host, user=target.user or None, config=_config())
-        self.ssh = Ssh.to(target, ssh_config)
+        self.ssh = Ssh(target.login, ssh_config)
         self.target = target
         # Its policy is to trust every host key: nobody shall connect it by accident.
         self.client = None

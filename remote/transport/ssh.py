@@ -5,7 +5,6 @@ Host keys, ports, jump hosts and keys are what the user's own ssh configuration 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -17,7 +16,6 @@ from pathlib import Path
 
 from remote.errors import ConfigError, ConnectError
 from remote.files import locked
-from remote.target import Target
 from remote.transport import process
 from remote.transport.process import Result
 
@@ -64,11 +62,6 @@ class Ssh:
     login: str
     config: str = ""
 
-    @classmethod
-    def to(cls, target: Target, config: str = "") -> Ssh:
-        """The way to a target that isn't local."""
-        return cls(target.login, config)
-
     @property
     def control(self) -> Path:
         """The master's socket: a private folder and a short name (macOS allows 104 bytes)."""
@@ -97,7 +90,11 @@ class Ssh:
 
     def rsh(self) -> str:
         """What rsync takes as `-e`: it splits at blanks and knows quotes."""
-        return " ".join(_rsync_quoted(part) for part in ["ssh", *self.options()])
+        # Its own rule, not the shell's: a quote within quotes is written twice (rsync(1), --rsh).
+        return " ".join(
+            part if part == shlex.quote(part) else "'" + part.replace("'", "''") + "'"
+            for part in ["ssh", *self.options()]
+        )
 
     def connect(self) -> None:
         """Make sure that the master is up; raises ConnectError."""
@@ -105,14 +102,11 @@ class Ssh:
             return
         process.program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
         with locked(self.control.with_suffix(".lock")):
-            if not _answers(self.control):
-                self._open_master()
-
-    def _open_master(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.control.unlink()
-        options = ["-o", "ControlMaster=yes", *self.options()]
-        result = process.run_parent(["ssh", *options, "-N", "-f", "--", self.login])
+            if _answers(self.control):
+                return
+            self.control.unlink(missing_ok=True)
+            options = ["-o", "ControlMaster=yes", *self.options()]
+            result = process.run_parent(["ssh", *options, "-N", "-f", "--", self.login])
         if result.code:
             raise self.failure(result.stderr)
 
@@ -161,10 +155,8 @@ def _make_folder(folder: Path) -> bool:
     """Make it where it is missing; False where it can't be."""
     try:
         folder.mkdir(mode=0o700)
-    except FileExistsError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileExistsError)
     return True
 
 
@@ -176,8 +168,3 @@ def _answers(control: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-def _rsync_quoted(part: str) -> str:
-    # rsync's own rule, not the shell's: a quote within quotes is written twice (rsync(1), --rsh).
-    return part if part == shlex.quote(part) else "'" + part.replace("'", "''") + "'"

@@ -30,8 +30,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_login_is_that_of_the_target() -> None:
-    assert Ssh.to(Target.parse("me@[::1]:/d")).login == "me@::1"
-    assert Ssh.to(Target.parse("gpu:/d"), "/my/config").config == "/my/config"
+    assert Target.parse("me@[::1]:/d").login == "me@::1"
 
 
 def test_the_command_stands_after_a_double_dash() -> None:

@@ -136,6 +136,6 @@ def become(
     if cwd:
         os.chdir(cwd)
     try:
-        os.execvpe(argv[0], argv, os.environ if env is None else env)
+        os.execvpe(argv[0], list(argv), os.environ if env is None else env)
     except OSError as error:
         raise ConfigError(f"{argv[0]} can't be started: {error.strerror}.", hint) from None

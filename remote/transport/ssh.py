@@ -11,6 +11,7 @@ import re
 import shlex
 import socket
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,15 @@ class Ssh:
         """argv that runs `remote`, read by the login shell there, whichever that is."""
         return ["ssh", *self.options(), "--", self.login, remote]
 
+    def session(self, *flags: str, log: str = os.devnull) -> list[str]:
+        """argv of an ssh that uses the master; a command may follow.
+
+        The log's level lets an exit code of the command's be told from one of ssh's. This ssh never
+        becomes a master itself: one that stays behind would hold our streams open.
+        """
+        own = ["-E", log, "-o", "LogLevel=DEBUG2", "-o", "ControlMaster=no"]
+        return ["ssh", *flags, *own, *self.options(), "--", self.login]
+
     def rsh(self) -> str:
         """What rsync takes as `-e`: it splits at blanks and knows quotes."""
         # Its own rule, not the shell's: a quote within quotes is written twice (rsync(1), --rsh).
@@ -131,6 +141,34 @@ class Ssh:
                 return ConnectError(message.format(login=self.login), hint.format(login=self.login))
         last = process.last_line(stderr, "ssh said nothing")
         return ConnectError(f"ssh to {self.login} failed: {last}", f"Try it: ssh {self.login}")
+
+
+class Log:
+    """What one ssh says of itself, apart from what the command says."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.NamedTemporaryFile(prefix="remote-ssh-")
+
+        #: Where ssh is to write it.
+        self.path = self._file.name
+        self.close = self._file.close
+
+    @property
+    def text(self) -> str:
+        self._file.seek(0)
+        return self._file.read().decode("utf-8", "replace")
+
+    @property
+    def tells_exit(self) -> bool:
+        """Whether the server told how the command ended, to us or to a master."""
+        return bool(re.search(r"Received exit status from master|rtype exit-", self.text))
+
+    @property
+    def words(self) -> str:
+        """The complaints in it."""
+        reports = r"(debug\d: |OpenSSH_|Authenticat|Transferred: |Bytes per second: )"
+        lines = [line.strip() for line in self.text.splitlines()]
+        return "\n".join(line for line in lines if line and not re.match(reports, line))
 
 
 def control_folder() -> Path:

@@ -26,7 +26,7 @@ from remote.operations.tracking.destination import (
 from remote.output import Progress, say
 from remote.target import Target
 from remote.tracking import merge
-from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
+from remote.tracking.merge import ArtifactFolder, MergeSummary, total
 from remote.tracking.sources import Source, source_of
 from remote.tracking.store import ensure_store
 from remote.tracking.store_address import StoreAddress

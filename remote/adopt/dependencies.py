@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.adopt.edits import Change, read
-from remote.agent.environments.lock_file import LOCK_FILES
+from remote.agent.environments.uv import LOCK_FILES
 
 #: What jobs need: to run notebooks, and to record.
 JOBS = ("papermill>=2.7", "ipykernel>=6.29", "mlflow>=3.17")

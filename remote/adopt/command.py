@@ -10,8 +10,8 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from remote.adopt import dependencies, edits
 from remote.adopt.edits import Change, ManualStep
@@ -53,7 +53,7 @@ def adopt(arguments: Namespace) -> int:
         print_lines("Nothing was changed.")
         return 1
     write(root, [change for change in planned.changes if change not in refused])
-    planned.notes += [f"Left as it is, as you said: {change.name}." for change in refused]
+    planned.notes.extend(f"Left as it is, as you said: {change.name}." for change in refused)
     if not planned.changes:
         print_lines("Nothing to do: the project has all of it.")
     _print_notes(planned)
@@ -116,8 +116,10 @@ def _print_notes(planned: Plan) -> None:
 
 
 #: What is looked for, in this order, to show how a job is started.
-PROGRAMS = ("src/train.py", "train.py", "src/main.py", "main.py")
-NOTEBOOKS = ("src/notebooks/*.ipynb", "notebooks/*.ipynb", "*.ipynb")
+PROGRAMS = (
+    *("src/train.py", "train.py", "src/main.py", "main.py"),
+    *("src/notebooks/*.ipynb", "notebooks/*.ipynb", "*.ipynb"),
+)
 
 EDITORS = (
     edits.tasks_file,
@@ -129,19 +131,18 @@ EDITORS = (
 )
 
 
-@dataclass
-class Plan:
+class Plan(NamedTuple):
     """`notes` are told; `steps` are what the user has to type afterwards."""
 
-    changes: list[Change] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
+    changes: list[Change]
+    notes: list[str]
+    steps: list[str]
 
 
 def plan(root: Path, toolkit: Sequence[str]) -> Plan:
     """Raises ConfigError where the toolkit can't live in that project."""
     _refuse(root)
-    whole = Plan()
+    whole = Plan([], [], [])
     for edit in EDITORS:
         try:
             change = edit(root)
@@ -153,23 +154,17 @@ def plan(root: Path, toolkit: Sequence[str]) -> Plan:
         if change and change.after != change.before:
             whole.changes.append(change)
     try:
-        whole.steps += dependencies.commands(root, toolkit)
+        whole.steps.extend(dependencies.commands(root, toolkit))
     except ManualStep as reason:
         whole.notes.append(f"Not known: what jobs need, since {reason}.")
     runners = {"uv.lock": "uv run ", "poetry.lock": "poetry run "}
     run = next((runner for name, runner in runners.items() if (root / name).is_file()), "")
-    whole.steps += [
-        f"{run}inv sync-push --target user@host:/proj",
-        f"{run}inv remote-run {_program(root)} --follow --pull",
-    ]
+    found = (path for pattern in PROGRAMS for path in sorted(root.glob(pattern)) if path.is_file())
+    path = next(found, root / "PROGRAM")
+    program = shlex.quote(path.relative_to(root).as_posix())
+    whole.steps.append(f"{run}inv sync-push --target user@host:/proj")
+    whole.steps.append(f"{run}inv remote-run {program} --follow --pull")
     return whole
-
-
-def _program(root: Path) -> str:
-    scripts = (root / name for name in PROGRAMS)
-    notebooks = (path for pattern in NOTEBOOKS for path in sorted(root.glob(pattern)))
-    program = next((path for path in (*scripts, *notebooks) if path.is_file()), None)
-    return shlex.quote(program.relative_to(root).as_posix()) if program else "PROGRAM"
 
 
 def _refuse(root: Path) -> None:

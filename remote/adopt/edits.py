@@ -6,7 +6,7 @@ In a file that is there, ours is a block between two lines of comment; the rest 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,13 +66,13 @@ def around_block(text: str) -> tuple[str, str]:
     Raises ManualStep.
     """
     lines = text.splitlines(keepends=True)
-    begins = [number for number, line in enumerate(lines) if line.strip() == BEGIN]
-    ends = [number for number, line in enumerate(lines) if line.strip() == END]
-    if not begins and not ends:
+    words = [line.strip() for line in lines]
+    marks = [word for word in words if word in (BEGIN, END)]
+    if not marks:
         return text, ""
-    if len(begins) != 1 or len(ends) != 1 or begins[0] > ends[0]:
+    if marks != [BEGIN, END]:
         raise ManualStep(f"the lines {BEGIN} and {END} must stand in it once each, in that order")
-    return "".join(lines[: begins[0]]), "".join(lines[ends[0] + 1 :])
+    return "".join(lines[: words.index(BEGIN)]), "".join(lines[words.index(END) + 1 :])
 
 
 def replace_block(text: str, block: Iterable[str]) -> str:
@@ -96,8 +96,12 @@ ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 def rsyncignore(root: Path) -> Change:
     """What a push leaves here: ours, and the environments that lie in the project."""
     lines = template("rsyncignore").splitlines()
-    own = [f"/{name}/" for name in _environments(root) if f"{name}/" not in lines]
-    return _extended(root, ".rsyncignore", [*lines, *own], "\n", _pattern)
+    for folder in sorted(root.iterdir()):
+        is_environment = any((folder / mark).exists() for mark in ENVIRONMENT)
+        if is_environment and folder.name.isprintable() and f"{folder.name}/" not in lines:
+            # What rsync would take for a wildcard stands for itself.
+            lines.append("/" + re.sub(r"([\\*?\[])", r"\\\1", folder.name) + "/")
+    return _extended(root, ".rsyncignore", lines, "\n", _pattern)
 
 
 def gitignore(root: Path) -> Change | None:
@@ -111,14 +115,6 @@ def gitignore(root: Path) -> Change | None:
 def env_example(root: Path) -> Change:
     """The settings, each with the comment that explains it."""
     return _extended(root, ".env.example", paragraphs(template("env.example")), "\n\n", _setting)
-
-
-def _environments(root: Path) -> Iterator[str]:
-    """The folders in `root` that are Python environments, in order, as patterns of rsync's."""
-    for folder in sorted(root.iterdir()):
-        if any((folder / mark).exists() for mark in ENVIRONMENT) and folder.name.isprintable():
-            # What rsync would take for a wildcard stands for itself.
-            yield re.sub(r"([\\*?\[])", r"\\\1", folder.name)
 
 
 def _extended(

@@ -74,8 +74,6 @@ def export_and_tell(project: Project, *, dry_run: bool = False) -> None:
     parts += [plural(summary.metric_rows, "metric value"), plural(summary.files, "artifact")]
     print_lines(f"exported to {summary.server}: {', '.join([*parts, size(summary.bytes)])}")
     say_first(summary.notes, "remarks")
-    if summary.stays_here:
-        say(f"not exported, as no server takes them so: {', '.join(summary.stays_here)}")
 
 
 def print_with_export(project: Project, data: dict[str, Any], *, dry_run: bool = False) -> None:

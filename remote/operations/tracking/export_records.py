@@ -9,8 +9,8 @@ from remote.config import Project
 from remote.operations.tracking.destination import Destination, destination, digest
 from remote.operations.tracking.merge_records import merging
 from remote.output import Progress
-from remote.tracking import export, schema
-from remote.tracking.export import ExportOrder, ExportSummary
+from remote.tracking import schema
+from remote.tracking.export import ExportOrder, ExportSummary, export
 
 
 def export_records(project: Project, *, dry_run: bool = False) -> ExportSummary | None:
@@ -23,26 +23,19 @@ def export_records(project: Project, *, dry_run: bool = False) -> ExportSummary 
     if not to.server or not to.location.exists():
         return None
     with merging(project):
-        order = _order(to)
-        if dry_run:
-            return _counted(order)
+        order = ExportOrder(
+            store=to.location,
+            root=project.root,
+            record=project.state / "exports" / f"{digest(to.server)}.db",
+            address=to.server,
+            settings=project.settings,
+            ids={kind: _merged(to, kind) for kind in (schema.RUN, schema.MODEL)},
+        )
         progress = Progress("exporting records")
         try:
-            return export.export(order, progress.of)
+            return export(order, progress.of, dry_run=dry_run)
         finally:
             progress.wipe()
-
-
-def _order(to: Destination) -> ExportOrder:
-    exports = to.project.state / "exports"
-    return ExportOrder(
-        store=to.location,
-        root=to.project.root,
-        record=exports / f"{digest(to.server)}.db",
-        address=to.server,
-        settings=to.project.settings,
-        ids={kind: _merged(to, kind) for kind in (schema.RUN, schema.MODEL)},
-    )
 
 
 def _merged(to: Destination, kind: str) -> list[str]:
@@ -54,9 +47,3 @@ def _merged(to: Destination, kind: str) -> list[str]:
             for (identity,) in database.execute("SELECT id FROM entity WHERE kind = ?", (kind,)):
                 ids[str(identity)] = None
     return list(ids)
-
-
-def _counted(order: ExportOrder) -> ExportSummary | None:
-    address = export.ServerAddress.parse(order.address)
-    runs = len(export.pending(order)[schema.RUN])
-    return ExportSummary(server=address.url, grown_runs=runs) if runs else None

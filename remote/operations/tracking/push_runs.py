@@ -16,7 +16,7 @@ from typing import Any
 
 from remote.errors import StoreError, TransferError
 from remote.files import locked
-from remote.job.messages.records import ArtifactPair, ExperimentLink, TakeAnswer, TakeRequest
+from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.job_request import requires_python
 from remote.operations.tracking import runs_delta, select_runs
@@ -28,7 +28,6 @@ from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
 from remote.tracking.merge.conflicts import open_conflicts
-from remote.tracking.merge.plan_experiments import Link
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Unready
 from remote.transport.rsync_args import Tally
@@ -117,9 +116,10 @@ class _Push:
                     "Wait until nothing writes to that there, then try again.",
                 )
             files, backup = self._send_artifacts(selected, answer)
-            links = [Link(**vars(link)) for link in answer.links]
             with merging(self.server.project):
-                experiment_map.learn(self.base, self.store, links, source=str(self.server.target))
+                experiment_map.learn(
+                    self.base, self.store, answer.links, source=str(self.server.target)
+                )
             pull_records(self.server)
         pushed = self._report(selected, answer, files, backup)
         return replace(pushed, bytes=files.bytes + sent_bytes)
@@ -182,7 +182,7 @@ class _Push:
                 }
                 for kind in (schema.RUN, schema.MODEL, schema.TRACE)
             },
-            known=tuple(ExperimentLink(**vars(link)) for link in links),
+            known=tuple(links),
             registry=bool(selected.ids.get(schema.REGISTERED_MODEL)),
             python=requires_python(self.root),
         )

@@ -1,17 +1,50 @@
 """One-way export of the local store's runs to an MLflow server, through MLflow's own client.
 
-    pending(order)    what is new or changed since it was sent, without asking the server
-    export(order)     send that
-
 Runs and models get new ids on the server, and are known again by the tags `remote.source_run` and
 `remote.source_model`. A record of what was written (`export_record`) stays in the project, so that a
 value that somebody changed on the server is left alone. Only this folder imports mlflow, and only
-inside functions: importing it costs four seconds.
+once there is something to send: importing it costs four seconds.
 """
 
-from remote.tracking.export.export_session import ExportSummary
-from remote.tracking.export.pending import ExportOrder, pending
-from remote.tracking.export.run_export import export
-from remote.tracking.export.server_client import ServerAddress
+from __future__ import annotations
 
-__all__ = ["ExportOrder", "ExportSummary", "ServerAddress", "export", "pending"]
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Callable, Optional
+
+from remote.tracking.export.export_record import ExportOrder, ExportRecord, ExportSummary
+from remote.tracking.export.server_client import ServerAddress, server_client
+from remote.tracking.schema import RUN
+from remote.tracking.store import unusable
+
+__all__ = ["ExportOrder", "ExportSummary", "export"]
+
+
+def export(
+    order: ExportOrder,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    dry_run: bool = False,
+) -> Optional[ExportSummary]:
+    """Send what is new or changed; None where nothing is, and then the server isn't asked.
+
+    Stopped anywhere, the next export does the rest. A dry run only counts the runs. Raises
+    StoreError, ConnectError and ConfigError.
+    """
+    address = ServerAddress.parse(order.address)
+    summary = ExportSummary(server=address.url)
+    file = Path(":memory:") if dry_run and not order.record.exists() else order.record
+    try:
+        with closing(ExportRecord(file)) as record:
+            todo = record.unsent(order)
+            summary.grown_runs = sum(kind == RUN for kind, _ in todo)
+            if todo and not dry_run:
+                with server_client(address, order.settings) as client:
+                    # It imports mlflow, which reads its settings at that moment.
+                    from remote.tracking.export.run_export import send
+
+                    send(order, client, record, summary, progress)
+            return summary if todo else None
+    except sqlite3.Error as error:
+        raise unusable(order.store, error) from error

@@ -1,187 +1,175 @@
-"""What was written to one MLflow server: a SQLite file in the project's `.remote/exports/`.
+"""What was sent to one MLflow server, and what is new or changed since. mlflow isn't needed.
 
-    meta      format, and which store and server it is about
-    entity    a run, model or experiment: its id here and on the server ('' once the server has
-              deleted it for good), the signature of its rows and files when it was sent whole, and
-              up to which row of the metrics table its history was sent
-    written   its fields and files: each value that may be on the server because we sent it
-
-Values are noted before a request (`settled` 0) and again after it, so an export that is killed in
-between knows its own values again. Without the record everything is compared with the server:
-nothing is doubled, and of what differs the server's is kept.
+The record is a SQLite file in the project's `.remote/exports/`, with a row in JSON for each
+experiment, run and model. Values are noted before a request and again after it, so an export that
+is killed in between knows its own values again. Without the record everything is compared with the
+server: nothing is doubled, and of what differs the server's is kept.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sqlite3
-from dataclasses import dataclass
+import stat
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Set, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from remote.errors import StoreError
+from remote.tracking import delta
+from remote.tracking.merge.artifact_paths import artifacts_below, is_safe_id
+from remote.tracking.schema import MODEL, RUN
+from remote.tracking.store import connect_read_only, has_table
 
-_FORMAT = 1
-_TABLES = f"""
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-INSERT OR IGNORE INTO meta VALUES ('format', '{_FORMAT}'), ('sides', '');
-CREATE TABLE IF NOT EXISTS entity
-    (kind TEXT, id TEXT, server_id TEXT NOT NULL, signature TEXT DEFAULT '',
-     last_row INTEGER DEFAULT 0, metric_rows INTEGER DEFAULT 0, under_way INTEGER DEFAULT 1,
-     PRIMARY KEY (kind, id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS written
-    (kind TEXT, id TEXT, field TEXT, value TEXT, settled INTEGER,
-     PRIMARY KEY (kind, id, field, value)) WITHOUT ROWID;
-"""
+Signatures = Dict[Tuple[str, str], str]
+"""By kind and id: over the rows, how far the history goes, and the sizes and times of the files."""
+_GROWTH = (
+    "(SELECT max(rowid) FROM metrics WHERE run_uuid = ?1),"
+    " (SELECT count(*) FROM inputs WHERE destination_type = 'RUN' AND destination_id = ?1),"
+    " (SELECT count(*) FROM inputs WHERE source_type IN ('RUN_INPUT', 'RUN_OUTPUT')"
+    " AND source_id = ?1)"
+)
+"""What of a run grows without a change in other rows: the history, and what was used."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """What the record knows of one field.
+class ExportOrder:
+    """What is exported from where to where.
 
-    `values` are those that may be on the server because we sent them: more than one where an export
-    was stopped between the request and its answer. `settled` says that one surely arrived.
+    `store` is a SQLite store, `root` the folder that its artifacts lie below, `record` the file that
+    remembers what was written to the server at `address`; `settings` hold the login. `ids` are those
+    of the runs and models to send, by kind.
     """
 
-    values: FrozenSet[str] = frozenset()
-    settled: bool = False
+    store: Path
+    root: Path
+    record: Path
+    address: str
+    settings: Mapping[str, str]
+    ids: Mapping[str, Sequence[str]]
 
 
-@dataclass(frozen=True)
-class SentMetrics:
-    """The `rows` rows up to `last_row` were sent; more of them, perhaps, where `under_way`."""
+@dataclass
+class ExportSummary:
+    """Counts of what was sent; `notes` are lines for the user."""
 
-    last_row: int = 0
-    rows: int = 0
-    under_way: bool = True
+    server: str = ""
+    new: Dict[str, int] = field(default_factory=dict)
+    """Created on the server, by kind."""
+    grown_runs: int = 0
+    """Runs that were on the server before and were brought up to date."""
+    metric_rows: int = 0
+    files: int = 0
+    bytes: int = 0
+    notes: List[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Add a line, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
 
-@dataclass(frozen=True)
-class SentEntity:
-    """`server_id` is None for one that was never sent, empty where the server has deleted it."""
+@dataclass
+class Sent:
+    """What the record knows of one experiment, run or model."""
 
-    server_id: Optional[str] = None
+    server_id: str = ""
     signature: str = ""
-    metrics: SentMetrics = SentMetrics()
+    """That under which it was sent whole."""
+    rows: Optional[List[int]] = None
+    """Of a run's history, up to which row of the metrics table it was sent, and how many rows that
+    were; None where the server has to be asked."""
+    states: Dict[str, List[Optional[str]]] = field(default_factory=dict)
+    """By field or file, what the server may have because of us. None is: nothing. It is more than
+    one where an export was stopped between the request and its answer."""
 
 
 class ExportRecord:
-    """An open record; each method that writes is one transaction."""
+    """An open record."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-        self.close = database.close
+    def __init__(self, path: Path) -> None:
+        """Raises StoreError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = "sent (kind, id, sent TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID"
+        try:
+            self._database = sqlite3.connect(str(path), timeout=60, isolation_level=None)
+            self._database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"The record of exports {path} can't be used: {error}",
+                "It may be deleted: without it, nothing is sent twice or overwritten.",
+            ) from error
+        self.close = self._database.close
+
+    def get(self, kind: str, identity: str) -> Sent:
+        """An empty one for what was never sent."""
+        query = "SELECT sent FROM sent WHERE kind = ? AND id = ?"
+        row = self._database.execute(query, (kind, identity)).fetchone()
+        return Sent(**json.loads(row[0])) if row else Sent()
+
+    def put(self, kind: str, identity: str, sent: Sent) -> None:
+        values = (kind, identity, json.dumps(asdict(sent)))
+        self._database.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?)", values)
 
     def begin_for(self, sides: str) -> bool:
-        """Forget all that was written between another store and server; True where that is new."""
-        query = "SELECT value FROM meta WHERE key = 'sides'"
-        if self._database.execute(query).fetchone() == (sides,):
+        """Forget all that was sent between another store and server; True where that is new."""
+        if self.get("sides", "").signature == sides:
             return False
-        with self._database:
-            self._database.execute("DELETE FROM entity")
-            self._database.execute("DELETE FROM written")
-            self._database.execute("UPDATE meta SET value = ? WHERE key = 'sides'", (sides,))
+        self._database.execute("DELETE FROM sent")
+        self.put("sides", "", Sent(signature=sides))
         return True
 
-    def entity(self, kind: str, identity: str) -> SentEntity:
-        row = self._database.execute(
-            "SELECT server_id, signature, last_row, metric_rows, under_way FROM entity"
-            " WHERE kind = ? AND id = ?",
-            (kind, identity),
-        ).fetchone()
-        if row is None:
-            return SentEntity()
-        return SentEntity(row[0], row[1], SentMetrics(row[2], row[3], bool(row[4])))
+    def unsent(self, order: ExportOrder) -> Signatures:
+        """Those of the ordered runs and models under which nothing was sent whole, runs first."""
+        signatures = _signatures(order)
+        return {key: text for key, text in signatures.items() if self.get(*key).signature != text}
 
-    def server_id(self, kind: str, identity: str) -> str:
-        """Empty where it isn't on the server."""
-        return self.entity(kind, identity).server_id or ""
 
-    def place(self, kind: str, identity: str, server_id: str) -> None:
-        """Remember the id on the server; `finish` says when all of it is there."""
-        self._write(
-            "INSERT INTO entity (kind, id, server_id) VALUES (?, ?, ?)"
-            " ON CONFLICT (kind, id) DO UPDATE SET server_id = excluded.server_id",
-            (kind, identity, server_id),
-        )
-
-    def finish(self, kind: str, identity: str, signature: str) -> None:
-        self._write(
-            "UPDATE entity SET signature = ? WHERE kind = ? AND id = ?", (signature, kind, identity)
-        )
-
-    def sent_metrics(self, run_id: str, sent: SentMetrics) -> None:
-        self._write(
-            "UPDATE entity SET last_row = ?, metric_rows = ?, under_way = ?"
-            " WHERE kind = 'run' AND id = ?",
-            (sent.last_row, sent.rows, sent.under_way, run_id),
-        )
-
-    def written(self, kind: str, identity: str) -> Dict[str, Written]:
-        """By the names of the fields."""
-        values: Dict[str, Set[str]] = {}
-        settled: Set[str] = set()
-        for name, value, done in self._database.execute(
-            "SELECT field, value, settled FROM written WHERE kind = ? AND id = ?", (kind, identity)
+def _signatures(order: ExportOrder) -> Signatures:
+    """Of all that the order names, if it isn't deleted here."""
+    additions: Signatures = {}
+    with closing(connect_read_only(order.store)) as database:
+        for kind, table, column, location in (
+            (RUN, "runs", "run_uuid", "artifact_uri"),
+            (MODEL, "logged_models", "model_id", "artifact_location"),
         ):
-            values.setdefault(name, set()).add(value)
-            settled.update([name] if done else [])
-        return {name: Written(frozenset(values[name]), name in settled) for name in values}
-
-    def announce(self, kind: str, identity: str, fields: Mapping[str, str]) -> None:
-        """These values are about to be sent."""
-        self._write(
-            "INSERT OR IGNORE INTO written VALUES (?, ?, ?, ?, 0)",
-            *((kind, identity, name, value) for name, value in fields.items()),
-        )
-
-    def settle(
-        self, kind: str, identity: str, fields: Mapping[str, str], removed: Iterable[str] = ()
-    ) -> None:
-        """The server has these values, and no longer the fields that were removed."""
-        with self._database:
-            self._database.executemany(
-                "DELETE FROM written WHERE kind = ? AND id = ? AND field = ?",
-                [(kind, identity, name) for name in (*fields, *removed)],
+            query = (
+                f"SELECT {_GROWTH}, t.{location} FROM {table} t JOIN experiments e"
+                f" USING (experiment_id) WHERE t.{column} = ?1 AND t.lifecycle_stage = 'active'"
+                " AND e.lifecycle_stage = 'active'"
             )
-            self._database.executemany(
-                "INSERT INTO written VALUES (?, ?, ?, ?, 1)",
-                [(kind, identity, name, value) for name, value in fields.items()],
-            )
+            ids = order.ids[kind] if has_table(database, table) else ()
+            for identity in filter(is_safe_id, ids):
+                for *growth, place in database.execute(query, (identity,)):
+                    _, files = artifact_files(order.root, place, identity)
+                    digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
+                    additions[kind, identity] = f" {growth} {digest}"
+    signed = delta.signatures_of(order.store, order.ids)
+    return {
+        (kind, identity): signed[kind][identity] + text
+        for (kind, identity), text in additions.items()
+    }
 
-    def _write(self, query: str, *rows: Tuple[object, ...]) -> None:
-        with self._database:
-            self._database.executemany(query, rows)
 
+def artifact_files(
+    root: Path, location: object, identity: str
+) -> Tuple[Optional[Path], Dict[str, str]]:
+    """The folder, which is None where artifacts aren't in the project; by name below it the size and
+    time of each file, which differ once it was written again.
 
-def open_record(path: Path) -> ExportRecord:
-    """The record at `path`, a new one where there is none.
-
-    A damaged one, or one of another format, is moved to `….damaged` and counts as lost: it is safe
-    to go on without it. Raises StoreError where another export holds it.
+    Plain files only: where a link leads isn't the run's.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _opened(path)
-    except sqlite3.OperationalError as error:
-        raise StoreError(f"The record of exports {path} can't be used: {error}") from error
-    except sqlite3.DatabaseError:
-        for suffix in ("", "-journal"):
-            if Path(f"{path}{suffix}").exists():
-                os.replace(f"{path}{suffix}", f"{path}.damaged{suffix}")
-        return _opened(path)
-
-
-def _opened(path: Path) -> ExportRecord:
-    database = sqlite3.connect(str(path), timeout=60)
-    try:
-        if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("damaged")
-        database.executescript(_TABLES)
-        query = "SELECT value FROM meta WHERE key = 'format'"
-        if database.execute(query).fetchone() != (str(_FORMAT),):
-            raise sqlite3.DatabaseError("another format")
-        return ExportRecord(database)
-    except BaseException:
-        database.close()
-        raise
+    relative = artifacts_below(location, identity, roots=delta.with_real_paths([str(root)]))
+    if relative is None:
+        return None, {}
+    versions = {}
+    for parent, _, names in os.walk(str(root / relative)):
+        for path in map(Path(parent).joinpath, names):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                name = path.relative_to(root / relative).as_posix()
+                versions[name] = f"{status.st_size} {status.st_mtime_ns}"
+    return root / relative, versions

@@ -1,42 +1,43 @@
-"""An export under way: both sides, the record between them, and what there is to say.
+"""An export under way: both sides, the record between them, and what may be written to the server.
 
-A field of a run, model or experiment is a name and a text: `name`, `status`, `tag:colour`,
-`param:lr`.
+A field of a run or model is a name and a text: `name`, `status`, `tag:colour`, `param:lr`.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from remote.tracking.export.export_record import ExportRecord, Written
-from remote.tracking.export.pending import ExportOrder
+import requests
+from mlflow.exceptions import MlflowException
+
+from remote.tracking.export.export_record import ExportOrder, ExportRecord, ExportSummary, Sent
 from remote.tracking.export.server_client import reason, refuses_content
 
 NAME, STATUS, TAG, PARAM = "name", "status", "tag:", "param:"
+UNFINISHED = ("RUNNING", "SCHEDULED", "PENDING", "UNSPECIFIED")
+_PAIRS = 50
+"""Parameters or tags in one request, of at most 8000 characters each: it may have a megabyte."""
+
+Fields = Mapping[str, str]
+States = Mapping[str, Sequence[Optional[str]]]
+Writers = Mapping[str, Callable[[Sequence[Tuple[str, Any]]], object]]
+"""What sends fields, as pairs of a name's rest and the value, by the beginning of the names."""
 
 
 @dataclass
-class ExportSummary:
-    """Counts of what was sent; `notes` are lines for the user."""
+class Placed:
+    """A run or model on both sides: MLflow's own objects, the server's as it was before we write."""
 
-    server: str = ""
-    new: Dict[str, int] = field(default_factory=dict)
-    """Created on the server, by kind."""
-    grown_runs: int = 0
-    """Runs that were on the server before and were brought up to date."""
-    metric_rows: int = 0
-    files: int = 0
-    bytes: int = 0
-    notes: List[str] = field(default_factory=list)
-    stays_here: List[str] = field(default_factory=list)
-    """Records of kinds that aren't exported, with their number: `12 traces`."""
+    kind: str
+    id: str
+    here: Any
+    sent: Sent
+    there: Any = None
 
-    def note(self, text: str) -> None:
-        """Add a line, once."""
-        if text not in self.notes:
-            self.notes.append(text)
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
 
 
 @dataclass
@@ -53,33 +54,16 @@ class Session:
     summary: ExportSummary
     experiments: Dict[str, Any] = field(default_factory=dict)
 
-    def write_fields(
-        self,
-        kind: str,
-        identity: str,
-        local: Mapping[str, str],
-        server: Mapping[str, str],
-        write: Callable[[Mapping[str, str]], None],
-        remove: Callable[[str], None] = lambda name: None,
-    ) -> None:
-        """Bring the server's fields up to date; `write` gets those to set, `remove` one to delete."""
-        changes = field_changes(local, server, self.record.written(kind, identity))
-        self.record.announce(kind, identity, changes.write)
-        if changes.write:
-            write(changes.write)
-        for name in changes.remove:
-            remove(name)
-        agreed = {name: local[name] for name in local if server.get(name) == local[name]}
-        self.record.settle(kind, identity, {**agreed, **changes.write}, changes.remove)
-        if changes.kept:
-            self.summary.note(f"kept the server's: {', '.join(changes.kept)} of {kind} {identity}")
+    def server_id(self, kind: str, identity: Optional[str]) -> str:
+        """Empty where it isn't on the server."""
+        return self.record.get(kind, identity or "").server_id
+
+    def save(self, placed: Placed) -> None:
+        self.record.put(placed.kind, placed.id, placed.sent)
 
     @contextmanager
     def refusable(self, what: str) -> Iterator[None]:
         """Where the server refuses the content of a request in here, note that `what` is left out."""
-        import requests
-        from mlflow.exceptions import MlflowException
-
         try:
             yield
         except (MlflowException, requests.RequestException) as error:
@@ -91,12 +75,10 @@ class Session:
         self,
         items: Sequence[Any],
         at_once: int,
-        send: Callable[[Sequence[Any]], object],
+        send: Callable[[Any], object],
         describe: Callable[[Any], str],
     ) -> None:
         """Send so many items in one request; where the server refuses one, each of them alone."""
-        from mlflow.exceptions import MlflowException
-
         for start in range(0, len(items), at_once):
             part = items[start : start + at_once]
             try:
@@ -108,47 +90,35 @@ class Session:
                     with self.refusable(describe(item)):
                         send([item])
 
+    def write_fields(self, placed: Placed, here: Fields, there: Fields, writers: Writers) -> None:
+        """Bring the server's fields up to date, as far as they are ours."""
+        states = placed.sent.states
+        write, kept = changed_fields(here, there, states)
+        states.update({name: [*_states(states, name), here[name]] for name in write})
+        self.save(placed)
+        for prefix, send in writers.items():
+            pairs = [(name[len(prefix) :], here[name]) for name in write if name.startswith(prefix)]
+            self.send_all(pairs, _PAIRS, send, lambda pair: f"{pair[0] or 'name'} of {placed}")
+        equal = [name for name in here if there.get(name) == here[name]]
+        states.update({name: [here[name]] for name in (*write, *equal)})
+        self.save(placed)
+        if kept:
+            self.summary.note(f"kept the server's: {', '.join(kept)} of {placed}")
 
-@dataclass(frozen=True)
-class FieldChanges:
-    """What to write and to remove; `kept` are the fields whose value on the server isn't ours."""
 
-    write: Dict[str, str] = field(default_factory=dict)
-    remove: List[str] = field(default_factory=list)
-    kept: List[str] = field(default_factory=list)
+def changed_fields(here: Fields, there: Fields, states: States) -> Tuple[List[str], List[str]]:
+    """The fields to write, and those whose value on the server isn't ours.
 
-
-def field_changes(
-    local: Mapping[str, str], server: Mapping[str, str], written: Mapping[str, Written]
-) -> FieldChanges:
-    """Write what is absent on the server or still holds what was written last, and nothing else.
-
-    A field that was written and is gone was removed by somebody on the server: it stays removed.
-    A parameter never changes on an MLflow server. How something ended (the field `status` alone) is
-    written apart from the rest.
+    A field is written where the server has what it may have because of us, which is nothing for one
+    that was never sent, and is left alone where somebody changed or removed it there.
     """
-    changes = FieldChanges()
-    for name, value in local.items():
-        past = written.get(name, Written())
-        if name not in server:
-            if not past.settled:
-                changes.write[name] = value
-        elif server[name] != value:
-            if server[name] in past.values and not name.startswith(PARAM):
-                changes.write[name] = value
-            elif value not in past.values:
-                changes.kept.append(name)
-    for name, past in written.items() if STATUS not in local else ():
-        if name.startswith(TAG) and name not in local and server.get(name) in past.values:
-            changes.remove.append(name)
-    return changes
+    changed = [name for name in here if there.get(name) != here[name]]
+    write = [name for name in changed if there.get(name) in _states(states, name)]
+    others = [name for name in changed if name not in write]
+    kept = [name for name in others if here[name] not in _states(states, name)]
+    return write, kept
 
 
-def with_prefix(prefix: str, values: Mapping[str, str]) -> Dict[str, str]:
-    """Tags or parameters as fields."""
-    return {prefix + key: value for key, value in values.items()}
-
-
-def pairs_of(prefix: str, fields: Mapping[str, str]) -> Dict[str, str]:
-    """The tags, or the parameters, among fields."""
-    return {name[len(prefix) :]: fields[name] for name in fields if name.startswith(prefix)}
+def _states(states: States, name: str) -> Sequence[Optional[str]]:
+    """A run or model that goes on, on the server, gives way if we don't know how it came so."""
+    return states.get(name, UNFINISHED if name == STATUS else (None,))

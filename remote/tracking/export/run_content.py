@@ -1,159 +1,188 @@
-"""What a run has beside its fields: the histories of its metrics, its data sets and its models.
-
-Of a history, only points go that weren't sent before.
-SQLite numbers the rows of the metrics table as they come. The record says up to which row a run's
-history was sent, and how many rows that were: with another number of rows up to there now, the store
-was rebuilt. Then, where an export was stopped while it sent points, and where nothing is known, the
-server's own history says which points it has: some servers would keep a point twice.
-"""
+"""What runs and models have beside their fields: histories of metrics, data sets, artifacts."""
 
 from __future__ import annotations
 
-import sqlite3
+import re
 from contextlib import closing
-from functools import partial
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Set, Tuple
+from urllib.parse import urlsplit
 
-from remote.tracking import schema
-from remote.tracking.export.entity_kinds import Entity
-from remote.tracking.export.export_record import SentMetrics
-from remote.tracking.export.export_session import Session
-from remote.tracking.store import connect_read_only, has_table
+from mlflow.entities import LoggedModelInput, LoggedModelOutput, Metric
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from remote.tracking.export.export_record import artifact_files
+from remote.tracking.export.export_session import Placed, Session
+from remote.tracking.export.server_client import reason
+from remote.tracking.merge.artifact_paths import lies_elsewhere
+from remote.tracking.schema import MODEL
+from remote.tracking.store import connect_read_only
 
 _POINTS = 1000
 """So many values of metrics an MLflow server takes in one request."""
 _INPUTS = 20
 """Data sets in one request: they may have long schemas and profiles."""
+_FILE = "file:"
+_MISREAD = re.compile(r"[#?]|%[0-9A-Fa-f]{2}")
+"""MLflow's client puts names into URLs as they are: these would arrive under other names."""
+_ROWS = """
+SELECT m.n, m.key, CASE WHEN m.is_nan THEN 'nan' ELSE m.value END, m.timestamp, m.step,
+    l.model_id, l.dataset_name, l.dataset_digest
+FROM (SELECT rowid AS n, * FROM metrics WHERE run_uuid = ?1 AND rowid > ?2 ORDER BY n LIMIT ?3) m
+LEFT JOIN logged_model_metrics l ON l.run_id = ?1 AND l.metric_name = m.key
+    AND l.metric_timestamp_ms = m.timestamp AND l.metric_step = m.step
+ORDER BY m.n
+"""
+"""The points of a history, each once for each logged model that it is about."""
 
-Row = Tuple[Any, ...]
-"""(row number, key, value, timestamp, step, is_nan)"""
-Point = Tuple[str, int, int]
-"""Key, timestamp and step."""
 
+def send_history(session: Session, run: Placed) -> None:
+    """Send the points that weren't sent before.
 
-def send_history(session: Session, run_id: str, server_id: str) -> None:
-    """Send what is new in the run's history, noting after each request how far it came."""
+    SQLite numbers the rows of the metrics table as they come. The record says up to which row a
+    history was sent, and how many rows that were: with another number of rows up to there now, the
+    store was rebuilt. Then, where an export was stopped while it sent points, and where nothing is
+    known, the server's own history says which points it has: some servers would keep one twice.
+    """
+    count = "SELECT count(*) FROM metrics WHERE run_uuid = ? AND rowid <= ?"
+    client, server_id = session.client, run.sent.server_id
+
+    @lru_cache(maxsize=None)
+    def points_there(key: str) -> Set[Tuple[str, int, int]]:
+        history = client.get_metric_history(server_id, key)
+        return {(repr(float(point.value)), point.timestamp, point.step) for point in history}
+
     with closing(connect_read_only(session.order.store)) as database:
-        sent = _sent(session, database, run_id)
-        server_points = _ServerPoints(session, server_id) if sent.under_way else None
-        models = _model_rows(database, run_id)
-        log = partial(session.client.log_batch, server_id, synchronous=True)
-        for rows in _row_batches(database, run_id, sent.last_row):
-            session.record.sent_metrics(run_id, SentMetrics(sent.last_row, sent.rows))
-            new = [row for row in rows if server_points is None or not server_points.has(row)]
-            metrics = [metric for row in new for metric in _metrics(session, row, models)]
+        last, known = run.sent.rows or (0, -1)
+        is_known = database.execute(count, (run.id, last)).fetchone() == (known,)
+        last = last if is_known else 0
+        run.sent.rows = None
+        session.save(run)
+        # A query for each batch: a lock on the store must not outlast a request to the server.
+        while rows := database.execute(_ROWS, (run.id, last, _POINTS)).fetchall():
+            last, metrics = rows[-1][0], []
+            for _, key, value, timestamp, step, model, *dataset in rows:
+                point = (float(value), timestamp, step)
+                if is_known or (repr(point[0]), *point[1:]) not in points_there(key):
+                    # So MLflow gives models metrics: a point of the run names the model.
+                    model = session.server_id(MODEL, model)
+                    metrics.append(Metric(key, *point, *((model, *dataset) if model else ())))
             session.send_all(
                 metrics,
                 _POINTS,
-                lambda batch: log(metrics=batch),
-                lambda metric: f"A value of {metric.key} of run {run_id}",
+                lambda part: client.log_batch(server_id, part, synchronous=True),
+                lambda metric: f"A value of {metric.key} of {run}",
             )
-            session.summary.metric_rows += len(new)
-            sent = SentMetrics(rows[-1][0], sent.rows + len(rows))
-            session.record.sent_metrics(run_id, sent)
-    done = SentMetrics(sent.last_row, sent.rows, under_way=False)
-    session.record.sent_metrics(run_id, done)
+            session.summary.metric_rows += len(metrics)
+        run.sent.rows = [last, database.execute(count, (run.id, last)).fetchone()[0]]
+    session.save(run)
 
 
-def _sent(session: Session, database: sqlite3.Connection, run_id: str) -> SentMetrics:
-    sent = session.record.entity(schema.RUN, run_id).metrics
-    query = "SELECT count(*) FROM metrics WHERE run_uuid = ? AND rowid <= ?"
-    (rows,) = database.execute(query, (run_id, sent.last_row)).fetchone()
-    return sent if rows == sent.rows else SentMetrics()
-
-
-def _row_batches(database: sqlite3.Connection, run_id: str, last: int) -> Iterator[List[Row]]:
-    """A query for each: a lock on the store must not outlast a request to the server."""
-    while True:
-        rows = database.execute(
-            "SELECT rowid, key, value, timestamp, step, is_nan FROM metrics"
-            " WHERE run_uuid = ? AND rowid > ? ORDER BY rowid LIMIT ?",
-            (run_id, last, _POINTS),
-        ).fetchall()
-        if not rows:
-            return
-        yield rows
-        last = rows[-1][0]
-
-
-def _model_rows(database: sqlite3.Connection, run_id: str) -> Dict[Point, List[Row]]:
-    """(model, data set's name and digest) for the run's points that are about logged models."""
-    model_rows: Dict[Point, List[Row]] = {}
-    if has_table(database, "logged_model_metrics"):
-        for key, timestamp, step, *row in database.execute(
-            "SELECT metric_name, metric_timestamp_ms, metric_step, model_id, dataset_name,"
-            " dataset_digest FROM logged_model_metrics WHERE run_id = ?",
-            (run_id,),
-        ):
-            model_rows.setdefault((key, timestamp, step), []).append(tuple(row))
-    return model_rows
-
-
-def _metrics(session: Session, row: Row, models: Dict[Point, List[Row]]) -> Iterator[Any]:
-    """The point, once for each logged model that it is about: so MLflow gives models metrics."""
-    from mlflow.entities import Metric
-
-    _, key, value, timestamp, step, is_nan = row
-    point = (key, float("nan") if is_nan else value, timestamp, step)
-    about = {
-        session.record.server_id(schema.MODEL, model): dataset
-        for model, *dataset in models.get((key, timestamp, step), [])
-    }
-    about.pop("", None)
-    for server_id, (name, digest) in about.items():
-        yield Metric(*point, model_id=server_id, dataset_name=name, dataset_digest=digest)
-    if not about:
-        yield Metric(*point)
-
-
-class _ServerPoints:
-    """The points that the server has of one run, read metric by metric when they are asked for."""
-
-    def __init__(self, session: Session, server_id: str) -> None:
-        self._client, self._server_id = session.client, server_id
-        self._points: Dict[str, Set[Tuple[Any, ...]]] = {}
-
-    def has(self, row: Row) -> bool:
-        _, key, value, timestamp, step, is_nan = row
-        if key not in self._points:
-            history = self._client.get_metric_history(self._server_id, key)
-            self._points[key] = {
-                (repr(float(metric.value)), metric.timestamp, metric.step) for metric in history
-            }
-        text = "nan" if is_nan else repr(float(value))
-        return (text, timestamp, step) in self._points[key]
-
-
-def send_inputs(session: Session, local: Entity, server: Entity) -> None:
+def send_inputs(session: Session, run: Placed) -> None:
     """Send data sets and models that the server's run doesn't name yet: it would list some twice."""
-    from mlflow.entities import LoggedModelInput, LoggedModelOutput
-
-    client, server_model = session.client, partial(session.record.server_id, schema.MODEL)
-    here, there = local.raw, server.raw
-    datasets_there = {_dataset_key(use) for use in there.inputs.dataset_inputs}
-    # '' stands for models that aren't on the server.
-    used_there = {"", *(use.model_id for use in there.inputs.model_inputs)}
-    made_there = {"", *(output.model_id for output in there.outputs.model_outputs)}
-    datasets = [
-        use for use in here.inputs.dataset_inputs if _dataset_key(use) not in datasets_there
-    ]
-    inputs = [
-        LoggedModelInput(model)
-        for use in here.inputs.model_inputs
-        if (model := server_model(use.model_id)) not in used_there
-    ]
-    outputs = [
-        LoggedModelOutput(model, output.step)
-        for output in here.outputs.model_outputs
-        if (model := server_model(output.model_id)) not in made_there
-    ]
-    for items, send in (
-        (datasets, lambda part: client.log_inputs(server.id, datasets=part)),
-        (inputs, lambda part: client.log_inputs(server.id, models=part)),
-        (outputs, lambda part: client.log_outputs(server.id, part)),
+    client, server_id, here, there = session.client, run.sent.server_id, run.here, run.there
+    model = partial(session.server_id, MODEL)
+    used = [LoggedModelInput(model(use.model_id)) for use in here.inputs.model_inputs]
+    made = [LoggedModelOutput(model(use.model_id), use.step) for use in here.outputs.model_outputs]
+    for uses, uses_there, send in (
+        (
+            here.inputs.dataset_inputs,
+            there.inputs.dataset_inputs,
+            lambda part: client.log_inputs(server_id, part),
+        ),
+        (used, there.inputs.model_inputs, lambda part: client.log_inputs(server_id, models=part)),
+        (made, there.outputs.model_outputs, lambda part: client.log_outputs(server_id, part)),
     ):
-        session.send_all(items, _INPUTS, send, lambda _: f"An input or output of run {local.id}")
+        # '' is the id of models that aren't on the server.
+        known = {"", *map(_used, uses_there)}
+        new = [use for use in uses if _used(use) not in known]
+        session.send_all(new, _INPUTS, send, lambda _: f"An input or output of {run}")
 
 
-def _dataset_key(use: Any) -> Tuple[str, str]:
-    return use.dataset.name, use.dataset.digest
+def _used(use: Any) -> str:
+    return use.model_id if hasattr(use, "model_id") else f"{use.dataset.name} {use.dataset.digest}"
+
+
+def send_artifacts(session: Session, placed: Placed, here: str, there: str) -> bool:
+    """Send files that are new or changed here, from one location to another.
+
+    A server tells only the sizes of its files: one that it has in a size that was never sent counts
+    as somebody else's. False where it can't be written to: then they are tried again.
+    """
+    root, url = session.order.root, session.client.tracking_uri
+    folder, files = artifact_files(root, here, placed.id)
+    what = f"The artifacts of {placed} aren't sent"
+    if folder is None and not lies_elsewhere(here):
+        session.summary.note(f"{what}: they lie outside of this project.")
+    states = placed.sent.states
+    new = {name: files[name] for name in files if states.get(_FILE + name) != [files[name]]}
+    if not folder or not new:
+        return True
+    if not _is_reachable(there, url):
+        session.summary.note(
+            f"{what}: the server keeps them at a path of its own"
+            " (mlflow server --artifacts-destination DIR serves them)."
+        )
+        return False
+    try:
+        _send_files(session, placed, get_artifact_repository(there, tracking_uri=url), folder, new)
+    except Exception as error:
+        # Each cloud's driver has exceptions of its own, and may not be installed.
+        if not lies_elsewhere(there):
+            raise
+        session.summary.note(f"{what}: {reason(error)}")
+        return False
+    return True
+
+
+def _is_reachable(location: str, server: str) -> bool:
+    """Never a plain path: MLflow's client would write to it on this machine."""
+    url = urlsplit(location)
+    if url.scheme == "mlflow-artifacts":
+        return url.netloc in ("", urlsplit(server).netloc)
+    return lies_elsewhere(location)
+
+
+def _send_files(
+    session: Session, placed: Placed, repository: Any, folder: Path, files: Dict[str, str]
+) -> None:
+    """`files` are versions by name: size and time."""
+    sizes, states, ours = _sizes(repository), placed.sent.states, []
+    for name, version in files.items():
+        before = [state for state in states.get(_FILE + name, [None]) if state != version]
+        if sizes.get(name) in [state and _size(state) for state in before]:
+            ours.append(name)
+            states[_FILE + name] = [*before, version]
+    session.save(placed)
+    for name, version in files.items():
+        if name not in ours:
+            if sizes.get(name) != _size(version):
+                session.summary.note(f"kept the server's: {name} of {placed}")
+        elif _MISREAD.search(name) and repository.artifact_uri.startswith("http"):
+            what = f"{name} of {placed} is left out"
+            session.summary.note(f"{what}: MLflow's client can't send such a name")
+        else:
+            with session.refusable(f"{name} of {placed}"):
+                repository.log_artifact(str(folder / name), name.rpartition("/")[0] or None)
+                session.summary.files += 1
+                session.summary.bytes += _size(version)
+    states.update({_FILE + name: [version] for name, version in files.items()})
+    session.save(placed)
+
+
+def _size(version: str) -> int:
+    return int(version.split()[0])
+
+
+def _sizes(repository: Any) -> Dict[str, int]:
+    """Of all files that the server has for one run or model."""
+    sizes: Dict[str, int] = {}
+    folders: List[Optional[str]] = [None]
+    while folders:
+        for entry in repository.list_artifacts(folders.pop()):
+            if entry.is_dir:
+                folders.append(entry.path)
+            else:
+                sizes[entry.path] = int(entry.file_size or 0)
+    return sizes

@@ -1,100 +1,84 @@
-"""The export: the order in which things are sent.
+"""The export: how runs and logged models are found, created and written, and in which order.
 
-First all runs and models get their place on the server, so that each can name any other; then they
-are sent one by one, and how each of them ended comes last.
+First all of them get their place on the server, so that each can name any other; then they are
+sent one by one, and how each of them ended comes last.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Set
+from functools import partial
+from typing import Any, Callable, Dict, List
+
+from mlflow.entities import Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils import get_results_from_paginated_fn
+from sqlalchemy import URL
 
 from remote.errors import StoreError
-from remote.output import plural
-from remote.tracking import schema
-from remote.tracking.export.artifact_upload import send_files
-from remote.tracking.export.entity_kinds import (
-    EndingKind,
-    Entity,
-    EntityKind,
-    Experiments,
-    Models,
-    Runs,
+from remote.tracking.export.export_record import ExportOrder, ExportRecord, ExportSummary, Sent
+from remote.tracking.export.export_session import (
+    NAME,
+    PARAM,
+    STATUS,
+    TAG,
+    UNFINISHED,
+    Placed,
+    Session,
+    Writers,
 )
-from remote.tracking.export.export_record import SentMetrics, open_record
-from remote.tracking.export.export_session import NAME, ExportSummary, Session
-from remote.tracking.export.pending import (
-    ExportOrder,
-    Signatures,
-    artifact_files,
-    is_ours_to_send,
-    signatures_here,
-    unsent,
-)
-from remote.tracking.export.run_content import send_history, send_inputs
-from remote.tracking.export.server_client import (
-    ServerAddress,
-    is_missing,
-    no_repeats,
-    reason,
-    server_client,
-)
+from remote.tracking.export.run_content import send_artifacts, send_history, send_inputs
+from remote.tracking.export.server_client import NO_REPEATS, environment, reason
 from remote.tracking.merge.base import store_identity
-from remote.tracking.store import connect_read_only, has_table, unusable
+from remote.tracking.schema import EXPERIMENT, MODEL, RUN
+from remote.tracking.store import connect_read_only
 
-Progress = Callable[[int, int], None]
-
+_SOURCE = {RUN: "remote.source_run", MODEL: "remote.source_model"}
+"""The tags by which they are known again."""
+_NOT_WRITTEN = (*_SOURCE.values(), "mlflow.runName")
+_PARENT = TAG + "mlflow.parentRunId"
 _LIMITS = (
     "Runs and logged models get new ids on the server; the tags remote.source_run and"
     " remote.source_model hold the ids they have here. Files such as MLmodel go as they are.",
-    "Experiments and logged models are created at the server's time. What is deleted here stays there.",
+    "Experiments and logged models are created at the server's time. What is deleted here stays"
+    " there, and so does an experiment's name; its tags go when it is created.",
+    "Traces, evaluation data sets and registered models aren't exported: no server takes them so.",
 )
 """What MLflow's client can't carry as it is; told with the first export to a server."""
-_STAYS = {
-    "trace_info": "trace",
-    "evaluation_datasets": "evaluation data set",
-    "registered_models": "registered model",
-}
-"""Tables of records that aren't exported, and what the user calls them."""
 
 
-def export(order: ExportOrder, progress: Optional[Progress] = None) -> Optional[ExportSummary]:
-    """Send what is new or changed; None where nothing is, and then the server isn't asked.
-
-    Stopped anywhere, the next export does the rest. Raises StoreError, ConnectError and ConfigError.
-    """
-    address = ServerAddress.parse(order.address)
-    try:
-        signatures = signatures_here(order)
-        with closing(open_record(order.record)) as record:
-            if not any(unsent(signatures, record).values()):
-                return None
-            with server_client(address, order.settings) as client:
-                session = Session(order, client, _local_store(order), record, ExportSummary())
-                session.summary.server = address.url
-                _greet(session)
-                # The record may just have turned out to be about another server.
-                todo = unsent(signatures, record)
-                _export(session, signatures, todo, progress or (lambda done, total: None))
-                return session.summary
-    except sqlite3.Error as error:
-        raise unusable(order.store, error) from error
-
-
-def _local_store(order: ExportOrder) -> Any:
-    """MLflow's own reader; its address is SQLAlchemy's to spell."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from sqlalchemy import URL
-
+def send(
+    order: ExportOrder,
+    client: Any,
+    record: ExportRecord,
+    summary: ExportSummary,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Send what is new or changed of what is ordered."""
+    # MLflow's own reader; its address is SQLAlchemy's to spell.
     address = URL.create("sqlite", database=str(order.store.resolve()))
     try:
-        return SqlAlchemyStore(str(address), str(order.root / "mlruns"))
+        store = SqlAlchemyStore(str(address), str(order.root / "mlruns"))
     except MlflowException as error:
         raise StoreError(f"MLflow can't read {order.store}: {reason(error)}") from error
+    session = Session(order, client, store, record, summary)
+    _greet(session)
+    # The record may just have turned out to be about another server.
+    todo = record.unsent(order)
+    placed: List[Placed] = []
+    for kind, identity in todo:
+        with session.refusable(f"{kind} {identity}"):
+            placed += _place(session, kind, identity, todo[kind, identity])
+    runs = sum(one.kind == RUN for one in placed)
+    summary.grown_runs = runs - summary.new.get(RUN, 0)
+    for done, one in enumerate(placed):
+        progress(done, len(placed))
+        # What the server refuses for one must not keep the others waiting.
+        with session.refusable(str(one)):
+            if _send(session, one):
+                one.sent.signature = todo[one.kind, one.id]
+                session.save(one)
 
 
 def _greet(session: Session) -> None:
@@ -102,153 +86,161 @@ def _greet(session: Session) -> None:
 
     A server that was set up anew, at whatever address, was created at another time; so was a store.
     """
-    with no_repeats():
-        session.experiments = {one.experiment_id: one for one in _experiments(session.client)}
-    first = session.experiments.get("0")
-    with closing(connect_read_only(session.order.store)) as database:
-        store = store_identity(database)
-    if session.record.begin_for(f"{store} {first.creation_time if first else ''}"):
-        session.summary.notes += _LIMITS
-
-
-def _experiments(client: Any) -> Iterator[Any]:
-    """All of the server, with the deleted ones, whose names are taken too."""
-    from mlflow.entities import ViewType
-
-    token = None
-    while True:
-        page = client.search_experiments(ViewType.ALL, max_results=1000, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _export(session: Session, signatures: Signatures, todo: Signatures, progress: Progress) -> None:
-    experiments = _place_experiments(session, signatures[schema.EXPERIMENT])
-    placed = _place_all(Runs(session), todo[schema.RUN], experiments)
-    session.summary.grown_runs = len(placed) - session.summary.new.get(schema.RUN, 0)
-    placed += _place_all(Models(session), todo[schema.MODEL], experiments)
-    for done, entity in enumerate(placed):
-        progress(done, len(placed))
-        # What the server refuses for one must not keep the others waiting.
-        with session.refusable(f"{entity.kind.name} {entity.local.id}"):
-            _send(session, entity)
-    counts = {noun: _count(session.order.store, table) for table, noun in _STAYS.items()}
-    session.summary.stays_here += [plural(count, noun) for noun, count in counts.items() if count]
-
-
-def _place_experiments(session: Session, signatures: Mapping[str, str]) -> Set[str]:
-    """Those that can be written to."""
-    kind = Experiments(session)
-    writable: Set[str] = set()
-    for identity, signature in signatures.items():
-        with session.refusable(f"experiment {identity}"):
-            local = kind.read_local(identity)
-            server = _place(kind, local, signature)
-            if server is not None:
-                kind.write_fields(local, server)
-                session.record.finish(kind.name, identity, signature)
-                writable.add(identity)
-    return writable
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A run or model on both sides; the server's as it was before we write."""
-
-    kind: EndingKind
-    local: Entity
-    server: Entity
-    signature: str
-
-
-def _place_all(
-    kind: EndingKind, signatures: Mapping[str, str], experiments: Set[str]
-) -> List[_Placed]:
-    placed: List[_Placed] = []
-    for identity, signature in signatures.items():
-        with kind.session.refusable(f"{kind.name} {identity}"):
-            local = kind.read_local(identity)
-            in_reach = local.experiment_id in experiments
-            server = _place(kind, local, signature) if in_reach else None
-            if server is not None:
-                placed.append(_Placed(kind, local, server, signature))
-    return placed
-
-
-def _place(kind: EntityKind, local: Entity, signature: str) -> Optional[Entity]:
-    """Find it on the server, or create it there; None where the server has deleted it."""
-    server = _on_server(kind, local)
-    if server is not None and server.is_active:
-        return server
-    label = local.fields[NAME] if kind.name == schema.EXPERIMENT else local.id
-    kind.session.summary.note(f"{kind.name} {label} is deleted on the server, and left so")
-    if kind.stays_deleted:
-        # Told once: until it changes here, it isn't looked at again.
-        kind.session.record.finish(kind.name, local.id, signature)
-    return None
-
-
-def _on_server(kind: EntityKind, local: Entity) -> Optional[Entity]:
-    record = kind.session.record
-    server_id = record.entity(kind.name, local.id).server_id
-    if server_id is not None:
-        server = _read(kind, local.id, server_id)
-        if server is not None or kind.stays_deleted:
-            return server
-    server = kind.find(local)
-    if server is None:
-        return _create(kind, local)
-    record.place(kind.name, local.id, server.id)
-    return server
-
-
-def _read(kind: EntityKind, identity: str, server_id: str) -> Optional[Entity]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return kind.read(server_id) if server_id else None
-    except MlflowException as error:
-        if not is_missing(error):
-            raise
-        kind.session.record.place(kind.name, identity, "")
-        return None
-
-
-def _create(kind: EntityKind, local: Entity) -> Entity:
-    """It gets its name with the same request, so that is announced as any other value is."""
-    record, created = kind.session.record, kind.session.summary.new
-    named = {NAME: local.fields[NAME]} if NAME in local.fields else {}
-    record.announce(kind.name, local.id, named)
-    server = kind.create(local)
-    record.place(kind.name, local.id, server.id)
-    if kind.name == schema.RUN:
-        record.sent_metrics(local.id, SentMetrics(under_way=False))
-    created[kind.name] = created.get(kind.name, 0) + 1
-    return server
-
-
-def _send(session: Session, placed: _Placed) -> None:
-    kind, local, server = placed.kind, placed.local, placed.server
-    kind.write_fields(local, server)
-    if kind.name == schema.RUN:
-        send_history(session, local.id, server.id)
-        send_inputs(session, local, server)
-    root = session.order.root
-    files = list(artifact_files(root, local.location, local.id))
-    whole = send_files(session, kind.name, local.id, server.location, files)
-    if not is_ours_to_send(root, local.location, local.id):
-        session.summary.note(
-            f"The artifacts of {kind.name} {local.id} aren't sent: they lie outside of this project."
+    search = partial(session.client.search_experiments, ViewType.ALL)
+    with environment(NO_REPEATS):
+        experiments = get_results_from_paginated_fn(
+            lambda number, token: search(number, page_token=token), 1000
         )
-    kind.write_status(local, server)
-    if whole:
-        session.record.finish(kind.name, local.id, placed.signature)
+    session.experiments = {one.experiment_id: one for one in experiments}
+    created = [one.creation_time for one in experiments if one.experiment_id == "0"]
+    with closing(connect_read_only(session.order.store)) as database:
+        if session.record.begin_for(f"{store_identity(database)} {created}"):
+            session.summary.notes += _LIMITS
 
 
-def _count(store: Path, table: str) -> int:
-    with closing(connect_read_only(store)) as database:
-        if not has_table(database, table):
-            return 0
-        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+def _place(session: Session, kind: str, identity: str, signature: str) -> List[Placed]:
+    """Find it on the server, or create it there; empty where the server has deleted it."""
+    one = Placed(
+        kind, identity, _read(session.store, kind, identity), session.record.get(kind, identity)
+    )
+    experiment = _experiment(session, str(_info(one.here).experiment_id))
+    if not experiment:
+        return []
+    if one.sent.server_id:
+        try:
+            one.there = _read(session.client, kind, one.sent.server_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    else:
+        one.there = _find(session, one) or _create(session, one, experiment)
+        one.sent.server_id = one.there.model_id if kind == MODEL else one.there.info.run_id
+        session.save(one)
+    if one.there and getattr(_info(one.there), "lifecycle_stage", "active") == "active":
+        return [one]
+    session.summary.note(f"{one} is deleted on the server, and left so")
+    # Told once: until it changes here, it isn't looked at again.
+    one.sent.signature = signature
+    session.save(one)
+    return []
+
+
+def _read(api: Any, kind: str, identity: str) -> Any:
+    """From MLflow's client of the server, or its reader of the store here."""
+    return api.get_logged_model(identity) if kind == MODEL else api.get_run(identity)
+
+
+def _info(raw: Any) -> Any:
+    return getattr(raw, "info", raw)
+
+
+def _experiment(session: Session, identity: str) -> str:
+    """Its id on the server, whatever it is called there now; empty where it is deleted there."""
+    here, known = session.store.get_experiment(identity), session.server_id(EXPERIMENT, identity)
+    on_server = session.experiments.values()
+    there = session.experiments.get(known) or next(
+        (one for one in on_server if one.name == here.name), None
+    )
+    if there is None:
+        created = session.client.create_experiment(here.name, tags=here.tags)
+        there = session.experiments[created] = session.client.get_experiment(created)
+        session.summary.new[EXPERIMENT] = session.summary.new.get(EXPERIMENT, 0) + 1
+    session.record.put(EXPERIMENT, identity, Sent(there.experiment_id))
+    if there.lifecycle_stage == "active":
+        return str(there.experiment_id)
+    session.summary.note(f"experiment {here.name} is deleted on the server, and left so")
+    return ""
+
+
+def _find(session: Session, one: Placed) -> Any:
+    """One that is there without the record's knowing, as after a colleague's export."""
+    client, experiments = session.client, list(session.experiments)
+    query = f"tags.`{_SOURCE[one.kind]}` = '{one.id}'"
+    if one.kind == MODEL:
+        return next(iter(client.search_logged_models(experiments, query, max_results=1)), None)
+    runs = client.search_runs(experiments, query, ViewType.ALL, 1)
+    # A search doesn't tell which models a run used and made.
+    return client.get_run(runs[0].info.run_id) if runs else None
+
+
+def _create(session: Session, one: Placed, experiment: str) -> Any:
+    """Asked once only: a request that is repeated for want of an answer may create two."""
+    here, tags = one.here, {_SOURCE[one.kind]: one.id}
+    session.summary.new[one.kind] = session.summary.new.get(one.kind, 0) + 1
+    if one.kind == MODEL:
+        run = session.server_id(RUN, here.source_run_id) or None
+        with environment(NO_REPEATS):
+            return session.client.create_logged_model(
+                experiment, here.name, run, tags, here.params, here.model_type
+            )
+    if "mlflow.user" in here.data.tags:
+        # MLflow takes the user from this tag, and only now.
+        tags["mlflow.user"] = here.data.tags["mlflow.user"]
+    info, states = here.info, one.sent.states
+    states[NAME] = [*states.get(NAME, [None]), info.run_name]
+    session.save(one)
+    with environment(NO_REPEATS):
+        run = session.client.create_run(experiment, info.start_time, tags, info.run_name)
+    one.sent.rows = [0, 0]
+    return run
+
+
+def _send(session: Session, one: Placed) -> bool:
+    """False where not all could be sent."""
+    here, there = _fields(one.here), _fields(one.there)
+    status = {STATUS: here.pop(STATUS)}
+    if _PARENT in here:
+        # One that isn't there keeps the id that it has here.
+        here[_PARENT] = session.server_id(RUN, here[_PARENT]) or here[_PARENT]
+    writers = _writers(session.client, one)
+    session.write_fields(one, here, there, writers)
+    if one.kind == MODEL:
+        whole = send_artifacts(
+            session, one, one.here.artifact_location, one.there.artifact_location
+        )
+    else:
+        send_history(session, one)
+        send_inputs(session, one)
+        whole = send_artifacts(
+            session, one, one.here.info.artifact_uri, one.there.info.artifact_uri
+        )
+    session.write_fields(one, status, there, writers)
+    return whole
+
+
+def _writers(client: Any, one: Placed) -> Writers:
+    server_id = one.sent.server_id
+    if one.kind == MODEL:
+        return {
+            PARAM: lambda pairs: client.log_model_params(server_id, dict(pairs)),
+            TAG: lambda pairs: client.set_logged_model_tags(server_id, dict(pairs)),
+            STATUS: lambda pairs: client.finalize_logged_model(server_id, pairs[0][1]),
+        }
+    log = partial(client.log_batch, server_id, synchronous=True)
+
+    def end(pairs: Any) -> None:
+        status, _, time = pairs[0][1].partition(" ")
+        if status in UNFINISHED:
+            client.update_run(server_id, status)
+        else:
+            client.set_terminated(server_id, status, int(time) if time.isdigit() else None)
+
+    return {
+        NAME: lambda pairs: client.update_run(server_id, name=pairs[0][1]),
+        PARAM: lambda pairs: log(params=[Param(*pair) for pair in pairs]),
+        TAG: lambda pairs: log(tags=[RunTag(*pair) for pair in pairs]),
+        STATUS: end,
+    }
+
+
+def _fields(raw: Any) -> Dict[str, Any]:
+    """The status of a run with its end; one that was taken up again still has that of before."""
+    info, data = _info(raw), getattr(raw, "data", raw)
+    fields = {STATUS: str(info.status)}
+    if data is not raw:
+        fields[NAME] = info.run_name
+        if info.status not in UNFINISHED:
+            fields[STATUS] += f" {info.end_time}"
+    fields.update({PARAM + key: value for key, value in data.params.items()})
+    fields.update({TAG + key: value for key, value in data.tags.items() if key not in _NOT_WRITTEN})
+    return fields

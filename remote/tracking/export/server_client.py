@@ -6,7 +6,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Mapping
+from typing import Any, Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import ConfigError, ConnectError, RemoteError, StoreError
@@ -16,12 +16,8 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 TOKEN = "MLFLOW_TRACKING_TOKEN"
 _REPEATS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-_DEFAULTS = {
-    # MLflow's own seven repeats keep a user waiting for four minutes; the next pull goes on anyway.
-    _REPEATS: "4",
-    # A command of this toolkit calls no server that the user hasn't named.
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
+NO_REPEATS = {_REPEATS: "0"}
+"""Requests are sent once: for what must not be done twice, and to fail fast."""
 _LENGTH = 300
 
 
@@ -55,65 +51,48 @@ def server_client(address: ServerAddress, settings: Mapping[str, str]) -> Iterat
     `settings` are the project's: MLflow reads its own from the environment alone, so they are put
     there as long as the client is used.
     """
-    changes = {**_DEFAULTS, **settings, **address.login, VARIABLE: address.url}
-    # It would print a line for each run that has ended.
-    changes["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    with _environment(changes):
+    changes = {
+        # MLflow's own seven repeats keep a user waiting for four minutes; the next pull goes on anyway.
+        _REPEATS: "4",
+        # A command of this toolkit calls no server that the user hasn't named.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **settings,
+        **address.login,
+        VARIABLE: address.url,
+        # It would print a line for each run that has ended.
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
+    with environment(changes):
         import requests
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from mlflow.utils.credentials import get_default_host_creds
 
-        _refuse_bad_settings(address)
+        try:
+            get_default_host_creds(address.url)
+        except (ValueError, MlflowException) as error:
+            raise ConfigError(reason(error), "It stands in .env or in the environment.") from error
         try:
             yield MlflowClient(tracking_uri=address.url, registry_uri=address.url)
         except (MlflowException, requests.RequestException) as error:
             raise _user_error(error, address.url) from error
 
 
-def _refuse_bad_settings(address: ServerAddress) -> None:
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.credentials import get_default_host_creds
-
-    try:
-        get_default_host_creds(address.url)
-    except (ValueError, MlflowException) as error:
-        raise ConfigError(reason(error), "It stands in .env or in the environment.") from error
-
-
 @contextmanager
-def no_repeats() -> Iterator[None]:
-    """Requests are sent once: for what must not be done twice, and to fail fast."""
-    with _environment({_REPEATS: "0"}):
-        yield
-
-
-@contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    saved = {name: os.environ.get(name) for name in changes}
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Variables as long as this is open."""
+    saved = dict(os.environ)
     os.environ.update(changes)
     try:
         yield
     finally:
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(saved)
 
 
 def refuses_content(error: Exception) -> bool:
     """The server understood a request and won't take a value in it: other requests may do."""
     return 400 <= _status(error) < 500 and _status(error) not in (401, 403, 408, 429)
-
-
-def is_missing(error: Exception) -> bool:
-    """What the request was about isn't on the server."""
-    return getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
-
-
-def is_taken(error: Exception) -> bool:
-    """Something of that name is on the server already."""
-    return getattr(error, "error_code", "") == "RESOURCE_ALREADY_EXISTS"
 
 
 def reason(error: BaseException) -> str:
@@ -122,7 +101,7 @@ def reason(error: BaseException) -> str:
     return printable(text)[:_LENGTH]
 
 
-def _status(error: Exception) -> int:
+def _status(error: BaseException) -> int:
     """The HTTP status that an error stands for; 0 for one that is none of the server's."""
     response = getattr(error, "response", None)
     if response is not None:
@@ -135,10 +114,12 @@ def _status(error: Exception) -> int:
     return 0
 
 
-def _user_error(error: Exception, url: str) -> RemoteError:
+def _user_error(error: BaseException, url: str) -> RemoteError:
     import requests.exceptions as http
 
-    causes, status = _causes(error), _status(error)
+    causes, status = [error], _status(error)
+    while causes[-1].__context__ is not None:
+        causes.append(causes[-1].__context__)
     if any(isinstance(cause, http.SSLError) for cause in causes):
         return StoreError(
             f"{url} has a certificate that isn't trusted: {reason(causes[-1])}",
@@ -158,11 +139,3 @@ def _user_error(error: Exception, url: str) -> RemoteError:
     if status in (404, 405) and not getattr(error, "json", None) or "valid JSON" in str(error):
         return StoreError(f"{url} isn't an MLflow server.", f"Check {VARIABLE}.")
     return StoreError(f"{url} fails: {reason(error)}", "What was merged is here; pull again.")
-
-
-def _causes(error: BaseException) -> List[BaseException]:
-    """The error and what led to it, the innermost last."""
-    causes = [error]
-    while causes[-1].__context__ is not None:
-        causes.append(causes[-1].__context__)
-    return causes

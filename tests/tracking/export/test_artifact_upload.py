@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking.export.artifact_upload import _is_reachable
+from remote.tracking.export.run_content import _is_reachable
 from tests.tracking.export.conftest import Laptop
 
 

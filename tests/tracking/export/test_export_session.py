@@ -4,59 +4,52 @@ from __future__ import annotations
 
 import pytest
 
-from remote.tracking.export.export_record import Written
-from remote.tracking.export.export_session import FieldChanges, field_changes
+from remote.tracking.export.export_session import changed_fields
 
-SENT = {"tag:a": Written(frozenset({"old"}), True)}
-STOPPED = {"tag:a": Written(frozenset({"old", "newer"}), True)}
-ANNOUNCED = {"tag:a": Written(frozenset({"new"}), False)}
+SENT = {"tag:a": ["old"]}
+STOPPED = {"tag:a": ["old", "newer"]}
+ANNOUNCED = {"tag:a": [None, "new"]}
 
 
 @pytest.mark.parametrize(
-    ("local", "server", "written", "changes"),
+    ("here", "there", "states", "write", "kept"),
     [
-        pytest.param({"tag:a": "new"}, {}, {}, {"write": {"tag:a": "new"}}, id="absent there"),
-        pytest.param({"tag:a": "new"}, {"tag:a": "new"}, {}, {}, id="the same there"),
+        pytest.param({"tag:a": "new"}, {}, {}, ["tag:a"], [], id="absent there"),
+        pytest.param({"tag:a": "new"}, {"tag:a": "new"}, {}, [], [], id="the same there"),
         pytest.param(
-            {"tag:a": "new"}, {"tag:a": "x"}, {}, {"kept": ["tag:a"]}, id="not known to be ours"
+            {"tag:a": "new"}, {"tag:a": "x"}, {}, [], ["tag:a"], id="not known to be ours"
         ),
+        pytest.param({"tag:a": "new"}, {"tag:a": "old"}, SENT, ["tag:a"], [], id="ours"),
         pytest.param(
-            {"tag:a": "new"}, {"tag:a": "old"}, SENT, {"write": {"tag:a": "new"}}, id="ours"
+            {"tag:a": "new"}, {"tag:a": "x"}, SENT, [], ["tag:a"], id="changed on both sides"
         ),
+        pytest.param({"tag:a": "old"}, {"tag:a": "x"}, SENT, [], [], id="changed there alone"),
+        pytest.param({"tag:a": "old"}, {}, SENT, [], [], id="removed there"),
         pytest.param(
-            {"tag:a": "new"}, {"tag:a": "x"}, SENT, {"kept": ["tag:a"]}, id="changed on both sides"
+            {"tag:a": "new"}, {}, SENT, [], ["tag:a"], id="removed there and changed here"
         ),
-        pytest.param({"tag:a": "old"}, {"tag:a": "x"}, SENT, {}, id="changed there alone"),
-        pytest.param({"tag:a": "new"}, {}, SENT, {}, id="removed there"),
+        pytest.param({"tag:a": "new"}, {"tag:a": "newer"}, STOPPED, ["tag:a"], [], id="stopped"),
+        pytest.param({"tag:a": "new"}, {}, ANNOUNCED, ["tag:a"], [], id="never arrived"),
+        pytest.param({}, {"tag:a": "old"}, SENT, [], [], id="removed here"),
+        pytest.param({}, {"tag:b": "x"}, SENT, [], [], id="somebody else's"),
         pytest.param(
-            {"tag:a": "new"}, {"tag:a": "newer"}, STOPPED, {"write": {"tag:a": "new"}}, id="stopped"
+            {"status": "FINISHED 5"}, {"status": "RUNNING"}, {}, ["status"], [], id="still runs"
         ),
-        pytest.param(
-            {"tag:a": "new"}, {}, ANNOUNCED, {"write": {"tag:a": "new"}}, id="never arrived"
-        ),
-        pytest.param({}, {"tag:a": "old"}, SENT, {"remove": ["tag:a"]}, id="removed here"),
-        pytest.param({}, {"tag:a": "x"}, SENT, {}, id="removed here, changed there"),
-        pytest.param({}, {"tag:b": "x"}, SENT, {}, id="somebody else's"),
         pytest.param(
             {"status": "FINISHED 5"},
-            {"tag:a": "old"},
-            SENT,
-            {"write": {"status": "FINISHED 5"}},
-            id="how it ended says nothing of tags",
-        ),
-        pytest.param(
-            {"param:a": "2"},
-            {"param:a": "1"},
-            {"param:a": Written(frozenset({"1"}), True)},
-            {"kept": ["param:a"]},
-            id="a parameter never changes",
+            {"status": "KILLED 4"},
+            {},
+            [],
+            ["status"],
+            id="ended there otherwise",
         ),
     ],
 )
 def test_what_is_written(
-    local: dict[str, str],
-    server: dict[str, str],
-    written: dict[str, Written],
-    changes: dict[str, object],
+    here: dict[str, str],
+    there: dict[str, str],
+    states: dict[str, list[str | None]],
+    write: list[str],
+    kept: list[str],
 ) -> None:
-    assert field_changes(local, server, written) == FieldChanges(**changes)  # type: ignore[arg-type]
+    assert changed_fields(here, there, states) == (write, kept)

@@ -13,8 +13,9 @@ import pytest
 
 from remote.errors import ConfigError, ConnectError, StoreError
 from remote.tracking.export.server_client import (
+    NO_REPEATS,
     ServerAddress,
-    no_repeats,
+    environment,
     reason,
     server_client,
 )
@@ -60,7 +61,10 @@ def stub() -> Iterator[Stub]:
 
 
 def ask(address: str, settings: dict[str, str] | None = None) -> None:
-    with server_client(ServerAddress.parse(address), settings or {}) as client, no_repeats():
+    with (
+        server_client(ServerAddress.parse(address), settings or {}) as client,
+        environment(NO_REPEATS),
+    ):
         client.search_experiments()
 
 

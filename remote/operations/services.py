@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from remote.agent.environments.lock_file import LOCK_FILES
+from remote.agent.environments.uv import LOCK_FILES
 from remote.errors import ConfigError, ConnectError, JobError, TargetError
 from remote.files import copy_new, sha256, write_atomic
 from remote.job.messages.jobs import LogAnswer, LogRequest

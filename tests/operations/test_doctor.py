@@ -266,7 +266,7 @@ def test_logind_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, index: socket
     def refuse(argv: list[str]) -> None:
         raise AssertionError("it changes what it was to look at")
 
-    monkeypatch.setattr(logind, "_run", refuse)
+    monkeypatch.setattr(logind, "answer", refuse)
     monkeypatch.setattr(logind, "in_login", lambda pid: True)
     monkeypatch.setattr(logind, "kills", lambda user: True)
     found = there.examine(ExamineRequest("proj"))

@@ -19,7 +19,7 @@ from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.paths import STATE
-from remote.job.state import ENDED
+from remote.job.status import ENDED
 from remote.tracking.sources import source_of
 
 #: Folders that rsync is asked for by name.

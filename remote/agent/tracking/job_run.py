@@ -11,8 +11,7 @@ from remote.job.kinds import kind_of
 from remote.job.messages.gpus import Gpu
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
-from remote.job.state import RUN_STATUS
-from remote.job.status import JobStatus, LeasedGpu
+from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
 from remote.tracking.store import create_store, is_store
 
 STORE = "mlflow.db"

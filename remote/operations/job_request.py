@@ -11,7 +11,8 @@ from typing import Any
 from remote.config import Project
 from remote.job.spec import Git, JobSpec
 from remote.operations.run_options import RunOptions
-from remote.programs.program import Asked, Program
+from remote.programs.parameter import Asked
+from remote.programs.program import Program
 from remote.transport import process
 
 

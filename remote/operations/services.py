@@ -33,6 +33,7 @@ from remote.operations import tunnel
 from remote.operations.job_request import describe
 from remote.operations.jobs import RETRY_LIMIT, RETRY_PAUSE
 from remote.operations.run_options import RunOptions
+from remote.output import say, say_log
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
@@ -97,16 +98,14 @@ def job_of(
     return describe(server.project, ServicePage(service, place), {}, options=options)
 
 
-def wait(
-    server: TargetSession, service: Service, job: str, *, out: Callable[[str], None]
-) -> ServiceAddress:
+def wait(server: TargetSession, service: Service, job: str) -> ServiceAddress:
     """Where the service answers; raises JobError. Its log is shown while it is being made ready."""
     offset, begun = 0, 0.0
     while True:
         text, last = _log(server, LogRequest(key=server.key, job=job, offset=offset))
         offset, status = last.offset, _status(last)
         if status.state in (QUEUED, PREPARING):
-            out(text)
+            say_log(text)
         elif status.state in ENDED:
             words, _ = _log(server, LogRequest(key=server.key, job=job, tail=TAIL))
             cause = f" ({status.cause})" if status.cause else ""
@@ -119,7 +118,7 @@ def wait(
         if answer.address:
             return answer.address
         if not begun and status.state not in (QUEUED, PREPARING):
-            out(f"{service.title} starts ...\n")
+            say_log(f"{service.title} starts ...\n")
             begun = time.monotonic()
         if begun and time.monotonic() - begun > START_LIMIT:
             raise JobError(f"{service.title} doesn't answer.", f"inv remote-logs {job}")
@@ -160,9 +159,7 @@ def hold(
     job: str,
     address: ServiceAddress,
     port: int,
-    *,
     opened: Callable[[], None],
-    say: Callable[[str], None],
 ) -> JobStatus:
     """Keep a tunnel to the service until that ends; its status comes back.
 

@@ -37,30 +37,18 @@ def parameters(source: str) -> tuple[Parameter, ...]:
     comments = _comments(source)
     by_name: dict[str, Parameter] = {}
     for statement in statements(source) or ():
-        assigned = _assignment(statement)
-        if assigned:
-            name, annotation, value = assigned
-            kind, optional = _kind(annotation, value)
+        if isinstance(statement, ast.Assign):
+            target, annotation = statement.targets[0], None
+        elif isinstance(statement, ast.AnnAssign):
+            target, annotation = statement.target, statement.annotation
+        else:
+            continue
+        if isinstance(target, ast.Name) and statement.value is not None:
+            kind, optional = _kind(annotation, statement.value)
             comment = comments.get(statement.end_lineno or 0, "")
-            by_name[name] = Parameter(name, kind, _unparsed(value), comment, optional)
+            default = _unparsed(statement.value)
+            by_name[target.id] = Parameter(target.id, kind, default, comment, optional)
     return tuple(by_name.values())
-
-
-def _assignment(statement: ast.stmt) -> tuple[str, ast.expr | None, ast.expr] | None:
-    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-        return statement.targets[0].id, None, statement.value
-    if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-        return None
-    if statement.value is None:
-        return None
-    return statement.target.id, statement.annotation, statement.value
-
-
-def _unparsed(value: ast.expr) -> str:
-    try:
-        return ast.unparse(value)
-    except UNREADABLE:
-        return "..."
 
 
 def _comments(source: str) -> dict[int, str]:
@@ -74,13 +62,19 @@ def _comments(source: str) -> dict[int, str]:
     return comments
 
 
+def _unparsed(value: ast.expr) -> str:
+    try:
+        return ast.unparse(value)
+    except UNREADABLE:
+        return "..."
+
+
 def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
     """(the type's name out of KINDS or "", whether None is allowed too)."""
-    if annotation is not None:
-        named = list(_annotated(annotation))
-        kinds = [name for name in named if name in KINDS]
-        if len(kinds) == 1:
-            return kinds[0], "None" in named
+    named = list(_annotated(annotation)) if annotation else []
+    kinds = [name for name in named if name in KINDS]
+    if len(kinds) == 1:
+        return kinds[0], "None" in named
     try:
         kind = type(ast.literal_eval(value)).__name__
     except UNREADABLE:
@@ -90,28 +84,25 @@ def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
 
 def _annotated(annotation: ast.expr) -> Iterator[str]:
     """The types that an annotation allows, in small letters, and `None`."""
-    if isinstance(annotation, ast.Constant):
-        if isinstance(annotation.value, str):
-            for statement in statements(annotation.value) or ():
-                if isinstance(statement, ast.Expr):
-                    yield from _annotated(statement.value)
-        else:
-            yield str(annotation.value)
+    inner: Iterable[ast.expr] = ()
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        quoted = statements(annotation.value) or ()
+        inner = [each.value for each in quoted if isinstance(each, ast.Expr)]
+    elif isinstance(annotation, ast.Constant):
+        yield str(annotation.value)
     elif isinstance(annotation, ast.BinOp):
-        yield from _annotated(annotation.left)
-        yield from _annotated(annotation.right)
+        inner = (annotation.left, annotation.right)
     elif isinstance(annotation, ast.Tuple):
-        for each in annotation.elts:
-            yield from _annotated(each)
+        inner = annotation.elts
     elif isinstance(annotation, ast.Subscript):
-        (outer,) = list(_annotated(annotation.value)) or [""]
+        outer = _unparsed(annotation.value).rpartition(".")[2].lower()
         if outer in ("optional", "union"):
-            yield from _annotated(annotation.slice)
-            yield from ["None"] if outer == "optional" else []
-        else:
-            yield outer
+            inner = [annotation.slice]
+        yield "None" if outer == "optional" else outer
     elif isinstance(annotation, (ast.Name, ast.Attribute)):
         yield _unparsed(annotation).rpartition(".")[2].lower()
+    for each in inner:
+        yield from _annotated(each)
 
 
 #: MLflow's, and the template's own (src/lib/tracking).
@@ -142,11 +133,8 @@ class Experiment:
             return
         nodes = [node for statement in parsed for node in ast.walk(statement)]
         if sets:
-            self._known -= {
-                node.id
-                for node in nodes
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            }
+            names = [node for node in nodes if isinstance(node, ast.Name)]
+            self._known -= {name.id for name in names if isinstance(name.ctx, ast.Store)}
         for node in nodes:
             if isinstance(node, ast.Call):
                 self._call(node)
@@ -163,18 +151,16 @@ class Experiment:
             self.certain &= local
 
     def _chosen(self, value: ast.expr | None) -> None:
-        before = (self.name, self.parameter)
+        nothing = (None, None)
+        choice: tuple[str | None, str | None] = nothing
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            choice: tuple[str | None, str | None] = (value.value, None)
+            choice = (value.value, None)
         elif isinstance(value, ast.Name) and value.id in self._known:
             choice = (None, value.id)
-        else:
-            choice = (None, None)
-            self.certain = False
-        if before == (None, None):
+        before = (self.name, self.parameter)
+        self.certain &= choice != nothing and before in (nothing, choice)
+        if before == nothing:
             self.name, self.parameter = choice
-        elif before != choice:
-            self.certain = False
 
 
 def _argument(call: ast.Call, keyword: str) -> ast.expr | None:

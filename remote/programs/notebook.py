@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,16 @@ from remote.errors import NotebookError
 from remote.job import kinds
 from remote.job.spec import JobSpec
 from remote.programs import cell_source
-from remote.programs.cell_source import Experiment
-from remote.programs.parameter import MALFORMED, Parameter, literal, nearest
-from remote.programs.program import Asked, is_file
+from remote.programs.parameter import (
+    MALFORMED,
+    Asked,
+    Parameter,
+    did_you_mean,
+    is_file,
+    literal,
+    named,
+    shortened,
+)
 
 FOLDER = "src/notebooks"
 
@@ -44,35 +51,12 @@ class Notebook:
 
     def parameter(self, name: str) -> Parameter:
         """The parameter called `name` (`-` and `_` are the same); raises NotebookError."""
-        for parameter in self.parameters:
-            if parameter.name == name or parameter.name.replace("_", "-") == name:
-                return parameter
-        raise NotebookError(f"{self.path} has no parameter {name!r}.", self._nearest(name))
+        none = "It has no cell tagged 'parameters' (or an empty one), so it takes none."
+        return named(name, self.parameters, str(self.path), NotebookError, none)
 
     def job_spec(self, root: Path, asked: Asked) -> JobSpec:
         """A job that keeps the executed notebook, called `output` or like this one."""
-        self._check(root, asked.arguments)
-        return JobSpec(
-            kind=kinds.NOTEBOOK.name,
-            source=self.path.as_posix(),
-            name=self.path.stem,
-            parameters=dict(asked.parameters),
-            defaults={each.name: literal(each.default) for each in self.parameters},
-            output=_output_name(asked.output or self.path.name),
-            language=self.language,
-            experiment=self.experiment_with(asked.parameters) or "",
-            continues_run=self.continues_run,
-        )
-
-    def experiment_with(self, parameters: Mapping[str, Any]) -> str | None:
-        """The MLflow experiment that the notebook's own code chooses, if it does."""
-        if self.experiment is not None or self.experiment_parameter is None:
-            return self.experiment
-        default = literal(self.parameter(self.experiment_parameter).default)
-        return str(parameters.get(self.experiment_parameter, default))
-
-    def _check(self, root: Path, arguments: Sequence[str]) -> None:
-        if arguments:
+        if asked.arguments:
             raise NotebookError(
                 f"{self.path} is a notebook: it takes parameters, and nothing after --.",
                 "Type them before: inv remote-run NOTEBOOK --epoch 10",
@@ -82,22 +66,27 @@ class Notebook:
                 f"{self.path} lies outside of the project {root}.",
                 "Only what is pushed can run there: copy it into src/notebooks/.",
             )
-
-    def _nearest(self, name: str) -> str:
-        if not self.parameters:
-            return "It has no cell tagged 'parameters' (or an empty one), so it takes none."
-        return nearest(name, self.parameters)
-
-
-def _output_name(path: str) -> str:
-    """The plain name of an executed notebook; raises NotebookError where it is too long."""
-    name = Path(path).name.removesuffix(".ipynb")
-    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
-        raise NotebookError(
-            f"The name of the executed notebook is too long: {name[:40]}...",
-            f"It may have {LONGEST_NAME} bytes.",
+        output = Path(asked.output or self.path.name).name.removesuffix(".ipynb")
+        if len(output.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+            raise NotebookError(
+                f"The name of the executed notebook is too long: {output[:40]}...",
+                f"It may have {LONGEST_NAME} bytes.",
+            )
+        defaults = {each.name: literal(each.default) for each in self.parameters}
+        experiment = self.experiment
+        if experiment is None and self.experiment_parameter:
+            experiment = str({**defaults, **asked.parameters}[self.experiment_parameter])
+        return JobSpec(
+            kind=kinds.NOTEBOOK.name,
+            source=self.path.as_posix(),
+            name=self.path.stem,
+            parameters=dict(asked.parameters),
+            defaults=defaults,
+            output=output,
+            language=self.language,
+            experiment=experiment or "",
+            continues_run=self.continues_run,
         )
-    return name
 
 
 def find(root: Path, name: str) -> Path:
@@ -110,17 +99,12 @@ def find(root: Path, name: str) -> Path:
         for path in (Path(candidate), root / candidate, root / FOLDER / candidate):
             if path.suffix == ".ipynb" and is_file(path):
                 return path.resolve()
-    shown = name if len(name) <= 60 else name[:57] + "..."
-    raise NotebookError(f"There is no notebook {shown!r}, nor one in {FOLDER}/.", _near(root, name))
-
-
-def _near(root: Path, name: str) -> str:
-    names = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
-    if not names:
-        return f"{FOLDER}/ holds no notebook."
-    stems = [Path(each).stem for each in names]
+    there = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
+    stems = [Path(each).stem for each in there]
     near = [f"{stem}.ipynb" for stem in difflib.get_close_matches(Path(name).stem, stems, n=3)]
-    return f"Did you mean {', '.join(near)}?" if near else f"There is {', '.join(names[:10])}."
+    shown = f"There is {', '.join(there[:10])}." if there else f"{FOLDER}/ holds no notebook."
+    missing = f"There is no notebook {shortened(name)!r}, nor one in {FOLDER}/."
+    raise NotebookError(missing, did_you_mean(near) or shown)
 
 
 def read(path: Path, root: Path) -> Notebook:
@@ -133,7 +117,7 @@ def read(path: Path, root: Path) -> Notebook:
         raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
     tagged = next((i for i, (tags, _) in enumerate(cells) if "parameters" in tags), None)
     parameters = () if tagged is None else cell_source.parameters(cells[tagged][1])
-    experiment = Experiment(parameters)
+    experiment = cell_source.Experiment(parameters)
     for number, (_, text) in enumerate(cells):
         experiment.read(text, sets=number != tagged)
     resolved = path.resolve()

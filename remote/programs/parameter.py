@@ -1,24 +1,44 @@
-"""One papermill parameter: what it is called, its type, and what a value typed for it means."""
+"""What is typed for a program: parameters, their types, and what a value typed for one means."""
 
 from __future__ import annotations
 
 import ast
 import difflib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from remote.errors import NotebookError
+from remote.errors import JobError, NotebookError, RemoteError
 
 KINDS = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+_DESCRIBED = {
+    "": "a value",
+    "str": "a text",
+    "int": "a whole number (int)",
+    "float": "a number (float)",
+    "bool": "true or false (bool)",
+    "list": "a list, as JSON: [1, 2]",
+    "dict": 'a dict, as JSON: {"a": 1}',
+}
 
 #: What Python's own readers raise at text that is too odd, too long or too deep for them.
 UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 
 #: What a file that isn't of the kind it seems to be makes its reader raise.
 MALFORMED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is typed for a program. `output` is what an executed notebook is to be called."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,41 +63,23 @@ class Parameter:
         try:
             return _convert(self.kind, text)
         except ValueError:
-            shown = text if len(text) <= 60 else text[:57] + "..."
             raise NotebookError(
-                f"Parameter {self.name!r} takes {_DESCRIBED[self.kind]}, not {shown!r}.",
+                f"Parameter {self.name!r} takes {_DESCRIBED[self.kind]}, not {shortened(text)!r}.",
                 f"Its default in the notebook is {self.default}.",
             ) from None
 
 
-_DESCRIBED = {
-    "": "a value",
-    "str": "a text",
-    "int": "a whole number (int)",
-    "float": "a number (float)",
-    "bool": "true or false (bool)",
-    "list": "a list, as JSON: [1, 2]",
-    "dict": 'a dict, as JSON: {"a": 1}',
-}
-
-
 def _convert(kind: str, text: str) -> Any:
-    if kind == "str":
-        return text
     if kind == "bool":
-        return _word(text)
-    if kind in ("int", "float"):
+        if text.lower() not in WORDS:
+            raise ValueError(text)
+        return WORDS[text.lower()]
+    if kind in ("int", "float", "str"):
         return KINDS[kind](text)
     value = _guessed(text)
     if kind and not isinstance(value, KINDS[kind]):
         raise ValueError(text)
     return value
-
-
-def _word(text: str) -> bool:
-    if text.lower() not in WORDS:
-        raise ValueError(text)
-    return WORDS[text.lower()]
 
 
 def _guessed(text: str) -> Any:
@@ -95,13 +97,6 @@ def _guessed(text: str) -> Any:
     return text
 
 
-def nearest(name: str, parameters: Sequence[Parameter]) -> str:
-    """Which of `parameters` somebody who typed `name` may have meant."""
-    names = [parameter.name for parameter in parameters]
-    near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.5)
-    return f"Did you mean {', '.join(near)}?" if near else f"It takes {', '.join(names)}."
-
-
 def literal(source: str) -> Any:
     """The value of a default's source text; the text itself where it is no literal of JSON's."""
     try:
@@ -110,3 +105,49 @@ def literal(source: str) -> Any:
         return value
     except UNREADABLE:
         return source
+
+
+def named(
+    name: str, parameters: Sequence[Parameter], owner: str, error: type[RemoteError], none: str
+) -> Parameter:
+    """The one called `name` (`-` and `_` are the same); raises `error`, with the nearest ones.
+
+    `owner` is whose parameters they are, and `none` the hint where it has none at all.
+    """
+    for parameter in parameters:
+        if parameter.name.replace("_", "-") == name.replace("_", "-"):
+            return parameter
+    names = [parameter.name for parameter in parameters]
+    near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.5)
+    takes = f"It takes {', '.join(names)}." if names else none
+    raise error(f"{owner} has no parameter {name!r}.", did_you_mean(near) or takes)
+
+
+def did_you_mean(near: Iterable[str]) -> str:
+    """The hint with the names that are near to what was typed; empty where none is."""
+    names = ", ".join(near)
+    return f"Did you mean {names}?" if names else ""
+
+
+def shortened(text: str) -> str:
+    """What is typed, as a message may repeat it."""
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def below(root: Path, path: Path) -> Path:
+    """`path` as it is called in the project at `root`; raises JobError where it lies elsewhere."""
+    resolved, top = path.resolve(), root.resolve()
+    if not resolved.is_relative_to(top):
+        raise JobError(
+            f"{path} lies outside of the project {top}.",
+            "Only what is pushed can run there: put it below the project's root.",
+        )
+    return resolved.relative_to(top)

@@ -1,35 +1,20 @@
-"""What every program offers, and the programs that are no file: a command, a page that is served."""
+"""What a job may run: a notebook, a script or module, an MLproject, found by what was typed; or no
+file of the project: a command, a page that is served."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
-from remote.errors import JobError
+from remote.errors import JobError, NotebookError
 from remote.job import kinds
 from remote.job.spec import JobSpec
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is typed for a program. `output` is what an executed notebook is to be called."""
-
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    arguments: Sequence[str] = ()
-    output: str = ""
-
-
-class Program(Protocol):
-    """Something that a job can run. Its kind is a row of remote.job.kinds."""
-
-    def job_spec(self, root: Path, asked: Asked) -> JobSpec:
-        """What is asked of a job that runs it, as far as the program itself tells.
-
-        `root` is the project's. An empty `experiment` leaves that to the project. Raises
-        RemoteError where the program can't be given this, or can't run on a target.
-        """
+from remote.programs import mlproject, notebook, script
+from remote.programs.mlproject import Project as MLProject
+from remote.programs.notebook import Notebook
+from remote.programs.parameter import Asked
+from remote.programs.script import Script
 
 
 @dataclass(frozen=True)
@@ -40,12 +25,8 @@ class Command:
 
     def job_spec(self, root: Path, asked: Asked) -> JobSpec:
         """A job without a source, whose arguments are the whole command line."""
-        return JobSpec(
-            kind=kinds.COMMAND.name,
-            source="",
-            name=Path(self.words[0]).name,
-            arguments=self.words,
-        )
+        name = Path(self.words[0]).name
+        return JobSpec(kind=kinds.COMMAND.name, source="", name=name, arguments=self.words)
 
 
 @dataclass(frozen=True)
@@ -84,20 +65,33 @@ class ServicePage:
         return spec.replace(**self.place)
 
 
-def is_file(path: Path) -> bool:
-    """Whether it is a file; a name that no file can have is none."""
+FileProgram = Notebook | Script | MLProject
+
+#: Its `job_spec(root, asked)` is what is asked of a job that runs it, as far as the program itself
+#: tells: an empty `experiment` leaves that to the project at `root`. It raises RemoteError where
+#: the program can't be given this, or can't run on a target. Its kind is a row of remote.job.kinds.
+Program = FileProgram | Command | ServicePage
+
+
+def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
+    """The program called `name`, read; raises RemoteError that says what there is.
+
+    `entry_point` is one of an MLproject's.
+    """
+    for folder in (Path(name), root / name):
+        if mlproject.is_project(folder):
+            return mlproject.read(folder, root, entry_point)
+    if entry_point:
+        raise JobError(f"{name} is no MLproject, so it has no entry points.")
+    found = script.find(root, name) if name.endswith(script.SUFFIXES) else None
+    if found:
+        return found
+    if name.endswith(script.SUFFIXES):
+        raise JobError(f"There is no script {name!r}.", "A path counts from here, or the root.")
     try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def below(root: Path, path: Path) -> Path:
-    """`path` as it is called in the project at `root`; raises JobError where it lies elsewhere."""
-    resolved, top = path.resolve(), root.resolve()
-    if not resolved.is_relative_to(top):
-        raise JobError(
-            f"{path} lies outside of the project {top}.",
-            "Only what is pushed can run there: put it below the project's root.",
-        )
-    return resolved.relative_to(top)
+        return notebook.read(notebook.find(root, name), root)
+    except NotebookError:
+        module = None if name.endswith(".ipynb") else script.find(root, name)
+        if module is None:
+            raise
+        return module

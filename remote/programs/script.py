@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from remote.errors import JobError
 from remote.job import kinds
 from remote.job.spec import JobSpec
 from remote.programs.cell_source import Experiment
-from remote.programs.parameter import UNREADABLE, Parameter
-from remote.programs.program import Asked, below, is_file
+from remote.programs.parameter import UNREADABLE, Asked, Parameter, below, is_file
 
 SUFFIXES = (".py", ".sh")
 
@@ -21,17 +19,14 @@ SUFFIXES = (".py", ".sh")
 class Script:
     """A file that runs by itself. `path` is relative to the project's root.
 
-    `module` is its dotted name where it was named so, and is to be run with `python -m`.
+    `module` is its dotted name where it was named so, and is to be run with `python -m`. What it
+    takes follows ` -- `: it has no parameters.
     """
 
     path: Path
     hydra: bool
     module: str = ""
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """None: what a script takes follows ` -- `."""
-        return ()
+    parameters: tuple[Parameter, ...] = ()
 
     def parameter(self, name: str) -> Parameter:
         """Raises JobError that says how a script is given its arguments."""
@@ -62,61 +57,32 @@ def find(root: Path, name: str) -> Script | None:
     A path counts from the working directory, then from the root; a module lies in `src/` or in
     the root. Raises JobError for a file outside of the project.
     """
-    file = _file(root, name)
-    path = file or _module(root, name)
-    if path is None:
-        return None
-    return Script(path=below(root, path), hydra=is_hydra(path), module="" if file else name)
-
-
-def _file(root: Path, name: str) -> Path | None:
-    if not name.endswith(SUFFIXES):
-        return None
-    return next((path for path in (Path(name), root / name) if is_file(path)), None)
-
-
-def _module(root: Path, name: str) -> Path | None:
-    parts = name.split(".")
-    if not all(part.isidentifier() for part in parts):
-        return None
-    for top in (root / "src", root):
-        path = top.joinpath(*parts)
-        for candidate in (path / "__main__.py", path.with_suffix(".py")):
-            if is_file(candidate):
-                return candidate
-    return None
+    places, module, parts = [], name, name.split(".")
+    if name.endswith(SUFFIXES):
+        places, module = [Path(name), root / name], ""
+    elif all(part.isidentifier() for part in parts):
+        tops = [top.joinpath(*parts) for top in (root / "src", root)]
+        places = [path for top in tops for path in (top / "__main__.py", top.with_suffix(".py"))]
+    path = next((path for path in places if is_file(path)), None)
+    return Script(below(root, path), is_hydra(path), module) if path else None
 
 
 def is_hydra(path: Path) -> bool:
     """Whether the file uses `hydra.main`, told without running it."""
     try:
         source = path.read_bytes()
-        return b"hydra" in source and _uses_main(ast.parse(source))
+        nodes = list(ast.walk(ast.parse(source))) if b"hydra" in source else []
     except (OSError, *UNREADABLE):
         return False
-
-
-def _uses_main(tree: ast.Module) -> bool:
-    nodes = list(ast.walk(tree))
-    names = set(_names_of_hydra(nodes))
-    return any(
-        isinstance(node, ast.ImportFrom)
-        and node.module == "hydra"
-        and any(alias.name == "main" for alias in node.names)
-        or isinstance(node, ast.Attribute)
-        and node.attr == "main"
-        and isinstance(node.value, ast.Name)
-        and node.value.id in names
-        for node in nodes
-    )
-
-
-def _names_of_hydra(nodes: list[ast.AST]) -> Iterator[str]:
-    """What the package is called in this file: `import hydra`, `import hydra as h`."""
+    names = set()
     for node in nodes:
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.ImportFrom) and node.module == "hydra":
+            if any(alias.name == "main" for alias in node.names):
+                return True
+        elif isinstance(node, ast.Import):
+            # `import hydra`, `import hydra as h`, `import hydra.utils`
             for alias in node.names:
-                if alias.name == "hydra":
-                    yield alias.asname or "hydra"
-                elif alias.name.startswith("hydra.") and not alias.asname:
-                    yield "hydra"
+                if alias.name == "hydra" or alias.name.startswith("hydra.") and not alias.asname:
+                    names.add(alias.asname or "hydra")
+    mains = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr == "main"]
+    return any(isinstance(node.value, ast.Name) and node.value.id in names for node in mains)

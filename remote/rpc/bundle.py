@@ -33,7 +33,7 @@ LEVEL = 6
 
 METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
 
-ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.runtime.run_tags:JobContext\n"
+ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.runtime.job_context:JobTags\n"
 
 
 def contents() -> dict[str, bytes]:

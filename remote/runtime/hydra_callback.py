@@ -10,7 +10,14 @@ from typing import IO, Any, List, Optional, Sequence
 
 from hydra.experimental.callback import Callback
 
+from remote.files import try_lock
 from remote.runtime import hydra_runs, job_context, optuna_study
+
+#: How long a process waits for a GPU of one that is just ending, in seconds.
+PATIENCE = 30.0
+
+#: The locks of this process; the kernel frees them when it dies.
+_held: List[IO[Any]] = []
 
 
 class JobCallback(Callback):
@@ -19,8 +26,9 @@ class JobCallback(Callback):
     def __init__(self) -> None:
         self.job = job_context.job()
         self.driver = os.getpid()
-        self.gpus = visible()
-        self.sweep = optuna_study.Sweep(study="", before=0)
+        self.gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
+        #: The Optuna study that goes on, and how many trials it had before.
+        self.study, self.first = "", 0
         #: The run of the trial that this process is at, and what user code had open before it.
         self.run = ""
         self.before: Optional[str] = None
@@ -34,76 +42,48 @@ class JobCallback(Callback):
         if len(self.gpus) > 1:
             hydra_runs.run_several(config, len(self.gpus))
         if optuna_study.is_optuna(config):
-            self.sweep = optuna_study.go_on(self.job, config)
+            self.study, self.first = optuna_study.go_on(self.job, config)
 
     def on_job_start(self, config: Any, **rest: Any) -> None:
         """Before the application's code, in the process that runs it."""
         if self.job is None:
             return
-        if _is_trial(config) and len(self.gpus) > 1 and os.getpid() != self.driver:
-            take(self.job.folder, self.gpus)
+        is_trial = config.hydra.mode.name == "MULTIRUN"
+        if is_trial and len(self.gpus) > 1 and os.getpid() != self.driver:
+            take_gpu(self.job.folder, self.gpus)
         recording = self.job.recording
-        if recording and not _is_trial(config):
-            hydra_runs.write_overrides(recording, recording.run, config, at_end=False)
-        elif recording:
+        if recording and is_trial:
             self.before = hydra_runs.active()
-            name, first = self.sweep.study, self.sweep.before
-            self.run = hydra_runs.begin(self.job, recording, config, study=name, first=first)
+            study, first = self.study, self.first
+            self.run = hydra_runs.begin(self.job, recording, config, study=study, first=first)
+        elif recording:
+            hydra_runs.write_overrides(recording, recording.run, config, at_end=False)
 
     def on_job_end(self, config: Any, job_return: Any, **rest: Any) -> None:
         """After the application's code, however it ended."""
         if self.job is None or self.job.recording is None:
             return
         recording = self.job.recording
-        if not _is_trial(config):
+        if config.hydra.mode.name != "MULTIRUN":
             hydra_runs.write_overrides(recording, recording.run, config, at_end=True)
         elif self.run:
-            hydra_runs.end_open(self.before, failed=hydra_runs.has_failed(job_return))
-            name = self.sweep.study
-            hydra_runs.end(recording, self.run, config, job_return, study=name)
+            hydra_runs.end_open(self.before, job_return)
+            hydra_runs.end(recording, self.run, config, job_return, study=self.study)
             self.run = ""
 
 
-def _is_trial(config: Any) -> bool:
-    return bool(config.hydra.mode.name == "MULTIRUN")
-
-
-#: How long a process waits for one that is just ending, in seconds.
-PATIENCE = 30.0
-
-#: The locks of this process; the kernel frees them when it dies.
-_held: List[IO[Any]] = []
-
-
-def visible() -> List[str]:
-    """The GPUs that this process may use."""
-    return [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
-
-
-def take(folder: Path, gpus: Sequence[str], *, patience: float = PATIENCE) -> bool:
+def take_gpu(folder: Path, gpus: Sequence[str]) -> None:
     """Let this process, for as long as it lives, see one GPU that no other one of the job has.
 
-    False where all are taken: the process then sees what it saw before.
+    Where all are taken, it sees what it saw before.
     """
-    if _held:
-        return True
-    deadline = time.monotonic() + patience
-    while not _try(folder, gpus):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _try(folder: Path, gpus: Sequence[str]) -> bool:
-    for number, gpu in enumerate(gpus):
-        file = open(str(folder / f"gpu-{number}.lock"), "a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    deadline = time.monotonic() + PATIENCE
+    while not _held and time.monotonic() < deadline:
+        for number, gpu in enumerate(gpus):
+            file = open(str(folder / f"gpu-{number}.lock"), "a")
+            if try_lock(file, fcntl.LOCK_EX):
+                _held.append(file)
+                os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+                return
             file.close()
-            continue
-        _held.append(file)
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        return True
-    return False
+        time.sleep(0.05)

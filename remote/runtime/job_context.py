@@ -1,4 +1,4 @@
-"""What the process belongs to: its job, and the MLflow run that the job has."""
+"""What the process belongs to: its job, the MLflow run that the job has, and the tags of its runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Dict, Mapping, Optional
 
 from remote.job.spec import JobSpec, read_job
 
@@ -33,11 +33,6 @@ class Job:
     spec: JobSpec
     recording: Optional[Recording]
 
-    @property
-    def name(self) -> str:
-        """What the job is called."""
-        return self.spec.name or "job"
-
 
 def job() -> Optional[Job]:
     """The job that this process belongs to; None outside of one."""
@@ -63,3 +58,21 @@ def _recording() -> Optional[Recording]:
         tags=json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}")),
         continues=bool(own),
     )
+
+
+class JobTags:
+    """The job's tags on every MLflow run that user code starts.
+
+    MLflow finds this class by the entry point `mlflow.run_context_provider` of the agent's zip
+    (remote.rpc.bundle), and asks it with the names of its own `RunContextProvider`.
+    """
+
+    def in_context(self) -> bool:
+        """Whether this process belongs to a job."""
+        return "REMOTE_JOB_TAGS" in os.environ
+
+    def tags(self) -> Dict[str, str]:
+        """The tags of the job, and the run that a run of its own becomes a child of."""
+        found: Dict[str, str] = json.loads(os.environ["REMOTE_JOB_TAGS"])
+        parent = os.environ.get("REMOTE_PARENT_RUN")
+        return {**found, "mlflow.parentRunId": parent} if parent else found

@@ -7,12 +7,14 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, List, Mapping, Optional, Sequence
+from typing import IO, Any, Dict, List, Sequence, Tuple
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from remote.agent.tracking import child_runs, run_rows
-from remote.files import locked
+from remote.files import locked, try_lock
 from remote.job.outputs import SHARED
 from remote.job.paths import slug
 from remote.job.spec import JobSpec
@@ -31,58 +33,56 @@ _PLACED = ("GridSampler", "QMCSampler", "CmaEsSampler")
 _held: List[IO[Any]] = []
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """A study that is about to go on, and how many trials it had before."""
-
-    study: str
-    before: int
-
-
 def is_optuna(config: Any) -> bool:
     """Whether the sweeper is Optuna's."""
     return str(config.hydra.sweeper.get("_target_", "")).startswith(SWEEPER)
 
 
-def go_on(job: Job, config: Any) -> Sweep:
-    """Have the sweep use its study and do what is left of it; ends the process where nothing is."""
+def go_on(job: Job, config: Any) -> Tuple[str, int]:
+    """Have the sweep use its study and do what is left of it; ends the process where nothing is.
+
+    The study's name comes back, and how many trials had ended before.
+    """
     sweeper = config.hydra.sweeper
-    settings = {}
+    settings: Dict[str, Any] = {}
     name = sweeper.study_name
     if not name:
         name = settings["hydra.sweeper.study_name"] = study_name(job.spec, sweeper)
     if not sweeper.storage:
-        os.environ["REMOTE_STUDY_STORAGE"] = _address(job)
+        # All sweeps of a target share this file; they wait for each other's writes.
+        os.environ["REMOTE_STUDY_STORAGE"] = f"sqlite:///{_logs(job) / 'optuna.db'}?timeout=60"
         settings["hydra.sweeper.storage"] = "${oc.env:REMOTE_STUDY_STORAGE}"
-    _warn_of_lost_file(sweeper.storage)
+    elif isinstance(sweeper.storage, str):
+        file = re.match(r"sqlite:///(?!/)(\./)?([^/?]+)", sweeper.storage)
+        if file and file[2] not in SHARED:
+            say(
+                f"{sweeper.storage} lies in this job's own copy of the code."
+                " To keep it, put it below logs/."
+            )
     ours = hold(job, name)
     found = _load(job, sweeper, name)
     trials = found.get_trials(deepcopy=False) if found else []
     if ours and found:
         take_back(job, found, name, trials)
-    total = _total(config)
-    settings.update(_left(found, name, trials, total, ours))
-    settings.update(_seed(sweeper.sampler, len(trials)))
+    settings["hydra.sweeper.n_trials"] = _left(found, name, trials, _total(config), ours)
+    seed = sweeper.sampler.get("seed")
+    placed = str(sweeper.sampler.get("_target_", "")).endswith(_PLACED)
+    if trials and seed is not None and not placed:
+        # A sampler that starts again with its seed would ask for the same trials again.
+        settings["hydra.sweeper.sampler.seed"] = seed + len(trials)
     change(config, settings)
     if job.recording:
         run_rows.set_tags(job.recording.store, job.recording.run, {child_runs.STUDY: name})
-    return Sweep(study=name, before=len(ended(trials)))
+    return name, len(ended(trials))
 
 
 def study_name(job: JobSpec, sweeper: Any) -> str:
     """The same for the same command: what the job is called, and a hash of what is searched."""
-    from omegaconf import OmegaConf
-
     words = [word for word in job.arguments if not _HOW.match(word)]
     space = OmegaConf.to_container(sweeper.params) if sweeper.params else {}
     text = json.dumps([job.source, words, space], sort_keys=True)
     name = slug(job.name or "job")
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _address(job: Job) -> str:
-    """The SQLite file that all sweeps of a target share; they wait for each other's writes."""
-    return f"sqlite:///{_logs(job) / 'optuna.db'}?timeout=60"
 
 
 def _logs(job: Job) -> Path:
@@ -92,48 +92,32 @@ def _logs(job: Job) -> Path:
     return folder.resolve()
 
 
-def _warn_of_lost_file(storage: Any) -> None:
-    match = (
-        re.match(r"sqlite:///(?!/)(\./)?([^/?]+)", storage) if isinstance(storage, str) else None
-    )
-    if match and match[2] not in SHARED:
-        say(f"{storage} lies in this job's own copy of the code. To keep it, put it below logs/.")
-
-
 def hold(job: Job, name: str) -> bool:
     """Whether this process is the only one of the target's jobs that works on the study."""
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip(".")[:100] or "study"
     file = open(str(_logs(job) / f"{safe}.lock"), "a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        say(f"another job works on study {name}: the trials it runs are left to it.")
-        return False
-    _held.append(file)
-    return True
+    if try_lock(file, fcntl.LOCK_EX):
+        _held.append(file)
+        return True
+    file.close()
+    say(f"another job works on study {name}: the trials it runs are left to it.")
+    return False
 
 
 def _load(job: Job, sweeper: Any, name: str) -> Any:
     """The study; None where it is new."""
     import optuna
 
+    described = sweeper.storage or os.environ["REMOTE_STUDY_STORAGE"]
     with locked(_logs(job) / "optuna.lock"):
         # Two that make the tables of one file at once fail.
-        storage = _storage(sweeper.storage or os.environ["REMOTE_STUDY_STORAGE"])
+        storage = optuna.storages.get_storage(
+            described if isinstance(described, str) else instantiate(described)
+        )
     try:
         return optuna.load_study(study_name=name, storage=storage)
     except KeyError:
         return None
-
-
-def _storage(described: Any) -> Any:
-    import optuna
-    from hydra.utils import instantiate
-
-    return optuna.storages.get_storage(
-        described if isinstance(described, str) else instantiate(described)
-    )
 
 
 def _total(config: Any) -> int:
@@ -152,9 +136,8 @@ def _total(config: Any) -> int:
     return min(int(sweeper.n_trials), points)
 
 
-def _left(
-    study: Any, name: str, trials: Sequence[Any], total: int, ours: bool
-) -> Mapping[str, Any]:
+def _left(study: Any, name: str, trials: Sequence[Any], total: int, ours: bool) -> int:
+    """How many trials are to be done; ends the process where there are none."""
     done = len(ended(trials))
     others = 0 if ours else len(running(trials))
     left = total - done - others
@@ -169,7 +152,7 @@ def _left(
         raise SystemExit(0)
     if trials:
         say(f"study {name}: {done} of {total} trials were done before; going on")
-    return {"hydra.sweeper.n_trials": left}
+    return left
 
 
 def _best(study: Any) -> str:
@@ -178,15 +161,6 @@ def _best(study: Any) -> str:
     except (ValueError, RuntimeError):
         # None succeeded, or there are several objectives.
         return ""
-
-
-def _seed(sampler: Any, before: int) -> Mapping[str, Any]:
-    """A sampler that starts again with its seed would ask for the same trials again."""
-    seed: Optional[int] = sampler.get("seed") if sampler else None
-    target = str(sampler.get("_target_", "")) if sampler else ""
-    if seed is None or not before or target.endswith(_PLACED):
-        return {}
-    return {"hydra.sweeper.sampler.seed": seed + before}
 
 
 def say(text: str) -> None:

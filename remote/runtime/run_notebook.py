@@ -52,10 +52,14 @@ def execute(paths: JobPaths) -> int:
     except ModuleNotFoundError as error:
         print(MISSING.format(name=error.name), file=sys.stderr)
         return 1
+    from traitlets.config import Config
+
     _register_engine(paths)
     python = job.language == "python"
     try:
         with tempfile.TemporaryDirectory(prefix="remote-", dir=_short_folder()) as sockets:
+            # Others could reach a kernel by its ports, but not by sockets in a folder of our own.
+            kernel = {"transport": "ipc", "ip": f"{sockets}/k"}
             execute_notebook(
                 _papermill_path(job.source),
                 _papermill_path(os.path.relpath(paths.notebook)),
@@ -67,10 +71,12 @@ def execute(paths: JobPaths) -> int:
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
                 cwd=str(Path.cwd()),
-                config=_private_kernel(sockets),
+                config=Config({"KernelManager": kernel}),
             )
     except PapermillExecutionError as error:
-        _tell(error)
+        # The notebook's own traceback, without papermill's, and without colours: logs are searched.
+        text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+        print(f"In cell [{error.exec_count}]:\n{text}", file=sys.stderr)
         return 1
     return 0
 
@@ -78,13 +84,6 @@ def execute(paths: JobPaths) -> int:
 def _short_folder() -> str:
     """Where sockets may lie: their whole path has to fit into about a hundred bytes."""
     return tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp"
-
-
-def _private_kernel(folder: str) -> Any:
-    """Talk to the kernel by sockets in a folder of our own, not by ports that others can reach."""
-    from traitlets.config import Config
-
-    return Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/k"}})
 
 
 def _papermill_path(path: str) -> str:
@@ -122,9 +121,3 @@ def _register_engine(paths: JobPaths) -> None:
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
     papermill_engines.register(ENGINE, ToldEngine)
-
-
-def _tell(error: Any) -> None:
-    """The notebook's own traceback, without papermill's, and without colours: logs are searched."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-    print(f"In cell [{error.exec_count}]:\n{text}", file=sys.stderr)

@@ -34,15 +34,11 @@ def main() -> None:
     sys.stderr.flush()
     try:
         os.execvpe(words[0], words, variables)
-    except (FileNotFoundError, NotADirectoryError):
-        _fail(f"{words[0]}: not found in this job.", NOT_FOUND)
     except OSError as error:
-        _fail(f"{words[0]}: {error.strerror}.", NOT_RUNNABLE)
-
-
-def _fail(text: str, code: int) -> None:
-    print(f"[remote] {text}", file=sys.stderr)
-    sys.exit(code)
+        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        reason = "not found in this job" if missing else error.strerror
+        print(f"[remote] {words[0]}: {reason}.", file=sys.stderr)
+        sys.exit(NOT_FOUND if missing else NOT_RUNNABLE)
 
 
 def hydra_variables(base: Mapping[str, str], folder: Path) -> Dict[str, str]:

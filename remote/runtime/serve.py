@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 from urllib.parse import quote
 
 from remote.files import sha256, write_json
@@ -32,16 +32,25 @@ MISSING = "[remote] This environment lacks {name}. Add it to the lock file: make
 def main() -> None:
     """`serve <job folder>`: serves until it is told to end."""
     folder = Path(sys.argv[2]).resolve()
-    paths = JobPaths(folder.parent.parent.parent, folder.name)
-    job = read_job(folder)
+    os.environ["REMOTE_JOB_FOLDER"] = str(folder)
+    job, paths = read_job(folder), _paths()
     private = Path(tempfile.mkdtemp(prefix=Path(PRIVATE).name, dir=str(Path(PRIVATE).parent)))
-    page = lab_page(job) if job.service == "lab" else "/"
+    page = "/"
+    if job.service == "lab":
+        # The folder that was asked for, in the file browser.
+        shown = job.folder or ""
+        page = "/lab" if os.path.isabs(shown) else f"/lab/tree/{quote(shown)}"
     Serving(str(private), page).to_file(paths.serving, mode=0o600)
     try:
         SERVICES[job.service](paths, job, private)
     except ModuleNotFoundError as error:
         print(MISSING.format(name=error.name), file=sys.stderr)
         sys.exit(1)
+
+
+def _paths() -> JobPaths:
+    folder = Path(os.environ["REMOTE_JOB_FOLDER"])
+    return JobPaths(folder.parent.parent.parent, folder.name)
 
 
 def _serve_mlflow(paths: JobPaths, job: Job, private: Path) -> None:
@@ -84,82 +93,60 @@ def _serve_tensorboard(paths: JobPaths, job: Job, private: Path) -> None:
     threading.Event().wait()
 
 
-#: Saved notebooks get a twin as a Python script, unless the project's own jupytext.toml says else.
-TWINS = "ipynb,py:percent"
-
-#: What Jupyter calls a hook that hears of every file it saved.
-HOOK = f"{__name__}.note_save"
-
-
-def lab_page(job: Job) -> str:
-    """The page that a browser opens: the folder that was asked for, in the file browser."""
-    folder = job.folder or ""
-    return "/lab" if os.path.isabs(folder) else f"/lab/tree/{quote(folder)}"
+#: Of JupyterLab's settings, those that are the same for each job.
+LAB = {
+    "ServerApp.ip": "127.0.0.1",
+    "ServerApp.port": "0",
+    "ServerApp.open_browser": "False",
+    "ServerApp.allow_root": "True",
+    "ServerApp.kernel_manager_class": f"{__name__}.Kernels",
+    # By sockets in the private folder, not by ports on which others could listen.
+    "KernelManager.transport": "ipc",
+    # Saved notebooks get a twin as a script, unless the project's own jupytext.toml says else.
+    "JupytextConfiguration.formats": "ipynb,py:percent",
+    "FileContentsManager.post_save_hook": f"{__name__}.note_save",
+    # The environment is what the lock file says, for all jobs that have the same one.
+    "LabApp.extension_manager": "readonly",
+    # Nor does a server ask the world for news.
+    "LabApp.news_url": "None",
+    "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+}
 
 
 def _serve_lab(paths: JobPaths, job: Job, private: Path) -> None:
-    """Serve until told to end. What Jupyter would print of the token, or put on a command line,
-    it takes from here."""
     from jupyterlab.labapp import LabApp
 
-    (paths.root / (job.folder or "")).mkdir(parents=True, exist_ok=True)
-    os.environ.update(_variables(paths, job, private))
-    LabApp.launch_instance(argv=_options(paths, job, secrets.token_hex(24)))
-
-
-def _variables(paths: JobPaths, job: Job, private: Path) -> Dict[str, str]:
-    """The account's own configuration of Jupyter might open the server to others: it is passed
-    over, but the user's settings of the page stay."""
+    # The account's own configuration of Jupyter might open the server to others: it is passed
+    # over, but the user's settings of the page stay.
     user = Path(os.environ.get("JUPYTER_CONFIG_DIR") or Path.home() / ".jupyter")
-    return {
-        "JUPYTER_RUNTIME_DIR": str(private),
-        "JUPYTER_CONFIG_DIR": str(private / "config"),
-        "JUPYTERLAB_SETTINGS_DIR": str(user / "lab" / "user-settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(paths.root / STATE / "lab-workspaces"),
-        "MLFLOW_EXPERIMENT_NAME": job.experiment,
+    os.environ.update(
+        JUPYTER_RUNTIME_DIR=str(private),
+        JUPYTER_CONFIG_DIR=str(private / "config"),
+        JUPYTERLAB_SETTINGS_DIR=str(user / "lab" / "user-settings"),
+        JUPYTERLAB_WORKSPACES_DIR=str(paths.root / STATE / "lab-workspaces"),
+        MLFLOW_EXPERIMENT_NAME=job.experiment,
         # tmux was told another one; terminals in the page are to be the account's.
-        "SHELL": pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh",
-        "REMOTE_JOB_FOLDER": str(paths.folder),
-    }
-
-
-def _options(paths: JobPaths, job: Job, token: str) -> List[str]:
-    """They are handed to Jupyter inside this process: no command line shows the token."""
+        SHELL=pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh",
+    )
     folder = job.folder or ""
-    found = {
-        "ServerApp.ip": "127.0.0.1",
-        "ServerApp.port": "0",
-        "ServerApp.open_browser": "False",
-        "ServerApp.allow_root": "True",
+    (paths.root / folder).mkdir(parents=True, exist_ok=True)
+    settings = {
+        **LAB,
         "ServerApp.root_dir": folder if os.path.isabs(folder) else str(paths.root),
-        "ServerApp.kernel_manager_class": f"{__name__}.Kernels",
-        "IdentityProvider.token": token,
-        # By sockets in the private folder, not by ports on which others could listen.
-        "KernelManager.transport": "ipc",
-        "JupytextConfiguration.formats": TWINS,
-        "FileContentsManager.post_save_hook": HOOK,
-        # The environment is what the lock file says, for all jobs that have the same one.
-        "LabApp.extension_manager": "readonly",
-        # Nor does a server ask the world for news.
-        "LabApp.news_url": "None",
-        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        # Handed over inside this process: no command line shows it.
+        "IdentityProvider.token": secrets.token_hex(24),
     }
-    return [f"--{name}={value}" for name, value in found.items()]
+    LabApp.launch_instance(argv=[f"--{name}={value}" for name, value in settings.items()])
 
 
 def note_save(os_path: str, **rest: Any) -> None:
     """Write down which file of the project was saved, and how: a push would replace it."""
-    paths = _job()
+    paths = _paths()
     name = os.path.relpath(os.path.realpath(os_path), str(paths.root))
     if name.startswith("..") or is_left_alone(name):
         return
     saved = json.loads(paths.saved.read_bytes()) if paths.saved.exists() else {}
     write_json(paths.saved, {**saved, name: sha256(Path(os_path))})
-
-
-def _job() -> JobPaths:
-    folder = Path(os.environ["REMOTE_JOB_FOLDER"])
-    return JobPaths(folder.parent.parent.parent, folder.name)
 
 
 def __getattr__(name: str) -> Any:
@@ -173,7 +160,7 @@ def __getattr__(name: str) -> Any:
 
         def cwd_for_path(self, path: str, **rest: Any) -> str:
             folder = str(super().cwd_for_path(path, **rest))
-            root = str(_job().root)
+            root = str(_paths().root)
             name = os.path.relpath(os.path.realpath(folder), root)
             # Jupyter asks without `env` where it wants to know the notebook's own folder.
             inside = not name.startswith("..") and not is_left_alone(name)

@@ -8,7 +8,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.output import plural, print_json, print_lines, say
-from remote.tasks.argparse_task import command
+from remote.tasks.declare import command
 
 if TYPE_CHECKING:
     from remote.operations.tracking.check_store import Checked

@@ -17,7 +17,7 @@ from remote.config import Project, find_project, make_variables
 from remote.errors import ConfigError, NotebookError
 from remote.job.state import FINISHED
 from remote.output import print_lines, say, say_log
-from remote.tasks.argparse_task import command
+from remote.tasks.declare import command
 
 #: Variables of make's command line that are no parameters of a notebook.
 MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV", "ARGS", "UV")
@@ -44,14 +44,14 @@ def run(
     """
     from remote.operations.job_request import describe
     from remote.operations.submit import run_here
-    from remote.programs import find
+    from remote.programs.program import find
 
     project = find_project()
     variables = make_variables() if not program else {}
     name = program or variables.get("input_file", "")
     if not name:
         raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
-    source = find.find(project.root, name, entry_point)
+    source = find(project.root, name, entry_point)
     given = dict(parameters or {})
     for key, text in variables.items() if not parameters else ():
         if key not in MAKES_OWN:

@@ -10,7 +10,7 @@ from invoke.context import Context
 from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
 from remote.tasks import merge_report
-from remote.tasks.argparse_task import command
+from remote.tasks.declare import command
 from remote.tasks.sync import registry_asked, server_of
 
 if TYPE_CHECKING:

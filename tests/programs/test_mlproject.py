@@ -23,6 +23,8 @@ entry_points:
       note: {default: "it's"}
       empty: {type: string, default: ""}
       short: string
+      day: {default: 2020-01-31}
+      limit: {type: float, default: .inf}
     command: "python train.py {train_epochs}"
   other:
     command: "true"
@@ -53,9 +55,12 @@ def test_parameters(project: mlproject.Project) -> None:
         ("note", "str", '"it\'s"'),
         ("empty", "str", "''"),
         ("short", "str", ""),
+        ("day", "str", "'2020-01-31'"),
+        ("limit", "float", "'inf'"),
     ]
     assert project.required == ("data", "where", "short")
-    assert project.defaults == {"train_epochs": "5", "rate": "1e-3", "note": "it's", "empty": ""}
+    texts = {"train_epochs": "5", "rate": "1e-3", "note": "it's", "empty": ""}
+    assert project.defaults == {**texts, "day": "2020-01-31", "limit": "inf"}
 
 
 @pytest.mark.mlflow
@@ -105,7 +110,7 @@ def test_what_has_to_be_given(project: mlproject.Project) -> None:
 
 def test_entry_points(project: mlproject.Project, folder: Path, tmp_path: Path) -> None:
     other = project.at("other")
-    assert other.parameters == () and other.entry_points["other"].command == "true"
+    assert other.parameters == () and other.entry_points["other"] == ()
     with pytest.raises(JobError, match="It takes none"):
         other.parameter("x")
     assert project.at("") == project and project.at("scripts/x.py").parameters == ()

@@ -19,7 +19,7 @@ from remote.config import Project
 from remote.operations.pull import pull
 from remote.session import TargetSession
 from remote.target import Target
-from remote.tracking.merge.summary import MergeSummary
+from remote.tracking.merge import MergeSummary
 from tests.real.programs.tell import told
 
 PROGRAMS = Path(__file__).parent / "programs"

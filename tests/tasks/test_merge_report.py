@@ -8,7 +8,7 @@ import pytest
 
 from remote.operations.tracking.merge_records import Records
 from remote.tasks import merge_report
-from remote.tracking.merge.summary import Conflict, MergeSummary, Refusal
+from remote.tracking.merge import Conflict, MergeSummary, Refusal
 
 NOTHING = MergeSummary(**{
     field.name: () if str(field.type).startswith("Tuple") else 0 for field in fields(MergeSummary)

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Iterable, List, Mapping, Sequence
+from typing import Iterable, List, Mapping
 
 from remote.agent import environments
 from remote.agent.jobs.submit import INCOMING
@@ -17,16 +17,13 @@ from remote.errors import StoreError, TargetError
 from remote.files import locked
 from remote.job.messages.records import (
     ArtifactPair,
-    ExperimentLink,
     RefusedRecord,
     TakeAnswer,
     TakeRequest,
 )
 from remote.job.paths import STATE
 from remote.tracking.delta import signatures_of
-from remote.tracking.merge import experiment_map, merge
-from remote.tracking.merge.plan_experiments import Link
-from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
+from remote.tracking.merge import ArtifactFolder, MergeSummary, experiment_map, merge, total
 from remote.tracking.store import is_store
 
 RUNS = "runs.db"
@@ -45,8 +42,7 @@ def take(request: TakeRequest) -> TakeAnswer:
             changed = _changed(store_of(root), request.seen)
             if changed:
                 return TakeAnswer(changed=tuple(changed))
-            links = [Link(**vars(link)) for link in request.known]
-            return _take(root, folder, request.source, links, request.registry)
+            return _take(root, folder, request)
     finally:
         _forget(root, request.name)
 
@@ -91,11 +87,9 @@ def _changed(store: Path, seen: Mapping[str, Mapping[str, str]]) -> List[str]:
     ]
 
 
-def _take(
-    root: Path, folder: Path, source: str, known: Sequence[Link], registry: bool
-) -> TakeAnswer:
+def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
     store, base = store_of(root), folder / "base.db"
-    experiment_map.learn(base, store, known, source=source)
+    experiment_map.learn(base, store, request.known, source=request.source)
 
     def merged(file: str, agreed: bool) -> MergeSummary:
         return merge(
@@ -103,25 +97,23 @@ def _take(
             store=store,
             artifact_root=root / ARTIFACTS,
             base=base,
-            source=source,
+            source=request.source,
             agreed=agreed,
-            beside=not agreed,
         )
 
     summary = merged(RUNS, agreed=True)
-    if registry:
+    if request.registry:
         # Nobody has seen the registered models that are here: what differs stays as it is.
         summary = total(summary, merged(REGISTRY, agreed=False))
     folders = set(summary.artifacts)
     pairs = sorted((folder.remote, folder.local) for folder in folders)
-    links = experiment_map.for_the_other_side(base, store)
     return TakeAnswer(
         new_runs=summary.new_runs,
         refused=tuple(RefusedRecord(**vars(refusal)) for refusal in summary.refused),
         left_out=tuple(summary.left_out),
         artifacts=tuple(ArtifactPair(source, target) for source, target in pairs),
         plain=_make_room(root, folders),
-        links=tuple(ExperimentLink(**vars(link)) for link in links),
+        links=tuple(experiment_map.for_the_other_side(base, store)),
     )
 
 

@@ -57,7 +57,8 @@ class Worker(Record):
         """Take the job to its end; its exit code comes back."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        shown = threading.Thread(target=mirror, args=(self.paths, self.ended), daemon=True)
+        args = (self.paths, lambda: self.status.state in ENDED)
+        shown = threading.Thread(target=mirror, args=args, daemon=True)
         shown.start()
         try:
             outcome = self.perform()
@@ -71,10 +72,6 @@ class Worker(Record):
 
             notify(self)
         return outcome.code
-
-    def ended(self) -> bool:
-        """Whether the last word on this job is written."""
-        return self.status.state in ENDED
 
     def perform(self) -> Outcome:
         """Do all of it; how it ended comes back."""
@@ -216,7 +213,7 @@ class Worker(Record):
         except Exception:
             self.say(_traceback())
         last.to_file(self.paths.status)
-        # Whoever sees that it has ended (`ended`) finds the last word on disk.
+        # Whoever sees that it has ended (`mirror`) finds the last word on disk.
         self.status = last
         job_folders.forget(self.paths)
 

@@ -10,9 +10,9 @@ from remote.config import Project
 from remote.errors import StoreError
 from remote.operations.tracking.destination import destination
 from remote.operations.tracking.merge_records import merging
+from remote.tracking.merge import Conflict
 from remote.tracking.merge import base as bases
 from remote.tracking.merge import conflicts
-from remote.tracking.merge.summary import Conflict
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from remote.operations.tracking.destination import STORE, Destination
 from remote.output import Progress, say
 from remote.tracking import merge
 from remote.tracking.create_store import ensure_store
-from remote.tracking.merge.summary import ArtifactFolder, MergeSummary, total
+from remote.tracking.merge import ArtifactFolder, MergeSummary, total
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote, Tally
 

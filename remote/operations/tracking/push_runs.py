@@ -15,7 +15,7 @@ from typing import Any
 
 from remote.errors import StoreError, TransferError
 from remote.files import locked
-from remote.job.messages.records import ExperimentLink, TakeAnswer, TakeRequest
+from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.job_request import requires_python
 from remote.operations.tracking import select_runs
@@ -27,7 +27,6 @@ from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
 from remote.tracking.merge.conflicts import open_conflicts
-from remote.tracking.merge.plan_experiments import Link
 from remote.tracking.store import writing
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Unready
@@ -110,9 +109,10 @@ class _Push:
                     "Wait until nothing writes to that there, then try again.",
                 )
             files, backup = self._send_artifacts(selected, answer)
-            links = [Link(**vars(link)) for link in answer.links]
             with merging(self.server.project):
-                experiment_map.learn(self.base, self.store, links, source=str(self.server.target))
+                experiment_map.learn(
+                    self.base, self.store, answer.links, source=str(self.server.target)
+                )
             pull_records(self.server)
         files.bytes += sent_bytes
         return self._report(selected, answer, files, backup)
@@ -175,7 +175,7 @@ class _Push:
             name=name,
             source=f"{getpass.getuser()}@{socket.gethostname()}",
             seen=seen,
-            known=tuple(ExperimentLink(**vars(link)) for link in links),
+            known=tuple(links),
             registry=bool(selected.ids[schema.REGISTERED_MODEL]),
             python=requires_python(self.root),
         )

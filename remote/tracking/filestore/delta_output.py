@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from functools import lru_cache
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from remote.tracking import schema
+from remote.tracking.filestore.layout import META, Tree, Unreadable, read, scan, why
 from remote.tracking.filestore.metric_history import Points
+from remote.tracking.filestore.yaml_mapping import read_mapping
 
-COLUMNS: Dict[str, Tuple[str, ...]] = {
-    table: tuple(names.split())
-    for table, names in {
-        "experiments": (
-            "experiment_id name artifact_location lifecycle_stage creation_time" " last_update_time"
-        ),
-        "experiment_tags": "key value experiment_id",
-        "runs": (
-            "run_uuid name source_type source_name entry_point_name user_id status start_time"
-            " end_time source_version lifecycle_stage artifact_uri experiment_id deleted_time"
-        ),
-        "params": "key value run_uuid",
-        "tags": "key value run_uuid",
-        "metrics": "key value timestamp run_uuid step is_nan",
-        "latest_metrics": "key value timestamp run_uuid step is_nan",
-        "datasets": (
-            "dataset_uuid experiment_id name digest dataset_source_type dataset_source"
-            " dataset_schema dataset_profile"
-        ),
-        "inputs": "input_uuid source_type source_id destination_type destination_id step",
-        "input_tags": "input_uuid name value",
-        "logged_models": (
-            "model_id experiment_id name artifact_location creation_timestamp_ms"
-            " last_updated_timestamp_ms status lifecycle_stage model_type source_run_id"
-            " status_message"
-        ),
-        "logged_model_params": "param_key param_value model_id experiment_id",
-        "logged_model_tags": "tag_key tag_value model_id experiment_id",
-        "logged_model_metrics": (
-            "model_id metric_name metric_timestamp_ms metric_step metric_value experiment_id"
-            " run_id dataset_name dataset_digest"
-        ),
-    }.items()
-}
-"""The columns that a file store has values for; the rest stays as the database has it."""
+_TABLES = """
+CREATE TABLE experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time,
+    last_update_time);
+CREATE TABLE experiment_tags (key, value, experiment_id);
+CREATE TABLE runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status,
+    start_time, end_time, source_version, lifecycle_stage, artifact_uri, experiment_id,
+    deleted_time);
+CREATE TABLE params (key, value, run_uuid);
+CREATE TABLE tags (key, value, run_uuid);
+CREATE TABLE metrics (key, run_uuid, value, timestamp, step, is_nan);
+CREATE TABLE latest_metrics (key, run_uuid, value, timestamp, step, is_nan);
+CREATE TABLE datasets (dataset_uuid, experiment_id, name, digest, dataset_source_type,
+    dataset_source, dataset_schema, dataset_profile);
+CREATE TABLE inputs (input_uuid, source_type, source_id, destination_type, destination_id, step);
+CREATE TABLE input_tags (input_uuid, name, value);
+CREATE TABLE logged_models (model_id, experiment_id, name, artifact_location,
+    creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage, model_type,
+    source_run_id, status_message);
+CREATE TABLE logged_model_params (param_key, param_value, model_id, experiment_id);
+CREATE TABLE logged_model_tags (tag_key, tag_value, model_id, experiment_id);
+CREATE TABLE logged_model_metrics (model_id, metric_name, metric_timestamp_ms, metric_step,
+    metric_value, experiment_id, run_id, dataset_name, dataset_digest);
+"""
+"""With the columns that a file store has values for; the rest stays as the database has it."""
+KINDS = (schema.EXPERIMENT, schema.RUN, schema.MODEL)
+FAULTS = (OSError, Unreadable)
+"""What a file of somebody's store can fail with: it costs that file, never the pull."""
 NOTES = 200
 """What is named one by one as left out; the rest is counted."""
 POINTS = 100
@@ -56,14 +51,8 @@ _GUARD = "file store"
 
 @lru_cache(maxsize=POINTS)
 def _insert_points(count: int) -> str:
-    """Of one metric and run: ?1 is the key, ?2 the run."""
-    shared = {"key": "?1", "run_uuid": "?2"}
-    rows = []
-    for first in range(3, 3 + count * 4, 4):
-        own = zip(("value", "timestamp", "step", "is_nan"), range(first, first + 4))
-        row = {**shared, **{column: f"?{number}" for column, number in own}}
-        rows.append(f"({', '.join(row[column] for column in COLUMNS['metrics'])})")
-    return f'INSERT INTO "metrics" VALUES {", ".join(rows)}'
+    """Of one metric and run: ?1 is the key, ?2 the run, and each further ? the next value."""
+    return f"INSERT INTO metrics VALUES {', '.join(['(?1, ?2, ?, ?, ?, ?)'] * count)}"
 
 
 class DeltaOutput:
@@ -79,21 +68,20 @@ class DeltaOutput:
         self._database = database
         self._signatures: Mapping[str, Mapping[str, str]] = known.get("signatures", {})
         mark = known.get("watermarks", {}).get(_MARK, {})
-        self._finished = int(mark.get("rowid", 0)) if mark.get("guard") == _GUARD else 0
-        self._present: Dict[str, Set[str]] = {}
+        finished = int(mark.get("rowid", 0)) if mark.get("guard") == _GUARD else 0
+        self.round = finished + 1
+        self.present: Dict[str, Set[str]] = {kind: set() for kind in KINDS}
         self._notes: List[str] = []
-        self._insert: Dict[str, str] = {}
-        self.counts = {kind.name: 0 for kind in schema.KINDS.values() if kind.table in COLUMNS}
+        self.counts = dict.fromkeys(KINDS, 0)
         self.metric_rows = 0
-        self.incomplete = False
-        """Some folder couldn't be looked into: what isn't seen need not be gone."""
-        for table, columns in COLUMNS.items():
-            names = ", ".join(f'"{column}"' for column in columns)
-            database.execute(f'CREATE TABLE "{table}" ({names})')
-            self._insert[table] = f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(columns))})'
+        self._is_complete = True
+        database.executescript(_TABLES)
 
     def add(self, table: str, rows: Iterable[Sequence[object]]) -> None:
-        self._database.executemany(self._insert[table], rows)
+        rows = list(rows)
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._database.executemany(f'INSERT INTO "{table}" VALUES ({marks})', rows)
 
     def add_points(self, key: str, run: str, points: Points) -> None:
         """Many rows by one statement: a third of the time that one statement for each takes."""
@@ -107,65 +95,131 @@ class DeltaOutput:
             self._database.execute(_insert_points(len(some) // 4), (key, run, *some))
         self.metric_rows += count
 
-    def claim(self, kind: str, identity: object) -> bool:
-        """Say that an entity is still there; False for an id that was claimed before."""
-        present = self._present.setdefault(kind, set())
-        is_new = str(identity) not in present
-        present.add(str(identity))
+    def claim(self, kind: str, identity: str) -> bool:
+        """Say that an entity is still there. False for an id that was claimed before."""
+        is_new = identity not in self.present[kind]
+        self.present[kind].add(identity)
         return is_new
 
-    def has(self, kind: str, identity: str) -> bool:
-        """True for an entity that was claimed."""
-        return identity in self._present.get(kind, ())
+    def last_sent(self, kind: str, identity: str) -> Tuple[str, bool]:
+        """The signature that an entity was merged to its end with, empty where there is none, and
+        whether it was RUNNING or PENDING when it was sent last.
+        """
+        sent = self._signatures.get(kind, {}).get(identity, "")
+        round_, _, signature = sent.rstrip("+").partition("-")
+        is_finished = round_.isdigit() and 0 < int(round_) < self.round
+        return signature if is_finished else "", sent.endswith("+")
 
-    def is_unchanged(self, kind: str, identity: object, signature: str) -> bool:
-        """True where it was merged to its end with this very signature."""
-        round_, is_same = self._sent(kind, identity, signature)
-        return is_same and 0 < round_ <= self._finished
-
-    def is_working(self, kind: str, identity: object) -> bool:
-        """True for one that was RUNNING or PENDING when it was sent last."""
-        return self._signatures.get(kind, {}).get(str(identity), "").endswith("+")
-
-    def add_entity(
-        self, kind: str, identity: object, signature: str, *, settled: bool, working: bool = False
-    ) -> None:
-        """Name an entity whose rows are in the delta; an unsettled one comes again next time."""
-        row = (kind, identity, f"{self._round if settled else 0}-{signature}{'+' * working}")
-        self._database.execute("INSERT INTO entities VALUES (?, ?, ?)", row)
-        self.counts[kind] += 1
+    def subfolders(self, path: str) -> List[str]:
+        """The names of the real folders in a folder; none where it is a link, or isn't there."""
+        try:
+            with os.scandir(path) as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self.note_unseen(path, f"it can't be listed ({why(error)})")
+            return []
+        return [] if os.path.islink(path) else sorted(names)
 
     def note(self, label: str, reason: str = "") -> None:
         """Name what is left out, and what is wrong with it if it is at fault."""
         line = f"{label}: {reason}" if reason else label
         self._notes.append(line.encode("utf-8", "backslashreplace").decode("utf-8"))
 
+    def note_unseen(self, label: str, reason: str) -> None:
+        """The same of a folder that can't be looked into: what isn't seen need not be gone."""
+        self._is_complete = False
+        self.note(label, reason)
+
     def finish(self, meta: Dict[str, Any]) -> None:
         """Write what is gone and the delta's own values, `meta` among them."""
-        gone = [] if self.incomplete else list(self._gone())
+        gone = [
+            (kind, identity)
+            for kind in KINDS
+            for identity in self._signatures.get(kind, {})
+            if self._is_complete and identity not in self.present[kind]
+        ]
         self._database.executemany("INSERT INTO gone VALUES (?, ?)", gone)
         is_empty = not gone and not any(self.counts.values())
-        last = self._finished if is_empty else self._round
         left_out = self._notes[:NOTES]
         if len(self._notes) > NOTES:
             left_out.append(f"and {len(self._notes) - NOTES} more")
-        marks = {_MARK: {"rowid": last, "guard": _GUARD}}
+        marks = {_MARK: {"rowid": self.round - is_empty, "guard": _GUARD}}
         rows = {**meta, "watermarks": marks, "left_out": left_out}
         self._database.executemany(
             "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(rows[key])) for key in rows]
         )
 
-    def _gone(self) -> Iterator[Tuple[str, str]]:
-        for kind in self.counts:
-            for identity in self._signatures.get(kind, {}):
-                if not self.has(kind, identity):
-                    yield kind, identity
 
-    @property
-    def _round(self) -> int:
-        return self._finished + 1
+class Entity:
+    """A run, a logged model or an experiment, whose rows may have to be sent.
 
-    def _sent(self, kind: str, identity: object, signature: str) -> Tuple[int, bool]:
-        sent = self._signatures.get(kind, {}).get(str(identity), "")
-        round_, _, rest = sent.partition("-")
-        return (int(round_) if round_.isdigit() else 0), rest.rstrip("+") == signature
+    `kind` is one of KINDS, `place` its experiment's path below the store's root.
+    """
+
+    def __init__(self, output: DeltaOutput, kind: str, tree: Tree, place: str) -> None:
+        self.output, self.kind, self.tree = output, kind, tree
+        self.id = os.path.basename(tree.folder)
+        self.label = f"{kind}s/{self.id}"
+        self.signature = tree.signature(place)
+        known, self.was_working = output.last_sent(kind, self.id)
+        self.is_unchanged = known == self.signature
+        self.is_complete = True
+        """False: it is sent again the next time, changed or not."""
+        for trouble in sorted(tree.trouble):
+            output.note(self.label, trouble)
+
+    def note(self, name: str, error: Exception) -> None:
+        """A file of it can't be read. What the system refused may be allowed the next time."""
+        if isinstance(error, OSError):
+            self.is_complete = False
+        self.output.note(self.label, f"{name} can't be read ({why(error)})")
+
+    def note_lines(self, name: str, bad: int) -> None:
+        """So many lines of a metric can't be read."""
+        if bad:
+            lines = "1 line" if bad == 1 else f"{bad} lines"
+            self.output.note(self.label, f"{lines} of {name} can't be read")
+
+    def values(self, part: str) -> Iterator[Tuple[str, str]]:
+        """The files of a part as pairs: a name is the key, a content the value."""
+        for name in self.tree.names(part):
+            try:
+                yield name, read(f"{self.tree.folder}/{part}/{name}").decode("utf-8")
+            except UnicodeDecodeError:
+                self.note(f"{part}/{name}", Unreadable("it isn't text"))
+            except FAULTS as error:
+                self.note(f"{part}/{name}", error)
+
+    def mappings(self, part: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
+        """The files `<id>/meta.yaml` of a part as pairs of id and content."""
+        for name in self.tree.names(part):
+            identity, _, rest = name.partition("/")
+            try:
+                if rest == META:
+                    yield identity, read_mapping(f"{self.tree.folder}/{part}/{name}")
+            except FAULTS as error:
+                self.note(f"{part}/{name}", error)
+
+    def written(self, *, working: bool = False) -> None:
+        """Its rows are in the delta; a `working` one is sent again, since its artifacts grow."""
+        round_ = self.output.round if self.is_complete and self.tree.is_settled() else 0
+        signature = f"{round_}-{self.signature}{'+' * working}"
+        self.output.add("entities", [(self.kind, self.id, signature)])
+        self.output.counts[self.kind] += 1
+
+
+def open_entity(
+    output: DeltaOutput, kind: str, folder: str, parts: Sequence[str], place: str
+) -> Optional[Entity]:
+    """None for what needn't be sent: it is as it was, or has no meta.yaml and so is none."""
+    entity = Entity(output, kind, scan(folder, parts), place)
+    has_meta = META in entity.tree.files
+    if has_meta and not output.claim(kind, entity.id):
+        output.note(entity.label, f"there is another one, so that in {place} can't be taken")
+        return None
+    if entity.tree.trouble and not has_meta:
+        output.claim(kind, entity.id)
+    is_as_it_was = entity.is_unchanged and not entity.was_working
+    return entity if has_meta and not is_as_it_was else None

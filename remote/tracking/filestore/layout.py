@@ -1,4 +1,4 @@
-"""Where a file store keeps what.
+"""Where a file store keeps what, and its files as one look saw them. No link is ever followed.
 
 <id>/meta.yaml, tags/                          an experiment; deleted ones are below .trash/
 <id>/datasets/<hash>/meta.yaml
@@ -10,24 +10,19 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
-from dataclasses import dataclass
+import stat
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, List, Mapping, Sequence, Set, Tuple
 from urllib.parse import unquote
 
-from remote.tracking.filestore.scan import subfolders
-
 META = "meta.yaml"
-MODELS = "models"
-TRACES = "traces"
-TRASH = ".trash"
-
-RUN_PARTS = ("params", "tags", "metrics", "inputs", "outputs")
-MODEL_PARTS = ("params", "tags", "metrics")
-EXPERIMENT_PARTS = ("tags", "datasets")
-_NOT_RUNS = {"tags", "datasets", TRACES, MODELS, TRASH}
+TRASH = ".trash/"
+NOT_RUNS = {"tags", "datasets", "traces", "models"}
 NOT_READ = {
     "traces": "*/traces/*/trace_info.yaml",
     "assessments": "*/traces/*/assessments/*.yaml",
@@ -38,76 +33,151 @@ NOT_READ = {
 
 In words, not as tables are called: of a table, the user is told which flag brings it.
 """
+LIMIT = 24 << 20
+"""Bytes of a file that is read at once: MLflow allows a data set a profile of 16 MiB."""
 
 _EXPERIMENT_ID = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_TICK = 50_000_000
+_SECOND = 1_000_000_000
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
-class ExperimentFolder:
-    """Where an experiment lies: `name` is its path below the store's root, `3` or `.trash/3`."""
-
-    id: int
-    name: str
-    path: str
-
-    @property
-    def is_deleted(self) -> bool:
-        return self.name.startswith(TRASH + "/")
+class Unreadable(Exception):
+    """What is wrong with a file's content, in a few words."""
 
 
 def is_file_store(folder: Path) -> bool:
     """True for a folder with an experiment in it, if only a deleted one."""
     try:
-        folders = experiments(str(folder), [])
-        return any(os.path.isfile(f"{experiment.path}/{META}") for experiment in folders)
+        names, _ = experiments(str(folder))
     except OSError:
         return False
+    return any(os.path.isfile(f"{folder}/{name}/{META}") for name in names.values())
 
 
-def experiments(root: str, links: List[str]) -> List[ExperimentFolder]:
-    """All folders that can be experiments; the names of those that are links are added to `links`.
+def experiments(root: str) -> Tuple[Dict[int, str], List[str]]:
+    """All folders that can be experiments, `3` or `.trash/3`, by id; and those that are links.
 
     Looked at twice, since one that is restored meanwhile moves from the second place to the first.
     """
-    folders: Dict[int, ExperimentFolder] = {}
-    for above in ("", TRASH + "/", ""):
-        top = os.path.join(root, above) if above else root
-        if above and (os.path.islink(top.rstrip("/")) or not os.path.isdir(top)):
+    folders: Dict[int, str] = {}
+    links: Set[str] = set()
+    for above in ("", TRASH, ""):
+        top = f"{root}/{above}".rstrip("/")
+        if above and (os.path.islink(top) or not os.path.isdir(top)):
             continue
-        real, linked = subfolders(top)
-        for name in filter(_EXPERIMENT_ID.match, real):
-            folder = ExperimentFolder(int(name), above + name, f"{root}/{above}{name}")
-            folders.setdefault(folder.id, folder)
-        names = (above + name for name in linked if _EXPERIMENT_ID.match(name))
-        links += [name for name in names if name not in links]
-    return [folders[number] for number in sorted(folders)]
-
-
-def runs(experiment: ExperimentFolder) -> List[str]:
-    return [name for name in _folders(experiment.path) if name not in _NOT_RUNS]
-
-
-def models(experiment: ExperimentFolder) -> List[str]:
-    return _folders(f"{experiment.path}/{MODELS}")
+        with os.scandir(top) as entries:
+            for entry in entries:
+                if not _EXPERIMENT_ID.match(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.setdefault(int(entry.name), above + entry.name)
+                elif entry.is_dir():
+                    links.add(above + entry.name)
+    return dict(sorted(folders.items())), sorted(links)
 
 
 def not_read(root: str) -> List[str]:
     """The kinds of records that the store has and that aren't read, by their names in NOT_READ."""
-    return [
-        kind
-        for kind, pattern in NOT_READ.items()
-        if next(glob.iglob(f"{glob.escape(root)}/{pattern}"), None) is not None
-    ]
+    patterns = {kind: f"{glob.escape(root)}/{pattern}" for kind, pattern in NOT_READ.items()}
+    return [kind for kind in patterns if next(glob.iglob(patterns[kind]), None) is not None]
 
 
-def _folders(path: str) -> List[str]:
-    if os.path.islink(path):
-        return []
+@dataclass
+class Tree:
+    """The regular files of one run, model or experiment."""
+
+    folder: str
+    files: Dict[str, Tuple[int, int]] = field(default_factory=dict)
+    """By their paths in the folder: the size, and the time of the last change in nanoseconds."""
+    trouble: List[str] = field(default_factory=list)
+    """What couldn't be looked at."""
+    _seen: int = field(default_factory=time.time_ns)
+
+    def names(self, part: str) -> List[str]:
+        """The paths of the files in a part such as `params`, beginning there."""
+        start = len(part) + 1
+        return sorted(name[start:] for name in self.files if name.startswith(part + "/"))
+
+    def signature(self, salt: str) -> str:
+        """Another one after any change, `salt` (where the folder is) included."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(repr((salt, sorted(self.files.items()))).encode("utf-8", "backslashreplace"))
+        return digest.hexdigest()
+
+    def is_settled(self) -> bool:
+        """False where one more change may leave sizes and times as they are.
+
+        A file system tells the time in ticks; the coarsest in whole seconds or two.
+        """
+        newest = max((time for _, time in self.files.values()), default=0)
+        tick = 2 * _SECOND if newest % _SECOND == 0 else _TICK
+        return not self.trouble and newest < self._seen - tick
+
+
+def scan(folder: str, parts: Sequence[str]) -> Tree:
+    """The folder's meta.yaml, and all files in its subfolders `parts`."""
+    tree = Tree(folder)
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        try:
+            with os.scandir(f"{folder}/{inside}") as entries:
+                listed = list(entries)
+        except OSError as error:
+            tree.trouble.append(f"{inside or 'it'} can't be read ({why(error)})")
+            continue
+        for entry in listed:
+            name = inside + entry.name
+            if not inside and name != META and name not in parts:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(name + "/")
+            elif entry.is_file(follow_symlinks=False):
+                _add_file(tree, entry, name)
+            else:
+                what = "a link" if entry.is_symlink() else "not a file"
+                tree.trouble.append(f"{name} is {what}")
+    return tree
+
+
+def _add_file(tree: Tree, entry: os.DirEntry[str], name: str) -> None:
     try:
-        return subfolders(path)[0]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+        name.encode("utf-8")
+        status = entry.stat(follow_symlinks=False)
+    except UnicodeError:
+        tree.trouble.append(f"{name} can't be read (its name isn't text)")
+    except OSError:
+        pass  # gone since
+    else:
+        tree.files[name] = (status.st_size, status.st_mtime_ns)
+
+
+def open_file(path: str) -> int:
+    """A descriptor of a regular file; a pipe or a link is refused, not waited for or followed."""
+    descriptor = os.open(path, _FLAGS)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unreadable("it isn't a file")
+    return descriptor
+
+
+def read(path: str) -> bytes:
+    """The whole content. Raises Unreadable for more than LIMIT bytes, and OSError."""
+    with open(open_file(path), "rb") as file:
+        content = file.read(LIMIT + 1)
+    if len(content) > LIMIT:
+        raise Unreadable(f"it has more than {LIMIT} bytes")
+    return content
+
+
+def is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip("/") + "/")
+
+
+def why(error: Exception) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else str(error)
 
 
 class Artifacts:
@@ -117,14 +187,13 @@ class Artifacts:
     path may be relative to a forgotten working directory, a deleted experiment has gone to .trash.
     """
 
-    def __init__(
-        self, root: str, experiments: Sequence[ExperimentFolder], roots: Sequence[str]
-    ) -> None:
+    def __init__(self, root: str, experiments: Mapping[int, str], roots: Sequence[str]) -> None:
         """`roots` are folders that the puller reaches: outside of them, paths stay as written."""
+        self.root = root
         name = re.escape(os.path.basename(root))
         self._pattern = re.compile(rf"(?:.*/)?(?:mlruns|{name})/([0-9]+)((?:/.*)?)\Z", re.ASCII)
-        self._paths: Mapping[str, str] = {str(folder.id): folder.path for folder in experiments}
-        self._is_reachable = any(root.startswith(above.rstrip("/") + "/") for above in roots)
+        self._paths = {str(number): f"{root}/{experiments[number]}" for number in experiments}
+        self._is_reachable = any(is_below(root, above) for above in roots)
 
     def now(self, location: object) -> object:
         """`location`, if it isn't below an experiment's own folder."""

@@ -13,7 +13,7 @@ from itertools import count
 from math import isfinite, isnan
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from remote.tracking.filestore.scan import Unreadable, open_file
+from remote.tracking.filestore.layout import Unreadable, open_file
 
 BLOCK = 1 << 20
 
@@ -69,12 +69,10 @@ def _blocks(path: str, is_over: bool) -> Iterator[bytes]:
             data = os.read(descriptor, BLOCK)
             if not data:
                 break
-            lines, end, rest_of_data = data.rpartition(b"\n")
+            lines, end, begun = data.rpartition(b"\n")
             if end:
                 yield rest + lines + end
-                rest = rest_of_data
-            else:
-                rest += data
+            rest = begun if end else rest + begun
             if len(rest) > BLOCK:
                 raise Unreadable("it has a line of more than a megabyte")
         if rest and is_over and len(rest.split()) > 1:
@@ -101,22 +99,26 @@ def _by_column(block: bytes) -> Optional[Points]:
 
 
 def _by_line(block: bytes) -> Tuple[Points, int]:
+    """And the number of lines that are no points."""
     lines = block.splitlines()
-    points = [point for point in map(_point, lines) if point is not None]
+    points = []
+    for line in lines:
+        try:
+            points.append(point_of(line.decode("utf-8").strip().split(" ")))
+        except ValueError:
+            continue
     times, values, steps = map(list, zip(*points)) if points else ([], [], [])
     return _points(times, values, steps), len(lines) - len(points)
 
 
-def _point(line: bytes) -> Optional[Tuple[int, float, int]]:
-    try:
-        fields = line.decode("utf-8").strip().split(" ")
-        if len(fields) == 1:
-            return 0, float(fields[0]), 0
-        time, value = int(fields[0]), float(fields[1])
-        step = int(fields[2]) if len(fields) > 2 else 0
-    except ValueError:
-        return None
-    return (time, value, step) if fits(time) and fits(step) else None
+def point_of(fields: Sequence[str]) -> Tuple[int, float, int]:
+    """(timestamp, value, step) of a line's fields; raises ValueError."""
+    if len(fields) == 1:
+        return 0, float(fields[0]), 0
+    time, value, step = int(fields[0]), float(fields[1]), int(fields[2]) if len(fields) > 2 else 0
+    if not (fits(time) and fits(step)):
+        raise ValueError("more than 64 bits")
+    return time, value, step
 
 
 def _points(times: List[int], values: List[float], steps: List[int]) -> Points:

@@ -8,16 +8,23 @@
 `base` is a file that belongs to the merge alone, one for each target.
 """
 
-from remote.tracking.merge.apply import merge
-from remote.tracking.merge.base import mark_fetched, pull_state
-from remote.tracking.merge.summary import ArtifactFolder, Conflict, MergeSummary, Refusal
+from remote.tracking.merge.apply import mark_fetched, merge
+from remote.tracking.merge.base import pull_state
+from remote.tracking.merge.merge_session import (
+    ArtifactFolder,
+    Conflict,
+    MergeSummary,
+    Refusal,
+    total,
+)
 
 __all__ = [
     "ArtifactFolder",
     "Conflict",
     "MergeSummary",
     "Refusal",
-    "merge",
     "mark_fetched",
+    "merge",
     "pull_state",
+    "total",
 ]

@@ -22,13 +22,12 @@ import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator
 
 from remote.errors import StoreError
 from remote.tracking import delta, schema
-from remote.tracking.merge.local_store import open_local_store
-from remote.tracking.merge.summary import ArtifactFolder
-from remote.tracking.store import columns_of
+from remote.tracking.merge.merge_sql import names
+from remote.tracking.store import columns_of, connect_read_only, refuse_foreign
 
 FORMAT = 1
 TABLES = """
@@ -43,33 +42,42 @@ CREATE TABLE IF NOT EXISTS base.conflict
     ("table" TEXT, key TEXT, column TEXT, theirs, PRIMARY KEY ("table", key, column)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS base.artifact (local TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID;
 """
-_UNUSABLE = (sqlite3.DatabaseError, OSError, ValueError)
 
 
-def pull_state(base: Path, *, store: Optional[Path] = None) -> Dict[str, Any]:
+def pull_state(base: Path, *, store: Path) -> Dict[str, Any]:
     """What to tell the agent, JSON-able; {} (send everything) without a usable base.
 
-    With `store`, a base that belongs to another store counts as none: who moves `mlflow.db` away
-    gets everything again.
+    A base that belongs to another store counts as none: who moves `mlflow.db` away gets everything
+    again.
     """
-    if store is not None:
-        identity = _identity_of(store)
-        if identity is None or not make_usable(base, identity):
-            return {}
-    try:
-        with closing(_open(base)) as database:
-            return _pull_state(database)
-    except _UNUSABLE as error:
-        _raise_if_locked(base, error)
+    if not store.exists():
         return {}
+    refuse_foreign(store)
+    with closing(connect_read_only(store)) as database:
+        identity = store_identity(database)
+    if not make_usable(base, identity):
+        return {}
+    return _read(base, _pull_state) or {}
 
 
-def mark_fetched(base: Path, folders: Iterable[ArtifactFolder]) -> None:
-    """The artifacts of `folders` have arrived; until told so, each merge names them again."""
-    with closing(sqlite3.connect(base, timeout=60)) as database, database:
-        database.executemany(
-            "DELETE FROM artifact WHERE local = ?", [(folder.local,) for folder in folders]
-        )
+def _pull_state(database: sqlite3.Connection) -> Dict[str, Any]:
+    signatures: Dict[str, Dict[str, str]] = {kind: {} for kind in schema.KINDS}
+    for kind, identity, signature in database.execute(
+        "SELECT kind, id, signature FROM base.entity WHERE signature IS NOT NULL"
+    ):
+        signatures.setdefault(kind, {})[str(identity)] = signature
+    return {
+        "format": delta.FORMAT,
+        "mark": get(database, "mark"),
+        "token": get(database, "token"),
+        "watermarks": get(database, "watermarks") or {},
+        "signatures": signatures,
+    }
+
+
+def source_name(base: Path) -> str:
+    """Where the records of a base came from."""
+    return str(_read(base, lambda database: get(database, "source")))
 
 
 def make_usable(base: Path, identity: str) -> bool:
@@ -81,7 +89,10 @@ def make_usable(base: Path, identity: str) -> bool:
     if _is_usable(base, identity):
         return True
     if base.exists():
-        _set_aside(base)
+        # For whoever wants to see what became of it.
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            if Path(f"{base}{suffix}").exists():
+                os.replace(f"{base}{suffix}", f"{base}.damaged{suffix}")
     copy = backup_of(base)
     if not _is_usable(copy, identity):
         return False
@@ -89,17 +100,44 @@ def make_usable(base: Path, identity: str) -> bool:
     return True
 
 
+def _is_usable(base: Path, identity: str) -> bool:
+    return bool(_read(base, lambda database: get(database, "store")) == identity)
+
+
+def _read(base: Path, read: Callable[[sqlite3.Connection], Any]) -> Any:
+    """What `read` finds in a base that was looked through; None where it can't be used."""
+    if not base.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(":memory:", uri=True, timeout=60)) as database:
+            # Not mode=ro: what a killed merge left must be rolled back first.
+            attach(database, base)
+            sound = database.execute("PRAGMA base.quick_check(1)").fetchone() == ("ok",)
+            return read(database) if sound and get(database, "format") == FORMAT else None
+    except (sqlite3.DatabaseError, OSError, ValueError) as error:
+        # A base that another merge is writing isn't a damaged one.
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            raise StoreError(
+                f"Another merge is using {base}.", "Wait for it, then pull again."
+            ) from error
+        return None
+
+
+def attach(database: sqlite3.Connection, base: Path) -> None:
+    """Takes a base, made if it is missing, beside a store; its tables are then `base.…`."""
+    base.parent.mkdir(parents=True, exist_ok=True)
+    database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rwc",))
+
+
 @contextmanager
 def throw_away(base: Path) -> Iterator[Path]:
     """A copy of the base, for a merge that isn't to be remembered."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "base.db"
-        for one, other in ((base, copy), (backup_of(base), backup_of(copy))):
-            # What a killed merge left belongs to it.
-            for suffix in ("", "-journal"):
-                if Path(f"{one}{suffix}").exists():
-                    shutil.copy2(f"{one}{suffix}", f"{other}{suffix}")
-        yield copy
+        # What a killed merge left belongs to it.
+        for file in (base, Path(f"{base}-journal"), backup_of(base)):
+            if file.exists():
+                shutil.copy2(str(file), folder)
+        yield Path(folder) / base.name
 
 
 def backup_of(base: Path) -> Path:
@@ -120,41 +158,12 @@ def _copy_whole(base: Path, copy: Path) -> None:
     os.replace(str(part), str(copy))
 
 
-def _is_usable(base: Path, identity: str) -> bool:
-    try:
-        with closing(_open(base)) as database:
-            return bool(get(database, "store") == identity)
-    except _UNUSABLE as error:
-        _raise_if_locked(base, error)
-        return False
-
-
-def _set_aside(base: Path) -> None:
-    """Moves an unusable base away, for whoever wants to see what became of it."""
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        if Path(f"{base}{suffix}").exists():
-            os.replace(f"{base}{suffix}", f"{base}.damaged{suffix}")
-
-
-def _identity_of(store: Path) -> Optional[str]:
-    if not store.exists():
-        return None
-    with closing(open_local_store(store)) as local_store:
-        return store_identity(local_store.database)
-
-
 def store_identity(database: sqlite3.Connection) -> str:
     """Which store this is: a store made anew has other times of creation."""
     row = database.execute(
         "SELECT experiment_id, creation_time FROM experiments ORDER BY experiment_id LIMIT 1"
     ).fetchone()
     return json.dumps(row)
-
-
-def source_name(base: Path) -> str:
-    """Where the records of a base came from."""
-    with closing(_open(base)) as database:
-        return str(get(database, "source"))
 
 
 def get(database: sqlite3.Connection, key: str, schema_name: str = "base") -> Any:
@@ -174,8 +183,20 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
     for statement in TABLES.split(";"):
         database.execute(statement)
     for table in schema.TABLES:
-        if table.rule == schema.THREE_WAY:
-            _copy_columns(database, table)
+        if table.rule != schema.THREE_WAY:
+            continue
+        # Without types: a value comes back exactly as it was put in.
+        wanted = columns_of(database, "main", table.name)
+        have = columns_of(database, "base", table.name)
+        if wanted and not have:
+            database.execute(
+                f'CREATE TABLE base."{table.name}"'
+                f" ({names(wanted)}, PRIMARY KEY ({names(table.key)})) WITHOUT ROWID"
+            )
+            continue
+        for column in wanted:
+            if column not in have:
+                database.execute(f'ALTER TABLE base."{table.name}" ADD COLUMN "{column}"')
     owner = get(database, "source")
     if owner not in (None, source):
         raise StoreError(f"This merge base belongs to {owner}, not to {source}.")
@@ -183,58 +204,3 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
     put(database, "source", source)
     if get(database, "store") is None:
         put(database, "store", store_identity(database))
-
-
-def _copy_columns(database: sqlite3.Connection, table: schema.Table) -> None:
-    """Without types: a value comes back exactly as it was put in."""
-    wanted = columns_of(database, "main", table.name)
-    have = columns_of(database, "base", table.name)
-    if wanted and not have:
-        key = ", ".join(f'"{column}"' for column in table.key)
-        names = ", ".join(f'"{column}"' for column in wanted)
-        database.execute(
-            f'CREATE TABLE base."{table.name}" ({names}, PRIMARY KEY ({key})) WITHOUT ROWID'
-        )
-        return
-    for column in wanted:
-        if column not in have:
-            database.execute(f'ALTER TABLE base."{table.name}" ADD COLUMN "{column}"')
-
-
-def _open(base: Path) -> sqlite3.Connection:
-    """Opens for reading what was looked through; the tables are then `base.…` as in the merge."""
-    if not base.is_file():
-        raise FileNotFoundError(base)
-    database = sqlite3.connect(":memory:", uri=True, timeout=60)
-    try:
-        # Not mode=ro: what a killed merge left must be rolled back first.
-        database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rw",))
-        if database.execute("PRAGMA base.quick_check(1)").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("damaged")
-        if get(database, "format") != FORMAT:
-            raise ValueError("another format")
-        return database
-    except BaseException:
-        database.close()
-        raise
-
-
-def _raise_if_locked(base: Path, error: Exception) -> None:
-    """A base that another merge is writing isn't a damaged one."""
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        raise StoreError(f"Another merge is using {base}.", "Wait for it, then pull again.")
-
-
-def _pull_state(database: sqlite3.Connection) -> Dict[str, Any]:
-    signatures: Dict[str, Dict[str, str]] = {kind: {} for kind in schema.KINDS}
-    for kind, identity, signature in database.execute(
-        "SELECT kind, id, signature FROM base.entity WHERE signature IS NOT NULL"
-    ):
-        signatures.setdefault(kind, {})[str(identity)] = signature
-    return {
-        "format": delta.FORMAT,
-        "mark": get(database, "mark"),
-        "token": get(database, "token"),
-        "watermarks": get(database, "watermarks") or {},
-        "signatures": signatures,
-    }

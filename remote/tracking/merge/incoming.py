@@ -6,8 +6,7 @@ and an id, and no foreign key (schema.ENDS).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from remote.tracking import schema
 from remote.tracking.merge.artifact_paths import (
@@ -16,54 +15,73 @@ from remote.tracking.merge.artifact_paths import (
     lies_elsewhere,
     path_below,
 )
-from remote.tracking.merge.merge_session import MergeSession
-from remote.tracking.merge.summary import ArtifactFolder
+from remote.tracking.merge.merge_session import ArtifactFolder, MergeSession
 
 
-@dataclass(frozen=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A thing that is taken: its rows' signature, its local experiment, its folder there and here.
 
     `artifacts` is None for a kind that has none, or whose artifacts are in a store that can be
     reached from here too.
     """
 
-    id: object
+    id: str
     signature: str
-    experiment: Optional[int]
-    artifacts: Optional[ArtifactFolder]
+    experiment: Optional[int] = None
+    artifacts: Optional[ArtifactFolder] = None
 
 
 def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
     """Those of one kind that may come in; the others are refused."""
     if kind.table not in session.shared:
         return []
-    accepted = (_accept(session, kind, *row) for row in _rows(session, kind))
-    return [incoming for incoming in accepted if incoming is not None]
+    in_experiment = schema.EXPERIMENT in schema.table_of(kind.table).links.values()
+    accepted = []
+    for identity, signature, location, experiment, pulled_before in _rows(session, kind):
+        if not isinstance(identity, str) or (kind.folder is not None and not is_safe_id(identity)):
+            session.refuse(kind.name, identity, "its id can't be part of a path")
+        elif in_experiment and experiment is None:
+            # An experiment that was pulled and is gone for good here was deleted here.
+            if pulled_before:
+                accepted.append(Incoming(identity, signature))
+            else:
+                session.refuse(kind.name, identity, "its experiment isn't here")
+        elif (
+            kind.folder is None
+            or (location is None and kind.name == schema.TRACE)
+            or lies_elsewhere(location)
+        ):
+            accepted.append(Incoming(identity, signature, experiment))
+        else:
+            there = artifacts_below(location, identity, roots=session.roots, places=session.places)
+            if there is None:
+                reason = f"its artifacts aren't in its project's mlruns: {location}"
+                session.refuse(kind.name, identity, reason)
+                continue
+            here = f"{session.artifact_root.name}/{experiment}/{kind.folder}{identity}/artifacts"
+            accepted.append(Incoming(identity, signature, experiment, ArtifactFolder(there, here)))
+    return accepted
 
 
 def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
     """(id, signature, location, local experiment, was it pulled before) of each in the delta."""
-    key = kind.column
-    experiment = "NULL"
-    joined = ""
-    if _has_experiment(kind):
+    key, table = kind.column, schema.table_of(kind.table)
+    experiment = joined = condition = ""
+    if schema.EXPERIMENT in table.links.values():
         experiment = "coalesce(o.experiment_id, p.ours)"
         joined = (
             " LEFT JOIN temp.placement p ON p.theirs = d.experiment_id"
             f' LEFT JOIN main."{kind.table}" o ON o."{key}" = d."{key}"'
         )
+    if kind.name == schema.ASSOCIATION:
+        condition = f" WHERE {references_exist(table)}"
     return session.database.execute(
-        f'SELECT d."{key}", e.signature, {_location(session, kind)}, {experiment},'
+        f'SELECT d."{key}", e.signature, {_location(session, kind)}, {experiment or "NULL"},'
         " EXISTS (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
         f' FROM delta."{kind.table}" d JOIN delta.entities e ON e.kind = ? AND e.id = d."{key}"'
-        + joined,
+        f"{joined}{condition}",
         (kind.name,),
     ).fetchall()
-
-
-def _has_experiment(kind: schema.Kind) -> bool:
-    return schema.EXPERIMENT in schema.table_of(kind.table).links.values()
 
 
 def _location(session: MergeSession, kind: schema.Kind) -> str:
@@ -80,69 +98,35 @@ def _location(session: MergeSession, kind: schema.Kind) -> str:
     return "NULL"
 
 
-def _accept(
-    session: MergeSession,
-    kind: schema.Kind,
-    identity: object,
-    signature: str,
-    location: object,
-    experiment: Optional[int],
-    pulled_before: int,
-) -> Optional[Incoming]:
-    if not isinstance(identity, str) or (kind.folder is not None and not is_safe_id(identity)):
-        session.refuse(kind.name, identity, "its id can't be part of a path")
-        return None
-    if _has_experiment(kind) and experiment is None:
-        # An experiment that was pulled and is gone for good here was deleted here.
-        if not pulled_before:
-            session.refuse(kind.name, identity, "its experiment isn't here")
-            return None
-        return Incoming(identity, signature, None, None)
-    if kind.folder is None or location is None and kind.name == schema.TRACE:
-        return Incoming(identity, signature, experiment, None)
-    if lies_elsewhere(location):
-        return Incoming(identity, signature, experiment, None)
-    remote = artifacts_below(location, identity, roots=session.roots, places=session.places)
-    if remote is None:
-        reason = f"its artifacts aren't in its project's mlruns: {location}"
-        session.refuse(kind.name, identity, reason)
-        return None
-    local = f"{session.artifact_root.name}/{experiment}/{kind.folder}{identity}/artifacts"
-    return Incoming(identity, signature, experiment, ArtifactFolder(remote, local))
-
-
 def list_present(session: MergeSession) -> None:
     """Notes all that came from this target, now or before, and is here."""
     for kind in schema.KINDS.values():
-        if kind.table not in session.shared or kind.name == schema.EXPERIMENT:
-            continue
-        known = f"SELECT id FROM base.entity WHERE kind = '{kind.name}'"
-        here = f'SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = e.id'
-        session.database.execute(
-            f"INSERT OR IGNORE INTO temp.present SELECT '{kind.name}', id FROM ({known}) e"
-            f" WHERE EXISTS ({here})"
-        )
+        if kind.table in session.shared and kind.name != schema.EXPERIMENT:
+            session.database.execute(
+                f"INSERT OR IGNORE INTO temp.present SELECT '{kind.name}', id"
+                f" FROM (SELECT id FROM base.entity WHERE kind = '{kind.name}') e WHERE EXISTS"
+                f' (SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = e.id)'
+            )
 
 
 def references_exist(table: schema.Table) -> str:
     """The condition that all that a row `d` of the delta hangs on is here."""
     if table.name in schema.ENDS:
-        return f"{_end_exists(table, 'source')} AND {_end_exists(table, 'destination')}"
+        # An end of a type that isn't in the table of types is nowhere here.
+        ends = (
+            " OR ".join(
+                f"(d.{end}_type = '{name}' AND {_here(f'd.{end}_id', kind)})"
+                for name, kind in schema.ENDS[table.name].items()
+            )
+            for end in ("source", "destination")
+        )
+        return " AND ".join(f"({end})" for end in ends)
     if table.name == "input_tags":
         return "d.input_uuid IN (SELECT input_uuid FROM main.inputs)"
     links = {table.owner_column: table.owner, **table.links}
     return " AND ".join(
         _here(f'd."{column}"', kind) for column, kind in links.items() if kind != schema.DATASET
     )
-
-
-def _end_exists(table: schema.Table, end: str) -> str:
-    """An end of a type that isn't in the table of types is nowhere here."""
-    conditions = [
-        f"(d.{end}_type = '{name}' AND {_here(f'd.{end}_id', kind)})"
-        for name, kind in schema.ENDS[table.name].items()
-    ]
-    return f"({' OR '.join(conditions)})"
 
 
 def _here(value: str, kind: str) -> str:
@@ -159,32 +143,9 @@ def place_versions(session: MergeSession) -> None:
     columns = session.shared.get("model_versions")
     if columns is None:
         return
-    _exclude_clashes(session)
-    sources = [name for name in schema.table_of("model_versions").sources if name in columns]
-    # MLflow keeps the row of a deleted version, without its content.
-    session.database.execute(
-        "INSERT OR IGNORE INTO temp.excluded SELECT name, version FROM delta.model_versions"
-        " WHERE current_stage = 'Deleted_Internal'"
-    )
-    rows = session.database.execute(
-        "SELECT name, version, " + ", ".join(sources) + " FROM delta.model_versions d"
-        " WHERE name IN (SELECT id FROM temp.batch) AND NOT EXISTS"
-        " (SELECT 1 FROM temp.excluded x WHERE x.name = d.name AND x.version = d.version)"
-    ).fetchall()
-    for name, version, *paths in rows:
-        for path in paths:
-            source = None if path is None else _local_source(session, path)
-            if source is not None:
-                session.database.execute(
-                    "INSERT OR IGNORE INTO temp.place VALUES (?, ?)", (path, source)
-                )
-            elif path is not None:
-                _exclude(session, name, version, f"its model isn't here: {path}")
-
-
-def _exclude_clashes(session: MergeSession) -> None:
-    """Two models under one name and version: ours is kept, whole."""
-    clashes = session.database.execute(
+    run = session.database.execute
+    # Two models under one name and version: ours is kept, whole.
+    clashes = run(
         "SELECT d.name, d.version FROM delta.model_versions d JOIN main.model_versions o"
         " ON o.name = d.name AND o.version = d.version"
         " WHERE d.name IN (SELECT id FROM temp.batch) AND (o.creation_time IS NOT d.creation_time"
@@ -193,6 +154,24 @@ def _exclude_clashes(session: MergeSession) -> None:
     ).fetchall()
     for name, version in clashes:
         _exclude(session, name, version, "another model has this name and version here")
+    # MLflow keeps the row of a deleted version, without its content.
+    run(
+        "INSERT OR IGNORE INTO temp.excluded SELECT name, version FROM delta.model_versions"
+        " WHERE current_stage = 'Deleted_Internal'"
+    )
+    sources = [name for name in schema.table_of("model_versions").sources if name in columns]
+    rows = run(
+        "SELECT name, version, " + ", ".join(sources) + " FROM delta.model_versions d"
+        " WHERE name IN (SELECT id FROM temp.batch) AND NOT EXISTS"
+        " (SELECT 1 FROM temp.excluded x WHERE x.name = d.name AND x.version = d.version)"
+    ).fetchall()
+    for name, version, *paths in rows:
+        for path in paths:
+            source = _local_source(session, path)
+            if source is not None:
+                run("INSERT OR IGNORE INTO temp.place VALUES (?, ?)", (path, source))
+            elif path is not None:
+                _exclude(session, name, version, f"its model isn't here: {path}")
 
 
 def _exclude(session: MergeSession, name: object, version: object, reason: str) -> None:
@@ -213,11 +192,10 @@ def _local_source(session: MergeSession, path: object) -> Optional[str]:
     if relative is None:
         return None
     owner, _, rest = relative.partition("/artifacts")
-    identity = owner.rsplit("/", 1)[-1]
     query = "SELECT artifact_uri FROM main.runs WHERE run_uuid = ?"
     if "/models/" in owner:
         if "logged_models" not in session.shared:
             return None
         query = "SELECT artifact_location FROM main.logged_models WHERE model_id = ?"
-    row = session.database.execute(query, (identity,)).fetchone()
+    row = session.database.execute(query, (owner.rsplit("/", 1)[-1],)).fetchone()
     return f"{row[0]}{rest}" if row and row[0] else None

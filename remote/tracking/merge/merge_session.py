@@ -1,74 +1,271 @@
-"""One merge while it runs: the connection on store, base and delta, and what was found so far."""
+"""One merge while it runs: the store with base and delta beside it, and what was found so far."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.delta import FORMAT
 from remote.tracking.merge import base as bases
 from remote.tracking.merge.artifact_paths import PLACES
-from remote.tracking.merge.local_store import LocalStore
-from remote.tracking.merge.summary import Conflict, Refusal
-from remote.tracking.store import columns_of
+from remote.tracking.store import (
+    BUSY_TIMEOUT,
+    columns_of,
+    connect_read_only,
+    refuse_foreign,
+    unusable,
+)
 
 Progress = Callable[[int, int], None]
 """Told after each part: how much is done, and of how much, in rows and things."""
 
+_TURN = 1.5  # seconds
+"""How long a merge writes before it lets others write: their logging gives up after five seconds."""
 
-@dataclass
-class MergeSession:
-    store: LocalStore
-    artifact_root: Path
-    source: str
-    progress: Optional[Progress] = None
-    agreed: bool = False
-    """What is here is what the other side last saw."""
-    beside: bool = False
-    """The delta was written together with another, which was merged just before."""
-    roots: List[str] = field(default_factory=list)
-    places: List[str] = field(default_factory=list)
-    """The folders below the roots that artifacts may lie in."""
-    shared: Dict[str, List[str]] = field(default_factory=dict)
-    """Of each table that both sides have: the columns that both have."""
-    conflicts: List[Conflict] = field(default_factory=list)
-    refused: List[Refusal] = field(default_factory=list)
-    new: Dict[str, int] = field(default_factory=dict)
-    """How many rows of each kind's own table came in."""
-    metric_rows: int = 0
-    marked: List[str] = field(default_factory=list)
-    """The runs that were deleted there and are here."""
-    accepted_again: bool = False
-    """Something that was refused before is here now: its older rows were never sent."""
-    done: int = 0
-    total: int = 0
+_PAUSE = 0.12  # seconds
+"""A writer that waits for SQLite's lock looks again after 0.1 seconds at the latest
+(sqliteDefaultBusyCallback)."""
 
-    @property
-    def database(self) -> sqlite3.Connection:
-        return self.store.database
+
+@dataclass(frozen=True)
+class Conflict:
+    """A value that was changed on both sides: ours was kept. None: the row was removed there."""
+
+    table: str
+    key: str
+    column: str
+    ours: object
+    theirs: object
+
+    @classmethod
+    def of(
+        cls, table: schema.Table, key: Sequence[object], column: str, ours: object, theirs: object
+    ) -> Conflict:
+        """`key` are the values of the table's key; what the row belongs to is named first."""
+        names = sorted(zip(table.key, key), key=lambda pair: pair[0] != table.owner_column)
+        return cls(table.name, "/".join(str(value) for _, value in names), column, ours, theirs)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A thing (experiment, run, model, trace …) that was left out, and why."""
+
+    kind: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ArtifactFolder:
+    """Artifacts to fetch: `remote` relative to the target's root, `local` to the project's.
+
+    The remote folder need not exist: a run without artifacts has none.
+    """
+
+    remote: str
+    local: str
+
+
+@dataclass(frozen=True)
+class MergeSummary:
+    """What a merge did."""
+
+    new_runs: int
+    grown_runs: int
+    new_experiments: int
+    new_models: int
+    new_traces: int
+    new_versions: int
+    """Versions of registered models."""
+    metric_rows: int
+    conflicts: Tuple[Conflict, ...]
+    """Those that this merge found; what was found before is in `conflicts` of the base."""
+    refused: Tuple[Refusal, ...]
+    left_out: Tuple[str, ...]
+    """Tables (`issues`) and columns (`runs.colour`) that have content there and no place here."""
+    deleted_there: Tuple[str, ...]
+    """Runs that were found deleted on the target; they are kept."""
+    run_ids: Tuple[str, ...]
+    """The new and the grown."""
+    artifacts: Tuple[ArtifactFolder, ...]
+    """What to fetch: new, changed or still running, and what `mark_fetched` wasn't told of before."""
+
+
+def total(one: MergeSummary, other: MergeSummary) -> MergeSummary:
+    """What two merges did together."""
+    # Numbers add up, lists follow each other.
+    return MergeSummary(**{name: value + vars(other)[name] for name, value in vars(one).items()})
+
+
+class LocalStore:
+    """The SQLite file that is merged into, and whose turn it is to write in it."""
+
+    def __init__(self, file: Path, *, dry_run: bool = False) -> None:
+        """With `dry_run` a copy of it, which goes when it is closed. Raises StoreError."""
+        refuse_foreign(file)
+        self._turn = 0.0
+        """When the merge began to write, one transaction after the other."""
+        if dry_run:
+            # A file of SQLite's own, without a name. One long transaction that is rolled back would
+            # need none, but would keep everybody from logging for as long as the merge takes.
+            self.database = sqlite3.connect("", uri=True, isolation_level=None)
+            with closing(connect_read_only(file)) as source:
+                source.backup(self.database)
+            return
+        url = file.resolve().as_uri() + "?mode=rw"
+        self.database = sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        self.database.execute("PRAGMA cache_size = -98304")  # KiB
+
+    def close(self) -> None:
+        self.database.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is counted in it counts only with its commit."""
-        conflicts, refused, marked = len(self.conflicts), len(self.refused), len(self.marked)
-        new, metric_rows, again = dict(self.new), self.metric_rows, self.accepted_again
+        """Lock the store against other writers, and commit store and base at once, or undo all.
+
+        Now and then it is the other writers' turn first. SQLite makes the commit atomic with a
+        super-journal; where the store is in WAL mode, it commits the store first. A base that lags
+        behind is repaired by the next pull.
+        """
+        if time.monotonic() - self._turn > _TURN:
+            if self._turn:
+                time.sleep(_PAUSE)
+            self._turn = time.monotonic()
+        self.database.execute("BEGIN IMMEDIATE")
         try:
-            with self.store.transaction():
-                yield
+            yield
+            self.database.execute("COMMIT")
         except BaseException:
-            del self.conflicts[conflicts:], self.refused[refused:], self.marked[marked:]
-            self.new, self.metric_rows, self.accepted_again = new, metric_rows, again
+            if self.database.in_transaction:
+                self.database.execute("ROLLBACK")
             raise
+
+
+@contextmanager
+def store_with_base(
+    store: Path, base: Path, *, source: str = ""
+) -> Iterator[Optional[sqlite3.Connection]]:
+    """One transaction over both; None where there is no usable base. With `source` one is made."""
+    try:
+        with closing(LocalStore(store)) as local_store:
+            database = local_store.database
+            if not bases.make_usable(base, bases.store_identity(database)) and not source:
+                yield None
+                return
+            bases.attach(database, base)
+            with local_store.transaction():
+                if source:
+                    bases.prepare(database, source)
+                yield database
+    except sqlite3.Error as error:
+        raise unusable(store, error) from error
+
+
+class MergeSession(LocalStore):
+    """A store while `delta` is merged into it, and what was found so far."""
+
+    def __init__(self, store: Path, artifact_root: Path, source: str, *, dry_run: bool) -> None:
+        super().__init__(store, dry_run=dry_run)
+        self.artifact_root = artifact_root
+        self.source = source
+        self.agreed: Optional[bool] = None
+        """Of a delta that is given: whether who made it has seen what is here."""
+        self.progress: Optional[Progress] = None
+        self.done = 0
+        self.total = 0
+        self.roots: List[str] = []
+        self.places: List[str] = []
+        """The folders below the roots that artifacts may lie in."""
+        self.shared: Dict[str, List[str]] = {}
+        """Of each table that both sides have: the columns that both have."""
+        self.left_out: List[str] = []
+        """Tables and columns that have content there and no place here."""
+        self.conflicts: List[Conflict] = []
+        self.refused: List[Refusal] = []
+        self.new: Dict[str, int] = {}
+        """How many rows of each kind's own table came in."""
+        self.metric_rows = 0
+        self.marked: List[str] = []
+        """The runs that were deleted there and are here."""
+        self.accepted_again = False
+        """Something that was refused before is here now: its older rows were never sent."""
+
+    def attach(self, base: Path, delta: Path) -> None:
+        """Take `base` (made if missing) and `delta` beside the store; raises StoreError."""
+        # The delta comes from another machine: nothing in its schema may call functions.
+        self.database.execute("PRAGMA trusted_schema = OFF")
+        bases.attach(self.database, base)
+        self.database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=rw",))
+        tables = ("meta", "entities", "gone", "experiments", "runs")
+        if not all(columns_of(self.database, "delta", name) for name in tables):
+            raise StoreError(f"{delta} isn't a delta of an MLflow store.")
+        written_as = self._meta("format")
+        if written_as is None:
+            raise StoreError(f"{delta} isn't a whole delta.", "Pull again.")
+        if written_as != FORMAT:
+            raise StoreError(f"{delta} was written by another version of the toolkit.")
+        self.roots = [
+            root for root in self._meta("roots") if isinstance(root, str) and root.startswith("/")
+        ]
+        self.places = [*PLACES, *(self._meta("places") or [])]
+        self.left_out = [str(name) for name in self._meta("left_out") or []]
+        (self.total,) = self.ids("SELECT count(*) FROM delta.entities")
+        for table in schema.TABLES:
+            self._compare(table)
+
+    def _meta(self, key: str) -> Any:
+        return bases.get(self.database, key, "delta")
+
+    def _compare(self, table: schema.Table) -> None:
+        """Learn which columns both sides have, and count what is to do."""
+        theirs = columns_of(self.database, "delta", table.name)
+        ours = columns_of(self.database, "main", table.name)
+        without_place: Dict[str, str] = {}
+        if set(table.key) <= set(theirs) & set(ours):
+            self.shared[table.name] = [name for name in ours if name in theirs]
+            known = {*columns_of(self.database, "main", table.name, computed=True), "workspace"}
+            for name in sorted(set(theirs) - known):
+                without_place[f"{table.name}.{name}"] = f'"{name}" IS NOT NULL'
+            if table.rule != schema.APPEND:
+                # Rows are looked up by what they hang on, some things at a time.
+                self.database.execute(
+                    f'CREATE INDEX IF NOT EXISTS delta."of_{table.name}"'
+                    f' ON "{table.name}" ("{table.owner_column}")'
+                )
+            elif table.name != "datasets":
+                self.total += self.ids(f'SELECT coalesce(max(rowid), 0) FROM delta."{table.name}"')[
+                    0
+                ]
+        elif theirs:
+            without_place[table.name] = "1"
+        for name, condition in without_place.items():
+            if self.ids(f'SELECT 1 FROM delta."{table.name}" WHERE {condition} LIMIT 1'):
+                self.left_out.append(name)
 
     def advance(self, amount: int) -> None:
         self.done += amount
         if self.progress:
             self.progress(self.done, self.total)
+
+    def keep_ours(
+        self, conflict: Conflict, key: Sequence[object], *, theirs: object = None
+    ) -> None:
+        """Tell of a conflict, and have the base remember it until the user has settled it.
+
+        What is there is the base's row; `theirs` where that says it not.
+        """
+        self.conflicts.append(conflict)
+        self.database.execute(
+            "INSERT OR REPLACE INTO base.conflict VALUES (?, ?, ?, ?)",
+            (conflict.table, json.dumps(list(key)), conflict.column, theirs),
+        )
 
     def refuse(self, kind: str, identity: object, reason: str) -> None:
         self.refused.append(Refusal(kind, str(identity), reason))
@@ -78,75 +275,5 @@ class MergeSession:
         return [table for table in names if table.name in self.shared]
 
     def ids(self, query: str) -> List[Any]:
+        """The first column of what `query` finds."""
         return [row[0] for row in self.database.execute(query)]
-
-
-def attach(
-    store: LocalStore, delta: Path, *, artifact_root: Path, base: Path, source: str
-) -> MergeSession:
-    """Attaches `base` (made if missing) and `delta` to the store."""
-    base.parent.mkdir(parents=True, exist_ok=True)
-    database = store.database
-    # The delta comes from another machine: nothing in its schema may call functions.
-    database.execute("PRAGMA trusted_schema = OFF")
-    database.execute("ATTACH ? AS base", (base.resolve().as_uri() + "?mode=rwc",))
-    database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=rw",))
-    session = MergeSession(store, artifact_root, source)
-    _read_meta(session, delta)
-    _index(session)
-    return session
-
-
-def _read_meta(session: MergeSession, delta: Path) -> None:
-    tables = ("meta", "entities", "gone", "experiments", "runs")
-    if not all(columns_of(session.database, "delta", name) for name in tables):
-        raise StoreError(f"{delta} isn't a delta of an MLflow store.")
-    if bases.get(session.database, "format", "delta") is None:
-        raise StoreError(f"{delta} isn't a whole delta.", "Pull again.")
-    if bases.get(session.database, "format", "delta") != FORMAT:
-        raise StoreError(f"{delta} was written by another version of the toolkit.")
-    roots = bases.get(session.database, "roots", "delta")
-    session.roots = [root for root in roots if isinstance(root, str) and root.startswith("/")]
-    session.places = [*PLACES, *(bases.get(session.database, "places", "delta") or [])]
-    for table in schema.TABLES:
-        theirs = columns_of(session.database, "delta", table.name)
-        ours = columns_of(session.database, "main", table.name)
-        if set(table.key) <= set(theirs) & set(ours):
-            session.shared[table.name] = [name for name in ours if name in theirs]
-
-
-def _index(session: MergeSession) -> None:
-    """Rows are looked up by what they hang on, some things at a time; and what is to do counted."""
-    (session.total,) = session.database.execute("SELECT count(*) FROM delta.entities").fetchone()
-    for table in session.tables(schema.TABLES):
-        if table.rule != schema.APPEND:
-            session.database.execute(
-                f'CREATE INDEX IF NOT EXISTS delta."of_{table.name}"'
-                f' ON "{table.name}" ("{table.owner_column}")'
-            )
-        elif table.name != "datasets":
-            session.total += session.ids(
-                f'SELECT coalesce(max(rowid), 0) FROM delta."{table.name}"'
-            )[0]
-
-
-def left_out(session: MergeSession) -> tuple[str, ...]:
-    """Tables and columns that have content there and no place here."""
-    names = list(bases.get(session.database, "left_out", "delta") or [])
-    for table in schema.TABLES:
-        theirs = columns_of(session.database, "delta", table.name)
-        if theirs and table.name not in session.shared:
-            names += [table.name] if _has(session, table.name, "1") else []
-            continue
-        ours = columns_of(session.database, "main", table.name, computed=True)
-        names += [
-            f"{table.name}.{name}"
-            for name in sorted(set(theirs) - set(ours) - {"workspace"})
-            if _has(session, table.name, f'"{name}" IS NOT NULL')
-        ]
-    return tuple(str(name) for name in names)
-
-
-def _has(session: MergeSession, table: str, condition: str) -> bool:
-    query = f'SELECT EXISTS (SELECT 1 FROM delta."{table}" WHERE {condition})'
-    return bool(session.database.execute(query).fetchone()[0])

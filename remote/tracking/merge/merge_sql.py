@@ -7,18 +7,14 @@ no UPSERT, no UPDATE FROM.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Iterator, List, Sequence, Tuple
 
 from remote.tracking.schema import KINDS, REPLACE, Group, Table
 
 
-@dataclass(frozen=True)
-class Question:
-    """A SELECT of (the columns of the key, ours, theirs): the conflicts of one column."""
-
-    column: str
-    query: str
+def names(columns: Sequence[str], alias: str = "") -> str:
+    dot = f"{alias}." if alias else ""
+    return ", ".join(f'{dot}"{column}"' for column in columns)
 
 
 def staged(table: Table) -> str:
@@ -34,40 +30,39 @@ def insert_new(table: Table, columns: Sequence[str]) -> str:
         kind = f"b.kind = '{table.owner}'"
         before = f'SELECT 1 FROM base.entity b WHERE {kind} AND b.id = t."{table.owner_column}"'
     return (
-        f'INSERT OR IGNORE INTO main."{table.name}" ({_names(columns)})'
-        f' SELECT {_names(columns, "t")} FROM {staged(table)} t'
+        f'INSERT OR IGNORE INTO main."{table.name}" ({names(columns)})'
+        f' SELECT {names(columns, "t")} FROM {staged(table)} t'
         f" WHERE NOT EXISTS (SELECT 1 FROM main.\"{table.name}\" o WHERE {_same_key(table, 't', 'o')})"
         + (f" AND NOT EXISTS ({before})" if before else "")
         + _owner_lives(table)
     )
 
 
-def replace(table: Table, columns: Sequence[str]) -> str:
-    """Rows that are on both sides and differ: theirs."""
-    names = [column for column in columns if column not in table.key]
-    return (
-        f'UPDATE OR IGNORE main."{table.name}" SET ({_names(names)}) = (SELECT {_names(names, "t")}'
-        f" FROM {staged(table)} t WHERE {_same_key(table, 't', table.name)})"
-        f" WHERE rowid IN (SELECT o.rowid FROM {staged(table)} t"
-        f' JOIN main."{table.name}" o ON {_same_key(table, "t", "o")}'
-        f" WHERE NOT {_equal(names, 't', 'o')})"
-    )
-
-
 def take_theirs(table: Table, columns: Sequence[str]) -> Iterator[str]:
-    """One statement for each group of columns: changed there, not here."""
+    """One statement for each group of columns: changed there, not here. One for what was removed.
+
+    Of rows that only programs write, those that differ.
+    """
+    if table.rule == REPLACE:
+        values = [column for column in columns if column not in table.key]
+        yield _update(table, values, f"{_both(table)} WHERE NOT {_equal(values, 't', 'o')}")
+        return
     for group in groups(table, columns):
-        names = group.columns
+        changed = f"NOT {_equal(group.columns, 't', 'o')} AND {_unchanged_here(table, group)}"
+        yield _update(table, group.columns, f"{_three(table)} WHERE {changed}")
+    if table.droppable:
+        untouched = _equal(value_columns(table, columns), "o", "b")
         yield (
-            f'UPDATE OR IGNORE main."{table.name}" SET ({_names(names)}) = (SELECT {_names(names, "t")}'
-            f" FROM {staged(table)} t WHERE {_same_key(table, 't', table.name)})"
-            f" WHERE rowid IN (SELECT o.rowid {_three(table)}"
-            f" WHERE NOT {_equal(names, 't', 'o')} AND {_unchanged_here(table, group)})"
+            f'DELETE FROM main."{table.name}" WHERE rowid IN'
+            f" (SELECT o.rowid {_removed(table)} AND {untouched})"
         )
 
 
-def ask_conflicts(table: Table, columns: Sequence[str]) -> Iterator[Question]:
-    """Changed on both sides, or different and nothing known of the past."""
+def ask_conflicts(table: Table, columns: Sequence[str]) -> Iterator[Tuple[str, str]]:
+    """(column, SELECT of the columns of the key, ours, theirs): the conflicts of each column.
+
+    Changed on both sides, or different and nothing known of the past; removed there, changed here.
+    """
     for group in groups(table, columns):
         both = (
             f"NOT {_equal(group.columns, 't', 'o')} AND NOT {_unchanged_here(table, group)}"
@@ -75,49 +70,35 @@ def ask_conflicts(table: Table, columns: Sequence[str]) -> Iterator[Question]:
         )
         for column in group.columns:
             if column not in table.quiet:
-                yield Question(
-                    column,
-                    f'SELECT {_names(table.key, "t")}, o."{column}", t."{column}" {_three(table)}'
-                    f' WHERE {both} AND o."{column}" IS NOT t."{column}"',
+                yield column, (
+                    f'SELECT {names(table.key, "t")}, o."{column}", t."{column}" {_three(table)}'
+                    f' WHERE {both} AND o."{column}" IS NOT t."{column}"'
                 )
-
-
-def drop_removed(table: Table, columns: Sequence[str]) -> str:
-    """Rows removed there and untouched here, of owners that are still there (the staged ones)."""
-    values = value_columns(table, columns)
-    return (
-        f'DELETE FROM main."{table.name}" WHERE rowid IN (SELECT o.rowid {_removed(table)}'
-        f" AND {_equal(values, 'o', 'b')})"
-    )
-
-
-def ask_removed(table: Table, columns: Sequence[str]) -> Question:
-    """Removed there, changed here."""
-    values = value_columns(table, columns)
-    return Question(
-        values[0],
-        f'SELECT {_names(table.key, "o")}, o."{values[0]}", NULL {_removed(table)}'
-        f" AND NOT {_equal(values, 'o', 'b')}",
-    )
+    if table.droppable:
+        values = value_columns(table, columns)
+        yield values[0], (
+            f'SELECT {names(table.key, "o")}, o."{values[0]}", NULL {_removed(table)}'
+            f" AND NOT {_equal(values, 'o', 'b')}"
+        )
 
 
 def take_later(table: Table, columns: Sequence[str]) -> str:
     """MLflow's rule for the latest metrics: the greater (step, timestamp, value)."""
     order = ("step", "timestamp", "value")
     return (
-        f'INSERT OR REPLACE INTO main."{table.name}" ({_names(columns)})'
-        f' SELECT {_names(columns, "t")} FROM {staged(table)} t'
+        f'INSERT OR REPLACE INTO main."{table.name}" ({names(columns)})'
+        f' SELECT {names(columns, "t")} FROM {staged(table)} t'
         f" LEFT JOIN main.\"{table.name}\" o ON {_same_key(table, 't', 'o')}"
         f' WHERE (o."{table.key[0]}" IS NULL'
-        f' OR ({_names(order, "t")}) > ({_names(order, "o")})){_owner_lives(table)}'
+        f' OR ({names(order, "t")}) > ({names(order, "o")})){_owner_lives(table)}'
     )
 
 
 def agree(table: Table, columns: Sequence[str]) -> str:
     """What is here now becomes the base."""
     return (
-        f'INSERT OR REPLACE INTO base."{table.name}" ({_names(columns)})'
-        f' SELECT {_names(columns)} FROM main."{table.name}"'
+        f'INSERT OR REPLACE INTO base."{table.name}" ({names(columns)})'
+        f' SELECT {names(columns)} FROM main."{table.name}"'
         f' WHERE "{table.owner_column}" IN (SELECT id FROM temp.batch)'
     )
 
@@ -127,8 +108,8 @@ def rebase(table: Table, columns: Sequence[str]) -> Tuple[str, str]:
     return (
         f'DELETE FROM base."{table.name}" WHERE "{table.owner_column}" IN'
         " (SELECT id FROM temp.batch)",
-        f'INSERT OR IGNORE INTO base."{table.name}" ({_names(columns)})'
-        f" SELECT {_names(columns)} FROM {staged(table)}",
+        f'INSERT OR IGNORE INTO base."{table.name}" ({names(columns)})'
+        f" SELECT {names(columns)} FROM {staged(table)}",
     )
 
 
@@ -137,10 +118,10 @@ def groups(table: Table, columns: Sequence[str]) -> List[Group]:
     free = value_columns(table, columns)
     shared = []
     for group in table.groups:
-        names = tuple(column for column in group.columns if column in free)
-        if names:
-            shared.append(Group(names, group.provisional))
-        free = [column for column in free if column not in names]
+        members = tuple(column for column in group.columns if column in free)
+        if members:
+            shared.append(Group(members, group.provisional))
+        free = [column for column in free if column not in members]
     return shared + [Group((column,)) for column in free]
 
 
@@ -152,14 +133,25 @@ def value_columns(table: Table, columns: Sequence[str]) -> List[str]:
     return [column for column in columns if column not in still]
 
 
-def _three(table: Table) -> str:
+def _update(table: Table, columns: Sequence[str], which: str) -> str:
+    """Sets `columns` to theirs in those rows `o` that the rest of a SELECT, `which`, finds."""
     return (
-        f"FROM {staged(table)} t JOIN main.\"{table.name}\" o ON {_same_key(table, 't', 'o')}"
-        f" LEFT JOIN base.\"{table.name}\" b ON {_same_key(table, 't', 'b')}"
+        f'UPDATE OR IGNORE main."{table.name}" SET ({names(columns)}) = (SELECT {names(columns, "t")}'
+        f" FROM {staged(table)} t WHERE {_same_key(table, 't', table.name)})"
+        f" WHERE rowid IN (SELECT o.rowid {which})"
     )
 
 
+def _both(table: Table) -> str:
+    return f"FROM {staged(table)} t JOIN main.\"{table.name}\" o ON {_same_key(table, 't', 'o')}"
+
+
+def _three(table: Table) -> str:
+    return f"{_both(table)} LEFT JOIN base.\"{table.name}\" b ON {_same_key(table, 't', 'b')}"
+
+
 def _removed(table: Table) -> str:
+    """Rows that were pulled and are here, of owners that are still there (the staged ones)."""
     return (
         f"FROM base.\"{table.name}\" b JOIN main.\"{table.name}\" o ON {_same_key(table, 'b', 'o')}"
         f' WHERE b."{table.owner_column}" IN (SELECT id FROM temp.batch) AND NOT EXISTS'
@@ -192,8 +184,3 @@ def _equal(columns: Sequence[str], one: str, other: str) -> str:
 
 def _same_key(table: Table, one: str, other: str) -> str:
     return " AND ".join(f'{one}."{column}" = {other}."{column}"' for column in table.key)
-
-
-def _names(columns: Sequence[str], alias: str = "") -> str:
-    dot = f"{alias}." if alias else ""
-    return ", ".join(f'{dot}"{column}"' for column in columns)

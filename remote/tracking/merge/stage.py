@@ -6,12 +6,10 @@ Rows that can change go to temporary tables, where they are compared; rows that 
 
 from __future__ import annotations
 
-from typing import Iterable, Tuple
-
 from remote.tracking import schema
 from remote.tracking.merge.incoming import references_exist
 from remote.tracking.merge.merge_session import MergeSession
-from remote.tracking.merge.merge_sql import staged
+from remote.tracking.merge.merge_sql import names, staged
 
 ROWS = 250_000
 """Rows per transaction: one to two seconds, after which others may write."""
@@ -27,57 +25,85 @@ CREATE TABLE temp.excluded (name TEXT, version, PRIMARY KEY (name, version)) WIT
 
 def prepare(session: MergeSession) -> None:
     """Make the temporary tables, and triggers that note every run whose rows really change."""
+    run = session.database.execute
     session.database.executescript(TEMPORARY)
     for table in session.tables([table for table in schema.TABLES if table.rule != schema.APPEND]):
-        key = ", ".join(f'"{column}"' for column in table.key)
-        columns = ", ".join(f'"{column}"' for column in session.shared[table.name])
-        session.database.execute(
-            f'CREATE TABLE {staged(table)} AS SELECT {columns} FROM main."{table.name}" WHERE 0'
-        )
-        session.database.execute(
-            f'CREATE UNIQUE INDEX temp."key_{table.name}" ON "theirs_{table.name}" ({key})'
+        columns = names(session.shared[table.name])
+        run(f'CREATE TABLE {staged(table)} AS SELECT {columns} FROM main."{table.name}" WHERE 0')
+        run(
+            f'CREATE UNIQUE INDEX temp."key_{table.name}"'
+            f' ON "theirs_{table.name}" ({names(table.key)})'
         )
         if table.owner == schema.RUN:
-            _watch(session, table)
-
-
-def batch(session: MergeSession, things: Iterable[Tuple[object, object]]) -> None:
-    """Whose rows are staged next: (id, the local experiment or None)."""
-    session.database.execute("DELETE FROM temp.batch")
-    session.database.executemany("INSERT OR IGNORE INTO temp.batch VALUES (?, ?)", things)
+            for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+                run(
+                    f'CREATE TEMP TRIGGER "{table.name}_{event}" AFTER {event}'
+                    f' ON main."{table.name}" BEGIN'
+                    f' INSERT OR IGNORE INTO touched VALUES ({row}."{table.owner_column}"); END'
+                )
 
 
 def stage(session: MergeSession, table: schema.Table) -> None:
     """The rows `d` of delta's table that belong to the batch."""
-    columns = session.shared[table.name]
-    names = ", ".join(f'"{column}"' for column in columns)
-    values = ", ".join(_translated(session, table, column) for column in columns)
+    wanted = f'd."{table.owner_column}" IN (SELECT id FROM temp.batch)'
+    if table.owner == schema.EXPERIMENT:
+        wanted = (
+            "d.experiment_id IN (SELECT theirs FROM temp.placement"
+            " WHERE ours IN (SELECT id FROM temp.batch))"
+        )
+    elif table.versioned:
+        wanted += (
+            " AND NOT EXISTS (SELECT 1 FROM temp.excluded x"
+            " WHERE x.name = d.name AND x.version = d.version)"
+        )
     session.database.execute(f"DELETE FROM {staged(table)}")
-    session.database.execute(
-        f"INSERT OR IGNORE INTO {staged(table)} ({names})"
-        f' SELECT {values} FROM delta."{table.name}" d WHERE {_wanted(table)}'
-    )
+    session.database.execute(_insert(session, table, staged(table), wanted))
 
 
 def append_datasets(session: MergeSession) -> None:
     """Inserts what is missing, and learns which uuid a dataset has here."""
     table = schema.table_of("datasets")
-    if table.name not in session.shared:
-        return
-    session.database.execute(_insert(session, table, "1"))
-    session.database.execute(
-        "INSERT OR REPLACE INTO base.dataset_map SELECT d.dataset_uuid, o.dataset_uuid"
-        " FROM delta.datasets d JOIN temp.placement p ON p.theirs = d.experiment_id"
-        " JOIN main.datasets o ON o.experiment_id = p.ours AND o.name = d.name"
-        " AND o.digest = d.digest"
-    )
+    if table.name in session.shared:
+        session.database.execute(_insert(session, table, "main.datasets", references_exist(table)))
+        session.database.execute(
+            "INSERT OR REPLACE INTO base.dataset_map SELECT d.dataset_uuid, o.dataset_uuid"
+            " FROM delta.datasets d JOIN temp.placement p ON p.theirs = d.experiment_id"
+            " JOIN main.datasets o ON o.experiment_id = p.ours AND o.name = d.name"
+            " AND o.digest = d.digest"
+        )
 
 
 def append_rows(session: MergeSession) -> None:
     """Everything else, in the order of the table of tables, some rows at a time."""
     for table in session.tables(schema.append_only()):
-        if table.name != "datasets":
-            _append_in_parts(session, table)
+        if table.name == "datasets":
+            continue
+        (last,) = session.ids(f'SELECT coalesce(max(rowid), 0) FROM delta."{table.name}"')
+        for start in range(0, last, ROWS):
+            end = min(start + ROWS, last)
+            part = f"d.rowid > {start} AND d.rowid <= {end} AND {references_exist(table)}"
+            with session.transaction():
+                (newest,) = session.ids("SELECT coalesce(max(rowid), 0) FROM main.metrics")
+                insert = _insert(session, table, f'main."{table.name}"', part)
+                inserted = session.database.execute(insert)
+                if table.name == "metrics":
+                    session.metric_rows += inserted.rowcount
+                    session.database.execute(
+                        "INSERT OR IGNORE INTO temp.touched SELECT DISTINCT run_uuid"
+                        " FROM main.metrics WHERE rowid > ?",
+                        (newest,),
+                    )
+            session.advance(end - start)
+
+
+def _insert(session: MergeSession, table: schema.Table, into: str, condition: str) -> str:
+    """Takes over those rows `d` of the delta's table that the condition holds for."""
+    columns = session.shared[table.name]
+    values = ", ".join(_translated(session, table, column) for column in columns)
+    return (
+        f"INSERT OR IGNORE INTO {into} ({names(columns)})"
+        f' SELECT {values} FROM delta."{table.name}" d WHERE {condition}'
+    )
 
 
 def _translated(session: MergeSession, table: schema.Table, column: str) -> str:
@@ -91,49 +117,32 @@ def _translated(session: MergeSession, table: schema.Table, column: str) -> str:
     if column in table.sources:
         return f"(SELECT ours FROM temp.place WHERE theirs = {value})"
     if table.name in schema.ENDS and column in ("source_id", "destination_id"):
-        return _local_end(table, column)
+        # A typed id: those of experiments and of data sets differ from store to store.
+        local_values = {
+            schema.EXPERIMENT: f"CAST({_local_experiment(value)} AS TEXT)",
+            schema.DATASET: _local_dataset(value),
+        }
+        branches = (
+            f"WHEN '{name}' THEN {local_values[kind]}"
+            for name, kind in schema.ENDS[table.name].items()
+            if kind in local_values
+        )
+        return f"CASE d.{column[:-3]}_type {' '.join(branches)} ELSE {value} END"
     if table.name == "experiments" and column == "name":
         return "(SELECT name FROM temp.placement WHERE theirs = d.experiment_id)"
     if links.get(column) == schema.EXPERIMENT:
         return _local_experiment(value)
     if links.get(column) == schema.DATASET:
-        return f"(SELECT ours FROM base.dataset_map WHERE theirs = {value})"
+        return _local_dataset(value)
     return value
-
-
-def _wanted(table: schema.Table) -> str:
-    if table.owner == schema.EXPERIMENT:
-        return (
-            "d.experiment_id IN (SELECT theirs FROM temp.placement"
-            " WHERE ours IN (SELECT id FROM temp.batch))"
-        )
-    where = f'd."{table.owner_column}" IN (SELECT id FROM temp.batch)'
-    if table.versioned:
-        where += (
-            " AND NOT EXISTS (SELECT 1 FROM temp.excluded x"
-            " WHERE x.name = d.name AND x.version = d.version)"
-        )
-    return where
 
 
 def _local_experiment(value: str) -> str:
     return f"(SELECT ours FROM temp.placement WHERE theirs = {value})"
 
 
-def _local_end(table: schema.Table, column: str) -> str:
-    """A typed id: those of experiments and of data sets differ from store to store."""
-    value, kind = f'd."{column}"', column.replace("_id", "_type")
-    experiment, dataset = _local_experiment(value), "base.dataset_map WHERE theirs"
-    cases = {
-        schema.EXPERIMENT: f"CAST({experiment} AS TEXT)",
-        schema.DATASET: f"(SELECT ours FROM {dataset} = {value})",
-    }
-    branches = (
-        f"WHEN '{name}' THEN {cases[meant]}"
-        for name, meant in schema.ENDS[table.name].items()
-        if meant in cases
-    )
-    return f"CASE d.{kind} {' '.join(branches)} ELSE {value} END"
+def _local_dataset(value: str) -> str:
+    return f"(SELECT ours FROM base.dataset_map WHERE theirs = {value})"
 
 
 def _local_path(session: MergeSession, table: schema.Table, value: str) -> str:
@@ -149,45 +158,3 @@ def _local_path(session: MergeSession, table: schema.Table, value: str) -> str:
         return path
     keys = ", ".join(f"'{key}'" for key in table.path_keys)
     return f"CASE WHEN d.key IN ({keys}) THEN {path} ELSE {value} END"
-
-
-def _watch(session: MergeSession, table: schema.Table) -> None:
-    for event, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
-        session.database.execute(
-            f'CREATE TEMP TRIGGER "{table.name}_{event}" AFTER {event} ON main."{table.name}"'
-            f' BEGIN INSERT OR IGNORE INTO touched VALUES ({row}."{table.owner_column}"); END'
-        )
-
-
-def _append_in_parts(session: MergeSession, table: schema.Table) -> None:
-    last = session.database.execute(f'SELECT max(rowid) FROM delta."{table.name}"').fetchone()[0]
-    for start in range(0, last or 0, ROWS):
-        end = min(start + ROWS, last)
-        part = f"d.rowid > {start} AND d.rowid <= {end}"
-        with session.transaction():
-            if table.name == "metrics":
-                _append_metrics(session, table, part)
-            else:
-                session.database.execute(_insert(session, table, part))
-        session.advance(end - start)
-
-
-def _append_metrics(session: MergeSession, table: schema.Table, part: str) -> None:
-    newest = session.database.execute("SELECT max(rowid) FROM main.metrics").fetchone()[0] or 0
-    inserted = session.database.execute(_insert(session, table, part))
-    session.metric_rows += inserted.rowcount
-    session.database.execute(
-        "INSERT OR IGNORE INTO temp.touched SELECT DISTINCT run_uuid FROM main.metrics"
-        " WHERE rowid > ?",
-        (newest,),
-    )
-
-
-def _insert(session: MergeSession, table: schema.Table, part: str) -> str:
-    columns = session.shared[table.name]
-    names = ", ".join(f'"{column}"' for column in columns)
-    values = ", ".join(_translated(session, table, column) for column in columns)
-    return (
-        f'INSERT OR IGNORE INTO main."{table.name}" ({names}) SELECT {values}'
-        f' FROM delta."{table.name}" d WHERE {part} AND {references_exist(table)}'
-    )

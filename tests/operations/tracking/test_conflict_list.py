@@ -8,8 +8,8 @@ import pytest
 
 from remote.errors import StoreError
 from remote.operations.tracking.conflict_list import Listed, choose
+from remote.tracking.merge import Conflict
 from remote.tracking.merge.conflicts import OpenConflict
-from remote.tracking.merge.summary import Conflict
 
 RUN, OTHER = "a" * 32, "b" * 32
 

@@ -10,10 +10,23 @@ from contextlib import closing
 import pytest
 
 from remote.tracking import filestore, merge
-from remote.tracking.filestore.delta_output import COLUMNS
+from remote.tracking.filestore.delta_output import DeltaOutput
 from tests.stores import empty_store
 from tests.tracking.filestore.file_stores import ENVIRONMENT, Delta, migrated, real_store
 
+
+def delta_columns() -> dict[str, list[str]]:
+    """Of each table."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        DeltaOutput(database, {})
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+        return {
+            name: [row[1] for row in database.execute(f'PRAGMA table_info("{name}")')]
+            for name in names
+        }
+
+
+COLUMNS = delta_columns()
 PATHS = {"artifact_location", "artifact_uri"}
 #: What migrate-filestore gets wrong; the client says what is right, see below.
 WRONG = {

@@ -130,6 +130,7 @@ def test_a_damaged_base_is_set_aside_and_made_anew(world, damage):
     run_id = world.far.run(world.far.experiment("digits"))
     world.pull()
     world.here.client.set_tag(run_id, "colour", "blue")
+    before = merge.pull_state(world.base(), store=world.here.store)
     content = world.base().read_bytes()
     world.base().write_bytes(
         {
@@ -140,10 +141,12 @@ def test_a_damaged_base_is_set_aside_and_made_anew(world, damage):
             "zeroed": content[:-4096] + bytes(4096),
         }[damage]
     )
-    assert merge.pull_state(world.base()) == {}
+    assert merge.pull_state(world.base(), store=world.here.store) == before
     world.pull()
     assert world.here.client.get_run(run_id).data.tags["colour"] == "blue"
-    assert merge.pull_state(world.base())["signatures"]["run"].keys() == {run_id}
+    assert merge.pull_state(world.base(), store=world.here.store)["signatures"]["run"].keys() == {
+        run_id
+    }
     assert world.base().with_name(world.base().name + ".damaged").exists()
 
 
@@ -169,7 +172,7 @@ def test_a_delta_that_does_not_follow_the_base_is_refused(world):
     with pytest.raises(StoreError, match="doesn't follow"):
         world.apply(kept)
     assert world.here.dump() == before
-    assert run_id in merge.pull_state(world.base())["signatures"]["run"]
+    assert run_id in merge.pull_state(world.base(), store=world.here.store)["signatures"]["run"]
 
 
 def test_another_targets_base_is_refused(world):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking.merge import local_store as module
-from remote.tracking.merge.local_store import open_local_store
+from remote.tracking.merge import merge_session as module
+from remote.tracking.merge.merge_session import LocalStore
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ class Clock:
 def test_a_logger_gets_its_turn(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Transactions of 0.2 seconds one after the other, as a long merge has them."""
     clock = Clock(store, monkeypatch)
-    ours = open_local_store(store)
+    ours = LocalStore(store)
     for _ in range(100):
         with ours.transaction():
             ours.database.execute("UPDATE experiments SET last_update_time = 1")
@@ -57,7 +57,7 @@ def test_a_pause_is_long_enough_to_be_noticed() -> None:
 def test_a_short_merge_is_not_slowed(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paused: list[float] = []
     monkeypatch.setattr(time, "sleep", paused.append)
-    ours = open_local_store(store)
+    ours = LocalStore(store)
     for _ in range(50):
         with ours.transaction():
             pass

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.tracking.merge.plan_experiments import Experiment, Link, plan_experiments
+from remote.job.messages.records import ExperimentLink as Link
+from remote.tracking.merge.experiment_map import Experiment, plan_experiments
 
 
 def plan(theirs, ours=(), links=(), wanted=()):
@@ -13,7 +14,8 @@ def plan(theirs, ours=(), links=(), wanted=()):
 
 
 def where(found):
-    return {each.theirs.id: (each.ours, each.name, each.is_new) for each in found.placements}
+    placements, _ = found
+    return {each.theirs.id: (each.ours, each.name) for each in placements}
 
 
 def test_a_new_one_is_matched_by_name_else_made():
@@ -21,16 +23,16 @@ def test_a_new_one_is_matched_by_name_else_made():
     theirs = [Experiment(0, "Default", True, 7), Experiment(1, "digits", True, 8)]
     theirs.append(Experiment(2, "letters", True, 9))
     assert where(plan(theirs, ours)) == {
-        0: (0, "Default", False),
-        1: (4, "digits", False),
-        2: (5, "letters", True),
+        0: (0, "Default"),
+        1: (4, "digits"),
+        2: (5, "letters"),
     }
 
 
 def test_an_id_that_a_link_names_is_not_given_again():
     links = [Link(1, 8, 9, 8, "old", "old")]
     found = plan([Experiment(2, "new", True, 5)], [Experiment(0, "Default", True, 1)], links)
-    assert where(found) == {2: (10, "new", True)}
+    assert where(found) == {2: (10, "new")}
 
 
 def test_a_store_made_anew_there_is_not_taken_for_the_old_one():
@@ -38,22 +40,22 @@ def test_a_store_made_anew_there_is_not_taken_for_the_old_one():
     ours = [Experiment(3, "digits", True, 8)]
     links = [Link(1, 8, 3, 8, "digits", "digits")]
     found = plan([Experiment(1, "letters", True, 99)], ours, links)
-    assert where(found) == {1: (4, "letters", True)} and found.conflicts == ()
+    assert where(found) == {1: (4, "letters")} and found[1] == []
 
 
 def test_one_gone_here_comes_back_only_for_new_runs():
     links = [Link(1, 8, 3, 8, "digits", "digits")]
     theirs = [Experiment(1, "digits", True, 8)]
     assert where(plan(theirs, [], links)) == {}
-    assert where(plan(theirs, [], links, wanted=[1])) == {1: (4, "digits", True)}
+    assert where(plan(theirs, [], links, wanted=[1])) == {1: (4, "digits")}
 
 
 def test_a_rename_there_to_a_name_that_is_taken_here_is_a_conflict():
     ours = [Experiment(3, "digits", True, 8), Experiment(4, "letters", True, 9)]
     links = [Link(1, 8, 3, 8, "digits", "digits")]
     found = plan([Experiment(1, "letters", True, 8)], ours, links)
-    assert where(found) == {1: (3, "digits", False)}
-    ((table, key, column),) = [(c.table, c.key, c.column) for c in found.conflicts]
+    assert where(found) == {1: (3, "digits")}
+    ((table, key, column),) = [(c.table, c.key, c.column) for c in found[1]]
     assert (table, key, column) == ("experiments", "3", "name")
 
 
@@ -62,8 +64,8 @@ def test_a_name_that_a_rename_leaves_free_can_be_taken():
     links = [Link(1, 8, 3, 8, "digits", "digits")]
     theirs = [Experiment(1, "old digits", True, 8), Experiment(2, "digits", True, 9)]
     assert where(plan(theirs, ours, links)) == {
-        1: (3, "old digits", False),
-        2: (4, "digits", True),
+        1: (3, "old digits"),
+        2: (4, "digits"),
     }
 
 
@@ -87,13 +89,11 @@ links = st.lists(
 @given(stores(), stores(), links)
 def test_names_and_ids_stay_unique_whatever_both_sides_did(theirs, ours, links):
     links = list({link.ours: link for link in links}.values())
-    found = plan(theirs, ours, links, wanted=range(9))
-    assert {each.theirs.id for each in found.placements} == {each.id for each in theirs}
-    ids = [each.ours for each in found.placements]
-    assert len(ids) == len(set(ids))
-    used = {each.ours for each in found.placements if not each.is_new}
-    assert used <= {each.id for each in ours}
-    made = [each for each in found.placements if each.is_new]
+    found, _ = plan(theirs, ours, links, wanted=range(9))
+    assert {each.theirs.id for each in found} == {each.id for each in theirs}
+    used = [each.ours for each in found]
+    assert len(used) == len(set(used))
+    made = [each for each in found if each.ours not in {one.id for one in ours}]
     kept = {each.name for each in ours if each.id not in used}
     assert not kept & {each.name for each in made}
 

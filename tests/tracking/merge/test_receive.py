@@ -18,7 +18,6 @@ from remote.agent.replication import receive
 from remote.errors import JobError, StoreError, TargetError
 from remote.job.messages.records import (
     ArtifactPair,
-    ExperimentLink,
     TakeAnswer,
     TakeRequest,
 )
@@ -29,7 +28,6 @@ from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
-from remote.tracking.merge.plan_experiments import Link
 
 KEY, ID = "0" * 16, "a" * 32
 NAME = ID + "b" * 16
@@ -70,7 +68,7 @@ def send(world, *runs: str, name: str = NAME, **options: Any) -> TakeRequest:
             }
             for kind in (schema.RUN, schema.MODEL, schema.TRACE)
         },
-        known=tuple(ExperimentLink(**vars(link)) for link in links),
+        known=tuple(links),
         registry=asked.registry and (folder / receive.REGISTRY).exists(),
     )
 
@@ -82,7 +80,7 @@ def push(world, *runs: str, **options: Any) -> TakeAnswer:
     experiment_map.learn(
         world.base(),
         world.here.store,
-        [Link(**vars(link)) for link in answer.links],
+        answer.links,
         source="far",
     )
     return answer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from remote.errors import JobError, NotebookError, RemoteError
-from remote.programs.find import find
+from remote.programs.program import find
 
 NOTEBOOK = {"nbformat": 4, "metadata": {}, "cells": []}
 FILES = {

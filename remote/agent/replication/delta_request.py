@@ -20,7 +20,7 @@ from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.paths import STATE, JobPaths
-from remote.job.state import ENDED
+from remote.job.status import ENDED
 from remote.tracking.sources import source_of
 
 _PART = 1 << 20  # bytes

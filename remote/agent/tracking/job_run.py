@@ -12,8 +12,7 @@ from remote.job.kinds import kind_of
 from remote.job.messages.gpus import Gpu
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
-from remote.job.state import RUN_STATUS
-from remote.job.status import JobStatus, LeasedGpu
+from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
 from remote.tracking.create_store import create_store
 from remote.tracking.store import is_store
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from remote.errors import ConnectError, RemoteError
 from remote.files import read_json
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
-from remote.job.messages.live_job import AttachRequest, LogAnswer, LogRequest
+from remote.job.messages.jobs import AttachRequest, LogAnswer, LogRequest
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.status import JobStatus
 from remote.output import say, write_raw

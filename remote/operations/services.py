@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from remote.agent.environments.lock_file import LOCK_FILES
+from remote.agent.environments.uv import LOCK_FILES
 from remote.errors import JobError, TargetError
 from remote.files import copy_new, sha256, write_atomic
-from remote.job.messages.live_job import LogAnswer, LogRequest, StopRequest
+from remote.job.messages.jobs import LogAnswer, LogRequest, StopRequest
 from remote.job.messages.services import (
     FetchRequest,
     SavedRequest,
@@ -25,7 +25,7 @@ from remote.job.messages.services import (
 )
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
-from remote.job.state import ENDED, PREPARING, QUEUED
+from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
 from remote.operations.job_request import describe
 from remote.operations.push import push_and_tell

@@ -12,13 +12,11 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.errors import JobError
-from remote.job.messages.jobs import JobsRequest
+from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
-from remote.job.messages.submit import SubmitAnswer, SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
-from remote.job.state import ENDED, LOST
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, LOST, JobStatus
 from remote.operations import bootstrap, job_request
 from remote.output import say
 from remote.rpc.client import Agent

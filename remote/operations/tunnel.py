@@ -20,7 +20,7 @@ import webbrowser
 from collections.abc import Callable, Iterator
 
 from remote.errors import ConfigError, ConnectError
-from remote.job.messages.live_job import LogAnswer, LogRequest
+from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.messages.services import ServiceAddress
 from remote.job.status import JobStatus
 from remote.operations.jobs import before_next_try

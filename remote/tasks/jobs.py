@@ -11,7 +11,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.errors import JobError
-from remote.job.state import FINISHED
+from remote.job.status import FINISHED
 from remote.output import draw_screen, duration, plural, print_json, print_lines, say, size
 from remote.tasks.declare import HELP, command
 from remote.tasks.sync import pull_and_tell, server_of
@@ -159,7 +159,7 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
 )
 def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
-    from remote.job.messages.live_job import StopRequest
+    from remote.job.messages.jobs import StopRequest
 
     server, start = server_of(target), time.monotonic()
     answer = server.agent.call(StopRequest(key=server.key, job=job))

@@ -16,7 +16,7 @@ from remote.tasks.jobs import exit_as, follow_log
 from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
-    from remote.job.messages.submit import SubmitAnswer
+    from remote.job.messages.jobs import SubmitAnswer
     from remote.programs.program import Program
     from remote.session import TargetSession
 

@@ -48,13 +48,13 @@ WIRE = SshWire(Ssh("me@gpu"))
     ],
 )
 def test_a_server_without_python_is_told_with_the_remedy(stderr: str) -> None:
-    error = WIRE.failure(Result(("ssh",), 127, b"", stderr))
+    error = WIRE.failure(Result(127, b"", stderr))
     assert isinstance(error, TargetError) and "lacks python3" in error.message
     assert "install" in error.hint
 
 
 def test_ssh_failing_is_told_by_ssh() -> None:
-    error = WIRE.failure(Result(("ssh",), 255, b"", "me@gpu: Permission denied (publickey)."))
+    error = WIRE.failure(Result(255, b"", "me@gpu: Permission denied (publickey)."))
     assert isinstance(error, ConnectError) and "refuses" in error.message
 
 

@@ -22,7 +22,7 @@ RETRY_LIMIT = 600.0
 RETRY_PAUSE = 3.0
 
 
-def follow(
+def follow_log(
     server: TargetSession,
     job: str,
     *,
@@ -57,6 +57,11 @@ def follow(
             if not answered:
                 raise
             broken = before_next_try(error, broken)
+        except KeyboardInterrupt:
+            if not wait:
+                raise
+            said = f"\nThe job goes on. Its log: inv remote-logs {job} --follow"
+            raise KeyboardInterrupt(said) from None
 
 
 def before_next_try(error: RemoteError, broken: float) -> float:

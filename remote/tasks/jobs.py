@@ -19,7 +19,6 @@ from remote.tasks.sync import pull_and_tell, server_of
 if TYPE_CHECKING:
     from remote.job.messages.jobs import JobsAnswer
     from remote.job.status import JobStatus
-    from remote.session import TargetSession
 
 #: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
 NEWEST = 20
@@ -43,6 +42,7 @@ def remote_logs(
     since: str = "",
 ) -> None:
     """Show the log of a job."""
+    from remote.operations.jobs import follow_log
     from remote.options import seconds
 
     if tail < 0:
@@ -51,27 +51,6 @@ def remote_logs(
     followed = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
     if follow:
         exit_as(*followed)
-
-
-def follow_log(
-    server: TargetSession,
-    job: str,
-    *,
-    wait: bool,
-    tail: int = 0,
-    since: int = 0,
-    silent: bool = False,
-) -> tuple[str, JobStatus]:
-    """Print a job's log, with `wait` until it has ended; its id, and what has become of it."""
-    from remote.operations.jobs import follow
-
-    try:
-        return follow(server, job, wait=wait, tail=tail, since=since, silent=silent)
-    except KeyboardInterrupt:
-        if not wait:
-            raise
-        say("", f"The job goes on. Its log: inv remote-logs {job} --follow")
-        raise Exit(code=130) from None
 
 
 def exit_as(job: str, status: JobStatus) -> None:
@@ -145,6 +124,8 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
 @command(positional=["job"], help={"pull": "pull when it has ended"})
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
+    from remote.operations.jobs import follow_log
+
     server = server_of(target)
     name, status = follow_log(server, job, wait=True, silent=True)
     if pull:

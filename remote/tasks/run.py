@@ -12,7 +12,7 @@ from remote.errors import JobError
 from remote.operations.run_options import RunOptions
 from remote.output import print_lines, say
 from remote.tasks.declare import TARGET_HELP, command
-from remote.tasks.jobs import exit_as, follow_log
+from remote.tasks.jobs import exit_as
 from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) 
 
 def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pull: bool) -> None:
     """Say which job it is, and stay with it as long as was asked."""
+    from remote.operations.jobs import follow_log
+
     print_lines(submitted.id)
     if not submitted.environment_ready:
         say("Its environment is made first (once for each lock file); the log shows how far it is.")
@@ -98,6 +100,7 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
     from remote.operations.job_request import describe
+    from remote.operations.jobs import follow_log
     from remote.operations.push import push_and_tell
     from remote.operations.submit import submit
     from remote.programs.program import Command

@@ -97,7 +97,7 @@ class _Mirror:
     def to_nowhere(self) -> Tally:
         """What a first push would send, seen without making anything on the server."""
         with tempfile.TemporaryDirectory() as empty:
-            return self._rsync(look=True, delete=False, destination=empty + "/", title="looking")
+            return self._rsync(look=True, delete=False, destination=empty + "/")
 
     def _rsync(
         self,
@@ -106,7 +106,6 @@ class _Mirror:
         delete: bool,
         project: str = "",
         destination: str = "",
-        title: str = "pushing",
     ) -> Tally:
         argv = rsync_args.push_argv(
             self.server.project.root,
@@ -118,7 +117,7 @@ class _Mirror:
             dry_run=look,
             destination=destination,
         )
-        return self._run(argv, title)
+        return self._run(argv, "pushing")
 
     def _run(self, argv: list[str], title: str) -> Tally:
         root, remote = self.server.project.root, self.server.remote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -15,14 +16,7 @@ from urllib.parse import urlencode
 from remote.agent.environments.uv import LOCK_FILES
 from remote.errors import JobError, TargetError
 from remote.files import copy_new, sha256, write_atomic
-from remote.job.messages.jobs import LogAnswer, LogRequest, StopRequest
-from remote.job.messages.services import (
-    FetchRequest,
-    SavedRequest,
-    ServiceAddress,
-    ServiceAnswer,
-    ServiceRequest,
-)
+from remote.job.messages import jobs, services
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
 from remote.job.status import ENDED, PREPARING, QUEUED
@@ -52,26 +46,17 @@ PORTS = 10000
 TOOLKIT = "remote"
 
 
-def find(server: TargetSession, service: Service) -> ServiceAnswer:
-    """The service, where it goes on there; an answer without an id where it doesn't."""
-    if not server.facts.ours:
-        # The first push is still to make the target.
-        return ServiceAnswer()
-    return server.agent.call(ServiceRequest(key=server.key, service=service.name))
-
-
 def serve(server: TargetSession, service: Service, options: ServiceOptions) -> None:
     """Find or start a service, and hold a tunnel to it until Ctrl-C, or until it ends."""
-    port, running = options.port, find(server, service)
+    running = services.ServiceAnswer()
+    # Where nothing was pushed yet, none goes on.
+    if server.facts.ours:
+        running = server.agent.call(services.ServiceRequest(key=server.key, service=service.name))
     if options.stop:
-        if not running.id:
-            raise JobError(f"{service.title} doesn't go on there.")
-        answer = server.agent.call(StopRequest(key=server.key, job=running.id))
-        print_lines(f"{answer.id} {answer.status.state}")
-        _say_saved(server)
+        _stop(server, service, running.id)
         return
-    if port and not tunnel.is_free(port):
-        raise JobError(f"Port {port} of this machine is in use.", "Choose another one.")
+    if options.port and not tunnel.is_free(options.port):
+        raise JobError(f"Port {options.port} of this machine is in use.", "Choose another one.")
     if running.id:
         _refuse_other(service, running, options)
     job = running.id or _start(server, service, options)
@@ -83,18 +68,7 @@ def serve(server: TargetSession, service: Service, options: ServiceOptions) -> N
     if options.background:
         print_lines(job)
         say(f"open: inv remote-{service.name}", f"stop: inv remote-{service.name} --stop")
-    else:
-        _stay(server, service, job, address, options)
-
-
-def _stay(
-    server: TargetSession,
-    service: Service,
-    job: str,
-    address: ServiceAddress,
-    options: ServiceOptions,
-) -> None:
-    """Hold the tunnel until Ctrl-C, or until the service ends."""
+        return
     port = options.port or port_for(server, service)
     page = page_of(address, port)
 
@@ -113,7 +87,17 @@ def _stay(
     _say_saved(server)
 
 
-def _refuse_other(service: Service, running: ServiceAnswer, options: ServiceOptions) -> None:
+def _stop(server: TargetSession, service: Service, job: str) -> None:
+    if not job:
+        raise JobError(f"{service.title} doesn't go on there.")
+    answer = server.agent.call(jobs.StopRequest(key=server.key, job=job))
+    print_lines(f"{answer.id} {answer.status.state}")
+    _say_saved(server)
+
+
+def _refuse_other(
+    service: Service, running: services.ServiceAnswer, options: ServiceOptions
+) -> None:
     """Raises JobError where the one that goes on isn't as it is wished; what wasn't said fits."""
     asked, wished = options.asked, dict[str, Any](options.said)
     if asked.gpus is not None:
@@ -159,23 +143,23 @@ def _start(server: TargetSession, service: Service, options: ServiceOptions) -> 
     return submit(server, job).id
 
 
-def _wait(server: TargetSession, service: Service, job: str) -> ServiceAddress:
+def _wait(server: TargetSession, service: Service, job: str) -> services.ServiceAddress:
     """Where the service answers; raises JobError. Its log is shown while it is being made ready."""
     offset, begun = 0, 0.0
     while True:
-        text, last = _log(server, LogRequest(key=server.key, job=job, offset=offset))
+        text, last = _log(server, jobs.LogRequest(key=server.key, job=job, offset=offset))
         offset, status = last.offset, tunnel.status_of(last)
         if status.state in (QUEUED, PREPARING):
             say_log(text)
         elif status.state in ENDED:
-            words, _ = _log(server, LogRequest(key=server.key, job=job, tail=TAIL))
+            words, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
             cause = f" ({status.cause})" if status.cause else ""
             raise JobError(
                 f"{service.title} did not start: {status.state}{cause}."
                 f" Its last words:\n{words.strip()}",
                 f"All of them: inv remote-logs {job}",
             )
-        answer = server.agent.call(ServiceRequest(key=server.key, job=job))
+        answer = server.agent.call(services.ServiceRequest(key=server.key, job=job))
         if answer.address:
             return answer.address
         if not begun and status.state not in (QUEUED, PREPARING):
@@ -186,7 +170,7 @@ def _wait(server: TargetSession, service: Service, job: str) -> ServiceAddress:
         time.sleep(LOOK)
 
 
-def _log(server: TargetSession, request: LogRequest) -> tuple[str, LogAnswer]:
+def _log(server: TargetSession, request: jobs.LogRequest) -> tuple[str, jobs.LogAnswer]:
     """The text of a log that isn't waited for, and the last answer."""
     pieces: list[str] = []
     last = server.agent.call(request, on_answer=lambda answer: pieces.append(answer.text))
@@ -203,7 +187,7 @@ def port_for(server: TargetSession, service: Service) -> int:
     return tunnel.free_port(FIRST_PORT + number % PORTS)
 
 
-def page_of(address: ServiceAddress, port: int) -> str:
+def page_of(address: services.ServiceAddress, port: int) -> str:
     """What a browser opens, where `port` of this machine leads to the service."""
     token = f"?{urlencode({'token': address.token})}" if address.token else ""
     return f"http://{tunnel.HERE}:{port}{address.path}{token}"
@@ -211,15 +195,14 @@ def page_of(address: ServiceAddress, port: int) -> str:
 
 def saved(server: TargetSession) -> list[str]:
     """The project's files that were saved in JupyterLab there and differ from here, or lack here."""
-
-    def differs(file: Path, digest: str) -> bool:
-        try:
-            return sha256(file) != digest
-        except OSError:
-            return True
-
-    files = server.agent.call(SavedRequest(key=server.key)).files
-    return [name for name, digest in files.items() if differs(server.project.root / name, digest)]
+    there = server.agent.call(services.SavedRequest(key=server.key)).files
+    names = []
+    for name, digest in there.items():
+        with contextlib.suppress(OSError):
+            if sha256(server.project.root / name) == digest:
+                continue
+        names.append(name)
+    return names
 
 
 def _say_saved(server: TargetSession) -> None:
@@ -265,7 +248,7 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
     root = server.project.root
     backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
     with tempfile.TemporaryFile() as blob:
-        request = FetchRequest(key=server.key, names=tuple(names))
+        request = services.FetchRequest(key=server.key, names=tuple(names))
         times = server.agent.call(request, blob=blob).times
         blob.seek(0)
         with zipfile.ZipFile(blob) as archive:

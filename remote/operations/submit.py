@@ -31,45 +31,14 @@ PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap
 LOOK = 1.0
 
 
-def submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
+def submit(server: TargetSession, job: JobSpec, *, diff: str | None = None) -> SubmitAnswer:
     """Start the job on the server, after what it needs for that was brought there.
 
-    Without `environment_ready` in the answer, its environment is made first.
+    `diff` is what its code has beyond its commit (None: what the project has now). Without
+    `environment_ready` in the answer, its environment is made first.
     """
-    diff = job_request.uncommitted(server.project.root) if job.git.dirty else ""
-    return _hand_over(server, job, diff)
-
-
-def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAnswer:
-    """Start once more what `job` of `source` was: the same code, parameters and environment."""
-    account = source.agent.call(AccountRequest(key=source.key, job=job))
-    original, is_there = account.job.id, target.key == source.key
-    spec = account.job.spec.replace(
-        tags={**account.job.tags, "remote.rerun_of": original},
-        after="",
-        again=original if is_there else "",
-        incoming="" if is_there else _carry(source, original, target),
-    )
-    return _hand_over(target, spec, account.diff)
-
-
-def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
-    """Bring a job's code from one target to another by way of this machine; its name there."""
-    target.prepare()
-    name = secrets.token_hex(8)
-    dialect = rsync.dialect()
-    root = source.project.root
-    with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
-        code = Path(folder)
-        fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
-        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", dialect=dialect)
-        send = rsync_args.incoming_argv(target.remote, name=name)
-        rsync.run(send, target.remote, cwd=code, title="sending the code", dialect=dialect)
-    return name
-
-
-def _hand_over(server: TargetSession, job: JobSpec, diff: str) -> SubmitAnswer:
-    """Start a job of which all is known, also the code's difference from its commit."""
+    if diff is None:
+        diff = job_request.uncommitted(server.project.root) if job.git.dirty else ""
     request = SubmitRequest(
         key=server.key,
         job=job.replace(target=str(server.target)),
@@ -99,6 +68,34 @@ def _hand_over(server: TargetSession, job: JobSpec, diff: str) -> SubmitAnswer:
     if not answer.id:
         raise JobError(f"{answer.need} was brought to the server, but does not run there.")
     return answer
+
+
+def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAnswer:
+    """Start once more what `job` of `source` was: the same code, parameters and environment."""
+    account = source.agent.call(AccountRequest(key=source.key, job=job))
+    original, is_there = account.job.id, target.key == source.key
+    spec = account.job.spec.replace(
+        tags={**account.job.tags, "remote.rerun_of": original},
+        after="",
+        again=original if is_there else "",
+        incoming="" if is_there else _carry(source, original, target),
+    )
+    return submit(target, spec, diff=account.diff)
+
+
+def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
+    """Bring a job's code from one target to another by way of this machine; its name there."""
+    target.prepare()
+    name = secrets.token_hex(8)
+    dialect = rsync.dialect()
+    root = source.project.root
+    with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
+        code = Path(folder)
+        fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
+        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", dialect=dialect)
+        send = rsync_args.incoming_argv(target.remote, name=name)
+        rsync.run(send, target.remote, cwd=code, title="sending the code", dialect=dialect)
+    return name
 
 
 def run_here(project: Project, job: JobSpec) -> tuple[str, int]:

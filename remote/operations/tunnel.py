@@ -136,6 +136,14 @@ def hold(
 
     `opened` is called once the service was reached. A tunnel that breaks later is opened again.
     """
+
+    def look(answer: LogAnswer) -> None:
+        """The wait may have a login of its own, and outlive the tunnel's: with each sign of life
+        that comes, there is a look whether the port is still listened on."""
+        if is_free(port):
+            raise ConnectError("The tunnel broke.")
+
+    request = LogRequest(key=server.key, job=job, wait=True, silent=True)
     reached = broken = 0.0
     while True:
         try:
@@ -146,29 +154,15 @@ def hold(
                 elif broken:
                     say("The tunnel is open again.")
                 reached, broken = time.monotonic(), 0.0
-                return _until_its_end(server, job, port)
+                return status_of(server.agent.call(request, on_answer=look))
         except (ConnectError, ConfigError) as error:
             if not reached:
                 raise
             broken = before_next_try(error, broken)
 
 
-def _until_its_end(server: TargetSession, job: str, port: int) -> JobStatus:
-    """Wait for the service; raises ConnectError where the tunnel breaks before.
-
-    The wait may have a login of its own, and outlive the tunnel's: with each sign of life that
-    comes, there is a look whether the port is still listened on.
-    """
-
-    def look(answer: LogAnswer) -> None:
-        if is_free(port):
-            raise ConnectError("The tunnel broke.")
-
-    request = LogRequest(key=server.key, job=job, wait=True, silent=True)
-    return status_of(server.agent.call(request, on_answer=look))
-
-
 def status_of(last: LogAnswer) -> JobStatus:
+    """The job's status, which the last answer has; raises ConnectError where that never came."""
     if last.status is None:
         raise ConnectError("The connection to the server broke.")
     return last.status

@@ -17,7 +17,6 @@ from remote.tasks.declare import HELP, command
 from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
-    from remote.job.messages.jobs import JobsAnswer
     from remote.job.status import JobStatus
 
 #: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
@@ -78,34 +77,27 @@ def remote_ps(
 ) -> None:
     """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
     from remote.job.messages.jobs import JobsRequest
+    from remote.tasks.tables import job_details, job_table
 
     server = server_of(target)
     newest, named = 0 if all else NEWEST, (job,) if job else ()
     request = JobsRequest(key=server.key, newest=newest, jobs=named)
     while True:
         answer = server.agent.call(request)
+        lines = [] if job else job_table(answer.jobs, answer.now)
+        if job and answer.jobs:
+            lines = job_details(answer.jobs[0], answer.now)
         if json:
             print_json(answer.jobs)
         elif watch:
-            draw_screen([f"{server.target}  {time.strftime('%H:%M:%S')}", *_lines(answer, job)])
+            draw_screen([f"{server.target}  {time.strftime('%H:%M:%S')}", *lines])
         else:
-            print_lines(*_lines(answer, job))
+            print_lines(*lines)
         if not watch:
             break
         time.sleep(LOOK)
     if not answer.jobs:
         say(f"No job on {server.target} yet. Start one: inv remote-run train.ipynb")
-
-
-def _lines(answer: JobsAnswer, job: str) -> list[str]:
-    """A table of all jobs, or all about one."""
-    from remote.tasks.tables import job_details, job_table
-
-    if not answer.jobs:
-        return []
-    if job:
-        return job_details(answer.jobs[0], answer.now)
-    return job_table(answer.jobs, answer.now)
 
 
 @command(positional=["job"])

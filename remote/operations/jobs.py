@@ -83,7 +83,7 @@ def remove(server: TargetSession, job: str, *, force: bool) -> RemoveAnswer:
 def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
     """Remove what was of no use for `older` seconds, or tell what that would be."""
     # Only here: most commands of jobs start faster without.
-    from remote.operations.job_request import requires_python
+    from remote.operations.submit import requires_python
 
     request = PruneRequest(
         key=server.key,

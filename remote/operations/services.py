@@ -21,10 +21,9 @@ from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
 from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
-from remote.operations.job_request import describe
-from remote.operations.push import push_and_tell
 from remote.operations.run_options import ServiceOptions
-from remote.operations.submit import submit
+from remote.operations.submit import describe, submit
+from remote.operations.sync import push_and_tell
 from remote.output import plural, print_lines, say, say_log
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession

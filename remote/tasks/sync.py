@@ -44,7 +44,7 @@ def registry_asked(project: Project, flag: bool) -> bool:
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
-    from remote.operations.push import line, push
+    from remote.operations.sync import line, push
 
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
@@ -67,7 +67,7 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: boo
 
 def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> None:
     """Pull, and say what that brought and what it kept."""
-    from remote.operations.pull import pull
+    from remote.operations.sync import pull
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)

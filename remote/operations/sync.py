@@ -1,4 +1,5 @@
-"""Push: mirror the project to its target, and hurt nothing there."""
+"""Push: mirror the project to its target, and hurt nothing there. Pull: results back by rsync, records
+back by the merge, then the artifacts it names."""
 
 from __future__ import annotations
 
@@ -8,15 +9,19 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from remote.errors import TransferError
-from remote.files import locked
+from remote.files import locked, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Dialect, Tally
+
+if TYPE_CHECKING:
+    from remote.operations.tracking.merge_records import Records
 
 #: From so many files on it pays to look whether there is anything to push: an rsync that holds
 #: its updates back until the end also looks, for each file, whether one was held back before.
@@ -152,3 +157,46 @@ def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str
     kept = f" (old versions kept there in {pushed.backup})" if pushed.backup and not dry_run else ""
     parts.append(f"{len(files.deleted)} deleted{kept}")
     return f"{'would push' if dry_run else 'pushed'} to {server.target}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull brought. `backup` is the folder here with what it replaced."""
+
+    files: Tally
+    records: Records
+    backup: str
+    seconds: float
+
+
+def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
+    """Bring back what jobs wrote; twice changes nothing."""
+    # Only here: pushes start faster without.
+    from remote.operations.tracking.merge_records import merging
+    from remote.operations.tracking.pull_records import ask, look, merge_all
+
+    start = time.monotonic()
+    dialect = rsync.dialect()
+    backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
+    server.connect()
+    with merging(server.project) as folder:
+        # First of all, so that jobs which the agent sees to now have their results brought too.
+        asked = ask(server, folder, registry=registry)
+        try:
+            files = _results(server, dialect, backup, dry_run=dry_run)
+        except rsync.Unready:
+            look(server)
+            try:
+                files = _results(server, dialect, backup, dry_run=dry_run)
+            except rsync.Unready as error:
+                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
+        records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
+        if not dry_run:
+            write_json(server.pulled, asked.answer.ended)
+    return Pulled(files, records, backup, time.monotonic() - start)
+
+
+def _results(server: TargetSession, dialect: Dialect, backup: str, *, dry_run: bool) -> Tally:
+    root = server.project.root
+    argv = rsync_args.pull_argv(server.remote, dialect, backup=root / backup, dry_run=dry_run)
+    return rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)

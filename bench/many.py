@@ -105,14 +105,13 @@ class Scene:
         self, server: TargetSession, project: Project, options: RunOptions, *words: str
     ) -> str:
         job = describe(project, Command(words), {}, options=options)
-        return submit(server, job, say=_refuse).id
+        submitted = submit(server, job)
+        if not submitted.environment_ready:
+            raise Failed("a submission had more to do: its environment is made first")
+        return submitted.id
 
     def end(self) -> None:
         """End the workers that wait."""
         socket = self.settings["REMOTE_TMUX_SOCKET"]
         subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True)
         time.sleep(1)
-
-
-def _refuse(text: str) -> None:
-    raise Failed(f"a submission had more to do: {text}")

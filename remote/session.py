@@ -51,7 +51,7 @@ class TargetSession:
         """A session with `target`; nothing is connected yet."""
         ssh = None
         if not target.is_local:
-            ssh = Ssh.to(target, project.settings.get("REMOTE_SSH_CONFIG", ""))
+            ssh = Ssh(target.login, project.settings.get("REMOTE_SSH_CONFIG", ""))
         agent = Agent(SshWire(ssh) if ssh else LocalWire())
         return cls(project, target, ssh, agent, _facts(project, target))
 

@@ -53,15 +53,18 @@ class Target:
         return f"{self.user}@{self.host}" if self.user else self.host
 
     @property
+    def bracketed_login(self) -> str:
+        """The same as rsync writes it, before a colon: an IPv6 address is in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.user}@{host}" if self.user else host
+
+    @property
     def key(self) -> str:
         """A short name for files about this target: sixteen hex digits."""
         return hashlib.sha256(str(self).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def __str__(self) -> str:
-        if self.is_local:
-            return self.path
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.user}@{host}:{self.path}" if self.user else f"{host}:{self.path}"
+        return self.path if self.is_local else f"{self.bracketed_login}:{self.path}"
 
 
 def _wrong(text: str, why: str) -> ConfigError:

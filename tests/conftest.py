@@ -81,7 +81,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
-        "tasks/test_argparse_task.py",
+        "tasks/test_command.py",
     ),
 }
 

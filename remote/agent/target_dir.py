@@ -81,13 +81,12 @@ def prepare(request: PrepareRequest) -> PrepareAnswer:
     if state == OURS and not look:
         for folder in (jobs_folder(root), *(root / name for name in FOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)
-    return PrepareAnswer(state=state, root=str(root), uv=find_uv() or "", platform=machine())
+    return PrepareAnswer(state=state, root=str(root), platform=machine())
 
 
 def _root(path: str) -> Path:
     root = Path(os.path.normpath(str(Path.home() / os.path.expanduser(path))))
-    home = Path(os.path.realpath(str(Path.home())))
-    real = Path(os.path.realpath(str(root)))
+    home, real = (Path(os.path.realpath(str(path))) for path in (Path.home(), root))
     if real == home or real in home.parents:
         raise TargetError(f"{root} is the home directory there, or around it.", "Name one below.")
     existing = first_existing(root)

@@ -1,10 +1,11 @@
-"""Running commands: what Fabric calls a runner, with the system's ssh as its process."""
+"""Running commands: what Fabric calls a runner, with one `ssh` of the shared login as its process."""
 
 from __future__ import annotations
 
 import codecs
 import fcntl
 import os
+import re
 import select
 import stat
 import struct
@@ -19,8 +20,8 @@ from invoke.context import Context
 from invoke.runners import Local
 from invoke.terminals import pty_size
 
-from remote.connection.ssh_command import Log, ssh_argv, with_environment
 from remote.transport.process import DEVNULL, PIPE, Process, start
+from remote.transport.ssh import Log
 
 #: Bytes moved at once. invoke's 1000 cut letters in two and make long outputs slow.
 CHUNK = 1 << 16
@@ -65,18 +66,15 @@ class OpenSsh(Local):
             self.process, self.parent_fd = on_terminal(argv)
         else:
             self.process = start(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-            self._close_unused_stdin()
+            if self.streams["in"] is False and not self.watchers:
+                # A command that reads finds the end, where there is nobody to write.
+                self.close_proc_stdin()
 
     def _argv(self, line: str | None, log: str) -> list[str]:
         # The escape character would let a line that starts with ~ end the connection.
         flags = ["-tt", "-e", "none"] if self.using_pty else []
-        argv = ssh_argv(self.context.ssh, *flags, log=log)
+        argv = self.context.ssh.session(*flags, log=log)
         return argv if line is None else [*argv, line]
-
-    def _close_unused_stdin(self) -> None:
-        """A command that reads finds the end, where there is nobody to write."""
-        if self.streams["in"] is False and not self.watchers:
-            self.close_proc_stdin()
 
     @property
     def process_is_finished(self) -> bool:
@@ -127,8 +125,13 @@ class OpenSsh(Local):
             super().respond(buffer_)
 
     def read_our_stdin(self, input_: IO[Any]) -> str | None:
+        try:
+            is_at_hand = stat.S_ISREG(os.fstat(input_.fileno()).st_mode)
+        except (AttributeError, OSError):
+            # An object in memory.
+            is_at_hand = True
         # invoke takes a hundred letters a second; what lies ready as a whole need not wait.
-        if not _is_at_hand(input_):
+        if not is_at_hand:
             return super().read_our_stdin(input_)
         data = input_.read(CHUNK)
         return data.decode(self.encoding, "surrogateescape") if isinstance(data, bytes) else data
@@ -138,8 +141,13 @@ class OpenSsh(Local):
         self._write_proc_stdin(data.encode(self.encoding, "surrogateescape"))
 
     def _write_proc_stdin(self, data: bytes) -> None:
-        # Before ssh has taken the terminal over, it would echo here and swallow control letters.
-        while self.using_pty and is_cooked(self.parent_fd) and not self.process_is_finished:
+        # As long as the terminal gathers lines and echoes them, ssh has not taken it over: it would
+        # echo here and swallow control letters.
+        while (
+            self.using_pty
+            and termios.tcgetattr(self.parent_fd)[3] & termios.ICANON
+            and not self.process_is_finished
+        ):
             time.sleep(self.input_sleep)
         super()._write_proc_stdin(data)
 
@@ -175,14 +183,6 @@ class OpenSshShell(OpenSsh):
         return super().run(command, **{**kwargs, "warn": True})
 
 
-def _is_at_hand(stream: IO[Any]) -> bool:
-    """Whether reading `stream` never waits for somebody: a file, or an object in memory."""
-    try:
-        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-    except (AttributeError, OSError):
-        return True
-
-
 def on_terminal(argv: list[str]) -> tuple[Process[bytes], int]:
     """Start ssh on a terminal of its own, as large as ours; returns its other end, too.
 
@@ -200,7 +200,29 @@ def on_terminal(argv: list[str]) -> tuple[Process[bytes], int]:
         os.close(inner)
 
 
-def is_cooked(terminal: int) -> bool:
-    """Whether it still gathers lines and echoes them: ssh has not taken it over yet."""
-    modes: int = termios.tcgetattr(terminal)[3]
-    return bool(modes & termios.ICANON)
+def with_environment(command: str | None, env: Mapping[str, Any]) -> str:
+    """A command line that runs `command` (None: a login shell) in the login shell, with `env`.
+
+    sh, csh and fish each quote in their own way, so that all that reaches the login shell is
+    single-quoted and made of letters that mean the same to all of them. sh and its printf put the
+    values together, and hand the command to the login shell as its argument, unread.
+    """
+    for name in env:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(f"{name!r} can't be the name of an environment variable")
+    words = [f"{name}={value}" for name, value in env.items()]
+    settings = " ".join(f'"${{{number}%x}}"' for number in range(1, len(words) + 1))
+    how = "-l"
+    if command is not None:
+        words.append(command)
+        how = f'-c "${{{len(words)}%x}}"'
+    given = " ".join(f'"$(printf %b "{_octal(word)}x")"' for word in words)
+    return f"exec sh -c 'set -- {given}; exec env {settings} \"$SHELL\" {how}'"
+
+
+def _octal(text: str) -> str:
+    """`text` for printf's %b: what isn't plain is \\0 and three octal digits."""
+    data = text.encode("utf-8", "surrogateescape")
+    if b"\0" in data:
+        raise ValueError(f"{text!r} holds a NUL, which no command and no environment can")
+    return re.sub(rb"[^A-Za-z0-9 _./:=,+-]", lambda it: b"\\0%03o" % it[0][0], data).decode("ascii")

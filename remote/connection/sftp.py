@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import socket
@@ -15,10 +14,9 @@ from paramiko.sftp import SFTPError  # type: ignore[import-untyped]
 from paramiko.sftp_client import SFTPClient  # type: ignore[import-untyped]
 from paramiko.ssh_exception import SSHException  # type: ignore[import-untyped]
 
-from remote.connection.ssh_command import Log, ssh_argv
 from remote.errors import ConnectError
 from remote.transport.process import DEVNULL, Process, start
-from remote.transport.ssh import Ssh
+from remote.transport.ssh import Log, Ssh
 
 
 class Sftp(SFTPClient):  # type: ignore[misc]
@@ -32,7 +30,7 @@ class Sftp(SFTPClient):  # type: ignore[misc]
         own_end, ssh_end = socket.socketpair()
         with contextlib.closing(Log()) as log:
             with ssh_end:
-                argv = [*ssh_argv(ssh, "-s", log=log.path), "sftp"]
+                argv = [*ssh.session("-s", log=log.path), "sftp"]
                 end = ssh_end.fileno()
                 process = start(argv, stdin=end, stdout=end, stderr=DEVNULL, apart=True)
             wire = _Wire(fileno=own_end.detach())
@@ -103,8 +101,3 @@ def local_template(local: Any) -> Any:
     if isinstance(local, str) and Path(local.replace("{{", "{").replace("}}", "}")).is_dir():
         return os.path.join(local, "")
     return local
-
-
-def is_folder(path: str, advice: str) -> IsADirectoryError:
-    """The error for a folder where a file is wanted."""
-    return IsADirectoryError(errno.EISDIR, f"It is a folder ({advice})", path)

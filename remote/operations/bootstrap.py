@@ -6,12 +6,13 @@ import contextlib
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from remote.agent.target_dir import machine
 from remote.errors import ConnectError, TargetError
 from remote.job.messages.target import Machine
+from remote.output import say
 from remote.rpc.wire import CACHE
 from remote.session import TargetSession
 from remote.transport import process
@@ -70,9 +71,7 @@ VERSION = "3.12"
 COMMAND = f"exec sh -c 'UV_SYSTEM_CERTS=1 exec {CACHE}/bin/uv python install {VERSION}'"
 
 
-def bring_python(
-    server: TargetSession, target_machine: Machine, *, say: Callable[[str], None]
-) -> None:
+def bring_python(server: TargetSession, target_machine: Machine) -> None:
     """Have uv, brought first, install a Python below the home there; raises TargetError."""
     assert server.ssh is not None
     say(f"The server has no Python for the toolkit: bringing uv and Python {VERSION} (once)")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -35,18 +35,6 @@ _VALUES = (
 )
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run, and how many are below it."""
-
-    name: str
-    experiment: str
-    status: str
-    begun: datetime
-    below: int
-    metrics: tuple[tuple[str, float], ...]
-
-
 def entry(root: Path, day: date) -> Path:
     """The page of that day, made from the template where it is missing.
 
@@ -58,28 +46,21 @@ def entry(root: Path, day: date) -> Path:
         return path
     since = _last(folder, day) or day
     text = _template(folder).replace("{date}", day.isoformat())
-    text = text.replace("{runs}", _listed(begun(root / "mlflow.db", since), since))
+    text = text.replace("{runs}", _runs(root / "mlflow.db", since))
     folder.mkdir(exist_ok=True)
-    try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        # Another `inv diary` was faster: its entry is as good.
-        pass
+    # Where another `inv diary` was faster, its entry is as good.
+    with contextlib.suppress(FileExistsError), open(path, "x", encoding="utf-8") as file:
+        file.write(text)
     return path
 
 
 def _last(folder: Path, day: date) -> date | None:
     """The day of the newest entry before `day`."""
-    days = (_day(path.stem) for path in folder.glob("????-??-??.md"))
-    return max((entry for entry in days if entry and entry < day), default=None)
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
+    days = []
+    for path in folder.glob("????-??-??.md"):
+        with contextlib.suppress(ValueError):
+            days.append(date.fromisoformat(path.stem))
+    return max((entry for entry in days if entry < day), default=None)
 
 
 def _template(folder: Path) -> str:
@@ -93,44 +74,38 @@ def _template(folder: Path) -> str:
         ) from error
 
 
-def begun(store: Path, since: date) -> list[Run]:
-    """The runs that began on that day or later and are below no other, the newest first.
+def _runs(store: Path, since: date) -> str:
+    """A table in Markdown of the runs that began on that day or later and are below no other.
 
-    One more than are listed at most. Raises StoreError where the store can't be read.
+    Raises StoreError where the store can't be read.
     """
-    if not store.is_file():
-        return []
-    start = datetime.combine(since, datetime.min.time()).timestamp() * 1000
-    try:
-        with closing(connect_read_only(store)) as database:
-            rows = database.execute(_BEGUN, (start, RUNS + 1)).fetchall()
-            return [_run(database, row) for row in rows]
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"{store.name} can't be read: {error}.", "inv mlflow-check looks it through."
-        ) from error
-
-
-def _run(database: sqlite3.Connection, row: Any) -> Run:
-    metrics = tuple(database.execute(_VALUES, (row[0], METRICS)))
-    name, experiment, status = (str(value or "") for value in row[1:4])
-    return Run(name, experiment, status, datetime.fromtimestamp(row[4] / 1000), row[5], metrics)
-
-
-def _listed(runs: list[Run], since: date) -> str:
-    """A table in Markdown."""
-    if not runs:
+    rows = []
+    if store.is_file():
+        start = datetime.combine(since, datetime.min.time()).timestamp() * 1000
+        try:
+            with contextlib.closing(connect_read_only(store)) as database:
+                rows = [
+                    _line(row, database.execute(_VALUES, (row[0], METRICS)))
+                    for row in database.execute(_BEGUN, (start, RUNS + 1)).fetchall()
+                ]
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{store.name} can't be read: {error}.", "inv mlflow-check looks it through."
+            ) from error
+    if not rows:
         return f"No run began since {since.isoformat()}."
     lines = ["| begun | run | experiment | status | metrics |", "| --- | --- | --- | --- | --- |"]
-    lines += [_line(run) for run in reversed(runs[:RUNS])]
-    if len(runs) > RUNS:
+    lines += reversed(rows[:RUNS])
+    if len(rows) > RUNS:
         lines += ["", f"More runs began since {since.isoformat()}."]
     return "\n".join(lines)
 
 
-def _line(run: Run) -> str:
-    values = [f"{name} {value:.4g}" for name, value in run.metrics]
-    values += [f"{run.below} below it"] if run.below else []
-    begun = run.begun.strftime("%m-%d %H:%M")
-    cells = (begun, run.name, run.experiment, run.status, ", ".join(values))
-    return f"| {' | '.join(' '.join(cell.split()).replace('|', '/') for cell in cells)} |"
+def _line(row: Sequence[Any], metrics: Iterable[tuple[str, float]]) -> str:
+    """A run's line of the table; `row` is one of _BEGUN."""
+    _, name, experiment, status, start, below = row
+    values = [f"{key} {value:.4g}" for key, value in metrics]
+    values += [f"{below} below it"] if below else []
+    begun = datetime.fromtimestamp(start / 1000).strftime("%m-%d %H:%M")
+    cells = (begun, name or "", experiment or "", status or "", ", ".join(values))
+    return f"| {' | '.join(' '.join(str(cell).split()).replace('|', '/') for cell in cells)} |"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from remote.errors import ConnectError, JobError
 from remote.files import read_json
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
-from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary
-from remote.job.messages.live_job import (
+from remote.job.messages.jobs import (
     AttachRequest,
+    JobsAnswer,
+    JobsRequest,
+    JobSummary,
     LogAnswer,
     LogRequest,
     StopAnswer,
@@ -27,6 +29,7 @@ from remote.job.messages.old_jobs import (
 )
 from remote.job.messages.target import SecretRequest
 from remote.job.status import JobStatus
+from remote.output import say, write_raw
 from remote.session import TargetSession
 from remote.transport.ssh import Ssh
 
@@ -53,10 +56,8 @@ def follow(
     tail: int = 0,
     since: int = 0,
     silent: bool = False,
-    out: Callable[[str], None],
-    say: Callable[[str], None],
 ) -> Followed:
-    """Hand the job's log to `out` as it grows, with `wait` until it has ended.
+    """Print the job's log as it grows, with `wait` until it has ended.
 
     `tail` lines or `since` seconds are shown of what is there, with `silent` nothing. A connection
     that breaks is opened again, and the log goes on where it broke off.
@@ -68,7 +69,7 @@ def follow(
         nonlocal answered, request
         answered = True
         if piece.text:
-            out(piece.text)
+            write_raw(piece.text)
         request = request.replace(job=piece.id, offset=piece.offset, tail=0, since=0)
 
     broken = 0.0

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from remote.agent.environments.lock_file import LOCK_FILES
+from remote.agent.environments.uv import LOCK_FILES
 from remote.errors import ConfigError, ConnectError, JobError, TargetError
 from remote.files import copy_new, sha256, write_atomic
-from remote.job.messages.live_job import LogAnswer, LogRequest
+from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.messages.services import (
     FetchRequest,
     SavedRequest,
@@ -27,12 +27,12 @@ from remote.job.messages.services import (
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
 from remote.job.spec import JobSpec
-from remote.job.state import ENDED, PREPARING, QUEUED
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, PREPARING, QUEUED, JobStatus
 from remote.operations import tunnel
 from remote.operations.job_request import describe
 from remote.operations.jobs import RETRY_LIMIT, RETRY_PAUSE
 from remote.operations.run_options import RunOptions
+from remote.output import say, say_log
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
@@ -97,16 +97,14 @@ def job_of(
     return describe(server.project, ServicePage(service, place), {}, options=options)
 
 
-def wait(
-    server: TargetSession, service: Service, job: str, *, out: Callable[[str], None]
-) -> ServiceAddress:
+def wait(server: TargetSession, service: Service, job: str) -> ServiceAddress:
     """Where the service answers; raises JobError. Its log is shown while it is being made ready."""
     offset, begun = 0, 0.0
     while True:
         text, last = _log(server, LogRequest(key=server.key, job=job, offset=offset))
         offset, status = last.offset, _status(last)
         if status.state in (QUEUED, PREPARING):
-            out(text)
+            say_log(text)
         elif status.state in ENDED:
             words, _ = _log(server, LogRequest(key=server.key, job=job, tail=TAIL))
             cause = f" ({status.cause})" if status.cause else ""
@@ -119,7 +117,7 @@ def wait(
         if answer.address:
             return answer.address
         if not begun and status.state not in (QUEUED, PREPARING):
-            out(f"{service.title} starts ...\n")
+            say_log(f"{service.title} starts ...\n")
             begun = time.monotonic()
         if begun and time.monotonic() - begun > START_LIMIT:
             raise JobError(f"{service.title} doesn't answer.", f"inv remote-logs {job}")
@@ -160,9 +158,7 @@ def hold(
     job: str,
     address: ServiceAddress,
     port: int,
-    *,
     opened: Callable[[], None],
-    say: Callable[[str], None],
 ) -> JobStatus:
     """Keep a tunnel to the service until that ends; its status comes back.
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.errors import JobError
+from remote.job.messages.jobs import SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
-from remote.job.messages.submit import SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
-from remote.job.state import ENDED, LOST
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, LOST, JobStatus
 from remote.operations import bootstrap, job_request
 from remote.operations.jobs import find_job
+from remote.output import say
 from remote.rpc.client import Agent
 from remote.rpc.wire import CACHE, LocalWire
 from remote.session import TargetSession
@@ -41,15 +41,13 @@ class Submitted:
     environment_ready: bool
 
 
-def submit(server: TargetSession, job: JobSpec, *, say: Callable[[str], None]) -> Submitted:
+def submit(server: TargetSession, job: JobSpec) -> Submitted:
     """Start the job on the server, after what it needs for that was brought there."""
     diff = job_request.uncommitted(server.project.root) if job.git.dirty else ""
-    return _hand_over(server, job, diff=diff, say=say)
+    return _hand_over(server, job, diff)
 
 
-def rerun(
-    source: TargetSession, job: str, *, target: TargetSession, say: Callable[[str], None]
-) -> Submitted:
+def rerun(source: TargetSession, job: str, *, target: TargetSession) -> Submitted:
     """Start once more what `job` of `source` was: the same code, parameters and environment."""
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original, is_there = account.job.id, target.key == source.key
@@ -59,7 +57,7 @@ def rerun(
         again=original if is_there else "",
         incoming="" if is_there else _carry(source, original, target),
     )
-    return _hand_over(target, spec, diff=account.diff, say=say)
+    return _hand_over(target, spec, account.diff)
 
 
 def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
@@ -77,9 +75,7 @@ def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
     return name
 
 
-def _hand_over(
-    server: TargetSession, job: JobSpec, *, diff: str, say: Callable[[str], None]
-) -> Submitted:
+def _hand_over(server: TargetSession, job: JobSpec, diff: str) -> Submitted:
     """Start a job of which all is known, also the code's difference from its commit."""
     request = SubmitRequest(
         key=server.key,

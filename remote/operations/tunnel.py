@@ -29,11 +29,6 @@ HERE = "127.0.0.1"
 PATIENCE = 20.0
 
 
-def free_port(preferred: int) -> int:
-    """`preferred` where nobody listens on it, else any that is free."""
-    return preferred if is_free(preferred) else _any_port()
-
-
 def is_free(port: int) -> bool:
     """Whether a port of loopback can be listened on."""
     with socket.socket() as probe:
@@ -45,7 +40,10 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _any_port() -> int:
+def free_port(preferred: int) -> int:
+    """`preferred` where nobody listens on it, else any that is free."""
+    if is_free(preferred):
+        return preferred
     with socket.socket() as probe:
         probe.bind((HERE, 0))
         return int(probe.getsockname()[1])
@@ -61,16 +59,13 @@ def tunnel(server: TargetSession, address: ServiceAddress, port: int) -> Iterato
         raise ConfigError(
             f"Port {port} of this machine is in use.", "Leave --port out, or choose another one."
         )
-    with _relayed(address, port) if server.ssh is None else _forwarded(server, address, port):
-        yield
-
-
-@contextlib.contextmanager
-def _forwarded(server: TargetSession, address: ServiceAddress, port: int) -> Iterator[None]:
+    if server.ssh is None:
+        with _relayed(address, port):
+            yield
+        return
     # Fabric takes a third of a second to import: only who opens a tunnel waits for it.
     from remote.connection import Connection
 
-    assert server.ssh is not None
     with (
         Connection(server.target, server.ssh.config) as connection,
         connection.forward_local(port, address.port or None, HERE, HERE, address.socket),
@@ -82,7 +77,9 @@ def _forwarded(server: TargetSession, address: ServiceAddress, port: int) -> Ite
 def _relayed(address: ServiceAddress, port: int) -> Iterator[None]:
     class Relay(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with contextlib.suppress(OSError), _opened(address) as far:
+            kind = socket.AF_UNIX if address.socket else socket.AF_INET
+            with contextlib.suppress(OSError), socket.socket(kind) as far:
+                far.connect(address.socket or (HERE, address.port))
                 back = threading.Thread(target=_hand_on, args=(far, self.request), daemon=True)
                 back.start()
                 _hand_on(self.request, far)
@@ -101,14 +98,6 @@ def _relayed(address: ServiceAddress, port: int) -> Iterator[None]:
             relays.shutdown()
 
 
-def _opened(address: ServiceAddress) -> socket.socket:
-    if not address.socket:
-        return socket.create_connection((HERE, address.port))
-    far = socket.socket(socket.AF_UNIX)
-    far.connect(address.socket)
-    return far
-
-
 def _hand_on(source: socket.socket, to: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while piece := source.recv(1 << 16):
@@ -119,25 +108,21 @@ def _hand_on(source: socket.socket, to: socket.socket) -> None:
 def check(server: TargetSession, port: int) -> None:
     """Ask the service something through its tunnel; raises ConnectError where nothing answers."""
     deadline = time.monotonic() + PATIENCE
-    while not _answers(port):
-        if time.monotonic() > deadline:
-            raise ConnectError(
-                f"Nothing answers through the tunnel to {server.target}.",
-                "Its sshd must allow it: AllowTcpForwarding, and AllowStreamLocalForwarding.",
-            )
+    while True:
+        asked = http.client.HTTPConnection(HERE, port, timeout=PATIENCE)
+        try:
+            asked.request("HEAD", "/")
+            asked.getresponse()
+            return
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() > deadline:
+                raise ConnectError(
+                    f"Nothing answers through the tunnel to {server.target}.",
+                    "Its sshd must allow it: AllowTcpForwarding, and AllowStreamLocalForwarding.",
+                ) from None
+        finally:
+            asked.close()
         time.sleep(0.1)
-
-
-def _answers(port: int) -> bool:
-    asked = http.client.HTTPConnection(HERE, port, timeout=PATIENCE)
-    try:
-        asked.request("HEAD", "/")
-        asked.getresponse()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        asked.close()
-    return True
 
 
 #: Where a page can be shown on Linux; elsewhere it always can.
@@ -176,11 +161,11 @@ def _once(address: str) -> str:
         def log_message(self, *words: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Once)
-    threading.Thread(target=_serve, args=(server,), daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}{secret}"
+    server = http.server.ThreadingHTTPServer((HERE, 0), Once)
 
+    def serve() -> None:
+        with server:
+            server.serve_forever()
 
-def _serve(server: http.server.ThreadingHTTPServer) -> None:
-    with server:
-        server.serve_forever()
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://{HERE}:{server.server_port}{secret}"

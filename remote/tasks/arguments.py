@@ -1,13 +1,11 @@
-"""The words of one task on the command line, read by argparse. Pure.
+"""The words of one task on the command line, read. Pure.
 
-Before argparse sees them, a flag and its value become one word (`--message=-x`): what follows a
-flag is its value whatever it looks like. And a program's parameters become flags as soon as the
-program is named, spelled `--batch-size` or `--batch_size`.
+What follows a flag is its value whatever it looks like. And a program's parameters become flags as
+soon as the program is named, spelled `--batch-size` or `--batch_size`.
 """
 
 from __future__ import annotations
 
-import argparse
 import difflib
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,13 +22,6 @@ if TYPE_CHECKING:
     from remote.programs.program import FileProgram
 
 HELP_FLAGS = ("--help", "-h")
-
-#: Before a parameter's name in argparse's namespace: no argument of a task can be called so.
-PARAMETER = "parameter:"
-
-
-class UsageError(RemoteError):
-    """What was typed doesn't fit the task."""
 
 
 @dataclass
@@ -49,8 +40,22 @@ class Call:
     count: int = 0
 
 
+@dataclass(frozen=True)
+class _Flag:
+    """A flag, and where its value goes, by which name.
+
+    A switch means `constant`. An `optional` value may be left out: it is a yes then.
+    """
+
+    row: Option
+    place: dict[str, Any]
+    name: str
+    constant: bool = True
+    optional: bool = False
+
+
 class TaskParser:
-    """The flags of one task; those of a program join them while the words are read.
+    """The flags of one task; those of a program join them while the words are read, once.
 
     `arguments` come from the task's signature, positional ones first, of which the last may take
     all words that follow. `options` is a class of rows (see `remote.options`), whose object is the
@@ -60,27 +65,26 @@ class TaskParser:
     def __init__(
         self, usage: str, about: str, arguments: Sequence[Argument], options: type | None = None
     ) -> None:
-        self._positional = {str(each.name): each for each in arguments if each.positional}
-        self._option_rows = options_of(options) if options else {}
-        self._options = options
-        self._program: FileProgram | None = None
-        self._actions: dict[str, argparse.Action] = {}
-        self._opposites: dict[str, str] = {}
-        self._parser = argparse.ArgumentParser(
-            usage=usage,
-            description=about,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            argument_default=argparse.SUPPRESS,
-            add_help=False,
-            allow_abbrev=False,
-        )
+        self._usage, self._about, self._options = usage, about, options
+        self._positional = [argument for argument in arguments if argument.positional]
+        self._call = Call()
+        self._given: dict[str, Any] = {}
+        self._flags: dict[str, _Flag] = {}
         for argument in arguments:
-            self._add_own(str(argument.name), _as_option(argument))
-        for name, row in self._option_rows.items():
-            self._add_own(name, row)
-        self._own_flags = list(self._actions)
+            # What is positional may be typed as a flag too, as with any task of Invoke's.
+            row = Option(
+                f"--{argument.names[0]}",
+                argument.help or "",
+                parse=count if argument.kind is int else None,
+                collect=list if argument.kind is list else None,
+                switch=argument.kind is bool,
+            )
+            self._flags[row.flag] = _Flag(row, self._call.values, str(argument.name))
+        for name, row in options_of(options).items() if options else ():
+            self._flags[row.flag] = _Flag(row, self._given, name)
+        self._own_flags = list(self._flags)
         for flag in HELP_FLAGS:
-            self._add(self._parser, flag, dest="help", action="store_true", help=argparse.SUPPRESS)
+            self._flags[flag] = _Flag(Option(flag, switch=True), vars(self._call), "help")
 
     def read(
         self, words: Sequence[str], find_program: Callable[[str], FileProgram] | None = None
@@ -89,142 +93,120 @@ class TaskParser:
 
         With `find_program`, the first positional word names a program.
         """
-        call, queue = Call(), deque(words)
-        flags, positional = [], list(self._positional.items())
+        call, queue, positional = self._call, deque(words), deque(self._positional)
         while queue and queue[0] != "--" and (_is_flag(queue[0]) or positional):
             word = queue.popleft()
             if _is_flag(word):
-                flags.append(self._with_value(word, queue))
-            elif positional[0][1].kind is list:
-                call.values.setdefault(positional[0][0], []).append(word)
+                self._read_flag(word, queue)
+            elif positional[0].kind is list:
+                call.values.setdefault(str(positional[0].name), []).append(word)
             else:
-                call.values[positional.pop(0)[0]] = word
-                if find_program and word and self._program is None:
-                    self._add_parameters(find_program(word))
+                call.values[str(positional.popleft().name)] = word
+                if find_program and word and call.program is None:
+                    call.program = find_program(word)
+                    self._add_parameters(call.program)
         call.count = len(words) - len(queue)
         call.rest = list(queue)[1:] if queue and queue[0] == "--" else []
-        call.program = self._program
-        self._sort(vars(self._parser.parse_args(flags)), call)
+        if self._options:
+            for name, row in options_of(self._options).items():
+                if row.collect and name in self._given:
+                    self._given[name] = row.collect(self._given[name])
+            call.values["options"] = self._options(**self._given)
         return call
 
-    def help(self) -> str:
-        """What `--help` shows: the task's flags, and those of the program that was named."""
-        # Python 3.14 colours it, and what is printed is escaped.
-        vars(self._parser)["color"] = False
-        return self._parser.format_help().replace("usage: ", "Usage: ", 1)
-
-    def _sort(self, values: dict[str, Any], call: Call) -> None:
-        """Put the values that argparse read where they belong in `call`."""
-        call.help = values.pop("help", False)
-        for name in [name for name in values if name.startswith(PARAMETER)]:
-            call.parameters[name.removeprefix(PARAMETER)] = values.pop(name)
-        if self._options:
-            given = {name: values.pop(name) for name in self._option_rows if name in values}
-            for name in given:
-                collect = self._option_rows[name].collect
-                given[name] = collect(given[name]) if collect else given[name]
-            values["options"] = self._options(**given)
-        call.values.update(values)
-
-    def _with_value(self, word: str, following: deque[str]) -> str:
-        """A flag as it is registered, and its value, as one word."""
-        typed, equals, value = word.partition("=")
-        flag = typed if typed in self._actions else _dashed(typed)
-        if flag not in self._actions and flag not in self._opposites:
+    def _read_flag(self, word: str, following: deque[str]) -> None:
+        """Put the value of a flag, or of the word that follows it, where it belongs."""
+        typed, equals, text = word.partition("=")
+        flag = self._flags.get(typed) or self._flags.get(_dashed(typed))
+        if flag is None:
             raise self._unknown(typed)
-        action = self._actions.get(flag)
-        if action is None or action.nargs == 0:
+        if flag.row.switch:
             if equals:
-                raise UsageError(f"{typed} takes no value.")
-            return f"{self._opposites[flag]}=false" if action is None else flag
-        if action.nargs == "?" and not equals:
+                raise RemoteError(f"{typed} takes no value.")
+            flag.place[flag.name] = flag.constant
+            return
+        if flag.optional and not equals:
             from remote.programs.parameter import WORDS
 
-            is_value = following and following[0].lower() in WORDS
-            return f"{flag}={following.popleft() if is_value else 'true'}"
-        if not equals and (not following or following[0] == "--"):
-            raise UsageError(f"{typed} needs a value.", f"Type {typed} VALUE or {typed}=VALUE.")
-        return f"{flag}={value if equals else following.popleft()}"
+            text = following.popleft() if following and following[0].lower() in WORDS else "true"
+        elif not equals:
+            if not following or following[0] == "--":
+                raise RemoteError(
+                    f"{typed} needs a value.", f"Type {typed} VALUE or {typed}=VALUE."
+                )
+            text = following.popleft()
+        value = flag.row.parse(text, flag.row.flag) if flag.row.parse else text
+        if flag.row.collect:
+            flag.place.setdefault(flag.name, []).append(value)
+        else:
+            flag.place[flag.name] = value
 
     def _unknown(self, flag: str) -> RemoteError:
         near = difflib.get_close_matches(flag, self._own_flags, n=2, cutoff=0.7)
         hint = f"Did you mean {' or '.join(near)}?" if near else ""
-        if self._program is None:
+        if self._call.program is None:
             hint = hint or f"It takes {', '.join(self._own_flags)}."
-            return UsageError(f"There is no flag {flag} here.", hint)
+            return RemoteError(f"There is no flag {flag} here.", hint)
         try:
-            parameter = self._program.parameter(flag.lstrip("-"))
+            parameter = self._call.program.parameter(flag.lstrip("-"))
         except RemoteError as error:
-            return UsageError(error.message, hint) if hint else error
-        return UsageError(f"Write --{parameter.name}, with two dashes.")
-
-    def _add(self, group: argparse._ActionsContainer, flag: str, **settings: Any) -> None:
-        self._actions[flag] = group.add_argument(flag, **settings)
-
-    def _add_own(self, name: str, row: Option) -> None:
-        text, settings = _escaped(row.help), {"dest": name}
-        if name in self._positional:
-            # What is positional may be typed as a flag too, as with any task of Invoke's.
-            self._parser.add_argument(name, nargs="?", help=text)
-            text = argparse.SUPPRESS
-        if row.switch:
-            self._add(self._parser, row.flag, action="store_true", help=text, **settings)
-            return
-        parse = row.parse
-        self._add(
-            self._parser,
-            row.flag,
-            action="append" if row.collect else "store",
-            type=(lambda word: parse(word, row.flag)) if parse else str,
-            metavar="VALUE",
-            help=text,
-            **settings,
-        )
+            return RemoteError(error.message, hint) if hint else error
+        return RemoteError(f"Write --{parameter.name}, with two dashes.")
 
     def _add_parameters(self, program: FileProgram) -> None:
-        self._program = program
-        group = self._parser.add_argument_group(f"parameters of {program.path}")
         plain = {each.name: _dashed(f"--{each.name}") for each in program.parameters}
-        own = set(self._actions)
+        own, place, opposites = set(self._flags), self._call.parameters, {}
         for parameter in sorted(program.parameters, key=lambda each: plain[each.name] in own):
             flag = plain[parameter.name]
             # A flag of the task itself comes first.
             flag = f"--parameter-{flag[2:]}" if flag in own else flag
-            if flag not in self._actions:
-                self._add(group, flag, **_settings(flag, parameter))
-                if parameter.kind == "bool":
-                    self._opposites[_opposite(flag)] = flag
+            if flag in self._flags:
+                continue
+            kind = f"{parameter.kind}, " if parameter.kind else ""
+            text = f"{parameter.comment} ({kind}default: {parameter.default})".strip()
+            is_bool = parameter.kind == "bool"
+            if is_bool:
+                no = Option(f"--no-{flag[2:]}", switch=True)
+                opposites[no.flag] = _Flag(no, place, parameter.name, constant=False)
+                text += f", or {no.flag}"
 
+            def parse(word: str, flag: str, parameter: Parameter = parameter) -> Any:
+                return parameter.convert(word)
 
-def _settings(flag: str, parameter: Parameter) -> dict[str, Any]:
-    """What argparse is told of a parameter."""
-    is_bool = parameter.kind == "bool"
-    kind = f"{parameter.kind}, " if parameter.kind else ""
-    opposite = f", or {_opposite(flag)}" if is_bool else ""
-    text = f"{parameter.comment} ({kind}default: {parameter.default}){opposite}"
-    return {
-        "dest": PARAMETER + parameter.name,
-        "type": parameter.convert,
-        # The value of a yes-or-no parameter may be left out.
-        "nargs": "?" if is_bool else None,
-        "metavar": "VALUE",
-        "help": _escaped(text.strip()),
-    }
+            row = Option(flag, text, parse)
+            self._flags[flag] = _Flag(row, place, parameter.name, optional=is_bool)
+        self._flags = {**opposites, **self._flags}
 
+    def help(self) -> str:
+        """What `--help` shows: the task's flags, and those of the program that was named."""
+        # Only who asks for help waits for argparse.
+        import argparse
 
-def _opposite(flag: str) -> str:
-    return f"--no-{flag[2:]}"
-
-
-def _as_option(argument: Argument) -> Option:
-    """The row of an argument that the task's signature declares."""
-    return Option(
-        f"--{argument.names[0]}",
-        argument.help or "",
-        parse=count if argument.kind is int else None,
-        collect=list if argument.kind is list else None,
-        switch=argument.kind is bool,
-    )
+        parser = argparse.ArgumentParser(
+            usage=self._usage,
+            description=self._about,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
+        )
+        # Python 3.14 colours it, and what is printed is escaped.
+        vars(parser)["color"] = False
+        positional = [str(argument.name) for argument in self._positional]
+        for flag in [self._flags[name] for name in self._own_flags]:
+            # argparse fills in %(default)s and the like.
+            text = flag.row.help.replace("%", "%%")
+            if flag.name in positional:
+                parser.add_argument(flag.name, nargs="?", help=text)
+            elif flag.row.switch:
+                parser.add_argument(flag.row.flag, action="store_true", help=text)
+            else:
+                parser.add_argument(flag.row.flag, metavar="VALUE", help=text)
+        if self._call.program:
+            group = parser.add_argument_group(f"parameters of {self._call.program.path}")
+            for flag in self._flags.values():
+                if flag.place is self._call.parameters and not flag.row.switch:
+                    text, nargs = flag.row.help.replace("%", "%%"), "?" if flag.optional else None
+                    group.add_argument(flag.row.flag, metavar="VALUE", nargs=nargs, help=text)
+        return parser.format_help().replace("usage: ", "Usage: ", 1)
 
 
 def _dashed(flag: str) -> str:
@@ -234,8 +216,3 @@ def _dashed(flag: str) -> str:
 
 def _is_flag(word: str) -> bool:
     return word.startswith("-") and word != "-"
-
-
-def _escaped(text: str) -> str:
-    # argparse fills in %(default)s and the like.
-    return text.replace("%", "%%")

@@ -11,18 +11,9 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.errors import JobError
-from remote.job.state import FINISHED
-from remote.output import (
-    draw_screen,
-    duration,
-    plural,
-    print_json,
-    print_lines,
-    say,
-    size,
-    write_raw,
-)
-from remote.tasks.argparse_task import HELP, command
+from remote.job.status import FINISHED
+from remote.output import draw_screen, duration, plural, print_json, print_lines, say, size
+from remote.tasks.declare import HELP, command
 from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
@@ -75,9 +66,7 @@ def follow_log(
     from remote.operations.jobs import follow
 
     try:
-        return follow(
-            server, job, wait=wait, tail=tail, since=since, silent=silent, out=write_raw, say=say
-        )
+        return follow(server, job, wait=wait, tail=tail, since=since, silent=silent)
     except KeyboardInterrupt:
         if not wait:
             raise

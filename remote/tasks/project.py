@@ -15,9 +15,9 @@ from invoke.exceptions import Exit
 
 from remote.config import Project, find_project, make_variables
 from remote.errors import ConfigError, NotebookError
-from remote.job.state import FINISHED
+from remote.job.status import FINISHED
 from remote.output import print_lines, say, say_log
-from remote.tasks.argparse_task import command
+from remote.tasks.declare import command
 
 #: Variables of make's command line that are no parameters of a notebook.
 MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV", "ARGS", "UV")

@@ -10,7 +10,7 @@ from invoke.context import Context
 from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
 from remote.tasks import merge_report
-from remote.tasks.argparse_task import command
+from remote.tasks.declare import command
 from remote.tasks.sync import registry_asked, server_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def mlflow_merge(
     json: bool = False,
 ) -> None:
     """Merge an MLflow store that lies on this machine: a colleague's, an old project's."""
-    from remote.operations.tracking.merge_store import merge_store
+    from remote.operations.tracking.merge_records import merge_store
 
     project = find_project()
     registry = registry_asked(project, registry)

@@ -11,7 +11,7 @@ from remote.config import find_project
 from remote.errors import JobError
 from remote.operations.run_options import RunOptions
 from remote.output import print_lines, say
-from remote.tasks.argparse_task import TARGET_HELP, command
+from remote.tasks.declare import TARGET_HELP, command
 from remote.tasks.jobs import exit_as, follow_log
 from remote.tasks.sync import pull_and_tell, push_and_tell, server_of
 
@@ -58,7 +58,7 @@ def remote_run(
     rest = arguments if program else ()
     job = describe(server.project, what, parameters or {}, arguments=rest, options=options)
     push_and_tell(server)
-    _attend(server, submit(server, job, say=say), follow=follow, pull=pull)
+    _attend(server, submit(server, job), follow=follow, pull=pull)
 
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
@@ -104,7 +104,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     options = RunOptions(gpus=0, name="setup", extras=tuple(extra or ()))
     job = describe(server.project, Command(("true",)), {}, options=options)
     push_and_tell(server)
-    submitted = submit(server, job.replace(record=False), say=say)
+    submitted = submit(server, job.replace(record=False))
     if submitted.environment_ready:
         say("The environment is there already.")
     exit_as(follow_log(server, submitted.id, wait=True))
@@ -132,5 +132,5 @@ def remote_rerun(
 
     source = server_of(target)
     there = server_of(on) if on else source
-    submitted = rerun(source, job, target=there, say=say)
+    submitted = rerun(source, job, target=there)
     _attend(there, submitted, follow=follow, pull=pull)

@@ -10,7 +10,7 @@ from invoke.exceptions import Exit
 
 from remote.errors import ConfigError
 from remote.output import plural, print_json, print_lines, say
-from remote.tasks.argparse_task import command
+from remote.tasks.declare import command
 from remote.tasks.sync import server_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from invoke.context import Context
 from remote.errors import JobError
 from remote.operations.run_options import RunOptions
 from remote.options import UnitError, count, option, seconds
-from remote.output import plural, print_lines, say, say_log
-from remote.tasks.argparse_task import TARGET_HELP, command
+from remote.output import plural, print_lines, say
+from remote.tasks.declare import TARGET_HELP, command
 from remote.tasks.sync import push_and_tell, server_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _serve(
         services.refuse_other(service, running, place, asked)
     job = running.id or _start(server, service, place, asked)
     try:
-        address = services.wait(server, service, job, out=say_log)
+        address = services.wait(server, service, job)
     except KeyboardInterrupt:
         say("", f"{service.title} is still being started: inv remote-{service.name} goes to it.")
         return
@@ -184,7 +184,7 @@ def _start(
         say(f"It leases {plural(asked.gpus, 'GPU')} until it ends: inv remote-lab --stop")
     elif service == services.LAB:
         say("It leases no GPU; --gpus 1 does, for as long as it goes on.")
-    return submit(server, job, say=say).id
+    return submit(server, job).id
 
 
 def _stay(
@@ -207,7 +207,7 @@ def _stay(
         say(f"Ctrl-C closes the tunnel; {service.title} goes on there.")
 
     try:
-        status = services.hold(server, job, address, port, opened=opened, say=say)
+        status = services.hold(server, job, address, port, opened)
         say(f"{service.title} has ended: {status.state}")
     except KeyboardInterrupt:
         say("", f"{service.title} goes on there: inv remote-{service.name} opens it again.")

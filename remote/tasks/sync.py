@@ -8,7 +8,7 @@ from invoke.context import Context
 
 from remote.config import Project, find_project
 from remote.output import plural, print_lines, say, size
-from remote.tasks.argparse_task import command
+from remote.tasks.declare import command
 
 if TYPE_CHECKING:
     from remote.job.messages.target import Machine
@@ -23,20 +23,19 @@ def server_of(target: str) -> TargetSession:
 
     project = find_project()
     server = TargetSession.of(project, project.target(target))
-    server.agent.bring_python = lambda theirs: _bring_python(server, theirs)
+
+    def bring_python(theirs: Machine) -> None:
+        from remote.operations import bootstrap
+
+        bootstrap.bring_python(server, theirs)
+
+    server.agent.bring_python = bring_python
     return server
 
 
 def registry_asked(project: Project, flag: bool) -> bool:
     """Whether registered models are merged: by the flag, or by the project's settings."""
     return flag or project.settings.get("REMOTE_REGISTRY", "").lower() in ("1", "yes", "true", "on")
-
-
-def _bring_python(server: TargetSession, theirs: Machine) -> None:
-    """Give a server a Python that can run the agent, where it has none."""
-    from remote.operations import bootstrap
-
-    bootstrap.bring_python(server, theirs, say=say)
 
 
 @command(

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from remote.job.messages.gpus import GpuReport, GpusAnswer
 from remote.job.messages.jobs import JobSummary
 from remote.job.messages.old_jobs import DifferencesAnswer
-from remote.job.state import ENDED, PREPARING, QUEUED, RUNNING, UNKNOWN
+from remote.job.status import ENDED, PREPARING, QUEUED, RUNNING, UNKNOWN
 from remote.output import duration, plural, size, table
-
-HEADER: tuple[str, ...] = ("JOB", "STATE", "GPU", "TIME", "AT", "RESULT")
 
 
 def job_table(jobs: Sequence[JobSummary], now: float) -> list[str]:
     """`now` is the server's clock, in seconds since 1970."""
-    return table([HEADER, *(row(job, now) for job in jobs)])
+    header = ("JOB", "STATE", "GPU", "TIME", "AT", "RESULT")
+    return table([header, *(row(job, now) for job in jobs)])
 
 
 def row(job: JobSummary, now: float) -> tuple[str, ...]:
     """One job's line."""
     gpus = ",".join(str(gpu.index) for gpu in job.gpus)
-    return job.id, job.state, gpus or "-", duration(_time(job, now)), _at(job), _outcome(job)
+    outcome = job.waiting
+    if job.state in (RUNNING, UNKNOWN, *ENDED):
+        attempt = f"attempt {job.attempt}" if job.attempt > 1 else ""
+        outcome = ", ".join(part for part in (job.cause, attempt, job.result) if part)
+    return job.id, job.state, gpus or "-", duration(_time(job, now)), _at(job), outcome
 
 
 def job_details(job: JobSummary, now: float) -> list[str]:
@@ -80,14 +82,6 @@ def _at(job: JobSummary) -> str:
     return ", ".join(parts)
 
 
-def _outcome(job: JobSummary) -> str:
-    if job.state not in ENDED and job.state not in (RUNNING, UNKNOWN):
-        return job.waiting
-    attempt = f"attempt {job.attempt}" if job.attempt > 1 else ""
-    parts = [job.cause, attempt, job.result]
-    return ", ".join(part for part in parts if part)
-
-
 def gpu_table(answer: GpusAnswer) -> list[str]:
     """Every GPU of a server: memory, load, and who holds it."""
     rows = [("GPU", "NAME", "MEMORY", "LOAD", "HELD BY")]
@@ -116,18 +110,14 @@ def difference_lines(answer: DifferencesAnswer) -> list[str]:
     lines = [" -> ".join(answer.ids)]
     parts = {"asked": answer.asked, "packages": answer.packages, "became": answer.became}
     for title, changes in parts.items():
-        if changes:
-            lines += ["", f"{title}:"]
-            lines += [
-                f"  {change.name}: {_shown(change.before)} -> {_shown(change.after)}"
-                for change in changes
-            ]
+        lines += ["", f"{title}:"] if changes else []
+        for change in changes:
+            before, after = (
+                "-" if value in (None, "") else value for value in (change.before, change.after)
+            )
+            lines.append(f"  {change.name}: {before} -> {after}")
     if answer.code:
         lines += ["", "code:", *answer.code]
     if len(lines) == 1:
         lines.append("nothing differs")
     return lines
-
-
-def _shown(value: Any) -> str:
-    return "-" if value in (None, "") else str(value)

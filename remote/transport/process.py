@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -27,9 +27,8 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Result:
-    """A finished process: what it was, its exit code, and what it wrote."""
+    """A finished process: its exit code, and what it wrote."""
 
-    argv: tuple[str, ...]
     code: int
     stdout: bytes
     stderr: str
@@ -63,7 +62,7 @@ def run(
     """Run to the end. A non-zero exit is not an error here; the caller reads `code`."""
     parts: list[bytes] = []
     result = feed(argv, parts.append, stdin=stdin, cwd=cwd, env=env)
-    return replace(result, stdout=b"".join(parts))
+    return Result(result.code, b"".join(parts), result.stderr)
 
 
 def feed(
@@ -82,9 +81,7 @@ def feed(
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
         given.seek(0)
-        with Process(
-            list(argv), stdin=given, stdout=PIPE, stderr=errors, cwd=cwd, env=env
-        ) as process:
+        with Process(argv, stdin=given, stdout=PIPE, stderr=errors, cwd=cwd, env=env) as process:
             try:
                 out = process.stdout
                 assert out is not None
@@ -94,7 +91,7 @@ def feed(
             except BaseException:
                 process.terminate()
                 raise
-        return Result(tuple(argv), code, b"", _text(errors))
+        return Result(code, b"", _text(errors))
 
 
 def run_parent(argv: Sequence[str]) -> Result:
@@ -103,8 +100,8 @@ def run_parent(argv: Sequence[str]) -> Result:
     Standard output is thrown away: the one that stays would hold a pipe open for ever.
     """
     with tempfile.TemporaryFile() as errors:
-        code = subprocess.call(list(argv), stdin=DEVNULL, stdout=DEVNULL, stderr=errors)
-        return Result(tuple(argv), code, b"", _text(errors))
+        code = subprocess.call(argv, stdin=DEVNULL, stdout=DEVNULL, stderr=errors)
+        return Result(code, b"", _text(errors))
 
 
 def _text(file: IO[bytes]) -> str:
@@ -124,7 +121,7 @@ def start(
 
     A stream is inherited where None is given.
     """
-    return Process(list(argv), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=apart)
+    return Process(argv, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=apart)
 
 
 def become(

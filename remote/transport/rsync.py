@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from remote.errors import RemoteError, TransferError
+from remote.errors import TransferError
 from remote.output import Progress
 from remote.transport import process, rsync_args
 from remote.transport.process import Result
@@ -14,6 +14,14 @@ from remote.transport.rsync_args import Dialect, Remote, Tally
 
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
+
+#: What is said where the server didn't start rsync. (The first that rsync says to the other end is
+#: the version of its protocol, in four bytes.)
+_NEVER_STARTED = re.compile(
+    r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
+    r"|No such file or directory|can't cd|unexpected end of file"
+    r"|failed to write 4 bytes to socket.*Broken pipe"
+)
 
 INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
@@ -33,30 +41,25 @@ def dialect() -> Dialect:
     return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
-class _Lines:
-    """Cuts rsync's output into lines; a progress line ends with a carriage return."""
-
-    def __init__(self, tally: Tally, progress: Progress) -> None:
-        self.tally, self.progress, self.unfinished = tally, progress, b""
-
-    def feed(self, piece: bytes) -> None:
-        *lines, self.unfinished = re.split(rb"[\r\n]", self.unfinished + piece)
-        for line in lines:
-            text = line.decode("utf-8", "replace")
-            if not self.progress.read_rsync(text):
-                self.tally.read(text)
-        if self.tally.sent:
-            # An rsync that tells no progress (macOS) tells at least which files went.
-            self.progress.count(len(self.tally.sent))
-
-
 def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, dialect: Dialect) -> Tally:
     """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
-    progress = Progress(title)
+    progress, tally, unfinished = Progress(title), Tally(), b""
     shown = dialect.only("--info=progress2") if progress.shown else []
-    tally = Tally()
+
+    def read(piece: bytes) -> None:
+        nonlocal unfinished
+        # A progress line ends with a carriage return.
+        *lines, unfinished = re.split(rb"[\r\n]", unfinished + piece)
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            if not progress.read_rsync(text):
+                tally.read(text)
+        if tally.sent:
+            # An rsync that tells no progress (macOS) tells at least which files went.
+            progress.count(len(tally.sent))
+
     try:
-        result = process.feed([argv[0], *shown, *argv[1:]], _Lines(tally, progress).feed, cwd=cwd)
+        result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
     finally:
         progress.wipe()
     if result.code not in FINE:
@@ -70,34 +73,19 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, dialect: 
 
 def failure(result: Result, remote: Remote) -> Exception:
     """The error that rsync's exit code (rsync(1)) and its words mean."""
-    complaint = rsync_args.complaint(result.stderr.strip().splitlines())
-    if result.code == 255 and remote.ssh:
-        return remote.ssh.failure(result.stderr)
-    if "No space left on device" in result.stderr or "Disk quota exceeded" in result.stderr:
+    code, words = result.code, result.stderr
+    complaint = rsync_args.complaint(words.strip().splitlines())
+    if code == 255 and remote.ssh:
+        return remote.ssh.failure(words)
+    if "No space left on device" in words or "Disk quota exceeded" in words:
         return TransferError(
             f"The disk of {remote.target} is full (or your quota is).",
             "What was there is as it was. Make room and try again.",
         )
-    if result.code == 23 and re.search(r"change_dir .*No such file or directory", result.stderr):
+    if code == 23 and re.search(r"change_dir .*No such file or directory", words):
         return Absent(complaint)
-    if result.code in (1, 2, 12, 126, 127) and _never_started(result):
+    if code in (1, 2, 12, 126, 127) and _NEVER_STARTED.search(words):
         return Unready(complaint)
-    return _transfer_error(result.code, complaint, remote)
-
-
-def _never_started(result: Result) -> bool:
-    # The first that rsync says to the other end is the version of its protocol, in four bytes.
-    return bool(
-        re.search(
-            r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
-            r"|No such file or directory|can't cd|unexpected end of file"
-            r"|failed to write 4 bytes to socket.*Broken pipe",
-            result.stderr,
-        )
-    )
-
-
-def _transfer_error(code: int, complaint: str, remote: Remote) -> RemoteError:
     if code == 23 and "Permission denied" in complaint:
         return TransferError(f"rsync may not write or read there: {complaint}")
     if code == 11:

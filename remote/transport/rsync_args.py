@@ -79,28 +79,26 @@ class Remote:
         if self.ssh is None:
             return []
         link = f".cache/remote-gpu-workflow/targets/{self.key}"
-        steps = [f"echo {MARK}"] if self.noisy else []
-        steps += [f"test -d {link}/{STATE}/projects/{project}"] if project else []
-        command = " && ".join([*steps, f"cd {link}", "rsync"])
-        return ["-e", self._rsh(self.ssh), f"--rsync-path={command}", "-z"]
-
-    def _rsh(self, ssh: Ssh) -> str:
-        if not self.noisy:
-            return ssh.rsh()
-        script = Path(__file__).with_name("skip_banner.py")
-        return f"{sys.executable} {script} {ssh.rsh()}"
+        steps, rsh = [f"cd {link}", "rsync"], self.ssh.rsh()
+        if project:
+            steps.insert(0, f"test -d {link}/{STATE}/projects/{project}")
+        if self.noisy:
+            steps.insert(0, f"echo {MARK}")
+            rsh = f"{sys.executable} {Path(__file__).with_name('skip_banner.py')} {rsh}"
+        return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z"]
 
     def place(self, folder: str = "") -> str:
         """rsync's name for a folder of the target; `folder` in plain letters."""
         if self.ssh is None:
             return f"{self.target.path}/{folder}"
-        host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
-        login = f"{self.target.user}@{host}" if self.target.user else host
-        return f"{login}:./{folder}"
+        return f"{self.target.bracketed_login}:./{folder}"
 
 
 def push_filters(root: Path) -> list[str]:
-    """What a push leaves alone. The user's ignore file comes last: rsync's first match decides."""
+    """What a push leaves alone; raises ConfigError.
+
+    The user's ignore file comes last: rsync's first match decides.
+    """
     filters = [f"--exclude=/{name}" for name in (STATE, *OUTPUTS)]
     # The journal and the lock beside the store are as little ours to push as the store.
     filters += ["--exclude=/mlflow.db?*", "--include=.env.example"]
@@ -110,18 +108,14 @@ def push_filters(root: Path) -> list[str]:
     ignore = root / IGNORE_FILE
     if not ignore.is_file():
         return filters
-    _refuse_clearing(ignore)
-    return [*filters, f"--exclude-from={IGNORE_FILE}"]
-
-
-def _refuse_clearing(ignore: Path) -> None:
-    """Raise ConfigError at a line `!`: it empties rsync's list of filters, all of them (rsync(1))."""
     for number, line in enumerate(ignore.read_text("utf-8", "replace").splitlines(), 1):
+        # It empties rsync's list of filters, all of them (rsync(1)).
         if line.strip() == "!":
             raise ConfigError(
                 f"{IGNORE_FILE} line {number}: '!' would switch off what protects the results.",
                 "Remove that line.",
             )
+    return [*filters, f"--exclude-from={IGNORE_FILE}"]
 
 
 def push_argv(
@@ -141,24 +135,24 @@ def push_argv(
     deletions happen together at the end, so that a push that is cut off changes nothing.
     """
     deleting = ["--delete"] if delete else []
-    late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
-    held = dialect.only("--delay-updates", "--partial")
-    backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
+    if dry_run:
+        # Incremental recursion asks back and forth for folder after folder: slow over a long way.
+        plan = ["-n", *dialect.only("--no-inc-recursive")]
+    else:
+        late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
+        backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
+        plan = [*late, *backup, *dialect.only("--delay-updates", "--partial")]
     way = [] if destination else remote.arguments(project=project)
-    # Incremental recursion asks back and forth for folder after folder: slow over a long way.
-    plan = ["-n", *dialect.only("--no-inc-recursive")] if dry_run else [*late, *backup, *held]
     place = destination or remote.place()
     return ["rsync", *OPTIONS, *plan, *deleting, *way, *push_filters(root), "./", place]
 
 
 def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> list[str]:
     """Send processed data that the server lacks; what is there stays as jobs left it."""
-    plan = ["-n"] if dry_run else []
-    way = remote.arguments(project=project)
+    options = [*OPTIONS, "--ignore-existing", *(["-n"] if dry_run else [])]
     skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
-    folder = "data/processed/"
-    options = [*OPTIONS, "--ignore-existing", *plan]
-    return ["rsync", *options, *way, *skipped, f"./{folder}", remote.place(folder)]
+    ends = ["./data/processed/", remote.place("data/processed/")]
+    return ["rsync", *options, *remote.arguments(project=project), *skipped, *ends]
 
 
 def pull_argv(
@@ -191,24 +185,17 @@ def give_argv(
 
     What is replaced there goes to `backup`, which is relative to `destination`.
     """
-    kept = ["--backup", f"--backup-dir={backup}"]
-    options = [*OPTIONS, "--safe-links", *kept, f"--include-from={wanted}", "--exclude=*"]
-    way = remote.arguments()
-    return ["rsync", *options, *way, f"./{source}/", remote.place(f"{destination}/")]
+    options = [*OPTIONS, "--safe-links", "--backup", f"--backup-dir={backup}"]
+    chosen = [f"--include-from={wanted}", "--exclude=*"]
+    ends = [f"./{source}/", remote.place(f"{destination}/")]
+    return ["rsync", *options, *chosen, *remote.arguments(), *ends]
 
 
 def snapshot_argv(remote: Remote, *, job: str, destination: Path) -> list[str]:
     """Bring the frozen code of a job, without its links to the target's own folders."""
     shared = [f"--exclude=/{name}" for name in SHARED]
-    folder = f"{STATE}/jobs/{job}/code/"
-    return [
-        "rsync",
-        *OPTIONS,
-        *remote.arguments(),
-        *shared,
-        remote.place(folder),
-        f"{destination}/",
-    ]
+    ends = [remote.place(f"{STATE}/jobs/{job}/code/"), f"{destination}/"]
+    return ["rsync", *OPTIONS, *remote.arguments(), *shared, *ends]
 
 
 def incoming_argv(remote: Remote, *, name: str) -> list[str]:
@@ -255,15 +242,12 @@ class Tally:
         elif line.startswith("Number of files:"):
             self.files = int(re.sub(r"[,.]", "", line.split(":")[1].split()[0]))
         elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
-            self._changed(line)
+            flags, _, name = line.partition(" ")
+            self.sent.append(name)
+            if "+++" not in flags:
+                self.replaced.append(name)
         elif re.match(r"Total (bytes )?(sent|received):", line):
             self.bytes += int(re.sub(r"\D", "", line.split(":")[1]) or 0)
-
-    def _changed(self, line: str) -> None:
-        flags, _, name = line.partition(" ")
-        self.sent.append(name)
-        if "+++" not in flags:
-            self.replaced.append(name)
 
 
 def complaint(lines: Sequence[str]) -> str:

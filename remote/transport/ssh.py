@@ -5,19 +5,18 @@ Host keys, ports, jump hosts and keys are what the user's own ssh configuration 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
 import shlex
 import socket
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import ConfigError, ConnectError
 from remote.files import locked
-from remote.target import Target
 from remote.transport import process
 from remote.transport.process import Result
 
@@ -64,11 +63,6 @@ class Ssh:
     login: str
     config: str = ""
 
-    @classmethod
-    def to(cls, target: Target, config: str = "") -> Ssh:
-        """The way to a target that isn't local."""
-        return cls(target.login, config)
-
     @property
     def control(self) -> Path:
         """The master's socket: a private folder and a short name (macOS allows 104 bytes)."""
@@ -95,9 +89,22 @@ class Ssh:
         """argv that runs `remote`, read by the login shell there, whichever that is."""
         return ["ssh", *self.options(), "--", self.login, remote]
 
+    def session(self, *flags: str, log: str = os.devnull) -> list[str]:
+        """argv of an ssh that uses the master; a command may follow.
+
+        The log's level lets an exit code of the command's be told from one of ssh's. This ssh never
+        becomes a master itself: one that stays behind would hold our streams open.
+        """
+        own = ["-E", log, "-o", "LogLevel=DEBUG2", "-o", "ControlMaster=no"]
+        return ["ssh", *flags, *own, *self.options(), "--", self.login]
+
     def rsh(self) -> str:
         """What rsync takes as `-e`: it splits at blanks and knows quotes."""
-        return " ".join(_rsync_quoted(part) for part in ["ssh", *self.options()])
+        # Its own rule, not the shell's: a quote within quotes is written twice (rsync(1), --rsh).
+        return " ".join(
+            part if part == shlex.quote(part) else "'" + part.replace("'", "''") + "'"
+            for part in ["ssh", *self.options()]
+        )
 
     def connect(self) -> None:
         """Make sure that the master is up; raises ConnectError."""
@@ -105,14 +112,11 @@ class Ssh:
             return
         process.program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
         with locked(self.control.with_suffix(".lock")):
-            if not _answers(self.control):
-                self._open_master()
-
-    def _open_master(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.control.unlink()
-        options = ["-o", "ControlMaster=yes", *self.options()]
-        result = process.run_parent(["ssh", *options, "-N", "-f", "--", self.login])
+            if _answers(self.control):
+                return
+            self.control.unlink(missing_ok=True)
+            options = ["-o", "ControlMaster=yes", *self.options()]
+            result = process.run_parent(["ssh", *options, "-N", "-f", "--", self.login])
         if result.code:
             raise self.failure(result.stderr)
 
@@ -139,6 +143,34 @@ class Ssh:
         return ConnectError(f"ssh to {self.login} failed: {last}", f"Try it: ssh {self.login}")
 
 
+class Log:
+    """What one ssh says of itself, apart from what the command says."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.NamedTemporaryFile(prefix="remote-ssh-")
+
+        #: Where ssh is to write it.
+        self.path = self._file.name
+        self.close = self._file.close
+
+    @property
+    def text(self) -> str:
+        self._file.seek(0)
+        return self._file.read().decode("utf-8", "replace")
+
+    @property
+    def tells_exit(self) -> bool:
+        """Whether the server told how the command ended, to us or to a master."""
+        return bool(re.search(r"Received exit status from master|rtype exit-", self.text))
+
+    @property
+    def words(self) -> str:
+        """The complaints in it."""
+        reports = r"(debug\d: |OpenSSH_|Authenticat|Transferred: |Bytes per second: )"
+        lines = [line.strip() for line in self.text.splitlines()]
+        return "\n".join(line for line in lines if line and not re.match(reports, line))
+
+
 def control_folder() -> Path:
     """A folder for sockets that nobody else can write to; raises ConfigError."""
     name = f"remote-{os.getuid()}"
@@ -161,10 +193,8 @@ def _make_folder(folder: Path) -> bool:
     """Make it where it is missing; False where it can't be."""
     try:
         folder.mkdir(mode=0o700)
-    except FileExistsError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileExistsError)
     return True
 
 
@@ -176,8 +206,3 @@ def _answers(control: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-def _rsync_quoted(part: str) -> str:
-    # rsync's own rule, not the shell's: a quote within quotes is written twice (rsync(1), --rsh).
-    return part if part == shlex.quote(part) else "'" + part.replace("'", "''") + "'"

@@ -273,8 +273,8 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_server_without_uv_says_none(bare: Path, root: Path) -> None:
-    assert prepare(root).uv == ""
+def test_a_server_without_uv_says_none(bare: Path) -> None:
+    assert target_dir.find_uv() is None
 
 
 @pytest.mark.parametrize("name", [".local/bin/uv", ".cargo/bin/uv", f"{target_dir.CACHE}/bin/uv"])

@@ -14,8 +14,7 @@ import fabric
 import pytest
 
 import remote.transport.ssh
-from remote.connection import Connection, connect
-from remote.connection.connection import socket_address
+from remote.connection import Connection, connect, socket_address
 from remote.errors import ConfigError, ConnectError
 from scripts.sshd import PrivateSshd, free_port, running
 from tests.waiting import until

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import signal
 import threading
@@ -17,6 +18,7 @@ from invoke.exceptions import AuthFailure, CommandTimedOut, UnexpectedExit
 from invoke.watchers import Responder
 
 from remote.connection import Connection
+from remote.connection.runner import with_environment
 from remote.errors import ConnectError
 from remote.transport.ssh import Ssh
 from scripts.sshd import PrivateSshd
@@ -240,3 +242,54 @@ def test_sudo_gives_the_password(gpu: Connection, programs: Path) -> None:
     assert result.stdout == "yes\n$x\n"
     with pytest.raises(AuthFailure):
         gpu.sudo("true", password="wrong", in_stream=False, hide=True)
+
+
+VALUES = {
+    "QUOTES": "it's \"so\" `x` \\ \\\\ \\' !x",
+    "DOLLARS": "$HOME $(touch hit) ${HOME} `touch hit` ; touch hit & | * ~ # %s %% \\0101",
+    "LINES": "one\ntwo\n\n",
+    "WIDE": "é€😀 \t tab",
+    "EMPTY": "",
+    "NUMBER": 7,
+}
+
+
+@pytest.mark.parametrize("name", ["bash", "dash", "zsh", "csh", "tcsh", "fish"])
+def test_values_arrive_letter_by_letter_in_every_shell(
+    gpu: Connection, sshd: PrivateSshd, shell: Callable[[str], None], name: str
+) -> None:
+    shell(name)
+    command = "python3 -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    seen = json.loads(gpu.run(command, env=VALUES, hide=True).stdout)
+    assert {key: seen.get(key) for key in VALUES} == {k: str(v) for k, v in VALUES.items()}
+    assert seen["HOME"] == str(sshd.home)
+    assert not (sshd.home / "hit").exists()
+
+
+def test_the_command_keeps_its_shell_and_its_quotes_beside_an_environment(
+    gpu: Connection, shell: Callable[[str], None]
+) -> None:
+    shell("fish")
+    command = 'set x "it\'s"\necho $x $A; echo $FISH_VERSION; exit 9'
+    result = gpu.run(command, env={"A": "b c"}, hide=True, warn=True)
+    said, version = result.stdout.splitlines()
+    assert said == "it's b c" and version and result.exited == 9
+
+
+def test_nothing_of_our_own_environment_is_sent(
+    gpu: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_SECRET", "of ours")
+    result = gpu.run("echo ${A_SECRET:-none} $A", env={"A": "1"}, replace_env=False, hide=True)
+    assert result.stdout == "none 1\n"
+
+
+@pytest.mark.parametrize("name", ["", "A B", "A=B", "x;touch hit", "-i", "1A", "A\n"])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="environment variable"):
+        with_environment("true", {name: "x"})
+
+
+def test_a_nul_is_refused() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        with_environment("true", {"A": "x\0y"})

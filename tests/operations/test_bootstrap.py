@@ -166,7 +166,7 @@ def test_an_sshd_that_forwards_nothing_is_told_with_the_setting(
 
 
 def refuse(self: object, *words: str) -> Result:
-    return Result(words, 255, b"", "forwarding is not allowed")
+    return Result(255, b"", "forwarding is not allowed")
 
 
 def test_a_target_on_this_machine_needs_none(tmp_path: Path) -> None:

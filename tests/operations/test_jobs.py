@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from remote.errors import ProtocolError
-from remote.job.messages.live_job import AttachAnswer
+from remote.job.messages.jobs import AttachAnswer
 from remote.operations.jobs import over_ssh
 from remote.target import Target
 from remote.transport.ssh import Ssh
@@ -17,7 +17,7 @@ ARGV = ("tmux", "-L", "remote", "attach-session", "-t", "=20260101-090000-train-
 
 
 def test_every_shell_reads_the_words_as_they_are() -> None:
-    argv = over_ssh(Ssh.to(Target.parse("gpu:/proj")), ARGV)
+    argv = over_ssh(Ssh(Target.parse("gpu:/proj").login), ARGV)
     assert argv[:3] == ["ssh", "-o", "RequestTTY=force"]
     assert shlex.split(argv[-1])[-len(ARGV) :] == list(ARGV)
     printed = subprocess.check_output(["sh", "-c", f"printf '%s ' {argv[-1]}"], text=True)

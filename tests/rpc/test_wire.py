@@ -48,13 +48,13 @@ WIRE = SshWire(Ssh("me@gpu"))
     ],
 )
 def test_a_server_without_python_is_told_with_the_remedy(stderr: str) -> None:
-    error = WIRE.failure(Result(("ssh",), 127, b"", stderr))
+    error = WIRE.failure(Result(127, b"", stderr))
     assert isinstance(error, TargetError) and "lacks python3" in error.message
     assert "install" in error.hint
 
 
 def test_ssh_failing_is_told_by_ssh() -> None:
-    error = WIRE.failure(Result(("ssh",), 255, b"", "me@gpu: Permission denied (publickey)."))
+    error = WIRE.failure(Result(255, b"", "me@gpu: Permission denied (publickey)."))
     assert isinstance(error, ConnectError) and "refuses" in error.message
 
 
@@ -234,7 +234,10 @@ def test_a_real_old_python_refuses_the_zip_in_words_that_are_known(
 
 
 def test_a_python_can_be_brought_where_there_is_none(
-    tmp_path: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    isolated: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     server_with(tmp_path, monkeypatch, python3=OLD)
     for tool in ("uname", "echo"):
@@ -249,11 +252,9 @@ def test_a_python_can_be_brought_where_there_is_none(
         f" ln -s '{os.path.realpath(sys.executable)}' $folder/python3.12\n"
     )
     monkeypatch.setattr(bootstrap, "own_uv", lambda: fake)
-    told = list[str]()
-    server.agent.bring_python = lambda theirs: bootstrap.bring_python(
-        server, theirs, say=told.append
-    )
+    server.agent.bring_python = lambda theirs: bootstrap.bring_python(server, theirs)
     assert prepare(server.agent, tmp_path / "proj").state == "ours"
+    told = capsys.readouterr().err.splitlines()
     assert len(told) == 1 and "bringing uv" in told[0]
 
 
@@ -268,9 +269,7 @@ def test_a_python_that_can_not_be_brought_is_told(
     fake = tmp_path / "uv"
     fake.write_text("#!/bin/sh\necho 'error: no route' >&2\nexit 2\n")
     monkeypatch.setattr(bootstrap, "own_uv", lambda: fake)
-    server.agent.bring_python = lambda theirs: bootstrap.bring_python(
-        server, theirs, say=lambda text: None
-    )
+    server.agent.bring_python = lambda theirs: bootstrap.bring_python(server, theirs)
     with pytest.raises(TargetError, match="no route") as caught:
         prepare(server.agent, tmp_path / "proj")
     assert "dnf install" in caught.value.hint

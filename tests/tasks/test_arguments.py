@@ -14,14 +14,14 @@ from invoke.tasks import task
 from remote.errors import RemoteError
 from remote.programs import notebook
 from remote.programs.parameter import Parameter
-from remote.tasks.argparse_task import ArgparseTask
 from remote.tasks.arguments import Call, TaskParser
-from tests.tasks.test_argparse_task import PARAMETERS
+from remote.tasks.declare import OwnParserTask
+from tests.tasks.test_declare import PARAMETERS
 
 Read = Callable[..., Call]
 
 
-@task(klass=ArgparseTask, positional=["notebook"], iterable=["tag"])
+@task(klass=OwnParserTask, positional=["notebook"], iterable=["tag"])
 def sample(
     c: Context,
     notebook: str,

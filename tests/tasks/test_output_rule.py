@@ -16,7 +16,7 @@ REMOTE = ROOT / "remote"
 SERVER = ("agent", "agent_main.py", "runtime", "transport/skip_banner.py")
 
 #: Who may pass a job's own bytes to the terminal.
-MAY_WRITE_RAW = ("output.py", "tasks/jobs.py")
+MAY_WRITE_RAW = ("operations/jobs.py", "output.py")
 
 
 def client_modules() -> list[str]:

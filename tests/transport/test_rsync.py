@@ -18,12 +18,12 @@ from remote.transport.rsync_args import Dialect, Remote
 from remote.transport.ssh import Ssh
 
 TARGET = Target.parse("me@gpu:/proj")
-REMOTE = Remote(TARGET, Ssh.to(TARGET), TARGET.key)
+REMOTE = Remote(TARGET, Ssh(TARGET.login), TARGET.key)
 LOCAL = Remote(Target("", "", "/srv/proj"), None, "k")
 
 
 def failed(code: int, *lines: str, remote: Remote = REMOTE) -> Exception:
-    return rsync.failure(Result(("rsync",), code, b"", "\n".join(lines) + "\n"), remote)
+    return rsync.failure(Result(code, b"", "\n".join(lines) + "\n"), remote)
 
 
 def run(argv: list[str], folder: Path, remote: Remote = REMOTE) -> Any:

@@ -549,7 +549,7 @@ def test_artifact_filters_name_every_folder_above() -> None:
 
 def far(text: str, *, noisy: bool = False) -> Remote:
     target = Target.parse(text)
-    return Remote(target, Ssh.to(target), target.key, noisy)
+    return Remote(target, Ssh(target.login), target.key, noisy)
 
 
 HOSTILE = "me@host:/a b/$(touch x)'\";"

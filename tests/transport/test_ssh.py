@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -18,7 +19,7 @@ import pytest
 from remote.errors import ConfigError, ConnectError
 from remote.target import Target
 from remote.transport import ssh
-from remote.transport.ssh import Ssh
+from remote.transport.ssh import Log, Ssh
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +31,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_login_is_that_of_the_target() -> None:
-    assert Ssh.to(Target.parse("me@[::1]:/d")).login == "me@::1"
-    assert Ssh.to(Target.parse("gpu:/d"), "/my/config").config == "/my/config"
+    assert Target.parse("me@[::1]:/d").login == "me@::1"
 
 
 def test_the_command_stands_after_a_double_dash() -> None:
@@ -252,3 +252,38 @@ def test_a_living_socket_needs_no_ssh(tmp_path: Path, monkeypatch: pytest.Monkey
         alive.bind(str(link.control))
         alive.listen()
         link.connect()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with contextlib.closing(Log()) as log:
+        yield log
+
+
+def test_it_never_becomes_a_master_itself() -> None:
+    argv = Ssh("gpu").session("-tt", log="/the log")
+    # ssh obeys the first setting of a name that it finds.
+    assert argv.index("ControlMaster=no") < argv.index("ControlMaster=auto")
+    assert argv[:2] == ["ssh", "-tt"] and argv[-2:] == ["--", "gpu"] and "/the log" in argv
+
+
+@pytest.mark.parametrize(
+    ("line", "tells"),
+    [
+        ("debug2: Received exit status from master 3", True),
+        ("debug1: client_input_channel_req: channel 0 rtype exit-signal reply 0", True),
+        ("debug2: channel 0: rcvd eof", False),
+        ("", False),
+    ],
+)
+def test_an_exit_code_that_the_server_told_is_known(log: Log, line: str, tells: bool) -> None:
+    Path(log.path).write_text(f"OpenSSH_9.2p1\n{line}\n")
+    assert log.tells_exit is tells
+
+
+def test_complaints_are_told_apart_from_reports(log: Log) -> None:
+    Path(log.path).write_text(
+        "OpenSSH_9.2p1 Debian\r\ndebug1: Reading configuration\n"
+        "Authenticated to gpu\nmux_client_request_session: read from master failed\r\n\n"
+    )
+    assert log.words == "mux_client_request_session: read from master failed"

@@ -53,47 +53,65 @@ def describe(request: GpusRequest) -> GpusAnswer:
 
 
 class JobLease:
-    """The GPUs of one job, from joining the queue to the end of its lease; raises JobError."""
+    """The GPUs of one job, from joining the queue to the end of its lease."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._entry: Optional[QueueEntry] = None
+        self.folder = Path(job.leases or LEASES)
+        self.request = WaitingJob(
+            job=job.id,
+            user=job.user[:64],
+            gpus=1 if job.gpus is None else job.gpus,
+            memory=job.gpu_memory,
+            submitted=job.submitted,
+        )
+        self.gpus: List[Gpu] = []
+        self._ticket: Optional[Ticket] = None
+        self._holders: Dict[str, GpuHolder] = {}
 
     def join(self) -> None:
-        """Join the queue, at the place of the job's submission, unless that was done."""
-        count = 0 if self._entry else self._count()
-        if count:
-            request = WaitingJob(
-                job=self.job.id,
-                user=self.job.user[:64],
-                gpus=count,
-                memory=self.job.gpu_memory,
-                submitted=self.job.submitted,
-            )
-            self._entry = QueueEntry(Path(self.job.leases or LEASES), request)
+        """Join the queue, at the place of the job's submission, unless that was done.
 
-    def _count(self) -> int:
-        """What was asked, else one where the machine has any. A job in the terminal leases none."""
-        if self.job.interpreter:
-            return 0
-        if self.job.gpus is not None:
-            return self.job.gpus
+        A job that says nothing of GPUs has one where the machine has any. Raises JobError where
+        this machine can never give what is asked.
+        """
+        # A job in the terminal leases none.
+        if self._ticket is not None or self.job.interpreter or self.job.gpus == 0:
+            return
         try:
-            return 1 if sources.gpus() else 0
+            self.gpus = sources.gpus()
         except JobError as error:
+            hint = f"{error.hint} A job that needs no GPU: --gpus 0".strip()
+            raise JobError(error.message, hint) from None
+        if self.job.gpus is None and not self.gpus:
+            return
+        if sum(gpu.memory_total >= self.request.memory for gpu in self.gpus) < self.request.gpus:
             raise JobError(
-                error.message, f"{error.hint} A job that needs no GPU: --gpus 0".strip()
-            ) from None
+                f"The job asks for {messages.wanted(self.request)}, which this machine never has.",
+                messages.equipment(self.gpus),
+            )
+        self._ticket = Ticket(self.folder, self.request)
 
     def leave(self) -> None:
-        """Give the place up."""
-        if self._entry is not None:
-            self._entry.close()
+        """Give the place up. A second time does nothing."""
+        if self._ticket is not None:
+            self._ticket.close()
 
     def leased(self, say: Callable[[str], None]) -> ContextManager[Optional[Lease]]:
-        """Hold the GPUs, once it is the job's turn; None where it is to have none."""
+        """Hold the GPUs, once it is the job's turn; None where it is to have none.
+
+        `say` hears each new reason to wait. Raises JobError where the GPUs keep being unreadable.
+        However this ends, the job's place in the queue is gone.
+        """
         self.join()
-        return self._entry.wait(say) if self._entry else contextlib.nullcontext()
+        if self._ticket is None:
+            return contextlib.nullcontext()
+        try:
+            granted = self._wait(self._ticket, say)
+        finally:
+            self.leave()
+        threading.Thread(target=granted.stay_fresh, daemon=True).start()
+        return granted
 
     def variables(self, lease: Optional[Lease]) -> Dict[str, str]:
         """What tells the job's code which GPUs it may see; nothing where there are none."""
@@ -102,48 +120,13 @@ class JobLease:
             return {}
         return {source.VISIBLE_DEVICES: lease.visible if lease else ""}
 
-
-class QueueEntry:
-    """A job in the queue for GPUs: `wait` leads to the lease, `close` gives up."""
-
-    def __init__(self, folder: Path, request: WaitingJob) -> None:
-        """Join the queue at the place of the submission.
-
-        Raises JobError where this machine can never satisfy the request.
-        """
-        self.folder = folder
-        self.request = request
-        self.gpus = _suitable_machine(request)
-        self._ticket = Ticket(folder, request)
-        self._holders: Dict[str, GpuHolder] = {}
-
-    def wait(self, say: Callable[[str], None]) -> Lease:
-        """The lease, as soon as it is our turn. `say` hears each new reason to wait.
-
-        Raises JobError where the GPUs keep being unreadable. However this ends, the ticket is gone.
-        """
-        with self:
-            granted = self._wait(say)
-        threading.Thread(target=granted.stay_fresh, daemon=True).start()
-        return granted
-
-    def close(self) -> None:
-        """Leave the queue. A second time does nothing."""
-        self._ticket.close()
-
-    def __enter__(self) -> QueueEntry:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def _wait(self, say: Callable[[str], None]) -> Lease:
+    def _wait(self, ticket: Ticket, say: Callable[[str], None]) -> Lease:
         last_reason, touched = "", time.monotonic()
         failing_since: Optional[float] = None
         while True:
             began = time.monotonic()
             try:
-                result = self._attempt()
+                result = self._attempt(ticket)
                 failing_since = None
             except JobError as error:
                 # A driver can be busy for a moment.
@@ -157,14 +140,14 @@ class QueueEntry:
                 say(result)
                 last_reason = result
             if began - touched > FRESH:
-                self._ticket.keep_fresh()
+                ticket.keep_fresh()
                 touched = began
             # Where the source takes long, it is asked less often.
             time.sleep(max(POLL, time.monotonic() - began))
 
-    def _attempt(self) -> Union[Lease, str]:
+    def _attempt(self, ticket: Ticket) -> Union[Lease, str]:
         """The lease, or why there is none yet."""
-        before = self._ticket.before()
+        before = ticket.before()
         if before:
             return messages.jobs_before(before)
         self._look()
@@ -173,7 +156,7 @@ class QueueEntry:
         if len(free) < self.request.gpus:
             return messages.missing(self.request, self.gpus, obstacles)
         granted = lease(self.folder, _choose(free, self.request))
-        if granted and not self._ticket.before():
+        if granted and not ticket.before():
             return granted
         # An earlier job came while we chose, or locked a file before us.
         if granted:
@@ -205,14 +188,3 @@ def _choose(free: Sequence[Gpu], request: WaitingJob) -> List[Gpu]:
     if request.memory:
         free = sorted(free, key=lambda gpu: (gpu.memory_free, gpu.index))
     return sorted(free[: request.gpus], key=lambda gpu: gpu.index)
-
-
-def _suitable_machine(request: WaitingJob) -> List[Gpu]:
-    """All GPUs of a machine that can satisfy the request some time; raises JobError for another."""
-    gpus = sources.gpus()
-    if sum(gpu.memory_total >= request.memory for gpu in gpus) >= request.gpus:
-        return gpus
-    raise JobError(
-        f"The job asks for {messages.wanted(request)}, which this machine never has.",
-        messages.equipment(gpus),
-    )

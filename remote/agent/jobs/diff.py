@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import filecmp
 import itertools
 import os
 from pathlib import Path
@@ -89,7 +90,7 @@ def _became(paths: JobPaths) -> Dict[str, Any]:
 
 def _code(before: Path, after: Path) -> Iterator[str]:
     """Unified diffs of all files that differ; those of the same inode are the same file."""
-    for name in sorted({*_files(before), *_files(after)} - {*LOCK_FILES}):
+    for name in sorted({*_files(before), *_files(after)} - {*LOCK_FILES, *SHARED}):
         old, new = before / name, after / name
         if _same(old, new):
             continue
@@ -102,22 +103,17 @@ def _code(before: Path, after: Path) -> Iterator[str]:
 
 
 def _files(code: Path) -> Iterator[str]:
-    for place, folders, names in os.walk(str(code)):
-        here = os.path.relpath(place, str(code))
-        folders[:] = [name for name in folders if here != "." or name not in SHARED]
+    """Their paths below `code`; folders that jobs share are links, which os.walk doesn't follow."""
+    for place, _, names in os.walk(str(code)):
         for name in names:
-            if here != "." or name not in SHARED:
-                yield os.path.normpath(os.path.join(here, name))
+            yield os.path.relpath(os.path.join(place, name), str(code))
 
 
 def _same(old: Path, new: Path) -> bool:
     try:
-        one, other = os.stat(str(old)), os.stat(str(new))
+        return old.samefile(new) or filecmp.cmp(str(old), str(new), shallow=False)
     except OSError:
         return False
-    if os.path.samestat(one, other):
-        return True
-    return one.st_size == other.st_size and old.read_bytes() == new.read_bytes()
 
 
 def _lines(path: Path) -> Optional[List[str]]:

@@ -12,9 +12,9 @@ from remote.agent.job_folders import find, job_of, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.worker import NOTE
 from remote.errors import JobError
-from remote.job.messages.live_job import AttachAnswer, AttachRequest, LogAnswer, LogRequest
+from remote.job.messages.jobs import AttachAnswer, AttachRequest, LogAnswer, LogRequest
 from remote.job.paths import JobPaths
-from remote.job.state import ENDED
+from remote.job.status import ENDED
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
@@ -32,7 +32,12 @@ def follow(request: LogRequest, *, send: Callable[[LogAnswer], None]) -> LogAnsw
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     last_sent = time.monotonic()
     with open(os.devnull if request.silent else str(paths.log), "rb") as file:
-        file.seek(_start(paths, file, request))
+        start = request.offset
+        if request.since:
+            start = max(start, _offset_at(paths, time.time() - request.since))
+        if request.tail:
+            start = max(start, _tail_offset(file, request.tail))
+        file.seek(start)
         while True:
             status = state_of(paths)
             piece = file.read(BLOCK)
@@ -46,13 +51,6 @@ def follow(request: LogRequest, *, send: Callable[[LogAnswer], None]) -> LogAnsw
                 return LogAnswer(id=paths.id, offset=offset, status=status)
             if not piece:
                 time.sleep(LOOK)
-
-
-def _start(paths: JobPaths, file: IO[bytes], request: LogRequest) -> int:
-    offset = request.offset
-    if request.since:
-        offset = max(offset, _offset_at(paths, time.time() - request.since))
-    return max(offset, _tail_offset(file, request.tail)) if request.tail else offset
 
 
 def _offset_at(paths: JobPaths, moment: float) -> int:

@@ -17,8 +17,16 @@ from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
-from remote.job.state import ENDED, FAILED, FINISHED, PREPARING, QUEUED, REFUSED, STOPPED
-from remote.job.status import LeasedGpu
+from remote.job.status import (
+    ENDED,
+    FAILED,
+    FINISHED,
+    PREPARING,
+    QUEUED,
+    REFUSED,
+    STOPPED,
+    LeasedGpu,
+)
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
@@ -57,7 +65,8 @@ class Worker(Record):
         """Take the job to its end; its exit code comes back."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        shown = threading.Thread(target=mirror, args=(self.paths, self.ended), daemon=True)
+        args = (self.paths, lambda: self.status.state in ENDED)
+        shown = threading.Thread(target=mirror, args=args, daemon=True)
         shown.start()
         try:
             outcome = self.perform()
@@ -71,10 +80,6 @@ class Worker(Record):
 
             notify(self)
         return outcome.code
-
-    def ended(self) -> bool:
-        """Whether the last word on this job is written."""
-        return self.status.state in ENDED
 
     def perform(self) -> Outcome:
         """Do all of it; how it ended comes back."""
@@ -216,7 +221,7 @@ class Worker(Record):
         except Exception:
             self.say(_traceback())
         last.to_file(self.paths.status)
-        # Whoever sees that it has ended (`ended`) finds the last word on disk.
+        # Whoever sees that it has ended (`mirror`) finds the last word on disk.
         self.status = last
         job_folders.forget(self.paths)
 

@@ -9,7 +9,7 @@ import pytest
 from invoke.exceptions import Exit
 
 from remote.errors import ConfigError, RemoteError
-from remote.tasks.argparse_task import exit_on_error, place_of
+from remote.tasks.declare import exit_on_error, place_of
 from tests.conftest import Command, ProjectFolder, make_project
 
 PARAMETERS = """epoch = 10  # how often
@@ -32,9 +32,9 @@ _hidden = 1
 STUB = """
 import json
 from invoke.tasks import task
-from remote.tasks.argparse_task import ArgparseTask
+from remote.tasks.declare import OwnParserTask
 
-@task(klass=ArgparseTask, positional=["notebook"], iterable=["tag"])
+@task(klass=OwnParserTask, positional=["notebook"], iterable=["tag"])
 def run(c, notebook, target="", output="", follow=False, n_best=1, tag=None, parameters=None):
     print(json.dumps([parameters, target, output, follow, n_best, tag or []]))
 

@@ -56,13 +56,13 @@ def command(
 ) -> Callable[[Body], Task[Any]]:
     """Invoke's `task` for the tasks of the toolkit, which end as `exit_on_error` says.
 
-    `help` tells only what HELP doesn't. One with positional words or `options` is an ArgparseTask.
+    `help` tells only what HELP doesn't. One with positional words or `options` is an OwnParserTask.
     """
 
     def declared(body: Body) -> Task[Any]:
         flags = [name.replace("_", "-") for name in inspect.signature(body).parameters]
         known = {flag: HELP[flag] for flag in flags if flag in HELP}
-        kind = ArgparseTask if settings.keys() & {"positional", "options"} else Task
+        kind = OwnParserTask if settings.keys() & {"positional", "options"} else Task
         made: Task[Any] = kind(exit_on_error(body), help={**known, **(help or {})}, **settings)
         return made
 
@@ -97,7 +97,7 @@ def exit_on_error(body: Body) -> Body:
     return wrapped  # type: ignore[return-value]
 
 
-class ArgparseTask(Task[Any]):
+class OwnParserTask(Task[Any]):
     """A task that reads its own words, so that positional arguments may be left out.
 
     A positional argument without a default has to be given. With `options`, a class of
@@ -115,7 +115,7 @@ class ArgparseTask(Task[Any]):
         self.options = options
         self.call: Call | None = None
         self.takes = set(inspect.signature(self.body).parameters)
-        ArgparseTask.all_names.add(self.typed_name)
+        OwnParserTask.all_names.add(self.typed_name)
 
     @property
     def typed_name(self) -> str:
@@ -132,9 +132,14 @@ class ArgparseTask(Task[Any]):
         ]
         place = place_of(self.typed_name, sys.argv)
         if place is None:
-            return declared + _completed(self.options)
+            # For Invoke to complete in a shell.
+            rows = options_of(self.options).values() if self.options else ()
+            return declared + [
+                Argument(name=row.flag.removeprefix("--"), kind=bool if row.switch else str)
+                for row in rows
+            ]
         words = sys.argv[place + 1 :]
-        # Other tasks start faster without argparse.
+        # Other tasks start faster without it.
         from remote.tasks.arguments import HELP_FLAGS, TaskParser
 
         parser = TaskParser(
@@ -170,18 +175,16 @@ class ArgparseTask(Task[Any]):
         return " ".join([*parts, "[--flags]", *rest])
 
     def _check(self, declared: Sequence[Argument], call: Call, words: Sequence[str]) -> None:
-        """Refuse what Invoke would not explain well; raises UsageError."""
-        from remote.tasks.arguments import UsageError
-
+        """Refuse what Invoke would not explain well; raises RemoteError."""
         name = self.typed_name
         for argument in declared:
             is_needed = argument.positional and argument.default is None
             if is_needed and argument.name not in call.values:
                 hint = f"inv {name} --help tells more."
-                raise UsageError(f"inv {name} needs a {argument.name}.", hint)
+                raise RemoteError(f"inv {name} needs a {argument.name}.", hint)
         for word in _before_dashes(words)[call.count :]:
-            if word in ArgparseTask.all_names:
-                raise UsageError(f"One call of inv takes one {name}, and no {word} after it.")
+            if word in OwnParserTask.all_names:
+                raise RemoteError(f"One call of inv takes one {name}, and no {word} after it.")
 
 
 def _program_finder(words: Sequence[str]) -> Callable[[str], FileProgram]:
@@ -203,7 +206,7 @@ def place_of(task: str, argv: Sequence[str]) -> int | None:
     if "--complete" in argv:
         return None
     names = [word.rpartition(".")[2] for word in argv]
-    place = next((n for n, name in enumerate(names) if n and name in ArgparseTask.all_names), 0)
+    place = next((n for n, name in enumerate(names) if n and name in OwnParserTask.all_names), 0)
     return place if place and names[place] == task else None
 
 
@@ -219,11 +222,3 @@ def _take_from_invoke(words: Sequence[str], count: int) -> None:
 
 def _before_dashes(words: Sequence[str]) -> list[str]:
     return [*itertools.takewhile(lambda word: word != "--", words)]
-
-
-def _completed(options: type | None) -> list[Argument]:
-    """The flags of the options, for Invoke to complete in a shell."""
-    rows = options_of(options).values() if options else ()
-    return [
-        Argument(name=row.flag.removeprefix("--"), kind=bool if row.switch else str) for row in rows
-    ]

@@ -16,7 +16,7 @@ import pytest
 from remote.agent import server_facts as there
 from remote.agent.launchers import logind
 from remote.config import Project
-from remote.job.messages.server import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
+from remote.job.messages.target import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
 from remote.operations import doctor
 from remote.operations.doctor import Check
 

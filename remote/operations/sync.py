@@ -105,12 +105,7 @@ class _Mirror:
             return self._rsync(look=True, delete=False, destination=empty + "/")
 
     def _rsync(
-        self,
-        *,
-        look: bool,
-        delete: bool,
-        project: str = "",
-        destination: str = "",
+        self, *, look: bool, delete: bool, project: str = "", destination: str = ""
     ) -> Tally:
         argv = rsync_args.push_argv(
             self.server.project.root,

@@ -10,12 +10,7 @@ from invoke.context import Context
 
 from remote.config import find_project
 from remote.errors import JobError
-from remote.operations.run_options import (
-    LabOptions,
-    RunOptions,
-    ServiceOptions,
-    TensorboardOptions,
-)
+from remote.operations.run_options import LabOptions, RunOptions, ServiceOptions, TensorboardOptions
 from remote.output import print_lines, say
 from remote.tasks.declare import TARGET_HELP, command
 from remote.tasks.jobs import exit_as

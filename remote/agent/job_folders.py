@@ -18,8 +18,7 @@ from remote.errors import JobError, ProtocolError
 from remote.files import copy_new, locked, write_atomic
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.spec import Job
-from remote.job.state import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN, JobStatus
 
 #: Letters of an id that tell when the job was submitted: 20261231-235959.
 STAMP = 15
@@ -176,7 +175,7 @@ def clear_service(paths: JobPaths) -> None:
     """Remove the private folder in /tmp of a service that has ended, and nothing else."""
     import shutil
 
-    from remote.job.serving import PRIVATE, Serving
+    from remote.job.status import PRIVATE, Serving
 
     serving = Serving.from_file(paths.serving)
     if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from remote.errors import ConnectError, JobError
 from remote.files import read_json
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
-from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary
-from remote.job.messages.live_job import (
+from remote.job.messages.jobs import (
     AttachRequest,
+    JobsAnswer,
+    JobsRequest,
+    JobSummary,
     LogAnswer,
     LogRequest,
     StopAnswer,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from remote.agent.environments.lock_file import LOCK_FILES
+from remote.agent.environments.uv import LOCK_FILES
 from remote.errors import ConfigError, ConnectError, JobError, TargetError
 from remote.files import copy_new, sha256, write_atomic
-from remote.job.messages.live_job import LogAnswer, LogRequest
+from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.messages.services import (
     FetchRequest,
     SavedRequest,
@@ -27,8 +27,7 @@ from remote.job.messages.services import (
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
 from remote.job.spec import JobSpec
-from remote.job.state import ENDED, PREPARING, QUEUED
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, PREPARING, QUEUED, JobStatus
 from remote.operations import tunnel
 from remote.operations.job_request import describe
 from remote.operations.jobs import RETRY_LIMIT, RETRY_PAUSE

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.errors import JobError
+from remote.job.messages.jobs import SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
-from remote.job.messages.submit import SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
-from remote.job.state import ENDED, LOST
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, LOST, JobStatus
 from remote.operations import bootstrap, job_request
 from remote.operations.jobs import find_job
 from remote.output import say

@@ -30,21 +30,20 @@ def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = F
 
     The exit code is 1 where a problem is left.
     """
+    import shlex
+
     from remote.operations.tracking.check_store import check
 
     checked = check(store, mending=mend)
     if json:
-        print_json(_as_data(checked))
+        told = {"store": checked.store, "sound": not checked.findings}
+        told["findings"] = [_as_data(finding) for finding in checked.findings]
+        told["mended"] = [_as_data(finding) for finding in checked.mended]
+        print_json({**told, "backup": checked.backup or None})
     else:
-        _show(checked, _command(store))
-    if checked.problems:
+        _show(checked, shlex.join(["inv", "mlflow-check", *filter(None, [store]), "--mend"]))
+    if checked.findings:
         raise Exit(code=1)
-
-
-def _command(store: str) -> str:
-    import shlex
-
-    return shlex.join(["inv", "mlflow-check", *([store] if store else []), "--mend"])
 
 
 def _show(checked: Checked, command: str) -> None:
@@ -53,11 +52,10 @@ def _show(checked: Checked, command: str) -> None:
     for finding in checked.mended:
         print_lines(f"mended  {_line(finding)}")
     for finding in checked.findings:
-        print_lines(f"{'note' if finding.note else 'wrong':<6}  {_line(finding)}")
-        if next_step := _next(finding, command):
-            print_lines(f"{'':8}next: {next_step}")
-    if checked.problems:
-        say(f"{plural(len(checked.problems), 'problem')} in {checked.store}.")
+        step = f"{finding.step}; then {command}" if finding.mend_after else finding.step
+        print_lines(f"wrong   {_line(finding)}", f"{'':8}next: {step or command}")
+    if checked.findings:
+        say(f"{plural(len(checked.findings), 'problem')} in {checked.store}.")
     else:
         print_lines(f"{checked.store} is sound.")
 
@@ -66,31 +64,17 @@ def _line(finding: Finding) -> str:
     """What was found, with some examples."""
     examples = ", ".join(finding.items[:_EXAMPLES])
     more = ", …" if len(finding.items) > _EXAMPLES else ""
-    return f"{finding.name}: {finding.summary}" + (f": {examples}{more}" if examples else "")
+    return f"{finding.name}: {finding.message}" + (f": {examples}{more}" if examples else "")
 
 
-def _next(finding: Finding, command: str) -> str:
-    if finding.changes:
-        return command
-    return f"{finding.step}; then {command}" if finding.mend_after else finding.step
-
-
-def _as_data(checked: Checked) -> dict[str, object]:
-    return {
-        "store": checked.store,
-        "sound": not checked.problems,
-        "findings": [_finding_data(finding) for finding in checked.findings],
-        "mended": [_finding_data(finding) for finding in checked.mended],
-        "backup": checked.backup or None,
-    }
-
-
-def _finding_data(finding: Finding) -> dict[str, object]:
+def _as_data(finding: Finding) -> dict[str, object]:
     return {
         "name": finding.name,
-        "message": finding.summary,
+        "message": finding.message,
         "items": finding.details or finding.items,
         "step": finding.step,
-        "mendable": bool(finding.changes),
-        "note": finding.note,
+        "mendable": finding.mendable,
     }
+
+
+TASKS = (mlflow_check,)

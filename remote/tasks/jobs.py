@@ -11,7 +11,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.errors import JobError
-from remote.job.state import FINISHED
+from remote.job.status import FINISHED
 from remote.output import draw_screen, duration, plural, print_json, print_lines, say, size
 from remote.tasks.declare import HELP, command
 from remote.tasks.sync import pull_and_tell, server_of

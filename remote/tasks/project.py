@@ -15,7 +15,7 @@ from invoke.exceptions import Exit
 
 from remote.config import Project, find_project, make_variables
 from remote.errors import ConfigError, NotebookError
-from remote.job.state import FINISHED
+from remote.job.status import FINISHED
 from remote.output import print_lines, say, say_log
 from remote.tasks.declare import command
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from remote.job.messages.gpus import GpuReport, GpusAnswer
 from remote.job.messages.jobs import JobSummary
 from remote.job.messages.old_jobs import DifferencesAnswer
-from remote.job.state import ENDED, PREPARING, QUEUED, RUNNING, UNKNOWN
+from remote.job.status import ENDED, PREPARING, QUEUED, RUNNING, UNKNOWN
 from remote.output import duration, plural, size, table
 
 

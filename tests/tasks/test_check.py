@@ -111,7 +111,7 @@ def test_json(root: Path) -> None:
     told = json.loads(done.stdout)
     assert set(told) == {"store", "sound", "findings", "mended", "backup"}
     (finding,) = told["findings"]
-    assert set(finding) == {"name", "message", "items", "step", "mendable", "note"}
+    assert set(finding) == {"name", "message", "items", "step", "mendable"}
     assert finding["mendable"] and not told["sound"] and done.returncode == 1
     assert finding["items"] == [f"experiment 0: /old/project/mlruns/0 -> {root}/mlruns/0"]
     told = json.loads(inv(root, "--mend", "--json").stdout)

@@ -10,7 +10,7 @@ from invoke.context import Context
 from remote.config import find_project
 from remote.files import write_json
 from remote.job.paths import JobPaths
-from remote.job.state import FINISHED
+from remote.job.status import FINISHED
 from remote.session import TargetSession
 from remote.tasks import jobs
 

@@ -16,7 +16,7 @@ from remote.errors import JobError
 from remote.files import locked
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.paths import STATE, JobPaths
-from remote.job.state import ENDED
+from remote.job.status import ENDED
 
 
 def remove(request: RemoveRequest) -> RemoveAnswer:

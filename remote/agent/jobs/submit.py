@@ -17,12 +17,11 @@ from remote.agent.target_dir import machine, root_of
 from remote.errors import JobError, TargetError
 from remote.files import locked, write_atomic
 from remote.job.kinds import kind_of
-from remote.job.messages.submit import SubmitAnswer, SubmitRequest
+from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
 from remote.job.outputs import OUTPUTS, SHARED
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
-from remote.job.state import ENDED, FINISHED, REFUSED
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
 
 #: How the folder for code from another target begins, below the toolkit's own.
 INCOMING = "incoming-"

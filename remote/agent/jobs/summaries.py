@@ -12,8 +12,7 @@ from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.paths import JobPaths
-from remote.job.state import ENDED
-from remote.job.status import Progress
+from remote.job.status import ENDED, Progress
 
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
 _SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after")

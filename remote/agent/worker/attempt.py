@@ -20,7 +20,7 @@ from remote.agent.tracking import job_run
 from remote.agent.worker import Outcome, Record, variables
 from remote.agent.worker.peak_memory import PeakGpuMemory, PeakMemory
 from remote.job.kinds import kind_of
-from remote.job.state import FAILED, FINISHED, RUNNING
+from remote.job.status import FAILED, FINISHED, RUNNING
 
 #: How long a job may take to end after it was asked to, in seconds.
 PATIENCE = 10.0

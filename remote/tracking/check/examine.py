@@ -3,71 +3,129 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shlex
 import shutil
 import sqlite3
-import time
 from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Iterable, Optional, Sequence
 
 from remote.errors import StoreError
 from remote.output import plural
-from remote.tracking.check.finding import Finding, path_findings
 from remote.tracking.check.missing_artifacts import missing_artifacts
-from remote.tracking.check.path_rows import records
-from remote.tracking.check.path_status import PathStatus, path_statuses
-from remote.tracking.check.project_dir import ProjectDir
-from remote.tracking.store import BUSY_TIMEOUT, connect_read_only, is_store, reading_url, unusable
+from remote.tracking.check.paths import ProjectDir, State, StoredPath, stored_paths
+from remote.tracking.store import connect_read_only, is_store, reading_url, unusable, writing
 
 _MAGIC = b"SQLite format 3\x00"
 """What a SQLite file begins with (https://www.sqlite.org/fileformat2.html#the_database_header)."""
 
 
-def examine(project: ProjectDir) -> list[Finding]:
+@dataclass(frozen=True)
+class Finding:
+    """A group of problems of one kind.
+
+    `message` is one line with the count, `items` name every single one. `step` is what the user has
+    to do, `mend_after` that there is something to mend after it; `mendable` needs no step.
+    """
+
+    name: str
+    message: str
+    items: tuple[str, ...] = ()
+    step: str = ""
+    mendable: bool = False
+    mend_after: bool = False
+    details: tuple[str, ...] = ()
+    """The items at length, where their names say too little."""
+
+
+def examine(store: Path) -> list[Finding]:
     """What is wrong with the store; raises StoreError where it is none, or can't be read."""
-    journal = _left_journal(project.store)
-    _refuse_other_files(project.store)
-    damage = _integrity(project.store)
+    if not store.is_file():
+        raise StoreError(f"{store} isn't there.", "Name a store: a file such as mlflow.db.")
+    with open(store, "rb") as file:
+        damage = _integrity(store) if file.read(len(_MAGIC)) == _MAGIC else []
     if damage:
-        return [*journal, *damage]
-    if not is_store(project.store):
-        raise _no_store(project.store)
+        return damage
+    if not is_store(store):
+        raise StoreError(f"{store} isn't an MLflow store.", "Name a file such as mlflow.db.")
+    project = ProjectDir(store)
     try:
-        with closing(connect_read_only(project.store)) as database:
+        with closing(connect_read_only(store)) as database:
             # Every statement is a transaction of its own: a long one would keep writers out.
             database.isolation_level = None
-            statuses = _statuses(database, project)
-            missing = missing_artifacts(database, statuses)
+            paths = stored_paths(database, project)
+            missing = missing_artifacts(database, paths)
     except sqlite3.Error as error:
-        raise unusable(project.store, error) from error
-    paths = path_findings(statuses, project)
-    return [*journal, *paths, *missing, *_file_store(project)]
+        raise unusable(store, error) from error
+    findings = _path_findings(paths, project)
+    if missing:
+        message = f"{plural(len(missing), 'artifact')} that records name can't be found"
+        step = "Pull again (make sync-pull), or bring them back from a copy of mlruns/."
+        findings.append(Finding("artifacts", message, missing, step))
+    return findings + _file_store(project)
 
 
-def mend(project: ProjectDir, findings: Sequence[Finding]) -> Optional[Path]:
-    """Does what mends `findings` in one transaction; the copy that was made before, if any was.
+def mend(store: Path, findings: Sequence[Finding]) -> Optional[Path]:
+    """Mends what can be, in one transaction; the copy that was made before, if any was.
 
     What is to be done is asked again under the lock: the store may have changed since.
     """
-    if not any(finding.changes for finding in findings):
+    if not any(finding.mendable for finding in findings):
         return None
-    copy = _back_up(project.store, time.strftime("%Y%m%d-%H%M%S"))
-    try:
-        with closing(sqlite3.connect(project.store, timeout=BUSY_TIMEOUT)) as database:
-            database.isolation_level = None
-            database.execute("BEGIN IMMEDIATE")
-            for finding in path_findings(_statuses(database, project), project):
-                for change in finding.changes:
-                    database.execute(change.query, change.values)
-            database.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise unusable(project.store, error) from error
+    copy = _back_up(store)
+    with writing(store) as database:
+        for path in stored_paths(database, ProjectDir(store)):
+            if path.target:
+                query = f'UPDATE "{path.table}" SET "{path.column}" = ? WHERE rowid = ?'
+                database.execute(query, (path.written, path.rowid))
     return copy
 
 
-def _statuses(database: sqlite3.Connection, project: ProjectDir) -> list[PathStatus]:
-    return path_statuses(records(database, project), project)
+def _path_findings(paths: Iterable[StoredPath], project: ProjectDir) -> list[Finding]:
+    """One for each thing that is the matter, and each project that the paths come from."""
+    groups: dict[tuple[State, str], list[StoredPath]] = {}
+    for path in paths:
+        if path.state is not State.FINE:
+            groups.setdefault((path.state, path.old), []).append(path)
+    findings = []
+    for (state, old), group in groups.items():
+        leads = f"{plural(len(group), 'path')} {'leads' if len(group) == 1 else 'lead'}"
+        message = f"{leads} {state.value.format(old=old or 'places')}"
+        if state in (State.MOVED, State.SERVED):
+            # One name may stand for several paths.
+            labels = tuple(dict.fromkeys(path.label for path in group))
+            details = tuple(f"{path.label}: {path.text} -> {path.written}" for path in group)
+            findings.append(Finding("paths", message, labels, mendable=True, details=details))
+        else:
+            items = tuple(f"{path.label} ({path.text})" for path in group)
+            step = _step(state, old, group, project)
+            findings.append(Finding("paths", message, items, step, mend_after=True))
+    return findings
+
+
+def _step(state: State, old: str, group: Sequence[StoredPath], project: ProjectDir) -> str:
+    """What the user does about files that aren't in the project."""
+    if not old:
+        verb = "Move" if state is State.ELSEWHERE else "Bring"
+        example = next((path.standard for path in group if path.standard), "mlruns")
+        return f"{verb} the files to where MLflow keeps them here, such as {example}"
+    if state is State.NOWHERE:
+        return f"Bring the files of {old} into {project.mlruns}"
+    names = {posixpath.relpath(path.path, old).split("/")[0] for path in group}
+    copies = (
+        [
+            "rsync",
+            "-a",
+            "--ignore-existing",
+            f"{old.rstrip('/')}/{name}/",
+            f"{project.folder}/{name}/",
+        ]
+        for name in sorted(names)
+    )
+    return " && ".join(map(shlex.join, copies))
 
 
 def _file_store(project: ProjectDir) -> list[Finding]:
@@ -77,44 +135,9 @@ def _file_store(project: ProjectDir) -> list[Finding]:
     if not items:
         return []
     count = plural(len(items), "experiment")
-    summary = f"mlruns holds a file store ({count}), for which mlflow ui passes the database over"
+    message = f"mlruns holds a file store ({count}), for which mlflow ui passes the database over"
     step = "Bring its runs into the database (inv mlflow-merge mlruns), then move these files away."
-    return [Finding("file store", summary, items, step)]
-
-
-def _refuse_other_files(store: Path) -> None:
-    """Raises StoreError for what is no SQLite file. It may still be another program's."""
-    if not store.is_file():
-        raise StoreError(f"{store} isn't there.", "Name a store: a file such as mlflow.db.")
-    with open(store, "rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise _no_store(store)
-
-
-def _no_store(store: Path) -> StoreError:
-    return StoreError(f"{store} isn't an MLflow store.", "Name a file such as mlflow.db.")
-
-
-def _left_journal(store: Path) -> list[Finding]:
-    """What a program left that was killed while it wrote; to be asked before anything else opens it.
-
-    The first program that opens the store takes back what was half written.
-    """
-    journal = Path(f"{store}-journal")
-    if not journal.is_file() or not journal.stat().st_size:
-        return []
-    try:
-        url = store.resolve().as_uri() + "?mode=ro"
-        with closing(sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT)) as database:
-            database.execute("SELECT 1 FROM sqlite_master").fetchone()
-        return []
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise unusable(store, error) from error
-    summary = (
-        f"{journal.name} was left by a program that was killed; what it left half written is undone"
-    )
-    return [Finding("database", summary, note=True)]
+    return [Finding("file store", message, items, step)]
 
 
 def _integrity(store: Path) -> list[Finding]:
@@ -129,18 +152,14 @@ def _integrity(store: Path) -> list[Finding]:
     if lines == ["ok"]:
         return []
     old, new = shlex.quote(str(store)), shlex.quote(f"{store}.recovered")
-    summary = f"the file is damaged ({plural(len(lines), 'fault')})"
+    message = f"the file is damaged ({plural(len(lines), 'fault')})"
     step = f'Put back a copy, or save what can be read: sqlite3 {old} ".recover" | sqlite3 {new}'
-    return [Finding("database", summary, tuple(lines), step)]
+    return [Finding("database", message, tuple(lines), step)]
 
 
-def _back_up(store: Path, time: str) -> Path:
+def _back_up(store: Path) -> Path:
     """A copy beside the store, in one step: consistent, whoever writes meanwhile."""
-    copy = Path(f"{store}.before-check-{time}")
-    number = 1
-    while copy.exists():
-        number += 1
-        copy = Path(f"{store}.before-check-{time}-{number}")
+    copy = Path(f"{store}.before-check-{datetime.now():%Y%m%d-%H%M%S-%f}")
     part = Path(f"{copy}.part")
     try:
         with closing(sqlite3.connect(reading_url(store), uri=True)) as source:

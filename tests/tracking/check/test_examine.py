@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from remote.errors import StoreError
-from remote.tracking.check import ProjectDir, examine, mend
+from remote.tracking.check import examine, mend
 from tests.tracking.check.conftest import Project, names
 
 KILLED = """\
@@ -31,8 +31,7 @@ def test_a_journal_that_a_killed_program_left(project: Project) -> None:
     before = project.dump()
     done = subprocess.run([sys.executable, "-c", KILLED, str(project.store)])
     assert done.returncode == -signal.SIGKILL and Path(f"{project.store}-journal").stat().st_size
-    (found,) = examine(project.dir)
-    assert found.note and "killed" in found.summary
+    assert examine(project.store) == []
     assert project.check() == [] and project.dump() == before
 
 
@@ -41,7 +40,7 @@ def test_a_program_that_still_writes_left_nothing(project: Project) -> None:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE metrics SET step = step")
         assert Path(f"{project.store}-journal").stat().st_size
-        assert examine(project.dir) == []
+        assert examine(project.store) == []
 
 
 def test_a_store_in_wal_mode(project: Project, tmp_path: Path) -> None:
@@ -60,9 +59,9 @@ def test_a_damaged_file(project: Project, where: str) -> None:
         file.seek((page[0][0] - 1) * size + 100)
         file.write(b"\xff" * (size - 100))
     damaged = project.store.read_bytes()
-    (found,) = examine(project.dir)
-    assert found.name == "database" and "damaged" in found.summary and ".recover" in found.step
-    assert mend(project.dir, [found]) is None
+    (found,) = examine(project.store)
+    assert found.name == "database" and "damaged" in found.message and ".recover" in found.step
+    assert mend(project.store, [found]) is None
     assert project.store.read_bytes() == damaged
 
 
@@ -74,7 +73,7 @@ def test_what_is_no_store(tmp_path: Path) -> None:
         database.execute("CREATE TABLE t (a)")
     for path in (text, empty, other, tmp_path / "missing", tmp_path):
         with pytest.raises(StoreError) as caught:
-            examine(ProjectDir(path, tmp_path))
+            examine(path)
         assert caught.value.hint
     assert not (tmp_path / "missing").exists()
 
@@ -83,8 +82,8 @@ def test_the_copy_is_the_store_as_it_was(project: Project, tmp_path: Path) -> No
     project = project.moved(tmp_path / "new")
     project.store.chmod(0o600)
     before = project.dump()
-    found = examine(project.dir)
-    first = mend(project.dir, found)
+    found = examine(project.store)
+    first = mend(project.store, found)
     assert first is not None and first.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(first)) as copy:
         assert list(copy.iterdump()) == before
@@ -93,7 +92,7 @@ def test_the_copy_is_the_store_as_it_was(project: Project, tmp_path: Path) -> No
         first.name,
     ]
     # Told to mend what is mended already, in the same second: nothing is written over.
-    again = mend(project.dir, found)
+    again = mend(project.store, found)
     assert again != first and first.exists()
 
 
@@ -108,7 +107,7 @@ def test_no_room_for_the_copy(
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(StoreError, match="No space left"):
-        mend(project.dir, examine(project.dir))
+        mend(project.store, examine(project.store))
     assert project.dump() == before
     assert [path.name for path in project.root.glob("mlflow.db*")] == ["mlflow.db"]
 
@@ -120,7 +119,7 @@ def test_mending_is_done_whole_or_not_at_all(project: Project, tmp_path: Path) -
     )
     before = project.dump()
     with pytest.raises(StoreError):
-        mend(project.dir, examine(project.dir))
+        mend(project.store, examine(project.store))
     assert project.dump() == before
 
 

@@ -26,7 +26,7 @@ def test_artifacts_that_are_missing(project: Project) -> None:
     ):
         project.sql("INSERT INTO tags VALUES (?, ?, ?)", tag, value, run)
     (found,) = project.check()
-    assert found.name == "artifacts" and not found.changes and "sync-pull" in found.step
+    assert found.name == "artifacts" and not found.mendable and "sync-pull" in found.step
     assert set(found.items) == {
         f"model {model}",
         "model version doubler/1",

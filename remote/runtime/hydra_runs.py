@@ -137,7 +137,7 @@ def end(recording: Recording, run: str, config: Any, job_return: Any, *, study: 
         child_runs.add_metric(recording.store, run, name, value, _now())
     child_runs.close(recording.store, run, status=status, end_ms=_now())
     if study:
-        run_rows.set_tags(recording.store, run, {child_runs.TRIAL: child_runs.ENDED})
+        run_rows.update(recording.store, run, {child_runs.TRIAL: child_runs.ENDED})
 
 
 def _status(job_return: Any) -> str:

@@ -72,7 +72,7 @@ def go_on(job: Job, config: Any) -> Tuple[str, int]:
         settings["hydra.sweeper.sampler.seed"] = seed + len(trials)
     change(config, settings)
     if job.recording:
-        run_rows.set_tags(job.recording.store, job.recording.run, {child_runs.STUDY: name})
+        run_rows.update(job.recording.store, job.recording.run, {child_runs.STUDY: name})
     return name, len(ended(trials))
 
 
@@ -185,7 +185,7 @@ def take_back(job: Job, study: Any, name: str, trials: Sequence[Any]) -> None:
         store = job.recording.store
         runs = child_runs.trials(store, name)
         for run in runs_of(runs, left, ended(trials)):
-            run_rows.set_tags(store, run, {child_runs.TRIAL: child_runs.INTERRUPTED})
+            run_rows.update(store, run, {child_runs.TRIAL: child_runs.INTERRUPTED})
     for trial in running(trials):
         study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 

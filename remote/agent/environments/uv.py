@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     from remote.agent.environments.make_once import Recipe
 
 #: The best-defined first.
-LOCK_FILES: Tuple[str, ...] = (
-    "uv.lock",
-    "requirements.lock",
-    "pylock.toml",
-    "poetry.lock",
-    "requirements.txt",
-)
+LOCK_FILES = tuple("uv.lock requirements.lock pylock.toml poetry.lock requirements.txt".split())
 
 #: Those that mean something only together with pyproject.toml.
 WITH_PROJECT = ("uv.lock", "poetry.lock")
@@ -158,10 +152,18 @@ def lock_file(code: Path, extras: Sequence[str] = ()) -> Path:
 
 def digest(lock: Path, python: str, extras: Sequence[str] = ()) -> str:
     """A name for all that an environment is made from: the lock file, Python's version, extras."""
+    declared = lock.with_name("pyproject.toml")
+    files = [lock, declared] if lock.name in WITH_PROJECT else [lock]
+    if lock.name in REQUIREMENTS:
+        files = _with_included(requirement_files(lock, extras))
+    content = {os.path.relpath(str(file), str(lock.parent)): _read(file) for file in files}
+    content["uv.toml"] = _read(lock.with_name("uv.toml"))
+    # Of what is declared, uv's own settings (indexes, sources) decide with any lock file.
+    content["[tool.uv]"] = b"".join(_UV_TABLES.findall(_read(declared)))
     total = hashlib.sha256()
     for part in (lock.name, python, *sorted(set(extras))):
         total.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    for name, data in sorted(_content(lock, extras).items()):
+    for name, data in sorted(content.items()):
         head = f"{name}\0{len(data)}\0"
         total.update(head.encode("utf-8", "surrogateescape") + data)
     return total.hexdigest()
@@ -171,19 +173,6 @@ def requirement_files(lock: Path, extras: Sequence[str]) -> List[Path]:
     """The requirement files to install: the lock file, and that of each extra beside it."""
     names = [f"{lock.stem}-{extra}{lock.suffix}" for extra in sorted(set(extras))]
     return [lock, *(lock.with_name(name) for name in names)]
-
-
-def _content(lock: Path, extras: Sequence[str]) -> Dict[str, bytes]:
-    """All that decides on what is installed, by its path beside the lock file."""
-    declared = lock.with_name("pyproject.toml")
-    files = [lock, declared] if lock.name in WITH_PROJECT else [lock]
-    if lock.name in REQUIREMENTS:
-        files = _with_included(requirement_files(lock, extras))
-    content = {os.path.relpath(str(file), str(lock.parent)): _read(file) for file in files}
-    content["uv.toml"] = _read(lock.with_name("uv.toml"))
-    # Of what is declared, uv's own settings (indexes, sources) decide with any lock file.
-    content["[tool.uv]"] = b"".join(_UV_TABLES.findall(_read(declared)))
-    return content
 
 
 def _with_included(files: Sequence[Path]) -> List[Path]:

@@ -18,23 +18,19 @@ import time
 from pathlib import Path
 from typing import Callable, ContextManager, Dict, List, Optional, Sequence, Union
 
-from remote.agent.gpus import lock_files, messages, sources
+from remote.agent.gpus import lock_files, sources
 from remote.agent.gpus.lease import FRESH, Lease, holders, lease, lease_file
 from remote.agent.gpus.tickets import Ticket, waiting
 from remote.errors import JobError
-from remote.job.messages.gpus import (
-    Gpu,
-    GpuHolder,
-    GpuReport,
-    GpusAnswer,
-    GpusRequest,
-    WaitingJob,
-)
+from remote.job.messages.gpus import Gpu, GpuHolder, GpuReport, GpusAnswer, GpusRequest, WaitingJob
 from remote.job.paths import LEASES
 from remote.job.spec import Job
 
 #: Seconds between two looks of one who waits.
 POLL = 0.3
+
+#: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
+IDLE_MEMORY = 1024
 
 #: How long the source of GPU facts may fail before a job that waits gives up, in seconds.
 PATIENCE = 60.0
@@ -87,8 +83,8 @@ class JobLease:
             return
         if sum(gpu.memory_total >= self.request.memory for gpu in self.gpus) < self.request.gpus:
             raise JobError(
-                f"The job asks for {messages.wanted(self.request)}, which this machine never has.",
-                messages.equipment(self.gpus),
+                f"The job asks for {_wanted(self.request)}, which this machine never has.",
+                _equipment(self.gpus),
             )
         self._ticket = Ticket(self.folder, self.request)
 
@@ -149,19 +145,23 @@ class JobLease:
         """The lease, or why there is none yet."""
         before = ticket.before()
         if before:
-            return messages.jobs_before(before)
+            return _jobs_before(before)
         self._look()
         obstacles = {gpu.uuid: self._obstacle(gpu) for gpu in self.gpus}
         free = [gpu for gpu in self.gpus if not obstacles[gpu.uuid]]
         if len(free) < self.request.gpus:
-            return messages.missing(self.request, self.gpus, obstacles)
-        granted = lease(self.folder, _choose(free, self.request))
+            return self._missing(obstacles)
+        if self.request.memory:
+            # The largest is left free for others.
+            free.sort(key=lambda gpu: (gpu.memory_free, gpu.index))
+        chosen = sorted(free[: self.request.gpus], key=lambda gpu: gpu.index)
+        granted = lease(self.folder, chosen)
         if granted and not ticket.before():
             return granted
         # An earlier job came while we chose, or locked a file before us.
         if granted:
             granted.release()
-        return messages.jobs_before(1)
+        return _jobs_before(1)
 
     def _look(self) -> None:
         """See who holds what; the source is asked only where what it says can matter."""
@@ -180,11 +180,59 @@ class JobLease:
                 holder = GpuHolder()
         except lock_files.RefusedError as error:
             return error.message.rstrip(".")
-        return messages.holder_of(holder) if holder else messages.stranger(gpu, self.request.memory)
+        return _holder_of(holder) if holder else _stranger(gpu, self.request.memory)
+
+    def _missing(self, obstacles: Dict[str, str]) -> str:
+        """What the first in the queue waits for; `obstacles` by UUID, empty where one is free."""
+        free = sum(not obstacle for obstacle in obstacles.values())
+        reasons = [
+            f"GPU {gpu.index}: {obstacles[gpu.uuid]}" for gpu in self.gpus if obstacles[gpu.uuid]
+        ]
+        detail = f" ({', '.join(reasons)})" if reasons else ""
+        are = "is" if free == 1 else "are"
+        return f"waiting for {_wanted(self.request)}: {free} of {len(obstacles)} {are} free{detail}"
 
 
-def _choose(free: Sequence[Gpu], request: WaitingJob) -> List[Gpu]:
-    """Which of the free GPUs: the first, or those that leave the largest free for others."""
-    if request.memory:
-        free = sorted(free, key=lambda gpu: (gpu.memory_free, gpu.index))
-    return sorted(free[: request.gpus], key=lambda gpu: gpu.index)
+def _wanted(request: WaitingJob) -> str:
+    """What a job asks for."""
+    count = "a GPU" if request.gpus == 1 else f"{request.gpus} GPUs"
+    return f"{count} with {_gibibytes(request.memory)} free" if request.memory else count
+
+
+def _equipment(gpus: Sequence[Gpu]) -> str:
+    """The GPUs that a machine has, like ones counted together."""
+    if not gpus:
+        return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
+    models = [f"{gpu.name} ({_gibibytes(gpu.memory_total)})" for gpu in gpus]
+    return "It has " + ", ".join(f"{models.count(each)} x {each}" for each in dict.fromkeys(models))
+
+
+def _holder_of(holder: GpuHolder) -> str:
+    """Who has a GPU."""
+    if holder.job:
+        return f"job {holder.job}"
+    return f"a job of {holder.user}, process {holder.pid}" if holder.user else "another job"
+
+
+def _stranger(gpu: Gpu, memory: int) -> str:
+    """What keeps a GPU from being leased besides leases."""
+    if gpu.fault:
+        return gpu.fault
+    if memory:
+        return "" if gpu.memory_free >= memory else "too little memory free"
+    if gpu.processes:
+        first, *more = gpu.processes
+        name = first.name or f"process {first.pid}"
+        owner = f"{first.user}'s {name}" if first.user else name
+        return f"{owner} and {len(more)} more" if more else owner
+    return "" if gpu.memory_used <= IDLE_MEMORY else "its memory is taken"
+
+
+def _jobs_before(before: int) -> str:
+    """What one waits for who isn't the first in the queue."""
+    return f"waiting: {before} {'job is' if before == 1 else 'jobs are'} before this one"
+
+
+def _gibibytes(memory: int) -> str:
+    """MiB as GiB."""
+    return f"{memory / 1024:.4g} GiB"

@@ -22,13 +22,7 @@ BOOTED = Path("/run/systemd/system")
 RUNTIME = Path("/run/user")
 LINGER = Path("/var/lib/systemd/linger")
 #: Where logind's configuration may lie.
-FOLDERS = (
-    Path("/etc/systemd"),
-    Path("/run/systemd"),
-    Path("/usr/local/lib/systemd"),
-    Path("/usr/lib/systemd"),
-    Path("/lib/systemd"),
-)
+FOLDERS = [Path(root, "systemd") for root in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")]
 
 #: How long a program may take to answer, in seconds.
 LIMIT = 10

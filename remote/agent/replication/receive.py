@@ -15,12 +15,7 @@ from remote.agent.tracking.job_run import ARTIFACTS, make_store, store_of
 from remote.agent.worker.variables import base as variables
 from remote.errors import StoreError, TargetError
 from remote.files import locked
-from remote.job.messages.records import (
-    ArtifactPair,
-    RefusedRecord,
-    TakeAnswer,
-    TakeRequest,
-)
+from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.tracking.delta import signatures_of
 from remote.tracking.merge import ArtifactFolder, MergeSummary, experiment_map, merge, total
@@ -109,8 +104,8 @@ def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
     pairs = sorted((folder.remote, folder.local) for folder in folders)
     return TakeAnswer(
         new_runs=summary.new_runs,
-        refused=tuple(RefusedRecord(**vars(refusal)) for refusal in summary.refused),
-        left_out=tuple(summary.left_out),
+        refused=summary.refused,
+        left_out=summary.left_out,
         artifacts=tuple(ArtifactPair(source, target) for source, target in pairs),
         plain=_make_room(root, folders),
         links=tuple(experiment_map.for_the_other_side(base, store)),

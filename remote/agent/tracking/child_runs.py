@@ -7,13 +7,11 @@ job on the same study takes up again. Everything here raises StoreError.
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence
+from typing import List, Mapping, NamedTuple, Optional, Sequence
 
-from remote.agent.tracking.run_rows import MAX_PARAM, MAX_TAG, put_tags, read_rows
+from remote.agent.tracking.run_rows import MAX_TAG, put_params, put_tags, read_rows
 from remote.tracking.store import writing
 
 RUNNING = "running"
@@ -26,8 +24,7 @@ STUDY = "remote.study"
 TRIAL = "remote.trial"
 
 
-@dataclass(frozen=True)
-class TrialRun:
+class TrialRun(NamedTuple):
     """A trial's MLflow run: its id, what Hydra was told for it, and whether it was deleted."""
 
     run_id: str
@@ -49,11 +46,7 @@ def add_params(store: Path, run_id: str, params: Mapping[str, str]) -> None:
     """Give a run the parameters that it doesn't have yet."""
     if params:
         with writing(store) as database:
-            for key, value in params.items():
-                database.execute(
-                    "INSERT OR IGNORE INTO params (run_uuid, key, value) VALUES (?, ?, ?)",
-                    (run_id, key, value[:MAX_PARAM]),
-                )
+            put_params(database, run_id, params)
 
 
 def add_metric(store: Path, run_id: str, key: str, value: float, now_ms: int) -> None:
@@ -72,10 +65,16 @@ def add_metric(store: Path, run_id: str, key: str, value: float, now_ms: int) ->
             )
 
 
+_CLOSE = (
+    "UPDATE runs SET status = ?, end_time = ? WHERE status IN ('RUNNING', 'SCHEDULED')"
+    " AND run_uuid IN"
+)
+
+
 def close(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
     """End a run that is still RUNNING; `status` is FINISHED, FAILED or KILLED."""
     with writing(store) as database:
-        _close(database, [run_id], status, end_ms)
+        database.execute(f"{_CLOSE} (?)", (status, end_ms, run_id))
 
 
 def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> None:
@@ -87,16 +86,7 @@ def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -
         " SELECT id FROM tree"
     )
     with writing(store) as database:
-        found = [str(row["id"]) for row in database.execute(tree, (run_id, job))]
-        _close(database, found, status, end_ms)
-
-
-def _close(database: sqlite3.Connection, runs: Sequence[str], status: str, end_ms: int) -> None:
-    database.executemany(
-        "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?"
-        " AND status IN ('RUNNING', 'SCHEDULED')",
-        [(status, end_ms, run_id) for run_id in runs],
-    )
+        database.execute(f"{_CLOSE} ({tree})", (status, end_ms, run_id, job))
 
 
 def trials(store: Path, study: str) -> List[TrialRun]:
@@ -108,11 +98,7 @@ def trials(store: Path, study: str) -> List[TrialRun]:
         " ORDER BY r.start_time, r.rowid"
     )
     return [
-        TrialRun(
-            run_id=row["run_uuid"],
-            overrides=_listed(row["overrides"]),
-            deleted=row["lifecycle_stage"] != "active",
-        )
+        TrialRun(row["run_uuid"], _listed(row["overrides"]), row["lifecycle_stage"] != "active")
         for row in read_rows(store, found, STUDY, study, OVERRIDES)
     ]
 

@@ -16,11 +16,7 @@ import pytest
 from remote.agent import target_dir
 from remote.agent.replication import receive
 from remote.errors import JobError, StoreError, TargetError
-from remote.job.messages.records import (
-    ArtifactPair,
-    TakeAnswer,
-    TakeRequest,
-)
+from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
 from remote.job.messages.target import PrepareRequest
 from remote.operations.tracking.select_runs import Selection, gather, pack, resolve
 from remote.rpc import client as agent
@@ -77,12 +73,7 @@ def push(world, *runs: str, **options: Any) -> TakeAnswer:
     answer = receive.take(send(world, *runs, **options))
     assert world.far.broken_links() == []
     assert not list(world.far.root.glob(".remote/incoming-*"))
-    experiment_map.learn(
-        world.base(),
-        world.here.store,
-        answer.links,
-        source="far",
-    )
+    experiment_map.learn(world.base(), world.here.store, answer.links, source="far")
     return answer
 
 

@@ -42,8 +42,7 @@ def run(
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
-    from remote.operations.job_request import describe
-    from remote.operations.submit import run_here
+    from remote.operations.submit import describe, run_here
     from remote.programs.program import find
 
     project = find_project()

@@ -183,9 +183,9 @@ def _await_worker(paths: JobPaths, launched: Launch) -> None:
 
     Raises JobError where none comes, or where it says that it could not even begin.
     """
-    if launched.start_limit is None:
+    if launched.row.START_LIMIT is None:
         return
-    deadline = time.monotonic() + launched.start_limit
+    deadline = time.monotonic() + launched.row.START_LIMIT
     while True:
         # Asked before the status is read: a worker that ends has written it.
         gone = launched.alive() is False or time.monotonic() > deadline
@@ -198,6 +198,6 @@ def _await_worker(paths: JobPaths, launched: Launch) -> None:
         if gone:
             raise JobError(
                 f"{launched.launcher} started the job, but its worker never wrote its status.",
-                launched.start_hint,
+                launched.row.START_HINT,
             )
         time.sleep(0.01)

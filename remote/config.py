@@ -43,7 +43,12 @@ class Project:
                 "Give it (make sync-push TARGET_DIR=user@host:/proj) or write it into .env.",
             )
         target = Target.parse(value)
-        self._refuse_itself(target)
+        root, path = self.root.resolve(), Path(target.path).resolve()
+        if target.is_local and (path == root or root in path.parents or path in root.parents):
+            raise ConfigError(
+                f"TARGET_DIR {target.path!r} is this project, or lies in it, or around it.",
+                "Name a directory of its own.",
+            )
         return target
 
     def remember_target(self, target: Target) -> None:
@@ -58,16 +63,6 @@ class Project:
         except OSError:
             return ""
         return text.decode("utf-8", "surrogateescape").strip()
-
-    def _refuse_itself(self, target: Target) -> None:
-        if not target.is_local:
-            return
-        root, path = self.root.resolve(), Path(target.path).resolve()
-        if path == root or root in path.parents or path in root.parents:
-            raise ConfigError(
-                f"TARGET_DIR {target.path!r} is this project, or lies in it, or around it.",
-                "Name a directory of its own.",
-            )
 
 
 def find_project(start: Path | None = None) -> Project:

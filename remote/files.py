@@ -86,17 +86,13 @@ def copy_new(source: Path, target: Path, *, mode: int) -> Path:
             for block in iter(lambda: file.read(1 << 20), b""):
                 out.write(block)
         os.chmod(name, mode)
-        return _link_new(Path(name), target)
+        number, candidate = 1, target
+        while True:
+            try:
+                os.link(name, str(candidate))
+                return candidate
+            except FileExistsError:
+                number += 1
+                candidate = target.with_name(f"{target.stem}-{number}{target.suffix}")
     finally:
         os.unlink(name)
-
-
-def _link_new(temporary: Path, target: Path) -> Path:
-    number, candidate = 1, target
-    while True:
-        try:
-            os.link(str(temporary), str(candidate))
-            return candidate
-        except FileExistsError:
-            number += 1
-            candidate = target.with_name(f"{target.stem}-{number}{target.suffix}")

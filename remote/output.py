@@ -80,16 +80,16 @@ def write_raw(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print data for scripts. Whatever has fields becomes an object, what else JSON lacks becomes text."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=_json_default)
+
+    def known(each: Any) -> Any:
+        return vars(each) if hasattr(each, "__dict__") else str(each)
+
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=known)
     # JSON leaves C1 controls and lone surrogates as they are, but has an escape for each of them.
     plain = (
         char if char == "\n" or _is_plain(char) else json.dumps(char)[1:-1] for char in f"{text}\n"
     )
     _write(sys.stdout, "".join(plain))
-
-
-def _json_default(value: Any) -> Any:
-    return vars(value) if hasattr(value, "__dict__") else str(value)
 
 
 def draw_screen(lines: Sequence[str]) -> None:

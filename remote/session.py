@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from remote.config import Project
 from remote.errors import ProtocolError
@@ -53,7 +55,11 @@ class TargetSession:
         if not target.is_local:
             ssh = Ssh(target.login, project.settings.get("REMOTE_SSH_CONFIG", ""))
         agent = Agent(SshWire(ssh) if ssh else LocalWire())
-        return cls(project, target, ssh, agent, _facts(project, target))
+        session = cls(project, target, ssh, agent, TargetFacts())
+        # They only spare questions: what can't be read is asked again.
+        with contextlib.suppress(ProtocolError):
+            session.facts = TargetFacts.from_file(session.file) or session.facts
+        return session
 
     @property
     def key(self) -> str:
@@ -71,9 +77,14 @@ class TargetSession:
         return self.project.settings.get("REMOTE_TMUX_SOCKET", "remote")
 
     @property
+    def file(self) -> Path:
+        """Where `facts` are kept."""
+        return self.project.state / "targets" / f"{self.key}.json"
+
+    @property
     def pulled(self) -> Path:
         """The ids of the ended jobs of which the last pull brought everything, as JSON."""
-        return self.project.state / "targets" / f"{self.target.key}.pulled.json"
+        return self.file.with_suffix(".pulled.json")
 
     def connect(self) -> None:
         """Log in, unless that was done already; raises ConnectError."""
@@ -89,25 +100,22 @@ class TargetSession:
             look=look,
         )
         answer = self.agent.call(request)
-        facts = TargetFacts(
+        self.remember(
             target=str(self.target),
             root=answer.root,
             ours=answer.state == OURS,
             noisy=bool(self.agent.noisy),
+            files=0,
         )
-        self._remember(facts)
         return answer
 
-    def remember(self, *, files: int) -> None:
-        """Write down how many files the project has, for the next push."""
-        if files != self.facts.files:
-            self._remember(self.facts.replace(files=files))
-
-    def _remember(self, facts: TargetFacts) -> None:
-        self.facts = facts
-        file = _facts_file(self.project, self.target)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        facts.to_file(file)
+    def remember(self, **facts: Any) -> None:
+        """Write down what is new of `facts`."""
+        changed = self.facts.replace(**facts)
+        if changed != self.facts:
+            self.facts = changed
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            changed.to_file(self.file)
 
 
 def project_id(project: Project) -> str:
@@ -117,15 +125,3 @@ def project_id(project: Project) -> str:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, secrets.token_hex(16).encode())
     return file.read_text().strip()
-
-
-def _facts(project: Project, target: Target) -> TargetFacts:
-    try:
-        return TargetFacts.from_file(_facts_file(project, target)) or TargetFacts()
-    except ProtocolError:
-        # It only spares questions: they are asked again.
-        return TargetFacts()
-
-
-def _facts_file(project: Project, target: Target) -> Path:
-    return project.state / "targets" / f"{target.key}.json"

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from remote.errors import ConfigError
 
+#: An IPv6 address, and the user before it.
+_BRACKETED = r"(?:[^@/\[\]]*@)?\[[^\]/]*\]"
+
 FORMS = "host:/dir, user@host:/dir, user@[::1]:/dir, host:dir (below the home there) or /dir"
 
 
@@ -34,9 +37,19 @@ class Target:
             raise _wrong(text, "it holds a control character or a line break")
         if text.startswith("rsync://") or re.match(r"^[^/\[]*::", text):
             raise _wrong(text, "rsync daemons (rsync://, host::module) are not served, only SSH")
-        account, colon, path = _split(text)
-        user, host = _account(text, account) if colon else ("", "")
-        folder = _remote_path(text, path) if colon else _local_path(text)
+        unfinished = re.match(rf"({_BRACKETED})(?!:)", text)
+        if unfinished:
+            raise _wrong(text, f"after {unfinished[1]!r} a colon and the directory are missing")
+        # rsync's rule: a colon before the first slash means a host.
+        far = re.match(rf"({_BRACKETED}|[^/:]*):(.*)$", text, re.DOTALL)
+        if not far and "@" in text and "/" not in text:
+            raise _wrong(text, f"the directory is missing (did you mean {text}:proj?)")
+        user, host = _account(text, far[1]) if far else ("", "")
+        path = far[2] if far else text
+        if re.match("~[^/]", path):
+            name = path.split("/")[0]
+            raise _wrong(text, f"{name!r} is not understood, only ~/ for your own home")
+        folder = _remote_path(text, path) if far else _local_path(text)
         if folder != folder.rstrip():
             # Written down and read again, the name would lose that space.
             raise _wrong(text, "the directory's name ends with a space")
@@ -71,22 +84,6 @@ def _wrong(text: str, why: str) -> ConfigError:
     return ConfigError(f"TARGET_DIR {text!r}: {why}.", f"It takes {FORMS}.")
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    """(account, ":", path) with rsync's rule: a colon before the first slash means a host."""
-    bracket = re.match(r"^((?:[^@/\[\]]*@)?\[[^\]/]*\])(:?)(.*)$", text, re.DOTALL)
-    if bracket:
-        if not bracket[2]:
-            raise _wrong(text, f"after {bracket[1]!r} a colon and the directory are missing")
-        return bracket[1], ":", bracket[3]
-    head = text.split("/", 1)[0]
-    if ":" in head:
-        account, _, path = text.partition(":")
-        return account, ":", path
-    if "@" in head and "/" not in text:
-        raise _wrong(text, f"the directory is missing (did you mean {text}:proj?)")
-    return "", "", text
-
-
 def _account(text: str, account: str) -> tuple[str, str]:
     user, at, host = account.rpartition("@")
     if at and not user:
@@ -105,8 +102,6 @@ def _account(text: str, account: str) -> tuple[str, str]:
 
 
 def _remote_path(text: str, path: str) -> str:
-    if re.match(r"^~[^/]", path):
-        raise _wrong(text, f"{path.split('/')[0]!r} is not understood, only ~/ for your own home")
     if path in ("~", "~/") or path.startswith("~/"):
         path = path[2:]
     plain = _normal(path) if path else "."
@@ -124,10 +119,7 @@ def _normal(path: str) -> str:
 
 
 def _local_path(text: str) -> str:
-    if re.match(r"^~[^/]", text):
-        raise _wrong(text, f"{text.split('/')[0]!r} is not understood, only ~/ for your own home")
-    path = Path(text).expanduser()
-    plain = Path(_normal(str(Path.cwd() / path)))
+    plain = Path(_normal(str(Path.cwd() / Path(text).expanduser())))
     if plain in (Path("/"), Path.home()):
         raise _wrong(text, "the directory is the whole machine or your home; name one below it")
     return str(plain)

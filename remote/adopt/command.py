@@ -10,22 +10,17 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from remote.adopt import dependencies, edits
-from remote.adopt.change import Change, ManualStep
-from remote.adopt.dependencies import source
+from remote.adopt.edits import Change, ManualStep
 from remote.errors import ConfigError
 from remote.files import write_atomic
 from remote.job.paths import STATE
 from remote.output import print_lines, printable, say
 
 ABOUT = "Bring the toolkit into a project that exists; asks before it touches a file there."
-
-
-class Quit(Exception):
-    """Nothing at all is to be done."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,25 +35,25 @@ def add_arguments(parser: ArgumentParser) -> None:
 def adopt(arguments: Namespace) -> int:
     """Plan, ask, write; the exit code comes back. Raises RemoteError."""
     root = Path(arguments.folder).resolve()
-    planned = plan(root, source())
+    planned = plan(root, dependencies.source())
     for change in planned.changes:
         print_lines(f"{'add   ' if change.before is None else 'change'}  {change.name}")
     existing = [change for change in planned.changes if change.before is not None]
     has_to_ask = existing and not arguments.yes
     if arguments.dry_run or has_to_ask and not sys.stdin.isatty():
-        _show(existing)
+        for change in existing:
+            _show(change)
         _print_notes(planned)
         if arguments.dry_run:
             return 0
         say("Nothing was changed: there is no terminal to ask at. --yes agrees to all of it.")
         return 1
-    try:
-        refused = _ask(existing) if has_to_ask else []
-    except Quit:
+    refused = _ask(existing) if has_to_ask else []
+    if refused is None:
         print_lines("Nothing was changed.")
         return 1
-    _write(root, [change for change in planned.changes if change not in refused])
-    planned.notes += [f"Left as it is, as you said: {change.name}." for change in refused]
+    write(root, [change for change in planned.changes if change not in refused])
+    planned.notes.extend(f"Left as it is, as you said: {change.name}." for change in refused)
     if not planned.changes:
         print_lines("Nothing to do: the project has all of it.")
     _print_notes(planned)
@@ -66,64 +61,53 @@ def adopt(arguments: Namespace) -> int:
     return 0
 
 
-def _show(changes: Sequence[Change]) -> None:
-    for change in changes:
-        print_lines("", *_difference(change))
-
-
-def _difference(change: Change) -> list[str]:
+def _show(change: Change) -> None:
     before, after = (change.before or "").splitlines(), change.after.splitlines()
     names = f"{change.name} (now)", f"{change.name} (then)"
-    return list(difflib.unified_diff(before, after, *names, lineterm=""))
+    print_lines("", *difflib.unified_diff(before, after, *names, lineterm=""))
 
 
-def _ask(changes: Sequence[Change]) -> list[Change]:
-    """Show each change, and ask for it; those that are refused come back. Raises Quit."""
+def _ask(changes: Sequence[Change]) -> list[Change] | None:
+    """Show each change, and ask for it; those that are refused, None where all is to stay."""
     refused = []
     for change in changes:
-        _show([change])
-        answer = _answer(f"Change {change.name}? [y]es, [n]o, [a]ll, [q]uit: ")
-        if answer == "a":
+        _show(change)
+        letter = ""
+        while letter not in ("y", "n", "a"):
+            try:
+                question = f"Change {change.name}? [y]es, [n]o, [a]ll, [q]uit: "
+                letter = input(printable(question)).strip().lower()[:1]
+            except (EOFError, KeyboardInterrupt):
+                print_lines("")
+                letter = "q"
+            if letter == "q":
+                return None
+        if letter == "a":
             break
-        if answer == "n":
+        if letter == "n":
             refused.append(change)
     return refused
 
 
-def _answer(question: str) -> str:
-    while True:
-        try:
-            letter = input(printable(question)).strip().lower()[:1]
-        except (EOFError, KeyboardInterrupt):
-            print_lines("")
-            raise Quit from None
-        if letter == "q":
-            raise Quit
-        if letter in ("y", "n", "a"):
-            return letter
+def write(root: Path, changes: Sequence[Change]) -> None:
+    """Put the files into their places, and copies of what was there into a folder for backups.
 
-
-def _write(root: Path, changes: Sequence[Change]) -> None:
-    """Put the files into their places, and copies of what was there into a folder for backups."""
+    Each keeps the mode that it had. Raises ConfigError.
+    """
     folder = f"{STATE}/backup/adopt-{time.strftime('%Y%m%d-%H%M%S')}"
     existing = [change.name for change in changes if change.before is not None]
     for name in existing:
         (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, root / folder / name)
     for change in changes:
-        write(root, change)
+        path = root / change.name
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+            write_atomic(path, change.after.encode("utf-8"), mode=mode)
+        except OSError as error:
+            raise ConfigError(f"{change.name} can't be written: {error.strerror}.") from None
     if existing:
         print_lines(f"What was there before is kept in {folder}/")
-
-
-def write(root: Path, change: Change) -> None:
-    """Put one file into its place, with the mode that it had; raises ConfigError."""
-    path = root / change.name
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
-        write_atomic(path, change.after.encode("utf-8"), mode=mode)
-    except OSError as error:
-        raise ConfigError(f"{change.name} can't be written: {error.strerror}.") from None
 
 
 def _print_notes(planned: Plan) -> None:
@@ -132,8 +116,10 @@ def _print_notes(planned: Plan) -> None:
 
 
 #: What is looked for, in this order, to show how a job is started.
-PROGRAMS = ("src/train.py", "train.py", "src/main.py", "main.py")
-NOTEBOOKS = ("src/notebooks/*.ipynb", "notebooks/*.ipynb", "*.ipynb")
+PROGRAMS = (
+    *("src/train.py", "train.py", "src/main.py", "main.py"),
+    *("src/notebooks/*.ipynb", "notebooks/*.ipynb", "*.ipynb"),
+)
 
 EDITORS = (
     edits.tasks_file,
@@ -145,50 +131,40 @@ EDITORS = (
 )
 
 
-@dataclass
-class Plan:
+class Plan(NamedTuple):
     """`notes` are told; `steps` are what the user has to type afterwards."""
 
-    changes: list[Change] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
+    changes: list[Change]
+    notes: list[str]
+    steps: list[str]
 
 
 def plan(root: Path, toolkit: Sequence[str]) -> Plan:
     """Raises ConfigError where the toolkit can't live in that project."""
     _refuse(root)
-    whole = Plan()
+    whole = Plan([], [], [])
     for edit in EDITORS:
         try:
             change = edit(root)
         except ManualStep as reason:
             whole.notes.append(f"Not done: {reason}.")
             continue
-        whole.notes += [change.note] if change.note else []
-        whole.changes += [change] if change.after != change.before else []
+        if change and change.note:
+            whole.notes.append(change.note)
+        if change and change.after != change.before:
+            whole.changes.append(change)
     try:
-        whole.steps += dependencies.commands(root, toolkit)
+        whole.steps.extend(dependencies.commands(root, toolkit))
     except ManualStep as reason:
         whole.notes.append(f"Not known: what jobs need, since {reason}.")
-    whole.steps += first_commands(root)
-    return whole
-
-
-def first_commands(root: Path) -> list[str]:
-    """How to begin, once all is there."""
     runners = {"uv.lock": "uv run ", "poetry.lock": "poetry run "}
     run = next((runner for name, runner in runners.items() if (root / name).is_file()), "")
-    return [
-        f"{run}inv sync-push --target user@host:/proj",
-        f"{run}inv remote-run {_program(root)} --follow --pull",
-    ]
-
-
-def _program(root: Path) -> str:
-    scripts = (root / name for name in PROGRAMS)
-    notebooks = (path for pattern in NOTEBOOKS for path in sorted(root.glob(pattern)))
-    program = next((path for path in (*scripts, *notebooks) if path.is_file()), None)
-    return shlex.quote(program.relative_to(root).as_posix()) if program else "PROGRAM"
+    found = (path for pattern in PROGRAMS for path in sorted(root.glob(pattern)) if path.is_file())
+    path = next(found, root / "PROGRAM")
+    program = shlex.quote(path.relative_to(root).as_posix())
+    whole.steps.append(f"{run}inv sync-push --target user@host:/proj")
+    whole.steps.append(f"{run}inv remote-run {program} --follow --pull")
+    return whole
 
 
 def _refuse(root: Path) -> None:

@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from remote.adopt.change import Change, read
-from remote.agent.environments.lock_file import LOCK_FILES
+from remote.adopt.edits import Change, read
+from remote.agent.environments.uv import LOCK_FILES
 
 #: What jobs need: to run notebooks, and to record.
 JOBS = ("papermill>=2.7", "ipykernel>=6.29", "mlflow>=3.17")
@@ -28,14 +28,13 @@ LOCK = "uv pip compile --universal --generate-hashes pyproject.toml -o requireme
 LOCKS = {"pylock.toml": "uv pip compile --universal pyproject.toml -o pylock.toml"}
 
 
-def requirements(root: Path) -> Change:
+def requirements(root: Path) -> Change | None:
     """A requirements.txt for jobs, in a project that lists its dependencies nowhere."""
-    name = "requirements.txt"
-    if any((root / other).exists() for other in ("pyproject.toml", "requirements.in", *LOCK_FILES)):
-        return Change(name, "", "")
+    if any((root / name).exists() for name in ("pyproject.toml", "requirements.in", *LOCK_FILES)):
+        return None
     text = "\n".join(["# Jobs: notebooks, and records in MLflow.", *JOBS, ""])
     note = "Jobs install what requirements.txt lists: add there what your code imports."
-    return Change(name, None, text, note)
+    return Change("requirements.txt", None, text, note)
 
 
 def commands(root: Path, toolkit: Sequence[str]) -> list[str]:
@@ -44,17 +43,26 @@ def commands(root: Path, toolkit: Sequence[str]) -> list[str]:
     Raises ManualStep where a file can't be read.
     """
     pyproject = read(root, "pyproject.toml") or ""
-    install = shlex.join([*_installer(root), *toolkit])
+    missing = _missing(pyproject)
+    config = root / ".venv" / "pyvenv.cfg"
+    by_uv = config.is_file() and re.search(r"^uv *=", config.read_text("utf-8", "replace"), re.M)
+    # An environment that uv made has no pip.
+    installer = ["uv", "pip", "install"] if by_uv else ["python", "-m", "pip", "install"]
+    install = shlex.join([*installer, *toolkit])
     lock = next((name for name in LOCK_FILES if (root / name).is_file()), "")
-    if pyproject and (root / "uv.lock").is_file():
-        add = shlex.join(["uv", "add", "--group", GROUP, *toolkit])
-        return [*_adding("uv add", pyproject), add]
+    if pyproject and lock == "uv.lock":
+        group = shlex.join(["uv", "add", "--group", GROUP, *toolkit])
+        return [*_adding("uv add", missing), group]
     if lock == "poetry.lock" or "[tool.poetry" in pyproject:
-        return [*_adding("poetry add --lock", pyproject), f"poetry run {install}"]
+        return [*_adding("poetry add --lock", missing), f"poetry run {install}"]
     if re.search(r"^\[\s*project\s*\]", pyproject, re.MULTILINE) and lock != "requirements.txt":
-        adds = _adding("uv add --frozen", pyproject)
-        return [*adds, *([LOCKS.get(lock, LOCK)] if adds or not lock else []), install]
+        locking = [LOCKS.get(lock, LOCK)] if missing or not lock else []
+        return [*_adding("uv add --frozen", missing), *locking, install]
     return [*_by_hand(root), install]
+
+
+def _adding(command: str, missing: Sequence[str]) -> list[str]:
+    return [f"{command} {shlex.join(missing)}"] if missing else []
 
 
 def _by_hand(root: Path) -> list[str]:
@@ -68,27 +76,14 @@ def _by_hand(root: Path) -> list[str]:
     return [f"add to {where}: {' '.join(_missing(text))}"]
 
 
-def _adding(command: str, declared: str) -> list[str]:
-    missing = _missing(declared)
-    return [f"{command} {shlex.join(missing)}"] if missing else []
-
-
 def _missing(declared: str) -> list[str]:
-    return [job for job in JOBS if not _asks_for(declared, job.partition(">")[0])]
-
-
-def _asks_for(declared: str, name: str) -> bool:
-    """Whether a requirements file, or the text of a pyproject.toml, names a distribution."""
-    pattern = rf"""(?:^[ \t]*|["']){name}(?![\w.-])"""
-    return bool(re.search(pattern, declared, re.MULTILINE | re.IGNORECASE))
-
-
-def _installer(root: Path) -> list[str]:
-    config = root / ".venv" / "pyvenv.cfg"
-    if config.is_file() and re.search(r"^uv *=", config.read_text("utf-8", "replace"), re.M):
-        # An environment that uv made has no pip.
-        return ["uv", "pip", "install"]
-    return ["python", "-m", "pip", "install"]
+    """What jobs need that a requirements file, or the text of a pyproject.toml, doesn't name."""
+    missing = []
+    for job in JOBS:
+        pattern = rf"""(?:^[ \t]*|["']){job.partition(">")[0]}(?![\w.-])"""
+        if not re.search(pattern, declared, re.MULTILINE | re.IGNORECASE):
+            missing.append(job)
+    return missing
 
 
 NAME = "remote-gpu-workflow"

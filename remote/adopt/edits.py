@@ -1,20 +1,93 @@
-"""What an adoption writes into each of the project's files."""
+"""What an adoption writes into each of the project's files: an editor looks at one, and plans.
+
+In a file that is there, ours is a block between two lines of comment; the rest stays as it is.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from remote.adopt.change import (
-    Change,
-    ManualStep,
-    outside,
-    paragraphs,
-    read,
-    replace_block,
-    template,
-)
+TEMPLATES = Path(__file__).with_name("files")
+
+BEGIN = "# >>> remote-gpu-workflow >>>"
+END = "# <<< remote-gpu-workflow <<<"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file below the project's root, as it is (None: there is none) and as it would be.
+
+    The user is told `note`, where there is one.
+    """
+
+    name: str
+    before: str | None
+    after: str
+    note: str = ""
+
+
+class ManualStep(Exception):
+    """A file that only its owner can change; the message says why, and how."""
+
+
+def template(name: str) -> str:
+    """One of the files that are written."""
+    return (TEMPLATES / f"{name}.txt").read_text("utf-8")
+
+
+def read(root: Path, name: str) -> str | None:
+    """A file of the project with its own line endings, None where it is absent.
+
+    Raises ManualStep.
+    """
+    path = root / name
+    if path.is_symlink():
+        raise ManualStep(f"{name} is a link")
+    if not path.exists():
+        return None
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise ManualStep(f"{name} can't be read as text ({error})") from None
+
+
+def paragraphs(text: str) -> list[str]:
+    """The parts of a text between its empty lines."""
+    parts = re.split(r"\n[ \t]*\n", text)
+    return [part.strip("\n") for part in parts if part.strip()]
+
+
+def around_block(text: str) -> tuple[str, str]:
+    """What stands before the block and after it; all is before one that isn't there.
+
+    Raises ManualStep.
+    """
+    lines = text.splitlines(keepends=True)
+    words = [line.strip() for line in lines]
+    marks = [word for word in words if word in (BEGIN, END)]
+    if not marks:
+        return text, ""
+    if marks != [BEGIN, END]:
+        raise ManualStep(f"the lines {BEGIN} and {END} must stand in it once each, in that order")
+    return "".join(lines[: words.index(BEGIN)]), "".join(lines[words.index(END) + 1 :])
+
+
+def replace_block(text: str, block: Iterable[str]) -> str:
+    """`text` with these lines as its block, where it was, else at the end; raises ManualStep.
+
+    The lines end as those of the text do.
+    """
+    before, after = around_block(text)
+    end = "\r\n" if "\r\n" in text else "\n"
+    if before and not before.endswith("\n"):
+        before += end
+    is_new = len(before) >= len(text)
+    gap = end if is_new and before.strip() and not before.endswith(end * 2) else ""
+    return before + gap + "".join(line + end for line in (BEGIN, *block, END)) + after
+
 
 #: What a folder holds that is a Python environment, by venv or conda.
 ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
@@ -23,29 +96,25 @@ ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 def rsyncignore(root: Path) -> Change:
     """What a push leaves here: ours, and the environments that lie in the project."""
     lines = template("rsyncignore").splitlines()
-    own = [f"/{name}/" for name in environments(root) if f"{name}/" not in lines]
-    return _extended(root, ".rsyncignore", [*lines, *own], "\n", _pattern)
+    for folder in sorted(root.iterdir()):
+        is_environment = any((folder / mark).exists() for mark in ENVIRONMENT)
+        if is_environment and folder.name.isprintable() and f"{folder.name}/" not in lines:
+            # What rsync would take for a wildcard stands for itself.
+            lines.append("/" + re.sub(r"([\\*?\[])", r"\\\1", folder.name) + "/")
+    return _extended(root, ".rsyncignore", lines, "\n", _pattern)
 
 
-def gitignore(root: Path) -> Change:
+def gitignore(root: Path) -> Change | None:
     """Settings and records stay out of git, where there is one."""
     has_git = any((folder / ".git").exists() for folder in (root, *root.parents))
     if not has_git and not (root / ".gitignore").exists():
-        return Change(".gitignore", "", "")
+        return None
     return _extended(root, ".gitignore", template("gitignore").splitlines(), "\n", _pattern)
 
 
 def env_example(root: Path) -> Change:
     """The settings, each with the comment that explains it."""
     return _extended(root, ".env.example", paragraphs(template("env.example")), "\n\n", _setting)
-
-
-def environments(root: Path) -> Iterator[str]:
-    """The folders in `root` that are Python environments, in order, as patterns of rsync's."""
-    for folder in sorted(root.iterdir()):
-        if any((folder / mark).exists() for mark in ENVIRONMENT) and folder.name.isprintable():
-            # What rsync would take for a wildcard stands for itself.
-            yield re.sub(r"([\\*?\[])", r"\\\1", folder.name)
 
 
 def _extended(
@@ -55,7 +124,7 @@ def _extended(
     before = read(root, name)
     if before is None:
         return Change(name, None, between.join(parts) + "\n")
-    present = {key(line) for line in outside(before).splitlines()} | {""}
+    present = {key(line) for line in "".join(around_block(before)).splitlines()} | {""}
     missing = [part for part in parts if key(part) not in present]
     lines = between.join(missing).splitlines()
     return Change(name, before, replace_block(before, lines) if lines else before)
@@ -88,13 +157,16 @@ def makefile(root: Path) -> Change:
     text = before or ""
     if re.search(r"^\s*\.RECIPEPREFIX\s*[:?]?=", text, re.MULTILINE):
         raise ManualStep(f"{name} sets .RECIPEPREFIX, so our targets would not work in it")
-    own = targets(outside(text))
-    same = [rule for rule in rules() if rule in own and rule != "help"]
+    own = targets("".join(around_block(text)))
+    ours = {target: rule for target, rule in rules().items() if target not in own}
+    same = [target for target in rules() if target in own and target != "help"]
     note = (
         f"{name} has targets of its own called {', '.join(same)}: they stay."
         f" Ours are typed inv {', inv '.join(same)}."
     )
-    return Change(name, before, replace_block(text, lines(own)), note if same else "")
+    variable = paragraphs(template("Makefile"))[0]
+    block = "\n\n".join([variable, f".PHONY: {' '.join(ours)}", *ours.values()])
+    return Change(name, before, replace_block(text, block.splitlines()), note if same else "")
 
 
 def targets(text: str) -> set[str]:
@@ -105,13 +177,6 @@ def targets(text: str) -> set[str]:
 def rules() -> dict[str, str]:
     """Our rules by their target."""
     return {rule.partition(":")[0]: rule for rule in paragraphs(template("Makefile"))[1:]}
-
-
-def lines(own: set[str]) -> list[str]:
-    """The block for a Makefile that has the targets `own`."""
-    ours = {name: rule for name, rule in rules().items() if name not in own}
-    variable = paragraphs(template("Makefile"))[0]
-    return "\n\n".join([variable, f".PHONY: {' '.join(ours)}", *ours.values()]).splitlines()
 
 
 #: Where Invoke looks for tasks, in its order.
@@ -130,15 +195,15 @@ BESIDE = (
 )
 
 
-def tasks_file(root: Path) -> Change:
+def tasks_file(root: Path) -> Change | None:
     """The file that `inv` reads, with our tasks; raises ManualStep."""
     name = next((name for name in TASK_FILES if (root / name).exists()), TASK_FILES[0])
     before = read(root, name)
     if before is None:
         return Change(name, None, template("tasks.py"))
-    own = outside(before)
+    own = "".join(around_block(before))
     if _imports("remote", own):
-        return Change(name, before, before)
+        return None
     if not _imports("invoke|fabric", own):
         raise ManualStep(f"{name} holds no tasks of Invoke's. {BESIDE}")
     return Change(name, before, replace_block(before, LINES))

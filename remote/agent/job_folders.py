@@ -18,8 +18,7 @@ from remote.errors import JobError, ProtocolError
 from remote.files import copy_new, locked, write_atomic
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.spec import Job
-from remote.job.state import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN, JobStatus
 
 #: Letters of an id that tell when the job was submitted: 20261231-235959.
 STAMP = 15
@@ -107,7 +106,15 @@ def state_of(paths: JobPaths) -> JobStatus:
     if status.state in ENDED:
         forget(paths)
         return status
-    if status.state == UNKNOWN or _may_live(paths, status):
+    if status.state == UNKNOWN:
+        return status
+    launched = launchers.read(paths, status.worker)
+    if launched is None:
+        may_live = time.time() - paths.job.stat().st_mtime < START_LIMIT
+    else:
+        # Where that can't be told, it isn't lost.
+        may_live = launched.alive() is not False
+    if may_live:
         return status
     with locked(paths.folder / "end.lock"):
         # The worker, or another look, may have written its end since.
@@ -117,14 +124,6 @@ def state_of(paths: JobPaths) -> JobStatus:
         launched = launchers.read(paths, status.worker)
         cause = launched.why_ended() if launched else "its worker is gone"
         return end_job(paths, status, state=LOST, cause=cause)
-
-
-def _may_live(paths: JobPaths, status: JobStatus) -> bool:
-    launched = launchers.read(paths, status.worker)
-    if launched is None:
-        return time.time() - paths.job.stat().st_mtime < START_LIMIT
-    # Where that can't be told, it isn't lost.
-    return launched.alive() is not False
 
 
 def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> JobStatus:
@@ -176,7 +175,7 @@ def clear_service(paths: JobPaths) -> None:
     """Remove the private folder in /tmp of a service that has ended, and nothing else."""
     import shutil
 
-    from remote.job.serving import PRIVATE, Serving
+    from remote.job.status import PRIVATE, Serving
 
     serving = Serving.from_file(paths.serving)
     if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):

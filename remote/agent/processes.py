@@ -133,15 +133,12 @@ def end_descendants(pid: int, *, patience: float = 5.0) -> None:
 
     Collects the dead children of the calling process, so its own must have been waited for.
     """
-    send(descendants(pid), signal.SIGTERM)
-    deadline = time.monotonic() + patience
-    while descendants(pid) and time.monotonic() < deadline:
-        _reap()
-        time.sleep(0.05)
-    send(descendants(pid), signal.SIGKILL)
-    while descendants(pid) and time.monotonic() < deadline + patience:
-        _reap()
-        time.sleep(0.01)
+    began = time.monotonic()
+    for number, limit in ((signal.SIGTERM, patience), (signal.SIGKILL, 2 * patience)):
+        send(descendants(pid), number)
+        while descendants(pid) and time.monotonic() < began + limit:
+            _reap()
+            time.sleep(0.02)
     _reap()
 
 

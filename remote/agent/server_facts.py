@@ -17,7 +17,7 @@ from remote.agent.gpus import sources
 from remote.agent.launchers import logind
 from remote.agent.target_dir import cache, find_uv, first_existing, install_command
 from remote.errors import JobError
-from remote.job.messages.server import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
+from remote.job.messages.target import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
 
 #: How long a program or the package index may take to answer, in seconds.
 LIMIT = 5.0

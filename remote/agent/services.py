@@ -26,8 +26,7 @@ from remote.job.messages.services import (
     ServiceRequest,
 )
 from remote.job.paths import STATE, JobPaths
-from remote.job.serving import Serving
-from remote.job.state import ENDED
+from remote.job.status import ENDED, Serving
 
 
 def look(request: ServiceRequest) -> ServiceAnswer:

@@ -1,4 +1,7 @@
-"""`status.json`: what became of a job. Its worker alone writes it while it lives."""
+"""What a job says of itself: `status.json`, `progress.json`, `serving.json`.
+
+Its worker alone writes the first while it lives.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,29 @@ from remote.job.fields import (
     run_id,
     text,
 )
-from remote.job.state import STATES
 from remote.job.struct import Struct
+
+QUEUED = "queued"
+PREPARING = "preparing"
+RUNNING = "running"
+FINISHED = "finished"
+FAILED = "failed"
+STOPPED = "stopped"
+LOST = "lost"
+
+#: A job whose status this version can't read: it says of itself what a newer one knows.
+UNKNOWN = "unknown"
+
+STATES = (QUEUED, PREPARING, RUNNING, FINISHED, FAILED, STOPPED, LOST, UNKNOWN)
+
+ENDED = frozenset({FINISHED, FAILED, STOPPED, LOST})
+
+#: Why a job ended that could not even begin (`reason` in its status).
+REFUSED = "refused"
+
+#: How a job's end is told to MLflow.
+RUN_STATUS = {FINISHED: "FINISHED", FAILED: "FAILED", STOPPED: "KILLED", LOST: "FAILED"}
+
 
 #: A GPU's UUID, as nvidia-smi tells it.
 UUID = re.compile(r"[A-Za-z0-9-]+")
@@ -93,3 +117,14 @@ class Progress(Struct):
 
     cell: int = integer(0, 1 << 31)
     cells: int = integer(0, 1 << 31)
+
+
+#: How the folders of services begin: in /tmp, since a socket's path must fit into 104 bytes.
+PRIVATE = "/tmp/remote-serve-"
+
+
+class Serving(Struct):
+    """The folder with its socket or its account of itself, and the page that it shows."""
+
+    folder: str = text(NAME)
+    path: str = text(NAME)

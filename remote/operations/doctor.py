@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from remote.agent.environments.lock_file import lock_file
+from remote.agent.environments.uv import lock_file
 from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
-from remote.job.messages.server import ExamineAnswer, ExamineRequest
+from remote.job.messages.target import ExamineAnswer, ExamineRequest
 from remote.operations import bootstrap
 from remote.output import size
 from remote.session import TargetSession

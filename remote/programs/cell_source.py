@@ -74,7 +74,7 @@ def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
     named = list(_annotated(annotation)) if annotation else []
     kinds = [name for name in named if name in KINDS]
     if len(kinds) == 1:
-        return kinds[0], "None" in named
+        return kinds[0], "none" in named
     try:
         kind = type(ast.literal_eval(value)).__name__
     except UNREADABLE:
@@ -83,13 +83,11 @@ def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
 
 
 def _annotated(annotation: ast.expr) -> Iterator[str]:
-    """The types that an annotation allows, in small letters, and `None`."""
+    """The types that an annotation allows, None among them, in small letters."""
     inner: Iterable[ast.expr] = ()
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         quoted = statements(annotation.value) or ()
         inner = [each.value for each in quoted if isinstance(each, ast.Expr)]
-    elif isinstance(annotation, ast.Constant):
-        yield str(annotation.value)
     elif isinstance(annotation, ast.BinOp):
         inner = (annotation.left, annotation.right)
     elif isinstance(annotation, ast.Tuple):
@@ -98,8 +96,8 @@ def _annotated(annotation: ast.expr) -> Iterator[str]:
         outer = _unparsed(annotation.value).rpartition(".")[2].lower()
         if outer in ("optional", "union"):
             inner = [annotation.slice]
-        yield "None" if outer == "optional" else outer
-    elif isinstance(annotation, (ast.Name, ast.Attribute)):
+        yield "none" if outer == "optional" else outer
+    elif isinstance(annotation, (ast.Name, ast.Attribute, ast.Constant)):
         yield _unparsed(annotation).rpartition(".")[2].lower()
     for each in inner:
         yield from _annotated(each)

@@ -106,12 +106,8 @@ class Project:
             )
 
 
-def is_project(path: Path) -> bool:
-    """Whether `path` is a folder with an MLproject file."""
-    return _file_in(path) is not None
-
-
-def _file_in(folder: Path) -> Path | None:
+def project_file(folder: Path) -> Path | None:
+    """The MLproject file of a folder; None where there is none, or no folder."""
     try:
         return next((each for each in folder.iterdir() if each.name.lower() == NAME), None)
     except (OSError, ValueError):
@@ -121,7 +117,7 @@ def _file_in(folder: Path) -> Path | None:
 def read(folder: Path, root: Path, entry_point: str = "") -> Project:
     """Read the MLproject file of a folder of the project; raises JobError."""
     path = below(root, folder)
-    file = _file_in(folder)
+    file = project_file(folder)
     if file is None:
         raise JobError(f"{folder} holds no MLproject file.")
     return Project(path, _entry_points(file)).at(entry_point)
@@ -147,25 +143,21 @@ def _entry_points(file: Path) -> dict[str, tuple[TextParameter, ...]]:
 
 
 def _parameters(entry: Mapping[str, Any]) -> tuple[TextParameter, ...]:
+    """Those of an entry point; each is told as `float` or as `{type: float, default: 1}`."""
     command, parameters = entry["command"], entry.get("parameters", {})
     if not isinstance(command, str):
         raise TypeError(f"a command must be text, not {command!r}")
     if not isinstance(parameters, dict):
         raise TypeError(f"parameters must be a mapping, not {parameters!r}")
-    return tuple(_parameter(str(name), each) for name, each in parameters.items())
-
-
-def _parameter(name: str, document: Any) -> TextParameter:
-    """One of them, from `float` or `{type: float, default: 1}`."""
-    if isinstance(document, str):
-        document = {"type": document}
-    default = document.get("default")
-    if literal(repr(default)) != default:
+    found = []
+    for name, told in parameters.items():
+        document = {"type": told} if isinstance(told, str) else told
+        kind = "float" if str(document.get("type", "string")) == "float" else "str"
+        default = document.get("default")
+        if default is None:
+            found.append(TextParameter(str(name), kind, "", "(required)"))
+            continue
         # What YAML reads as a date, or as infinity, MLflow hands over as text.
-        default = str(default)
-    return TextParameter(
-        name=name,
-        kind="float" if str(document.get("type", "string")) == "float" else "str",
-        default="" if default is None else repr(default),
-        comment="(required)" if default is None else "",
-    )
+        plain = default if literal(repr(default)) == default else str(default)
+        found.append(TextParameter(str(name), kind, repr(plain)))
+    return tuple(found)

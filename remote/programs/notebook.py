@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from remote.errors import NotebookError
 from remote.job import kinds
@@ -21,7 +19,6 @@ from remote.programs.parameter import (
     MALFORMED,
     Asked,
     Parameter,
-    did_you_mean,
     is_file,
     literal,
     named,
@@ -102,51 +99,38 @@ def find(root: Path, name: str) -> Path:
     there = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
     stems = [Path(each).stem for each in there]
     near = [f"{stem}.ipynb" for stem in difflib.get_close_matches(Path(name).stem, stems, n=3)]
-    shown = f"There is {', '.join(there[:10])}." if there else f"{FOLDER}/ holds no notebook."
-    missing = f"There is no notebook {shortened(name)!r}, nor one in {FOLDER}/."
-    raise NotebookError(missing, did_you_mean(near) or shown)
+    hint = f"There is {', '.join(there[:10])}." if there else f"{FOLDER}/ holds no notebook."
+    if near:
+        hint = f"Did you mean {', '.join(near)}?"
+    shown = shortened(name)
+    raise NotebookError(f"There is no notebook {shown!r}, nor one in {FOLDER}/.", hint)
 
 
 def read(path: Path, root: Path) -> Notebook:
     """Read a notebook; raises NotebookError where it isn't one."""
     try:
         document = json.loads(path.read_bytes())
-        cells = [(_tags(cell), _source(cell)) for cell in _code_cells(document)]
-        language = _language(document)
+        # nbformat 3 has worksheets, and calls the source of a cell its input.
+        all_cells = document["cells"] if "cells" in document else document["worksheets"][0]["cells"]
+        cells = [cell for cell in all_cells if cell["cell_type"] == "code"]
+        sources = ["".join(cell.get("source", cell.get("input", ""))) for cell in cells]
+        tags = [list(cell.get("metadata", {}).get("tags", ())) for cell in cells]
+        metadata = document.get("metadata", {})
+        kernel = metadata.get("kernelspec", {}).get("language")
+        language = str(kernel or metadata.get("language_info", {}).get("name") or "python").lower()
     except MALFORMED as error:
         raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
-    tagged = next((i for i, (tags, _) in enumerate(cells) if "parameters" in tags), None)
-    parameters = () if tagged is None else cell_source.parameters(cells[tagged][1])
+    tagged = next((number for number, each in enumerate(tags) if "parameters" in each), None)
+    parameters = () if tagged is None else cell_source.parameters(sources[tagged])
     experiment = cell_source.Experiment(parameters)
-    for number, (_, text) in enumerate(cells):
-        experiment.read(text, sets=number != tagged)
-    resolved = path.resolve()
-    inside = resolved.is_relative_to(root.resolve())
+    for number, source in enumerate(sources):
+        experiment.read(source, sets=number != tagged)
+    resolved, top = path.resolve(), root.resolve()
     return Notebook(
-        path=resolved.relative_to(root.resolve()) if inside else resolved,
+        path=resolved.relative_to(top) if resolved.is_relative_to(top) else resolved,
         parameters=parameters,
         language=language,
         experiment=experiment.name,
         experiment_parameter=experiment.parameter,
         continues_run=experiment.certain,
     )
-
-
-def _language(document: Mapping[str, Any]) -> str:
-    metadata = document.get("metadata", {})
-    kernel = metadata.get("kernelspec", {}).get("language")
-    return str(kernel or metadata.get("language_info", {}).get("name") or "python").lower()
-
-
-def _code_cells(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    cells = document["cells"] if "cells" in document else document["worksheets"][0]["cells"]
-    return (cell for cell in cells if cell["cell_type"] == "code")
-
-
-def _tags(cell: Mapping[str, Any]) -> list[str]:
-    return [str(tag) for tag in cell.get("metadata", {}).get("tags", [])]
-
-
-def _source(cell: Mapping[str, Any]) -> str:
-    text = cell.get("source", cell.get("input", ""))
-    return text if isinstance(text, str) else "".join(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,25 +61,19 @@ class Parameter:
         if self.optional and text == "None":
             return None
         try:
-            return _convert(self.kind, text)
-        except ValueError:
+            if self.kind == "bool":
+                return WORDS[text.lower()]
+            if self.kind in ("int", "float", "str"):
+                return KINDS[self.kind](text)
+            value = _guessed(text)
+            if self.kind and not isinstance(value, KINDS[self.kind]):
+                raise ValueError(text)
+            return value
+        except (KeyError, ValueError):
             raise NotebookError(
                 f"Parameter {self.name!r} takes {_DESCRIBED[self.kind]}, not {shortened(text)!r}.",
                 f"Its default in the notebook is {self.default}.",
             ) from None
-
-
-def _convert(kind: str, text: str) -> Any:
-    if kind == "bool":
-        if text.lower() not in WORDS:
-            raise ValueError(text)
-        return WORDS[text.lower()]
-    if kind in ("int", "float", "str"):
-        return KINDS[kind](text)
-    value = _guessed(text)
-    if kind and not isinstance(value, KINDS[kind]):
-        raise ValueError(text)
-    return value
 
 
 def _guessed(text: str) -> Any:
@@ -119,14 +113,10 @@ def named(
             return parameter
     names = [parameter.name for parameter in parameters]
     near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.5)
-    takes = f"It takes {', '.join(names)}." if names else none
-    raise error(f"{owner} has no parameter {name!r}.", did_you_mean(near) or takes)
-
-
-def did_you_mean(near: Iterable[str]) -> str:
-    """The hint with the names that are near to what was typed; empty where none is."""
-    names = ", ".join(near)
-    return f"Did you mean {names}?" if names else ""
+    hint = f"It takes {', '.join(names)}." if names else none
+    if near:
+        hint = f"Did you mean {', '.join(near)}?"
+    raise error(f"{owner} has no parameter {name!r}.", hint)
 
 
 def shortened(text: str) -> str:

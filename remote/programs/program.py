@@ -79,7 +79,7 @@ def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
     `entry_point` is one of an MLproject's.
     """
     for folder in (Path(name), root / name):
-        if mlproject.is_project(folder):
+        if mlproject.project_file(folder):
             return mlproject.read(folder, root, entry_point)
     if entry_point:
         raise JobError(f"{name} is no MLproject, so it has no entry points.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -49,20 +50,15 @@ def hydra_variables(base: Mapping[str, str], folder: Path) -> Dict[str, str]:
 
 def hydra_words(job: JobSpec) -> List[str]:
     """What a Hydra application gets behind the user's own words."""
-    if any(_forbids(path) for path in kind_of(job).source_files(job)):
-        print(
-            f"[remote] The application's execution_whitelist lacks '{CALLBACK}': its runs are not"
-            " recorded one by one, and its sweeps start anew.",
-            file=sys.stderr,
-        )
-        return []
+    for path in kind_of(job).source_files(job):
+        with contextlib.suppress(OSError):
+            source = path.read_bytes()
+            # It lists what its configuration may name, and we are not listed.
+            if b"execution_whitelist" in source and b"remote.runtime" not in source:
+                print(
+                    f"[remote] The application's execution_whitelist lacks '{CALLBACK}': its runs"
+                    " are not recorded one by one, and its sweeps start anew.",
+                    file=sys.stderr,
+                )
+                return []
     return [OVERRIDE]
-
-
-def _forbids(path: Path) -> bool:
-    """Whether the application lists what its configuration may name, and we are not listed."""
-    try:
-        source = path.read_bytes()
-    except OSError:
-        return False
-    return b"execution_whitelist" in source and b"remote.runtime" not in source

@@ -23,8 +23,8 @@ from urllib.parse import quote
 from remote.files import sha256, write_json
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE, JobPaths
-from remote.job.serving import PRIVATE, Serving
 from remote.job.spec import Job, read_job
+from remote.job.status import PRIVATE, Serving
 
 MISSING = "[remote] This environment lacks {name}. Add it to the lock file: make lock"
 

@@ -15,7 +15,7 @@ from invoke.exceptions import Exit
 
 from remote.config import Project, find_project, make_variables
 from remote.errors import ConfigError, NotebookError
-from remote.job.state import FINISHED
+from remote.job.status import FINISHED
 from remote.output import print_lines, say, say_log
 from remote.tasks.declare import command
 
@@ -42,8 +42,7 @@ def run(
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
-    from remote.operations.job_request import describe
-    from remote.operations.submit import run_here
+    from remote.operations.submit import describe, run_here
     from remote.programs.program import find
 
     project = find_project()

@@ -113,7 +113,7 @@ def mlflow_merge(
     json: bool = False,
 ) -> None:
     """Merge an MLflow store that lies on this machine: a colleague's, an old project's."""
-    from remote.operations.tracking.merge_store import merge_store
+    from remote.operations.tracking.merge_records import merge_store
 
     project = find_project()
     registry = registry_asked(project, registry)

@@ -22,12 +22,11 @@ import json
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking import schema
-from remote.tracking.store import reading_url, refuse_foreign, unusable
+from remote.tracking.store import columns_of, reading_url, refuse_foreign, unusable
 
 FORMAT = 2
 PART = 200_000
@@ -47,13 +46,13 @@ def write(
     roots: Sequence[str] = (),
     registry: bool = False,
     chosen: Optional[Mapping[str, Sequence[str]]] = None,
-) -> Dict[str, Any]:
-    """Writes to `out` what changed in `store` since `known` (see remote.tracking.merge.known; {} is all).
+) -> None:
+    """Writes to `out` what changed in `store` since `known` (see merge.pull_state; {} is all).
 
     `roots` are the folders that hold the store's `mlruns`, by default the store's own; where a link
     leads is added here. With `registry` the registered models are looked at too. `chosen` limits
     the delta to the ids of some kinds, and nothing of the kinds that it doesn't name.
-    Answers with the size in bytes and the numbers of rows. Raises StoreError.
+    Raises StoreError.
     """
     refuse_foreign(store)
     if known.get("format") != FORMAT:
@@ -62,11 +61,11 @@ def write(
         with new_delta(out) as database:
             mark = _mark(store, registry)
             database.execute("ATTACH ? AS store", (reading_url(store),))
-            asked = _Asked(known, registry, chosen, mark)
-            counts = _write(database, asked, with_real_paths(roots or [str(store.parent)]))
+            meta = {"format": FORMAT, "since": known.get("token"), "mark": mark}
+            meta["roots"] = with_real_paths(roots or [str(store.parent)])
+            _Delta(database, known, mark, registry, chosen).write(meta)
     except sqlite3.Error as error:
         raise unusable(store, error) from error
-    return dict(counts, format=FORMAT, bytes=out.stat().st_size)
 
 
 @contextmanager
@@ -104,53 +103,110 @@ def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str,
     return signatures
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Delta(NamedTuple):
+    """A delta while it is written, with the store attached, and what was asked for."""
+
+    database: sqlite3.Connection
     known: Mapping[str, Any]
+    mark: Optional[str]
     registry: bool
     chosen: Optional[Mapping[str, Sequence[str]]]
-    mark: Optional[str]
 
-    @property
-    def nothing_new(self) -> bool:
-        """The file is the very one that was read last, so no row of it needs to be looked at."""
-        return self.mark is not None and self.known.get("mark") == self.mark
+    def write(self, meta: Dict[str, Any]) -> None:
+        """One moment of the store, whoever writes to it.
+
+        Reading is one transaction, but for the rows of the long tables: those are copied up to
+        where they ended at that moment, in parts, so that a writer never waits long.
+        """
+        database = self.database
+        database.execute("BEGIN")
+        tables = _source_tables(database)
+        unasked = {
+            kind.table for kind in schema.KINDS.values() if kind.optional and not self.registry
+        }
+        for kind in schema.KINDS.values():
+            if kind.table in tables and kind.table not in unasked:
+                owned = [table for table in schema.rows_of(kind.name) if table.name in tables]
+                self._send(kind, owned)
+        long_tables = [table for table in schema.append_only() if table.name in tables]
+        starts = [self._start(table.name) for table in long_tables]
+        marks = {table.name: _watermark(database, table.name) for table in long_tables}
+        meta["watermarks"] = marks
+        meta["alembic"] = _value(database, "SELECT version_num FROM store.alembic_version")
+        meta["left_out"] = [
+            name
+            for name in tables
+            if (name in unasked or schema.is_left_out(name))
+            and _value(database, f'SELECT EXISTS (SELECT 1 FROM store."{name}")')
+        ]
+        database.execute("COMMIT")
+        for table, start in zip(long_tables, starts):
+            self._copy_new(table, start, **marks[table.name])
+        # Last: without it, the file is half a delta, which nobody takes; with it, nothing can fail.
+        rows = [(key, json.dumps(value)) for key, value in meta.items()]
+        database.execute("BEGIN")
+        database.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+        database.execute("COMMIT")
+
+    def _send(self, kind: schema.Kind, tables: Sequence[schema.Table]) -> None:
+        """Notes what of one kind is changed or gone, and copies the rows of the changed."""
+        run, (changed, gone) = self.database.executemany, self._changed(kind, tables)
+        entities = [(kind.name, identity, signature) for identity, signature in changed.items()]
+        run("INSERT INTO entities VALUES (?, ?, ?)", entities)
+        run("INSERT INTO gone VALUES (?, ?)", [(kind.name, identity) for identity in gone])
+        for table in tables:
+            # All of experiments is sent, changed or not: one that is gone here may be made anew.
+            where = "1" if kind.name == schema.EXPERIMENT else _is_sent(table)
+            self.database.execute(
+                f'CREATE TABLE "{table.name}" AS SELECT * FROM store."{table.name}" WHERE {where}'
+            )
+
+    def _changed(
+        self, kind: schema.Kind, tables: Sequence[schema.Table]
+    ) -> Tuple[Dict[Any, str], List[str]]:
+        """The signatures of what is new or changed, and the ids of what is gone."""
+        if self.chosen is not None:
+            return dict.fromkeys(self.chosen.get(kind.name, ()), ""), []
+        old = dict(self.known.get("signatures", {}).get(kind.name, {}))
+        working = set()
+        if kind.working:
+            column, value = kind.working
+            query = f'SELECT "{kind.column}" FROM store."{kind.table}" WHERE "{column}" = ?'
+            working = {identity for (identity,) in self.database.execute(query, (value,))}
+        if self.mark is not None and self.known.get("mark") == self.mark:
+            # The file is the very one that was read last: no row of it needs to be looked at.
+            return {identity: old.get(identity, "") for identity in working}, []
+        changed = {}
+        for identity, signature in _signatures(self.database, tables).items():
+            if old.pop(str(identity), None) != signature or identity in working:
+                changed[identity] = signature
+        return changed, list(old)
+
+    def _start(self, table: str) -> int:
+        """Makes the table, still empty; the last row that is known, 0 where the guard fails."""
+        self.database.execute(f'CREATE TABLE "{table}" AS SELECT * FROM store."{table}" WHERE 0')
+        watermark = self.known.get("watermarks", {}).get(table, {})
+        start = int(watermark.get("rowid", 0))
+        return start if watermark.get("guard") == _guard(self.database, table, start) else 0
+
+    def _copy_new(self, table: schema.Table, start: int, rowid: int, guard: str) -> None:
+        """Copies the rows past `start`, up to the watermark (`rowid`, `guard`).
+
+        Rebuilt meanwhile, they have other numbers: then all of them, at one go.
+        """
+        name, run = table.name, self.database.execute
+        where = "1" if self.chosen is None else _is_of_chosen(table)
+        insert = f'INSERT INTO "{name}" SELECT * FROM store."{name}" WHERE {where}'
+        for first in range(start, rowid, PART):
+            run(f"{insert} AND rowid > {first} AND rowid <= {min(first + PART, rowid)}")
+        if _guard(self.database, name, rowid) != guard:
+            run(f'DELETE FROM "{name}"')
+            run(insert)
 
 
-def _write(database: sqlite3.Connection, asked: _Asked, roots: List[str]) -> Dict[str, int]:
-    """One moment of the store, whoever writes to it.
-
-    Reading is one transaction, but for the rows of the long tables: those are copied up to where
-    they ended at that moment, in parts, so that a writer never waits long.
-    """
-    database.execute("BEGIN")
-    tables = _source_tables(database)
-    counts = {}
-    for kind in schema.KINDS.values():
-        if asked.registry or not kind.optional:
-            counts[kind.name] = _send_entities(database, tables, kind, asked)
-    pieces = [
-        _Piece.of(database, table, asked.known.get("watermarks", {}).get(table.name, {}))
-        for table in schema.append_only()
-        if table.name in tables
-    ]
-    meta: Dict[str, Any] = {"format": FORMAT, "since": asked.known.get("token"), "roots": roots}
-    meta["watermarks"] = {piece.table.name: piece.mark for piece in pieces}
-    meta["alembic"] = _value(database, "SELECT version_num FROM store.alembic_version")
-    meta["left_out"] = [name for name in tables if _is_left_out(database, name, asked)]
-    meta["mark"] = asked.mark
-    database.execute("COMMIT")
-    for piece in pieces:
-        piece.copy(database, _of_chosen(piece.table, asked.chosen))
-    # Every store has metrics: whoever lacks them isn't one.
-    counts["metric_rows"] = int(_value(database, "SELECT count(*) FROM main.metrics"))
-    # Last: without it, the file is half a delta, which nobody takes; with it, nothing can fail.
-    database.execute("BEGIN")
-    database.executemany(
-        "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(meta[key])) for key in meta]
-    )
-    database.execute("COMMIT")
-    return counts
+def _watermark(database: sqlite3.Connection, table: str) -> Dict[str, Any]:
+    last = _value(database, f'SELECT max(rowid) FROM store."{table}"') or 0
+    return {"rowid": last, "guard": _guard(database, table, last)}
 
 
 def _mark(store: Path, registry: bool) -> Optional[str]:
@@ -168,58 +224,26 @@ def _mark(store: Path, registry: bool) -> Optional[str]:
     return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{counter}:{int(registry)}"
 
 
-def _send_entities(
-    database: sqlite3.Connection, tables: Sequence[str], kind: schema.Kind, asked: _Asked
-) -> int:
-    """Copies the changed things of one kind; returns how many."""
-    if kind.table not in tables:
-        return 0
-    sent = [table for table in schema.rows_of(kind.name) if table.name in tables]
-    changed: Dict[Any, str] = {}
-    gone: Iterable[str] = ()
-    if asked.chosen is not None:
-        changed = dict.fromkeys(asked.chosen.get(kind.name, ()), "")
-    elif asked.nothing_new:
-        old = asked.known["signatures"].get(kind.name, {})
-        changed = {identity: old.get(identity, "") for identity in _working(database, kind)}
-    else:
-        changed, gone = _changed(database, sent, kind, asked.known)
-    database.executemany(
-        "INSERT INTO entities VALUES (?, ?, ?)",
-        [(kind.name, identity, signature) for identity, signature in changed.items()],
-    )
-    database.executemany(
-        "INSERT INTO gone VALUES (?, ?)", [(kind.name, identity) for identity in gone]
-    )
-    for table in sent:
-        _copy_rows(database, table)
-    return len(changed)
+def _is_of_chosen(table: schema.Table) -> str:
+    """The condition that a row is of the chosen things (those in `entities`)."""
+    if table.name in schema.ENDS:
+        types = " UNION ALL ".join(
+            f"SELECT '{name}' AS type, '{kind}' AS kind"
+            for name, kind in schema.ENDS[table.name].items()
+        )
+        ends = (
+            f"({end}_type, {end}_id) IN (SELECT t.type, e.id FROM entities e JOIN"
+            f" ({types}) t ON t.kind = e.kind)"
+            for end in ("source", "destination")
+        )
+        return f"({' OR '.join(ends)})"
+    return _is_sent(table) if table.owner else "input_uuid IN (SELECT input_uuid FROM inputs)"
 
 
-def _changed(
-    database: sqlite3.Connection,
-    tables: Sequence[schema.Table],
-    kind: schema.Kind,
-    known: Mapping[str, Any],
-) -> Tuple[Dict[Any, str], Iterable[str]]:
-    """The signatures of what is new or changed, and the ids of what is gone."""
-    old = dict(known.get("signatures", {}).get(kind.name, {}))
-    working = _working(database, kind)
-    changed = {}
-    for identity, signature in _signatures(database, tables).items():
-        if old.pop(str(identity), None) != signature or identity in working:
-            changed[identity] = signature
-    return changed, old
-
-
-def _copy_rows(database: sqlite3.Connection, table: schema.Table) -> None:
-    """All of experiments is sent, changed or not: one that is gone here may be made anew."""
+def _is_sent(table: schema.Table) -> str:
+    """The condition that a row's owner is in `entities`."""
     ids = f"SELECT id FROM entities WHERE kind = '{table.owner}'"
-    where = f'"{table.owner_column}" IN ({ids})'
-    if table.owner == schema.EXPERIMENT:
-        where = "1"
-    name = table.name
-    database.execute(f'CREATE TABLE "{name}" AS SELECT * FROM store."{name}" WHERE {where}')
+    return f'"{table.owner_column}" IN ({ids})'
 
 
 def _signatures(
@@ -231,10 +255,14 @@ def _signatures(
     """
     sums: Dict[object, int] = {}
     for position, table in enumerate(tables):
+        names = [
+            f'"{name}"'
+            for name in columns_of(database, "store", table.name)
+            if name not in table.unsigned
+        ]
         where = f' WHERE "{table.owner_column}" IN ({ids})' if ids else ""
         rows = database.execute(
-            f'SELECT "{table.owner_column}", {_signed(database, table)}'
-            f' FROM store."{table.name}"{where}'
+            f'SELECT "{table.owner_column}", {", ".join(names)} FROM store."{table.name}"{where}'
         )
         # The owner's own table comes first; rows of an owner that doesn't exist aren't anyone's.
         for identity, *row in rows:
@@ -245,80 +273,9 @@ def _signatures(
     return {identity: "%016x" % (total % 2**64) for identity, total in sums.items()}
 
 
-def _signed(database: sqlite3.Connection, table: schema.Table) -> str:
-    names = [row[1] for row in database.execute(f'PRAGMA store.table_info("{table.name}")')]
-    return ", ".join(f'"{name}"' for name in names if name not in table.unsigned)
-
-
 def _hash(table: str, row: Sequence[object]) -> int:
     digest = hashlib.blake2b(repr((table, row)).encode("utf-8", "replace"), digest_size=8)
     return int.from_bytes(digest.digest(), "big")
-
-
-def _working(database: sqlite3.Connection, kind: schema.Kind) -> Set[Any]:
-    column, value = kind.working
-    if not column:
-        return set()
-    rows = database.execute(
-        f'SELECT "{kind.column}" FROM store."{kind.table}" WHERE "{column}" = ?', (value,)
-    )
-    return {identity for (identity,) in rows}
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """The new rows of an append-only table: those past `start`, up to the last."""
-
-    table: schema.Table
-    start: int
-    mark: Dict[str, Any]
-
-    @classmethod
-    def of(
-        cls, database: sqlite3.Connection, table: schema.Table, watermark: Mapping[str, Any]
-    ) -> _Piece:
-        """All rows, where the guard doesn't hold. Makes the table, still empty."""
-        start = int(watermark.get("rowid", 0))
-        if watermark.get("guard") != _guard(database, table.name, start):
-            start = 0
-        last = _value(database, f'SELECT max(rowid) FROM store."{table.name}"') or 0
-        database.execute(
-            f'CREATE TABLE "{table.name}" AS SELECT * FROM store."{table.name}" WHERE 0'
-        )
-        return cls(table, start, {"rowid": last, "guard": _guard(database, table.name, last)})
-
-    def copy(self, database: sqlite3.Connection, where: str) -> None:
-        """Rebuilt meanwhile, the rows have other numbers: then all of them, at one go."""
-        name, last = self.table.name, int(self.mark["rowid"])
-        insert = f'INSERT INTO "{name}" SELECT * FROM store."{name}" WHERE {where}'
-        for first in range(self.start, last, PART):
-            database.execute(f"{insert} AND rowid > {first} AND rowid <= {min(first + PART, last)}")
-        if _guard(database, name, last) != self.mark["guard"]:
-            database.execute(f'DELETE FROM "{name}"')
-            database.execute(insert)
-
-
-def _of_chosen(table: schema.Table, chosen: Optional[Mapping[str, Sequence[str]]]) -> str:
-    """The condition that a row is of the chosen things (those in `entities`)."""
-    if chosen is None:
-        return "1"
-    if table.name in schema.ENDS:
-        ends = (
-            f"({end}_type, {end}_id) IN (SELECT t.type, e.id FROM entities e JOIN"
-            f" ({_types(table.name)}) t ON t.kind = e.kind)"
-            for end in ("source", "destination")
-        )
-        return f"({' OR '.join(ends)})"
-    if not table.owner:
-        return "input_uuid IN (SELECT input_uuid FROM inputs)"
-    ids = f"SELECT id FROM entities WHERE kind = '{table.owner}'"
-    return f'"{table.owner_column}" IN ({ids})'
-
-
-def _types(table: str) -> str:
-    return " UNION ALL ".join(
-        f"SELECT '{name}' AS type, '{kind}' AS kind" for name, kind in schema.ENDS[table].items()
-    )
 
 
 def _guard(database: sqlite3.Connection, table: str, rowid: int) -> str:
@@ -330,14 +287,6 @@ def _guard(database: sqlite3.Connection, table: str, rowid: int) -> str:
 def _source_tables(database: sqlite3.Connection) -> List[str]:
     rows = database.execute("SELECT name FROM store.sqlite_master WHERE type = 'table'")
     return sorted(name for (name,) in rows)
-
-
-def _is_left_out(database: sqlite3.Connection, name: str, asked: _Asked) -> bool:
-    """True for a table with rows that nothing here knows, or that wasn't asked for."""
-    optional = {kind.table for kind in schema.KINDS.values() if kind.optional}
-    if not schema.is_left_out(name) and (asked.registry or name not in optional):
-        return False
-    return bool(_value(database, f'SELECT EXISTS (SELECT 1 FROM store."{name}")'))
 
 
 def with_real_paths(roots: Sequence[str]) -> List[str]:

@@ -6,8 +6,7 @@ more: users of the list take what both sides have, and name the rest (`left_out`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 EXPERIMENT = "experiment"
 RUN = "run"
@@ -28,8 +27,7 @@ REPLACE = "replace"
 """Rows that only programs write: theirs takes the place of ours where they differ."""
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Columns that change together: both sides' values are never mixed within a group.
 
     A row whose first column says `provisional` (a run that is RUNNING) can give way to the other
@@ -40,8 +38,7 @@ class Group:
     provisional: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """One table: whose rows it holds, and how they merge."""
 
     name: str
@@ -50,7 +47,7 @@ class Table:
     """The kind of thing (a name in KINDS) whose rows these are, named by `owner_column`."""
     owner_column: str
     rule: str = THREE_WAY
-    links: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = {}
     """Further columns that hold an id, and the kind of thing it names."""
     path: str = ""
     """The column that says where the owner's artifacts are: a place that its id decides."""
@@ -71,8 +68,7 @@ class Table:
     """Large columns that never change alone: left out of the signature."""
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """A kind of thing with an id, and the row that stands for it."""
 
     name: str
@@ -80,7 +76,7 @@ class Kind:
     column: str
     folder: Optional[str] = None
     """Its artifacts are at `<experiment>/<folder><id>/artifacts`; None for one that has none."""
-    working: Tuple[str, object] = ("", None)
+    working: Optional[Tuple[str, object]] = None
     """(column, value) of one whose artifacts may still grow."""
     optional: bool = False
     """Brought only when asked for."""
@@ -90,16 +86,10 @@ KINDS: Dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind(EXPERIMENT, "experiments", "experiment_id"),
-        Kind(RUN, "runs", "run_uuid", folder="", working=("status", "RUNNING")),
+        Kind(RUN, "runs", "run_uuid", "", working=("status", "RUNNING")),
         # 1 is LoggedModelStatus.PENDING
-        Kind(MODEL, "logged_models", "model_id", folder="models/", working=("status", 1)),
-        Kind(
-            TRACE,
-            "trace_info",
-            "request_id",
-            folder="traces/",
-            working=("status", "IN_PROGRESS"),
-        ),
+        Kind(MODEL, "logged_models", "model_id", "models/", working=("status", 1)),
+        Kind(TRACE, "trace_info", "request_id", "traces/", working=("status", "IN_PROGRESS")),
         Kind(EVALUATION_DATASET, "evaluation_datasets", "dataset_id"),
         Kind(ASSOCIATION, "entity_associations", "association_id"),
         Kind(REGISTERED_MODEL, "registered_models", "name", optional=True),
@@ -107,200 +97,126 @@ KINDS: Dict[str, Kind] = {
 }
 """In the order in which they are merged: what a thing hangs on comes before it."""
 
+_FIXED = ("workspace", "creation_time", "created_by", "created_timestamp", "trace_timestamp_ms")
+_QUIET = tuple(
+    "last_update_time last_updated_time last_updated_timestamp last_updated_timestamp_ms"
+    " last_updated_by".split()
+)
+"""`fixed` and `quiet` in every table that has them."""
+
+
+def _group(columns: str, provisional: str = "") -> Group:
+    return Group(tuple(columns.split()), provisional)
+
+
+_LIFECYCLE = _group("lifecycle_stage deleted_time")
+_STATUS = _group("status status_message")
+_GROUPS: Dict[str, Tuple[Group, ...]] = {
+    "runs": (_group("status end_time", provisional="RUNNING"), _LIFECYCLE),
+    "logged_models": (_STATUS, _LIFECYCLE),
+    "assessments": (
+        _group(
+            "name value error rationale assessment_metadata overrides valid aggregate_value"
+            " is_numeric_value"
+        ),
+    ),
+    "evaluation_datasets": (_group("schema profile digest"),),
+    "model_versions": (_STATUS,),
+}
+
+
+def _table(name: str, key: str, owner: str, column: str = "", **more: Any) -> Table:
+    """A table as TABLES spells it: columns in one text; the owner's is named as the owner names it."""
+    for several in ("path_keys", "sources", "fixed", "quiet", "unsigned"):
+        more[several] = tuple(more.get(several, "").split())
+    more["fixed"] += _FIXED
+    more["quiet"] += _QUIET
+    column = column or (KINDS[owner].column if owner else "")
+    groups = _GROUPS.get(name, ())
+    return Table(name, tuple(key.split()), owner, column, groups=groups, **more)
+
+
 _IN_EXPERIMENT = {"experiment_id": EXPERIMENT}
-_LIFECYCLE = Group(("lifecycle_stage", "deleted_time"))
 
 TABLES: Tuple[Table, ...] = (
-    Table(
-        "experiments",
-        ("experiment_id",),
-        EXPERIMENT,
-        "experiment_id",
-        path="artifact_location",
-        fixed=("creation_time", "workspace"),
-        quiet=("last_update_time",),
-    ),
-    Table("experiment_tags", ("key", "experiment_id"), EXPERIMENT, "experiment_id", droppable=True),
-    Table(
-        "runs",
-        ("run_uuid",),
-        RUN,
-        "run_uuid",
-        links=_IN_EXPERIMENT,
-        path="artifact_uri",
-        groups=(Group(("status", "end_time"), provisional="RUNNING"), _LIFECYCLE),
-    ),
-    Table("params", ("key", "run_uuid"), RUN, "run_uuid"),
-    Table("tags", ("key", "run_uuid"), RUN, "run_uuid", droppable=True),
-    Table("latest_metrics", ("key", "run_uuid"), RUN, "run_uuid", rule=LATEST),
-    Table(
-        "logged_models",
-        ("model_id",),
-        MODEL,
-        "model_id",
-        links=_IN_EXPERIMENT,
-        path="artifact_location",
-        groups=(Group(("status", "status_message")), _LIFECYCLE),
-        quiet=("last_updated_timestamp_ms",),
-    ),
-    Table(
-        "logged_model_params", ("model_id", "param_key"), MODEL, "model_id", links=_IN_EXPERIMENT
-    ),
-    Table(
-        "logged_model_tags",
-        ("model_id", "tag_key"),
-        MODEL,
-        "model_id",
-        links=_IN_EXPERIMENT,
-        droppable=True,
-    ),
-    Table("trace_info", ("request_id",), TRACE, "request_id", rule=REPLACE, links=_IN_EXPERIMENT),
-    Table("trace_request_metadata", ("key", "request_id"), TRACE, "request_id", rule=REPLACE),
-    Table("trace_metrics", ("request_id", "key"), TRACE, "request_id", rule=REPLACE),
-    Table(
+    _table("experiments", "experiment_id", EXPERIMENT, path="artifact_location"),
+    _table("experiment_tags", "key experiment_id", EXPERIMENT, droppable=True),
+    _table("runs", "run_uuid", RUN, links=_IN_EXPERIMENT, path="artifact_uri"),
+    _table("params", "key run_uuid", RUN),
+    _table("tags", "key run_uuid", RUN, droppable=True),
+    _table("latest_metrics", "key run_uuid", RUN, rule=LATEST),
+    _table("logged_models", "model_id", MODEL, links=_IN_EXPERIMENT, path="artifact_location"),
+    _table("logged_model_params", "model_id param_key", MODEL, links=_IN_EXPERIMENT),
+    _table("logged_model_tags", "model_id tag_key", MODEL, links=_IN_EXPERIMENT, droppable=True),
+    _table("trace_info", "request_id", TRACE, rule=REPLACE, links=_IN_EXPERIMENT),
+    _table("trace_request_metadata", "key request_id", TRACE, rule=REPLACE),
+    _table("trace_metrics", "request_id key", TRACE, rule=REPLACE),
+    _table(
         "spans",
-        ("trace_id", "span_id"),
+        "trace_id span_id",
         TRACE,
         "trace_id",
         rule=REPLACE,
         links=_IN_EXPERIMENT,
-        unsigned=("content",),
+        unsigned="content",
     ),
-    Table("span_metrics", ("trace_id", "span_id", "key"), TRACE, "trace_id", rule=REPLACE),
-    Table(
+    _table("span_metrics", "trace_id span_id key", TRACE, "trace_id", rule=REPLACE),
+    _table(
         "trace_tags",
-        ("key", "request_id"),
+        "key request_id",
         TRACE,
-        "request_id",
         path="value",
-        path_keys=("mlflow.artifactLocation",),
+        path_keys="mlflow.artifactLocation",
         droppable=True,
     ),
-    Table(
-        "assessments",
-        ("assessment_id",),
-        TRACE,
-        "trace_id",
-        links=_IN_EXPERIMENT,
-        fixed=("created_timestamp", "trace_timestamp_ms"),
-        groups=(
-            Group(
-                (
-                    "name",
-                    "value",
-                    "error",
-                    "rationale",
-                    "assessment_metadata",
-                    "overrides",
-                    "valid",
-                    "aggregate_value",
-                    "is_numeric_value",
-                )
-            ),
-        ),
-        quiet=("last_updated_timestamp",),
-        droppable=True,
-    ),
-    Table(
+    _table("assessments", "assessment_id", TRACE, "trace_id", links=_IN_EXPERIMENT, droppable=True),
+    _table(
         "evaluation_datasets",
-        ("dataset_id",),
-        EVALUATION_DATASET,
         "dataset_id",
-        fixed=("created_time", "created_by", "workspace"),
-        groups=(Group(("schema", "profile", "digest")),),
-        quiet=("schema", "profile", "digest", "last_update_time", "last_updated_by"),
-    ),
-    Table(
-        "evaluation_dataset_tags",
-        ("dataset_id", "key"),
         EVALUATION_DATASET,
-        "dataset_id",
-        droppable=True,
+        fixed="created_time",
+        quiet="schema profile digest",
     ),
-    Table(
+    _table("evaluation_dataset_tags", "dataset_id key", EVALUATION_DATASET, droppable=True),
+    _table(
         "evaluation_dataset_records",
-        ("dataset_record_id",),
+        "dataset_record_id",
         EVALUATION_DATASET,
         "dataset_id",
-        fixed=("created_time", "created_by"),
-        quiet=("last_update_time", "last_updated_by"),
+        fixed="created_time",
         droppable=True,
     ),
     # Both ends of an association are typed ids, see ENDS.
-    Table("entity_associations", ("association_id",), ASSOCIATION, "association_id"),
-    Table(
-        "registered_models",
-        ("name",),
-        REGISTERED_MODEL,
-        "name",
-        fixed=("creation_time", "workspace"),
-        quiet=("last_updated_time",),
-    ),
-    Table(
-        "registered_model_tags",
-        ("key", "name"),
-        REGISTERED_MODEL,
-        "name",
-        fixed=("workspace",),
-        droppable=True,
-    ),
-    Table(
+    _table("entity_associations", "association_id", ASSOCIATION),
+    _table("registered_models", "name", REGISTERED_MODEL),
+    _table("registered_model_tags", "key name", REGISTERED_MODEL, droppable=True),
+    _table(
         "model_versions",
-        ("name", "version"),
+        "name version",
         REGISTERED_MODEL,
-        "name",
         links={"run_id": RUN},
-        sources=("source", "storage_location"),
-        fixed=("creation_time", "user_id", "run_link", "workspace"),
-        groups=(Group(("status", "status_message")),),
-        quiet=("last_updated_time",),
+        sources="source storage_location",
+        fixed="user_id run_link",
         versioned=True,
     ),
-    Table(
-        "model_version_tags",
-        ("key", "name", "version"),
-        REGISTERED_MODEL,
-        "name",
-        fixed=("workspace",),
-        droppable=True,
-        versioned=True,
+    _table(
+        "model_version_tags", "key name version", REGISTERED_MODEL, droppable=True, versioned=True
     ),
-    Table(
-        "registered_model_aliases",
-        ("alias", "name"),
-        REGISTERED_MODEL,
-        "name",
-        fixed=("workspace",),
-        droppable=True,
-        versioned=True,
+    _table(
+        "registered_model_aliases", "alias name", REGISTERED_MODEL, droppable=True, versioned=True
     ),
-    Table(
-        "datasets", ("experiment_id", "name", "digest"), EXPERIMENT, "experiment_id", rule=APPEND
-    ),
-    Table(
-        "metrics",
-        ("key", "timestamp", "step", "run_uuid", "value", "is_nan"),
-        RUN,
-        "run_uuid",
-        rule=APPEND,
-    ),
-    Table(
+    _table("datasets", "experiment_id name digest", EXPERIMENT, rule=APPEND),
+    _table("metrics", "key timestamp step run_uuid value is_nan", RUN, rule=APPEND),
+    _table(
         "logged_model_metrics",
-        ("model_id", "metric_name", "metric_timestamp_ms", "metric_step", "run_id"),
+        "model_id metric_name metric_timestamp_ms metric_step run_id",
         MODEL,
-        "model_id",
         rule=APPEND,
         links={"experiment_id": EXPERIMENT, "run_id": RUN, "dataset_uuid": DATASET},
     ),
     # Both ends of an input are typed ids, see ENDS; the tags hang on the input.
-    Table(
-        "inputs",
-        ("source_type", "source_id", "destination_type", "destination_id"),
-        "",
-        "",
-        rule=APPEND,
-    ),
-    Table("input_tags", ("input_uuid", "name"), "", "", rule=APPEND),
+    _table("inputs", "source_type source_id destination_type destination_id", "", rule=APPEND),
+    _table("input_tags", "input_uuid name", "", rule=APPEND),
 )
 
 ENDS: Mapping[str, Mapping[str, str]] = {
@@ -312,12 +228,9 @@ ENDS: Mapping[str, Mapping[str, str]] = {
         "MODEL_INPUT": MODEL,
         "MODEL_OUTPUT": MODEL,
     },
+    # MLflow's words are those of this file.
     "entity_associations": {
-        "experiment": EXPERIMENT,
-        "evaluation_dataset": EVALUATION_DATASET,
-        "run": RUN,
-        "model": MODEL,
-        "trace": TRACE,
+        kind: kind for kind in (EXPERIMENT, EVALUATION_DATASET, RUN, MODEL, TRACE)
     },
 }
 """What `source_type` and `destination_type` say, and the kind of thing that the id names."""
@@ -345,5 +258,5 @@ def table_of(name: str) -> Table:
 
 def is_left_out(name: str) -> bool:
     """True for a table that may hold records which this toolkit doesn't carry (yet)."""
-    known = name in _NOT_RECORDS or name.startswith(_NOT_RECORDS_PREFIXES)
-    return not known and all(table.name != name for table in TABLES)
+    known = (*_NOT_RECORDS, *(table.name for table in TABLES))
+    return name not in known and not name.startswith(_NOT_RECORDS_PREFIXES)

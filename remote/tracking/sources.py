@@ -5,16 +5,14 @@ Whoever has a path asks `source_of`, and needn't know which kinds there are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Callable, Dict, NamedTuple, Optional
 
 from remote.tracking import delta, filestore
 from remote.tracking.store import is_store
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A kind of store on this machine's disk.
 
     `recognise(path)` is False, not an error, for anything else than a store of this kind.
@@ -22,12 +20,11 @@ class Source:
     `write_delta(path, out, known, *, roots, registry)` writes to `out` what changed since `known`,
     in the format of remote.tracking.delta. `known` is what the merge remembers of this source ({} is
     nothing), `roots` are the folders that its artifacts are fetched from. With `registry`,
-    registered models are brought too, where the kind can. Answers with `bytes` and the numbers of
-    rows. Raises StoreError.
+    registered models are brought too, where the kind can. Raises StoreError.
     """
 
     recognise: Callable[[Path], bool]
-    write_delta: Callable[..., Dict[str, Any]]
+    write_delta: Callable[..., object]
 
 
 SOURCES: Dict[str, Source] = {

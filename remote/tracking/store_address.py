@@ -52,7 +52,10 @@ class StoreAddress:
         if name == "sqlite" and scheme[3]:
             return cls(SQLITE, text, folder / _sqlite_file(text, rest))
         if name == "file":
-            return cls(FOLDER, text, folder / _local_path(text))
+            url = urlsplit(text)
+            if url.netloc not in ("", "localhost"):
+                raise StoreError(f"{text} lies on another machine.", "Name a folder of this one.")
+            return cls(FOLDER, text, folder / unquote(url.path))
         if name in ("http", "https") and scheme[3]:
             return cls(SERVER, text)
         return cls(DATABASE if name in _DATABASES else OTHER, text)
@@ -85,10 +88,3 @@ def _unquoted(name: str) -> str:
     except metadata.PackageNotFoundError:
         return unquote(name)
     return unquote(name) if [int(part) for part in version[:2]] >= [2, 1] else name
-
-
-def _local_path(text: str) -> str:
-    url = urlsplit(text)
-    if url.netloc not in ("", "localhost"):
-        raise StoreError(f"{text} lies on another machine.", "Name a folder of this one.")
-    return unquote(url.path)

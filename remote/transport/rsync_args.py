@@ -25,22 +25,9 @@ MARK = "remote-rsync-starts-here"
 
 #: Never pushed, whatever the ignore file says: secrets, and what git keeps for itself.
 SECRETS = (
-    ".git",
-    ".env",
-    ".env.*",
-    ".netrc",
-    ".pypirc",
-    ".ssh",
-    ".aws",
-    "*.pem",
-    "*.ppk",
-    "id_rsa",
-    "id_dsa",
-    "id_ecdsa",
-    "id_ecdsa_sk",
-    "id_ed25519",
-    "id_ed25519_sk",
-)
+    ".git", ".env", ".env.*", ".netrc", ".pypirc", ".ssh", ".aws", "*.pem", "*.ppk",
+    "id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk",
+)  # fmt: skip
 
 #: Recursive, with links, modes and times; every change is listed, with names as they are.
 OPTIONS = ("-rlpti", "--stats", "--8-bit-output")

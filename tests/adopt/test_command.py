@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from remote.__main__ import main
-from remote.adopt.change import Change
 from remote.adopt.command import write
+from remote.adopt.edits import Change
 from tests.adopt.conftest import Existing
 
 CTRL_C, CTRL_D = b"\x03", b"\x04"
@@ -153,7 +153,7 @@ def test_what_can_not_be_written_is_an_error(existing: Existing) -> None:
     from remote.errors import ConfigError
 
     with pytest.raises(ConfigError, match="can't be written"):
-        write(existing.root, Change("no folder/x", None, ""))
+        write(existing.root, [Change("no folder/x", None, "")])
 
 
 def test_without_words_it_helps_and_starts_light() -> None:

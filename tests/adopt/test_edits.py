@@ -7,15 +7,44 @@ import subprocess
 
 import pytest
 
-from remote.adopt import change, edits
-from remote.adopt.change import paragraphs, template
+from remote.adopt import edits
+from remote.adopt.edits import (
+    BEGIN,
+    END,
+    ManualStep,
+    around_block,
+    paragraphs,
+    replace_block,
+    template,
+)
 from remote.tasks import namespace
 from tests.adopt.conftest import Existing
 from tests.conftest import INV, ROOT
 
 
+@pytest.mark.parametrize("text", ["", "a\n", "a", "a\n\n", "a\r\nb\r\n", "\ufeffé\n"])
+def test_what_was_there_stays_in_front(text: str) -> None:
+    added = replace_block(text, ["x", "y"])
+    assert added.startswith(text)
+    assert added.splitlines()[-4:] == [BEGIN, "x", "y", END]
+    assert "".join(around_block(added)).strip() == text.strip()
+    assert ("\r\n" in added) == ("\r\n" in text)
+    assert replace_block(added, ["x", "y"]) == added
+
+
+def test_a_block_is_replaced_where_it_stands() -> None:
+    text = replace_block("a\n", ["old"]) + "b\n"
+    assert replace_block(text, ["new"]) == f"a\n\n{BEGIN}\nnew\n{END}\nb\n"
+
+
+@pytest.mark.parametrize("text", [BEGIN, END, f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}\n{END}"])
+def test_half_a_block_is_left_to_its_owner(text: str) -> None:
+    with pytest.raises(ManualStep):
+        replace_block(text, ["x"])
+
+
 def in_block(text: str) -> list[str]:
-    return text.partition(change.BEGIN)[2].partition(change.END)[0].split()
+    return text.partition(BEGIN)[2].partition(END)[0].split()
 
 
 def test_only_what_a_file_lacks_is_added(existing: Existing) -> None:
@@ -133,7 +162,7 @@ def test_another_recipe_prefix_is_left_to_its_owner(existing: Existing) -> None:
 
 
 def test_an_old_block_gives_way_to_the_new_one(existing: Existing) -> None:
-    existing.write("Makefile", change.replace_block("all:\n", ["sync-push:", "\told"]) + "last:\n")
+    existing.write("Makefile", replace_block("all:\n", ["sync-push:", "\told"]) + "last:\n")
     after = existing.after("Makefile")
     assert "\told" not in after and after.startswith("all:\n") and after.endswith("last:\n")
 

@@ -15,9 +15,7 @@ from remote.agent.job_folders import START_LIMIT, every, find, state_of
 from remote.errors import JobError
 from remote.files import write_json
 from remote.job.paths import STATE
-from remote.job.serving import PRIVATE
-from remote.job.state import FINISHED, LOST, PREPARING, QUEUED, RUNNING
-from remote.job.status import JobStatus
+from remote.job.status import FINISHED, LOST, PREPARING, PRIVATE, QUEUED, RUNNING, JobStatus
 from tests.agent.job_folder import IDS, Elsewhere, add, add_elsewhere, gone
 
 

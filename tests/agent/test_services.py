@@ -22,10 +22,8 @@ from remote.job.messages.services import (
     ServiceRequest,
 )
 from remote.job.paths import JobPaths
-from remote.job.serving import PRIVATE
 from remote.job.spec import Job
-from remote.job.state import RUNNING, STOPPED
-from remote.job.status import JobStatus
+from remote.job.status import PRIVATE, RUNNING, STOPPED, JobStatus
 from tests.stores import empty_store
 
 KEY = "0123456789abcdef"

@@ -9,17 +9,14 @@ from typing import Any
 import pytest
 
 from remote.agent.main import VERBS, Verb
-from remote.job import fields, serving, spec, status
+from remote.job import fields, spec, status
 from remote.job.messages import (
     base,
     gpus,
     jobs,
-    live_job,
     old_jobs,
     records,
-    server,
     services,
-    submit,
     target,
 )
 from remote.job.struct import Struct
@@ -28,8 +25,8 @@ LONG_TEXT = "x" * (1 << 25)
 LONG_LIST: list[Any] = [[]] * 1_100_000
 
 MODULES = (
-    *(base, gpus, jobs, live_job, old_jobs, records, server, services, submit, target),
-    *(spec, status, serving),
+    *(base, gpus, jobs, old_jobs, records, services, target),
+    *(spec, status),
 )
 CLASSES = sorted(
     {

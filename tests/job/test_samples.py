@@ -16,8 +16,7 @@ from remote.agent import job_folders
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.spec import Git, Job, read_job
-from remote.job.state import FINISHED, LOST, QUEUED, RUNNING
-from remote.job.status import JobStatus, LeasedGpu, Progress
+from remote.job.status import FINISHED, LOST, QUEUED, RUNNING, JobStatus, LeasedGpu, Progress
 from remote.session import TargetFacts
 
 SAMPLES = Path(__file__).with_name("samples")

@@ -16,7 +16,7 @@ import pytest
 from remote.agent import server_facts as there
 from remote.agent.launchers import logind
 from remote.config import Project
-from remote.job.messages.server import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
+from remote.job.messages.target import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
 from remote.operations import doctor
 from remote.operations.doctor import Check
 
@@ -266,7 +266,7 @@ def test_logind_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, index: socket
     def refuse(argv: list[str]) -> None:
         raise AssertionError("it changes what it was to look at")
 
-    monkeypatch.setattr(logind, "_run", refuse)
+    monkeypatch.setattr(logind, "answer", refuse)
     monkeypatch.setattr(logind, "in_login", lambda pid: True)
     monkeypatch.setattr(logind, "kills", lambda user: True)
     found = there.examine(ExamineRequest("proj"))

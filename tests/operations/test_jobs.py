@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from remote.errors import ProtocolError
-from remote.job.messages.live_job import AttachAnswer
+from remote.job.messages.jobs import AttachAnswer
 from remote.operations.jobs import over_ssh
 from remote.target import Target
 from remote.transport.ssh import Ssh

@@ -121,11 +121,11 @@ def test_entry_points(project: mlproject.Project, folder: Path, tmp_path: Path) 
 
 
 def test_which_folders_are_projects(folder: Path, tmp_path: Path) -> None:
-    assert mlproject.is_project(folder)
+    assert mlproject.project_file(folder)
     (folder / "MLproject").rename(folder / "mlproject")
-    assert mlproject.is_project(folder)
+    assert mlproject.project_file(folder)
     for path in (tmp_path, folder / "mlproject", tmp_path / "none", Path("a\0b")):
-        assert not mlproject.is_project(path)
+        assert not mlproject.project_file(path)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.adopt import change
+from remote.adopt.edits import BEGIN
 from remote.operations.bootstrap import own_uv
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET
@@ -277,4 +277,4 @@ def test_what_poetry_keeps_is_left_to_poetry(theirs: Theirs) -> None:
     assert (theirs.root / "pyproject.toml").read_text() == project
     assert steps(said)[1].startswith("poetry run python -m pip install 'remote-gpu-workflow @ ")
     assert theirs.inv("disk").out == "mine\n" and "sync-push" in theirs.inv("--list").out
-    assert change.BEGIN in (theirs.root / "tasks.py").read_text()
+    assert BEGIN in (theirs.root / "tasks.py").read_text()

@@ -85,4 +85,4 @@ def test_every_module_that_is_carried_finds_what_it_imports(tmp_path: Path, vers
     python = str(installed_python(version)) if version else sys.executable
     argv = [python, "-IS", "-c", IMPORT_ALL, str(tmp_path), " ".join(OF_JOBS), *names]
     done = subprocess.run(argv, capture_output=True, text=True)
-    assert len(names) > 80 and done.returncode == 0, done.stderr
+    assert len(names) > 60 and done.returncode == 0, done.stderr

@@ -6,9 +6,10 @@ from dataclasses import fields, replace
 
 import pytest
 
+from remote.job.messages.records import RefusedRecord
 from remote.operations.tracking.merge_records import Records
 from remote.tasks import merge_report
-from remote.tracking.merge import Conflict, MergeSummary, Refusal
+from remote.tracking.merge import Conflict, MergeSummary
 
 NOTHING = MergeSummary(**{
     field.name: () if str(field.type).startswith("Tuple") else 0 for field in fields(MergeSummary)
@@ -25,7 +26,7 @@ def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixtur
     summary = replace(
         NOTHING,
         conflicts=(Conflict("runs", "r1", "name", "mine", None),),
-        refused=tuple(Refusal("run", str(number), "why") for number in range(7)),
+        refused=tuple(RefusedRecord("run", str(number), "why") for number in range(7)),
         deleted_there=("r2",),
         left_out=("registered_models",),
     )
@@ -47,7 +48,7 @@ def test_what_a_server_says_does_not_steer_the_terminal(
     summary = replace(
         NOTHING,
         conflicts=(Conflict("tags", f"run/{evil}", "value", evil, evil),),
-        refused=(Refusal("run", evil, evil),),
+        refused=(RefusedRecord("run", evil, evil),),
         deleted_there=(evil,),
         left_out=(evil,),
     )

@@ -51,7 +51,7 @@ def run(store, run_id, status="FINISHED", points=3):
         params={},
         start_ms=1,
     )
-    run_rows.end(store, run_id, status=status, end_ms=2)
+    run_rows.update(store, run_id, status=status, end_time=2)
     log(store, run_id, range(points))
 
 
@@ -256,8 +256,8 @@ OLD_PYTHON = next(iter(sorted(Path.home().glob(".pyenv/versions/3.8.*/bin/python
 def test_python_3_8_writes_the_same(store, tmp_path):
     run(store, "one")
     script = (
-        "import json, sys; from pathlib import Path; from remote.tracking import delta;"
-        " print(json.dumps(delta.write(Path(sys.argv[1]), Path(sys.argv[2]), {})))"
+        "import sys; from pathlib import Path; from remote.tracking import delta;"
+        " delta.write(Path(sys.argv[1]), Path(sys.argv[2]), {})"
     )
     argv = [str(OLD_PYTHON), "-c", script, str(store), str(tmp_path / "old")]
     subprocess.run(argv, cwd=TOP, check=True, env={"PYTHONDONTWRITEBYTECODE": "1"})

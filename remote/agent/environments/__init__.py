@@ -86,7 +86,6 @@ class ProjectEnvironment(NamedTuple):
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
         return self.kind.python(self.folder)
 
     def is_ready(self) -> bool:

@@ -132,15 +132,13 @@ def _holder(file: os.stat_result, owners: Dict[str, int]) -> GpuHolder:
         return GpuHolder()
     try:
         user = user_name((PROC / str(pid)).stat().st_uid)
-        words = (PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        line = (PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace")
     except OSError:
         return GpuHolder(pid)
-    return GpuHolder(pid, user, job_of(words))
+    return GpuHolder(pid, user, job_of(line.rstrip("\0").split("\0")))
 
 
 def job_of(words: List[str]) -> str:
     """The job that a worker with this command line serves."""
-    while words and not words[-1]:
-        words = words[:-1]
     worker = len(words) >= 3 and words[-3] in ("work", "work-here")
     return words[-1] if worker and ID_PATTERN.match(words[-1]) else ""

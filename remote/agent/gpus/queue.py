@@ -18,23 +18,19 @@ import time
 from pathlib import Path
 from typing import Callable, ContextManager, Dict, List, Optional, Sequence, Union
 
-from remote.agent.gpus import lock_files, messages, sources
+from remote.agent.gpus import lock_files, sources
 from remote.agent.gpus.lease import FRESH, Lease, holders, lease, lease_file
 from remote.agent.gpus.tickets import Ticket, waiting
 from remote.errors import JobError
-from remote.job.messages.gpus import (
-    Gpu,
-    GpuHolder,
-    GpuReport,
-    GpusAnswer,
-    GpusRequest,
-    WaitingJob,
-)
+from remote.job.messages.gpus import Gpu, GpuHolder, GpuReport, GpusAnswer, GpusRequest, WaitingJob
 from remote.job.paths import LEASES
 from remote.job.spec import Job
 
 #: Seconds between two looks of one who waits.
 POLL = 0.3
+
+#: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
+IDLE_MEMORY = 1024
 
 #: How long the source of GPU facts may fail before a job that waits gives up, in seconds.
 PATIENCE = 60.0
@@ -53,47 +49,65 @@ def describe(request: GpusRequest) -> GpusAnswer:
 
 
 class JobLease:
-    """The GPUs of one job, from joining the queue to the end of its lease; raises JobError."""
+    """The GPUs of one job, from joining the queue to the end of its lease."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._entry: Optional[QueueEntry] = None
+        self.folder = Path(job.leases or LEASES)
+        self.request = WaitingJob(
+            job=job.id,
+            user=job.user[:64],
+            gpus=1 if job.gpus is None else job.gpus,
+            memory=job.gpu_memory,
+            submitted=job.submitted,
+        )
+        self.gpus: List[Gpu] = []
+        self._ticket: Optional[Ticket] = None
+        self._holders: Dict[str, GpuHolder] = {}
 
     def join(self) -> None:
-        """Join the queue, at the place of the job's submission, unless that was done."""
-        count = 0 if self._entry else self._count()
-        if count:
-            request = WaitingJob(
-                job=self.job.id,
-                user=self.job.user[:64],
-                gpus=count,
-                memory=self.job.gpu_memory,
-                submitted=self.job.submitted,
-            )
-            self._entry = QueueEntry(Path(self.job.leases or LEASES), request)
+        """Join the queue, at the place of the job's submission, unless that was done.
 
-    def _count(self) -> int:
-        """What was asked, else one where the machine has any. A job in the terminal leases none."""
-        if self.job.interpreter:
-            return 0
-        if self.job.gpus is not None:
-            return self.job.gpus
+        A job that says nothing of GPUs has one where the machine has any. Raises JobError where
+        this machine can never give what is asked.
+        """
+        # A job in the terminal leases none.
+        if self._ticket is not None or self.job.interpreter or self.job.gpus == 0:
+            return
         try:
-            return 1 if sources.gpus() else 0
+            self.gpus = sources.gpus()
         except JobError as error:
+            hint = f"{error.hint} A job that needs no GPU: --gpus 0".strip()
+            raise JobError(error.message, hint) from None
+        if self.job.gpus is None and not self.gpus:
+            return
+        if sum(gpu.memory_total >= self.request.memory for gpu in self.gpus) < self.request.gpus:
             raise JobError(
-                error.message, f"{error.hint} A job that needs no GPU: --gpus 0".strip()
-            ) from None
+                f"The job asks for {_wanted(self.request)}, which this machine never has.",
+                _equipment(self.gpus),
+            )
+        self._ticket = Ticket(self.folder, self.request)
 
     def leave(self) -> None:
-        """Give the place up."""
-        if self._entry is not None:
-            self._entry.close()
+        """Give the place up. A second time does nothing."""
+        if self._ticket is not None:
+            self._ticket.close()
 
     def leased(self, say: Callable[[str], None]) -> ContextManager[Optional[Lease]]:
-        """Hold the GPUs, once it is the job's turn; None where it is to have none."""
+        """Hold the GPUs, once it is the job's turn; None where it is to have none.
+
+        `say` hears each new reason to wait. Raises JobError where the GPUs keep being unreadable.
+        However this ends, the job's place in the queue is gone.
+        """
         self.join()
-        return self._entry.wait(say) if self._entry else contextlib.nullcontext()
+        if self._ticket is None:
+            return contextlib.nullcontext()
+        try:
+            granted = self._wait(self._ticket, say)
+        finally:
+            self.leave()
+        threading.Thread(target=granted.stay_fresh, daemon=True).start()
+        return granted
 
     def variables(self, lease: Optional[Lease]) -> Dict[str, str]:
         """What tells the job's code which GPUs it may see; nothing where there are none."""
@@ -102,48 +116,13 @@ class JobLease:
             return {}
         return {source.VISIBLE_DEVICES: lease.visible if lease else ""}
 
-
-class QueueEntry:
-    """A job in the queue for GPUs: `wait` leads to the lease, `close` gives up."""
-
-    def __init__(self, folder: Path, request: WaitingJob) -> None:
-        """Join the queue at the place of the submission.
-
-        Raises JobError where this machine can never satisfy the request.
-        """
-        self.folder = folder
-        self.request = request
-        self.gpus = _suitable_machine(request)
-        self._ticket = Ticket(folder, request)
-        self._holders: Dict[str, GpuHolder] = {}
-
-    def wait(self, say: Callable[[str], None]) -> Lease:
-        """The lease, as soon as it is our turn. `say` hears each new reason to wait.
-
-        Raises JobError where the GPUs keep being unreadable. However this ends, the ticket is gone.
-        """
-        with self:
-            granted = self._wait(say)
-        threading.Thread(target=granted.stay_fresh, daemon=True).start()
-        return granted
-
-    def close(self) -> None:
-        """Leave the queue. A second time does nothing."""
-        self._ticket.close()
-
-    def __enter__(self) -> QueueEntry:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def _wait(self, say: Callable[[str], None]) -> Lease:
+    def _wait(self, ticket: Ticket, say: Callable[[str], None]) -> Lease:
         last_reason, touched = "", time.monotonic()
         failing_since: Optional[float] = None
         while True:
             began = time.monotonic()
             try:
-                result = self._attempt()
+                result = self._attempt(ticket)
                 failing_since = None
             except JobError as error:
                 # A driver can be busy for a moment.
@@ -157,28 +136,32 @@ class QueueEntry:
                 say(result)
                 last_reason = result
             if began - touched > FRESH:
-                self._ticket.keep_fresh()
+                ticket.keep_fresh()
                 touched = began
             # Where the source takes long, it is asked less often.
             time.sleep(max(POLL, time.monotonic() - began))
 
-    def _attempt(self) -> Union[Lease, str]:
+    def _attempt(self, ticket: Ticket) -> Union[Lease, str]:
         """The lease, or why there is none yet."""
-        before = self._ticket.before()
+        before = ticket.before()
         if before:
-            return messages.jobs_before(before)
+            return _jobs_before(before)
         self._look()
         obstacles = {gpu.uuid: self._obstacle(gpu) for gpu in self.gpus}
         free = [gpu for gpu in self.gpus if not obstacles[gpu.uuid]]
         if len(free) < self.request.gpus:
-            return messages.missing(self.request, self.gpus, obstacles)
-        granted = lease(self.folder, _choose(free, self.request))
-        if granted and not self._ticket.before():
+            return self._missing(obstacles)
+        if self.request.memory:
+            # The largest is left free for others.
+            free.sort(key=lambda gpu: (gpu.memory_free, gpu.index))
+        chosen = sorted(free[: self.request.gpus], key=lambda gpu: gpu.index)
+        granted = lease(self.folder, chosen)
+        if granted and not ticket.before():
             return granted
         # An earlier job came while we chose, or locked a file before us.
         if granted:
             granted.release()
-        return messages.jobs_before(1)
+        return _jobs_before(1)
 
     def _look(self) -> None:
         """See who holds what; the source is asked only where what it says can matter."""
@@ -197,22 +180,59 @@ class QueueEntry:
                 holder = GpuHolder()
         except lock_files.RefusedError as error:
             return error.message.rstrip(".")
-        return messages.holder_of(holder) if holder else messages.stranger(gpu, self.request.memory)
+        return _holder_of(holder) if holder else _stranger(gpu, self.request.memory)
+
+    def _missing(self, obstacles: Dict[str, str]) -> str:
+        """What the first in the queue waits for; `obstacles` by UUID, empty where one is free."""
+        free = sum(not obstacle for obstacle in obstacles.values())
+        reasons = [
+            f"GPU {gpu.index}: {obstacles[gpu.uuid]}" for gpu in self.gpus if obstacles[gpu.uuid]
+        ]
+        detail = f" ({', '.join(reasons)})" if reasons else ""
+        are = "is" if free == 1 else "are"
+        return f"waiting for {_wanted(self.request)}: {free} of {len(obstacles)} {are} free{detail}"
 
 
-def _choose(free: Sequence[Gpu], request: WaitingJob) -> List[Gpu]:
-    """Which of the free GPUs: the first, or those that leave the largest free for others."""
-    if request.memory:
-        free = sorted(free, key=lambda gpu: (gpu.memory_free, gpu.index))
-    return sorted(free[: request.gpus], key=lambda gpu: gpu.index)
+def _wanted(request: WaitingJob) -> str:
+    """What a job asks for."""
+    count = "a GPU" if request.gpus == 1 else f"{request.gpus} GPUs"
+    return f"{count} with {_gibibytes(request.memory)} free" if request.memory else count
 
 
-def _suitable_machine(request: WaitingJob) -> List[Gpu]:
-    """All GPUs of a machine that can satisfy the request some time; raises JobError for another."""
-    gpus = sources.gpus()
-    if sum(gpu.memory_total >= request.memory for gpu in gpus) >= request.gpus:
-        return gpus
-    raise JobError(
-        f"The job asks for {messages.wanted(request)}, which this machine never has.",
-        messages.equipment(gpus),
-    )
+def _equipment(gpus: Sequence[Gpu]) -> str:
+    """The GPUs that a machine has, like ones counted together."""
+    if not gpus:
+        return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
+    models = [f"{gpu.name} ({_gibibytes(gpu.memory_total)})" for gpu in gpus]
+    return "It has " + ", ".join(f"{models.count(each)} x {each}" for each in dict.fromkeys(models))
+
+
+def _holder_of(holder: GpuHolder) -> str:
+    """Who has a GPU."""
+    if holder.job:
+        return f"job {holder.job}"
+    return f"a job of {holder.user}, process {holder.pid}" if holder.user else "another job"
+
+
+def _stranger(gpu: Gpu, memory: int) -> str:
+    """What keeps a GPU from being leased besides leases."""
+    if gpu.fault:
+        return gpu.fault
+    if memory:
+        return "" if gpu.memory_free >= memory else "too little memory free"
+    if gpu.processes:
+        first, *more = gpu.processes
+        name = first.name or f"process {first.pid}"
+        owner = f"{first.user}'s {name}" if first.user else name
+        return f"{owner} and {len(more)} more" if more else owner
+    return "" if gpu.memory_used <= IDLE_MEMORY else "its memory is taken"
+
+
+def _jobs_before(before: int) -> str:
+    """What one waits for who isn't the first in the queue."""
+    return f"waiting: {before} {'job is' if before == 1 else 'jobs are'} before this one"
+
+
+def _gibibytes(memory: int) -> str:
+    """MiB as GiB."""
+    return f"{memory / 1024:.4g} GiB"

@@ -54,7 +54,12 @@ class Ticket:
         """
         if self._front is None or lock_files.is_free(self._front):
             self._forget_front()
-            self._stay()
+            if not lock_files.is_at(self._file, self._path):
+                # Somebody deleted it. Our old place gets a new name: who found the old ticket
+                # dead, once we close it, deletes it by its name.
+                old = self._file
+                self._path, self._file = _make(self.folder, self.request)
+                old.close()
             self._count = 0
             for name in _names(self.folder):
                 if name >= self._path.name:
@@ -85,16 +90,6 @@ class Ticket:
         if self._front is not None:
             self._front.close()
             self._front = None
-
-    def _stay(self) -> None:
-        """Take our old place again where somebody deleted the ticket.
-
-        Under a new name: who found the old one dead, once we close it, deletes it by its name.
-        """
-        if not lock_files.is_at(self._file, self._path):
-            old = self._file
-            self._path, self._file = _make(self.folder, self.request)
-            old.close()
 
 
 def _names(folder: Path) -> List[str]:

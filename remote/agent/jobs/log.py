@@ -12,9 +12,9 @@ from remote.agent.job_folders import find, job_of, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.worker import NOTE
 from remote.errors import JobError
-from remote.job.messages.live_job import AttachAnswer, AttachRequest, LogAnswer, LogRequest
+from remote.job.messages.jobs import AttachAnswer, AttachRequest, LogAnswer, LogRequest
 from remote.job.paths import JobPaths
-from remote.job.state import ENDED
+from remote.job.status import ENDED
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05

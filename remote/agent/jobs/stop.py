@@ -10,9 +10,9 @@ from remote.agent.job_folders import end_job, find, job_of, live, read_status, s
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.job.kinds import kind_of
-from remote.job.messages.live_job import StopAnswer, StopRequest
+from remote.job.messages.jobs import StopAnswer, StopRequest
 from remote.job.paths import JobPaths
-from remote.job.state import ENDED, STOPPED
+from remote.job.status import ENDED, STOPPED
 
 
 def stop(request: StopRequest) -> StopAnswer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import List, Optional
 
@@ -12,8 +12,7 @@ from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.paths import JobPaths
-from remote.job.state import ENDED
-from remote.job.status import Progress
+from remote.job.status import ENDED, Progress
 
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
 _SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after")
@@ -51,10 +50,8 @@ def _summary(paths: JobPaths) -> JobSummary:
         facts.update({name: getattr(job, name) for name in _SHOWN})
         facts["mlflow_run"] = status.mlflow_run or job.mlflow_run
     progress: Optional[Progress] = None
-    try:
+    with suppress(ProtocolError):
         progress = Progress.from_file(paths.progress)
-    except ProtocolError:
-        pass
     return JobSummary(**facts, id=paths.id, progress=progress)
 
 

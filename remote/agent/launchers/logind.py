@@ -22,15 +22,9 @@ BOOTED = Path("/run/systemd/system")
 RUNTIME = Path("/run/user")
 LINGER = Path("/var/lib/systemd/linger")
 #: Where logind's configuration may lie.
-FOLDERS = (
-    Path("/etc/systemd"),
-    Path("/run/systemd"),
-    Path("/usr/local/lib/systemd"),
-    Path("/usr/lib/systemd"),
-    Path("/lib/systemd"),
-)
+FOLDERS = [Path(root, "systemd") for root in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")]
 
-#: How long a question to logind may take, in seconds.
+#: How long a program may take to answer, in seconds.
 LIMIT = 10
 
 #: The comments of the file that comes with logind show how it was built.
@@ -59,7 +53,7 @@ def wrap(server: Callable[[], Optional[int]]) -> List[str]:
             "Once its jobs have ended, start this one again. inv remote-ps lists them.",
         )
     lingers = (LINGER / user.pw_name).exists()
-    if not lingers and _run(["loginctl", "--no-ask-password", "enable-linger"]) is None:
+    if not lingers and answer(["loginctl", "--no-ask-password", "enable-linger"]) is None:
         raise JobError(
             f"logind on this server ends all processes of {user.pw_name} at logout"
             " (KillUserProcesses=yes): the job would end with your connection.",
@@ -90,7 +84,7 @@ def kills(user: pwd.struct_passwd) -> bool:
     if is_left_alone or not suspected():
         return False
     # A line for each property: `b true`, `as 0`, `as 2 "alice" "bob"`.
-    lines = (_run(["busctl", "--system", *_QUESTION]) or "").replace('"', "").splitlines()
+    lines = (answer(["busctl", "--system", *_QUESTION]) or "").replace('"', "").splitlines()
     if len(lines) != 3:
         return bool(settings["KillUserProcesses"] - _NO)
     value, only, excluded = (line.split() for line in lines)
@@ -130,7 +124,7 @@ def _scope() -> List[str]:
     lacks = "XDG_RUNTIME_DIR" not in os.environ and runtime.is_dir()
     known = ["env", f"XDG_RUNTIME_DIR={runtime}"] if lacks else []
     words = [*known, "systemd-run", "--user", "--scope", "--quiet"]
-    if _run([*words, "true"]) is None:
+    if answer([*words, "true"]) is None:
         raise JobError(
             "logind on this server ends tmux at logout, and systemd-run can't start it apart.",
             "See why, there: systemd-run --user --scope true",
@@ -138,19 +132,13 @@ def _scope() -> List[str]:
     return words
 
 
-def _run(argv: Sequence[str]) -> Optional[str]:
+def answer(argv: Sequence[str]) -> Optional[str]:
     """What a program says; None where it fails, hangs or isn't there."""
     # See tmux: most calls of the agent start nothing.
     import subprocess
 
     try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=LIMIT,
-        )
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout.decode("utf-8", "replace")

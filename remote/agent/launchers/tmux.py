@@ -88,17 +88,6 @@ def why_ended(handle: Handle) -> str:
 
 
 def server(socket: str) -> Optional[int]:
-    """The pid of the tmux server of that name; None where none runs (or none can be asked)."""
-    # Seldom needed, and slow to import.
-    import socket as sockets
-    import struct
-
-    folder = Path(os.environ.get("TMUX_TMPDIR") or "/tmp") / f"tmux-{os.getuid()}"
-    with sockets.socket(sockets.AF_UNIX) as probe:
-        try:
-            probe.connect(str(folder / socket))
-            peer = probe.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, 12)
-        except (OSError, AttributeError):
-            return None
-    pid: int = struct.unpack("3i", peer)[0]
-    return pid
+    """The pid of the tmux server of that name; None where none runs."""
+    said = logind.answer(["tmux", "-L", socket, "list-sessions", "-F", "#{pid}"])
+    return int(said.split()[0]) if said else None

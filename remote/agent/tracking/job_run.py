@@ -6,16 +6,13 @@ import time
 from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
-from remote.agent.gpus import sources
-from remote.agent.tracking import child_runs, run_rows
+from remote.agent.tracking import run_rows
 from remote.job.kinds import kind_of
 from remote.job.messages.gpus import Gpu
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
-from remote.job.state import RUN_STATUS
-from remote.job.status import JobStatus, LeasedGpu
-from remote.tracking.create_store import create_store
-from remote.tracking.store import is_store
+from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
+from remote.tracking.store import create_store, is_store
 
 STORE = "mlflow.db"
 ARTIFACTS = "mlruns"
@@ -45,7 +42,8 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
 
 def start_run(paths: JobPaths, run_id: str) -> None:
     """Have a run that was scheduled run from now on."""
-    run_rows.start(store_of(paths.root), run_id, start_ms=int(time.time() * 1000))
+    now = int(time.time() * 1000)
+    run_rows.update(store_of(paths.root), run_id, status="RUNNING", start_time=now)
 
 
 def tags(job: Job, gpus: Sequence[LeasedGpu]) -> Dict[str, str]:
@@ -78,11 +76,10 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
         return
     ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
     if run_rows.run_status(store, run) is not None:
-        run_rows.set_tags(store, run, account(status))
-        run_rows.end(store, run, status=run_status, end_ms=ended)
+        run_rows.update(store, run, account(status), status=run_status, end_time=ended)
     elif not kind_of(job).serves:
         return
-    child_runs.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
+    run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
 
 
 def account(status: JobStatus) -> Dict[str, str]:
@@ -106,6 +103,9 @@ def account(status: JobStatus) -> Dict[str, str]:
 
 def gpu_facts(gpus: Sequence[Gpu]) -> Dict[str, str]:
     """The versions of the driver and of CUDA that the GPUs run with."""
+    # Pulls, which need a part of this module, start faster without.
+    from remote.agent.gpus import sources
+
     return {"driver": gpus[0].driver, "cuda": sources.runtime_version()} if gpus else {}
 
 
@@ -114,14 +114,8 @@ def make_store(root: Path, python: Path, env: Mapping[str, str]) -> bool:
 
     Raises StoreError where MLflow is there and fails.
     """
-    return create_store(
-        store_of(root),
-        root / ARTIFACTS,
-        python=str(python),
-        env=env,
-        lock=root / STATE / "store.lock",
-        folder=root / STATE,
-    )
+    lock = root / STATE / "store.lock"
+    return create_store(store_of(root), root / ARTIFACTS, python=str(python), env=env, lock=lock)
 
 
 def store_settings(root: Path) -> Dict[str, str]:

@@ -1,36 +1,57 @@
-"""Gives a job its MLflow run by plain SQL.
+"""MLflow runs by plain SQL: a job's own, those below it, and those of a sweep's trials.
 
 Importing mlflow costs seconds and needs the project's environment; a job whose environment can't
 even be built must still leave a record. The rows are those that `MlflowClient.create_run`,
 `log_param` and `set_terminated` write (compared row for row in the tests, MLflow 2.16 and 3.17).
-Everything here raises StoreError.
+A trial's run says in `remote.trial` how far it is: running, ended, or interrupted, which the next
+job on the same study takes up again. Everything here raises StoreError.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
+import sys
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import StoreError
-from remote.tracking.store import connect_read_only, is_store, refuse_foreign, unusable, writing
+from remote.tracking.store import (
+    columns_of,
+    connect_read_only,
+    is_store,
+    refuse_foreign,
+    unusable,
+    writing,
+)
 
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
 MAX_TAG = 8000  # mlflow.utils.validation.MAX_TAG_VAL_LENGTH, characters
 
-_STATUS = "SELECT status FROM runs WHERE run_uuid = ?"
+RUNNING, ENDED, INTERRUPTED = "running", "ended", "interrupted"
+
+PARENT = "mlflow.parentRunId"
+OVERRIDES = "remote.overrides"
+STUDY = "remote.study"
+TRIAL = "remote.trial"
 
 
-@dataclass(frozen=True)
-class RecordedRun:
+class RecordedRun(NamedTuple):
     run_id: str
     experiment_id: str
     artifact_dir: Path
+
+
+class TrialRun(NamedTuple):
+    """A trial's MLflow run: its id, what Hydra was told for it, and whether it was deleted."""
+
+    run_id: str
+    overrides: Sequence[str]
+    deleted: bool = False
 
 
 def begin(
@@ -53,6 +74,7 @@ def begin(
     """
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z", run_id):
         raise StoreError(f"'{run_id}' can't be the id of an MLflow run.")
+    root = Path(os.path.abspath(artifact_root))
     own_tags = {
         "mlflow.user": user,
         "mlflow.source.name": source_name,
@@ -60,11 +82,9 @@ def begin(
         "mlflow.runName": run_name,
     }
     with writing(store) as database:
-        row = _experiment(database, experiment, Path(os.path.abspath(artifact_root)), start_ms)
-        artifact_dir = _artifact_dir(row, Path(os.path.abspath(artifact_root)), run_id)
-        _insert(
-            database,
-            "runs",
+        row = _experiment(database, experiment, root, start_ms)
+        artifact_dir = _artifact_dir(row, root, run_id)
+        values: Dict[str, object] = dict(
             run_uuid=run_id,
             name=run_name,
             source_type="UNKNOWN",
@@ -78,53 +98,70 @@ def begin(
             artifact_uri=str(artifact_dir),
             experiment_id=row["experiment_id"],
         )
-        for key, value in {**tags, **own_tags}.items():
-            _insert(database, "tags", run_uuid=run_id, key=key, value=value[:MAX_TAG])
-        for key, value in params.items():
-            _insert(database, "params", run_uuid=run_id, key=key, value=value[:MAX_PARAM])
+        # What this version of the schema has columns for.
+        columns = [name for name in columns_of(database, "main", "runs") if name in values]
+        database.execute(
+            f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            [values[name] for name in columns],
+        )
+        _put(database, run_id, {**tags, **own_tags}, params)
     artifact_dir.mkdir(parents=True, exist_ok=True)
     return RecordedRun(run_id, str(row["experiment_id"]), artifact_dir)
 
 
-def start(store: Path, run_id: str, *, start_ms: int) -> None:
-    """Makes a SCHEDULED run RUNNING since `start_ms`."""
+def update(
+    store: Path,
+    run_id: str,
+    tags: Mapping[str, str] = {},
+    params: Mapping[str, str] = {},
+    **values: object,
+) -> None:
+    """Give a run these tags, the parameters that it doesn't have yet, and its row these values."""
     with writing(store) as database:
-        found = database.execute(
-            "UPDATE runs SET status = 'RUNNING', start_time = ? WHERE run_uuid = ?",
-            (start_ms, run_id),
-        )
-        if found.rowcount == 0:
-            raise _no_run(store, run_id)
+        if not database.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run_id,)).fetchone():
+            raise StoreError(f"{store} has no run {run_id}.")
+        for column, value in values.items():
+            database.execute(f"UPDATE runs SET {column} = ? WHERE run_uuid = ?", (value, run_id))
+        _put(database, run_id, tags, params)
 
 
-def end(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
-    """`status` is FINISHED, FAILED or KILLED."""
-    with writing(store) as database:
-        found = database.execute(
-            "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?", (status, end_ms, run_id)
-        )
-        if found.rowcount == 0:
-            raise _no_run(store, run_id)
-
-
-def set_tags(store: Path, run_id: str, tags: Mapping[str, str]) -> None:
-    with writing(store) as database:
-        if database.execute(_STATUS, (run_id,)).fetchone() is None:
-            raise _no_run(store, run_id)
-        put_tags(database, run_id, tags)
-        if "mlflow.runName" in tags:
-            name = tags["mlflow.runName"]
-            database.execute("UPDATE runs SET name = ? WHERE run_uuid = ?", (name, run_id))
+def _put(
+    database: sqlite3.Connection, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]
+) -> None:
+    """Tags take the place of those of the same names; parameters never change."""
+    database.executemany(
+        "INSERT OR REPLACE INTO tags (run_uuid, key, value) VALUES (?, ?, ?)",
+        [(run_id, key, value[:MAX_TAG]) for key, value in tags.items()],
+    )
+    database.executemany(
+        "INSERT OR IGNORE INTO params (run_uuid, key, value) VALUES (?, ?, ?)",
+        [(run_id, key, value[:MAX_PARAM]) for key, value in params.items()],
+    )
 
 
 def run_status(store: Path, run_id: str) -> Optional[str]:
     """RUNNING, FINISHED, FAILED, KILLED or SCHEDULED; None when the store has no such run."""
-    rows = read_rows(store, _STATUS, run_id)
+    return _value(store, run_id, "r.status")
+
+
+def experiment_of(store: Path, run_id: str) -> Optional[str]:
+    """The name of the experiment that a run belongs to; None where there is no such run."""
+    return _value(store, run_id, "e.name")
+
+
+def artifact_dir(store: Path, run_id: str) -> Optional[Path]:
+    """Where the artifacts of a run that `begin` made lie; None without store or run."""
+    uri = _value(store, run_id, "r.artifact_uri") if is_store(store) else None
+    return Path(uri) if uri else None
+
+
+def _value(store: Path, run_id: str, column: str) -> Optional[str]:
+    query = f"SELECT {column} FROM runs r JOIN experiments e USING (experiment_id)"
+    rows = _read(store, f"{query} WHERE run_uuid = ?", run_id)
     return str(rows[0][0]) if rows else None
 
 
-def read_rows(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
-    """What a query finds."""
+def _read(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
     refuse_foreign(store)
     try:
         with closing(connect_read_only(store)) as database:
@@ -134,28 +171,21 @@ def read_rows(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
         raise unusable(store, error) from error
 
 
-def put_tags(database: sqlite3.Connection, run_id: str, tags: Mapping[str, str]) -> None:
-    """Give a run these tags, in place of those of the same names."""
-    for key, value in tags.items():
-        database.execute("DELETE FROM tags WHERE run_uuid = ? AND key = ?", (run_id, key))
-        _insert(database, "tags", run_uuid=run_id, key=key, value=value[:MAX_TAG])
-
-
-def artifact_dir(store: Path, run_id: str) -> Optional[Path]:
-    """Where the artifacts of a run that `begin` made lie; None without store or run."""
-    if not is_store(store):
-        return None
-    rows = read_rows(store, "SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
-    return Path(rows[0][0]) if rows else None
-
-
 def _experiment(
     database: sqlite3.Connection, name: str, artifact_root: Path, now_ms: int
 ) -> sqlite3.Row:
     found = "SELECT * FROM experiments WHERE name = ? ORDER BY lifecycle_stage LIMIT 1"
     row: Optional[sqlite3.Row] = database.execute(found, (name,)).fetchone()
     if row is None:
-        _insert_experiment(database, name, artifact_root, now_ms)
+        number = database.execute(
+            "INSERT INTO experiments (name, lifecycle_stage, creation_time, last_update_time)"
+            " VALUES (?, 'active', ?, ?)",
+            (name, now_ms, now_ms),
+        ).lastrowid
+        database.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+            (str(artifact_root / str(number)), number),
+        )
         row = database.execute(found, (name,)).fetchone()
     if row["lifecycle_stage"] != "active":
         raise StoreError(
@@ -166,49 +196,109 @@ def _experiment(
     return row
 
 
-def _insert_experiment(
-    database: sqlite3.Connection, name: str, artifact_root: Path, now_ms: int
-) -> None:
-    cursor = _insert(
-        database,
-        "experiments",
-        name=name,
-        lifecycle_stage="active",
-        creation_time=now_ms,
-        last_update_time=now_ms,
-    )
-    location = str(artifact_root / str(cursor.lastrowid))
-    database.execute(
-        "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
-        (location, cursor.lastrowid),
-    )
-
-
 def _artifact_dir(experiment: sqlite3.Row, artifact_root: Path, run_id: str) -> Path:
     """Below the experiment's own location, as MLflow does, if that is a folder of this machine.
 
     The Default experiment that `mlflow ui` makes is at `mlflow-artifacts:/0`, on which a client
     without a server fails: there, the run gets the place that the experiment should have had.
     """
-    url = urlsplit(experiment["artifact_location"] or "")
+    location = experiment["artifact_location"] or ""
+    url = urlsplit(location)
     folder = artifact_root / str(experiment["experiment_id"])
     if url.scheme == "file" and url.netloc in ("", "localhost"):
         folder = Path(unquote(url.path))
-    elif (experiment["artifact_location"] or "").startswith("/"):
-        folder = Path(experiment["artifact_location"])
+    elif location.startswith("/"):
+        folder = Path(location)
     return folder / run_id / "artifacts"
 
 
-def _insert(database: sqlite3.Connection, table: str, **values: object) -> sqlite3.Cursor:
-    """Inserts what this schema version has columns for."""
-    have = {row["name"] for row in database.execute(f'PRAGMA table_info("{table}")')}
-    kept: Dict[str, object] = {name: values[name] for name in values if name in have}
-    columns = ", ".join(f'"{name}"' for name in kept)
-    marks = ", ".join("?" for _ in kept)
-    return database.execute(
-        f'INSERT INTO "{table}" ({columns}) VALUES ({marks})', tuple(kept.values())
+def add_metric(store: Path, run_id: str, key: str, value: float, now_ms: int) -> None:
+    """Log one value of a metric, at step 0, unless the run has that metric already."""
+    nan = value != value
+    # MLflow stores infinity as the greatest number that its column takes.
+    finite = max(min(float(value), sys.float_info.max), -sys.float_info.max)
+    row = (run_id, key, 0.0 if nan else finite, now_ms, 0, nan)
+    with writing(store) as database:
+        for table in ("metrics", "latest_metrics"):
+            database.execute(
+                f"INSERT OR IGNORE INTO {table} (run_uuid, key, value, timestamp, step, is_nan)"
+                f" SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS"
+                f" (SELECT 1 FROM {table} WHERE run_uuid = ? AND key = ?)",
+                (*row, run_id, key),
+            )
+
+
+_CLOSE = (
+    "UPDATE runs SET status = ?, end_time = ? WHERE status IN ('RUNNING', 'SCHEDULED')"
+    " AND run_uuid IN"
+)
+
+
+def close(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
+    """End a run that is still RUNNING; `status` is FINISHED, FAILED or KILLED."""
+    with writing(store) as database:
+        database.execute(f"{_CLOSE} (?)", (status, end_ms, run_id))
+
+
+def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> None:
+    """End all that a job left RUNNING: its own run, those below it, and those with its tag."""
+    tree = (
+        "WITH RECURSIVE tree (id) AS (SELECT ? UNION"
+        " SELECT run_uuid FROM tags WHERE key = 'remote.job' AND value = ? UNION"
+        f" SELECT t.run_uuid FROM tags t JOIN tree ON t.key = '{PARENT}' AND t.value = tree.id)"
+        " SELECT id FROM tree"
     )
+    with writing(store) as database:
+        database.execute(f"{_CLOSE} ({tree})", (status, end_ms, run_id, job))
 
 
-def _no_run(store: Path, run_id: str) -> StoreError:
-    return StoreError(f"{store} has no run {run_id}.")
+def trials(store: Path, study: str) -> List[TrialRun]:
+    """The runs of a study's trials, the oldest first."""
+    found = (
+        "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides FROM runs r"
+        " JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = ? AND s.value = ?"
+        " JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ?"
+        " ORDER BY r.start_time, r.rowid"
+    )
+    return [
+        TrialRun(row["run_uuid"], _listed(row["overrides"]), row["lifecycle_stage"] != "active")
+        for row in _read(store, found, STUDY, study, OVERRIDES)
+    ]
+
+
+def spelled(overrides: Sequence[str]) -> str:
+    """The tag that holds a trial's overrides."""
+    return json.dumps(list(overrides), ensure_ascii=False)
+
+
+def _listed(text: str) -> Sequence[str]:
+    try:
+        return tuple(map(str, json.loads(text)))
+    except (ValueError, TypeError):
+        # Cut off at the length that MLflow gives a tag.
+        return ()
+
+
+def take_up(
+    store: Path, *, study: str, overrides: Sequence[str], tags: Mapping[str, str]
+) -> Optional[str]:
+    """Let an interrupted trial's run go on, with the tags of the job that goes on with it."""
+    found = (
+        "SELECT r.run_uuid FROM runs r"
+        " JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = ? AND s.value = ?"
+        " JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ? AND o.value = ?"
+        " JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = ? AND t.value = ?"
+        " WHERE r.lifecycle_stage = 'active' ORDER BY r.start_time, r.rowid LIMIT 1"
+    )
+    text = spelled(overrides)[:MAX_TAG]
+    with writing(store) as database:
+        named = (STUDY, study, OVERRIDES, text, TRIAL, INTERRUPTED)
+        row = database.execute(found, named).fetchone()
+        if row is None:
+            return None
+        run_id = str(row["run_uuid"])
+        database.execute(
+            "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?", (run_id,)
+        )
+        _put(database, run_id, tags, {})
+        return run_id

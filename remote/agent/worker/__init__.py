@@ -13,8 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
-from remote.job.state import QUEUED
-from remote.job.status import JobStatus
+from remote.job.status import QUEUED, JobStatus
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:

@@ -17,8 +17,16 @@ from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
-from remote.job.state import ENDED, FAILED, FINISHED, PREPARING, QUEUED, REFUSED, STOPPED
-from remote.job.status import LeasedGpu
+from remote.job.status import (
+    ENDED,
+    FAILED,
+    FINISHED,
+    PREPARING,
+    QUEUED,
+    REFUSED,
+    STOPPED,
+    LeasedGpu,
+)
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:

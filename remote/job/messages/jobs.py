@@ -1,14 +1,21 @@
-"""Listing the jobs of a target. Jobs are named by their id, a unique part of it, or `last`."""
+"""Verbs on jobs: submitted, listed, stopped, shown in their terminal, and their logs.
+
+Jobs are named by their id, a unique part of it, or `last`.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Mapping, Optional, Tuple
 
 from remote.job.fields import (
+    DIFF,
+    MESSAGE,
     NAME,
     VERY_MANY,
     WORD,
+    flag,
     integer,
     job_id,
     list_of,
@@ -21,8 +28,39 @@ from remote.job.fields import (
     text,
 )
 from remote.job.messages.base import TargetRequest
+from remote.job.messages.target import Machine
+from remote.job.spec import JobSpec
 from remote.job.status import JobStatus, Progress
 from remote.job.struct import Struct
+
+
+class SubmitAnswer(Struct):
+    """A job that was accepted, or what has to be brought first: `need` is `uv` or `proxy`."""
+
+    id: str = job_id(default="")
+    environment_ready: bool = flag(default=False)
+    need: str = text(16, WORD, default="")
+    platform: Optional[Machine] = optional(nested(Machine), default=None)
+    """What a uv that is brought must have been built for."""
+
+
+class SubmitRequest(TargetRequest[SubmitAnswer]):
+    """Start a job. A service that goes on already is answered in the place of a second one."""
+
+    verb = "submit"
+    answer = SubmitAnswer
+
+    job: JobSpec = nested(JobSpec)
+    launcher: str = text(64, WORD, default="")
+    """Its row in remote.agent.launchers; empty is the usual one."""
+    launcher_setting: str = text(NAME, default="")
+    """What the user's settings say for it: the name of the tmux server that is to hold the job."""
+    diff: str = text(DIFF, default="")
+    """What the pushed code has beyond its git commit."""
+    offline: bool = flag(default=False)
+    """Whether an environment is to be made through the laptop; `need` asks for that."""
+    proxy: str = text(NAME, default="")
+    """Where the laptop is reached for that: an address with a password in it."""
 
 
 class Metric(Struct):
@@ -68,3 +106,70 @@ class JobsRequest(TargetRequest[JobsAnswer]):
 
     newest: int = integer(0, VERY_MANY, default=0)
     jobs: Tuple[str, ...] = names(default=())
+
+
+#: A word of a command line that every shell takes as it is, inside single quotes.
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_.,:/=@%+-]+")
+
+
+class StopAnswer(Struct):
+    """`already` says that it had ended before."""
+
+    id: str = job_id()
+    status: JobStatus = nested(JobStatus)
+    already: bool = flag()
+
+
+class StopRequest(TargetRequest[StopAnswer]):
+    """End a job; without a name, the one that goes on."""
+
+    verb = "stop"
+    answer = StopAnswer
+
+    job: str = text(NAME, default="")
+    patience: float = number(0, 3600, default=20.0)
+    """Seconds that it may take before it is killed."""
+
+
+class AttachAnswer(Struct):
+    """The command that shows the terminal of a job's worker, to be run on its server."""
+
+    id: str = job_id()
+    argv: Tuple[str, ...] = list_of(text(NAME, _PLAIN_WORD), 100)
+
+
+class AttachRequest(TargetRequest[AttachAnswer]):
+    """Tell how a job's terminal is shown."""
+
+    verb = "attach"
+    answer = AttachAnswer
+
+    job: str = text(NAME)
+
+
+class LogAnswer(Struct):
+    """A piece of a log, or nothing new; the last one has the job's `status`."""
+
+    id: str = job_id()
+    offset: int = integer(0, 1 << 62)
+    """The byte that the next piece begins at."""
+    text: str = text(MESSAGE, default="")
+    status: Optional[JobStatus] = optional(nested(JobStatus), default=None)
+
+
+class LogRequest(TargetRequest[LogAnswer]):
+    """Send the log from byte `offset` on; with `wait`, until the job has ended.
+
+    `tail` above 0 leaves out all but that many last lines of what is there now, `since` what is
+    older than so many seconds, `silent` everything.
+    """
+
+    verb = "log"
+    answer = LogAnswer
+
+    job: str = text(NAME)
+    offset: int = integer(0, 1 << 62, default=0)
+    wait: bool = flag(default=False)
+    tail: int = integer(0, 1 << 40, default=0)
+    since: float = number(0, 1e12, default=0.0)
+    silent: bool = flag(default=False)

@@ -52,18 +52,15 @@ def choose(
     """
     if theirs and ours:
         raise StoreError("--theirs and --ours can't both be meant.", "Give one of them.")
-    named = [
-        entry for entry in entries if not words or any(_is_named(entry, word) for word in words)
-    ]
+    named = [] if words else list(entries)
     for word in words:
-        if not any(_is_named(entry, word) for entry in entries):
+        of_key = [each for each in entries if len(word) > 3 and each.conflict.key.startswith(word)]
+        found = of_key + [each for each in entries if word == str(each.number)]
+        if not found:
             raise StoreError(f"No conflict is called {word}.", "inv mlflow-conflicts lists them.")
+        named += found
     renamed = {_renamed_run(entry) for entry in named} - {None}
     return [entry for entry in entries if entry in named or _renamed_run(entry) in renamed]
-
-
-def _is_named(entry: Listed, word: str) -> bool:
-    return word == str(entry.number) or (len(word) > 3 and entry.conflict.key.startswith(word))
 
 
 def _renamed_run(entry: Listed) -> tuple[str, str] | None:

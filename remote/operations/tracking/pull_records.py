@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 import zlib
 from pathlib import Path
-from typing import IO, NamedTuple
 
 from remote.errors import TargetError, TransferError
 from remote.files import read_json, write_json
-from remote.job.messages.records import DeltaAnswer, DeltaRequest
+from remote.job.messages.records import DeltaRequest
 from remote.job.messages.target import ABSENT
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
@@ -18,12 +17,27 @@ from remote.session import TargetSession
 from remote.tracking import merge
 
 
-class FetchedDelta(NamedTuple):
-    """A delta that was fetched, and what the agent said beside it."""
+class FetchedDelta:
+    """A delta of a target's store: asked for, unpacked as it comes, and written whole.
 
-    answer: DeltaAnswer
-    file: Path
-    bytes: int
+    `bytes` are those that were sent; `answer` is what the agent says beside it.
+    """
+
+    def __init__(self, server: TargetSession, request: DeltaRequest, file: Path) -> None:
+        self.file, self.bytes = file, 0
+        self._unpacker = zlib.decompressobj() if request.compress else None
+        self._progress = Progress("fetching records")
+        try:
+            with open(file, "wb") as self._out:
+                self.answer = server.agent.call(request, blob=self)
+        finally:
+            self._progress.wipe()
+
+    def write(self, piece: bytes) -> int:
+        """Take the next bytes."""
+        self.bytes += len(piece)
+        self._progress.amount(size(self.bytes))
+        return self._out.write(self._unpacker.decompress(piece) if self._unpacker else piece)
 
 
 def pull_records(
@@ -50,35 +64,11 @@ def ask(
     )
     file = folder / f"{digest(store)}.db"
     try:
-        return _fetch(server, request, file)
+        return FetchedDelta(server, request, file)
     except TargetError:
         # The link to a target that others made may be all that is missing; `look` tells the rest.
         look(server)
-        return _fetch(server, request, file)
-
-
-def _fetch(server: TargetSession, request: DeltaRequest, file: Path) -> FetchedDelta:
-    with open(file, "wb") as out:
-        blob = _Unpacked(out, packed=request.compress)
-        try:
-            answer = server.agent.call(request, blob=blob)
-        finally:
-            blob.progress.wipe()
-    return FetchedDelta(answer, file, blob.bytes)
-
-
-class _Unpacked:
-    """Takes the bytes of a delta as they come and writes it whole."""
-
-    def __init__(self, out: IO[bytes], *, packed: bool) -> None:
-        self.out, self.bytes = out, 0
-        self.progress = Progress("fetching records")
-        self._unpacker = zlib.decompressobj() if packed else None
-
-    def write(self, piece: bytes) -> int:
-        self.bytes += len(piece)
-        self.progress.amount(size(self.bytes))
-        return self.out.write(self._unpacker.decompress(piece) if self._unpacker else piece)
+        return FetchedDelta(server, request, file)
 
 
 def look(server: TargetSession) -> None:

@@ -9,18 +9,17 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from remote.errors import StoreError, TransferError
 from remote.files import locked
-from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
+from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
-from remote.operations.job_request import requires_python
-from remote.operations.tracking import runs_delta, select_runs
-from remote.operations.tracking.destination import Destination, destination
+from remote.operations.submit import requires_python
+from remote.operations.tracking import select_runs
+from remote.operations.tracking.destination import destination
 from remote.operations.tracking.merge_records import filter_file, merging
 from remote.operations.tracking.pull_records import look, pull_records, source_name
 from remote.operations.tracking.select_runs import SelectedRuns, Selection
@@ -28,6 +27,7 @@ from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
 from remote.tracking.merge.conflicts import open_conflicts
+from remote.tracking.store import writing
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync import Unready
 from remote.transport.rsync_args import Tally
@@ -66,46 +66,39 @@ def push_runs(server: TargetSession, selection: Selection, *, dry_run: bool = Fa
     What the target has is pulled first, and once more at the end. Raises StoreError for a run with
     an open conflict, and where the target changed each time meanwhile.
     """
-    start = time.monotonic()
-    to = destination(server.project)
+    to, root = destination(server.project), server.project.root
     if not to.location.exists():
         raise StoreError(f"There is no {to.location}, so there is no run to give.")
     named = select_runs.resolve(to.location, selection)
-    push = _Push(server, to, selection, named)
-    pushed = push.preview() if dry_run else push.run()
-    return replace(pushed, seconds=time.monotonic() - start)
+    push = _Push(server, to.location, to.base(source_name(server)), root, selection, named)
+    return push.preview() if dry_run else push.run()
 
 
 @dataclass(frozen=True)
 class _Push:
-    """A push of the runs `named` from the store of `to`."""
+    """A push of the runs `named` from a store; `base` is the merge base of the target's records."""
 
     server: TargetSession
-    to: Destination
+    store: Path
+    base: Path
+    root: Path
     selection: Selection
     named: tuple[str, ...]
-
-    @property
-    def store(self) -> Path:
-        return self.to.location
-
-    @property
-    def root(self) -> Path:
-        return self.server.project.root
-
-    @property
-    def base(self) -> Path:
-        """The merge base of the target's records."""
-        return self.to.base(source_name(self.server))
+    start: float = field(default_factory=time.monotonic)
 
     def run(self) -> PushedRuns:
-        active_runs = select_runs.active(self.store, self.named)
+        active_runs = self._gather().ids[schema.RUN]
         self.server.connect()
         with locked(self.server.project.state / "give.lock"):
             for _ in range(TRIES):
                 pull_records(self.server)
-                # Who pushes a run means it, though it was deleted there since the last pull.
-                select_runs.undelete(self.store, active_runs)
+                with writing(self.store) as database:
+                    # Who pushes a run means it, though it was deleted there since the last pull.
+                    database.executemany(
+                        "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL"
+                        " WHERE run_uuid = ? AND lifecycle_stage = 'deleted'",
+                        [(run,) for run in active_runs],
+                    )
                 selected = self._select()
                 answer, sent_bytes = self._send(selected)
                 if not answer.changed:
@@ -121,31 +114,35 @@ class _Push:
                     self.base, self.store, answer.links, source=str(self.server.target)
                 )
             pull_records(self.server)
-        pushed = self._report(selected, answer, files, backup)
-        return replace(pushed, bytes=files.bytes + sent_bytes)
+        files.bytes += sent_bytes
+        return self._report(selected, answer, files, backup)
 
     def preview(self) -> PushedRuns:
         """What would be sent, as far as is known without asking the target."""
         selected = self._select()
-        runs_there = self._signatures().get(schema.RUN, {})
         files = Tally()
         for folder in selected.folders.values():
             for parent, _, names in os.walk(self.root / folder):
                 paths = [Path(parent) / name for name in names]
                 files.sent += [str(path.relative_to(self.root)) for path in paths]
                 files.bytes += sum(path.lstat().st_size for path in paths)
-        new = sum(run not in runs_there for run in selected.ids[schema.RUN])
+        new = sum(not known for known in self._seen(selected)[schema.RUN].values())
         return self._report(selected, TakeAnswer(new_runs=new), files, "")
 
+    def _gather(self) -> SelectedRuns:
+        return select_runs.gather(self.store, self.named, self.selection, self.root)
+
     def _select(self) -> SelectedRuns:
-        selected = select_runs.gather(self.store, self.named, self.selection, self.root)
+        """Raises StoreError for what has a conflict that isn't settled."""
+        selected = self._gather()
         with merging(self.server.project):
             conflicts = open_conflicts(self.base, self.store)
-        selected_ids = {identity for ids in selected.ids.values() for identity in ids}
-        for entry in conflicts:
-            conflict = entry.conflict
-            kind, owner = select_runs.owner_of(self.store, conflict.table, entry.key)
-            if kind != schema.EXPERIMENT and owner in selected_ids:
+        for conflict, key in ((entry.conflict, entry.key) for entry in conflicts):
+            table = schema.table_of(conflict.table)
+            ids = selected.ids.get(table.owner, []) if table.owner != schema.EXPERIMENT else []
+            # An assessment's key doesn't say whose it is: it may be of any trace.
+            owner = dict(zip(table.key, key)).get(table.owner_column, "".join(ids[:1]))
+            if str(owner) in ids:
                 raise StoreError(
                     f"{conflict.table} {conflict.key} was changed here and on"
                     f" {self.server.target}.",
@@ -153,37 +150,33 @@ class _Push:
                 )
         return selected
 
-    def _signatures(self) -> dict[str, dict[str, str]]:
-        """Of what the target had when it was last pulled, by kind and id."""
-        state = merge.pull_state(self.base, store=self.store)
-        signatures: dict[str, dict[str, str]] = state.get("signatures", {})
-        return signatures
+    def _seen(self, selected: SelectedRuns) -> dict[str, dict[str, str]]:
+        """The signatures, by kind and id, that the selected had there when it was last pulled."""
+        known = merge.pull_state(self.base, store=self.store).get("signatures", {})
+        return {
+            kind: {name: known.get(kind, {}).get(name, "") for name in selected.ids[kind]}
+            for kind in (schema.RUN, schema.MODEL, schema.TRACE)
+        }
 
     def _send(self, selected: SelectedRuns) -> tuple[TakeAnswer, int]:
         """Have the agent merge the selected records; its answer, and the bytes that were sent."""
         server = self.server
         name = project_id(server.project) + secrets.token_hex(8)
         with tempfile.TemporaryDirectory(dir=server.project.state, prefix="give-") as folder:
-            runs_delta.pack(self.store, Path(folder), selected, self.root)
+            select_runs.pack(self.store, Path(folder), selected, self.root)
             sent = _transfer(
                 server, rsync_args.incoming_argv, cwd=Path(folder), title="sending", name=name
             )
         with merging(server.project):
-            signatures = self._signatures()
+            seen = self._seen(selected)
             links = experiment_map.for_the_other_side(self.base, self.store)
         request = TakeRequest(
             key=server.key,
             name=name,
             source=f"{getpass.getuser()}@{socket.gethostname()}",
-            seen={
-                kind: {
-                    identity: signatures.get(kind, {}).get(identity, "")
-                    for identity in selected.ids[kind]
-                }
-                for kind in (schema.RUN, schema.MODEL, schema.TRACE)
-            },
+            seen=seen,
             known=tuple(links),
-            registry=bool(selected.ids.get(schema.REGISTERED_MODEL)),
+            registry=bool(selected.ids[schema.REGISTERED_MODEL]),
             python=requires_python(self.root),
         )
         return server.agent.call(request), sent.bytes
@@ -192,8 +185,7 @@ class _Push:
         """Send artifacts to where the records there now say that they are; also: the backup."""
         result = Tally()
         backup = f"{STATE}/backup/give-{time.strftime('%Y%m%d-%H%M%S')}"
-        groups = _grouped(selected, answer.artifacts, self.root)
-        for (source, target), names in sorted(groups.items()):
+        for (source, target), names in sorted(self._grouped(selected, answer).items()):
             # Relative, since no path of the server's may be in a command; where a link leads there,
             # `..` is not what it seems.
             above = "../" * len(target.split("/"))
@@ -213,21 +205,32 @@ class _Push:
             result.bytes += sent.bytes
         return result, backup if answer.plain else f"mlruns/…/.{Path(backup).name}"
 
+    def _grouped(
+        self, selected: SelectedRuns, answer: TakeAnswer
+    ) -> dict[tuple[str, str], list[str]]:
+        """(folder here, there) -> what goes below it. The server names no folder that isn't selected."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        folders = {name for name in selected.folders.values() if (self.root / name).is_dir()}
+        for folder in answer.artifacts:
+            source, match = folder.source, _FOLDER.match(folder.target)
+            if match and source in folders and source.endswith(f"/{match[2]}"):
+                above = source[: -len(match[2]) - 1]
+                groups.setdefault((above, match[1]), []).append(match[2])
+        return groups
+
     def _report(
         self, selected: SelectedRuns, answer: TakeAnswer, files: Tally, backup: str
     ) -> PushedRuns:
         ids, folders = selected.ids, selected.folders
         refused = [f"{record.kind} {record.id}: {record.reason}" for record in answer.refused]
-        refused += [
-            f"{identity}: its artifacts are at {path}"
-            for identity, path in selected.outside.items()
-        ]
+        for identity, path in selected.outside.items():
+            refused.append(f"{identity}: its artifacts are at {path}")
         with_folder = [name for name in (*ids[schema.RUN], *ids[schema.MODEL]) if name in folders]
         return PushedRuns(
             runs=tuple(ids[schema.RUN]),
             models=tuple(ids[schema.MODEL]),
             traces=tuple(ids[schema.TRACE]),
-            registered=tuple(ids.get(schema.REGISTERED_MODEL, ())),
+            registered=tuple(ids[schema.REGISTERED_MODEL]),
             new_runs=answer.new_runs,
             files=tuple(files.sent),
             without=tuple(name for name in with_folder if not (self.root / folders[name]).is_dir()),
@@ -235,8 +238,8 @@ class _Push:
             replaced=tuple(files.replaced),
             backup=backup if files.replaced else "",
             bytes=files.bytes,
-            seconds=0.0,
-            model=select_runs.model_uri(self.store, self.named[0]),
+            seconds=time.monotonic() - self.start,
+            model=selected.model,
         )
 
 
@@ -251,19 +254,3 @@ def _transfer(server: TargetSession, argv: Any, *, cwd: Path, title: str, **opti
             reason = str(error)
             look(server)
     raise TransferError(f"rsync did not start on {server.target}: {reason}")
-
-
-def _grouped(
-    selected: SelectedRuns, folders: Iterable[ArtifactPair], root: Path
-) -> dict[tuple[str, str], list[str]]:
-    """(folder here, there) -> what goes below it. The server names no folder that isn't selected."""
-    selected_folders = set(selected.folders.values())
-    groups: dict[tuple[str, str], list[str]] = {}
-    for folder in folders:
-        source, match = folder.source, _FOLDER.match(folder.target)
-        if match is None or source not in selected_folders or not (root / source).is_dir():
-            continue
-        if source.endswith(f"/{match[2]}"):
-            above = source[: -len(match[2]) - 1]
-            groups.setdefault((above, match[1]), []).append(match[2])
-    return groups

@@ -1,21 +1,50 @@
-"""Which runs are meant, and all that goes with them: what `inv mlflow-push` takes from the store."""
+"""Which runs `inv mlflow-push` gives, and all that goes with them, out of the project's store."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote.agent.replication.receive import REGISTRY, RUNS
 from remote.errors import StoreError
-from remote.tracking import schema
+from remote.tracking import delta
+from remote.tracking.merge.apply import DELETED_THERE
 from remote.tracking.merge.artifact_paths import artifacts_below, lies_elsewhere
-from remote.tracking.store import connect_read_only, has_table, refuse_foreign, unusable, writing
+from remote.tracking.schema import EXPERIMENT, MODEL, REGISTERED_MODEL, RUN, TRACE
+from remote.tracking.store import connect_read_only, has_table, refuse_foreign, unusable
 
 PREFIX = 4
 """Characters that the beginning of a run's id must have to name it."""
+_ACTIVE = "lifecycle_stage = 'active'"
+_OF_SELECTED = "(run_id IN run OR source IN (SELECT 'models:/' || id FROM model))"
+"""The condition that a version of a registered model is one of the selected runs or models."""
+_KINDS = (EXPERIMENT, RUN, MODEL, TRACE, REGISTERED_MODEL)
+_WITH_RUNS = (
+    (
+        MODEL,
+        f"SELECT model_id FROM logged_models WHERE {_ACTIVE} AND (source_run_id IN run"
+        " OR model_id IN (SELECT destination_id FROM inputs WHERE source_id IN run))",
+    ),
+    (
+        TRACE,
+        "SELECT request_id FROM trace_request_metadata"
+        " WHERE key = 'mlflow.sourceRun' AND value IN run",
+    ),
+    (EXPERIMENT, "SELECT experiment_id FROM runs WHERE run_uuid IN run"),
+    (EXPERIMENT, "SELECT experiment_id FROM logged_models WHERE model_id IN model"),
+    (EXPERIMENT, "SELECT experiment_id FROM trace_info WHERE request_id IN trace"),
+    (REGISTERED_MODEL, f"SELECT name FROM model_versions WHERE {_OF_SELECTED}"),
+)
+"""What goes with the runs, of each kind: `run`, `model` and so on are the ids selected before."""
+_LOCATIONS = (
+    "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid IN run",
+    "SELECT model_id, artifact_location FROM logged_models WHERE model_id IN model",
+    "SELECT request_id, value FROM trace_tags WHERE key = 'mlflow.artifactLocation'"
+    " AND request_id IN trace",
+)
 
 
 @dataclass(frozen=True)
@@ -30,15 +59,17 @@ class Selection:
 
 @dataclass(frozen=True)
 class SelectedRuns:
-    """`ids` are those of all that goes, by kind.
+    """`ids` are those of all that goes, by kind; of the runs, the named ones first.
 
     `folders` are the artifact folders, by id, relative to the project's root; `outside` says of what
-    doesn't go where on this machine, outside of the project, its artifacts are.
+    doesn't go where on this machine, outside of the project, its artifacts are. `model` is how code
+    loads the first model of the first run.
     """
 
     ids: dict[str, list[str]]
     folders: dict[str, str]
     outside: dict[str, str]
+    model: str
 
 
 def resolve(store: Path, selection: Selection) -> tuple[str, ...]:
@@ -50,16 +81,24 @@ def resolve(store: Path, selection: Selection) -> tuple[str, ...]:
     with _reading(store) as database:
         runs = [_run(database, word) for word in selection.words]
         if selection.experiment:
-            runs += _runs_of(database, selection.experiment)
+            query = "SELECT experiment_id FROM experiments WHERE name = ?"
+            ids = _ids(database, query, selection.experiment)
+            if not ids:
+                raise StoreError(f"There is no experiment {selection.experiment!r} here.")
+            query = f"SELECT run_uuid FROM runs WHERE experiment_id = ? AND {_ACTIVE}"
+            found = _ids(database, f"{query} ORDER BY start_time", *ids)
+            if not found:
+                raise StoreError(f"The experiment {selection.experiment!r} has no run.")
+            runs += found
     return tuple(dict.fromkeys(runs))
 
 
 def _run(database: sqlite3.Connection, word: str) -> str:
-    if database.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (word,)).fetchone():
+    if _ids(database, "SELECT run_uuid FROM runs WHERE run_uuid = ?", word):
         return word
     runs = _ids(
         database,
-        "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active' AND (name = ?1 OR run_uuid IN"
+        f"SELECT run_uuid FROM runs WHERE {_ACTIVE} AND (name = ?1 OR run_uuid IN"
         " (SELECT run_uuid FROM tags WHERE key = 'mlflow.runName' AND value = ?1)"
         " OR length(?1) >= ?2 AND substr(run_uuid, 1, length(?1)) = ?1) ORDER BY start_time",
         word,
@@ -77,202 +116,118 @@ def _run(database: sqlite3.Connection, word: str) -> str:
     )
 
 
-def _runs_of(database: sqlite3.Connection, experiment: str) -> list[str]:
-    query = "SELECT experiment_id FROM experiments WHERE name = ?"
-    row = database.execute(query, (experiment,)).fetchone()
-    if row is None:
-        raise StoreError(f"There is no experiment {experiment!r} here.")
-    query = "SELECT run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active'"
-    runs = _ids(database, f"{query} ORDER BY start_time", row[0])
-    if not runs:
-        raise StoreError(f"The experiment {experiment!r} has no run.")
-    return runs
-
-
-def active(store: Path, named: Sequence[str]) -> list[str]:
-    """The runs among the named ones and those below them that are not deleted."""
-    with _reading(store) as database:
-        _list_runs(database, named)
-        return _ids(database, "SELECT run_uuid FROM runs WHERE run_uuid IN run")
-
-
-def undelete(store: Path, runs: Iterable[str]) -> None:
-    """Undo the deletion of runs."""
-    with writing(store) as database:
-        database.executemany(
-            "UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL"
-            " WHERE run_uuid = ? AND lifecycle_stage = 'deleted'",
-            [(run,) for run in runs],
-        )
-
-
 def gather(store: Path, named: Sequence[str], selection: Selection, root: Path) -> SelectedRuns:
-    """The named runs and what goes with them; raises StoreError for one that is deleted."""
+    """The named runs and what goes with them; raises StoreError for one that can't go."""
     with _reading(store) as database:
-        _list_runs(database, named)
-        _refuse_deleted(database, named)
-        _list_models(database)
-        if selection.traces:
-            _list(
-                database,
-                schema.TRACE,
-                "SELECT request_id FROM trace_request_metadata"
-                " WHERE key = 'mlflow.sourceRun' AND value IN run",
-                needs="trace_request_metadata",
-            )
-        _list_experiments(database)
-        if selection.registry:
-            _list_registered(database)
-        folders, outside = _folders(database, root)
-        ids = {
-            kind: [name for name in _ids(database, f"SELECT id FROM {kind}") if name not in outside]
-            for kind in _KINDS
-            if selection.registry or not schema.KINDS[kind].optional
-        }
-    ids[schema.RUN].sort(key=lambda run: run not in named)
+        _gather_runs(database, named)
+        is_asked = {TRACE: selection.traces, REGISTERED_MODEL: selection.registry}
+        for kind, query in _WITH_RUNS:
+            if is_asked.get(kind, True) and _has_table(database, query):
+                database.execute(f"INSERT OR IGNORE INTO {kind} {query}")
+        folders, outside = {}, {}
+        roots = delta.with_real_paths([str(root)])
+        for query in _LOCATIONS:
+            for identity, location in (
+                database.execute(query) if _has_table(database, query) else ()
+            ):
+                folder = artifacts_below(location, identity, roots=roots)
+                if folder is not None:
+                    folders[identity] = folder
+                elif not lies_elsewhere(location):
+                    outside[identity] = str(location)
+        ids = {kind: _ids(database, f"SELECT id FROM {kind}") for kind in _KINDS}
+        models = f"SELECT name FROM logged_models WHERE source_run_id = ? AND {_ACTIVE}"
+        models += " ORDER BY creation_timestamp_ms"
+        made = _ids(database, models, named[0]) if ids[MODEL] else []
     for run in outside.keys() & set(named):
         raise StoreError(
             f"The artifacts of run {run} aren't in this project's mlruns: {outside[run]}",
             "inv mlflow-check says what can be done.",
         )
-    return SelectedRuns(ids, folders, outside)
+    ids = {kind: [name for name in names if name not in outside] for kind, names in ids.items()}
+    ids[RUN].sort(key=lambda run: run not in named)
+    return SelectedRuns(ids, folders, outside, f"runs:/{named[0]}/{made[0]}" if made else "")
 
 
-_KINDS = (schema.EXPERIMENT, schema.RUN, schema.MODEL, schema.TRACE, schema.REGISTERED_MODEL)
+def _has_table(database: sqlite3.Connection, query: str) -> bool:
+    """Whether the store's MLflow is new enough for the table that is read."""
+    return has_table(database, query.split(" FROM ")[1].split()[0])
 
 
-@contextmanager
-def _reading(store: Path) -> Iterator[sqlite3.Connection]:
-    """The store, with an empty temporary table `<kind>` for the selected ids of each kind."""
-    refuse_foreign(store)
-    try:
-        with closing(connect_read_only(store)) as database:
-            for kind in _KINDS:
-                database.execute(f"CREATE TEMP TABLE {kind} (id PRIMARY KEY) WITHOUT ROWID")
-            yield database
-    except sqlite3.Error as error:
-        raise unusable(store, error) from error
-
-
-def _ids(database: sqlite3.Connection, query: str, *values: object) -> list[str]:
-    return [str(row[0]) for row in database.execute(query, values)]
-
-
-def _list(database: sqlite3.Connection, kind: str, query: str, *, needs: str) -> None:
-    """Select what the query finds, in a store whose MLflow is new enough for the table it needs."""
-    if has_table(database, needs):
-        database.execute(f"INSERT OR IGNORE INTO {kind} {query}")
-
-
-def _list_runs(database: sqlite3.Connection, named: Sequence[str]) -> None:
+def _gather_runs(database: sqlite3.Connection, named: Sequence[str]) -> None:
+    """The named ones and all below them, but none that is deleted."""
     database.executemany("INSERT OR IGNORE INTO run VALUES (?)", [(run,) for run in named])
     database.execute(
         "INSERT OR IGNORE INTO run WITH RECURSIVE below (id) AS (SELECT id FROM run UNION"
         " SELECT t.run_uuid FROM tags t JOIN below b ON t.key = 'mlflow.parentRunId'"
         " AND t.value = b.id) SELECT id FROM below"
     )
-    active_runs = "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active'"
-    database.execute(f"DELETE FROM run WHERE id NOT IN ({active_runs})")
-
-
-def _refuse_deleted(database: sqlite3.Connection, named: Sequence[str]) -> None:
-    listed = set(_ids(database, "SELECT id FROM run"))
+    database.execute(f"DELETE FROM run WHERE id NOT IN (SELECT run_uuid FROM runs WHERE {_ACTIVE})")
+    going = _ids(database, "SELECT id FROM run")
     for run in named:
-        if run not in listed:
+        if run not in going:
             raise StoreError(
                 f"Run {run} is deleted here.",
                 f"Restore it first: mlflow runs restore --run-id {run}",
             )
-    row = database.execute(
-        "SELECT name FROM experiments WHERE lifecycle_stage != 'active' AND experiment_id IN"
-        " (SELECT experiment_id FROM runs WHERE run_uuid IN run)"
-    ).fetchone()
-    if row:
+    for name in _ids(
+        database,
+        f"SELECT name FROM experiments WHERE NOT {_ACTIVE} AND experiment_id IN"
+        " (SELECT experiment_id FROM runs WHERE run_uuid IN run)",
+    ):
         raise StoreError(
-            f"The experiment {row[0]!r} is deleted here.",
+            f"The experiment {name!r} is deleted here.",
             "Restore it first: mlflow experiments restore --experiment-id ID",
         )
 
 
-def _list_models(database: sqlite3.Connection) -> None:
-    """Those that the runs made, and those that they took as input or name as output."""
-    active = "SELECT model_id FROM logged_models WHERE lifecycle_stage = 'active'"
-    _list(database, schema.MODEL, f"{active} AND source_run_id IN run", needs="logged_models")
-    if has_table(database, "inputs"):
-        ends = schema.ENDS["inputs"]
-        of_run, of_model = (
-            ", ".join(f"'{name}'" for name, kind in ends.items() if kind == wanted)
-            for wanted in (schema.RUN, schema.MODEL)
-        )
-        linked = (
-            f"SELECT destination_id FROM inputs WHERE source_type IN ({of_run})"
-            f" AND destination_type IN ({of_model}) AND source_id IN run"
-        )
-        _list(database, schema.MODEL, f"{active} AND model_id IN ({linked})", needs="logged_models")
-
-
-def _list_experiments(database: sqlite3.Connection) -> None:
-    for kind in (schema.RUN, schema.MODEL, schema.TRACE):
-        table, column = schema.KINDS[kind].table, schema.KINDS[kind].column
-        query = f"SELECT experiment_id FROM {table} WHERE {column} IN {kind}"
-        _list(database, schema.EXPERIMENT, query, needs=table)
-
-
-def _list_registered(database: sqlite3.Connection) -> None:
-    query = f"SELECT name FROM model_versions WHERE {OF_SELECTED}"
-    _list(database, schema.REGISTERED_MODEL, query, needs="model_versions")
-
-
-OF_SELECTED = "(run_id IN run OR source IN (SELECT 'models:/' || id FROM model))"
-"""The condition that a version of a registered model is one of the selected runs or models."""
-
-
-def _folders(database: sqlite3.Connection, root: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Where each of what is selected keeps its artifacts: in the project, and outside of it."""
-    folders, outside = {}, {}
-    roots = sorted({str(root.absolute()), str(root.resolve())}, key=len, reverse=True)
-    for query in (
-        "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid IN run",
-        "SELECT model_id, artifact_location FROM logged_models WHERE model_id IN model",
-        "SELECT request_id, value FROM trace_tags WHERE key = 'mlflow.artifactLocation'"
-        " AND request_id IN trace",
-    ):
-        if not has_table(database, query.split(" FROM ")[1].split()[0]):
+def pack(store: Path, folder: Path, selected: SelectedRuns, root: Path) -> None:
+    """Write the deltas of what is selected into `folder`; raises StoreError."""
+    runs = dict(selected.ids)
+    registered = {REGISTERED_MODEL: runs.pop(REGISTERED_MODEL)}
+    for name, chosen in ((RUNS, runs), (REGISTRY, registered)):
+        if not any(chosen.values()):
             continue
-        for identity, location in database.execute(query):
-            folder = artifacts_below(location, identity, roots=roots)
-            if folder is not None:
-                folders[identity] = folder
-            elif not lies_elsewhere(location):
-                outside[identity] = str(location)
-    return folders, outside
-
-
-def owner_of(store: Path, name: str, key: Sequence[object]) -> tuple[str, str]:
-    """What the row with this key in table `name` belongs to: its kind and id."""
-    table = schema.table_of(name)
-    row = dict(zip(table.key, key))
-    if table.owner_column in row:
-        return table.owner, str(row[table.owner_column])
-    where = " AND ".join(f'"{column}" = ?' for column in table.key)
-    query = f'SELECT "{table.owner_column}" FROM "{table.name}" WHERE {where}'
-    with _reading(store) as database:
-        return table.owner, "".join(_ids(database, query, *key))
-
-
-def model_uri(store: Path, run: str) -> str:
-    """How code loads the model that a run made; empty where it made none."""
-    with _reading(store) as database:
-        if has_table(database, "logged_models"):
-            query = (
-                "SELECT name FROM logged_models WHERE source_run_id = ? AND lifecycle_stage ="
-                " 'active' ORDER BY creation_timestamp_ms LIMIT 1"
+        file, is_registry = folder / name, name == REGISTRY
+        delta.write(store, file, {}, roots=[str(root)], registry=is_registry, chosen=chosen)
+        with closing(sqlite3.connect(file)) as database, database:
+            # Only what was selected is anybody's business there.
+            database.execute(
+                "DELETE FROM experiments WHERE experiment_id NOT IN"
+                f" (SELECT CAST(id AS INTEGER) FROM entities WHERE kind = '{EXPERIMENT}')"
             )
-            for (name,) in database.execute(query, (run,)):
-                return f"runs:/{run}/{name}"
-        # As MLflow 2 wrote it.
-        query = "SELECT value FROM tags WHERE key = 'mlflow.log-model.history' AND run_uuid = ?"
-        for (history,) in database.execute(query, (run,)):
-            with suppress(ValueError, LookupError, TypeError):
-                return f"runs:/{run}/{json.loads(history)[0]['artifact_path']}"
-    return ""
+            database.execute("UPDATE meta SET value = '[]' WHERE key = 'left_out'")
+            database.execute("DELETE FROM tags WHERE key = ?", (DELETED_THERE,))
+            if is_registry:
+                _id_tables(database, runs)
+                database.execute(
+                    f"DELETE FROM model_versions WHERE NOT coalesce({_OF_SELECTED}, 0)"
+                )
+                for table in ("model_version_tags", "registered_model_aliases"):
+                    database.execute(
+                        f"DELETE FROM {table} WHERE (name, version) NOT IN"
+                        " (SELECT name, version FROM model_versions)"
+                    )
+
+
+@contextmanager
+def _reading(store: Path) -> Iterator[sqlite3.Connection]:
+    """The store, with an empty temporary table for the selected ids of each kind."""
+    refuse_foreign(store)
+    try:
+        with closing(connect_read_only(store)) as database:
+            _id_tables(database, dict.fromkeys(_KINDS, ()))
+            yield database
+    except sqlite3.Error as error:
+        raise unusable(store, error) from error
+
+
+def _id_tables(database: sqlite3.Connection, ids: Mapping[str, Iterable[str]]) -> None:
+    for kind in ids:
+        database.execute(f"CREATE TEMP TABLE {kind} (id PRIMARY KEY) WITHOUT ROWID")
+        rows = [(identity,) for identity in ids[kind]]
+        database.executemany(f"INSERT INTO {kind} VALUES (?)", rows)
+
+
+def _ids(database: sqlite3.Connection, query: str, *values: object) -> list[str]:
+    return [str(row[0]) for row in database.execute(query, values)]

@@ -10,19 +10,12 @@
 
 from remote.tracking.merge.apply import mark_fetched, merge
 from remote.tracking.merge.base import pull_state
-from remote.tracking.merge.merge_session import (
-    ArtifactFolder,
-    Conflict,
-    MergeSummary,
-    Refusal,
-    total,
-)
+from remote.tracking.merge.session import ArtifactFolder, Conflict, MergeSummary, total
 
 __all__ = [
     "ArtifactFolder",
     "Conflict",
     "MergeSummary",
-    "Refusal",
     "mark_fetched",
     "merge",
     "pull_state",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Optional, Sequence, Tuple
 
 from remote.errors import StoreError
 from remote.tracking import schema
@@ -15,12 +15,11 @@ from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql, stage
 from remote.tracking.merge.experiment_map import place_experiments
 from remote.tracking.merge.incoming import Incoming, accept, list_present, place_versions
-from remote.tracking.merge.merge_session import (
+from remote.tracking.merge.session import (
     ArtifactFolder,
     Conflict,
     MergeSession,
     MergeSummary,
-    Progress,
 )
 
 BATCH = 500
@@ -37,28 +36,27 @@ def merge(
     artifact_root: Path,
     base: Path,
     source: str,
-    progress: Optional[Progress] = None,
+    progress: Optional[Callable[[int, int], None]] = None,
     agreed: Optional[bool] = None,
     dry_run: bool = False,
 ) -> MergeSummary:
     """Applies `delta` to `store` and remembers in `base` what was pulled from `source`.
 
     `agreed` is for deltas that are given, one after the other on one base, not pulled: whether who
-    made it has seen what is here, so that what differs was changed there.
+    made it has seen what is here, so that what differs was changed there. `progress` is told after
+    each part how much is done, and of how much, in rows and things.
     Committed in parts; stopped anywhere, the next pull does the rest. With `dry_run` store and base
     stay as they are, and the summary says what would be done. Raises StoreError.
     """
     root = Path(os.path.abspath(str(artifact_root)))
     try:
-        with bases.throw_away(base) if dry_run else nullcontext(base) as used:
-            with closing(MergeSession(store, root, source, dry_run=dry_run)) as session:
-                session.agreed, session.progress = agreed, progress
+        with bases.for_merge(base, dry_run=dry_run) as used:
+            session = MergeSession(store, root, source, dry_run=dry_run)
+            session.agreed, session.progress = agreed, progress
+            with closing(session.database):
                 bases.make_usable(used, bases.store_identity(session.database))
                 session.attach(used, delta)
-                summary = _merge(session)
-        if not dry_run:
-            bases.back_up(base)
-        return summary
+                return _merge(session)
     except sqlite3.Error as error:
         raise StoreError(
             f"The records of {source} can't be merged into {store}: {error}"
@@ -80,8 +78,8 @@ def _merge(session: MergeSession) -> MergeSummary:
         # A delta of everything fits a base that knows nothing. On top of what was pulled since, it
         # would bring back what has gone: SQLite gives the number of an experiment that is gone to
         # the next.
-        since = bases.get(session.database, "since", "delta")
-        if session.agreed is None and since != bases.get(session.database, "token"):
+        token = bases.get(session.database, "token")
+        if session.agreed is None and session.meta.get("since") != token:
             raise StoreError("The delta doesn't follow what was pulled last.", "Pull again.")
         if session.ids("SELECT 1 FROM delta.entities LIMIT 1"):
             # From now on, a delta that was written before this one doesn't follow.
@@ -110,11 +108,6 @@ def _merge(session: MergeSession) -> MergeSummary:
 
 def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Incoming]) -> None:
     _merge_owned(session, kind.name, [(incoming.id, incoming.experiment) for incoming in part])
-    alive = set(
-        session.ids(
-            f'SELECT id FROM temp.batch WHERE id IN (SELECT "{kind.column}" FROM main."{kind.table}")'
-        )
-    )
     # Without a signature of it, a thing is sent again.
     incomplete = set(session.ids("SELECT name FROM temp.excluded") if kind.optional else ())
     run = session.database.executemany
@@ -122,10 +115,10 @@ def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Inc
         "INSERT OR REPLACE INTO base.entity VALUES (?, ?, ?)",
         [(kind.name, each.id, "" if each.id in incomplete else each.signature) for each in part],
     )
-    folders = [each.artifacts for each in part if each.artifacts and each.id in alive]
     run(
-        "INSERT OR REPLACE INTO base.artifact VALUES (?, ?)",
-        [(folder.local, folder.remote) for folder in folders],
+        f'INSERT OR REPLACE INTO base.artifact SELECT ?, ? FROM main."{kind.table}"'
+        f' WHERE "{kind.column}" = ?',
+        [(each.artifacts.local, each.artifacts.remote, each.id) for each in part if each.artifacts],
     )
     if kind.name == schema.RUN:
         # A run that was gone there may be there again.
@@ -133,10 +126,8 @@ def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Inc
             "DELETE FROM main.tags WHERE key = ? AND run_uuid = ? AND value = ?",
             [(DELETED_THERE, each.id, session.source) for each in part],
         )
-    again = run(
-        "DELETE FROM base.refused WHERE kind = ? AND id = ?",
-        [(kind.name, each.id) for each in part],
-    )
+    keys = [(kind.name, each.id) for each in part]
+    again = run("DELETE FROM base.refused WHERE kind = ? AND id = ?", keys)
     session.accepted_again |= again.rowcount > 0
 
 
@@ -171,7 +162,7 @@ def _merge_table(session: MergeSession, table: schema.Table) -> None:
             pass
     inserted = run(merge_sql.insert_new(table, columns)).rowcount
     if table.name in (schema.KINDS[table.owner].table, "model_versions"):
-        session.new[table.name] = session.new.get(table.name, 0) + inserted
+        session.new[table.name] += inserted
     for statement in merge_sql.rebase(table, columns) if three_way else ():
         run(statement)
 
@@ -193,19 +184,19 @@ def _finish(session: MergeSession) -> None:
             " SELECT ?, ?, run_uuid FROM main.runs WHERE run_uuid = ?",
             (DELETED_THERE, session.source, identity),
         )
-        session.marked += [str(identity)] if marked.rowcount else []
+        session.deleted_there += [str(identity)] if marked.rowcount else []
     gone = database.execute(
         "UPDATE base.entity SET signature = NULL WHERE signature IS NOT NULL"
         " AND (kind, CAST(id AS TEXT)) IN (SELECT kind, CAST(id AS TEXT) FROM delta.gone)"
     )
     again = session.accepted_again
-    marks = {} if again else bases.get(database, "watermarks", "delta")
+    marks = {} if again else session.meta.get("watermarks")
     arrived = session.ids("SELECT 1 FROM delta.entities LIMIT 1")
     if arrived or gone.rowcount or marks != bases.get(database, "watermarks"):
         bases.put(database, "watermarks", marks)
         bases.put(database, "token", secrets.token_hex(8))
     refused = session.ids("SELECT 1 FROM base.refused LIMIT 1")
-    bases.put(database, "mark", None if refused or again else bases.get(database, "mark", "delta"))
+    bases.put(database, "mark", None if refused or again else session.meta.get("mark"))
 
 
 def _summary(session: MergeSession) -> MergeSummary:
@@ -215,17 +206,17 @@ def _summary(session: MergeSession) -> MergeSummary:
     folders = session.database.execute("SELECT remote, local FROM base.artifact ORDER BY local")
     new = session.new
     return MergeSummary(
-        new_runs=new.get("runs", 0),
-        grown_runs=len(set(touched) - set(session.marked)) - new.get("runs", 0),
-        new_experiments=new.get("experiments", 0),
-        new_models=new.get("logged_models", 0),
-        new_traces=new.get("trace_info", 0),
-        new_versions=new.get("model_versions", 0),
+        new_runs=new["runs"],
+        grown_runs=len(set(touched) - set(session.deleted_there)) - new["runs"],
+        new_experiments=new["experiments"],
+        new_models=new["logged_models"],
+        new_traces=new["trace_info"],
+        new_versions=new["model_versions"],
         metric_rows=session.metric_rows,
         conflicts=tuple(session.conflicts),
         refused=tuple(dict.fromkeys(session.refused)),
         left_out=tuple(session.left_out),
-        deleted_there=tuple(session.marked),
+        deleted_there=tuple(session.deleted_there),
         run_ids=tuple(str(identity) for identity in touched),
         artifacts=tuple(ArtifactFolder(*row) for row in folders),
     )

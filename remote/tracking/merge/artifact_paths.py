@@ -29,13 +29,13 @@ def is_safe_id(identity: object) -> bool:
 
 
 def artifacts_below(
-    location: object, identity: str, *, roots: Sequence[str], places: Sequence[str] = PLACES
+    location: object, identity: str, roots: Sequence[str], places: Sequence[str] = PLACES
 ) -> Optional[str]:
     """The folder relative to the target's root (`mlruns/3/<id>/artifacts`), or None: refuse it.
 
     `roots` are absolute folders of the server that are the target, under any name.
     """
-    relative = path_below(location, roots=roots, places=places)
+    relative = path_below(location, roots, places)
     parts = relative.split("/") if relative else []
     return relative if len(parts) >= 3 and parts[-2:] == [identity, "artifacts"] else None
 
@@ -49,25 +49,22 @@ def lies_elsewhere(location: object) -> bool:
 
 
 def path_below(
-    location: object, *, roots: Sequence[str], places: Sequence[str] = PLACES
+    location: object, roots: Sequence[str], places: Sequence[str] = PLACES
 ) -> Optional[str]:
     """The path relative to the target's root of something in one of `places`, or None."""
     if not isinstance(location, str) or _CONTROL.search(location):
         return None
-    relative = _relative(location, roots)
-    if relative is None or _CONTROL.search(relative):
-        return None
-    return relative if any(relative.startswith(f"{place}/") for place in places) else None
-
-
-def _relative(location: str, roots: Sequence[str]) -> Optional[str]:
     url = urlsplit(location)
     if url.scheme == "mlflow-artifacts" and not url.netloc:
         inside = posixpath.normpath("/" + unquote(url.path).lstrip("/"))
-        return "mlartifacts" + inside
-    if url.scheme == "file" and url.netloc in ("", "localhost"):
-        return _below(unquote(url.path), roots)
-    return _below(location, roots)
+        relative: Optional[str] = f"mlartifacts{inside}"
+    elif url.scheme == "file" and url.netloc in ("", "localhost"):
+        relative = _below(unquote(url.path), roots)
+    else:
+        relative = _below(location, roots)
+    if relative is None or _CONTROL.search(relative):
+        return None
+    return relative if any(relative.startswith(f"{place}/") for place in places) else None
 
 
 def _below(path: str, roots: Sequence[str]) -> Optional[str]:

@@ -88,11 +88,10 @@ def make_usable(base: Path, identity: str) -> bool:
     """
     if _is_usable(base, identity):
         return True
-    if base.exists():
-        # For whoever wants to see what became of it.
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            if Path(f"{base}{suffix}").exists():
-                os.replace(f"{base}{suffix}", f"{base}.damaged{suffix}")
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        if Path(f"{base}{suffix}").exists():
+            # For whoever wants to see what became of it.
+            os.replace(f"{base}{suffix}", f"{base}.damaged{suffix}")
     copy = backup_of(base)
     if not _is_usable(copy, identity):
         return False
@@ -130,25 +129,24 @@ def attach(database: sqlite3.Connection, base: Path) -> None:
 
 
 @contextmanager
-def throw_away(base: Path) -> Iterator[Path]:
-    """A copy of the base, for a merge that isn't to be remembered."""
-    with tempfile.TemporaryDirectory() as folder:
-        # What a killed merge left belongs to it.
-        for file in (base, Path(f"{base}-journal"), backup_of(base)):
-            if file.exists():
-                shutil.copy2(str(file), folder)
-        yield Path(folder) / base.name
+def for_merge(base: Path, *, dry_run: bool) -> Iterator[Path]:
+    """The base that a merge writes; the copy of it follows. Of a dry run, one to throw away."""
+    backup = backup_of(base)
+    if dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            # What a killed merge left belongs to it.
+            for file in (base, Path(f"{base}-journal"), backup):
+                if file.exists():
+                    shutil.copy2(str(file), folder)
+            yield Path(folder) / base.name
+        return
+    yield base
+    if not (backup.is_file() and filecmp.cmp(str(base), str(backup))):
+        _copy_whole(base, backup)
 
 
 def backup_of(base: Path) -> Path:
     return base.with_name(base.name + ".copy")
-
-
-def back_up(base: Path) -> None:
-    """Copies the base, where it has changed since."""
-    copy = backup_of(base)
-    if not (copy.is_file() and filecmp.cmp(str(base), str(copy))):
-        _copy_whole(base, copy)
 
 
 def _copy_whole(base: Path, copy: Path) -> None:
@@ -166,9 +164,9 @@ def store_identity(database: sqlite3.Connection) -> str:
     return json.dumps(row)
 
 
-def get(database: sqlite3.Connection, key: str, schema_name: str = "base") -> Any:
-    """A value of the base's (or the delta's) meta table, None where it is missing."""
-    row = database.execute(f"SELECT value FROM {schema_name}.meta WHERE key = ?", (key,)).fetchone()
+def get(database: sqlite3.Connection, key: str) -> Any:
+    """A value of the base's meta table, None where it is missing."""
+    row = database.execute("SELECT value FROM base.meta WHERE key = ?", (key,)).fetchone()
     return json.loads(row[0]) if row else None
 
 

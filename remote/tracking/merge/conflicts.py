@@ -10,7 +10,7 @@ from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
 from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.merge import merge_sql
-from remote.tracking.merge.merge_session import Conflict, store_with_base
+from remote.tracking.merge.session import Conflict, store_with_base
 from remote.tracking.store import columns_of
 
 
@@ -46,18 +46,16 @@ def resolve(base: Path, store: Path, chosen: Iterable[OpenConflict], *, theirs: 
     with store_with_base(store, base) as database:
         if database is None:
             return
-        for conflict, key in chosen:
-            try:
+        try:
+            for conflict, key in chosen:
                 if theirs:
                     _take(database, conflict, key)
-            except sqlite3.IntegrityError as error:
-                raise StoreError(
-                    f"Theirs can't be taken: {error}.", "Nothing was changed."
-                ) from error
-            database.execute(
-                'DELETE FROM base.conflict WHERE "table" = ? AND key = ? AND column = ?',
-                (conflict.table, json.dumps(list(key)), conflict.column),
-            )
+                database.execute(
+                    'DELETE FROM base.conflict WHERE "table" = ? AND key = ? AND column = ?',
+                    (conflict.table, json.dumps(list(key)), conflict.column),
+                )
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"Theirs can't be taken: {error}.", "Nothing was changed.") from error
 
 
 def _take(database: sqlite3.Connection, conflict: Conflict, key: Sequence[Any]) -> None:

@@ -14,8 +14,8 @@ from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Seque
 
 from remote.job.messages.records import ExperimentLink
 from remote.tracking import schema
-from remote.tracking.merge.merge_session import Conflict, MergeSession, store_with_base
 from remote.tracking.merge.merge_sql import names
+from remote.tracking.merge.session import Conflict, MergeSession, store_with_base
 from remote.tracking.store import columns_of
 
 
@@ -26,12 +26,8 @@ class Experiment(NamedTuple):
     created: Optional[int]
 
 
-class Placement(NamedTuple):
-    """An experiment of the target's, the local id, and the name to merge in."""
-
-    theirs: Experiment
-    ours: int
-    name: str
+Placement = Tuple[Experiment, int, str]
+"""An experiment of the target's, the local id, and the name to merge in."""
 
 
 def plan_experiments(
@@ -72,7 +68,7 @@ def plan_experiments(
             # A rename there arrives.
             del by_name[home.name]
             by_name[name] = home
-        placements.append(Placement(experiment, home.id, name))
+        placements.append((experiment, home.id, name))
     # An id that was ours once is never given again: links may still name it.
     last_id = max([0, *here, *(link.ours for link in last_links.values())])
     taken = {link.ours for _, link in linked}
@@ -98,7 +94,7 @@ def _place(
             name = next(candidate for candidate in candidates if candidate not in by_name)
             home = by_name[name] = Experiment(last_id, name, theirs.active, theirs.created)
         taken.add(home.id)
-        placements.append(Placement(theirs, home.id, home.name))
+        placements.append((theirs, home.id, home.name))
     return placements
 
 

@@ -9,20 +9,17 @@ from __future__ import annotations
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 from remote.tracking import schema
-from remote.tracking.merge.artifact_paths import (
-    artifacts_below,
-    is_safe_id,
-    lies_elsewhere,
-    path_below,
-)
-from remote.tracking.merge.merge_session import ArtifactFolder, MergeSession
+from remote.tracking.merge import artifact_paths as paths
+from remote.tracking.merge.session import ArtifactFolder, MergeSession
+
+MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
+"""Where it says which of those (`theirs`) that have another id in each store are which (`ours`)."""
 
 
 class Incoming(NamedTuple):
     """A thing that is taken: its rows' signature, its local experiment, its folder there and here.
 
-    `artifacts` is None for a kind that has none, or whose artifacts are in a store that can be
-    reached from here too.
+    `artifacts` is None where it has none, or where they can be had from here too.
     """
 
     id: str
@@ -38,7 +35,8 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
     in_experiment = schema.EXPERIMENT in schema.table_of(kind.table).links.values()
     accepted = []
     for identity, signature, location, experiment, pulled_before in _rows(session, kind):
-        if not isinstance(identity, str) or (kind.folder is not None and not is_safe_id(identity)):
+        has_none = kind.folder is None or (location is None and kind.name == schema.TRACE)
+        if not isinstance(identity, str) or not (kind.folder is None or paths.is_safe_id(identity)):
             session.refuse(kind.name, identity, "its id can't be part of a path")
         elif in_experiment and experiment is None:
             # An experiment that was pulled and is gone for good here was deleted here.
@@ -46,14 +44,10 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
                 accepted.append(Incoming(identity, signature))
             else:
                 session.refuse(kind.name, identity, "its experiment isn't here")
-        elif (
-            kind.folder is None
-            or (location is None and kind.name == schema.TRACE)
-            or lies_elsewhere(location)
-        ):
+        elif has_none or paths.lies_elsewhere(location):
             accepted.append(Incoming(identity, signature, experiment))
         else:
-            there = artifacts_below(location, identity, roots=session.roots, places=session.places)
+            there = paths.artifacts_below(location, identity, session.roots, session.places)
             if there is None:
                 reason = f"its artifacts aren't in its project's mlruns: {location}"
                 session.refuse(kind.name, identity, reason)
@@ -65,21 +59,21 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
 
 def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
     """(id, signature, location, local experiment, was it pulled before) of each in the delta."""
-    key, table = kind.column, schema.table_of(kind.table)
-    experiment = joined = condition = ""
+    table, key = schema.table_of(kind.table), kind.column
+    experiment, more = "NULL", ""
     if schema.EXPERIMENT in table.links.values():
         experiment = "coalesce(o.experiment_id, p.ours)"
-        joined = (
+        more = (
             " LEFT JOIN temp.placement p ON p.theirs = d.experiment_id"
             f' LEFT JOIN main."{kind.table}" o ON o."{key}" = d."{key}"'
         )
-    if kind.name == schema.ASSOCIATION:
-        condition = f" WHERE {references_exist(table)}"
+    elif kind.name == schema.ASSOCIATION:
+        more = f" WHERE {references_exist(table)}"
     return session.database.execute(
-        f'SELECT d."{key}", e.signature, {_location(session, kind)}, {experiment or "NULL"},'
+        f'SELECT d."{key}", e.signature, {_location(session, kind)}, {experiment},'
         " EXISTS (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
         f' FROM delta."{kind.table}" d JOIN delta.entities e ON e.kind = ? AND e.id = d."{key}"'
-        f"{joined}{condition}",
+        f"{more}",
         (kind.name,),
     ).fetchall()
 
@@ -87,14 +81,14 @@ def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
 def _location(session: MergeSession, kind: schema.Kind) -> str:
     """The SQL of where the artifacts are on the target."""
     for table in session.tables(schema.rows_of(kind.name)):
-        if table.path and not table.path_keys:
-            return f'd."{table.path}"'
-        if table.path:
+        if table.path_keys:
             keys = ", ".join(f"'{key}'" for key in table.path_keys)
             return (
                 f'(SELECT t."{table.path}" FROM delta."{table.name}" t WHERE t.key IN ({keys})'
                 f' AND t."{table.owner_column}" = d."{kind.column}")'
             )
+        if table.path:
+            return f'd."{table.path}"'
     return "NULL"
 
 
@@ -130,10 +124,8 @@ def references_exist(table: schema.Table) -> str:
 
 
 def _here(value: str, kind: str) -> str:
-    if kind == schema.EXPERIMENT:
-        return f"{value} IN (SELECT theirs FROM temp.placement)"
-    if kind == schema.DATASET:
-        return f"{value} IN (SELECT theirs FROM base.dataset_map)"
+    if kind in MAPS:
+        return f"{value} IN (SELECT theirs FROM {MAPS[kind]})"
     return f"{value} IN (SELECT id FROM temp.present WHERE kind = '{kind}')"
 
 
@@ -165,8 +157,8 @@ def place_versions(session: MergeSession) -> None:
         " WHERE name IN (SELECT id FROM temp.batch) AND NOT EXISTS"
         " (SELECT 1 FROM temp.excluded x WHERE x.name = d.name AND x.version = d.version)"
     ).fetchall()
-    for name, version, *paths in rows:
-        for path in paths:
+    for name, version, *locations in rows:
+        for path in locations:
             source = _local_source(session, path)
             if source is not None:
                 run("INSERT OR IGNORE INTO temp.place VALUES (?, ?)", (path, source))
@@ -184,18 +176,14 @@ def _exclude(session: MergeSession, name: object, version: object, reason: str) 
 
 def _local_source(session: MergeSession, path: object) -> Optional[str]:
     """The local name of what a version says its files are; None where that isn't here."""
-    if not isinstance(path, str):
-        return None
-    if path.startswith("models:/") or lies_elsewhere(path):
+    if isinstance(path, str) and (path.startswith("models:/") or paths.lies_elsewhere(path)):
         return path
-    relative = path_below(path, roots=session.roots, places=session.places)
-    if relative is None:
+    relative = paths.path_below(path, session.roots, session.places)
+    owner, _, rest = (relative or "").partition("/artifacts")
+    kind = schema.KINDS[schema.MODEL if "/models/" in owner else schema.RUN]
+    if relative is None or kind.table not in session.shared:
         return None
-    owner, _, rest = relative.partition("/artifacts")
-    query = "SELECT artifact_uri FROM main.runs WHERE run_uuid = ?"
-    if "/models/" in owner:
-        if "logged_models" not in session.shared:
-            return None
-        query = "SELECT artifact_location FROM main.logged_models WHERE model_id = ?"
+    column = schema.table_of(kind.table).path
+    query = f'SELECT "{column}" FROM main."{kind.table}" WHERE "{kind.column}" = ?'
     row = session.database.execute(query, (owner.rsplit("/", 1)[-1],)).fetchone()
     return f"{row[0]}{rest}" if row and row[0] else None

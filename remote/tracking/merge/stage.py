@@ -7,9 +7,9 @@ Rows that can change go to temporary tables, where they are compared; rows that 
 from __future__ import annotations
 
 from remote.tracking import schema
-from remote.tracking.merge.incoming import references_exist
-from remote.tracking.merge.merge_session import MergeSession
+from remote.tracking.merge.incoming import MAPS, references_exist
 from remote.tracking.merge.merge_sql import names, staged
+from remote.tracking.merge.session import MergeSession
 
 ROWS = 250_000
 """Rows per transaction: one to two seconds, after which others may write."""
@@ -78,12 +78,12 @@ def append_rows(session: MergeSession) -> None:
     for table in session.tables(schema.append_only()):
         if table.name == "datasets":
             continue
-        (last,) = session.ids(f'SELECT coalesce(max(rowid), 0) FROM delta."{table.name}"')
+        last = session.last_row(f'delta."{table.name}"')
         for start in range(0, last, ROWS):
             end = min(start + ROWS, last)
             part = f"d.rowid > {start} AND d.rowid <= {end} AND {references_exist(table)}"
             with session.transaction():
-                (newest,) = session.ids("SELECT coalesce(max(rowid), 0) FROM main.metrics")
+                newest = session.last_row("main.metrics")
                 insert = _insert(session, table, f'main."{table.name}"', part)
                 inserted = session.database.execute(insert)
                 if table.name == "metrics":
@@ -109,7 +109,6 @@ def _insert(session: MergeSession, table: schema.Table, into: str, condition: st
 def _translated(session: MergeSession, table: schema.Table, column: str) -> str:
     """The SQL for a column of delta's row `d`, in local terms."""
     value = f'd."{column}"'
-    links = {table.owner_column: table.owner, **table.links}
     if column == "workspace":
         return "'default'"
     if column == table.path:
@@ -117,39 +116,28 @@ def _translated(session: MergeSession, table: schema.Table, column: str) -> str:
     if column in table.sources:
         return f"(SELECT ours FROM temp.place WHERE theirs = {value})"
     if table.name in schema.ENDS and column in ("source_id", "destination_id"):
-        # A typed id: those of experiments and of data sets differ from store to store.
-        local_values = {
-            schema.EXPERIMENT: f"CAST({_local_experiment(value)} AS TEXT)",
-            schema.DATASET: _local_dataset(value),
-        }
+        # A typed id.
         branches = (
-            f"WHEN '{name}' THEN {local_values[kind]}"
+            f"WHEN '{name}' THEN CAST({_local_id(kind, value)} AS TEXT)"
             for name, kind in schema.ENDS[table.name].items()
-            if kind in local_values
+            if kind in MAPS
         )
         return f"CASE d.{column[:-3]}_type {' '.join(branches)} ELSE {value} END"
     if table.name == "experiments" and column == "name":
         return "(SELECT name FROM temp.placement WHERE theirs = d.experiment_id)"
-    if links.get(column) == schema.EXPERIMENT:
-        return _local_experiment(value)
-    if links.get(column) == schema.DATASET:
-        return _local_dataset(value)
-    return value
+    kind = {table.owner_column: table.owner, **table.links}.get(column)
+    return _local_id(kind, value) if kind in MAPS else value
 
 
-def _local_experiment(value: str) -> str:
-    return f"(SELECT ours FROM temp.placement WHERE theirs = {value})"
-
-
-def _local_dataset(value: str) -> str:
-    return f"(SELECT ours FROM base.dataset_map WHERE theirs = {value})"
+def _local_id(kind: str, value: str) -> str:
+    return f"(SELECT ours FROM {MAPS[kind]} WHERE theirs = {value})"
 
 
 def _local_path(session: MergeSession, table: schema.Table, value: str) -> str:
     """Where a local run would have put its artifacts."""
     root = "'" + str(session.artifact_root).replace("'", "''") + "/'"
     if table.owner == schema.EXPERIMENT:
-        return f"{root} || {_local_experiment('d.experiment_id')}"
+        return f"{root} || {_local_id(schema.EXPERIMENT, 'd.experiment_id')}"
     owner = f'd."{table.owner_column}"'
     experiment = f"(SELECT experiment FROM temp.batch WHERE id = {owner})"
     folder = schema.KINDS[table.owner].folder

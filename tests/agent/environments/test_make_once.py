@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from remote.agent import environments, processes
-from remote.agent.environments.lock_file import digest, lock_file
+from remote.agent.environments.uv import digest, lock_file
 from remote.errors import JobError
 from tests.conftest import ROOT, UV_CACHE
 from tests.waiting import until

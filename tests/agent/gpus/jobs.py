@@ -11,14 +11,24 @@ from typing import Any
 import pytest
 
 from remote.agent.gpus.lease import Lease
-from remote.agent.gpus.queue import QueueEntry
-from remote.job.messages.gpus import WaitingJob
+from remote.agent.gpus.queue import JobLease
+from remote.agent.gpus.tickets import Ticket
+from remote.job.spec import Job
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-def take(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> QueueEntry:
-    return QueueEntry(folder, WaitingJob("job", "me", count, memory, at))
+def job(folder: Path, **asked: Any) -> Job:
+    return Job(
+        kind="command", source="", name="job", id="job", user="me", leases=str(folder), **asked
+    )
+
+
+def take(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> JobLease:
+    """A place in the queue."""
+    entry = JobLease(job(folder, gpus=count, gpu_memory=memory, submitted=at))
+    entry.join()
+    return entry
 
 
 def get(folder: Path, count: int = 1, *, memory: int = 0) -> Lease:
@@ -27,7 +37,13 @@ def get(folder: Path, count: int = 1, *, memory: int = 0) -> Lease:
     def refuse(reason: str) -> None:
         raise AssertionError(reason)
 
-    return take(folder, count, memory=memory).wait(refuse)
+    return lease_of(take(folder, count, memory=memory), refuse)
+
+
+def lease_of(entry: JobLease, say: Callable[[str], object]) -> Lease:
+    lease = entry.leased(say)
+    assert isinstance(lease, Lease)
+    return lease
 
 
 def reason(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> str:
@@ -35,19 +51,20 @@ def reason(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) ->
     return refusal(take(folder, count, at=at, memory=memory))
 
 
-class Watched(QueueEntry):
+class Watched(JobLease):
     """Calls `look` before each of its looks."""
 
     look: Callable[[], object]
 
-    def _attempt(self) -> Lease | str:
+    def _attempt(self, ticket: Ticket) -> Lease | str:
         self.look()
-        return super()._attempt()
+        return super()._attempt(ticket)
 
 
 def watch(folder: Path, count: int, look: Callable[[], object]) -> Watched:
-    entry = Watched(folder, WaitingJob("job", "me", count, 0, 1.0))
+    entry = Watched(job(folder, gpus=count, submitted=1.0))
     entry.look = look
+    entry.join()
     return entry
 
 
@@ -55,12 +72,12 @@ class Heard(Exception):
     """Somebody heard a reason, and waits no more."""
 
 
-def refusal(entry: QueueEntry) -> str:
+def refusal(entry: JobLease) -> str:
     def stop(reason: str) -> None:
         raise Heard(reason)
 
     with pytest.raises(Heard) as heard:
-        entry.wait(stop).release()
+        lease_of(entry, stop).release()
     return str(heard.value)
 
 
@@ -71,15 +88,17 @@ def files(folder: Path, ending: str) -> list[str]:
 #: Takes a ticket, waits, says what it got, and holds it until its input ends.
 HOLDER = """if True:
     import sys
-    from pathlib import Path
-    from remote.agent.gpus.queue import QueueEntry
-    from remote.job.messages.gpus import WaitingJob
-    folder, job, submitted, count = sys.argv[1:5]
-    with QueueEntry(
-        Path(folder), WaitingJob(job, "me", int(count), 0, float(submitted))
-    ) as ticket:
+    from remote.agent.gpus.queue import JobLease
+    from remote.job.spec import Job
+    folder, name, submitted, count = sys.argv[1:5]
+    spec = {"kind": "command", "source": "", "name": "job", "user": "me", "leases": folder}
+    entry = JobLease(Job(**spec, id=name, gpus=int(count), submitted=float(submitted)))
+    try:
+        entry.join()
         print("in line", flush=True)
-        lease = ticket.wait(lambda reason: print(reason, flush=True))
+        lease = entry.leased(lambda reason: print(reason, flush=True))
+    finally:
+        entry.leave()
     print("got", lease.visible, flush=True)
     sys.stdin.read()
     lease.release()

@@ -75,7 +75,7 @@ def test_a_lease_file_serves_everybody_whatever_the_umask(fake: FakeGpus, folder
             ticket = take(folder)
             (name,) = files(folder, ".ticket")
             assert stat.S_IMODE((folder / name).stat().st_mode) == 0o644
-            ticket.close()
+            ticket.leave()
     finally:
         os.umask(before)
 
@@ -115,7 +115,8 @@ def test_children_inherit_no_lock(fake: FakeGpus, folder: Path, start: Start) ->
         "sys.stdin.read()",
         """
     import subprocess
-    place = QueueEntry(Path(folder), WaitingJob("x", "me", 1, 0, 0.5))
+    second = JobLease(Job(**spec, id="x", gpus=1, submitted=0.5))
+    second.join()
     child = subprocess.Popen(["sleep", "60"], close_fds=False)
     print(child.pid, flush=True)
     sys.stdin.read()
@@ -171,8 +172,8 @@ def test_a_worker_is_told_by_its_job(
 
 
 def test_a_hostile_command_line_is_no_job(folder: Path) -> None:
-    assert leases.job_of(["python", "agent.zip", "work", "k", "j\x1b[2J", ""]) == ""
-    assert leases.job_of(["work", "k", "j", ""]) == "j"
+    assert leases.job_of(["python", "agent.zip", "work", "k", "j\x1b[2J"]) == ""
+    assert leases.job_of(["work", "k", "j"]) == "j"
     assert leases.job_of(["k", "j"]) == "" and leases.job_of([]) == ""
 
 

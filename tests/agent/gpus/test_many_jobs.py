@@ -31,16 +31,18 @@ CLIENT = """if True:
 WORKER = """if True:
     import json, random, sys, time
     from pathlib import Path
-    from remote.agent.gpus.queue import QueueEntry
-    from remote.job.messages.gpus import WaitingJob
+    from remote.agent.gpus.queue import JobLease
+    from remote.job.spec import Job
     folder, log, cards, name, submitted, size = sys.argv[1:7]
-    class Watched(QueueEntry):
-        def _attempt(self):
+    class Watched(JobLease):
+        def _attempt(self, ticket):
             looks.append(time.time())
-            return super()._attempt()
-    entry = Watched(Path(folder), WaitingJob(name, "me", int(size), 0, float(submitted)))
+            return super()._attempt(ticket)
+    spec = {"kind": "command", "source": "", "name": "job", "user": "me", "leases": folder}
+    entry = Watched(Job(**spec, id=name, gpus=int(size), submitted=float(submitted)))
+    entry.join()
     joined, said, looks = time.time(), [], []
-    lease = entry.wait(said.append)
+    lease = entry.leased(said.append)
     left = time.time()
     # So long that the cards, and not the queue, are what is short.
     time.sleep(random.Random(name).uniform(0.05, 0.2) * int(cards))

@@ -11,12 +11,11 @@ import pytest
 from remote.agent import processes
 from remote.agent.gpus import queue
 from remote.agent.gpus.lease import holders
-from remote.agent.gpus.queue import JobLease, QueueEntry
+from remote.agent.gpus.queue import JobLease
 from remote.agent.gpus.sources import nvidia_smi
 from remote.agent.gpus.tickets import waiting
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu
-from remote.job.spec import Job
 from tests.agent.gpus.jobs import (
     HOLDER,
     Heard,
@@ -24,6 +23,8 @@ from tests.agent.gpus.jobs import (
     files,
     get,
     hold,
+    job,
+    lease_of,
     reason,
     refusal,
     take,
@@ -143,7 +144,7 @@ def test_a_card_is_leased_as_soon_as_the_stranger_leaves(
         stranger.kill()
         stranger.wait()
 
-    take(folder, 4).wait(say).release()
+    lease_of(take(folder, 4), say).release()
     assert heard[0].startswith("waiting for 4 GPUs: 0 of 4 are free (GPU 0: ")
 
 
@@ -164,7 +165,7 @@ def test_only_new_reasons_are_said(fake: FakeGpus, folder: Path) -> None:
 
     held = get(folder)
     with pytest.raises(Heard):
-        watch(folder, 4, look).wait(heard.append)
+        watch(folder, 4, look).leased(heard.append)
     # The second is not heard before a lease changes: nvidia-smi isn't asked where it can't matter.
     assert [text.partition(" (")[0] for text in heard] == [
         "waiting for 4 GPUs: 3 of 4 are free",
@@ -179,7 +180,7 @@ def test_nvidia_smi_rests_while_it_cannot_matter(fake: FakeGpus, folder: Path) -
         ticket = watch(folder, 4, lambda: next(looks))
         before = len(fake.calls())
         with pytest.raises(StopIteration):
-            ticket.wait(lambda reason: None)
+            ticket.leased(lambda reason: None)
         assert len(fake.calls()) == before + 2
 
 
@@ -192,7 +193,7 @@ def test_a_driver_that_is_busy_for_a_moment_ends_no_job(fake: FakeGpus, folder: 
         heard.append(reason)
         fake.change(failure=None)
 
-    ticket.wait(say).release()
+    lease_of(ticket, say).release()
     assert len(heard) == 1 and "couldn't communicate with the NVIDIA driver" in heard[0]
 
 
@@ -203,7 +204,7 @@ def test_a_driver_that_stays_broken_ends_the_job(
     fake.change(failure="driver")
     monkeypatch.setattr(queue, "PATIENCE", 0.5)
     with pytest.raises(JobError, match="NVIDIA driver"):
-        ticket.wait(lambda reason: None)
+        ticket.leased(lambda reason: None)
     assert not files(folder, ".ticket")
 
 
@@ -224,7 +225,7 @@ def test_the_next_look_after_a_holder_was_killed_gets_its_gpus(
         holder.kill()
         holder.wait()
 
-    watch(folder, 4, lambda: events.append("look")).wait(kill).release()
+    lease_of(watch(folder, 4, lambda: events.append("look")), kill).release()
     assert events == ["look", "waiting for 4 GPUs: 0 of 4 are free", "look"]
 
 
@@ -233,7 +234,7 @@ def test_only_the_first_in_line_leases(fake: FakeGpus, folder: Path) -> None:
     assert [each.submitted for each in waiting(folder)] == [1.0, 2.0, 3.0]
     assert refusal(third) == "waiting: 2 jobs are before this one"
     assert refusal(second) == "waiting: 1 job is before this one"
-    first.wait(pytest.fail).release()
+    lease_of(first, pytest.fail).release()
     assert not files(folder, ".ticket")
 
 
@@ -248,14 +249,14 @@ def test_an_earlier_job_that_comes_later_is_first(fake: FakeGpus, folder: Path) 
     later = take(folder, at=5)
     earlier = take(folder, at=4)
     assert "1 job is before" in refusal(later)
-    earlier.wait(pytest.fail).release()
+    lease_of(earlier, pytest.fail).release()
 
 
 def test_one_that_comes_while_we_choose_is_not_overtaken(
     fake: FakeGpus, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticket, real = take(folder, at=5), nvidia_smi.gpus
-    came: list[QueueEntry] = []
+    came: list[JobLease] = []
 
     def read() -> list[Gpu]:
         found = real()
@@ -267,7 +268,7 @@ def test_one_that_comes_while_we_choose_is_not_overtaken(
     monkeypatch.setattr(nvidia_smi, "gpus", read)
     assert refusal(ticket) == "waiting: 1 job is before this one"
     assert came and not holders(folder)
-    came[0].close()
+    came[0].leave()
 
 
 def test_a_waiter_hears_when_the_line_moves(fake: FakeGpus, folder: Path) -> None:
@@ -276,9 +277,9 @@ def test_a_waiter_hears_when_the_line_moves(fake: FakeGpus, folder: Path) -> Non
 
     def say(reason: str) -> None:
         heard.append(reason)
-        first.close() if len(heard) == 1 else second.close()
+        first.leave() if len(heard) == 1 else second.leave()
 
-    third.wait(say).release()
+    lease_of(third, say).release()
     assert heard == ["waiting: 2 jobs are before this one", "waiting: 1 job is before this one"]
 
 
@@ -311,17 +312,14 @@ def test_a_signal_while_waiting_leaves_nothing_behind(
         assert not files(folder, ".ticket") and not files(folder, ".new")
 
 
-def test_a_ticket_can_be_given_up(fake: FakeGpus, folder: Path) -> None:
-    with take(folder) as ticket:
-        assert len(files(folder, ".ticket")) == 1
-    ticket.close()
+def test_a_place_can_be_given_up(fake: FakeGpus, folder: Path) -> None:
+    entry = take(folder)
+    assert len(files(folder, ".ticket")) == 1
+    entry.leave()
+    entry.leave()
     assert not files(folder, "")
     with pytest.raises(ValueError):
-        ticket.wait(pytest.fail)
-
-
-def job(folder: Path, **asked: int) -> Job:
-    return Job(kind="command", source="", name="job", leases=str(folder), **asked)  # type: ignore
+        entry.leased(pytest.fail)
 
 
 def test_a_job_without_gpus_never_queues(fake: FakeGpus, folder: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_ticket_is_kept_fresh(
     os.utime(folder / name, (1, 1))
     with get_by_force(folder):
         with pytest.raises(Heard):
-            ticket.wait(lambda reason: None)
+            ticket.leased(lambda reason: None)
 
 
 def get_by_force(folder: Path) -> Lease:
@@ -133,5 +133,5 @@ def test_many_tickets_at_the_same_moment(fake: FakeGpus, folder: Path) -> None:
     held = [take(folder, at=1) for _ in range(20)]
     assert len(waiting(folder)) == 20
     for ticket in held:
-        ticket.close()
+        ticket.leave()
     assert not files(folder, "")

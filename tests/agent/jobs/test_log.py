@@ -17,11 +17,10 @@ from remote.agent.jobs import log
 from remote.agent.jobs.log import attach
 from remote.errors import JobError
 from remote.files import read_json, write_json
-from remote.job.messages.live_job import AttachAnswer, AttachRequest, LogAnswer, LogRequest
+from remote.job.messages.jobs import AttachAnswer, AttachRequest, LogAnswer, LogRequest
 from remote.job.messages.target import PrepareRequest
 from remote.job.paths import JobPaths
-from remote.job.state import FINISHED, RUNNING
-from remote.job.status import JobStatus
+from remote.job.status import FINISHED, RUNNING, JobStatus
 from tests.agent.job_folder import IDS, KEY, Elsewhere, add, add_elsewhere
 
 

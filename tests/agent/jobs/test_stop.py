@@ -15,10 +15,9 @@ from remote.agent.job_folders import state_of
 from remote.agent.jobs.stop import stop
 from remote.errors import JobError
 from remote.files import write_json
-from remote.job.messages.live_job import StopRequest
+from remote.job.messages.jobs import StopRequest
 from remote.job.paths import JobPaths
-from remote.job.state import FINISHED, LOST, RUNNING, STOPPED
-from remote.job.status import JobStatus
+from remote.job.status import FINISHED, LOST, RUNNING, STOPPED, JobStatus
 from tests.agent.job_folder import (
     KEY,
     Elsewhere,

@@ -14,8 +14,7 @@ from remote.agent.jobs.summaries import describe
 from remote.errors import TargetError
 from remote.job.messages.jobs import JobsAnswer, JobsRequest
 from remote.job.paths import JobPaths
-from remote.job.state import RUNNING
-from remote.job.status import JobStatus, Progress
+from remote.job.status import RUNNING, JobStatus, Progress
 from tests.agent.job_folder import (
     IDS,
     KEY,

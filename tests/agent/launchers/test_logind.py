@@ -227,5 +227,5 @@ def test_a_tmux_server_that_will_be_killed_is_refused(machine: Machine) -> None:
 def test_the_real_logind_can_be_asked() -> None:
     if not logind.BOOTED.is_dir() or not shutil.which("busctl"):
         pytest.skip("systemd does not run this machine")
-    said = logind._run(["busctl", "--system", *logind._QUESTION])
+    said = logind.answer(["busctl", "--system", *logind._QUESTION])
     assert said and len(said.splitlines()) == 3

@@ -9,7 +9,7 @@ import pytest
 from remote.config import Project
 from remote.errors import ConfigError, ConnectError
 from remote.operations.tracking.export_records import export_records
-from remote.operations.tracking.merge_store import merge_store
+from remote.operations.tracking.merge_records import merge_store
 from scripts.sshd import free_port
 from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project as Store

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking.merge import merge_session as module
-from remote.tracking.merge.merge_session import LocalStore
+from remote.tracking.merge import session as module
+from remote.tracking.merge.session import LocalStore
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_logger_gets_its_turn(store: Path, monkeypatch: pytest.MonkeyPatch) ->
         with ours.transaction():
             ours.database.execute("UPDATE experiments SET last_update_time = 1")
             clock.now += 0.2
-    ours.close()
+    ours.database.close()
     assert len(clock.turns) >= 10
     # Who waits for the lock gives up after five seconds.
     assert all(later - earlier < 2.5 for earlier, later in zip(clock.turns, clock.turns[1:]))
@@ -61,5 +61,5 @@ def test_a_short_merge_is_not_slowed(store: Path, monkeypatch: pytest.MonkeyPatc
     for _ in range(50):
         with ours.transaction():
             pass
-    ours.close()
+    ours.database.close()
     assert paused == []

@@ -15,18 +15,14 @@ def plan(theirs, ours=(), links=(), wanted=()):
 
 def where(found):
     placements, _ = found
-    return {each.theirs.id: (each.ours, each.name) for each in placements}
+    return {theirs.id: (ours, name) for theirs, ours, name in placements}
 
 
 def test_a_new_one_is_matched_by_name_else_made():
     ours = [Experiment(0, "Default", True, 1), Experiment(4, "digits", True, 2)]
     theirs = [Experiment(0, "Default", True, 7), Experiment(1, "digits", True, 8)]
     theirs.append(Experiment(2, "letters", True, 9))
-    assert where(plan(theirs, ours)) == {
-        0: (0, "Default"),
-        1: (4, "digits"),
-        2: (5, "letters"),
-    }
+    assert where(plan(theirs, ours)) == {0: (0, "Default"), 1: (4, "digits"), 2: (5, "letters")}
 
 
 def test_an_id_that_a_link_names_is_not_given_again():
@@ -63,10 +59,7 @@ def test_a_name_that_a_rename_leaves_free_can_be_taken():
     ours = [Experiment(3, "digits", True, 8)]
     links = [Link(1, 8, 3, 8, "digits", "digits")]
     theirs = [Experiment(1, "old digits", True, 8), Experiment(2, "digits", True, 9)]
-    assert where(plan(theirs, ours, links)) == {
-        1: (3, "old digits"),
-        2: (4, "digits"),
-    }
+    assert where(plan(theirs, ours, links)) == {1: (3, "old digits"), 2: (4, "digits")}
 
 
 names = st.sampled_from(["a", "b", "c", "a (far)"])
@@ -90,12 +83,12 @@ links = st.lists(
 def test_names_and_ids_stay_unique_whatever_both_sides_did(theirs, ours, links):
     links = list({link.ours: link for link in links}.values())
     found, _ = plan(theirs, ours, links, wanted=range(9))
-    assert {each.theirs.id for each in found} == {each.id for each in theirs}
-    used = [each.ours for each in found]
+    assert {each.id for each, _, _ in found} == {each.id for each in theirs}
+    used = [here for _, here, _ in found]
     assert len(used) == len(set(used))
-    made = [each for each in found if each.ours not in {one.id for one in ours}]
+    made = {name for _, here, name in found if here not in {each.id for each in ours}}
     kept = {each.name for each in ours if each.id not in used}
-    assert not kept & {each.name for each in made}
+    assert not kept & made
 
 
 def test_a_deleted_experiment_of_that_name_is_left_alone(world):

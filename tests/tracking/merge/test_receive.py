@@ -16,14 +16,9 @@ import pytest
 from remote.agent import target_dir
 from remote.agent.replication import receive
 from remote.errors import JobError, StoreError, TargetError
-from remote.job.messages.records import (
-    ArtifactPair,
-    TakeAnswer,
-    TakeRequest,
-)
+from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
 from remote.job.messages.target import PrepareRequest
-from remote.operations.tracking import runs_delta
-from remote.operations.tracking.select_runs import Selection, gather, resolve
+from remote.operations.tracking.select_runs import Selection, gather, pack, resolve
 from remote.rpc import client as agent
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
@@ -56,7 +51,7 @@ def send(world, *runs: str, name: str = NAME, **options: Any) -> TakeRequest:
     selected = gather(world.here.store, named, asked, world.here.root)
     folder = world.far.root / f".remote/incoming-{name}"
     folder.mkdir()
-    runs_delta.pack(world.here.store, folder, selected, world.here.root)
+    pack(world.here.store, folder, selected, world.here.root)
     known = merge.pull_state(world.base(), store=world.here.store).get("signatures", {})
     links = experiment_map.for_the_other_side(world.base(), world.here.store)
     return TakeRequest(
@@ -78,12 +73,7 @@ def push(world, *runs: str, **options: Any) -> TakeAnswer:
     answer = receive.take(send(world, *runs, **options))
     assert world.far.broken_links() == []
     assert not list(world.far.root.glob(".remote/incoming-*"))
-    experiment_map.learn(
-        world.base(),
-        world.here.store,
-        answer.links,
-        source="far",
-    )
+    experiment_map.learn(world.base(), world.here.store, answer.links, source="far")
     return answer
 
 

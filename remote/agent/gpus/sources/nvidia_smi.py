@@ -40,23 +40,35 @@ def is_present() -> bool:
 def gpus() -> List[Gpu]:
     """All GPUs, by nvidia-smi's index; raises JobError where it fails."""
     rows = _query("gpu", _GPU)
-    if not rows:
-        return []
-    processes = _processes()
-    # nvidia-smi puts warnings between the rows, on the same stream.
-    gpus = [_gpu(row, processes) for row in rows if UUID.match(row[1]) and row[0].isdigit()]
+    processes = _processes() if rows else {}
+    gpus = []
+    for index, uuid, total, used, load, driver, name in rows:
+        # nvidia-smi puts warnings between the rows, on the same stream.
+        if UUID.match(uuid) and index.isdigit():
+            gpu = Gpu(
+                index=int(index),
+                uuid=uuid,
+                name=name,
+                memory_total=_number(total) or 0,
+                memory_used=_number(used) or 0,
+                load=_number(load),
+                driver=driver,
+                processes=tuple(processes.get(uuid, ())),
+                fault=_fault(total) or _fault(used),
+            )
+            gpus.append(gpu)
     return sorted(gpus, key=lambda gpu: gpu.index)
 
 
 def runtime_version() -> str:
     """The newest CUDA that the driver serves, such as `12.4`; empty where nobody tells."""
     try:
-        _, text = _run(["nvidia-smi"])
-    except (OSError, JobError):
+        _, text = _run()
+    except JobError:
         return ""
     # Drivers from 590 on call it the version of the user mode driver (UMD).
     match = re.search(r"CUDA (?:UMD )?Version\s*:\s*(\d[\d.]*)", text)
-    return match.group(1) if match else ""
+    return match[1] if match else ""
 
 
 def memory_command() -> List[str]:
@@ -87,21 +99,6 @@ def _processes() -> Dict[str, List[GpuProcess]]:
     return processes
 
 
-def _gpu(row: List[str], processes: Dict[str, List[GpuProcess]]) -> Gpu:
-    index, uuid, total, used, load, driver, name = row
-    return Gpu(
-        index=int(index),
-        uuid=uuid,
-        name=name,
-        memory_total=_number(total) or 0,
-        memory_used=_number(used) or 0,
-        load=_number(load),
-        driver=driver,
-        processes=tuple(processes.get(uuid, ())),
-        fault=_fault(total) or _fault(used),
-    )
-
-
 def _number(text: str) -> Optional[int]:
     try:
         return int(float(text))
@@ -116,8 +113,7 @@ def _fault(text: str) -> str:
 
 def _query(what: str, fields: Tuple[str, ...]) -> List[List[str]]:
     """The rows of one of nvidia-smi's queries; raises JobError."""
-    query = f"--query-{what}={','.join(fields)}"
-    code, output = _run(["nvidia-smi", query, "--format=csv,noheader,nounits"])
+    code, output = _run(f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits")
     if "No devices were found" in output:
         return []
     if code:
@@ -132,13 +128,16 @@ def _plain(text: str, limit: int = 64) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
 
 
-def _run(argv: List[str]) -> Tuple[int, str]:
-    """A program's exit code, and all that it says."""
+def _run(*options: str) -> Tuple[int, str]:
+    """nvidia-smi's exit code, and all that it says; raises JobError."""
     import subprocess
 
     try:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ["nvidia-smi", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
     except OSError as error:
         raise JobError(f"nvidia-smi can't be started: {error.strerror}.") from error

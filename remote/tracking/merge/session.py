@@ -5,26 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from remote.errors import StoreError
+from remote.job.messages.records import RefusedRecord
 from remote.tracking import schema
+from remote.tracking import store as stores
 from remote.tracking.delta import FORMAT
 from remote.tracking.merge import base as bases
 from remote.tracking.merge.artifact_paths import PLACES
-from remote.tracking.store import (
-    BUSY_TIMEOUT,
-    columns_of,
-    connect_read_only,
-    refuse_foreign,
-    unusable,
-)
-
-Progress = Callable[[int, int], None]
-"""Told after each part: how much is done, and of how much, in rows and things."""
 
 _TURN = 1.5  # seconds
 """How long a merge writes before it lets others write: their logging gives up after five seconds."""
@@ -54,15 +47,6 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A thing (experiment, run, model, trace …) that was left out, and why."""
-
-    kind: str
-    id: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class ArtifactFolder:
     """Artifacts to fetch: `remote` relative to the target's root, `local` to the project's.
 
@@ -87,7 +71,7 @@ class MergeSummary:
     metric_rows: int
     conflicts: Tuple[Conflict, ...]
     """Those that this merge found; what was found before is in `conflicts` of the base."""
-    refused: Tuple[Refusal, ...]
+    refused: Tuple[RefusedRecord, ...]
     left_out: Tuple[str, ...]
     """Tables (`issues`) and columns (`runs.colour`) that have content there and no place here."""
     deleted_there: Tuple[str, ...]
@@ -99,8 +83,7 @@ class MergeSummary:
 
 
 def total(one: MergeSummary, other: MergeSummary) -> MergeSummary:
-    """What two merges did together."""
-    # Numbers add up, lists follow each other.
+    """What two merges did together: numbers add up, lists follow each other."""
     return MergeSummary(**{name: value + vars(other)[name] for name, value in vars(one).items()})
 
 
@@ -109,22 +92,21 @@ class LocalStore:
 
     def __init__(self, file: Path, *, dry_run: bool = False) -> None:
         """With `dry_run` a copy of it, which goes when it is closed. Raises StoreError."""
-        refuse_foreign(file)
+        stores.refuse_foreign(file)
         self._turn = 0.0
         """When the merge began to write, one transaction after the other."""
         if dry_run:
             # A file of SQLite's own, without a name. One long transaction that is rolled back would
             # need none, but would keep everybody from logging for as long as the merge takes.
             self.database = sqlite3.connect("", uri=True, isolation_level=None)
-            with closing(connect_read_only(file)) as source:
+            with closing(stores.connect_read_only(file)) as source:
                 source.backup(self.database)
             return
         url = file.resolve().as_uri() + "?mode=rw"
-        self.database = sqlite3.connect(url, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        self.database = sqlite3.connect(
+            url, uri=True, timeout=stores.BUSY_TIMEOUT, isolation_level=None
+        )
         self.database.execute("PRAGMA cache_size = -98304")  # KiB
-
-    def close(self) -> None:
-        self.database.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -154,8 +136,8 @@ def store_with_base(
 ) -> Iterator[Optional[sqlite3.Connection]]:
     """One transaction over both; None where there is no usable base. With `source` one is made."""
     try:
-        with closing(LocalStore(store)) as local_store:
-            database = local_store.database
+        local_store = LocalStore(store)
+        with closing(local_store.database) as database:
             if not bases.make_usable(base, bases.store_identity(database)) and not source:
                 yield None
                 return
@@ -165,7 +147,7 @@ def store_with_base(
                     bases.prepare(database, source)
                 yield database
     except sqlite3.Error as error:
-        raise unusable(store, error) from error
+        raise stores.unusable(store, error) from error
 
 
 class MergeSession(LocalStore):
@@ -177,23 +159,23 @@ class MergeSession(LocalStore):
         self.source = source
         self.agreed: Optional[bool] = None
         """Of a delta that is given: whether who made it has seen what is here."""
-        self.progress: Optional[Progress] = None
+        self.progress: Optional[Callable[[int, int], None]] = None
         self.done = 0
         self.total = 0
+        self.meta: Dict[str, Any] = {}
+        """What the delta says of itself."""
         self.roots: List[str] = []
         self.places: List[str] = []
         """The folders below the roots that artifacts may lie in."""
         self.shared: Dict[str, List[str]] = {}
         """Of each table that both sides have: the columns that both have."""
         self.left_out: List[str] = []
-        """Tables and columns that have content there and no place here."""
         self.conflicts: List[Conflict] = []
-        self.refused: List[Refusal] = []
-        self.new: Dict[str, int] = {}
+        self.refused: List[RefusedRecord] = []
+        self.new: Counter[str] = Counter()
         """How many rows of each kind's own table came in."""
         self.metric_rows = 0
-        self.marked: List[str] = []
-        """The runs that were deleted there and are here."""
+        self.deleted_there: List[str] = []
         self.accepted_again = False
         """Something that was refused before is here now: its older rows were never sent."""
 
@@ -204,35 +186,33 @@ class MergeSession(LocalStore):
         bases.attach(self.database, base)
         self.database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=rw",))
         tables = ("meta", "entities", "gone", "experiments", "runs")
-        if not all(columns_of(self.database, "delta", name) for name in tables):
+        if not all(stores.columns_of(self.database, "delta", name) for name in tables):
             raise StoreError(f"{delta} isn't a delta of an MLflow store.")
-        written_as = self._meta("format")
-        if written_as is None:
+        rows = self.database.execute("SELECT key, value FROM delta.meta")
+        self.meta = {key: json.loads(value) for key, value in rows}
+        if self.meta.get("format") is None:
             raise StoreError(f"{delta} isn't a whole delta.", "Pull again.")
-        if written_as != FORMAT:
+        if self.meta["format"] != FORMAT:
             raise StoreError(f"{delta} was written by another version of the toolkit.")
-        self.roots = [
-            root for root in self._meta("roots") if isinstance(root, str) and root.startswith("/")
-        ]
-        self.places = [*PLACES, *(self._meta("places") or [])]
-        self.left_out = [str(name) for name in self._meta("left_out") or []]
+        roots = self.meta["roots"]
+        self.roots = [root for root in roots if isinstance(root, str) and root.startswith("/")]
+        self.places = [*PLACES, *(self.meta.get("places") or [])]
+        self.left_out = [str(name) for name in self.meta.get("left_out") or []]
         (self.total,) = self.ids("SELECT count(*) FROM delta.entities")
         for table in schema.TABLES:
             self._compare(table)
 
-    def _meta(self, key: str) -> Any:
-        return bases.get(self.database, key, "delta")
-
     def _compare(self, table: schema.Table) -> None:
         """Learn which columns both sides have, and count what is to do."""
-        theirs = columns_of(self.database, "delta", table.name)
-        ours = columns_of(self.database, "main", table.name)
-        without_place: Dict[str, str] = {}
-        if set(table.key) <= set(theirs) & set(ours):
+        theirs = stores.columns_of(self.database, "delta", table.name)
+        ours = stores.columns_of(self.database, "main", table.name)
+        known = {*stores.columns_of(self.database, "main", table.name, computed=True), "workspace"}
+        extra = sorted(set(theirs) - known)
+        has_content = {f"{table.name}.{name}": f'"{name}" IS NOT NULL' for name in extra}
+        if not set(table.key) <= set(theirs) & set(ours):
+            has_content = {table.name: "1"} if theirs else {}
+        else:
             self.shared[table.name] = [name for name in ours if name in theirs]
-            known = {*columns_of(self.database, "main", table.name, computed=True), "workspace"}
-            for name in sorted(set(theirs) - known):
-                without_place[f"{table.name}.{name}"] = f'"{name}" IS NOT NULL'
             if table.rule != schema.APPEND:
                 # Rows are looked up by what they hang on, some things at a time.
                 self.database.execute(
@@ -240,12 +220,8 @@ class MergeSession(LocalStore):
                     f' ON "{table.name}" ("{table.owner_column}")'
                 )
             elif table.name != "datasets":
-                self.total += self.ids(f'SELECT coalesce(max(rowid), 0) FROM delta."{table.name}"')[
-                    0
-                ]
-        elif theirs:
-            without_place[table.name] = "1"
-        for name, condition in without_place.items():
+                self.total += self.last_row(f'delta."{table.name}"')
+        for name, condition in has_content.items():
             if self.ids(f'SELECT 1 FROM delta."{table.name}" WHERE {condition} LIMIT 1'):
                 self.left_out.append(name)
 
@@ -254,9 +230,7 @@ class MergeSession(LocalStore):
         if self.progress:
             self.progress(self.done, self.total)
 
-    def keep_ours(
-        self, conflict: Conflict, key: Sequence[object], *, theirs: object = None
-    ) -> None:
+    def keep_ours(self, conflict: Conflict, key: Sequence[object], theirs: object = None) -> None:
         """Tell of a conflict, and have the base remember it until the user has settled it.
 
         What is there is the base's row; `theirs` where that says it not.
@@ -268,7 +242,7 @@ class MergeSession(LocalStore):
         )
 
     def refuse(self, kind: str, identity: object, reason: str) -> None:
-        self.refused.append(Refusal(kind, str(identity), reason))
+        self.refused.append(RefusedRecord(kind, str(identity), reason))
 
     def tables(self, names: Sequence[schema.Table]) -> List[schema.Table]:
         """Those that both sides have."""
@@ -277,3 +251,7 @@ class MergeSession(LocalStore):
     def ids(self, query: str) -> List[Any]:
         """The first column of what `query` finds."""
         return [row[0] for row in self.database.execute(query)]
+
+    def last_row(self, table: str) -> int:
+        (number,) = self.ids(f"SELECT coalesce(max(rowid), 0) FROM {table}")
+        return int(number)

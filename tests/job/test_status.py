@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from remote.job import state
+from remote.job import status
 
 
 def test_every_end_has_a_status_for_mlflow() -> None:
-    assert set(state.RUN_STATUS) == state.ENDED
+    assert set(status.RUN_STATUS) == status.ENDED

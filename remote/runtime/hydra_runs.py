@@ -17,7 +17,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, flag_override
 
-from remote.agent.tracking import child_runs, run_rows
+from remote.agent.tracking import run_rows
 from remote.runtime.job_context import Job, Recording
 
 #: What MLflow does not take in a name (mlflow.utils.validation).
@@ -93,7 +93,7 @@ def hide(recording: Recording) -> None:
 def write_overrides(recording: Recording, run: str, config: Any, *, at_end: bool) -> None:
     """The overrides as parameters. Such as user code may write differently come at the end."""
     scalars, others = parameters(config)
-    child_runs.add_params(recording.store, run, {**scalars, **others} if at_end else scalars)
+    run_rows.update(recording.store, run, params={**scalars, **others} if at_end else scalars)
 
 
 def begin(job: Job, recording: Recording, config: Any, *, study: str, first: int) -> str:
@@ -101,18 +101,18 @@ def begin(job: Job, recording: Recording, config: Any, *, study: str, first: int
     overrides = listed(config)
     tags = {
         **recording.tags,
-        child_runs.PARENT: recording.run,
-        child_runs.OVERRIDES: child_runs.spelled(overrides),
+        run_rows.PARENT: recording.run,
+        run_rows.OVERRIDES: run_rows.spelled(overrides),
     }
     run = None
     if study:
-        tags.update({child_runs.STUDY: study, child_runs.TRIAL: child_runs.RUNNING})
-        run = child_runs.take_up(recording.store, study=study, overrides=overrides, tags=tags)
+        tags.update({run_rows.STUDY: study, run_rows.TRIAL: run_rows.RUNNING})
+        run = run_rows.take_up(recording.store, study=study, overrides=overrides, tags=tags)
     if run is None:
         run = run_rows.begin(
             recording.store,
             artifact_root=recording.artifacts,
-            experiment=child_runs.experiment_of(recording.store, recording.run) or "Default",
+            experiment=run_rows.experiment_of(recording.store, recording.run) or "Default",
             run_id=secrets.token_hex(16),
             run_name=f"{job.spec.name or 'job'}-{first + config.hydra.job.num}",
             user=job.spec.user,
@@ -134,10 +134,10 @@ def end(recording: Recording, run: str, config: Any, job_return: Any, *, study: 
     write_overrides(recording, run, config, at_end=True)
     status = _status(job_return)
     for name, value in _objectives(job_return.return_value) if status == FINISHED else ():
-        child_runs.add_metric(recording.store, run, name, value, _now())
-    child_runs.close(recording.store, run, status=status, end_ms=_now())
+        run_rows.add_metric(recording.store, run, name, value, _now())
+    run_rows.close(recording.store, run, status=status, end_ms=_now())
     if study:
-        run_rows.update(recording.store, run, {child_runs.TRIAL: child_runs.ENDED})
+        run_rows.update(recording.store, run, {run_rows.TRIAL: run_rows.ENDED})
 
 
 def _status(job_return: Any) -> str:

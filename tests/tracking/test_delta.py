@@ -51,7 +51,7 @@ def run(store, run_id, status="FINISHED", points=3):
         params={},
         start_ms=1,
     )
-    run_rows.update(store, run_id, {}, status=status, end_time=2)
+    run_rows.update(store, run_id, status=status, end_time=2)
     log(store, run_id, range(points))
 
 

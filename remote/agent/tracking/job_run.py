@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
-from remote.agent.tracking import child_runs, run_rows
+from remote.agent.tracking import run_rows
 from remote.job.kinds import kind_of
 from remote.job.messages.gpus import Gpu
 from remote.job.paths import STATE, JobPaths
@@ -43,7 +43,7 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
 def start_run(paths: JobPaths, run_id: str) -> None:
     """Have a run that was scheduled run from now on."""
     now = int(time.time() * 1000)
-    run_rows.update(store_of(paths.root), run_id, {}, status="RUNNING", start_time=now)
+    run_rows.update(store_of(paths.root), run_id, status="RUNNING", start_time=now)
 
 
 def tags(job: Job, gpus: Sequence[LeasedGpu]) -> Dict[str, str]:
@@ -79,7 +79,7 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
         run_rows.update(store, run, account(status), status=run_status, end_time=ended)
     elif not kind_of(job).serves:
         return
-    child_runs.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
+    run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
 
 
 def account(status: JobStatus) -> Dict[str, str]:

@@ -78,7 +78,7 @@ def test_row_for_row_what_mlflow_writes(store, template, tmp_path):
 
     begun = begin(store, run_id=run.info.run_id, params={"epoch": "10", "long": long})
     run_rows.update(store, begun.run_id, {"long": long, "remote.job": "j2"})
-    run_rows.update(store, begun.run_id, {}, status="FAILED", end_time=99)
+    run_rows.update(store, begun.run_id, status="FAILED", end_time=99)
 
     assert rows(store) == rows(theirs)
     assert len(sql(store, "SELECT value FROM params WHERE key = 'long'")[0][0]) == 6000
@@ -163,11 +163,11 @@ def test_values_arrive_as_they_were_given(store):
 def test_status(store):
     begin(store)
     assert run_rows.run_status(store, "a" * 32) == "RUNNING"
-    run_rows.update(store, "a" * 32, {}, status="KILLED", end_time=5)
+    run_rows.update(store, "a" * 32, status="KILLED", end_time=5)
     assert run_rows.run_status(store, "a" * 32) == "KILLED"
     assert run_rows.run_status(store, "unknown") is None
     for act in (
-        lambda: run_rows.update(store, "unknown", {}, status="FINISHED", end_time=5),
+        lambda: run_rows.update(store, "unknown", status="FINISHED", end_time=5),
         lambda: run_rows.update(store, "unknown", {"a": "b"}),
     ):
         with pytest.raises(StoreError, match="no run unknown"):
@@ -191,7 +191,7 @@ def test_a_schema_with_fewer_columns(store):
     sql(store, "ALTER TABLE runs DROP COLUMN deleted_time")
     sql(store, "ALTER TABLE runs DROP COLUMN source_version")
     begin(store)
-    run_rows.update(store, "a" * 32, {}, status="FINISHED", end_time=5)
+    run_rows.update(store, "a" * 32, status="FINISHED", end_time=5)
     assert run_rows.run_status(store, "a" * 32) == "FINISHED"
 
 

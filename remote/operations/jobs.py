@@ -83,7 +83,7 @@ def remove(server: TargetSession, job: str, *, force: bool) -> RemoveAnswer:
 def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
     """Remove what was of no use for `older` seconds, or tell what that would be."""
     # Only here: most commands of jobs start faster without.
-    from remote.operations.submit import requires_python
+    from remote.operations.submit import declared
 
     request = PruneRequest(
         key=server.key,
@@ -91,7 +91,7 @@ def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> P
         pulled=_pulled(server),
         force=force,
         dry_run=dry_run,
-        python=requires_python(server.project.root),
+        python=declared(server.project.root, "requires-python"),
     )
     return server.agent.call(request)
 

@@ -45,11 +45,11 @@ def describe(
     `output` names an executed notebook; without it, it is called like the notebook.
     """
     spec = program.job_spec(project.root, Asked(parameters, arguments, output))
-    name = project_name(project.root)
+    name = declared(project.root, "name") or project.root.name
     return spec.replace(
         **{**vars(options), "name": options.name or spec.name},
         experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
-        python=requires_python(project.root),
+        python=declared(project.root, "requires-python"),
         git=git_state(project.root),
         user=getpass.getuser(),
         project=name,
@@ -57,18 +57,8 @@ def describe(
     )
 
 
-def project_name(root: Path) -> str:
-    """The name in pyproject.toml, else the folder's."""
-    return _declared(root, "name") or root.name
-
-
-def requires_python(root: Path) -> str:
-    """The versions of Python that pyproject.toml allows; empty where it says nothing."""
-    return _declared(root, "requires-python")
-
-
-def _declared(root: Path, name: str) -> str:
-    """A text of pyproject.toml's table `project`; empty where there is none."""
+def declared(root: Path, name: str) -> str:
+    """A text of pyproject.toml's table `project`, such as `requires-python`; empty without one."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -14,6 +14,7 @@ from remote.errors import NotebookError
 from remote.job.spec import Git, JobSpec
 from remote.operations import submit
 from remote.programs import notebook
+from remote.programs.program import Command
 
 TOML = '[project]\nname = "digits"\nrequires-python = ">=3.10"\n'
 
@@ -150,18 +151,18 @@ def test_a_literal_in_braces_is_taken_as_it_is(project: Project, name: str) -> N
 )
 def test_the_projects_name_and_python(project: Project, toml: str, name: str, python: str) -> None:
     (project.root / "pyproject.toml").write_bytes(toml.encode())
-    assert submit.project_name(project.root) == name
-    assert submit.requires_python(project.root) == python
+    job = submit.describe(project, Command(("true",)), {})
+    assert (job.project, job.python) == (name, python)
 
 
 def test_a_pyproject_that_is_no_text_is_no_bug(project: Project) -> None:
     (project.root / "pyproject.toml").write_bytes(b"\xff\xfe[project]\nname = 'x'\n")
-    assert submit.project_name(project.root)
+    assert submit.describe(project, Command(("true",)), {}).project == project.root.name
 
 
 def test_without_pyproject_the_folder_names_the_project(tmp_path: Path) -> None:
-    assert submit.project_name(tmp_path) == tmp_path.name
-    assert submit.requires_python(tmp_path) == ""
+    job = submit.describe(Project(tmp_path, {}), Command(("true",)), {})
+    assert (job.project, job.python) == (tmp_path.name, "")
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from invoke.context import Context
 
 from remote.config import Project, find_project
 from remote.output import plural, print_lines, say, size
+from remote.tasks import merge_report
 from remote.tasks.declare import command
 
 if TYPE_CHECKING:
     from remote.job.messages.target import Machine
-    from remote.operations.pull import Pulled
     from remote.operations.push import Pushed
     from remote.session import TargetSession
 
@@ -88,19 +88,12 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: boo
 def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> None:
     """Pull, and say what that brought and what it kept."""
     from remote.operations.pull import pull
-    from remote.tasks.merge_report import export_and_tell
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, dry_run=dry_run, registry=registry)
     if dry_run:
         print_lines(*(f"bring   {name}" for name in pulled.files))
-    _tell_pulled(server, pulled, "would pull" if dry_run else "pulled")
-    export_and_tell(server.project, dry_run=dry_run)
-
-
-def _tell_pulled(server: TargetSession, pulled: Pulled, verb: str) -> None:
-    from remote.tasks import merge_report
-
+    verb = "would pull" if dry_run else "pulled"
     parts = [plural(len(pulled.files), "file"), *merge_report.parts(pulled.records)]
     parts += [size(pulled.bytes), f"{pulled.seconds:.1f} s"]
     print_lines(f"{verb} from {server.target}: {', '.join(parts)}")
@@ -114,3 +107,4 @@ def _tell_pulled(server: TargetSession, pulled: Pulled, verb: str) -> None:
     else:
         merge_report.remarks(pulled.records)
         print_lines("Look at them: mlflow ui")
+    merge_report.export(server.project, dry_run=dry_run)

@@ -8,7 +8,6 @@ from typing import Dict, Mapping, Sequence
 
 from remote.agent.tracking import run_rows
 from remote.job.kinds import kind_of
-from remote.job.messages.gpus import Gpu
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
 from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
@@ -99,14 +98,6 @@ def account(status: JobStatus) -> Dict[str, str]:
         "remote.attempt": status.attempt if status.attempt > 1 else None,
     }
     return {name: str(value) for name, value in values.items() if value not in (None, "")}
-
-
-def gpu_facts(gpus: Sequence[Gpu]) -> Dict[str, str]:
-    """The versions of the driver and of CUDA that the GPUs run with."""
-    # Pulls, which need a part of this module, start faster without.
-    from remote.agent.gpus import sources
-
-    return {"driver": gpus[0].driver, "cuda": sources.runtime_version()} if gpus else {}
 
 
 def make_store(root: Path, python: Path, env: Mapping[str, str]) -> bool:

@@ -160,10 +160,7 @@ class Answer(Struct):
     given: Any = any_json(1 << 30)
 
 
-class Ask(Request[Answer]):
-    verb = "ask"
-    answer = Answer
-
+class Ask(Request[Answer], verb="ask", answer=Answer):
     value: Any = any_json(1 << 30, default=None)
 
 

@@ -53,11 +53,8 @@ class PrepareAnswer(Struct):
     """Where uv is there; empty where it has to be brought."""
 
 
-class PrepareRequest(TargetRequest[PrepareAnswer]):
+class PrepareRequest(TargetRequest[PrepareAnswer], verb="prepare", answer=PrepareAnswer):
     """Make a target ready to be pushed to; with `look`, only look at it."""
-
-    verb = "prepare"
-    answer = PrepareAnswer
 
     path: str = text(NAME)
     project: str = text(32, re.compile(r"[0-9a-f]{32}"))
@@ -73,11 +70,8 @@ class SecretAnswer(Struct):
     names: Tuple[str, ...] = list_of(text(NAME), MANY)
 
 
-class SecretRequest(TargetRequest[SecretAnswer]):
+class SecretRequest(TargetRequest[SecretAnswer], verb="secret", answer=SecretAnswer):
     """Set a secret; without a `value` forget it, without a `name` change nothing."""
-
-    verb = "secret"
-    answer = SecretAnswer
 
     name: str = text(NAME, default="")
     value: Optional[str] = optional(text(VALUE), default=None)
@@ -128,10 +122,7 @@ class ExamineAnswer(Struct):
     """Whether this user's are spared."""
 
 
-class ExamineRequest(Request[ExamineAnswer]):
+class ExamineRequest(Request[ExamineAnswer], verb="examine", answer=ExamineAnswer):
     """Look at the server of a target that need not exist yet."""
-
-    verb = "examine"
-    answer = ExamineAnswer
 
     path: str = text(NAME)

@@ -163,7 +163,7 @@ def mlflow_conflicts(
     if json:
         print_json(
             [
-                {"number": entry.number, "from": entry.source, **asdict(entry.conflict)}
+                {"number": entry.number, "from": entry.source, **vars(entry.conflict)}
                 for entry in entries
             ]
         )

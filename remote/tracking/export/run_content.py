@@ -82,12 +82,9 @@ def send_inputs(session: Session, run: Placed) -> None:
     model = partial(session.server_id, MODEL)
     used = [LoggedModelInput(model(use.model_id)) for use in here.inputs.model_inputs]
     made = [LoggedModelOutput(model(use.model_id), use.step) for use in here.outputs.model_outputs]
+    data, data_there = here.inputs.dataset_inputs, there.inputs.dataset_inputs
     for uses, uses_there, send in (
-        (
-            here.inputs.dataset_inputs,
-            there.inputs.dataset_inputs,
-            lambda part: client.log_inputs(server_id, part),
-        ),
+        (data, data_there, lambda part: client.log_inputs(server_id, part)),
         (used, there.inputs.model_inputs, lambda part: client.log_inputs(server_id, models=part)),
         (made, there.outputs.model_outputs, lambda part: client.log_outputs(server_id, part)),
     ):
@@ -157,8 +154,7 @@ def _send_files(
             if sizes.get(name) != _size(version):
                 session.summary.note(f"kept the server's: {name} of {placed}")
         elif _MISREAD.search(name) and repository.artifact_uri.startswith("http"):
-            what = f"{name} of {placed} is left out"
-            session.summary.note(f"{what}: MLflow's client can't send such a name")
+            session.summary.note(f"{name} of {placed} is left out: MLflow's client misreads it")
         else:
             with session.refusable(f"{name} of {placed}"):
                 repository.log_artifact(str(folder / name), name.rpartition("/")[0] or None)

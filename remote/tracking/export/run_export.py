@@ -42,6 +42,9 @@ from remote.tracking.store import connect_read_only
 
 _SOURCE = {RUN: "remote.source_run", MODEL: "remote.source_model"}
 """The tags by which they are known again."""
+_READER = {RUN: "get_run", MODEL: "get_logged_model"}
+"""Methods of MLflow's client of the server, and of its reader of the store here."""
+_LOCATION = {RUN: "artifact_uri", MODEL: "artifact_location"}
 _NOT_WRITTEN = (*_SOURCE.values(), "mlflow.runName")
 _PARENT = TAG + "mlflow.parentRunId"
 _LIMITS = (
@@ -62,7 +65,13 @@ def send(
     progress: Callable[[int, int], None],
 ) -> ExportSummary:
     """Send all that wasn't sent whole under these signatures."""
-    session = Session(order, client, _store(order), record, ExportSummary(client.tracking_uri))
+    # MLflow's own reader; its address is SQLAlchemy's to spell.
+    address = URL.create("sqlite", database=str(order.store.resolve()))
+    try:
+        store = SqlAlchemyStore(str(address), str(order.root / "mlruns"))
+    except MlflowException as error:
+        raise StoreError(f"MLflow can't read {order.store}: {reason(error)}") from error
+    session = Session(order, client, store, record, ExportSummary(client.tracking_uri))
     _greet(session)
     # The record may just have turned out to be about another server.
     todo = record.unsent(signatures)
@@ -70,9 +79,8 @@ def send(
     placed: List[Placed] = []
     for kind, identity in todo:
         with session.refusable(f"{kind} {identity}"):
-            one = Placed(
-                kind, identity, _read(session.store, kind, identity), record.get(kind, identity)
-            )
+            here = getattr(store, _READER[kind])(identity)
+            one = Placed(kind, identity, here, record.get(kind, identity))
             there = experiment(str(_info(one.here).experiment_id))
             if there and _place(session, one, there, todo[kind, identity]):
                 placed.append(one)
@@ -86,15 +94,6 @@ def send(
                 one.sent.signature = todo[one.kind, one.id]
                 session.save(one)
     return session.summary
-
-
-def _store(order: ExportOrder) -> Any:
-    """MLflow's own reader; its address is SQLAlchemy's to spell."""
-    address = URL.create("sqlite", database=str(order.store.resolve()))
-    try:
-        return SqlAlchemyStore(str(address), str(order.root / "mlruns"))
-    except MlflowException as error:
-        raise StoreError(f"MLflow can't read {order.store}: {reason(error)}") from error
 
 
 def _greet(session: Session) -> None:
@@ -136,7 +135,7 @@ def _place(session: Session, one: Placed, experiment: str, signature: str) -> bo
     """Find it on the server, or create it there; False where the server has deleted it."""
     if one.sent.server_id:
         try:
-            one.there = _read(session.client, one.kind, one.sent.server_id)
+            one.there = getattr(session.client, _READER[one.kind])(one.sent.server_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -198,22 +197,14 @@ def _send(session: Session, one: Placed) -> bool:
     if one.kind == RUN:
         send_history(session, one)
         send_inputs(session, one)
-    is_whole = send_artifacts(session, one, _location(one.here), _location(one.there))
+    here_at, there_at = (getattr(_info(raw), _LOCATION[one.kind]) for raw in (one.here, one.there))
+    is_whole = send_artifacts(session, one, here_at, there_at)
     session.write_fields(one, status, there, writers)
     return is_whole
 
 
-def _read(api: Any, kind: str, identity: str) -> Any:
-    """From MLflow's client of the server, or its reader of the store here."""
-    return api.get_logged_model(identity) if kind == MODEL else api.get_run(identity)
-
-
 def _info(raw: Any) -> Any:
     return getattr(raw, "info", raw)
-
-
-def _location(raw: Any) -> str:
-    return str(raw.info.artifact_uri if hasattr(raw, "info") else raw.artifact_location)
 
 
 def _fields(raw: Any) -> Dict[str, Any]:

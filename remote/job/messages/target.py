@@ -34,8 +34,6 @@ class Machine(Struct):
     machine: str = text(32, WORD)
     libc: str = choice("", "gnu", "musl", default="")
     """Empty where it isn't Linux."""
-    python: str = line(32, default="")
-    host: str = line(default="")
 
 
 #: What a target is to a project: pushed to before; not there or empty; full of what others put there.
@@ -48,9 +46,6 @@ class PrepareAnswer(Struct):
     state: str = choice(OURS, ABSENT, FOREIGN)
     root: str = text(NAME)
     """Its absolute path there."""
-    platform: Machine = nested(Machine)
-    uv: str = text(NAME, default="")
-    """Where uv is there; empty where it has to be brought."""
 
 
 class PrepareRequest(TargetRequest[PrepareAnswer], verb="prepare", answer=PrepareAnswer):

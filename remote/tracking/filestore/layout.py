@@ -15,7 +15,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from urllib.parse import unquote
 
 META = "meta.yaml"
@@ -133,11 +133,10 @@ def open_file(path: str) -> int:
 
 def read(path: str) -> bytes:
     """The whole content. Raises Unreadable for more than LIMIT bytes, and OSError."""
-    with open(open_file(path), "rb") as file:
-        content = file.read(LIMIT + 1)
-    if len(content) > LIMIT:
-        raise Unreadable(f"it has more than {LIMIT} bytes")
-    return content
+    with open(open_file(path), "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > LIMIT:
+            raise Unreadable(f"it has more than {LIMIT} bytes")
+        return file.read()
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -163,16 +162,14 @@ class Artifacts:
         self._paths = {str(number): f"{root}/{experiments[number]}" for number in experiments}
         self._is_reachable = any(is_below(root, above) for above in roots)
 
-    def now(self, location: object) -> object:
+    def now(self, location: Optional[str]) -> Optional[str]:
         """`location`, if it isn't below an experiment's own folder."""
-        if not self._is_reachable or not isinstance(location, str):
-            return location
-        path = location
+        path = location or ""
         if path.startswith("file:"):
             path = unquote(re.sub(r"\Afile:(//(localhost)?(?=/))?", "", path))
         elif _SCHEME.match(path):
             return location
         match = self._pattern.match(path)
-        if match is None or match.group(1) not in self._paths:
+        if not self._is_reachable or match is None or match[1] not in self._paths:
             return location
-        return self._paths[match.group(1)] + match.group(2)
+        return self._paths[match[1]] + match[2]

@@ -111,14 +111,14 @@ def begin(job: Job, recording: Recording, config: Any, *, study: str, first: int
     if run is None:
         run = run_rows.begin(
             recording.store,
-            artifact_root=recording.artifacts,
             experiment=run_rows.experiment_of(recording.store, recording.run) or "Default",
             run_id=secrets.token_hex(16),
-            run_name=f"{job.spec.name or 'job'}-{first + config.hydra.job.num}",
-            user=job.spec.user,
-            source_name=job.spec.source,
-            tags=tags,
-            params={},
+            tags={
+                **tags,
+                "mlflow.runName": f"{job.spec.name or 'job'}-{first + config.hydra.job.num}",
+                "mlflow.user": job.spec.user,
+                "mlflow.source.name": job.spec.source,
+            },
             start_ms=_now(),
         ).run_id
     os.environ["REMOTE_PARENT_RUN"] = run

@@ -89,4 +89,4 @@ def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: boo
     else:
         merge_report.remarks(records)
         print_lines("Look at them: mlflow ui")
-    merge_report.export_and_tell(server.project, dry_run=dry_run)
+    merge_report.export(server.project, dry_run=dry_run)

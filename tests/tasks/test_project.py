@@ -43,14 +43,9 @@ def run(root: Path, name: str, *, days_ago: int = 0, **tags: str) -> str:
     start = int(time.time() * 1000) - days_ago * DAY
     made = run_rows.begin(
         root / "mlflow.db",
-        artifact_root=root / "mlruns",
         experiment="digits",
         run_id=os.urandom(16).hex(),
-        run_name=name,
-        user="ada",
-        source_name="",
-        tags=tags,
-        params={},
+        tags={"mlflow.runName": name, "mlflow.user": "ada", **tags},
         start_ms=start,
     )
     run_rows.close(root / "mlflow.db", made.run_id, status="FINISHED", end_ms=start + 1)

@@ -10,7 +10,8 @@ from pathlib import Path
 from remote.agent import environments
 from remote.agent.jobs.submit import INCOMING
 from remote.agent.target_dir import root_of
-from remote.agent.tracking.job_run import ARTIFACTS, make_store, store_of
+from remote.agent.tracking.job_run import make_store, store_of
+from remote.agent.tracking.run_rows import ARTIFACTS
 from remote.agent.worker.variables import base as variables
 from remote.errors import StoreError, TargetError
 from remote.files import locked

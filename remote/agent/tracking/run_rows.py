@@ -29,6 +29,7 @@ from remote.tracking.store import (
     writing,
 )
 
+ARTIFACTS = "mlruns"  # beside the store
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
 MAX_TAG = 8000  # mlflow.utils.validation.MAX_TAG_VAL_LENGTH, characters
 
@@ -57,40 +58,31 @@ class TrialRun(NamedTuple):
 def begin(
     store: Path,
     *,
-    artifact_root: Path,
     experiment: str,
     run_id: str,
-    run_name: str,
-    user: str,
-    source_name: str,
     tags: Mapping[str, str],
-    params: Mapping[str, str],
+    params: Mapping[str, str] = {},
     start_ms: int,
     status: str = "RUNNING",
 ) -> RecordedRun:
     """Inserts a run (RUNNING or SCHEDULED), and its experiment where no active one has that name.
 
+    The tags `mlflow.runName` and `mlflow.user` are needed: they are in the run's own row too.
     Raises StoreError when a deleted experiment has the name (MLflow refuses it too).
     """
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z", run_id):
         raise StoreError(f"'{run_id}' can't be the id of an MLflow run.")
-    root = Path(os.path.abspath(artifact_root))
-    own_tags = {
-        "mlflow.user": user,
-        "mlflow.source.name": source_name,
-        "mlflow.source.type": tags.get("mlflow.source.type", "LOCAL"),
-        "mlflow.runName": run_name,
-    }
+    root = Path(os.path.abspath(store.parent)) / ARTIFACTS
     with writing(store) as database:
         row = _experiment(database, experiment, root, start_ms)
         artifact_dir = _artifact_dir(row, root, run_id)
         values: Dict[str, object] = dict(
             run_uuid=run_id,
-            name=run_name,
+            name=tags["mlflow.runName"],
             source_type="UNKNOWN",
             source_name="",
             entry_point_name="",
-            user_id=user,
+            user_id=tags["mlflow.user"],
             status=status,
             start_time=start_ms,
             source_version="",
@@ -104,7 +96,7 @@ def begin(
             f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
             [values[name] for name in columns],
         )
-        _put(database, run_id, {**tags, **own_tags}, params)
+        _put(database, run_id, {"mlflow.source.type": "LOCAL", **tags}, params)
     artifact_dir.mkdir(parents=True, exist_ok=True)
     return RecordedRun(run_id, str(row["experiment_id"]), artifact_dir)
 

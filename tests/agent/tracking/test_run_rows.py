@@ -29,15 +29,19 @@ def store(tmp_path, template):
     return Path(shutil.copy(template, tmp_path / "mlflow.db"))
 
 
+TAGS = {
+    "remote.job": "j1",
+    "mlflow.runName": "sunny",
+    "mlflow.user": "ada",
+    "mlflow.source.name": "train.ipynb",
+}
+
+
 def begin(store, **changes):
     options = {
-        "artifact_root": store.parent / "mlruns",
         "experiment": "digits",
         "run_id": "a" * 32,
-        "run_name": "sunny",
-        "user": "ada",
-        "source_name": "train.ipynb",
-        "tags": {"remote.job": "j1"},
+        "tags": TAGS,
         "params": {"epoch": "10"},
         "start_ms": 1234,
     }
@@ -154,7 +158,8 @@ def test_a_run_twice_is_refused_and_nothing_is_changed(store):
 
 def test_values_arrive_as_they_were_given(store):
     odd = 'it\'s "$(x)"\n; DROP TABLE runs; 日本 \\ %s ?'
-    begin(store, experiment=odd, run_name=odd, user=odd, tags={odd: odd}, params={odd: odd})
+    tags = {odd: odd, "mlflow.runName": odd, "mlflow.user": odd}
+    begin(store, experiment=odd, tags=tags, params={odd: odd})
     assert sql(store, "SELECT key, value FROM params") == [(odd, odd)]
     assert (odd, odd) in sql(store, "SELECT key, value FROM tags")
     assert sql(store, "SELECT name FROM experiments WHERE experiment_id = 1") == [(odd,)]

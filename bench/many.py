@@ -14,9 +14,8 @@ from bench.report import Row
 from bench.stage import INV, Failed, Stage, make_project, run, timed
 from bench.turns import Pairs, alternate
 from remote.config import Project
-from remote.operations.job_request import describe
 from remote.operations.run_options import RunOptions
-from remote.operations.submit import submit
+from remote.operations.submit import describe, submit
 from remote.programs.program import Command
 from remote.session import TargetSession
 from remote.target import Target

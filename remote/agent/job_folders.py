@@ -106,7 +106,15 @@ def state_of(paths: JobPaths) -> JobStatus:
     if status.state in ENDED:
         forget(paths)
         return status
-    if status.state == UNKNOWN or _may_live(paths, status):
+    if status.state == UNKNOWN:
+        return status
+    launched = launchers.read(paths, status.worker)
+    if launched is None:
+        may_live = time.time() - paths.job.stat().st_mtime < START_LIMIT
+    else:
+        # Where that can't be told, it isn't lost.
+        may_live = launched.alive() is not False
+    if may_live:
         return status
     with locked(paths.folder / "end.lock"):
         # The worker, or another look, may have written its end since.
@@ -116,14 +124,6 @@ def state_of(paths: JobPaths) -> JobStatus:
         launched = launchers.read(paths, status.worker)
         cause = launched.why_ended() if launched else "its worker is gone"
         return end_job(paths, status, state=LOST, cause=cause)
-
-
-def _may_live(paths: JobPaths, status: JobStatus) -> bool:
-    launched = launchers.read(paths, status.worker)
-    if launched is None:
-        return time.time() - paths.job.stat().st_mtime < START_LIMIT
-    # Where that can't be told, it isn't lost.
-    return launched.alive() is not False
 
 
 def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> JobStatus:

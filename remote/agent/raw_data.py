@@ -50,13 +50,13 @@ class ReadOnly:
 
     def take(self) -> None:
         """Make it read-only for the life of this process, or until `give_back`."""
-        if not _is_folder(self.raw):
+        if not _folder_mode(self.raw):
             return
         with locked(self.mutex):
             self._share = io.FileIO(str(self.users), "ab+")
             alone = try_lock(self._share, fcntl.LOCK_EX)
             try_lock(self._share, fcntl.LOCK_SH)
-            if alone or _is_writable(self.raw):
+            if alone or _folder_mode(self.raw) & WRITE:
                 self._take_bits()
         # Without /proc nobody can tell when a push is under way.
         if processes.PROC.joinpath("self/stat").exists():
@@ -78,10 +78,10 @@ class ReadOnly:
     def _look(self) -> None:
         with contextlib.suppress(OSError):
             while not self._over.wait(LOOK):
-                if _is_writable(self.raw) and not is_pushed_to(self.root):
+                if _folder_mode(self.raw) & WRITE and not is_pushed_to(self.root):
                     with locked(self.mutex):
                         self._take_bits()
-                    if _is_writable(self.raw) and not is_pushed_to(self.root):
+                    if _folder_mode(self.raw) & WRITE and not is_pushed_to(self.root):
                         # Somebody else's folder: it will not get any better.
                         return
 
@@ -98,7 +98,7 @@ class ReadOnly:
 
     def _give_bits(self) -> None:
         taken = self._read()
-        if taken and _is_folder(self.raw):
+        if taken and _folder_mode(self.raw):
             for name, mode in _walk(self.raw):
                 bits = taken.get(name, 0)
                 if bits & ~mode:
@@ -123,36 +123,29 @@ class ReadOnly:
 
 def is_pushed_to(root: Path) -> bool:
     """Whether an rsync writes into the target at `root` now, as far as /proc tells."""
-    if not processes.PROC.is_dir():
-        return False
-    found = (entry for entry in processes.PROC.iterdir() if entry.name.isdigit())
-    return any(_pushes(each, str(root)) for each in found)
+    for proc in processes.PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (proc / "comm").read_bytes() != b"rsync\n":
+                continue
+            argv = (proc / "cmdline").read_bytes().split(b"\0")[:-1]
+            here = os.readlink(str(proc / "cwd")) == str(root)
+            if here and b"--server" in argv and b"--sender" not in argv:
+                return True
+            # To a target without SSH no `rsync --server` is started; its last word is the
+            # absolute path.
+            last = os.fsdecode(argv[-1]) if argv else ""
+            if os.path.isabs(last) and os.path.realpath(last) == str(root):
+                return True
+    return False
 
 
-def _pushes(proc: Path, root: str) -> bool:
+def _folder_mode(path: Path) -> int:
+    """The mode of a folder; 0 for what is none, such as a link to one."""
     try:
-        if (proc / "comm").read_bytes() != b"rsync\n":
-            return False
-        argv = (proc / "cmdline").read_bytes().split(b"\0")[:-1]
-        here = os.readlink(str(proc / "cwd")) == root
-    except OSError:
-        return False
-    receives = b"--server" in argv and b"--sender" not in argv
-    # To a target without SSH no `rsync --server` is started; its last word is the absolute path.
-    last = os.fsdecode(argv[-1]) if argv else ""
-    return (here and receives) or (os.path.isabs(last) and os.path.realpath(last) == root)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        mode = os.lstat(str(folder)).st_mode
+        mode = os.lstat(str(path)).st_mode
     except FileNotFoundError:
-        return False
-    return stat.S_ISDIR(mode) and bool(mode & WRITE)
+        return 0
+    return mode if stat.S_ISDIR(mode) else 0
 
 
 def _walk(top: Path) -> Iterator[Tuple[bytes, int]]:

@@ -81,7 +81,7 @@ def prepare(request: PrepareRequest) -> PrepareAnswer:
     if state == OURS and not look:
         for folder in (jobs_folder(root), *(root / name for name in FOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)
-    return PrepareAnswer(state=state, root=str(root), platform=machine())
+    return PrepareAnswer(state=state, root=str(root))
 
 
 def _root(path: str) -> Path:
@@ -170,8 +170,6 @@ def machine() -> Machine:
         system=platform.system(),
         machine=platform.machine(),
         libc=libc if platform.system() == "Linux" else "",
-        python="{}.{}".format(*sys.version_info),
-        host=platform.node(),
     )
 
 

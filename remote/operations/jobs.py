@@ -1,33 +1,15 @@
-"""Living with jobs: list, follow, wait, stop, remove."""
+"""Living with jobs, where that takes more than one message: follow, attach, remove, prune."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from remote.errors import ConnectError, JobError
+from remote.errors import ConnectError, RemoteError
 from remote.files import read_json
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
-from remote.job.messages.jobs import (
-    AttachRequest,
-    JobsAnswer,
-    JobsRequest,
-    JobSummary,
-    LogAnswer,
-    LogRequest,
-    StopAnswer,
-    StopRequest,
-)
-from remote.job.messages.old_jobs import (
-    DifferencesAnswer,
-    DifferencesRequest,
-    PruneAnswer,
-    PruneRequest,
-    RemoveAnswer,
-    RemoveRequest,
-)
-from remote.job.messages.target import SecretRequest
+from remote.job.messages.jobs import AttachRequest, LogAnswer, LogRequest
+from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.status import JobStatus
 from remote.output import say, write_raw
 from remote.session import TargetSession
@@ -40,15 +22,7 @@ RETRY_LIMIT = 600.0
 RETRY_PAUSE = 3.0
 
 
-@dataclass(frozen=True)
-class Followed:
-    """A job whose log was followed, and what had become of it by then."""
-
-    id: str
-    status: JobStatus
-
-
-def follow(
+def follow_log(
     server: TargetSession,
     job: str,
     *,
@@ -56,8 +30,8 @@ def follow(
     tail: int = 0,
     since: int = 0,
     silent: bool = False,
-) -> Followed:
-    """Print the job's log as it grows, with `wait` until it has ended.
+) -> tuple[str, JobStatus]:
+    """Print the job's log as it grows, with `wait` until it has ended; its id and status then.
 
     `tail` lines or `since` seconds are shown of what is there, with `silent` nothing. A connection
     that breaks is opened again, and the log goes on where it broke off.
@@ -77,49 +51,39 @@ def follow(
         try:
             answer = server.agent.call(request, on_answer=take)
             if answer.status is not None:
-                return Followed(answer.id, answer.status)
+                return answer.id, answer.status
             raise ConnectError("The connection broke while the log was followed.")
         except ConnectError as error:
-            broken = broken or time.monotonic()
-            if not answered or time.monotonic() - broken > RETRY_LIMIT:
+            if not answered:
                 raise
-            say(f"{error.message} Trying again ...")
-            time.sleep(RETRY_PAUSE)
+            broken = before_next_try(error, broken)
+        except KeyboardInterrupt:
+            if not wait:
+                raise
+            said = f"\nThe job goes on. Its log: inv remote-logs {job} --follow"
+            raise KeyboardInterrupt(said) from None
 
 
-def listing(server: TargetSession, *, newest: int = 0, jobs: Sequence[str] = ()) -> JobsAnswer:
-    """Jobs of the target; `newest` above 0 leaves out ended ones that are older."""
-    return server.agent.call(JobsRequest(key=server.key, newest=newest, jobs=tuple(jobs)))
+def before_next_try(error: RemoteError, broken: float) -> float:
+    """Say what broke, and wait; raises it where that began, at `broken` (0: now), too long ago."""
+    broken = broken or time.monotonic()
+    if time.monotonic() - broken > RETRY_LIMIT:
+        raise error
+    say(f"{error.message} Trying again ...")
+    time.sleep(RETRY_PAUSE)
+    return broken
 
 
-def find_job(server: TargetSession, job: str) -> JobSummary:
-    """The one job that is named; raises JobError."""
-    jobs = listing(server, jobs=[job]).jobs
-    if not jobs:
-        raise JobError(f"The server told nothing of the job {job}.")
-    return jobs[0]
-
-
-def stop(server: TargetSession, job: str) -> StopAnswer:
-    """End a job; without a name, the one that goes on."""
-    return server.agent.call(StopRequest(key=server.key, job=job))
-
-
-def differences(server: TargetSession, first: str, second: str) -> DifferencesAnswer:
-    """How two jobs of a target differ."""
-    return server.agent.call(DifferencesRequest(key=server.key, before=first, after=second))
-
-
-def remove(server: TargetSession, jobs: Sequence[str], *, force: bool) -> RemoveAnswer:
-    """Remove jobs that were pulled (with `force` any)."""
-    request = RemoveRequest(key=server.key, jobs=tuple(jobs), pulled=_pulled(server), force=force)
+def remove(server: TargetSession, job: str, *, force: bool) -> RemoveAnswer:
+    """Remove a job that was pulled (with `force` any)."""
+    request = RemoveRequest(key=server.key, jobs=(job,), pulled=_pulled(server), force=force)
     return server.agent.call(request)
 
 
 def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
     """Remove what was of no use for `older` seconds, or tell what that would be."""
     # Only here: most commands of jobs start faster without.
-    from remote.operations.job_request import requires_python
+    from remote.operations.submit import declared
 
     request = PruneRequest(
         key=server.key,
@@ -127,7 +91,7 @@ def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> P
         pulled=_pulled(server),
         force=force,
         dry_run=dry_run,
-        python=requires_python(server.project.root),
+        python=declared(server.project.root, "requires-python"),
     )
     return server.agent.call(request)
 
@@ -140,14 +104,6 @@ def gpus(server: TargetSession) -> GpusAnswer:
     """The server's GPUs, who holds them, and who waits."""
     leases = server.project.settings.get("REMOTE_LEASES", "")
     return server.agent.call(GpusRequest(key=server.key, leases=leases))
-
-
-def secret(server: TargetSession, name: str = "", value: str | None = None) -> tuple[str, ...]:
-    """Set a secret of the target (None: forget it); without a name nothing changes.
-
-    The names of all that are set come back.
-    """
-    return server.agent.call(SecretRequest(key=server.key, name=name, value=value)).names
 
 
 def attach_argv(server: TargetSession, job: str) -> list[str]:

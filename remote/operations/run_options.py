@@ -1,13 +1,15 @@
-"""The flags of `inv remote-run` that a job is asked with: one row for each."""
+"""What a job, and a service, may be asked: one row for each flag of `inv remote-run`, `remote-lab` …"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from remote.errors import JobError
 from remote.job.paths import NAME_PATTERN
-from remote.options import count, mebibytes, option, seconds
+from remote.options import UnitError, count, mebibytes, option, seconds
 
 
 def pair(text: str, flag: str) -> tuple[str, str]:
@@ -40,10 +42,7 @@ class RunOptions:
         parse=count,
     )
     gpu_memory: int = option(
-        "--gpus-memory",
-        "lease a GPU with that much memory free, such as 20G",
-        0,
-        parse=mebibytes,
+        "--gpus-memory", "lease a GPU with that much memory free, such as 20G", 0, parse=mebibytes
     )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
@@ -64,8 +63,7 @@ class RunOptions:
         "--extra", "an extra of the lock file for its environment; may come again", collect=tuple
     )
     notify: str = option(
-        "--notify",
-        "a shell command to run on the server when the job has ended (REMOTE_NOTIFY)",
+        "--notify", "a shell command to run on the server when the job has ended (REMOTE_NOTIFY)"
     )
 
     def __post_init__(self) -> None:
@@ -76,3 +74,91 @@ class RunOptions:
         """The same, with what the project's settings and the other flags imply."""
         gpus = 1 if self.gpu_memory and self.gpus is None else self.gpus
         return replace(self, gpus=gpus, notify=self.notify or settings.get("REMOTE_NOTIFY", ""))
+
+
+def port_number(text: str, flag: str) -> int:
+    """A port of this machine; raises UnitError."""
+    port = count(text, flag)
+    if not 0 < port < 65536:
+        raise UnitError(f"{flag} takes a number from 1 to 65535, not {port}.")
+    return port
+
+
+def folder_there(text: str, flag: str) -> str:
+    """A folder that JupyterLab is to show: below the target's root, or absolute."""
+    folder = os.path.normpath(text)
+    if folder == ".." or folder.startswith("../") or "\0" in folder:
+        raise JobError(f"{text!r} is outside of the target.", "Give its whole path there: /...")
+    return folder
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """The flags of all services. `place` is where one looks unless told."""
+
+    place: ClassVar[Mapping[str, str]] = {}
+
+    port: int = option(
+        "--port",
+        "the port of this machine (default: the same each time, if it is free)",
+        0,
+        parse=port_number,
+    )
+    no_browser: bool = option("--no-browser", "only print the address", False)
+    background: bool = option("--background", "start it and return, without a tunnel", False)
+    stop: bool = option("--stop", "end it", False)
+
+    def __post_init__(self) -> None:
+        if self.stop and (self.background or self.no_browser):
+            raise JobError("--stop ends it: nothing else goes with that.")
+
+    @property
+    def said(self) -> dict[str, str]:
+        """Where it is to look, as far as that was typed."""
+        return {name: getattr(self, name) for name in self.place if getattr(self, name)}
+
+    @property
+    def asked(self) -> RunOptions:
+        """What is asked of its job."""
+        return RunOptions()
+
+
+@dataclass(frozen=True)
+class LabOptions(ServiceOptions):
+    """The flags of `remote-lab`."""
+
+    # Where new notebooks are a job's own: no push touches them, each pull brings them.
+    place = {"folder": "data/results/lab"}
+
+    folder: str = option(
+        "--folder",
+        f"the folder to begin in (default: {place['folder']}); /... shows that one alone",
+        parse=folder_there,
+    )
+    extras: tuple[str, ...] = option(
+        "--extra", "a further extra of the lock file, such as torch; may come again", collect=tuple
+    )
+    gpus: int | None = option(
+        "--gpus",
+        "how many GPUs to lease for as long as it goes on (default: none)",
+        None,
+        parse=count,
+    )
+    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    bring: bool = option(
+        "--bring", "bring here what was saved in it among the project's files", False
+    )
+
+    @property
+    def asked(self) -> RunOptions:
+        """What is asked of its job."""
+        return RunOptions(gpus=self.gpus, timeout=self.timeout, extras=self.extras)
+
+
+@dataclass(frozen=True)
+class TensorboardOptions(ServiceOptions):
+    """The flags of `remote-tensorboard`."""
+
+    place = {"logdir": "logs"}
+
+    logdir: str = option("--logdir", f"a folder of the target (default: {place['logdir']})")

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from remote.agent.environments.uv import LOCK_FILES
-from remote.errors import ConfigError, ConnectError, JobError, TargetError
+from remote.errors import JobError, TargetError
 from remote.files import copy_new, sha256, write_atomic
-from remote.job.messages.jobs import LogAnswer, LogRequest
-from remote.job.messages.services import (
-    FetchRequest,
-    SavedRequest,
-    ServiceAddress,
-    ServiceAnswer,
-    ServiceRequest,
-)
+from remote.job.messages import jobs, services
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
-from remote.job.spec import JobSpec
-from remote.job.status import ENDED, PREPARING, QUEUED, JobStatus
+from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
-from remote.operations.job_request import describe
-from remote.operations.jobs import RETRY_LIMIT, RETRY_PAUSE
-from remote.operations.run_options import RunOptions
-from remote.output import say, say_log
+from remote.operations.run_options import ServiceOptions
+from remote.operations.submit import describe, submit
+from remote.operations.sync import push_and_tell
+from remote.output import plural, print_lines, say, say_log
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
@@ -53,19 +45,60 @@ PORTS = 10000
 TOOLKIT = "remote"
 
 
-def find(server: TargetSession, service: Service) -> ServiceAnswer:
-    """The service, where it goes on there; an answer without an id where it doesn't."""
-    if not server.facts.ours:
-        # The first push is still to make the target.
-        return ServiceAnswer()
-    return server.agent.call(ServiceRequest(key=server.key, service=service.name))
+def serve(server: TargetSession, service: Service, options: ServiceOptions) -> None:
+    """Find or start a service, and hold a tunnel to it until Ctrl-C, or until it ends."""
+    running = services.ServiceAnswer()
+    # Where nothing was pushed yet, none goes on.
+    if server.facts.ours:
+        running = server.agent.call(services.ServiceRequest(key=server.key, service=service.name))
+    if options.stop:
+        _stop(server, service, running.id)
+        return
+    if options.port and not tunnel.is_free(options.port):
+        raise JobError(f"Port {options.port} of this machine is in use.", "Choose another one.")
+    if running.id:
+        _refuse_other(service, running, options)
+    job = running.id or _start(server, service, options)
+    try:
+        address = _wait(server, service, job)
+    except KeyboardInterrupt:
+        say("", f"{service.title} is still being started: inv remote-{service.name} goes to it.")
+        return
+    if options.background:
+        print_lines(job)
+        say(f"open: inv remote-{service.name}", f"stop: inv remote-{service.name} --stop")
+        return
+    port = options.port or port_for(server, service)
+    page = page_of(address, port)
+
+    def opened() -> None:
+        print_lines(page)
+        if not options.no_browser and not tunnel.show(page):
+            say("No browser could be opened here: open this address in one.")
+        say(f"Ctrl-C closes the tunnel; {service.title} goes on there.")
+
+    try:
+        status = tunnel.hold(server, job, address, port, opened)
+        say(f"{service.title} has ended: {status.state}")
+    except KeyboardInterrupt:
+        say("", f"{service.title} goes on there: inv remote-{service.name} opens it again.")
+        say(f"End it: inv remote-{service.name} --stop")
+    _say_saved(server)
 
 
-def refuse_other(
-    service: Service, running: ServiceAnswer, place: Mapping[str, str], asked: RunOptions
+def _stop(server: TargetSession, service: Service, job: str) -> None:
+    if not job:
+        raise JobError(f"{service.title} doesn't go on there.")
+    answer = server.agent.call(jobs.StopRequest(key=server.key, job=job))
+    print_lines(f"{answer.id} {answer.status.state}")
+    _say_saved(server)
+
+
+def _refuse_other(
+    service: Service, running: services.ServiceAnswer, options: ServiceOptions
 ) -> None:
     """Raises JobError where the one that goes on isn't as it is wished; what wasn't said fits."""
-    wished: dict[str, Any] = {**place}
+    asked, wished = options.asked, dict[str, Any](options.said)
     if asked.gpus is not None:
         wished["gpus"] = asked.gpus
     actual = {name: getattr(running, name) for name in wished}
@@ -79,41 +112,53 @@ def refuse_other(
         )
 
 
-def job_of(
-    server: TargetSession, service: Service, place: Mapping[str, str], asked: RunOptions
-) -> JobSpec:
-    """What is asked of a service's job; `place` is where it looks, complete.
+def _start(server: TargetSession, service: Service, options: ServiceOptions) -> str:
+    """Push, and start the service; its job's id.
 
     The extra that brings the service's package is added where the lock file hasn't that anyway.
+    Raises JobError where the push would replace what was saved there.
     """
-    root, extras = server.project.root, set(asked.extras)
+    root, asked, place = server.project.root, options.asked, {**options.place, **options.said}
+    extras = set(asked.extras)
     lock = next((root / name for name in LOCK_FILES if (root / name).is_file()), None)
     if lock is not None and service.extra:
         lines = lock.read_text("utf-8", "replace").splitlines()
         named = (f"{service.package}==", f'name = "{service.package}"')
         if not any(line.startswith(named) for line in lines):
             extras.add(service.extra)
-    options = replace(asked, gpus=asked.gpus or 0, extras=tuple(extras))
-    return describe(server.project, ServicePage(service, place), {}, options=options)
+    asked = replace(asked, gpus=asked.gpus or 0, extras=tuple(extras))
+    job = describe(server.project, ServicePage(service, place), {}, options=asked)
+    names = saved(server) if server.facts.ours else []
+    if names:
+        raise JobError(
+            f"Saved in JupyterLab there, and not here: {', '.join(names)}.",
+            "Bring it: inv remote-lab --bring. Or let it go: make sync-push",
+        )
+    push_and_tell(server)
+    if service == LAB and asked.gpus:
+        say(f"It leases {plural(asked.gpus, 'GPU')} until it ends: inv remote-lab --stop")
+    elif service == LAB:
+        say("It leases no GPU; --gpus 1 does, for as long as it goes on.")
+    return submit(server, job).id
 
 
-def wait(server: TargetSession, service: Service, job: str) -> ServiceAddress:
+def _wait(server: TargetSession, service: Service, job: str) -> services.ServiceAddress:
     """Where the service answers; raises JobError. Its log is shown while it is being made ready."""
     offset, begun = 0, 0.0
     while True:
-        text, last = _log(server, LogRequest(key=server.key, job=job, offset=offset))
-        offset, status = last.offset, _status(last)
+        text, last = _log(server, jobs.LogRequest(key=server.key, job=job, offset=offset))
+        offset, status = last.offset, tunnel.status_of(last)
         if status.state in (QUEUED, PREPARING):
             say_log(text)
         elif status.state in ENDED:
-            words, _ = _log(server, LogRequest(key=server.key, job=job, tail=TAIL))
+            words, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
             cause = f" ({status.cause})" if status.cause else ""
             raise JobError(
                 f"{service.title} did not start: {status.state}{cause}."
                 f" Its last words:\n{words.strip()}",
                 f"All of them: inv remote-logs {job}",
             )
-        answer = server.agent.call(ServiceRequest(key=server.key, job=job))
+        answer = server.agent.call(services.ServiceRequest(key=server.key, job=job))
         if answer.address:
             return answer.address
         if not begun and status.state not in (QUEUED, PREPARING):
@@ -124,17 +169,11 @@ def wait(server: TargetSession, service: Service, job: str) -> ServiceAddress:
         time.sleep(LOOK)
 
 
-def _log(server: TargetSession, request: LogRequest) -> tuple[str, LogAnswer]:
+def _log(server: TargetSession, request: jobs.LogRequest) -> tuple[str, jobs.LogAnswer]:
     """The text of a log that isn't waited for, and the last answer."""
     pieces: list[str] = []
     last = server.agent.call(request, on_answer=lambda answer: pieces.append(answer.text))
     return "".join(pieces), last
-
-
-def _status(last: LogAnswer) -> JobStatus:
-    if last.status is None:
-        raise ConnectError("The connection to the server broke.")
-    return last.status
 
 
 def port_for(server: TargetSession, service: Service) -> int:
@@ -147,78 +186,44 @@ def port_for(server: TargetSession, service: Service) -> int:
     return tunnel.free_port(FIRST_PORT + number % PORTS)
 
 
-def page(address: ServiceAddress, port: int) -> str:
+def page_of(address: services.ServiceAddress, port: int) -> str:
     """What a browser opens, where `port` of this machine leads to the service."""
     token = f"?{urlencode({'token': address.token})}" if address.token else ""
     return f"http://{tunnel.HERE}:{port}{address.path}{token}"
 
 
-def hold(
-    server: TargetSession,
-    job: str,
-    address: ServiceAddress,
-    port: int,
-    opened: Callable[[], None],
-) -> JobStatus:
-    """Keep a tunnel to the service until that ends; its status comes back.
-
-    `opened` is called once the service was reached. A tunnel that breaks later is opened again.
-    """
-    reached = broken = 0.0
-    while True:
-        try:
-            with tunnel.tunnel(server, address, port):
-                if not reached:
-                    tunnel.check(server, port)
-                    opened()
-                elif broken:
-                    say("The tunnel is open again.")
-                reached, broken = time.monotonic(), 0.0
-                return _until_its_end(server, job, port)
-        except (ConnectError, ConfigError) as error:
-            if not reached:
-                raise
-            broken = broken or time.monotonic()
-            if time.monotonic() - broken > RETRY_LIMIT:
-                raise
-            say(f"{error.message} Trying again ...")
-            time.sleep(RETRY_PAUSE)
-
-
-def _until_its_end(server: TargetSession, job: str, port: int) -> JobStatus:
-    """Wait for the service; raises ConnectError where the tunnel breaks before.
-
-    The wait may have a login of its own, and outlive the tunnel's: with each sign of life that
-    comes, there is a look whether the port is still listened on.
-    """
-
-    def look(answer: LogAnswer) -> None:
-        if tunnel.is_free(port):
-            raise ConnectError("The tunnel broke.")
-
-    request = LogRequest(key=server.key, job=job, wait=True, silent=True)
-    return _status(server.agent.call(request, on_answer=look))
-
-
-def folder_of(text: str) -> str:
-    """A folder that JupyterLab is to show: below the target's root, or absolute."""
-    folder = os.path.normpath(text)
-    if folder == ".." or folder.startswith("../") or "\0" in folder:
-        raise JobError(f"{text!r} is outside of the target.", "Give its whole path there: /...")
-    return folder
-
-
 def saved(server: TargetSession) -> list[str]:
     """The project's files that were saved in JupyterLab there and differ from here, or lack here."""
+    there = server.agent.call(services.SavedRequest(key=server.key)).files
+    names = []
+    for name, digest in there.items():
+        with contextlib.suppress(OSError):
+            if sha256(server.project.root / name) == digest:
+                continue
+        names.append(name)
+    return names
 
-    def differs(file: Path, digest: str) -> bool:
-        try:
-            return sha256(file) != digest
-        except OSError:
-            return True
 
-    files = server.agent.call(SavedRequest(key=server.key)).files
-    return [name for name, digest in files.items() if differs(server.project.root / name, digest)]
+def _say_saved(server: TargetSession) -> None:
+    names = saved(server)
+    if names:
+        say(f"Saved there, and not here: {', '.join(names)}")
+        say("A push would replace that: inv remote-lab --bring brings it first.")
+
+
+def bring_and_tell(server: TargetSession) -> None:
+    """Bring here what was saved there, but for what this machine would run."""
+    names = saved(server)
+    coming = [name for name in names if may_come(name, server.project.root)]
+    for name in sorted(set(names) - set(coming)):
+        say(f"{name} is not brought: it is for this machine to run. Copy it by hand.")
+    if not coming:
+        say("Nothing was saved in JupyterLab there that is to come here.")
+        return
+    brought, backup = bring(server, coming)
+    print_lines(*brought)
+    if backup:
+        say(f"{plural(len(brought), 'file')} came; versions of here are kept in {backup}/")
 
 
 def may_come(name: str, root: Path) -> bool:
@@ -242,7 +247,7 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
     root = server.project.root
     backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
     with tempfile.TemporaryFile() as blob:
-        request = FetchRequest(key=server.key, names=tuple(names))
+        request = services.FetchRequest(key=server.key, names=tuple(names))
         times = server.agent.call(request, blob=blob).times
         blob.seek(0)
         with zipfile.ZipFile(blob) as archive:

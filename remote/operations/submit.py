@@ -1,30 +1,111 @@
-"""Submit: what is asked of a job, handed to the agent; run again the same way, or run here."""
+"""A job: what is asked of it, with what git says of its code; handed to the agent, run again, or run
+here. All is checked before anything is sent."""
 
 from __future__ import annotations
 
+import getpass
 import platform
 import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from remote.config import Project
 from remote.errors import JobError
-from remote.job.messages.jobs import SubmitRequest
+from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
 from remote.job.messages.target import Machine
-from remote.job.spec import JobSpec
+from remote.job.spec import Git, JobSpec
 from remote.job.status import ENDED, LOST, JobStatus
-from remote.operations import bootstrap, job_request
-from remote.operations.jobs import find_job
+from remote.operations import bootstrap
+from remote.operations.run_options import RunOptions
 from remote.output import say
+from remote.programs.parameter import Asked
+from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import CACHE, LocalWire
 from remote.session import TargetSession
 from remote.transport import process, rsync, rsync_args
+
+
+def describe(
+    project: Project,
+    program: Program,
+    parameters: Mapping[str, Any],
+    *,
+    output: str = "",
+    arguments: Sequence[str] = (),
+    options: RunOptions = RunOptions(),
+) -> JobSpec:
+    """What is asked of a job that runs this program with these parameters; raises RemoteError.
+
+    `output` names an executed notebook; without it, it is called like the notebook.
+    """
+    spec = program.job_spec(project.root, Asked(parameters, arguments, output))
+    name = declared(project.root, "name") or project.root.name
+    return spec.replace(
+        **{**vars(options), "name": options.name or spec.name},
+        experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
+        python=declared(project.root, "requires-python"),
+        git=git_state(project.root),
+        user=getpass.getuser(),
+        project=name,
+        leases=project.settings.get("REMOTE_LEASES", ""),
+    )
+
+
+def declared(root: Path, name: str) -> str:
+    """A text of pyproject.toml's table `project`, such as `requires-python`; empty without one."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+    try:
+        document = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    table = document.get("project")
+    value = table.get(name) if isinstance(table, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def git_state(root: Path) -> Git:
+    """Where the project stands; an empty Git where there is none, or no commit yet."""
+    argv = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch"]
+    try:
+        result = process.run(argv)
+    except FileNotFoundError:
+        return Git()
+    return parse_status(result.stdout.decode("utf-8", "replace")) if result.code == 0 else Git()
+
+
+#: Bytes of a difference that are kept; a diff that long is generated data.
+LONGEST = 4 << 20
+
+
+def uncommitted(root: Path) -> str:
+    """What the files under git's eyes have beyond the commit, and the names of new files."""
+    head = ["git", "-C", str(root)]
+    changed = process.run([*head, "diff", "HEAD", "--no-color", "--no-ext-diff"])
+    new = process.run([*head, "ls-files", "--others", "--exclude-standard"])
+    text = changed.stdout[:LONGEST].decode("utf-8", "replace")
+    names = new.stdout[:LONGEST].decode("utf-8", "replace").splitlines()
+    return text + "".join(f"# new file, not in git: {name}\n" for name in names)
+
+
+def parse_status(text: str) -> Git:
+    """Read the output of `git status --porcelain=v2 --branch` (git-status(1))."""
+    lines = text.splitlines()
+    heads = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
+    commit = heads.get("branch.oid", "")
+    if commit in ("", "(initial)"):
+        return Git()
+    dirty = any(not line.startswith("# ") for line in lines)
+    return Git(commit=commit, branch=heads.get("branch.head", ""), dirty=dirty)
+
 
 #: What this machine can bring to a server whose environments need it, by what the agent asks for.
 PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap.bring_uv}
@@ -33,50 +114,14 @@ PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap
 LOOK = 1.0
 
 
-@dataclass(frozen=True)
-class Submitted:
-    """A job that was accepted. Without `environment_ready` its environment is made first."""
+def submit(server: TargetSession, job: JobSpec, *, diff: str | None = None) -> SubmitAnswer:
+    """Start the job on the server, after what it needs for that was brought there.
 
-    id: str
-    environment_ready: bool
-
-
-def submit(server: TargetSession, job: JobSpec) -> Submitted:
-    """Start the job on the server, after what it needs for that was brought there."""
-    diff = job_request.uncommitted(server.project.root) if job.git.dirty else ""
-    return _hand_over(server, job, diff)
-
-
-def rerun(source: TargetSession, job: str, *, target: TargetSession) -> Submitted:
-    """Start once more what `job` of `source` was: the same code, parameters and environment."""
-    account = source.agent.call(AccountRequest(key=source.key, job=job))
-    original, is_there = account.job.id, target.key == source.key
-    spec = account.job.spec.replace(
-        tags={**account.job.tags, "remote.rerun_of": original},
-        after="",
-        again=original if is_there else "",
-        incoming="" if is_there else _carry(source, original, target),
-    )
-    return _hand_over(target, spec, account.diff)
-
-
-def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
-    """Bring a job's code from one target to another by way of this machine; its name there."""
-    target.prepare()
-    name = secrets.token_hex(8)
-    dialect = rsync.dialect()
-    root = source.project.root
-    with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
-        code = Path(folder)
-        fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
-        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", dialect=dialect)
-        send = rsync_args.incoming_argv(target.remote, name=name)
-        rsync.run(send, target.remote, cwd=code, title="sending the code", dialect=dialect)
-    return name
-
-
-def _hand_over(server: TargetSession, job: JobSpec, diff: str) -> Submitted:
-    """Start a job of which all is known, also the code's difference from its commit."""
+    `diff` is what its code has beyond its commit (None: what the project has now). Without
+    `environment_ready` in the answer, its environment is made first.
+    """
+    if diff is None:
+        diff = uncommitted(server.project.root) if job.git.dirty else ""
     request = SubmitRequest(
         key=server.key,
         job=job.replace(target=str(server.target)),
@@ -96,14 +141,44 @@ def _hand_over(server: TargetSession, job: JobSpec, diff: str) -> Submitted:
                 f"{answer.id}: its environment is made through this machine,"
                 " which has to stay for that."
             )
-            summary = find_job(server, answer.id)
-            while not summary.environment_ready and summary.state not in ENDED:
+            look = JobsRequest(key=server.key, jobs=(answer.id,))
+            while True:
+                summary = server.agent.call(look).jobs[0]
+                if summary.environment_ready or summary.state in ENDED:
+                    break
                 time.sleep(LOOK)
-                summary = find_job(server, answer.id)
-        return Submitted(answer.id, True)
+        return answer.replace(environment_ready=True)
     if not answer.id:
         raise JobError(f"{answer.need} was brought to the server, but does not run there.")
-    return Submitted(answer.id, answer.environment_ready)
+    return answer
+
+
+def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAnswer:
+    """Start once more what `job` of `source` was: the same code, parameters and environment."""
+    account = source.agent.call(AccountRequest(key=source.key, job=job))
+    original, is_there = account.job.id, target.key == source.key
+    spec = account.job.spec.replace(
+        tags={**account.job.tags, "remote.rerun_of": original},
+        after="",
+        again=original if is_there else "",
+        incoming="" if is_there else _carry(source, original, target),
+    )
+    return submit(target, spec, diff=account.diff)
+
+
+def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
+    """Bring a job's code from one target to another by way of this machine; its name there."""
+    target.prepare()
+    name = secrets.token_hex(8)
+    dialect = rsync.dialect()
+    root = source.project.root
+    with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
+        code = Path(folder)
+        fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
+        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", dialect=dialect)
+        send = rsync_args.incoming_argv(target.remote, name=name)
+        rsync.run(send, target.remote, cwd=code, title="sending the code", dialect=dialect)
+    return name
 
 
 def run_here(project: Project, job: JobSpec) -> tuple[str, int]:

@@ -17,10 +17,14 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from remote.errors import ConfigError, ConnectError
+from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.messages.services import ServiceAddress
+from remote.job.status import JobStatus
+from remote.operations.jobs import before_next_try
+from remote.output import say
 from remote.session import TargetSession
 
 HERE = "127.0.0.1"
@@ -123,6 +127,45 @@ def check(server: TargetSession, port: int) -> None:
         finally:
             asked.close()
         time.sleep(0.1)
+
+
+def hold(
+    server: TargetSession, job: str, address: ServiceAddress, port: int, opened: Callable[[], None]
+) -> JobStatus:
+    """Keep a tunnel to the service until that ends; its status comes back.
+
+    `opened` is called once the service was reached. A tunnel that breaks later is opened again.
+    """
+
+    def look(answer: LogAnswer) -> None:
+        """The wait may have a login of its own, and outlive the tunnel's: with each sign of life
+        that comes, there is a look whether the port is still listened on."""
+        if is_free(port):
+            raise ConnectError("The tunnel broke.")
+
+    request = LogRequest(key=server.key, job=job, wait=True, silent=True)
+    reached = broken = 0.0
+    while True:
+        try:
+            with tunnel(server, address, port):
+                if not reached:
+                    check(server, port)
+                    opened()
+                elif broken:
+                    say("The tunnel is open again.")
+                reached, broken = time.monotonic(), 0.0
+                return status_of(server.agent.call(request, on_answer=look))
+        except (ConnectError, ConfigError) as error:
+            if not reached:
+                raise
+            broken = before_next_try(error, broken)
+
+
+def status_of(last: LogAnswer) -> JobStatus:
+    """The job's status, which the last answer has; raises ConnectError where that never came."""
+    if last.status is None:
+        raise ConnectError("The connection to the server broke.")
+    return last.status
 
 
 #: Where a page can be shown on Linux; elsewhere it always can.

@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf, flag_override
 
-from remote.agent.tracking import child_runs, run_rows
+from remote.agent.tracking import run_rows
 from remote.files import try_lock
 from remote.runtime import job_context, optuna_study
 from remote.runtime.job_context import Recording
@@ -61,7 +61,7 @@ class JobCallback(Callback):
             self.study, self.first, settings = optuna_study.go_on(self.job, config)
             change(config, settings)
             if recording:
-                run_rows.update(recording.store, recording.run, {child_runs.STUDY: self.study})
+                run_rows.update(recording.store, recording.run, {run_rows.STUDY: self.study})
 
     def on_job_start(self, config: Any, **rest: Any) -> None:
         """Before the application's code, in the process that runs it."""
@@ -93,25 +93,25 @@ class JobCallback(Callback):
         overrides = _overrides(config)
         tags = {
             **recording.tags,
-            child_runs.PARENT: recording.run,
-            child_runs.OVERRIDES: child_runs.spelled(overrides),
+            run_rows.PARENT: recording.run,
+            run_rows.OVERRIDES: run_rows.spelled(overrides),
         }
         run = None
         if self.study:
             study = self.study
-            tags.update({child_runs.STUDY: study, child_runs.TRIAL: child_runs.RUNNING})
-            run = child_runs.take_up(recording.store, study=study, overrides=overrides, tags=tags)
+            tags.update({run_rows.STUDY: study, run_rows.TRIAL: run_rows.RUNNING})
+            run = run_rows.take_up(recording.store, study=study, overrides=overrides, tags=tags)
         if run is None:
             run = run_rows.begin(
                 recording.store,
-                artifact_root=recording.artifacts,
-                experiment=child_runs.experiment_of(recording.store, recording.run) or "Default",
+                experiment=run_rows.experiment_of(recording.store, recording.run) or "Default",
                 run_id=secrets.token_hex(16),
-                run_name=f"{job.spec.name or 'job'}-{self.first + config.hydra.job.num}",
-                user=job.spec.user,
-                source_name=job.spec.source,
-                tags=tags,
-                params={},
+                tags={
+                    **tags,
+                    "mlflow.runName": f"{job.spec.name or 'job'}-{self.first + config.hydra.job.num}",
+                    "mlflow.user": job.spec.user,
+                    "mlflow.source.name": job.spec.source,
+                },
                 start_ms=_now(),
             ).run_id
         os.environ["REMOTE_PARENT_RUN"] = run
@@ -131,10 +131,10 @@ class JobCallback(Callback):
         _hide(recording)
         _add_params(recording, self.run, config, at_end=True)
         for name, value in _objectives(job_return.return_value) if returned else ():
-            child_runs.add_metric(recording.store, self.run, name, value, _now())
-        child_runs.close(recording.store, self.run, status=status, end_ms=_now())
+            run_rows.add_metric(recording.store, self.run, name, value, _now())
+        run_rows.close(recording.store, self.run, status=status, end_ms=_now())
         if self.study:
-            run_rows.update(recording.store, self.run, {child_runs.TRIAL: child_runs.ENDED})
+            run_rows.update(recording.store, self.run, {run_rows.TRIAL: run_rows.ENDED})
 
 
 def _hide(recording: Recording) -> None:
@@ -146,7 +146,7 @@ def _hide(recording: Recording) -> None:
 def _add_params(recording: Recording, run: str, config: Any, *, at_end: bool) -> None:
     """The overrides as parameters. Such as user code may write differently come at the end."""
     scalars, others = parameters(config)
-    child_runs.add_params(recording.store, run, {**scalars, **others} if at_end else scalars)
+    run_rows.update(recording.store, run, params={**scalars, **others} if at_end else scalars)
 
 
 def _overrides(config: Any) -> List[str]:

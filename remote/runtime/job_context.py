@@ -18,7 +18,6 @@ class Recording:
     """Where a job's runs go. `continues` tells whether user code goes on with the job's run."""
 
     store: Path
-    artifacts: Path
     run: str
     tags: Mapping[str, str]
     continues: bool
@@ -53,7 +52,6 @@ def _recording() -> Optional[Recording]:
     store = Path(uri[len(SQLITE) :])
     return Recording(
         store=store,
-        artifacts=Path(os.environ.get("_MLFLOW_SERVER_ARTIFACT_ROOT") or store.parent / "mlruns"),
         run=run,
         tags=json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}")),
         continues=bool(own),

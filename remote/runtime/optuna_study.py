@@ -13,7 +13,7 @@ from typing import IO, Any, Dict, List, Sequence, Tuple
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from remote.agent.tracking import child_runs, run_rows
+from remote.agent.tracking import run_rows
 from remote.files import locked, try_lock
 from remote.job.outputs import SHARED
 from remote.job.paths import slug
@@ -177,15 +177,15 @@ def take_back(job: Job, study: Any, name: str, trials: Sequence[Any]) -> None:
     left = [trial for trial in trials if not trial.state.is_finished()]
     if job.recording:
         store = job.recording.store
-        runs = child_runs.trials(store, name)
+        runs = run_rows.trials(store, name)
         for run in runs_of(runs, left, ended(trials)):
-            run_rows.update(store, run, {child_runs.TRIAL: child_runs.INTERRUPTED})
+            run_rows.update(store, run, {run_rows.TRIAL: run_rows.INTERRUPTED})
     for trial in running(trials):
         study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
 def runs_of(
-    runs: Sequence[child_runs.TrialRun], left: Sequence[Any], done: Sequence[Any]
+    runs: Sequence[run_rows.TrialRun], left: Sequence[Any], done: Sequence[Any]
 ) -> List[str]:
     """The runs that interrupted trials had.
 

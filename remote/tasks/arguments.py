@@ -175,7 +175,8 @@ class TaskParser:
 
             row = Option(flag, text, parse)
             self._flags[flag] = _Flag(row, place, parameter.name, optional=is_bool)
-        self._flags = {**opposites, **self._flags}
+        for flag, opposite in opposites.items():
+            self._flags.setdefault(flag, opposite)
 
     def help(self) -> str:
         """What `--help` shows: the task's flags, and those of the program that was named."""

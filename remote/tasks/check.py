@@ -36,10 +36,14 @@ def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = F
 
     checked = check(store, mending=mend)
     if json:
-        told = {"store": checked.store, "sound": not checked.findings}
-        told["findings"] = [_as_data(finding) for finding in checked.findings]
-        told["mended"] = [_as_data(finding) for finding in checked.mended]
-        print_json({**told, "backup": checked.backup or None})
+        told = {
+            "store": checked.store,
+            "sound": not checked.findings,
+            "findings": [_as_data(finding) for finding in checked.findings],
+            "mended": [_as_data(finding) for finding in checked.mended],
+            "backup": checked.backup or None,
+        }
+        print_json(told)
     else:
         _show(checked, shlex.join(["inv", "mlflow-check", *filter(None, [store]), "--mend"]))
     if checked.findings:

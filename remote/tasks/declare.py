@@ -87,8 +87,8 @@ def exit_on_error(body: Body) -> Body:
         except Exit as exit:
             # Invoke prints the message as it is, and why a job failed is its server's to say.
             raise Exit(printable_lines(exit.message or ""), code=exit.code) from None
-        except KeyboardInterrupt:
-            raise Exit("Interrupted.", code=130) from None
+        except KeyboardInterrupt as interrupt:
+            raise Exit(printable_lines(str(interrupt)) or "Interrupted.", code=130) from None
         except BrokenPipeError:
             # What Python still holds for standard output goes nowhere when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -115,12 +115,9 @@ class OwnParserTask(Task[Any]):
         self.options = options
         self.call: Call | None = None
         self.takes = set(inspect.signature(self.body).parameters)
+        #: What is typed for this task.
+        self.typed_name = self.name.replace("_", "-")
         OwnParserTask.all_names.add(self.typed_name)
-
-    @property
-    def typed_name(self) -> str:
-        """What is typed for this task."""
-        return self.name.replace("_", "-")
 
     @exit_on_error
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:

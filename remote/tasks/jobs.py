@@ -17,9 +17,7 @@ from remote.tasks.declare import HELP, command
 from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
-    from remote.job.messages.jobs import JobsAnswer
-    from remote.operations.jobs import Followed
-    from remote.session import TargetSession
+    from remote.job.status import JobStatus
 
 #: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
 NEWEST = 20
@@ -43,6 +41,7 @@ def remote_logs(
     since: str = "",
 ) -> None:
     """Show the log of a job."""
+    from remote.operations.jobs import follow_log
     from remote.options import seconds
 
     if tail < 0:
@@ -50,36 +49,14 @@ def remote_logs(
     age = seconds(since, "--since") if since else 0
     followed = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
     if follow:
-        exit_as(followed)
+        exit_as(*followed)
 
 
-def follow_log(
-    server: TargetSession,
-    job: str,
-    *,
-    wait: bool,
-    tail: int = 0,
-    since: int = 0,
-    silent: bool = False,
-) -> Followed:
-    """Print a job's log, with `wait` until it has ended."""
-    from remote.operations.jobs import follow
-
-    try:
-        return follow(server, job, wait=wait, tail=tail, since=since, silent=silent)
-    except KeyboardInterrupt:
-        if not wait:
-            raise
-        say("", f"The job goes on. Its log: inv remote-logs {job} --follow")
-        raise Exit(code=130) from None
-
-
-def exit_as(followed: Followed) -> None:
+def exit_as(job: str, status: JobStatus) -> None:
     """Exit as the job did, with a word on why, unless it finished."""
-    status = followed.status
     if status.state != FINISHED:
         cause = f" ({status.cause})" if status.cause else ""
-        raise Exit(f"{followed.id} {status.state}{cause}", code=status.exit_code or 1)
+        raise Exit(f"{job} {status.state}{cause}", code=status.exit_code or 1)
 
 
 @command(
@@ -99,34 +76,28 @@ def remote_ps(
     json: bool = False,
 ) -> None:
     """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
-    from remote.operations.jobs import listing
+    from remote.job.messages.jobs import JobsRequest
+    from remote.tasks.tables import job_details, job_table
 
     server = server_of(target)
-    newest, named = 0 if all else NEWEST, [job] if job else []
+    newest, named = 0 if all else NEWEST, (job,) if job else ()
+    request = JobsRequest(key=server.key, newest=newest, jobs=named)
     while True:
-        answer = listing(server, newest=newest, jobs=named)
+        answer = server.agent.call(request)
+        lines = [] if job else job_table(answer.jobs, answer.now)
+        if job and answer.jobs:
+            lines = job_details(answer.jobs[0], answer.now)
         if json:
             print_json(answer.jobs)
         elif watch:
-            draw_screen([f"{server.target}  {time.strftime('%H:%M:%S')}", *_lines(answer, job)])
+            draw_screen([f"{server.target}  {time.strftime('%H:%M:%S')}", *lines])
         else:
-            print_lines(*_lines(answer, job))
+            print_lines(*lines)
         if not watch:
             break
         time.sleep(LOOK)
     if not answer.jobs:
         say(f"No job on {server.target} yet. Start one: inv remote-run train.ipynb")
-
-
-def _lines(answer: JobsAnswer, job: str) -> list[str]:
-    """A table of all jobs, or all about one."""
-    from remote.tasks.tables import job_details, job_table
-
-    if not answer.jobs:
-        return []
-    if job:
-        return job_details(answer.jobs[0], answer.now)
-    return job_table(answer.jobs, answer.now)
 
 
 @command(positional=["job"])
@@ -145,12 +116,14 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
 @command(positional=["job"], help={"pull": "pull when it has ended"})
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
+    from remote.operations.jobs import follow_log
+
     server = server_of(target)
-    followed = follow_log(server, job, wait=True, silent=True)
+    name, status = follow_log(server, job, wait=True, silent=True)
     if pull:
         pull_and_tell(server)
-    exit_as(followed)
-    print_lines(f"{followed.id} {followed.status.state}")
+    exit_as(name, status)
+    print_lines(f"{name} {status.state}")
 
 
 @command(
@@ -159,10 +132,10 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
 )
 def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
-    from remote.operations.jobs import stop
+    from remote.job.messages.jobs import StopRequest
 
-    start = time.monotonic()
-    answer = stop(server_of(target), job)
+    server, start = server_of(target), time.monotonic()
+    answer = server.agent.call(StopRequest(key=server.key, job=job))
     state = answer.status.state
     if answer.already:
         print_lines(f"{answer.id} had ended already: {state}")
@@ -176,10 +149,12 @@ def remote_stop(c: Context, job: str = "", target: str = "") -> None:
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""
-    from remote.operations.jobs import differences
+    from remote.job.messages.old_jobs import DifferencesRequest
     from remote.tasks.tables import difference_lines
 
-    print_lines(*difference_lines(differences(server_of(target), before, after)))
+    server = server_of(target)
+    request = DifferencesRequest(key=server.key, before=before, after=after)
+    print_lines(*difference_lines(server.agent.call(request)))
 
 
 @command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})
@@ -187,7 +162,7 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
     """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
     from remote.operations.jobs import remove
 
-    answer = remove(server_of(target), [job], force=force)
+    answer = remove(server_of(target), job, force=force)
     for name in answer.removed:
         print_lines(f"removed {name}, {size(answer.bytes)} freed")
 

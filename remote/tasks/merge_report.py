@@ -57,32 +57,28 @@ def remarks(records: Records) -> None:
         say(f"not merged: {', '.join(summary.left_out)}{hint}")
 
 
-def export_and_tell(project: Project, *, dry_run: bool = False) -> None:
-    """Export what the project's server hasn't yet; silent where no server is set."""
-    from remote.operations.tracking.export_records import export_records
+def export(project: Project, *, dry_run: bool, data: dict[str, Any] | None = None) -> None:
+    """Export what the project's server hasn't yet, and tell that; silent where no server is set.
 
-    summary = export_records(project, dry_run=dry_run)
-    if summary is None:
-        return
-    if dry_run:
-        runs = plural(summary.grown_runs, "run")
-        print_lines(f"would export to {summary.server}: {runs}, and what the merge brings")
-        return
-    new = summary.new
-    parts = [plural(new.get("run", 0), "new run"), f"{summary.grown_runs} grown"]
-    parts += [plural(new["model"], "model")] if "model" in new else []
-    parts += [plural(summary.metric_rows, "metric value"), plural(summary.files, "artifact")]
-    print_lines(f"exported to {summary.server}: {', '.join([*parts, size(summary.bytes)])}")
-    say_first(summary.notes, "remarks")
-
-
-def print_with_export(project: Project, data: dict[str, Any], *, dry_run: bool = False) -> None:
-    """Export, and print `data` with what that did, or with why it failed."""
+    With `data`, print that as JSON, with what the export did, or with why it failed.
+    """
     from remote.operations.tracking.export_records import export_records
 
     try:
         summary = export_records(project, dry_run=dry_run)
     except RemoteError as error:
-        print_json({**data, "export": {"error": str(error)}})
+        if data is not None:
+            print_json({**data, "export": {"error": str(error)}})
         raise
-    print_json({**data, "export": asdict(summary)} if summary else data)
+    if data is not None:
+        print_json({**data, "export": asdict(summary)} if summary else data)
+    elif summary and dry_run:
+        runs = plural(summary.grown_runs, "run")
+        print_lines(f"would export to {summary.server}: {runs}, and what the merge brings")
+    elif summary:
+        new = summary.new
+        parts = [plural(new.get("run", 0), "new run"), f"{summary.grown_runs} grown"]
+        parts += [plural(new["model"], "model")] if "model" in new else []
+        parts += [plural(summary.metric_rows, "metric value"), plural(summary.files, "artifact")]
+        print_lines(f"exported to {summary.server}: {', '.join([*parts, size(summary.bytes)])}")
+        say_first(summary.notes, "remarks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import Project, find_project, make_variables
+from remote.config import find_project, make_variables
 from remote.errors import ConfigError, NotebookError
 from remote.job.status import FINISHED
 from remote.output import print_lines, say, say_log
@@ -42,8 +43,7 @@ def run(
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
-    from remote.operations.job_request import describe
-    from remote.operations.submit import run_here
+    from remote.operations.submit import describe, run_here
     from remote.programs.program import find
 
     project = find_project()
@@ -102,24 +102,18 @@ def diary(c: Context, edit: bool = False) -> None:
     from remote.operations.diary import entry
     from remote.transport import process
 
-    project = find_project()
-    editor = _editor(project) if edit else []
+    project, editor = find_project(), list[str]()
+    if edit:
+        named = project.settings.get("VISUAL") or project.settings.get("EDITOR") or ""
+        with contextlib.suppress(ValueError):
+            editor = shlex.split(named)
+        if not editor:
+            raise ConfigError(
+                f"EDITOR can't be read: {named}." if named else "EDITOR is not set.",
+                "Name one, as in EDITOR=nano, or open the page yourself:"
+                " inv diary prints its path.",
+            )
     path = entry(project.root, date.today())
     print_lines(os.path.relpath(path))
     if editor:
         process.become([*editor, str(path)], hint="EDITOR names it.")
-
-
-def _editor(project: Project) -> list[str]:
-    """The words that start the user's editor; raises ConfigError."""
-    named = project.settings.get("VISUAL") or project.settings.get("EDITOR") or ""
-    try:
-        words = shlex.split(named)
-    except ValueError:
-        words = []
-    if not words:
-        raise ConfigError(
-            f"EDITOR can't be read: {named}." if named else "EDITOR is not set.",
-            "Name one, as in EDITOR=nano, or open the page yourself: inv diary prints its path.",
-        )
-    return words

@@ -127,7 +127,7 @@ def _report(
     """Tell what was merged, and export it; `data` goes into the JSON."""
     dry_run = bool(data["dry_run"])
     if json:
-        merge_report.print_with_export(project, {**data, **asdict(records)}, dry_run=dry_run)
+        merge_report.export(project, dry_run=dry_run, data={**data, **asdict(records)})
         return
     if records.summary is None:
         say(f"{data.get('target', source)} has no MLflow records yet.")
@@ -135,7 +135,7 @@ def _report(
         verb = "would merge" if dry_run else "merged"
         print_lines(f"{verb} {source}: {merge_report.line(records)}")
         merge_report.remarks(records)
-    merge_report.export_and_tell(project, dry_run=dry_run)
+    merge_report.export(project, dry_run=dry_run)
 
 
 @command(
@@ -163,7 +163,7 @@ def mlflow_conflicts(
     if json:
         print_json(
             [
-                {"number": entry.number, "from": entry.source, **asdict(entry.conflict)}
+                {"number": entry.number, "from": entry.source, **vars(entry.conflict)}
                 for entry in entries
             ]
         )

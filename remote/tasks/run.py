@@ -1,4 +1,5 @@
-"""`inv remote-run`, `remote-setup`, `remote-rerun`: start jobs on the target."""
+"""Start jobs on the target: `inv remote-run`, `remote-setup`, `remote-rerun`; and those that serve a
+page, which is opened here: `remote-lab`, `remote-tensorboard`, `remote-ui`."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from invoke.context import Context
 
 from remote.config import find_project
 from remote.errors import JobError
-from remote.operations.run_options import RunOptions
+from remote.operations.run_options import LabOptions, RunOptions, ServiceOptions, TensorboardOptions
 from remote.output import print_lines, say
 from remote.tasks.declare import TARGET_HELP, command
-from remote.tasks.jobs import exit_as, follow_log
-from remote.tasks.sync import pull_and_tell, push_and_tell, server_of
+from remote.tasks.jobs import exit_as
+from remote.tasks.sync import pull_and_tell, server_of
 
 if TYPE_CHECKING:
-    from remote.operations.submit import Submitted
+    from remote.job.messages.jobs import SubmitAnswer
     from remote.programs.program import Program
     from remote.session import TargetSession
 
@@ -49,8 +50,8 @@ def remote_run(
     Without a program it is a command: inv remote-run -- nvidia-smi -L
     inv remote-run train.ipynb --help lists the parameters of train.ipynb.
     """
-    from remote.operations.job_request import describe
-    from remote.operations.submit import submit
+    from remote.operations.submit import describe, submit
+    from remote.operations.sync import push_and_tell
 
     what = _program(program, entry_point, shell, arguments)
     server = server_of(target)
@@ -77,8 +78,10 @@ def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) 
     )
 
 
-def _attend(server: TargetSession, submitted: Submitted, *, follow: bool, pull: bool) -> None:
+def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pull: bool) -> None:
     """Say which job it is, and stay with it as long as was asked."""
+    from remote.operations.jobs import follow_log
+
     print_lines(submitted.id)
     if not submitted.environment_ready:
         say("Its environment is made first (once for each lock file); the log shows how far it is.")
@@ -90,14 +93,15 @@ def _attend(server: TargetSession, submitted: Submitted, *, follow: bool, pull: 
     followed = follow_log(server, submitted.id, wait=True, silent=not follow)
     if pull:
         pull_and_tell(server)
-    exit_as(followed)
+    exit_as(*followed)
 
 
 @command(iterable=["extra"], help={"extra": "an extra of the lock file; may come again"})
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
-    from remote.operations.job_request import describe
-    from remote.operations.submit import submit
+    from remote.operations.jobs import follow_log
+    from remote.operations.submit import describe, submit
+    from remote.operations.sync import push_and_tell
     from remote.programs.program import Command
 
     server = server_of(target)
@@ -107,7 +111,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     submitted = submit(server, job.replace(record=False))
     if submitted.environment_ready:
         say("The environment is there already.")
-    exit_as(follow_log(server, submitted.id, wait=True))
+    exit_as(*follow_log(server, submitted.id, wait=True))
 
 
 @command(
@@ -134,3 +138,35 @@ def remote_rerun(
     there = server_of(on) if on else source
     submitted = rerun(source, job, target=there)
     _attend(there, submitted, follow=follow, pull=pull)
+
+
+@command(options=LabOptions)
+def remote_lab(c: Context, target: str = "", options: LabOptions = LabOptions()) -> None:
+    """Open JupyterLab on the target, on its whole machine, through a tunnel.
+
+    It goes on there when Ctrl-C closes the tunnel; inv remote-lab opens it again.
+    """
+    from remote.operations import services
+
+    if options.bring:
+        services.bring_and_tell(server_of(target))
+    else:
+        services.serve(server_of(target), services.LAB, options)
+
+
+@command(options=TensorboardOptions)
+def remote_tensorboard(
+    c: Context, target: str = "", options: TensorboardOptions = TensorboardOptions()
+) -> None:
+    """Open TensorBoard on the target's logs, through a tunnel."""
+    from remote.operations import services
+
+    services.serve(server_of(target), services.TENSORBOARD, options)
+
+
+@command(options=ServiceOptions)
+def remote_ui(c: Context, target: str = "", options: ServiceOptions = ServiceOptions()) -> None:
+    """Open mlflow ui on the target's own records, through a tunnel."""
+    from remote.operations import services
+
+    services.serve(server_of(target), services.UI, options)

@@ -80,14 +80,14 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
 
     Without a terminal it is read from standard input.
     """
-    from remote.operations.jobs import secret
+    from remote.job.messages.target import SecretRequest
 
     server = server_of(target)
     if forget and not key:
         raise ConfigError("--forget needs the name of a secret.")
     value = None if forget or not key else _read_secret(key)
-    names = secret(server, key, value)
-    print_lines(*names or ["No secret is set."])
+    answer = server.agent.call(SecretRequest(key=server.key, name=key, value=value))
+    print_lines(*answer.names or ["No secret is set."])
 
 
 def _read_secret(key: str) -> str:

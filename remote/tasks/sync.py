@@ -12,8 +12,6 @@ from remote.tasks.declare import command
 
 if TYPE_CHECKING:
     from remote.job.messages.target import Machine
-    from remote.operations.pull import Pulled
-    from remote.operations.push import Pushed
     from remote.session import TargetSession
 
 
@@ -46,37 +44,19 @@ def registry_asked(project: Project, flag: bool) -> bool:
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
-    from remote.operations.push import push
+    from remote.operations.sync import line, push
 
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
     if dry_run:
-        print_lines(*(f"send    {name}" for name in pushed.sent))
-        print_lines(*(f"delete  {name}" for name in pushed.deleted))
-    print_lines(_push_line(server, pushed, dry_run=dry_run))
+        print_lines(*(f"send    {name}" for name in pushed.files.sent))
+        print_lines(*(f"delete  {name}" for name in pushed.files.deleted))
+    print_lines(line(server, pushed, dry_run=dry_run))
     if pushed.foreign:
         say(
             f"Nothing was deleted: {server.target} holds files that this project never pushed.",
             "If it is yours to mirror into: inv sync-push --delete",
         )
-
-
-def push_and_tell(server: TargetSession) -> None:
-    """Push as a step of another command, and say what that did."""
-    from remote.operations.push import push
-
-    say(_push_line(server, push(server)))
-
-
-def _push_line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
-    """What a push did, in one line."""
-    verb = "would push" if dry_run else "pushed"
-    parts = [plural(len(pushed.sent), "file")]
-    if not dry_run:
-        parts += [size(pushed.bytes), f"{pushed.seconds:.1f} s"]
-    kept = f" (old versions kept there in {pushed.backup})" if pushed.backup and not dry_run else ""
-    parts.append(f"{len(pushed.deleted)} deleted{kept}")
-    return f"{verb} to {server.target}: {', '.join(parts)}"
 
 
 @command()
@@ -87,30 +67,26 @@ def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: boo
 
 def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> None:
     """Pull, and say what that brought and what it kept."""
-    from remote.operations.pull import pull
-    from remote.tasks.merge_report import export_and_tell
+    from remote.operations.sync import pull
+    from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, dry_run=dry_run, registry=registry)
+    files, records = pulled.files, pulled.records
     if dry_run:
-        print_lines(*(f"bring   {name}" for name in pulled.files))
-    _tell_pulled(server, pulled, "would pull" if dry_run else "pulled")
-    export_and_tell(server.project, dry_run=dry_run)
-
-
-def _tell_pulled(server: TargetSession, pulled: Pulled, verb: str) -> None:
-    from remote.tasks import merge_report
-
-    parts = [plural(len(pulled.files), "file"), *merge_report.parts(pulled.records)]
-    parts += [size(pulled.bytes), f"{pulled.seconds:.1f} s"]
+        print_lines(*(f"bring   {name}" for name in files.sent))
+    parts = [plural(len(files.sent), "file"), *merge_report.parts(records)]
+    parts += [size(files.bytes + records.bytes), f"{pulled.seconds:.1f} s"]
+    verb = "would pull" if dry_run else "pulled"
     print_lines(f"{verb} from {server.target}: {', '.join(parts)}")
-    if pulled.replaced:
+    if files.replaced:
         say(
-            f"{plural(len(pulled.replaced), 'file')} here differed from the server's; "
+            f"{plural(len(files.replaced), 'file')} here differed from the server's; "
             f"your version is kept in {pulled.backup}/"
         )
-    if pulled.records.summary is None:
+    if records.summary is None:
         say("The target has no MLflow records yet.")
     else:
-        merge_report.remarks(pulled.records)
+        merge_report.remarks(records)
         print_lines("Look at them: mlflow ui")
+    merge_report.export(server.project, dry_run=dry_run)

@@ -13,9 +13,9 @@ from remote.output import duration, plural, size, table
 
 
 def job_table(jobs: Sequence[JobSummary], now: float) -> list[str]:
-    """`now` is the server's clock, in seconds since 1970."""
+    """All of them, none where there is no job; `now` is the server's clock, seconds since 1970."""
     header = ("JOB", "STATE", "GPU", "TIME", "AT", "RESULT")
-    return table([header, *(row(job, now) for job in jobs)])
+    return table([header, *(row(job, now) for job in jobs)]) if jobs else []
 
 
 def row(job: JobSummary, now: float) -> tuple[str, ...]:

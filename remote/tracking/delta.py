@@ -59,7 +59,8 @@ def write(
         known = {}
     try:
         with new_delta(out) as database:
-            mark = _mark(store, registry)
+            mark = file_mark(store)
+            mark = f"{mark}:{int(registry)}" if mark else None
             database.execute("ATTACH ? AS store", (reading_url(store),))
             meta = {"format": FORMAT, "since": known.get("token"), "mark": mark}
             meta["roots"] = with_real_paths(roots or [str(store.parent)])
@@ -209,7 +210,7 @@ def _watermark(database: sqlite3.Connection, table: str) -> Dict[str, Any]:
     return {"rowid": last, "guard": _guard(database, table, last)}
 
 
-def _mark(store: Path, registry: bool) -> Optional[str]:
+def file_mark(store: Path) -> Optional[str]:
     """What changes with each commit to the file, None for a store in WAL mode.
 
     Bytes 24 to 27 of the header are the file change counter, byte 18 is 2 in WAL mode
@@ -221,7 +222,7 @@ def _mark(store: Path, registry: bool) -> Optional[str]:
     if len(header) < 100 or header[18] == 2 or Path(f"{store}-wal").exists():
         return None
     counter = header[24:28].hex()
-    return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{counter}:{int(registry)}"
+    return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{counter}"
 
 
 def _is_of_chosen(table: schema.Table) -> str:

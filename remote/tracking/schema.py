@@ -97,12 +97,32 @@ KINDS: Dict[str, Kind] = {
 }
 """In the order in which they are merged: what a thing hangs on comes before it."""
 
-_FIXED = ("workspace", "creation_time", "created_by", "created_timestamp")
+_FIXED = ("workspace", "creation_time", "created_by", "created_timestamp", "trace_timestamp_ms")
 _QUIET = tuple(
     "last_update_time last_updated_time last_updated_timestamp last_updated_timestamp_ms"
     " last_updated_by".split()
 )
 """`fixed` and `quiet` in every table that has them."""
+
+
+def _group(columns: str, provisional: str = "") -> Group:
+    return Group(tuple(columns.split()), provisional)
+
+
+_LIFECYCLE = _group("lifecycle_stage deleted_time")
+_STATUS = _group("status status_message")
+_GROUPS: Dict[str, Tuple[Group, ...]] = {
+    "runs": (_group("status end_time", provisional="RUNNING"), _LIFECYCLE),
+    "logged_models": (_STATUS, _LIFECYCLE),
+    "assessments": (
+        _group(
+            "name value error rationale assessment_metadata overrides valid aggregate_value"
+            " is_numeric_value"
+        ),
+    ),
+    "evaluation_datasets": (_group("schema profile digest"),),
+    "model_versions": (_STATUS,),
+}
 
 
 def _table(name: str, key: str, owner: str, column: str = "", **more: Any) -> Table:
@@ -112,39 +132,20 @@ def _table(name: str, key: str, owner: str, column: str = "", **more: Any) -> Ta
     more["fixed"] += _FIXED
     more["quiet"] += _QUIET
     column = column or (KINDS[owner].column if owner else "")
-    return Table(name, tuple(key.split()), owner, column, **more)
-
-
-def _group(columns: str, provisional: str = "") -> Group:
-    return Group(tuple(columns.split()), provisional)
+    groups = _GROUPS.get(name, ())
+    return Table(name, tuple(key.split()), owner, column, groups=groups, **more)
 
 
 _IN_EXPERIMENT = {"experiment_id": EXPERIMENT}
-_LIFECYCLE = _group("lifecycle_stage deleted_time")
-_STATUS = _group("status status_message")
 
 TABLES: Tuple[Table, ...] = (
     _table("experiments", "experiment_id", EXPERIMENT, path="artifact_location"),
     _table("experiment_tags", "key experiment_id", EXPERIMENT, droppable=True),
-    _table(
-        "runs",
-        "run_uuid",
-        RUN,
-        links=_IN_EXPERIMENT,
-        path="artifact_uri",
-        groups=(_group("status end_time", "RUNNING"), _LIFECYCLE),
-    ),
+    _table("runs", "run_uuid", RUN, links=_IN_EXPERIMENT, path="artifact_uri"),
     _table("params", "key run_uuid", RUN),
     _table("tags", "key run_uuid", RUN, droppable=True),
     _table("latest_metrics", "key run_uuid", RUN, rule=LATEST),
-    _table(
-        "logged_models",
-        "model_id",
-        MODEL,
-        links=_IN_EXPERIMENT,
-        path="artifact_location",
-        groups=(_STATUS, _LIFECYCLE),
-    ),
+    _table("logged_models", "model_id", MODEL, links=_IN_EXPERIMENT, path="artifact_location"),
     _table("logged_model_params", "model_id param_key", MODEL, links=_IN_EXPERIMENT),
     _table("logged_model_tags", "model_id tag_key", MODEL, links=_IN_EXPERIMENT, droppable=True),
     _table("trace_info", "request_id", TRACE, rule=REPLACE, links=_IN_EXPERIMENT),
@@ -168,27 +169,12 @@ TABLES: Tuple[Table, ...] = (
         path_keys="mlflow.artifactLocation",
         droppable=True,
     ),
-    _table(
-        "assessments",
-        "assessment_id",
-        TRACE,
-        "trace_id",
-        links=_IN_EXPERIMENT,
-        fixed="trace_timestamp_ms",
-        groups=(
-            _group(
-                "name value error rationale assessment_metadata overrides valid aggregate_value"
-                " is_numeric_value"
-            ),
-        ),
-        droppable=True,
-    ),
+    _table("assessments", "assessment_id", TRACE, "trace_id", links=_IN_EXPERIMENT, droppable=True),
     _table(
         "evaluation_datasets",
         "dataset_id",
         EVALUATION_DATASET,
         fixed="created_time",
-        groups=(_group("schema profile digest"),),
         quiet="schema profile digest",
     ),
     _table("evaluation_dataset_tags", "dataset_id key", EVALUATION_DATASET, droppable=True),
@@ -211,7 +197,6 @@ TABLES: Tuple[Table, ...] = (
         links={"run_id": RUN},
         sources="source storage_location",
         fixed="user_id run_link",
-        groups=(_STATUS,),
         versioned=True,
     ),
     _table(

@@ -115,14 +115,9 @@ def test_runs_that_were_left_open_end_with_a_service(root: Path) -> None:
 def _begin(root: Path, run: str, tags: dict[str, str]) -> str:
     run_rows.begin(
         job_run.store_of(root),
-        artifact_root=root / "mlruns",
         experiment="x",
         run_id=run,
-        run_name="x",
-        user="me",
-        source_name="x",
-        tags=tags,
-        params={},
+        tags={"mlflow.runName": "x", "mlflow.user": "me", **tags},
         start_ms=1,
     )
     return run

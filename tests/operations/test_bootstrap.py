@@ -25,7 +25,7 @@ from tests.waiting import until
 
 
 def theirs(system: str, name: str, libc: str = "") -> Machine:
-    return Machine(system, name, libc, python="3.8", host="gpu")
+    return Machine(system, name, libc)
 
 
 @pytest.mark.parametrize(

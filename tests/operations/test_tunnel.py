@@ -133,8 +133,8 @@ def test_the_same_port_each_time(server: TargetSession) -> None:
 
 def test_what_a_browser_opens() -> None:
     at = ServiceAddress("/lab/tree/a%20b", port=1, token="s&ecret")
-    assert services.page(at, 20001) == "http://127.0.0.1:20001/lab/tree/a%20b?token=s%26ecret"
-    assert services.page(ServiceAddress("/", socket="/s"), 20001) == "http://127.0.0.1:20001/"
+    assert services.page_of(at, 20001) == "http://127.0.0.1:20001/lab/tree/a%20b?token=s%26ecret"
+    assert services.page_of(ServiceAddress("/", socket="/s"), 20001) == "http://127.0.0.1:20001/"
 
 
 def test_nobody_is_asked_for_a_browser_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from remote.config import Project
-from remote.operations.pull import pull
+from remote.operations.sync import pull
 from remote.session import TargetSession
 from remote.target import Target
 from remote.tracking.merge import MergeSummary

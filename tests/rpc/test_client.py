@@ -138,7 +138,7 @@ class OldWire(LocalWire):
 def test_the_oldest_python_runs_the_zip(tmp_path: Path, isolated: Path) -> None:
     caller = Agent(OldWire(python=str(installed_python("3.8"))))
     answer = prepare(caller, tmp_path / "proj")
-    assert answer.state == "ours" and answer.platform.python == "3.8"
+    assert answer.state == "ours"
     assert (isolated / wire.CACHE / caller.name).is_file()
     assert caller.call(JobsRequest(KEY)).jobs == ()
 
@@ -160,10 +160,7 @@ class Answer(Struct):
     given: Any = any_json(1 << 30)
 
 
-class Ask(Request[Answer]):
-    verb = "ask"
-    answer = Answer
-
+class Ask(Request[Answer], verb="ask", answer=Answer):
     value: Any = any_json(1 << 30, default=None)
 
 

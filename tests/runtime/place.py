@@ -57,13 +57,9 @@ class Place:
         job.to_file(paths.job)
         run_rows.begin(
             self.store,
-            artifact_root=self.root / "mlruns",
             experiment="digits",
             run_id=job.mlflow_run,
-            run_name=job.name,
-            user="ada",
-            source_name=source,
-            tags={"remote.job": paths.id},
+            tags={"mlflow.runName": job.name, "mlflow.user": "ada", "remote.job": paths.id},
             params={name: str(value) for name, value in job.all_parameters.items()},
             start_ms=1000 * self.count,
         )

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from remote.agent.tracking import child_runs
+from remote.agent.tracking import run_rows
 from tests.runtime.place import Place
 
 PLAIN = """
@@ -199,7 +199,7 @@ def test_all_that_a_job_left_running_can_be_ended(place: Place) -> None:
             *(child, status),
         )
         place.sql("INSERT INTO tags VALUES ('mlflow.parentRunId', ?, ?)", parent, child)
-    child_runs.close_all(place.store, job=first.id, run_id="f1", status="FAILED", end_ms=99)
+    run_rows.close_all(place.store, job=first.id, run_id="f1", status="FAILED", end_ms=99)
     assert place.statuses() == {
         "f1": "FAILED",
         "step": "FAILED",
@@ -224,4 +224,4 @@ def test_mlflow_reads_what_was_written(plain: Place) -> None:
 
 def test_overrides_are_told_as_json() -> None:
     odd = ['a="b c"', "d='é'"]
-    assert json.loads(child_runs.spelled(odd)) == odd
+    assert json.loads(run_rows.spelled(odd)) == odd

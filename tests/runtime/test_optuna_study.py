@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent.tracking.child_runs import TrialRun
+from remote.agent.tracking.run_rows import TrialRun
 from remote.job.outputs import SHARED
 from remote.job.spec import JobSpec
 from remote.runtime import optuna_study

@@ -11,6 +11,7 @@ from remote.config import find_project
 from remote.files import write_json
 from remote.job.paths import JobPaths
 from remote.job.status import FINISHED
+from remote.operations.jobs import follow_log
 from remote.session import TargetSession
 from remote.tasks import jobs
 
@@ -46,7 +47,7 @@ def test_a_log_is_shown_from_its_first_line(
 def test_a_job_that_is_followed_is_shown_from_its_first_line(
     server: TargetSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs.follow_log(server, "last", wait=True)
+    follow_log(server, "last", wait=True)
     assert capsys.readouterr().out == LOG
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import pytest
 
 from remote.job.messages.records import RefusedRecord
@@ -11,20 +9,15 @@ from remote.operations.tracking.merge_records import Records
 from remote.tasks import merge_report
 from remote.tracking.merge import Conflict, MergeSummary
 
-NOTHING = MergeSummary(**{
-    field.name: () if str(field.type).startswith("Tuple") else 0 for field in fields(MergeSummary)
-})  # fmt: skip
-
 
 def test_the_line_names_what_came_and_leaves_out_what_did_not() -> None:
-    summary = replace(NOTHING, new_runs=2, grown_runs=1, new_models=1)
+    summary = MergeSummary(new_runs=2, grown_runs=1, new_models=1)
     records = Records(summary, artifacts=["a"], bytes=2000, seconds=1.25)
     assert merge_report.line(records) == "2 new runs, 1 grown, 1 model, 1 artifact, 2.0 kB, 1.2 s"
 
 
 def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    summary = replace(
-        NOTHING,
+    summary = MergeSummary(
         conflicts=(Conflict("runs", "r1", "name", "mine", None),),
         refused=tuple(RefusedRecord("run", str(number), "why") for number in range(7)),
         deleted_there=("r2",),
@@ -45,8 +38,7 @@ def test_what_a_server_says_does_not_steer_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     evil = "\x1b[2J\r\x9b\u202e\nevil"
-    summary = replace(
-        NOTHING,
+    summary = MergeSummary(
         conflicts=(Conflict("tags", f"run/{evil}", "value", evil, evil),),
         refused=(RefusedRecord("run", evil, evil),),
         deleted_there=(evil,),

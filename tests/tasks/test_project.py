@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.tracking import child_runs, run_rows
+from remote.agent.tracking import run_rows
 from remote.operations import diary
 from tests.conftest import INV
 from tests.stores import empty_store
@@ -43,17 +43,12 @@ def run(root: Path, name: str, *, days_ago: int = 0, **tags: str) -> str:
     start = int(time.time() * 1000) - days_ago * DAY
     made = run_rows.begin(
         root / "mlflow.db",
-        artifact_root=root / "mlruns",
         experiment="digits",
         run_id=os.urandom(16).hex(),
-        run_name=name,
-        user="ada",
-        source_name="",
-        tags=tags,
-        params={},
+        tags={"mlflow.runName": name, "mlflow.user": "ada", **tags},
         start_ms=start,
     )
-    child_runs.close(root / "mlflow.db", made.run_id, status="FINISHED", end_ms=start + 1)
+    run_rows.close(root / "mlflow.db", made.run_id, status="FINISHED", end_ms=start + 1)
     return made.run_id
 
 
@@ -97,8 +92,8 @@ def test_it_lists_todays_runs_with_their_metrics(root: Path) -> None:
     sweep = run(root, "a|b\nsweep")
     run(root, "trial", **{"mlflow.parentRunId": sweep})
     for name, value in (("system/cpu", 1.0), ("loss", 0.12345), ("accuracy", 0.9), ("z", 1)):
-        child_runs.add_metric(root / "mlflow.db", sweep, name, value, 1)
-    child_runs.add_metric(root / "mlflow.db", sweep, "b", float("nan"), 1)
+        run_rows.add_metric(root / "mlflow.db", sweep, name, value, 1)
+    run_rows.add_metric(root / "mlflow.db", sweep, "b", float("nan"), 1)
     [row] = rows(page(root))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:4] == ["a/b sweep", "digits", "FINISHED"]

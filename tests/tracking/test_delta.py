@@ -41,17 +41,12 @@ def sql(store, query, *values):
 def run(store, run_id, status="FINISHED", points=3):
     run_rows.begin(
         store,
-        artifact_root=store.parent / "mlruns",
         experiment="digits",
         run_id=run_id,
-        run_name=run_id,
-        user="ada",
-        source_name="x",
-        tags={},
-        params={},
+        tags={"mlflow.runName": run_id, "mlflow.user": "ada"},
         start_ms=1,
     )
-    run_rows.update(store, run_id, {}, status=status, end_time=2)
+    run_rows.update(store, run_id, status=status, end_time=2)
     log(store, run_id, range(points))
 
 

@@ -84,9 +84,7 @@ def _unused_environments(root: Path, limit: float, python: str) -> List[Path]:
 
 
 def _folders(folder: Path) -> List[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    return sorted(path for path in folder.glob("*") if path.is_dir() and not path.is_symlink())
 
 
 def _remove(folder: Path) -> int:

@@ -148,9 +148,14 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
     never with the live tree: an edit in place there would reach the job.
     """
     unfinished = paths.folder / "code.part"
+    # Ids begin with the time, so the last in order is the newest.
+    names = sorted(os.listdir(str(paths.folder.parent)), reverse=True)
+    others = (paths.folder.with_name(name) / "code" for name in names if name != paths.id)
+    newest = next(filter(Path.is_dir, others), None)
+    shared = [f"--link-dest={newest}"] if newest else []
     excludes = [f"--exclude=/{name}" for name in dict.fromkeys([STATE, *SHARED, *OUTPUTS])]
     excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
-    argv = ["rsync", "-a", *_link_dest(paths), *excludes, "--", f"{source}/", f"{unfinished}/"]
+    argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
         try:
             yield
@@ -165,22 +170,12 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
             reason = "No space left on the server's disk."
         raise TargetError(f"The job's copy of the code could not be made: {reason}")
     for name in SHARED:
-        shared = paths.root / name
+        own = paths.root / name
         if not name.endswith(".db"):
-            shared.mkdir(parents=True, exist_ok=True)
-        os.symlink(str(shared), str(unfinished / name))
+            own.mkdir(parents=True, exist_ok=True)
+        os.symlink(str(own), str(unfinished / name))
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))
-
-
-def _link_dest(paths: JobPaths) -> Iterator[str]:
-    """rsync's option for the newest other snapshot: ids begin with the time, so the last in order
-    is the newest."""
-    for name in sorted(os.listdir(str(jobs_folder(paths.root))), reverse=True):
-        code = jobs_folder(paths.root) / name / "code"
-        if name != paths.id and code.is_dir():
-            yield f"--link-dest={code}"
-            return
 
 
 def _await_worker(paths: JobPaths, launched: Launch) -> None:
@@ -188,9 +183,9 @@ def _await_worker(paths: JobPaths, launched: Launch) -> None:
 
     Raises JobError where none comes, or where it says that it could not even begin.
     """
-    if launched.start_limit is None:
+    if launched.row.START_LIMIT is None:
         return
-    deadline = time.monotonic() + launched.start_limit
+    deadline = time.monotonic() + launched.row.START_LIMIT
     while True:
         # Asked before the status is read: a worker that ends has written it.
         gone = launched.alive() is False or time.monotonic() > deadline
@@ -203,6 +198,6 @@ def _await_worker(paths: JobPaths, launched: Launch) -> None:
         if gone:
             raise JobError(
                 f"{launched.launcher} started the job, but its worker never wrote its status.",
-                launched.start_hint,
+                launched.row.START_HINT,
             )
         time.sleep(0.01)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import List, Optional
 
@@ -50,10 +50,8 @@ def _summary(paths: JobPaths) -> JobSummary:
         facts.update({name: getattr(job, name) for name in _SHOWN})
         facts["mlflow_run"] = status.mlflow_run or job.mlflow_run
     progress: Optional[Progress] = None
-    try:
+    with suppress(ProtocolError):
         progress = Progress.from_file(paths.progress)
-    except ProtocolError:
-        pass
     return JobSummary(**facts, id=paths.id, progress=progress)
 
 

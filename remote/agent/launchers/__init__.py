@@ -71,42 +71,35 @@ class Launch(Struct):
     launcher: str = text(64, WORD)
     handle: Handle = mapping_of(any_json(MESSAGE), 100)
 
+    @property
+    def row(self) -> Launcher:
+        if self.launcher not in LAUNCHERS:
+            raise JobError(
+                f"The launcher {self.launcher!r} is not known to this version of the toolkit.",
+                f"It knows {', '.join(LAUNCHERS)}. Did a newer version start the job?",
+            )
+        return LAUNCHERS[self.launcher]
+
     def alive(self) -> Optional[bool]:
-        return _row(self.launcher).alive(self.handle) if self.launcher in LAUNCHERS else None
+        return self.row.alive(self.handle) if self.launcher in LAUNCHERS else None
 
     def stop(self) -> None:
-        _row(self.launcher).stop(self.handle)
+        self.row.stop(self.handle)
 
     def kill(self) -> None:
-        _row(self.launcher).kill(self.handle)
+        self.row.kill(self.handle)
 
     def attach(self, job_id: str) -> List[str]:
-        return _row(self.launcher).attach(self.handle, job_id)
+        return self.row.attach(self.handle, job_id)
 
     def why_ended(self) -> str:
-        return _row(self.launcher).why_ended(self.handle)
-
-    @property
-    def start_limit(self) -> Optional[float]:
-        return _row(self.launcher).START_LIMIT
-
-    @property
-    def start_hint(self) -> str:
-        return _row(self.launcher).START_HINT
-
-
-def _row(launcher: str) -> Launcher:
-    if launcher not in LAUNCHERS:
-        raise JobError(
-            f"The launcher {launcher!r} is not known to this version of the toolkit.",
-            f"It knows {', '.join(LAUNCHERS)}. Did a newer version start the job?",
-        )
-    return LAUNCHERS[launcher]
+        return self.row.why_ended(self.handle)
 
 
 def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> Launch:
     """Start a job's worker, and write down how; raises JobError."""
-    launch = Launch(launcher, _row(launcher).start(paths.id, argv, setting))
+    launch = Launch(launcher, {})
+    launch = launch.replace(handle=launch.row.start(paths.id, argv, setting))
     launch.to_file(paths.launch)
     return launch
 

@@ -20,6 +20,7 @@ from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.paths import STATE
 from remote.job.status import ENDED
+from remote.tracking.delta import file_mark
 from remote.tracking.sources import source_of
 
 #: Folders that rsync is asked for by name.
@@ -69,18 +70,11 @@ def _compressed(file: Path) -> Path:
 def _others(root: Path) -> Dict[str, Optional[str]]:
     """The stores beside the target's own, by their paths below it, each with a mark that changes when the store does.
 
-    The mark is None where only reading tells: for a folder, whose status says nothing of its files,
-    and while a log is not empty.
+    The mark is None where only reading tells, as for a folder.
     """
     names = ["mlruns"] if source_of(root / "mlruns") else []
-    marks: Dict[str, Optional[str]] = {}
-    for name in [*names, *_of_jobs(root)]:
-        path = root / name
-        status = path.stat()
-        only_reading_tells = path.is_dir() or Path(f"{path}-wal").exists()
-        mark = f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
-        marks[name] = None if only_reading_tells else mark
-    return marks
+    paths = {name: root / name for name in [*names, *_of_jobs(root)]}
+    return {name: None if paths[name].is_dir() else file_mark(paths[name]) for name in paths}
 
 
 def _of_jobs(root: Path) -> List[str]:

@@ -6,19 +6,19 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Iterable, List, Mapping
 
 from remote.agent import environments
 from remote.agent.jobs.submit import INCOMING
 from remote.agent.target_dir import root_of
-from remote.agent.tracking.job_run import ARTIFACTS, make_store, store_of
+from remote.agent.tracking.job_run import make_store, store_of
+from remote.agent.tracking.run_rows import ARTIFACTS
 from remote.agent.worker.variables import base as variables
 from remote.errors import StoreError, TargetError
 from remote.files import locked
 from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.tracking.delta import signatures_of
-from remote.tracking.merge import ArtifactFolder, MergeSummary, experiment_map, merge, total
+from remote.tracking.merge import MergeSummary, experiment_map, merge, total
 from remote.tracking.store import is_store
 
 RUNS = "runs.db"
@@ -29,30 +29,27 @@ _NAME = re.compile(r"([0-9a-f]{32})[0-9a-f]{16}\Z")
 
 def take(request: TakeRequest) -> TakeAnswer:
     """Merge the deltas that were sent, unless what they replace was changed here meanwhile."""
-    root = root_of(request.key)
-    folder = _incoming(root, request.name)
-    try:
-        with locked(root / STATE / "take.lock"):
-            _ensure_store(root, request.python)
-            changed = _changed(store_of(root), request.seen)
-            if changed:
-                return TakeAnswer(changed=tuple(changed))
-            return _take(root, folder, request)
-    finally:
-        _forget(root, request.name)
-
-
-def _incoming(root: Path, name: str) -> Path:
+    root, name = root_of(request.key), request.name
     folder = root / STATE / (INCOMING + name)
     if not _NAME.match(name) or not (folder / RUNS).is_file():
         raise TargetError("What was sent did not arrive.", "Try again.")
-    return folder
-
-
-def _forget(root: Path, name: str) -> None:
-    """Also what pushes of the same project left that were cut off; it pushes one at a time."""
-    for folder in (root / STATE).glob(f"{INCOMING}{name[:32]}*"):
-        shutil.rmtree(str(folder), ignore_errors=True)
+    try:
+        with locked(root / STATE / "take.lock"):
+            _ensure_store(root, request.python)
+            seen = request.seen
+            now = signatures_of(store_of(root), {kind: list(ids) for kind, ids in seen.items()})
+            # What is gone can't be harmed.
+            changed = [
+                identity
+                for kind, signatures in now.items()
+                for identity, signature in signatures.items()
+                if seen[kind][identity] != signature
+            ]
+            return TakeAnswer(changed=tuple(changed)) if changed else _take(root, folder, request)
+    finally:
+        # Also what pushes of the same project left that were cut off; it pushes one at a time.
+        for folder in (root / STATE).glob(f"{INCOMING}{name[:32]}*"):
+            shutil.rmtree(str(folder), ignore_errors=True)
 
 
 def _ensure_store(root: Path, python: str) -> None:
@@ -69,17 +66,6 @@ def _ensure_store(root: Path, python: str) -> None:
             "The target has no MLflow store, and mlflow is not in the lock file.",
             "Add mlflow to the project's dependencies, lock them, then: inv remote-setup",
         )
-
-
-def _changed(store: Path, seen: Mapping[str, Mapping[str, str]]) -> List[str]:
-    """What is here otherwise than it was seen; what is gone can't be harmed."""
-    now = signatures_of(store, {kind: list(ids) for kind, ids in seen.items()})
-    return [
-        identity
-        for kind, signatures in now.items()
-        for identity, signature in signatures.items()
-        if seen[kind][identity] != signature
-    ]
 
 
 def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
@@ -100,21 +86,16 @@ def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
     if request.registry:
         # Nobody has seen the registered models that are here: what differs stays as it is.
         summary = total(summary, merged(REGISTRY, agreed=False))
-    folders = set(summary.artifacts)
-    pairs = sorted((folder.remote, folder.local) for folder in folders)
+    pairs = sorted({(folder.remote, folder.local) for folder in summary.artifacts})
+    # What the folders of runs and models lie in.
+    room = {(root / local).parent.parent for _, local in pairs}
+    for path in room:
+        path.mkdir(parents=True, exist_ok=True)
     return TakeAnswer(
         new_runs=summary.new_runs,
         refused=summary.refused,
         left_out=summary.left_out,
         artifacts=tuple(ArtifactPair(source, target) for source, target in pairs),
-        plain=_make_room(root, folders),
+        plain=all(os.path.realpath(str(path)) == str(path) for path in room),
         links=tuple(experiment_map.for_the_other_side(base, store)),
     )
-
-
-def _make_room(root: Path, folders: Iterable[ArtifactFolder]) -> bool:
-    """Makes what the folders of runs and models lie in; False where a link leads to one of those."""
-    made = {(root / each.local).parent.parent for each in folders}
-    for path in made:
-        path.mkdir(parents=True, exist_ok=True)
-    return all(os.path.realpath(str(path)) == str(path) for path in made)

@@ -6,16 +6,14 @@ import time
 from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
-from remote.agent.tracking import child_runs, run_rows
+from remote.agent.tracking import run_rows
 from remote.job.kinds import kind_of
-from remote.job.messages.gpus import Gpu
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
 from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
 from remote.tracking.store import create_store, is_store
 
 STORE = "mlflow.db"
-ARTIFACTS = "mlruns"
 
 
 def store_of(root: Path) -> Path:
@@ -27,13 +25,14 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
     """Give the job, or one more attempt at it, an MLflow run that is scheduled."""
     return run_rows.begin(
         store_of(paths.root),
-        artifact_root=paths.root / ARTIFACTS,
         experiment=job.experiment,
         run_id=run_id,
-        run_name=job.name,
-        user=job.user,
-        source_name=job.program,
-        tags=tags(job, ()),
+        tags={
+            **tags(job, ()),
+            "mlflow.runName": job.name,
+            "mlflow.user": job.user,
+            "mlflow.source.name": job.program,
+        },
         params={name: str(value) for name, value in job.all_parameters.items()},
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
@@ -43,7 +42,7 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
 def start_run(paths: JobPaths, run_id: str) -> None:
     """Have a run that was scheduled run from now on."""
     now = int(time.time() * 1000)
-    run_rows.update(store_of(paths.root), run_id, {}, status="RUNNING", start_time=now)
+    run_rows.update(store_of(paths.root), run_id, status="RUNNING", start_time=now)
 
 
 def tags(job: Job, gpus: Sequence[LeasedGpu]) -> Dict[str, str]:
@@ -79,7 +78,7 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
         run_rows.update(store, run, account(status), status=run_status, end_time=ended)
     elif not kind_of(job).serves:
         return
-    child_runs.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
+    run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
 
 
 def account(status: JobStatus) -> Dict[str, str]:
@@ -101,21 +100,15 @@ def account(status: JobStatus) -> Dict[str, str]:
     return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
-def gpu_facts(gpus: Sequence[Gpu]) -> Dict[str, str]:
-    """The versions of the driver and of CUDA that the GPUs run with."""
-    # Pulls, which need a part of this module, start faster without.
-    from remote.agent.gpus import sources
-
-    return {"driver": gpus[0].driver, "cuda": sources.runtime_version()} if gpus else {}
-
-
 def make_store(root: Path, python: Path, env: Mapping[str, str]) -> bool:
     """Have the environment's MLflow make a missing store; False where it has no MLflow.
 
     Raises StoreError where MLflow is there and fails.
     """
     lock = root / STATE / "store.lock"
-    return create_store(store_of(root), root / ARTIFACTS, python=str(python), env=env, lock=lock)
+    return create_store(
+        store_of(root), root / run_rows.ARTIFACTS, python=str(python), env=env, lock=lock
+    )
 
 
 def store_settings(root: Path) -> Dict[str, str]:
@@ -126,5 +119,5 @@ def store_settings(root: Path) -> Dict[str, str]:
     """
     return {
         "MLFLOW_TRACKING_URI": f"sqlite:///{store_of(root)}",
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": str(root / ARTIFACTS),
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": str(root / run_rows.ARTIFACTS),
     }

@@ -1,19 +1,22 @@
-"""Gives a job its MLflow run by plain SQL.
+"""MLflow runs by plain SQL: a job's own, those below it, and those of a sweep's trials.
 
 Importing mlflow costs seconds and needs the project's environment; a job whose environment can't
 even be built must still leave a record. The rows are those that `MlflowClient.create_run`,
 `log_param` and `set_terminated` write (compared row for row in the tests, MLflow 2.16 and 3.17).
-Everything here raises StoreError.
+A trial's run says in `remote.trial` how far it is: running, ended, or interrupted, which the next
+job on the same study takes up again. Everything here raises StoreError.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import StoreError
@@ -26,8 +29,16 @@ from remote.tracking.store import (
     writing,
 )
 
+ARTIFACTS = "mlruns"  # beside the store
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
 MAX_TAG = 8000  # mlflow.utils.validation.MAX_TAG_VAL_LENGTH, characters
+
+RUNNING, ENDED, INTERRUPTED = "running", "ended", "interrupted"
+
+PARENT = "mlflow.parentRunId"
+OVERRIDES = "remote.overrides"
+STUDY = "remote.study"
+TRIAL = "remote.trial"
 
 
 class RecordedRun(NamedTuple):
@@ -36,43 +47,42 @@ class RecordedRun(NamedTuple):
     artifact_dir: Path
 
 
+class TrialRun(NamedTuple):
+    """A trial's MLflow run: its id, what Hydra was told for it, and whether it was deleted."""
+
+    run_id: str
+    overrides: Sequence[str]
+    deleted: bool = False
+
+
 def begin(
     store: Path,
     *,
-    artifact_root: Path,
     experiment: str,
     run_id: str,
-    run_name: str,
-    user: str,
-    source_name: str,
     tags: Mapping[str, str],
-    params: Mapping[str, str],
+    params: Mapping[str, str] = {},
     start_ms: int,
     status: str = "RUNNING",
 ) -> RecordedRun:
     """Inserts a run (RUNNING or SCHEDULED), and its experiment where no active one has that name.
 
+    The tags `mlflow.runName` and `mlflow.user` are needed: they are in the run's own row too.
     Raises StoreError when a deleted experiment has the name (MLflow refuses it too).
     """
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z", run_id):
         raise StoreError(f"'{run_id}' can't be the id of an MLflow run.")
-    root = Path(os.path.abspath(artifact_root))
-    own_tags = {
-        "mlflow.user": user,
-        "mlflow.source.name": source_name,
-        "mlflow.source.type": tags.get("mlflow.source.type", "LOCAL"),
-        "mlflow.runName": run_name,
-    }
+    root = Path(os.path.abspath(store.parent)) / ARTIFACTS
     with writing(store) as database:
         row = _experiment(database, experiment, root, start_ms)
         artifact_dir = _artifact_dir(row, root, run_id)
         values: Dict[str, object] = dict(
             run_uuid=run_id,
-            name=run_name,
+            name=tags["mlflow.runName"],
             source_type="UNKNOWN",
             source_name="",
             entry_point_name="",
-            user_id=user,
+            user_id=tags["mlflow.user"],
             status=status,
             start_time=start_ms,
             source_version="",
@@ -86,30 +96,64 @@ def begin(
             f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
             [values[name] for name in columns],
         )
-        put_tags(database, run_id, {**tags, **own_tags})
-        put_params(database, run_id, params)
+        _put(database, run_id, {"mlflow.source.type": "LOCAL", **tags}, params)
     artifact_dir.mkdir(parents=True, exist_ok=True)
     return RecordedRun(run_id, str(row["experiment_id"]), artifact_dir)
 
 
-def update(store: Path, run_id: str, tags: Mapping[str, str], **values: object) -> None:
-    """Give a run these tags, in place of those of the same names, and its row these values."""
+def update(
+    store: Path,
+    run_id: str,
+    tags: Mapping[str, str] = {},
+    params: Mapping[str, str] = {},
+    **values: object,
+) -> None:
+    """Give a run these tags, the parameters that it doesn't have yet, and its row these values."""
     with writing(store) as database:
         if not database.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run_id,)).fetchone():
             raise StoreError(f"{store} has no run {run_id}.")
         for column, value in values.items():
             database.execute(f"UPDATE runs SET {column} = ? WHERE run_uuid = ?", (value, run_id))
-        put_tags(database, run_id, tags)
+        _put(database, run_id, tags, params)
+
+
+def _put(
+    database: sqlite3.Connection, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]
+) -> None:
+    """Tags take the place of those of the same names; parameters never change."""
+    database.executemany(
+        "INSERT OR REPLACE INTO tags (run_uuid, key, value) VALUES (?, ?, ?)",
+        [(run_id, key, value[:MAX_TAG]) for key, value in tags.items()],
+    )
+    database.executemany(
+        "INSERT OR IGNORE INTO params (run_uuid, key, value) VALUES (?, ?, ?)",
+        [(run_id, key, value[:MAX_PARAM]) for key, value in params.items()],
+    )
 
 
 def run_status(store: Path, run_id: str) -> Optional[str]:
     """RUNNING, FINISHED, FAILED, KILLED or SCHEDULED; None when the store has no such run."""
-    rows = read_rows(store, "SELECT status FROM runs WHERE run_uuid = ?", run_id)
+    return _value(store, run_id, "r.status")
+
+
+def experiment_of(store: Path, run_id: str) -> Optional[str]:
+    """The name of the experiment that a run belongs to; None where there is no such run."""
+    return _value(store, run_id, "e.name")
+
+
+def artifact_dir(store: Path, run_id: str) -> Optional[Path]:
+    """Where the artifacts of a run that `begin` made lie; None without store or run."""
+    uri = _value(store, run_id, "r.artifact_uri") if is_store(store) else None
+    return Path(uri) if uri else None
+
+
+def _value(store: Path, run_id: str, column: str) -> Optional[str]:
+    query = f"SELECT {column} FROM runs r JOIN experiments e USING (experiment_id)"
+    rows = _read(store, f"{query} WHERE run_uuid = ?", run_id)
     return str(rows[0][0]) if rows else None
 
 
-def read_rows(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
-    """What a query finds."""
+def _read(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
     refuse_foreign(store)
     try:
         with closing(connect_read_only(store)) as database:
@@ -117,30 +161,6 @@ def read_rows(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
             return database.execute(query, values).fetchall()
     except sqlite3.Error as error:
         raise unusable(store, error) from error
-
-
-def put_tags(database: sqlite3.Connection, run_id: str, tags: Mapping[str, str]) -> None:
-    """Give a run these tags, in place of those of the same names."""
-    database.executemany(
-        "INSERT OR REPLACE INTO tags (run_uuid, key, value) VALUES (?, ?, ?)",
-        [(run_id, key, value[:MAX_TAG]) for key, value in tags.items()],
-    )
-
-
-def put_params(database: sqlite3.Connection, run_id: str, params: Mapping[str, str]) -> None:
-    """Give a run the parameters that it doesn't have yet."""
-    database.executemany(
-        "INSERT OR IGNORE INTO params (run_uuid, key, value) VALUES (?, ?, ?)",
-        [(run_id, key, value[:MAX_PARAM]) for key, value in params.items()],
-    )
-
-
-def artifact_dir(store: Path, run_id: str) -> Optional[Path]:
-    """Where the artifacts of a run that `begin` made lie; None without store or run."""
-    if not is_store(store):
-        return None
-    rows = read_rows(store, "SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
-    return Path(rows[0][0]) if rows else None
 
 
 def _experiment(
@@ -182,3 +202,95 @@ def _artifact_dir(experiment: sqlite3.Row, artifact_root: Path, run_id: str) -> 
     elif location.startswith("/"):
         folder = Path(location)
     return folder / run_id / "artifacts"
+
+
+def add_metric(store: Path, run_id: str, key: str, value: float, now_ms: int) -> None:
+    """Log one value of a metric, at step 0, unless the run has that metric already."""
+    nan = value != value
+    # MLflow stores infinity as the greatest number that its column takes.
+    finite = max(min(float(value), sys.float_info.max), -sys.float_info.max)
+    row = (run_id, key, 0.0 if nan else finite, now_ms, 0, nan)
+    with writing(store) as database:
+        for table in ("metrics", "latest_metrics"):
+            database.execute(
+                f"INSERT OR IGNORE INTO {table} (run_uuid, key, value, timestamp, step, is_nan)"
+                f" SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS"
+                f" (SELECT 1 FROM {table} WHERE run_uuid = ? AND key = ?)",
+                (*row, run_id, key),
+            )
+
+
+_CLOSE = (
+    "UPDATE runs SET status = ?, end_time = ? WHERE status IN ('RUNNING', 'SCHEDULED')"
+    " AND run_uuid IN"
+)
+
+
+def close(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
+    """End a run that is still RUNNING; `status` is FINISHED, FAILED or KILLED."""
+    with writing(store) as database:
+        database.execute(f"{_CLOSE} (?)", (status, end_ms, run_id))
+
+
+def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> None:
+    """End all that a job left RUNNING: its own run, those below it, and those with its tag."""
+    tree = (
+        "WITH RECURSIVE tree (id) AS (SELECT ? UNION"
+        " SELECT run_uuid FROM tags WHERE key = 'remote.job' AND value = ? UNION"
+        f" SELECT t.run_uuid FROM tags t JOIN tree ON t.key = '{PARENT}' AND t.value = tree.id)"
+        " SELECT id FROM tree"
+    )
+    with writing(store) as database:
+        database.execute(f"{_CLOSE} ({tree})", (status, end_ms, run_id, job))
+
+
+def trials(store: Path, study: str) -> List[TrialRun]:
+    """The runs of a study's trials, the oldest first."""
+    found = (
+        "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides FROM runs r"
+        " JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = ? AND s.value = ?"
+        " JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ?"
+        " ORDER BY r.start_time, r.rowid"
+    )
+    return [
+        TrialRun(row["run_uuid"], _listed(row["overrides"]), row["lifecycle_stage"] != "active")
+        for row in _read(store, found, STUDY, study, OVERRIDES)
+    ]
+
+
+def spelled(overrides: Sequence[str]) -> str:
+    """The tag that holds a trial's overrides."""
+    return json.dumps(list(overrides), ensure_ascii=False)
+
+
+def _listed(text: str) -> Sequence[str]:
+    try:
+        return tuple(map(str, json.loads(text)))
+    except (ValueError, TypeError):
+        # Cut off at the length that MLflow gives a tag.
+        return ()
+
+
+def take_up(
+    store: Path, *, study: str, overrides: Sequence[str], tags: Mapping[str, str]
+) -> Optional[str]:
+    """Let an interrupted trial's run go on, with the tags of the job that goes on with it."""
+    found = (
+        "SELECT r.run_uuid FROM runs r"
+        " JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = ? AND s.value = ?"
+        " JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ? AND o.value = ?"
+        " JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = ? AND t.value = ?"
+        " WHERE r.lifecycle_stage = 'active' ORDER BY r.start_time, r.rowid LIMIT 1"
+    )
+    text = spelled(overrides)[:MAX_TAG]
+    with writing(store) as database:
+        named = (STUDY, study, OVERRIDES, text, TRIAL, INTERRUPTED)
+        row = database.execute(found, named).fetchone()
+        if row is None:
+            return None
+        run_id = str(row["run_uuid"])
+        database.execute(
+            "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?", (run_id,)
+        )
+        _put(database, run_id, tags, {})
+        return run_id

@@ -17,8 +17,9 @@ from typing import Mapping, Optional
 
 from remote.agent import processes
 from remote.agent.tracking import job_run
-from remote.agent.worker import Outcome, Record, variables
+from remote.agent.worker import Outcome, Record
 from remote.agent.worker.peak_memory import PeakGpuMemory, PeakMemory
+from remote.agent.worker.variables import of_job
 from remote.job.kinds import kind_of
 from remote.job.status import FAILED, FINISHED, RUNNING
 
@@ -72,7 +73,7 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
         job_run.start_run(paths, record.run.run_id)
     # What is edited in a service is the target's own; its environment is the snapshot's.
     place = paths.root if job.live else record.code
-    env = {**variables.of_job(record, place, python), **devices}
+    env = {**of_job(record, place, python), **devices}
     offset, kills = paths.log.stat().st_size, kernel_kills()
     memory, gpus = PeakMemory(), PeakGpuMemory(gpu.uuid for gpu in record.status.gpus)
     try:
@@ -118,12 +119,21 @@ def _execute(record: Record, python: Path, place: Path, env: Mapping[str, str]) 
 
 
 def notify(record: Record) -> None:
-    """Run the command of `--notify`, which can't fail the job."""
+    """Run the command of `--notify`, told by variables what became of the job, which it can't fail."""
+    job, status = record.job, record.status
+    variables = {
+        "REMOTE_JOB_ID": job.id,
+        "REMOTE_JOB_NAME": job.name,
+        "REMOTE_JOB_STATE": status.state,
+        "REMOTE_JOB_EXIT_CODE": str(status.exit_code),
+        "REMOTE_JOB_CAUSE": status.cause,
+        "REMOTE_JOB_RESULT": status.result,
+    }
     try:
         subprocess.run(
-            ["sh", "-c", record.job.notify],
+            ["sh", "-c", job.notify],
             cwd=str(record.paths.root),
-            env=variables.of_notify(record.job, record.status),
+            env={**os.environ, **job.env, **variables},
             stdin=subprocess.DEVNULL,
             stdout=record.log,
             stderr=record.log,

@@ -1,4 +1,4 @@
-"""The environment variables of a job's code, of what makes its environment, and of `--notify`."""
+"""The environment variables of a job's code, and of what makes its environment."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from remote.agent import environments, secrets
 from remote.agent.tracking import job_run
 from remote.agent.worker import Record
 from remote.job.paths import JobPaths
-from remote.job.spec import Job
-from remote.job.status import JobStatus
 
 #: Settings of the login or of other tools that must not reach a job.
 DROPPED = ("TMUX", "SSH_", "PYTHON", "MLFLOW_", "VIRTUAL_ENV", "REMOTE_")
@@ -56,20 +54,6 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
         variables["MLFLOW_EXPERIMENT_ID"] = run.experiment_id
         variables["MLFLOW_RUN_ID" if job.continues_run else "REMOTE_PARENT_RUN"] = run.run_id
     return variables
-
-
-def of_notify(job: Job, status: JobStatus) -> Dict[str, str]:
-    """What the user's command for the end of a job sees."""
-    return {
-        **os.environ,
-        **job.env,
-        "REMOTE_JOB_ID": job.id,
-        "REMOTE_JOB_NAME": job.name,
-        "REMOTE_JOB_STATE": status.state,
-        "REMOTE_JOB_EXIT_CODE": str(status.exit_code),
-        "REMOTE_JOB_CAUSE": status.cause,
-        "REMOTE_JOB_RESULT": status.result,
-    }
 
 
 @contextlib.contextmanager

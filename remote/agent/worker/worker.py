@@ -139,7 +139,7 @@ class Worker(Record):
     def run_code(self) -> Outcome:
         """Run the job's code, with all that it waits for: another job, its environment, GPUs."""
         from remote.agent import raw_data
-        from remote.agent.tracking import job_run
+        from remote.agent.gpus import sources
         from remote.agent.worker.attempt import attempts
 
         if self.job.after:
@@ -148,7 +148,8 @@ class Worker(Record):
         with self.job_lease.leased(self.wait) as lease:
             if lease is not None:
                 gpus = tuple(LeasedGpu(gpu.index, gpu.uuid, gpu.name) for gpu in lease.gpus)
-                self.write(gpus=gpus, **job_run.gpu_facts(lease.gpus))
+                driver = lease.gpus[0].driver if gpus else ""
+                self.write(gpus=gpus, driver=driver, cuda=sources.runtime_version() if gpus else "")
             self.raw = raw_data.ReadOnly(self.paths.root)
             try:
                 self.raw.take()

@@ -21,6 +21,10 @@ class Request(Struct, Generic[Answer]):
     verb: ClassVar[str]
     answer: ClassVar[Type[Any]]
 
+    def __init_subclass__(cls, verb: str = "", answer: Type[Any] = Struct) -> None:
+        super().__init_subclass__()
+        cls.verb, cls.answer = verb, answer
+
 
 class TargetRequest(Request[Answer]):
     """One about a target."""

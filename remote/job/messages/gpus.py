@@ -86,11 +86,8 @@ class GpusAnswer(Struct):
     cuda: str = line(default="")
 
 
-class GpusRequest(TargetRequest[GpusAnswer]):
+class GpusRequest(TargetRequest[GpusAnswer], verb="gpus", answer=GpusAnswer):
     """Tell of the server's GPUs."""
-
-    verb = "gpus"
-    answer = GpusAnswer
 
     leases: str = text(NAME, default="")
     """Where lease files lie, unless in the usual place."""

@@ -44,11 +44,8 @@ class SubmitAnswer(Struct):
     """What a uv that is brought must have been built for."""
 
 
-class SubmitRequest(TargetRequest[SubmitAnswer]):
+class SubmitRequest(TargetRequest[SubmitAnswer], verb="submit", answer=SubmitAnswer):
     """Start a job. A service that goes on already is answered in the place of a second one."""
-
-    verb = "submit"
-    answer = SubmitAnswer
 
     job: JobSpec = nested(JobSpec)
     launcher: str = text(64, WORD, default="")
@@ -98,11 +95,8 @@ class JobsAnswer(Struct):
     now: float = moment()
 
 
-class JobsRequest(TargetRequest[JobsAnswer]):
+class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer):
     """List jobs: those that are named, else the `newest` and all that go on (0: all)."""
-
-    verb = "jobs"
-    answer = JobsAnswer
 
     newest: int = integer(0, VERY_MANY, default=0)
     jobs: Tuple[str, ...] = names(default=())
@@ -120,11 +114,8 @@ class StopAnswer(Struct):
     already: bool = flag()
 
 
-class StopRequest(TargetRequest[StopAnswer]):
+class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer):
     """End a job; without a name, the one that goes on."""
-
-    verb = "stop"
-    answer = StopAnswer
 
     job: str = text(NAME, default="")
     patience: float = number(0, 3600, default=20.0)
@@ -138,11 +129,8 @@ class AttachAnswer(Struct):
     argv: Tuple[str, ...] = list_of(text(NAME, _PLAIN_WORD), 100)
 
 
-class AttachRequest(TargetRequest[AttachAnswer]):
+class AttachRequest(TargetRequest[AttachAnswer], verb="attach", answer=AttachAnswer):
     """Tell how a job's terminal is shown."""
-
-    verb = "attach"
-    answer = AttachAnswer
 
     job: str = text(NAME)
 
@@ -157,15 +145,12 @@ class LogAnswer(Struct):
     status: Optional[JobStatus] = optional(nested(JobStatus), default=None)
 
 
-class LogRequest(TargetRequest[LogAnswer]):
+class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer):
     """Send the log from byte `offset` on; with `wait`, until the job has ended.
 
     `tail` above 0 leaves out all but that many last lines of what is there now, `since` what is
     older than so many seconds, `silent` everything.
     """
-
-    verb = "log"
-    answer = LogAnswer
 
     job: str = text(NAME)
     offset: int = integer(0, 1 << 62, default=0)

@@ -36,11 +36,8 @@ class RemoveAnswer(Struct):
     bytes: int = integer(0, 1 << 62)
 
 
-class RemoveRequest(TargetRequest[RemoveAnswer]):
+class RemoveRequest(TargetRequest[RemoveAnswer], verb="remove", answer=RemoveAnswer):
     """Remove the folders of ended jobs; without `force`, only of those that were `pulled`."""
-
-    verb = "remove"
-    answer = RemoveAnswer
 
     jobs: Tuple[str, ...] = names()
     pulled: Tuple[str, ...] = names(default=())
@@ -57,11 +54,8 @@ class PruneAnswer(Struct):
     bytes: int = integer(0, 1 << 62)
 
 
-class PruneRequest(TargetRequest[PruneAnswer]):
+class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer):
     """Remove what was of no use for `older` seconds: jobs, environments, backups."""
-
-    verb = "prune"
-    answer = PruneAnswer
 
     older: float = number(0, 1e12)
     pulled: Tuple[str, ...] = names(default=())
@@ -79,11 +73,8 @@ class AccountAnswer(Struct):
     diff: str = text(DIFF, default="")
 
 
-class AccountRequest(TargetRequest[AccountAnswer]):
+class AccountRequest(TargetRequest[AccountAnswer], verb="account", answer=AccountAnswer):
     """Tell all that is recorded of a job."""
-
-    verb = "account"
-    answer = AccountAnswer
 
     job: str = text(NAME)
 
@@ -108,11 +99,10 @@ class DifferencesAnswer(Struct):
     """The lines of a unified diff."""
 
 
-class DifferencesRequest(TargetRequest[DifferencesAnswer]):
+class DifferencesRequest(
+    TargetRequest[DifferencesAnswer], verb="differences", answer=DifferencesAnswer
+):
     """Compare two jobs of a target."""
-
-    verb = "differences"
-    answer = DifferencesAnswer
 
     before: str = text(NAME)
     after: str = text(NAME)

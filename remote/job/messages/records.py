@@ -38,11 +38,8 @@ class DeltaAnswer(Struct):
     """Stores that it has beside its own, each with a mark that changes when the store does."""
 
 
-class DeltaRequest(TargetRequest[DeltaAnswer]):
+class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):
     """Write what changed in a store since `known` (remote.tracking.merge.known)."""
-
-    verb = "delta"
-    answer = DeltaAnswer
 
     known: Mapping[str, Any] = any_json(1 << 40)
     store: str = text(NAME, default="")
@@ -93,11 +90,8 @@ class TakeAnswer(Struct):
     """As of now."""
 
 
-class TakeRequest(TargetRequest[TakeAnswer]):
+class TakeRequest(TargetRequest[TakeAnswer], verb="take", answer=TakeAnswer):
     """Merge the records that were sent to the folder `name`: a project's id, and a number."""
-
-    verb = "take"
-    answer = TakeAnswer
 
     name: str = text(48, re.compile(r"[0-9a-f]{48}"))
     source: str = text(NAME)

@@ -49,11 +49,8 @@ class ServiceAnswer(Struct):
     """None as long as it doesn't answer."""
 
 
-class ServiceRequest(TargetRequest[ServiceAnswer]):
+class ServiceRequest(TargetRequest[ServiceAnswer], verb="service", answer=ServiceAnswer):
     """Tell of a service, by its name while it goes on, or by its job."""
-
-    verb = "service"
-    answer = ServiceAnswer
 
     service: str = text(32, WORD, default="")
     job: str = text(NAME, default="")
@@ -65,11 +62,8 @@ class SavedAnswer(Struct):
     files: Mapping[str, str] = mapping_of(text(64, HEX), 100_000, key=text(NAME))
 
 
-class SavedRequest(TargetRequest[SavedAnswer]):
+class SavedRequest(TargetRequest[SavedAnswer], verb="saved", answer=SavedAnswer):
     """Tell what was saved in JupyterLab among the pushed files."""
-
-    verb = "saved"
-    answer = SavedAnswer
 
 
 class FetchAnswer(Struct):
@@ -78,10 +72,7 @@ class FetchAnswer(Struct):
     times: Mapping[str, int] = mapping_of(integer(0, 1 << 40), 100_000, key=text(NAME))
 
 
-class FetchRequest(TargetRequest[FetchAnswer]):
+class FetchRequest(TargetRequest[FetchAnswer], verb="fetch", answer=FetchAnswer):
     """Send saved files."""
-
-    verb = "fetch"
-    answer = FetchAnswer
 
     names: Tuple[str, ...] = list_of(text(NAME), 100_000)

@@ -34,8 +34,6 @@ class Machine(Struct):
     machine: str = text(32, WORD)
     libc: str = choice("", "gnu", "musl", default="")
     """Empty where it isn't Linux."""
-    python: str = line(32, default="")
-    host: str = line(default="")
 
 
 #: What a target is to a project: pushed to before; not there or empty; full of what others put there.
@@ -48,16 +46,10 @@ class PrepareAnswer(Struct):
     state: str = choice(OURS, ABSENT, FOREIGN)
     root: str = text(NAME)
     """Its absolute path there."""
-    platform: Machine = nested(Machine)
-    uv: str = text(NAME, default="")
-    """Where uv is there; empty where it has to be brought."""
 
 
-class PrepareRequest(TargetRequest[PrepareAnswer]):
+class PrepareRequest(TargetRequest[PrepareAnswer], verb="prepare", answer=PrepareAnswer):
     """Make a target ready to be pushed to; with `look`, only look at it."""
-
-    verb = "prepare"
-    answer = PrepareAnswer
 
     path: str = text(NAME)
     project: str = text(32, re.compile(r"[0-9a-f]{32}"))
@@ -73,11 +65,8 @@ class SecretAnswer(Struct):
     names: Tuple[str, ...] = list_of(text(NAME), MANY)
 
 
-class SecretRequest(TargetRequest[SecretAnswer]):
+class SecretRequest(TargetRequest[SecretAnswer], verb="secret", answer=SecretAnswer):
     """Set a secret; without a `value` forget it, without a `name` change nothing."""
-
-    verb = "secret"
-    answer = SecretAnswer
 
     name: str = text(NAME, default="")
     value: Optional[str] = optional(text(VALUE), default=None)
@@ -128,10 +117,7 @@ class ExamineAnswer(Struct):
     """Whether this user's are spared."""
 
 
-class ExamineRequest(Request[ExamineAnswer]):
+class ExamineRequest(Request[ExamineAnswer], verb="examine", answer=ExamineAnswer):
     """Look at the server of a target that need not exist yet."""
-
-    verb = "examine"
-    answer = ExamineAnswer
 
     path: str = text(NAME)

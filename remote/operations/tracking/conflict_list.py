@@ -37,8 +37,10 @@ def listed(project: Project) -> list[Listed]:
         # A base is named after its source, and after the destination that isn't the project's own.
         for base in sorted((project.state / "targets").glob(to.base("*").name)):
             if base == to.base(base.name[: -len(to.base("").name)]):
+                found = conflicts.open_conflicts(base, to.location)
+                # Only now has the copy of a damaged base taken its place.
                 source = bases.source_name(base)
-                for conflict in conflicts.open_conflicts(base, to.location):
+                for conflict in found:
                     entries.append(Listed(len(entries) + 1, source, base, conflict))
     return entries
 

@@ -27,17 +27,14 @@ class Destination:
     server: str = ""
 
     @property
-    def is_own(self) -> bool:
-        return self.location == self.project.root / STORE
-
-    @property
     def artifacts(self) -> Path:
         """Where a local run of the project would put its artifacts."""
         return self.project.root / ARTIFACTS
 
     def base(self, source: str) -> Path:
         """The base of the merges of one source; `source` is a plain name."""
-        mine = "" if self.is_own else "." + digest(str(self.location))
+        is_own = self.location == self.project.root / STORE
+        mine = "" if is_own else "." + digest(str(self.location))
         return self.project.state / "targets" / f"{source}{mine}.base.db"
 
 

@@ -17,7 +17,7 @@ from remote.errors import StoreError, TransferError
 from remote.files import locked
 from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
-from remote.operations.job_request import requires_python
+from remote.operations.submit import declared
 from remote.operations.tracking import select_runs
 from remote.operations.tracking.destination import destination
 from remote.operations.tracking.merge_records import filter_file, merging
@@ -177,7 +177,7 @@ class _Push:
             seen=seen,
             known=tuple(links),
             registry=bool(selected.ids[schema.REGISTERED_MODEL]),
-            python=requires_python(self.root),
+            python=declared(self.root, "requires-python"),
         )
         return server.agent.call(request), sent.bytes
 

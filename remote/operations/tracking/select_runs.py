@@ -163,7 +163,7 @@ def _gather_runs(database: sqlite3.Connection, named: Sequence[str]) -> None:
         " AND t.value = b.id) SELECT id FROM below"
     )
     database.execute(f"DELETE FROM run WHERE id NOT IN (SELECT run_uuid FROM runs WHERE {_ACTIVE})")
-    going = _ids(database, "SELECT id FROM run")
+    going = set(_ids(database, "SELECT id FROM run"))
     for run in named:
         if run not in going:
             raise StoreError(

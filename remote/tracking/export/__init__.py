@@ -9,11 +9,14 @@ once there is something to send: importing it costs four seconds.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Callable, Optional
 
-from remote.tracking.export.export_record import ExportOrder, ExportRecord, ExportSummary
+from remote.tracking.export.export_record import (
+    ExportOrder,
+    ExportRecord,
+    ExportSummary,
+    signatures_here,
+)
 from remote.tracking.export.server_client import ServerAddress, server_client
 from remote.tracking.schema import RUN
 from remote.tracking.store import unusable
@@ -32,19 +35,17 @@ def export(
     Stopped anywhere, the next export does the rest. A dry run only counts the runs. Raises
     StoreError, ConnectError and ConfigError.
     """
-    address = ServerAddress.parse(order.address)
-    summary = ExportSummary(server=address.url)
-    file = Path(":memory:") if dry_run and not order.record.exists() else order.record
+    address, record = ServerAddress.parse(order.address), ExportRecord(order.record)
     try:
-        with closing(ExportRecord(file)) as record:
-            todo = record.unsent(order)
-            summary.grown_runs = sum(kind == RUN for kind, _ in todo)
-            if todo and not dry_run:
-                with server_client(address, order.settings) as client:
-                    # It imports mlflow, which reads its settings at that moment.
-                    from remote.tracking.export.run_export import send
+        signatures = signatures_here(order)
+        todo = record.unsent(signatures)
+        if not todo or dry_run:
+            runs = sum(kind == RUN for kind, _ in todo)
+            return ExportSummary(address.url, grown_runs=runs) if todo else None
+        with server_client(address, order.settings) as client:
+            # It imports mlflow, which reads its settings at that moment.
+            from remote.tracking.export.run_export import send
 
-                    send(order, client, record, summary, progress)
-            return summary if todo else None
+            return send(order, client, record, signatures, progress)
     except sqlite3.Error as error:
         raise unusable(order.store, error) from error

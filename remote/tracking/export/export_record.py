@@ -1,24 +1,23 @@
 """What was sent to one MLflow server, and what is new or changed since. mlflow isn't needed.
 
-The record is a SQLite file in the project's `.remote/exports/`, with a row in JSON for each
-experiment, run and model. Values are noted before a request and again after it, so an export that
-is killed in between knows its own values again. Without the record everything is compared with the
-server: nothing is doubled, and of what differs the server's is kept.
+The record is a folder in the project's `.remote/exports/`, with a JSON file for each experiment, run
+and model. Values are noted before a request and again after it, so an export that is killed in
+between knows its own values again. Without the record everything is compared with the server:
+nothing is doubled, and of what differs the server's is kept.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import sqlite3
+import shutil
 import stat
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from remote.errors import StoreError
+from remote.files import read_json, write_json
 from remote.tracking import delta
 from remote.tracking.merge.artifact_paths import artifacts_below, is_safe_id
 from remote.tracking.schema import MODEL, RUN
@@ -39,7 +38,7 @@ _GROWTH = (
 class ExportOrder:
     """What is exported from where to where.
 
-    `store` is a SQLite store, `root` the folder that its artifacts lie below, `record` the file that
+    `store` is a SQLite store, `root` the folder that its artifacts lie below, `record` the folder that
     remembers what was written to the server at `address`; `settings` hold the login. `ids` are those
     of the runs and models to send, by kind.
     """
@@ -87,49 +86,36 @@ class Sent:
     one where an export was stopped between the request and its answer."""
 
 
+@dataclass(frozen=True)
 class ExportRecord:
-    """An open record."""
+    """`folder` may be missing."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises StoreError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table = "sent (kind, id, sent TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID"
-        try:
-            self._database = sqlite3.connect(str(path), timeout=60, isolation_level=None)
-            self._database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"The record of exports {path} can't be used: {error}",
-                "It may be deleted: without it, nothing is sent twice or overwritten.",
-            ) from error
-        self.close = self._database.close
+    folder: Path
 
     def get(self, kind: str, identity: str) -> Sent:
         """An empty one for what was never sent."""
-        query = "SELECT sent FROM sent WHERE kind = ? AND id = ?"
-        row = self._database.execute(query, (kind, identity)).fetchone()
-        return Sent(**json.loads(row[0])) if row else Sent()
+        kept = read_json(self.folder / f"{kind}-{identity}.json") if is_safe_id(identity) else None
+        return Sent(**kept) if kept else Sent()
 
     def put(self, kind: str, identity: str, sent: Sent) -> None:
-        values = (kind, identity, json.dumps(asdict(sent)))
-        self._database.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?)", values)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / f"{kind}-{identity}.json", asdict(sent))
 
     def begin_for(self, sides: str) -> bool:
         """Forget all that was sent between another store and server; True where that is new."""
-        if self.get("sides", "").signature == sides:
+        if self.get("between", "sides").signature == sides:
             return False
-        self._database.execute("DELETE FROM sent")
-        self.put("sides", "", Sent(signature=sides))
+        shutil.rmtree(str(self.folder), ignore_errors=True)
+        self.put("between", "sides", Sent(signature=sides))
         return True
 
-    def unsent(self, order: ExportOrder) -> Signatures:
-        """Those of the ordered runs and models under which nothing was sent whole, runs first."""
-        signatures = _signatures(order)
+    def unsent(self, signatures: Signatures) -> Signatures:
+        """Those under which nothing was sent whole."""
         return {key: text for key, text in signatures.items() if self.get(*key).signature != text}
 
 
-def _signatures(order: ExportOrder) -> Signatures:
-    """Of all that the order names, if it isn't deleted here."""
+def signatures_here(order: ExportOrder) -> Signatures:
+    """Of all that the order names, if it isn't deleted here; runs first."""
     additions: Signatures = {}
     with closing(connect_read_only(order.store)) as database:
         for kind, table, column, location in (

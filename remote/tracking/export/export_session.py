@@ -19,11 +19,8 @@ NAME, STATUS, TAG, PARAM = "name", "status", "tag:", "param:"
 UNFINISHED = ("RUNNING", "SCHEDULED", "PENDING", "UNSPECIFIED")
 _PAIRS = 50
 """Parameters or tags in one request, of at most 8000 characters each: it may have a megabyte."""
-
-Fields = Mapping[str, str]
-States = Mapping[str, Sequence[Optional[str]]]
-Writers = Mapping[str, Callable[[Sequence[Tuple[str, Any]]], object]]
-"""What sends fields, as pairs of a name's rest and the value, by the beginning of the names."""
+Writers = Mapping[str, Callable[[Sequence[Any]], object]]
+"""By the beginning of fields' names, what sends such fields: pairs of the name's rest and the value."""
 
 
 @dataclass
@@ -72,11 +69,7 @@ class Session:
             self.summary.note(f"{what} is left out: {reason(error)}")
 
     def send_all(
-        self,
-        items: Sequence[Any],
-        at_once: int,
-        send: Callable[[Any], object],
-        describe: Callable[[Any], str],
+        self, placed: Placed, items: Sequence[Any], at_once: int, send: Callable[[Any], object]
     ) -> None:
         """Send so many items in one request; where the server refuses one, each of them alone."""
         for start in range(0, len(items), at_once):
@@ -87,18 +80,25 @@ class Session:
                 if not refuses_content(error):
                     raise
                 for item in part:
-                    with self.refusable(describe(item)):
+                    name = item[0] if isinstance(item, tuple) else getattr(item, "key", "an input")
+                    with self.refusable(f"{name} of {placed}"):
                         send([item])
 
-    def write_fields(self, placed: Placed, here: Fields, there: Fields, writers: Writers) -> None:
+    def write_fields(
+        self, placed: Placed, here: Mapping[str, str], there: Mapping[str, str], writers: Writers
+    ) -> None:
         """Bring the server's fields up to date, as far as they are ours."""
         states = placed.sent.states
+        for name in here:
+            # One that goes on, on the server, gives way where we don't know how it came so.
+            states.setdefault(name, [*UNFINISHED] if name == STATUS else [None])
         write, kept = changed_fields(here, there, states)
-        states.update({name: [*_states(states, name), here[name]] for name in write})
+        states.update({name: [*states[name], here[name]] for name in write})
         self.save(placed)
         for prefix, send in writers.items():
-            pairs = [(name[len(prefix) :], here[name]) for name in write if name.startswith(prefix)]
-            self.send_all(pairs, _PAIRS, send, lambda pair: f"{pair[0] or 'name'} of {placed}")
+            names = [name for name in write if name.startswith(prefix)]
+            pairs = [(name[len(prefix) :] or name, here[name]) for name in names]
+            self.send_all(placed, pairs, _PAIRS, send)
         equal = [name for name in here if there.get(name) == here[name]]
         states.update({name: [here[name]] for name in (*write, *equal)})
         self.save(placed)
@@ -106,19 +106,15 @@ class Session:
             self.summary.note(f"kept the server's: {', '.join(kept)} of {placed}")
 
 
-def changed_fields(here: Fields, there: Fields, states: States) -> Tuple[List[str], List[str]]:
+def changed_fields(
+    here: Mapping[str, str], there: Mapping[str, str], states: Mapping[str, Sequence[Optional[str]]]
+) -> Tuple[List[str], List[str]]:
     """The fields to write, and those whose value on the server isn't ours.
 
     A field is written where the server has what it may have because of us, which is nothing for one
     that was never sent, and is left alone where somebody changed or removed it there.
     """
     changed = [name for name in here if there.get(name) != here[name]]
-    write = [name for name in changed if there.get(name) in _states(states, name)]
-    others = [name for name in changed if name not in write]
-    kept = [name for name in others if here[name] not in _states(states, name)]
+    write = [name for name in changed if there.get(name) in states[name]]
+    kept = [name for name in changed if name not in write and here[name] not in states[name]]
     return write, kept
-
-
-def _states(states: States, name: str) -> Sequence[Optional[str]]:
-    """A run or model that goes on, on the server, gives way if we don't know how it came so."""
-    return states.get(name, UNFINISHED if name == STATUS else (None,))

@@ -47,6 +47,8 @@ def send_history(session: Session, run: Placed) -> None:
     """
     count = "SELECT count(*) FROM metrics WHERE run_uuid = ? AND rowid <= ?"
     client, server_id = session.client, run.sent.server_id
+    log = partial(client.log_batch, server_id, synchronous=True)
+    model_there = lru_cache(maxsize=None)(partial(session.server_id, MODEL))
 
     @lru_cache(maxsize=None)
     def points_there(key: str) -> Set[Tuple[str, int, int]]:
@@ -66,14 +68,9 @@ def send_history(session: Session, run: Placed) -> None:
                 point = (float(value), timestamp, step)
                 if is_known or (repr(point[0]), *point[1:]) not in points_there(key):
                     # So MLflow gives models metrics: a point of the run names the model.
-                    model = session.server_id(MODEL, model)
+                    model = model_there(model)
                     metrics.append(Metric(key, *point, *((model, *dataset) if model else ())))
-            session.send_all(
-                metrics,
-                _POINTS,
-                lambda part: client.log_batch(server_id, part, synchronous=True),
-                lambda metric: f"A value of {metric.key} of {run}",
-            )
+            session.send_all(run, metrics, _POINTS, log)
             session.summary.metric_rows += len(metrics)
         run.sent.rows = [last, database.execute(count, (run.id, last)).fetchone()[0]]
     session.save(run)
@@ -85,19 +82,16 @@ def send_inputs(session: Session, run: Placed) -> None:
     model = partial(session.server_id, MODEL)
     used = [LoggedModelInput(model(use.model_id)) for use in here.inputs.model_inputs]
     made = [LoggedModelOutput(model(use.model_id), use.step) for use in here.outputs.model_outputs]
+    data, data_there = here.inputs.dataset_inputs, there.inputs.dataset_inputs
     for uses, uses_there, send in (
-        (
-            here.inputs.dataset_inputs,
-            there.inputs.dataset_inputs,
-            lambda part: client.log_inputs(server_id, part),
-        ),
+        (data, data_there, lambda part: client.log_inputs(server_id, part)),
         (used, there.inputs.model_inputs, lambda part: client.log_inputs(server_id, models=part)),
         (made, there.outputs.model_outputs, lambda part: client.log_outputs(server_id, part)),
     ):
         # '' is the id of models that aren't on the server.
         known = {"", *map(_used, uses_there)}
         new = [use for use in uses if _used(use) not in known]
-        session.send_all(new, _INPUTS, send, lambda _: f"An input or output of {run}")
+        session.send_all(run, new, _INPUTS, send)
 
 
 def _used(use: Any) -> str:
@@ -160,8 +154,7 @@ def _send_files(
             if sizes.get(name) != _size(version):
                 session.summary.note(f"kept the server's: {name} of {placed}")
         elif _MISREAD.search(name) and repository.artifact_uri.startswith("http"):
-            what = f"{name} of {placed} is left out"
-            session.summary.note(f"{what}: MLflow's client can't send such a name")
+            session.summary.note(f"{name} of {placed} is left out: MLflow's client misreads it")
         else:
             with session.refusable(f"{name} of {placed}"):
                 repository.log_artifact(str(folder / name), name.rpartition("/")[0] or None)

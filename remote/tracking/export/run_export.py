@@ -7,8 +7,8 @@ sent one by one, and how each of them ended comes last.
 from __future__ import annotations
 
 from contextlib import closing
-from functools import partial
-from typing import Any, Callable, Dict, List
+from functools import lru_cache, partial
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from mlflow.entities import Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -17,7 +17,13 @@ from mlflow.utils import get_results_from_paginated_fn
 from sqlalchemy import URL
 
 from remote.errors import StoreError
-from remote.tracking.export.export_record import ExportOrder, ExportRecord, ExportSummary, Sent
+from remote.tracking.export.export_record import (
+    ExportOrder,
+    ExportRecord,
+    ExportSummary,
+    Sent,
+    Signatures,
+)
 from remote.tracking.export.export_session import (
     NAME,
     PARAM,
@@ -36,6 +42,9 @@ from remote.tracking.store import connect_read_only
 
 _SOURCE = {RUN: "remote.source_run", MODEL: "remote.source_model"}
 """The tags by which they are known again."""
+_READER = {RUN: "get_run", MODEL: "get_logged_model"}
+"""Methods of MLflow's client of the server, and of its reader of the store here."""
+_LOCATION = {RUN: "artifact_uri", MODEL: "artifact_location"}
 _NOT_WRITTEN = (*_SOURCE.values(), "mlflow.runName")
 _PARENT = TAG + "mlflow.parentRunId"
 _LIMITS = (
@@ -52,26 +61,31 @@ def send(
     order: ExportOrder,
     client: Any,
     record: ExportRecord,
-    summary: ExportSummary,
+    signatures: Signatures,
     progress: Callable[[int, int], None],
-) -> None:
-    """Send what is new or changed of what is ordered."""
+) -> ExportSummary:
+    """Send all that wasn't sent whole under these signatures."""
     # MLflow's own reader; its address is SQLAlchemy's to spell.
     address = URL.create("sqlite", database=str(order.store.resolve()))
     try:
         store = SqlAlchemyStore(str(address), str(order.root / "mlruns"))
     except MlflowException as error:
         raise StoreError(f"MLflow can't read {order.store}: {reason(error)}") from error
-    session = Session(order, client, store, record, summary)
+    session = Session(order, client, store, record, ExportSummary(client.tracking_uri))
     _greet(session)
     # The record may just have turned out to be about another server.
-    todo = record.unsent(order)
+    todo = record.unsent(signatures)
+    experiment = lru_cache(maxsize=None)(partial(_experiment, session))
     placed: List[Placed] = []
     for kind, identity in todo:
         with session.refusable(f"{kind} {identity}"):
-            placed += _place(session, kind, identity, todo[kind, identity])
+            here = getattr(store, _READER[kind])(identity)
+            one = Placed(kind, identity, here, record.get(kind, identity))
+            there = experiment(str(_info(one.here).experiment_id))
+            if there and _place(session, one, there, todo[kind, identity]):
+                placed.append(one)
     runs = sum(one.kind == RUN for one in placed)
-    summary.grown_runs = runs - summary.new.get(RUN, 0)
+    session.summary.grown_runs = runs - session.summary.new.get(RUN, 0)
     for done, one in enumerate(placed):
         progress(done, len(placed))
         # What the server refuses for one must not keep the others waiting.
@@ -79,6 +93,7 @@ def send(
             if _send(session, one):
                 one.sent.signature = todo[one.kind, one.id]
                 session.save(one)
+    return session.summary
 
 
 def _greet(session: Session) -> None:
@@ -98,58 +113,43 @@ def _greet(session: Session) -> None:
             session.summary.notes += _LIMITS
 
 
-def _place(session: Session, kind: str, identity: str, signature: str) -> List[Placed]:
-    """Find it on the server, or create it there; empty where the server has deleted it."""
-    one = Placed(
-        kind, identity, _read(session.store, kind, identity), session.record.get(kind, identity)
-    )
-    experiment = _experiment(session, str(_info(one.here).experiment_id))
-    if not experiment:
-        return []
-    if one.sent.server_id:
-        try:
-            one.there = _read(session.client, kind, one.sent.server_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-    else:
-        one.there = _find(session, one) or _create(session, one, experiment)
-        one.sent.server_id = one.there.model_id if kind == MODEL else one.there.info.run_id
-        session.save(one)
-    if one.there and getattr(_info(one.there), "lifecycle_stage", "active") == "active":
-        return [one]
-    session.summary.note(f"{one} is deleted on the server, and left so")
-    # Told once: until it changes here, it isn't looked at again.
-    one.sent.signature = signature
-    session.save(one)
-    return []
-
-
-def _read(api: Any, kind: str, identity: str) -> Any:
-    """From MLflow's client of the server, or its reader of the store here."""
-    return api.get_logged_model(identity) if kind == MODEL else api.get_run(identity)
-
-
-def _info(raw: Any) -> Any:
-    return getattr(raw, "info", raw)
-
-
 def _experiment(session: Session, identity: str) -> str:
     """Its id on the server, whatever it is called there now; empty where it is deleted there."""
     here, known = session.store.get_experiment(identity), session.server_id(EXPERIMENT, identity)
-    on_server = session.experiments.values()
-    there = session.experiments.get(known) or next(
-        (one for one in on_server if one.name == here.name), None
-    )
+    by_name = {one.name: one for one in session.experiments.values()}
+    there = session.experiments.get(known) or by_name.get(here.name)
     if there is None:
-        created = session.client.create_experiment(here.name, tags=here.tags)
-        there = session.experiments[created] = session.client.get_experiment(created)
+        there = session.client.get_experiment(
+            session.client.create_experiment(here.name, tags=here.tags)
+        )
+        session.experiments[there.experiment_id] = there
         session.summary.new[EXPERIMENT] = session.summary.new.get(EXPERIMENT, 0) + 1
     session.record.put(EXPERIMENT, identity, Sent(there.experiment_id))
     if there.lifecycle_stage == "active":
         return str(there.experiment_id)
     session.summary.note(f"experiment {here.name} is deleted on the server, and left so")
     return ""
+
+
+def _place(session: Session, one: Placed, experiment: str, signature: str) -> bool:
+    """Find it on the server, or create it there; False where the server has deleted it."""
+    if one.sent.server_id:
+        try:
+            one.there = getattr(session.client, _READER[one.kind])(one.sent.server_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    else:
+        one.there = _find(session, one) or _create(session, one, experiment)
+        one.sent.server_id = one.there.model_id if one.kind == MODEL else one.there.info.run_id
+        session.save(one)
+    if one.there and getattr(_info(one.there), "lifecycle_stage", "active") == "active":
+        return True
+    session.summary.note(f"{one} is deleted on the server, and left so")
+    # Told once: until it changes here, it isn't looked at again.
+    one.sent.signature = signature
+    session.save(one)
+    return False
 
 
 def _find(session: Session, one: Placed) -> Any:
@@ -166,23 +166,23 @@ def _find(session: Session, one: Placed) -> Any:
 def _create(session: Session, one: Placed, experiment: str) -> Any:
     """Asked once only: a request that is repeated for want of an answer may create two."""
     here, tags = one.here, {_SOURCE[one.kind]: one.id}
-    session.summary.new[one.kind] = session.summary.new.get(one.kind, 0) + 1
-    if one.kind == MODEL:
-        run = session.server_id(RUN, here.source_run_id) or None
-        with environment(NO_REPEATS):
-            return session.client.create_logged_model(
+    with environment(NO_REPEATS):
+        if one.kind == MODEL:
+            run = session.server_id(RUN, here.source_run_id) or None
+            there = session.client.create_logged_model(
                 experiment, here.name, run, tags, here.params, here.model_type
             )
-    if "mlflow.user" in here.data.tags:
-        # MLflow takes the user from this tag, and only now.
-        tags["mlflow.user"] = here.data.tags["mlflow.user"]
-    info, states = here.info, one.sent.states
-    states[NAME] = [*states.get(NAME, [None]), info.run_name]
-    session.save(one)
-    with environment(NO_REPEATS):
-        run = session.client.create_run(experiment, info.start_time, tags, info.run_name)
-    one.sent.rows = [0, 0]
-    return run
+        else:
+            if "mlflow.user" in here.data.tags:
+                # MLflow takes the user from this tag, and only now.
+                tags["mlflow.user"] = here.data.tags["mlflow.user"]
+            info, states = here.info, one.sent.states
+            states[NAME] = [*states.get(NAME, [None]), info.run_name]
+            session.save(one)
+            there = session.client.create_run(experiment, info.start_time, tags, info.run_name)
+            one.sent.rows = [0, 0]
+    session.summary.new[one.kind] = session.summary.new.get(one.kind, 0) + 1
+    return there
 
 
 def _send(session: Session, one: Placed) -> bool:
@@ -194,43 +194,17 @@ def _send(session: Session, one: Placed) -> bool:
         here[_PARENT] = session.server_id(RUN, here[_PARENT]) or here[_PARENT]
     writers = _writers(session.client, one)
     session.write_fields(one, here, there, writers)
-    if one.kind == MODEL:
-        whole = send_artifacts(
-            session, one, one.here.artifact_location, one.there.artifact_location
-        )
-    else:
+    if one.kind == RUN:
         send_history(session, one)
         send_inputs(session, one)
-        whole = send_artifacts(
-            session, one, one.here.info.artifact_uri, one.there.info.artifact_uri
-        )
+    here_at, there_at = (getattr(_info(raw), _LOCATION[one.kind]) for raw in (one.here, one.there))
+    is_whole = send_artifacts(session, one, here_at, there_at)
     session.write_fields(one, status, there, writers)
-    return whole
+    return is_whole
 
 
-def _writers(client: Any, one: Placed) -> Writers:
-    server_id = one.sent.server_id
-    if one.kind == MODEL:
-        return {
-            PARAM: lambda pairs: client.log_model_params(server_id, dict(pairs)),
-            TAG: lambda pairs: client.set_logged_model_tags(server_id, dict(pairs)),
-            STATUS: lambda pairs: client.finalize_logged_model(server_id, pairs[0][1]),
-        }
-    log = partial(client.log_batch, server_id, synchronous=True)
-
-    def end(pairs: Any) -> None:
-        status, _, time = pairs[0][1].partition(" ")
-        if status in UNFINISHED:
-            client.update_run(server_id, status)
-        else:
-            client.set_terminated(server_id, status, int(time) if time.isdigit() else None)
-
-    return {
-        NAME: lambda pairs: client.update_run(server_id, name=pairs[0][1]),
-        PARAM: lambda pairs: log(params=[Param(*pair) for pair in pairs]),
-        TAG: lambda pairs: log(tags=[RunTag(*pair) for pair in pairs]),
-        STATUS: end,
-    }
+def _info(raw: Any) -> Any:
+    return getattr(raw, "info", raw)
 
 
 def _fields(raw: Any) -> Dict[str, Any]:
@@ -244,3 +218,28 @@ def _fields(raw: Any) -> Dict[str, Any]:
     fields.update({PARAM + key: value for key, value in data.params.items()})
     fields.update({TAG + key: value for key, value in data.tags.items() if key not in _NOT_WRITTEN})
     return fields
+
+
+def _writers(client: Any, one: Placed) -> Writers:
+    server_id = one.sent.server_id
+    if one.kind == MODEL:
+        return {
+            PARAM: lambda pairs: client.log_model_params(server_id, dict(pairs)),
+            TAG: lambda pairs: client.set_logged_model_tags(server_id, dict(pairs)),
+            STATUS: lambda pairs: client.finalize_logged_model(server_id, pairs[0][1]),
+        }
+    log = partial(client.log_batch, server_id, synchronous=True)
+
+    def end(pairs: Sequence[Tuple[str, str]]) -> None:
+        status, _, time = pairs[0][1].partition(" ")
+        if status in UNFINISHED:
+            client.update_run(server_id, status)
+        else:
+            client.set_terminated(server_id, status, int(time) if time.isdigit() else None)
+
+    return {
+        NAME: lambda pairs: client.update_run(server_id, name=pairs[0][1]),
+        PARAM: lambda pairs: log(params=[Param(*pair) for pair in pairs]),
+        TAG: lambda pairs: log(tags=[RunTag(*pair) for pair in pairs]),
+        STATUS: end,
+    }

@@ -17,13 +17,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from remote.errors import StoreError
 from remote.tracking.delta import FORMAT, new_delta, with_real_paths
-from remote.tracking.filestore import layout
+from remote.tracking.filestore import experiment_rows, layout
 from remote.tracking.filestore.delta_output import DeltaOutput
-from remote.tracking.filestore.experiment_rows import (
-    open_experiment,
-    send_experiment,
-    send_model,
-)
 from remote.tracking.filestore.layout import is_file_store
 from remote.tracking.filestore.run_rows import send_run
 
@@ -63,8 +58,7 @@ def write(
             database.execute("COMMIT")
     except sqlite3.Error as error:
         raise StoreError(f"The records of {folder} can't be written to {out}: {error}") from error
-    counts = dict(output.counts, metric_rows=output.metric_rows)
-    return dict(counts, format=FORMAT, bytes=out.stat().st_size)
+    return dict(output.counts, format=FORMAT, bytes=out.stat().st_size)
 
 
 def _send_all(output: DeltaOutput, root: str, roots: List[str]) -> None:
@@ -75,16 +69,17 @@ def _send_all(output: DeltaOutput, root: str, roots: List[str]) -> None:
     for link in links:
         output.note_unseen(f"experiments/{link}", "it is a link")
     artifacts = layout.Artifacts(root, places, roots)
-    opened = (open_experiment(output, place, artifacts) for place in places.values())
-    readable = []
-    for experiment in filter(None, opened):
-        readable.append(experiment)
+    opened = [
+        experiment_rows.open_experiment(output, place, artifacts) for place in places.values()
+    ]
+    readable = list(filter(None, opened))
+    for experiment in readable:
         for name in output.subfolders(experiment.folder):
             if name not in layout.NOT_RUNS:
                 send_run(output, experiment, name)
     for experiment in readable:
-        send_experiment(output, experiment)
+        experiment_rows.send_experiment(output, experiment)
         for name in output.subfolders(f"{experiment.folder}/models"):
-            send_model(output, experiment, name)
+            experiment_rows.send_model(output, experiment, name)
     for kind in layout.not_read(root):
         output.note(kind)

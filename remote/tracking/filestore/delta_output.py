@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
+import time
 from functools import lru_cache
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.layout import META, Tree, Unreadable, read, scan, why
+from remote.tracking.filestore.layout import META, Unreadable, is_text, read, scan, why
 from remote.tracking.filestore.metric_history import Points
 from remote.tracking.filestore.yaml_mapping import read_mapping
 
@@ -72,8 +74,7 @@ class DeltaOutput:
         self.round = finished + 1
         self.present: Dict[str, Set[str]] = {kind: set() for kind in KINDS}
         self._notes: List[str] = []
-        self.counts = dict.fromkeys(KINDS, 0)
-        self.metric_rows = 0
+        self.counts = dict.fromkeys((*KINDS, "metric_rows"), 0)
         self._is_complete = True
         database.executescript(_TABLES)
 
@@ -93,7 +94,7 @@ class DeltaOutput:
         for start in range(0, count, POINTS):
             some = flat[start * 4 : (start + POINTS) * 4]
             self._database.execute(_insert_points(len(some) // 4), (key, run, *some))
-        self.metric_rows += count
+        self.counts["metric_rows"] += count
 
     def claim(self, kind: str, identity: str) -> bool:
         """Say that an entity is still there. False for an id that was claimed before."""
@@ -114,13 +115,13 @@ class DeltaOutput:
         """The names of the real folders in a folder; none where it is a link, or isn't there."""
         try:
             with os.scandir(path) as entries:
-                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+                folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             self.note_unseen(path, f"it can't be listed ({why(error)})")
             return []
-        return [] if os.path.islink(path) else sorted(names)
+        return [] if os.path.islink(path) else sorted(filter(is_text, folders))
 
     def note(self, label: str, reason: str = "") -> None:
         """Name what is left out, and what is wrong with it if it is at fault."""
@@ -158,17 +159,28 @@ class Entity:
     `kind` is one of KINDS, `place` its experiment's path below the store's root.
     """
 
-    def __init__(self, output: DeltaOutput, kind: str, tree: Tree, place: str) -> None:
-        self.output, self.kind, self.tree = output, kind, tree
-        self.id = os.path.basename(tree.folder)
+    def __init__(
+        self, output: DeltaOutput, kind: str, folder: str, parts: Sequence[str], place: str
+    ) -> None:
+        """Of the files in the folder and its subfolders `parts`."""
+        self.output, self.kind, self.folder = output, kind, folder
+        self.id = os.path.basename(folder)
         self.label = f"{kind}s/{self.id}"
-        self.signature = tree.signature(place)
+        self._seen = time.time_ns()
+        self.files, self.trouble = scan(folder, parts)
+        content = repr((place, sorted(self.files.items()))).encode("utf-8", "backslashreplace")
+        self.signature = hashlib.blake2b(content, digest_size=8).hexdigest()
         known, self.was_working = output.last_sent(kind, self.id)
         self.is_unchanged = known == self.signature
-        self.is_complete = True
+        self.is_complete = not self.trouble
         """False: it is sent again the next time, changed or not."""
-        for trouble in sorted(tree.trouble):
+        for trouble in self.trouble:
             output.note(self.label, trouble)
+
+    def names(self, part: str) -> List[str]:
+        """The paths of the files in a part such as `params`, beginning there."""
+        start = len(part) + 1
+        return sorted(name[start:] for name in self.files if name.startswith(part + "/"))
 
     def note(self, name: str, error: Exception) -> None:
         """A file of it can't be read. What the system refused may be allowed the next time."""
@@ -184,9 +196,9 @@ class Entity:
 
     def values(self, part: str) -> Iterator[Tuple[str, str]]:
         """The files of a part as pairs: a name is the key, a content the value."""
-        for name in self.tree.names(part):
+        for name in self.names(part):
             try:
-                yield name, read(f"{self.tree.folder}/{part}/{name}").decode("utf-8")
+                yield name, read(f"{self.folder}/{part}/{name}").decode("utf-8")
             except UnicodeDecodeError:
                 self.note(f"{part}/{name}", Unreadable("it isn't text"))
             except FAULTS as error:
@@ -194,17 +206,23 @@ class Entity:
 
     def mappings(self, part: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
         """The files `<id>/meta.yaml` of a part as pairs of id and content."""
-        for name in self.tree.names(part):
+        for name in self.names(part):
             identity, _, rest = name.partition("/")
             try:
                 if rest == META:
-                    yield identity, read_mapping(f"{self.tree.folder}/{part}/{name}")
+                    yield identity, read_mapping(f"{self.folder}/{part}/{name}")
             except FAULTS as error:
                 self.note(f"{part}/{name}", error)
 
     def written(self, *, working: bool = False) -> None:
-        """Its rows are in the delta; a `working` one is sent again, since its artifacts grow."""
-        round_ = self.output.round if self.is_complete and self.tree.is_settled() else 0
+        """Its rows are in the delta; a `working` one is sent again, since its artifacts grow.
+
+        So is one that was changed just now, since another change might leave sizes and times as
+        they are: a file system tells the time in ticks, the coarsest in whole seconds or two.
+        """
+        newest = max((time for _, time in self.files.values()), default=0)
+        tick = 50_000_000 if newest % 1_000_000_000 else 2_000_000_000  # ns
+        round_ = self.output.round if self.is_complete and newest < self._seen - tick else 0
         signature = f"{round_}-{self.signature}{'+' * working}"
         self.output.add("entities", [(self.kind, self.id, signature)])
         self.output.counts[self.kind] += 1
@@ -214,12 +232,12 @@ def open_entity(
     output: DeltaOutput, kind: str, folder: str, parts: Sequence[str], place: str
 ) -> Optional[Entity]:
     """None for what needn't be sent: it is as it was, or has no meta.yaml and so is none."""
-    entity = Entity(output, kind, scan(folder, parts), place)
-    has_meta = META in entity.tree.files
-    if has_meta and not output.claim(kind, entity.id):
+    entity = Entity(output, kind, folder, parts, place)
+    if META not in entity.files:
+        if entity.trouble:
+            output.claim(kind, entity.id)
+        return None
+    if not output.claim(kind, entity.id):
         output.note(entity.label, f"there is another one, so that in {place} can't be taken")
         return None
-    if entity.tree.trouble and not has_meta:
-        output.claim(kind, entity.id)
-    is_as_it_was = entity.is_unchanged and not entity.was_working
-    return entity if has_meta and not is_as_it_was else None
+    return None if entity.is_unchanged and not entity.was_working else entity

@@ -27,7 +27,7 @@ class Experiment:
         self.read()
 
     def read(self) -> None:
-        """Once more, since it may have changed while its runs were read. Raises as before."""
+        """Once more after its runs were read, since it may have changed. Raises as before."""
         meta = read_mapping(f"{self.folder}/{META}")
         location = text(meta, "artifact_location")
         created = whole(meta, "creation_time")
@@ -67,8 +67,8 @@ def open_experiment(output: DeltaOutput, place: str, artifacts: Artifacts) -> Op
 
 def send_experiment(output: DeltaOutput, experiment: Experiment) -> None:
     """Its own row is always sent, as it is after its runs were read."""
-    tree = layout.scan(experiment.folder, ("tags", "datasets"))
-    entity = Entity(output, schema.EXPERIMENT, tree, experiment.place)
+    folder, parts = experiment.folder, ("tags", "datasets")
+    entity = Entity(output, schema.EXPERIMENT, folder, parts, experiment.place)
     try:
         experiment.read()
     except FAULTS as error:
@@ -110,7 +110,7 @@ def send_model(output: DeltaOutput, experiment: Experiment, name: str) -> None:
     output.add("logged_models", [row])
     output.add("logged_model_params", ((*param, *owner) for param in entity.values("params")))
     output.add("logged_model_tags", ((*tag, *owner) for tag in entity.values("tags")))
-    for key in entity.tree.names("metrics"):
+    for key in entity.names("metrics"):
         output.add("logged_model_metrics", _metric_rows(entity, key, experiment))
     entity.written(working=MODEL_STATUS[status(meta, MODEL_STATUS)] == "PENDING")
 
@@ -139,7 +139,7 @@ def _metric_rows(entity: Entity, key: str, experiment: Experiment) -> List[Tuple
     rows: List[Tuple[object, ...]] = []
     name = f"metrics/{key}"
     try:
-        data = layout.read(f"{entity.tree.folder}/{name}")
+        data = layout.read(f"{entity.folder}/{name}")
     except FAULTS as error:
         entity.note(name, error)
         return rows

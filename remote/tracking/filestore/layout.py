@@ -9,15 +9,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
-import hashlib
 import os
 import re
 import stat
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from urllib.parse import unquote
 
 META = "meta.yaml"
@@ -38,8 +36,6 @@ LIMIT = 24 << 20
 
 _EXPERIMENT_ID = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_TICK = 50_000_000
-_SECOND = 1_000_000_000
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -84,41 +80,14 @@ def not_read(root: str) -> List[str]:
     return [kind for kind in patterns if next(glob.iglob(patterns[kind]), None) is not None]
 
 
-@dataclass
-class Tree:
-    """The regular files of one run, model or experiment."""
+def scan(folder: str, parts: Sequence[str]) -> Tuple[Dict[str, Tuple[int, int]], List[str]]:
+    """The regular files in a folder, its meta.yaml and those below its subfolders `parts`.
 
-    folder: str
-    files: Dict[str, Tuple[int, int]] = field(default_factory=dict)
-    """By their paths in the folder: the size, and the time of the last change in nanoseconds."""
-    trouble: List[str] = field(default_factory=list)
-    """What couldn't be looked at."""
-    _seen: int = field(default_factory=time.time_ns)
-
-    def names(self, part: str) -> List[str]:
-        """The paths of the files in a part such as `params`, beginning there."""
-        start = len(part) + 1
-        return sorted(name[start:] for name in self.files if name.startswith(part + "/"))
-
-    def signature(self, salt: str) -> str:
-        """Another one after any change, `salt` (where the folder is) included."""
-        digest = hashlib.blake2b(digest_size=8)
-        digest.update(repr((salt, sorted(self.files.items()))).encode("utf-8", "backslashreplace"))
-        return digest.hexdigest()
-
-    def is_settled(self) -> bool:
-        """False where one more change may leave sizes and times as they are.
-
-        A file system tells the time in ticks; the coarsest in whole seconds or two.
-        """
-        newest = max((time for _, time in self.files.values()), default=0)
-        tick = 2 * _SECOND if newest % _SECOND == 0 else _TICK
-        return not self.trouble and newest < self._seen - tick
-
-
-def scan(folder: str, parts: Sequence[str]) -> Tree:
-    """The folder's meta.yaml, and all files in its subfolders `parts`."""
-    tree = Tree(folder)
+    By their paths in the folder, the size and the time of the last change in nanoseconds; and what
+    couldn't be looked at.
+    """
+    files: Dict[str, Tuple[int, int]] = {}
+    trouble = []
     waiting = [""]
     while waiting:
         inside = waiting.pop()
@@ -126,32 +95,31 @@ def scan(folder: str, parts: Sequence[str]) -> Tree:
             with os.scandir(f"{folder}/{inside}") as entries:
                 listed = list(entries)
         except OSError as error:
-            tree.trouble.append(f"{inside or 'it'} can't be read ({why(error)})")
+            trouble.append(f"{inside or 'it'} can't be read ({why(error)})")
             continue
         for entry in listed:
             name = inside + entry.name
             if not inside and name != META and name not in parts:
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            if not is_text(name):
+                trouble.append(f"{name} can't be read (its name isn't text)")
+            elif entry.is_dir(follow_symlinks=False):
                 waiting.append(name + "/")
-            elif entry.is_file(follow_symlinks=False):
-                _add_file(tree, entry, name)
+            elif not entry.is_file(follow_symlinks=False):
+                trouble.append(f"{name} is {'a link' if entry.is_symlink() else 'not a file'}")
             else:
-                what = "a link" if entry.is_symlink() else "not a file"
-                tree.trouble.append(f"{name} is {what}")
-    return tree
+                with contextlib.suppress(FileNotFoundError):  # gone since
+                    status = entry.stat(follow_symlinks=False)
+                    files[name] = (status.st_size, status.st_mtime_ns)
+    return files, sorted(trouble)
 
 
-def _add_file(tree: Tree, entry: os.DirEntry[str], name: str) -> None:
+def is_text(name: str) -> bool:
+    """False for a name that no database takes."""
     try:
-        name.encode("utf-8")
-        status = entry.stat(follow_symlinks=False)
+        return bool(name.encode("utf-8"))
     except UnicodeError:
-        tree.trouble.append(f"{name} can't be read (its name isn't text)")
-    except OSError:
-        pass  # gone since
-    else:
-        tree.files[name] = (status.st_size, status.st_mtime_ns)
+        return False
 
 
 def open_file(path: str) -> int:
@@ -165,11 +133,10 @@ def open_file(path: str) -> int:
 
 def read(path: str) -> bytes:
     """The whole content. Raises Unreadable for more than LIMIT bytes, and OSError."""
-    with open(open_file(path), "rb") as file:
-        content = file.read(LIMIT + 1)
-    if len(content) > LIMIT:
-        raise Unreadable(f"it has more than {LIMIT} bytes")
-    return content
+    with open(open_file(path), "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > LIMIT:
+            raise Unreadable(f"it has more than {LIMIT} bytes")
+        return file.read()
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -195,16 +162,14 @@ class Artifacts:
         self._paths = {str(number): f"{root}/{experiments[number]}" for number in experiments}
         self._is_reachable = any(is_below(root, above) for above in roots)
 
-    def now(self, location: object) -> object:
+    def now(self, location: Optional[str]) -> Optional[str]:
         """`location`, if it isn't below an experiment's own folder."""
-        if not self._is_reachable or not isinstance(location, str):
-            return location
-        path = location
+        path = location or ""
         if path.startswith("file:"):
             path = unquote(re.sub(r"\Afile:(//(localhost)?(?=/))?", "", path))
         elif _SCHEME.match(path):
             return location
         match = self._pattern.match(path)
-        if match is None or match.group(1) not in self._paths:
+        if not self._is_reachable or match is None or match[1] not in self._paths:
             return location
-        return self._paths[match.group(1)] + match.group(2)
+        return self._paths[match[1]] + match[2]

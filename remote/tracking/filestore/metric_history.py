@@ -1,8 +1,7 @@
 """The history of a metric: lines `timestamp value step`, in old stores without the step.
 
-A line with a dataset has its name and digest behind the step; a value may stand alone. Read in
-blocks, and a block at once: lines of one shape are split and converted by the column, several times
-as fast as line by line.
+A line with a dataset has its name and digest behind the step. Read in blocks, and a block at once:
+lines of one shape are split and converted by the column, several times as fast as line by line.
 """
 
 from __future__ import annotations
@@ -19,13 +18,15 @@ BLOCK = 1 << 20
 
 
 class Points(NamedTuple):
-    """Some points of a metric, by the column, as the database store keeps them."""
+    """Some points of a metric, by the column, as the database store keeps them.
+
+    `nans` is None where no value is NaN.
+    """
 
     times: Sequence[int]
     values: Sequence[float]
     steps: Sequence[int]
     nans: Optional[Sequence[bool]]
-    """None: no value is NaN."""
 
     def latest(self) -> Tuple[int, int, float, bool]:
         """(step, timestamp, value, is NaN) of the greatest; the first of equal ones."""
@@ -113,12 +114,11 @@ def _by_line(block: bytes) -> Tuple[Points, int]:
 
 def point_of(fields: Sequence[str]) -> Tuple[int, float, int]:
     """(timestamp, value, step) of a line's fields; raises ValueError."""
-    if len(fields) == 1:
-        return 0, float(fields[0]), 0
-    time, value, step = int(fields[0]), float(fields[1]), int(fields[2]) if len(fields) > 2 else 0
+    written, value, *more = fields
+    time, step = int(written), int(more[0]) if more else 0
     if not (fits(time) and fits(step)):
         raise ValueError("more than 64 bits")
-    return time, value, step
+    return time, float(value), step
 
 
 def _points(times: List[int], values: List[float], steps: List[int]) -> Points:

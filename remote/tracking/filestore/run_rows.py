@@ -68,9 +68,9 @@ def _row(
 
 def _send_metrics(entity: Entity, *, is_over: bool) -> None:
     latest: List[Tuple[object, ...]] = []
-    for key in entity.tree.names("metrics"):
+    for key in entity.names("metrics"):
         name = f"metrics/{key}"
-        history = History(f"{entity.tree.folder}/{name}", is_over)
+        history = History(f"{entity.folder}/{name}", is_over)
         try:
             for points in history:
                 entity.output.add_points(key, entity.id, points)

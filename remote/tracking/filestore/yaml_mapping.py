@@ -1,13 +1,10 @@
 """meta.yaml and its kin: the YAML that MLflow writes into a file store, and no other.
 
-MLflow dumps flat dictionaries with PyYAML's safe dumper in block style (`mlflow.utils.yaml_utils`,
-1.0 to 3.17): scalars plain or quoted and folded at 80 columns, and nothing deeper than the tags of
-an input. What is written otherwise (a list, as before 1.0; a key of more than 128 characters; the
-line breaks of Unicode) is refused, never guessed.
-
-PyYAML itself would have to travel to each server, in pure Python, where it takes a millisecond and
-a half for a file; this takes some hundredths of one, and can't be led to unfold a few lines into
-terabytes, since it knows no references.
+MLflow dumps flat dictionaries with PyYAML's safe dumper (`mlflow.utils.yaml_utils`, 1.0 to 3.17):
+scalars plain or quoted and folded at 80 columns, and nothing deeper than the tags of an input. What
+is written otherwise (a list, as before 1.0; a key of more than 128 characters; the line breaks of
+Unicode) is refused, never guessed. PyYAML itself would have to travel to each server, takes thirty
+times as long, and can be led to unfold a few lines into terabytes, since it follows references.
 """
 
 from __future__ import annotations
@@ -44,8 +41,7 @@ _JSON = re.compile(
 _PLAIN = re.compile(r"(?!---|\.\.\.)(?:[^ \-?:,\[\]{}#&*!|>'\"%@`]|[-?:](?=[^ ])).*(?<![ :])")
 _TYPED = re.compile(
     r"""~|<<|=
-    |(?:null|Null|NULL|true|True|TRUE|false|False|FALSE)
-    |(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)
+    |null|Null|NULL|true|True|TRUE|false|False|FALSE|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF
     |[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*(?::[0-5]?[0-9])*)
     |[-+]?[0-9][0-9_]*(?:\.[0-9_]*(?:[eE][-+][0-9]+)?|(?::[0-5]?[0-9])+\.[0-9_]*)
     |\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?

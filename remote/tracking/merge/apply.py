@@ -78,8 +78,8 @@ def _merge(session: MergeSession) -> MergeSummary:
         # A delta of everything fits a base that knows nothing. On top of what was pulled since, it
         # would bring back what has gone: SQLite gives the number of an experiment that is gone to
         # the next.
-        token = bases.get(session.database, "token")
-        if session.agreed is None and session.meta.get("since") != token:
+        since = session.meta.get("since")
+        if session.agreed is None and since != bases.get(session.database, "token"):
             raise StoreError("The delta doesn't follow what was pulled last.", "Pull again.")
         if session.ids("SELECT 1 FROM delta.entities LIMIT 1"):
             # From now on, a delta that was written before this one doesn't follow.
@@ -118,7 +118,7 @@ def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Inc
     run(
         f'INSERT OR REPLACE INTO base.artifact SELECT ?, ? FROM main."{kind.table}"'
         f' WHERE "{kind.column}" = ?',
-        [(each.artifacts.local, each.artifacts.remote, each.id) for each in part if each.artifacts],
+        [(*each.artifacts, each.id) for each in part if each.artifacts],
     )
     if kind.name == schema.RUN:
         # A run that was gone there may be there again.
@@ -189,14 +189,13 @@ def _finish(session: MergeSession) -> None:
         "UPDATE base.entity SET signature = NULL WHERE signature IS NOT NULL"
         " AND (kind, CAST(id AS TEXT)) IN (SELECT kind, CAST(id AS TEXT) FROM delta.gone)"
     )
-    again = session.accepted_again
-    marks = {} if again else session.meta.get("watermarks")
+    marks = {} if session.accepted_again else session.meta.get("watermarks")
     arrived = session.ids("SELECT 1 FROM delta.entities LIMIT 1")
     if arrived or gone.rowcount or marks != bases.get(database, "watermarks"):
         bases.put(database, "watermarks", marks)
         bases.put(database, "token", secrets.token_hex(8))
-    refused = session.ids("SELECT 1 FROM base.refused LIMIT 1")
-    bases.put(database, "mark", None if refused or again else session.meta.get("mark"))
+    lacking = session.accepted_again or session.ids("SELECT 1 FROM base.refused LIMIT 1")
+    bases.put(database, "mark", None if lacking else session.meta.get("mark"))
 
 
 def _summary(session: MergeSession) -> MergeSummary:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import Optional, Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _SNAPSHOT = re.compile(r"\.remote/jobs/[^/]+/code/(?=(?:mlruns|mlartifacts)/)")
@@ -42,38 +42,44 @@ def artifacts_below(
 
 def lies_elsewhere(location: object) -> bool:
     """True for artifacts that no pull fetches, since they can be had where they are."""
-    if not isinstance(location, str) or _CONTROL.search(location):
-        return False
-    url = urlsplit(location)
-    return url.scheme in _ELSEWHERE and bool(url.netloc or url.path)
+    url = _url(location)
+    return url is not None and url.scheme in _ELSEWHERE and bool(url.netloc or url.path)
 
 
 def path_below(
     location: object, roots: Sequence[str], places: Sequence[str] = PLACES
 ) -> Optional[str]:
     """The path relative to the target's root of something in one of `places`, or None."""
+    url = _url(location)
+    if url is None:
+        return None
+    if url.scheme == "mlflow-artifacts" and not url.netloc:
+        relative = "mlartifacts" + posixpath.normpath("/" + unquote(url.path).lstrip("/"))
+    else:
+        is_file = url.scheme == "file" and url.netloc in ("", "localhost")
+        relative = _below(unquote(url.path) if is_file else str(location), roots)
+    is_inside = any(relative.startswith(f"{place}/") for place in places)
+    return relative if is_inside and not _CONTROL.search(relative) else None
+
+
+def _url(location: object) -> Optional[SplitResult]:
+    """None for what is neither a path nor a URL, such as `s3://[`."""
     if not isinstance(location, str) or _CONTROL.search(location):
         return None
-    url = urlsplit(location)
-    if url.scheme == "mlflow-artifacts" and not url.netloc:
-        inside = posixpath.normpath("/" + unquote(url.path).lstrip("/"))
-        relative: Optional[str] = f"mlartifacts{inside}"
-    elif url.scheme == "file" and url.netloc in ("", "localhost"):
-        relative = _below(unquote(url.path), roots)
-    else:
-        relative = _below(location, roots)
-    if relative is None or _CONTROL.search(relative):
+    try:
+        return urlsplit(location)
+    except ValueError:
         return None
-    return relative if any(relative.startswith(f"{place}/") for place in places) else None
 
 
-def _below(path: str, roots: Sequence[str]) -> Optional[str]:
-    """A job's snapshot has the target's own mlruns linked in: its name for it means the same."""
-    if not path.startswith("/"):
-        return None
+def _below(path: str, roots: Sequence[str]) -> str:
+    """The path relative to one of the roots, or "".
+
+    A job's snapshot has the target's own mlruns linked in: its name for it means the same.
+    """
     normal = "/" + posixpath.normpath(path).lstrip("/")
-    for root in roots:
+    for root in roots if path.startswith("/") else ():
         start = root.rstrip("/") + "/"
         if normal.startswith(start):
             return _SNAPSHOT.sub("", normal[len(start) :], count=1)
-    return None
+    return ""

@@ -106,16 +106,15 @@ def place_experiments(session: MergeSession) -> List[object]:
         "SELECT m.theirs, m.theirs_created, m.ours, m.ours_created, m.last_name, b.name"
         " FROM base.experiment_map m LEFT JOIN base.experiments b ON b.experiment_id = m.ours"
     ).fetchall()
-    wanted = session.ids(
-        "SELECT DISTINCT experiment_id FROM delta.runs d WHERE NOT EXISTS"
-        " (SELECT 1 FROM base.runs b WHERE b.run_uuid = d.run_uuid)"
-    )
     placements, conflicts = plan_experiments(
         _experiments(session, "delta"),
         ours,
         [ExperimentLink(*row) for row in known],
         source=session.source,
-        wanted=set(wanted),
+        wanted=session.ids(
+            "SELECT DISTINCT experiment_id FROM delta.runs d WHERE NOT EXISTS"
+            " (SELECT 1 FROM base.runs b WHERE b.run_uuid = d.run_uuid)"
+        ),
     )
     for conflict in conflicts:
         session.keep_ours(conflict, [int(conflict.key)], theirs=conflict.theirs)

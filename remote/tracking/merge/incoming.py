@@ -10,22 +10,22 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from remote.tracking import schema
 from remote.tracking.merge import artifact_paths as paths
-from remote.tracking.merge.session import ArtifactFolder, MergeSession
+from remote.tracking.merge.session import MergeSession
 
 MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
 """Where it says which of those (`theirs`) that have another id in each store are which (`ours`)."""
 
 
 class Incoming(NamedTuple):
-    """A thing that is taken: its rows' signature, its local experiment, its folder there and here.
+    """A thing that is taken: its rows' signature, its local experiment, its folder.
 
-    `artifacts` is None where it has none, or where they can be had from here too.
+    `artifacts` (here, there) is None where it has none, or where they can be had from here too.
     """
 
     id: str
     signature: str
     experiment: Optional[int] = None
-    artifacts: Optional[ArtifactFolder] = None
+    artifacts: Optional[Tuple[str, str]] = None
 
 
 def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
@@ -53,7 +53,7 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
                 session.refuse(kind.name, identity, reason)
                 continue
             here = f"{session.artifact_root.name}/{experiment}/{kind.folder}{identity}/artifacts"
-            accepted.append(Incoming(identity, signature, experiment, ArtifactFolder(there, here)))
+            accepted.append(Incoming(identity, signature, experiment, (here, there)))
     return accepted
 
 

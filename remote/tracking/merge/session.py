@@ -7,12 +7,13 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from remote.errors import StoreError
+from remote.job.fields import NAME, VERY_MANY, any_json, integer, list_of, names, nested, text
 from remote.job.messages.records import RefusedRecord
+from remote.job.struct import Struct
 from remote.tracking import schema
 from remote.tracking import store as stores
 from remote.tracking.delta import FORMAT
@@ -27,58 +28,58 @@ _PAUSE = 0.12  # seconds
 (sqliteDefaultBusyCallback)."""
 
 
-@dataclass(frozen=True)
-class Conflict:
+class Conflict(Struct):
     """A value that was changed on both sides: ours was kept. None: the row was removed there."""
 
-    table: str
-    key: str
-    column: str
-    ours: object
-    theirs: object
+    table: str = text(NAME)
+    key: str = text(NAME)
+    column: str = text(NAME)
+    ours: object = any_json(VERY_MANY)
+    theirs: object = any_json(VERY_MANY)
 
     @classmethod
     def of(
         cls, table: schema.Table, key: Sequence[object], column: str, ours: object, theirs: object
     ) -> Conflict:
         """`key` are the values of the table's key; what the row belongs to is named first."""
-        names = sorted(zip(table.key, key), key=lambda pair: pair[0] != table.owner_column)
-        return cls(table.name, "/".join(str(value) for _, value in names), column, ours, theirs)
+        named = sorted(zip(table.key, key), key=lambda pair: pair[0] != table.owner_column)
+        return cls(table.name, "/".join(str(value) for _, value in named), column, ours, theirs)
 
 
-@dataclass(frozen=True)
-class ArtifactFolder:
+class ArtifactFolder(Struct):
     """Artifacts to fetch: `remote` relative to the target's root, `local` to the project's.
 
     The remote folder need not exist: a run without artifacts has none.
     """
 
-    remote: str
-    local: str
+    remote: str = text(NAME)
+    local: str = text(NAME)
 
 
-@dataclass(frozen=True)
-class MergeSummary:
+_COUNT = integer(0, 1 << 62, default=0)
+
+
+class MergeSummary(Struct):
     """What a merge did."""
 
-    new_runs: int
-    grown_runs: int
-    new_experiments: int
-    new_models: int
-    new_traces: int
-    new_versions: int
+    new_runs: int = _COUNT
+    grown_runs: int = _COUNT
+    new_experiments: int = _COUNT
+    new_models: int = _COUNT
+    new_traces: int = _COUNT
+    new_versions: int = _COUNT
     """Versions of registered models."""
-    metric_rows: int
-    conflicts: Tuple[Conflict, ...]
+    metric_rows: int = _COUNT
+    conflicts: Tuple[Conflict, ...] = list_of(nested(Conflict), VERY_MANY, default=())
     """Those that this merge found; what was found before is in `conflicts` of the base."""
-    refused: Tuple[RefusedRecord, ...]
-    left_out: Tuple[str, ...]
+    refused: Tuple[RefusedRecord, ...] = list_of(nested(RefusedRecord), VERY_MANY, default=())
+    left_out: Tuple[str, ...] = names(default=())
     """Tables (`issues`) and columns (`runs.colour`) that have content there and no place here."""
-    deleted_there: Tuple[str, ...]
+    deleted_there: Tuple[str, ...] = names(default=())
     """Runs that were found deleted on the target; they are kept."""
-    run_ids: Tuple[str, ...]
+    run_ids: Tuple[str, ...] = names(default=())
     """The new and the grown."""
-    artifacts: Tuple[ArtifactFolder, ...]
+    artifacts: Tuple[ArtifactFolder, ...] = list_of(nested(ArtifactFolder), VERY_MANY, default=())
     """What to fetch: new, changed or still running, and what `mark_fetched` wasn't told of before."""
 
 
@@ -101,12 +102,10 @@ class LocalStore:
             self.database = sqlite3.connect("", uri=True, isolation_level=None)
             with closing(stores.connect_read_only(file)) as source:
                 source.backup(self.database)
-            return
-        url = file.resolve().as_uri() + "?mode=rw"
-        self.database = sqlite3.connect(
-            url, uri=True, timeout=stores.BUSY_TIMEOUT, isolation_level=None
-        )
-        self.database.execute("PRAGMA cache_size = -98304")  # KiB
+        else:
+            url, timeout = file.resolve().as_uri() + "?mode=rw", stores.BUSY_TIMEOUT
+            self.database = sqlite3.connect(url, uri=True, timeout=timeout, isolation_level=None)
+            self.database.execute("PRAGMA cache_size = -98304")  # KiB
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -244,14 +243,13 @@ class MergeSession(LocalStore):
     def refuse(self, kind: str, identity: object, reason: str) -> None:
         self.refused.append(RefusedRecord(kind, str(identity), reason))
 
-    def tables(self, names: Sequence[schema.Table]) -> List[schema.Table]:
+    def tables(self, tables: Sequence[schema.Table]) -> List[schema.Table]:
         """Those that both sides have."""
-        return [table for table in names if table.name in self.shared]
+        return [table for table in tables if table.name in self.shared]
 
     def ids(self, query: str) -> List[Any]:
         """The first column of what `query` finds."""
         return [row[0] for row in self.database.execute(query)]
 
     def last_row(self, table: str) -> int:
-        (number,) = self.ids(f"SELECT coalesce(max(rowid), 0) FROM {table}")
-        return int(number)
+        return int(self.ids(f"SELECT coalesce(max(rowid), 0) FROM {table}")[0])

@@ -29,15 +29,19 @@ def store(tmp_path, template):
     return Path(shutil.copy(template, tmp_path / "mlflow.db"))
 
 
+TAGS = {
+    "remote.job": "j1",
+    "mlflow.runName": "sunny",
+    "mlflow.user": "ada",
+    "mlflow.source.name": "train.ipynb",
+}
+
+
 def begin(store, **changes):
     options = {
-        "artifact_root": store.parent / "mlruns",
         "experiment": "digits",
         "run_id": "a" * 32,
-        "run_name": "sunny",
-        "user": "ada",
-        "source_name": "train.ipynb",
-        "tags": {"remote.job": "j1"},
+        "tags": TAGS,
         "params": {"epoch": "10"},
         "start_ms": 1234,
     }
@@ -78,7 +82,7 @@ def test_row_for_row_what_mlflow_writes(store, template, tmp_path):
 
     begun = begin(store, run_id=run.info.run_id, params={"epoch": "10", "long": long})
     run_rows.update(store, begun.run_id, {"long": long, "remote.job": "j2"})
-    run_rows.update(store, begun.run_id, {}, status="FAILED", end_time=99)
+    run_rows.update(store, begun.run_id, status="FAILED", end_time=99)
 
     assert rows(store) == rows(theirs)
     assert len(sql(store, "SELECT value FROM params WHERE key = 'long'")[0][0]) == 6000
@@ -154,7 +158,8 @@ def test_a_run_twice_is_refused_and_nothing_is_changed(store):
 
 def test_values_arrive_as_they_were_given(store):
     odd = 'it\'s "$(x)"\n; DROP TABLE runs; 日本 \\ %s ?'
-    begin(store, experiment=odd, run_name=odd, user=odd, tags={odd: odd}, params={odd: odd})
+    tags = {odd: odd, "mlflow.runName": odd, "mlflow.user": odd}
+    begin(store, experiment=odd, tags=tags, params={odd: odd})
     assert sql(store, "SELECT key, value FROM params") == [(odd, odd)]
     assert (odd, odd) in sql(store, "SELECT key, value FROM tags")
     assert sql(store, "SELECT name FROM experiments WHERE experiment_id = 1") == [(odd,)]
@@ -163,11 +168,11 @@ def test_values_arrive_as_they_were_given(store):
 def test_status(store):
     begin(store)
     assert run_rows.run_status(store, "a" * 32) == "RUNNING"
-    run_rows.update(store, "a" * 32, {}, status="KILLED", end_time=5)
+    run_rows.update(store, "a" * 32, status="KILLED", end_time=5)
     assert run_rows.run_status(store, "a" * 32) == "KILLED"
     assert run_rows.run_status(store, "unknown") is None
     for act in (
-        lambda: run_rows.update(store, "unknown", {}, status="FINISHED", end_time=5),
+        lambda: run_rows.update(store, "unknown", status="FINISHED", end_time=5),
         lambda: run_rows.update(store, "unknown", {"a": "b"}),
     ):
         with pytest.raises(StoreError, match="no run unknown"):
@@ -191,7 +196,7 @@ def test_a_schema_with_fewer_columns(store):
     sql(store, "ALTER TABLE runs DROP COLUMN deleted_time")
     sql(store, "ALTER TABLE runs DROP COLUMN source_version")
     begin(store)
-    run_rows.update(store, "a" * 32, {}, status="FINISHED", end_time=5)
+    run_rows.update(store, "a" * 32, status="FINISHED", end_time=5)
     assert run_rows.run_status(store, "a" * 32) == "FINISHED"
 
 

@@ -26,7 +26,7 @@ class Laptop:
 
     def __init__(self, folder: Path, template: Path, address: str) -> None:
         self.project, self.address = Project(folder, template), address
-        self.record = folder / ".remote/exports/server.db"
+        self.record = folder / ".remote/exports/server"
         self.settings: dict[str, str] = {}
         # Experiments of other tests are on the server too.
         self.name = f"exp {folder}"
@@ -66,7 +66,7 @@ class Laptop:
         return export(self.order)
 
     def lose_record(self) -> None:
-        self.record.unlink()
+        shutil.rmtree(self.record)
 
     def log(self, run: str, name: str, content: bytes) -> Path:
         """Write an artifact of a run."""

@@ -8,6 +8,7 @@ from remote.tracking.export.export_session import changed_fields
 
 SENT = {"tag:a": ["old"]}
 STOPPED = {"tag:a": ["old", "newer"]}
+GOES_ON = {"status": ["RUNNING", "SCHEDULED"]}
 ANNOUNCED = {"tag:a": [None, "new"]}
 
 
@@ -33,12 +34,17 @@ ANNOUNCED = {"tag:a": [None, "new"]}
         pytest.param({}, {"tag:a": "old"}, SENT, [], [], id="removed here"),
         pytest.param({}, {"tag:b": "x"}, SENT, [], [], id="somebody else's"),
         pytest.param(
-            {"status": "FINISHED 5"}, {"status": "RUNNING"}, {}, ["status"], [], id="still runs"
+            {"status": "FINISHED 5"},
+            {"status": "RUNNING"},
+            GOES_ON,
+            ["status"],
+            [],
+            id="still runs",
         ),
         pytest.param(
             {"status": "FINISHED 5"},
             {"status": "KILLED 4"},
-            {},
+            GOES_ON,
             [],
             ["status"],
             id="ended there otherwise",
@@ -52,4 +58,5 @@ def test_what_is_written(
     write: list[str],
     kept: list[str],
 ) -> None:
+    states = {name: states.get(name, [None]) for name in here}
     assert changed_fields(here, there, states) == (write, kept)

@@ -245,6 +245,16 @@ def test_without_its_record_nothing_is_doubled_or_overwritten(
     assert laptop.artifact(run, "a.txt", tmp_path / "read") == b"on the server"
 
 
+def test_a_damaged_record_counts_as_lost(laptop: Laptop) -> None:
+    laptop.project.run(laptop.experiment)
+    laptop.export()
+    for file in laptop.record.iterdir():
+        file.write_bytes(b"no JSON")
+    summary = laptop.export()
+    assert summary is not None and (summary.new, summary.metric_rows) == ({}, 0)
+    assert len(laptop.runs()) == 1
+
+
 def test_a_value_that_the_server_refuses_is_named(laptop: Laptop) -> None:
     run = laptop.project.run(laptop.experiment)
     laptop.project.sql("INSERT INTO tags VALUES ('/../odd', 'x', ?)", run)

@@ -148,17 +148,15 @@ def test_a_status_is_a_number(store, status, expected):
     assert Delta(store).rows("runs", "status") == [(expected,)]
 
 
-def test_metric_lines_without_a_step_and_without_a_time(store):
+def test_metric_lines_without_a_step(store):
     run = store.run(1)
     store.write(f"0/{run}/metrics/two", "5 0.5\n6 0.25\n")
-    store.write(f"0/{run}/metrics/one", "0.5\n")
     store.write(f"0/{run}/metrics/mixed", "5 0.5\n6 1e3 7\n8 2 9 data abc\n")
     delta = Delta(store)
     assert delta.rows("metrics", "key, timestamp, value, step") == [
         ("mixed", 5, 0.5, 0),
         ("mixed", 6, 1000.0, 7),
         ("mixed", 8, 2.0, 9),
-        ("one", 0, 0.5, 0),
         ("two", 5, 0.5, 0),
         ("two", 6, 0.25, 0),
     ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.tracking.merge.artifact_paths import artifacts_below, is_safe_id
+from remote.tracking.merge.artifact_paths import artifacts_below, is_safe_id, lies_elsewhere
 
 ROOTS = ["/srv/a proj/é", "/home/me/proj"]
 OK = "mlruns/3/abc/artifacts"
@@ -59,6 +59,9 @@ def test_a_folder_kept_by_the_targets_own_server():
         "~/proj/mlruns/3/abc/artifacts",
         "s3://bucket/mlruns/3/abc/artifacts",
         "mlflow-artifacts://host/3/abc/artifacts",
+        "mlflow-artifacts://[/3/abc/artifacts",
+        "//[/mlruns/3/abc/artifacts",
+        "s3://\u2100/mlruns/3/abc/artifacts",
         "/home/me/proj/mlruns/3\n/abc/artifacts",
         "",
         None,
@@ -68,6 +71,7 @@ def test_a_folder_kept_by_the_targets_own_server():
 )
 def test_everything_else_is_refused(location):
     assert artifacts_below(location, "abc", roots=ROOTS) is None
+    assert lies_elsewhere(location) == (location == "s3://bucket/mlruns/3/abc/artifacts")
 
 
 parts = st.sampled_from(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
+from remote.config import Project
 from remote.errors import StoreError
+from remote.operations.tracking.conflict_list import listed
+from remote.operations.tracking.destination import destination
+from remote.tracking.merge.base import backup_of
 from remote.tracking.merge.conflicts import open_conflicts, resolve
 
 
@@ -109,3 +115,12 @@ def test_a_lost_base_has_a_copy(world, run_id):
     assert world.pull().new_runs == 0
     assert world.here.one("SELECT count(*) FROM runs") == 1
     assert told(world) == BOTH
+
+
+def test_the_copy_of_a_damaged_base_says_where_they_are_from(world, run_id):
+    project = Project(world.here.root, {})
+    base = destination(project).base("far")
+    base.parent.mkdir()
+    shutil.copy(world.base(), backup_of(base))
+    base.write_bytes(b"this is no database")
+    assert [entry.source for entry in listed(project)] == ["far"] * 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from tests.tracking.merge.test_traces import trace, tracking  # noqa: F401
 
 
@@ -72,4 +70,4 @@ def test_twice_and_then_nothing_new(world):
     world.far.run(world.far.experiment("digits"))
     world.pull()
     dry, real = both(world)
-    assert dry == real == dataclasses.replace(real, new_runs=0, metric_rows=0, run_ids=())
+    assert dry == real == real.replace(new_runs=0, metric_rows=0, run_ids=())

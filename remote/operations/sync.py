@@ -1,4 +1,5 @@
-"""Push: mirror the project to its target, and hurt nothing there."""
+"""Push: mirror the project to its target, and hurt nothing there. Pull: results back by rsync, records
+back by the merge, then the artifacts it names."""
 
 from __future__ import annotations
 
@@ -8,14 +9,19 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from remote.errors import TransferError
-from remote.files import locked
+from remote.files import locked, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
+from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Dialect, Tally
+
+if TYPE_CHECKING:
+    from remote.operations.tracking.merge_records import Records
 
 #: From so many files on it pays to look whether there is anything to push: an rsync that holds
 #: its updates back until the end also looks, for each file, whether one was held back before.
@@ -29,9 +35,7 @@ class Pushed:
     `foreign` says that files were there that this project never pushed, so nothing was deleted.
     """
 
-    sent: tuple[str, ...]
-    deleted: tuple[str, ...]
-    bytes: int
+    files: Tally
     seconds: float
     backup: str
     foreign: bool
@@ -48,7 +52,9 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
     server.connect()
     with locked(server.project.state / "push.lock"):
         tally, state = None, OURS
-        if _is_known(server) and not take_over:
+        claim = Path(server.target.path) / STATE / "projects" / project_id(server.project)
+        known = server.facts.ours and (not server.target.is_local or claim.is_dir())
+        if known and not take_over:
             with contextlib.suppress(rsync.Unready):
                 tally = mirror.transfer(project=project_id(server.project))
         if tally is None:
@@ -64,21 +70,8 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
         if not dry_run:
             server.project.remember_target(server.target)
             _outlast(server.project.root, tally.sent)
-    return Pushed(
-        sent=tuple(tally.sent),
-        deleted=tuple(tally.deleted),
-        bytes=tally.bytes,
-        seconds=seconds,
-        backup=f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else "",
-        foreign=state == FOREIGN and not take_over,
-    )
-
-
-def _is_known(server: TargetSession) -> bool:
-    if not server.facts.ours:
-        return False
-    claim = Path(STATE) / "projects" / project_id(server.project)
-    return not server.target.is_local or (Path(server.target.path) / claim).is_dir()
+    backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
+    return Pushed(tally, seconds, backup, foreign=state == FOREIGN and not take_over)
 
 
 @dataclass(frozen=True)
@@ -109,16 +102,10 @@ class _Mirror:
     def to_nowhere(self) -> Tally:
         """What a first push would send, seen without making anything on the server."""
         with tempfile.TemporaryDirectory() as empty:
-            return self._rsync(look=True, delete=False, destination=empty + "/", title="looking")
+            return self._rsync(look=True, delete=False, destination=empty + "/")
 
     def _rsync(
-        self,
-        *,
-        look: bool,
-        delete: bool,
-        project: str = "",
-        destination: str = "",
-        title: str = "pushing",
+        self, *, look: bool, delete: bool, project: str = "", destination: str = ""
     ) -> Tally:
         argv = rsync_args.push_argv(
             self.server.project.root,
@@ -130,7 +117,7 @@ class _Mirror:
             dry_run=look,
             destination=destination,
         )
-        return self._run(argv, title)
+        return self._run(argv, "pushing")
 
     def _run(self, argv: list[str], title: str) -> Tally:
         root, remote = self.server.project.root, self.server.remote
@@ -149,3 +136,62 @@ def _outlast(root: Path, sent: Iterable[str]) -> None:
             written = (root / name).lstat().st_mtime
             newest = max(newest, written if written <= now else 0.0)
     time.sleep(max(0.0, int(newest) + 1 - now))
+
+
+def push_and_tell(server: TargetSession) -> None:
+    """Push as a step of another command, and say what that did."""
+    say(line(server, push(server)))
+
+
+def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
+    """What a push did, or would do."""
+    files = pushed.files
+    parts = [plural(len(files.sent), "file")]
+    if not dry_run:
+        parts += [size(files.bytes), f"{pushed.seconds:.1f} s"]
+    kept = f" (old versions kept there in {pushed.backup})" if pushed.backup and not dry_run else ""
+    parts.append(f"{len(files.deleted)} deleted{kept}")
+    return f"{'would push' if dry_run else 'pushed'} to {server.target}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull brought. `backup` is the folder here with what it replaced."""
+
+    files: Tally
+    records: Records
+    backup: str
+    seconds: float
+
+
+def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
+    """Bring back what jobs wrote; twice changes nothing."""
+    # Only here: pushes start faster without.
+    from remote.operations.tracking.merge_records import merging
+    from remote.operations.tracking.pull_records import ask, look, merge_all
+
+    start = time.monotonic()
+    dialect = rsync.dialect()
+    backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
+    server.connect()
+    with merging(server.project) as folder:
+        # First of all, so that jobs which the agent sees to now have their results brought too.
+        asked = ask(server, folder, registry=registry)
+        try:
+            files = _results(server, dialect, backup, dry_run=dry_run)
+        except rsync.Unready:
+            look(server)
+            try:
+                files = _results(server, dialect, backup, dry_run=dry_run)
+            except rsync.Unready as error:
+                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
+        records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
+        if not dry_run:
+            write_json(server.pulled, asked.answer.ended)
+    return Pulled(files, records, backup, time.monotonic() - start)
+
+
+def _results(server: TargetSession, dialect: Dialect, backup: str, *, dry_run: bool) -> Tally:
+    root = server.project.root
+    argv = rsync_args.pull_argv(server.remote, dialect, backup=root / backup, dry_run=dry_run)
+    return rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)

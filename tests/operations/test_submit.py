@@ -12,8 +12,9 @@ import pytest
 from remote.config import Project
 from remote.errors import NotebookError
 from remote.job.spec import Git, JobSpec
-from remote.operations import job_request
+from remote.operations import submit
 from remote.programs import notebook
+from remote.programs.program import Command
 
 TOML = '[project]\nname = "digits"\nrequires-python = ">=3.10"\n'
 
@@ -40,7 +41,7 @@ def source(project: Project, *cells: str, name: str = "src/notebooks/train.ipynb
 
 def test_a_job_is_described(project: Project) -> None:
     found = source(project, "epoch = 3\nname = 'a'\nwhen = now()")
-    job = job_request.describe(project, found, {"epoch": 10})
+    job = submit.describe(project, found, {"epoch": 10})
     assert job.name == "train" and job.source == "src/notebooks/train.ipynb"
     assert job.parameters == {"epoch": 10}
     assert job.defaults == {"epoch": 3, "name": "a", "when": "now()"}
@@ -53,13 +54,13 @@ def test_a_job_is_described(project: Project) -> None:
     "default", ["{1, 2}", "b'x'", "1j", "...", "(1, {2})", "{(1, 2): 3}", "float('nan')", "-1"]
 )
 def test_any_default_can_be_written_down(project: Project, default: str) -> None:
-    job = job_request.describe(project, source(project, f"a = {default}"), {})
+    job = submit.describe(project, source(project, f"a = {default}"), {})
     assert JobSpec.from_json(json.loads(json.dumps(job.to_json())), "job").defaults == job.defaults
 
 
 @pytest.mark.parametrize("value", ["日本 \n'\"$(x)", "-x", "", None, False, [1, {"a": None}], 1.5])
 def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -> None:
-    job = job_request.describe(project, source(project, "a = 1"), {"a": value})
+    job = submit.describe(project, source(project, "a = 1"), {"a": value})
     assert json.loads(json.dumps(job.to_json()))["parameters"] == {"a": value}
 
 
@@ -76,21 +77,21 @@ def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -
     ],
 )
 def test_the_outputs_name_is_a_plain_name(project: Project, output: str, expected: str) -> None:
-    job = job_request.describe(project, source(project, ""), {}, output=output)
+    job = submit.describe(project, source(project, ""), {}, output=output)
     assert job.output == expected
 
 
 def test_an_output_that_no_file_can_be_called_is_refused(project: Project) -> None:
     """Else the job would run to its end, and its notebook could not be kept."""
     with pytest.raises(NotebookError):
-        job_request.describe(project, source(project, ""), {}, output="x" * 250)
+        submit.describe(project, source(project, ""), {}, output="x" * 250)
 
 
 def test_a_notebook_outside_of_the_project_is_refused(project: Project, tmp_path: Path) -> None:
     path = tmp_path / "else.ipynb"
     path.write_text(json.dumps({"cells": [], "metadata": {}}))
     with pytest.raises(NotebookError) as caught:
-        job_request.describe(project, notebook.read(path, project.root), {})
+        submit.describe(project, notebook.read(path, project.root), {})
     assert "outside of the project" in caught.value.message
 
 
@@ -98,7 +99,7 @@ def test_a_notebook_outside_of_the_project_is_refused(project: Project, tmp_path
 
 
 def experiment(project: Project, *cells: str, **given: Any) -> str:
-    job = job_request.describe(project, source(project, *cells), given)
+    job = submit.describe(project, source(project, *cells), given)
     return job.experiment
 
 
@@ -150,18 +151,18 @@ def test_a_literal_in_braces_is_taken_as_it_is(project: Project, name: str) -> N
 )
 def test_the_projects_name_and_python(project: Project, toml: str, name: str, python: str) -> None:
     (project.root / "pyproject.toml").write_bytes(toml.encode())
-    assert job_request.project_name(project.root) == name
-    assert job_request.requires_python(project.root) == python
+    job = submit.describe(project, Command(("true",)), {})
+    assert (job.project, job.python) == (name, python)
 
 
 def test_a_pyproject_that_is_no_text_is_no_bug(project: Project) -> None:
     (project.root / "pyproject.toml").write_bytes(b"\xff\xfe[project]\nname = 'x'\n")
-    assert job_request.project_name(project.root)
+    assert submit.describe(project, Command(("true",)), {}).project == project.root.name
 
 
 def test_without_pyproject_the_folder_names_the_project(tmp_path: Path) -> None:
-    assert job_request.project_name(tmp_path) == tmp_path.name
-    assert job_request.requires_python(tmp_path) == ""
+    job = submit.describe(Project(tmp_path, {}), Command(("true",)), {})
+    assert (job.project, job.python) == (tmp_path.name, "")
 
 
 @pytest.fixture
@@ -190,51 +191,51 @@ def commit(root: Path) -> str:
 
 def test_a_clean_commit(repository: Path) -> None:
     head = commit(repository)
-    assert job_request.git_state(repository) == Git(head, "main/日本", dirty=False)
+    assert submit.git_state(repository) == Git(head, "main/日本", dirty=False)
 
 
 @pytest.mark.parametrize("name", ["a.py", "new file.py", "日本.py"])
 def test_any_difference_is_dirty(repository: Path, name: str) -> None:
     commit(repository)
     (repository / name).write_text("22")
-    assert job_request.git_state(repository).dirty is True
+    assert submit.git_state(repository).dirty is True
 
 
 def test_a_staged_difference_is_dirty(repository: Path) -> None:
     commit(repository)
     (repository / "a.py").unlink()
     run(repository, "add", "-A")
-    assert job_request.git_state(repository).dirty is True
+    assert submit.git_state(repository).dirty is True
 
 
 def test_what_git_ignores_is_not_dirty(repository: Path) -> None:
     (repository / ".gitignore").write_text("*.log\n")
     commit(repository)
     (repository / "x.log").write_text("")
-    assert job_request.git_state(repository).dirty is False
+    assert submit.git_state(repository).dirty is False
 
 
 def test_a_detached_head(repository: Path) -> None:
     head = commit(repository)
     run(repository, "checkout", "-q", "--detach")
-    assert job_request.git_state(repository) == Git(head, "(detached)", dirty=False)
+    assert submit.git_state(repository) == Git(head, "(detached)", dirty=False)
 
 
 def test_before_the_first_commit_there_is_nothing_to_say(repository: Path) -> None:
-    assert job_request.git_state(repository) == Git()
+    assert submit.git_state(repository) == Git()
 
 
 def test_without_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert job_request.git_state(tmp_path) == Git()
+    assert submit.git_state(tmp_path) == Git()
 
 
 def test_without_git_there_is_nothing_to_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert job_request.git_state(tmp_path) == Git()
+    assert submit.git_state(tmp_path) == Git()
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "# \n#\n# branch.oid", "# branch.oid (initial)"])
 def test_odd_words_say_nothing(text: str) -> None:
-    assert job_request.parse_status(text) == Git()
+    assert submit.parse_status(text) == Git()

@@ -17,7 +17,7 @@ from remote.tracking.export.export_record import (
     ExportSummary,
     signatures_here,
 )
-from remote.tracking.export.server_client import ServerAddress, server_client
+from remote.tracking.export.server_client import parse_address, server_client
 from remote.tracking.schema import RUN
 from remote.tracking.store import unusable
 
@@ -35,14 +35,14 @@ def export(
     Stopped anywhere, the next export does the rest. A dry run only counts the runs. Raises
     StoreError, ConnectError and ConfigError.
     """
-    address, record = ServerAddress.parse(order.address), ExportRecord(order.record)
+    url, record = parse_address(order.address)[0], ExportRecord(order.record)
     try:
         signatures = signatures_here(order)
         todo = record.unsent(signatures)
         if not todo or dry_run:
             runs = sum(kind == RUN for kind, _ in todo)
-            return ExportSummary(address.url, grown_runs=runs) if todo else None
-        with server_client(address, order.settings) as client:
+            return ExportSummary(url, grown_runs=runs) if todo else None
+        with server_client(order.address, order.settings) as client:
             # It imports mlflow, which reads its settings at that moment.
             from remote.tracking.export.run_export import send
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Iterator, Mapping
+from typing import Any, Dict, Iterator, Mapping, Tuple
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import ConfigError, ConnectError, RemoteError, StoreError
@@ -21,44 +20,40 @@ NO_REPEATS = {_REPEATS: "0"}
 _LENGTH = 300
 
 
-@dataclass(frozen=True)
-class ServerAddress:
-    """An address without the login that stood in it, which goes where MLflow looks for one."""
+def parse_address(text: str) -> Tuple[str, Dict[str, str]]:
+    """An address without the login that stood in it, and the login as MLflow's variables.
 
-    url: str
-    login: Mapping[str, str]
-
-    @classmethod
-    def parse(cls, text: str) -> ServerAddress:
-        """Raises ConfigError."""
-        try:
-            parts = urlsplit(text)
-            usable = bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable or parts.scheme not in ("http", "https"):
-            raise ConfigError(f"{VARIABLE} isn't the address of an MLflow server.")
-        url = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-        names = ((USER, parts.username), (PASSWORD, parts.password))
-        login = {name: unquote(value) for name, value in names if value}
-        return cls(url.geturl().rstrip("/"), login)
+    Raises ConfigError.
+    """
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.scheme not in ("http", "https"):
+        raise ConfigError(f"{VARIABLE} isn't the address of an MLflow server.")
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    names = ((USER, parts.username), (PASSWORD, parts.password))
+    login = {name: unquote(value) for name, value in names if value}
+    return url.geturl().rstrip("/"), login
 
 
 @contextmanager
-def server_client(address: ServerAddress, settings: Mapping[str, str]) -> Iterator[Any]:
-    """An MlflowClient; its errors become StoreError and ConnectError.
+def server_client(address: str, settings: Mapping[str, str]) -> Iterator[Any]:
+    """An MlflowClient; its errors become ConfigError, StoreError and ConnectError.
 
     `settings` are the project's: MLflow reads its own from the environment alone, so they are put
     there as long as the client is used.
     """
+    url, login = parse_address(address)
     changes = {
         # MLflow's own seven repeats keep a user waiting for four minutes; the next pull goes on anyway.
         _REPEATS: "4",
         # A command of this toolkit calls no server that the user hasn't named.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **settings,
-        **address.login,
-        VARIABLE: address.url,
+        **login,
+        VARIABLE: url,
         # It would print a line for each run that has ended.
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
@@ -69,13 +64,13 @@ def server_client(address: ServerAddress, settings: Mapping[str, str]) -> Iterat
         from mlflow.utils.credentials import get_default_host_creds
 
         try:
-            get_default_host_creds(address.url)
+            get_default_host_creds(url)
         except (ValueError, MlflowException) as error:
             raise ConfigError(reason(error), "It stands in .env or in the environment.") from error
         try:
-            yield MlflowClient(tracking_uri=address.url, registry_uri=address.url)
+            yield MlflowClient(tracking_uri=url, registry_uri=url)
         except (MlflowException, requests.RequestException) as error:
-            raise _user_error(error, address.url) from error
+            raise _user_error(error, url) from error
 
 
 @contextmanager

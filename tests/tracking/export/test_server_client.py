@@ -14,8 +14,8 @@ import pytest
 from remote.errors import ConfigError, ConnectError, StoreError
 from remote.tracking.export.server_client import (
     NO_REPEATS,
-    ServerAddress,
     environment,
+    parse_address,
     reason,
     server_client,
 )
@@ -62,7 +62,7 @@ def stub() -> Iterator[Stub]:
 
 def ask(address: str, settings: dict[str, str] | None = None) -> None:
     with (
-        server_client(ServerAddress.parse(address), settings or {}) as client,
+        server_client(address, settings or {}) as client,
         environment(NO_REPEATS),
     ):
         client.search_experiments()
@@ -104,7 +104,7 @@ def test_a_login_in_the_address_is_used_and_never_shown(stub: Stub) -> None:
 @pytest.mark.parametrize("text", ["http://", "https://[x", "http://host:x/", "sqlite:///x.db"])
 def test_an_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
-        ServerAddress.parse(text)
+        parse_address(text)
 
 
 @pytest.mark.parametrize(

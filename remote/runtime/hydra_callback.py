@@ -144,9 +144,26 @@ def _hide(recording: Recording) -> None:
 
 
 def _add_params(recording: Recording, run: str, config: Any, *, at_end: bool) -> None:
-    """The overrides as parameters. Such as user code may write differently come at the end."""
-    scalars, others = parameters(config)
-    run_rows.update(recording.store, run, params={**scalars, **others} if at_end else scalars)
+    """The overrides as parameters, with the values that they have in the run's config.
+
+    A single value is worth what user code would log for it. A group's choice, a list or a table may
+    be logged otherwise: they come at the end, where nobody logged them.
+    """
+    params: Dict[str, str] = {}
+    choices = config.hydra.runtime.choices
+    for override in OverridesParser.create().parse_overrides(_overrides(config)):
+        if override.is_delete():
+            continue
+        key = override.get_key_element().lstrip("+")
+        if key in choices:
+            value, is_single = choices[key], False
+        else:
+            value = OmegaConf.select(config, override.key_or_group)
+            is_single = not OmegaConf.is_config(value)
+            value = value if is_single else OmegaConf.to_container(value)
+        if is_single or at_end:
+            params[_STRANGE.sub("_", key)] = str(value)
+    run_rows.update(recording.store, run, params=params)
 
 
 def _overrides(config: Any) -> List[str]:
@@ -172,30 +189,6 @@ def _active() -> Optional[str]:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def parameters(config: Any) -> Tuple[Dict[str, str], Dict[str, str]]:
-    """The overrides of a run by what they change, with the values they have in its config.
-
-    The first ones are worth what user code would log for them; the others may be logged otherwise.
-    """
-    scalars: Dict[str, str] = {}
-    others: Dict[str, str] = {}
-    choices = config.hydra.runtime.choices
-    for override in OverridesParser.create().parse_overrides(_overrides(config)):
-        if override.is_delete():
-            continue
-        key = override.get_key_element().lstrip("+")
-        name = _STRANGE.sub("_", key)
-        if key in choices:
-            others[name] = str(choices[key])
-            continue
-        value = OmegaConf.select(config, override.key_or_group)
-        if OmegaConf.is_config(value):
-            others[name] = str(OmegaConf.to_container(value))
-        else:
-            scalars[name] = str(value)
-    return scalars, others
 
 
 def change(config: Any, settings: Dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Living with jobs, where that takes more than one message: follow, attach, remove, prune."""
+"""A job that goes on, seen from here: its log as it grows, and its terminal."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import time
 from collections.abc import Sequence
 
 from remote.errors import ConnectError, RemoteError
-from remote.files import read_json
-from remote.job.messages.gpus import GpusAnswer, GpusRequest
-from remote.job.messages.jobs import AttachRequest, LogAnswer, LogRequest
-from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
+from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.status import JobStatus
 from remote.output import say, write_raw
 from remote.session import TargetSession
@@ -72,44 +69,6 @@ def before_next_try(error: RemoteError, broken: float) -> float:
     say(f"{error.message} Trying again ...")
     time.sleep(RETRY_PAUSE)
     return broken
-
-
-def remove(server: TargetSession, job: str, *, force: bool) -> RemoveAnswer:
-    """Remove a job that was pulled (with `force` any)."""
-    request = RemoveRequest(key=server.key, jobs=(job,), pulled=_pulled(server), force=force)
-    return server.agent.call(request)
-
-
-def prune(server: TargetSession, older: int, *, force: bool, dry_run: bool) -> PruneAnswer:
-    """Remove what was of no use for `older` seconds, or tell what that would be."""
-    # Only here: most commands of jobs start faster without.
-    from remote.operations.submit import declared
-
-    request = PruneRequest(
-        key=server.key,
-        older=older,
-        pulled=_pulled(server),
-        force=force,
-        dry_run=dry_run,
-        python=declared(server.project.root, "requires-python"),
-    )
-    return server.agent.call(request)
-
-
-def _pulled(server: TargetSession) -> tuple[str, ...]:
-    return tuple(read_json(server.pulled) or ())
-
-
-def gpus(server: TargetSession) -> GpusAnswer:
-    """The server's GPUs, who holds them, and who waits."""
-    leases = server.project.settings.get("REMOTE_LEASES", "")
-    return server.agent.call(GpusRequest(key=server.key, leases=leases))
-
-
-def attach_argv(server: TargetSession, job: str) -> list[str]:
-    """argv that shows it, as the server says; raises JobError where the job has none."""
-    argv = server.agent.call(AttachRequest(key=server.key, job=job)).argv
-    return list(argv) if server.ssh is None else over_ssh(server.ssh, argv)
 
 
 def over_ssh(ssh: Ssh, argv: Sequence[str]) -> list[str]:

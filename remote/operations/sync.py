@@ -170,28 +170,26 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     from remote.operations.tracking.merge_records import merging
     from remote.operations.tracking.pull_records import ask, look, merge_all
 
-    start = time.monotonic()
-    dialect = rsync.dialect()
+    start, dialect, root = time.monotonic(), rsync.dialect(), server.project.root
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
+
+    def bring() -> Tally:
+        argv = rsync_args.pull_argv(server.remote, dialect, backup=root / backup, dry_run=dry_run)
+        return rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)
+
     server.connect()
     with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, folder, registry=registry)
         try:
-            files = _results(server, dialect, backup, dry_run=dry_run)
+            files = bring()
         except rsync.Unready:
             look(server)
             try:
-                files = _results(server, dialect, backup, dry_run=dry_run)
+                files = bring()
             except rsync.Unready as error:
                 raise TransferError(f"rsync did not start on {server.target}: {error}") from None
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
     return Pulled(files, records, backup, time.monotonic() - start)
-
-
-def _results(server: TargetSession, dialect: Dialect, backup: str, *, dry_run: bool) -> Tally:
-    root = server.project.root
-    argv = rsync_args.pull_argv(server.remote, dialect, backup=root / backup, dry_run=dry_run)
-    return rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)

@@ -31,11 +31,9 @@ if TYPE_CHECKING:
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 
-TARGET_HELP = "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)"
-
 #: What arguments mean that several tasks have, by their flags.
 HELP = {
-    "target": TARGET_HELP,
+    "target": "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)",
     "job": "a job's id, a unique part of it, or `last` (the default)",
     "force": "also what was not pulled",
     "dry-run": "show what would come, change nothing",

@@ -11,6 +11,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.errors import JobError
+from remote.files import read_json
 from remote.job.status import FINISHED
 from remote.output import draw_screen, duration, plural, print_json, print_lines, say, size
 from remote.tasks.declare import HELP, command
@@ -103,14 +104,16 @@ def remote_ps(
 @command(positional=["job"])
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
-    from remote.operations.jobs import attach_argv
+    from remote.job.messages.jobs import AttachRequest
+    from remote.operations.jobs import over_ssh
     from remote.transport import process
 
-    argv = attach_argv(server_of(target), job)
+    server = server_of(target)
+    argv = server.agent.call(AttachRequest(key=server.key, job=job)).argv
     if not sys.stdin.isatty():
         raise JobError("remote-attach needs a terminal.", f"inv remote-logs {job} --follow")
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}
-    process.become(argv, env=env)
+    process.become(over_ssh(server.ssh, argv) if server.ssh else argv, env=env)
 
 
 @command(positional=["job"], help={"pull": "pull when it has ended"})
@@ -160,9 +163,12 @@ def remote_diff(c: Context, before: str, after: str = "last", target: str = "") 
 @command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})
 def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
     """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
-    from remote.operations.jobs import remove
+    from remote.job.messages.old_jobs import RemoveRequest
 
-    answer = remove(server_of(target), job, force=force)
+    server = server_of(target)
+    pulled = tuple(read_json(server.pulled) or ())
+    request = RemoveRequest(key=server.key, jobs=(job,), pulled=pulled, force=force)
+    answer = server.agent.call(request)
     for name in answer.removed:
         print_lines(f"removed {name}, {size(answer.bytes)} freed")
 
@@ -177,10 +183,20 @@ def remote_prune(
     c: Context, older: str = "30d", target: str = "", force: bool = False, dry_run: bool = False
 ) -> None:
     """Remove old jobs that were pulled, environments that nobody uses, and old backups."""
-    from remote.operations.jobs import prune
+    from remote.job.messages.old_jobs import PruneRequest
+    from remote.operations.submit import declared
     from remote.options import seconds
 
-    answer = prune(server_of(target), seconds(older, "--older"), force=force, dry_run=dry_run)
+    server = server_of(target)
+    request = PruneRequest(
+        key=server.key,
+        older=seconds(older, "--older"),
+        pulled=tuple(read_json(server.pulled) or ()),
+        force=force,
+        dry_run=dry_run,
+        python=declared(server.project.root, "requires-python"),
+    )
+    answer = server.agent.call(request)
     verb, would = ("would remove", "would be ") if dry_run else ("removed", "")
     print_lines(*(f"{verb} job {name}" for name in answer.jobs))
     print_lines(*(f"{verb} environment {name}" for name in answer.environments))

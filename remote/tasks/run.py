@@ -12,7 +12,7 @@ from remote.config import find_project
 from remote.errors import JobError
 from remote.operations.run_options import LabOptions, RunOptions, ServiceOptions, TensorboardOptions
 from remote.output import print_lines, say
-from remote.tasks.declare import TARGET_HELP, command
+from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
 from remote.tasks.sync import pull_and_tell, server_of
 
@@ -117,7 +117,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
 @command(
     positional=["job"],
     help={
-        "target": TARGET_HELP + ", where the job ran",
+        "target": HELP["target"] + ", where the job ran",
         "on": "another target to run it on now",
         "follow": "stay and show the new job's log",
         "pull": "stay until the new job has ended, then pull",

@@ -52,10 +52,12 @@ def _show(check: Check) -> None:
 @command()
 def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
     """List the server's GPUs: memory, load, which job or which stranger holds them."""
-    from remote.operations.jobs import gpus
+    from remote.job.messages.gpus import GpusRequest
     from remote.tasks.tables import gpu_table
 
-    answer = gpus(server_of(target))
+    server = server_of(target)
+    leases = server.project.settings.get("REMOTE_LEASES", "")
+    answer = server.agent.call(GpusRequest(key=server.key, leases=leases))
     if json:
         print_json(answer)
         return

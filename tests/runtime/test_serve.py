@@ -122,8 +122,3 @@ def test_a_file_behind_a_link_counts_where_it_is(lab: JobPaths) -> None:
     (lab.root / "away").symlink_to(lab.root.parent)
     save(lab, "away/b.ipynb")
     assert list(noted(lab)) == ["src/a.ipynb"]
-
-
-def test_the_module_has_no_other_made_up_names() -> None:
-    with pytest.raises(AttributeError, match="Kernel"):
-        serve.Kernel

@@ -50,8 +50,8 @@ _PARENT = TAG + "mlflow.parentRunId"
 _LIMITS = (
     "Runs and logged models get new ids on the server; the tags remote.source_run and"
     " remote.source_model hold the ids they have here. Files such as MLmodel go as they are.",
-    "Experiments and logged models are created at the server's time. What is deleted here stays"
-    " there, and so does an experiment's name; its tags go when it is created.",
+    "Experiments and logged models are created at the server's time. What is deleted here stays there,"
+    " and an experiment keeps the name and the tags that it was created with.",
     "Traces, evaluation data sets and registered models aren't exported: no server takes them so.",
 )
 """What MLflow's client can't carry as it is; told with the first export to a server."""

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from remote.errors import RemoteError
 from remote.output import say
 
-AFTER = "In a project that has the toolkit, `inv --list` shows the commands."
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what was typed; the exit code comes back."""
@@ -19,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(
         "remote-gpu-workflow",
         description="Run a project's notebooks and scripts on GPU servers over SSH.",
-        epilog=AFTER,
+        epilog="In a project that has the toolkit, `inv --list` shows the commands.",
     )
     commands = parser.add_subparsers(title="commands")
     adopt = commands.add_parser("adopt", help=command.ABOUT, description=command.ABOUT)

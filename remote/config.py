@@ -59,10 +59,9 @@ class Project:
 
     def _last_target(self) -> str:
         try:
-            text = (self.state / "last-target").read_bytes()
+            return (self.state / "last-target").read_text("utf-8", "surrogateescape").strip()
         except OSError:
             return ""
-        return text.decode("utf-8", "surrogateescape").strip()
 
 
 def find_project(start: Path | None = None) -> Project:

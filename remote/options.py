@@ -66,13 +66,11 @@ class UnitError(RemoteError):
 
 def seconds(text: str, flag: str) -> int:
     """What a duration such as `90`, `8h` or `1h30m` means; raises UnitError that names `flag`."""
-    parts = re.findall(r"([0-9]+)([smhdw])", text.lower())
-    if re.fullmatch("[0-9]+", text):
-        found = int(text)
-    elif parts and "".join(number + unit for number, unit in parts) == text.lower():
-        found = sum(int(number) * _SECONDS[unit] for number, unit in parts)
-    else:
+    # A number alone is of seconds.
+    amount = f"{text}s" if text.isdigit() else text.lower()
+    if not re.fullmatch("([0-9]+[smhdw])+", amount):
         raise UnitError(f"{flag} takes a time, not {text!r}.", "Such as 90s, 20m, 8h or 1h30m.")
+    found = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))
     if found == 0:
         raise UnitError(f"{flag} takes a time longer than none.")
     return found

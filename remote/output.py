@@ -169,7 +169,7 @@ class Progress:
     def count(self, files: int) -> None:
         """Show how many files went, unless rsync tells its progress itself."""
         if not self._has_percentage:
-            self._draw_over(f"{self.title} {files} files")
+            self.amount(f"{files} files")
 
     def amount(self, text: str) -> None:
         """Show how much came, where nobody knows how much it will be."""

@@ -67,11 +67,11 @@ MARKS = {
         "agent/replication/",
         "agent/test_services.py",
         "agent/tracking/",
-        "operations/tracking/test_export_records.py",
+        "operations/test_diary.py",
+        "operations/tracking/",
         "real/",
         "runtime/",
         "tasks/test_check.py",
-        "tasks/test_project.py",
         "tracking/",
     ),
     "slow": (
@@ -81,7 +81,6 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
-        "tasks/test_command.py",
     ),
 }
 

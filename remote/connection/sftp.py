@@ -40,7 +40,13 @@ class Sftp(SFTPClient):  # type: ignore[misc]
                 wire.close()
                 process.kill()
                 process.wait()
-                raise _no_sftp(ssh, log.words) from error
+                if log.words and "subsystem" not in log.words:
+                    raise ssh.failure(log.words) from error
+                raise ConnectError(
+                    f"{ssh.login} does not answer to SFTP.",
+                    f"Try it: sftp {ssh.login}. A start-up file that prints something there breaks"
+                    " it, too.",
+                ) from error
         client.process = process
         return client
 
@@ -66,15 +72,6 @@ class _Wire(socket.socket):
     def get_name(self) -> str:
         """A name for paramiko's log."""
         return "ssh"
-
-
-def _no_sftp(ssh: Ssh, words: str) -> ConnectError:
-    if words and "subsystem" not in words:
-        return ssh.failure(words)
-    return ConnectError(
-        f"{ssh.login} does not answer to SFTP.",
-        f"Try it: sftp {ssh.login}. A start-up file that prints something there breaks it, too.",
-    )
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import ast
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ MALFORMED = (OSError, ValueError, LookupError, TypeError, AttributeError, Recurs
 class Asked:
     """What is typed for a program. `output` is what an executed notebook is to be called."""
 
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    arguments: Sequence[str] = ()
-    output: str = ""
+    parameters: Mapping[str, Any]
+    arguments: Sequence[str]
+    output: str
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,35 @@
-"""Hydra's callback in a job: each run of a multirun gets an MLflow run, a sweep goes on."""
+"""Hydra's callback in a job: each run of a multirun gets an MLflow run, a sweep goes on.
+
+MLflow is not imported: applications that never use it get their runs too.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
+import secrets
+import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, List, Optional, Sequence
+from typing import IO, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf, flag_override
 
+from remote.agent.tracking import run_rows
 from remote.files import try_lock
-from remote.runtime import hydra_runs, job_context, optuna_study
+from remote.runtime import job_context, optuna_study
+from remote.runtime.job_context import Recording
 
 #: How long a process waits for a GPU of one that is just ending, in seconds.
 PATIENCE = 30.0
+
+#: What MLflow does not take in a name (mlflow.utils.validation).
+_STRANGE = re.compile(r"[^\w.\- :/]")
 
 #: The locks of this process; the kernel frees them when it dies.
 _held: List[IO[Any]] = []
@@ -37,12 +52,16 @@ class JobCallback(Callback):
         """Before Hydra makes the sweeper and the launcher: their settings can still be changed."""
         if self.job is None:
             return
-        if self.job.recording:
-            hydra_runs.hide(self.job.recording)
+        recording = self.job.recording
+        if recording:
+            _hide(recording)
         if len(self.gpus) > 1:
-            hydra_runs.run_several(config, len(self.gpus))
+            run_several(config, len(self.gpus))
         if optuna_study.is_optuna(config):
-            self.study, self.first = optuna_study.go_on(self.job, config)
+            self.study, self.first, settings = optuna_study.go_on(self.job, config)
+            change(config, settings)
+            if recording:
+                run_rows.update(recording.store, recording.run, {run_rows.STUDY: self.study})
 
     def on_job_start(self, config: Any, **rest: Any) -> None:
         """Before the application's code, in the process that runs it."""
@@ -53,11 +72,10 @@ class JobCallback(Callback):
             take_gpu(self.job.folder, self.gpus)
         recording = self.job.recording
         if recording and is_trial:
-            self.before = hydra_runs.active()
-            study, first = self.study, self.first
-            self.run = hydra_runs.begin(self.job, recording, config, study=study, first=first)
+            self.before = _active()
+            self.run = self._begin(self.job, recording, config)
         elif recording:
-            hydra_runs.write_overrides(recording, recording.run, config, at_end=False)
+            _add_params(recording, recording.run, config, at_end=False)
 
     def on_job_end(self, config: Any, job_return: Any, **rest: Any) -> None:
         """After the application's code, however it ended."""
@@ -65,11 +83,141 @@ class JobCallback(Callback):
             return
         recording = self.job.recording
         if config.hydra.mode.name != "MULTIRUN":
-            hydra_runs.write_overrides(recording, recording.run, config, at_end=True)
+            _add_params(recording, recording.run, config, at_end=True)
         elif self.run:
-            hydra_runs.end_open(self.before, job_return)
-            hydra_runs.end(recording, self.run, config, job_return, study=self.study)
+            self._end(recording, config, job_return)
             self.run = ""
+
+    def _begin(self, job: job_context.Job, recording: Recording, config: Any) -> str:
+        """Have a run for this trial and let user code go on with it; its id comes back."""
+        overrides = _overrides(config)
+        tags = {
+            **recording.tags,
+            run_rows.PARENT: recording.run,
+            run_rows.OVERRIDES: run_rows.spelled(overrides),
+        }
+        run = None
+        if self.study:
+            study = self.study
+            tags.update({run_rows.STUDY: study, run_rows.TRIAL: run_rows.RUNNING})
+            run = run_rows.take_up(recording.store, study=study, overrides=overrides, tags=tags)
+        if run is None:
+            run = run_rows.begin(
+                recording.store,
+                experiment=run_rows.experiment_of(recording.store, recording.run) or "Default",
+                run_id=secrets.token_hex(16),
+                tags={
+                    **tags,
+                    "mlflow.runName": f"{job.spec.name or 'job'}-{self.first + config.hydra.job.num}",
+                    "mlflow.user": job.spec.user,
+                    "mlflow.source.name": job.spec.source,
+                },
+                start_ms=_now(),
+            ).run_id
+        os.environ["REMOTE_PARENT_RUN"] = run
+        if recording.continues:
+            os.environ["MLFLOW_RUN_ID"] = run
+        _add_params(recording, run, config, at_end=False)
+        return run
+
+    def _end(self, recording: Recording, config: Any, job_return: Any) -> None:
+        """End a trial's run, with what the trial returned and the parameters nobody wrote."""
+        returned = job_return.status.name == "COMPLETED"
+        status = "FINISHED" if returned else "FAILED"
+        mlflow = sys.modules.get("mlflow")
+        while mlflow and _active() not in (None, self.before):
+            # What user code left open: the next trial would go on there.
+            mlflow.end_run(status)
+        _hide(recording)
+        _add_params(recording, self.run, config, at_end=True)
+        for name, value in _objectives(job_return.return_value) if returned else ():
+            run_rows.add_metric(recording.store, self.run, name, value, _now())
+        run_rows.close(recording.store, self.run, status=status, end_ms=_now())
+        if self.study:
+            run_rows.update(recording.store, self.run, {run_rows.TRIAL: run_rows.ENDED})
+
+
+def _hide(recording: Recording) -> None:
+    """Between trials no user code may go on with the job's own run; its runs are below it."""
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ["REMOTE_PARENT_RUN"] = recording.run
+
+
+def _add_params(recording: Recording, run: str, config: Any, *, at_end: bool) -> None:
+    """The overrides as parameters, with the values that they have in the run's config.
+
+    A single value is worth what user code would log for it. A group's choice, a list or a table may
+    be logged otherwise: they come at the end, where nobody logged them.
+    """
+    params: Dict[str, str] = {}
+    choices = config.hydra.runtime.choices
+    for override in OverridesParser.create().parse_overrides(_overrides(config)):
+        if override.is_delete():
+            continue
+        key = override.get_key_element().lstrip("+")
+        if key in choices:
+            value, is_single = choices[key], False
+        else:
+            value = OmegaConf.select(config, override.key_or_group)
+            is_single = not OmegaConf.is_config(value)
+            value = value if is_single else OmegaConf.to_container(value)
+        if is_single or at_end:
+            params[_STRANGE.sub("_", key)] = str(value)
+    run_rows.update(recording.store, run, params=params)
+
+
+def _overrides(config: Any) -> List[str]:
+    """The overrides of one run that are the application's, not Hydra's own."""
+    return [str(override) for override in config.hydra.overrides.task]
+
+
+def _objectives(result: Any) -> Iterator[Tuple[str, float]]:
+    several = isinstance(result, (list, tuple))
+    for number, value in enumerate(result if several else [result]):
+        try:
+            yield f"objective_{number}" if several else "objective", float(value)
+        except (TypeError, ValueError):
+            continue
+
+
+def _active() -> Optional[str]:
+    """The run that user code has open in this process, by its id."""
+    mlflow = sys.modules.get("mlflow")
+    run = mlflow.active_run() if mlflow else None
+    return str(run.info.run_id) if run else None
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def change(config: Any, settings: Dict[str, Any]) -> None:
+    """Change settings, named by their dotted names.
+
+    They become overrides too: Hydra composes the config of each trial anew and refuses a trial
+    whose launcher or sweeper then differs.
+    """
+    with flag_override(config.hydra, ["readonly", "struct"], False):
+        for key, value in settings.items():
+            OmegaConf.update(config, key, value, merge=False)
+            config.hydra.overrides.hydra.append(f"{key}={value}")
+
+
+def run_several(config: Any, count: int) -> None:
+    """Run `count` trials at once, by joblib, unless the user or the application chose otherwise."""
+    choices, sweeper = config.hydra.runtime.choices, config.hydra.sweeper
+    typed = [str(override).lstrip("+~") for override in config.hydra.overrides.hydra]
+    chosen = any(word.startswith(("hydra/launcher", "hydra.launcher")) for word in typed)
+    has_joblib = find_spec("hydra_plugins.hydra_joblib_launcher") is not None
+    if chosen or choices.get("hydra/launcher") != "basic" or not has_joblib:
+        return
+    with flag_override(config.hydra, ["readonly", "struct"], False):
+        config.hydra.launcher = ConfigStore.instance().load("hydra/launcher/joblib.yaml").node
+        choices["hydra/launcher"] = "joblib"
+        config.hydra.overrides.hydra.append("hydra/launcher=joblib")
+    change(config, {"hydra.launcher.n_jobs": count})
+    if "n_jobs" in sweeper and not any(word.startswith("hydra.sweeper.n_jobs") for word in typed):
+        change(config, {"hydra.sweeper.n_jobs": max(count, sweeper.n_jobs)})
 
 
 def take_gpu(folder: Path, gpus: Sequence[str]) -> None:

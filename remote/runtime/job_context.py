@@ -34,28 +34,20 @@ class Job:
 
 
 def job() -> Optional[Job]:
-    """The job that this process belongs to; None outside of one."""
+    """The job that this process belongs to; None outside of one.
+
+    Without a recording where it has no run, or keeps its records elsewhere than in a SQLite file.
+    """
     named = os.environ.get("REMOTE_JOB_FOLDER")
     if not named:
         return None
-    folder = Path(named)
-    return Job(folder=folder, code=Path.cwd(), spec=read_job(folder), recording=_recording())
-
-
-def _recording() -> Optional[Recording]:
-    """None where the job has no run, or keeps its records elsewhere than in a SQLite file."""
     own, parent = os.environ.get("MLFLOW_RUN_ID"), os.environ.get("REMOTE_PARENT_RUN")
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    run = own or parent
-    if not run or not uri.startswith(SQLITE):
-        return None
-    store = Path(uri[len(SQLITE) :])
-    return Recording(
-        store=store,
-        run=run,
-        tags=json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}")),
-        continues=bool(own),
-    )
+    uri, run, recording = os.environ.get("MLFLOW_TRACKING_URI", ""), own or parent, None
+    if run and uri.startswith(SQLITE):
+        tags = json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}"))
+        recording = Recording(Path(uri[len(SQLITE) :]), run, tags, continues=bool(own))
+    folder = Path(named)
+    return Job(folder=folder, code=Path.cwd(), spec=read_job(folder), recording=recording)
 
 
 class JobTags:

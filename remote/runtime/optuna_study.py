@@ -18,7 +18,6 @@ from remote.files import locked, try_lock
 from remote.job.outputs import SHARED
 from remote.job.paths import slug
 from remote.job.spec import JobSpec
-from remote.runtime.hydra_runs import change
 from remote.runtime.job_context import Job
 
 SWEEPER = "hydra_plugins.hydra_optuna_sweeper."
@@ -38,11 +37,9 @@ def is_optuna(config: Any) -> bool:
     return str(config.hydra.sweeper.get("_target_", "")).startswith(SWEEPER)
 
 
-def go_on(job: Job, config: Any) -> Tuple[str, int]:
-    """Have the sweep use its study and do what is left of it; ends the process where nothing is.
-
-    The study's name comes back, and how many trials had ended before.
-    """
+def go_on(job: Job, config: Any) -> Tuple[str, int, Dict[str, Any]]:
+    """A study's name, how many of its trials had ended before, and the settings by which a sweep
+    uses it and does what is left of it; ends the process where nothing is."""
     sweeper = config.hydra.sweeper
     settings: Dict[str, Any] = {}
     name = sweeper.study_name
@@ -70,10 +67,7 @@ def go_on(job: Job, config: Any) -> Tuple[str, int]:
     if trials and seed is not None and not placed:
         # A sampler that starts again with its seed would ask for the same trials again.
         settings["hydra.sweeper.sampler.seed"] = seed + len(trials)
-    change(config, settings)
-    if job.recording:
-        run_rows.update(job.recording.store, job.recording.run, {run_rows.STUDY: name})
-    return name, len(ended(trials))
+    return name, len(ended(trials)), settings
 
 
 def study_name(job: JobSpec, sweeper: Any) -> str:

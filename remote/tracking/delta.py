@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking import schema
-from remote.tracking.store import columns_of, reading_url, refuse_foreign, unusable
+from remote.tracking.store import columns_of, reading_url, usable
 
 FORMAT = 2
 PART = 200_000
@@ -54,19 +54,15 @@ def write(
     the delta to the ids of some kinds, and nothing of the kinds that it doesn't name.
     Raises StoreError.
     """
-    refuse_foreign(store)
     if known.get("format") != FORMAT:
         known = {}
-    try:
-        with new_delta(out) as database:
-            mark = file_mark(store)
-            mark = f"{mark}:{int(registry)}" if mark else None
-            database.execute("ATTACH ? AS store", (reading_url(store),))
-            meta = {"format": FORMAT, "since": known.get("token"), "mark": mark}
-            meta["roots"] = with_real_paths(roots or [str(store.parent)])
-            _Delta(database, known, mark, registry, chosen).write(meta)
-    except sqlite3.Error as error:
-        raise unusable(store, error) from error
+    with usable(store), new_delta(out) as database:
+        mark = file_mark(store)
+        mark = f"{mark}:{int(registry)}" if mark else None
+        database.execute("ATTACH ? AS store", (reading_url(store),))
+        meta = {"format": FORMAT, "since": known.get("token"), "mark": mark}
+        meta["roots"] = with_real_paths(roots or [str(store.parent)])
+        _Delta(database, known, mark, registry, chosen).write(meta)
 
 
 @contextmanager
@@ -84,23 +80,19 @@ def new_delta(out: Path) -> Iterator[sqlite3.Connection]:
 
 def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str, Dict[str, str]]:
     """The signatures, as `write` gives them, of those chosen ids of each kind that `store` has."""
-    refuse_foreign(store)
     signatures: Dict[str, Dict[str, str]] = {}
-    try:
-        with closing(sqlite3.connect("", timeout=60, uri=True)) as database:
-            database.isolation_level = None
-            database.execute("CREATE TABLE wanted (id PRIMARY KEY) WITHOUT ROWID")
-            database.execute("ATTACH ? AS store", (reading_url(store),))
-            database.execute("BEGIN")
-            tables = _source_tables(database)
-            for kind, ids in chosen.items():
-                database.execute("DELETE FROM wanted")
-                database.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((i,) for i in ids))
-                signed = [table for table in schema.rows_of(kind) if table.name in tables]
-                sums = _signatures(database, signed, "SELECT id FROM wanted")
-                signatures[kind] = {str(identity): sums[identity] for identity in sums}
-    except sqlite3.Error as error:
-        raise unusable(store, error) from error
+    with usable(store), closing(sqlite3.connect("", timeout=60, uri=True)) as database:
+        database.isolation_level = None
+        database.execute("CREATE TABLE wanted (id PRIMARY KEY) WITHOUT ROWID")
+        database.execute("ATTACH ? AS store", (reading_url(store),))
+        database.execute("BEGIN")
+        tables = _source_tables(database)
+        for kind, ids in chosen.items():
+            database.execute("DELETE FROM wanted")
+            database.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((i,) for i in ids))
+            signed = [table for table in schema.rows_of(kind) if table.name in tables]
+            sums = _signatures(database, signed, "SELECT id FROM wanted")
+            signatures[kind] = {str(identity): sums[identity] for identity in sums}
     return signatures
 
 

@@ -83,15 +83,21 @@ def reading_url(store: Path) -> str:
 @contextmanager
 def writing(store: Path) -> Iterator[sqlite3.Connection]:
     """One transaction that takes the write lock at once, so that it can't deadlock half way."""
+    with usable(store), closing(sqlite3.connect(str(store), timeout=BUSY_TIMEOUT)) as database:
+        database.isolation_level = None
+        database.row_factory = sqlite3.Row
+        database.execute("PRAGMA foreign_keys = ON")
+        database.execute("BEGIN IMMEDIATE")
+        yield database
+        database.execute("COMMIT")
+
+
+@contextmanager
+def usable(store: Path) -> Iterator[None]:
+    """StoreError for what is no store, and for what SQLite finds wrong with one."""
     refuse_foreign(store)
     try:
-        with closing(sqlite3.connect(str(store), timeout=BUSY_TIMEOUT)) as database:
-            database.isolation_level = None
-            database.row_factory = sqlite3.Row
-            database.execute("PRAGMA foreign_keys = ON")
-            database.execute("BEGIN IMMEDIATE")
-            yield database
-            database.execute("COMMIT")
+        yield
     except sqlite3.Error as error:
         raise unusable(store, error) from error
 

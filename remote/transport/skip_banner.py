@@ -14,23 +14,17 @@ MARK = b"remote-rsync-starts-here\n"
 
 def main() -> int:
     """Run the command; its exit code comes back."""
-    process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+    # Without a buffer of ours, a line is read byte by byte, and nothing of what follows it.
+    process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, bufsize=0)
     assert process.stdout is not None
-    source = process.stdout.fileno()
-    head = b""
-    while MARK not in head:
-        piece = os.read(source, 1 << 16)
-        if not piece:
-            return process.wait()
-        head += piece
-    piece = head.partition(MARK)[2]
-    while True:
+    for line in process.stdout:
+        if line.endswith(MARK):
+            break
+    while piece := process.stdout.read(1 << 16):
         while piece:
             piece = piece[os.write(1, piece) :]
-        piece = os.read(source, 1 << 16)
-        if not piece:
-            os.close(1)
-            return process.wait()
+    os.close(1)
+    return process.wait()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -137,18 +136,3 @@ def test_what_was_saved_counts_as_long_as_it_is_there_so(root: Path) -> None:
     result = services.fetch(FetchRequest(KEY, ("src/kept.ipynb", "../secret")))
     assert list(result.answer.times) == ["src/kept.ipynb"]
     result.file.unlink()
-
-
-def test_the_lab_notes_what_a_push_would_replace(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from remote.runtime import serve
-
-    paths = job(root, "1-lab-a", service="lab")
-    monkeypatch.setenv("REMOTE_JOB_FOLDER", str(paths.folder))
-    for name in ("src/a.ipynb", "data/results/lab/b.ipynb", "database.py", "../outside.ipynb"):
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("x")
-        serve.note_save(os_path=str(file), model={}, contents_manager=None)
-    assert sorted(json.loads(paths.saved.read_bytes())) == ["database.py", "src/a.ipynb"]

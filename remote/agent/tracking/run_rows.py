@@ -20,14 +20,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import StoreError
-from remote.tracking.store import (
-    columns_of,
-    connect_read_only,
-    is_store,
-    refuse_foreign,
-    unusable,
-    writing,
-)
+from remote.tracking.store import columns_of, connect_read_only, is_store, usable, writing
 
 ARTIFACTS = "mlruns"  # beside the store
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
@@ -154,13 +147,9 @@ def _value(store: Path, run_id: str, column: str) -> Optional[str]:
 
 
 def _read(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
-    refuse_foreign(store)
-    try:
-        with closing(connect_read_only(store)) as database:
-            database.row_factory = sqlite3.Row
-            return database.execute(query, values).fetchall()
-    except sqlite3.Error as error:
-        raise unusable(store, error) from error
+    with usable(store), closing(connect_read_only(store)) as database:
+        database.row_factory = sqlite3.Row
+        return database.execute(query, values).fetchall()
 
 
 def _experiment(

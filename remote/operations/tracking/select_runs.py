@@ -14,7 +14,7 @@ from remote.tracking import delta
 from remote.tracking.merge.apply import DELETED_THERE
 from remote.tracking.merge.artifact_paths import artifacts_below, lies_elsewhere
 from remote.tracking.schema import EXPERIMENT, MODEL, REGISTERED_MODEL, RUN, TRACE
-from remote.tracking.store import connect_read_only, has_table, refuse_foreign, unusable
+from remote.tracking.store import connect_read_only, has_table, usable
 
 PREFIX = 4
 """Characters that the beginning of a run's id must have to name it."""
@@ -213,13 +213,9 @@ def pack(store: Path, folder: Path, selected: SelectedRuns, root: Path) -> None:
 @contextmanager
 def _reading(store: Path) -> Iterator[sqlite3.Connection]:
     """The store, with an empty temporary table for the selected ids of each kind."""
-    refuse_foreign(store)
-    try:
-        with closing(connect_read_only(store)) as database:
-            _id_tables(database, dict.fromkeys(_KINDS, ()))
-            yield database
-    except sqlite3.Error as error:
-        raise unusable(store, error) from error
+    with usable(store), closing(connect_read_only(store)) as database:
+        _id_tables(database, dict.fromkeys(_KINDS, ()))
+        yield database
 
 
 def _id_tables(database: sqlite3.Connection, ids: Mapping[str, Iterable[str]]) -> None:

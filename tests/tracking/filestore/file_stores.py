@@ -12,6 +12,9 @@ from pathlib import Path
 
 from remote.tracking import filestore
 
+#: A line of a metric.
+POINT = "1700000000000 0.5 1\n"
+
 LONG_AGO = 1_600_000_000
 ENVIRONMENT = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
 

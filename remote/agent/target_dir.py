@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import sys
@@ -143,14 +142,14 @@ def install_command(names: List[str]) -> str:
 
 def find_uv() -> Optional[str]:
     """Where a uv is that runs: on PATH, where its installer puts it, or brought by us."""
-    import subprocess
+    from remote.agent import processes
 
     home = Path.home()
     own = [home / ".local/bin/uv", home / ".cargo/bin/uv", cache() / "bin" / "uv"]
-    for path in [_which("uv"), *(str(path) for path in own if path.is_file())]:
-        with contextlib.suppress(OSError):
-            if path and subprocess.call([path, "--version"], stdout=-3, stderr=-3, stdin=-3) == 0:
-                return path
+    found = [_which("uv"), *(str(path) for path in own if path.is_file())]
+    for path in found:
+        if path and processes.answer([path, "--version"]) is not None:
+            return path
     return None
 
 

@@ -52,7 +52,7 @@ VERBS: Dict[str, Verb] = {
     "delta": Verb("replication.delta_request", "delta", "DeltaRequest"),
     "take": Verb("replication.receive", "take", "TakeRequest"),
     "gpus": Verb("gpus.queue", "describe", "GpusRequest"),
-    "secret": Verb("secrets", "change", "SecretRequest"),
+    "secret": Verb("target_dir", "change_secret", "SecretRequest"),
 }
 
 #: What the system says when the server, and not this code, is at fault: a full disk or quota, a

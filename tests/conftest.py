@@ -81,7 +81,7 @@ MARKS = {
         "tracking/",
     ),
     "slow": (
-        "agent/environments/",
+        "agent/environments/test_make_once.py",
         "agent/gpus/test_many_jobs.py",
         "agent/gpus/test_queue.py",
         "gpu/",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from remote.agent import server_facts as there
-from remote.agent.launchers import logind
 from remote.config import Project
-from remote.job.messages.target import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
+from remote.job.messages.target import ExamineAnswer, InstalledGpu, PackageIndex
 from remote.operations import doctor
 from remote.operations.doctor import Check
+from tests.machine import only, package_index
 
 
 @pytest.fixture
@@ -34,14 +31,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A package index that takes connections."""
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        port = listening.getsockname()[1]
-        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://me:secret@127.0.0.1:{port}/simple")
+    with package_index(monkeypatch) as listening:
         yield listening
 
 
@@ -49,15 +39,6 @@ def named(checks: Any, name: str) -> Check:
     found = {check.name: check for check in checks}
     assert name in found, sorted(found)
     return found[name]
-
-
-def only(monkeypatch: pytest.MonkeyPatch, folder: Path, *tools: str) -> Path:
-    """A PATH with these tools alone."""
-    folder.mkdir(exist_ok=True)
-    for tool in tools:
-        (folder / tool).symlink_to(str(shutil.which(tool)))
-    monkeypatch.setenv("PATH", str(folder))
-    return folder
 
 
 # This machine
@@ -208,67 +189,3 @@ def test_a_gap_of_the_server_comes_with_the_command_that_closes_it(
 
 def test_a_lingering_user_has_nothing_to_fear_from_logind() -> None:
     assert named(judged(logind_kills=True, lingers=True), "logind").ok
-
-
-# The facts
-
-
-def test_tools_that_lack_or_do_not_run_have_no_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: socket.socket
-) -> None:
-    folder = only(monkeypatch, tmp_path / "few")
-    (folder / "rsync").write_text("#!/bin/sh\necho 'cannot run 1.2'; exit 1\n")
-    (folder / "tmux").write_text("#!/bin/sh\necho 'tmux next-3.4'\n")
-    for name in ("rsync", "tmux"):
-        (folder / name).chmod(0o755)
-    found = there.examine(ExamineRequest("proj"))
-    assert (found.rsync, found.tmux, found.uv) == ("", "3.4", "")
-    assert found.gpus == () and found.root == str(Path.home())
-
-
-def test_gpus_are_told_by_nvidia_smi(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: socket.socket
-) -> None:
-    folder = only(monkeypatch, tmp_path / "few")
-    (folder / "nvidia-smi").write_text(
-        "#!/bin/sh\necho 'Driver/library version mismatch'; exit 18\n"
-    )
-    (folder / "nvidia-smi").chmod(0o755)
-    found = there.examine(ExamineRequest("proj"))
-    assert found.gpus == () and "mismatch" in found.gpu_fault
-
-
-def test_an_index_that_does_not_answer_is_told(
-    index: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert there._index() == PackageIndex(host="127.0.0.1", reachable=True)
-    index.close()
-    assert there._index() == PackageIndex(host="127.0.0.1", reachable=False)
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://[nonsense")
-    assert there._index().reachable
-
-
-def test_the_proxy_counts_where_there_is_one(
-    index: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{index.getsockname()[1]}")
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://index.invalid/simple")
-    assert there._index() == PackageIndex(host="127.0.0.1", reachable=True)
-
-
-@pytest.mark.parametrize(("mode", "shared"), [(0o1777, True), (0o777, False), (0o755, False)])
-def test_whether_a_folder_is_shared_and_sticky(tmp_path: Path, mode: int, shared: bool) -> None:
-    tmp_path.chmod(mode)
-    assert there._is_shared(tmp_path) is shared
-
-
-def test_logind_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, index: socket.socket) -> None:
-    def refuse(argv: list[str]) -> None:
-        raise AssertionError("it changes what it was to look at")
-
-    monkeypatch.setattr(logind, "answer", refuse)
-    monkeypatch.setattr(logind, "in_login", lambda pid: True)
-    monkeypatch.setattr(logind, "kills", lambda user: True)
-    found = there.examine(ExamineRequest("proj"))
-    assert found.logind_kills and not found.lingers
-    assert found.user == subprocess.check_output(["id", "-un"], text=True).strip()

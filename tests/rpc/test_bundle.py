@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import sys
 import zipfile
@@ -86,3 +87,22 @@ def test_every_module_that_is_carried_finds_what_it_imports(tmp_path: Path, vers
     argv = [python, "-IS", "-c", IMPORT_ALL, str(tmp_path), " ".join(OF_JOBS), *names]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert len(names) > 60 and done.returncode == 0, done.stderr
+
+
+def test_the_agent_brings_no_package_but_its_own() -> None:
+    """The agent's file is on a job's path, before what the job's environment has installed."""
+    tops = {name.split("/")[0] for name in bundle.contents()}
+    assert tops == {"__main__.py", "remote", "remote_gpu_workflow-0.dist-info"}
+
+
+def test_other_verbs_start_as_fast_as_before(tmp_path: Path) -> None:
+    """What only few of them need, they don't import."""
+    for name, data in bundle.contents().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    argv = [sys.executable, "-X", "importtime", "-IS", str(tmp_path)]
+    request = json.dumps({"verb": "jobs", "key": "0" * 16}).encode()
+    done = subprocess.run(argv, input=request, capture_output=True)
+    loaded = done.stderr.decode()
+    assert "remote.agent.target_dir" in loaded
+    assert "remote.tracking.merge" not in loaded and "yaml" not in loaded

@@ -102,6 +102,14 @@ class World:
         delta.write(far.store, out, known)
         return out
 
+    def forged(self, *statements: str) -> Path:
+        """A delta as a hostile server might send it."""
+        file = self.delta()
+        with closing(sqlite3.connect(file)) as database, database:
+            for statement in statements:
+                database.execute(statement)
+        return file
+
     def apply(
         self, file: Path, far: Project | None = None, *, dry_run: bool = False
     ) -> merge.MergeSummary:

@@ -1,4 +1,4 @@
-"""What the user did here stays done; what changed there arrives."""
+"""What a pull brings arrives whole; what the user did here stays done."""
 
 from __future__ import annotations
 
@@ -177,3 +177,63 @@ def test_rebuilding_the_table_there_loses_nothing(world, run_id):
     world.far.log(second, range(50, 53))
     assert world.pull().metric_rows == 3
     assert len(world.here.client.get_metric_history(second, "loss")) == 53
+
+
+def test_everything_of_a_run_arrives(world):
+    far, here = world.far, world.here
+    run_id = far.run(far.experiment("digits"), end="FAILED", steps=4)
+    far.client.set_experiment_tag("1", "mlflow.note.content", "why we did it")
+
+    summary = world.pull()
+
+    run = here.client.get_run(run_id)
+    assert run.info.experiment_id == here.client.get_experiment_by_name("digits").experiment_id
+    assert (run.info.status, run.info.start_time, run.info.end_time) == ("FAILED", 1000000, 2000000)
+    assert run.info.run_name == "sunny"
+    assert run.data.params == {"lr": "0.1"}
+    assert run.data.tags == {"colour": "red", "mlflow.runName": "sunny"}
+    assert run.data.metrics == {"loss": 0.25}
+    points = [
+        (p.step, p.timestamp, p.value) for p in here.client.get_metric_history(run_id, "loss")
+    ]
+    assert points == [(step, 5000 + step, 1 / (step + 1)) for step in range(4)]
+    tags = here.client.get_experiment_by_name("digits").tags
+    assert tags["mlflow.note.content"] == "why we did it"
+    assert (summary.new_runs, summary.grown_runs, summary.new_experiments) == (1, 0, 1)
+    assert (summary.metric_rows, summary.run_ids) == (4, (run_id,))
+    assert summary.conflicts == summary.refused == summary.left_out == ()
+
+
+def test_a_run_grows_at_each_pull(world):
+    run_id = world.far.run(world.far.experiment("digits"), end=None, steps=2)
+    world.pull()
+    world.far.log(run_id, range(2, 5))
+    summary = world.pull()
+    assert (summary.new_runs, summary.grown_runs, summary.metric_rows) == (0, 1, 3)
+    assert len(world.here.client.get_metric_history(run_id, "loss")) == 5
+    assert world.here.client.get_run(run_id).data.metrics == {"loss": 0.2}
+    assert world.here.client.get_run(run_id).info.status == "RUNNING"
+
+    world.far.client.set_terminated(run_id, "KILLED", end_time=77)
+    assert world.pull().conflicts == ()
+    info = world.here.client.get_run(run_id).info
+    assert (info.status, info.end_time) == ("KILLED", 77)
+
+
+def test_artifacts_of_a_running_run_are_named_each_time(world):
+    finished = world.far.run(world.far.experiment("digits"))
+    running = world.far.run("1", end=None)
+    assert len(world.pull().artifacts) == 2
+    summary = world.pull()
+    assert [folder.remote for folder in summary.artifacts] == [f"mlruns/1/{running}/artifacts"]
+    assert summary.grown_runs == 0 and summary.run_ids == ()
+    world.far.client.set_terminated(running)
+    assert len(world.pull().artifacts) == 1, finished
+    assert world.pull().artifacts == ()
+
+
+def test_artifacts_that_never_arrived_are_named_again(world):
+    world.far.run(world.far.experiment("digits"))
+    first = world.apply(world.delta())  # and the connection breaks before rsync ran
+    assert world.pull().artifacts == first.artifacts != ()
+    assert world.pull().artifacts == ()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -13,35 +10,18 @@ from typing import Any
 
 import pytest
 
-from remote.agent import target_dir
 from remote.agent.replication import receive
 from remote.errors import JobError, StoreError, TargetError
 from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
-from remote.job.messages.target import PrepareRequest
 from remote.operations.tracking.select_runs import Selection, gather, pack, resolve
-from remote.rpc import client as agent
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
+from tests.agent.replication.conftest import ID, KEY
+from tests.rpc.calls import installed_python
 
-KEY, ID = "0" * 16, "a" * 32
 NAME = ID + "b" * 16
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir(exist_ok=True)
-
-
-@pytest.fixture
-def target(world):
-    """The far project as a target, that the one here pushes runs to."""
-    target_dir.prepare(
-        PrepareRequest(path=str(world.far.root), key=KEY, project=ID, take_over=True)
-    )
-    return world.far
 
 
 def send(world, *runs: str, name: str = NAME, **options: Any) -> TakeRequest:
@@ -431,44 +411,9 @@ class OldWire(LocalWire):
         return [str(installed_python("3.8")), "-W", "error", *super().agent(name)[1:]]
 
 
-def installed_python(version: str) -> Path:
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    found = sorted(home.glob(f".pyenv/versions/{version}.*/bin/python"))
-    if not found:
-        pytest.skip(f"there is no Python {version} in ~/.pyenv/versions")
-    return found[0]
-
-
 @pytest.mark.parametrize("wire", [LocalWire, OldWire])
 def test_the_agent_takes_runs_under_any_python(world, target, wire):
     run = world.here.run(world.here.experiment("mnist"), steps=4)
     answer = Agent(wire()).call(send(world, run))
     assert answer.new_runs == 1
     assert len(target.client.get_metric_history(run, "loss")) == 4
-
-
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory) -> Path:
-    """The agent's file, and its content beside it."""
-    import zipfile
-
-    folder = tmp_path_factory.mktemp("agent")
-    data = agent.packed(agent.contents())
-    (folder / "agent.zip").write_bytes(data)
-    zipfile.ZipFile(io.BytesIO(data)).extractall(folder / "plain")
-    return folder
-
-
-def test_the_agent_brings_no_package_but_its_own(unpacked):
-    """The agent's file is on a job's path, before what the job's environment has installed."""
-    tops = {name.split("/")[0] for name in agent.contents()}
-    assert tops == {"__main__.py", "remote", "remote_gpu_workflow-0.dist-info"}
-
-
-def test_other_verbs_start_as_fast_as_before(unpacked):
-    argv = [sys.executable, "-X", "importtime", "-IS", str(unpacked / "plain")]
-    request = json.dumps({"verb": "jobs", "key": KEY}).encode()
-    done = subprocess.run(argv, input=request, capture_output=True)
-    loaded = done.stderr.decode()
-    assert "remote.agent.target_dir" in loaded
-    assert "remote.tracking.merge" not in loaded and "yaml" not in loaded

@@ -1,4 +1,4 @@
-"""Registered models: only when asked for, and never over one of ours."""
+"""What may come in: nothing that leads outside, and no registered model over one of ours."""
 
 from __future__ import annotations
 
@@ -110,3 +110,45 @@ def test_a_version_in_a_bucket_is_taken_as_it_is(world, run_id):
     world.far.sql("UPDATE model_versions SET source = 's3://b/m', storage_location = 's3://b/m'")
     pull(world)
     assert world.here.one("SELECT source FROM model_versions") == "s3://b/m"
+
+
+def test_a_run_elsewhere_is_refused_and_named(world):
+    good, bad = (world.far.run(n) for n in [world.far.experiment("digits")] * 2)
+    world.far.sql("UPDATE runs SET artifact_uri = '/etc' WHERE run_uuid = ?", bad)
+    for _ in range(2):
+        summary = world.pull()
+        assert [(each.kind, each.id) for each in summary.refused] == [("run", bad)]
+        assert "/etc" in summary.refused[0].reason
+    for table in ("runs", "params", "tags", "metrics", "latest_metrics"):
+        assert world.here.sql(f"SELECT DISTINCT run_uuid FROM {table}") == [(good,)]
+    assert not any("/etc" in line for line in world.here.dump())
+
+
+def test_a_refused_run_that_was_mended_there_arrives_whole(world):
+    run_id = world.far.run(world.far.experiment("digits"))
+    good = world.far.one("SELECT artifact_uri FROM runs")
+    world.far.sql("UPDATE runs SET artifact_uri = '/etc'")
+    world.pull()
+    world.far.sql("UPDATE runs SET artifact_uri = ?", good)
+    assert world.pull().refused == ()
+    world.pull()  # the metrics were sent while the run was refused: now once more
+    assert len(world.here.client.get_metric_history(run_id, "loss")) == 3
+
+
+def test_a_model_elsewhere_is_refused(world):
+    world.far.experiment("digits")
+    model = world.far.client.create_logged_model("1", name="net", params={"a": "1"})
+    world.far.sql("UPDATE logged_models SET artifact_location = '/etc'")
+    assert [each.kind for each in world.pull().refused] == ["model"]
+    for table in ("logged_models", "logged_model_params", "logged_model_tags"):
+        assert world.here.one(f"SELECT count(*) FROM {table}") == 0, model
+
+
+def test_an_id_that_would_leave_the_folder_is_refused(world):
+    world.far.run(world.far.experiment("digits"))
+    world.far.sql(
+        "UPDATE runs SET run_uuid = '../../x', artifact_uri = ?", "/mlruns/../../x/artifacts"
+    )
+    summary = world.apply(world.forged("UPDATE meta SET value = '[\"/\"]' WHERE key = 'roots'"))
+    assert [each.id for each in summary.refused] == ["../../x"]
+    assert (summary.new_runs, summary.artifacts) == (0, ())

@@ -150,3 +150,16 @@ def test_a_store_made_anew_there_is_merged_as_another(world):
     world.pull()
     assert dict(world.here.sql("SELECT run_uuid, experiment_id FROM runs")) == {first: 1, second: 2}
     assert world.here.client.get_experiment("1").name == "digits"
+
+
+def test_two_servers_with_the_same_experiment_and_other_ids(world):
+    other = world.project("other")
+    other.experiment("only there")
+    runs = [world.far.run(world.far.experiment("digits")), other.run(other.experiment("digits"))]
+    world.pull()
+    world.pull(other)
+    found = world.here.client.get_experiment_by_name("digits")
+    assert {run.info.run_id for run in world.here.client.search_runs([found.experiment_id])} == {
+        *runs
+    }
+    assert world.here.one("SELECT count(*) FROM experiments") == 3

@@ -1,0 +1,252 @@
+"""The worker as a process of its own: one job from its code to its last word."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.agent import environments, processes
+from remote.agent.job_folders import read_status
+from remote.files import sha256
+from remote.job.paths import JobPaths
+from remote.job.spec import Job
+from remote.job.status import ENDED, FAILED, FINISHED, LOST, STOPPED, JobStatus
+from remote.rpc import bundle
+from tests.agent.job_folder import KEY, gone
+from tests.stores import empty_store
+from tests.waiting import until
+
+ID, OTHER = "20260101-090001-train-bbbb", "20260101-090000-train-aaaa"
+HERE = os.uname().nodename
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="session")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent's file, which is the worker too."""
+    file = tmp_path_factory.mktemp("agent") / "agent.zip"
+    file.write_bytes(bundle.packed(bundle.contents()))
+    return file
+
+
+@pytest.fixture
+def start(agent: Path) -> Iterator[Start]:
+    """Start the worker of a job: in the project itself, or with `verb="work"` in its snapshot."""
+    started = []
+
+    def run(paths: JobPaths, verb: str = "work-here") -> subprocess.Popen[str]:
+        place = str(paths.root) if verb == "work-here" else KEY
+        argv = [sys.executable, "-IS", str(agent), verb, place, paths.id]
+        worker = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(worker)
+        return worker
+
+    yield run
+    for worker in started:
+        worker.kill()
+        worker.communicate()
+
+
+def job(root: Path, script: str = "true", **asked: Any) -> JobPaths:
+    """A job that runs a line of the shell, with this Python unless it says otherwise."""
+    paths = JobPaths(root, ID)
+    paths.folder.mkdir(parents=True)
+    facts: dict[str, Any] = {"interpreter": sys.executable, "record": False, "gpus": 0, **asked}
+    words = ("sh", "-c", script)
+    Job(id=ID, kind="command", source="", name="train", arguments=words, **facts).to_file(paths.job)
+    paths.live.parent.mkdir(exist_ok=True)
+    paths.live.touch()
+    return paths
+
+
+def ended(worker: subprocess.Popen[str], paths: JobPaths) -> tuple[int, JobStatus]:
+    """The worker's exit code, and the last word on its job."""
+    worker.communicate(timeout=60)
+    return worker.returncode, read_status(paths)
+
+
+def test_a_job_that_fails_is_told_in_its_log_its_status_and_the_terminal(
+    root: Path, start: Start
+) -> None:
+    paths = job(root, "echo hello; pwd; exit 3")
+    worker = start(paths)
+    said, _ = worker.communicate(timeout=60)
+    status = read_status(paths)
+    assert worker.returncode == 3
+    assert (status.state, status.exit_code, status.reason) == (FAILED, 3, "error")
+    assert status.worker is not None and status.worker.pid == worker.pid and status.host == HERE
+    assert status.waiting == "" and status.attempt == 1
+    assert status.started and status.running and status.ended
+    assert status.started <= status.running <= status.ended
+    assert status.seconds == status.ended - status.running
+    last = "[remote] failed, exit code 3 (its code failed (exit code 3))\n"
+    assert paths.log.read_text() == f"hello\n{root}\n{last}" == said
+    assert not paths.live.exists()
+
+
+def test_the_command_of_notify_is_told_of_the_end(root: Path, start: Start) -> None:
+    paths = job(root, notify='echo "$REMOTE_JOB_STATE $REMOTE_JOB_EXIT_CODE" > told; exit 5')
+    code, status = ended(start(paths), paths)
+    assert (code, status.state) == (0, FINISHED)
+    assert (root / "told").read_text() == "finished 0\n"
+
+
+WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_stop_ends_the_code_and_is_no_failure(
+    root: Path, start: Start, number: signal.Signals
+) -> None:
+    paths = job(root, WAITING)
+    worker = start(paths)
+    until(lambda: (root / "pid").exists() and (root / "pid").read_text().strip())
+    worker.send_signal(number)
+    code, status = ended(worker, paths)
+    assert (code, status.state, status.exit_code, status.reason) == (143, STOPPED, 143, "stopped")
+    assert not processes.started(int((root / "pid").read_text()))
+    assert not paths.live.exists()
+
+
+def ready_environment(root: Path, code: Path) -> str:
+    """Make as if the environment of the job's code had been made; its name."""
+    code.mkdir()
+    (code / "requirements.lock").write_text("a==1\n")
+    env = environments.of(root, code)
+    (env.folder / "bin").mkdir(parents=True)
+    # Without the packages of the tests' own environment.
+    env.python.symlink_to(os.path.realpath(sys.executable))
+    (env.folder / environments.COMPLETE).touch()
+    return env.name
+
+
+def test_ctrl_c_in_the_terminal_of_a_job_on_a_target_ends_nothing(root: Path, start: Start) -> None:
+    paths = job(root, WAITING, interpreter="")
+    ready_environment(root, paths.code)
+    worker = start(paths, "work")
+    until(lambda: (paths.code / "pid").exists())
+    worker.send_signal(signal.SIGINT)
+    (paths.code / "go").touch()
+    code, status = ended(worker, paths)
+    assert (code, status.state) == (0, FINISHED)
+
+
+def test_the_environment_is_told_and_that_it_has_no_mlflow(root: Path, start: Start) -> None:
+    paths = job(root, "command -v python", interpreter="", record=True, mlflow_run="ab")
+    name = ready_environment(root, paths.code)
+    code, status = ended(start(paths, "work"), paths)
+    assert (code, status.environment, status.environment_ready) == (0, name, True)
+    assert status.lock == sha256(paths.code / "requirements.lock")
+    log = paths.log.read_text()
+    assert "mlflow is not in the lock file, so this job gets no MLflow run." in log
+    assert f"{root}/.remote/envs/{name}/bin/python\n" in log
+
+
+def test_a_job_that_can_have_no_environment_is_refused_with_the_remedy(
+    root: Path, start: Start
+) -> None:
+    paths = job(root, interpreter="")
+    paths.code.mkdir()
+    code, status = ended(start(paths, "work"), paths)
+    assert (code, status.state, status.reason) == (1, FAILED, "refused")
+    assert status.worker is None
+    assert "no lock file" in status.cause and "uv pip compile" in status.cause
+
+
+def test_a_submission_that_broke_off_is_refused(root: Path, start: Start) -> None:
+    paths = job(root, interpreter="", host=HERE, submitter=gone())
+    code, status = ended(start(paths, "work"), paths)
+    assert (code, status.state, status.reason) == (1, FAILED, "refused")
+    assert status.cause == "The submission broke off before its code was there."
+
+
+def test_a_submitter_on_another_machine_is_waited_for(root: Path, start: Start) -> None:
+    paths = job(root, interpreter="", host="elsewhere", submitter=gone())
+    worker = start(paths, "work")
+    until(paths.times.exists)
+    assert worker.poll() is None
+    half = paths.folder / "half"
+    ready_environment(root, half)
+    half.rename(paths.code)
+    code, status = ended(worker, paths)
+    assert (code, status.state) == (0, FINISHED)
+
+
+def test_a_submission_that_was_taken_back_leaves_nothing(root: Path, start: Start) -> None:
+    paths = job(root, interpreter="", host=HERE, submitter=processes.identity(os.getpid()))
+    worker = start(paths, "work")
+    until(paths.times.exists)
+    paths.job.unlink()
+    worker.communicate(timeout=60)
+    assert worker.returncode == 1 and not paths.status.exists() and paths.log.read_text() == ""
+
+
+def other(root: Path, state: str) -> None:
+    """The job that is to have finished before."""
+    paths = JobPaths(root, OTHER)
+    paths.folder.mkdir(parents=True)
+    Job(id=OTHER, kind="command", source="", name="train").to_file(paths.job)
+    JobStatus(state).to_file(paths.status)
+
+
+def test_a_job_follows_one_that_has_finished(root: Path, start: Start) -> None:
+    other(root, FINISHED)
+    paths = job(root, after=OTHER)
+    code, status = ended(start(paths), paths)
+    assert (code, status.state, status.waiting) == (0, FINISHED, "")
+    assert f"[remote] waiting for {OTHER} to finish\n" in paths.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [(FAILED, "failed"), (STOPPED, "was stopped"), (LOST, "was lost"), ("", "was removed")],
+)
+def test_a_job_fails_with_the_one_that_it_was_to_follow(
+    root: Path, start: Start, state: str, told: str
+) -> None:
+    if state:
+        other(root, state)
+    paths = job(root, "touch ran", after=OTHER)
+    code, status = ended(start(paths), paths)
+    assert (code, status.state, status.reason) == (1, FAILED, "toolkit")
+    assert status.cause == f"{OTHER}, which this job was to follow, {told}."
+    assert not (root / "ran").exists()
+
+
+@pytest.mark.mlflow
+def test_the_run_of_a_job_is_begun_and_ended_with_it(root: Path, start: Start) -> None:
+    store = empty_store(root)
+    paths = job(root, "echo $MLFLOW_RUN_ID; exit 7", record=True, mlflow_run="ab" * 16)
+    code, _ = ended(start(paths), paths)
+    with closing(sqlite3.connect(store)) as database:
+        runs = database.execute("SELECT run_uuid, status FROM runs").fetchall()
+        tags = dict(database.execute("SELECT key, value FROM tags").fetchall())
+    assert code == 7 and runs == [("ab" * 16, "FAILED")]
+    assert tags["remote.exit_code"] == "7" and tags["remote.job"] == ID
+    assert paths.log.read_text().startswith("ab" * 16)
+
+
+def test_what_the_toolkit_gets_wrong_ends_the_job_with_its_traceback(
+    root: Path, start: Start
+) -> None:
+    paths = job(root, interpreter=str(root / "no python"))
+    code, status = ended(start(paths), paths)
+    assert (code, status.state, status.reason) == (1, FAILED, "toolkit")
+    assert status.cause.startswith("the toolkit failed: [Errno 2]")
+    assert "Traceback" in paths.log.read_text() and status.state in ENDED

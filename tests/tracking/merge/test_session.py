@@ -1,0 +1,127 @@
+"""One merge while it runs: what it refuses to begin with, whose turn it is to write, what it found."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from remote.errors import StoreError
+from remote.tracking.merge import session as module
+from remote.tracking.merge.session import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path: Path, template: Path) -> Path:
+    return Path(shutil.copy(template / "mlflow.db", tmp_path))
+
+
+class Clock:
+    """Time that passes where the test says so. In a pause another process gets its turn."""
+
+    def __init__(self, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.store, self.turns = 100.0, store, list[float]()
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self.pause)
+
+    def pause(self, seconds: float) -> None:
+        # Without a timeout this raises where the store is locked.
+        with closing(sqlite3.connect(self.store, timeout=0)) as logger, logger:
+            logger.execute("UPDATE experiments SET creation_time = 2")
+        self.turns.append(self.now)
+        self.now += seconds
+
+
+def test_a_logger_gets_its_turn(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions of 0.2 seconds one after the other, as a long merge has them."""
+    clock = Clock(store, monkeypatch)
+    ours = LocalStore(store)
+    for _ in range(100):
+        with ours.transaction():
+            ours.database.execute("UPDATE experiments SET last_update_time = 1")
+            clock.now += 0.2
+    ours.database.close()
+    assert len(clock.turns) >= 10
+    # Who waits for the lock gives up after five seconds.
+    assert all(later - earlier < 2.5 for earlier, later in zip(clock.turns, clock.turns[1:]))
+
+
+def test_a_pause_is_long_enough_to_be_noticed() -> None:
+    """Who waits for SQLite's lock looks again after 0.1 seconds at the latest."""
+    assert module._PAUSE > 0.1
+
+
+def test_a_short_merge_is_not_slowed(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(time, "sleep", paused.append)
+    ours = LocalStore(store)
+    for _ in range(50):
+        with ours.transaction():
+            pass
+    ours.database.close()
+    assert paused == []
+
+
+def test_a_table_that_is_left_out_is_named(world):
+    world.far.run(world.far.experiment("digits"))
+    world.far.client.create_registered_model("best")
+    world.far.sql("ALTER TABLE runs ADD COLUMN shade TEXT")
+    world.far.sql("UPDATE runs SET shade = 'dark'")
+    assert set(world.pull().left_out) == {"registered_models", "runs.shade"}
+
+
+def test_an_older_schema_arrives_by_the_common_columns(world):
+    run_id = world.far.run(world.far.experiment("digits"))
+    for table in ("logged_model_metrics", "logged_model_params", "logged_model_tags"):
+        world.far.sql(f"DROP TABLE {table}")
+    world.far.sql("DROP TABLE logged_models")
+    world.far.sql("ALTER TABLE runs DROP COLUMN deleted_time")
+    world.far.sql("ALTER TABLE inputs DROP COLUMN step")
+    summary = world.pull()
+    assert (summary.new_runs, summary.left_out) == (1, ())
+    assert world.here.client.get_run(run_id).data.metrics == {"loss": 1 / 3}
+    world.far.sql("UPDATE runs SET name = 'new'")
+    world.pull()
+    assert world.here.one("SELECT name FROM runs") == "new"
+
+
+def test_a_store_in_wal_mode(world):
+    for side in (world.far, world.here):
+        side.sql("PRAGMA journal_mode = WAL")
+    run_id = world.far.run(world.far.experiment("digits"))
+    assert world.pull().new_runs == 1
+    assert world.pull().new_runs == 0
+    assert world.here.client.get_run(run_id).data.params == {"lr": "0.1"}
+
+
+def test_a_file_that_is_no_delta_is_refused(world, tmp_path):
+    (tmp_path / "text").write_text("not a database, but long enough to look like one " * 30)
+    with closing(sqlite3.connect(tmp_path / "empty")) as database:
+        database.execute("CREATE TABLE meta (key, value)")
+    before = world.here.store.read_bytes()
+    for name in ("text", "empty"):
+        with pytest.raises(StoreError):
+            world.apply(tmp_path / name)
+    assert world.here.store.read_bytes() == before
+
+
+def test_a_missing_store_is_refused(world, tmp_path):
+    file = world.delta()
+    world.here.store.unlink()
+    with pytest.raises(StoreError, match="isn't an MLflow store"):
+        world.apply(file)
+    assert not world.here.store.exists()
+
+
+def test_a_view_in_the_delta_is_not_read(world):
+    world.far.run(world.far.experiment("digits"))
+    file = world.forged(
+        "DROP TABLE params",
+        "CREATE VIEW params AS SELECT 'k' AS key, 'v' AS value, run_uuid FROM runs",
+    )
+    world.apply(file)
+    assert world.here.sql("SELECT * FROM params") == []

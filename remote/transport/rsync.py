@@ -43,8 +43,7 @@ def dialect() -> Dialect:
 
 def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, dialect: Dialect) -> Tally:
     """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
-    progress, tally, unfinished = Progress(title), Tally(), b""
-    shown = dialect.only("--info=progress2") if progress.shown else []
+    tally, unfinished = Tally(), b""
 
     def read(piece: bytes) -> None:
         nonlocal unfinished
@@ -58,10 +57,9 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, dialect: 
             # An rsync that tells no progress (macOS) tells at least which files went.
             progress.count(len(tally.sent))
 
-    try:
+    with Progress(title) as progress:
+        shown = dialect.only("--info=progress2") if progress.shown else []
         result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
-    finally:
-        progress.wipe()
     if result.code not in FINE:
         raise failure(result, remote)
     for line in result.stderr.splitlines():

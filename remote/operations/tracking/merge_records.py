@@ -154,8 +154,7 @@ def merge_delta(
     if not store.exists():
         say("making an MLflow store (once; MLflow takes some seconds for it)")
         ensure_store(store, to.artifacts)
-    progress = Progress("merging records")
-    try:
+    with Progress("merging records") as progress:
         summary = merge.merge(
             delta,
             store=store,
@@ -165,8 +164,6 @@ def merge_delta(
             progress=progress.of,
             dry_run=dry_run and store == to.location,
         )
-    finally:
-        progress.wipe()
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:
         return

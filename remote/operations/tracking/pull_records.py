@@ -26,12 +26,8 @@ class FetchedDelta:
     def __init__(self, server: TargetSession, request: DeltaRequest, file: Path) -> None:
         self.file, self.bytes = file, 0
         self._unpacker = zlib.decompressobj() if request.compress else None
-        self._progress = Progress("fetching records")
-        try:
-            with open(file, "wb") as self._out:
-                self.answer = server.agent.call(request, blob=self)
-        finally:
-            self._progress.wipe()
+        with Progress("fetching records") as self._progress, open(file, "wb") as self._out:
+            self.answer = server.agent.call(request, blob=self)
 
     def write(self, piece: bytes) -> int:
         """Take the next bytes."""

@@ -75,10 +75,10 @@ def find_project(start: Path | None = None) -> Project:
 
 def find_root(start: Path | None = None) -> Path:
     """The root of that project, whether or not its settings can be read."""
-    here = (start or Path.cwd()).resolve()
-    folders = (here, *here.parents)
+    start = (start or Path.cwd()).resolve()
+    folders = (start, *start.parents)
     marked = (folder for folder in folders if any((folder / mark).exists() for mark in MARKS))
-    return next(marked, here)
+    return next(marked, start)
 
 
 def load_settings(root: Path) -> dict[str, str]:

@@ -70,10 +70,10 @@ def seconds(text: str, flag: str) -> int:
     amount = f"{text}s" if text.isdigit() else text.lower()
     if not re.fullmatch("([0-9]+[smhdw])+", amount):
         raise UnitError(f"{flag} takes a time, not {text!r}.", "Such as 90s, 20m, 8h or 1h30m.")
-    found = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))
-    if found == 0:
+    total = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))
+    if total == 0:
         raise UnitError(f"{flag} takes a time longer than none.")
-    return found
+    return total
 
 
 def count(text: str, flag: str) -> int:

@@ -81,15 +81,15 @@ def write_raw(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print data for scripts. Whatever has fields becomes an object, what else JSON lacks becomes text."""
 
-    def known(each: Any) -> Any:
-        return vars(each) if hasattr(each, "__dict__") else str(each)
+    def plain(value: Any) -> Any:
+        return vars(value) if hasattr(value, "__dict__") else str(value)
 
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=known)
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=plain)
     # JSON leaves C1 controls and lone surrogates as they are, but has an escape for each of them.
-    plain = (
+    escaped = (
         char if char == "\n" or _is_plain(char) else json.dumps(char)[1:-1] for char in f"{text}\n"
     )
-    _write(sys.stdout, "".join(plain))
+    _write(sys.stdout, "".join(escaped))
 
 
 def draw_screen(lines: Sequence[str]) -> None:

@@ -122,7 +122,9 @@ def state_of(paths: JobPaths) -> JobStatus:
         if status.state in ENDED:
             return status
         launched = launchers.read(paths, status.worker)
-        cause = launched.why_ended() if launched else "its worker is gone"
+        cause = "its worker is gone"
+        if launched is not None:
+            cause = launched.row.why_ended(launched.handle)
         return end_job(paths, status, state=LOST, cause=cause)
 
 

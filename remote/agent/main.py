@@ -39,9 +39,9 @@ VERBS: Dict[str, Verb] = {
     "examine": Verb("server_facts", "examine", "ExamineRequest"),
     "submit": Verb("jobs.submit", "submit", "SubmitRequest"),
     "jobs": Verb("jobs.summaries", "describe", "JobsRequest"),
-    "stop": Verb("jobs.stop", "stop", "StopRequest"),
-    "attach": Verb("jobs.log", "attach", "AttachRequest"),
-    "log": Verb("jobs.log", "follow", "LogRequest", following=True),
+    "stop": Verb("jobs.live", "stop", "StopRequest"),
+    "attach": Verb("jobs.live", "attach", "AttachRequest"),
+    "log": Verb("jobs.live", "follow", "LogRequest", following=True),
     "remove": Verb("jobs.prune", "remove", "RemoveRequest"),
     "prune": Verb("jobs.prune", "prune", "PruneRequest"),
     "account": Verb("jobs.diff", "account", "AccountRequest"),
@@ -52,7 +52,7 @@ VERBS: Dict[str, Verb] = {
     "delta": Verb("replication.delta_request", "delta", "DeltaRequest"),
     "take": Verb("replication.receive", "take", "TakeRequest"),
     "gpus": Verb("gpus.queue", "describe", "GpusRequest"),
-    "secret": Verb("secrets", "change", "SecretRequest"),
+    "secret": Verb("target_dir", "change_secret", "SecretRequest"),
 }
 
 #: What the system says when the server, and not this code, is at fault: a full disk or quota, a

@@ -7,11 +7,14 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from remote.job.status import ProcessId
 
 PROC = Path("/proc")
+
+#: How long a program may take to answer, in seconds.
+LIMIT = 10.0
 
 
 def identity(pid: int) -> ProcessId:
@@ -78,6 +81,17 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def answer(argv: Sequence[str]) -> Optional[str]:
+    """What a program says on its standard output; None where it fails, hangs or isn't there."""
+    import subprocess
+
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout.decode("utf-8", "replace")
 
 
 def adopt_orphans() -> None:

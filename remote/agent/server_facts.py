@@ -8,18 +8,18 @@ import re
 import shutil
 import socket
 import stat
-import subprocess
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from remote.agent import processes
 from remote.agent.gpus import sources
 from remote.agent.launchers import logind
 from remote.agent.target_dir import cache, find_uv, first_existing, install_command
 from remote.errors import JobError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
 
-#: How long a program or the package index may take to answer, in seconds.
+#: How long the package index may take to answer, in seconds.
 LIMIT = 5.0
 
 TMP = Path("/tmp")
@@ -30,7 +30,7 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
     """All that matters of this server; the request names where the target lies, or will lie."""
     root = first_existing(Path.home() / os.path.expanduser(request.path))
     uv, user = find_uv(), logind.me()
-    fault = ""
+    tmp_mode, fault = TMP.stat().st_mode, ""
     try:
         gpus = sources.gpus()
     except JobError as error:
@@ -50,7 +50,8 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
         home=str(Path.home()),
         home_free=shutil.disk_usage(str(first_existing(cache()))).free,
         index=_index(),
-        tmp_shared=_is_shared(TMP),
+        # Everybody may write there, and nobody remove what is another's.
+        tmp_shared=bool(tmp_mode & stat.S_ISVTX) and tmp_mode & 0o007 == 0o007,
         gpus=tuple(InstalledGpu(gpu.name, gpu.driver) for gpu in gpus),
         gpu_fault=next((gpu.fault for gpu in gpus if gpu.fault), fault),
         logind_kills=logind.in_login(os.getpid()) and logind.kills(user),
@@ -60,27 +61,9 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
 
 def _version(program: str, option: str) -> str:
     """What a program says of its version; empty where it isn't there or doesn't run."""
-    if not shutil.which(program):
-        return ""
-    try:
-        said = subprocess.run(
-            [program, option],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=LIMIT,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    line = said.stdout.decode("utf-8", "replace").partition("\n")[0]
+    line = (processes.answer([program, option]) or "").partition("\n")[0]
     found = re.search(r"\d+(\.\d+)+\w*", line)
-    return "" if said.returncode else found.group(0) if found else line.strip()
-
-
-def _is_shared(folder: Path) -> bool:
-    """Whether everybody may write there, and nobody remove what is another's."""
-    mode = folder.stat().st_mode
-    return bool(mode & stat.S_ISVTX) and mode & 0o007 == 0o007
+    return found.group(0) if found else line.strip()
 
 
 def _index() -> PackageIndex:

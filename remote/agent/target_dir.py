@@ -1,16 +1,19 @@
-"""Where a project lives on this server, whether it may be written to, and what is missing here."""
+"""Where a project lives on this server, whether it may be written to, and what is missing here.
+
+Its secrets lie there too, in one file that its owner alone reads.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
-from remote.errors import TargetError
+from remote.errors import JobError, TargetError
+from remote.files import locked, read_json, write_json
 from remote.job.messages.target import (
     ABSENT,
     FOREIGN,
@@ -18,9 +21,11 @@ from remote.job.messages.target import (
     Machine,
     PrepareAnswer,
     PrepareRequest,
+    SecretAnswer,
+    SecretRequest,
 )
 from remote.job.outputs import FOLDERS
-from remote.job.paths import STATE, jobs_folder
+from remote.job.paths import NAME_PATTERN, STATE, jobs_folder
 
 #: Below the home directory: agents, links to targets, uv. Named in plain letters, since the
 #: client writes it into command lines that any login shell must understand.
@@ -143,14 +148,14 @@ def install_command(names: List[str]) -> str:
 
 def find_uv() -> Optional[str]:
     """Where a uv is that runs: on PATH, where its installer puts it, or brought by us."""
-    import subprocess
+    from remote.agent import processes
 
     home = Path.home()
     own = [home / ".local/bin/uv", home / ".cargo/bin/uv", cache() / "bin" / "uv"]
-    for path in [_which("uv"), *(str(path) for path in own if path.is_file())]:
-        with contextlib.suppress(OSError):
-            if path and subprocess.call([path, "--version"], stdout=-3, stderr=-3, stdin=-3) == 0:
-                return path
+    found = [_which("uv"), *(str(path) for path in own if path.is_file())]
+    for path in found:
+        if path and processes.answer([path, "--version"]) is not None:
+            return path
     return None
 
 
@@ -184,3 +189,32 @@ def _trim() -> None:
                 import shutil
 
                 shutil.rmtree(f"{old}.d", ignore_errors=True)
+
+
+def secrets_file(root: Path) -> Path:
+    """Where the secrets of a target are."""
+    return root / STATE / "secrets.json"
+
+
+def read_secrets(root: Path) -> Dict[str, str]:
+    """All secrets of a target by name."""
+    secrets: Dict[str, str] = read_json(secrets_file(root)) or {}
+    return secrets
+
+
+def change_secret(request: SecretRequest) -> SecretAnswer:
+    """Set one secret, or forget it."""
+    root, name, value = root_of(request.key), request.name, request.value
+    if not name:
+        return SecretAnswer(tuple(sorted(read_secrets(root))))
+    if not NAME_PATTERN.match(name):
+        raise JobError(f"{name!r} can't be the name of an environment variable.")
+    with locked(root / STATE / "secrets.lock"):
+        secrets = read_secrets(root)
+        if value is None and name not in secrets:
+            raise JobError(f"There is no secret {name} on this target.")
+        secrets.pop(name, None)
+        if value is not None:
+            secrets[name] = value
+        write_json(secrets_file(root), secrets, mode=0o600)
+    return SecretAnswer(tuple(sorted(secrets)))

@@ -87,7 +87,7 @@ def _annotated(annotation: ast.expr) -> Iterator[str]:
     inner: Iterable[ast.expr] = ()
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         quoted = statements(annotation.value) or ()
-        inner = [each.value for each in quoted if isinstance(each, ast.Expr)]
+        inner = [part.value for part in quoted if isinstance(part, ast.Expr)]
     elif isinstance(annotation, ast.BinOp):
         inner = (annotation.left, annotation.right)
     elif isinstance(annotation, ast.Tuple):
@@ -99,8 +99,8 @@ def _annotated(annotation: ast.expr) -> Iterator[str]:
         yield "none" if outer == "optional" else outer
     elif isinstance(annotation, (ast.Name, ast.Attribute, ast.Constant)):
         yield _unparsed(annotation).rpartition(".")[2].lower()
-    for each in inner:
-        yield from _annotated(each)
+    for part in inner:
+        yield from _annotated(part)
 
 
 #: MLflow's, and the template's own (src/lib/tracking).
@@ -121,7 +121,7 @@ class Experiment:
         #: The parameter that holds the name, instead of `name`.
         self.parameter: str | None = None
         self.certain = True
-        self._known = {each.name for each in parameters if _is_text(each.default)}
+        self._known = {parameter.name for parameter in parameters if _is_text(parameter.default)}
 
     def read(self, source: str, *, sets: bool) -> None:
         """Take one more cell; `sets` tells whether it may give a parameter another value."""

@@ -66,13 +66,13 @@ class Project:
     @property
     def required(self) -> tuple[str, ...]:
         """The names of the parameters that have no default."""
-        return tuple(each.name for each in self.parameters if not each.default)
+        return tuple(parameter.name for parameter in self.parameters if not parameter.default)
 
     @property
     def defaults(self) -> dict[str, str]:
         """The defaults as MLflow would hand them over."""
-        optional = [each for each in self.parameters if each.default]
-        return {each.name: str(ast.literal_eval(each.default)) for each in optional}
+        optional = [parameter for parameter in self.parameters if parameter.default]
+        return {parameter.name: str(ast.literal_eval(parameter.default)) for parameter in optional}
 
     def parameter(self, name: str) -> Parameter:
         """The parameter called `name` (`-` and `_` are the same); raises JobError."""
@@ -109,7 +109,7 @@ class Project:
 def project_file(folder: Path) -> Path | None:
     """The MLproject file of a folder; None where there is none, or no folder."""
     try:
-        return next((each for each in folder.iterdir() if each.name.lower() == NAME), None)
+        return next((path for path in folder.iterdir() if path.name.lower() == NAME), None)
     except (OSError, ValueError):
         return None
 
@@ -134,7 +134,7 @@ def _entry_points(file: Path) -> dict[str, tuple[TextParameter, ...]]:
                 "Jobs run in the environment of the project's lock file: take docker_env away.",
             )
         entries = dict(document.get("entry_points", {}))
-        return {str(name): _parameters(each) for name, each in entries.items()}
+        return {str(name): _parameters(entry) for name, entry in entries.items()}
     except RemoteError:
         raise
     except (yaml.YAMLError, *MALFORMED) as error:
@@ -149,15 +149,15 @@ def _parameters(entry: Mapping[str, Any]) -> tuple[TextParameter, ...]:
         raise TypeError(f"a command must be text, not {command!r}")
     if not isinstance(parameters, dict):
         raise TypeError(f"parameters must be a mapping, not {parameters!r}")
-    found = []
-    for name, told in parameters.items():
-        document = {"type": told} if isinstance(told, str) else told
+    result = []
+    for name, value in parameters.items():
+        document = {"type": value} if isinstance(value, str) else value
         kind = "float" if str(document.get("type", "string")) == "float" else "str"
         default = document.get("default")
         if default is None:
-            found.append(TextParameter(str(name), kind, "", "(required)"))
+            result.append(TextParameter(str(name), kind, "", "(required)"))
             continue
         # What YAML reads as a date, or as infinity, MLflow hands over as text.
         plain = default if literal(repr(default)) == default else str(default)
-        found.append(TextParameter(str(name), kind, repr(plain)))
-    return tuple(found)
+        result.append(TextParameter(str(name), kind, repr(plain)))
+    return tuple(result)

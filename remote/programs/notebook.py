@@ -69,7 +69,7 @@ class Notebook:
                 f"The name of the executed notebook is too long: {output[:40]}...",
                 f"It may have {LONGEST_NAME} bytes.",
             )
-        defaults = {each.name: literal(each.default) for each in self.parameters}
+        defaults = {parameter.name: literal(parameter.default) for parameter in self.parameters}
         experiment = self.experiment
         if experiment is None and self.experiment_parameter:
             experiment = str({**defaults, **asked.parameters}[self.experiment_parameter])
@@ -96,10 +96,12 @@ def find(root: Path, name: str) -> Path:
         for path in (Path(candidate), root / candidate, root / FOLDER / candidate):
             if path.suffix == ".ipynb" and is_file(path):
                 return path.resolve()
-    there = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
-    stems = [Path(each).stem for each in there]
+    notebooks = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
+    stems = [Path(notebook).stem for notebook in notebooks]
     near = [f"{stem}.ipynb" for stem in difflib.get_close_matches(Path(name).stem, stems, n=3)]
-    hint = f"There is {', '.join(there[:10])}." if there else f"{FOLDER}/ holds no notebook."
+    hint = (
+        f"There is {', '.join(notebooks[:10])}." if notebooks else f"{FOLDER}/ holds no notebook."
+    )
     if near:
         hint = f"Did you mean {', '.join(near)}?"
     shown = shortened(name)
@@ -120,7 +122,7 @@ def read(path: Path, root: Path) -> Notebook:
         language = str(kernel or metadata.get("language_info", {}).get("name") or "python").lower()
     except MALFORMED as error:
         raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
-    tagged = next((number for number, each in enumerate(tags) if "parameters" in each), None)
+    tagged = next((number for number, names in enumerate(tags) if "parameters" in names), None)
     parameters = () if tagged is None else cell_source.parameters(sources[tagged])
     experiment = cell_source.Experiment(parameters)
     for number, source in enumerate(sources):

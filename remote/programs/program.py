@@ -83,9 +83,9 @@ def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
             return mlproject.read(folder, root, entry_point)
     if entry_point:
         raise JobError(f"{name} is no MLproject, so it has no entry points.")
-    found = script.find(root, name) if name.endswith(script.SUFFIXES) else None
-    if found:
-        return found
+    named_script = script.find(root, name) if name.endswith(script.SUFFIXES) else None
+    if named_script:
+        return named_script
     if name.endswith(script.SUFFIXES):
         raise JobError(f"There is no script {name!r}.", "A path counts from here, or the root.")
     try:

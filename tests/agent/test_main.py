@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent import main, secrets
+from remote.agent import main, target_dir
 from remote.agent.main import VERBS
 from remote.errors import JobError
 from remote.job.messages.base import FRAME
@@ -33,7 +33,7 @@ def answer(
         return outcome
 
     out = io.TextIOWrapper(io.BytesIO())
-    monkeypatch.setattr(secrets, "change", handler)
+    monkeypatch.setattr(target_dir, "change_secret", handler)
     monkeypatch.setattr(sys, "stdout", out)
     main.handle(dict(request))
     head, _, rest = out.buffer.getvalue().partition(b"\n")  # type: ignore[attr-defined]

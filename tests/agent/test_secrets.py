@@ -6,54 +6,54 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent import secrets
+from remote.agent import target_dir
 from remote.errors import JobError
 from remote.job.messages.target import SecretAnswer, SecretRequest
 from tests.agent.job_folder import KEY
 
 
 def change(name: str = "", value: str | None = None) -> SecretAnswer:
-    return secrets.change(SecretRequest(key=KEY, name=name, value=value))
+    return target_dir.change_secret(SecretRequest(key=KEY, name=name, value=value))
 
 
 def test_only_the_names_are_told_in_order(root: Path) -> None:
     assert change() == SecretAnswer(())
     change("TOKEN", "x y'\"$\n日本")
     assert change("API_KEY", "") == SecretAnswer(("API_KEY", "TOKEN")) == change()
-    assert secrets.read(root) == {"API_KEY": "", "TOKEN": "x y'\"$\n日本"}
+    assert target_dir.read_secrets(root) == {"API_KEY": "", "TOKEN": "x y'\"$\n日本"}
 
 
 def test_one_that_is_set_again_has_the_new_value(root: Path) -> None:
     change("TOKEN", "old")
     assert change("TOKEN", "new") == SecretAnswer(("TOKEN",))
-    assert secrets.read(root) == {"TOKEN": "new"}
+    assert target_dir.read_secrets(root) == {"TOKEN": "new"}
 
 
 def test_one_is_forgotten_and_the_others_stay(root: Path) -> None:
     change("A", "1")
     change("B", "2")
     assert change("A") == SecretAnswer(("B",))
-    assert secrets.read(root) == {"B": "2"}
+    assert target_dir.read_secrets(root) == {"B": "2"}
     with pytest.raises(JobError, match="There is no secret A on this target"):
         change("A")
 
 
 def test_without_a_name_nothing_changes(root: Path) -> None:
     change("A", "1")
-    before = secrets.file_of(root).stat()
+    before = target_dir.secrets_file(root).stat()
     assert change("", "value") == SecretAnswer(("A",))
-    assert secrets.file_of(root).stat() == before
+    assert target_dir.secrets_file(root).stat() == before
 
 
 @pytest.mark.parametrize("name", ["1A", "A-B", "A B", "A=B", "A\n", "Ä", "$A", "A\0"])
 def test_what_can_not_be_a_variable_is_refused(root: Path, name: str) -> None:
     with pytest.raises(JobError, match="can't be the name of an environment variable"):
         change(name, "value")
-    assert not secrets.file_of(root).exists()
+    assert not target_dir.secrets_file(root).exists()
 
 
 def test_the_file_is_for_its_owner_alone_whatever_it_was(root: Path) -> None:
     for _ in range(2):
         change("A", "1")
-        assert secrets.file_of(root).stat().st_mode & 0o777 == 0o600
-        secrets.file_of(root).chmod(0o644)
+        assert target_dir.secrets_file(root).stat().st_mode & 0o777 == 0o600
+        target_dir.secrets_file(root).chmod(0o644)

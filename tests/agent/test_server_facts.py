@@ -65,9 +65,13 @@ def test_the_proxy_counts_where_there_is_one(
 
 
 @pytest.mark.parametrize(("mode", "shared"), [(0o1777, True), (0o777, False), (0o755, False)])
-def test_whether_a_folder_is_shared_and_sticky(tmp_path: Path, mode: int, shared: bool) -> None:
-    tmp_path.chmod(mode)
-    assert there._is_shared(tmp_path) is shared
+def test_whether_a_folder_is_shared_and_sticky(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: socket.socket, mode: int, shared: bool
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(mode)
+    monkeypatch.setattr(there, "TMP", tmp_path / "tmp")
+    assert there.examine(ExamineRequest("proj")).tmp_shared is shared
 
 
 def test_logind_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, index: socket.socket) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from remote.config import Project
-from remote.errors import ConfigError, StoreError
+from remote.errors import StoreError
 from remote.operations.tracking.check_store import _path as checked_path
 from remote.operations.tracking.destination import destination
 from remote.tracking.store_address import (
@@ -125,10 +125,3 @@ def test_a_file_of_another_machine_is_refused(tmp_path: Path) -> None:
 )
 def test_no_password_is_shown(address: str, shown: str) -> None:
     assert without_password(address) == shown
-
-
-def test_a_database_is_refused_with_the_way_through_a_server(tmp_path: Path) -> None:
-    settings = {"MLFLOW_TRACKING_URI": "postgresql://me:secret@host/db"}
-    with pytest.raises(ConfigError, match="aren't merged into a database") as caught:
-        destination(Project(tmp_path, settings))
-    assert "secret" not in str(caught.value) and "mlflow server" in caught.value.hint

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Iterator
 
-from remote.agent import environments, launchers, processes, secrets
+from remote.agent import environments, launchers, processes
 from remote.agent.job_folders import find, forget, state_of
 from remote.agent.launchers import Launch
-from remote.agent.target_dir import machine, root_of
+from remote.agent.target_dir import machine, read_secrets, root_of
 from remote.errors import JobError, TargetError
 from remote.files import locked, write_atomic
 from remote.job.kinds import kind_of
@@ -131,7 +131,7 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
         root=str(paths.root),
         host=os.uname().nodename,
         # What they hold stays where it is.
-        secrets=tuple(sorted(secrets.read(paths.root))),
+        secrets=tuple(sorted(read_secrets(paths.root))),
         submitted=time.time(),
         submitter=processes.identity(os.getpid()),
         mlflow_run=os.urandom(16).hex(),

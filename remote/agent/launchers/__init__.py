@@ -66,13 +66,14 @@ DEFAULT = "tmux"
 
 
 class Launch(Struct):
-    """A worker, by the name of its launcher and what that knows it by; its methods raise JobError."""
+    """A worker, by the name of its launcher and what that knows it by."""
 
     launcher: str = text(64, WORD)
     handle: Handle = mapping_of(any_json(MESSAGE), 100)
 
     @property
     def row(self) -> Launcher:
+        """Who is asked about `handle`; raises JobError."""
         if self.launcher not in LAUNCHERS:
             raise JobError(
                 f"The launcher {self.launcher!r} is not known to this version of the toolkit.",
@@ -81,19 +82,8 @@ class Launch(Struct):
         return LAUNCHERS[self.launcher]
 
     def alive(self) -> Optional[bool]:
+        """Whether the worker lives; None where that can't be told, as of a launcher unknown here."""
         return self.row.alive(self.handle) if self.launcher in LAUNCHERS else None
-
-    def stop(self) -> None:
-        self.row.stop(self.handle)
-
-    def kill(self) -> None:
-        self.row.kill(self.handle)
-
-    def attach(self, job_id: str) -> List[str]:
-        return self.row.attach(self.handle, job_id)
-
-    def why_ended(self) -> str:
-        return self.row.why_ended(self.handle)
 
 
 def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> Launch:

@@ -12,20 +12,17 @@ import pwd
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Set
+from typing import Callable, Dict, List, Optional, Set
 
+from remote.agent.processes import PROC, answer
 from remote.errors import JobError
 
-PROC = Path("/proc")
 #: Is there only where systemd runs the machine: sd_booted(3).
 BOOTED = Path("/run/systemd/system")
 RUNTIME = Path("/run/user")
 LINGER = Path("/var/lib/systemd/linger")
 #: Where logind's configuration may lie.
 FOLDERS = [Path(root, "systemd") for root in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")]
-
-#: How long a program may take to answer, in seconds.
-LIMIT = 10
 
 #: The comments of the file that comes with logind show how it was built.
 _SETTING = re.compile(r"^(#?Kill\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
@@ -130,15 +127,3 @@ def _scope() -> List[str]:
             "See why, there: systemd-run --user --scope true",
         )
     return words
-
-
-def answer(argv: Sequence[str]) -> Optional[str]:
-    """What a program says; None where it fails, hangs or isn't there."""
-    # See tmux: most calls of the agent start nothing.
-    import subprocess
-
-    try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return None if done.returncode else done.stdout.decode("utf-8", "replace")

@@ -89,5 +89,5 @@ def why_ended(handle: Handle) -> str:
 
 def server(socket: str) -> Optional[int]:
     """The pid of the tmux server of that name; None where none runs."""
-    said = logind.answer(["tmux", "-L", socket, "list-sessions", "-F", "#{pid}"])
+    said = processes.answer(["tmux", "-L", socket, "list-sessions", "-F", "#{pid}"])
     return int(said.split()[0]) if said else None

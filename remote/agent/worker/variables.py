@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Dict, Iterator
 
-from remote.agent import environments, secrets
+from remote.agent import environments
+from remote.agent.target_dir import read_secrets
 from remote.agent.tracking import job_run
 from remote.agent.worker import Record
 from remote.job.paths import JobPaths
@@ -37,7 +38,7 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
     agent = os.path.abspath(sys.argv[0])
     variables = {
         **base(python),
-        **secrets.read(paths.root),
+        **read_secrets(paths.root),
         **job.env,
         **job_run.store_settings(paths.root),
         "PYTHONPATH": os.pathsep.join([str(code / "src"), str(code), agent]),

@@ -39,7 +39,7 @@ _TAGS: Mapping[str, str] = {
 
 def missing_artifacts(database: sqlite3.Connection, paths: Sequence[StoredPath]) -> tuple[str, ...]:
     """The names of what is missing."""
-    known = [path for path in paths if path.state is not State.NOWHERE]
+    located = [path for path in paths if path.state is not State.NOWHERE]
     expected = {
         kind: {identity for (identity,) in database.execute(query)}
         for kind, (table, query) in _WITH_FILES.items()
@@ -47,15 +47,15 @@ def missing_artifacts(database: sqlite3.Connection, paths: Sequence[StoredPath])
     }
     folders = [
         path.label
-        for path in known
+        for path in located
         if (path.kind == "model_version" or path.id in expected.get(path.kind, ()))
         and not has_file(path.place)
     ]
-    return tuple(dict.fromkeys([*folders, *_missing_files(database, known)]))
+    return tuple(dict.fromkeys([*folders, *_missing_files(database, located)]))
 
 
-def _missing_files(database: sqlite3.Connection, known: Sequence[StoredPath]) -> Iterator[str]:
-    folders = {path.id: path.place for path in known if path.kind == schema.RUN}
+def _missing_files(database: sqlite3.Connection, located: Sequence[StoredPath]) -> Iterator[str]:
+    folders = {path.id: path.place for path in located if path.kind == schema.RUN}
     for tag, key in _TAGS.items():
         rows = database.execute("SELECT run_uuid, value FROM tags WHERE key = ?", (tag,))
         for run, text in rows:

@@ -160,10 +160,10 @@ def _served_target(path: StoredPath, project: ProjectDir) -> Optional[str]:
     """None where the server keeps its files elsewhere."""
     if path.is_root:
         return project.mlruns + path.path
-    here = project.served + path.path
-    places = filter(None, (here, project.mlruns + path.path, path.standard))
-    found = next((place for place in places if has_file(place)), None)
-    return found or (here if has_file(project.served) else None)
+    served = project.served + path.path
+    places = filter(None, (served, project.mlruns + path.path, path.standard))
+    place_with_files = next((place for place in places if has_file(place)), None)
+    return place_with_files or (served if has_file(project.served) else None)
 
 
 def _locate(path: StoredPath) -> bool:

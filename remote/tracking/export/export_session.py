@@ -29,9 +29,9 @@ class Placed:
 
     kind: str
     id: str
-    here: Any
+    local: Any
     sent: Sent
-    there: Any = None
+    server: Any = None
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
@@ -85,36 +85,38 @@ class Session:
                         send([item])
 
     def write_fields(
-        self, placed: Placed, here: Mapping[str, str], there: Mapping[str, str], writers: Writers
+        self, placed: Placed, local: Mapping[str, str], server: Mapping[str, str], writers: Writers
     ) -> None:
         """Bring the server's fields up to date, as far as they are ours."""
         states = placed.sent.states
-        for name in here:
+        for name in local:
             # One that goes on, on the server, gives way where we don't know how it came so.
             states.setdefault(name, [*UNFINISHED] if name == STATUS else [None])
-        write, kept = changed_fields(here, there, states)
-        states.update({name: [*states[name], here[name]] for name in write})
+        write, kept = changed_fields(local, server, states)
+        states.update({name: [*states[name], local[name]] for name in write})
         self.save(placed)
         for prefix, send in writers.items():
             names = [name for name in write if name.startswith(prefix)]
-            pairs = [(name[len(prefix) :] or name, here[name]) for name in names]
+            pairs = [(name[len(prefix) :] or name, local[name]) for name in names]
             self.send_all(placed, pairs, _PAIRS, send)
-        equal = [name for name in here if there.get(name) == here[name]]
-        states.update({name: [here[name]] for name in (*write, *equal)})
+        equal = [name for name in local if server.get(name) == local[name]]
+        states.update({name: [local[name]] for name in (*write, *equal)})
         self.save(placed)
         if kept:
             self.summary.note(f"kept the server's: {', '.join(kept)} of {placed}")
 
 
 def changed_fields(
-    here: Mapping[str, str], there: Mapping[str, str], states: Mapping[str, Sequence[Optional[str]]]
+    local: Mapping[str, str],
+    server: Mapping[str, str],
+    states: Mapping[str, Sequence[Optional[str]]],
 ) -> Tuple[List[str], List[str]]:
     """The fields to write, and those whose value on the server isn't ours.
 
     A field is written where the server has what it may have because of us, which is nothing for one
     that was never sent, and is left alone where somebody changed or removed it there.
     """
-    changed = [name for name in here if there.get(name) != here[name]]
-    write = [name for name in changed if there.get(name) in states[name]]
-    kept = [name for name in changed if name not in write and here[name] not in states[name]]
+    changed = [name for name in local if server.get(name) != local[name]]
+    write = [name for name in changed if server.get(name) in states[name]]
+    kept = [name for name in changed if name not in write and local[name] not in states[name]]
     return write, kept

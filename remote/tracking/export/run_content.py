@@ -78,15 +78,15 @@ def send_history(session: Session, run: Placed) -> None:
 
 def send_inputs(session: Session, run: Placed) -> None:
     """Send data sets and models that the server's run doesn't name yet: it would list some twice."""
-    client, server_id, here, there = session.client, run.sent.server_id, run.here, run.there
+    client, server_id, local, server = session.client, run.sent.server_id, run.local, run.server
     model = partial(session.server_id, MODEL)
-    used = [LoggedModelInput(model(use.model_id)) for use in here.inputs.model_inputs]
-    made = [LoggedModelOutput(model(use.model_id), use.step) for use in here.outputs.model_outputs]
-    data, data_there = here.inputs.dataset_inputs, there.inputs.dataset_inputs
+    used = [LoggedModelInput(model(use.model_id)) for use in local.inputs.model_inputs]
+    made = [LoggedModelOutput(model(use.model_id), use.step) for use in local.outputs.model_outputs]
+    data, data_there = local.inputs.dataset_inputs, server.inputs.dataset_inputs
     for uses, uses_there, send in (
         (data, data_there, lambda part: client.log_inputs(server_id, part)),
-        (used, there.inputs.model_inputs, lambda part: client.log_inputs(server_id, models=part)),
-        (made, there.outputs.model_outputs, lambda part: client.log_outputs(server_id, part)),
+        (used, server.inputs.model_inputs, lambda part: client.log_inputs(server_id, models=part)),
+        (made, server.outputs.model_outputs, lambda part: client.log_outputs(server_id, part)),
     ):
         # '' is the id of models that aren't on the server.
         known = {"", *map(_used, uses_there)}
@@ -98,32 +98,32 @@ def _used(use: Any) -> str:
     return use.model_id if hasattr(use, "model_id") else f"{use.dataset.name} {use.dataset.digest}"
 
 
-def send_artifacts(session: Session, placed: Placed, here: str, there: str) -> bool:
+def send_artifacts(session: Session, placed: Placed, local: str, server: str) -> bool:
     """Send files that are new or changed here, from one location to another.
 
     A server tells only the sizes of its files: one that it has in a size that was never sent counts
     as somebody else's. False where it can't be written to: then they are tried again.
     """
     root, url = session.order.root, session.client.tracking_uri
-    folder, files = artifact_files(root, here, placed.id)
+    folder, files = artifact_files(root, local, placed.id)
     what = f"The artifacts of {placed} aren't sent"
-    if folder is None and not lies_elsewhere(here):
+    if folder is None and not lies_elsewhere(local):
         session.summary.note(f"{what}: they lie outside of this project.")
     states = placed.sent.states
     new = {name: files[name] for name in files if states.get(_FILE + name) != [files[name]]}
     if not folder or not new:
         return True
-    if not _is_reachable(there, url):
+    if not _is_reachable(server, url):
         session.summary.note(
             f"{what}: the server keeps them at a path of its own"
             " (mlflow server --artifacts-destination DIR serves them)."
         )
         return False
     try:
-        _send_files(session, placed, get_artifact_repository(there, tracking_uri=url), folder, new)
+        _send_files(session, placed, get_artifact_repository(server, tracking_uri=url), folder, new)
     except Exception as error:
         # Each cloud's driver has exceptions of its own, and may not be installed.
-        if not lies_elsewhere(there):
+        if not lies_elsewhere(server):
             raise
         session.summary.note(f"{what}: {reason(error)}")
         return False

@@ -79,20 +79,20 @@ def send(
     placed: List[Placed] = []
     for kind, identity in todo:
         with session.refusable(f"{kind} {identity}"):
-            here = getattr(store, _READER[kind])(identity)
-            one = Placed(kind, identity, here, record.get(kind, identity))
-            there = experiment(str(_info(one.here).experiment_id))
-            if there and _place(session, one, there, todo[kind, identity]):
-                placed.append(one)
-    runs = sum(one.kind == RUN for one in placed)
+            local = getattr(store, _READER[kind])(identity)
+            entity = Placed(kind, identity, local, record.get(kind, identity))
+            to = experiment(str(_info(entity.local).experiment_id))
+            if to and _place(session, entity, to, todo[kind, identity]):
+                placed.append(entity)
+    runs = sum(entity.kind == RUN for entity in placed)
     session.summary.grown_runs = runs - session.summary.new.get(RUN, 0)
-    for done, one in enumerate(placed):
+    for done, entity in enumerate(placed):
         progress(done, len(placed))
         # What the server refuses for one must not keep the others waiting.
-        with session.refusable(str(one)):
-            if _send(session, one):
-                one.sent.signature = todo[one.kind, one.id]
-                session.save(one)
+        with session.refusable(str(entity)):
+            if _send(session, entity):
+                entity.sent.signature = todo[entity.kind, entity.id]
+                session.save(entity)
     return session.summary
 
 
@@ -106,8 +106,8 @@ def _greet(session: Session) -> None:
         experiments = get_results_from_paginated_fn(
             lambda number, token: search(number, page_token=token), 1000
         )
-    session.experiments = {one.experiment_id: one for one in experiments}
-    created = [one.creation_time for one in experiments if one.experiment_id == "0"]
+    session.experiments = {item.experiment_id: item for item in experiments}
+    created = [item.creation_time for item in experiments if item.experiment_id == "0"]
     with closing(connect_read_only(session.order.store)) as database:
         if session.record.begin_for(f"{store_identity(database)} {created}"):
             session.summary.notes += _LIMITS
@@ -115,91 +115,95 @@ def _greet(session: Session) -> None:
 
 def _experiment(session: Session, identity: str) -> str:
     """Its id on the server, whatever it is called there now; empty where it is deleted there."""
-    here, known = session.store.get_experiment(identity), session.server_id(EXPERIMENT, identity)
-    by_name = {one.name: one for one in session.experiments.values()}
-    there = session.experiments.get(known) or by_name.get(here.name)
-    if there is None:
-        there = session.client.get_experiment(
-            session.client.create_experiment(here.name, tags=here.tags)
+    local, known = session.store.get_experiment(identity), session.server_id(EXPERIMENT, identity)
+    by_name = {item.name: item for item in session.experiments.values()}
+    server = session.experiments.get(known) or by_name.get(local.name)
+    if server is None:
+        server = session.client.get_experiment(
+            session.client.create_experiment(local.name, tags=local.tags)
         )
-        session.experiments[there.experiment_id] = there
+        session.experiments[server.experiment_id] = server
         session.summary.new[EXPERIMENT] = session.summary.new.get(EXPERIMENT, 0) + 1
-    session.record.put(EXPERIMENT, identity, Sent(there.experiment_id))
-    if there.lifecycle_stage == "active":
-        return str(there.experiment_id)
-    session.summary.note(f"experiment {here.name} is deleted on the server, and left so")
+    session.record.put(EXPERIMENT, identity, Sent(server.experiment_id))
+    if server.lifecycle_stage == "active":
+        return str(server.experiment_id)
+    session.summary.note(f"experiment {local.name} is deleted on the server, and left so")
     return ""
 
 
-def _place(session: Session, one: Placed, experiment: str, signature: str) -> bool:
+def _place(session: Session, entity: Placed, experiment: str, signature: str) -> bool:
     """Find it on the server, or create it there; False where the server has deleted it."""
-    if one.sent.server_id:
+    if entity.sent.server_id:
         try:
-            one.there = getattr(session.client, _READER[one.kind])(one.sent.server_id)
+            entity.server = getattr(session.client, _READER[entity.kind])(entity.sent.server_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
     else:
-        one.there = _find(session, one) or _create(session, one, experiment)
-        one.sent.server_id = one.there.model_id if one.kind == MODEL else one.there.info.run_id
-        session.save(one)
-    if one.there and getattr(_info(one.there), "lifecycle_stage", "active") == "active":
+        entity.server = _find(session, entity) or _create(session, entity, experiment)
+        entity.sent.server_id = (
+            entity.server.model_id if entity.kind == MODEL else entity.server.info.run_id
+        )
+        session.save(entity)
+    if entity.server and getattr(_info(entity.server), "lifecycle_stage", "active") == "active":
         return True
-    session.summary.note(f"{one} is deleted on the server, and left so")
+    session.summary.note(f"{entity} is deleted on the server, and left so")
     # Told once: until it changes here, it isn't looked at again.
-    one.sent.signature = signature
-    session.save(one)
+    entity.sent.signature = signature
+    session.save(entity)
     return False
 
 
-def _find(session: Session, one: Placed) -> Any:
+def _find(session: Session, entity: Placed) -> Any:
     """One that is there without the record's knowing, as after a colleague's export."""
     client, experiments = session.client, list(session.experiments)
-    query = f"tags.`{_SOURCE[one.kind]}` = '{one.id}'"
-    if one.kind == MODEL:
+    query = f"tags.`{_SOURCE[entity.kind]}` = '{entity.id}'"
+    if entity.kind == MODEL:
         return next(iter(client.search_logged_models(experiments, query, max_results=1)), None)
     runs = client.search_runs(experiments, query, ViewType.ALL, 1)
     # A search doesn't tell which models a run used and made.
     return client.get_run(runs[0].info.run_id) if runs else None
 
 
-def _create(session: Session, one: Placed, experiment: str) -> Any:
+def _create(session: Session, entity: Placed, experiment: str) -> Any:
     """Asked once only: a request that is repeated for want of an answer may create two."""
-    here, tags = one.here, {_SOURCE[one.kind]: one.id}
+    local, tags = entity.local, {_SOURCE[entity.kind]: entity.id}
     with environment(NO_REPEATS):
-        if one.kind == MODEL:
-            run = session.server_id(RUN, here.source_run_id) or None
-            there = session.client.create_logged_model(
-                experiment, here.name, run, tags, here.params, here.model_type
+        if entity.kind == MODEL:
+            run = session.server_id(RUN, local.source_run_id) or None
+            server = session.client.create_logged_model(
+                experiment, local.name, run, tags, local.params, local.model_type
             )
         else:
-            if "mlflow.user" in here.data.tags:
+            if "mlflow.user" in local.data.tags:
                 # MLflow takes the user from this tag, and only now.
-                tags["mlflow.user"] = here.data.tags["mlflow.user"]
-            info, states = here.info, one.sent.states
+                tags["mlflow.user"] = local.data.tags["mlflow.user"]
+            info, states = local.info, entity.sent.states
             states[NAME] = [*states.get(NAME, [None]), info.run_name]
-            session.save(one)
-            there = session.client.create_run(experiment, info.start_time, tags, info.run_name)
-            one.sent.rows = [0, 0]
-    session.summary.new[one.kind] = session.summary.new.get(one.kind, 0) + 1
-    return there
+            session.save(entity)
+            server = session.client.create_run(experiment, info.start_time, tags, info.run_name)
+            entity.sent.rows = [0, 0]
+    session.summary.new[entity.kind] = session.summary.new.get(entity.kind, 0) + 1
+    return server
 
 
-def _send(session: Session, one: Placed) -> bool:
+def _send(session: Session, entity: Placed) -> bool:
     """False where not all could be sent."""
-    here, there = _fields(one.here), _fields(one.there)
-    status = {STATUS: here.pop(STATUS)}
-    if _PARENT in here:
+    local, server = _fields(entity.local), _fields(entity.server)
+    status = {STATUS: local.pop(STATUS)}
+    if _PARENT in local:
         # One that isn't there keeps the id that it has here.
-        here[_PARENT] = session.server_id(RUN, here[_PARENT]) or here[_PARENT]
-    writers = _writers(session.client, one)
-    session.write_fields(one, here, there, writers)
-    if one.kind == RUN:
-        send_history(session, one)
-        send_inputs(session, one)
-    here_at, there_at = (getattr(_info(raw), _LOCATION[one.kind]) for raw in (one.here, one.there))
-    is_whole = send_artifacts(session, one, here_at, there_at)
-    session.write_fields(one, status, there, writers)
+        local[_PARENT] = session.server_id(RUN, local[_PARENT]) or local[_PARENT]
+    writers = _writers(session.client, entity)
+    session.write_fields(entity, local, server, writers)
+    if entity.kind == RUN:
+        send_history(session, entity)
+        send_inputs(session, entity)
+    here_at, there_at = (
+        getattr(_info(raw), _LOCATION[entity.kind]) for raw in (entity.local, entity.server)
+    )
+    is_whole = send_artifacts(session, entity, here_at, there_at)
+    session.write_fields(entity, status, server, writers)
     return is_whole
 
 
@@ -220,9 +224,9 @@ def _fields(raw: Any) -> Dict[str, Any]:
     return fields
 
 
-def _writers(client: Any, one: Placed) -> Writers:
-    server_id = one.sent.server_id
-    if one.kind == MODEL:
+def _writers(client: Any, entity: Placed) -> Writers:
+    server_id = entity.sent.server_id
+    if entity.kind == MODEL:
         return {
             PARAM: lambda pairs: client.log_model_params(server_id, dict(pairs)),
             TAG: lambda pairs: client.set_logged_model_tags(server_id, dict(pairs)),

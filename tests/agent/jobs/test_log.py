@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remote.agent import processes, target_dir
-from remote.agent.jobs import log
-from remote.agent.jobs.log import attach
+from remote.agent.jobs import live
+from remote.agent.jobs.live import attach
 from remote.errors import JobError
 from remote.files import read_json, write_json
 from remote.job.messages.jobs import AttachAnswer, AttachRequest, LogAnswer, LogRequest
@@ -40,7 +40,7 @@ def paths(tmp_path: Path) -> JobPaths:
 def follow(**options: Any) -> tuple[str, list[LogAnswer], LogAnswer]:
     """The text that came, the answers it came in, and the last word."""
     sent: list[LogAnswer] = []
-    last = log.follow(LogRequest(key=KEY, job="last", **options), send=sent.append)
+    last = live.follow(LogRequest(key=KEY, job="last", **options), send=sent.append)
     return "".join(answer.text for answer in sent), sent, last
 
 
@@ -92,7 +92,7 @@ def test_any_tail_is_what_tail_prints(paths: JobPaths, lines: list[str], tail: i
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 3])
 def test_a_letter_at_a_block_border_is_not_cut(paths: JobPaths, shift: int) -> None:
-    content = "x" * (log.BLOCK - shift) + "日本語" * 50_000
+    content = "x" * (live.BLOCK - shift) + "日本語" * 50_000
     paths.log.write_text(content, "utf-8")
     assert follow()[0] == content
 
@@ -113,7 +113,7 @@ def test_it_goes_on_where_it_broke_off(paths: JobPaths) -> None:
 @pytest.mark.parametrize("shift", [0, 1, 2, 3])
 def test_it_goes_on_between_blocks_without_losing_a_letter(paths: JobPaths, shift: int) -> None:
     """A client that lost its connection has the answers up to some offset, and asks from there."""
-    content = "x" * (log.BLOCK - shift) + "日本語" * 30_000
+    content = "x" * (live.BLOCK - shift) + "日本語" * 30_000
     paths.log.write_text(content, "utf-8")
     _, sent, _ = follow()
     assert len(sent) > 2
@@ -192,7 +192,7 @@ def test_what_is_written_just_before_the_end_is_not_lost(paths: JobPaths) -> Non
 
 def test_a_silent_job_gives_signs_of_life(paths: JobPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """They show a client's death to the agent, and a dead connection to the client."""
-    monkeypatch.setattr(log, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(live, "HEARTBEAT", 0.1)
     running().to_file(paths.status)
     end = threading.Timer(0.5, lambda: write_json(paths.status, {"state": FINISHED}))
     end.start()

@@ -12,7 +12,7 @@ import pytest
 
 from remote.agent import processes
 from remote.agent.job_folders import state_of
-from remote.agent.jobs.stop import stop
+from remote.agent.jobs.live import stop
 from remote.errors import JobError
 from remote.files import write_json
 from remote.job.messages.jobs import StopRequest

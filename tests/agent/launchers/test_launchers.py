@@ -39,7 +39,14 @@ def test_what_was_written_is_read(paths: JobPaths) -> None:
 def test_without_a_launch_the_process_that_the_status_names_is_it(paths: JobPaths) -> None:
     found = launchers.read(paths, ourselves())
     assert found is not None and found.alive() is True
-    assert found.attach(JOB) == ["tmux", "-L", "remote", "attach-session", "-t", f"={JOB}"]
+    assert found.row.attach(found.handle, JOB) == [
+        "tmux",
+        "-L",
+        "remote",
+        "attach-session",
+        "-t",
+        f"={JOB}",
+    ]
 
 
 def test_a_job_without_a_sign_of_a_worker_was_not_launched(paths: JobPaths) -> None:
@@ -51,7 +58,7 @@ def test_nothing_is_known_of_a_launcher_of_a_newer_version(paths: JobPaths) -> N
     found = launchers.read(paths, None)
     assert found is not None and found.alive() is None
     with pytest.raises(JobError, match="'hyperspace' is not known to this version"):
-        found.stop()
+        found.row.stop(found.handle)
 
 
 def test_nothing_is_known_of_a_launch_that_can_not_be_read(paths: JobPaths) -> None:

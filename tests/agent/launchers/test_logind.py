@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from remote.agent import processes
 from remote.agent.launchers import logind
 from remote.errors import JobError
 
@@ -227,5 +228,5 @@ def test_a_tmux_server_that_will_be_killed_is_refused(machine: Machine) -> None:
 def test_the_real_logind_can_be_asked() -> None:
     if not logind.BOOTED.is_dir() or not shutil.which("busctl"):
         pytest.skip("systemd does not run this machine")
-    said = logind.answer(["busctl", "--system", *logind._QUESTION])
+    said = processes.answer(["busctl", "--system", *logind._QUESTION])
     assert said and len(said.splitlines()) == 3

@@ -1,20 +1,30 @@
-"""What a user sees of a job at work: its log as it grows, and the terminal of its worker."""
+"""What is asked of a job at work: its log as it grows, the terminal of its worker, its end."""
 
 from __future__ import annotations
 
 import codecs
 import os
 import time
+from pathlib import Path
 from typing import IO, Callable
 
 from remote.agent import launchers
-from remote.agent.job_folders import find, job_of, state_of
+from remote.agent.job_folders import end_job, find, job_of, live, read_status, state_of
+from remote.agent.launchers import Launch
 from remote.agent.target_dir import root_of
 from remote.agent.worker import NOTE
 from remote.errors import JobError
-from remote.job.messages.jobs import AttachAnswer, AttachRequest, LogAnswer, LogRequest
+from remote.job.kinds import kind_of
+from remote.job.messages.jobs import (
+    AttachAnswer,
+    AttachRequest,
+    LogAnswer,
+    LogRequest,
+    StopAnswer,
+    StopRequest,
+)
 from remote.job.paths import JobPaths
-from remote.job.status import ENDED
+from remote.job.status import ENDED, STOPPED, JobStatus
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
@@ -85,7 +95,55 @@ def attach(request: AttachRequest) -> AttachAnswer:
         raise JobError(f"{paths.id} has ended: {status.state}.", f"inv remote-logs {paths.id}")
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
+    launched = _launch(paths, status)
+    return AttachAnswer(paths.id, tuple(launched.row.attach(launched.handle, paths.id)))
+
+
+def _launch(paths: JobPaths, status: JobStatus) -> Launch:
     launched = launchers.read(paths, status.worker)
     if launched is None:
         raise JobError(f"{paths.id} is just starting.", "Try again in a few seconds.")
-    return AttachAnswer(paths.id, tuple(launched.attach(paths.id)))
+    return launched
+
+
+def stop(request: StopRequest) -> StopAnswer:
+    """Ask the worker to end its job; kill it where it doesn't in time, and write the job's end
+    where it didn't.
+
+    Without a name it is the one job that goes on; raises JobError where there are several.
+    """
+    root = root_of(request.key)
+    paths = find(root, request.job) if request.job else _only(root)
+    status = state_of(paths)
+    if status.state in ENDED:
+        return StopAnswer(id=paths.id, status=status, already=True)
+    launched = _launch(paths, status)
+    launched.row.stop(launched.handle)
+    deadline = time.monotonic() + request.patience
+    while launched.alive() is not False and time.monotonic() < deadline:
+        time.sleep(0.05)
+    alive = launched.alive()
+    if alive is None:
+        raise JobError(
+            f"{paths.id} was asked to end; whether it did can't be told now.",
+            "Look again: inv remote-ps",
+        )
+    if alive:
+        launched.row.kill(launched.handle)
+    status = read_status(paths)
+    if alive or status.state not in ENDED:
+        end_job(paths, status, state=STOPPED, cause="killed" if alive else "stopped")
+    return StopAnswer(id=paths.id, status=state_of(paths), already=False)
+
+
+def _only(root: Path) -> JobPaths:
+    """The one job that goes on; a service is meant only where nothing else does."""
+    going = [paths for paths in live(root) if state_of(paths).state not in ENDED]
+    jobs = [(paths, job_of(paths)) for paths in going]
+    going = [paths for paths, job in jobs if job is None or not kind_of(job).serves] or going
+    if len(going) == 1:
+        return going[0]
+    if not going:
+        raise JobError("No job goes on here.", "inv remote-ps lists those that have ended.")
+    names = ", ".join(paths.id for paths in going[-5:])
+    raise JobError(f"{len(going)} jobs go on here: say which.", names)

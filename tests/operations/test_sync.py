@@ -1,0 +1,230 @@
+"""Push and pull with a target on this machine: rsync and the agent are the real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from remote.config import Project
+from remote.errors import TransferError
+from remote.files import write_json
+from remote.job.paths import JobPaths
+from remote.job.status import FINISHED
+from remote.operations import sync
+from remote.operations.sync import Pushed, line, pull, push
+from remote.session import TargetSession
+from remote.target import Target
+from remote.transport.rsync_args import Tally
+
+
+def write(path: Path, text: str) -> None:
+    """A file of long ago, so that no push waits until its second is over."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> TargetSession:
+    """A project with one program, and a target whose folder is not there yet."""
+    root = tmp_path / "it's a project"
+    write(root / "src/train.py", "first")
+    return TargetSession.of(Project(root, {}), Target.parse(str(tmp_path / "a 100% 目標")))
+
+
+@pytest.fixture
+def here(server: TargetSession) -> Path:
+    return server.project.root
+
+
+@pytest.fixture
+def there(server: TargetSession) -> Path:
+    return Path(server.target.path)
+
+
+def again(server: TargetSession) -> TargetSession:
+    """The same target, as the next command sees it."""
+    return TargetSession.of(server.project, server.target)
+
+
+def test_a_first_push_makes_the_target_and_is_remembered(
+    server: TargetSession, there: Path
+) -> None:
+    pushed = push(server)
+    assert pushed.files.sent == ["src/train.py"] and pushed.files.bytes > 0
+    assert (pushed.backup, pushed.foreign) == ("", False)
+    assert (there / "src/train.py").read_text() == "first"
+    assert server.project.target() == server.target
+    assert again(server).facts.ours and again(server).facts.files == server.facts.files > 0
+
+
+def test_a_push_of_the_same_sends_nothing(server: TargetSession) -> None:
+    push(server)
+    pushed = push(again(server))
+    assert not pushed.files.anything and pushed.backup == ""
+
+
+def test_what_a_push_replaces_or_deletes_is_kept_there(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    write(here / "src/old.py", "old")
+    push(server)
+    write(here / "src/train.py", "the second")
+    (here / "src/old.py").unlink()
+    pushed = push(again(server))
+    assert (pushed.files.sent, pushed.files.deleted) == (["src/train.py"], ["src/old.py"])
+    assert pushed.backup.startswith(".remote/backup/")
+    assert (there / "src/train.py").read_text() == "the second"
+    assert not (there / "src/old.py").exists()
+    assert (there / pushed.backup / "src/train.py").read_text() == "first"
+    assert (there / pushed.backup / "src/old.py").read_text() == "old"
+
+
+def test_a_dry_run_of_a_first_push_makes_nothing(server: TargetSession, there: Path) -> None:
+    pushed = push(server, dry_run=True)
+    assert pushed.files.sent == ["src/train.py"]
+    assert not there.exists() and not server.facts.ours
+    assert not (server.project.state / "last-target").exists()
+
+
+def test_a_dry_run_of_a_later_push_changes_nothing(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    push(server)
+    write(here / "src/train.py", "the second")
+    write(here / "src/new.py", "new")
+    pushed = push(again(server), dry_run=True)
+    assert sorted(pushed.files.sent) == ["src/new.py", "src/train.py"]
+    assert (there / "src/train.py").read_text() == "first" and not (there / "src/new.py").exists()
+
+
+def test_of_a_folder_of_others_nothing_is_deleted_until_it_is_taken_over(
+    server: TargetSession, there: Path
+) -> None:
+    write(there / "theirs.py", "x")
+    pushed = push(server)
+    assert pushed.foreign and pushed.files.deleted == []
+    assert (there / "theirs.py").exists() and (there / "src/train.py").exists()
+    would = push(again(server), take_over=True, dry_run=True)
+    assert would.files.deleted == ["theirs.py"] and (there / "theirs.py").exists()
+    taken = push(again(server), take_over=True)
+    assert (taken.foreign, taken.files.deleted) == (False, ["theirs.py"])
+    assert (there / taken.backup / "theirs.py").read_text() == "x"
+
+
+def test_what_jobs_wrote_is_neither_sent_nor_deleted(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    push(server)
+    write(there / "data/results/metrics.csv", "theirs")
+    write(here / "data/results/mine.csv", "mine")
+    pushed = push(again(server))
+    assert (pushed.files.sent, pushed.files.deleted) == ([], [])
+    assert [path.name for path in (there / "data/results").iterdir()] == ["metrics.csv"]
+
+
+def test_processed_data_goes_along_and_none_there_is_deleted(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    write(here / "data/processed/mine.csv", "mine")
+    push(server)
+    write(there / "data/processed/theirs.csv", "theirs")
+    write(here / "data/processed/more.csv", "more")
+    pushed = push(again(server))
+    assert pushed.files.sent == ["data/processed/more.csv"] and pushed.files.deleted == []
+    names = {path.name for path in (there / "data/processed").iterdir()}
+    assert names >= {"mine.csv", "theirs.csv", "more.csv"}
+
+
+def test_a_target_that_was_removed_since_is_made_again(server: TargetSession, there: Path) -> None:
+    push(server)
+    there.rename(there.with_name("away"))
+    assert push(again(server)).files.sent == ["src/train.py"]
+    assert (there / ".remote/projects").is_dir()
+
+
+def test_many_files_are_looked_at_before_they_are_pushed(
+    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(server)
+    monkeypatch.setattr(sync, "MANY", 0)
+    write(here / "src/train.py", "the second")
+    pushed = push(again(server))
+    assert pushed.files.sent == ["src/train.py"]
+    assert (there / "src/train.py").read_text() == "the second"
+    assert not push(again(server)).files.anything
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "told"),
+    [
+        (
+            False,
+            "pushed to /there: 2 files, 2.0 kB, 1.2 s,"
+            " 1 deleted (old versions kept there in .remote/backup/1)",
+        ),
+        (True, "would push to /there: 2 files, 1 deleted"),
+    ],
+)
+def test_a_push_is_told_in_one_line(server: TargetSession, dry_run: bool, told: str) -> None:
+    server.target = Target.parse("/there")
+    tally = Tally(sent=["a", "b"], deleted=["c"], bytes=2000)
+    pushed = Pushed(tally, 1.25, ".remote/backup/1", foreign=False)
+    assert line(server, pushed, dry_run=dry_run) == told
+
+
+# Pull
+
+
+def test_results_come_back_once(server: TargetSession, here: Path, there: Path) -> None:
+    push(server)
+    write(there / "data/results/a.csv", "a")
+    write(there / "logs/train.log", "log")
+    write(there / "src/made there.py", "x")
+    pulled = pull(again(server))
+    assert sorted(pulled.files.sent) == ["data/results/a.csv", "logs/train.log"]
+    assert (here / "data/results/a.csv").read_text() == "a"
+    assert not (here / "src/made there.py").exists()
+    assert pulled.records.summary is None and not (here / "mlflow.db").exists()
+    assert pull(again(server)).files.sent == []
+
+
+def test_what_a_pull_replaces_is_kept_here_and_nothing_is_deleted(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    push(server)
+    write(there / "data/results/a.csv", "theirs, longer")
+    for name in ("a.csv", "only here.csv"):
+        write(here / "data/results" / name, "mine")
+    pulled = pull(again(server))
+    assert (here / "data/results/a.csv").read_text() == "theirs, longer"
+    assert (here / pulled.backup / "data/results/a.csv").read_text() == "mine"
+    assert (here / "data/results/only here.csv").exists()
+
+
+def test_a_dry_run_of_a_pull_brings_nothing(server: TargetSession, here: Path, there: Path) -> None:
+    push(server)
+    write(there / "data/results/a.csv", "a")
+    pulled = pull(again(server), dry_run=True)
+    assert pulled.files.sent == ["data/results/a.csv"]
+    assert not (here / "data").exists() and not server.pulled.exists()
+
+
+def test_the_ended_jobs_of_a_pull_are_noted(server: TargetSession, there: Path) -> None:
+    push(server)
+    ended, other = (JobPaths(there, f"20260101-09000{n}-train-aaaa") for n in (1, 2))
+    for paths in (ended, other):
+        paths.folder.mkdir(parents=True)
+        write_json(paths.job, {"id": paths.id, "kind": "command", "source": "", "name": "train"})
+        write_json(paths.status, {"state": FINISHED})
+    pull(again(server))
+    assert sorted(json.loads(server.pulled.read_text())) == [ended.id, other.id]
+
+
+def test_a_target_that_is_not_there_says_what_to_do(server: TargetSession, there: Path) -> None:
+    with pytest.raises(TransferError, match="does not exist yet") as caught:
+        pull(server)
+    assert caught.value.hint == "Push first: make sync-push" and not there.exists()

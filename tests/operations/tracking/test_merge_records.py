@@ -1,0 +1,193 @@
+"""Stores on this machine, merged into the project's own with their artifacts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from remote.config import Project
+from remote.errors import StoreError
+from remote.operations.tracking.destination import destination
+from remote.operations.tracking.merge_records import (
+    Records,
+    fetch_artifacts,
+    find,
+    merge_store,
+    merging,
+)
+from remote.target import Target
+from remote.tracking.merge import ArtifactFolder
+from remote.transport.rsync_args import Remote
+from tests.operations.tracking.conftest import Store
+from tests.tracking.filestore.file_stores import FileStore
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, empty: Path) -> Store:
+    """A colleague's store, with one run."""
+    made = Store(tmp_path / "a colleague's 100%", empty)
+    made.run("t1", experiment="theirs", artifact="their note")
+    return made
+
+
+def merged(records: Records) -> tuple[int, int, int]:
+    """New runs, grown runs, artifacts."""
+    assert records.summary is not None
+    return records.summary.new_runs, records.summary.grown_runs, len(records.artifacts)
+
+
+def test_runs_come_with_their_artifacts_and_only_once(
+    here: Store, project: Project, theirs: Store
+) -> None:
+    here.run("h1", artifact="mine")
+    before = theirs.dump()
+    records = merge_store(project, str(theirs.file))
+    assert merged(records) == (1, 0, 1) and records.bytes > 0
+    assert here.runs() == {"h1", "t1"}
+    assert here.notes() == {"h1": "mine", "t1": "their note"}
+    assert theirs.dump() == before
+    assert merged(merge_store(project, str(theirs.file))) == (0, 0, 0)
+
+
+def test_a_dry_run_counts_and_changes_nothing(here: Store, project: Project, theirs: Store) -> None:
+    before = here.dump()
+    assert merged(merge_store(project, str(theirs.root), dry_run=True)) == (1, 0, 0)
+    assert (here.dump(), here.notes()) == (before, {})
+    assert merged(merge_store(project, str(theirs.root))) == (1, 0, 1)
+
+
+def test_all_stores_of_a_folder_are_merged(here: Store, project: Project, theirs: Store) -> None:
+    files = FileStore(theirs.root / "old")
+    files.experiment(5, name="old")
+    run = files.run(1, 5)
+    (files.root / "5").rename(theirs.root / "mlruns/5")
+    assert merged(merge_store(project, str(theirs.root)))[0] == 2
+    assert here.runs() == {"t1", run}
+
+
+def test_artifacts_of_a_store_that_was_moved_are_found(
+    here: Store, project: Project, theirs: Store
+) -> None:
+    theirs.sql("UPDATE runs SET artifact_uri = replace(artifact_uri, ?, '/old')", str(theirs.root))
+    merge_store(project, str(theirs.file))
+    assert here.notes() == {"t1": "their note"}
+
+
+def test_artifacts_may_lie_in_a_folder_of_their_own(
+    here: Store, project: Project, theirs: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (theirs.root / "mlruns").rename(tmp_path / "artifacts/mlruns")
+    merge_store(project, str(theirs.file), artifacts=str(tmp_path / "artifacts"))
+    assert here.notes() == {"t1": "their note"}
+
+
+def test_an_artifact_folder_that_is_not_there_is_refused(project: Project, theirs: Store) -> None:
+    with pytest.raises(StoreError, match="There is no folder /no/such"):
+        merge_store(project, str(theirs.file), artifacts="/no/such")
+
+
+def test_the_own_store_is_not_merged_into_itself(
+    here: Store, project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(here.root)
+    before = here.dump()
+    for name in (here.file, here.root, tmp_path / "link/mlflow.db"):
+        with pytest.raises(StoreError, match="is the store that records are merged into"):
+            merge_store(project, str(name))
+    assert here.dump() == before
+
+
+def test_two_sources_have_bases_of_their_own(
+    here: Store, project: Project, theirs: Store, tmp_path: Path, empty: Path
+) -> None:
+    other = Store(tmp_path / "another's", empty)
+    other.run("o1", experiment="theirs")
+    for store in (theirs, other):
+        merge_store(project, str(store.file))
+    assert here.runs() == {"t1", "o1"}
+    assert len(list((project.state / "targets").glob("store-*.base.db"))) == 2
+
+
+def test_nothing_is_left_of_a_merge_that_fails(project: Project) -> None:
+    with pytest.raises(RuntimeError), merging(project) as folder:
+        (folder / "half.db").touch()
+        raise RuntimeError
+    assert not folder.exists()
+    assert not list(project.state.glob("delta-*"))
+
+
+# Which stores are meant
+
+
+def test_a_name_leads_to_a_store_or_to_all_of_a_folder(
+    theirs: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(theirs.root)
+    for name in ("mlflow.db", str(theirs.file), "sqlite:///mlflow.db", ".", f"file:{theirs.root}"):
+        assert list(find(name)) == [theirs.file]
+
+
+def test_a_file_store_is_found_by_its_folder_and_by_the_one_above(tmp_path: Path) -> None:
+    files = FileStore(tmp_path / "old")
+    files.experiment()
+    assert list(find(str(files.root))) == list(find(str(files.project))) == [files.root]
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "hint"),
+    [
+        ("/no/such.db", "There is no /no/such.db", "Name a .db file"),
+        ("http://me:secret@host", "this machine's disk", "inv mlflow-pull"),
+        (os.devnull, "isn't an MLflow store, and holds none", "a SQLite file that MLflow made"),
+    ],
+)
+def test_what_is_no_store_here_says_what_to_name(name: str, told: str, hint: str) -> None:
+    with pytest.raises(StoreError, match=told) as caught:
+        find(name)
+    assert hint in caught.value.hint and "secret" not in str(caught.value)
+
+
+# Artifacts
+
+
+def test_artifacts_go_where_the_records_say_and_nothing_else_comes(
+    project: Project, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    for name in ("3/r1/artifacts/a", "3/r2/artifacts/b", "3/models/m/artifacts/c", "4/r3/x/d"):
+        file = there / "mlruns" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(name)
+    folders = [
+        ArtifactFolder("mlruns/3/r1/artifacts", "mlruns/8/r1/artifacts"),
+        ArtifactFolder("mlruns/3/models/m/artifacts", "mlruns/8/models/m/artifacts"),
+        # Of an experiment whose runs logged nothing, and whose folder was never made.
+        ArtifactFolder("mlruns/5/r9/artifacts", "mlruns/9/r9/artifacts"),
+        # What is called otherwise there.
+        ArtifactFolder("mlruns/4/r3/x", "mlruns/8/r3/artifacts"),
+    ]
+    remote = Remote(Target("", "", str(there)), None, "0123456789abcdef")
+    tally = fetch_artifacts(project.root, remote, folders)
+    came = {
+        "mlruns/8/r1/artifacts/a": "3/r1/artifacts/a",
+        "mlruns/8/models/m/artifacts/c": "3/models/m/artifacts/c",
+        "mlruns/8/r3/artifacts/d": "4/r3/x/d",
+    }
+    assert set(tally.sent) == set(came)
+    files = (path for path in (project.root / "mlruns").rglob("*") if path.is_file())
+    assert {str(path.relative_to(project.root)): path.read_text() for path in files} == came
+    assert fetch_artifacts(project.root, remote, folders).sent == []
+
+
+def test_a_store_of_ones_own_choice_gets_the_records(
+    here: Store, theirs: Store, empty: Path
+) -> None:
+    chosen = Store(here.root / "chosen", empty)
+    project = Project(here.root, {"MLFLOW_TRACKING_URI": f"sqlite:///{chosen.file}"})
+    before = here.dump()
+    merge_store(project, str(theirs.file))
+    assert chosen.runs() == {"t1"} and here.dump() == before
+    assert destination(project).location == chosen.file and here.notes() == {"t1": "their note"}

@@ -1,0 +1,87 @@
+"""Records of a target on this machine: the agent there is the real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from remote.errors import TransferError
+from remote.operations.tracking.merge_records import Records
+from remote.operations.tracking.pull_records import pull_records, source_name
+from remote.session import TargetSession
+from tests.operations.tracking.conftest import Store
+from tests.tracking.filestore.file_stores import FileStore
+
+
+def merged(records: Records) -> tuple[int, int, int]:
+    """New runs, grown runs, artifacts."""
+    assert records.summary is not None
+    return records.summary.new_runs, records.summary.grown_runs, len(records.artifacts)
+
+
+def test_what_is_new_there_comes_once(server: TargetSession, here: Store, far: Store) -> None:
+    far.run("f1", artifact="note")
+    records = pull_records(server)
+    assert merged(records) == (1, 0, 1) and records.bytes > 0
+    assert (here.runs(), here.notes()) == ({"f1"}, {"f1": "note"})
+    assert merged(pull_records(server)) == (0, 0, 0)
+    far.run("f2")
+    assert merged(pull_records(server)) == (1, 0, 0)
+
+
+def test_a_dry_run_counts_and_changes_nothing(
+    server: TargetSession, here: Store, far: Store
+) -> None:
+    far.run("f1", artifact="note")
+    FileStore(far.root / "x").experiment()
+    before = here.dump()
+    assert merged(pull_records(server, dry_run=True)) == (1, 0, 0)
+    assert (here.dump(), here.notes()) == (before, {})
+    assert not list((server.project.state / "targets").glob("*.stores.json"))
+
+
+def test_a_target_without_records_brings_none(server: TargetSession, here: Store) -> None:
+    server.prepare()
+    before = here.dump()
+    assert pull_records(server).summary is None and here.dump() == before
+
+
+def test_a_target_that_is_not_there_says_what_to_do(server: TargetSession) -> None:
+    with pytest.raises(TransferError, match="does not exist yet") as caught:
+        pull_records(server)
+    assert caught.value.hint == "Push first: make sync-push"
+    assert not Path(server.target.path).exists()
+
+
+def test_a_target_that_somebody_else_made_ready_is_found(
+    server: TargetSession, here: Store, far: Store, isolated: Path
+) -> None:
+    """What is missing is the link by which this account's agent knows it."""
+    far.run("f1")
+    (link,) = isolated.glob(".cache/remote-gpu-workflow/targets/*")
+    link.unlink()
+    assert merged(pull_records(server)) == (1, 0, 0)
+
+
+def test_other_stores_of_the_target_come_too(
+    server: TargetSession, here: Store, far: Store
+) -> None:
+    files = FileStore(far.root / "x")
+    files.experiment(900, name="files")
+    run = files.run(1, 900)
+    (files.root / "900").rename(far.root / "mlruns/900")
+    far.run("f1")
+    records = pull_records(server)
+    assert here.runs() == {"f1", run} and merged(records)[0] == 2
+    bases = {path.name for path in (server.project.state / "targets").glob("*.base.db")}
+    assert bases == {f"{source_name(server, store)}.base.db" for store in ("", "mlruns")}
+    marks = server.project.state / f"targets/{server.target.key}.stores.json"
+    assert json.loads(marks.read_text()) == {"mlruns": None}
+
+
+def test_each_store_of_a_target_has_a_name_of_its_own(server: TargetSession) -> None:
+    names = {source_name(server, store) for store in ("", "mlruns", "a/mlflow.db")}
+    assert len(names) == 3 and source_name(server) == server.target.key
+    assert all(name.startswith(server.target.key) and "/" not in name for name in names)

@@ -197,9 +197,15 @@ def secrets_file(root: Path) -> Path:
 
 
 def read_secrets(root: Path) -> Dict[str, str]:
-    """All secrets of a target by name."""
-    secrets: Dict[str, str] = read_json(secrets_file(root)) or {}
-    return secrets
+    """All secrets of a target by name; raises TargetError where their file can't be read."""
+    file = secrets_file(root)
+    secrets: Optional[Dict[str, str]] = read_json(file)
+    if secrets is None and file.exists():
+        raise TargetError(
+            f"The secrets of this target can't be read: {file}.",
+            "Mend that file there, or move it away and set them again: inv remote-secrets NAME",
+        )
+    return secrets or {}
 
 
 def change_secret(request: SecretRequest) -> SecretAnswer:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from remote.agent import target_dir
-from remote.errors import JobError
+from remote.errors import JobError, TargetError
 from remote.job.messages.target import SecretAnswer, SecretRequest
 from tests.agent.job_folder import KEY
 
@@ -57,3 +57,12 @@ def test_the_file_is_for_its_owner_alone_whatever_it_was(root: Path) -> None:
         change("A", "1")
         assert target_dir.secrets_file(root).stat().st_mode & 0o777 == 0o600
         target_dir.secrets_file(root).chmod(0o644)
+
+
+def test_a_file_that_can_not_be_read_is_told_and_kept(root: Path) -> None:
+    change("TOKEN", "x")
+    file = target_dir.secrets_file(root)
+    file.write_text('{"TOKEN": "x", ')
+    with pytest.raises(TargetError, match="secrets.json"):
+        change("OTHER", "y")
+    assert file.read_text() == '{"TOKEN": "x", '

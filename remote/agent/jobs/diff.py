@@ -99,7 +99,10 @@ def _code(before: Path, after: Path) -> Iterator[str]:
             yield f"{name}: differs (no text, or too long to show)"
         else:
             names = (f"a/{name}", f"b/{name}")
-            yield from difflib.unified_diff(old_lines, new_lines, *names, lineterm="")
+            lines = list(difflib.unified_diff(old_lines, new_lines, *names, lineterm=""))
+            yield from lines
+            if not lines and (old.is_file() or new.is_file()):
+                yield f"{name}: differs (empty, or in the end of its last line)"
 
 
 def _files(code: Path) -> Iterator[str]:
@@ -123,4 +126,9 @@ def _lines(path: Path) -> Optional[List[str]]:
     data = path.read_bytes()
     if len(data) > LONGEST or b"\0" in data:
         return None
-    return data.decode("utf-8", "replace").splitlines()
+    try:
+        # Not splitlines: an end of line may be a difference too.
+        lines = data.decode().split("\n")
+    except UnicodeDecodeError:
+        return None
+    return lines if lines[-1] else lines[:-1]

@@ -84,12 +84,14 @@ def _of_jobs(root: Path) -> List[str]:
     after: Dict[str, List[str]] = {}
     names = []
     for paths in every(root):
-        found = before.get(paths.id)
-        if found is None:
-            found = _made_in(paths.code, root)
-        names += found
-        if paths.id in before or state_of(paths).state in ENDED:
-            after[paths.id] = found
+        made = before.get(paths.id)
+        # Before its folder is looked at: what it makes until it ends is still to be seen then.
+        ended = made is not None or state_of(paths).state in ENDED
+        if made is None:
+            made = _made_in(paths.code, root)
+        names += made
+        if ended:
+            after[paths.id] = made
     if after != before:
         write_json(file, after)
     return [name for name in names if (root / name).exists()]

@@ -95,7 +95,7 @@ class DifferencesAnswer(Struct):
     became: Tuple[Change, ...] = list_of(nested(Change), 10 * MANY)
     packages: Tuple[Change, ...] = list_of(nested(Change), 10 * MANY)
     """Of the lock file."""
-    code: Tuple[str, ...] = list_of(text(VALUE), DIFF_LINES + 1)
+    code: Tuple[str, ...] = list_of(text(VALUE + 1), DIFF_LINES + 1)
     """The lines of a unified diff."""
 
 

@@ -149,6 +149,24 @@ def test_what_is_no_text_or_too_long_is_only_said_to_differ(
     ]
 
 
+def test_files_that_differ_in_their_ends_alone_are_told(root: Path) -> None:
+    before = {"crlf": "a\r\nb\n", "last": "a\n", "latin": b"caf\xe9\n"}
+    after = {"crlf": "a\nb\n", "last": "a", "latin": b"caf\xe8\n", "empty": ""}
+    assert code(root, before, after) == [
+        *("--- a/crlf", "+++ b/crlf", "@@ -1,2 +1,2 @@", "-a\r", "+a", " b"),
+        "empty: differs (empty, or in the end of its last line)",
+        "last: differs (empty, or in the end of its last line)",
+        "latin: differs (no text, or too long to show)",
+    ]
+
+
+def test_the_longest_line_that_is_shown_fits_into_the_answer(root: Path) -> None:
+    longest = "x" * diff.LONGEST
+    lines = code(root, {"a": longest}, {"a": "y"})
+    answer = DifferencesAnswer(ids=(), asked=(), became=(), packages=(), code=tuple(lines))
+    assert f"-{longest}" in DifferencesAnswer.from_json(answer.to_json(), "answer").code
+
+
 def test_what_jobs_share_is_not_compared(root: Path) -> None:
     paths = [job(root, name, {"a.py": name}) for name in (FIRST, SECOND)]
     for number, each in enumerate(paths):

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from remote.agent.tracking import run_rows
 from remote.job.spec import JobSpec
-from remote.runtime import hydra_runs
+from remote.runtime import hydra_callback
 from remote.runtime.job_context import Job, Recording
 from tests.stores import empty_store
 
@@ -54,32 +54,43 @@ def composed(*overrides: str, number: int = 0) -> Any:
     return config
 
 
+def parameters(job: Job, config: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """The parameters that a run has from its beginning on, and those that come at its end."""
+    assert job.recording is not None
+    found = []
+    for at_end in (False, True):
+        hydra_callback._add_params(job.recording, OWN, config, at_end=at_end)
+        found.append(dict(sql(job, "SELECT key, value FROM params WHERE run_uuid = ?", OWN)))
+    first, all_of_them = found
+    return first, {name: all_of_them[name] for name in all_of_them if name not in first}
+
+
 @pytest.mark.usefixtures("conf")
-def test_parameters_have_the_values_of_the_composed_config() -> None:
+def test_parameters_have_the_values_of_the_composed_config(job: Job) -> None:
     config = composed("rate=1e-3", "+new.deep=a b", "layers=[3,4]", "model=large", "note='x: y'")
-    scalars, others = hydra_runs.parameters(config)
+    scalars, others = parameters(job, config)
     assert scalars == {"rate": "0.001", "new.deep": "a b", "note": "x: y"}
     assert others == {"layers": "[3, 4]", "model": "large"}
 
 
 @pytest.mark.usefixtures("conf")
-def test_what_an_override_takes_away_is_no_parameter() -> None:
+def test_what_an_override_takes_away_is_no_parameter(job: Job) -> None:
     config = composed("~note", "++tiny=2", "hydra.job.name=mine")
-    assert hydra_runs.listed(config) == ["~note", "++tiny=2"]
-    assert hydra_runs.parameters(config) == ({"tiny": "2"}, {})
+    assert hydra_callback._overrides(config) == ["~note", "++tiny=2"]
+    assert parameters(job, config) == ({"tiny": "2"}, {})
 
 
 @pytest.mark.usefixtures("conf")
-def test_a_name_that_mlflow_refuses_is_written_without_its_strange_letters() -> None:
+def test_a_name_that_mlflow_refuses_is_written_without_its_strange_letters(job: Job) -> None:
     config = composed("+model@other=large")
-    assert hydra_runs.parameters(config) == ({}, {"model_other": "large"})
+    assert parameters(job, config) == ({}, {"model_other": "large"})
 
 
 @pytest.mark.usefixtures("conf")
 def test_a_change_is_an_override_too() -> None:
     config = composed()
     OmegaConf.set_readonly(config.hydra, True)
-    hydra_runs.change(config, {"hydra.sweep.dir": "elsewhere", "hydra.job.chdir": True})
+    hydra_callback.change(config, {"hydra.sweep.dir": "elsewhere", "hydra.job.chdir": True})
     assert (config.hydra.sweep.dir, config.hydra.job.chdir) == ("elsewhere", True)
     changed = list(config.hydra.overrides.hydra)[-2:]
     assert changed == ["hydra.sweep.dir=elsewhere", "hydra.job.chdir=True"]
@@ -90,7 +101,7 @@ def test_a_change_is_an_override_too() -> None:
 def test_several_trials_run_at_once_by_joblib() -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     config = composed()
-    hydra_runs.run_several(config, 2)
+    hydra_callback.run_several(config, 2)
     assert config.hydra.runtime.choices["hydra/launcher"] == "joblib"
     assert config.hydra.launcher.n_jobs == 2 and "Joblib" in config.hydra.launcher._target_
     changed = list(config.hydra.overrides.hydra)[-2:]
@@ -103,7 +114,7 @@ def test_a_launcher_that_the_user_chose_stays(typed: str) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     config = composed(typed)
     before = OmegaConf.to_yaml(config.hydra, resolve=False)
-    hydra_runs.run_several(config, 2)
+    hydra_callback.run_several(config, 2)
     assert OmegaConf.to_yaml(config.hydra, resolve=False) == before
 
 
@@ -135,13 +146,17 @@ def sql(job: Job, query: str, *values: str) -> list[Any]:
 
 def begin(job: Job, config: Any, study: str = "", first: int = 0) -> str:
     assert job.recording is not None
-    return hydra_runs.begin(job, job.recording, config, study=study, first=first)
+    callback = hydra_callback.JobCallback()
+    callback.study, callback.first = study, first
+    return callback._begin(job, job.recording, config)
 
 
 def end(job: Job, run: str, config: Any, result: Any, status: str, study: str = "") -> None:
     assert job.recording is not None
     returned = SimpleNamespace(return_value=result, status=SimpleNamespace(name=status))
-    hydra_runs.end(job.recording, run, config, returned, study=study)
+    callback = hydra_callback.JobCallback()
+    callback.study, callback.run = study, run
+    callback._end(job.recording, config, returned)
 
 
 @pytest.mark.usefixtures("conf")
@@ -227,5 +242,5 @@ def test_user_code_that_can_not_go_on_with_a_run_gets_none_but_its_parent(job: J
     assert job.recording is not None
     os.environ.pop("MLFLOW_RUN_ID")
     recording = Recording(job.recording.store, OWN, {}, continues=False)
-    run = hydra_runs.begin(job, recording, composed(), study="", first=0)
+    run = hydra_callback.JobCallback()._begin(job, recording, composed())
     assert "MLFLOW_RUN_ID" not in os.environ and os.environ["REMOTE_PARENT_RUN"] == run

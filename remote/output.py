@@ -149,13 +149,21 @@ def size(count: int) -> str:
 
 
 class Progress:
-    """One line on a terminal that is drawn over and wiped at the end; elsewhere nothing."""
+    """One line on a terminal that is drawn over, and wiped where its `with` ends; elsewhere nothing."""
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.shown = sys.stderr.isatty()
         self._drawn = 0.0
         self._has_percentage = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._drawn:
+            width = shutil.get_terminal_size().columns - 1
+            _write(sys.stderr, "\r" + " " * width + "\r")
 
     def read_rsync(self, line: str) -> bool:
         """Show one line of rsync's progress; False where it is none."""
@@ -191,9 +199,3 @@ class Progress:
         self._drawn = time.monotonic()
         width = shutil.get_terminal_size().columns - 1
         _write(sys.stderr, "\r" + printable(line)[:width].ljust(width))
-
-    def wipe(self) -> None:
-        """Take the line off the terminal again."""
-        if self._drawn:
-            width = shutil.get_terminal_size().columns - 1
-            _write(sys.stderr, "\r" + " " * width + "\r")

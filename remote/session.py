@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from remote.config import Project
-from remote.errors import ProtocolError
+from remote.errors import ProtocolError, TransferError
 from remote.files import write_atomic
 from remote.job.fields import NAME, flag, integer, text
-from remote.job.messages.target import OURS, PrepareAnswer, PrepareRequest
+from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
 from remote.job.struct import Struct
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
-from remote.transport.rsync_args import Remote
+from remote.transport import rsync
+from remote.transport.rsync_args import Remote, Tally
 from remote.transport.ssh import Ssh
 
 
@@ -108,6 +110,26 @@ class TargetSession:
             files=0,
         )
         return answer
+
+    def look(self) -> None:
+        """Have the agent say what is wrong with a target that gives no answer."""
+        if self.prepare(look=True).state == ABSENT:
+            raise TransferError(f"{self.target} does not exist yet.", "Push first: make sync-push")
+
+    def rsync(self, argv: list[str], title: str, *, cwd: Path | None = None) -> Tally:
+        """Run an rsync of this target's in the project's root, or in `cwd`; raises as `rsync.run`."""
+        return rsync.run(argv, self.remote, cwd=cwd or self.project.root, title=title)
+
+    def transfer(self, run: Callable[[], Tally]) -> Tally:
+        """What `run` brings or sends; where rsync does not start, the agent looks, and once more."""
+        try:
+            return run()
+        except rsync.Unready:
+            self.look()
+        try:
+            return run()
+        except rsync.Unready as error:
+            raise TransferError(f"rsync did not start on {self.target}: {error}") from None
 
     def remember(self, **facts: Any) -> None:
         """Write down what is new of `facts`."""

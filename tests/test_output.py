@@ -181,10 +181,9 @@ def test_other_lines_are_no_progress(line: str) -> None:
 
 
 def test_without_a_terminal_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("pushing")
-    progress.read_rsync("  1,234,567  45%   12.34MB/s    0:00:01")
-    progress.draw(0.5, "half")
-    progress.wipe()
+    with Progress("pushing") as progress:
+        progress.read_rsync("  1,234,567  45%   12.34MB/s    0:00:01")
+        progress.draw(0.5, "half")
     assert capsys.readouterr() == ("", "")
 
 
@@ -194,15 +193,14 @@ sys.path.insert(0, {str(ROOT)!r})
 from remote.output import Progress
 """
 DRAW = """
-p = Progress("pushing")
-p.draw(0.0, "start")
-for step in range(50):
-    p.draw(step / 50, "too fast to be seen")
-time.sleep(0.12)
-p.read_rsync("  1,234,567  45%   12.34MB/s    0:00:01")
-time.sleep(0.12)
-p.draw(1.0, "end " + "x" * 500)
-p.wipe()
+with Progress("pushing") as p:
+    p.draw(0.0, "start")
+    for step in range(50):
+        p.draw(step / 50, "too fast to be seen")
+    time.sleep(0.12)
+    p.read_rsync("  1,234,567  45%   12.34MB/s    0:00:01")
+    time.sleep(0.12)
+    p.draw(1.0, "end " + "x" * 500)
 """
 
 
@@ -239,7 +237,7 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
 
 
 def test_an_rsync_without_progress_is_counted_by_its_files() -> None:
-    code = "p = Progress('pushing')\np.count(3)\ntime.sleep(0.12)\np.count(700)\np.wipe()\n"
+    code = "p = Progress('pushing')\np.count(3)\ntime.sleep(0.12)\np.count(700)\n"
     said = "".join(drawn(80, code))
     assert "pushing 3 files" in said and "pushing 700 files" in said
     code = "p = Progress('x')\np.read_rsync('  1,234,567  45%   12.34MB/s')\ntime.sleep(0.12)\np.count(9)\n"

@@ -28,7 +28,7 @@ from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import CACHE, LocalWire
 from remote.session import TargetSession
-from remote.transport import process, rsync, rsync_args
+from remote.transport import process, rsync_args
 
 
 def describe(
@@ -170,14 +170,12 @@ def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
     """Bring a job's code from one target to another by way of this machine; its name there."""
     target.prepare()
     name = secrets.token_hex(8)
-    dialect = rsync.dialect()
-    root = source.project.root
     with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
         code = Path(folder)
         fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
-        rsync.run(fetch, source.remote, cwd=root, title="fetching the code", dialect=dialect)
+        source.rsync(fetch, "fetching the code")
         send = rsync_args.incoming_argv(target.remote, name=name)
-        rsync.run(send, target.remote, cwd=code, title="sending the code", dialect=dialect)
+        target.rsync(send, "sending the code", cwd=code)
     return name
 
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.errors import TransferError
 from remote.files import locked, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync_args import Dialect, Tally
+from remote.transport.rsync_args import Tally
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
@@ -48,7 +47,7 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    mirror = _Mirror(server, rsync.dialect(), time.strftime("%Y%m%d-%H%M%S"), dry_run)
+    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run)
     server.connect()
     with locked(server.project.state / "push.lock"):
         tally, state = None, OURS
@@ -59,13 +58,11 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
                 tally = mirror.transfer(project=project_id(server.project))
         if tally is None:
             state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
-            try:
-                if state == ABSENT:
-                    tally = mirror.to_nowhere()
-                else:
-                    tally = mirror.transfer(delete=state == OURS or take_over)
-            except rsync.Unready as error:
-                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
+            if state == ABSENT:
+                tally = mirror.to_nowhere()
+            else:
+                delete = state == OURS or take_over
+                tally = server.transfer(lambda: mirror.transfer(delete=delete))
         seconds = time.monotonic() - start
         if not dry_run:
             server.project.remember_target(server.target)
@@ -79,7 +76,6 @@ class _Mirror:
     """How one push runs rsync; its backup folder is named `stamp`."""
 
     server: TargetSession
-    dialect: Dialect
     stamp: str
     dry_run: bool
 
@@ -94,7 +90,7 @@ class _Mirror:
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
             remote, dry_run = self.server.remote, self.dry_run
             argv = rsync_args.processed_argv(remote, project=project, dry_run=dry_run)
-            more = self._run(argv, "pushing data")
+            more = self.server.rsync(argv, "pushing data")
             tally.sent += [f"data/processed/{name}" for name in more.sent]
             tally.bytes += more.bytes
         return tally
@@ -110,18 +106,14 @@ class _Mirror:
         argv = rsync_args.push_argv(
             self.server.project.root,
             self.server.remote,
-            self.dialect,
+            rsync.dialect(),
             project=project,
             stamp=self.stamp,
             delete=delete,
             dry_run=look,
             destination=destination,
         )
-        return self._run(argv, "pushing")
-
-    def _run(self, argv: list[str], title: str) -> Tally:
-        root, remote = self.server.project.root, self.server.remote
-        return rsync.run(argv, remote, cwd=root, title=title, dialect=self.dialect)
+        return self.server.rsync(argv, "pushing")
 
 
 def _outlast(root: Path, sent: Iterable[str]) -> None:
@@ -168,27 +160,21 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
     from remote.operations.tracking.merge_records import merging
-    from remote.operations.tracking.pull_records import ask, look, merge_all
+    from remote.operations.tracking.pull_records import ask, merge_all
 
-    start, dialect, root = time.monotonic(), rsync.dialect(), server.project.root
+    start, dialect = time.monotonic(), rsync.dialect()
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
+    kept = server.project.root / backup
 
     def bring() -> Tally:
-        argv = rsync_args.pull_argv(server.remote, dialect, backup=root / backup, dry_run=dry_run)
-        return rsync.run(argv, server.remote, cwd=root, title="pulling", dialect=dialect)
+        argv = rsync_args.pull_argv(server.remote, dialect, backup=kept, dry_run=dry_run)
+        return server.rsync(argv, "pulling")
 
     server.connect()
     with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, folder, registry=registry)
-        try:
-            files = bring()
-        except rsync.Unready:
-            look(server)
-            try:
-                files = bring()
-            except rsync.Unready as error:
-                raise TransferError(f"rsync did not start on {server.target}: {error}") from None
+        files = server.transfer(bring)
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ FINE = (0, 24)
 
 #: What is said where the server didn't start rsync. (The first that rsync says to the other end is
 #: the version of its protocol, in four bytes.)
-_NEVER_STARTED = re.compile(
+_NEVER_STARTED = (
     r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
     r"|No such file or directory|can't cd|unexpected end of file"
     r"|failed to write 4 bytes to socket.*Broken pipe"
@@ -36,15 +37,18 @@ class Absent(Exception):
 
 def dialect() -> Dialect:
     """What this machine's rsync can do; raises ConfigError where there is none."""
-    process.program("rsync", f"Install it: {INSTALL}.")
-    result = process.run(["rsync", "--help"])
+    return _dialect_of(process.program("rsync", f"Install it: {INSTALL}."))
+
+
+@functools.cache
+def _dialect_of(program: str) -> Dialect:
+    result = process.run([program, "--help"])
     return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
-def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, dialect: Dialect) -> Tally:
+def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
     """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
-    progress, tally, unfinished = Progress(title), Tally(), b""
-    shown = dialect.only("--info=progress2") if progress.shown else []
+    tally, unfinished = Tally(), b""
 
     def read(piece: bytes) -> None:
         nonlocal unfinished
@@ -58,10 +62,9 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, dialect: 
             # An rsync that tells no progress (macOS) tells at least which files went.
             progress.count(len(tally.sent))
 
-    try:
+    with Progress(title) as progress:
+        shown = dialect().only("--info=progress2") if progress.shown else []
         result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
-    finally:
-        progress.wipe()
     if result.code not in FINE:
         raise failure(result, remote)
     for line in result.stderr.splitlines():
@@ -84,7 +87,7 @@ def failure(result: Result, remote: Remote) -> Exception:
         )
     if code == 23 and re.search(r"change_dir .*No such file or directory", words):
         return Absent(complaint)
-    if code in (1, 2, 12, 126, 127) and _NEVER_STARTED.search(words):
+    if code in (1, 2, 12, 126, 127) and re.search(_NEVER_STARTED, words):
         return Unready(complaint)
     if code == 23 and "Permission denied" in complaint:
         return TransferError(f"rsync may not write or read there: {complaint}")

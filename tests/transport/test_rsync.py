@@ -14,7 +14,7 @@ from remote.target import Target
 from remote.transport import rsync
 from remote.transport.process import Result
 from remote.transport.rsync import Absent, Unready
-from remote.transport.rsync_args import Dialect, Remote
+from remote.transport.rsync_args import Remote
 from remote.transport.ssh import Ssh
 
 TARGET = Target.parse("me@gpu:/proj")
@@ -27,8 +27,7 @@ def failed(code: int, *lines: str, remote: Remote = REMOTE) -> Exception:
 
 
 def run(argv: list[str], folder: Path, remote: Remote = REMOTE) -> Any:
-    known = Dialect(frozenset())
-    return rsync.run(argv, remote, cwd=folder, title="test", dialect=known)
+    return rsync.run(argv, remote, cwd=folder, title="test")
 
 
 @pytest.fixture

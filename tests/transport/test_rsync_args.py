@@ -73,7 +73,7 @@ class Pair:
         )
 
     def run(self, argv: list[str]) -> Tally:
-        return transfer.run(argv, self.remote, cwd=self.here, title="test", dialect=self.known)
+        return transfer.run(argv, self.remote, cwd=self.here, title="test")
 
     def backup(self, name: str, stamp: str = "s1") -> Path:
         return self.there / STATE / "backup" / stamp / name

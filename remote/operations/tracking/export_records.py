@@ -31,11 +31,8 @@ def export_records(project: Project, *, dry_run: bool = False) -> ExportSummary 
             settings=project.settings,
             ids={kind: _merged(to, kind) for kind in (schema.RUN, schema.MODEL)},
         )
-        progress = Progress("exporting records")
-        try:
+        with Progress("exporting records") as progress:
             return export(order, progress.of, dry_run=dry_run)
-        finally:
-            progress.wipe()
 
 
 def _merged(to: Destination, kind: str) -> list[str]:

@@ -7,8 +7,8 @@ import re
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -154,8 +154,7 @@ def merge_delta(
     if not store.exists():
         say("making an MLflow store (once; MLflow takes some seconds for it)")
         ensure_store(store, to.artifacts)
-    progress = Progress("merging records")
-    try:
+    with Progress("merging records") as progress:
         summary = merge.merge(
             delta,
             store=store,
@@ -165,48 +164,42 @@ def merge_delta(
             progress=progress.of,
             dry_run=dry_run and store == to.location,
         )
-    finally:
-        progress.wipe()
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:
         return
-    fetched = fetch_artifacts(to.project.root, remote, summary.artifacts)
+    root = to.project.root
+
+    def bring(there: str, here: str, wanted: Path) -> Tally:
+        (root / here).mkdir(parents=True, exist_ok=True)
+        argv = rsync_args.artifacts_argv(remote, source=there, destination=here, wanted=wanted)
+        # An experiment whose runs logged no artifact has no folder.
+        with suppress(rsync.Absent):
+            return rsync.run(argv, remote, cwd=root, title="pulling artifacts")
+        return Tally()
+
+    fetched = transfer_artifacts(_grouped(summary.artifacts), bring)
     merge.mark_fetched(base, summary.artifacts)
     records.artifacts += fetched.sent
     records.bytes += fetched.bytes
 
 
-def fetch_artifacts(root: Path, remote: Remote, folders: Iterable[ArtifactFolder]) -> Tally:
-    """Bring the artifact folders that a merge named below `root`, one rsync for an experiment."""
-    groups = sorted(_grouped(folders).items())
+def transfer_artifacts(
+    groups: Mapping[tuple[str, str], Sequence[str]], transfer: Callable[[str, str, Path], Tally]
+) -> Tally:
+    """Bring or send groups of artifact folders: (folder at the one end, at the other) -> names in it.
+
+    `transfer` runs the rsync for one group; it is given both folders and a file that lists the names.
+    """
     result = Tally()
-    if not groups:
-        return result
-    dialect = rsync.dialect()
-    for (source, target), names in groups:
-        (root / target).mkdir(parents=True, exist_ok=True)
-        with filter_file(names) as wanted:
-            argv = rsync_args.artifacts_argv(
-                remote, source=source, destination=target, wanted=wanted
-            )
-            try:
-                title = "pulling artifacts"
-                fetched = rsync.run(argv, remote, cwd=root, title=title, dialect=dialect)
-            except rsync.Absent:
-                # An experiment whose runs logged no artifact has no folder.
-                continue
-        result.sent += [f"{target}/{name}" for name in fetched.sent]
-        result.bytes += fetched.bytes
+    for (source, target), names in sorted(groups.items()):
+        with tempfile.NamedTemporaryFile("w", suffix=".filter") as wanted:
+            wanted.write(rsync_args.artifact_filters(names))
+            wanted.flush()
+            moved = transfer(source, target, Path(wanted.name))
+        result.sent += [f"{target}/{name}" for name in moved.sent]
+        result.replaced += [f"{target}/{name}" for name in moved.replaced]
+        result.bytes += moved.bytes
     return result
-
-
-@contextmanager
-def filter_file(names: Iterable[str]) -> Iterator[Path]:
-    """A file that names artifact folders to rsync."""
-    with tempfile.NamedTemporaryFile("w", suffix=".filter") as file:
-        file.write(rsync_args.artifact_filters(names))
-        file.flush()
-        yield Path(file.name)
 
 
 def _grouped(folders: Iterable[ArtifactFolder]) -> dict[tuple[str, str], list[str]]:

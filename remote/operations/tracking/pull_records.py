@@ -6,10 +6,9 @@ import time
 import zlib
 from pathlib import Path
 
-from remote.errors import TargetError, TransferError
+from remote.errors import TargetError
 from remote.files import read_json, write_json
 from remote.job.messages.records import DeltaRequest
-from remote.job.messages.target import ABSENT
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
 from remote.output import Progress, size
@@ -26,12 +25,8 @@ class FetchedDelta:
     def __init__(self, server: TargetSession, request: DeltaRequest, file: Path) -> None:
         self.file, self.bytes = file, 0
         self._unpacker = zlib.decompressobj() if request.compress else None
-        self._progress = Progress("fetching records")
-        try:
-            with open(file, "wb") as self._out:
-                self.answer = server.agent.call(request, blob=self)
-        finally:
-            self._progress.wipe()
+        with Progress("fetching records") as self._progress, open(file, "wb") as self._out:
+            self.answer = server.agent.call(request, blob=self)
 
     def write(self, piece: bytes) -> int:
         """Take the next bytes."""
@@ -67,14 +62,8 @@ def ask(
         return FetchedDelta(server, request, file)
     except TargetError:
         # The link to a target that others made may be all that is missing; `look` tells the rest.
-        look(server)
+        server.look()
         return FetchedDelta(server, request, file)
-
-
-def look(server: TargetSession) -> None:
-    """Have the agent say what is wrong with a target that gives no answer."""
-    if server.prepare(look=True).state == ABSENT:
-        raise TransferError(f"{server.target} does not exist yet.", "Push first: make sync-push")
 
 
 def source_name(server: TargetSession, store: str = "") -> str:

@@ -11,25 +11,23 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from remote.errors import StoreError, TransferError
+from remote.errors import StoreError
 from remote.files import locked
 from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.submit import declared
 from remote.operations.tracking import select_runs
 from remote.operations.tracking.destination import destination
-from remote.operations.tracking.merge_records import filter_file, merging
-from remote.operations.tracking.pull_records import look, pull_records, source_name
+from remote.operations.tracking.merge_records import merging, transfer_artifacts
+from remote.operations.tracking.pull_records import pull_records, source_name
 from remote.operations.tracking.select_runs import SelectedRuns, Selection
 from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map
 from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.store import writing
-from remote.transport import rsync, rsync_args
-from remote.transport.rsync import Unready
+from remote.transport import rsync_args
 from remote.transport.rsync_args import Tally
 
 TRIES = 3
@@ -162,11 +160,15 @@ class _Push:
         """Have the agent merge the selected records; its answer, and the bytes that were sent."""
         server = self.server
         name = project_id(server.project) + secrets.token_hex(8)
-        with tempfile.TemporaryDirectory(dir=server.project.state, prefix="give-") as folder:
-            select_runs.pack(self.store, Path(folder), selected, self.root)
-            sent = _transfer(
-                server, rsync_args.incoming_argv, cwd=Path(folder), title="sending", name=name
-            )
+        with tempfile.TemporaryDirectory(dir=server.project.state, prefix="give-") as text:
+            folder = Path(text)
+            select_runs.pack(self.store, folder, selected, self.root)
+
+            def send() -> Tally:
+                argv = rsync_args.incoming_argv(server.remote, name=name)
+                return server.rsync(argv, "sending", cwd=folder)
+
+            sent = server.transfer(send)
         with merging(server.project):
             seen = self._seen(selected)
             links = experiment_map.for_the_other_side(self.base, self.store)
@@ -183,27 +185,23 @@ class _Push:
 
     def _send_artifacts(self, selected: SelectedRuns, answer: TakeAnswer) -> tuple[Tally, str]:
         """Send artifacts to where the records there now say that they are; also: the backup."""
-        result = Tally()
-        backup = f"{STATE}/backup/give-{time.strftime('%Y%m%d-%H%M%S')}"
-        for (source, target), names in sorted(self._grouped(selected, answer).items()):
+        server, name = self.server, f"give-{time.strftime('%Y%m%d-%H%M%S')}"
+        backup = f"{STATE}/backup/{name}" if answer.plain else f"mlruns/…/.{name}"
+
+        def send(here: str, there: str, wanted: Path) -> Tally:
             # Relative, since no path of the server's may be in a command; where a link leads there,
             # `..` is not what it seems.
-            above = "../" * len(target.split("/"))
-            with filter_file(names) as wanted:
-                sent = _transfer(
-                    self.server,
-                    rsync_args.give_argv,
-                    cwd=self.root,
-                    title="sending artifacts",
-                    source=source,
-                    destination=target,
-                    wanted=wanted,
-                    backup=f"{above}{backup}/{target}" if answer.plain else f".{Path(backup).name}",
-                )
-            result.sent += [f"{target}/{name}" for name in sent.sent]
-            result.replaced += [f"{target}/{name}" for name in sent.replaced]
-            result.bytes += sent.bytes
-        return result, backup if answer.plain else f"mlruns/…/.{Path(backup).name}"
+            above = "../" * len(there.split("/"))
+            kept = f"{above}{backup}/{there}" if answer.plain else f".{name}"
+
+            def run() -> Tally:
+                ends = {"source": here, "destination": there}
+                argv = rsync_args.give_argv(server.remote, **ends, wanted=wanted, backup=kept)
+                return server.rsync(argv, "sending artifacts")
+
+            return server.transfer(run)
+
+        return transfer_artifacts(self._grouped(selected, answer), send), backup
 
     def _grouped(
         self, selected: SelectedRuns, answer: TakeAnswer
@@ -241,16 +239,3 @@ class _Push:
             seconds=time.monotonic() - self.start,
             model=selected.model,
         )
-
-
-def _transfer(server: TargetSession, argv: Any, *, cwd: Path, title: str, **options: Any) -> Tally:
-    """Run one rsync to the target; `argv` makes its command line."""
-    dialect = rsync.dialect()
-    for _ in range(2):
-        try:
-            command = argv(server.remote, **options)
-            return rsync.run(command, server.remote, cwd=cwd, title=title, dialect=dialect)
-        except Unready as error:
-            reason = str(error)
-            look(server)
-    raise TransferError(f"rsync did not start on {server.target}: {reason}")

@@ -108,33 +108,38 @@ def _merge(session: MergeSession) -> MergeSummary:
 
 def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Incoming]) -> None:
     _merge_owned(session, kind.name, [(incoming.id, incoming.experiment) for incoming in part])
-    # Without a signature of it, a thing is sent again.
+    # Without a signature of it, an entity is sent again.
     incomplete = set(session.ids("SELECT name FROM temp.excluded") if kind.optional else ())
     run = session.database.executemany
     run(
         "INSERT OR REPLACE INTO base.entity VALUES (?, ?, ?)",
-        [(kind.name, each.id, "" if each.id in incomplete else each.signature) for each in part],
+        [
+            (kind.name, entity.id, "" if entity.id in incomplete else entity.signature)
+            for entity in part
+        ],
     )
     run(
         f'INSERT OR REPLACE INTO base.artifact SELECT ?, ? FROM main."{kind.table}"'
         f' WHERE "{kind.column}" = ?',
-        [(*each.artifacts, each.id) for each in part if each.artifacts],
+        [(*entity.artifacts, entity.id) for entity in part if entity.artifacts],
     )
     if kind.name == schema.RUN:
         # A run that was gone there may be there again.
         run(
             "DELETE FROM main.tags WHERE key = ? AND run_uuid = ? AND value = ?",
-            [(DELETED_THERE, each.id, session.source) for each in part],
+            [(DELETED_THERE, entity.id, session.source) for entity in part],
         )
-    keys = [(kind.name, each.id) for each in part]
+    keys = [(kind.name, entity.id) for entity in part]
     again = run("DELETE FROM base.refused WHERE kind = ? AND id = ?", keys)
     session.accepted_again |= again.rowcount > 0
 
 
-def _merge_owned(session: MergeSession, kind: str, things: Sequence[Tuple[object, object]]) -> None:
-    """Merge all rows of some things, named by their local ids, three-way."""
+def _merge_owned(
+    session: MergeSession, kind: str, entities: Sequence[Tuple[object, object]]
+) -> None:
+    """Merge all rows of some entities, named by their local ids, three-way."""
     session.database.execute("DELETE FROM temp.batch")
-    session.database.executemany("INSERT OR IGNORE INTO temp.batch VALUES (?, ?)", things)
+    session.database.executemany("INSERT OR IGNORE INTO temp.batch VALUES (?, ?)", entities)
     if kind == schema.REGISTERED_MODEL:
         place_versions(session)
     tables = session.tables(schema.rows_of(kind))

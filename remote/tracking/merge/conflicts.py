@@ -23,10 +23,10 @@ class OpenConflict(NamedTuple):
 
 def open_conflicts(base: Path, store: Path) -> List[OpenConflict]:
     """Those in which the two sides still differ. Raises StoreError."""
-    found: List[OpenConflict] = []
+    differing: List[OpenConflict] = []
     with store_with_base(store, base) as database:
         if database is None:
-            return found
+            return differing
         query = 'SELECT "table", key, column, theirs FROM base.conflict'
         for name, json_key, column, noted in database.execute(query).fetchall():
             table, key = schema.table_of(name), tuple(json.loads(json_key))
@@ -34,8 +34,8 @@ def open_conflicts(base: Path, store: Path) -> List[OpenConflict]:
             theirs = _row(database, "base", table, key, [column]) if noted is None else (noted,)
             if ours and ours != theirs:
                 conflict = Conflict.of(table, key, column, ours[0], theirs[0] if theirs else None)
-                found.append(OpenConflict(conflict, key))
-    return found
+                differing.append(OpenConflict(conflict, key))
+    return differing
 
 
 def resolve(base: Path, store: Path, chosen: Iterable[OpenConflict], *, theirs: bool) -> None:

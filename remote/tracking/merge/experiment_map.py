@@ -43,7 +43,7 @@ def plan_experiments(
     `wanted` are the ids (there) that have new runs: gone here for good, they are made anew.
     """
     last_links = {link.theirs: link for link in links}
-    here = {experiment.id: experiment for experiment in ours}
+    local = {experiment.id: experiment for experiment in ours}
     by_name = {experiment.name: experiment for experiment in ours}
     linked: List[Tuple[Experiment, ExperimentLink]] = []
     unlinked: List[Experiment] = []
@@ -51,13 +51,13 @@ def plan_experiments(
         link = last_links.get(experiment.id)
         if link is None or link.theirs_created != experiment.created:
             unlinked.append(experiment)
-        elif link.ours in here and here[link.ours].created == link.ours_created:
+        elif link.ours in local and local[link.ours].created == link.ours_created:
             linked.append((experiment, link))
         elif experiment.id in wanted:
             unlinked.append(experiment)
     placements, conflicts = [], []
     for experiment, link in linked:
-        home, name = here[link.ours], experiment.name
+        home, name = local[link.ours], experiment.name
         holder = by_name.get(name)
         if name == link.last_name:
             name = link.base_name or name
@@ -70,7 +70,7 @@ def plan_experiments(
             by_name[name] = home
         placements.append((experiment, home.id, name))
     # An id that was ours once is never given again: links may still name it.
-    last_id = max([0, *here, *(link.ours for link in last_links.values())])
+    last_id = max([0, *local, *(link.ours for link in last_links.values())])
     taken = {link.ours for _, link in linked}
     return placements + _place(unlinked, by_name, taken, last_id, source), conflicts
 
@@ -102,14 +102,14 @@ def place_experiments(session: MergeSession) -> List[object]:
     """Fills temp.placement and base.experiment_map; the local ids of those that changed there."""
     run = session.database.execute
     ours = _experiments(session, "main")
-    known = run(
+    links = run(
         "SELECT m.theirs, m.theirs_created, m.ours, m.ours_created, m.last_name, b.name"
         " FROM base.experiment_map m LEFT JOIN base.experiments b ON b.experiment_id = m.ours"
     ).fetchall()
     placements, conflicts = plan_experiments(
         _experiments(session, "delta"),
         ours,
-        [ExperimentLink(*row) for row in known],
+        [ExperimentLink(*row) for row in links],
         source=session.source,
         wanted=session.ids(
             "SELECT DISTINCT experiment_id FROM delta.runs d WHERE NOT EXISTS"
@@ -119,7 +119,7 @@ def place_experiments(session: MergeSession) -> List[object]:
     for conflict in conflicts:
         session.keep_ours(conflict, [int(conflict.key)], theirs=conflict.theirs)
     created = {experiment.id: experiment.created for experiment in ours}
-    before, remembered = {row[:3] for row in known}, {row[:5] for row in known}
+    before, remembered = {row[:3] for row in links}, {row[:5] for row in links}
     anew = set()
     for theirs, home, name in placements:
         run("INSERT INTO temp.placement VALUES (?, ?, ?)", (theirs.id, home, name))
@@ -146,13 +146,13 @@ def _experiments(session: MergeSession, schema_name: str) -> List[Experiment]:
         f"SELECT experiment_id, name, lifecycle_stage, {'creation_time' if has_time else 'NULL'}"
         f" FROM {schema_name}.experiments ORDER BY experiment_id"
     )
-    found = []
+    experiments = []
     for identity, name, stage, created in rows:
         if isinstance(identity, int) and isinstance(name, str):
-            found.append(Experiment(identity, name, stage == "active", created))
+            experiments.append(Experiment(identity, name, stage == "active", created))
         else:
             session.refuse(schema.EXPERIMENT, identity, "it has no number or no name")
-    return found
+    return experiments
 
 
 def for_the_other_side(base: Path, store: Path) -> List[ExperimentLink]:

@@ -47,13 +47,17 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
         elif has_none or paths.lies_elsewhere(location):
             accepted.append(Incoming(identity, signature, experiment))
         else:
-            there = paths.artifacts_below(location, identity, session.roots, session.places)
-            if there is None:
+            remote_folder = paths.artifacts_below(location, identity, session.roots, session.places)
+            if remote_folder is None:
                 reason = f"its artifacts aren't in its project's mlruns: {location}"
                 session.refuse(kind.name, identity, reason)
                 continue
-            here = f"{session.artifact_root.name}/{experiment}/{kind.folder}{identity}/artifacts"
-            accepted.append(Incoming(identity, signature, experiment, (here, there)))
+            local_folder = (
+                f"{session.artifact_root.name}/{experiment}/{kind.folder}{identity}/artifacts"
+            )
+            accepted.append(
+                Incoming(identity, signature, experiment, (local_folder, remote_folder))
+            )
     return accepted
 
 

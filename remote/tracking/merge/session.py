@@ -205,8 +205,11 @@ class MergeSession(LocalStore):
         """Learn which columns both sides have, and count what is to do."""
         theirs = stores.columns_of(self.database, "delta", table.name)
         ours = stores.columns_of(self.database, "main", table.name)
-        known = {*stores.columns_of(self.database, "main", table.name, computed=True), "workspace"}
-        extra = sorted(set(theirs) - known)
+        carried = {
+            *stores.columns_of(self.database, "main", table.name, computed=True),
+            "workspace",
+        }
+        extra = sorted(set(theirs) - carried)
         has_content = {f"{table.name}.{name}": f'"{name}" IS NOT NULL' for name in extra}
         if not set(table.key) <= set(theirs) & set(ours):
             has_content = {table.name: "1"} if theirs else {}

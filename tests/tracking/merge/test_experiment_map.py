@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remote.job.messages.records import ExperimentLink as Link
-from remote.tracking.merge.experiment_map import Experiment, plan_experiments
+from remote.tracking.merge.experiment_map import (
+    Experiment,
+    for_the_other_side,
+    learn,
+    plan_experiments,
+)
 
 
 def plan(theirs, ours=(), links=(), wanted=()):
@@ -163,3 +171,58 @@ def test_two_servers_with_the_same_experiment_and_other_ids(world):
         *runs
     }
     assert world.here.one("SELECT count(*) FROM experiments") == 3
+
+
+def created(project, experiment):
+    return project.one("SELECT creation_time FROM experiments WHERE experiment_id = ?", experiment)
+
+
+def ends(link):
+    return (link.theirs, link.theirs_created, link.ours, link.ours_created)
+
+
+def test_what_one_side_knows_is_told_to_the_other(world):
+    """So that what is pushed is not taken for another experiment, whatever each side calls it."""
+    world.here.experiment("other")
+    world.far.run(world.far.experiment("digits"))
+    world.pull()
+    world.here.client.rename_experiment("2", "numbers")
+
+    told = for_the_other_side(world.base(), world.here.store)
+
+    assert {link.last_name for link in told} == {"Default", "numbers"}
+    (link,) = [link for link in told if link.last_name == "numbers"]
+    assert ends(link) == (2, created(world.here, 2), 1, created(world.far, 1))
+    base = world.far.root / "base.db"
+    learn(base, world.far.store, told, source="here")
+    back = for_the_other_side(base, world.far.store)
+    assert sorted(link.last_name for link in back) == ["Default", "digits"]
+    (mirrored,) = [link for link in back if link.last_name == "digits"]
+    assert ends(mirrored) == (1, created(world.far, 1), 2, created(world.here, 2))
+
+
+def test_what_is_learned_twice_keeps_the_name_that_was_seen_first(world):
+    base, link = world.base(), Link(5, 50, 0, created(world.here, 0), "first")
+    learn(base, world.here.store, [link], source="far")
+    learn(base, world.here.store, [link.replace(last_name="second")], source="far")
+    with closing(sqlite3.connect(base)) as database:
+        found = database.execute("SELECT * FROM experiment_map").fetchall()
+    assert found == [(*ends(link), "first")]
+    learn(base, world.here.store, [link.replace(ours=7, last_name="anew")], source="far")
+    with closing(sqlite3.connect(base)) as database:
+        found = database.execute("SELECT ours, last_name FROM experiment_map").fetchall()
+    assert found == [(7, "anew")]
+
+
+def test_without_a_base_nothing_is_known_of_the_other_side(world):
+    assert for_the_other_side(world.base(), world.here.store) == []
+
+
+def test_an_experiment_without_a_number_or_a_name_is_refused(world):
+    world.far.experiment("digits")
+    summary = world.apply(
+        world.forged("UPDATE experiments SET name = x'00' WHERE experiment_id = 1")
+    )
+    (refused,) = summary.refused
+    assert (refused.kind, refused.id) == ("experiment", "1")
+    assert summary.new_experiments == 0

@@ -152,3 +152,37 @@ def test_an_id_that_would_leave_the_folder_is_refused(world):
     summary = world.apply(world.forged("UPDATE meta SET value = '[\"/\"]' WHERE key = 'roots'"))
     assert [each.id for each in summary.refused] == ["../../x"]
     assert (summary.new_runs, summary.artifacts) == (0, ())
+
+
+def test_a_run_whose_experiment_does_not_come_is_refused(world):
+    run_id = world.far.run(world.far.experiment("digits"))
+    summary = world.apply(world.forged("UPDATE runs SET experiment_id = 99"))
+    (refused,) = summary.refused
+    assert (refused.id, refused.reason) == (run_id, "its experiment isn't here")
+    for table in ("runs", "tags", "params", "metrics", "latest_metrics"):
+        assert world.here.one(f"SELECT count(*) FROM {table}") == 0
+
+
+def test_a_run_whose_artifacts_lie_in_a_bucket_comes_without_a_folder(world):
+    run_id = world.far.run(world.far.experiment("digits"))
+    world.far.sql("UPDATE runs SET artifact_uri = 's3://bucket/it'")
+    summary = world.pull()
+    assert (summary.new_runs, summary.artifacts, summary.refused) == (1, (), ())
+    assert world.here.client.get_run(run_id).info.run_name == "sunny"
+
+
+@pytest.mark.parametrize("type_there", ["SOMETHING_NEW", "DATASET", "MODEL_INPUT"])
+def test_an_input_comes_only_with_both_its_ends(world, type_there):
+    """An end of an unknown type is nowhere here, as is a thing that did not come."""
+    run_id = world.far.run(world.far.experiment("digits"))
+    world.far.sql(
+        "INSERT INTO inputs (input_uuid, source_type, source_id, destination_type, destination_id)"
+        " VALUES ('i', ?, 'gone', 'RUN', ?)",
+        type_there,
+        run_id,
+    )
+    world.far.sql("INSERT INTO input_tags (input_uuid, name, value) VALUES ('i', 'k', 'v')")
+    world.pull()
+    assert (
+        world.here.sql("SELECT * FROM inputs") == world.here.sql("SELECT * FROM input_tags") == []
+    )

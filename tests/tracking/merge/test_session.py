@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 
 from remote.errors import StoreError
+from remote.tracking import schema
 from remote.tracking.merge import session as module
-from remote.tracking.merge.session import LocalStore
+from remote.tracking.merge.session import (
+    ArtifactFolder,
+    Conflict,
+    LocalStore,
+    MergeSummary,
+    store_with_base,
+    total,
+)
 
 
 @pytest.fixture
@@ -125,3 +133,104 @@ def test_a_view_in_the_delta_is_not_read(world):
     )
     world.apply(file)
     assert world.here.sql("SELECT * FROM params") == []
+
+
+def test_a_delta_that_is_not_whole_or_of_another_version_is_refused(world):
+    before = world.here.store.read_bytes()
+    for statement, told in (
+        ("DELETE FROM meta WHERE key = 'format'", "isn't a whole delta"),
+        ("UPDATE meta SET value = '99' WHERE key = 'format'", "another version of the toolkit"),
+        ("DROP TABLE gone", "isn't a delta of an MLflow store"),
+    ):
+        with pytest.raises(StoreError, match=told):
+            world.apply(world.forged(statement))
+    assert world.here.store.read_bytes() == before
+
+
+def test_roots_that_are_no_absolute_paths_are_not_believed(world):
+    """An empty one would be above all that is."""
+    run_id = world.far.run(world.far.experiment("digits"))
+    world.far.sql("UPDATE runs SET artifact_uri = ?", f"/mlruns/1/{run_id}/artifacts")
+    roots = "UPDATE meta SET value = '[\"\", \"srv\", 7, null]' WHERE key = 'roots'"
+    (refused,) = world.apply(world.forged(roots)).refused
+    assert refused.id == run_id
+
+
+def value_of(file: Path, table: str) -> object:
+    with closing(sqlite3.connect(file)) as database:
+        return database.execute(f"SELECT max(name) FROM {table}").fetchone()[0]
+
+
+def test_what_fails_half_way_is_undone_in_store_and_base(store: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base.db"
+    with store_with_base(store, base, source="far") as database:
+        database.execute("INSERT INTO base.experiments (experiment_id, name) VALUES (9, 'old')")
+    before = store.read_bytes()
+    with pytest.raises(ZeroDivisionError), store_with_base(store, base) as database:
+        database.execute("UPDATE main.experiments SET name = 'new'")
+        database.execute("UPDATE base.experiments SET name = 'new'")
+        raise ZeroDivisionError
+    assert store.read_bytes() == before and value_of(base, "experiments") == "old"
+    with store_with_base(store, base) as database:
+        database.execute("UPDATE base.experiments SET name = 'new'")
+    assert value_of(base, "experiments") == "new"
+
+
+def test_without_a_base_there_is_nothing_to_open(store: Path, tmp_path: Path) -> None:
+    with store_with_base(store, tmp_path / "base.db") as database:
+        assert database is None
+    assert not (tmp_path / "base.db").exists()
+
+
+def test_the_base_of_another_store_is_not_used(store: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base.db"
+    with store_with_base(store, base, source="far"):
+        pass
+    with closing(sqlite3.connect(store)) as database, database:
+        database.execute("UPDATE experiments SET creation_time = 1")
+    with store_with_base(store, base) as database:
+        assert database is None
+
+
+def test_what_sqlite_says_is_told_with_the_store(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=f"{store} can't be used: no such table: missing"):
+        with store_with_base(store, tmp_path / "base.db", source="far") as database:
+            database.execute("SELECT * FROM missing")
+
+
+def test_a_dry_run_has_a_store_of_its_own(store: Path) -> None:
+    before = store.read_bytes()
+    ours = LocalStore(store, dry_run=True)
+    with ours.transaction():
+        ours.database.execute("UPDATE experiments SET name = 'changed'")
+    assert ours.database.execute("SELECT name FROM experiments").fetchall() == [("changed",)]
+    ours.database.close()
+    assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "named"),
+    [
+        ("tags", ("colour", "r1"), "r1/colour"),
+        ("runs", ("r1",), "r1"),
+        ("model_version_tags", ("k", "clf", 2), "clf/k/2"),
+    ],
+)
+def test_a_conflict_names_first_what_its_row_belongs_to(table, key, named):
+    found = Conflict.of(schema.table_of(table), key, "value", "ours", None)
+    assert found == Conflict(table, named, "value", "ours", None)
+
+
+def test_two_merges_are_told_as_one():
+    conflicts = [Conflict("runs", run, "name", 1, 2) for run in ("a", "b")]
+    folder = ArtifactFolder("mlruns/1", "mlruns/2")
+    one = MergeSummary(new_runs=1, metric_rows=5, conflicts=(conflicts[0],), artifacts=(folder,))
+    other = MergeSummary(new_runs=2, new_versions=3, conflicts=(conflicts[1],), left_out=("x",))
+    assert total(one, other) == MergeSummary(
+        new_runs=3,
+        new_versions=3,
+        metric_rows=5,
+        conflicts=tuple(conflicts),
+        left_out=("x",),
+        artifacts=(folder,),
+    )

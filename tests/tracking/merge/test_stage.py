@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remote.tracking import merge
+from remote.tracking.merge import stage
 
 
 def test_nan_and_infinity_arrive(world):
@@ -145,3 +146,36 @@ def test_metrics_of_runs_that_are_not_theirs_are_not_taken(world):
     world.far.run(world.far.experiment("digits"))
     world.apply(world.forged(f"UPDATE metrics SET run_uuid = '{mine}', value = 99"))
     assert len(world.here.client.get_metric_history(mine, "loss")) == 3
+
+
+def test_rows_that_are_only_added_come_in_parts(world, monkeypatch):
+    """All of them, once, however the parts fall; and it is told how far it is."""
+    monkeypatch.setattr(stage, "ROWS", 4)
+    run_id = world.far.run(world.far.experiment("digits"), steps=9)
+    told = []
+    summary = merge.merge(
+        world.delta(),
+        store=world.here.store,
+        artifact_root=world.here.mlruns,
+        base=world.base(),
+        source="far",
+        progress=lambda done, total: told.append((done, total)),
+    )
+    steps = world.here.sql("SELECT step FROM metrics WHERE run_uuid = ? ORDER BY step", run_id)
+    assert [step for (step,) in steps] == list(range(9)) and summary.metric_rows == 9
+    # Two experiments and the run, and then the metrics.
+    done = [done for done, _ in told]
+    assert {total for _, total in told} == {12} and done == sorted(done)
+    assert done[-3:] == [7, 11, 12]
+
+
+@pytest.mark.parametrize(("table", "column"), [("runs", "workspace"), ("experiments", "workspace")])
+def test_what_comes_is_put_into_the_one_workspace(world, table, column):
+    for side in (world.far, world.here):
+        if not side.sql(f"SELECT 1 FROM pragma_table_info('{table}') WHERE name = '{column}'"):
+            side.sql(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
+    world.far.run(world.far.experiment("digits"))
+    world.far.sql(f"UPDATE {table} SET {column} = 'theirs'")
+    world.pull()
+    query = f"SELECT {column} FROM {table} ORDER BY rowid DESC LIMIT 1"
+    assert world.here.one(query) == "default"

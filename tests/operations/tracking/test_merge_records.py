@@ -97,6 +97,9 @@ def test_the_own_store_is_not_merged_into_itself(
     for name in (here.file, here.root, tmp_path / "link/mlflow.db"):
         with pytest.raises(StoreError, match="is the store that records are merged into"):
             merge_store(project, str(name))
+    linked = Project(tmp_path / "link", {})
+    with pytest.raises(StoreError, match="is the store that records are merged into"):
+        merge_store(linked, str(here.file))
     assert here.dump() == before
 
 

@@ -21,6 +21,15 @@ def merged(records: Records) -> tuple[int, int, int]:
     return records.summary.new_runs, records.summary.grown_runs, len(records.artifacts)
 
 
+def beside(far: Store) -> str:
+    """A file store in the target's mlruns; its run."""
+    files = FileStore(far.root / "x")
+    files.experiment(900, name="files")
+    run = files.run(1, 900)
+    (files.root / "900").rename(far.root / "mlruns/900")
+    return run
+
+
 def test_what_is_new_there_comes_once(server: TargetSession, here: Store, far: Store) -> None:
     far.run("f1", artifact="note")
     records = pull_records(server)
@@ -35,9 +44,9 @@ def test_a_dry_run_counts_and_changes_nothing(
     server: TargetSession, here: Store, far: Store
 ) -> None:
     far.run("f1", artifact="note")
-    FileStore(far.root / "x").experiment()
+    beside(far)
     before = here.dump()
-    assert merged(pull_records(server, dry_run=True)) == (1, 0, 0)
+    assert merged(pull_records(server, dry_run=True)) == (2, 0, 0)
     assert (here.dump(), here.notes()) == (before, {})
     assert not list((server.project.state / "targets").glob("*.stores.json"))
 
@@ -68,11 +77,8 @@ def test_a_target_that_somebody_else_made_ready_is_found(
 def test_other_stores_of_the_target_come_too(
     server: TargetSession, here: Store, far: Store
 ) -> None:
-    files = FileStore(far.root / "x")
-    files.experiment(900, name="files")
-    run = files.run(1, 900)
-    (files.root / "900").rename(far.root / "mlruns/900")
     far.run("f1")
+    run = beside(far)
     records = pull_records(server)
     assert here.runs() == {"f1", run} and merged(records)[0] == 2
     bases = {path.name for path in (server.project.state / "targets").glob("*.base.db")}

@@ -8,6 +8,7 @@ import pytest
 
 from remote.errors import StoreError
 from remote.tracking import filestore
+from remote.tracking.filestore import layout
 from tests.tracking.filestore.file_stores import Delta, FileStore
 
 
@@ -123,3 +124,13 @@ def test_odd_names_are_data(store):
         "x" * 250,
     }
     assert delta.left_out == [f"runs/{run}: tags/\\udcff can't be read (its name isn't text)"]
+
+
+def test_what_became_a_pipe_or_a_link_since_it_was_looked_at_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(layout.Unreadable, match="it isn't a file"):
+        layout.read(str(tmp_path / "pipe"))
+    (tmp_path / "secret").write_text("s3cr3t")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError):
+        layout.read(str(tmp_path / "link"))

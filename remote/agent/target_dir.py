@@ -79,7 +79,14 @@ def prepare(request: PrepareRequest) -> PrepareAnswer:
     _trim()
     state = _state(root, request.project)
     if state == ABSENT and not look or state == FOREIGN and request.take_over:
-        _claim(root, request.project)
+        try:
+            (root / STATE / "projects" / request.project).mkdir(parents=True, exist_ok=True)
+        except (PermissionError, FileNotFoundError):
+            # The second is what /proc and the like say, which take no folders.
+            raise TargetError(
+                f"{first_existing(root)} on the server can't be written to.",
+                "Choose a directory you own, or ask its administrator to make it yours.",
+            ) from None
         state = OURS
     if state != ABSENT:
         _link(root, request.key)
@@ -110,17 +117,6 @@ def _state(root: Path, project: str) -> str:
     except FileNotFoundError:
         return ABSENT
     return FOREIGN if entries else ABSENT
-
-
-def _claim(root: Path, project: str) -> None:
-    try:
-        (root / STATE / "projects" / project).mkdir(parents=True, exist_ok=True)
-    except (PermissionError, FileNotFoundError):
-        # The second is what /proc and the like say, which take no folders.
-        raise TargetError(
-            f"{first_existing(root)} on the server can't be written to.",
-            "Choose a directory you own, or ask its administrator to make it yours.",
-        ) from None
 
 
 def first_existing(path: Path) -> Path:

@@ -20,16 +20,23 @@ from remote.transport import process
 
 def bring_uv(server: TargetSession, target_machine: Machine) -> None:
     """Put a uv that runs on `target_machine` (what the agent says of its machine) into its cache."""
-    own = machine()
+    kinds = [(each.system, each.machine, each.libc) for each in (machine(), target_machine)]
     with tempfile.TemporaryDirectory() as folder:
-        if (own.system, own.machine, own.libc) == (
-            target_machine.system,
-            target_machine.machine,
-            target_machine.libc,
-        ):
-            binary = own_uv()
-        else:
-            binary = _fetched(python_platform(target_machine), Path(folder))
+        binary = own_uv()
+        if kinds[0] != kinds[1]:
+            # Takes its time to import: only who brings uv to another kind of machine waits for it.
+            from importlib.metadata import version
+
+            platform = python_platform(target_machine)
+            argv = [str(binary), "pip", "install", "--quiet", "--no-deps", "--target", folder]
+            argv += ["--python", sys.executable, "--python-platform", platform]
+            result = process.run([*argv, f"uv=={version('uv')}"])
+            binary = Path(folder) / "bin" / "uv"
+            if result.code or not binary.is_file():
+                raise TargetError(
+                    f"uv for {platform} could not be fetched: {result.complaint}",
+                    "Install uv on the server by hand, into ~/.local/bin.",
+                )
         server.agent.wire.bring("bin/uv", binary.read_bytes())
 
 
@@ -38,23 +45,6 @@ def own_uv() -> Path:
     from uv import find_uv_bin
 
     return Path(find_uv_bin())
-
-
-def _fetched(platform: str, folder: Path) -> Path:
-    """The uv of this environment's version for another platform, installed into `folder`."""
-    # Takes its time to import: only who brings uv to another kind of machine waits for it.
-    from importlib.metadata import version
-
-    argv = [str(own_uv()), "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-    argv += ["--python", sys.executable, "--python-platform", platform, f"uv=={version('uv')}"]
-    result = process.run(argv)
-    binary = folder / "bin" / "uv"
-    if result.code or not binary.is_file():
-        raise TargetError(
-            f"uv for {platform} could not be fetched: {result.complaint}",
-            "Install uv on the server by hand, into ~/.local/bin.",
-        )
-    return binary
 
 
 def python_platform(target_machine: Machine) -> str:

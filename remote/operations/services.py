@@ -248,7 +248,7 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
     backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
     with tempfile.TemporaryFile() as blob:
         request = services.FetchRequest(key=server.key, names=tuple(names))
-        times = server.agent.call(request, blob=blob).times
+        times = server.agent.call(request, on_blob=blob.write).times
         blob.seek(0)
         with zipfile.ZipFile(blob) as archive:
             for name in archive.namelist():

@@ -156,27 +156,24 @@ def submit(server: TargetSession, job: JobSpec, *, diff: str | None = None) -> S
 def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAnswer:
     """Start once more what `job` of `source` was: the same code, parameters and environment."""
     account = source.agent.call(AccountRequest(key=source.key, job=job))
-    original, is_there = account.job.id, target.key == source.key
+    original, is_there, incoming = account.job.id, target.key == source.key, ""
+    if not is_there:
+        # The code goes by way of this machine.
+        target.prepare()
+        incoming = secrets.token_hex(8)
+        with tempfile.TemporaryDirectory(prefix="rerun-") as text:
+            code = Path(text)
+            fetch = rsync_args.snapshot_argv(source.remote, job=original, destination=code)
+            source.rsync(fetch, "fetching the code")
+            send = rsync_args.incoming_argv(target.remote, name=incoming)
+            target.rsync(send, "sending the code", cwd=code)
     spec = account.job.spec.replace(
         tags={**account.job.tags, "remote.rerun_of": original},
         after="",
         again=original if is_there else "",
-        incoming="" if is_there else _carry(source, original, target),
+        incoming=incoming,
     )
     return submit(target, spec, diff=account.diff)
-
-
-def _carry(source: TargetSession, job: str, target: TargetSession) -> str:
-    """Bring a job's code from one target to another by way of this machine; its name there."""
-    target.prepare()
-    name = secrets.token_hex(8)
-    with tempfile.TemporaryDirectory(prefix="rerun-") as folder:
-        code = Path(folder)
-        fetch = rsync_args.snapshot_argv(source.remote, job=job, destination=code)
-        source.rsync(fetch, "fetching the code")
-        send = rsync_args.incoming_argv(target.remote, name=name)
-        target.rsync(send, "sending the code", cwd=code)
-    return name
 
 
 def run_here(project: Project, job: JobSpec) -> tuple[str, int]:

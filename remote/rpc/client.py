@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from remote import errors
 from remote.errors import ProtocolError, RemoteError
@@ -32,13 +32,6 @@ class AgentBug(Exception):
     """The agent raised what it should not have; the message is its traceback."""
 
 
-class Sink(Protocol):
-    """What takes the bytes that follow an answer: a file, or what unpacks them."""
-
-    def write(self, data: bytes, /) -> int:
-        """Take the next of them."""
-
-
 @dataclass
 class Reader:
     """Cuts the agent's output into answers as it comes; what stands before the first is noise."""
@@ -47,7 +40,7 @@ class Reader:
     last: Any = None
     """The JSON of the last answer; None before the first."""
     on_answer: Callable[[Any], None] | None = None
-    blob: Sink | None = None
+    on_blob: Callable[[bytes], Any] | None = None
     _held: bytes = b""
     _blob_left: int = 0
 
@@ -61,8 +54,8 @@ class Reader:
         if self._blob_left:
             taken, self._held = self._held[: self._blob_left], self._held[self._blob_left :]
             self._blob_left -= len(taken)
-            if self.blob:
-                self.blob.write(taken)
+            if self.on_blob:
+                self.on_blob(taken)
             return True
         head = _HEAD.search(self._held)
         if not head:
@@ -74,7 +67,12 @@ class Reader:
         if self.last is None:
             self.noise = self._held[: head.start()]
         end = head.end() + int(head[1])
-        self._take(_parsed(self._held[head.end() : end]))
+        try:
+            self.last = json.loads(self._held[head.end() : end])
+        except (ValueError, RecursionError):
+            raise ProtocolError("The server's answer is no JSON.") from None
+        if self.on_answer:
+            self.on_answer(self.last)
         self._held, self._blob_left = self._held[end:], int(head[2])
         return True
 
@@ -82,11 +80,6 @@ class Reader:
     def broken_off(self) -> bool:
         """Whether the bytes that were announced did not all come."""
         return self._blob_left > 0 or _HEAD.search(self._held) is not None
-
-    def _take(self, document: Any) -> None:
-        self.last = document
-        if self.on_answer:
-            self.on_answer(document)
 
 
 @dataclass
@@ -114,34 +107,26 @@ class Agent:
         request: Request[Answer],
         *,
         on_answer: Callable[[Answer], None] | None = None,
-        blob: Sink | None = None,
+        on_blob: Callable[[bytes], Any] | None = None,
     ) -> Answer:
         """The (last) answer to one request; raises what the agent raised.
 
-        `on_answer` gets every answer as it comes; `blob` the bytes that follow an answer. Raises
+        `on_answer` gets every answer as it comes, `on_blob` the bytes that follow an answer. Raises
         ProtocolError where an answer isn't as its class says.
         """
         self.wire.connect()
         data = json.dumps({"verb": request.verb, **request.to_json()}).encode("ascii")
         take = None if on_answer is None else lambda document: on_answer(_read(request, document))
-        reader, result = self._exchange(data, take, blob)
-        for _ in range(2):
-            if reader.last is not None or not self._mended(result):
+        # Twice more, at most: for a Python that has to be found, and for the agent's file.
+        for number in range(3):
+            reader = Reader(on_answer=take, on_blob=on_blob)
+            result = process.feed(self.wire.agent(self.name), reader.feed, stdin=data)
+            if reader.last is not None or number == 2 or not self._mended(result):
                 break
-            reader, result = self._exchange(data, take, blob)
         if reader.last is None or reader.broken_off:
             raise self.wire.failure(result)
         self.noisy = bool(reader.noise.strip())
         return _read(request, reader.last)
-
-    def _exchange(
-        self,
-        data: bytes,
-        on_answer: Callable[[Any], None] | None,
-        blob: Sink | None,
-    ) -> tuple[Reader, process.Result]:
-        reader = Reader(on_answer=on_answer, blob=blob)
-        return reader, process.feed(self.wire.agent(self.name), reader.feed, stdin=data)
 
     def _mended(self, result: process.Result) -> bool:
         if "can't open file" in result.stderr:
@@ -160,26 +145,16 @@ class Agent:
         self.wire.bring(self.name, packed(self._files))
 
 
-def _parsed(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise ProtocolError("The server's answer is no JSON.") from None
-
-
 def _read(request: Request[Answer], document: Any) -> Answer:
     """The answer, checked; raises what is told in its place."""
     if isinstance(document, dict) and "bug" in document:
         # Python prints it as it is, and a server's words must not steer this terminal.
         raise AgentBug("\n" + printable_lines(str(document["bug"])[:LONGEST_TRACEBACK]))
     if isinstance(document, dict) and "error" in document:
-        raise _error(Failure.from_json(document["error"], "error"))
+        failure = Failure.from_json(document["error"], "error")
+        kind = getattr(errors, failure.kind, None)
+        if not (isinstance(kind, type) and issubclass(kind, RemoteError)):
+            kind = RemoteError
+        raise kind(failure.message, failure.hint)
     answer: Answer = request.answer.from_json(document, f"The server's answer to {request.verb}")
     return answer
-
-
-def _error(failure: Failure) -> RemoteError:
-    kind = getattr(errors, failure.kind, None)
-    if not (isinstance(kind, type) and issubclass(kind, RemoteError)):
-        kind = RemoteError
-    return kind(failure.message, failure.hint)

@@ -5,6 +5,7 @@ MLflow is not imported: applications that never use it get their runs too.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -13,7 +14,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import IO, Any, Dict, List, Optional, Sequence
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -57,7 +58,7 @@ class JobCallback(Callback):
             _hide(recording)
         if len(self.gpus) > 1:
             run_several(config, len(self.gpus))
-        if optuna_study.is_optuna(config):
+        if str(config.hydra.sweeper.get("_target_", "")).startswith(optuna_study.SWEEPER):
             self.study, self.first, settings = optuna_study.go_on(self.job, config)
             change(config, settings)
             if recording:
@@ -130,8 +131,13 @@ class JobCallback(Callback):
             mlflow.end_run(status)
         _hide(recording)
         _add_params(recording, self.run, config, at_end=True)
-        for name, value in _objectives(job_return.return_value) if returned else ():
-            run_rows.add_metric(recording.store, self.run, name, value, _now())
+        result = job_return.return_value if returned else ()
+        several = isinstance(result, (list, tuple))
+        for number, value in enumerate(result if several else [result]):
+            name = f"objective_{number}" if several else "objective"
+            # What is no number isn't recorded.
+            with contextlib.suppress(TypeError, ValueError):
+                run_rows.add_metric(recording.store, self.run, name, float(value), _now())
         run_rows.close(recording.store, self.run, status=status, end_ms=_now())
         if self.study:
             run_rows.update(recording.store, self.run, {run_rows.TRIAL: run_rows.ENDED})
@@ -169,15 +175,6 @@ def _add_params(recording: Recording, run: str, config: Any, *, at_end: bool) ->
 def _overrides(config: Any) -> List[str]:
     """The overrides of one run that are the application's, not Hydra's own."""
     return [str(override) for override in config.hydra.overrides.task]
-
-
-def _objectives(result: Any) -> Iterator[Tuple[str, float]]:
-    several = isinstance(result, (list, tuple))
-    for number, value in enumerate(result if several else [result]):
-        try:
-            yield f"objective_{number}" if several else "objective", float(value)
-        except (TypeError, ValueError):
-            continue
 
 
 def _active() -> Optional[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -20,6 +21,7 @@ from remote.job.paths import slug
 from remote.job.spec import JobSpec
 from remote.runtime.job_context import Job
 
+#: How the names of Optuna's sweepers begin.
 SWEEPER = "hydra_plugins.hydra_optuna_sweeper."
 
 #: Words that say how much and how fast, and not what is searched.
@@ -30,11 +32,6 @@ _PLACED = ("GridSampler", "QMCSampler", "CmaEsSampler")
 
 #: The lock on the study, held for as long as this process lives.
 _held: List[IO[Any]] = []
-
-
-def is_optuna(config: Any) -> bool:
-    """Whether the sweeper is Optuna's."""
-    return str(config.hydra.sweeper.get("_target_", "")).startswith(SWEEPER)
 
 
 def go_on(job: Job, config: Any) -> Tuple[str, int, Dict[str, Any]]:
@@ -139,22 +136,18 @@ def _left(study: Any, name: str, trials: Sequence[Any], total: int, ours: bool) 
         say(f"study {name}: {done} of {total} trials are done, and another job runs the others.")
         raise SystemExit(0)
     if left <= 0:
+        best = ""
+        # None succeeded, or there are several objectives.
+        with contextlib.suppress(ValueError, RuntimeError):
+            best = f" (best {study.best_value:g})"
         say(
-            f"study {name} has its {total} trials{_best(study)}. More:"
+            f"study {name} has its {total} trials{best}. More:"
             f" hydra.sweeper.n_trials={2 * total}. A new one: hydra.sweeper.study_name=NAME"
         )
         raise SystemExit(0)
     if trials:
         say(f"study {name}: {done} of {total} trials were done before; going on")
     return left
-
-
-def _best(study: Any) -> str:
-    try:
-        return f" (best {study.best_value:g})"
-    except (ValueError, RuntimeError):
-        # None succeeded, or there are several objectives.
-        return ""
 
 
 def say(text: str) -> None:

@@ -1,11 +1,14 @@
-"""`inv mlflow-pull`, `mlflow-push`, `mlflow-merge`, `mlflow-conflicts`: MLflow records, merged."""
+"""MLflow records: merged by `inv mlflow-pull`, `mlflow-push`, `mlflow-merge`, `mlflow-conflicts`, and
+looked through by `mlflow-check`."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
+from invoke.exceptions import Exit
 
 from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
@@ -14,10 +17,13 @@ from remote.tasks.declare import command
 from remote.tasks.sync import registry_asked, server_of
 
 if TYPE_CHECKING:
-    from remote.operations.tracking.conflict_list import Listed
     from remote.operations.tracking.merge_records import Records
     from remote.operations.tracking.push_runs import PushedRuns
     from remote.session import TargetSession
+    from remote.tracking.check import Finding
+
+#: How many examples of a finding are shown.
+_EXAMPLES = 3
 
 JSON_HELP = "print what was done as JSON"
 
@@ -168,7 +174,13 @@ def mlflow_conflicts(
             ]
         )
     else:
-        print_lines(*map(_conflict_line, entries))
+        for entry in entries:
+            value = entry.conflict
+            there = "removed" if value.theirs is None else repr(value.theirs)
+            print_lines(
+                f"{entry.number:3}  {value.table} {value.key} {value.column}:"
+                f" yours {value.ours!r}, there {there} ({entry.source})"
+            )
     if theirs or ours:
         resolve(project, entries, theirs=theirs)
         outcome = "theirs taken" if theirs else "yours kept"
@@ -179,10 +191,60 @@ def mlflow_conflicts(
         say("Yours was kept. To take the other: inv mlflow-conflicts --theirs NUMBER (or --ours)")
 
 
-def _conflict_line(entry: Listed) -> str:
-    value = entry.conflict
-    there = "removed" if value.theirs is None else repr(value.theirs)
-    return (
-        f"{entry.number:3}  {value.table} {value.key} {value.column}:"
-        f" yours {value.ours!r}, there {there} ({entry.source})"
-    )
+@command(
+    positional=["store"],
+    help={
+        "store": "a store's file, its project's folder, or sqlite:///… (default: mlflow.db)",
+        "mend": "mend what can be mended; a copy of the store is made first",
+        "json": "print everything as JSON",
+    },
+)
+def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = False) -> None:
+    """Check an MLflow store: the file, the paths in it, artifacts, what lies in mlruns.
+
+    The exit code is 1 where a problem is left.
+    """
+    from remote.operations.tracking.check_store import check
+
+    checked = check(store, mending=mend)
+    if json:
+        told = {
+            "store": checked.store,
+            "sound": not checked.findings,
+            "findings": [_as_data(finding) for finding in checked.findings],
+            "mended": [_as_data(finding) for finding in checked.mended],
+            "backup": checked.backup or None,
+        }
+        print_json(told)
+    else:
+        if checked.backup:
+            print_lines(f"a copy of the store as it was: {checked.backup}")
+        for finding in checked.mended:
+            print_lines(f"mended  {_finding_line(finding)}")
+        mending = shlex.join(["inv", "mlflow-check", *filter(None, [store]), "--mend"])
+        for finding in checked.findings:
+            step = f"{finding.step}; then {mending}" if finding.mend_after else finding.step
+            print_lines(f"wrong   {_finding_line(finding)}", f"{'':8}next: {step or mending}")
+        if not checked.findings:
+            print_lines(f"{checked.store} is sound.")
+    if checked.findings:
+        if not json:
+            say(f"{plural(len(checked.findings), 'problem')} in {checked.store}.")
+        raise Exit(code=1)
+
+
+def _finding_line(finding: Finding) -> str:
+    """What was found, with some examples."""
+    examples = ", ".join(finding.items[:_EXAMPLES])
+    more = ", …" if len(finding.items) > _EXAMPLES else ""
+    return f"{finding.name}: {finding.message}" + (f": {examples}{more}" if examples else "")
+
+
+def _as_data(finding: Finding) -> dict[str, object]:
+    return {
+        "name": finding.name,
+        "message": finding.message,
+        "items": finding.details or finding.items,
+        "step": finding.step,
+        "mendable": finding.mendable,
+    }

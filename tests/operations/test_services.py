@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ class Hostile:
     def __init__(self, files: dict[str, bytes], sent: dict[str, bytes]) -> None:
         self.files, self.sent = files, sent
 
-    def call(self, request: Any, *, blob: Any = None) -> Any:
+    def call(self, request: Any, *, on_blob: Any = None) -> Any:
         if isinstance(request, SavedRequest):
             return SavedAnswer({name: digest(data) for name, data in self.files.items()})
+        blob = io.BytesIO()
         with zipfile.ZipFile(blob, "w") as archive:
             for name, data in self.sent.items():
                 archive.writestr(name, data)
+        on_blob(blob.getvalue())
         return FetchAnswer(dict.fromkeys(self.sent, 1000000000))
 
 

@@ -37,7 +37,7 @@ def framed(value: dict[str, Any], blob: bytes = b"") -> bytes:
 
 def fed(*pieces: bytes) -> tuple[Reader, bytes, list[dict[str, Any]]]:
     blob, seen = io.BytesIO(), list[dict[str, Any]]()
-    reader = Reader(on_answer=seen.append, blob=blob)
+    reader = Reader(on_answer=seen.append, on_blob=blob.write)
     for piece in pieces:
         reader.feed(piece)
     return reader, blob.getvalue(), seen
@@ -87,7 +87,7 @@ def test_a_blob_nobody_wants_is_dropped() -> None:
 
 def test_a_large_blob_passes_through_without_being_held() -> None:
     piece = bytes(1 << 16)
-    reader = Reader(blob=io.BytesIO())
+    reader = Reader(on_blob=io.BytesIO().write)
     reader.feed(framed({})[: -len(b"{}")].replace(b" 0\n", b" %d\n" % (1 << 22)) + b"{}")
     for _ in range((1 << 22) // len(piece)):
         reader.feed(piece)
@@ -223,7 +223,7 @@ def test_noise_is_noticed() -> None:
 
 def test_a_blob_comes_back(tmp_path: Path) -> None:
     with open(tmp_path / "blob", "w+b") as file:
-        answering({"given": {"a": 1}}, blob=b"x" * 100_000).call(Ask(), blob=file)
+        answering({"given": {"a": 1}}, blob=b"x" * 100_000).call(Ask(), on_blob=file.write)
         assert file.tell() == 100_000
 
 
@@ -251,7 +251,7 @@ def test_an_answer_that_breaks_off_is_an_error() -> None:
     data = framed({"given": {"a": 1}}, b"x" * 100)[:-50]
     with pytest.raises(RemoteError):
         Agent(Scripted(f"import sys; sys.stdout.buffer.write({data!r})")).call(
-            Ask(), blob=io.BytesIO()
+            Ask(), on_blob=io.BytesIO().write
         )
 
 

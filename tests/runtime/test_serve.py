@@ -16,6 +16,7 @@ import pytest
 from remote.files import sha256
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
+from remote.job.status import PRIVATE
 from remote.rpc import bundle
 from remote.runtime import serve
 
@@ -62,6 +63,8 @@ def test_what_the_environment_lacks_is_told_with_the_next_step(
 
 def test_where_it_serves_is_the_accounts_own(paths: JobPaths, left: list[Path]) -> None:
     started(paths, left, service="ui")
+    # By the beginning of its name the agent knows what it may remove.
+    assert str(left[0]).startswith(PRIVATE)
     assert stat.S_IMODE(left[0].stat().st_mode) == 0o700
     assert stat.S_IMODE(paths.serving.stat().st_mode) == 0o600
 

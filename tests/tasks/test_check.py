@@ -141,7 +141,7 @@ def test_what_a_record_says_does_not_steer_the_terminal(root: Path) -> None:
 
 
 def test_nothing_heavy_is_imported(root: Path) -> None:
-    code = "import sys, remote.tasks.check; print(*sorted(sys.modules))"
+    code = "import sys, remote.tasks.records; print(*sorted(sys.modules))"
     loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
     assert not {
         "mlflow",

@@ -6,7 +6,6 @@ content and never changes once it is made.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Dict, Mapping, NamedTuple, Protocol, Tuple
 
@@ -128,9 +127,3 @@ def packages(code: Path) -> Mapping[str, str]:
 def _kind_of(code: Path) -> Environment:
     *others, last = ENVIRONMENTS.values()
     return next((kind for kind in others if kind.suits(code)), last)
-
-
-def activated(folder: Path, base: Mapping[str, str]) -> Dict[str, str]:
-    """The variables of `base` with the environment in `folder` first on PATH."""
-    path = f"{folder / 'bin'}{os.pathsep}{base.get('PATH', os.defpath)}"
-    return {**base, "PATH": path, "VIRTUAL_ENV": str(folder)}

@@ -146,7 +146,12 @@ class JobLease:
         before = ticket.before()
         if before:
             return _jobs_before(before)
-        self._look()
+        current = holders(self.folder)
+        unleased = sum(gpu.uuid not in current for gpu in self.gpus)
+        # The source is asked only where what it says can matter.
+        if unleased >= self.request.gpus or current != self._holders:
+            self.gpus = sources.gpus()
+        self._holders = current
         obstacles = {gpu.uuid: self._obstacle(gpu) for gpu in self.gpus}
         free = [gpu for gpu in self.gpus if not obstacles[gpu.uuid]]
         if len(free) < self.request.gpus:
@@ -163,14 +168,6 @@ class JobLease:
             granted.release()
         return _jobs_before(1)
 
-    def _look(self) -> None:
-        """See who holds what; the source is asked only where what it says can matter."""
-        current = holders(self.folder)
-        unleased = sum(gpu.uuid not in current for gpu in self.gpus)
-        if unleased >= self.request.gpus or current != self._holders:
-            self.gpus = sources.gpus()
-        self._holders = current
-
     def _obstacle(self, gpu: Gpu) -> str:
         """Why we can't have this GPU now; empty where we can."""
         holder = self._holders.get(gpu.uuid)
@@ -180,7 +177,11 @@ class JobLease:
                 holder = GpuHolder()
         except lock_files.RefusedError as error:
             return error.message.rstrip(".")
-        return _holder_of(holder) if holder else _stranger(gpu, self.request.memory)
+        if holder is None:
+            return _stranger(gpu, self.request.memory)
+        if holder.job:
+            return f"job {holder.job}"
+        return f"a job of {holder.user}, process {holder.pid}" if holder.user else "another job"
 
     def _missing(self, obstacles: Dict[str, str]) -> str:
         """What the first in the queue waits for; `obstacles` by UUID, empty where one is free."""
@@ -205,13 +206,6 @@ def _equipment(gpus: Sequence[Gpu]) -> str:
         return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
     models = [f"{gpu.name} ({_gibibytes(gpu.memory_total)})" for gpu in gpus]
     return "It has " + ", ".join(f"{models.count(each)} x {each}" for each in dict.fromkeys(models))
-
-
-def _holder_of(holder: GpuHolder) -> str:
-    """Who has a GPU."""
-    if holder.job:
-        return f"job {holder.job}"
-    return f"a job of {holder.user}, process {holder.pid}" if holder.user else "another job"
 
 
 def _stranger(gpu: Gpu, memory: int) -> str:

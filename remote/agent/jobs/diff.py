@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import filecmp
 import itertools
@@ -92,8 +93,10 @@ def _code(before: Path, after: Path) -> Iterator[str]:
     """Unified diffs of all files that differ; those of the same inode are the same file."""
     for name in sorted({*_files(before), *_files(after)} - {*LOCK_FILES, *SHARED}):
         old, new = before / name, after / name
-        if _same(old, new):
-            continue
+        # One that isn't there, or can't be read, isn't the same.
+        with contextlib.suppress(OSError):
+            if old.samefile(new) or filecmp.cmp(str(old), str(new), shallow=False):
+                continue
         old_lines, new_lines = _lines(old), _lines(new)
         if old_lines is None or new_lines is None:
             yield f"{name}: differs (no text, or too long to show)"
@@ -110,13 +113,6 @@ def _files(code: Path) -> Iterator[str]:
     for place, _, names in os.walk(str(code)):
         for name in names:
             yield os.path.relpath(os.path.join(place, name), str(code))
-
-
-def _same(old: Path, new: Path) -> bool:
-    try:
-        return old.samefile(new) or filecmp.cmp(str(old), str(new), shallow=False)
-    except OSError:
-        return False
 
 
 def _lines(path: Path) -> Optional[List[str]]:

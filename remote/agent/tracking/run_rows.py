@@ -233,17 +233,20 @@ def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -
         database.execute(f"{_CLOSE} ({tree})", (status, end_ms, run_id, job))
 
 
+_TRIALS = (
+    "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides, t.value AS trial FROM runs r"
+    f" JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = '{STUDY}' AND s.value = ?"
+    f" JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = '{OVERRIDES}'"
+    f" LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = '{TRIAL}'"
+    " ORDER BY r.start_time, r.rowid"
+)
+
+
 def trials(store: Path, study: str) -> List[TrialRun]:
     """The runs of a study's trials, the oldest first."""
-    found = (
-        "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides FROM runs r"
-        " JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = ? AND s.value = ?"
-        " JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ?"
-        " ORDER BY r.start_time, r.rowid"
-    )
     return [
         TrialRun(row["run_uuid"], _listed(row["overrides"]), row["lifecycle_stage"] != "active")
-        for row in _read(store, found, STUDY, study, OVERRIDES)
+        for row in _read(store, _TRIALS, study)
     ]
 
 
@@ -264,22 +267,12 @@ def take_up(
     store: Path, *, study: str, overrides: Sequence[str], tags: Mapping[str, str]
 ) -> Optional[str]:
     """Let an interrupted trial's run go on, with the tags of the job that goes on with it."""
-    found = (
-        "SELECT r.run_uuid FROM runs r"
-        " JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = ? AND s.value = ?"
-        " JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = ? AND o.value = ?"
-        " JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = ? AND t.value = ?"
-        " WHERE r.lifecycle_stage = 'active' ORDER BY r.start_time, r.rowid LIMIT 1"
-    )
-    text = spelled(overrides)[:MAX_TAG]
+    wanted = ("active", spelled(overrides)[:MAX_TAG], INTERRUPTED)
+    resumed = "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?"
     with writing(store) as database:
-        named = (STUDY, study, OVERRIDES, text, TRIAL, INTERRUPTED)
-        row = database.execute(found, named).fetchone()
-        if row is None:
-            return None
-        run_id = str(row["run_uuid"])
-        database.execute(
-            "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?", (run_id,)
-        )
-        _put(database, run_id, tags, {})
-        return run_id
+        for run_id, *found in database.execute(_TRIALS, (study,)).fetchall():
+            if tuple(found) == wanted:
+                database.execute(resumed, (run_id,))
+                _put(database, run_id, tags, {})
+                return str(run_id)
+    return None

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Dict, Iterator
 
-from remote.agent import environments
 from remote.agent.target_dir import read_secrets
 from remote.agent.tracking import job_run
 from remote.agent.worker import Record
@@ -27,9 +26,10 @@ NAMES = tuple(
 
 
 def base(python: Path) -> Dict[str, str]:
-    """The variables of the account, with the job's own Python first on PATH."""
+    """The variables of the account, with the environment of the job's Python first on PATH."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
-    return environments.activated(python.parent.parent, kept)
+    path = f"{python.parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
+    return {**kept, "PATH": path, "VIRTUAL_ENV": str(python.parent.parent)}
 
 
 def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:

@@ -26,13 +26,12 @@ class FetchedDelta:
         self.file, self.bytes = file, 0
         self._unpacker = zlib.decompressobj() if request.compress else None
         with Progress("fetching records") as self._progress, open(file, "wb") as self._out:
-            self.answer = server.agent.call(request, blob=self)
+            self.answer = server.agent.call(request, on_blob=self._take)
 
-    def write(self, piece: bytes) -> int:
-        """Take the next bytes."""
+    def _take(self, piece: bytes) -> None:
         self.bytes += len(piece)
         self._progress.amount(size(self.bytes))
-        return self._out.write(self._unpacker.decompress(piece) if self._unpacker else piece)
+        self._out.write(self._unpacker.decompress(piece) if self._unpacker else piece)
 
 
 def pull_records(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -104,16 +103,6 @@ def test_the_log_holds_uvs_words_but_no_list_of_packages(
     log = io.BytesIO()
     environments.of(tmp_path, code, PYTHON).make(log)
     assert b"Installed 1 package" in log.getvalue() and b" + thing" not in log.getvalue()
-
-
-def test_an_activated_environment_comes_first_on_the_path(tmp_path: Path) -> None:
-    found = environments.activated(tmp_path, {"PATH": "/usr/bin", "HOME": "/h"})
-    assert found["PATH"].split(os.pathsep) == [f"{tmp_path}/bin", "/usr/bin"]
-    assert found["VIRTUAL_ENV"] == str(tmp_path) and found["HOME"] == "/h"
-
-
-def test_an_account_without_a_path_gets_one(tmp_path: Path) -> None:
-    assert environments.activated(tmp_path, {})["PATH"].startswith(f"{tmp_path}/bin{os.pathsep}")
 
 
 # Many at once, each a process of its own

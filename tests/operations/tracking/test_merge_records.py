@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,12 @@ from remote.errors import StoreError
 from remote.operations.tracking.destination import destination
 from remote.operations.tracking.merge_records import (
     Records,
-    fetch_artifacts,
     find,
     merge_store,
     merging,
+    transfer_artifacts,
 )
-from remote.target import Target
-from remote.tracking.merge import ArtifactFolder
-from remote.transport.rsync_args import Remote
+from remote.transport.rsync_args import Tally, artifact_filters
 from tests.operations.tracking.conftest import Store
 from tests.tracking.filestore.file_stores import FileStore
 
@@ -157,32 +156,44 @@ def test_what_is_no_store_here_says_what_to_name(name: str, told: str, hint: str
 
 
 def test_artifacts_go_where_the_records_say_and_nothing_else_comes(
-    project: Project, tmp_path: Path
+    here: Store, project: Project, theirs: Store
 ) -> None:
-    there = tmp_path / "there"
-    for name in ("3/r1/artifacts/a", "3/r2/artifacts/b", "3/models/m/artifacts/c", "4/r3/x/d"):
-        file = there / "mlruns" / name
-        file.parent.mkdir(parents=True)
-        file.write_text(name)
-    folders = [
-        ArtifactFolder("mlruns/3/r1/artifacts", "mlruns/8/r1/artifacts"),
-        ArtifactFolder("mlruns/3/models/m/artifacts", "mlruns/8/models/m/artifacts"),
-        # Of an experiment whose runs logged nothing, and whose folder was never made.
-        ArtifactFolder("mlruns/5/r9/artifacts", "mlruns/9/r9/artifacts"),
-        # What is called otherwise there.
-        ArtifactFolder("mlruns/4/r3/x", "mlruns/8/r3/artifacts"),
-    ]
-    remote = Remote(Target("", "", str(there)), None, "0123456789abcdef")
-    tally = fetch_artifacts(project.root, remote, folders)
-    came = {
-        "mlruns/8/r1/artifacts/a": "3/r1/artifacts/a",
-        "mlruns/8/models/m/artifacts/c": "3/models/m/artifacts/c",
-        "mlruns/8/r3/artifacts/d": "4/r3/x/d",
-    }
-    assert set(tally.sent) == set(came)
-    files = (path for path in (project.root / "mlruns").rglob("*") if path.is_file())
-    assert {str(path.relative_to(project.root)): path.read_text() for path in files} == came
-    assert fetch_artifacts(project.root, remote, folders).sent == []
+    # The number that the experiment has there is another one's here.
+    here.run("h1", experiment="mine")
+    theirs.run("t2", experiment="theirs", artifact="second")
+    theirs.run("t3", experiment="theirs", artifact="third")
+    theirs.run("t4", experiment="without artifacts")
+    shutil.rmtree(theirs.root / "mlruns/2")
+    (theirs.root / "mlruns/1/nobody's/artifacts").mkdir(parents=True)
+    (theirs.root / "mlruns/1/nobody's/artifacts/x.txt").write_text("not recorded")
+    moved = theirs.root / "mlruns/old/1/t3"
+    moved.parent.mkdir(parents=True)
+    (theirs.root / "mlruns/1/t3").rename(moved)
+    theirs.sql("UPDATE runs SET artifact_uri = ? WHERE run_uuid = 't3'", f"{moved}/artifacts")
+    records = merge_store(project, str(theirs.file))
+    ((number,),) = here.sql("SELECT experiment_id FROM runs WHERE run_uuid = 't1'")
+    assert number != 1
+    names = {f"mlruns/{number}/{run}/artifacts/it's a note.txt" for run in ("t1", "t2", "t3")}
+    assert set(records.artifacts) == names
+    assert here.notes() == {"t1": "their note", "t2": "second", "t3": "third"}
+
+
+def test_each_group_of_artifact_folders_is_one_transfer() -> None:
+    asked = []
+
+    def transfer(source: str, target: str, wanted: Path) -> Tally:
+        asked.append((source, target, wanted.read_text()))
+        return Tally(sent=["a"], replaced=["b"], bytes=2)
+
+    groups = {("mlruns/3", "mlruns/8"): ["r1/artifacts", "r2/artifacts"], ("x/y", "z"): ["**"]}
+    tally = transfer_artifacts(groups, transfer)
+    assert asked == [(*ends, artifact_filters(names)) for ends, names in groups.items()]
+    assert (tally.sent, tally.replaced, tally.bytes) == (
+        ["mlruns/8/a", "z/a"],
+        ["mlruns/8/b", "z/b"],
+        4,
+    )
+    assert transfer_artifacts({}, transfer) == Tally() and len(asked) == 2
 
 
 def test_a_store_of_ones_own_choice_gets_the_records(

@@ -16,7 +16,7 @@ from typing import Iterable, Optional, Sequence
 from remote.errors import StoreError
 from remote.output import plural
 from remote.tracking.check.missing_artifacts import missing_artifacts
-from remote.tracking.check.paths import ProjectDir, State, StoredPath, stored_paths
+from remote.tracking.check.stored_paths import ProjectDir, State, StoredPath, stored_paths
 from remote.tracking.store import connect_read_only, is_store, reading_url, unusable, writing
 
 _MAGIC = b"SQLite format 3\x00"

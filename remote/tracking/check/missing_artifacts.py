@@ -13,7 +13,7 @@ import sqlite3
 from typing import Iterator, Mapping, Sequence
 
 from remote.tracking import schema
-from remote.tracking.check.paths import State, StoredPath, has_file
+from remote.tracking.check.stored_paths import State, StoredPath, has_file
 from remote.tracking.store import has_table
 
 _WITH_FILES: Mapping[str, tuple[str, str]] = {

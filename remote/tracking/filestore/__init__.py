@@ -20,7 +20,7 @@ from remote.tracking.delta import FORMAT, new_delta, with_real_paths
 from remote.tracking.filestore import experiment_rows, layout
 from remote.tracking.filestore.delta_output import DeltaOutput
 from remote.tracking.filestore.layout import is_file_store
-from remote.tracking.filestore.run_rows import send_run
+from remote.tracking.filestore.run_folder import send_run
 
 __all__ = ["is_file_store", "write"]
 

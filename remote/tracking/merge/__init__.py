@@ -10,7 +10,7 @@
 
 from remote.tracking.merge.apply import mark_fetched, merge
 from remote.tracking.merge.base import pull_state
-from remote.tracking.merge.session import ArtifactFolder, Conflict, MergeSummary, total
+from remote.tracking.merge.merge_session import ArtifactFolder, Conflict, MergeSummary, total
 
 __all__ = [
     "ArtifactFolder",

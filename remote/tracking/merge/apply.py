@@ -15,7 +15,7 @@ from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql, stage
 from remote.tracking.merge.experiment_map import place_experiments
 from remote.tracking.merge.incoming import Incoming, accept, list_present, place_versions
-from remote.tracking.merge.session import (
+from remote.tracking.merge.merge_session import (
     ArtifactFolder,
     Conflict,
     MergeSession,

@@ -10,7 +10,7 @@ from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
 from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.merge import merge_sql
-from remote.tracking.merge.session import Conflict, store_with_base
+from remote.tracking.merge.merge_session import Conflict, store_with_base
 from remote.tracking.store import columns_of
 
 

@@ -14,8 +14,8 @@ from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Seque
 
 from remote.job.messages.records import ExperimentLink
 from remote.tracking import schema
+from remote.tracking.merge.merge_session import Conflict, MergeSession, store_with_base
 from remote.tracking.merge.merge_sql import names
-from remote.tracking.merge.session import Conflict, MergeSession, store_with_base
 from remote.tracking.store import columns_of
 
 

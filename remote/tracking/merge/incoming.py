@@ -10,7 +10,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from remote.tracking import schema
 from remote.tracking.merge import artifact_paths as paths
-from remote.tracking.merge.session import MergeSession
+from remote.tracking.merge.merge_session import MergeSession
 
 MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
 """Where it says which of those (`theirs`) that have another id in each store are which (`ours`)."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from remote.tracking import schema
 from remote.tracking.merge.incoming import MAPS, references_exist
+from remote.tracking.merge.merge_session import MergeSession
 from remote.tracking.merge.merge_sql import names, staged
-from remote.tracking.merge.session import MergeSession
 
 ROWS = 250_000
 """Rows per transaction: one to two seconds, after which others may write."""

@@ -18,7 +18,7 @@ from remote.errors import StoreError
 from remote.tracking import delta, merge
 from remote.tracking.merge import apply, stage
 from remote.tracking.merge.conflicts import open_conflicts
-from remote.tracking.merge.session import MergeSession
+from remote.tracking.merge.merge_session import MergeSession
 from tests.tracking.merge.histories.model import Experiment, Store
 from tests.tracking.merge.histories.records import Records
 from tests.tracking.merge.histories.rule import Base, Conflict, Delta, Pull

@@ -12,8 +12,8 @@ import pytest
 
 from remote.errors import StoreError
 from remote.tracking import schema
-from remote.tracking.merge import session as module
-from remote.tracking.merge.session import (
+from remote.tracking.merge import merge_session as module
+from remote.tracking.merge.merge_session import (
     ArtifactFolder,
     Conflict,
     LocalStore,

@@ -50,7 +50,7 @@ test: ## install what the tests need, then run every check and test
 	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium && { [ "$$(uname)" != Linux ] || sh scripts/tools.sh --optional dockerd mmdebstrap; } && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(READY) ## run the tests that need no MLflow, no server and no job: a minute
-	@$(PYTHON) -m pytest -q -n 2 -m fast $(ARGS)
+	@$(PYTHON) -m pytest -q -n 4 -m fast $(ARGS)
 
 test-client: $(READY) ## run the tests of what runs on the laptop, for a Mac
 	@$(PYTHON) -m pytest -q -n auto -m 'not server' $(foreach folder,$(CLIENT),tests/$(folder)) tests/test_*.py $(ARGS)

@@ -39,7 +39,7 @@ class DeltaAnswer(Struct):
 
 
 class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):
-    """Write what changed in a store since `known` (remote.tracking.merge.known)."""
+    """Write what changed in a store since `known` (remote.tracking.merge.pull_state)."""
 
     known: Mapping[str, Any] = any_json(1 << 40)
     store: str = text(NAME, default="")

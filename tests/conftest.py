@@ -141,6 +141,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     os.environ["MLFLOW_WORKERS"] = "1"
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an empty MLflow store, to be copied."""
+    return empty_store(tmp_path_factory.mktemp("template")).parent
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of the test's own, and none of the user's settings."""

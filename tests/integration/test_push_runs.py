@@ -24,7 +24,6 @@ from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import PrivateSshd
 from tests.conftest import ProjectFolder
-from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project
 
 pytestmark = pytest.mark.timeout(600)
@@ -70,11 +69,6 @@ def desk(folder: Path, template: Path, target: str, far: Path, **settings: str) 
     server = TargetSession.of(Config(here.root, settings), Target.parse(target))
     server.prepare(take_over=True)
     return Desk(here, there, server)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return empty_store(tmp_path_factory.mktemp("template")).parent
 
 
 @pytest.fixture

@@ -14,18 +14,10 @@ import pytest
 from scripts.sshd import free_port
 from tests.conftest import ProjectFolder
 from tests.integration.witness import Store
-from tests.stores import empty_store
 from tests.tracking.export.conftest import serving
 from tests.tracking.merge.conftest import Project
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("template")
-    empty_store(folder)
-    return folder
 
 
 @pytest.fixture

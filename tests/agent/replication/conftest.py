@@ -8,17 +8,9 @@ import pytest
 
 from remote.agent import target_dir
 from remote.job.messages.target import PrepareRequest
-from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project, World
 
 KEY, ID = "0" * 16, "a" * 32
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    empty_store(folder)
-    return folder
 
 
 @pytest.fixture

@@ -11,15 +11,7 @@ from remote.errors import ConfigError, ConnectError
 from remote.operations.tracking.export_records import export_records
 from remote.operations.tracking.merge_records import merge_store
 from scripts.sshd import free_port
-from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project as Store
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("template")
-    empty_store(folder)
-    return folder
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import pytest
 
 from remote.tracking.export import ExportOrder, ExportSummary, export
 from scripts.sshd import free_port
-from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project
 from tests.waiting import until_it_answers
 
@@ -125,13 +124,6 @@ def watch_requests(
         return watch(method, path, lambda: request(self, method, url, *args, **rest))
 
     monkeypatch.setattr(requests.Session, "request", watched)
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    empty_store(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

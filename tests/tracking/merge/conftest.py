@@ -12,7 +12,6 @@ import pytest
 
 from remote.tracking import delta, merge
 from remote.tracking.merge.base import backup_of
-from tests.stores import empty_store
 
 
 class Project:
@@ -128,13 +127,6 @@ class World:
         merge.mark_fetched(self.base(far), summary.artifacts)
         assert self.here.broken_links() == []
         return summary
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.getbasetemp() / "mlflow-template"
-    empty_store(folder)
-    return folder
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping
 
 from remote.job.kinds import kind_of
 from remote.job.spec import JobSpec, read_job
+from remote.runtime.sweep_key import code_digest
 
 #: Hydra's own seam for what happens around its runs (`hydra.experimental.callback`).
 CALLBACK = "remote.runtime.hydra_callback.JobCallback"
@@ -29,6 +30,7 @@ def main() -> None:
     words = kind_of(job).argv(job, sys.executable, os.environ.get("MLFLOW_RUN_ID", ""))
     variables = dict(os.environ)
     if job.hydra:
+        code_digest(folder, Path.cwd())
         words += hydra_words(job)
         variables = hydra_variables(variables, folder)
     sys.stdout.flush()

@@ -54,6 +54,7 @@ class LeasedGpu(Struct):
     index: int = fields.integer(0, 1 << 16)
     """nvidia-smi's, which is not CUDA's."""
     uuid: str = fields.text(128, UUID)
+    """Its identity everywhere."""
     name: str = fields.line()
 
 

@@ -34,7 +34,7 @@ REFUSED = "refused"
 RUN_STATUS = {FINISHED: "FINISHED", FAILED: "FAILED", STOPPED: "KILLED", LOST: "FAILED"}
 
 
-#: A GPU's UUID, as nvidia-smi tells it.
+#: A GPU's UUID, as nvidia-smi tells it; it becomes part of a lease file's name.
 UUID = re.compile(r"[A-Za-z0-9-]+")
 
 

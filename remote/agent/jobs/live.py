@@ -22,6 +22,10 @@ from remote.job.status import ENDED, STOPPED, JobStatus
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
 HEARTBEAT = 10.0
+
+#: Seconds that a job may take to end before it is killed.
+PATIENCE = 20.0
+
 BLOCK = 1 << 16
 
 
@@ -114,7 +118,7 @@ def stop(request: messages.StopRequest) -> messages.StopAnswer:
         return messages.StopAnswer(id=paths.id, status=status, already=True)
     launched = _launch(paths, status)
     launched.row.stop(launched.handle)
-    deadline = time.monotonic() + request.patience
+    deadline = time.monotonic() + PATIENCE
     while launched.alive() is not False and time.monotonic() < deadline:
         time.sleep(0.05)
     alive = launched.alive()

@@ -12,16 +12,16 @@ a path with no file at either end follows those of the same old project.
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 import sqlite3
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Iterator, Optional
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from remote.tracking import schema
+from remote.tracking.merge.artifact_paths import local_path
 from remote.tracking.store import columns_of
 
 _IN_PROJECT = re.compile(r"(.*)/((?:mlruns|mlartifacts)(?:/.*)?)", re.DOTALL)
@@ -33,8 +33,7 @@ class State(Enum):
     FINE = ""
     MOVED = "to {old}, and the files are in this project now"
     SERVED = "to mlflow-artifacts:/, which a client without a server can't open"
-    ELSEWHERE = "out of this project, where their files are"
-    NOWHERE = "out of this project, where nothing is"
+    OUTSIDE = "out of this project"
 
 
 class ProjectDir:
@@ -115,14 +114,12 @@ def stored_paths(database: sqlite3.Connection, project: ProjectDir) -> list[Stor
         if match:
             path.old, path.here = match[1] or "/", f"{project.folder}/{match[2]}"
     moved = {path.old for path in strangers if _shows_a_move(path, project)}
-    abroad = {path.old for path in strangers if path.has_files} - moved - {""}
     for path in strangers:
         path.target = _target(path, moved)
         if path.target:
             path.state = State.MOVED
         elif not project.contains(path.path):
-            is_elsewhere = path.has_files or path.old in abroad
-            path.state = State.ELSEWHERE if is_elsewhere else State.NOWHERE
+            path.state = State.OUTSIDE
     for path in paths:
         if path.served:
             path.state, path.target = State.SERVED, _served_target(path, project)
@@ -168,21 +165,10 @@ def _served_target(path: StoredPath, project: ProjectDir) -> Optional[str]:
 
 def _locate(path: StoredPath) -> bool:
     """Read its text; False where that names no folder of this machine."""
-    if not isinstance(path.text, str):
-        return False
-    place = path.text
-    if not place.startswith("/"):
-        try:
-            url = urlsplit(path.text)
-        except ValueError:
-            return False
-        path.is_url = url.scheme == "file" and url.netloc in ("", "localhost")
-        path.served = url.scheme == "mlflow-artifacts" and not url.netloc
-        if not path.served and not (path.is_url and url.path.startswith("/")):
-            return False
-        place = "/" + unquote(url.path)
-    path.path = "/" + posixpath.normpath(place).lstrip("/")
-    return True
+    location = local_path(path.text)
+    if location is not None:
+        path.path, path.is_url, path.served = location
+    return location is not None
 
 
 def _records(database: sqlite3.Connection, project: ProjectDir) -> Iterator[StoredPath]:

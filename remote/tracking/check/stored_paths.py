@@ -12,16 +12,16 @@ a path with no file at either end follows those of the same old project.
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import sqlite3
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Iterator, Optional
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from remote.tracking import schema
-from remote.tracking.merge.artifact_paths import local_path
 from remote.tracking.store import columns_of
 
 _IN_PROJECT = re.compile(r"(.*)/((?:mlruns|mlartifacts)(?:/.*)?)", re.DOTALL)
@@ -165,10 +165,21 @@ def _served_target(path: StoredPath, project: ProjectDir) -> Optional[str]:
 
 def _locate(path: StoredPath) -> bool:
     """Read its text; False where that names no folder of this machine."""
-    location = local_path(path.text)
-    if location is not None:
-        path.path, path.is_url, path.served = location
-    return location is not None
+    if not isinstance(path.text, str):
+        return False
+    place = path.text
+    if not place.startswith("/"):
+        try:
+            url = urlsplit(path.text)
+        except ValueError:
+            return False
+        path.is_url = url.scheme == "file" and url.netloc in ("", "localhost")
+        path.served = url.scheme == "mlflow-artifacts" and not url.netloc
+        if not path.served and not (path.is_url and url.path.startswith("/")):
+            return False
+        place = "/" + unquote(url.path)
+    path.path = "/" + posixpath.normpath(place).lstrip("/")
+    return True
 
 
 def _records(database: sqlite3.Connection, project: ProjectDir) -> Iterator[StoredPath]:

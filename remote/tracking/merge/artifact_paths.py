@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import NamedTuple, Optional, Sequence
+from typing import Optional, Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -50,39 +50,16 @@ def path_below(
     location: object, roots: Sequence[str], places: Sequence[str] = PLACES
 ) -> Optional[str]:
     """The path relative to the target's root of something in one of `places`, or None."""
-    local = local_path(location)
-    if local is None:
+    url = _url(location)
+    if url is None:
         return None
-    relative = "mlartifacts" + local.path if local.is_served else _below(local.path, roots)
+    if url.scheme == "mlflow-artifacts" and not url.netloc:
+        relative = "mlartifacts" + posixpath.normpath("/" + unquote(url.path).lstrip("/"))
+    else:
+        is_file = url.scheme == "file" and url.netloc in ("", "localhost")
+        relative = _below(unquote(url.path) if is_file else str(location), roots)
     is_inside = any(relative.startswith(f"{place}/") for place in places)
     return relative if is_inside and not _CONTROL.search(relative) else None
-
-
-class LocalPath(NamedTuple):
-    """A path of the machine that wrote it, absolute and normal.
-
-    `is_url` tells the form file:, `is_served` mlflow-artifacts: the path is then below mlartifacts.
-    """
-
-    path: str
-    is_url: bool = False
-    is_served: bool = False
-
-
-def local_path(location: object) -> Optional[LocalPath]:
-    """None for what names no folder of that machine: `s3://…`, `models:/…`, a relative path."""
-    url = _url(location)
-    if url is None or str(location).startswith("/"):
-        return LocalPath(_normal(str(location))) if url else None
-    is_served = url.scheme == "mlflow-artifacts" and not url.netloc
-    is_file = url.scheme == "file" and url.netloc in ("", "localhost") and url.path[:1] == "/"
-    if not is_served and not is_file:
-        return None
-    return LocalPath(_normal("/" + unquote(url.path)), is_file, is_served)
-
-
-def _normal(path: str) -> str:
-    return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def _url(location: object) -> Optional[SplitResult]:
@@ -100,8 +77,9 @@ def _below(path: str, roots: Sequence[str]) -> str:
 
     A job's snapshot has the target's own mlruns linked in: its name for it means the same.
     """
-    for root in roots:
+    normal = "/" + posixpath.normpath(path).lstrip("/")
+    for root in roots if path.startswith("/") else ():
         start = root.rstrip("/") + "/"
-        if path.startswith(start):
-            return _SNAPSHOT.sub("", path[len(start) :], count=1)
+        if normal.startswith(start):
+            return _SNAPSHOT.sub("", normal[len(start) :], count=1)
     return ""

@@ -15,7 +15,6 @@ from remote.agent.environments.uv import lock_file
 from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
-from remote.operations import bootstrap
 from remote.output import size
 from remote.session import TargetSession
 from remote.transport import process, rsync
@@ -89,11 +88,6 @@ def laptop(project: Project) -> Iterator[Check]:
     yield _tool("rsync", "--version", rsync.INSTALL, stops=True)
     yield _tool("ssh", "-V", "sudo apt-get install openssh-client", stops=True)
     yield _tool("git", "--version", "sudo apt-get install git (macOS: xcode-select --install)")
-    try:
-        yield Check("here", "uv", True, _said_first(str(bootstrap.own_uv()), "--version"))
-    except (ImportError, OSError):
-        fix = f"{sys.executable} -m pip install uv"
-        yield Check("here", "uv", False, "is not in this environment", fix)
     yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
     try:
         yield Check("here", "lock file", True, lock_file(project.root).name)

@@ -15,7 +15,7 @@ from remote.agent.tracking.run_rows import ARTIFACTS
 from remote.agent.worker.variables import base as variables
 from remote.errors import StoreError, TargetError
 from remote.files import locked
-from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
+from remote.job.messages.records import ArtifactFolder, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.tracking.delta import signatures_of
 from remote.tracking.merge import experiment_map, merge, total
@@ -85,7 +85,7 @@ def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
         new_runs=summary.new_runs,
         refused=summary.refused,
         left_out=summary.left_out,
-        artifacts=tuple(ArtifactPair(source, target) for source, target in pairs),
+        artifacts=tuple(ArtifactFolder(*pair) for pair in pairs),
         plain=all(os.path.realpath(str(path)) == str(path) for path in room),
         links=tuple(experiment_map.for_the_other_side(base, store)),
     )

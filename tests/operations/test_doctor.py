@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remote.config import Project
-from remote.job.messages.target import ExamineAnswer, InstalledGpu, PackageIndex
+from remote.job.messages.target import ExamineAnswer
 from remote.operations import doctor
 from remote.operations.doctor import Check
 from tests.machine import only, package_index
@@ -129,15 +129,16 @@ def facts(**changed: Any) -> ExamineAnswer:
         "rsync": "3.2.3",
         "tmux": "3.1c",
         "uv": "",
-        "install": {"rsync": "sudo dnf install -y rsync", "tmux": "sudo dnf install -y tmux"},
         "root": "/proj",
         "writable": True,
         "free": 10**12,
         "home": "/home/alice",
         "home_free": 10**12,
-        "index": PackageIndex(host="pypi.org", reachable=True),
+        "index": "pypi.org",
+        "index_reachable": True,
         "tmp_shared": True,
-        "gpus": (InstalledGpu("H100", "550.1"),) * 2,
+        "gpus": ("H100",) * 2,
+        "driver": "550.1",
         "gpu_fault": "",
         "user": "alice",
         "logind_kills": False,
@@ -159,8 +160,8 @@ def test_a_server_that_has_all_has_no_gap() -> None:
 @pytest.mark.parametrize(
     ("name", "changed", "fix", "stops"),
     [
-        ("rsync", {"rsync": ""}, "sudo dnf install -y rsync", True),
-        ("tmux", {"tmux": ""}, "sudo dnf install -y tmux", True),
+        ("rsync", {"rsync": ""}, "sudo apt-get install -y rsync", True),
+        ("tmux", {"tmux": ""}, "sudo apt-get install -y tmux", True),
         ("folder", {"writable": False}, "sudo chown alice /proj", True),
         ("disk", {"free": 5 * 10**9}, "inv remote-prune --older 30d", False),
         ("disk", {"free": 10**6}, "inv remote-prune --older 30d", True),
@@ -170,7 +171,7 @@ def test_a_server_that_has_all_has_no_gap() -> None:
         ("GPUs", {"gpu_fault": "driver mismatch"}, "nvidia-smi", False),
         (
             "package index",
-            {"index": PackageIndex(host="x", reachable=False)},
+            {"index": "x", "index_reachable": False},
             "REMOTE_PROXY=laptop",
             False,
         ),

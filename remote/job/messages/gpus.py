@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 from remote.job import fields
 from remote.job.fields import NAME
 from remote.job.messages.base import TargetRequest
-from remote.job.status import UUID
+from remote.job.status import LeasedGpu
 from remote.job.struct import Struct
 
 
@@ -28,15 +28,9 @@ class GpuProcess(Struct):
     name: str = fields.line(NAME, default="")
 
 
-class Gpu(Struct):
-    """One card. Memory in MiB, load in percent.
+class Gpu(LeasedGpu):
+    """One card, as its source tells of it. Memory in MiB, load in percent."""
 
-    `uuid` is its identity everywhere: `index` is the source's own order, which is not CUDA's.
-    """
-
-    index: int = fields.integer(0, 1 << 16)
-    uuid: str = fields.text(128, UUID)
-    name: str = fields.line()
     memory_total: int = fields.integer(0, 1 << 40)
     memory_used: int = fields.integer(0, 1 << 40)
     driver: str = fields.line()
@@ -46,17 +40,12 @@ class Gpu(Struct):
     )
     fault: str = fields.line(NAME, default="")
     """The source's word for a broken card."""
+    holder: Optional[GpuHolder] = fields.optional(fields.nested(GpuHolder), default=None)
+    """None where no job leases it."""
 
     @property
     def memory_free(self) -> int:
         return self.memory_total - self.memory_used
-
-
-class GpuReport(Gpu):
-    """A card, and who leases it."""
-
-    holder: Optional[GpuHolder] = fields.optional(fields.nested(GpuHolder), default=None)
-    """None where no job leases it."""
 
 
 class WaitingJob(Struct):
@@ -72,7 +61,7 @@ class WaitingJob(Struct):
 class GpusAnswer(Struct):
     """All GPUs of the server, and the line for them, the first in it first."""
 
-    gpus: Tuple[GpuReport, ...] = fields.list_of(fields.nested(GpuReport), 1024)
+    gpus: Tuple[Gpu, ...] = fields.list_of(fields.nested(Gpu), 1024)
     waiting: Tuple[WaitingJob, ...] = fields.list_of(fields.nested(WaitingJob), 100_000)
     now: float = fields.moment()
     cuda: str = fields.line(default="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping, Optional, Tuple
+from typing import Optional, Tuple
 
 from remote.job import fields
 from remote.job.fields import MANY, MESSAGE, NAME, VALUE, WORD
@@ -57,20 +57,6 @@ class SecretRequest(TargetRequest[SecretAnswer], verb="secret", answer=SecretAns
     value: Optional[str] = fields.optional(fields.text(VALUE), default=None)
 
 
-class InstalledGpu(Struct):
-    """A GPU of the server."""
-
-    name: str = fields.line()
-    driver: str = fields.line()
-
-
-class PackageIndex(Struct):
-    """Whether the package index (or the proxy on the way to it) takes connections."""
-
-    host: str = fields.line()
-    reachable: bool = fields.flag()
-
-
 class ExamineAnswer(Struct):
     """Facts about a server; the client judges them. A version is empty where there is no program."""
 
@@ -81,8 +67,6 @@ class ExamineAnswer(Struct):
     rsync: str = fields.line()
     tmux: str = fields.line()
     uv: str = fields.line()
-    install: Mapping[str, str] = fields.mapping_of(fields.line(1024), 100)
-    """The command that installs each program that may be missing."""
     root: str = fields.text(NAME)
     """The target's folder, or the first one above it that is there."""
     writable: bool = fields.flag()
@@ -91,10 +75,15 @@ class ExamineAnswer(Struct):
     home: str = fields.text(NAME)
     home_free: int = fields.integer(0, 1 << 62)
     """Bytes of the disk that the toolkit's cache lies on."""
-    index: PackageIndex = fields.nested(PackageIndex)
+    index: str = fields.line()
+    """The host of the package index, or of the proxy on the way to it."""
+    index_reachable: bool = fields.flag()
+    """Whether that takes connections."""
     tmp_shared: bool = fields.flag()
     """Whether everybody may write to /tmp, and nobody remove what is another's."""
-    gpus: Tuple[InstalledGpu, ...] = fields.list_of(fields.nested(InstalledGpu), 1024)
+    gpus: Tuple[str, ...] = fields.list_of(fields.line(), 1024)
+    """The models of the cards."""
+    driver: str = fields.line()
     gpu_fault: str = fields.text(MESSAGE)
     logind_kills: bool = fields.flag()
     """Whether the system ends all processes of a user who logs out."""

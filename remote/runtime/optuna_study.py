@@ -105,17 +105,16 @@ def _open(job: Job, config: Any, described: Any) -> Tuple[str, Any]:
     """The study of this sweep and its name, a new one where what decides its outcome has changed."""
     import optuna
 
-    parts = sweep_key.parts_of(job, OmegaConf.to_container(config, enum_to_str=True))
-    given, direction = config.hydra.sweeper.study_name, config.hydra.sweeper.direction
+    settings: Any = OmegaConf.to_container(config, enum_to_str=True)
+    parts, direction = sweep_key.parts_of(job, settings), settings["hydra"]["sweeper"]["direction"]
     # Two that make the tables of one file at once fail, and one name is taken by one of two.
     with locked(_logs(job) / "optuna.lock"):
         storage = optuna.storages.get_storage(
             described if isinstance(described, str) else instantiate(described)
         )
-        sweeps = {
-            one.study_name: one.user_attrs.get(SWEEP) or {} for one in storage.get_all_studies()
-        }
-        name = given or sweep_key.name_of(job, parts)
+        studies = storage.get_all_studies()
+        sweeps = {study.study_name: study.user_attrs.get(SWEEP, {}) for study in studies}
+        name = config.hydra.sweeper.study_name or sweep_key.name_of(job, parts)
         if sweeps.get(name, {"parts": parts}).get("parts") != parts:
             name = sweep_key.name_of(job, parts, name)
         if name not in sweeps:
@@ -123,14 +122,11 @@ def _open(job: Job, config: Any, described: Any) -> Tuple[str, Any]:
         study = optuna.create_study(
             study_name=name,
             storage=storage,
-            directions=[
-                getattr(one, "name", one)
-                for one in (direction if OmegaConf.is_list(direction) else [direction])
-            ],
+            directions=direction if isinstance(direction, list) else [direction],
             load_if_exists=True,
         )
-        sweep = {"source": job.spec.source, "job": job.folder.name, "parts": parts}
-        study.set_user_attr(SWEEP, sweep)
+        facts = {"source": job.spec.source, "job": job.folder.name, "parts": parts}
+        study.set_user_attr(SWEEP, facts)
     return name, study
 
 

@@ -37,6 +37,7 @@ class JobPaths:
         self.proxy = self.folder / "proxy"
         self.serving = self.folder / "serving.json"
         self.saved = self.folder / "saved.json"
+        self.stores = self.folder / "stores"
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"
         self.code = self.folder / "code"

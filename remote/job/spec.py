@@ -56,8 +56,6 @@ class JobSpec(Struct):
     env: Mapping[str, str] = mapping_of(text(VALUE), MANY, default={})
     tags: Mapping[str, str] = mapping_of(text(VALUE), MANY, default={})
     experiment: str = text(NAME, default="")
-    continues_run: bool = flag(default=True)
-    """Whether the program's code goes on with the job's MLflow run; its runs are children else."""
     record: bool = flag(default=True)
     """Whether the job gets an MLflow run."""
 

@@ -9,22 +9,22 @@ import os
 import re
 import zlib
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
-from remote.agent.tracking.job_run import store_of
+from remote.agent.tracking.job_run import noted_stores, store_of
 from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
-from remote.job.paths import STATE
+from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 from remote.tracking.delta import file_mark
 from remote.tracking.sources import source_of
 
 #: Folders that rsync is asked for by name.
-_PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_PLAIN = re.compile(r"[A-Za-z0-9_.=,/-]+\Z")
 
 
 def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
@@ -37,13 +37,14 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
     answer = DeltaAnswer(root=str(root))
     if request.store:
         path = root / request.store
-        if request.store not in _others(root):
+        if request.store not in _places(root)[0]:
             raise StoreError(f"{root} has no MLflow store {request.store}.")
     else:
         path = store_of(root)
         running = {paths.id for paths in live(root) if state_of(paths).state not in ENDED}
         ended = tuple(paths.id for paths in every(root) if paths.id not in running)
-        answer = answer.replace(ended=ended, others=_others(root))
+        inside, outside = _places(root)
+        answer = answer.replace(ended=ended, others=_marked(root, inside), outside=outside)
     source = source_of(path)
     if source is None and not request.store:
         return answer
@@ -67,18 +68,27 @@ def _compressed(file: Path) -> Path:
     return packed
 
 
-def _others(root: Path) -> Dict[str, Optional[str]]:
-    """The stores beside the target's own, by their paths below it, each with a mark that changes when the store does.
+def _marked(root: Path, names: List[str]) -> Dict[str, Optional[str]]:
+    """Stores with a mark that changes when the store does; None where only reading tells, as for a
+    folder."""
+    paths = {name: root / name for name in names}
+    return {name: None if path.is_dir() else file_mark(path) for name, path in paths.items()}
 
-    The mark is None where only reading tells, as for a folder.
-    """
-    names = ["mlruns"] if source_of(root / "mlruns") else []
-    paths = {name: root / name for name in [*names, *_of_jobs(root)]}
-    return {name: None if paths[name].is_dir() else file_mark(paths[name]) for name in paths}
+
+def _places(root: Path) -> Tuple[List[str], Tuple[str, ...]]:
+    """The stores beside the target's own: paths below it, and what a pull can't bring."""
+    places = [*(["mlruns"] if source_of(root / "mlruns") else []), *_of_jobs(root)]
+    inside = [place for place in places if not is_outside(place)]
+    return inside, tuple(dict.fromkeys(filter(is_outside, places)))
+
+
+def is_outside(place: str) -> bool:
+    """Whether a store is named by an absolute path or an address, and not by one below the target."""
+    return place.startswith("/") or "://" in place
 
 
 def _of_jobs(root: Path) -> List[str]:
-    """What a job made in its own folder. Jobs that have ended are looked at once."""
+    """The stores that jobs wrote to. Jobs that have ended are looked at once."""
     file = root / STATE / "stores.json"
     before: Dict[str, List[str]] = read_json(file) or {}
     after: Dict[str, List[str]] = {}
@@ -88,13 +98,24 @@ def _of_jobs(root: Path) -> List[str]:
         # Before its folder is looked at: what it makes until it ends is still to be seen then.
         ended = made is not None or state_of(paths).state in ENDED
         if made is None:
-            made = _made_in(paths.code, root)
+            made = [*_made_in(paths.code, root), *noted_in(paths)]
         names += made
         if ended:
             after[paths.id] = made
     if after != before:
         write_json(file, after)
-    return [name for name in names if (root / name).exists()]
+    return [name for name in names if "://" in name or (root / name).exists()]
+
+
+def noted_in(paths: JobPaths) -> List[str]:
+    """The stores that a job's runs went to: below the target where a pull can bring them."""
+    root = os.path.realpath(str(paths.root))
+    names = []
+    for place in noted_stores(paths):
+        name = os.path.relpath(place, root) if place.startswith("/") else ".."
+        plain = _PLAIN.match(name) or not os.path.isdir(place)
+        names.append(place if name.startswith("..") or not plain else name)
+    return names
 
 
 def _made_in(code: Path, root: Path) -> List[str]:

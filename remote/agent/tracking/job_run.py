@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from pathlib import Path
-from typing import Dict, Mapping, Sequence
+from typing import Dict, List, Mapping, Sequence
 
 from remote.agent.tracking import run_rows
+from remote.errors import StoreError
 from remote.job.kinds import kind_of
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
@@ -14,6 +17,9 @@ from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
 from remote.tracking.store import create_store, is_store
 
 STORE = "mlflow.db"
+
+#: Characters of a path (PATH_MAX of Linux) at which a store is taken for none.
+LONGEST = 4096
 
 
 def store_of(root: Path) -> Path:
@@ -71,14 +77,37 @@ def run_of(job: Job, status: JobStatus) -> str:
 def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
     store, run = store_of(paths.root), run_of(job, status)
+    ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
+    for path in map(Path, noted_stores(paths)):
+        if is_store(path):
+            with contextlib.suppress(StoreError):
+                run_rows.close_all(
+                    path, job=paths.id, run_id=run, status=run_status, end_ms=ended
+                )
     if not is_store(store):
         return
-    ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
     if run_rows.run_status(store, run) is not None:
         run_rows.update(store, run, account(status), status=run_status, end_time=ended)
     elif not kind_of(job).serves:
         return
     run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
+
+
+def noted_stores(paths: JobPaths) -> List[str]:
+    """The stores beside the target's own that runs of a job went to: absolute paths, and addresses
+    of others, as remote.runtime.remote_job_mlflow noted them."""
+    try:
+        lines = paths.stores.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    places: Dict[str, None] = {}
+    for line in lines:
+        # Whoever has the job's variables may write here.
+        with contextlib.suppress(ValueError):
+            place = json.loads(line)
+            if isinstance(place, str) and 0 < len(place) < LONGEST and place.isprintable():
+                places[place] = None
+    return list(places)
 
 
 def account(status: JobStatus) -> Dict[str, str]:

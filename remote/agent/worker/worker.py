@@ -217,6 +217,8 @@ class Worker(Record):
             last = job_folders.keep_notebook(self.paths, self.job, last)
             if last.result:
                 self.say(f"notebook: {last.result}")
+            for place in filter(is_outside, noted_in(self.paths)):
+                self.say(f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)")
             self.say(f"{outcome.state}, exit code {outcome.code}{cause}")
             job_folders.close_records(self.paths, self.job, last)
         except Exception:

@@ -36,6 +36,8 @@ class DeltaAnswer(Struct):
         optional(text(NAME)), 10_000, key=text(NAME), default={}
     )
     """Stores that it has beside its own, each with a mark that changes when the store does."""
+    outside: Tuple[str, ...] = fields.names(default=())
+    """Stores elsewhere that jobs' runs went to, which nothing brings."""
 
 
 class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):

@@ -48,7 +48,7 @@ def describe(
     name = declared(project.root, "name") or project.root.name
     return spec.replace(
         **{**vars(options), "name": options.name or spec.name},
-        experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
+        experiment=project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
         python=declared(project.root, "requires-python"),
         git=git_state(project.root),
         user=getpass.getuser(),

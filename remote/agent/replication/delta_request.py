@@ -6,25 +6,21 @@ A target has stores beside its own: file stores, and those that jobs made themse
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
 
 from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
-from remote.agent.tracking.job_run import noted_stores, store_of
+from remote.agent.tracking.job_run import PLAIN, is_outside, places_of, store_of
 from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
-from remote.job.paths import STATE, JobPaths
+from remote.job.paths import STATE
 from remote.job.status import ENDED
 from remote.tracking.delta import file_mark
 from remote.tracking.sources import source_of
-
-#: Folders that rsync is asked for by name.
-_PLAIN = re.compile(r"[A-Za-z0-9_.=,/-]+\Z")
 
 
 def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
@@ -82,11 +78,6 @@ def _places(root: Path) -> Tuple[List[str], Tuple[str, ...]]:
     return inside, tuple(dict.fromkeys(filter(is_outside, places)))
 
 
-def is_outside(place: str) -> bool:
-    """Whether a store is named by an absolute path or an address, and not by one below the target."""
-    return place.startswith("/") or "://" in place
-
-
 def _of_jobs(root: Path) -> List[str]:
     """The stores that jobs wrote to. Jobs that have ended are looked at once."""
     file = root / STATE / "stores.json"
@@ -98,24 +89,13 @@ def _of_jobs(root: Path) -> List[str]:
         # Before its folder is looked at: what it makes until it ends is still to be seen then.
         ended = made is not None or state_of(paths).state in ENDED
         if made is None:
-            made = [*_made_in(paths.code, root), *noted_in(paths)]
+            made = [*_made_in(paths.code, root), *places_of(paths)]
         names += made
         if ended:
             after[paths.id] = made
     if after != before:
         write_json(file, after)
     return [name for name in names if "://" in name or (root / name).exists()]
-
-
-def noted_in(paths: JobPaths) -> List[str]:
-    """The stores that a job's runs went to: below the target where a pull can bring them."""
-    root = os.path.realpath(str(paths.root))
-    names = []
-    for place in noted_stores(paths):
-        name = os.path.relpath(place, root) if place.startswith("/") else ".."
-        plain = _PLAIN.match(name) or not os.path.isdir(place)
-        names.append(place if name.startswith("..") or not plain else name)
-    return names
 
 
 def _made_in(code: Path, root: Path) -> List[str]:
@@ -129,6 +109,6 @@ def _made_in(code: Path, root: Path) -> List[str]:
         for entry in entries
         if not entry.is_symlink()
         and not (root / entry.name).exists()
-        and (_PLAIN.match(entry.name) or not entry.is_dir())
+        and (PLAIN.match(entry.name) or not entry.is_dir())
         and source_of(code / entry.name)
     ]

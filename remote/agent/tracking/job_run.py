@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import time
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence
@@ -17,6 +19,9 @@ from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
 from remote.tracking.store import create_store, is_store
 
 STORE = "mlflow.db"
+
+#: Folders below the target that rsync is asked for by name.
+PLAIN = re.compile(r"[A-Za-z0-9_.=,-][A-Za-z0-9_.=,/-]*\Z")
 
 #: Characters of a path (PATH_MAX of Linux) at which a store is taken for none.
 LONGEST = 4096
@@ -108,6 +113,26 @@ def noted_stores(paths: JobPaths) -> List[str]:
             if isinstance(place, str) and 0 < len(place) < LONGEST and place.isprintable():
                 places[place] = None
     return list(places)
+
+
+def places_of(paths: JobPaths) -> List[str]:
+    """The same; those that a pull can bring by their paths below the target's root."""
+    root, places = os.path.realpath(str(paths.root)), []
+    for place in noted_stores(paths):
+        inside = place.startswith(root + "/")
+        name = os.path.relpath(place, root) if inside else place
+        places.append(name if PLAIN.match(name) or not os.path.isdir(place) else place)
+    return places
+
+
+def is_outside(place: str) -> bool:
+    """Whether a store is named by an absolute path or an address, and not by one below the target."""
+    return place.startswith("/") or "://" in place
+
+
+def stores_outside(paths: JobPaths) -> List[str]:
+    """The stores that a job's runs went to and that no pull brings."""
+    return [place for place in places_of(paths) if is_outside(place)]
 
 
 def account(status: JobStatus) -> Dict[str, str]:

@@ -214,10 +214,12 @@ class Worker(Record):
         )
         cause = f" ({outcome.cause})" if outcome.cause else ""
         try:
+            from remote.agent.tracking.job_run import stores_outside
+
             last = job_folders.keep_notebook(self.paths, self.job, last)
             if last.result:
                 self.say(f"notebook: {last.result}")
-            for place in filter(is_outside, noted_in(self.paths)):
+            for place in stores_outside(self.paths):
                 self.say(f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)")
             self.say(f"{outcome.state}, exit code {outcome.code}{cause}")
             job_folders.close_records(self.paths, self.job, last)

@@ -10,6 +10,7 @@ from typing import Mapping, Optional
 
 from remote.job.spec import JobSpec, read_job
 
+
 @dataclass(frozen=True)
 class Recording:
     """Where a job's runs go."""

@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import threading
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 from urllib.parse import unquote, urlsplit
 
@@ -179,7 +180,7 @@ class JobRuns:
         if location is None or experiment.lifecycle_stage != "active":
             return False
         artifacts = os.path.join(location, run.info.run_id, "artifacts")
-        os.makedirs(artifacts, exist_ok=True)
+        Path(artifacts).mkdir(parents=True, exist_ok=True)
         with self.store.ManagedSessionMaker() as session:
             row = session.query(SqlRun).filter(SqlRun.run_uuid == run.info.run_id)
             row.update({"experiment_id": int(experiment_id), "artifact_uri": artifacts})
@@ -216,7 +217,9 @@ def _called_by_start_run() -> bool:
 def _is_own(uri: str) -> bool:
     """Whether an address is that of the job's store, however it is spelled."""
     own, match = os.environ.get("REMOTE_JOB_STORE"), _SQLITE.match(uri)
-    return bool(own and match) and os.path.realpath(match[1]) == os.path.realpath(own)
+    if not own or not match:
+        return False
+    return os.path.realpath(match[1]) == os.path.realpath(own)
 
 
 def _folder(uri: str) -> Optional[str]:

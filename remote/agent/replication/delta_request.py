@@ -90,6 +90,7 @@ def _of_jobs(root: Path) -> List[str]:
         ended = made is not None or state_of(paths).state in ENDED
         if made is None:
             made = [*_made_in(paths.code, root), *places_of(paths)]
+            made = [place for place in made if is_outside(place) or source_of(root / place)]
         names += made
         if ended:
             after[paths.id] = made
@@ -110,5 +111,4 @@ def _made_in(code: Path, root: Path) -> List[str]:
         if not entry.is_symlink()
         and not (root / entry.name).exists()
         and (PLAIN.match(entry.name) or not entry.is_dir())
-        and source_of(code / entry.name)
     ]

@@ -86,9 +86,7 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     for path in map(Path, noted_stores(paths)):
         if is_store(path):
             with contextlib.suppress(StoreError):
-                run_rows.close_all(
-                    path, job=paths.id, run_id=run, status=run_status, end_ms=ended
-                )
+                run_rows.close_all(path, job=paths.id, run_id=run, status=run_status, end_ms=ended)
     if not is_store(store):
         return
     if run_rows.run_status(store, run) is not None:
@@ -121,7 +119,7 @@ def places_of(paths: JobPaths) -> List[str]:
     for place in noted_stores(paths):
         inside = place.startswith(root + "/")
         name = os.path.relpath(place, root) if inside else place
-        places.append(name if PLAIN.match(name) or not os.path.isdir(place) else place)
+        places.append(name if PLAIN.match(name) or not Path(place).is_dir() else place)
     return places
 
 

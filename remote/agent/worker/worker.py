@@ -220,7 +220,9 @@ class Worker(Record):
             if last.result:
                 self.say(f"notebook: {last.result}")
             for place in stores_outside(self.paths):
-                self.say(f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)")
+                self.say(
+                    f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)"
+                )
             self.say(f"{outcome.state}, exit code {outcome.code}{cause}")
             job_folders.close_records(self.paths, self.job, last)
         except Exception:

@@ -190,8 +190,13 @@ class JobRuns:
 
     def _go_on(self, run: Any, given: Dict[str, str], run_name: Optional[str]) -> Any:
         from mlflow.entities import RunStatus, RunTag
+        from mlflow.store.tracking.dbmodels.models import SqlParam
 
         run_id = run.info.run_id
+        with self.store.ManagedSessionMaker() as session:
+            # MLflow gives a parameter no second value: what the program logs counts, and the
+            # worker adds the others again at the end.
+            session.query(SqlParam).filter(SqlParam.run_uuid == run_id).delete()
         self.change(run_id, RunStatus.RUNNING, None, run_name or None)
         tags = [
             RunTag(key, value)

@@ -44,10 +44,14 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
             "mlflow.user": job.user,
             "mlflow.source.name": job.program,
         },
-        params={name: str(value) for name, value in job.all_parameters.items()},
+        params=_params(job),
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
     )
+
+
+def _params(job: Job) -> Dict[str, str]:
+    return {name: str(value) for name, value in job.all_parameters.items()}
 
 
 def start_run(paths: JobPaths, run_id: str) -> None:
@@ -90,7 +94,8 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     if not is_store(store):
         return
     if run_rows.run_status(store, run) is not None:
-        run_rows.update(store, run, account(status), status=run_status, end_time=ended)
+        values = {"status": run_status, "end_time": ended}
+        run_rows.update(store, run, account(status), _params(job), **values)
     elif not kind_of(job).serves:
         return
     run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)

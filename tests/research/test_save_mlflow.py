@@ -237,18 +237,18 @@ def test_a_deleted_experiment(project: Path) -> None:
 def job(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The run of a job that this process belongs to, in the experiment `trial`."""
     uri = f"sqlite:///{project}/mlflow.db"
-    client = mlflow.MlflowClient(uri)
-    made = client.create_run(client.create_experiment("trial"), run_name="job").info.run_id
-    client.log_param(made, "epoch", "5")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("REMOTE_JOB_STORE", f"{project}/mlflow.db")
-    monkeypatch.setenv("REMOTE_JOB_RUN", made)
-    monkeypatch.setenv("REMOTE_JOB_OFFER", f"{os.getpid()} {made}")
     monkeypatch.setenv("REMOTE_JOB_TAGS", "{}")
     # What MLflow does with the entry point of the agent's zip.
     builder = TrackingStoreRegistry.get_store_builder
     monkeypatch.setattr(TrackingStoreRegistry, "get_store_builder", builder)
     JobContext()
+    client = mlflow.MlflowClient(uri)
+    made = client.create_run(client.create_experiment("trial"), run_name="job").info.run_id
+    client.log_param(made, "epoch", "5")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("REMOTE_JOB_RUN", made)
+    monkeypatch.setenv("REMOTE_JOB_OFFER", f"{os.getpid()} {made}")
     return str(made)
 
 

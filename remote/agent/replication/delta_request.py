@@ -12,7 +12,7 @@ from typing import Dict, List, Optional, Tuple, Union
 
 from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
-from remote.agent.tracking.job_run import PLAIN, is_outside, places_of, store_of
+from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
 from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
@@ -89,7 +89,7 @@ def _of_jobs(root: Path) -> List[str]:
         # Before its folder is looked at: what it makes until it ends is still to be seen then.
         ended = made is not None or state_of(paths).state in ENDED
         if made is None:
-            made = [*_made_in(paths.code, root), *places_of(paths)]
+            made = [*_made_in(paths.code, root), *noted_stores(paths)]
             made = [place for place in made if is_outside(place) or source_of(root / place)]
         names += made
         if ended:

@@ -87,7 +87,7 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
     store, run = store_of(paths.root), run_of(job, status)
     ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
-    for path in map(Path, noted_stores(paths)):
+    for path in map(paths.root.joinpath, noted_stores(paths)):
         if is_store(path):
             with contextlib.suppress(StoreError):
                 run_rows.close_all(path, job=paths.id, run_id=run, status=run_status, end_ms=ended)
@@ -102,40 +102,25 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
 
 
 def noted_stores(paths: JobPaths) -> List[str]:
-    """The stores beside the target's own that runs of a job went to: absolute paths, and addresses
-    of others, as remote.runtime.remote_job_mlflow noted them."""
-    try:
-        lines = paths.stores.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    places: Dict[str, None] = {}
-    for line in lines:
-        # Whoever has the job's variables may write here.
-        with contextlib.suppress(ValueError):
-            place = json.loads(line)
-            if isinstance(place, str) and 0 < len(place) < LONGEST and place.isprintable():
-                places[place] = None
-    return list(places)
-
-
-def places_of(paths: JobPaths) -> List[str]:
-    """The same; those that a pull can bring by their paths below the target's root."""
-    root, places = os.path.realpath(str(paths.root)), []
-    for place in noted_stores(paths):
-        inside = place.startswith(root + "/")
-        name = os.path.relpath(place, root) if inside else place
-        places.append(name if PLAIN.match(name) or not Path(place).is_dir() else place)
-    return places
+    """The stores beside the target's own that a job's runs went to (remote_job_mlflow notes them):
+    paths below the target where a pull can bring them, else absolute paths and addresses."""
+    root, places = os.path.realpath(str(paths.root)) + "/", []
+    with contextlib.suppress(OSError):
+        for line in paths.stores.read_text("utf-8", "replace").splitlines():
+            # Whoever has the job's variables may write there.
+            with contextlib.suppress(ValueError):
+                place = json.loads(line)
+                if isinstance(place, str) and len(place) < LONGEST and place.isprintable():
+                    path = os.path.normpath(place)
+                    name = path[len(root) :] if path.startswith(root) else place
+                    is_plain = PLAIN.match(name) or not Path(path).is_dir()
+                    places.append(name if is_plain else path)
+    return list(dict.fromkeys(places))
 
 
 def is_outside(place: str) -> bool:
-    """Whether a store is named by an absolute path or an address, and not by one below the target."""
+    """Whether no pull brings a store of this name."""
     return place.startswith("/") or "://" in place
-
-
-def stores_outside(paths: JobPaths) -> List[str]:
-    """The stores that a job's runs went to and that no pull brings."""
-    return [place for place in places_of(paths) if is_outside(place)]
 
 
 def account(status: JobStatus) -> Dict[str, str]:

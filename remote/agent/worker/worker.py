@@ -202,12 +202,12 @@ class Worker(Record):
         )
         cause = f" ({outcome.cause})" if outcome.cause else ""
         try:
-            from remote.agent.tracking.job_run import stores_outside
+            from remote.agent.tracking.job_run import is_outside, noted_stores
 
             last = job_folders.keep_notebook(self.paths, self.job, last)
             if last.result:
                 self.say(f"notebook: {last.result}")
-            for place in stores_outside(self.paths):
+            for place in filter(is_outside, noted_stores(self.paths)):
                 self.say(
                     f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)"
                 )

@@ -149,12 +149,14 @@ class JobRuns:
     def update_run_info(self, run_id: str, run_status: Any, *rest: Any, **more: Any) -> Any:
         """As MLflow does; a run that goes on is marked, to be ended with the job."""
         from mlflow.entities import RunStatus, RunTag
+        from mlflow.exceptions import MlflowException
 
         result = self.change(run_id, run_status, *rest, **more)
         if run_status == RunStatus.RUNNING:
             if not self.is_own:
                 _note(self.uri)
-            self.store.set_tag(run_id, RunTag(RESUMED, os.environ.get("REMOTE_JOB_ID", "")))
+            with contextlib.suppress(MlflowException):
+                self.store.set_tag(run_id, RunTag(RESUMED, os.environ.get("REMOTE_JOB_ID", "")))
         return result
 
     def _offered(self, experiment_id: str) -> Optional[Any]:

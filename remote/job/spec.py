@@ -26,6 +26,7 @@ from remote.job.fields import (
     run_id,
     text,
 )
+from remote.job.outputs import DECLARED
 from remote.job.status import ProcessId
 from remote.job.struct import Struct
 
@@ -94,6 +95,8 @@ class JobSpec(Struct):
     """The versions of Python that the project allows."""
     extras: Tuple[str, ...] = list_of(text(NAME), MANY, default=())
     """Extras of the lock file for its environment."""
+    outputs: Tuple[str, ...] = list_of(text(255, DECLARED), MANY, default=())
+    """What the project declares to be its jobs' own, beside remote.job.outputs.TABLE."""
     leases: str = text(NAME, default="")
     """Where the lease files of GPUs lie; empty is the usual place."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from remote.files import locked, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
+from remote.operations.project_outputs import declared_outputs
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -47,7 +48,8 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run)
+    declared = declared_outputs(server.project.root)
+    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run, declared)
     server.connect()
     with locked(server.project.state / "push.lock"):
         tally, state = None, OURS
@@ -78,6 +80,7 @@ class _Mirror:
     server: TargetSession
     stamp: str
     dry_run: bool
+    declared: tuple[str, ...]
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
@@ -112,6 +115,7 @@ class _Mirror:
             delete=delete,
             dry_run=look,
             destination=destination,
+            declared=self.declared,
         )
         return self.server.rsync(argv, "pushing")
 
@@ -163,11 +167,14 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     from remote.operations.tracking.pull_records import ask, merge_all
 
     start, dialect = time.monotonic(), rsync.dialect()
+    declared = declared_outputs(server.project.root)
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
     kept = server.project.root / backup
 
     def bring() -> Tally:
-        argv = rsync_args.pull_argv(server.remote, dialect, backup=kept, dry_run=dry_run)
+        argv = rsync_args.pull_argv(
+            server.remote, dialect, backup=kept, dry_run=dry_run, declared=declared
+        )
         return server.rsync(argv, "pulling")
 
     server.connect()

@@ -11,7 +11,7 @@ import pytest
 
 from remote.agent.jobs.submit import freezing
 from remote.errors import TargetError
-from remote.job.outputs import SHARED
+from remote.job.outputs import links
 from remote.job.paths import STATE, JobPaths
 
 pytestmark = pytest.mark.skipif(not shutil.which("rsync"), reason="rsync is not installed")
@@ -128,7 +128,7 @@ def test_shared_folders_are_links_to_the_targets_own(root: Path) -> None:
     write(root / "data/raw/big.bin")
     write(root / "mlruns/1/r/x")
     code = snapshot(root, 1)
-    for name in SHARED:
+    for name in links():
         assert os.readlink(code / name) == str(root / name), name
     write(code / "outputs/new.txt", "from the job")
     assert (root / "outputs/new.txt").read_text() == "from the job"

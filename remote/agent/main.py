@@ -44,6 +44,7 @@ VERBS: Dict[str, Verb] = {
     "log": Verb("jobs.live", "follow", "LogRequest", following=True),
     "remove": Verb("jobs.prune", "remove", "RemoveRequest"),
     "prune": Verb("jobs.prune", "prune", "PruneRequest"),
+    "unpulled": Verb("jobs.summaries", "list_unpulled", "UnpulledRequest"),
     "account": Verb("jobs.diff", "account", "AccountRequest"),
     "differences": Verb("jobs.diff", "differences", "DifferencesRequest"),
     "service": Verb("services", "look", "ServiceRequest"),

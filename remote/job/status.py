@@ -6,12 +6,13 @@ Its worker alone writes the first while it lives.
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from remote.job.fields import (
     HEX,
     MESSAGE,
     NAME,
+    VERY_MANY,
     WORD,
     choice,
     duration,
@@ -19,6 +20,7 @@ from remote.job.fields import (
     integer,
     line,
     list_of,
+    mapping_of,
     moment,
     nested,
     optional,
@@ -117,6 +119,17 @@ class Progress(Struct):
 
     cell: int = integer(0, 1 << 31)
     cells: int = integer(0, 1 << 31)
+
+
+class Unpulled(Struct):
+    """`unpulled.json`: what a job's code wrote where no pull brings it from, in bytes by path.
+
+    What lies below `data` is in the target, everything else in the job's snapshot.
+    """
+
+    files: Mapping[str, int] = mapping_of(
+        integer(0, 1 << 62), VERY_MANY, key=text(NAME), default={}
+    )
 
 
 #: How the folders of services begin: in /tmp, since a socket's path must fit into 104 bytes.

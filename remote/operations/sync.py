@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.files import locked, write_json
+from remote.files import locked, read_json, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
 from remote.operations.project_outputs import declared_outputs
@@ -158,6 +158,8 @@ class Pulled:
     records: Records
     backup: str
     seconds: float
+    unpulled: dict[str, str]
+    """What jobs that ended since the last pull wrote elsewhere, in words."""
 
 
 def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
@@ -183,6 +185,8 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         asked = ask(server, folder, registry=registry)
         files = server.transfer(bring)
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
+        known = set(read_json(server.pulled) or ())
+        left = {job: text for job, text in asked.answer.unpulled.items() if job not in known}
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
-    return Pulled(files, records, backup, time.monotonic() - start)
+    return Pulled(files, records, backup, time.monotonic() - start, left)

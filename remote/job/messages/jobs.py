@@ -86,6 +86,8 @@ class JobSummary(JobStatus):
         integer(0, 1 << 40), 100, key=text(64, WORD), default={}
     )
     """How many runs below its own there are, by their MLflow status."""
+    unpulled: str = text(MESSAGE, default="")
+    """What its code wrote where no pull brings it from; told of a job that is named."""
 
 
 class JobsAnswer(Struct):

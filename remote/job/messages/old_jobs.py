@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Mapping, Tuple
 
 from remote.job.fields import (
     DIFF,
@@ -15,6 +15,7 @@ from remote.job.fields import (
     integer,
     job_id,
     list_of,
+    mapping_of,
     names,
     nested,
     number,
@@ -45,10 +46,12 @@ class RemoveRequest(TargetRequest[RemoveAnswer], verb="remove", answer=RemoveAns
 
 
 class PruneAnswer(Struct):
-    """What went, or would go. `kept` are jobs of that age that were not pulled."""
+    """What went, or would go. `kept` are jobs of that age that were not pulled, `unfetched` those
+    that hold files which no pull brings."""
 
     jobs: Tuple[str, ...] = list_of(job_id(), VERY_MANY)
     kept: Tuple[str, ...] = list_of(job_id(), VERY_MANY)
+    unfetched: Tuple[str, ...] = list_of(job_id(), VERY_MANY)
     environments: Tuple[str, ...] = names()
     backups: Tuple[str, ...] = names()
     bytes: int = integer(0, 1 << 62)
@@ -63,6 +66,20 @@ class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer)
     dry_run: bool = flag(default=False)
     python: str = text(NAME, default="")
     """The versions of Python that the project allows: its environment is one that is used."""
+
+
+class UnpulledAnswer(Struct):
+    """What a job's code wrote where no pull brings it from, in bytes by path."""
+
+    id: str = job_id()
+    files: Mapping[str, int] = mapping_of(integer(0, 1 << 62), VERY_MANY, key=text(NAME))
+
+
+class UnpulledRequest(TargetRequest[UnpulledAnswer], verb="unpulled", answer=UnpulledAnswer):
+    """Tell what a job has of that beside what was `brought`, which is not told of any more."""
+
+    job: str = text(NAME)
+    brought: Tuple[str, ...] = names(default=())
 
 
 class AccountAnswer(Struct):

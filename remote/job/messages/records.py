@@ -32,6 +32,8 @@ class DeltaAnswer(Struct):
     """Whether the target has no store yet."""
     ended: Tuple[str, ...] = list_of(job_id(), VERY_MANY, default=())
     """The jobs whose records and results were whole before this began."""
+    unpulled: Mapping[str, str] = mapping_of(text(MESSAGE), VERY_MANY, key=job_id(), default={})
+    """What ended jobs wrote where no pull brings it from."""
     others: Mapping[str, Optional[str]] = mapping_of(
         optional(text(NAME)), 10_000, key=text(NAME), default={}
     )

@@ -50,7 +50,11 @@ def describe(
     name = declared(project.root, "name") or project.root.name
     outputs = declared_outputs(project.root)
     return spec.replace(
-        **{**vars(options), "name": options.name or spec.name},
+        **{
+            **vars(options),
+            "name": options.name or spec.name,
+            "record": spec.record and options.record,
+        },
         experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
         python=declared(project.root, "requires-python"),
         git=git_state(project.root, outputs),

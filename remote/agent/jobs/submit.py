@@ -182,7 +182,8 @@ def link_outputs(root: Path, code: Path, declared: Sequence[str]) -> None:
     for row in outputs.table(declared):
         folder = (root / row.path).parent if row.is_file else root / row.path
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if row.shared:
+                folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise TargetError(
                 f"{folder} on the server is a file, and jobs need a folder in its place.",

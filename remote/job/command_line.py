@@ -59,7 +59,7 @@ def _is_flag(word: str) -> bool:
 def after_program(words: Sequence[str]) -> Sequence[str]:
     """The words of a command that its program is given; of Python, those of its script or module."""
     if not words or not _PYTHON.match(words[0]):
-        return [] if words[:2] == ("sh", "-c") else words[1:]
+        return [] if tuple(words[:2]) == ("sh", "-c") else words[1:]
     for number, word in enumerate(words[1:], 1):
         if words[number - 1] == "-m" or word.endswith(".py"):
             return words[number + 1 :]

@@ -35,7 +35,7 @@ GITLINK = "160000"
 #: A diff in git's own form: each of these has a setting that makes another one (git-config(1)).
 DIFF = (
     *("-c", "core.quotePath=false", "-c", "diff.relative=false"),
-    *("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "-O/dev/null"),
+    *("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
 )
 PATCH = (*DIFF, "--binary", "--full-index", "--unified=3", "--inter-hunk-context=0")
 

@@ -60,8 +60,7 @@ class Kind(NamedTuple):
     keeps_notebook: bool = False
     """Whether it leaves an executed notebook, which goes to the results."""
     mlflow_source_type: str = ""
-    """What MLflow calls such a source in `mlflow.source.type`; empty leaves it to MLflow. Of a JOB,
-    its UI shows the whole name, and of others what follows the last slash."""
+    """What MLflow calls such a source in `mlflow.source.type`; empty leaves it to MLflow."""
     serves: bool = False
     """Whether it goes on until somebody ends it: `remote-stop` without a name passes it over as
     long as another job goes on, and a second one of the same service isn't started."""
@@ -124,7 +123,7 @@ SCRIPT = Kind(
     "script", argv=_script_argv, words=_arguments, source_is_path=True, source_files=_script_files
 )
 MODULE = Kind("module", argv=_module_argv, words=_arguments, source_files=_module_files)
-COMMAND = Kind("command", argv=_command_argv, words=_command_words, mlflow_source_type="JOB")
+COMMAND = Kind("command", argv=_command_argv, words=_command_words)
 MLPROJECT = Kind(
     "mlproject", argv=_mlproject_argv, source_is_path=True, mlflow_source_type="PROJECT"
 )

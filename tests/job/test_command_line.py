@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from remote.job.command_line import KEY, MANY, after_program, parameters
-from remote.job.kinds import COMMAND, kind_of
+from remote.job.kinds import COMMAND
 from remote.job.spec import JobSpec
 
 
@@ -67,4 +67,3 @@ def test_a_command_reads_as_it_was_typed() -> None:
     assert job("python", "src/tr.py", "a b").program == "python src/tr.py 'a b'"
     script = job("--lr", "1", source="src/tr.py", kind="script")
     assert (script.program, script.command_line) == ("src/tr.py", "src/tr.py --lr 1")
-    assert kind_of(shell).mlflow_source_type == "JOB"

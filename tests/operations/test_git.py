@@ -212,7 +212,14 @@ def test_changes_in_a_submodule_are_recorded(repository: Path, tmp_path: Path) -
     run(library, "init", "-q")
     commit(library)
     run(
-        repository, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library), "lib"
+        repository,
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "add",
+        "-q",
+        str(library),
+        "lib",
     )
     commit(repository)
     sub = repository / "lib"

@@ -46,7 +46,21 @@ def test_what_is_there_twice_is_declared_once(root: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("", ".", "/", "/etc", "..", "../x", "a/../b", "a//b", "~", "~/out", "-out", " out", "a\n"),
+        *(
+            "",
+            ".",
+            "/",
+            "/etc",
+            "..",
+            "../x",
+            "a/../b",
+            "a//b",
+            "~",
+            "~/out",
+            "-out",
+            " out",
+            "a\n",
+        ),
         *("out-*", "o[u]t", "o?t", "a\\b", "a" * 256),
         *(".git", ".GIT/hooks", "a/.git", ".venv", ".env", ".remote", ".vscode"),
         *("src", "SRC", "data", "Data/Raw", "data/raw/x", "remote", "tasks.py", "Makefile"),

@@ -33,6 +33,8 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
             "mlflow.runName": job.name,
             "mlflow.user": job.user,
             "mlflow.source.name": job.program,
+            # Of a JOB, MLflow's UI shows the whole name, and of others what follows the last slash.
+            **({} if job.source else {"mlflow.source.type": "JOB"}),
             **({"remote.command": job.command_line} if job.arguments else {}),
         },
         params={name: str(value) for name, value in job.all_parameters.items()},

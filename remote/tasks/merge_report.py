@@ -55,8 +55,8 @@ def remarks(records: Records) -> None:
     say_first([f"deleted there, kept here: run {run}" for run in summary.deleted_there], "runs")
     binned = Counter((run.experiment, run.experiment_id) for run in summary.binned)
     lines = [
-        f"{plural(count, 'new run')} went into the experiment {name!r}, which was deleted here."
-        f" To see it: mlflow experiments restore -x {number}"
+        f"{plural(count, 'new run')} went into the experiment {name!r}, which is deleted here."
+        f" To restore it: mlflow experiments restore -x {number}"
         for (name, number), count in binned.items()
     ]
     say_first(lines, "experiments")

@@ -104,7 +104,8 @@ def uncommitted(root: Path, declared: Sequence[str] = ()) -> str:
         return ""
     code = _code(f":(literal){where[1]}" if where[1] else ".", where[1], declared)
     text, left = "", []
-    for part in _patches(Path(where[0]), "HEAD", "", code):
+    # A file in the place of a folder names what was in the folder as well: each part once.
+    for part in dict.fromkeys(_patches(Path(where[0]), "HEAD", "", code)):
         if part.startswith("# ") or len(text) + len(part) <= LONGEST:
             text += part
         else:

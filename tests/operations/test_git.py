@@ -149,6 +149,7 @@ def changed(repository: Path) -> Path:
             "r.md": b"a\n",
             "b.bin": BINARY,
             "gone.py": b"x\n",
+            "folder/file.py": b"x\n",
             "latin.txt": b"caf\xe9\n",
         },
     )
@@ -170,6 +171,9 @@ def changed(repository: Path) -> Path:
         },
     )
     (repository / "gone.py").unlink()
+    (repository / "folder/file.py").unlink()
+    (repository / "folder").rmdir()
+    write(repository, {"folder": b"now a file\n", 'q"uo\tte [*]': b"new\n"})
     return repository
 
 

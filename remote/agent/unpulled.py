@@ -41,11 +41,11 @@ def end(paths: JobPaths, job: Job) -> None:
     files = read(paths, job).files
     if files:
         Unpulled(files=files).to_file(paths.unpulled)
-        with open(str(paths.log), "ab") as log:
-            said = f"no pull brings what was written to {summary(files)}"
-            log.write(f"[remote] {said}\n".encode("utf-8", "backslashreplace"))
-            log.write(f"[remote] to bring it: inv remote-fetch {paths.id}\n".encode())
     paths.frozen.unlink()
+    if files:
+        with open(str(paths.log), "ab") as log:
+            log.write(f"[remote] no pull brings what was written to {summary(files)}\n".encode())
+            log.write(f"[remote] to bring it: inv remote-fetch {paths.id}\n".encode())
 
 
 def read(paths: JobPaths, job: Optional[Job]) -> Unpulled:
@@ -74,6 +74,7 @@ def summary(files: Mapping[str, int]) -> str:
     """How many files, how much, and the names of the largest."""
     largest = sorted(files, key=lambda name: -files[name])
     names = ", ".join(largest[:3]) + (", ..." if len(largest) > 3 else "")
+    names = "".join(letter if letter.isprintable() else "?" for letter in names)
     return f"{names} ({plural(len(files), 'file')}, {size(sum(files.values()))})"
 
 

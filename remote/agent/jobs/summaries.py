@@ -53,9 +53,12 @@ def describe(request: JobsRequest) -> JobsAnswer:
 def list_unpulled(request: UnpulledRequest) -> UnpulledAnswer:
     """What a job's code wrote, so far, and no pull brings."""
     paths = find(root_of(request.key), request.job)
-    if request.brought and state_of(paths).state in ENDED:
+    job = job_of(paths)
+    if request.brought and job and state_of(paths).state in ENDED:
+        # Where the disk was full at its end, the list is still to be written.
+        unpulled.end(paths, job)
         unpulled.brought(paths, request.brought)
-    return UnpulledAnswer(id=paths.id, files=unpulled.read(paths, job_of(paths)).files)
+    return UnpulledAnswer(id=paths.id, files=unpulled.read(paths, job).files)
 
 
 def _summary(paths: JobPaths) -> JobSummary:

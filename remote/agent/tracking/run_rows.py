@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 import sys
 from contextlib import closing
@@ -65,8 +64,6 @@ def begin(
     Raises StoreError when a deleted experiment has the name (MLflow refuses it too); `restore` is
     what stands before the command that restores it.
     """
-    if not re.match(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z", run_id):
-        raise StoreError(f"'{run_id}' can't be the id of an MLflow run.")
     root = Path(os.path.abspath(store.parent)) / ARTIFACTS
     with writing(store) as database:
         row = _experiment(database, experiment, root, start_ms, restore)

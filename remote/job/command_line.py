@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Sequence
 
+from remote.job.spec import JobSpec
+
 #: What MLflow takes (mlflow.utils.validation): letters of a key, its length, parameters at once.
 _ODD = re.compile(r"[^\w.\- :]")
 KEY = 250
@@ -54,6 +56,13 @@ def _value(queue: List[str]) -> str:
 
 def _is_flag(word: str) -> bool:
     return len(word.lstrip("-")) > 0 and word.startswith("-") and not _NUMBER.fullmatch(word)
+
+
+def program_words(job: JobSpec) -> Sequence[str]:
+    """The words that a job's program is given. Hydra's are told by its runs, as what they mean."""
+    if job.hydra:
+        return []
+    return job.arguments if job.source else after_program(job.arguments)
 
 
 def after_program(words: Sequence[str]) -> Sequence[str]:

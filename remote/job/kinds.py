@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence
+from typing import Callable, Dict, Iterable, List, NamedTuple
 
 from remote.errors import JobError
-from remote.job import command_line
 from remote.job.spec import JobSpec
 
 #: The agent's programs that run inside a job's environment (remote.agent_main).
 NOTEBOOK_ENTRY, PROGRAM_ENTRY, SERVICE_ENTRY = "notebook", "program", "serve"
-
-#: job -> the words of its command line that its program is given.
-Words = Callable[[JobSpec], Sequence[str]]
 
 #: (job, its Python, the id of its MLflow run or "") -> the words of its program.
 Argv = Callable[[JobSpec, str, str], List[str]]
@@ -27,18 +23,6 @@ Argv = Callable[[JobSpec, str, str], List[str]]
 
 def _no_argv(job: JobSpec, python: str, run: str) -> List[str]:
     raise ValueError(f"a {job.kind} has no command line")
-
-
-def _no_words(job: JobSpec) -> Sequence[str]:
-    return ()
-
-
-def _arguments(job: JobSpec) -> Sequence[str]:
-    return job.arguments
-
-
-def _command_words(job: JobSpec) -> Sequence[str]:
-    return command_line.after_program(job.arguments)
 
 
 def _no_files(job: JobSpec) -> Iterable[Path]:
@@ -51,8 +35,6 @@ class Kind(NamedTuple):
     name: str
     entry: str = PROGRAM_ENTRY
     argv: Argv = _no_argv
-    words: Words = _no_words
-    """What its MLflow run has as parameters at its end, beside those that its code logs."""
     source_is_path: bool = False
     """Whether `source` is a file or folder of the project, which must have been pushed."""
     source_files: Callable[[JobSpec], Iterable[Path]] = _no_files
@@ -119,11 +101,9 @@ def _module_files(job: JobSpec) -> Iterable[Path]:
 
 
 NOTEBOOK = Kind("notebook", NOTEBOOK_ENTRY, source_is_path=True, keeps_notebook=True)
-SCRIPT = Kind(
-    "script", argv=_script_argv, words=_arguments, source_is_path=True, source_files=_script_files
-)
-MODULE = Kind("module", argv=_module_argv, words=_arguments, source_files=_module_files)
-COMMAND = Kind("command", argv=_command_argv, words=_command_words)
+SCRIPT = Kind("script", argv=_script_argv, source_is_path=True, source_files=_script_files)
+MODULE = Kind("module", argv=_module_argv, source_files=_module_files)
+COMMAND = Kind("command", argv=_command_argv)
 MLPROJECT = Kind(
     "mlproject", argv=_mlproject_argv, source_is_path=True, mlflow_source_type="PROJECT"
 )

@@ -82,8 +82,7 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
     if run_rows.run_status(store, run) is not None:
         # Only now: a parameter that is there keeps the code from logging it in other words (1e-3).
-        words = () if job.hydra else kind_of(job).words(job)
-        params = command_line.parameters(words)
+        params = command_line.parameters(command_line.program_words(job))
         run_rows.update(store, run, account(status), params, status=run_status, end_time=ended)
     elif not kind_of(job).serves:
         return

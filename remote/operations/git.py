@@ -26,7 +26,7 @@ CONFIGURATION = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"
 #: Bytes of a file, and of all, that are recorded; what is longer is generated data.
 LONGEST = 4 << 20
 
-#: Names in one command line.
+#: Names in one command line, and of those that are left out.
 MANY = 200
 
 #: The mode of a submodule.
@@ -103,14 +103,19 @@ def uncommitted(root: Path, declared: Sequence[str] = ()) -> str:
     if len(where) < 2:
         return ""
     code = _code(f":(literal){where[1]}" if where[1] else ".", where[1], declared)
-    text, left = "", []
-    # A file in the place of a folder names what was in the folder as well: each part once.
-    for part in dict.fromkeys(_patches(Path(where[0]), "HEAD", "", code)):
-        if part.startswith("# ") or len(text) + len(part) <= LONGEST:
-            text += part
-        else:
-            left.append(_not_recorded(part.partition("\n")[0], "too long"))
-    return text + "".join(left)
+    parts: dict[str, str] = {}
+    room, left = LONGEST, 0
+    for part in _patches(Path(where[0]), "HEAD", "", code):
+        head = part.partition("\n")[0]
+        if len(part) > room and not part.startswith("#"):
+            part, left = _not_recorded(head, "too long"), left + 1
+        room -= len(part)
+        # A file in the place of a folder names what was in the folder as well.
+        parts[head] = part
+        if left == MANY:
+            parts[""] = "# and more\n"
+            break
+    return "".join(parts.values())
 
 
 def _not_recorded(name: str, reason: str) -> str:

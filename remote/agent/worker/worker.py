@@ -89,7 +89,9 @@ class Worker(Record):
         except Stopped:
             return Outcome(STOPPED, 143, "stopped", "stopped")
         except RemoteError as error:
-            self.say(str(error).replace("\n", " "))
+            # A command that mends it stands in a line of its own.
+            for line in str(error).split("\n"):
+                self.say(line)
             if self.status.worker is None:
                 return Outcome(FAILED, 1, str(error), REFUSED)
             return Outcome(FAILED, 1, error.message, "toolkit")

@@ -76,7 +76,7 @@ def file_filters(names: Iterable[str]) -> str:
 
 
 def _literal(name: str) -> str:
-    """A pattern for this name alone; of a line break, which ends a rule, for any letter."""
-    if not re.search(r"[*?[\n]", name):
+    """A pattern for this name alone; a line break, which ends a rule, is any letter in it."""
+    if not re.search(r"[*?[\n\r]", name):
         return name
-    return re.sub(r"([\\*?[])", r"\\\1", name).replace("\n", "?")
+    return re.sub(r"[\n\r]", "?", re.sub(r"([\\*?[])", r"\\\1", name))

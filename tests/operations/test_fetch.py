@@ -22,7 +22,7 @@ LEFT = (
     "out/ckpt.pt",
     "out/deep/日本.pt",
     "odd [1]/a*b.txt",
-    "odd [1]/new\nline",
+    "odd [1]/new\nline\rs",
     "back\\slash?",
     "-dash",
     " blank",

@@ -45,7 +45,7 @@ def server(tmp_path: Path) -> TargetSession:
     for name in (*LEFT, "out/code.py", "odd [1]/aXb.txt"):
         top = paths.root if name.startswith("data/") else paths.code
         (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).write_text(name)
+        (top / name).write_bytes(name.encode())
     Unpulled(files={name: len(name.encode()) for name in LEFT}).to_file(paths.unpulled)
     return session
 
@@ -59,7 +59,7 @@ def test_all_that_was_left_comes_and_nothing_else(server: TargetSession) -> None
     folder, brought = fetch(server, "last", ())
     assert folder == f"{FOLDER}/{JOB}" and set(brought) == set(LEFT) == fetched(server)
     for name in LEFT:
-        assert (server.project.root / folder / name).read_text() == name
+        assert (server.project.root / folder / name).read_bytes() == name.encode()
     assert (server.project.root / "src/a.py").read_text() == "code"
     assert fetch(server, "last", ()) == (folder, {})
 

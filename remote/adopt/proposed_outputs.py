@@ -20,9 +20,10 @@ PATTERNS = (
 
 def note(root: Path) -> str:
     """What could be declared, where it exists or git ignores it; empty where there is nothing."""
-    ignored = (line.strip().strip("/") for line in (read(root, ".gitignore") or "").splitlines())
-    names = {name for name in ignored if any(fnmatchcase(name, each) for each in PATTERNS)}
+    ignored = [line.strip().strip("/") for line in (read(root, ".gitignore") or "").splitlines()]
+    names = set()
     for pattern in PATTERNS:
+        names |= {name for name in ignored if fnmatchcase(name, pattern)}
         names |= {path.relative_to(root).as_posix() for path in root.glob(pattern)}
     try:
         declared = declared_outputs(root)

@@ -43,13 +43,12 @@ def declared_outputs(root: Path) -> tuple[str, ...]:
 
 def without_repetition(names: Sequence[str]) -> tuple[str, ...]:
     """Those that no other one holds, and no folder of all projects."""
-    known = {row.path for row in outputs.TABLE}
-    plain = {name.rstrip("/") for name in names}
+    paths = {name.rstrip("/"): name for name in names}
+    shared = [row.path for row in outputs.TABLE]
     return tuple(
         name
-        for name in dict.fromkeys(names)
-        if not outputs.below(name.rstrip("/"), known)
-        and not outputs.below(name.rstrip("/"), plain - {name.rstrip("/")})
+        for path, name in paths.items()
+        if not outputs.below(path, [*shared, *(paths.keys() - {path})])
     )
 
 

@@ -185,8 +185,8 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         asked = ask(server, folder, registry=registry)
         files = server.transfer(bring)
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
-        known = set(read_json(server.pulled) or ())
-        left = {job: text for job, text in asked.answer.unpulled.items() if job not in known}
+        before = set(read_json(server.pulled) or ())
+        unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
-    return Pulled(files, records, backup, time.monotonic() - start, left)
+    return Pulled(files, records, backup, time.monotonic() - start, unpulled)

@@ -75,8 +75,8 @@ def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: boo
             f"{plural(len(files.replaced), 'file')} here differed from the server's; "
             f"your version is kept in {pulled.backup}/"
         )
-    left = pulled.unpulled.items()
-    say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in left], "jobs")
+    unpulled = pulled.unpulled.items()
+    say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")
     if records.summary is None:
         say("The target has no MLflow records yet.")
     else:

@@ -44,9 +44,9 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         path = store_of(root)
         running = {paths.id for paths in live(root) if state_of(paths).state not in ENDED}
         ended = tuple(paths.id for paths in every(root) if paths.id not in running)
-        left = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}
-        left = {name: text for name, text in left.items() if text}
-        answer = answer.replace(ended=ended, unpulled=left, others=_others(root))
+        texts = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}
+        texts = {name: text for name, text in texts.items() if text}
+        answer = answer.replace(ended=ended, unpulled=texts, others=_others(root))
     source = source_of(path)
     if source is None and not request.store:
         return answer

@@ -38,6 +38,8 @@ class JobPaths:
         self.serving = self.folder / "serving.json"
         self.saved = self.folder / "saved.json"
         self.stores = self.folder / "stores"
+        self.frozen = self.folder / "frozen.json"
+        self.unpulled = self.folder / "unpulled.json"
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"
         self.code = self.folder / "code"

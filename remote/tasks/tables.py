@@ -54,6 +54,7 @@ def job_details(job: JobSummary, now: float) -> list[str]:
         "experiment": job.experiment,
         "MLflow run": job.mlflow_run,
         "result": job.result,
+        "not pulled": job.unpulled,
     }
     shown = [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
     return table([(f"{name}:", value) for name, value in shown])

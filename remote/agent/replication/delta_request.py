@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
 
+from remote.agent import unpulled
 from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
@@ -17,7 +18,7 @@ from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
-from remote.job.paths import STATE
+from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 from remote.tracking.delta import file_mark
 from remote.tracking.sources import source_of
@@ -39,8 +40,12 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         path = store_of(root)
         running = {paths.id for paths in live(root) if state_of(paths).state not in ENDED}
         ended = tuple(paths.id for paths in every(root) if paths.id not in running)
+        texts = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}
+        texts = {name: text for name, text in texts.items() if text}
         inside, outside = _places(root)
-        answer = answer.replace(ended=ended, others=_marked(root, inside), outside=outside)
+        answer = answer.replace(
+            ended=ended, unpulled=texts, others=_marked(root, inside), outside=outside
+        )
     source = source_of(path)
     if source is None and not request.store:
         return answer

@@ -12,6 +12,7 @@ from typing import Dict, List, Mapping, Sequence
 
 from remote.agent.tracking import run_rows
 from remote.errors import StoreError
+from remote.job import command_line
 from remote.job.kinds import kind_of
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
@@ -43,10 +44,15 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
             "mlflow.runName": job.name,
             "mlflow.user": job.user,
             "mlflow.source.name": job.program,
+            # Of a JOB, MLflow's UI shows the whole name, and of others what follows the last slash.
+            **({} if job.source else {"mlflow.source.type": "JOB"}),
+            **({"remote.command": job.command_line} if job.arguments else {}),
         },
         params=_params(job),
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
+        # Without a run of its own, a job is not refused for the experiment that it restores.
+        restore="" if job.interpreter else "inv remote-run --gpus 0 --no-record -- ",
     )
 
 
@@ -94,8 +100,9 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     if not is_store(store):
         return
     if run_rows.run_status(store, run) is not None:
-        values = {"status": run_status, "end_time": ended}
-        run_rows.update(store, run, account(status), _params(job), **values)
+        # Only now: a parameter that is there keeps the code from logging it in other words (1e-3).
+        params = {**command_line.parameters(command_line.program_words(job)), **_params(job)}
+        run_rows.update(store, run, account(status), params, status=run_status, end_time=ended)
     elif not kind_of(job).serves:
         return
     run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)

@@ -31,6 +31,9 @@ LOOK = 0.05
 HEARTBEAT = 10.0
 BLOCK = 1 << 16
 
+#: What terminals that are younger than a server's terminfo (Ghostty, kitty) can be taken for.
+TERMINAL = "xterm-256color"
+
 
 def follow(request: LogRequest, *, send: Callable[[LogAnswer], None]) -> LogAnswer:
     """Send the log as it grows; the last answer holds the job's status.
@@ -96,7 +99,23 @@ def attach(request: AttachRequest) -> AttachAnswer:
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
     launched = _launch(paths, status)
-    return AttachAnswer(paths.id, tuple(launched.row.attach(launched.handle, paths.id)))
+    argv = launched.row.attach(launched.handle, paths.id)
+    if request.terminal and not _is_known(request.terminal):
+        argv = ["env", f"TERM={TERMINAL}", *argv]
+    return AttachAnswer(paths.id, tuple(argv))
+
+
+def _is_known(terminal: str) -> bool:
+    """Whether this machine's terminfo has it. Where that can't be asked, ncurses will say so."""
+    try:
+        import curses
+    except ImportError:
+        return True
+    try:
+        curses.setupterm(terminal, 1)
+    except curses.error:
+        return False
+    return True
 
 
 def _launch(paths: JobPaths, status: JobStatus) -> Launch:

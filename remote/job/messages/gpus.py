@@ -47,8 +47,9 @@ class Gpu(Struct):
     index: int = integer(0, 1 << 16)
     uuid: str = text(128, UUID)
     name: str = line()
-    memory_total: int = integer(0, 1 << 40)
-    memory_used: int = integer(0, 1 << 40)
+    memory_total: Optional[int] = optional(integer(0, 1 << 40))
+    memory_used: Optional[int] = optional(integer(0, 1 << 40))
+    """None where the card doesn't tell, as one that shares the memory of its machine."""
     driver: str = line()
     load: Optional[int] = optional(integer(0, 1000), default=None)
     processes: Tuple[GpuProcess, ...] = list_of(nested(GpuProcess), 10_000, default=())
@@ -56,7 +57,9 @@ class Gpu(Struct):
     """The source's word for a broken card."""
 
     @property
-    def memory_free(self) -> int:
+    def memory_free(self) -> Optional[int]:
+        if self.memory_total is None or self.memory_used is None:
+            return None
         return self.memory_total - self.memory_used
 
 

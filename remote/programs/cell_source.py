@@ -7,12 +7,16 @@ import io
 import re
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from remote.programs.parameter import KINDS, UNREADABLE, Parameter
 
 #: IPython's own lines, which Python can't parse: `%magic`, `!command`, `?help`, `help?`, `a = !ls`.
 _IPYTHON = re.compile(r"^(\s*)(?:[%!?].*|.*\?|[\w\s,.\[\]()]+=\s*[%!].*)$")
+
+
+#: The innermost brackets of an annotation; behind these names stand types that are allowed too.
+_BRACKETS = re.compile(r"(optional|union)?\[([^\[\]]*)\]")
 
 
 def statements(source: str) -> list[ast.stmt] | None:
@@ -71,10 +75,10 @@ def _unparsed(value: ast.expr) -> str:
 
 def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
     """(the type's name out of KINDS or "", whether None is allowed too)."""
-    named = list(_annotated(annotation)) if annotation else []
-    kinds = [name for name in named if name in KINDS]
+    names = _allowed_types(annotation)
+    kinds = [name for name in names if name in KINDS]
     if len(kinds) == 1:
-        return kinds[0], "none" in named
+        return kinds[0], not {"none", "optional"}.isdisjoint(names)
     try:
         kind = type(ast.literal_eval(value)).__name__
     except UNREADABLE:
@@ -82,25 +86,13 @@ def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
     return (kind if kind in KINDS else ""), False
 
 
-def _annotated(annotation: ast.expr) -> Iterator[str]:
-    """The types that an annotation allows, None among them, in small letters."""
-    inner: Iterable[ast.expr] = ()
-    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        quoted = statements(annotation.value) or ()
-        inner = [part.value for part in quoted if isinstance(part, ast.Expr)]
-    elif isinstance(annotation, ast.BinOp):
-        inner = (annotation.left, annotation.right)
-    elif isinstance(annotation, ast.Tuple):
-        inner = annotation.elts
-    elif isinstance(annotation, ast.Subscript):
-        outer = _unparsed(annotation.value).rpartition(".")[2].lower()
-        if outer in ("optional", "union"):
-            inner = [annotation.slice]
-        yield "none" if outer == "optional" else outer
-    elif isinstance(annotation, (ast.Name, ast.Attribute, ast.Constant)):
-        yield _unparsed(annotation).rpartition(".")[2].lower()
-    for part in inner:
-        yield from _annotated(part)
+def _allowed_types(annotation: ast.expr | None) -> list[str]:
+    """The names in an annotation, in small letters; not what `list[int]` says of its items."""
+    text = _unparsed(annotation).lower() if annotation else ""
+    before = ""
+    while text != before:
+        before, text = text, _BRACKETS.sub(lambda it: f"{it[1]}({it[2]})" if it[1] else "", text)
+    return re.findall(r"\w+", text)
 
 
 #: MLflow's, and the template's own (src/lib/tracking).

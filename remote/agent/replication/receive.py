@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from remote.agent.tracking.run_rows import ARTIFACTS
 from remote.agent.worker.variables import base as variables
 from remote.errors import StoreError, TargetError
 from remote.files import locked
-from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
+from remote.job.messages.records import ArtifactFolder, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.tracking.delta import signatures_of
 from remote.tracking.merge import MergeSummary, experiment_map, merge, total
@@ -24,14 +23,12 @@ from remote.tracking.store import is_store
 RUNS = "runs.db"
 REGISTRY = "registry.db"
 
-_NAME = re.compile(r"([0-9a-f]{32})[0-9a-f]{16}\Z")
-
 
 def take(request: TakeRequest) -> TakeAnswer:
     """Merge the deltas that were sent, unless what they replace was changed here meanwhile."""
     root, name = root_of(request.key), request.name
     folder = root / STATE / (INCOMING + name)
-    if not _NAME.match(name) or not (folder / RUNS).is_file():
+    if not (folder / RUNS).is_file():
         raise TargetError("What was sent did not arrive.", "Try again.")
     try:
         with locked(root / STATE / "take.lock"):
@@ -95,7 +92,7 @@ def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
         new_runs=summary.new_runs,
         refused=summary.refused,
         left_out=summary.left_out,
-        artifacts=tuple(ArtifactPair(source, target) for source, target in pairs),
+        artifacts=tuple(ArtifactFolder(*pair) for pair in pairs),
         plain=all(os.path.realpath(str(path)) == str(path) for path in room),
         links=tuple(experiment_map.for_the_other_side(base, store)),
     )

@@ -39,7 +39,7 @@ _TAGS: Mapping[str, str] = {
 
 def missing_artifacts(database: sqlite3.Connection, paths: Sequence[StoredPath]) -> tuple[str, ...]:
     """The names of what is missing."""
-    located = [path for path in paths if path.state is not State.NOWHERE]
+    located = [path for path in paths if path.state is not State.OUTSIDE]
     expected = {
         kind: {identity for (identity,) in database.execute(query)}
         for kind, (table, query) in _WITH_FILES.items()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,18 @@ class Project:
             return (self.state / "last-target").read_text("utf-8", "surrogateescape").strip()
         except OSError:
             return ""
+
+
+def pyproject(root: Path) -> dict[str, object]:
+    """pyproject.toml, read; empty where there is none. Raises OSError, ValueError."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+    try:
+        return dict(tomllib.loads((root / "pyproject.toml").read_text("utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
 
 
 def find_project(start: Path | None = None) -> Project:

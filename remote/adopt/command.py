@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from remote.adopt import dependencies, edits
+from remote.adopt import dependencies, edits, proposed_outputs
 from remote.adopt.edits import Change, ManualStep
 from remote.errors import ConfigError
 from remote.files import write_atomic
@@ -153,6 +153,7 @@ def plan(root: Path, toolkit: Sequence[str]) -> Plan:
             whole.notes.append(change.note)
         if change and change.after != change.before:
             whole.changes.append(change)
+    whole.notes.extend(filter(None, [proposed_outputs.note(root)]))
     try:
         whole.steps.extend(dependencies.commands(root, toolkit))
     except ManualStep as reason:

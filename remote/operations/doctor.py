@@ -136,7 +136,7 @@ def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> I
     yield _check("there", "login shell", not noisy, good, bad, QUIET)
     yield Check("there", "python3", True, answer.python)
     for name in ("rsync", "tmux"):
-        version, install = getattr(answer, name), answer.install.get(name, "")
+        version, install = getattr(answer, name), f"sudo apt-get install -y {name} (or dnf …)"
         ok, bad = bool(version), "is not installed"
         yield _check("there", name, ok, version, bad, install, stops=True)
     yield Check("there", "uv", True, answer.uv or "none yet: the first job brings it")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remote.errors import ConfigError
-from remote.job.outputs import OUTPUTS
+from remote.job.outputs import paths
 from remote.job.paths import STATE
 from remote.target import Target
 from remote.transport import rsync as transfer
@@ -292,7 +292,7 @@ def test_names_with_exclamation_marks_are_no_clearing(pair: Pair) -> None:
 
 
 THEIRS = [
-    *(f"{name}/x" for name in OUTPUTS if not name.endswith(".db")),
+    *(f"{name}/x" for name in paths() if not name.endswith(".db")),
     "mlflow.db",
     "mlflow.db-wal",
     "mlflow.db-shm",

@@ -41,19 +41,14 @@ class Gpu(LeasedGpu):
     )
     fault: str = fields.line(NAME, default="")
     """The source's word for a broken card."""
+    holder: Optional[GpuHolder] = fields.optional(fields.nested(GpuHolder), default=None)
+    """None where no job leases it."""
 
     @property
     def memory_free(self) -> Optional[int]:
         if self.memory_total is None or self.memory_used is None:
             return None
         return self.memory_total - self.memory_used
-
-
-class GpuReport(Gpu):
-    """A card, and who leases it."""
-
-    holder: Optional[GpuHolder] = fields.optional(fields.nested(GpuHolder), default=None)
-    """None where no job leases it."""
 
 
 class WaitingJob(Struct):
@@ -69,7 +64,7 @@ class WaitingJob(Struct):
 class GpusAnswer(Struct):
     """All GPUs of the server, and the line for them, the first in it first."""
 
-    gpus: Tuple[GpuReport, ...] = fields.list_of(fields.nested(GpuReport), 1024)
+    gpus: Tuple[Gpu, ...] = fields.list_of(fields.nested(Gpu), 1024)
     waiting: Tuple[WaitingJob, ...] = fields.list_of(fields.nested(WaitingJob), 100_000)
     now: float = fields.moment()
     cuda: str = fields.line(default="")

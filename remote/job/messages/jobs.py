@@ -70,6 +70,8 @@ class JobSummary(JobStatus):
         fields.integer(0, 1 << 40), 100, key=fields.text(64, WORD), default={}
     )
     """How many runs below its own there are, by their MLflow status."""
+    unpulled: str = fields.text(MESSAGE, default="")
+    """What its code wrote where no pull brings it from; told of a job that is named."""
 
 
 class JobsAnswer(Struct):

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf, flag_override
 
 from remote.agent.tracking import run_rows
 from remote.files import locked, try_lock
-from remote.job.outputs import SHARED
+from remote.job.outputs import links
 from remote.runtime import sweep_key
 from remote.runtime.job_context import Job
 
@@ -42,7 +42,7 @@ def go_on(job: Job, config: Any) -> Tuple[str, int, Dict[str, Any]]:
     does what it does without a job: there is no name then, and there are no settings.
     """
     sweeper = config.hydra.sweeper
-    if not _is_kept_by_us(config):
+    if not _is_kept_by_us(job, config):
         return "", 0, {}
     # All sweeps of a target share this file; they wait for each other's writes.
     ours = f"sqlite:///{_logs(job) / 'optuna.db'}?timeout=60"
@@ -64,14 +64,14 @@ def go_on(job: Job, config: Any) -> Tuple[str, int, Dict[str, Any]]:
     return name, len(ended(trials)), settings
 
 
-def _is_kept_by_us(config: Any) -> bool:
+def _is_kept_by_us(job: Job, config: Any) -> bool:
     """Whether a sweep goes on in a study that is found again by what decides its outcome."""
     import optuna
 
     storage, name = config.hydra.sweeper.storage, config.hydra.sweeper.study_name
     is_old = int(optuna.__version__.split(".")[0]) < 3
     file = re.match(r"sqlite:///(?!/)(\./)?([^/?]+)", str(storage))
-    if file and file[2] not in SHARED:
+    if file and file[2] not in links(job.spec.outputs):
         say(f"{storage} lies in this job's own copy of the code. To keep it, put it below logs/.")
     if is_old and not storage:
         say(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable
 
 from remote.files import sha256, write_atomic
-from remote.job.outputs import SHARED
+from remote.job.outputs import below, links
 from remote.job.paths import slug
 from remote.job.spec import read_job
 from remote.runtime.job_context import Job
@@ -47,10 +47,12 @@ def name_of(job: Job, parts: Dict[str, str], given: str = "") -> str:
 def code_digest(folder: Path, code: Path) -> str:
     """The digest of a job's code as it was before its program began: what the first attempt, or the
     job whose snapshot runs once more, wrote into it is no code."""
-    for job in filter(None, (folder.name, read_job(folder).again)):
+    job = read_job(folder)
+    for name in filter(None, (folder.name, job.again)):
         with contextlib.suppress(OSError):
-            return folder.with_name(job).joinpath("code.sha256").read_text()
-    names = [name for name in sorted(_names(code)) if name.split("/")[0] not in SHARED]
+            return folder.with_name(name).joinpath("code.sha256").read_text()
+    outputs = links(job.outputs)
+    names = [name for name in sorted(_names(code)) if not below(name, outputs)]
     digest = _digest("\n".join(f"{name} {_content(code / name)}" for name in names))
     with contextlib.suppress(OSError):
         write_atomic(folder / "code.sha256", digest.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ def line(records: Records) -> str:
 
 def remarks(records: Records) -> None:
     """What the user should know beside the numbers, on standard error."""
+    say_first([f"not pulled: {outside_hint(place)}" for place in records.outside], "stores")
     summary = records.summary
     if summary is None:
         return
@@ -52,9 +54,23 @@ def remarks(records: Records) -> None:
     refused = [f"refused: {record.kind} {record.id}: {record.reason}" for record in summary.refused]
     say_first(refused, "refused")
     say_first([f"deleted there, kept here: run {run}" for run in summary.deleted_there], "runs")
+    binned = Counter((run.experiment, run.experiment_id) for run in summary.binned)
+    lines = [
+        f"{plural(count, 'new run')} went into the experiment {name!r}, which is deleted here."
+        f" To restore it: mlflow experiments restore -x {number}"
+        for (name, number), count in binned.items()
+    ]
+    say_first(lines, "experiments")
     if summary.left_out:
         hint = " (--registry brings it)" if "registered_models" in summary.left_out else ""
         say(f"not merged: {', '.join(summary.left_out)}{hint}")
+
+
+def outside_hint(place: str) -> str:
+    """What to do about a store of a server that no pull brings."""
+    if not place.startswith("/"):
+        return f"runs that jobs logged to {place}"
+    return f"runs that jobs logged to {place}: copy it here, then inv mlflow-merge COPY"
 
 
 def export(project: Project, *, dry_run: bool, data: dict[str, Any] | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remote.agent.tracking.run_rows import TrialRun
-from remote.job.outputs import SHARED
+from remote.job.outputs import links
 from remote.runtime import optuna_study
 from tests.real.venvs import python_with
 from tests.runtime.place import ROOT, Place
@@ -270,17 +270,18 @@ def test_a_study_that_the_configuration_keeps_in_memory_is_hydras_own(place: Pla
 def test_a_changed_sweep_is_a_new_study_that_says_what_changed(place: Place) -> None:
     place.write("sphere.py", SPHERE)
     place.write("conf/config.yaml", SPHERE_CONFIG.replace("    storage: null\n", ""))
+    other = ("x=choice(100)", "y=1")
     few = "hydra.sweeper.n_trials=2"
     said, count = swept(place, few)
     assert count == 2 and "is a new study" not in said and "Study name: sphere\n" in said
-    said, count = swept(place, few, *OTHER)
+    said, count = swept(place, few, *other)
     assert count == 2 and "is a new study: the search space" in said and "Best value: 10001" in said
     assert "inv remote-diff 20260101-090001-train-aaaa 20260101-090002-train-aaaa" in said
     place.write("sphere.py", SPHERE.replace("return cfg.x**2", "return 7000 + cfg.x**2"))
-    said, count = swept(place, few, *OTHER)
+    said, count = swept(place, few, *other)
     assert count == 2 and "the code changed since 20260101-090002" in said
     assert "Best value: 17001.0" in said
-    said, count = swept(place, few, *OTHER)
+    said, count = swept(place, few, *other)
     assert count == 0 and "has its 2 trials (best 17001)" in said
     names = [name for (name,) in optuna_sql(place, "SELECT study_name FROM studies")]
     assert names[0] == "sphere" and len(names) == 3
@@ -368,4 +369,4 @@ def test_a_lock_file_stays_in_the_logs(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["-..-e-vil-.lock"]
     with open(tmp_path / "logs/-..-e-vil-.lock") as file, pytest.raises(OSError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert "logs" in SHARED
+    assert "logs" in links()

@@ -57,15 +57,17 @@ def begin(
     params: Mapping[str, str] = {},
     start_ms: int,
     status: str = "RUNNING",
+    restore: str = "",
 ) -> RecordedRun:
     """Inserts a run (RUNNING or SCHEDULED), and its experiment where no active one has that name.
 
     The tags `mlflow.runName` and `mlflow.user` are needed: they are in the run's own row too.
-    Raises StoreError when a deleted experiment has the name (MLflow refuses it too).
+    Raises StoreError when a deleted experiment has the name (MLflow refuses it too); `restore` is
+    what stands before the command that restores it.
     """
     root = Path(os.path.abspath(store.parent)) / ARTIFACTS
     with writing(store) as database:
-        row = _experiment(database, experiment, root, start_ms)
+        row = _experiment(database, experiment, root, start_ms, restore)
         artifact_dir = _artifact_dir(row, root, run_id)
         values: Dict[str, object] = dict(
             run_uuid=run_id,
@@ -151,7 +153,7 @@ def _read(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
 
 
 def _experiment(
-    database: sqlite3.Connection, name: str, artifact_root: Path, now_ms: int
+    database: sqlite3.Connection, name: str, artifact_root: Path, now_ms: int, restore: str
 ) -> sqlite3.Row:
     found = "SELECT * FROM experiments WHERE name = ? ORDER BY lifecycle_stage LIMIT 1"
     row: Optional[sqlite3.Row] = database.execute(found, (name,)).fetchone()
@@ -169,8 +171,8 @@ def _experiment(
     if row["lifecycle_stage"] != "active":
         raise StoreError(
             f"The MLflow experiment '{name}' (id {row['experiment_id']}) is deleted.",
-            f"Restore it (mlflow experiments restore -x {row['experiment_id']}),"
-            " or choose another name.",
+            f"Restore it: {restore}mlflow experiments restore -x {row['experiment_id']}\n"
+            "Or choose another name: MLFLOW_EXPERIMENT_NAME=NAME in .env",
         )
     return row
 
@@ -219,11 +221,26 @@ def close(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
         database.execute(f"{_CLOSE} (?)", (status, end_ms, run_id))
 
 
+def join_experiment(store: Path, run_id: str, other: str) -> None:
+    """Move a run of which no child is in its experiment to that of one, so that a UI shows them
+    together; its artifacts stay where they are."""
+    children = f"SELECT run_uuid FROM tags WHERE key = '{PARENT}' AND value = ? AND run_uuid != ?"
+    with writing(store) as database:
+        database.execute(
+            "UPDATE runs SET experiment_id = (SELECT experiment_id FROM runs WHERE run_uuid = ?)"
+            " WHERE run_uuid = ? AND experiment_id NOT IN"
+            f" (SELECT experiment_id FROM runs WHERE run_uuid IN ({children}))",
+            (other, run_id, run_id, other),
+        )
+
+
 def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> None:
-    """End all that a job left RUNNING: its own run, those below it, and those with its tag."""
+    """End all that a job left RUNNING: its own run, those below it, those with its tag, and those
+    of before that it went on with."""
     tree = (
         "WITH RECURSIVE tree (id) AS (SELECT ? UNION"
-        " SELECT run_uuid FROM tags WHERE key = 'remote.job' AND value = ? UNION"
+        " SELECT run_uuid FROM tags WHERE key IN ('remote.job', 'remote.resumed_by')"
+        " AND value = ? UNION"
         f" SELECT t.run_uuid FROM tags t JOIN tree ON t.key = '{PARENT}' AND t.value = tree.id)"
         " SELECT id FROM tree"
     )

@@ -35,6 +35,8 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
     in_experiment = schema.EXPERIMENT in schema.table_of(kind.table).links.values()
     accepted = []
     for identity, signature, location, experiment, pulled_before in _rows(session, kind):
+        if kind.name == schema.RUN and not pulled_before:
+            session.first_seen.add(identity)
         has_none = kind.folder is None or (location is None and kind.name == schema.TRACE)
         if not isinstance(identity, str) or not (kind.folder is None or paths.is_safe_id(identity)):
             session.refuse(kind.name, identity, "its id can't be part of a path")
@@ -71,6 +73,11 @@ def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
             " LEFT JOIN temp.placement p ON p.theirs = d.experiment_id"
             f' LEFT JOIN main."{kind.table}" o ON o."{key}" = d."{key}"'
         )
+        if kind.name == schema.RUN:
+            # A job's run moves to the experiment that its program chooses, and so it does here.
+            moved = "CASE WHEN b.experiment_id = o.experiment_id THEN p.ours END"
+            experiment = f"coalesce({moved}, o.experiment_id, p.ours)"
+            more += " LEFT JOIN base.runs b ON b.run_uuid = d.run_uuid"
     elif kind.name == schema.ASSOCIATION:
         more = f" WHERE {references_exist(table)}"
     return session.database.execute(

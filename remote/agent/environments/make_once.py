@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from remote.agent.environments import COMPLETE, ProjectEnvironment
+from remote.agent.environments.local_packages import installed_from_copy
 from remote.errors import JobError
 from remote.files import read_json, try_lock, write_json
 
@@ -31,7 +32,7 @@ class Recipe(NamedTuple):
     """How an environment is made: `commands`, run in `cwd` one after the other.
 
     `source` is what users are told that it is made from. Lines that begin with `omitted` stay out
-    of the logs.
+    of the logs. `local_packages` are folders of the project that are installed too.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Recipe(NamedTuple):
     cwd: Path
     variables: Mapping[str, str]
     omitted: bytes
+    local_packages: Sequence[str] = ()
 
 
 def make_once(env: ProjectEnvironment, log: IO[bytes], *, job: str) -> None:
@@ -96,8 +98,9 @@ def _make(env: ProjectEnvironment, lock: IO[str], log: IO[bytes], job: str) -> N
         attempt = {"id": os.urandom(8).hex(), "job": job, "start": env_log.tell()}
         write_json(env.folder.with_suffix(".json"), attempt)
         try:
-            for argv in recipe.commands:
-                _run(argv, recipe, lock, (env_log, log))
+            with installed_from_copy(env.request.code, recipe.local_packages, env.folder):
+                for argv in recipe.commands:
+                    _run(argv, recipe, lock, (env_log, log))
         except JobError as error:
             write_json(env.folder.with_suffix(".json"), {**attempt, "failed": error.message})
             raise

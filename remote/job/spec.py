@@ -53,6 +53,8 @@ class JobSpec(Struct):
     defaults: Mapping[str, Any] = mapping_of(any_json(VALUE), MANY, default={})
     arguments: Tuple[str, ...] = list_of(text(VALUE), MANY, default=())
     """The words after the program's own; of a command, all of them."""
+    cwd: str = text(NAME, default="")
+    """Where it runs, a folder below the project's root; empty is that itself."""
     env: Mapping[str, str] = mapping_of(text(VALUE), MANY, default={})
     tags: Mapping[str, str] = mapping_of(text(VALUE), MANY, default={})
     experiment: str = text(NAME, default="")
@@ -63,8 +65,6 @@ class JobSpec(Struct):
 
     output: str = text(NAME, default="")
     """What an executed notebook is called, without time and suffix."""
-    language: str = text(NAME, default="python")
-    """A notebook's."""
     hydra: bool = flag(default=False)
     """Whether a script or module is a Hydra application."""
     entry_point: str = text(NAME, default="")

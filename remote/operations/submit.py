@@ -15,6 +15,7 @@ from typing import Any
 
 from remote.config import Project
 from remote.errors import JobError
+from remote.job.kinds import kind_of
 from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
 from remote.job.messages.target import Machine
@@ -23,7 +24,7 @@ from remote.job.status import ENDED, LOST, JobStatus
 from remote.operations import bootstrap
 from remote.operations.run_options import RunOptions
 from remote.output import say
-from remote.programs.parameter import Asked
+from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import CACHE, LocalWire
@@ -47,7 +48,11 @@ def describe(
     spec = program.job_spec(project.root, Asked(parameters, arguments, output))
     name = declared(project.root, "name") or project.root.name
     return spec.replace(
-        **{**vars(options), "name": options.name or spec.name},
+        **{
+            **vars(options),
+            "name": options.name or spec.name,
+            "cwd": working_folder(project.root, spec, options.cwd),
+        },
         experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
         python=declared(project.root, "requires-python"),
         git=git_state(project.root),
@@ -55,6 +60,22 @@ def describe(
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
     )
+
+
+def working_folder(root: Path, job: JobSpec, typed: str) -> str:
+    """The folder that `--cwd` names, below the root; empty for that itself. Raises JobError."""
+    if typed == "notebook" and kind_of(job).source_is_path:
+        source = root / job.source
+        folder = source if source.is_dir() else source.parent
+    else:
+        folder = Path(typed) if Path(typed).is_dir() else root / typed
+    name = below(root, folder if typed else root).as_posix()
+    if not folder.is_dir():
+        raise JobError(
+            f"--cwd: there is no folder {typed!r} in the project.",
+            "It takes `notebook`, the folder of the notebook or script, or a folder of the project.",
+        )
+    return "" if name == "." else name
 
 
 def declared(root: Path, name: str) -> str:

@@ -8,6 +8,7 @@ import re
 import tokenize
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from remote.programs.parameter import KINDS, UNREADABLE, Parameter
 
@@ -44,10 +45,10 @@ def parameters(source: str) -> tuple[Parameter, ...]:
         else:
             continue
         if isinstance(target, ast.Name) and statement.value is not None:
-            kind, optional = _kind(annotation, statement.value)
+            kind, optional, choices = _kind(annotation, statement.value)
             comment = comments.get(statement.end_lineno or 0, "")
             default = _unparsed(statement.value)
-            by_name[target.id] = Parameter(target.id, kind, default, comment, optional)
+            by_name[target.id] = Parameter(target.id, kind, default, comment, optional, choices)
     return tuple(by_name.values())
 
 
@@ -69,21 +70,25 @@ def _unparsed(value: ast.expr) -> str:
         return "..."
 
 
-def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
-    """(the type's name out of KINDS or "", whether None is allowed too)."""
-    named = list(_annotated(annotation)) if annotation else []
+def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool, tuple[Any, ...]]:
+    """(the type's name out of KINDS or "", whether None is allowed too, the values of `Literal`)."""
+    choices: list[Any] = []
+    named = list(_annotated(annotation, choices)) if annotation else []
     kinds = [name for name in named if name in KINDS]
     if len(kinds) == 1:
-        return kinds[0], "none" in named
+        return kinds[0], "none" in named, ()
     try:
         kind = type(ast.literal_eval(value)).__name__
     except UNREADABLE:
-        return "", False
-    return (kind if kind in KINDS else ""), False
+        kind = ""
+    literal_only = bool(choices) and set(named) <= {"none", "literal", "union"}
+    optional = literal_only and "none" in named
+    return (kind if kind in KINDS else ""), optional, tuple(choices) if literal_only else ()
 
 
-def _annotated(annotation: ast.expr) -> Iterator[str]:
-    """The types that an annotation allows, None among them, in small letters."""
+def _annotated(annotation: ast.expr, choices: list[Any]) -> Iterator[str]:
+    """The types that an annotation allows, None among them, in small letters; the values that a
+    `Literal` lists are added to `choices`."""
     inner: Iterable[ast.expr] = ()
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         quoted = statements(annotation.value) or ()
@@ -96,11 +101,15 @@ def _annotated(annotation: ast.expr) -> Iterator[str]:
         outer = _unparsed(annotation.value).rpartition(".")[2].lower()
         if outer in ("optional", "union"):
             inner = [annotation.slice]
+        elif outer == "literal":
+            listed = annotation.slice
+            values = listed.elts if isinstance(listed, ast.Tuple) else [listed]
+            choices += [value.value for value in values if isinstance(value, ast.Constant)]
         yield "none" if outer == "optional" else outer
     elif isinstance(annotation, (ast.Name, ast.Attribute, ast.Constant)):
         yield _unparsed(annotation).rpartition(".")[2].lower()
     for part in inner:
-        yield from _annotated(part)
+        yield from _annotated(part, choices)
 
 
 #: MLflow's, and the template's own (src/lib/tracking).

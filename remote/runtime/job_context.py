@@ -47,7 +47,9 @@ def job() -> Optional[Job]:
         tags = json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}"))
         recording = Recording(Path(uri[len(SQLITE) :]), run, tags, continues=bool(own))
     folder = Path(named)
-    return Job(folder=folder, code=Path.cwd(), spec=read_job(folder), recording=recording)
+    spec = read_job(folder)
+    code = folder.parent.parent.parent if spec.interpreter else folder / "code"
+    return Job(folder=folder, code=code, spec=spec, recording=recording)
 
 
 class JobTags:

@@ -26,11 +26,15 @@ def main() -> None:
     """`program <job folder>`: this process becomes the program, so its exit code is the job's."""
     folder = Path(sys.argv[2])
     job = read_job(folder)
-    words = kind_of(job).argv(job, sys.executable, os.environ.get("MLFLOW_RUN_ID", ""))
-    variables = dict(os.environ)
+    variables, added = dict(os.environ), []
     if job.hydra:
-        words += hydra_words(job)
+        added = hydra_words(job)
         variables = hydra_variables(variables, folder)
+    if job.cwd:
+        if kind_of(job).source_is_path:
+            job = job.replace(source=os.path.relpath(job.source, job.cwd))
+        os.chdir(job.cwd)
+    words = kind_of(job).argv(job, sys.executable, os.environ.get("MLFLOW_RUN_ID", "")) + added
     sys.stdout.flush()
     sys.stderr.flush()
     try:

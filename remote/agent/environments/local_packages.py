@@ -136,9 +136,9 @@ def _leave_to_snapshots(env: Path, source: Path) -> None:
     """Take the modules of local packages, installed from `source`, out of a new environment."""
     roots: List[str] = []
     for file in sorted(env.glob("lib/python*/site-packages/*.dist-info/direct_url.json")):
-        path = unquote(urlsplit(json.loads(file.read_text("utf-8")).get("url", "")).path)
-        package = os.path.relpath(os.path.realpath(path), os.path.realpath(str(source)))
-        if package.startswith("..") or not os.path.isdir(path) or is_compiled(Path(path)):
+        path = Path(unquote(urlsplit(json.loads(file.read_text("utf-8")).get("url", "")).path))
+        package = os.path.relpath(os.path.realpath(str(path)), os.path.realpath(str(source)))
+        if package.startswith("..") or not path.is_dir() or is_compiled(path):
             continue
         modules = _remove_modules(file.parent)
         roots += (root for root in _roots(source, package, modules) if root not in roots)

@@ -66,7 +66,8 @@ def _add_import_path(variables: Dict[str, str], code: Path, python: Path) -> Non
     """Have each Python import the project behind installed packages, and then the agent
     (`remote/runtime/site/sitecustomize.py`)."""
     own = [variables["PYTHONPATH"]] if "PYTHONPATH" in variables else []
-    variables["PYTHONPATH"] = os.pathsep.join([str(AGENT / "remote/runtime/site"), *own])
+    variables["REMOTE_SITE"] = str(AGENT / "remote/runtime/site")
+    variables["PYTHONPATH"] = os.pathsep.join([variables["REMOTE_SITE"], *own])
     places = [code / "src", code, *import_roots(python.parent.parent, code), AGENT]
     variables["REMOTE_IMPORT_PATH"] = os.pathsep.join(map(str, places))
 

@@ -26,7 +26,7 @@ def unpacked(archive):
         with zipfile.ZipFile(archive) as file:
             file.extractall(temporary)
             for entry in file.infolist():
-                if entry.filename.startswith("bin/"):
+                if entry.external_attr >> 16 & 0o100:
                     os.chmod(os.path.join(temporary, entry.filename), 0o755)
         os.rename(temporary, folder)
     except OSError:

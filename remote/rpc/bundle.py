@@ -35,9 +35,10 @@ METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
 
 #: Programs that install packages: scripts of these names, first on a job's PATH, ask whether they may.
 INSTALLERS = ("pip", "pip3", "uv", "conda", "mamba", "micromamba")
+PROGRAMS = "remote/runtime/bin/"
 INSTALLER = """\
 #!/bin/sh
-exec python "${0%/*}/../remote/runtime/site/remote_job_install.py" "${0##*/}" "$@"
+exec python "${0%/*}/../site/remote_job_install.py" "${0##*/}" "$@"
 """
 
 ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.runtime.job_context:JobTags\n"
@@ -53,7 +54,7 @@ def contents() -> dict[str, bytes]:
             if not name.startswith(CLIENT_ONLY):
                 files[f"remote/{name}"] = path.read_bytes()
     files["remote/__init__.py"] += _GUARD
-    files.update({f"bin/{name}": INSTALLER.encode() for name in INSTALLERS})
+    files.update({f"{PROGRAMS}{name}": INSTALLER.encode() for name in INSTALLERS})
     # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
     files["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
     files["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
@@ -77,6 +78,6 @@ def packed(files: dict[str, bytes]) -> bytes:
         for name, data in sorted(files.items()):
             # The earliest time that a zip can hold: when a file was checked out says nothing.
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.external_attr = (0o755 if name.startswith("bin/") else 0o600) << 16
+            entry.external_attr = (0o755 if name.startswith(PROGRAMS) else 0o600) << 16
             archive.writestr(entry, data, zipfile.ZIP_DEFLATED, LEVEL)
     return out.getvalue()

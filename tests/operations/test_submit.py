@@ -46,7 +46,7 @@ def test_a_job_is_described(project: Project) -> None:
     assert job.parameters == {"epoch": 10}
     assert job.defaults == {"epoch": 3, "name": "a", "when": "now()"}
     assert job.experiment == "digits" and job.continues_run is True
-    assert (job.python, job.language, job.output) == (">=3.10", "python", "train")
+    assert (job.python, job.output, job.cwd) == (">=3.10", "train", "")
     assert job.git == Git() and job.user
 
 

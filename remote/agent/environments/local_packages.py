@@ -13,7 +13,6 @@ import os
 import re
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Sequence
-from urllib.parse import unquote, urlsplit
 
 from remote.job.outputs import SHARED
 from remote.job.paths import STATE
@@ -49,7 +48,7 @@ def folders(code: Path, lock_files: Iterable[Path]) -> List[str]:
     """The local packages that these lock files name, as folders below `code`."""
     names = set()
     for file in lock_files:
-        text = file.read_text("utf-8", "replace")
+        text = _read(file).decode("utf-8", "replace")
         is_toml = file.suffix == ".toml" or file.name in ("uv.lock", "poetry.lock")
         for match in (_IN_TOML if is_toml else _IN_REQUIREMENTS).finditer(text):
             name = next(filter(None, match.groups()))
@@ -134,6 +133,9 @@ def _read(file: Path) -> bytes:
 
 def _leave_to_snapshots(env: Path, source: Path) -> None:
     """Take the modules of local packages, installed from `source`, out of a new environment."""
+    # Here, and so elsewhere, since each submission starts faster without.
+    from urllib.parse import unquote, urlsplit
+
     roots: List[str] = []
     for file in sorted(env.glob("lib/python*/site-packages/*.dist-info/direct_url.json")):
         path = Path(unquote(urlsplit(json.loads(file.read_text("utf-8")).get("url", "")).path))

@@ -1,7 +1,7 @@
 """Programs that install packages, in a job: none of them changes the job's environment.
 
 It is what the lock file says, and shared by all jobs that have the same one. `sitecustomize` asks
-here for each pip that runs in Python; the scripts in `bin/` of the agent, which are first on a job's
+here for each pip that runs in Python; the scripts in `../bin`, which are first on a job's
 PATH, run this file for the others.
 """
 
@@ -77,7 +77,7 @@ def end(text: str) -> None:
 
 
 def main() -> None:
-    """`<program> <words>`: refuse, or become the program that the script in `bin/` hides."""
+    """`<program> <words>`: refuse, or become the program that the script in `../bin` hides."""
     program, words = sys.argv[1], sys.argv[2:]
     if os.environ.get("VIRTUAL_ENV") == os.environ.get("REMOTE_ENVIRONMENT"):
         refuse(program, words)

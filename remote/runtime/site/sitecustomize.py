@@ -50,9 +50,16 @@ def refuse_install() -> None:
         remote_job_install.check_pip(os.fsdecode(line).split("\0")[1:-1])
 
 
-sys.path[:] = [place for place in sys.path if place != HERE]
-call_hidden()
-sys.path += [place for place in os.environ.get("REMOTE_IMPORT_PATH", "").split(os.pathsep) if place]
-sys.path.append(HERE)
-add_notebook_folder()
-refuse_install()
+def main() -> None:
+    """Have this process be one of a job."""
+    places = os.environ.get("REMOTE_IMPORT_PATH", "").split(os.pathsep)
+    sys.path[:] = [place for place in sys.path if place != HERE]
+    call_hidden()
+    sys.path += [place for place in places if place]
+    sys.path.append(HERE)
+    add_notebook_folder()
+    refuse_install()
+
+
+if __name__ == "sitecustomize":
+    main()

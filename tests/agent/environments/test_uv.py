@@ -175,7 +175,7 @@ def test_a_uv_lock_is_installed_as_it_stands_with_the_extras_in_order(
     monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", "/elsewhere")
     monkeypatch.setenv("UV_SYSTEM_CERTS", "0")
     made = recipe(tmp_path / "env", Request(tmp_path, ">=3.10", ("gpu", "docs", "gpu")))
-    sync = [quiet_uv, "sync", "--frozen", "--no-install-project", "--no-editable"]
+    sync = [quiet_uv, "sync", "--frozen", "--no-editable"]
     assert made.commands == [[*sync, "--python", ">=3.10", "--extra", "docs", "--extra", "gpu"]]
     assert made.cwd == tmp_path
     # Where it goes is not the user's to say; whose certificates hold is.

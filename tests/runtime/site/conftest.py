@@ -42,14 +42,14 @@ class JobPython:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         return {
             **kept,
-            "PATH": os.pathsep.join([str(self.agent / "bin"), f"{self.env}/bin", kept["PATH"]]),
+            "PATH": os.pathsep.join([str(self.agent / "remote/runtime/bin"), f"{self.env}/bin", kept["PATH"]]),
             "VIRTUAL_ENV": str(self.env),
             "PYTHONPATH": str(self.agent / "remote/runtime/site"),
             "PYTHONUTF8": "1",
             "REMOTE_SITE": str(self.agent / "remote/runtime/site"),
             "REMOTE_IMPORT_PATH": os.pathsep.join(map(str, places)),
             "REMOTE_ENVIRONMENT": str(self.env),
-            "REMOTE_PROGRAMS": str(self.agent / "bin"),
+            "REMOTE_PROGRAMS": str(self.agent / "remote/runtime/bin"),
             "REMOTE_LOCK_FILE": "uv.lock",
         }
 

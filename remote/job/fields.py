@@ -1,7 +1,7 @@
 """Fields of the protocol: what each may hold, and the patterns and limits that they share.
 
-    index: int = integer(0, 1023)
-    name: str = text(256, default="")
+    index: int = fields.integer(0, 1023)
+    name: str = fields.text(256, default="")
 
 What the toolkit or the system makes (ids, versions, states) has a pattern. What users name freely
 (paths, parameters, experiments) has a limit alone: it is escaped where it is printed. Lengths are in

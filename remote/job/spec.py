@@ -7,25 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from remote.errors import JobError
-from remote.job.fields import (
-    HEX,
-    MANY,
-    NAME,
-    VALUE,
-    WORD,
-    any_json,
-    flag,
-    integer,
-    job_id,
-    line,
-    list_of,
-    mapping_of,
-    moment,
-    nested,
-    optional,
-    run_id,
-    text,
-)
+from remote.job import fields
+from remote.job.fields import HEX, MANY, NAME, VALUE, WORD
 from remote.job.status import ProcessId
 from remote.job.struct import Struct
 
@@ -33,82 +16,82 @@ from remote.job.struct import Struct
 class Git(Struct):
     """What git said of the code as it was pushed. Without git, `commit` is empty."""
 
-    commit: str = text(64, HEX, default="")
-    branch: str = text(NAME, default="")
-    dirty: bool = flag(default=False)
+    commit: str = fields.text(64, HEX, default="")
+    branch: str = fields.text(NAME, default="")
+    dirty: bool = fields.flag(default=False)
     """Whether something differed from the commit."""
 
 
 class JobSpec(Struct):
     """What is asked of a job: its program, what it is given, what it needs, how it is recorded."""
 
-    kind: str = text(32, WORD)
+    kind: str = fields.text(32, WORD)
     """Its row in remote.job.kinds, which tells how `source` is run."""
-    source: str = text(NAME)
+    source: str = fields.text(NAME)
     """The program: a path below the project's root, a module's name; empty for a command line."""
-    name: str = text(NAME)
+    name: str = fields.text(NAME)
 
-    parameters: Mapping[str, Any] = mapping_of(any_json(VALUE), MANY, default={})
+    parameters: Mapping[str, Any] = fields.mapping_of(fields.any_json(VALUE), MANY, default={})
     """Those that were given; what a program is given none of has the value in `defaults`."""
-    defaults: Mapping[str, Any] = mapping_of(any_json(VALUE), MANY, default={})
-    arguments: Tuple[str, ...] = list_of(text(VALUE), MANY, default=())
+    defaults: Mapping[str, Any] = fields.mapping_of(fields.any_json(VALUE), MANY, default={})
+    arguments: Tuple[str, ...] = fields.list_of(fields.text(VALUE), MANY, default=())
     """The words after the program's own; of a command, all of them."""
-    cwd: str = text(NAME, default="")
+    cwd: str = fields.text(NAME, default="")
     """Where it runs, a folder below the project's root; empty is that itself."""
-    env: Mapping[str, str] = mapping_of(text(VALUE), MANY, default={})
-    tags: Mapping[str, str] = mapping_of(text(VALUE), MANY, default={})
-    experiment: str = text(NAME, default="")
-    continues_run: bool = flag(default=True)
+    env: Mapping[str, str] = fields.mapping_of(fields.text(VALUE), MANY, default={})
+    tags: Mapping[str, str] = fields.mapping_of(fields.text(VALUE), MANY, default={})
+    experiment: str = fields.text(NAME, default="")
+    continues_run: bool = fields.flag(default=True)
     """Whether the program's code goes on with the job's MLflow run; its runs are children else."""
-    record: bool = flag(default=True)
+    record: bool = fields.flag(default=True)
     """Whether the job gets an MLflow run."""
 
-    output: str = text(NAME, default="")
+    output: str = fields.text(NAME, default="")
     """What an executed notebook is called, without time and suffix."""
-    hydra: bool = flag(default=False)
+    hydra: bool = fields.flag(default=False)
     """Whether a script or module is a Hydra application."""
-    entry_point: str = text(NAME, default="")
+    entry_point: str = fields.text(NAME, default="")
     """An MLproject's."""
-    service: str = text(32, WORD, default="")
+    service: str = fields.text(32, WORD, default="")
     """What is served: one of a name at a time on a target."""
-    live: bool = flag(default=False)
+    live: bool = fields.flag(default=False)
     """Whether it runs in the target's own tree, and not in a snapshot."""
-    folder: Optional[str] = optional(text(NAME), default=None)
+    folder: Optional[str] = fields.optional(fields.text(NAME), default=None)
     """Where a file browser begins."""
-    logdir: Optional[str] = optional(text(NAME), default=None)
+    logdir: Optional[str] = fields.optional(fields.text(NAME), default=None)
     """Whose logs TensorBoard shows."""
 
-    gpus: Optional[int] = optional(integer(0, 1024), default=None)
+    gpus: Optional[int] = fields.optional(fields.integer(0, 1024), default=None)
     """How many it leases; None is one where the machine has any."""
-    gpu_memory: int = integer(0, 1 << 40, default=0)
+    gpu_memory: int = fields.integer(0, 1 << 40, default=0)
     """In MiB, free on each of them."""
-    after: str = text(NAME, default="")
+    after: str = fields.text(NAME, default="")
     """The job that is to have finished before; asked by a part of its id, accepted by all of it."""
-    retries: int = integer(0, 1 << 31, default=0)
-    timeout: int = integer(0, 1 << 40, default=0)
+    retries: int = fields.integer(0, 1 << 31, default=0)
+    timeout: int = fields.integer(0, 1 << 40, default=0)
     """In seconds; 0 is none."""
-    notify: str = text(VALUE, default="")
+    notify: str = fields.text(VALUE, default="")
     """A shell command for when it has ended."""
 
-    python: str = text(NAME, default="")
+    python: str = fields.text(NAME, default="")
     """The versions of Python that the project allows."""
-    extras: Tuple[str, ...] = list_of(text(NAME), MANY, default=())
+    extras: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Extras of the lock file for its environment."""
-    leases: str = text(NAME, default="")
+    leases: str = fields.text(NAME, default="")
     """Where the lease files of GPUs lie; empty is the usual place."""
 
-    git: Git = nested(Git, default=Git())
-    user: str = text(NAME, default="")
+    git: Git = fields.nested(Git, default=Git())
+    user: str = fields.text(NAME, default="")
     """Who submitted it, by the laptop's account."""
-    project: str = text(NAME, default="")
-    target: str = text(NAME, default="")
+    project: str = fields.text(NAME, default="")
+    target: str = fields.text(NAME, default="")
     """The target as it was written where it was submitted."""
 
-    again: str = job_id(default="")
+    again: str = fields.job_id(default="")
     """The job whose snapshot runs once more."""
-    incoming: str = text(64, HEX, default="")
+    incoming: str = fields.text(64, HEX, default="")
     """What code is called that was brought from another target for this job."""
-    interpreter: str = text(NAME, default="")
+    interpreter: str = fields.text(NAME, default="")
     """The Python of a job that runs in the project itself, in the terminal."""
 
     @property
@@ -125,16 +108,16 @@ class JobSpec(Struct):
 class Job(JobSpec):
     """A job that was accepted: all of job.json, which is written once."""
 
-    id: str = job_id(default="")
-    root: str = text(NAME, default="")
+    id: str = fields.job_id(default="")
+    root: str = fields.text(NAME, default="")
     """The target's root there."""
-    host: str = line(default="")
-    secrets: Tuple[str, ...] = list_of(text(NAME), MANY, default=())
+    host: str = fields.line(default="")
+    secrets: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """The names of the secrets that it finds as variables."""
-    submitted: float = moment(default=0.0)
-    submitter: Optional[ProcessId] = optional(nested(ProcessId), default=None)
+    submitted: float = fields.moment(default=0.0)
+    submitter: Optional[ProcessId] = fields.optional(fields.nested(ProcessId), default=None)
     """The agent that accepts it; where that dies, the snapshot will never be whole."""
-    mlflow_run: str = run_id(default="")
+    mlflow_run: str = fields.run_id(default="")
 
     @property
     def spec(self) -> JobSpec:

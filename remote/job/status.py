@@ -8,23 +8,8 @@ from __future__ import annotations
 import re
 from typing import Optional, Tuple
 
-from remote.job.fields import (
-    HEX,
-    MESSAGE,
-    NAME,
-    WORD,
-    choice,
-    duration,
-    flag,
-    integer,
-    line,
-    list_of,
-    moment,
-    nested,
-    optional,
-    run_id,
-    text,
-)
+from remote.job import fields
+from remote.job.fields import HEX, MESSAGE, NAME, WORD
 from remote.job.struct import Struct
 
 QUEUED = "queued"
@@ -56,67 +41,67 @@ UUID = re.compile(r"[A-Za-z0-9-]+")
 class ProcessId(Struct):
     """A process, told from every other one: by pid, start time and boot."""
 
-    pid: int = integer(1, 1 << 31)
-    start: Optional[str] = optional(line(), default=None)
+    pid: int = fields.integer(1, 1 << 31)
+    start: Optional[str] = fields.optional(fields.line(), default=None)
     """In whatever unit the system tells; None where it was dead already."""
-    boot: str = line(default="")
+    boot: str = fields.line(default="")
     """A text that changes at every boot; empty where the system doesn't tell."""
 
 
 class LeasedGpu(Struct):
     """A GPU that a job has, or had."""
 
-    index: int = integer(0, 1 << 16)
+    index: int = fields.integer(0, 1 << 16)
     """nvidia-smi's, which is not CUDA's."""
-    uuid: str = text(128, UUID)
-    name: str = line()
+    uuid: str = fields.text(128, UUID)
+    name: str = fields.line()
 
 
 class JobStatus(Struct):
     """What became of a job so far. What isn't known (yet) holds its default."""
 
-    state: str = choice(*STATES)
-    worker: Optional[ProcessId] = optional(nested(ProcessId), default=None)
-    host: str = line(default="")
-    started: Optional[float] = optional(moment(), default=None)
+    state: str = fields.choice(*STATES)
+    worker: Optional[ProcessId] = fields.optional(fields.nested(ProcessId), default=None)
+    host: str = fields.line(default="")
+    started: Optional[float] = fields.optional(fields.moment(), default=None)
     """When its worker began."""
-    waiting: str = text(NAME, default="")
+    waiting: str = fields.text(NAME, default="")
     """What it waits for."""
-    environment: str = text(256, WORD, default="")
+    environment: str = fields.text(256, WORD, default="")
     """The name of its environment's folder."""
-    lock: str = text(64, HEX, default="")
+    lock: str = fields.text(64, HEX, default="")
     """The SHA-256 of its lock file."""
-    environment_ready: bool = flag(default=False)
-    gpus: Tuple[LeasedGpu, ...] = list_of(nested(LeasedGpu), 1024, default=())
-    driver: str = line(default="")
-    cuda: str = line(default="")
-    running: Optional[float] = optional(moment(), default=None)
+    environment_ready: bool = fields.flag(default=False)
+    gpus: Tuple[LeasedGpu, ...] = fields.list_of(fields.nested(LeasedGpu), 1024, default=())
+    driver: str = fields.line(default="")
+    cuda: str = fields.line(default="")
+    running: Optional[float] = fields.optional(fields.moment(), default=None)
     """When its code began, the last time."""
-    attempt: int = integer(0, 1 << 32, default=0)
+    attempt: int = fields.integer(0, 1 << 32, default=0)
     """Which one it is at, from 1 on."""
-    mlflow_run: str = run_id(default="")
+    mlflow_run: str = fields.run_id(default="")
     """The run of an attempt that is not the first; job.json names the first one's."""
-    peak_memory: int = integer(0, 1 << 60, default=0)
+    peak_memory: int = fields.integer(0, 1 << 60, default=0)
     """In bytes."""
-    peak_gpu_memory: int = integer(0, 1 << 40, default=0)
+    peak_gpu_memory: int = fields.integer(0, 1 << 40, default=0)
     """In MiB."""
-    result: str = text(NAME, default="")
+    result: str = fields.text(NAME, default="")
     """The executed notebook, below the target's root."""
-    exit_code: Optional[int] = optional(integer(-(1 << 31), 1 << 31), default=None)
-    cause: str = text(MESSAGE, default="")
+    exit_code: Optional[int] = fields.optional(fields.integer(-(1 << 31), 1 << 31), default=None)
+    cause: str = fields.text(MESSAGE, default="")
     """Why it ended, for people."""
-    reason: str = text(32, WORD, default="")
+    reason: str = fields.text(32, WORD, default="")
     """The same in one word, for scripts."""
-    ended: Optional[float] = optional(moment(), default=None)
-    seconds: Optional[float] = optional(duration(), default=None)
+    ended: Optional[float] = fields.optional(fields.moment(), default=None)
+    seconds: Optional[float] = fields.optional(fields.duration(), default=None)
     """How long its code ran, the last time."""
 
 
 class Progress(Struct):
     """`progress.json`: which code cell of how many a notebook is at."""
 
-    cell: int = integer(0, 1 << 31)
-    cells: int = integer(0, 1 << 31)
+    cell: int = fields.integer(0, 1 << 31)
+    cells: int = fields.integer(0, 1 << 31)
 
 
 #: How the folders of services begin: in /tmp, since a socket's path must fit into 104 bytes.
@@ -126,5 +111,5 @@ PRIVATE = "/tmp/remote-serve-"
 class Serving(Struct):
     """The folder with its socket or its account of itself, and the page that it shows."""
 
-    folder: str = text(NAME)
-    path: str = text(NAME)
+    folder: str = fields.text(NAME)
+    path: str = fields.text(NAME)

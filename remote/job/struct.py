@@ -1,8 +1,8 @@
 """Frozen classes of typed fields, as JSON and back.
 
     class Gpu(Struct):
-        index: int = integer(0, 1023)
-        name: str = text(256, default="")
+        index: int = fields.integer(0, 1023)
+        name: str = fields.text(256, default="")
 
 To a type checker they are frozen dataclasses (PEP 681). They aren't made by `dataclasses`, since the
 agent and each job's worker would pay for that at every start: 7 ms for what it imports, and up to

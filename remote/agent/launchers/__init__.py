@@ -10,7 +10,8 @@ from typing import Any, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from remote.agent.launchers import tmux
 from remote.errors import JobError, ProtocolError
-from remote.job.fields import MESSAGE, WORD, any_json, mapping_of, text
+from remote.job import fields
+from remote.job.fields import MESSAGE, WORD
 from remote.job.paths import JobPaths
 from remote.job.status import ProcessId
 from remote.job.struct import Struct
@@ -68,8 +69,8 @@ DEFAULT = "tmux"
 class Launch(Struct):
     """A worker, by the name of its launcher and what that knows it by."""
 
-    launcher: str = text(64, WORD)
-    handle: Handle = mapping_of(any_json(MESSAGE), 100)
+    launcher: str = fields.text(64, WORD)
+    handle: Handle = fields.mapping_of(fields.any_json(MESSAGE), 100)
 
     @property
     def row(self) -> Launcher:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Type, TypeVar
 
-from remote.job.fields import MESSAGE, text
+from remote.job import fields
+from remote.job.fields import MESSAGE
 from remote.job.struct import Struct
 
 #: What stands before each answer of the agent on its standard output.
@@ -29,7 +30,7 @@ class Request(Struct, Generic[Answer]):
 class TargetRequest(Request[Answer]):
     """One about a target."""
 
-    key: str = text(16, re.compile(r"[0-9a-f]{16}"))
+    key: str = fields.text(16, re.compile(r"[0-9a-f]{16}"))
     """What its client calls it: the server keeps a link of that name to its root."""
 
 
@@ -43,6 +44,6 @@ class AnswerWithFile(NamedTuple):
 class Failure(Struct):
     """In the place of an answer: an error for the user. `kind` is a class of remote.errors."""
 
-    kind: str = text(64, re.compile(r"[A-Za-z_]+"))
-    message: str = text(MESSAGE)
-    hint: str = text(MESSAGE, default="")
+    kind: str = fields.text(64, re.compile(r"[A-Za-z_]+"))
+    message: str = fields.text(MESSAGE)
+    hint: str = fields.text(MESSAGE, default="")

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from typing import Optional, Tuple
 
-from remote.job.fields import (
-    NAME,
-    integer,
-    job_id,
-    line,
-    list_of,
-    moment,
-    nested,
-    number,
-    optional,
-    text,
-)
+from remote.job import fields
+from remote.job.fields import NAME
 from remote.job.messages.base import TargetRequest
 from remote.job.status import UUID
 from remote.job.struct import Struct
@@ -24,18 +14,18 @@ from remote.job.struct import Struct
 class GpuHolder(Struct):
     """Who leases a GPU. What the system doesn't tell is 0, or empty."""
 
-    pid: int = integer(0, 1 << 31, default=0)
-    user: str = line(default="")
-    job: str = job_id(default="")
+    pid: int = fields.integer(0, 1 << 31, default=0)
+    user: str = fields.line(default="")
+    job: str = fields.job_id(default="")
 
 
 class GpuProcess(Struct):
     """A process that computes on a GPU; `memory` is in MiB. What can't be told is empty, or 0."""
 
-    pid: int = integer(0, 1 << 31)
-    memory: int = integer(0, 1 << 40, default=0)
-    user: str = line(default="")
-    name: str = line(NAME, default="")
+    pid: int = fields.integer(0, 1 << 31)
+    memory: int = fields.integer(0, 1 << 40, default=0)
+    user: str = fields.line(default="")
+    name: str = fields.line(NAME, default="")
 
 
 class Gpu(Struct):
@@ -44,15 +34,17 @@ class Gpu(Struct):
     `uuid` is its identity everywhere: `index` is the source's own order, which is not CUDA's.
     """
 
-    index: int = integer(0, 1 << 16)
-    uuid: str = text(128, UUID)
-    name: str = line()
-    memory_total: int = integer(0, 1 << 40)
-    memory_used: int = integer(0, 1 << 40)
-    driver: str = line()
-    load: Optional[int] = optional(integer(0, 1000), default=None)
-    processes: Tuple[GpuProcess, ...] = list_of(nested(GpuProcess), 10_000, default=())
-    fault: str = line(NAME, default="")
+    index: int = fields.integer(0, 1 << 16)
+    uuid: str = fields.text(128, UUID)
+    name: str = fields.line()
+    memory_total: int = fields.integer(0, 1 << 40)
+    memory_used: int = fields.integer(0, 1 << 40)
+    driver: str = fields.line()
+    load: Optional[int] = fields.optional(fields.integer(0, 1000), default=None)
+    processes: Tuple[GpuProcess, ...] = fields.list_of(
+        fields.nested(GpuProcess), 10_000, default=()
+    )
+    fault: str = fields.line(NAME, default="")
     """The source's word for a broken card."""
 
     @property
@@ -63,31 +55,31 @@ class Gpu(Struct):
 class GpuReport(Gpu):
     """A card, and who leases it."""
 
-    holder: Optional[GpuHolder] = optional(nested(GpuHolder), default=None)
+    holder: Optional[GpuHolder] = fields.optional(fields.nested(GpuHolder), default=None)
     """None where no job leases it."""
 
 
 class WaitingJob(Struct):
     """A job in the line for GPUs: `memory` in MiB free on each, or 0; `submitted` in seconds."""
 
-    job: str = job_id(default="")
-    user: str = line(default="")
-    gpus: int = integer(0, 1 << 31, default=0)
-    memory: int = integer(0, 1 << 40, default=0)
-    submitted: float = number(0, 1e12, default=0.0)
+    job: str = fields.job_id(default="")
+    user: str = fields.line(default="")
+    gpus: int = fields.integer(0, 1 << 31, default=0)
+    memory: int = fields.integer(0, 1 << 40, default=0)
+    submitted: float = fields.number(0, 1e12, default=0.0)
 
 
 class GpusAnswer(Struct):
     """All GPUs of the server, and the line for them, the first in it first."""
 
-    gpus: Tuple[GpuReport, ...] = list_of(nested(GpuReport), 1024)
-    waiting: Tuple[WaitingJob, ...] = list_of(nested(WaitingJob), 100_000)
-    now: float = moment()
-    cuda: str = line(default="")
+    gpus: Tuple[GpuReport, ...] = fields.list_of(fields.nested(GpuReport), 1024)
+    waiting: Tuple[WaitingJob, ...] = fields.list_of(fields.nested(WaitingJob), 100_000)
+    now: float = fields.moment()
+    cuda: str = fields.line(default="")
 
 
 class GpusRequest(TargetRequest[GpusAnswer], verb="gpus", answer=GpusAnswer):
     """Tell of the server's GPUs."""
 
-    leases: str = text(NAME, default="")
+    leases: str = fields.text(NAME, default="")
     """Where lease files lie, unless in the usual place."""

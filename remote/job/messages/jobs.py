@@ -9,24 +9,8 @@ import re
 import sys
 from typing import Mapping, Optional, Tuple
 
-from remote.job.fields import (
-    DIFF,
-    MESSAGE,
-    NAME,
-    VERY_MANY,
-    WORD,
-    flag,
-    integer,
-    job_id,
-    list_of,
-    mapping_of,
-    moment,
-    names,
-    nested,
-    number,
-    optional,
-    text,
-)
+from remote.job import fields
+from remote.job.fields import DIFF, MESSAGE, NAME, VERY_MANY, WORD
 from remote.job.messages.base import TargetRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
@@ -37,53 +21,53 @@ from remote.job.struct import Struct
 class SubmitAnswer(Struct):
     """A job that was accepted, or what has to be brought first: `need` is `uv` or `proxy`."""
 
-    id: str = job_id(default="")
-    environment_ready: bool = flag(default=False)
-    need: str = text(16, WORD, default="")
-    platform: Optional[Machine] = optional(nested(Machine), default=None)
+    id: str = fields.job_id(default="")
+    environment_ready: bool = fields.flag(default=False)
+    need: str = fields.text(16, WORD, default="")
+    platform: Optional[Machine] = fields.optional(fields.nested(Machine), default=None)
     """What a uv that is brought must have been built for."""
 
 
 class SubmitRequest(TargetRequest[SubmitAnswer], verb="submit", answer=SubmitAnswer):
     """Start a job. A service that goes on already is answered in the place of a second one."""
 
-    job: JobSpec = nested(JobSpec)
-    launcher: str = text(64, WORD, default="")
+    job: JobSpec = fields.nested(JobSpec)
+    launcher: str = fields.text(64, WORD, default="")
     """Its row in remote.agent.launchers; empty is the usual one."""
-    launcher_setting: str = text(NAME, default="")
+    launcher_setting: str = fields.text(NAME, default="")
     """What the user's settings say for it: the name of the tmux server that is to hold the job."""
-    diff: str = text(DIFF, default="")
+    diff: str = fields.text(DIFF, default="")
     """What the pushed code has beyond its git commit."""
-    offline: bool = flag(default=False)
+    offline: bool = fields.flag(default=False)
     """Whether an environment is to be made through the laptop; `need` asks for that."""
-    proxy: str = text(NAME, default="")
+    proxy: str = fields.text(NAME, default="")
     """Where the laptop is reached for that: an address with a password in it."""
 
 
 class Metric(Struct):
     """A value of an MLflow metric."""
 
-    key: str = text(NAME)
-    value: float = number(-sys.float_info.max, sys.float_info.max)
-    step: int = integer(-(1 << 63), 1 << 63)
+    key: str = fields.text(NAME)
+    value: float = fields.number(-sys.float_info.max, sys.float_info.max)
+    step: int = fields.integer(-(1 << 63), 1 << 63)
 
 
 class JobSummary(JobStatus):
     """A job in a list: what it is, what became of it, and how far it is."""
 
-    id: str = job_id(default="")
-    name: str = text(NAME, default="")
-    kind: str = text(32, WORD, default="")
-    source: str = text(NAME, default="")
-    submitted: float = moment(default=0.0)
-    experiment: str = text(NAME, default="")
-    user: str = text(NAME, default="")
-    after: str = text(NAME, default="")
-    progress: Optional[Progress] = optional(nested(Progress), default=None)
-    metrics: Tuple[Metric, ...] = list_of(nested(Metric), 100, default=())
+    id: str = fields.job_id(default="")
+    name: str = fields.text(NAME, default="")
+    kind: str = fields.text(32, WORD, default="")
+    source: str = fields.text(NAME, default="")
+    submitted: float = fields.moment(default=0.0)
+    experiment: str = fields.text(NAME, default="")
+    user: str = fields.text(NAME, default="")
+    after: str = fields.text(NAME, default="")
+    progress: Optional[Progress] = fields.optional(fields.nested(Progress), default=None)
+    metrics: Tuple[Metric, ...] = fields.list_of(fields.nested(Metric), 100, default=())
     """The newest ones, while it runs."""
-    children: Mapping[str, int] = mapping_of(
-        integer(0, 1 << 40), 100, key=text(64, WORD), default={}
+    children: Mapping[str, int] = fields.mapping_of(
+        fields.integer(0, 1 << 40), 100, key=fields.text(64, WORD), default={}
     )
     """How many runs below its own there are, by their MLflow status."""
 
@@ -91,15 +75,15 @@ class JobSummary(JobStatus):
 class JobsAnswer(Struct):
     """Jobs, the oldest first, and the server's clock."""
 
-    jobs: Tuple[JobSummary, ...] = list_of(nested(JobSummary), VERY_MANY)
-    now: float = moment()
+    jobs: Tuple[JobSummary, ...] = fields.list_of(fields.nested(JobSummary), VERY_MANY)
+    now: float = fields.moment()
 
 
 class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer):
     """List jobs: those that are named, else the `newest` and all that go on (0: all)."""
 
-    newest: int = integer(0, VERY_MANY, default=0)
-    jobs: Tuple[str, ...] = names(default=())
+    newest: int = fields.integer(0, VERY_MANY, default=0)
+    jobs: Tuple[str, ...] = fields.names(default=())
 
 
 #: A word of a command line that every shell takes as it is, inside single quotes.
@@ -109,40 +93,40 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.,:/=@%+-]+")
 class StopAnswer(Struct):
     """`already` says that it had ended before."""
 
-    id: str = job_id()
-    status: JobStatus = nested(JobStatus)
-    already: bool = flag()
+    id: str = fields.job_id()
+    status: JobStatus = fields.nested(JobStatus)
+    already: bool = fields.flag()
 
 
 class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer):
     """End a job; without a name, the one that goes on."""
 
-    job: str = text(NAME, default="")
-    patience: float = number(0, 3600, default=20.0)
+    job: str = fields.text(NAME, default="")
+    patience: float = fields.number(0, 3600, default=20.0)
     """Seconds that it may take before it is killed."""
 
 
 class AttachAnswer(Struct):
     """The command that shows the terminal of a job's worker, to be run on its server."""
 
-    id: str = job_id()
-    argv: Tuple[str, ...] = list_of(text(NAME, _PLAIN_WORD), 100)
+    id: str = fields.job_id()
+    argv: Tuple[str, ...] = fields.list_of(fields.text(NAME, _PLAIN_WORD), 100)
 
 
 class AttachRequest(TargetRequest[AttachAnswer], verb="attach", answer=AttachAnswer):
     """Tell how a job's terminal is shown."""
 
-    job: str = text(NAME)
+    job: str = fields.text(NAME)
 
 
 class LogAnswer(Struct):
     """A piece of a log, or nothing new; the last one has the job's `status`."""
 
-    id: str = job_id()
-    offset: int = integer(0, 1 << 62)
+    id: str = fields.job_id()
+    offset: int = fields.integer(0, 1 << 62)
     """The byte that the next piece begins at."""
-    text: str = text(MESSAGE, default="")
-    status: Optional[JobStatus] = optional(nested(JobStatus), default=None)
+    text: str = fields.text(MESSAGE, default="")
+    status: Optional[JobStatus] = fields.optional(fields.nested(JobStatus), default=None)
 
 
 class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer):
@@ -152,9 +136,9 @@ class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer):
     older than so many seconds, `silent` everything.
     """
 
-    job: str = text(NAME)
-    offset: int = integer(0, 1 << 62, default=0)
-    wait: bool = flag(default=False)
-    tail: int = integer(0, 1 << 40, default=0)
-    since: float = number(0, 1e12, default=0.0)
-    silent: bool = flag(default=False)
+    job: str = fields.text(NAME)
+    offset: int = fields.integer(0, 1 << 62, default=0)
+    wait: bool = fields.flag(default=False)
+    tail: int = fields.integer(0, 1 << 40, default=0)
+    since: float = fields.number(0, 1e12, default=0.0)
+    silent: bool = fields.flag(default=False)

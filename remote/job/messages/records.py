@@ -5,21 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, Optional, Tuple
 
-from remote.job.fields import (
-    MESSAGE,
-    NAME,
-    VERY_MANY,
-    any_json,
-    flag,
-    integer,
-    job_id,
-    list_of,
-    mapping_of,
-    names,
-    nested,
-    optional,
-    text,
-)
+from remote.job import fields
+from remote.job.fields import MESSAGE, NAME, VERY_MANY
 from remote.job.messages.base import TargetRequest
 from remote.job.struct import Struct
 
@@ -27,13 +14,13 @@ from remote.job.struct import Struct
 class DeltaAnswer(Struct):
     """What goes with a delta, whose bytes follow unless it is `empty`."""
 
-    root: str = text(NAME)
-    empty: bool = flag(default=True)
+    root: str = fields.text(NAME)
+    empty: bool = fields.flag(default=True)
     """Whether the target has no store yet."""
-    ended: Tuple[str, ...] = list_of(job_id(), VERY_MANY, default=())
+    ended: Tuple[str, ...] = fields.list_of(fields.job_id(), VERY_MANY, default=())
     """The jobs whose records and results were whole before this began."""
-    others: Mapping[str, Optional[str]] = mapping_of(
-        optional(text(NAME)), 10_000, key=text(NAME), default={}
+    others: Mapping[str, Optional[str]] = fields.mapping_of(
+        fields.optional(fields.text(NAME)), 10_000, key=fields.text(NAME), default={}
     )
     """Stores that it has beside its own, each with a mark that changes when the store does."""
 
@@ -41,65 +28,75 @@ class DeltaAnswer(Struct):
 class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):
     """Write what changed in a store since `known` (remote.tracking.merge.pull_state)."""
 
-    known: Mapping[str, Any] = any_json(1 << 40)
-    store: str = text(NAME, default="")
+    known: Mapping[str, Any] = fields.any_json(1 << 40)
+    store: str = fields.text(NAME, default="")
     """The target's own where it is empty."""
-    registry: bool = flag(default=False)
-    compress: bool = flag(default=False)
+    registry: bool = fields.flag(default=False)
+    compress: bool = fields.flag(default=False)
 
 
 class RefusedRecord(Struct):
     """A record that was left out, and why."""
 
-    kind: str = text(64)
-    id: str = text(NAME)
-    reason: str = text(MESSAGE)
+    kind: str = fields.text(64)
+    id: str = fields.text(NAME)
+    reason: str = fields.text(MESSAGE)
 
 
 class ExperimentLink(Struct):
     """One experiment of one side, and that of the other which it is merged with."""
 
-    theirs: int = integer(0, 1 << 63)
-    theirs_created: Optional[int] = optional(integer(-(1 << 63), 1 << 63))
-    ours: int = integer(0, 1 << 63)
-    ours_created: Optional[int] = optional(integer(-(1 << 63), 1 << 63))
-    last_name: Optional[str] = optional(text(NAME), default=None)
-    base_name: Optional[str] = optional(text(NAME), default=None)
+    theirs: int = fields.integer(0, 1 << 63)
+    theirs_created: Optional[int] = fields.optional(fields.integer(-(1 << 63), 1 << 63))
+    ours: int = fields.integer(0, 1 << 63)
+    ours_created: Optional[int] = fields.optional(fields.integer(-(1 << 63), 1 << 63))
+    last_name: Optional[str] = fields.optional(fields.text(NAME), default=None)
+    base_name: Optional[str] = fields.optional(fields.text(NAME), default=None)
 
 
 class ArtifactPair(Struct):
     """A folder of artifacts below the root of the giver, and of the one who is given."""
 
-    source: str = text(NAME)
-    target: str = text(NAME)
+    source: str = fields.text(NAME)
+    target: str = fields.text(NAME)
 
 
 class TakeAnswer(Struct):
     """What the target made of what it was given."""
 
-    changed: Tuple[str, ...] = names(default=())
+    changed: Tuple[str, ...] = fields.names(default=())
     """What is there otherwise than it was last seen; then nothing was done."""
-    new_runs: int = integer(0, 1 << 62, default=0)
-    refused: Tuple[RefusedRecord, ...] = list_of(nested(RefusedRecord), VERY_MANY, default=())
-    left_out: Tuple[str, ...] = names(default=())
+    new_runs: int = fields.integer(0, 1 << 62, default=0)
+    refused: Tuple[RefusedRecord, ...] = fields.list_of(
+        fields.nested(RefusedRecord), VERY_MANY, default=()
+    )
+    left_out: Tuple[str, ...] = fields.names(default=())
     """Tables and columns that have content, and no place in the target's store."""
-    artifacts: Tuple[ArtifactPair, ...] = list_of(nested(ArtifactPair), VERY_MANY, default=())
-    plain: bool = flag(default=False)
+    artifacts: Tuple[ArtifactPair, ...] = fields.list_of(
+        fields.nested(ArtifactPair), VERY_MANY, default=()
+    )
+    plain: bool = fields.flag(default=False)
     """Whether no link leads to where the artifacts go."""
-    links: Tuple[ExperimentLink, ...] = list_of(nested(ExperimentLink), VERY_MANY, default=())
+    links: Tuple[ExperimentLink, ...] = fields.list_of(
+        fields.nested(ExperimentLink), VERY_MANY, default=()
+    )
     """As of now."""
 
 
 class TakeRequest(TargetRequest[TakeAnswer], verb="take", answer=TakeAnswer):
     """Merge the records that were sent to the folder `name`: a project's id, and a number."""
 
-    name: str = text(48, re.compile(r"[0-9a-f]{48}"))
-    source: str = text(NAME)
+    name: str = fields.text(48, re.compile(r"[0-9a-f]{48}"))
+    source: str = fields.text(NAME)
     """Who gives them."""
-    seen: Mapping[str, Mapping[str, str]] = mapping_of(mapping_of(text(64), VERY_MANY), 100)
+    seen: Mapping[str, Mapping[str, str]] = fields.mapping_of(
+        fields.mapping_of(fields.text(64), VERY_MANY), 100
+    )
     """The signature under which the giver last saw each of the things, by kind and id."""
-    known: Tuple[ExperimentLink, ...] = list_of(nested(ExperimentLink), VERY_MANY, default=())
+    known: Tuple[ExperimentLink, ...] = fields.list_of(
+        fields.nested(ExperimentLink), VERY_MANY, default=()
+    )
     """The links between experiments as of then."""
-    registry: bool = flag(default=False)
+    registry: bool = fields.flag(default=False)
     """Whether registered models are among them."""
-    python: str = text(NAME, default="")
+    python: str = fields.text(NAME, default="")

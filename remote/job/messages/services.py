@@ -5,19 +5,8 @@ from __future__ import annotations
 import re
 from typing import Mapping, Optional, Tuple
 
-from remote.job.fields import (
-    HEX,
-    MANY,
-    NAME,
-    WORD,
-    integer,
-    job_id,
-    list_of,
-    mapping_of,
-    nested,
-    optional,
-    text,
-)
+from remote.job import fields
+from remote.job.fields import HEX, MANY, NAME, WORD
 from remote.job.messages.base import TargetRequest
 from remote.job.status import JobStatus
 from remote.job.struct import Struct
@@ -29,37 +18,39 @@ _PAGE = re.compile(r"/[A-Za-z0-9_.~%/-]*")
 class ServiceAddress(Struct):
     """Where a service answers there: a `port` of loopback with a `token`, or a `socket`."""
 
-    path: str = text(NAME, _PAGE)
+    path: str = fields.text(NAME, _PAGE)
     """The page that a browser is to open."""
-    port: int = integer(0, 65535, default=0)
-    token: str = text(256, WORD, default="")
-    socket: str = text(NAME, default="")
+    port: int = fields.integer(0, 65535, default=0)
+    token: str = fields.text(256, WORD, default="")
+    socket: str = fields.text(NAME, default="")
 
 
 class ServiceAnswer(Struct):
     """A service and how it was asked for. Without an `id` none goes on."""
 
-    id: str = job_id(default="")
-    status: Optional[JobStatus] = optional(nested(JobStatus), default=None)
-    folder: Optional[str] = optional(text(NAME), default=None)
-    logdir: Optional[str] = optional(text(NAME), default=None)
-    extras: Tuple[str, ...] = list_of(text(NAME), MANY, default=())
-    gpus: Optional[int] = optional(integer(0, 1024), default=None)
-    address: Optional[ServiceAddress] = optional(nested(ServiceAddress), default=None)
+    id: str = fields.job_id(default="")
+    status: Optional[JobStatus] = fields.optional(fields.nested(JobStatus), default=None)
+    folder: Optional[str] = fields.optional(fields.text(NAME), default=None)
+    logdir: Optional[str] = fields.optional(fields.text(NAME), default=None)
+    extras: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    gpus: Optional[int] = fields.optional(fields.integer(0, 1024), default=None)
+    address: Optional[ServiceAddress] = fields.optional(fields.nested(ServiceAddress), default=None)
     """None as long as it doesn't answer."""
 
 
 class ServiceRequest(TargetRequest[ServiceAnswer], verb="service", answer=ServiceAnswer):
     """Tell of a service, by its name while it goes on, or by its job."""
 
-    service: str = text(32, WORD, default="")
-    job: str = text(NAME, default="")
+    service: str = fields.text(32, WORD, default="")
+    job: str = fields.text(NAME, default="")
 
 
 class SavedAnswer(Struct):
     """The SHA-256 of each file that was saved and is there as it was, by its path below the root."""
 
-    files: Mapping[str, str] = mapping_of(text(64, HEX), 100_000, key=text(NAME))
+    files: Mapping[str, str] = fields.mapping_of(
+        fields.text(64, HEX), 100_000, key=fields.text(NAME)
+    )
 
 
 class SavedRequest(TargetRequest[SavedAnswer], verb="saved", answer=SavedAnswer):
@@ -69,10 +60,12 @@ class SavedRequest(TargetRequest[SavedAnswer], verb="saved", answer=SavedAnswer)
 class FetchAnswer(Struct):
     """The times of change of the files in the zip file that follows, in whole seconds since 1970."""
 
-    times: Mapping[str, int] = mapping_of(integer(0, 1 << 40), 100_000, key=text(NAME))
+    times: Mapping[str, int] = fields.mapping_of(
+        fields.integer(0, 1 << 40), 100_000, key=fields.text(NAME)
+    )
 
 
 class FetchRequest(TargetRequest[FetchAnswer], verb="fetch", answer=FetchAnswer):
     """Send saved files."""
 
-    names: Tuple[str, ...] = list_of(text(NAME), 100_000)
+    names: Tuple[str, ...] = fields.list_of(fields.text(NAME), 100_000)

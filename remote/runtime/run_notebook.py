@@ -82,7 +82,7 @@ def execute(paths: JobPaths) -> int:
         text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
         print(f"In cell [{error.exec_count}]:\n{text}", file=sys.stderr)
         if error.ename == "SystemExit":
-            return int(error.evalue) & 0xFF if error.evalue.lstrip("-").isdigit() else 1
+            return exit_code(error.evalue)
         missing = file_beside(error.evalue, own, cwd)
         if missing:
             way = f"inv remote-run {job.source} --cwd notebook"
@@ -92,6 +92,11 @@ def execute(paths: JobPaths) -> int:
             )
         return 1
     return 0
+
+
+def exit_code(text: str) -> int:
+    """What `sys.exit` ends a process with, given what it was called with as text."""
+    return int(text) & 0xFF if text.lstrip("-").isdigit() else 1
 
 
 def _is_no_doubt(record: logging.LogRecord) -> bool:

@@ -23,6 +23,9 @@ from remote.job.paths import STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
 from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
 
+#: What is made beside code and ignored, so that a push doesn't delete it with its folder.
+CACHES = ("__pycache__", ".ipynb_checkpoints")
+
 #: How the folder for code from another target begins, below the toolkit's own.
 INCOMING = "incoming-"
 
@@ -155,6 +158,7 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
     shared = [f"--link-dest={newest}"] if newest else []
     excludes = [f"--exclude=/{name}" for name in dict.fromkeys([STATE, *SHARED, *OUTPUTS])]
     excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
+    excludes += [f"--exclude={name}/" for name in CACHES]
     argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
         try:
@@ -169,6 +173,7 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
         if "No space left on device" in stderr:
             reason = "No space left on the server's disk."
         raise TargetError(f"The job's copy of the code could not be made: {reason}")
+    _drop_emptied(unfinished, source)
     for name in SHARED:
         own = paths.root / name
         if not name.endswith(".db"):
@@ -176,6 +181,18 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
         os.symlink(str(own), str(unfinished / name))
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))
+
+
+def _drop_emptied(snapshot: Path, source: Path) -> None:
+    """Remove folders of which only caches are left: a package that was removed would still be
+    imported, as an empty one."""
+    *folders, _ = (place for place, _, _ in os.walk(str(snapshot), topdown=False))
+    for place in folders:
+        origin = os.path.join(str(source), os.path.relpath(place, str(snapshot)))
+        # A push may be taking it away meanwhile.
+        with contextlib.suppress(OSError):
+            if not os.listdir(place) and os.listdir(origin):
+                os.rmdir(place)
 
 
 def _await_worker(paths: JobPaths, launched: Launch) -> None:

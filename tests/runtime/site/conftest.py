@@ -42,7 +42,9 @@ class JobPython:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         return {
             **kept,
-            "PATH": os.pathsep.join([str(self.agent / "remote/runtime/bin"), f"{self.env}/bin", kept["PATH"]]),
+            "PATH": os.pathsep.join(
+                [str(self.agent / "remote/runtime/bin"), f"{self.env}/bin", kept["PATH"]]
+            ),
             "VIRTUAL_ENV": str(self.env),
             "PYTHONPATH": str(self.agent / "remote/runtime/site"),
             "PYTHONUTF8": "1",

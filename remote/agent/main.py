@@ -24,8 +24,8 @@ from remote.job.messages.base import FRAME, AnswerWithFile
 class Verb(NamedTuple):
     """Who handles a verb: a function of a module below remote.agent, which is imported only then.
 
-    The function takes an instance of `request`, a class that the module uses; one that is
-    `following` also takes `send`, for the answers before its last one.
+    The function takes an instance of `request`, a class of a module of remote.job.messages; one
+    that is `following` also takes `send`, for the answers before its last one.
     """
 
     module: str
@@ -35,24 +35,24 @@ class Verb(NamedTuple):
 
 
 VERBS: Dict[str, Verb] = {
-    "prepare": Verb("target_dir", "prepare", "PrepareRequest"),
-    "examine": Verb("server_facts", "examine", "ExamineRequest"),
-    "submit": Verb("jobs.submit", "submit", "SubmitRequest"),
-    "jobs": Verb("jobs.summaries", "describe", "JobsRequest"),
-    "stop": Verb("jobs.live", "stop", "StopRequest"),
-    "attach": Verb("jobs.live", "attach", "AttachRequest"),
-    "log": Verb("jobs.live", "follow", "LogRequest", following=True),
-    "remove": Verb("jobs.prune", "remove", "RemoveRequest"),
-    "prune": Verb("jobs.prune", "prune", "PruneRequest"),
-    "account": Verb("jobs.diff", "account", "AccountRequest"),
-    "differences": Verb("jobs.diff", "differences", "DifferencesRequest"),
-    "service": Verb("services", "look", "ServiceRequest"),
-    "saved": Verb("services", "find_saved", "SavedRequest"),
-    "fetch": Verb("services", "fetch", "FetchRequest"),
-    "delta": Verb("replication.delta_request", "delta", "DeltaRequest"),
-    "take": Verb("replication.receive", "take", "TakeRequest"),
-    "gpus": Verb("gpus.queue", "describe", "GpusRequest"),
-    "secret": Verb("target_dir", "change_secret", "SecretRequest"),
+    "prepare": Verb("target_dir", "prepare", "target.PrepareRequest"),
+    "examine": Verb("server_facts", "examine", "target.ExamineRequest"),
+    "submit": Verb("jobs.submit", "submit", "jobs.SubmitRequest"),
+    "jobs": Verb("jobs.summaries", "describe", "jobs.JobsRequest"),
+    "stop": Verb("jobs.live", "stop", "jobs.StopRequest"),
+    "attach": Verb("jobs.live", "attach", "jobs.AttachRequest"),
+    "log": Verb("jobs.live", "follow", "jobs.LogRequest", following=True),
+    "remove": Verb("jobs.prune", "remove", "old_jobs.RemoveRequest"),
+    "prune": Verb("jobs.prune", "prune", "old_jobs.PruneRequest"),
+    "account": Verb("jobs.diff", "account", "old_jobs.AccountRequest"),
+    "differences": Verb("jobs.diff", "differences", "old_jobs.DifferencesRequest"),
+    "service": Verb("services", "look", "services.ServiceRequest"),
+    "saved": Verb("services", "find_saved", "services.SavedRequest"),
+    "fetch": Verb("services", "fetch", "services.FetchRequest"),
+    "delta": Verb("replication.delta_request", "delta", "records.DeltaRequest"),
+    "take": Verb("replication.receive", "take", "records.TakeRequest"),
+    "gpus": Verb("gpus.queue", "describe", "gpus.GpusRequest"),
+    "secret": Verb("target_dir", "change_secret", "target.SecretRequest"),
 }
 
 #: What the system says when the server, and not this code, is at fault: a full disk or quota, a
@@ -106,7 +106,9 @@ def serve(verb: str, document: Dict[str, Any]) -> Any:
     if row is None:
         raise ProtocolError(f"The agent knows no verb {verb!r}.")
     module = import_module(f"remote.agent.{row.module}")
-    request = getattr(module, row.request).from_json(document, "request")
+    messages, _, name = row.request.partition(".")
+    request_class = getattr(import_module(f"remote.job.messages.{messages}"), name)
+    request = request_class.from_json(document, "request")
     handler = getattr(module, row.function)
     return handler(request, send=send) if row.following else handler(request)
 

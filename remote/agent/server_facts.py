@@ -10,6 +10,7 @@ import socket
 import stat
 import time
 from pathlib import Path
+from typing import Tuple
 from urllib.parse import urlsplit
 
 from remote.agent import processes
@@ -17,7 +18,7 @@ from remote.agent.gpus import sources
 from remote.agent.launchers import logind
 from remote.agent.target_dir import cache, find_uv, first_existing, install_command
 from remote.errors import JobError
-from remote.job.messages.target import ExamineAnswer, ExamineRequest, InstalledGpu, PackageIndex
+from remote.job.messages.target import ExamineAnswer, ExamineRequest
 
 #: How long the package index may take to answer, in seconds.
 LIMIT = 5.0
@@ -30,6 +31,7 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
     """All that matters of this server; the request names where the target lies, or will lie."""
     root = first_existing(Path.home() / os.path.expanduser(request.path))
     uv, user = find_uv(), logind.me()
+    index, is_reachable = _index()
     tmp_mode, fault = TMP.stat().st_mode, ""
     try:
         gpus = sources.gpus()
@@ -49,10 +51,12 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
         free=shutil.disk_usage(str(root)).free,
         home=str(Path.home()),
         home_free=shutil.disk_usage(str(first_existing(cache()))).free,
-        index=_index(),
+        index=index,
+        index_reachable=is_reachable,
         # Everybody may write there, and nobody remove what is another's.
         tmp_shared=bool(tmp_mode & stat.S_ISVTX) and tmp_mode & 0o007 == 0o007,
-        gpus=tuple(InstalledGpu(gpu.name, gpu.driver) for gpu in gpus),
+        gpus=tuple(gpu.name for gpu in gpus),
+        driver=gpus[0].driver if gpus else "",
         gpu_fault=next((gpu.fault for gpu in gpus if gpu.fault), fault),
         logind_kills=logind.in_login(os.getpid()) and logind.kills(user),
         lingers=(logind.LINGER / user.pw_name).exists(),
@@ -66,8 +70,8 @@ def _version(program: str, option: str) -> str:
     return found.group(0) if found else line.strip()
 
 
-def _index() -> PackageIndex:
-    """Whether the package index, or the proxy on the way to it, takes connections."""
+def _index() -> Tuple[str, bool]:
+    """The package index, or the proxy on the way to it, and whether it takes connections."""
     url = next((os.environ[name] for name in INDEXES if os.environ.get(name)), "https://pypi.org")
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or ""
     asked = proxy or url
@@ -78,9 +82,9 @@ def _index() -> PackageIndex:
         host = None
     if not host:
         # uv may be told of another index in its own files; who has set that up knows.
-        return PackageIndex(host="", reachable=True)
+        return "", True
     try:
         socket.create_connection((host, port), timeout=LIMIT).close()
-        return PackageIndex(host=host, reachable=True)
+        return host, True
     except OSError:
-        return PackageIndex(host=host, reachable=False)
+        return host, False

@@ -15,36 +15,19 @@ from typing import Dict, Optional
 from remote.agent.job_folders import every, find, job_of, live, state_of
 from remote.agent.target_dir import root_of
 from remote.files import read_json, sha256
+from remote.job.messages import services as messages
 from remote.job.messages.base import AnswerWithFile
-from remote.job.messages.services import (
-    FetchAnswer,
-    FetchRequest,
-    SavedAnswer,
-    SavedRequest,
-    ServiceAddress,
-    ServiceAnswer,
-    ServiceRequest,
-)
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED, Serving
 
 
-def look(request: ServiceRequest) -> ServiceAnswer:
+def look(request: messages.ServiceRequest) -> messages.ServiceAnswer:
     """A service, by its name while it goes on or by its job; an empty answer without one."""
     root = root_of(request.key)
     paths = running(root, request.service) if request.service else find(root, request.job)
-    job = job_of(paths) if paths else None
-    if paths is None or job is None:
-        return ServiceAnswer()
-    return ServiceAnswer(
-        id=paths.id,
-        status=state_of(paths),
-        folder=job.folder,
-        logdir=job.logdir,
-        extras=job.extras,
-        gpus=job.gpus,
-        address=_address(paths),
-    )
+    if paths is None:
+        return messages.ServiceAnswer()
+    return messages.ServiceAnswer(job=job_of(paths), address=_address(paths))
 
 
 def running(root: Path, service: str) -> Optional[JobPaths]:
@@ -56,7 +39,7 @@ def running(root: Path, service: str) -> Optional[JobPaths]:
     return None
 
 
-def _address(paths: JobPaths) -> Optional[ServiceAddress]:
+def _address(paths: JobPaths) -> Optional[messages.ServiceAddress]:
     """Where it answers; None as long as it doesn't."""
     serving = Serving.from_file(paths.serving)
     if serving is None:
@@ -65,22 +48,22 @@ def _address(paths: JobPaths) -> Optional[ServiceAddress]:
     file = folder / "socket"
     with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
         probe.connect(str(file))
-        return ServiceAddress(path=serving.path, socket=str(file))
+        return messages.ServiceAddress(path=serving.path, socket=str(file))
     # Jupyter's own account of a server that listens.
     for file in folder.glob("jpserver-*.json"):
         account = read_json(file) or {}
         if account.get("port"):
-            return ServiceAddress(serving.path, port=account["port"], token=account["token"])
+            return messages.ServiceAddress(serving.path, account["port"], account["token"])
     return None
 
 
-def find_saved(request: SavedRequest) -> SavedAnswer:
+def find_saved(request: messages.SavedRequest) -> messages.SavedAnswer:
     """What was saved in JupyterLab among the pushed files, and is there still as it was saved.
 
     The lab itself notes what it saves (`remote.runtime.serve`). A file that a push or somebody
     else has changed since is no longer meant.
     """
-    return SavedAnswer(_saved(root_of(request.key)))
+    return messages.SavedAnswer(_saved(root_of(request.key)))
 
 
 def _saved(root: Path) -> Dict[str, str]:
@@ -95,7 +78,7 @@ def _saved(root: Path) -> Dict[str, str]:
     }
 
 
-def fetch(request: FetchRequest) -> AnswerWithFile:
+def fetch(request: messages.FetchRequest) -> AnswerWithFile:
     """Those of the saved files that are named, as a zip file."""
     import zipfile
 
@@ -106,4 +89,4 @@ def fetch(request: FetchRequest) -> AnswerWithFile:
     with zipfile.ZipFile(str(archive), "w", zipfile.ZIP_DEFLATED) as file:
         for name in names:
             file.writestr(name, (root / name).read_bytes())
-    return AnswerWithFile(FetchAnswer(times), archive)
+    return AnswerWithFile(messages.FetchAnswer(times), archive)

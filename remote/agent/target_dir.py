@@ -6,7 +6,6 @@ Its secrets lie there too, in one file that its owner alone reads.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -14,16 +13,7 @@ from typing import Dict, List, Optional
 
 from remote.errors import JobError, TargetError
 from remote.files import locked, read_json, write_json
-from remote.job.messages.target import (
-    ABSENT,
-    FOREIGN,
-    OURS,
-    Machine,
-    PrepareAnswer,
-    PrepareRequest,
-    SecretAnswer,
-    SecretRequest,
-)
+from remote.job.messages import target as messages
 from remote.job.outputs import FOLDERS
 from remote.job.paths import NAME_PATTERN, STATE, jobs_folder
 
@@ -31,8 +21,6 @@ from remote.job.paths import NAME_PATTERN, STATE, jobs_folder
 #: client writes it into command lines that any login shell must understand.
 CACHE = ".cache/remote-gpu-workflow"
 
-KEY_PATTERN = re.compile(r"[0-9a-f]{16}\Z")
-ID_PATTERN = re.compile(r"[0-9a-f]{32}\Z")
 INSTALLERS = (
     ("apt-get", "sudo apt-get install -y"),
     ("dnf", "sudo dnf install -y"),
@@ -51,8 +39,6 @@ def cache() -> Path:
 
 def link(key: str) -> Path:
     """The link by which the client names a target without writing its path into a command."""
-    if not KEY_PATTERN.match(key):
-        raise TargetError(f"Not a target's key: {key!r}.")
     return cache() / "targets" / key
 
 
@@ -64,7 +50,7 @@ def root_of(key: str) -> Path:
     return Path(os.path.realpath(str(path)))
 
 
-def prepare(request: PrepareRequest) -> PrepareAnswer:
+def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
     """Make a target ready to be pushed to, or only look at it."""
     root, look = _root(request.path), request.look
     # Most calls of the agent don't prepare, and start faster without.
@@ -78,7 +64,7 @@ def prepare(request: PrepareRequest) -> PrepareAnswer:
         )
     _trim()
     state = _state(root, request.project)
-    if state == ABSENT and not look or state == FOREIGN and request.take_over:
+    if state == messages.ABSENT and not look or state == messages.FOREIGN and request.take_over:
         try:
             (root / STATE / "projects" / request.project).mkdir(parents=True, exist_ok=True)
         except (PermissionError, FileNotFoundError):
@@ -87,13 +73,13 @@ def prepare(request: PrepareRequest) -> PrepareAnswer:
                 f"{first_existing(root)} on the server can't be written to.",
                 "Choose a directory you own, or ask its administrator to make it yours.",
             ) from None
-        state = OURS
-    if state != ABSENT:
+        state = messages.OURS
+    if state != messages.ABSENT:
         _link(root, request.key)
-    if state == OURS and not look:
+    if state == messages.OURS and not look:
         for folder in (jobs_folder(root), *(root / name for name in FOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)
-    return PrepareAnswer(state=state, root=str(root))
+    return messages.PrepareAnswer(state=state, root=str(root))
 
 
 def _root(path: str) -> Path:
@@ -108,15 +94,13 @@ def _root(path: str) -> Path:
 
 
 def _state(root: Path, project: str) -> str:
-    if not ID_PATTERN.match(project):
-        raise TargetError(f"Not a project's id: {project!r}.")
     if (root / STATE / "projects" / project).is_dir():
-        return OURS
+        return messages.OURS
     try:
         entries = [entry for entry in os.listdir(str(root)) if entry != "lost+found"]
     except FileNotFoundError:
-        return ABSENT
-    return FOREIGN if entries else ABSENT
+        return messages.ABSENT
+    return messages.FOREIGN if entries else messages.ABSENT
 
 
 def first_existing(path: Path) -> Path:
@@ -162,12 +146,12 @@ def _which(name: str) -> Optional[str]:
     return shutil.which(name)
 
 
-def machine() -> Machine:
+def machine() -> messages.Machine:
     """What a brought program must have been built for."""
     import platform
 
     libc = "gnu" if platform.libc_ver()[0] == "glibc" else "musl"
-    return Machine(
+    return messages.Machine(
         system=platform.system(),
         machine=platform.machine(),
         libc=libc if platform.system() == "Linux" else "",
@@ -204,11 +188,11 @@ def read_secrets(root: Path) -> Dict[str, str]:
     return secrets or {}
 
 
-def change_secret(request: SecretRequest) -> SecretAnswer:
+def change_secret(request: messages.SecretRequest) -> messages.SecretAnswer:
     """Set one secret, or forget it."""
     root, name, value = root_of(request.key), request.name, request.value
     if not name:
-        return SecretAnswer(tuple(sorted(read_secrets(root))))
+        return messages.SecretAnswer(tuple(sorted(read_secrets(root))))
     if not NAME_PATTERN.match(name):
         raise JobError(f"{name!r} can't be the name of an environment variable.")
     with locked(root / STATE / "secrets.lock"):
@@ -219,4 +203,4 @@ def change_secret(request: SecretRequest) -> SecretAnswer:
         if value is not None:
             secrets[name] = value
         write_json(secrets_file(root), secrets, mode=0o600)
-    return SecretAnswer(tuple(sorted(secrets)))
+    return messages.SecretAnswer(tuple(sorted(secrets)))

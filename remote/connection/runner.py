@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import select
+import shlex
 import stat
 import struct
 import termios
@@ -204,20 +205,16 @@ def with_environment(command: str | None, env: Mapping[str, Any]) -> str:
     """A command line that runs `command` (None: a login shell) in the login shell, with `env`.
 
     sh, csh and fish each quote in their own way, so that all that reaches the login shell is
-    single-quoted and made of letters that mean the same to all of them. sh and its printf put the
-    values together, and hand the command to the login shell as its argument, unread.
+    single-quoted and made of letters that mean the same to all of them. sh puts its own script
+    together from these, and hands the command to the login shell as its argument, unread.
     """
     for name in env:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError(f"{name!r} can't be the name of an environment variable")
-    words = [f"{name}={value}" for name, value in env.items()]
-    settings = " ".join(f'"${{{number}%x}}"' for number in range(1, len(words) + 1))
-    how = "-l"
-    if command is not None:
-        words.append(command)
-        how = f'-c "${{{len(words)}%x}}"'
-    given = " ".join(f'"$(printf %b "{_octal(word)}x")"' for word in words)
-    return f"exec sh -c 'set -- {given}; exec env {settings} \"$SHELL\" {how}'"
+    settings = shlex.join(f"{name}={value}" for name, value in env.items())
+    how = "-l" if command is None else f"-c {shlex.quote(command)}"
+    script = f'exec env {settings} "$SHELL" {how}'
+    return f'exec sh -c \'eval "$(printf %b "{_octal(script)}")"\''
 
 
 def _octal(text: str) -> str:

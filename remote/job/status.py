@@ -34,7 +34,7 @@ REFUSED = "refused"
 RUN_STATUS = {FINISHED: "FINISHED", FAILED: "FAILED", STOPPED: "KILLED", LOST: "FAILED"}
 
 
-#: A GPU's UUID, as nvidia-smi tells it.
+#: A GPU's UUID, as nvidia-smi tells it; it becomes part of a lease file's name.
 UUID = re.compile(r"[A-Za-z0-9-]+")
 
 
@@ -54,6 +54,7 @@ class LeasedGpu(Struct):
     index: int = fields.integer(0, 1 << 16)
     """nvidia-smi's, which is not CUDA's."""
     uuid: str = fields.text(128, UUID)
+    """Its identity everywhere."""
     name: str = fields.line()
 
 

@@ -1,4 +1,4 @@
-"""What is brought to a server that lacks it: uv, a Python, a way to the internet."""
+"""What is brought to a server that lacks it: uv, a way to the internet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pathlib import Path
 from remote.agent.target_dir import machine
 from remote.errors import ConnectError, TargetError
 from remote.job.messages.target import Machine
-from remote.output import say
-from remote.rpc.wire import CACHE
 from remote.session import TargetSession
 from remote.transport import process
 
@@ -53,28 +51,6 @@ def python_platform(target_machine: Machine) -> str:
         return f"{'aarch64' if target_machine.machine == 'arm64' else 'x86_64'}-apple-darwin"
     libc = "unknown-linux-musl" if target_machine.libc == "musl" else "manylinux2014"
     return f"{target_machine.machine}-{libc}"
-
-
-VERSION = "3.12"
-
-#: uv asks the system's certificates, as a company's proxy needs it. No value of the user's.
-COMMAND = f"exec sh -c 'UV_SYSTEM_CERTS=1 exec {CACHE}/bin/uv python install {VERSION}'"
-
-
-def bring_python(server: TargetSession, target_machine: Machine) -> None:
-    """Have uv, brought first, install a Python below the home there; raises TargetError."""
-    assert server.ssh is not None
-    say(f"The server has no Python for the toolkit: bringing uv and Python {VERSION} (once)")
-    bring_uv(server, target_machine)
-    result = process.run(server.ssh.command(COMMAND))
-    if result.code == 255:
-        raise server.ssh.failure(result.stderr)
-    if result.code:
-        raise TargetError(
-            f"Python {VERSION} can't be installed on the server: {result.complaint}",
-            "Install Python 3.8 or newer there: sudo apt-get install python3 (or dnf install"
-            " python39)",
-        )
 
 
 def wants_proxy(server: TargetSession) -> bool:

@@ -160,15 +160,15 @@ def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> I
     fix = "sudo timedatectl set-ntp true"
     yield _check("there", "clock", abs(offset) <= OFFSET, good, bad, fix)
 
-    count = Counter(gpu.name for gpu in answer.gpus)
+    count = Counter(answer.gpus)
     good = ", ".join(f"{number} x {name}" for name, number in count.items())
-    good = f"{good}, driver {answer.gpus[0].driver}" if good else "none: jobs run on the processor"
+    good = f"{good}, driver {answer.driver}" if good else "none: jobs run on the processor"
     fix = "see what it says there: nvidia-smi. A reboot helps after a driver's update"
     yield _check("there", "GPUs", not answer.gpu_fault, good, answer.gpu_fault, fix)
 
-    good, bad = f"{answer.index.host} answers", f"{answer.index.host} can't be reached"
+    good, bad = f"{answer.index} answers", f"{answer.index} can't be reached"
     fix = "write REMOTE_PROXY=laptop into .env: environments are made through this machine"
-    yield _check("there", "package index", answer.index.reachable, good, bad, fix)
+    yield _check("there", "package index", answer.index_reachable, good, bad, fix)
 
     lingers = f"kills at logout, but {answer.user} lingers"
     good = lingers if answer.logind_kills else "leaves jobs alone"

@@ -19,6 +19,7 @@ from remote.files import copy_new, sha256, write_atomic
 from remote.job.messages import jobs, services
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
+from remote.job.spec import Job
 from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
 from remote.operations.run_options import ServiceOptions
@@ -52,13 +53,13 @@ def serve(server: TargetSession, service: Service, options: ServiceOptions) -> N
     if server.facts.ours:
         running = server.agent.call(services.ServiceRequest(key=server.key, service=service.name))
     if options.stop:
-        _stop(server, service, running.id)
+        _stop(server, service, running.job)
         return
     if options.port and not tunnel.is_free(options.port):
         raise JobError(f"Port {options.port} of this machine is in use.", "Choose another one.")
-    if running.id:
-        _refuse_other(service, running, options)
-    job = running.id or _start(server, service, options)
+    if running.job:
+        _refuse_other(service, running.job, options)
+    job = running.job.id if running.job else _start(server, service, options)
     try:
         address = _wait(server, service, job)
     except KeyboardInterrupt:
@@ -86,17 +87,15 @@ def serve(server: TargetSession, service: Service, options: ServiceOptions) -> N
     _say_saved(server)
 
 
-def _stop(server: TargetSession, service: Service, job: str) -> None:
-    if not job:
+def _stop(server: TargetSession, service: Service, job: Job | None) -> None:
+    if job is None:
         raise JobError(f"{service.title} doesn't go on there.")
-    answer = server.agent.call(jobs.StopRequest(key=server.key, job=job))
+    answer = server.agent.call(jobs.StopRequest(key=server.key, job=job.id))
     print_lines(f"{answer.id} {answer.status.state}")
     _say_saved(server)
 
 
-def _refuse_other(
-    service: Service, running: services.ServiceAnswer, options: ServiceOptions
-) -> None:
+def _refuse_other(service: Service, running: Job, options: ServiceOptions) -> None:
     """Raises JobError where the one that goes on isn't as it is wished; what wasn't said fits."""
     asked, wished = options.asked, dict[str, Any](options.said)
     if asked.gpus is not None:

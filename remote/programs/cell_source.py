@@ -7,13 +7,17 @@ import io
 import re
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from remote.programs.parameter import KINDS, UNREADABLE, Parameter
 
 #: IPython's own lines, which Python can't parse: `%magic`, `!command`, `?help`, `help?`, `a = !ls`.
 _IPYTHON = re.compile(r"^(\s*)(?:[%!?].*|.*\?|[\w\s,.\[\]()]+=\s*[%!].*)$")
+
+
+#: The innermost brackets of an annotation; behind these names stand types that are allowed too.
+_BRACKETS = re.compile(r"(optional|union)?\[([^\[\]]*)\]")
 
 
 def statements(source: str) -> list[ast.stmt] | None:
@@ -45,9 +49,10 @@ def parameters(source: str) -> tuple[Parameter, ...]:
         else:
             continue
         if isinstance(target, ast.Name) and statement.value is not None:
-            kind, optional, choices = _kind(annotation, statement.value)
+            kind, optional = _kind(annotation, statement.value)
             comment = comments.get(statement.end_lineno or 0, "")
             default = _unparsed(statement.value)
+            choices = _choices(annotation)
             by_name[target.id] = Parameter(target.id, kind, default, comment, optional, choices)
     return tuple(by_name.values())
 
@@ -70,46 +75,41 @@ def _unparsed(value: ast.expr) -> str:
         return "..."
 
 
-def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool, tuple[Any, ...]]:
-    """(the type's name out of KINDS or "", whether None is allowed too, the values of `Literal`)."""
-    choices: list[Any] = []
-    named = list(_annotated(annotation, choices)) if annotation else []
-    kinds = [name for name in named if name in KINDS]
+def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
+    """(the type's name out of KINDS or "", whether None is allowed too)."""
+    names = _allowed_types(annotation)
+    kinds = [name for name in names if name in KINDS]
     if len(kinds) == 1:
-        return kinds[0], "none" in named, ()
+        return kinds[0], not {"none", "optional"}.isdisjoint(names)
+    optional = "literal" in names and not {"none", "optional"}.isdisjoint(names)
     try:
         kind = type(ast.literal_eval(value)).__name__
     except UNREADABLE:
-        kind = ""
-    literal_only = bool(choices) and set(named) <= {"none", "literal", "union"}
-    optional = literal_only and "none" in named
-    return (kind if kind in KINDS else ""), optional, tuple(choices) if literal_only else ()
+        return "", optional
+    return (kind if kind in KINDS else ""), optional
 
 
-def _annotated(annotation: ast.expr, choices: list[Any]) -> Iterator[str]:
-    """The types that an annotation allows, None among them, in small letters; the values that a
-    `Literal` lists are added to `choices`."""
-    inner: Iterable[ast.expr] = ()
-    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        quoted = statements(annotation.value) or ()
-        inner = [part.value for part in quoted if isinstance(part, ast.Expr)]
-    elif isinstance(annotation, ast.BinOp):
-        inner = (annotation.left, annotation.right)
-    elif isinstance(annotation, ast.Tuple):
-        inner = annotation.elts
-    elif isinstance(annotation, ast.Subscript):
-        outer = _unparsed(annotation.value).rpartition(".")[2].lower()
-        if outer in ("optional", "union"):
-            inner = [annotation.slice]
-        elif outer == "literal":
-            listed = annotation.slice
-            values = listed.elts if isinstance(listed, ast.Tuple) else [listed]
-            choices += [value.value for value in values if isinstance(value, ast.Constant)]
-        yield "none" if outer == "optional" else outer
-    elif isinstance(annotation, (ast.Name, ast.Attribute, ast.Constant)):
-        yield _unparsed(annotation).rpartition(".")[2].lower()
-    for part in inner:
-        yield from _annotated(part, choices)
+def _allowed_types(annotation: ast.expr | None) -> list[str]:
+    """The names in an annotation, in small letters; not what `list[int]` says of its items."""
+    text = _unparsed(annotation).lower() if annotation else ""
+    before = ""
+    while text != before:
+        before, text = text, _BRACKETS.sub(lambda it: f"{it[1]}({it[2]})" if it[1] else "", text)
+    return re.findall(r"\w+", text)
+
+
+def _choices(annotation: ast.expr | None) -> tuple[Any, ...]:
+    """The values of a `Literal`; none where the annotation allows other types than None beside it."""
+    names = _allowed_types(annotation)
+    if annotation is None or "literal" not in names or not KINDS.keys().isdisjoint(names):
+        return ()
+    is_quoted = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
+    parts = statements(str(ast.literal_eval(annotation)) if is_quoted else _unparsed(annotation))
+    nodes = [node for part in parts or () for node in ast.walk(part)]
+    literals = [node for node in nodes if isinstance(node, ast.Subscript)]
+    literals = [node for node in literals if _unparsed(node.value).endswith("Literal")]
+    values = [value for node in literals for value in ast.walk(node.slice)]
+    return tuple(value.value for value in values if isinstance(value, ast.Constant))
 
 
 #: MLflow's, and the template's own (src/lib/tracking).

@@ -12,10 +12,9 @@ from typing import Any
 from remote import errors
 from remote.errors import ProtocolError, RemoteError
 from remote.job.messages.base import FRAME, Answer, Failure, Request
-from remote.job.messages.target import Machine
 from remote.output import printable_lines
 from remote.rpc.bundle import contents, digest, packed
-from remote.rpc.wire import NoPython, Wire
+from remote.rpc.wire import Wire
 from remote.transport import process
 
 #: Lengths of the JSON, and of the bytes that follow it.
@@ -84,14 +83,10 @@ class Reader:
 
 @dataclass
 class Agent:
-    """The agent on one machine. `noisy` is known after the first call.
-
-    `bring_python` is called where the machine has no Python for it, with that machine.
-    """
+    """The agent on one machine. `noisy` is known after the first call."""
 
     wire: Wire
     noisy: bool | None = None
-    bring_python: Callable[[Machine], None] | None = None
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
@@ -132,13 +127,7 @@ class Agent:
         if "can't open file" in result.stderr:
             self.bring()
             return True
-        try:
-            return self.wire.mend(result)
-        except NoPython as error:
-            if not (self.bring_python and error.machine):
-                raise
-            self.bring_python(error.machine)
-            return self.wire.mend(result)
+        return self.wire.mend(result)
 
     def bring(self) -> None:
         """Put this version of the agent into the cache there."""

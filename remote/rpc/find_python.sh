@@ -1,6 +1,5 @@
 # Looks for a Python 3.8 or newer, links it into the toolkit's cache, and answers on standard output:
 # ==remote-python== <version of python3, if there is one> <what was linked, if anything>
-# ==remote-machine== <system> <machine> <C library>
 # Read by sh on a server whose python3 is old or missing; holds no value of anybody's.
 names='python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 python3'
 uv="${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}"
@@ -37,6 +36,3 @@ if [ -n "$found" ]; then
 fi
 version=$(python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' </dev/null 2>/dev/null)
 printf '\n==remote-python== %s %s\n' "$version" "$found"
-libc=gnu
-[ -e "/lib/ld-musl-$(uname -m).so.1" ] && libc=musl
-printf '==remote-machine== %s %s %s\n' "$(uname -s)" "$(uname -m)" "$libc"

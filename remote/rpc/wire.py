@@ -7,11 +7,9 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from remote.errors import ConnectError, RemoteError, TargetError
 from remote.files import write_atomic
-from remote.job.messages.target import Machine
 from remote.transport import process
 from remote.transport.ssh import Ssh
 
@@ -28,37 +26,8 @@ FIND_PYTHON = Path(__file__).with_name("find_python.sh")
 #: What it says: the version of python3, and the newer one that it linked.
 _PYTHON = re.compile(rb"==remote-python== ([\d.]*) ?(/.*)?\n")
 
-_MACHINE = re.compile(rb"==remote-machine== (\w+) (\w+) (\w+)\n")
-
 #: Python 3.6 and older stop at the first line; a newer one that is too old, at _GUARD.
 _OLD_PYTHON = re.compile(r"future feature annotations is not defined|the toolkit needs Python 3\.8")
-
-
-class NoPython(TargetError):
-    """The server has no Python that is new enough. `machine` is what one must be made for."""
-
-    def __init__(self, message: str, hint: str, machine: Machine | None = None) -> None:
-        super().__init__(message, hint)
-        self.machine = machine
-
-
-class Wire(Protocol):
-    """How bytes reach the machine that the agent runs on."""
-
-    def connect(self) -> None:
-        """Raise ConnectError where the machine can't be reached."""
-
-    def agent(self, name: str) -> list[str]:
-        """argv that runs the agent's file called `name`."""
-
-    def bring(self, name: str, data: bytes) -> None:
-        """Put a file into the toolkit's cache there, whole or not at all."""
-
-    def mend(self, result: process.Result) -> bool:
-        """Do something about a call that gave no answer; False where nothing can be done."""
-
-    def failure(self, result: process.Result) -> RemoteError:
-        """What a call that gave no answer means."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +37,18 @@ class SshWire:
     ssh: Ssh
 
     def connect(self) -> None:
+        """Raise ConnectError where the machine can't be reached."""
         self.ssh.connect()
 
     def agent(self, name: str) -> list[str]:
+        """argv that runs the agent's file called `name`."""
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
         # The look for a Python that `mend` found takes 0.6 ms.
         script = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{name}"
         return self.ssh.command(f"exec sh -c '{script}'")
 
     def bring(self, name: str, data: bytes) -> None:
+        """Put a file into the toolkit's cache there, whole or not at all."""
         temporary = f"{CACHE}/.tmp-{secrets.token_hex(16)}"
         script = (
             f"umask 077 && mkdir -p {CACHE}/bin && cat > {temporary} && chmod 700 {temporary}"
@@ -104,10 +76,11 @@ class SshWire:
         answer = _PYTHON.search(search.stdout)
         if not answer or not answer[2]:
             version = answer[1].decode("ascii") if answer else ""
-            raise _python_error(version, _machine(search.stdout))
+            raise _python_error(version)
         return True
 
     def failure(self, result: process.Result) -> RemoteError:
+        """What a call that gave no answer means."""
         if result.code == 255:
             return self.ssh.failure(result.stderr)
         if _NO_PYTHON.search(result.stderr):
@@ -115,33 +88,22 @@ class SshWire:
         return ConnectError(f"The agent gave no answer (exit {result.code}): {result.complaint}")
 
 
-def _python_error(version: str, machine: Machine | None = None) -> NoPython:
+def _python_error(version: str) -> TargetError:
     """`version` is what the server's python3 says of itself; empty where there is none."""
     if not version:
-        return NoPython(
+        return TargetError(
             "The server lacks python3.",
             "Install it there: sudo apt-get install -y python3 (or dnf install python3)",
-            machine,
         )
-    return NoPython(
+    return TargetError(
         f"The server's python3 is {version}; the toolkit needs 3.8 or newer.",
         "Install one there, e.g.: uv python install 3.12 (or dnf install python39)",
-        machine,
     )
-
-
-def _machine(said: bytes) -> Machine | None:
-    """The machine as the agent's own `machine` tells it, as far as that counts."""
-    match = _MACHINE.search(said)
-    if not match:
-        return None
-    system, machine, libc = (part.decode("ascii") for part in match.groups())
-    return Machine(system=system, machine=machine, libc=libc if system == "Linux" else "")
 
 
 @dataclass(frozen=True)
 class LocalWire:
-    """This machine: the embedded default."""
+    """This machine: the embedded default. Its methods are those of SshWire."""
 
     def connect(self) -> None:
         pass
@@ -159,3 +121,6 @@ class LocalWire:
 
     def failure(self, result: process.Result) -> RemoteError:
         return TargetError(f"The agent gave no answer (exit {result.code}): {result.complaint}")
+
+
+Wire = SshWire | LocalWire

@@ -96,7 +96,7 @@ def execute(paths: JobPaths) -> int:
 
 def exit_code(text: str) -> int:
     """What `sys.exit` ends a process with, given what it was called with as text."""
-    return int(text) & 0xFF if text.lstrip("-").isdigit() else 1
+    return int(text) & 0xFF if text.lstrip("-").isdigit() else int(text != "None")
 
 
 def _is_no_doubt(record: logging.LogRecord) -> bool:

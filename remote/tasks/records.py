@@ -244,7 +244,7 @@ def _as_data(finding: Finding) -> dict[str, object]:
     return {
         "name": finding.name,
         "message": finding.message,
-        "items": finding.details or finding.items,
+        "items": finding.items,
         "step": finding.step,
         "mendable": finding.mendable,
     }

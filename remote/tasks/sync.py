@@ -11,7 +11,6 @@ from remote.output import plural, print_lines, say, size
 from remote.tasks.declare import command
 
 if TYPE_CHECKING:
-    from remote.job.messages.target import Machine
     from remote.session import TargetSession
 
 
@@ -20,15 +19,7 @@ def server_of(target: str) -> TargetSession:
     from remote.session import TargetSession
 
     project = find_project()
-    server = TargetSession.of(project, project.target(target))
-
-    def bring_python(theirs: Machine) -> None:
-        from remote.operations import bootstrap
-
-        bootstrap.bring_python(server, theirs)
-
-    server.agent.bring_python = bring_python
-    return server
+    return TargetSession.of(project, project.target(target))
 
 
 def registry_asked(project: Project, flag: bool) -> bool:

@@ -97,7 +97,9 @@ KINDS: Dict[str, Kind] = {
 }
 """In the order in which they are merged: what a thing hangs on comes before it."""
 
-_FIXED = ("workspace", "creation_time", "created_by", "created_timestamp", "trace_timestamp_ms")
+_FIXED = tuple(
+    "workspace creation_time created_by created_time created_timestamp trace_timestamp_ms".split()
+)
 _QUIET = tuple(
     "last_update_time last_updated_time last_updated_timestamp last_updated_timestamp_ms"
     " last_updated_by".split()
@@ -170,20 +172,13 @@ TABLES: Tuple[Table, ...] = (
         droppable=True,
     ),
     _table("assessments", "assessment_id", TRACE, "trace_id", links=_IN_EXPERIMENT, droppable=True),
-    _table(
-        "evaluation_datasets",
-        "dataset_id",
-        EVALUATION_DATASET,
-        fixed="created_time",
-        quiet="schema profile digest",
-    ),
+    _table("evaluation_datasets", "dataset_id", EVALUATION_DATASET, quiet="schema profile digest"),
     _table("evaluation_dataset_tags", "dataset_id key", EVALUATION_DATASET, droppable=True),
     _table(
         "evaluation_dataset_records",
         "dataset_record_id",
         EVALUATION_DATASET,
         "dataset_id",
-        fixed="created_time",
         droppable=True,
     ),
     # Both ends of an association are typed ids, see ENDS.

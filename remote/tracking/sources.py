@@ -24,7 +24,7 @@ class Source(NamedTuple):
     """
 
     recognise: Callable[[Path], bool]
-    write_delta: Callable[..., object]
+    write_delta: Callable[..., None]
 
 
 SOURCES: Dict[str, Source] = {

@@ -20,8 +20,6 @@ SQLITE, FOLDER, SERVER, DATABASE, OTHER = "sqlite", "folder", "server", "databas
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(\+[A-Za-z0-9_]+)?:(//)?")
 _DATABASES = frozenset({"postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle"})
-#: Without slashes these are MLflow's own words, and no paths.
-_WORDS = ("databricks", "databricks-uc")
 
 _USER = re.compile(r"(://[^:/?#]*):.*@")
 _OPTION = re.compile(r"(?i)([?&][^=&]*(?:pass|token|secret)[^=&]*)=[^&]*")
@@ -33,7 +31,7 @@ class StoreAddress:
 
     kind: str
     """`sqlite`; `folder`: a plain path or file:, of a file store or a project; `server`: http(s);
-    `database`: another than SQLite; `other`: what only MLflow itself knows (databricks …)."""
+    `database`: another than SQLite; `other`: what only MLflow itself knows (databricks:// …)."""
     text: str
     path: Optional[Path] = None
 
@@ -46,8 +44,7 @@ class StoreAddress:
         scheme = _SCHEME.match(text)
         # A name with a colon that is there is meant as a path.
         if scheme is None or (not scheme[3] and (folder / text).exists()):
-            word = text in _WORDS and not (folder / text).exists()
-            return cls(OTHER, text) if word else cls(FOLDER, text, folder / Path(text).expanduser())
+            return cls(FOLDER, text, folder / Path(text).expanduser())
         name, rest = scheme[1], text[scheme.end() :]
         if name == "sqlite" and scheme[3]:
             return cls(SQLITE, text, folder / _sqlite_file(text, rest))

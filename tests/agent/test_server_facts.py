@@ -11,7 +11,7 @@ import pytest
 
 from remote.agent import server_facts as there
 from remote.agent.launchers import logind
-from remote.job.messages.target import ExamineRequest, PackageIndex
+from remote.job.messages.target import ExamineRequest
 from tests.machine import only, package_index
 
 
@@ -49,11 +49,11 @@ def test_gpus_are_told_by_nvidia_smi(
 def test_an_index_that_does_not_answer_is_told(
     index: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert there._index() == PackageIndex(host="127.0.0.1", reachable=True)
+    assert there._index() == ("127.0.0.1", True)
     index.close()
-    assert there._index() == PackageIndex(host="127.0.0.1", reachable=False)
+    assert there._index() == ("127.0.0.1", False)
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://[nonsense")
-    assert there._index().reachable
+    assert there._index() == ("", True)
 
 
 def test_the_proxy_counts_where_there_is_one(
@@ -61,7 +61,7 @@ def test_the_proxy_counts_where_there_is_one(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{index.getsockname()[1]}")
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://index.invalid/simple")
-    assert there._index() == PackageIndex(host="127.0.0.1", reachable=True)
+    assert there._index() == ("127.0.0.1", True)
 
 
 @pytest.mark.parametrize(("mode", "shared"), [(0o1777, True), (0o777, False), (0o755, False)])

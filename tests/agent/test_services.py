@@ -72,12 +72,12 @@ def test_only_that_kind_is_found_while_it_goes_on(root: Path) -> None:
     job(root, "1-train-a", kind="script")
     mine = job(root, "2-lab-b", service="lab", folder="src", extras=("lab",))
     found = look(service="lab")
-    assert found.id == mine.id and found.address is None
-    assert (found.folder, found.logdir, found.extras, found.gpus) == ("src", None, ("lab",), None)
+    assert found.address is None and found.job is not None and found.job.id == mine.id
+    assert (found.job.folder, found.job.extras, found.job.gpus) == ("src", ("lab",), None)
     assert look(service="ui") == ServiceAnswer()
     JobStatus(STOPPED).to_file(mine.status)
     assert look(service="lab") == ServiceAnswer()
-    assert look(job=mine.id).status == JobStatus(STOPPED)
+    assert look(job=mine.id).job == found.job
 
 
 def test_it_answers_once_its_socket_is_listened_on(root: Path, private: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from remote.agent import target_dir
-from remote.errors import TargetError
+from remote.errors import ProtocolError, TargetError
 from remote.job.messages.target import PrepareAnswer, PrepareRequest
 from remote.job.outputs import OUTPUTS
 from remote.job.paths import STATE
@@ -228,15 +228,14 @@ def test_an_unknown_system_is_told_the_names(
 
 @pytest.mark.parametrize("key", ["", "../x", "0" * 15, "0" * 17, "G" * 16, "0" * 16 + "\n"])
 def test_what_is_no_key_is_refused(key: str) -> None:
-    with pytest.raises(TargetError):
-        target_dir.link(key)
+    with pytest.raises(ProtocolError, match="key"):
+        PrepareRequest.from_json({"key": key, "path": "p", "project": OURS}, "request")
 
 
 @pytest.mark.parametrize("project", ["", "..", "a" * 31, "/etc", "a" * 32 + "\n"])
-def test_what_is_no_project_is_refused(root: Path, project: str) -> None:
-    with pytest.raises(TargetError):
-        prepare(root, project)
-    assert not root.exists()
+def test_what_is_no_project_is_refused(project: str) -> None:
+    with pytest.raises(ProtocolError, match="project"):
+        PrepareRequest.from_json({"key": KEY, "path": "p", "project": project}, "request")
 
 
 def test_a_target_never_pushed_to_says_push_first() -> None:

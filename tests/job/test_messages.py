@@ -74,7 +74,8 @@ def test_no_field_takes_any_value_that_is_not_bounded(cls: type[Struct]) -> None
 @pytest.mark.parametrize(("name", "row"), VERBS.items())
 def test_every_verb_has_a_handler_that_takes_its_request(name: str, row: Verb) -> None:
     module = import_module(f"remote.agent.{row.module}")
-    request = getattr(module, row.request)
+    messages, _, class_name = row.request.partition(".")
+    request = getattr(import_module(f"remote.job.messages.{messages}"), class_name)
     assert issubclass(request, base.Request) and request.verb == name
     assert issubclass(request.answer, Struct)
     assert callable(getattr(module, row.function))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remote.config import Project
-from remote.job.messages.target import ExamineAnswer, InstalledGpu, PackageIndex
+from remote.job.messages.target import ExamineAnswer
 from remote.operations import doctor
 from remote.operations.doctor import Check
 from tests.machine import only, package_index
@@ -135,9 +135,11 @@ def facts(**changed: Any) -> ExamineAnswer:
         "free": 10**12,
         "home": "/home/alice",
         "home_free": 10**12,
-        "index": PackageIndex(host="pypi.org", reachable=True),
+        "index": "pypi.org",
+        "index_reachable": True,
         "tmp_shared": True,
-        "gpus": (InstalledGpu("H100", "550.1"),) * 2,
+        "gpus": ("H100",) * 2,
+        "driver": "550.1",
         "gpu_fault": "",
         "user": "alice",
         "logind_kills": False,
@@ -170,7 +172,7 @@ def test_a_server_that_has_all_has_no_gap() -> None:
         ("GPUs", {"gpu_fault": "driver mismatch"}, "nvidia-smi", False),
         (
             "package index",
-            {"index": PackageIndex(host="x", reachable=False)},
+            {"index": "x", "index_reachable": False},
             "REMOTE_PROXY=laptop",
             False,
         ),

@@ -11,20 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent import target_dir
-from remote.config import Project
 from remote.errors import (
     ConnectError,
     TargetError,
 )
 from remote.job.messages.jobs import JobsRequest
-from remote.job.messages.target import Machine
-from remote.operations import bootstrap
 from remote.rpc import bundle, wire
 from remote.rpc.client import Agent
 from remote.rpc.wire import SshWire
-from remote.session import TargetSession
-from remote.target import Target
 from remote.transport.process import Result
 from remote.transport.ssh import Ssh
 from tests.rpc.calls import KEY, installed_python, prepare
@@ -231,53 +225,3 @@ def test_a_real_old_python_refuses_the_zip_in_words_that_are_known(
         [installed_python(version), file], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert done.returncode and wire._OLD_PYTHON.search(done.stderr), done.stderr
-
-
-def test_a_python_can_be_brought_where_there_is_none(
-    tmp_path: Path,
-    isolated: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    server_with(tmp_path, monkeypatch, python3=OLD)
-    for tool in ("uname", "echo"):
-        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool, path="/usr/bin:/bin")))
-    no_other_python(monkeypatch, tmp_path)
-    monkeypatch.setattr(SshWire, "connect", lambda self: None)
-    server = TargetSession.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
-    fake = tmp_path / "uv"
-    fake.write_text(
-        "#!/bin/sh\nfolder=.local/share/uv/python/cpython-3.12/bin\n"
-        f'test "$*" = "python install 3.12" && mkdir -p $folder &&'
-        f" ln -s '{os.path.realpath(sys.executable)}' $folder/python3.12\n"
-    )
-    monkeypatch.setattr(bootstrap, "own_uv", lambda: fake)
-    server.agent.bring_python = lambda theirs: bootstrap.bring_python(server, theirs)
-    assert prepare(server.agent, tmp_path / "proj").state == "ours"
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1 and "bringing uv" in told[0]
-
-
-def test_a_python_that_can_not_be_brought_is_told(
-    tmp_path: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server_with(tmp_path, monkeypatch, python3=OLD)
-    (tmp_path / "bin" / "uname").symlink_to(str(shutil.which("uname", path="/usr/bin:/bin")))
-    no_other_python(monkeypatch, tmp_path)
-    monkeypatch.setattr(SshWire, "connect", lambda self: None)
-    server = TargetSession.of(Project(tmp_path, {}), Target.parse("me@gpu:proj"))
-    fake = tmp_path / "uv"
-    fake.write_text("#!/bin/sh\necho 'error: no route' >&2\nexit 2\n")
-    monkeypatch.setattr(bootstrap, "own_uv", lambda: fake)
-    server.agent.bring_python = lambda theirs: bootstrap.bring_python(server, theirs)
-    with pytest.raises(TargetError, match="no route") as caught:
-        prepare(server.agent, tmp_path / "proj")
-    assert "dnf install" in caught.value.hint
-
-
-def test_the_script_and_the_agent_tell_the_same_machine() -> None:
-    argv = ["sh", "-s"]
-    script = wire.FIND_PYTHON.read_bytes()
-    said = subprocess.run(argv, input=script, capture_output=True, check=True).stdout
-    ours = target_dir.machine()
-    assert wire._machine(said) == Machine(ours.system, ours.machine, ours.libc)

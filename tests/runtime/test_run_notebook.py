@@ -179,5 +179,5 @@ def test_what_a_message_names_is_looked_for_beside(tmp_path: Path, message: str,
 def test_a_notebook_ends_with_the_code_that_it_exits_with(paths: JobPaths) -> None:
     write_notebook(paths, "a = 1", "import sys; sys.exit(3)")
     assert execute(paths).returncode == 3
-    codes = [run_notebook.exit_code(text) for text in ("1", "-1", "256", "no data", "")]
-    assert codes == [1, 255, 0, 1, 1]
+    codes = [run_notebook.exit_code(text) for text in ("1", "-1", "256", "no data", "None")]
+    assert codes == [1, 255, 0, 1, 0]

@@ -56,7 +56,7 @@ def test_found_mended_and_sound(root: Path) -> None:
     assert done.returncode == 1 and done.stderr == f"1 problem in {root}/mlflow.db.\n"
     problem, step = done.stdout.splitlines()
     assert problem.startswith("wrong   paths: 1 path leads to /old/project")
-    assert problem.endswith(": experiment 0")
+    assert ": experiment 0: /old/project/mlruns/0 -> " in problem
     assert step == "        next: inv mlflow-check --mend"
     done = inv(root, "--mend")
     copy, mended, sound = done.stdout.splitlines()

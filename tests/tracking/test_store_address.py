@@ -84,7 +84,6 @@ def test_a_sqlite_address_without_a_file_is_refused(tmp_path: Path, address: str
         ("http://127.0.0.1:5000", SERVER, None),
         ("postgresql://me:secret@host/db", DATABASE, None),
         ("mysql+pymysql://h/db", DATABASE, None),
-        ("databricks", OTHER, None),
         ("databricks://profile", OTHER, None),
         ("uc:me", OTHER, None),
         ("mlruns", FOLDER, "mlruns"),

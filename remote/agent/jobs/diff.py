@@ -14,14 +14,7 @@ from remote.agent.environments import LOCK_FILES, packages
 from remote.agent.job_folders import find, job_of, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
-from remote.job.messages.old_jobs import (
-    DIFF_LINES,
-    AccountAnswer,
-    AccountRequest,
-    Change,
-    DifferencesAnswer,
-    DifferencesRequest,
-)
+from remote.job.messages import old_jobs as messages
 from remote.job.outputs import SHARED
 from remote.job.paths import JobPaths
 
@@ -29,25 +22,25 @@ from remote.job.paths import JobPaths
 LONGEST = 1 << 20
 
 
-def account(request: AccountRequest) -> AccountAnswer:
+def account(request: messages.AccountRequest) -> messages.AccountAnswer:
     """All that is recorded of a job; raises JobError."""
     paths = find(root_of(request.key), request.job)
     job = job_of(paths)
     if job is None:
         raise JobError(f"{paths.id} has no job.json that this version of the toolkit reads.")
     diff = paths.diff.read_text("utf-8", "surrogateescape") if paths.diff.is_file() else ""
-    return AccountAnswer(job=job, status=state_of(paths), diff=diff)
+    return messages.AccountAnswer(job=job, status=state_of(paths), diff=diff)
 
 
-def differences(request: DifferencesRequest) -> DifferencesAnswer:
+def differences(request: messages.DifferencesRequest) -> messages.DifferencesAnswer:
     """How the second job differs from the first: what was asked, what it became, its code."""
     root = root_of(request.key)
     before, after = find(root, request.before), find(root, request.after)
     lines = _code(before.code, after.code)
-    code = list(itertools.islice(lines, DIFF_LINES))
+    code = list(itertools.islice(lines, messages.DIFF_LINES))
     if next(lines, None) is not None:
-        code.append(f"({DIFF_LINES} lines; what follows is left out)")
-    return DifferencesAnswer(
+        code.append(f"({messages.DIFF_LINES} lines; what follows is left out)")
+    return messages.DifferencesAnswer(
         ids=(before.id, after.id),
         asked=_changes(_asked(before), _asked(after)),
         became=_changes(_became(before), _became(after)),
@@ -56,9 +49,9 @@ def differences(request: DifferencesRequest) -> DifferencesAnswer:
     )
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Tuple[Change, ...]:
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Tuple[messages.Change, ...]:
     names = sorted({*before, *after})
-    pairs = (Change(name, before.get(name), after.get(name)) for name in names)
+    pairs = (messages.Change(name, before.get(name), after.get(name)) for name in names)
     return tuple(change for change in pairs if change.before != change.after)
 
 

@@ -15,24 +15,23 @@ from remote.agent.target_dir import root_of
 from remote.agent.worker import NOTE
 from remote.errors import JobError
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import (
-    AttachAnswer,
-    AttachRequest,
-    LogAnswer,
-    LogRequest,
-    StopAnswer,
-    StopRequest,
-)
+from remote.job.messages import jobs as messages
 from remote.job.paths import JobPaths
 from remote.job.status import ENDED, STOPPED, JobStatus
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
 HEARTBEAT = 10.0
+
+#: Seconds that a job may take to end before it is killed.
+PATIENCE = 20.0
+
 BLOCK = 1 << 16
 
 
-def follow(request: LogRequest, *, send: Callable[[LogAnswer], None]) -> LogAnswer:
+def follow(
+    request: messages.LogRequest, *, send: Callable[[messages.LogAnswer], None]
+) -> messages.LogAnswer:
     """Send the log as it grows; the last answer holds the job's status.
 
     Each holds the offset that it reached, from which a broken connection goes on.
@@ -55,10 +54,10 @@ def follow(request: LogRequest, *, send: Callable[[LogAnswer], None]) -> LogAnsw
             # A letter of several bytes of which some are still to come was not sent.
             offset = file.tell() - len(decoder.getstate()[0])
             if piece or time.monotonic() - last_sent > HEARTBEAT:
-                send(LogAnswer(id=paths.id, text=text, offset=offset))
+                send(messages.LogAnswer(id=paths.id, text=text, offset=offset))
                 last_sent = time.monotonic()
             if not piece and (status.state in ENDED or not request.wait):
-                return LogAnswer(id=paths.id, offset=offset, status=status)
+                return messages.LogAnswer(id=paths.id, offset=offset, status=status)
             if not piece:
                 time.sleep(LOOK)
 
@@ -87,7 +86,7 @@ def _tail_offset(file: IO[bytes], lines: int) -> int:
     return end - len(wanted) - ending
 
 
-def attach(request: AttachRequest) -> AttachAnswer:
+def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
     """As the job's launcher has it; raises JobError where there is no such terminal."""
     paths = find(root_of(request.key), request.job)
     job, status = job_of(paths), state_of(paths)
@@ -96,7 +95,7 @@ def attach(request: AttachRequest) -> AttachAnswer:
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
     launched = _launch(paths, status)
-    return AttachAnswer(paths.id, tuple(launched.row.attach(launched.handle, paths.id)))
+    return messages.AttachAnswer(paths.id, tuple(launched.row.attach(launched.handle, paths.id)))
 
 
 def _launch(paths: JobPaths, status: JobStatus) -> Launch:
@@ -106,7 +105,7 @@ def _launch(paths: JobPaths, status: JobStatus) -> Launch:
     return launched
 
 
-def stop(request: StopRequest) -> StopAnswer:
+def stop(request: messages.StopRequest) -> messages.StopAnswer:
     """Ask the worker to end its job; kill it where it doesn't in time, and write the job's end
     where it didn't.
 
@@ -116,10 +115,10 @@ def stop(request: StopRequest) -> StopAnswer:
     paths = find(root, request.job) if request.job else _only(root)
     status = state_of(paths)
     if status.state in ENDED:
-        return StopAnswer(id=paths.id, status=status, already=True)
+        return messages.StopAnswer(id=paths.id, status=status, already=True)
     launched = _launch(paths, status)
     launched.row.stop(launched.handle)
-    deadline = time.monotonic() + request.patience
+    deadline = time.monotonic() + PATIENCE
     while launched.alive() is not False and time.monotonic() < deadline:
         time.sleep(0.05)
     alive = launched.alive()
@@ -133,7 +132,7 @@ def stop(request: StopRequest) -> StopAnswer:
     status = read_status(paths)
     if alive or status.state not in ENDED:
         end_job(paths, status, state=STOPPED, cause="killed" if alive else "stopped")
-    return StopAnswer(id=paths.id, status=state_of(paths), already=False)
+    return messages.StopAnswer(id=paths.id, status=state_of(paths), already=False)
 
 
 def _only(root: Path) -> JobPaths:

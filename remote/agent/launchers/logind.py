@@ -6,13 +6,11 @@ manager lingers: logind.conf(5), loginctl(1), https://github.com/systemd/systemd
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import re
-from collections import defaultdict
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Set
+from typing import Callable, List, Optional
 
 from remote.agent.processes import PROC, answer
 from remote.errors import JobError
@@ -21,12 +19,6 @@ from remote.errors import JobError
 BOOTED = Path("/run/systemd/system")
 RUNTIME = Path("/run/user")
 LINGER = Path("/var/lib/systemd/linger")
-#: Where logind's configuration may lie.
-FOLDERS = [Path(root, "systemd") for root in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")]
-
-#: The comments of the file that comes with logind show how it was built.
-_SETTING = re.compile(r"^(#?Kill\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-_NO = {"0", "no", "n", "false", "f", "off"}
 
 _LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 _QUESTION = ("get-property", *_LOGIND, "KillUserProcesses", "KillOnlyUsers", "KillExcludeUsers")
@@ -38,10 +30,11 @@ def wrap(server: Callable[[], Optional[int]]) -> List[str]:
     `server` finds the pid of a tmux server that runs already and would hold the session. Raises
     JobError where the job would end with this connection, whatever is done.
     """
-    if not suspected():
+    user = me()
+    if not kills(user):
         return []
-    user, running = me(), server()
-    if not in_login(os.getpid() if running is None else running) or not kills(user):
+    running = server()
+    if not in_login(os.getpid() if running is None else running):
         return []
     if running is not None:
         raise JobError(
@@ -59,33 +52,22 @@ def wrap(server: Callable[[], Optional[int]]) -> List[str]:
     return _scope()
 
 
-def suspected() -> bool:
-    """Whether the files leave it open that logind ends processes at logout.
-
-    They tell in 0.3 ms what is so nearly everywhere: no. Which of them decides isn't looked at.
-    """
-    settings = _settings()
-    values = settings["KillUserProcesses"] | settings["#KillUserProcesses"]
-    return BOOTED.is_dir() and bool(settings["KillOnlyUsers"] - {""} or values - _NO or not values)
-
-
 def kills(user: pwd.struct_passwd) -> bool:
-    """Whether logind ends this user's processes at logout.
+    """Whether logind ends this user's processes at logout, as logind itself says.
 
-    Unless the files deny it, logind itself is asked: it read them at its start, and where they say
-    nothing, it goes by how it was built.
+    Its files don't tell: it read them at its start, and where they say nothing, it goes by how it
+    was built.
     """
-    settings = _settings()
-    # That is logind's own default.
-    is_left_alone = user.pw_name == "root" and not settings["KillExcludeUsers"]
-    if is_left_alone or not suspected():
+    if not BOOTED.is_dir():
         return False
     # A line for each property: `b true`, `as 0`, `as 2 "alice" "bob"`.
     lines = (answer(["busctl", "--system", *_QUESTION]) or "").replace('"', "").splitlines()
     if len(lines) != 3:
-        return bool(settings["KillUserProcesses"] - _NO)
+        # A logind that can't be asked could not begin a session either.
+        return False
     value, only, excluded = (line.split() for line in lines)
-    if user.pw_name in excluded[2:]:
+    # That root is left alone where nobody is named is logind's own default.
+    if user.pw_name in (excluded[2:] or ["root"]):
         return False
     return user.pw_name in only[2:] if only[2:] else value[-1] == "true"
 
@@ -102,17 +84,6 @@ def in_login(pid: int) -> bool:
 def me() -> pwd.struct_passwd:
     """Who runs this."""
     return pwd.getpwuid(os.getuid())
-
-
-def _settings() -> Dict[str, Set[str]]:
-    """The values that logind's files give to what is about killing; `#Name` has those in comments."""
-    settings: Dict[str, Set[str]] = defaultdict(set)
-    for folder in FOLDERS:
-        for path in (folder / "logind.conf", *folder.glob("logind.conf.d/*.conf")):
-            with contextlib.suppress(OSError):
-                for name, value in _SETTING.findall(path.read_text("utf-8", "replace")):
-                    settings[name].add(value.lower())
-    return settings
 
 
 def _scope() -> List[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -24,14 +23,12 @@ from remote.tracking.store import is_store
 RUNS = "runs.db"
 REGISTRY = "registry.db"
 
-_NAME = re.compile(r"([0-9a-f]{32})[0-9a-f]{16}\Z")
-
 
 def take(request: TakeRequest) -> TakeAnswer:
     """Merge the deltas that were sent, unless what they replace was changed here meanwhile."""
     root, name = root_of(request.key), request.name
     folder = root / STATE / (INCOMING + name)
-    if not _NAME.match(name) or not (folder / RUNS).is_file():
+    if not (folder / RUNS).is_file():
         raise TargetError("What was sent did not arrive.", "Try again.")
     try:
         with locked(root / STATE / "take.lock"):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 import sys
 from contextlib import closing
@@ -63,8 +62,6 @@ def begin(
     The tags `mlflow.runName` and `mlflow.user` are needed: they are in the run's own row too.
     Raises StoreError when a deleted experiment has the name (MLflow refuses it too).
     """
-    if not re.match(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z", run_id):
-        raise StoreError(f"'{run_id}' can't be the id of an MLflow run.")
     root = Path(os.path.abspath(store.parent)) / ARTIFACTS
     with writing(store) as database:
         row = _experiment(database, experiment, root, start_ms)

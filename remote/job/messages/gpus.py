@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 from remote.job import fields
 from remote.job.fields import NAME
 from remote.job.messages.base import TargetRequest
-from remote.job.status import UUID
+from remote.job.status import LeasedGpu
 from remote.job.struct import Struct
 
 
@@ -28,15 +28,9 @@ class GpuProcess(Struct):
     name: str = fields.line(NAME, default="")
 
 
-class Gpu(Struct):
-    """One card. Memory in MiB, load in percent.
+class Gpu(LeasedGpu):
+    """One card, as its source tells of it. Memory in MiB, load in percent."""
 
-    `uuid` is its identity everywhere: `index` is the source's own order, which is not CUDA's.
-    """
-
-    index: int = fields.integer(0, 1 << 16)
-    uuid: str = fields.text(128, UUID)
-    name: str = fields.line()
     memory_total: int = fields.integer(0, 1 << 40)
     memory_used: int = fields.integer(0, 1 << 40)
     driver: str = fields.line()

@@ -102,8 +102,6 @@ class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer):
     """End a job; without a name, the one that goes on."""
 
     job: str = fields.text(NAME, default="")
-    patience: float = fields.number(0, 3600, default=20.0)
-    """Seconds that it may take before it is killed."""
 
 
 class AttachAnswer(Struct):

@@ -6,9 +6,9 @@ import re
 from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import HEX, MANY, NAME, WORD
+from remote.job.fields import HEX, NAME, WORD
 from remote.job.messages.base import TargetRequest
-from remote.job.status import JobStatus
+from remote.job.spec import Job
 from remote.job.struct import Struct
 
 #: A path of a page, as a URL has it.
@@ -26,14 +26,9 @@ class ServiceAddress(Struct):
 
 
 class ServiceAnswer(Struct):
-    """A service and how it was asked for. Without an `id` none goes on."""
+    """A service, as the job that it is; without a `job` none goes on."""
 
-    id: str = fields.job_id(default="")
-    status: Optional[JobStatus] = fields.optional(fields.nested(JobStatus), default=None)
-    folder: Optional[str] = fields.optional(fields.text(NAME), default=None)
-    logdir: Optional[str] = fields.optional(fields.text(NAME), default=None)
-    extras: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
-    gpus: Optional[int] = fields.optional(fields.integer(0, 1024), default=None)
+    job: Optional[Job] = fields.optional(fields.nested(Job), default=None)
     address: Optional[ServiceAddress] = fields.optional(fields.nested(ServiceAddress), default=None)
     """None as long as it doesn't answer."""
 

@@ -57,20 +57,6 @@ class SecretRequest(TargetRequest[SecretAnswer], verb="secret", answer=SecretAns
     value: Optional[str] = fields.optional(fields.text(VALUE), default=None)
 
 
-class InstalledGpu(Struct):
-    """A GPU of the server."""
-
-    name: str = fields.line()
-    driver: str = fields.line()
-
-
-class PackageIndex(Struct):
-    """Whether the package index (or the proxy on the way to it) takes connections."""
-
-    host: str = fields.line()
-    reachable: bool = fields.flag()
-
-
 class ExamineAnswer(Struct):
     """Facts about a server; the client judges them. A version is empty where there is no program."""
 
@@ -91,10 +77,15 @@ class ExamineAnswer(Struct):
     home: str = fields.text(NAME)
     home_free: int = fields.integer(0, 1 << 62)
     """Bytes of the disk that the toolkit's cache lies on."""
-    index: PackageIndex = fields.nested(PackageIndex)
+    index: str = fields.line()
+    """The host of the package index, or of the proxy on the way to it."""
+    index_reachable: bool = fields.flag()
+    """Whether that takes connections."""
     tmp_shared: bool = fields.flag()
     """Whether everybody may write to /tmp, and nobody remove what is another's."""
-    gpus: Tuple[InstalledGpu, ...] = fields.list_of(fields.nested(InstalledGpu), 1024)
+    gpus: Tuple[str, ...] = fields.list_of(fields.line(), 1024)
+    """The models of the cards."""
+    driver: str = fields.line()
     gpu_fault: str = fields.text(MESSAGE)
     logind_kills: bool = fields.flag()
     """Whether the system ends all processes of a user who logs out."""

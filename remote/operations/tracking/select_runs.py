@@ -33,17 +33,23 @@ _WITH_RUNS = (
         "SELECT request_id FROM trace_request_metadata"
         " WHERE key = 'mlflow.sourceRun' AND value IN run",
     ),
+)
+"""What goes with the runs, of each kind: `run`, `model` and so on are the ids selected before."""
+_OF_THOSE = (
     (EXPERIMENT, "SELECT experiment_id FROM runs WHERE run_uuid IN run"),
     (EXPERIMENT, "SELECT experiment_id FROM logged_models WHERE model_id IN model"),
     (EXPERIMENT, "SELECT experiment_id FROM trace_info WHERE request_id IN trace"),
     (REGISTERED_MODEL, f"SELECT name FROM model_versions WHERE {_OF_SELECTED}"),
 )
-"""What goes with the runs, of each kind: `run`, `model` and so on are the ids selected before."""
+"""What those need, or made, that really go: not what is left for its artifacts."""
 _LOCATIONS = (
-    "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid IN run",
-    "SELECT model_id, artifact_location FROM logged_models WHERE model_id IN model",
-    "SELECT request_id, value FROM trace_tags WHERE key = 'mlflow.artifactLocation'"
-    " AND request_id IN trace",
+    (RUN, "SELECT run_uuid, artifact_uri FROM runs WHERE run_uuid IN run"),
+    (MODEL, "SELECT model_id, artifact_location FROM logged_models WHERE model_id IN model"),
+    (
+        TRACE,
+        "SELECT request_id, value FROM trace_tags WHERE key = 'mlflow.artifactLocation'"
+        " AND request_id IN trace",
+    ),
 )
 
 
@@ -120,33 +126,45 @@ def gather(store: Path, named: Sequence[str], selection: Selection, root: Path) 
     """The named runs and what goes with them; raises StoreError for one that can't go."""
     with _reading(store) as database:
         _gather_runs(database, named)
-        is_asked = {TRACE: selection.traces, REGISTERED_MODEL: selection.registry}
-        for kind, query in _WITH_RUNS:
-            if is_asked.get(kind, True) and _has_table(database, query):
-                database.execute(f"INSERT OR IGNORE INTO {kind} {query}")
-        folders, outside = {}, {}
-        roots = delta.with_real_paths([str(root)])
-        for query in _LOCATIONS:
-            for identity, location in (
-                database.execute(query) if _has_table(database, query) else ()
-            ):
-                folder = artifacts_below(location, identity, roots=roots)
-                if folder is not None:
-                    folders[identity] = folder
-                elif not lies_elsewhere(location):
-                    outside[identity] = str(location)
+        _add(database, _WITH_RUNS, selection)
+        folders, outside = _locate(database, root)
+        for run in outside.keys() & set(named):
+            raise StoreError(
+                f"The artifacts of run {run} aren't in this project's mlruns: {outside[run]}",
+                "inv mlflow-check says what can be done.",
+            )
+        _add(database, _OF_THOSE, selection)
         ids = {kind: _ids(database, f"SELECT id FROM {kind}") for kind in _KINDS}
         models = f"SELECT name FROM logged_models WHERE source_run_id = ? AND {_ACTIVE}"
         models += " ORDER BY creation_timestamp_ms"
         made = _ids(database, models, named[0]) if ids[MODEL] else []
-    for run in outside.keys() & set(named):
-        raise StoreError(
-            f"The artifacts of run {run} aren't in this project's mlruns: {outside[run]}",
-            "inv mlflow-check says what can be done.",
-        )
-    ids = {kind: [name for name in names if name not in outside] for kind, names in ids.items()}
     ids[RUN].sort(key=lambda run: run not in named)
     return SelectedRuns(ids, folders, outside, f"runs:/{named[0]}/{made[0]}" if made else "")
+
+
+def _add(
+    database: sqlite3.Connection, queries: Iterable[tuple[str, str]], selection: Selection
+) -> None:
+    is_asked = {TRACE: selection.traces, REGISTERED_MODEL: selection.registry}
+    for kind, query in queries:
+        if is_asked.get(kind, True) and _has_table(database, query):
+            database.execute(f"INSERT OR IGNORE INTO {kind} {query}")
+
+
+def _locate(database: sqlite3.Connection, root: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """`folders` and `outside` of SelectedRuns; what has its artifacts outside is selected no more."""
+    folders, outside = {}, {}
+    roots = delta.with_real_paths([str(root)])
+    for kind, query in _LOCATIONS:
+        rows = database.execute(query).fetchall() if _has_table(database, query) else ()
+        for identity, location in rows:
+            folder = artifacts_below(location, identity, roots=roots)
+            if folder is not None:
+                folders[identity] = folder
+            elif not lies_elsewhere(location):
+                outside[identity] = str(location)
+                database.execute(f"DELETE FROM {kind} WHERE id = ?", (identity,))
+    return folders, outside
 
 
 def _has_table(database: sqlite3.Connection, query: str) -> bool:

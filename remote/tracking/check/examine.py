@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import shlex
 import shutil
 import sqlite3
@@ -37,8 +36,6 @@ class Finding:
     step: str = ""
     mendable: bool = False
     mend_after: bool = False
-    details: tuple[str, ...] = ()
-    """The items at length, where their names say too little."""
 
 
 def examine(store: Path) -> list[Finding]:
@@ -94,38 +91,18 @@ def _path_findings(paths: Iterable[StoredPath], project: ProjectDir) -> list[Fin
     for (state, old), group in groups.items():
         leads = f"{plural(len(group), 'path')} {'leads' if len(group) == 1 else 'lead'}"
         message = f"{leads} {state.value.format(old=old or 'places')}"
-        if state in (State.MOVED, State.SERVED):
-            # One name may stand for several paths.
-            labels = tuple(dict.fromkeys(path.label for path in group))
-            details = tuple(f"{path.label}: {path.text} -> {path.written}" for path in group)
-            findings.append(Finding("paths", message, labels, mendable=True, details=details))
-        else:
-            items = tuple(f"{path.label} ({path.text})" for path in group)
-            step = _step(state, old, group, project)
-            findings.append(Finding("paths", message, items, step, mend_after=True))
-    return findings
-
-
-def _step(state: State, old: str, group: Sequence[StoredPath], project: ProjectDir) -> str:
-    """What the user does about files that aren't in the project."""
-    if not old:
-        verb = "Move" if state is State.ELSEWHERE else "Bring"
+        if state is not State.OUTSIDE:
+            items = tuple(f"{path.label}: {path.text} -> {path.written}" for path in group)
+            findings.append(Finding("paths", message, items, mendable=True))
+            continue
+        items = tuple(f"{path.label}: {path.text}" for path in group)
         example = next((path.standard for path in group if path.standard), "mlruns")
-        return f"{verb} the files to where MLflow keeps them here, such as {example}"
-    if state is State.NOWHERE:
-        return f"Bring the files of {old} into {project.mlruns}"
-    names = {posixpath.relpath(path.path, old).split("/")[0] for path in group}
-    copies = (
-        [
-            "rsync",
-            "-a",
-            "--ignore-existing",
-            f"{old.rstrip('/')}/{name}/",
-            f"{project.folder}/{name}/",
-        ]
-        for name in sorted(names)
-    )
-    return " && ".join(map(shlex.join, copies))
+        step = f"Bring the files to where MLflow keeps them here, such as {example}"
+        if old:
+            copy = shlex.join(["rsync", "-a", "--ignore-existing", f"{old}/mlruns", project.folder])
+            step = f"Bring the files of {old}: {copy}"
+        findings.append(Finding("paths", message, items, step, mend_after=True))
+    return findings
 
 
 def _file_store(project: ProjectDir) -> list[Finding]:

@@ -33,8 +33,7 @@ class State(Enum):
     FINE = ""
     MOVED = "to {old}, and the files are in this project now"
     SERVED = "to mlflow-artifacts:/, which a client without a server can't open"
-    ELSEWHERE = "out of this project, where their files are"
-    NOWHERE = "out of this project, where nothing is"
+    OUTSIDE = "out of this project"
 
 
 class ProjectDir:
@@ -115,14 +114,12 @@ def stored_paths(database: sqlite3.Connection, project: ProjectDir) -> list[Stor
         if match:
             path.old, path.here = match[1] or "/", f"{project.folder}/{match[2]}"
     moved = {path.old for path in strangers if _shows_a_move(path, project)}
-    abroad = {path.old for path in strangers if path.has_files} - moved - {""}
     for path in strangers:
         path.target = _target(path, moved)
         if path.target:
             path.state = State.MOVED
         elif not project.contains(path.path):
-            is_elsewhere = path.has_files or path.old in abroad
-            path.state = State.ELSEWHERE if is_elsewhere else State.NOWHERE
+            path.state = State.OUTSIDE
     for path in paths:
         if path.served:
             path.state, path.target = State.SERVED, _served_target(path, project)

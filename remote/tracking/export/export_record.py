@@ -78,9 +78,9 @@ class Sent:
     server_id: str = ""
     signature: str = ""
     """That under which it was sent whole."""
-    rows: Optional[List[int]] = None
-    """Of a run's history, up to which row of the metrics table it was sent, and how many rows that
-    were; None where the server has to be asked."""
+    points: Optional[int] = None
+    """Of a run's history, how many points were sent, in the order of their rows; None where the
+    server has to be asked."""
     states: Dict[str, List[Optional[str]]] = field(default_factory=dict)
     """By field or file, what the server may have because of us. None is: nothing. It is more than
     one where an export was stopped between the request and its answer."""

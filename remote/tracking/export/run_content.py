@@ -26,6 +26,10 @@ _INPUTS = 20
 _FILE = "file:"
 _MISREAD = re.compile(r"[#?]|%[0-9A-Fa-f]{2}")
 """MLflow's client puts names into URLs as they are: these would arrive under other names."""
+_LAST_ROW = """
+SELECT coalesce(max(n), 0)
+FROM (SELECT rowid AS n FROM metrics WHERE run_uuid = ? ORDER BY n LIMIT ?)
+"""
 _ROWS = """
 SELECT m.n, m.key, CASE WHEN m.is_nan THEN 'nan' ELSE m.value END, m.timestamp, m.step,
     l.model_id, l.dataset_name, l.dataset_digest
@@ -40,40 +44,39 @@ ORDER BY m.n
 def send_history(session: Session, run: Placed) -> None:
     """Send the points that weren't sent before.
 
-    SQLite numbers the rows of the metrics table as they come. The record says up to which row a
-    history was sent, and how many rows that were: with another number of rows up to there now, the
-    store was rebuilt. Then, where an export was stopped while it sent points, and where nothing is
-    known, the server's own history says which points it has: some servers would keep one twice.
+    They go in the order of their rows, which a store that is rebuilt keeps, while it numbers them
+    anew. Where an export was stopped while it sent points, and where nothing is known, the server
+    says which points it has: some servers would keep one twice.
     """
-    count = "SELECT count(*) FROM metrics WHERE run_uuid = ? AND rowid <= ?"
-    client, server_id = session.client, run.sent.server_id
-    log = partial(client.log_batch, server_id, synchronous=True)
+    log = partial(session.client.log_batch, run.sent.server_id, synchronous=True)
     model_there = lru_cache(maxsize=None)(partial(session.server_id, MODEL))
-
-    @lru_cache(maxsize=None)
-    def points_there(key: str) -> Set[Tuple[str, int, int]]:
-        history = client.get_metric_history(server_id, key)
-        return {(repr(float(point.value)), point.timestamp, point.step) for point in history}
-
+    points_there = _points_there(session, run) if run.sent.points is None else ()
+    sent, run.sent.points = run.sent.points or 0, None
+    session.save(run)
     with closing(connect_read_only(session.order.store)) as database:
-        last, known = run.sent.rows or (0, -1)
-        is_known = database.execute(count, (run.id, last)).fetchone() == (known,)
-        last = last if is_known else 0
-        run.sent.rows = None
-        session.save(run)
+        (last,) = database.execute(_LAST_ROW, (run.id, sent)).fetchone()
         # A query for each batch: a lock on the store must not outlast a request to the server.
         while rows := database.execute(_ROWS, (run.id, last, _POINTS)).fetchall():
-            last, metrics = rows[-1][0], []
+            metrics = []
             for _, key, value, timestamp, step, model, *dataset in rows:
-                point = (float(value), timestamp, step)
-                if is_known or (repr(point[0]), *point[1:]) not in points_there(key):
+                if (key, repr(float(value)), timestamp, step) not in points_there:
                     # So MLflow gives models metrics: a point of the run names the model.
                     model = model_there(model)
-                    metrics.append(Metric(key, *point, *((model, *dataset) if model else ())))
+                    about = (model, *dataset) if model else ()
+                    metrics.append(Metric(key, float(value), timestamp, step, *about))
             session.send_all(run, metrics, _POINTS, log)
             session.summary.metric_rows += len(metrics)
-        run.sent.rows = [last, database.execute(count, (run.id, last)).fetchone()[0]]
+            last, sent = rows[-1][0], sent + len({row[0] for row in rows})
+    run.sent.points = sent
     session.save(run)
+
+
+def _points_there(session: Session, run: Placed) -> Set[Tuple[str, str, int, int]]:
+    return {
+        (key, repr(float(point.value)), point.timestamp, point.step)
+        for key in run.server.data.metrics
+        for point in session.client.get_metric_history(run.sent.server_id, key)
+    }
 
 
 def send_inputs(session: Session, run: Placed) -> None:

@@ -182,7 +182,7 @@ def _create(session: Session, entity: Placed, experiment: str) -> Any:
             states[NAME] = [*states.get(NAME, [None]), info.run_name]
             session.save(entity)
             server = session.client.create_run(experiment, info.start_time, tags, info.run_name)
-            entity.sent.rows = [0, 0]
+            entity.sent.points = 0
     session.summary.new[entity.kind] = session.summary.new.get(entity.kind, 0) + 1
     return server
 

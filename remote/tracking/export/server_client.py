@@ -115,22 +115,16 @@ def _user_error(error: BaseException, url: str) -> RemoteError:
     causes, status = [error], _status(error)
     while causes[-1].__context__ is not None:
         causes.append(causes[-1].__context__)
-    if any(isinstance(cause, http.SSLError) for cause in causes):
-        return StoreError(
-            f"{url} has a certificate that isn't trusted: {reason(causes[-1])}",
-            "Name the file with the right one in MLFLOW_TRACKING_SERVER_CERT_PATH.",
-        )
+    # A certificate that isn't trusted is one of them.
     if any(isinstance(cause, (http.ConnectionError, http.Timeout)) for cause in causes):
         return ConnectError(
             f"The MLflow server {url} can't be reached: {reason(causes[-1])}",
-            f"Check {VARIABLE}, and that the server runs. What was merged is here; pull again.",
+            f"Check {VARIABLE}, MLFLOW_TRACKING_SERVER_CERT_PATH, and that the server runs."
+            " What was merged is here; pull again.",
         )
-    if status == 401:
-        return StoreError(
-            f"{url} asks for a login, or refuses it.", f"Set {USER} and {PASSWORD}, or {TOKEN}."
-        )
-    if status == 403:
-        return StoreError(f"{url} doesn't let this user do that: {reason(error)}")
+    if status in (401, 403):
+        step = f"Set {USER} and {PASSWORD}, or {TOKEN}."
+        return StoreError(f"{url} refuses this login: {reason(error)}", step)
     if status in (404, 405) and not getattr(error, "json", None) or "valid JSON" in str(error):
         return StoreError(f"{url} isn't an MLflow server.", f"Check {VARIABLE}.")
     return StoreError(f"{url} fails: {reason(error)}", "What was merged is here; pull again.")

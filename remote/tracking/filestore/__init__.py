@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, List, Mapping, Sequence
 
 from remote.errors import StoreError
 from remote.tracking.delta import FORMAT, new_delta, with_real_paths
@@ -32,12 +32,12 @@ def write(
     *,
     roots: Sequence[str] = (),
     registry: bool = False,
-) -> Dict[str, Any]:
+) -> None:
     """Writes to `out` what changed in the file store `folder` since `known`, as delta.write does.
 
     What isn't read, or can't be, is named in `left_out`, and doesn't stop the rest. So are
     registered models, whether `registry` asks for them or not.
-    Answers with the size in bytes and the numbers of rows. Raises StoreError.
+    Raises StoreError.
     """
     if not is_file_store(folder):
         raise StoreError(f"{folder} isn't an MLflow file store.")
@@ -58,7 +58,6 @@ def write(
             database.execute("COMMIT")
     except sqlite3.Error as error:
         raise StoreError(f"The records of {folder} can't be written to {out}: {error}") from error
-    return dict(output.counts, format=FORMAT, bytes=out.stat().st_size)
 
 
 def _send_all(output: DeltaOutput, root: str, roots: List[str]) -> None:

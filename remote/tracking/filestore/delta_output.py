@@ -74,7 +74,7 @@ class DeltaOutput:
         self.round = finished + 1
         self.present: Dict[str, Set[str]] = {kind: set() for kind in KINDS}
         self._notes: List[str] = []
-        self.counts = dict.fromkeys((*KINDS, "metric_rows"), 0)
+        self.is_empty = True
         self._is_complete = True
         database.executescript(_TABLES)
 
@@ -94,7 +94,6 @@ class DeltaOutput:
         for start in range(0, count, POINTS):
             some = flat[start * 4 : (start + POINTS) * 4]
             self._database.execute(_insert_points(len(some) // 4), (key, run, *some))
-        self.counts["metric_rows"] += count
 
     def claim(self, kind: str, identity: str) -> bool:
         """Say that an entity is still there. False for an id that was claimed before."""
@@ -142,11 +141,10 @@ class DeltaOutput:
             if self._is_complete and identity not in self.present[kind]
         ]
         self._database.executemany("INSERT INTO gone VALUES (?, ?)", gone)
-        is_empty = not gone and not any(self.counts.values())
         left_out = self._notes[:NOTES]
         if len(self._notes) > NOTES:
             left_out.append(f"and {len(self._notes) - NOTES} more")
-        marks = {_MARK: {"rowid": self.round - is_empty, "guard": _GUARD}}
+        marks = {_MARK: {"rowid": self.round - (self.is_empty and not gone), "guard": _GUARD}}
         rows = {**meta, "watermarks": marks, "left_out": left_out}
         self._database.executemany(
             "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(rows[key])) for key in rows]
@@ -225,7 +223,7 @@ class Entity:
         round_ = self.output.round if self.is_complete and newest < self._seen - tick else 0
         signature = f"{round_}-{self.signature}{'+' * working}"
         self.output.add("entities", [(self.kind, self.id, signature)])
-        self.output.counts[self.kind] += 1
+        self.output.is_empty = False
 
 
 def open_entity(

@@ -189,7 +189,7 @@ def test_a_link_that_leads_nowhere_is_no_text(root: Path) -> None:
 def test_a_long_comparison_is_cut_off_and_says_so(
     root: Path, monkeypatch: pytest.MonkeyPatch, lines: int, shown: int
 ) -> None:
-    monkeypatch.setattr(diff, "DIFF_LINES", 7)
+    monkeypatch.setattr(diff.messages, "DIFF_LINES", 7)
     found = code(root, {}, {"a.py": "x\n" * lines})
     assert len(found) == shown
     assert (found[-1] == "(7 lines; what follows is left out)") is (lines == 5)

@@ -12,6 +12,7 @@ import pytest
 
 from remote.agent import processes
 from remote.agent.job_folders import state_of
+from remote.agent.jobs import live
 from remote.agent.jobs.live import stop
 from remote.errors import JobError
 from remote.files import write_json
@@ -34,12 +35,15 @@ def test_a_job_that_has_not_begun_is_stopped(root: Path, elsewhere: Elsewhere) -
     assert state_of(paths).state == STOPPED
 
 
-def test_a_stop_whose_effect_is_not_known_is_told_so(root: Path, elsewhere: Elsewhere) -> None:
+def test_a_stop_whose_effect_is_not_known_is_told_so(
+    root: Path, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PATIENCE", 0.1)
     elsewhere.answer = None
     paths = add(root, age=9999, state=RUNNING)
     write_json(paths.launch, {"launcher": "elsewhere", "handle": {"number": 7, "stubborn": True}})
     with pytest.raises(JobError, match="can't be told now"):
-        stop(StopRequest(key=KEY, job="last", patience=0.1))
+        stop(StopRequest(key=KEY, job="last"))
     assert state_of(paths).state == RUNNING and elsewhere.calls == ["stop 7"]
 
 
@@ -66,15 +70,16 @@ def worker_of(paths: JobPaths, *words: str) -> subprocess.Popen[bytes]:
 def test_a_worker_is_asked_to_end_its_job(root: Path) -> None:
     paths = add(root)
     with worker_of(paths):
-        answer = stop(StopRequest(key=KEY, job="last", patience=10))
+        answer = stop(StopRequest(key=KEY, job="last"))
     assert answer.id == paths.id and answer.already is False
     assert answer.status.state == STOPPED and answer.status.exit_code == 143
 
 
-def test_a_stubborn_worker_is_killed(root: Path) -> None:
+def test_a_stubborn_worker_is_killed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PATIENCE", 0.3)
     paths = add(root)
     with worker_of(paths, "stubborn") as worker:
-        answer = stop(StopRequest(key=KEY, job="last", patience=0.3))
+        answer = stop(StopRequest(key=KEY, job="last"))
     assert worker.returncode == -signal.SIGKILL
     assert answer.status.state == STOPPED and answer.status.cause == "killed"
     assert state_of(paths).state == STOPPED
@@ -101,6 +106,6 @@ def test_a_job_that_is_just_starting_can_not_be_stopped_yet(root: Path) -> None:
 def test_a_reused_pid_is_never_signalled(root: Path, child: subprocess.Popen[bytes]) -> None:
     worker = processes.identity(child.pid)
     add(root, state=RUNNING, worker=worker.replace(start="1"))
-    stop(StopRequest(key=KEY, job="last", patience=0.2))
+    stop(StopRequest(key=KEY, job="last"))
     time.sleep(0.1)
     assert child.poll() is None

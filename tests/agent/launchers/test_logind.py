@@ -1,4 +1,4 @@
-"""logind that kills at logout: told from its files and from itself, and what is done about it."""
+"""logind that kills at logout: as it says of itself, and what is done about it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,6 @@ class Machine:
 
     root: Path
     bin: Path
-
-    def configure(self, text: str, name: str = "etc/logind.conf") -> None:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("[Login]\n" + text)
 
     def program(self, name: str, body: str) -> None:
         path = self.bin / name
@@ -60,14 +55,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made.program("loginctl", "exit 1")
     made.program("systemd-run", "exit 1")
     made.answer("true")
-    made.configure("KillUserProcesses=yes\n")
     made.belongs(os.getpid(), LOGIN)
     monkeypatch.setattr(logind, "BOOTED", made.root)
     monkeypatch.setattr(logind, "LINGER", made.root / "linger")
     monkeypatch.setattr(logind, "PROC", made.root / "proc")
-    monkeypatch.setattr(
-        logind, "FOLDERS", (made.root / "etc", made.root / "run", made.root / "lib")
-    )
     monkeypatch.setattr(logind, "me", lambda: ALICE)
     monkeypatch.setenv("PATH", f"{made.bin}:/usr/bin:/bin")
     return made
@@ -96,65 +87,28 @@ def test_logind_tells_whom_it_kills(
     assert logind.kills(ALICE) is killed
 
 
-@pytest.mark.parametrize(
-    ("text", "asked"),
-    [
-        ("KillUserProcesses=yes\n", True),
-        ("KillUserProcesses = 1 \nKillExcludeUsers=bob\n", True),
-        ("KillUserProcesses=no\n", False),
-        ("#KillUserProcesses=no\n#KillOnlyUsers=\n", False),
-        ("#KillUserProcesses=no\nKillUserProcesses=yes\n", True),
-        ("#KillUserProcesses=no\nKillOnlyUsers=alice\n", True),
-        ("KillUserProcesses=yes\n#KillUserProcesses=no\n", True),
-        ("#KillUserProcesses=yes\n", True),
-        ("", True),
-    ],
-)
-def test_the_files_may_say_that_nobody_is_killed(machine: Machine, text: str, asked: bool) -> None:
-    machine.configure(text)
-    assert logind.kills(ALICE) is asked and ("busctl" in machine.calls) is asked
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["etc/logind.conf.d/60-a.conf", "run/logind.conf", "lib/logind.conf.d/50-a.conf"],
-)
-def test_a_drop_in_and_another_folder_count_too(machine: Machine, name: str) -> None:
-    machine.configure("#KillUserProcesses=no\n")
-    assert not logind.kills(ALICE)
-    machine.configure("KillUserProcesses=yes\n", name)
-    assert logind.kills(ALICE)
-
-
-def test_root_is_left_alone_unless_the_files_say_otherwise(machine: Machine) -> None:
+def test_root_is_left_alone_unless_others_are_named(machine: Machine) -> None:
     root = pwd.struct_passwd(("root", "x", 0, 0, "", "/root", "/bin/sh"))
     assert not logind.kills(root)
-    machine.configure("KillUserProcesses=yes\nKillExcludeUsers=\n")
+    machine.answer("true", excluded='1 "bob"')
     assert logind.kills(root)
 
 
-def test_a_change_that_logind_did_not_read_yet_does_not_count(machine: Machine) -> None:
-    machine.answer("false")
-    assert not logind.kills(ALICE)
-
-
-def test_without_an_answer_the_files_count(machine: Machine) -> None:
+def test_a_logind_that_can_not_be_asked_kills_nobody(machine: Machine) -> None:
     machine.program("busctl", "exit 1")
-    assert logind.kills(ALICE)
-    machine.configure("")
     assert not logind.kills(ALICE)
 
 
 # What is done about it
 
 
-def test_an_ordinary_server_is_not_asked_anything(machine: Machine) -> None:
-    machine.configure("#KillUserProcesses=no\n")
+def test_on_an_ordinary_server_only_logind_is_asked(machine: Machine) -> None:
+    machine.answer("false")
 
     def no_server() -> int | None:
         raise AssertionError("tmux was asked")
 
-    assert logind.wrap(no_server) == [] and machine.calls == ""
+    assert logind.wrap(no_server) == [] and machine.calls.count("\n") == 1
 
 
 def test_without_systemd_there_is_nothing_to_do(
@@ -166,7 +120,7 @@ def test_without_systemd_there_is_nothing_to_do(
 
 def test_a_process_outside_of_any_login_is_not_killed(machine: Machine) -> None:
     machine.belongs(os.getpid(), "0::/system.slice/ssh.service\n")
-    assert logind.wrap(lambda: None) == [] and machine.calls == ""
+    assert logind.wrap(lambda: None) == []
 
 
 def test_who_lingers_gets_a_scope(machine: Machine) -> None:
@@ -213,7 +167,7 @@ def test_systemd_run_finds_the_manager_in_a_login_without_a_terminal(
 def test_a_tmux_server_that_survives_is_used_as_it_is(machine: Machine) -> None:
     manager = "0::/user.slice/user-1234.slice/user@1234.service/app.slice/run-r1.scope\n"
     machine.belongs(77, manager)
-    assert logind.wrap(lambda: 77) == [] and machine.calls == ""
+    assert logind.wrap(lambda: 77) == []
 
 
 def test_a_tmux_server_that_will_be_killed_is_refused(machine: Machine) -> None:
@@ -221,7 +175,7 @@ def test_a_tmux_server_that_will_be_killed_is_refused(machine: Machine) -> None:
     (machine.root / "linger/alice").touch()
     with pytest.raises(JobError, match="ends with the login"):
         logind.wrap(lambda: 77)
-    machine.configure("KillUserProcesses=no\n")
+    machine.answer("false")
     assert logind.wrap(lambda: 77) == []
 
 

@@ -229,6 +229,19 @@ def test_what_only_goes_along_stays_and_is_told_if_its_artifacts_lie_outside(her
     assert selected.outside == {"child": "/data/x/artifacts", net: "/data/net/artifacts"}
 
 
+def test_nothing_goes_for_the_sake_of_what_stays(here: Store) -> None:
+    here.run("r1")
+    here.run("child", parent="r1", experiment="of the child")
+    here.sql("UPDATE runs SET artifact_uri = '/data/x/artifacts' WHERE run_uuid = 'child'")
+    net = model(here, "net", run="r1", location="/data/net/artifacts")
+    version(here, "of the model", 1, source=f"models:/{net}")
+    version(here, "of the child", 1, run="child")
+    version(here, "mine", 1, run="r1")
+    selected = gathered(here, "r1", registry=True)
+    assert selected.ids[REGISTERED_MODEL] == ["mine"]
+    assert len(selected.ids[EXPERIMENT]) == 1
+
+
 def test_artifacts_in_a_bucket_are_the_same_from_everywhere(here: Store) -> None:
     here.run("r1")
     here.sql("UPDATE runs SET artifact_uri = 's3://bucket/1/r1/artifacts'")

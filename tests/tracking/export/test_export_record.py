@@ -8,7 +8,7 @@ from remote.tracking.export.export_record import ExportRecord, Sent
 
 
 def test_it_remembers(tmp_path: Path) -> None:
-    sent = Sent("there", "signature", [7, 5], {"tag:a": [None, "1"]})
+    sent = Sent("there", "signature", 5, {"tag:a": [None, "1"]})
     record = ExportRecord(tmp_path / "sub/record")
     assert record.get("run", "r") == Sent() and not record.folder.exists()
     record.put("run", "r", sent)

@@ -110,8 +110,8 @@ def test_an_address_that_is_none_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("status", "text", "said"),
     [
-        (401, "no", "MLFLOW_TRACKING_USERNAME"),
-        (403, "no", "doesn't let this user"),
+        (401, "no", "refuses this login"),
+        (403, "no", "refuses this login"),
         (404, "<html>", "isn't an MLflow server"),
         (200, "<html>Welcome</html>", "isn't an MLflow server"),
         (500, "oh", "fails"),

@@ -91,7 +91,7 @@ class Delta:
         root = source if isinstance(source, Path) else source.root
         self.file = root.parent / "delta.db"
         self.known = known or {}
-        self.counts = filestore.write(root, self.file, self.known, **options)
+        filestore.write(root, self.file, self.known, **options)
 
     def rows(self, table: str, columns: str = "*") -> list[tuple]:
         with closing(sqlite3.connect(self.file)) as database:
@@ -99,6 +99,10 @@ class Delta:
 
     def meta(self, key: str):
         return {name: json.loads(value) for name, value in self.rows("meta")}[key]
+
+    @property
+    def points(self) -> int:
+        return len(self.rows("metrics"))
 
     @property
     def left_out(self) -> list[str]:

@@ -147,4 +147,4 @@ def test_a_half_written_line_comes_the_next_time(store):
 def test_the_last_line_of_a_finished_run_needs_no_end(store):
     run = store.run(1)
     store.write(f"0/{run}/metrics/loss", POINT.strip())
-    assert Delta(store).counts["metric_rows"] == 1
+    assert Delta(store).points == 1

@@ -11,6 +11,7 @@ from typing import Dict, List, Optional, Tuple
 from remote.agent.processes import PROC, user_name
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuProcess
+from remote.job.status import UUID
 
 #: CUDA's own; it takes UUIDs: docs.nvidia.com/cuda/cuda-c-programming-guide, "Environment Variables".
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
@@ -20,9 +21,6 @@ TIMEOUT = 30.0
 
 #: Milliseconds between two looks at the memory in use.
 LOOK = 500
-
-#: A UUID becomes part of a lease file's name.
-UUID = re.compile(r"[A-Za-z0-9-]+\Z")
 
 #: The name stands last, since it may hold any character.
 _GPU = ("index", "uuid", "memory.total", "memory.used", "utilization.gpu", "driver_version", "name")
@@ -44,7 +42,7 @@ def gpus() -> List[Gpu]:
     gpus = []
     for index, uuid, total, used, load, driver, name in rows:
         # nvidia-smi puts warnings between the rows, on the same stream.
-        if UUID.match(uuid) and index.isdigit():
+        if UUID.fullmatch(uuid) and index.isdigit():
             gpu = Gpu(
                 index=int(index),
                 uuid=uuid,

@@ -64,12 +64,11 @@ def describe(
 
 def working_folder(root: Path, job: JobSpec, typed: str) -> str:
     """The folder that `--cwd` names, below the root; empty for that itself. Raises JobError."""
+    folder = root / typed
     if typed == "notebook" and kind_of(job).source_is_path:
         source = root / job.source
         folder = source if source.is_dir() else source.parent
-    else:
-        folder = Path(typed) if Path(typed).is_dir() else root / typed
-    name = below(root, folder if typed else root).as_posix()
+    name = below(root, folder).as_posix()
     if not folder.is_dir():
         raise JobError(
             f"--cwd: there is no folder {typed!r} in the project.",

@@ -187,12 +187,11 @@ def _drop_emptied(snapshot: Path, source: Path) -> None:
     """Remove folders of which only caches are left: a package that was removed would still be
     imported, as an empty one."""
     *folders, _ = (place for place, _, _ in os.walk(str(snapshot), topdown=False))
-    for place in folders:
-        origin = os.path.join(str(source), os.path.relpath(place, str(snapshot)))
+    for place in map(Path, folders):
         # A push may be taking it away meanwhile.
         with contextlib.suppress(OSError):
-            if not os.listdir(place) and os.listdir(origin):
-                os.rmdir(place)
+            if not os.listdir(str(place)) and os.listdir(str(source / place.relative_to(snapshot))):
+                place.rmdir()
 
 
 def _await_worker(paths: JobPaths, launched: Launch) -> None:

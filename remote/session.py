@@ -12,7 +12,7 @@ from typing import Any
 from remote.config import Project
 from remote.errors import ProtocolError, TransferError
 from remote.files import write_atomic
-from remote.job.fields import NAME, flag, integer, text
+from remote.job.fields import flag, integer
 from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
 from remote.job.struct import Struct
 from remote.rpc.client import Agent
@@ -26,9 +26,6 @@ from remote.transport.ssh import Ssh
 class TargetFacts(Struct):
     """`targets/<key>.json`: what this project knows of a target."""
 
-    target: str = text(NAME, default="")
-    root: str = text(NAME, default="")
-    """Its absolute path there."""
     ours: bool = flag(default=False)
     """Whether this project pushed there before."""
     noisy: bool = flag(default=False)
@@ -103,8 +100,6 @@ class TargetSession:
         )
         answer = self.agent.call(request)
         self.remember(
-            target=str(self.target),
-            root=answer.root,
             ours=answer.state == OURS,
             noisy=bool(self.agent.noisy),
             files=0,

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from remote.agent import processes
 from remote.agent.gpus import sources
 from remote.agent.launchers import logind
-from remote.agent.target_dir import cache, find_uv, first_existing, install_command
+from remote.agent.target_dir import cache, find_uv, first_existing
 from remote.errors import JobError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
 
@@ -45,7 +45,6 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
         rsync=_version("rsync", "--version"),
         tmux=_version("tmux", "-V"),
         uv=_version(uv, "--version") if uv else "",
-        install={name: install_command([name]) for name in ("rsync", "tmux")},
         root=str(root),
         writable=os.access(str(root), os.W_OK | os.X_OK),
         free=shutil.disk_usage(str(root)).free,

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
 from remote.errors import JobError, TargetError
 from remote.files import locked, read_json, write_json
@@ -20,16 +20,6 @@ from remote.job.paths import NAME_PATTERN, STATE, jobs_folder
 #: Below the home directory: agents, links to targets, uv. Named in plain letters, since the
 #: client writes it into command lines that any login shell must understand.
 CACHE = ".cache/remote-gpu-workflow"
-
-INSTALLERS = (
-    ("apt-get", "sudo apt-get install -y"),
-    ("dnf", "sudo dnf install -y"),
-    ("yum", "sudo yum install -y"),
-    ("zypper", "sudo zypper install -y"),
-    ("pacman", "sudo pacman -S"),
-    ("apk", "sudo apk add"),
-    ("brew", "brew install"),
-)
 
 
 def cache() -> Path:
@@ -60,7 +50,8 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
     if missing:
         raise TargetError(
             f"The server lacks {' and '.join(missing)}.",
-            f"Install on {os.uname().nodename}: {install_command(missing)}",
+            f"Install on {os.uname().nodename}: sudo apt-get install -y {' '.join(missing)}"
+            " (or dnf, brew …)",
         )
     _trim()
     state = _state(root, request.project)
@@ -116,14 +107,6 @@ def _link(root: Path, key: str) -> None:
     temporary = path.with_name(f"{key}.{os.getpid()}")
     os.symlink(str(root), str(temporary))
     os.replace(str(temporary), str(path))
-
-
-def install_command(names: List[str]) -> str:
-    """The command that installs `names` on this system."""
-    for tool, command in INSTALLERS:
-        if _which(tool):
-            return f"{command} {' '.join(names)}"
-    return f"the packages {' '.join(names)}"
 
 
 def find_uv() -> Optional[str]:

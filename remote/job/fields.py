@@ -231,8 +231,3 @@ def line(limit: int = 256, *, default: Any = REQUIRED) -> Any:
 def moment(*, default: Any = REQUIRED) -> Any:
     """Seconds since 1970, by the server's clock."""
     return number(0, 1e12, default=default)
-
-
-def duration(*, default: Any = REQUIRED) -> Any:
-    """How long something took in seconds; a clock that is set back makes it negative."""
-    return number(-1e12, 1e12, default=default)

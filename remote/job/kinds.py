@@ -21,12 +21,8 @@ NOTEBOOK_ENTRY, PROGRAM_ENTRY, SERVICE_ENTRY = "notebook", "program", "serve"
 Argv = Callable[[JobSpec, str, str], List[str]]
 
 
-def _no_argv(job: JobSpec, python: str, run: str) -> List[str]:
-    raise ValueError(f"a {job.kind} has no command line")
-
-
-def _no_files(job: JobSpec) -> Iterable[Path]:
-    return ()
+def _own_words(job: JobSpec, python: str, run: str) -> List[str]:
+    return list(job.arguments)
 
 
 class Kind(NamedTuple):
@@ -34,10 +30,10 @@ class Kind(NamedTuple):
 
     name: str
     entry: str = PROGRAM_ENTRY
-    argv: Argv = _no_argv
+    argv: Argv = _own_words
     source_is_path: bool = False
     """Whether `source` is a file or folder of the project, which must have been pushed."""
-    source_files: Callable[[JobSpec], Iterable[Path]] = _no_files
+    source_files: Callable[[JobSpec], Iterable[Path]] = lambda job: ()
     """Where the Python source of the program may lie, below the code."""
     keeps_notebook: bool = False
     """Whether it leaves an executed notebook, which goes to the results."""
@@ -57,10 +53,6 @@ def _script_argv(job: JobSpec, python: str, run: str) -> List[str]:
 
 def _module_argv(job: JobSpec, python: str, run: str) -> List[str]:
     return [python, "-m", job.source, *job.arguments]
-
-
-def _command_argv(job: JobSpec, python: str, run: str) -> List[str]:
-    return list(job.arguments)
 
 
 def _mlproject_argv(job: JobSpec, python: str, run: str) -> List[str]:
@@ -103,7 +95,7 @@ def _module_files(job: JobSpec) -> Iterable[Path]:
 NOTEBOOK = Kind("notebook", NOTEBOOK_ENTRY, source_is_path=True, keeps_notebook=True)
 SCRIPT = Kind("script", argv=_script_argv, source_is_path=True, source_files=_script_files)
 MODULE = Kind("module", argv=_module_argv, source_files=_module_files)
-COMMAND = Kind("command", argv=_command_argv)
+COMMAND = Kind("command")
 MLPROJECT = Kind(
     "mlproject", argv=_mlproject_argv, source_is_path=True, mlflow_source_type="PROJECT"
 )

@@ -94,7 +94,8 @@ class JobStatus(Struct):
     reason: str = fields.text(32, WORD, default="")
     """The same in one word, for scripts."""
     ended: Optional[float] = fields.optional(fields.moment(), default=None)
-    seconds: Optional[float] = fields.optional(fields.duration(), default=None)
+    seconds: Optional[float] = fields.optional(fields.number(-1e12, 1e12), default=None)
+    """How long its code ran; a clock that is set back makes it negative."""
     """How long its code ran, the last time."""
 
 

@@ -39,8 +39,8 @@ Value = TypeVar("Value", bound="Struct")
     frozen_default=True,
     # fmt: off
     field_specifiers=(
-        fields.any_json, fields.choice, fields.duration, fields.flag, fields.integer, fields.job_id,
-        fields.line, fields.list_of, fields.mapping_of, fields.moment, fields.names, fields.nested,
+        fields.any_json, fields.choice, fields.flag, fields.integer, fields.job_id, fields.line,
+        fields.list_of, fields.mapping_of, fields.moment, fields.names, fields.nested,
         fields.number, fields.optional, fields.run_id, fields.text,
     ),
     # fmt: on

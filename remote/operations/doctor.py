@@ -15,7 +15,6 @@ from remote.agent.environments.uv import lock_file
 from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
-from remote.operations import bootstrap
 from remote.output import size
 from remote.session import TargetSession
 from remote.transport import process, rsync
@@ -89,11 +88,6 @@ def laptop(project: Project) -> Iterator[Check]:
     yield _tool("rsync", "--version", rsync.INSTALL, stops=True)
     yield _tool("ssh", "-V", "sudo apt-get install openssh-client", stops=True)
     yield _tool("git", "--version", "sudo apt-get install git (macOS: xcode-select --install)")
-    try:
-        yield Check("here", "uv", True, _said_first(str(bootstrap.own_uv()), "--version"))
-    except (ImportError, OSError):
-        fix = f"{sys.executable} -m pip install uv"
-        yield Check("here", "uv", False, "is not in this environment", fix)
     yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
     try:
         yield Check("here", "lock file", True, lock_file(project.root).name)
@@ -142,7 +136,7 @@ def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> I
     yield _check("there", "login shell", not noisy, good, bad, QUIET)
     yield Check("there", "python3", True, answer.python)
     for name in ("rsync", "tmux"):
-        version, install = getattr(answer, name), answer.install.get(name, "")
+        version, install = getattr(answer, name), f"sudo apt-get install -y {name} (or dnf …)"
         ok, bad = bool(version), "is not installed"
         yield _check("there", name, ok, version, bad, install, stops=True)
     yield Check("there", "uv", True, answer.uv or "none yet: the first job brings it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from remote.job.messages.gpus import GpuReport, GpusAnswer
+from remote.job.messages.gpus import Gpu, GpusAnswer
 from remote.job.messages.jobs import JobSummary
 from remote.job.messages.old_jobs import DifferencesAnswer
 from remote.job.status import ENDED, PREPARING, QUEUED, RUNNING, UNKNOWN
@@ -92,7 +92,7 @@ def gpu_table(answer: GpusAnswer) -> list[str]:
     return table(rows)
 
 
-def _holder(gpu: GpuReport) -> str:
+def _holder(gpu: Gpu) -> str:
     holder = gpu.holder
     if holder and holder.job:
         return f"{holder.job} ({holder.user})" if holder.user else holder.job

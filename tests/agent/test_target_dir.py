@@ -181,7 +181,7 @@ def test_where_nobody_can_write_is_told_with_the_place() -> None:
 def test_missing_tools_are_named_with_what_installs_them(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", tools(tmp_path / "bin", "apt-get"))
+    monkeypatch.setenv("PATH", tools(tmp_path / "bin"))
     with pytest.raises(TargetError) as caught:
         prepare(root)
     assert caught.value.message == "The server lacks rsync and tmux."
@@ -194,36 +194,11 @@ def test_one_missing_tool_is_named_alone(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     others = {"rsync", "tmux"} - {missing}
-    monkeypatch.setenv("PATH", tools(tmp_path / "bin", "dnf", *others))
+    monkeypatch.setenv("PATH", tools(tmp_path / "bin", *others))
     with pytest.raises(TargetError) as caught:
         prepare(root)
     assert caught.value.message == f"The server lacks {missing}."
-    assert caught.value.hint.endswith(f"sudo dnf install -y {missing}")
-
-
-@pytest.mark.parametrize(
-    ("installer", "command"),
-    [
-        ("apt-get", "sudo apt-get install -y rsync"),
-        ("yum", "sudo yum install -y rsync"),
-        ("zypper", "sudo zypper install -y rsync"),
-        ("pacman", "sudo pacman -S rsync"),
-        ("apk", "sudo apk add rsync"),
-        ("brew", "brew install rsync"),
-    ],
-)
-def test_the_system_says_how_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installer: str, command: str
-) -> None:
-    monkeypatch.setenv("PATH", tools(tmp_path / "bin", installer))
-    assert target_dir.install_command(["rsync"]) == command
-
-
-def test_an_unknown_system_is_told_the_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "rsync" in target_dir.install_command(["rsync"])
+    assert f"sudo apt-get install -y {missing} (or" in caught.value.hint
 
 
 @pytest.mark.parametrize("key", ["", "../x", "0" * 15, "0" * 17, "G" * 16, "0" * 16 + "\n"])

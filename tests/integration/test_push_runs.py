@@ -13,7 +13,7 @@ import pytest
 
 from remote.config import Project as Config
 from remote.errors import StoreError, TransferError
-from remote.job.messages.records import ArtifactPair, TakeRequest
+from remote.job.messages.records import ArtifactFolder, TakeRequest
 from remote.operations.tracking import push_runs
 from remote.operations.tracking.conflict_list import listed
 from remote.operations.tracking.conflict_list import resolve as resolve_conflicts
@@ -474,10 +474,10 @@ def test_a_server_can_not_ask_for_other_files(plain: Desk, monkeypatch: pytest.M
             return answer
         (pair,) = answer.artifacts
         pairs = (
-            ArtifactPair("data/artifacts", "mlruns/1/data/artifacts"),
-            ArtifactPair(os.path.relpath(not_mine, plain.here.root), pair.target),
-            ArtifactPair(pair.source, pair.target.replace("mlruns", "../../x")),
-            ArtifactPair(pair.source, "-e sh/" + pair.target),
+            ArtifactFolder("data/artifacts", "mlruns/1/data/artifacts"),
+            ArtifactFolder(os.path.relpath(not_mine, plain.here.root), pair.local),
+            ArtifactFolder(pair.remote, pair.local.replace("mlruns", "../../x")),
+            ArtifactFolder(pair.remote, "-e sh/" + pair.local),
         )
         return answer.replace(artifacts=pairs)
 

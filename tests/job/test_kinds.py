@@ -58,12 +58,6 @@ def test_no_run_no_run_id() -> None:
     assert "--run-id" not in argv(spec(kind="mlproject", source="x"), run="")
 
 
-@pytest.mark.parametrize("kind", ["notebook", "service"])
-def test_what_is_no_program_has_no_command_line(kind: str) -> None:
-    with pytest.raises(ValueError, match=kind):
-        argv(spec(kind=kind))
-
-
 def test_a_shell_script_that_runs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     script = tmp_path / "run.sh"

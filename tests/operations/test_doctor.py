@@ -129,7 +129,6 @@ def facts(**changed: Any) -> ExamineAnswer:
         "rsync": "3.2.3",
         "tmux": "3.1c",
         "uv": "",
-        "install": {"rsync": "sudo dnf install -y rsync", "tmux": "sudo dnf install -y tmux"},
         "root": "/proj",
         "writable": True,
         "free": 10**12,
@@ -161,8 +160,8 @@ def test_a_server_that_has_all_has_no_gap() -> None:
 @pytest.mark.parametrize(
     ("name", "changed", "fix", "stops"),
     [
-        ("rsync", {"rsync": ""}, "sudo dnf install -y rsync", True),
-        ("tmux", {"tmux": ""}, "sudo dnf install -y tmux", True),
+        ("rsync", {"rsync": ""}, "sudo apt-get install -y rsync", True),
+        ("tmux", {"tmux": ""}, "sudo apt-get install -y tmux", True),
         ("folder", {"writable": False}, "sudo chown alice /proj", True),
         ("disk", {"free": 5 * 10**9}, "inv remote-prune --older 30d", False),
         ("disk", {"free": 10**6}, "inv remote-prune --older 30d", True),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remote.job.messages.gpus import GpuHolder, GpuProcess, GpuReport, GpusAnswer
+from remote.job.messages.gpus import Gpu, GpuHolder, GpuProcess, GpusAnswer
 from remote.job.messages.jobs import JobSummary, Metric
 from remote.job.messages.old_jobs import Change, DifferencesAnswer
 from remote.job.status import LeasedGpu, Progress
@@ -52,7 +52,7 @@ def test_what_a_server_says_does_not_steer_the_terminal() -> None:
 
 
 def test_a_gpu_is_told_with_who_holds_it() -> None:
-    gpu = GpuReport(0, "GPU-0", "A100", memory_total=81920, memory_used=2048, driver="550")
+    gpu = Gpu(0, "GPU-0", "A100", memory_total=81920, memory_used=2048, driver="550")
     stranger = GpuProcess(7, user="alice", name="python", memory=100)
     holder = GpuHolder(job="id-of-job", user="bob", pid=3)
     cases: list[tuple[tuple[GpuProcess, ...], GpuHolder | None, str]] = [

@@ -16,15 +16,16 @@ import contextlib
 import threading
 import time
 from pathlib import Path
-from typing import Callable, ContextManager, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Union
 
 from remote.agent.gpus import lock_files, sources
 from remote.agent.gpus.lease import FRESH, Lease, holders, lease, lease_file
 from remote.agent.gpus.tickets import Ticket, waiting
 from remote.errors import JobError
-from remote.job.messages.gpus import Gpu, GpuHolder, GpuReport, GpusAnswer, GpusRequest, WaitingJob
+from remote.job.messages.gpus import Gpu, GpuHolder, GpusAnswer, GpusRequest, WaitingJob
 from remote.job.paths import LEASES
 from remote.job.spec import Job
+from remote.job.status import LeasedGpu
 
 #: Seconds between two looks of one who waits.
 POLL = 0.3
@@ -41,7 +42,7 @@ def describe(request: GpusRequest) -> GpusAnswer:
     folder = Path(request.leases or LEASES)
     held = holders(folder)
     return GpusAnswer(
-        gpus=tuple(GpuReport(**vars(gpu), holder=held.get(gpu.uuid)) for gpu in sources.gpus()),
+        gpus=tuple(gpu.replace(holder=held.get(gpu.uuid)) for gpu in sources.gpus()),
         waiting=tuple(waiting(folder)),
         now=time.time(),
         cuda=sources.runtime_version(),
@@ -115,6 +116,11 @@ class JobLease:
         if source is None or (lease is None and self.job.interpreter):
             return {}
         return {source.VISIBLE_DEVICES: lease.visible if lease else ""}
+
+    def record(self, lease: Lease) -> Dict[str, Any]:
+        """What the job's status tells of its GPUs."""
+        gpus = tuple(LeasedGpu(gpu.index, gpu.uuid, gpu.name) for gpu in lease.gpus)
+        return {"gpus": gpus, "driver": lease.gpus[0].driver, "cuda": sources.runtime_version()}
 
     def _wait(self, ticket: Ticket, say: Callable[[str], None]) -> Lease:
         last_reason, touched = "", time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 from remote.agent import environments
@@ -14,10 +15,10 @@ from remote.agent.tracking.run_rows import ARTIFACTS
 from remote.agent.worker.variables import base as variables
 from remote.errors import StoreError, TargetError
 from remote.files import locked
-from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
+from remote.job.messages.records import ArtifactFolder, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.tracking.delta import signatures_of
-from remote.tracking.merge import MergeSummary, experiment_map, merge, total
+from remote.tracking.merge import experiment_map, merge, total
 from remote.tracking.store import is_store
 
 RUNS = "runs.db"
@@ -68,21 +69,13 @@ def _ensure_store(root: Path, python: str) -> None:
 def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
     store, base = store_of(root), folder / "base.db"
     experiment_map.learn(base, store, request.known, source=request.source)
-
-    def merged(file: str, agreed: bool) -> MergeSummary:
-        return merge(
-            folder / file,
-            store=store,
-            artifact_root=root / ARTIFACTS,
-            base=base,
-            source=request.source,
-            agreed=agreed,
-        )
-
-    summary = merged(RUNS, agreed=True)
+    into = partial(
+        merge, store=store, artifact_root=root / ARTIFACTS, base=base, source=request.source
+    )
+    summary = into(folder / RUNS, agreed=True)
     if request.registry:
         # Nobody has seen the registered models that are here: what differs stays as it is.
-        summary = total(summary, merged(REGISTRY, agreed=False))
+        summary = total(summary, into(folder / REGISTRY, agreed=False))
     pairs = sorted({(folder.remote, folder.local) for folder in summary.artifacts})
     # What the folders of runs and models lie in.
     room = {(root / local).parent.parent for _, local in pairs}
@@ -92,7 +85,7 @@ def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
         new_runs=summary.new_runs,
         refused=summary.refused,
         left_out=summary.left_out,
-        artifacts=tuple(ArtifactPair(source, target) for source, target in pairs),
+        artifacts=tuple(ArtifactFolder(*pair) for pair in pairs),
         plain=all(os.path.realpath(str(path)) == str(path) for path in room),
         links=tuple(experiment_map.for_the_other_side(base, store)),
     )

@@ -17,16 +17,7 @@ from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
-from remote.job.status import (
-    ENDED,
-    FAILED,
-    FINISHED,
-    PREPARING,
-    QUEUED,
-    REFUSED,
-    STOPPED,
-    LeasedGpu,
-)
+from remote.job.status import ENDED, FAILED, FINISHED, PREPARING, QUEUED, REFUSED, STOPPED
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
@@ -139,7 +130,6 @@ class Worker(Record):
     def run_code(self) -> Outcome:
         """Run the job's code, with all that it waits for: another job, its environment, GPUs."""
         from remote.agent import raw_data
-        from remote.agent.gpus import sources
         from remote.agent.worker.attempt import attempts
 
         if self.job.after:
@@ -147,9 +137,7 @@ class Worker(Record):
         python = self.prepare()
         with self.job_lease.leased(self.wait) as lease:
             if lease is not None:
-                gpus = tuple(LeasedGpu(gpu.index, gpu.uuid, gpu.name) for gpu in lease.gpus)
-                driver = lease.gpus[0].driver if gpus else ""
-                self.write(gpus=gpus, driver=driver, cuda=sources.runtime_version() if gpus else "")
+                self.write(**self.job_lease.record(lease))
             self.raw = raw_data.ReadOnly(self.paths.root)
             try:
                 self.raw.take()

@@ -40,17 +40,12 @@ class Gpu(LeasedGpu):
     )
     fault: str = fields.line(NAME, default="")
     """The source's word for a broken card."""
+    holder: Optional[GpuHolder] = fields.optional(fields.nested(GpuHolder), default=None)
+    """None where no job leases it."""
 
     @property
     def memory_free(self) -> int:
         return self.memory_total - self.memory_used
-
-
-class GpuReport(Gpu):
-    """A card, and who leases it."""
-
-    holder: Optional[GpuHolder] = fields.optional(fields.nested(GpuHolder), default=None)
-    """None where no job leases it."""
 
 
 class WaitingJob(Struct):
@@ -66,7 +61,7 @@ class WaitingJob(Struct):
 class GpusAnswer(Struct):
     """All GPUs of the server, and the line for them, the first in it first."""
 
-    gpus: Tuple[GpuReport, ...] = fields.list_of(fields.nested(GpuReport), 1024)
+    gpus: Tuple[Gpu, ...] = fields.list_of(fields.nested(Gpu), 1024)
     waiting: Tuple[WaitingJob, ...] = fields.list_of(fields.nested(WaitingJob), 100_000)
     now: float = fields.moment()
     cuda: str = fields.line(default="")

@@ -54,11 +54,12 @@ class ExperimentLink(Struct):
     base_name: Optional[str] = fields.optional(fields.text(NAME), default=None)
 
 
-class ArtifactPair(Struct):
-    """A folder of artifacts below the root of the giver, and of the one who is given."""
+class ArtifactFolder(Struct):
+    """A folder of artifacts that goes along with records: `remote` below the root of the giver,
+    `local` below the one of who takes it. It need not exist: a run without artifacts has none."""
 
-    source: str = fields.text(NAME)
-    target: str = fields.text(NAME)
+    remote: str = fields.text(NAME)
+    local: str = fields.text(NAME)
 
 
 class TakeAnswer(Struct):
@@ -72,8 +73,8 @@ class TakeAnswer(Struct):
     )
     left_out: Tuple[str, ...] = fields.names(default=())
     """Tables and columns that have content, and no place in the target's store."""
-    artifacts: Tuple[ArtifactPair, ...] = fields.list_of(
-        fields.nested(ArtifactPair), VERY_MANY, default=()
+    artifacts: Tuple[ArtifactFolder, ...] = fields.list_of(
+        fields.nested(ArtifactFolder), VERY_MANY, default=()
     )
     plain: bool = fields.flag(default=False)
     """Whether no link leads to where the artifacts go."""

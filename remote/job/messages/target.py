@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping, Optional, Tuple
+from typing import Optional, Tuple
 
 from remote.job import fields
 from remote.job.fields import MANY, MESSAGE, NAME, VALUE, WORD
@@ -67,8 +67,6 @@ class ExamineAnswer(Struct):
     rsync: str = fields.line()
     tmux: str = fields.line()
     uv: str = fields.line()
-    install: Mapping[str, str] = fields.mapping_of(fields.line(1024), 100)
-    """The command that installs each program that may be missing."""
     root: str = fields.text(NAME)
     """The target's folder, or the first one above it that is there."""
     writable: bool = fields.flag()

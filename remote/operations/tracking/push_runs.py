@@ -210,7 +210,7 @@ class _Push:
         groups: dict[tuple[str, str], list[str]] = {}
         folders = {name for name in selected.folders.values() if (self.root / name).is_dir()}
         for folder in answer.artifacts:
-            source, match = folder.source, _FOLDER.match(folder.target)
+            source, match = folder.remote, _FOLDER.match(folder.local)
             if match and source in folders and source.endswith(f"/{match[2]}"):
                 above = source[: -len(match[2]) - 1]
                 groups.setdefault((above, match[1]), []).append(match[2])

@@ -1,13 +1,16 @@
 """Artifacts that a record says exist, and that aren't there.
 
 A run without artifacts has no folder, so a missing folder alone says nothing. What says something:
-a model that is ready, a version of a registered model, a trace whose spans are in a file.
+a model that is ready, a version of a registered model, a trace whose spans are in a file, and the
+tags in which MLflow lists what a run logged.
 """
 
 from __future__ import annotations
 
+import json
+import posixpath
 import sqlite3
-from typing import Mapping, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from remote.tracking import schema
 from remote.tracking.check.stored_paths import State, StoredPath, has_file
@@ -27,20 +30,45 @@ _WITH_FILES: Mapping[str, tuple[str, str]] = {
     ),
 }
 """The models and traces that have files: a table that older stores lack, and a query."""
+_TAGS: Mapping[str, str] = {
+    "mlflow.log-model.history": "artifact_path",
+    "mlflow.loggedArtifacts": "path",
+}
+"""Tags of a run that list what it logged, in JSON, and the key of each path in it."""
 
 
 def missing_artifacts(database: sqlite3.Connection, paths: Sequence[StoredPath]) -> tuple[str, ...]:
     """The names of what is missing."""
+    located = [path for path in paths if path.state is not State.OUTSIDE]
     expected = {
         kind: {identity for (identity,) in database.execute(query)}
         for kind, (table, query) in _WITH_FILES.items()
         if has_table(database, table)
     }
-    labels = [
+    folders = [
         path.label
-        for path in paths
-        if path.state is not State.OUTSIDE
-        and (path.kind == "model_version" or path.id in expected.get(path.kind, ()))
+        for path in located
+        if (path.kind == "model_version" or path.id in expected.get(path.kind, ()))
         and not has_file(path.place)
     ]
-    return tuple(dict.fromkeys(labels))
+    return tuple(dict.fromkeys([*folders, *_missing_files(database, located)]))
+
+
+def _missing_files(database: sqlite3.Connection, located: Sequence[StoredPath]) -> Iterator[str]:
+    folders = {path.id: path.place for path in located if path.kind == schema.RUN}
+    for tag, key in _TAGS.items():
+        rows = database.execute("SELECT run_uuid, value FROM tags WHERE key = ?", (tag,))
+        for run, text in rows:
+            for path in _listed(text, key) if run in folders else ():
+                if not has_file(posixpath.join(folders[run], path)):
+                    yield f"{path} of run {run}"
+
+
+def _listed(text: str, key: str) -> list[str]:
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        return []
+    entries = entries if isinstance(entries, list) else []
+    paths = [entry.get(key) for entry in entries if isinstance(entry, dict)]
+    return [path for path in paths if isinstance(path, str) and path]

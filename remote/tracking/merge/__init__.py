@@ -8,9 +8,10 @@
 `base` is a file that belongs to the merge alone, one for each target.
 """
 
+from remote.job.messages.records import ArtifactFolder
 from remote.tracking.merge.apply import mark_fetched, merge
 from remote.tracking.merge.base import pull_state
-from remote.tracking.merge.merge_session import ArtifactFolder, Conflict, MergeSummary, total
+from remote.tracking.merge.merge_session import Conflict, MergeSummary, total
 
 __all__ = [
     "ArtifactFolder",

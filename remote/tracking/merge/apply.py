@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Callable, Iterable, Optional, Sequence, Tuple
 
 from remote.errors import StoreError
+from remote.job.messages.records import ArtifactFolder
 from remote.tracking import schema
 from remote.tracking.merge import base as bases
 from remote.tracking.merge import merge_sql, stage
 from remote.tracking.merge.experiment_map import place_experiments
 from remote.tracking.merge.incoming import Incoming, accept, list_present, place_versions
 from remote.tracking.merge.merge_session import (
-    ArtifactFolder,
     Conflict,
     MergeSession,
     MergeSummary,

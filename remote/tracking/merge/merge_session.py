@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from remote.errors import StoreError
 from remote.job.fields import NAME, VERY_MANY, any_json, integer, list_of, names, nested, text
-from remote.job.messages.records import RefusedRecord
+from remote.job.messages.records import ArtifactFolder, RefusedRecord
 from remote.job.struct import Struct
 from remote.tracking import schema
 from remote.tracking import store as stores
@@ -44,16 +44,6 @@ class Conflict(Struct):
         """`key` are the values of the table's key; what the row belongs to is named first."""
         named = sorted(zip(table.key, key), key=lambda pair: pair[0] != table.owner_column)
         return cls(table.name, "/".join(str(value) for _, value in named), column, ours, theirs)
-
-
-class ArtifactFolder(Struct):
-    """Artifacts to fetch: `remote` relative to the target's root, `local` to the project's.
-
-    The remote folder need not exist: a run without artifacts has none.
-    """
-
-    remote: str = text(NAME)
-    local: str = text(NAME)
 
 
 _COUNT = integer(0, 1 << 62, default=0)

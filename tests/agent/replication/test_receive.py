@@ -12,7 +12,7 @@ import pytest
 
 from remote.agent.replication import receive
 from remote.errors import JobError, ProtocolError, StoreError
-from remote.job.messages.records import ArtifactPair, TakeAnswer, TakeRequest
+from remote.job.messages.records import ArtifactFolder, TakeAnswer, TakeRequest
 from remote.operations.tracking.select_runs import Selection, gather, pack, resolve
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
@@ -69,7 +69,7 @@ def test_a_run_arrives_whole_and_alone(world, target):
     folder = f"mlruns/{there.info.experiment_id}/{run}/artifacts"
     assert there.info.artifact_uri == str(target.root / folder)
     assert answer.artifacts == (
-        ArtifactPair(f"mlruns/{here.info.experiment_id}/{run}/artifacts", folder),
+        ArtifactFolder(f"mlruns/{here.info.experiment_id}/{run}/artifacts", folder),
     )
     assert answer.plain and answer.new_runs == 1
     names = [name for (name,) in target.sql("SELECT name FROM experiments ORDER BY experiment_id")]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from remote.errors import StoreError
+from remote.job.messages.records import ArtifactFolder
 from remote.tracking import schema
 from remote.tracking.merge import merge_session as module
 from remote.tracking.merge.merge_session import (
-    ArtifactFolder,
     Conflict,
     LocalStore,
     MergeSummary,

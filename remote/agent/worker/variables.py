@@ -77,8 +77,7 @@ def _keep_environment(variables: Dict[str, str], code: Path, python: Path) -> No
     locks = [name for name in LOCK_FILES if (code / name).is_file()]
     variables["REMOTE_LOCK_FILE"] = locks[0] if locks else "the lock file"
     variables["REMOTE_ENVIRONMENT"] = str(python.parent.parent)
-    variables["REMOTE_PROGRAMS"] = str(AGENT / "remote/runtime/bin")
-    variables["PATH"] = os.pathsep.join([variables["REMOTE_PROGRAMS"], variables["PATH"]])
+    variables["PATH"] = f"{AGENT / 'remote/runtime/bin'}{os.pathsep}{variables['PATH']}"
 
 
 @contextlib.contextmanager

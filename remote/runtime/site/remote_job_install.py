@@ -79,15 +79,15 @@ def end(text: str) -> None:
 def main() -> None:
     """`<program> <words>`: refuse, or become the program that the script in `../bin` hides."""
     program, words = sys.argv[1], sys.argv[2:]
-    if os.environ.get("VIRTUAL_ENV") == os.environ.get("REMOTE_ENVIRONMENT"):
+    if os.environ.get("VIRTUAL_ENV", "") == os.environ.get("REMOTE_ENVIRONMENT"):
         refuse(program, words)
     if program.startswith("pip"):
         os.execv(sys.executable, [sys.executable, "-m", "pip", *words])
     from shutil import which
 
-    folders = os.environ["PATH"].split(os.pathsep)
-    own = os.environ["REMOTE_PROGRAMS"]
-    path = which(program, path=os.pathsep.join(place for place in folders if place != own))
+    own = os.path.realpath(os.path.join(os.path.dirname(__file__), "../bin"))
+    places = [place for place in os.get_exec_path() if os.path.realpath(place) != own]
+    path = which(program, path=os.pathsep.join(places))
     if path is None:
         print(f"{program}: not found", file=sys.stderr)
         sys.exit(127)

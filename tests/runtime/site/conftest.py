@@ -51,7 +51,6 @@ class JobPython:
             "REMOTE_SITE": str(self.agent / "remote/runtime/site"),
             "REMOTE_IMPORT_PATH": os.pathsep.join(map(str, places)),
             "REMOTE_ENVIRONMENT": str(self.env),
-            "REMOTE_PROGRAMS": str(self.agent / "remote/runtime/bin"),
             "REMOTE_LOCK_FILE": "uv.lock",
         }
 

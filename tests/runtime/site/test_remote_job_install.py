@@ -74,6 +74,11 @@ def test_what_leaves_it_as_it_is_goes_on(installers: JobPython, line: str) -> No
     assert done.stdout == f"{program}: {words}\n"
 
 
+def test_where_a_program_clears_the_variables_nothing_is_refused(installers: JobPython) -> None:
+    done = shell(installers, 'env -i PATH="$PATH" uv pip install six')
+    assert (done.stdout, done.stderr) == ("uv: pip install six\n", "")
+
+
 def test_a_program_that_is_not_there_is_not_found(job: JobPython) -> None:
     done = job.run("sh", "-c", "micromamba list")
     assert done.returncode == 127 and done.stderr == "micromamba: not found\n"

@@ -85,7 +85,8 @@ def execute(paths: JobPaths) -> int:
             return exit_code(error.evalue)
         missing = file_beside(error.evalue, own, cwd)
         if missing:
-            way = f"inv remote-run {job.source} --cwd notebook"
+            task = "run" if job.interpreter else "remote-run"
+            way = f"inv {task} {job.source} --cwd notebook"
             print(
                 f"[remote] {missing} is found from the notebook's own folder: {way}",
                 file=sys.stderr,

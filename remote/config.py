@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,18 @@ class Project:
             return ""
 
 
+def pyproject(root: Path) -> dict[str, object]:
+    """pyproject.toml, read; empty where there is none. Raises OSError, ValueError."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+    try:
+        return dict(tomllib.loads((root / "pyproject.toml").read_text("utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
 def find_project(start: Path | None = None) -> Project:
     """The project that `start` (the working directory) lies in; raises ConfigError.
 
@@ -114,3 +127,8 @@ def make_variables(flags: str | None = None) -> dict[str, str]:
         if match:
             variables[match[1]] = match[2].lstrip(" ")
     return variables
+
+
+def is_environment(folder: Path) -> bool:
+    """Whether a folder is a Python environment, made by venv or by conda."""
+    return any((folder / mark).exists() for mark in ("pyvenv.cfg", "conda-meta"))

@@ -1,4 +1,5 @@
-"""Files that other processes read: written whole or not at all, shared ones under a lock."""
+"""Files that other processes read: written whole or not at all, shared ones under a lock. And how
+many they are, in words."""
 
 from __future__ import annotations
 
@@ -96,3 +97,21 @@ def copy_new(source: Path, target: Path, *, mode: int) -> Path:
                 candidate = target.with_name(f"{target.stem}-{number}{target.suffix}")
     finally:
         os.unlink(name)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that reads best: `999 B`, `1.0 kB`, `1.2 MB`."""
+    if count < 1000:
+        return f"{count} B"
+    amount = count / 1000
+    for unit in ("kB", "MB"):
+        # What would be rounded up to 1000.0 takes the next unit.
+        if amount < 999.95:
+            return f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

@@ -26,7 +26,7 @@ class Option:
 
     `parse` makes a value of the text and raises RemoteError that names the flag, its second
     argument. A flag with `collect` may come again, and all its values become one by it. A `switch`
-    takes no value.
+    takes no value, and means `constant`.
     """
 
     flag: str
@@ -34,6 +34,7 @@ class Option:
     parse: Callable[[str, str], Any] | None = None
     collect: Callable[[Iterable[Any]], Any] | None = None
     switch: bool = False
+    constant: bool = True
 
 
 def option(
@@ -45,7 +46,7 @@ def option(
     collect: Callable[[Iterable[Any]], Any] | None = None,
 ) -> Any:
     """A field of an options class; its default is `default`, or what `collect` makes of nothing."""
-    row = Option(flag, help, parse, collect, switch=isinstance(default, bool))
+    row = Option(flag, help, parse, collect, isinstance(default, bool), constant=not default)
     if collect:
         return field(default_factory=lambda: collect(()), metadata={_KEY: row})
     return field(default=default, metadata={_KEY: row})

@@ -17,6 +17,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from remote.files import plural as plural
+from remote.files import size as size
+
 #: How many lines of one kind are printed before the rest is only counted.
 SHOWN = 5
 
@@ -120,11 +123,6 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(row).rstrip() for row in padded]
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def duration(seconds: float) -> str:
     """`4 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = max(0, int(seconds))
@@ -133,19 +131,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole // 60 % 60:02d} min"
-
-
-def size(count: int) -> str:
-    """Bytes in the unit that reads best: `999 B`, `1.0 kB`, `1.2 MB`."""
-    if count < 1000:
-        return f"{count} B"
-    amount = count / 1000
-    for unit in ("kB", "MB"):
-        # What would be rounded up to 1000.0 takes the next unit.
-        if amount < 999.95:
-            return f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"
 
 
 class Progress:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from remote.adopt import dependencies, edits
+from remote.adopt import dependencies, edits, proposed_outputs
 from remote.adopt.edits import Change, ManualStep
 from remote.errors import ConfigError
 from remote.files import write_atomic
@@ -153,6 +153,7 @@ def plan(root: Path, toolkit: Sequence[str]) -> Plan:
             whole.notes.append(change.note)
         if change and change.after != change.before:
             whole.changes.append(change)
+    whole.notes.extend(filter(None, [proposed_outputs.note(root)]))
     try:
         whole.steps.extend(dependencies.commands(root, toolkit))
     except ManualStep as reason:
@@ -161,7 +162,8 @@ def plan(root: Path, toolkit: Sequence[str]) -> Plan:
     run = next((runner for name, runner in runners.items() if (root / name).is_file()), "")
     found = (path for pattern in PROGRAMS for path in sorted(root.glob(pattern)) if path.is_file())
     path = next(found, root / "PROGRAM")
-    program = shlex.quote(path.relative_to(root).as_posix())
+    is_project = (root / "MLproject").is_file()
+    program = "." if is_project else shlex.quote(path.relative_to(root).as_posix())
     whole.steps.append(f"{run}inv sync-push --target user@host:/proj")
     whole.steps.append(f"{run}inv remote-run {program} --follow --pull")
     return whole

@@ -139,6 +139,7 @@ def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> Jo
     job = job_of(paths)
     if job:
         status = keep_notebook(paths, job, status)
+        list_unpulled(paths, job)
         close_records(paths, job, status)
     status.to_file(paths.status)
     forget(paths)
@@ -171,6 +172,14 @@ def keep_notebook(paths: JobPaths, job: Job, status: JobStatus) -> JobStatus:
     if artifacts:
         copy_new(paths.notebook, artifacts / kept.name, mode=0o644)
     return status.replace(result=f"{NOTEBOOKS}/{kept.name}")
+
+
+def list_unpulled(paths: JobPaths, job: Job) -> None:
+    """Write down what a job leaves that no pull brings; on a full disk, whoever asks looks again."""
+    from remote.agent import unpulled
+
+    with contextlib.suppress(OSError):
+        unpulled.end(paths, job)
 
 
 def clear_service(paths: JobPaths) -> None:

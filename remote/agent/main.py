@@ -44,6 +44,7 @@ VERBS: Dict[str, Verb] = {
     "log": Verb("jobs.live", "follow", "jobs.LogRequest", following=True),
     "remove": Verb("jobs.prune", "remove", "old_jobs.RemoveRequest"),
     "prune": Verb("jobs.prune", "prune", "old_jobs.PruneRequest"),
+    "unpulled": Verb("jobs.summaries", "list_unpulled", "old_jobs.UnpulledRequest"),
     "account": Verb("jobs.diff", "account", "old_jobs.AccountRequest"),
     "differences": Verb("jobs.diff", "differences", "old_jobs.DifferencesRequest"),
     "service": Verb("services", "look", "services.ServiceRequest"),

@@ -1,17 +1,20 @@
 """What jobs write below a target's root: a table, from which push, snapshots and pull follow.
 
-A new folder for results is a row here (and a line of `.gitignore`).
+A new folder for results is a row here (and a line of `.gitignore`). A project adds rows of its own
+by `outputs` in pyproject.toml: a name with a suffix (`model.pkl`) is a file, any other, or one that
+ends in a slash, a folder.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import Iterable, NamedTuple, Tuple
 
 from remote.job.paths import STATE
 
 
 class Output(NamedTuple):
-    """A folder that jobs write."""
+    """A folder that jobs write, or a file."""
 
     path: str
     shared: bool = True
@@ -33,19 +36,36 @@ TABLE = (
     Output("mlflow.db", pulled=False, is_file=True),
 )
 
-#: What a push never sends or deletes.
-OUTPUTS = tuple(output.path for output in TABLE)
-
-#: What a snapshot links to instead of copying it. `data` as a whole, since jobs also read from it.
-SHARED = tuple(dict.fromkeys(output.path.split("/")[0] for output in TABLE if output.shared))
-
-#: What a pull brings back as files.
-PULLED = tuple(output.path for output in TABLE if output.pulled)
-
 #: The folders that a target gets when it is made ready.
 FOLDERS = tuple(output.path for output in TABLE if output.shared and not output.is_file)
 
+#: A name that a project may declare: below the root, nothing hidden, no wildcard of rsync's.
+_PART = r"[^/\\*?\[\]\x00-\x1f\x7f.~\s-](?:[^/\\*?\[\]\x00-\x1f\x7f]*[^/\\*?\[\]\x00-\x1f\x7f\s])?"
+DECLARED = re.compile(rf"{_PART}(?:/{_PART})*/?")
 
-def is_left_alone(name: str) -> bool:
+
+def table(declared: Iterable[str] = ()) -> Tuple[Output, ...]:
+    """All rows, with those that a project declares."""
+    own = (Output(name.rstrip("/"), is_file="." in name.rsplit("/", 1)[-1]) for name in declared)
+    return (*TABLE, *own)
+
+
+def paths(declared: Iterable[str] = ()) -> Tuple[str, ...]:
+    """What a push never sends or deletes."""
+    return tuple(output.path for output in table(declared))
+
+
+def links(declared: Iterable[str] = ()) -> Tuple[str, ...]:
+    """What a snapshot links to instead of copying it. `data` as a whole: jobs also read from it."""
+    shared = (output.path for output in table(declared) if output.shared)
+    return tuple(dict.fromkeys("data" if below(path, ["data"]) else path for path in shared))
+
+
+def below(name: str, tops: Iterable[str]) -> bool:
+    """Whether a path is one of these, or lies below one."""
+    return any(name == top or name.startswith(f"{top}/") for top in tops)
+
+
+def is_left_alone(name: str, declared: Iterable[str] = ()) -> bool:
     """Whether no push replaces the file of that path below the root: it is a job's, or ours."""
-    return any(name == top or name.startswith(f"{top}/") for top in (STATE, *SHARED, *OUTPUTS))
+    return below(name, (STATE, *links(declared), *paths(declared)))

@@ -37,6 +37,8 @@ class JobPaths:
         self.proxy = self.folder / "proxy"
         self.serving = self.folder / "serving.json"
         self.saved = self.folder / "saved.json"
+        self.frozen = self.folder / "frozen.json"
+        self.unpulled = self.folder / "unpulled.json"
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"
         self.code = self.folder / "code"

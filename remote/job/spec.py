@@ -9,6 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from remote.errors import JobError
 from remote.job import fields
 from remote.job.fields import HEX, MANY, NAME, VALUE, WORD
+from remote.job.outputs import DECLARED
 from remote.job.status import ProcessId
 from remote.job.struct import Struct
 
@@ -77,6 +78,8 @@ class JobSpec(Struct):
     """The versions of Python that the project allows."""
     extras: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Extras of the lock file for its environment."""
+    outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())
+    """What the project declares to be its jobs' own, beside remote.job.outputs.TABLE."""
     leases: str = fields.text(NAME, default="")
     """Where the lease files of GPUs lie; empty is the usual place."""
 
@@ -102,7 +105,15 @@ class JobSpec(Struct):
     @property
     def program(self) -> str:
         """What it runs, as it would be typed."""
-        return self.source or " ".join(shlex.quote(word) for word in self.arguments)
+        return self.source or self.command_line
+
+    @property
+    def command_line(self) -> str:
+        """The same, with its arguments."""
+        if not self.source and self.arguments[:2] == ("sh", "-c"):
+            return self.arguments[2]
+        words = (shlex.quote(word) for word in self.arguments)
+        return " ".join([self.source, *words] if self.source else words)
 
 
 class Job(JobSpec):

@@ -6,10 +6,10 @@ Its worker alone writes the first while it lives.
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import HEX, MESSAGE, NAME, WORD
+from remote.job.fields import HEX, MESSAGE, NAME, VERY_MANY, WORD
 from remote.job.struct import Struct
 
 QUEUED = "queued"
@@ -104,6 +104,17 @@ class Progress(Struct):
 
     cell: int = fields.integer(0, 1 << 31)
     cells: int = fields.integer(0, 1 << 31)
+
+
+class Unpulled(Struct):
+    """`unpulled.json`: what a job's code wrote where no pull brings it from, in bytes by path.
+
+    What lies below `data` is in the target, everything else in the job's snapshot.
+    """
+
+    files: Mapping[str, int] = fields.mapping_of(
+        fields.integer(0, 1 << 62), VERY_MANY, key=fields.text(NAME), default={}
+    )
 
 
 #: How the folders of services begin: in /tmp, since a socket's path must fit into 104 bytes.

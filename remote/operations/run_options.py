@@ -65,6 +65,9 @@ class RunOptions:
     extras: tuple[str, ...] = option(
         "--extra", "an extra of the lock file for its environment; may come again", collect=tuple
     )
+    record: bool = option(
+        "--no-record", "no MLflow run for this job: it is no experiment, as nvidia-smi", True
+    )
     notify: str = option(
         "--notify", "a shell command to run on the server when the job has ended (REMOTE_NOTIFY)"
     )

@@ -22,6 +22,7 @@ from remote.job.paths import STATE
 from remote.job.spec import Job
 from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
+from remote.operations.project_outputs import declared_outputs
 from remote.operations.run_options import ServiceOptions
 from remote.operations.submit import describe, submit
 from remote.operations.sync import push_and_tell
@@ -233,7 +234,7 @@ def may_come(name: str, root: Path) -> bool:
         return False
     if not (root / name).parent.resolve().is_relative_to(root.resolve()):
         return False
-    if is_left_alone(name):
+    if is_left_alone(name, declared_outputs(root)):
         return False
     return name.endswith(".ipynb") or len(parts) > 1 and parts[0] != TOOLKIT
 

@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote.config import Project
+from remote.config import Project, pyproject
 from remote.errors import JobError
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
 from remote.job.messages.target import Machine
-from remote.job.spec import Git, JobSpec
+from remote.job.spec import JobSpec
 from remote.job.status import ENDED, LOST, JobStatus
 from remote.operations import bootstrap
+from remote.operations.git import git_state, uncommitted
+from remote.operations.project_outputs import declared_outputs
 from remote.operations.run_options import RunOptions
 from remote.output import say
 from remote.programs.parameter import Asked, below
@@ -47,15 +49,18 @@ def describe(
     """
     spec = program.job_spec(project.root, Asked(parameters, arguments, output))
     name = declared(project.root, "name") or project.root.name
+    outputs = declared_outputs(project.root)
     return spec.replace(
         **{
             **vars(options),
             "name": options.name or spec.name,
             "cwd": working_folder(project.root, spec, options.cwd),
+            "record": spec.record and options.record,
         },
         experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
         python=declared(project.root, "requires-python"),
-        git=git_state(project.root),
+        git=git_state(project.root, outputs),
+        outputs=outputs,
         user=getpass.getuser(),
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
@@ -79,52 +84,12 @@ def working_folder(root: Path, job: JobSpec, typed: str) -> str:
 
 def declared(root: Path, name: str) -> str:
     """A text of pyproject.toml's table `project`, such as `requires-python`; empty without one."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
     try:
-        document = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+        table = pyproject(root).get("project")
     except (OSError, ValueError):
         return ""
-    table = document.get("project")
     value = table.get(name) if isinstance(table, dict) else None
     return value if isinstance(value, str) else ""
-
-
-def git_state(root: Path) -> Git:
-    """Where the project stands; an empty Git where there is none, or no commit yet."""
-    argv = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch"]
-    try:
-        result = process.run(argv)
-    except FileNotFoundError:
-        return Git()
-    return parse_status(result.stdout.decode("utf-8", "replace")) if result.code == 0 else Git()
-
-
-#: Bytes of a difference that are kept; a diff that long is generated data.
-LONGEST = 4 << 20
-
-
-def uncommitted(root: Path) -> str:
-    """What the files under git's eyes have beyond the commit, and the names of new files."""
-    head = ["git", "-C", str(root)]
-    changed = process.run([*head, "diff", "HEAD", "--no-color", "--no-ext-diff"])
-    new = process.run([*head, "ls-files", "--others", "--exclude-standard"])
-    text = changed.stdout[:LONGEST].decode("utf-8", "replace")
-    names = new.stdout[:LONGEST].decode("utf-8", "replace").splitlines()
-    return text + "".join(f"# new file, not in git: {name}\n" for name in names)
-
-
-def parse_status(text: str) -> Git:
-    """Read the output of `git status --porcelain=v2 --branch` (git-status(1))."""
-    lines = text.splitlines()
-    heads = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
-    commit = heads.get("branch.oid", "")
-    if commit in ("", "(initial)"):
-        return Git()
-    dirty = any(not line.startswith("# ") for line in lines)
-    return Git(commit=commit, branch=heads.get("branch.head", ""), dirty=dirty)
 
 
 #: What this machine can bring to a server whose environments need it, by what the agent asks for.
@@ -141,7 +106,7 @@ def submit(server: TargetSession, job: JobSpec, *, diff: str | None = None) -> S
     `environment_ready` in the answer, its environment is made first.
     """
     if diff is None:
-        diff = uncommitted(server.project.root) if job.git.dirty else ""
+        diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""
     request = SubmitRequest(
         key=server.key,
         job=job.replace(target=str(server.target)),
@@ -183,7 +148,10 @@ def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAn
         incoming = secrets.token_hex(8)
         with tempfile.TemporaryDirectory(prefix="rerun-") as text:
             code = Path(text)
-            fetch = rsync_args.snapshot_argv(source.remote, job=original, destination=code)
+            own = account.job.outputs
+            fetch = rsync_args.snapshot_argv(
+                source.remote, job=original, destination=code, declared=own
+            )
             source.rsync(fetch, "fetching the code")
             send = rsync_args.incoming_argv(target.remote, name=incoming)
             target.rsync(send, "sending the code", cwd=code)

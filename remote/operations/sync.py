@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.files import locked, write_json
+from remote.files import locked, read_json, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
+from remote.operations.project_outputs import declared_outputs
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -47,7 +48,8 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run)
+    declared = declared_outputs(server.project.root)
+    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run, declared)
     server.connect()
     with locked(server.project.state / "push.lock"):
         tally, state = None, OURS
@@ -78,6 +80,7 @@ class _Mirror:
     server: TargetSession
     stamp: str
     dry_run: bool
+    declared: tuple[str, ...]
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
@@ -112,6 +115,7 @@ class _Mirror:
             delete=delete,
             dry_run=look,
             destination=destination,
+            declared=self.declared,
         )
         return self.server.rsync(argv, "pushing")
 
@@ -154,6 +158,8 @@ class Pulled:
     records: Records
     backup: str
     seconds: float
+    unpulled: dict[str, str]
+    """What jobs that ended since the last pull wrote elsewhere, in words."""
 
 
 def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
@@ -163,11 +169,14 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     from remote.operations.tracking.pull_records import ask, merge_all
 
     start, dialect = time.monotonic(), rsync.dialect()
+    declared = declared_outputs(server.project.root)
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
     kept = server.project.root / backup
 
     def bring() -> Tally:
-        argv = rsync_args.pull_argv(server.remote, dialect, backup=kept, dry_run=dry_run)
+        argv = rsync_args.pull_argv(
+            server.remote, dialect, backup=kept, dry_run=dry_run, declared=declared
+        )
         return server.rsync(argv, "pulling")
 
     server.connect()
@@ -176,6 +185,8 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         asked = ask(server, folder, registry=registry)
         files = server.transfer(bring)
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
+        before = set(read_json(server.pulled) or ())
+        unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
         if not dry_run:
             write_json(server.pulled, asked.answer.ended)
-    return Pulled(files, records, backup, time.monotonic() - start)
+    return Pulled(files, records, backup, time.monotonic() - start, unpulled)

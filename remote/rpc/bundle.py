@@ -31,7 +31,7 @@ CLIENT_ONLY = ("tracking/check/", "tracking/export/", "tracking/store_address.py
 #: zlib's own balance of size and speed; the same on each laptop, so that the same zip comes out.
 LEVEL = 6
 
-METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
+METADATA = "Metadata-Version: 2.1\nName: remote-job\nVersion: 0\n"
 
 #: Programs that install packages: scripts of these names, first on a job's PATH, ask whether they may.
 INSTALLERS = ("pip", "pip3", "uv", "conda", "mamba", "micromamba")
@@ -56,8 +56,8 @@ def contents() -> dict[str, bytes]:
     files["remote/__init__.py"] += _GUARD
     files.update({f"{PROGRAMS}{name}": INSTALLER.encode() for name in INSTALLERS})
     # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
-    files["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
-    files["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
+    files["remote_job-0.dist-info/METADATA"] = METADATA.encode()
+    files["remote_job-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
     return files
 
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from remote.agent.tracking import run_rows
 from remote.files import locked, try_lock
-from remote.job.outputs import SHARED
+from remote.job.outputs import links
 from remote.job.paths import slug
 from remote.job.spec import JobSpec
 from remote.runtime.job_context import Job
@@ -48,7 +48,7 @@ def go_on(job: Job, config: Any) -> Tuple[str, int, Dict[str, Any]]:
         settings["hydra.sweeper.storage"] = "${oc.env:REMOTE_STUDY_STORAGE}"
     elif isinstance(sweeper.storage, str):
         file = re.match(r"sqlite:///(?!/)(\./)?([^/?]+)", sweeper.storage)
-        if file and file[2] not in SHARED:
+        if file and file[2] not in links(job.spec.outputs):
             say(
                 f"{sweeper.storage} lies in this job's own copy of the code."
                 " To keep it, put it below logs/."

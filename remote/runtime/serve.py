@@ -143,7 +143,7 @@ def note_save(os_path: str, **rest: Any) -> None:
     """Write down which file of the project was saved, and how: a push would replace it."""
     paths = _paths()
     name = os.path.relpath(os.path.realpath(os_path), str(paths.root))
-    if name.startswith("..") or is_left_alone(name):
+    if name.startswith("..") or is_left_alone(name, read_job(paths.folder).outputs):
         return
     saved = json.loads(paths.saved.read_bytes()) if paths.saved.exists() else {}
     write_json(paths.saved, {**saved, name: sha256(Path(os_path))})

@@ -81,7 +81,7 @@ class TaskParser:
             )
             self._flags[row.flag] = _Flag(row, self._call.values, str(argument.name))
         for name, row in options_of(options).items() if options else ():
-            self._flags[row.flag] = _Flag(row, self._given, name)
+            self._flags[row.flag] = _Flag(row, self._given, name, row.constant)
         self._own_flags = list(self._flags)
         for flag in HELP_FLAGS:
             self._flags[flag] = _Flag(Option(flag, switch=True), vars(self._call), "help")

@@ -13,7 +13,16 @@ from invoke.exceptions import Exit
 from remote.errors import JobError
 from remote.files import read_json
 from remote.job.status import FINISHED
-from remote.output import draw_screen, duration, plural, print_json, print_lines, say, size
+from remote.output import (
+    draw_screen,
+    duration,
+    plural,
+    print_json,
+    print_lines,
+    say,
+    say_first,
+    size,
+)
 from remote.tasks.declare import HELP, command
 from remote.tasks.sync import pull_and_tell, server_of
 
@@ -109,7 +118,8 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     from remote.transport import process
 
     server = server_of(target)
-    argv = server.agent.call(AttachRequest(key=server.key, job=job)).argv
+    terminal = os.environ.get("TERM", "")
+    argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
     if not sys.stdin.isatty():
         raise JobError("remote-attach needs a terminal.", f"inv remote-logs {job} --follow")
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}
@@ -160,6 +170,22 @@ def remote_diff(c: Context, before: str, after: str = "last", target: str = "") 
     print_lines(*difference_lines(server.agent.call(request)))
 
 
+@command(
+    positional=["job", "path"],
+    iterable=["path"],
+    help={"job": HELP["job"], "path": "a file, folder or pattern of these (default: all)"},
+)
+def remote_fetch(
+    c: Context, job: str = "last", path: list[str] | None = None, target: str = ""
+) -> None:
+    """Bring what a job wrote where no pull brings it from, into data/results/fetched/JOB/."""
+    from remote.operations.fetch import fetch
+
+    folder, files = fetch(server_of(target), job, path or ())
+    print_lines(*(f"fetched {name}" for name in sorted(files)))
+    print_lines(f"{plural(len(files), 'file')}, {size(sum(files.values()))}, now in {folder}/")
+
+
 @command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})
 def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
     """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
@@ -202,6 +228,11 @@ def remote_prune(
     print_lines(*(f"{verb} environment {name}" for name in answer.environments))
     print_lines(*(f"{verb} backup {name}" for name in answer.backups))
     print_lines(f"{plural(len(answer.jobs), 'job')}, {size(answer.bytes)} {would}freed")
+    if answer.unfetched:
+        say_first(
+            [f"kept {name}: it has the only copy of files" for name in answer.unfetched], "jobs"
+        )
+        say("To bring them: inv remote-fetch JOB. To remove them all the same: --force.")
     if answer.kept:
         say(
             f"{plural(len(answer.kept), 'job')} of that age stayed, since not pulled yet: "

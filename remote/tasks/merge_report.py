@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,13 @@ def remarks(records: Records) -> None:
     refused = [f"refused: {record.kind} {record.id}: {record.reason}" for record in summary.refused]
     say_first(refused, "refused")
     say_first([f"deleted there, kept here: run {run}" for run in summary.deleted_there], "runs")
+    binned = Counter((run.experiment, run.experiment_id) for run in summary.binned)
+    lines = [
+        f"{plural(count, 'new run')} went into the experiment {name!r}, which is deleted here."
+        f" To restore it: mlflow experiments restore -x {number}"
+        for (name, number), count in binned.items()
+    ]
+    say_first(lines, "experiments")
     if summary.left_out:
         hint = " (--registry brings it)" if "registered_models" in summary.left_out else ""
         say(f"not merged: {', '.join(summary.left_out)}{hint}")

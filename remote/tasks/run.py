@@ -105,10 +105,10 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     from remote.programs.program import Command
 
     server = server_of(target)
-    options = RunOptions(gpus=0, name="setup", extras=tuple(extra or ()))
+    options = RunOptions(gpus=0, name="setup", record=False, extras=tuple(extra or ()))
     job = describe(server.project, Command(("true",)), {}, options=options)
     push_and_tell(server)
-    submitted = submit(server, job.replace(record=False))
+    submitted = submit(server, job)
     if submitted.environment_ready:
         say("The environment is there already.")
     exit_as(*follow_log(server, submitted.id, wait=True))

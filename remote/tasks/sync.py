@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from remote.config import Project, find_project
-from remote.output import plural, print_lines, say, size
+from remote.output import plural, print_lines, say, say_first, size
 from remote.tasks.declare import command
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: boo
             f"{plural(len(files.replaced), 'file')} here differed from the server's; "
             f"your version is kept in {pulled.backup}/"
         )
+    unpulled = pulled.unpulled.items()
+    say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")
     if records.summary is None:
         say("The target has no MLflow records yet.")
     else:

@@ -7,14 +7,16 @@ into the target by a link with a plain name first, and the path is then `./`.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote.errors import ConfigError
-from remote.job.outputs import OUTPUTS, PULLED, SHARED
+from remote.job import outputs
 from remote.job.paths import STATE
 from remote.target import Target
 from remote.transport.ssh import Ssh
@@ -81,28 +83,46 @@ class Remote:
         return f"{self.target.bracketed_login}:./{folder}"
 
 
-def push_filters(root: Path) -> list[str]:
+def push_filters(root: Path, declared: Sequence[str] = ()) -> list[str]:
     """What a push leaves alone; raises ConfigError.
 
-    The user's ignore file comes last: rsync's first match decides.
+    `declared` are outputs that pyproject.toml adds (remote.job.outputs). The user's ignore file comes last: rsync's first match decides.
     """
-    filters = [f"--exclude=/{name}" for name in (STATE, *OUTPUTS)]
+    filters = [f"--exclude=/{name}" for name in (STATE, *outputs.paths(declared))]
     # The journal and the lock beside the store are as little ours to push as the store.
     filters += ["--exclude=/mlflow.db?*", "--include=.env.example"]
     filters += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     # P protects: what jobs put into data is never deleted, though data itself is pushed.
     filters += ["--filter=P /data/", "--filter=P /data/**"]
-    ignore = root / IGNORE_FILE
-    if not ignore.is_file():
-        return filters
-    for number, line in enumerate(ignore.read_text("utf-8", "replace").splitlines(), 1):
+    return filters + [f"--exclude={pattern}" for pattern in ignore_patterns(root)]
+
+
+def ignore_patterns(root: Path) -> list[str]:
+    """The lines of the project's ignore file as rsync's --exclude takes them; raises ConfigError.
+
+    rsync itself would take the mark that Windows editors begin a file with (BOM) for a part of the
+    first pattern, and what follows a NUL byte for nothing.
+    """
+    try:
+        content = (root / IGNORE_FILE).read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(f"{IGNORE_FILE} can't be read: {error.strerror}.") from None
+    patterns = []
+    for number, line in enumerate(re.split(rb"\r\n|\n|\r", content.removeprefix(BOM_UTF8)), 1):
+        pattern = os.fsdecode(line)
+        if "\0" in pattern:
+            raise ConfigError(f"{IGNORE_FILE} line {number} holds a NUL byte.", "Save it as text.")
         # It empties rsync's list of filters, all of them (rsync(1)).
-        if line.strip() == "!":
+        if pattern.strip() == "!":
             raise ConfigError(
                 f"{IGNORE_FILE} line {number}: '!' would switch off what protects the results.",
                 "Remove that line.",
             )
-    return [*filters, f"--exclude-from={IGNORE_FILE}"]
+        if pattern and not pattern.startswith(("#", ";")):
+            patterns.append(pattern)
+    return patterns
 
 
 def push_argv(
@@ -115,6 +135,7 @@ def push_argv(
     delete: bool,
     dry_run: bool = False,
     destination: str = "",
+    declared: Sequence[str] = (),
 ) -> list[str]:
     """Mirror the project to the target; run in `root`.
 
@@ -131,7 +152,7 @@ def push_argv(
         plan = [*late, *backup, *dialect.only("--delay-updates", "--partial")]
     way = [] if destination else remote.arguments(project=project)
     place = destination or remote.place()
-    return ["rsync", *OPTIONS, *plan, *deleting, *way, *push_filters(root), "./", place]
+    return ["rsync", *OPTIONS, *plan, *deleting, *way, *push_filters(root, declared), "./", place]
 
 
 def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> list[str]:
@@ -143,7 +164,12 @@ def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> li
 
 
 def pull_argv(
-    remote: Remote, dialect: Dialect, *, backup: Path, dry_run: bool = False
+    remote: Remote,
+    dialect: Dialect,
+    *,
+    backup: Path,
+    dry_run: bool = False,
+    declared: Sequence[str] = (),
 ) -> list[str]:
     """Bring the output folders back; run in the project's root.
 
@@ -151,9 +177,12 @@ def pull_argv(
     project are left out: a hostile server could have later pulls write anywhere by them.
     """
     wanted = [f"--exclude={name}" for name in UNFINISHED]
-    for name in PULLED:
-        wanted += [f"--include=/{name}/", f"--include=/{name}/**"]
-    wanted += ["--include=/data/", "--exclude=*"]
+    for row in outputs.table(declared):
+        if row.pulled:
+            folders = [*Path(row.path).parents][:-1] + ([] if row.is_file else [Path(row.path)])
+            wanted += [f"--include=/{folder}/" for folder in folders]
+            wanted += [f"--include=/{row.path}{'' if row.is_file else '/**'}"]
+    wanted += ["--exclude=*"]
     plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}"]
     options = [*OPTIONS, "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
     return ["rsync", *options, *remote.arguments(), *wanted, remote.place(), "./"]
@@ -178,9 +207,11 @@ def give_argv(
     return ["rsync", *options, *chosen, *remote.arguments(), *ends]
 
 
-def snapshot_argv(remote: Remote, *, job: str, destination: Path) -> list[str]:
+def snapshot_argv(
+    remote: Remote, *, job: str, destination: Path, declared: Sequence[str] = ()
+) -> list[str]:
     """Bring the frozen code of a job, without its links to the target's own folders."""
-    shared = [f"--exclude=/{name}" for name in SHARED]
+    shared = [f"--exclude=/{name}" for name in outputs.links(declared)]
     ends = [remote.place(f"{STATE}/jobs/{job}/code/"), f"{destination}/"]
     return ["rsync", *OPTIONS, *remote.arguments(), *shared, *ends]
 

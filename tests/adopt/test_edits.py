@@ -50,7 +50,11 @@ def in_block(text: str) -> list[str]:
 def test_only_what_a_file_lacks_is_added(existing: Existing) -> None:
     existing.write(".gitignore", "/.remote\n# mlruns/\n.env\n*.pt")
     existing.write(".rsyncignore", "big/\n.venv/\n")
-    assert in_block(existing.after(".gitignore")) == ["mlflow.db*", "mlruns/"]
+    assert in_block(existing.after(".gitignore")) == [
+        "data/results/fetched/",
+        "mlflow.db*",
+        "mlruns/",
+    ]
     added = in_block(existing.after(".rsyncignore"))
     assert "__pycache__/" in added and ".venv/" not in added
 

@@ -12,7 +12,7 @@ import pytest
 from remote.agent import target_dir
 from remote.errors import ProtocolError, TargetError
 from remote.job.messages.target import PrepareAnswer, PrepareRequest
-from remote.job.outputs import OUTPUTS
+from remote.job.outputs import paths
 from remote.job.paths import STATE
 
 KEY, OURS, OTHERS = "0" * 16, "a" * 32, "b" * 32
@@ -45,7 +45,7 @@ def test_a_new_folder_becomes_ours(root: Path, isolated: Path) -> None:
     answer = prepare(root)
     assert answer.state == "ours" and answer.root == str(root)
     assert (root / STATE / "projects" / OURS).is_dir() and (root / STATE / "jobs").is_dir()
-    for name in set(OUTPUTS) - {"mlflow.db", "mlartifacts"}:
+    for name in set(paths()) - {"mlflow.db", "mlartifacts"}:
         assert (root / name).is_dir(), name
     assert os.readlink(target_dir.link(KEY)) == str(root)
     assert target_dir.root_of(KEY) == root

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.job.outputs import OUTPUTS, PULLED
+from remote.job.outputs import paths
 from remote.transport.rsync_args import SECRETS
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET, make_project
@@ -191,7 +191,7 @@ def test_the_readme_names_every_command_setting_and_folder(readme: Path) -> None
     assert existing_commands() - named_commands(text) == set()
     settings = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     told = code(text)
-    for name in (*settings, *OUTPUTS, *PULLED, *SECRETS):
+    for name in (*settings, *paths(), *SECRETS):
         assert name in told.splitlines(), name
 
 

@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -220,6 +222,42 @@ def test_an_experiment_whose_name_is_computed_gets_a_child_run(
     assert set(runs) >= {"X"} and len(runs) == 2
     other = next(run for name, run in runs.items() if name != "X")
     assert runs["X"].tags["mlflow.parentRunId"] == other.id
+
+
+LOGS = """
+import argparse, mlflow
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+parser.add_argument("--n-layer", type=int)
+parser.add_argument("data")
+arguments = parser.parse_args()
+with mlflow.start_run():
+    mlflow.log_params({"lr": arguments.lr, "depth": arguments.n_layer})
+"""
+
+
+def test_a_scripts_arguments_stand_in_its_run_and_a_deleted_experiment_has_a_way_back(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    project.write("logs_params.py", LOGS)
+    words = ["remote-run", "--follow", "logs_params.py", "--gpus", "0"]
+    arguments = ["--", "--lr", "1e-3", "--n-layer=2", "a b.csv"]
+    settings = {"MLFLOW_EXPERIMENT_NAME": "with arguments"}
+    job = project.inv(*words, *arguments, **settings).out.splitlines()[0]
+    run = Store(target_root / "mlflow.db").run_of(job)
+    # What the code has logged stays as it logged it.
+    assert run.params == {"lr": "0.001", "depth": "2", "n_layer": "2", "arg_1": "a b.csv"}
+    assert run.tags["remote.command"] == "logs_params.py --lr 1e-3 --n-layer=2 'a b.csv'"
+    with closing(sqlite3.connect(target_root / "mlflow.db")) as database, database:
+        deleted = "UPDATE experiments SET lifecycle_stage = 'deleted' WHERE name = 'with arguments'"
+        database.execute(deleted)
+    refused = project.inv(*words, *arguments, check=False, **settings)
+    assert refused.code == 1 and "'with arguments' (id 1) is deleted" in refused.out
+    way = re.search(r"^\[remote\] Restore it: inv (\S+) (.*)$", refused.out, re.MULTILINE)
+    assert way, refused.text
+    assert "restored" in project.inv(way[1], "--follow", *way[2].split()).out
+    project.inv(*words, *arguments, **settings)
 
 
 def test_a_stopped_job_is_killed_and_keeps_what_it_did(

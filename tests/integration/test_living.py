@@ -204,7 +204,8 @@ def test_watching_draws_anew(farm: Farm) -> None:
 
 def test_attaching_shows_the_log_and_ctrl_c_there_hurts_nobody(farm: Farm) -> None:
     job = farm.submit("while true; do echo tick; sleep 0.2; done")
-    with inv_in_terminal(farm.project, "remote-attach", job) as terminal:
+    # The server has never heard of this kind of terminal.
+    with inv_in_terminal(farm.project, "remote-attach", job, TERM="xterm-of-2099") as terminal:
         terminal.until(b"tick")
         terminal.type(b"\x03")
         time.sleep(0.5)
@@ -232,6 +233,36 @@ def test_only_what_was_pulled_is_removed(farm: Farm) -> None:
     refused = farm.project.inv("remote-rm", running, "--force", check=False)
     assert refused.code == 2 and "remote-stop" in refused.err
     farm.project.inv("remote-stop", running)
+
+
+def test_what_a_job_wrote_elsewhere_is_told_kept_and_fetched(farm: Farm) -> None:
+    farm.project.write("config.json", "{}")
+    farm.project.write("pyproject.toml", '[tool.remote]\noutputs = ["saved", "model.pkl"]\n')
+    line = (
+        "mkdir -p out __pycache__ data/06 && echo weights > out/ckpt.pt && echo [1] > config.json"
+        " && echo m > model.pkl && echo s > saved/a.pt && echo x > __pycache__/y && echo d > data/06/d"
+    )
+    job = run(farm, "--shell", line)
+    told = "config.json, data/06/d (3 files, 14 B)"
+    assert f"out/ckpt.pt, {told}" in farm.log(job) and f"inv remote-fetch {job}" in farm.log(job)
+    assert f"out/ckpt.pt, {told}" in farm.project.inv("remote-ps", job).out
+    pulled = farm.project.inv("sync-pull")
+    assert told in pulled.err and f"inv remote-fetch {job}" in pulled.err
+    assert (farm.project.root / "model.pkl").read_text() == "m\n"
+    assert (farm.project.root / "saved/a.pt").read_text() == "s\n"
+    # The next job finds what the one before has left in its outputs.
+    assert "m" in farm.log(run(farm, "--no-record", "--", "cat", "model.pkl", "saved/a.pt"))
+    assert told not in farm.project.inv("sync-pull").err
+    refused = farm.project.inv("remote-rm", job, check=False)
+    assert refused.code == 2 and f"inv remote-fetch {job}" in refused.err
+    pruned = farm.project.inv("remote-prune", "--older", "1s")
+    assert f"kept {job}" in pruned.err and "--force" in pruned.err
+    fetched = farm.project.inv("remote-fetch", job, "out", "*.json")
+    folder = farm.project.root / "data/results/fetched" / job
+    assert "2 files" in fetched.out and str(folder.relative_to(farm.project.root)) in fetched.out
+    assert (folder / "out/ckpt.pt").read_text() == "weights\n"
+    assert (farm.project.root / "config.json").read_text() == "{}"
+    assert "freed" in farm.project.inv("remote-rm", job).out
 
 
 def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:

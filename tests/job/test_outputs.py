@@ -7,14 +7,14 @@ import pytest
 from remote.job import outputs
 
 
-def test_what_is_pulled_is_never_pushed() -> None:
-    assert set(outputs.PULLED) <= set(outputs.OUTPUTS)
-    assert {"mlruns", "mlartifacts", "mlflow.db"}.isdisjoint(outputs.PULLED)
+def test_a_pull_brings_no_records_as_files() -> None:
+    pulled = {row.path for row in outputs.TABLE if row.pulled}
+    assert {"mlruns", "mlartifacts", "mlflow.db"}.isdisjoint(pulled)
 
 
 def test_a_new_target_has_the_folders_that_jobs_share_and_no_store() -> None:
     assert "mlflow.db" not in outputs.FOLDERS and "mlartifacts" not in outputs.FOLDERS
-    assert {folder.split("/")[0] for folder in outputs.FOLDERS} <= set(outputs.SHARED)
+    assert {folder.split("/")[0] for folder in outputs.FOLDERS} <= set(outputs.links())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.job.outputs import OUTPUTS, SHARED
+from remote.job.outputs import links, paths
 from remote.job.paths import JobPaths, slug
 
 
@@ -55,6 +55,6 @@ def test_all_files_of_a_job_lie_in_its_folder() -> None:
 
 
 def test_what_a_snapshot_shares_holds_all_that_jobs_write() -> None:
-    for name in OUTPUTS:
-        shared = any(name == each or name.startswith(f"{each}/") for each in SHARED)
+    for name in paths():
+        shared = any(name == each or name.startswith(f"{each}/") for each in links())
         assert shared or name == "mlartifacts", name

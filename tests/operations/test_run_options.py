@@ -31,6 +31,7 @@ def test_without_flags_it_is_the_default() -> None:
         (["--gpus=0"], {"gpus": 0}),
         (["--gpus-memory", "20G"], {"gpu_memory": 20480}),
         (["--gpus_memory=1G"], {"gpu_memory": 1024}),
+        (["--no-record"], {"record": False}),
         (["--timeout", "8h", "--retries", "3"], {"timeout": 28800, "retries": 3}),
         (["--env", "A=1", "--env=B=x=y"], {"env": {"A": "1", "B": "x=y"}}),
         (

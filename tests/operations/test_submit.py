@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remote.config import Project
-from remote.errors import JobError, NotebookError
+from remote.errors import ConfigError, JobError, NotebookError
 from remote.job.spec import Git, JobSpec
 from remote.operations import submit
 from remote.operations.run_options import RunOptions
@@ -183,7 +182,6 @@ def test_a_literal_in_braces_is_taken_as_it_is(project: Project, name: str) -> N
         ('[project]\n  name = "indented"\n', "indented", ""),
         ('[project.urls]\nname = "wrong"\n', "my proj", ""),
         ("", "my proj", ""),
-        ("not toml at all", "my proj", ""),
     ],
 )
 def test_the_projects_name_and_python(project: Project, toml: str, name: str, python: str) -> None:
@@ -192,87 +190,13 @@ def test_the_projects_name_and_python(project: Project, toml: str, name: str, py
     assert (job.project, job.python) == (name, python)
 
 
-def test_a_pyproject_that_is_no_text_is_no_bug(project: Project) -> None:
-    (project.root / "pyproject.toml").write_bytes(b"\xff\xfe[project]\nname = 'x'\n")
-    assert submit.describe(project, Command(("true",)), {}).project == project.root.name
+@pytest.mark.parametrize("content", [b"\xff\xfe[project]\nname = 'x'\n", b"not toml at all"])
+def test_a_pyproject_that_is_no_toml_is_no_bug(project: Project, content: bytes) -> None:
+    (project.root / "pyproject.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match="pyproject.toml can't be read"):
+        submit.describe(project, Command(("true",)), {})
 
 
 def test_without_pyproject_the_folder_names_the_project(tmp_path: Path) -> None:
     job = submit.describe(Project(tmp_path, {}), Command(("true",)), {})
     assert (job.project, job.python) == (tmp_path.name, "")
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"):
-        monkeypatch.setenv(name, "t")
-    for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
-        monkeypatch.setenv(name, "t@example.org")
-    root = tmp_path / "proj ect"
-    root.mkdir()
-    run(root, "init", "-q", "-b", "main/日本")
-    return root
-
-
-def run(root: Path, *words: str) -> str:
-    argv = ["git", "-C", str(root), *words]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def commit(root: Path) -> str:
-    (root / "a.py").write_text("1")
-    run(root, "add", ".")
-    run(root, "commit", "-q", "-m", "x")
-    return run(root, "rev-parse", "HEAD")
-
-
-def test_a_clean_commit(repository: Path) -> None:
-    head = commit(repository)
-    assert submit.git_state(repository) == Git(head, "main/日本", dirty=False)
-
-
-@pytest.mark.parametrize("name", ["a.py", "new file.py", "日本.py"])
-def test_any_difference_is_dirty(repository: Path, name: str) -> None:
-    commit(repository)
-    (repository / name).write_text("22")
-    assert submit.git_state(repository).dirty is True
-
-
-def test_a_staged_difference_is_dirty(repository: Path) -> None:
-    commit(repository)
-    (repository / "a.py").unlink()
-    run(repository, "add", "-A")
-    assert submit.git_state(repository).dirty is True
-
-
-def test_what_git_ignores_is_not_dirty(repository: Path) -> None:
-    (repository / ".gitignore").write_text("*.log\n")
-    commit(repository)
-    (repository / "x.log").write_text("")
-    assert submit.git_state(repository).dirty is False
-
-
-def test_a_detached_head(repository: Path) -> None:
-    head = commit(repository)
-    run(repository, "checkout", "-q", "--detach")
-    assert submit.git_state(repository) == Git(head, "(detached)", dirty=False)
-
-
-def test_before_the_first_commit_there_is_nothing_to_say(repository: Path) -> None:
-    assert submit.git_state(repository) == Git()
-
-
-def test_without_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert submit.git_state(tmp_path) == Git()
-
-
-def test_without_git_there_is_nothing_to_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert submit.git_state(tmp_path) == Git()
-
-
-@pytest.mark.parametrize("text", ["", "nonsense", "# \n#\n# branch.oid", "# branch.oid (initial)"])
-def test_odd_words_say_nothing(text: str) -> None:
-    assert submit.parse_status(text) == Git()

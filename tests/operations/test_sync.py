@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from remote.config import Project
-from remote.errors import TransferError
+from remote.errors import ConfigError, TransferError
 from remote.files import write_json
 from remote.job.paths import JobPaths
-from remote.job.status import FINISHED
+from remote.job.status import FINISHED, Unpulled
 from remote.operations import sync
 from remote.operations.sync import Pushed, line, pull, push
 from remote.session import TargetSession
@@ -126,6 +126,45 @@ def test_what_jobs_wrote_is_neither_sent_nor_deleted(
     assert [path.name for path in (there / "data/results").iterdir()] == ["metrics.csv"]
 
 
+def test_declared_outputs_stay_there_and_come_back(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    declared = ["out", "exp/ckpt", "model.pkl", "data/06_models"]
+    write(here / "pyproject.toml", f"[tool.remote]\noutputs = {json.dumps(declared)}\n")
+    names = ["out/a.pt", "exp/ckpt/a.pt", "model.pkl", "data/06_models/a.pt"]
+    for name in names:
+        write(here / name, "mine")
+    write(here / "exp/run.py", "code")
+    assert sorted(push(server).files.sent) == ["exp/run.py", "pyproject.toml", "src/train.py"]
+    for name in (*names, "outside/x", "exp/log.txt"):
+        write(there / name, "theirs")
+    deleted = {name.rstrip("/") for name in push(again(server)).files.deleted}
+    assert deleted == {"outside", "outside/x", "exp/log.txt"}
+    pulled = pull(again(server))
+    assert sorted(pulled.files.sent) == sorted(names)
+    assert all((here / name).read_text() == "theirs" for name in names)
+    assert (here / pulled.backup / "model.pkl").read_text() == "mine"
+
+
+def test_what_a_link_in_the_place_of_an_output_leads_to_is_not_overwritten(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    write(here / "pyproject.toml", '[tool.remote]\noutputs = ["out"]\n')
+    push(server)
+    (there / "out").symlink_to("src")
+    assert pull(again(server)).files.sent == [] and not (here / "out").exists()
+
+
+def test_outputs_that_can_not_be_stop_a_push_and_a_pull(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    write(here / "pyproject.toml", '[tool.remote]\noutputs = ["src"]\n')
+    for step in (push, pull):
+        with pytest.raises(ConfigError, match="'src' is the project's own"):
+            step(again(server))
+    assert not there.exists()
+
+
 def test_processed_data_goes_along_and_none_there_is_deleted(
     server: TargetSession, here: Path, there: Path
 ) -> None:
@@ -222,6 +261,21 @@ def test_the_ended_jobs_of_a_pull_are_noted(server: TargetSession, there: Path) 
         write_json(paths.status, {"state": FINISHED})
     pull(again(server))
     assert sorted(json.loads(server.pulled.read_text())) == [ended.id, other.id]
+
+
+def test_what_a_job_left_elsewhere_is_told_by_the_first_pull_after_its_end(
+    server: TargetSession, there: Path
+) -> None:
+    push(server)
+    paths = JobPaths(there, "20260101-000000-a-0000")
+    paths.folder.mkdir()
+    write_json(paths.status, {"state": FINISHED})
+    Unpulled(files={"out/ckpt.pt": 12_000_000}).to_file(paths.unpulled)
+    write(paths.job, "{}")
+    told = {paths.id: "out/ckpt.pt (1 file, 12.0 MB)"}
+    assert pull(again(server), dry_run=True).unpulled == told
+    assert pull(again(server)).unpulled == told
+    assert pull(again(server)).unpulled == {}
 
 
 def test_a_target_that_is_not_there_says_what_to_do(server: TargetSession, there: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remote.agent.tracking.run_rows import TrialRun
-from remote.job.outputs import SHARED
+from remote.job.outputs import links
 from remote.job.spec import JobSpec
 from remote.runtime import optuna_study
 from tests.runtime.place import ROOT, Place
@@ -282,4 +282,4 @@ def test_a_lock_file_stays_in_the_logs(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["-..-e-vil-.lock"]
     with open(tmp_path / "logs/-..-e-vil-.lock") as file, pytest.raises(OSError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert "logs" in SHARED
+    assert "logs" in links()

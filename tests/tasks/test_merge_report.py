@@ -8,6 +8,7 @@ from remote.job.messages.records import RefusedRecord
 from remote.operations.tracking.merge_records import Records
 from remote.tasks import merge_report
 from remote.tracking.merge import Conflict, MergeSummary
+from remote.tracking.merge.merge_session import BinnedRun
 
 
 def test_the_line_names_what_came_and_leaves_out_what_did_not() -> None:
@@ -21,6 +22,7 @@ def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixtur
         conflicts=(Conflict("runs", "r1", "name", "mine", None),),
         refused=tuple(RefusedRecord("run", str(number), "why") for number in range(7)),
         deleted_there=("r2",),
+        binned=tuple(BinnedRun(run, "digits", 3) for run in ("r3", "r4")),
         left_out=("registered_models",),
     )
     merge_report.remarks(Records(summary))
@@ -30,6 +32,8 @@ def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixtur
         *(f"refused: run {number}: why" for number in range(5)),
         "… and 2 more refused",
         "deleted there, kept here: run r2",
+        "2 new runs went into the experiment 'digits', which is deleted here."
+        " To restore it: mlflow experiments restore -x 3",
         "not merged: registered_models (--registry brings it)",
     ]
 

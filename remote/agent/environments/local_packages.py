@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Sequence
 
-from remote.job.outputs import SHARED
+from remote.job.outputs import links
 from remote.job.paths import STATE
 
 #: In an environment's folder: where modules are imported from, below the project's root.
@@ -41,7 +41,7 @@ _COMPILED = re.compile(
     rb"|setuptools[_-]rust|pybind11|cffi_modules|mypycify|tool\.poetry\.build|hatch-cython|nanobind"
 )
 
-_LEFT_OUT = {STATE, *SHARED, "__pycache__", ".git", ".venv", "build"}
+_LEFT_OUT = {STATE, *links(), "__pycache__", ".git", ".venv", "build"}
 
 
 def folders(code: Path, lock_files: Iterable[Path]) -> List[str]:

@@ -8,14 +8,14 @@ import filecmp
 import itertools
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import AbstractSet, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from remote.agent.environments import LOCK_FILES, packages
 from remote.agent.job_folders import find, job_of, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
+from remote.job import outputs
 from remote.job.messages import old_jobs as messages
-from remote.job.outputs import SHARED
 from remote.job.paths import JobPaths
 
 #: Files longer than this, in bytes, are only said to differ.
@@ -36,7 +36,9 @@ def differences(request: messages.DifferencesRequest) -> messages.DifferencesAns
     """How the second job differs from the first: what was asked, what it became, its code."""
     root = root_of(request.key)
     before, after = find(root, request.before), find(root, request.after)
-    lines = _code(before.code, after.code)
+    jobs = [job for job in map(job_of, (before, after)) if job]
+    shared = outputs.links(name for job in jobs for name in job.outputs)
+    lines = _code(before.code, after.code, leave={*LOCK_FILES, *shared})
     code = list(itertools.islice(lines, messages.DIFF_LINES))
     if next(lines, None) is not None:
         code.append(f"({messages.DIFF_LINES} lines; what follows is left out)")
@@ -82,9 +84,9 @@ def _became(paths: JobPaths) -> Dict[str, Any]:
     return {**{name: getattr(status, name) for name in shown}, "gpus": gpus}
 
 
-def _code(before: Path, after: Path) -> Iterator[str]:
+def _code(before: Path, after: Path, *, leave: AbstractSet[str]) -> Iterator[str]:
     """Unified diffs of all files that differ; those of the same inode are the same file."""
-    for name in sorted({*_files(before), *_files(after)} - {*LOCK_FILES, *SHARED}):
+    for name in sorted({*_files(before), *_files(after)} - leave):
         old, new = before / name, after / name
         # One that isn't there, or can't be read, isn't the same.
         with contextlib.suppress(OSError):

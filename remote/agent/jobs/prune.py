@@ -7,14 +7,15 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Mapping
 
-from remote.agent import environments
-from remote.agent.job_folders import every, find, forget, live, state_of
+from remote.agent import environments, unpulled
+from remote.agent.job_folders import every, find, forget, job_of, live, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
+from remote.job.outputs import below
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 
@@ -35,6 +36,12 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
                 f"{paths.id} was not pulled yet.",
                 "Pull first (make sync-pull), or remove it all the same: --force",
             )
+        files = _only_here(paths)
+        if files and not request.force:
+            raise JobError(
+                f"{paths.id} has the only copy of {unpulled.summary(files)}.",
+                f"Bring it (inv remote-fetch {paths.id}), or remove it all the same: --force",
+            )
     freed = sum(_remove(paths.folder) for paths in jobs)
     for paths in jobs:
         forget(paths)
@@ -46,18 +53,27 @@ def prune(request: PruneRequest) -> PruneAnswer:
     root = root_of(request.key)
     limit = time.time() - request.older
     old = [paths for paths in every(root) if _ended_before(paths, limit)]
-    jobs = [paths for paths in old if request.force or paths.id in request.pulled]
+    pulled = [paths for paths in old if request.force or paths.id in request.pulled]
+    unfetched = [paths for paths in pulled if not request.force and _only_here(paths)]
+    jobs = [paths for paths in pulled if paths not in unfetched]
     unused = _unused_environments(root, limit, request.python)
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
     folders = [*(paths.folder for paths in jobs), *unused, *backups]
     freed = sum(_size(path) if request.dry_run else _remove(path) for path in folders)
     return PruneAnswer(
         jobs=tuple(paths.id for paths in jobs),
-        kept=tuple(paths.id for paths in old if paths not in jobs),
+        kept=tuple(paths.id for paths in old if paths not in pulled),
+        unfetched=tuple(paths.id for paths in unfetched),
         environments=tuple(path.name for path in unused),
         backups=tuple(path.name for path in backups),
         bytes=freed,
     )
+
+
+def _only_here(paths: JobPaths) -> Mapping[str, int]:
+    """What would go with a job's snapshot, and no pull brings."""
+    files = unpulled.read(paths, job_of(paths)).files
+    return {name: bytes for name, bytes in files.items() if not below(name, ["data"])}
 
 
 def _ended_before(paths: JobPaths, limit: float) -> bool:

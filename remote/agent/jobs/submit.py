@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from remote.agent import environments, launchers, processes
 from remote.agent.job_folders import find, forget, state_of
@@ -16,9 +16,9 @@ from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, read_secrets, root_of
 from remote.errors import JobError, TargetError
 from remote.files import locked, write_atomic
+from remote.job import outputs
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
-from remote.job.outputs import OUTPUTS, SHARED
 from remote.job.paths import STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
 from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
@@ -66,7 +66,7 @@ def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
         worker = [*agent, "work", request.key, paths.id]
         launcher = request.launcher or launchers.DEFAULT
         # The worker starts while the code is frozen, and waits for that.
-        with freezing(paths, source):
+        with freezing(paths, source, spec.outputs):
             launched = launchers.start(paths, launcher, worker, request.launcher_setting)
         if source.name.startswith(INCOMING):
             _remove(source)
@@ -143,12 +143,13 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
 
 
 @contextlib.contextmanager
-def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
+def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Iterator[None]:
     """Copy `source` (the pushed tree, or another snapshot) into the job's `code`, while the body
     does something else.
 
     Unchanged files are shared with the last snapshot. Files are shared with other snapshots only,
-    never with the live tree: an edit in place there would reach the job.
+    never with the live tree: an edit in place there would reach the job. What jobs write, with what
+    the project has `declared`, is linked to.
     """
     unfinished = paths.folder / "code.part"
     # Ids begin with the time, so the last in order is the newest.
@@ -156,7 +157,9 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
     others = (paths.folder.with_name(name) / "code" for name in names if name != paths.id)
     newest = next(filter(Path.is_dir, others), None)
     shared = [f"--link-dest={newest}"] if newest else []
-    excludes = [f"--exclude=/{name}" for name in dict.fromkeys([STATE, *SHARED, *OUTPUTS])]
+    excludes = [
+        f"--exclude=/{name}" for name in (STATE, *outputs.links(declared), *outputs.paths(declared))
+    ]
     excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
     excludes += [f"--exclude={name}/" for name in CACHES]
     argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
@@ -174,11 +177,7 @@ def freezing(paths: JobPaths, source: Path) -> Iterator[None]:
             reason = "No space left on the server's disk."
         raise TargetError(f"The job's copy of the code could not be made: {reason}")
     _drop_emptied(unfinished, source)
-    for name in SHARED:
-        own = paths.root / name
-        if not name.endswith(".db"):
-            own.mkdir(parents=True, exist_ok=True)
-        os.symlink(str(own), str(unfinished / name))
+    link_outputs(paths.root, unfinished, declared)
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))
 
@@ -192,6 +191,23 @@ def _drop_emptied(snapshot: Path, source: Path) -> None:
         with contextlib.suppress(OSError):
             if not os.listdir(str(place)) and os.listdir(str(source / place.relative_to(snapshot))):
                 place.rmdir()
+
+
+def link_outputs(root: Path, code: Path, declared: Sequence[str]) -> None:
+    """Make the folders that jobs share, and have `code` link to them; raises TargetError."""
+    for row in outputs.table(declared):
+        folder = (root / row.path).parent if row.is_file else root / row.path
+        try:
+            if row.shared:
+                folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise TargetError(
+                f"{folder} on the server is a file, and jobs need a folder in its place.",
+                "Move it away there, or take it out of [tool.remote] outputs in pyproject.toml.",
+            ) from None
+    for name in outputs.links(declared):
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        os.symlink(str(root / name), str(code / name))
 
 
 def _await_worker(paths: JobPaths, launched: Launch) -> None:

@@ -7,10 +7,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import List, Optional
 
+from remote.agent import unpulled
 from remote.agent.job_folders import every, find, job_of, live, state_of
 from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
+from remote.job.messages.old_jobs import UnpulledAnswer, UnpulledRequest
 from remote.job.paths import JobPaths
 from remote.job.status import ENDED, Progress
 
@@ -40,7 +42,23 @@ def describe(request: JobsRequest) -> JobsAnswer:
     summaries = [_summary(paths) for paths in selected]
     if any(job.state not in ENDED for job in summaries):
         summaries = with_metrics(root, summaries)
+    if request.jobs:
+        summaries = [
+            summary.replace(unpulled=unpulled.of_ended(paths))
+            for paths, summary in zip(selected, summaries)
+        ]
     return JobsAnswer(jobs=tuple(summaries), now=time.time())
+
+
+def list_unpulled(request: UnpulledRequest) -> UnpulledAnswer:
+    """What a job's code wrote, so far, and no pull brings."""
+    paths = find(root_of(request.key), request.job)
+    job = job_of(paths)
+    if request.brought and job and state_of(paths).state in ENDED:
+        # Where the disk was full at its end, the list is still to be written.
+        unpulled.end(paths, job)
+        unpulled.brought(paths, request.brought)
+    return UnpulledAnswer(id=paths.id, files=unpulled.read(paths, job).files)
 
 
 def _summary(paths: JobPaths) -> JobSummary:

@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
+from remote.agent import unpulled
 from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.tracking.job_run import store_of
@@ -18,7 +19,7 @@ from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
-from remote.job.paths import STATE
+from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 from remote.tracking.delta import file_mark
 from remote.tracking.sources import source_of
@@ -43,7 +44,9 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         path = store_of(root)
         running = {paths.id for paths in live(root) if state_of(paths).state not in ENDED}
         ended = tuple(paths.id for paths in every(root) if paths.id not in running)
-        answer = answer.replace(ended=ended, others=_others(root))
+        texts = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}
+        texts = {name: text for name, text in texts.items() if text}
+        answer = answer.replace(ended=ended, unpulled=texts, others=_others(root))
     source = source_of(path)
     if source is None and not request.store:
         return answer

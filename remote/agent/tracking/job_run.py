@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
 from remote.agent.tracking import run_rows
+from remote.job import command_line
 from remote.job.kinds import kind_of
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
@@ -32,10 +33,15 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
             "mlflow.runName": job.name,
             "mlflow.user": job.user,
             "mlflow.source.name": job.program,
+            # Of a JOB, MLflow's UI shows the whole name, and of others what follows the last slash.
+            **({} if job.source else {"mlflow.source.type": "JOB"}),
+            **({"remote.command": job.command_line} if job.arguments else {}),
         },
         params={name: str(value) for name, value in job.all_parameters.items()},
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
+        # Without a run of its own, a job is not refused for the experiment that it restores.
+        restore="" if job.interpreter else "inv remote-run --gpus 0 --no-record -- ",
     )
 
 
@@ -75,7 +81,9 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
         return
     ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
     if run_rows.run_status(store, run) is not None:
-        run_rows.update(store, run, account(status), status=run_status, end_time=ended)
+        # Only now: a parameter that is there keeps the code from logging it in other words (1e-3).
+        params = command_line.parameters(command_line.program_words(job))
+        run_rows.update(store, run, account(status), params, status=run_status, end_time=ended)
     elif not kind_of(job).serves:
         return
     run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)

@@ -56,15 +56,17 @@ def begin(
     params: Mapping[str, str] = {},
     start_ms: int,
     status: str = "RUNNING",
+    restore: str = "",
 ) -> RecordedRun:
     """Inserts a run (RUNNING or SCHEDULED), and its experiment where no active one has that name.
 
     The tags `mlflow.runName` and `mlflow.user` are needed: they are in the run's own row too.
-    Raises StoreError when a deleted experiment has the name (MLflow refuses it too).
+    Raises StoreError when a deleted experiment has the name (MLflow refuses it too); `restore` is
+    what stands before the command that restores it.
     """
     root = Path(os.path.abspath(store.parent)) / ARTIFACTS
     with writing(store) as database:
-        row = _experiment(database, experiment, root, start_ms)
+        row = _experiment(database, experiment, root, start_ms, restore)
         artifact_dir = _artifact_dir(row, root, run_id)
         values: Dict[str, object] = dict(
             run_uuid=run_id,
@@ -150,7 +152,7 @@ def _read(store: Path, query: str, *values: str) -> List[sqlite3.Row]:
 
 
 def _experiment(
-    database: sqlite3.Connection, name: str, artifact_root: Path, now_ms: int
+    database: sqlite3.Connection, name: str, artifact_root: Path, now_ms: int, restore: str
 ) -> sqlite3.Row:
     found = "SELECT * FROM experiments WHERE name = ? ORDER BY lifecycle_stage LIMIT 1"
     row: Optional[sqlite3.Row] = database.execute(found, (name,)).fetchone()
@@ -168,8 +170,8 @@ def _experiment(
     if row["lifecycle_stage"] != "active":
         raise StoreError(
             f"The MLflow experiment '{name}' (id {row['experiment_id']}) is deleted.",
-            f"Restore it (mlflow experiments restore -x {row['experiment_id']}),"
-            " or choose another name.",
+            f"Restore it: {restore}mlflow experiments restore -x {row['experiment_id']}\n"
+            "Or choose another name: MLFLOW_EXPERIMENT_NAME=NAME in .env",
         )
     return row
 

@@ -89,7 +89,9 @@ class Worker(Record):
         except Stopped:
             return Outcome(STOPPED, 143, "stopped", "stopped")
         except RemoteError as error:
-            self.say(str(error).replace("\n", " "))
+            # A command that mends it stands in a line of its own.
+            for line in str(error).split("\n"):
+                self.say(line)
             if self.status.worker is None:
                 return Outcome(FAILED, 1, str(error), REFUSED)
             return Outcome(FAILED, 1, error.message, "toolkit")
@@ -129,7 +131,7 @@ class Worker(Record):
 
     def run_code(self) -> Outcome:
         """Run the job's code, with all that it waits for: another job, its environment, GPUs."""
-        from remote.agent import raw_data
+        from remote.agent import raw_data, unpulled
         from remote.agent.worker.attempt import attempts
 
         if self.job.after:
@@ -143,6 +145,10 @@ class Worker(Record):
                 self.raw.take()
             except OSError as error:
                 self.say(f"{raw_data.FOLDER} could not be made read-only: {error}")
+            try:
+                unpulled.begin(self.paths, self.job)
+            except OSError as error:
+                self.say(f"what this job writes can't be told: {error}")
             return attempts(self, python, self.job_lease.variables(lease))
 
     def await_other(self, other: JobPaths) -> None:
@@ -205,6 +211,7 @@ class Worker(Record):
             last = job_folders.keep_notebook(self.paths, self.job, last)
             if last.result:
                 self.say(f"notebook: {last.result}")
+            job_folders.list_unpulled(self.paths, self.job)
             self.say(f"{outcome.state}, exit code {outcome.code}{cause}")
             job_folders.close_records(self.paths, self.job, last)
         except Exception:

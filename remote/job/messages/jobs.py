@@ -70,6 +70,8 @@ class JobSummary(JobStatus):
         fields.integer(0, 1 << 40), 100, key=fields.text(64, WORD), default={}
     )
     """How many runs below its own there are, by their MLflow status."""
+    unpulled: str = fields.text(MESSAGE, default="")
+    """What its code wrote where no pull brings it from; told of a job that is named."""
 
 
 class JobsAnswer(Struct):
@@ -112,9 +114,10 @@ class AttachAnswer(Struct):
 
 
 class AttachRequest(TargetRequest[AttachAnswer], verb="attach", answer=AttachAnswer):
-    """Tell how a job's terminal is shown."""
+    """Tell how a job's terminal is shown in one of the kind `terminal`: a value of TERM."""
 
     job: str = fields.text(NAME)
+    terminal: str = fields.text(NAME, default="")
 
 
 class LogAnswer(Struct):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Mapping, Tuple
 
 from remote.job import fields
 from remote.job.fields import DIFF, MANY, NAME, VALUE, VERY_MANY
@@ -31,10 +31,12 @@ class RemoveRequest(TargetRequest[RemoveAnswer], verb="remove", answer=RemoveAns
 
 
 class PruneAnswer(Struct):
-    """What went, or would go. `kept` are jobs of that age that were not pulled."""
+    """What went, or would go. `kept` are jobs of that age that were not pulled, `unfetched` those
+    that hold files which no pull brings."""
 
     jobs: Tuple[str, ...] = fields.list_of(fields.job_id(), VERY_MANY)
     kept: Tuple[str, ...] = fields.list_of(fields.job_id(), VERY_MANY)
+    unfetched: Tuple[str, ...] = fields.list_of(fields.job_id(), VERY_MANY)
     environments: Tuple[str, ...] = fields.names()
     backups: Tuple[str, ...] = fields.names()
     bytes: int = fields.integer(0, 1 << 62)
@@ -49,6 +51,22 @@ class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer)
     dry_run: bool = fields.flag(default=False)
     python: str = fields.text(NAME, default="")
     """The versions of Python that the project allows: its environment is one that is used."""
+
+
+class UnpulledAnswer(Struct):
+    """What a job's code wrote where no pull brings it from, in bytes by path."""
+
+    id: str = fields.job_id()
+    files: Mapping[str, int] = fields.mapping_of(
+        fields.integer(0, 1 << 62), VERY_MANY, key=fields.text(NAME)
+    )
+
+
+class UnpulledRequest(TargetRequest[UnpulledAnswer], verb="unpulled", answer=UnpulledAnswer):
+    """Tell what a job has of that beside what was `brought`, which is not told of any more."""
+
+    job: str = fields.text(NAME)
+    brought: Tuple[str, ...] = fields.names(default=())
 
 
 class AccountAnswer(Struct):

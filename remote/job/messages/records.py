@@ -19,6 +19,10 @@ class DeltaAnswer(Struct):
     """Whether the target has no store yet."""
     ended: Tuple[str, ...] = fields.list_of(fields.job_id(), VERY_MANY, default=())
     """The jobs whose records and results were whole before this began."""
+    unpulled: Mapping[str, str] = fields.mapping_of(
+        fields.text(MESSAGE), VERY_MANY, key=fields.job_id(), default={}
+    )
+    """What ended jobs wrote where no pull brings it from."""
     others: Mapping[str, Optional[str]] = fields.mapping_of(
         fields.optional(fields.text(NAME)), 10_000, key=fields.text(NAME), default={}
     )

@@ -17,6 +17,7 @@ from remote.tracking.merge import merge_sql, stage
 from remote.tracking.merge.experiment_map import place_experiments
 from remote.tracking.merge.incoming import Incoming, accept, list_present, place_versions
 from remote.tracking.merge.merge_session import (
+    BinnedRun,
     Conflict,
     MergeSession,
     MergeSummary,
@@ -208,6 +209,11 @@ def _summary(session: MergeSession) -> MergeSummary:
         "SELECT id FROM temp.touched WHERE id IN (SELECT run_uuid FROM main.runs) ORDER BY id"
     )
     folders = session.database.execute("SELECT remote, local FROM base.artifact ORDER BY local")
+    binned = session.database.execute(
+        "SELECT r.run_uuid, e.name, e.experiment_id FROM temp.touched t JOIN main.runs r"
+        " ON r.run_uuid = t.id JOIN main.experiments e ON e.experiment_id = r.experiment_id"
+        " WHERE e.lifecycle_stage = 'deleted' ORDER BY e.experiment_id"
+    )
     new = session.new
     return MergeSummary(
         new_runs=new["runs"],
@@ -221,6 +227,7 @@ def _summary(session: MergeSession) -> MergeSummary:
         refused=tuple(dict.fromkeys(session.refused)),
         left_out=tuple(session.left_out),
         deleted_there=tuple(session.deleted_there),
+        binned=tuple(BinnedRun(*row) for row in binned if row[0] in session.first_seen),
         run_ids=tuple(str(identity) for identity in touched),
         artifacts=tuple(ArtifactFolder(*row) for row in folders),
     )

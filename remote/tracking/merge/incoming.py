@@ -35,6 +35,8 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
     in_experiment = schema.EXPERIMENT in schema.table_of(kind.table).links.values()
     accepted = []
     for identity, signature, location, experiment, pulled_before in _rows(session, kind):
+        if kind.name == schema.RUN and not pulled_before:
+            session.first_seen.add(identity)
         has_none = kind.folder is None or (location is None and kind.name == schema.TRACE)
         if not isinstance(identity, str) or not (kind.folder is None or paths.is_safe_id(identity)):
             session.refuse(kind.name, identity, "its id can't be part of a path")

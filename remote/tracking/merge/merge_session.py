@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from remote.errors import StoreError
 from remote.job.fields import NAME, VERY_MANY, any_json, integer, list_of, names, nested, text
@@ -49,6 +49,14 @@ class Conflict(Struct):
 _COUNT = integer(0, 1 << 62, default=0)
 
 
+class BinnedRun(Struct):
+    """A new run whose experiment was deleted here, so that nobody sees it."""
+
+    run: str = text(NAME)
+    experiment: str = text(NAME)
+    experiment_id: int = integer(0, 1 << 63)
+
+
 class MergeSummary(Struct):
     """What a merge did."""
 
@@ -67,6 +75,7 @@ class MergeSummary(Struct):
     """Tables (`issues`) and columns (`runs.colour`) that have content there and no place here."""
     deleted_there: Tuple[str, ...] = names(default=())
     """Runs that were found deleted on the target; they are kept."""
+    binned: Tuple[BinnedRun, ...] = list_of(nested(BinnedRun), VERY_MANY, default=())
     run_ids: Tuple[str, ...] = names(default=())
     """The new and the grown."""
     artifacts: Tuple[ArtifactFolder, ...] = list_of(nested(ArtifactFolder), VERY_MANY, default=())
@@ -163,6 +172,8 @@ class MergeSession(LocalStore):
         self.refused: List[RefusedRecord] = []
         self.new: Counter[str] = Counter()
         """How many rows of each kind's own table came in."""
+        self.first_seen: Set[object] = set()
+        """The runs that come for the first time."""
         self.metric_rows = 0
         self.deleted_there: List[str] = []
         self.accepted_again = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import Any
 from .items import SaveError
 
 URI, RUN = "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"
+#: Where a browser reaches the server that URI names, in the lab's containers.
+UI = "LAB_MLFLOW_UI"
 #: Where MLflow puts the artifacts of experiments that it makes in a database of this machine.
 ARTIFACTS = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
@@ -34,11 +37,16 @@ def project() -> Path:
     return next((folder for folder in own if (folder / "pyproject.toml").is_file()), Path.cwd())
 
 
+def own_store() -> str:
+    """The address of the project's own store, which `inv ui` shows."""
+    return f"sqlite:///{project() / 'mlflow.db'}"
+
+
 class Store:
     """An MLflow tracking store: what was asked for, else the environment's, else the project's."""
 
     def __init__(self, uri: str | None) -> None:
-        self.uri = str(uri or os.environ.get(URI) or f"sqlite:///{project() / 'mlflow.db'}")
+        self.uri = str(uri or os.environ.get(URI) or own_store())
         with _artifacts_in(project() / "mlruns"):
             self.client = _client(self.uri)
 
@@ -80,7 +88,12 @@ class Store:
     def address(self, experiment_id: str, run_id: str) -> str:
         """Where a browser finds a run, or what to type to see it."""
         if self.uri.startswith(("http://", "https://")):
-            return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+            # In the lab's containers the server has a name that no browser knows.
+            is_lab = self.uri == os.environ.get(URI) and UI in os.environ
+            server = os.environ[UI] if is_lab else self.uri.rstrip("/")
+            return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
+        if self.uri not in (own_store(), os.environ.get(URI)):
+            return f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
         target = json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}")).get("remote.target", "")
         # A job of this machine has its bare name there.
         return "make sync-pull, then inv ui" if set("/:") & set(target) else "inv ui"

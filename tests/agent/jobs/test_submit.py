@@ -11,7 +11,7 @@ import pytest
 
 from remote.agent.jobs.submit import freezing
 from remote.errors import TargetError
-from remote.job.outputs import SHARED
+from remote.job.outputs import links
 from remote.job.paths import STATE, JobPaths
 
 pytestmark = pytest.mark.skipif(not shutil.which("rsync"), reason="rsync is not installed")
@@ -42,11 +42,11 @@ def write(path: Path, text: str = "x") -> Path:
     return path
 
 
-def snapshot(root: Path, number: int) -> Path:
+def snapshot(root: Path, number: int, *declared: str) -> Path:
     """What submitting the job of that number freezes."""
     paths = JobPaths(root, f"20260101-00000{number}-train-abcd")
     paths.folder.mkdir(parents=True)
-    with freezing(paths, paths.root):
+    with freezing(paths, paths.root, declared):
         pass
     return paths.code
 
@@ -85,7 +85,7 @@ def test_a_removed_package_is_gone_though_its_caches_are_left(root: Path) -> Non
 
 def test_a_project_without_a_file_has_its_copy(tmp_path: Path) -> None:
     (tmp_path / "empty" / STATE).mkdir(parents=True)
-    assert sorted(os.listdir(snapshot(tmp_path / "empty", 1))) == sorted(SHARED)
+    assert sorted(os.listdir(snapshot(tmp_path / "empty", 1))) == sorted(links())
 
 
 def test_unchanged_files_are_shared_with_the_snapshot_before(root: Path) -> None:
@@ -143,11 +143,32 @@ def test_shared_folders_are_links_to_the_targets_own(root: Path) -> None:
     write(root / "data/raw/big.bin")
     write(root / "mlruns/1/r/x")
     code = snapshot(root, 1)
-    for name in SHARED:
+    for name in links():
         assert os.readlink(code / name) == str(root / name), name
     write(code / "outputs/new.txt", "from the job")
     assert (root / "outputs/new.txt").read_text() == "from the job"
     assert (code / "data/raw/big.bin").is_file()
+
+
+def test_declared_outputs_are_links_and_none_of_their_content_is_copied(root: Path) -> None:
+    for name in ("exp/ckpt/a.pt", "exp/run.py", "model.pkl", "data/06_models/m.pkl"):
+        write(root / name)
+    code = snapshot(root, 1, "exp/ckpt", "model.pkl", "new.pkl", "data/06_models")
+    assert os.readlink(code / "exp/ckpt") == str(root / "exp/ckpt")
+    assert (code / "exp/run.py").is_file() and (code / "data/06_models/m.pkl").is_file()
+    write(code / "new.pkl", "from the job")
+    assert (root / "new.pkl").read_text() == "from the job"
+    again = JobPaths(root, "20260101-000002-train-abcd")
+    again.folder.mkdir(parents=True)
+    with freezing(again, code, ["exp/ckpt", "model.pkl", "new.pkl"]):
+        pass
+    assert os.readlink(again.code / "model.pkl") == str(root / "model.pkl")
+
+
+def test_a_file_in_the_place_of_an_output_folder_is_named(root: Path) -> None:
+    write(root / "out")
+    with pytest.raises(TargetError, match="/out on the server is a file"):
+        snapshot(root, 1, "out")
 
 
 def test_a_database_that_is_not_there_yet_is_made_where_it_belongs(root: Path) -> None:

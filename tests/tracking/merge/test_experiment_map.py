@@ -124,6 +124,18 @@ def test_an_experiment_renamed_here_keeps_getting_its_runs(world):
     assert world.here.client.get_experiment("1").name == "numbers"
 
 
+def test_new_runs_of_a_pulled_experiment_that_was_deleted_here_are_named(world):
+    there = world.far.experiment("digits")
+    first = world.far.run(there)
+    assert world.pull().binned == ()
+    world.here.client.delete_experiment("1")
+    world.far.log(first, range(3, 4))
+    second = world.far.run(there)
+    (binned,) = world.pull().binned
+    assert (binned.run, binned.experiment, binned.experiment_id) == (second, "digits", 1)
+    assert world.pull().binned == ()
+
+
 def test_an_experiment_deleted_there_keeps_away_from_ours_of_that_name(world):
     world.here.experiment("digits")
     world.far.client.delete_experiment(world.far.experiment("digits"))

@@ -1,0 +1,152 @@
+"""What a job's code wrote where no pull brings it from: told of, and kept until it was brought.
+
+Before the code begins, `frozen.json` lists the files of its snapshot; at its end, what differs is
+`unpulled.json`. A list, since nothing else tells: the hard links between snapshots change the times
+of a file (ctime) that nobody wrote to, and a program may give a new file the time of an old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import stat
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+from remote.files import plural, read_json, size, write_json
+from remote.job import outputs
+from remote.job.paths import JobPaths
+from remote.job.spec import Job
+from remote.job.status import Unpulled
+
+#: Folders that tools fill by themselves.
+CACHES = ("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache")
+
+#: How many files of `data` are looked at: a data set may have millions.
+MANY = 200_000
+
+
+def begin(paths: JobPaths, job: Job) -> None:
+    """List the files of the snapshot that the job's code is about to run in."""
+    if not (job.interpreter or job.live or paths.frozen.exists()):
+        write_json(paths.frozen, {name: _mark(status) for name, status in _files(paths.code)})
+
+
+def end(paths: JobPaths, job: Job) -> None:
+    """Write down what the code has written, and put it into the log."""
+    if not paths.frozen.exists():
+        return
+    _give_back(paths, job)
+    files = read(paths, job).files
+    if files:
+        Unpulled(files=files).to_file(paths.unpulled)
+    paths.frozen.unlink()
+    if files:
+        with open(str(paths.log), "ab") as log:
+            log.write(f"[remote] no pull brings what was written to {summary(files)}\n".encode())
+            log.write(f"[remote] to bring it: inv remote-fetch {paths.id}\n".encode())
+
+
+def read(paths: JobPaths, job: Optional[Job]) -> Unpulled:
+    """What the job's code has written so far, and nobody has brought."""
+    if job and paths.frozen.exists():
+        return Unpulled(files=_written(paths, job))
+    return Unpulled.from_file(paths.unpulled) or Unpulled()
+
+
+def of_ended(paths: JobPaths) -> str:
+    """What an ended job left, in words; empty where it left nothing."""
+    left = Unpulled.from_file(paths.unpulled)
+    return summary(left.files) if left and left.files else ""
+
+
+def brought(paths: JobPaths, names: Iterable[str]) -> None:
+    """Forget files that were brought."""
+    gone = set(names)
+    files = (Unpulled.from_file(paths.unpulled) or Unpulled()).files
+    Unpulled(files={name: bytes for name, bytes in files.items() if name not in gone}).to_file(
+        paths.unpulled
+    )
+
+
+def summary(files: Mapping[str, int]) -> str:
+    """How many files, how much, and the names of the largest."""
+    largest = sorted(files, key=lambda name: -files[name])
+    names = ", ".join(largest[:3]) + (", ..." if len(largest) > 3 else "")
+    names = "".join(letter if letter.isprintable() else "?" for letter in names)
+    return f"{names} ({plural(len(files), 'file')}, {size(sum(files.values()))})"
+
+
+def _written(paths: JobPaths, job: Job) -> Dict[str, int]:
+    before, began = read_json(paths.frozen) or {}, paths.frozen.stat().st_mtime_ns
+    files = {
+        name: status.st_size
+        for name, status in _files(paths.code)
+        if before.get(name) != _mark(status) and not _is_same(paths.root / name, paths.code / name)
+    }
+    stores = _stores(paths, files)
+    files = {name: bytes for name, bytes in files.items() if not outputs.below(name, stores)}
+    in_data = itertools.islice(_files(paths.root / "data", _brought_from_data(job)), MANY)
+    files.update(
+        {f"data/{name}": status.st_size for name, status in in_data if status.st_mtime_ns >= began}
+    )
+    return files
+
+
+def _mark(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+
+
+def _files(top: Path, leave: Iterable[str] = ()) -> Iterator[Tuple[str, os.stat_result]]:
+    """The files below a folder that hold something, but for caches and what is below `leave`."""
+    for place, folders, names in os.walk(str(top)):
+        inner = os.path.relpath(place, str(top))
+        folders[:] = [
+            name
+            for name in folders
+            if name not in CACHES and os.path.normpath(os.path.join(inner, name)) not in leave
+        ]
+        for name in names:
+            with contextlib.suppress(OSError):
+                status = os.lstat(os.path.join(place, name))
+                path = os.path.normpath(os.path.join(inner, name))
+                if stat.S_ISREG(status.st_mode) and status.st_size and path not in leave:
+                    yield path, status
+
+
+def _is_same(pushed: Path, own: Path) -> bool:
+    """Whether the target has the same file, so that nothing would be lost with the job's."""
+    # Most calls of the agent compare nothing, and start faster without.
+    import filecmp
+
+    with contextlib.suppress(OSError):
+        return filecmp.cmp(str(pushed), str(own), shallow=False)
+    return False
+
+
+def _brought_from_data(job: Job) -> Tuple[str, ...]:
+    """What a pull brings from `data`, and data/raw, which jobs don't write to; seen from `data`."""
+    rows = (row.path for row in outputs.table(job.outputs))
+    return ("raw", *(path[len("data/") :] for path in rows if outputs.below(path, ["data"])))
+
+
+def _stores(paths: JobPaths, files: Iterable[str]) -> List[str]:
+    """MLflow's stores among new files of the snapshot, which come by the merge."""
+    from remote.tracking.sources import source_of
+
+    tops = {name.split("/")[0] for name in files}
+    stores = [
+        top for top in tops if not (paths.root / top).exists() and source_of(paths.code / top)
+    ]
+    return [top + end for top in stores for end in ("", "-wal", "-shm", "-journal")]
+
+
+def _give_back(paths: JobPaths, job: Job) -> None:
+    """Have an output that is a file be the target's, where the code put a new one over the link."""
+    for row in outputs.table(job.outputs):
+        own = paths.code / row.path
+        if row.is_file and row.pulled and own.is_file() and not own.is_symlink():
+            with contextlib.suppress(OSError):
+                os.replace(str(own), str(paths.root / row.path))
+                os.symlink(str(paths.root / row.path), str(own))

@@ -1,0 +1,82 @@
+"""Bring what a job's code wrote where no pull brings it from."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from remote.errors import JobError
+from remote.job.messages.old_jobs import UnpulledRequest
+from remote.job.outputs import below
+from remote.job.paths import STATE
+from remote.session import TargetSession
+from remote.transport import rsync_args
+
+#: Where it goes: at its own path it would take the place of the project's files.
+FOLDER = "data/results/fetched"
+
+
+def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> tuple[str, dict[str, int]]:
+    """Bring these files and folders, or all; the folder here, and the bytes of each file in it.
+
+    The job keeps its own copies, and may go. Raises JobError.
+    """
+    answer = server.agent.call(UnpulledRequest(key=server.key, job=job))
+    files = selected(answer.files, wanted)
+    folder, root = f"{FOLDER}/{answer.id}", server.project.root.resolve()
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    if (root / folder).resolve() != root / folder:
+        # An earlier pull may have brought it: what comes now would follow.
+        raise JobError(f"{folder} is a link, or lies behind one.", "Remove that link.")
+    in_data = [name for name in files if below(name, ["data"])]
+    in_code = [name for name in files if not below(name, ["data"])]
+    for source, names in ((".", in_data), (f"{STATE}/jobs/{answer.id}/code", in_code)):
+        with tempfile.NamedTemporaryFile("wb", suffix=".filter") as filters:
+            filters.write(file_filters(names).encode("utf-8", "surrogateescape"))
+            filters.flush()
+            argv = rsync_args.artifacts_argv(
+                server.remote, source=source, destination=folder, wanted=Path(filters.name)
+            )
+            if names:
+                server.rsync(argv, "fetching")
+    brought = {name: files[name] for name in files if (root / folder / name).is_file()}
+    server.agent.call(UnpulledRequest(key=server.key, job=answer.id, brought=tuple(brought)))
+    return folder, brought
+
+
+def selected(files: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
+    """Those that a path or pattern names, or that lie below one; raises JobError."""
+    for name in files:
+        if PurePosixPath(name).is_absolute() or ".." in name.split("/"):
+            raise JobError(f"The server names a file outside of the job: {name!r}.")
+    matching = {} if wanted else dict(files)
+    for path in (path.rstrip("/") for path in wanted):
+        part = {
+            name: files[name] for name in files if below(name, [path]) or fnmatchcase(name, path)
+        }
+        if not part:
+            names = ", ".join(list(files)[:5]) or "nothing"
+            raise JobError(f"The job left no {path!r} to fetch.", f"It left {names}.")
+        matching.update(part)
+    return matching
+
+
+def file_filters(names: Iterable[str]) -> str:
+    """rsync's rules for these files and the folders above them, a line each."""
+    lines: dict[str, None] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        for folder in reversed(path.parents[:-1] if path.parent.name else []):
+            lines[f"+ /{_literal(str(folder))}/"] = None
+        lines[f"+ /{_literal(name)}"] = None
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _literal(name: str) -> str:
+    """A pattern for this name alone; a line break, which ends a rule, is any letter in it."""
+    if not re.search(r"[*?[\n\r]", name):
+        return name
+    return re.sub(r"[\n\r]", "?", re.sub(r"([\\*?[])", r"\\\1", name))

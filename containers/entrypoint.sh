@@ -55,6 +55,13 @@ if [ "$(id -u)" = 0 ]; then
     give_back
     introduce
     as="setpriv --reuid=$uid --regid=$gid --clear-groups"
+    # shellcheck disable=SC2086
+    if ! $as test -w "$folder" || ! $as test -w "$HOME"; then
+        owner=$(stat -c %u "$folder")
+        echo "volume/$1 belongs to the user $owner, and this server runs as $uid." >&2
+        echo "Set CONTAINER_UID=$owner, or give the folder away: sudo chown -R $uid:$gid volume/$1" >&2
+        exit 2
+    fi
 fi
 
 # Some programs read one spelling, some the other. What runs beside us needs no proxy.

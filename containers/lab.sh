@@ -132,7 +132,12 @@ COMPOSE_PROJECT_NAME=$(setting COMPOSE_PROJECT_NAME)
 COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-$(own_name)}
 UI_HOSTS=$(setting UI_HOSTS)
 UI_HOSTS=${UI_HOSTS:-$(hostname):*}
-export COMPOSE_PROJECT_NAME UI_HOSTS
+case $(setting LAB_ADDRESS) in
+    '') UI_HOST=127.0.0.1 ;;
+    0.0.0.0) UI_HOST=$(hostname) ;;
+    *) UI_HOST=$(setting LAB_ADDRESS) ;;
+esac
+export COMPOSE_PROJECT_NAME UI_HOSTS UI_HOST
 case ${1:?} in
     up)
         ask_engine

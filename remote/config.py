@@ -127,3 +127,8 @@ def make_variables(flags: str | None = None) -> dict[str, str]:
         if match:
             variables[match[1]] = match[2].lstrip(" ")
     return variables
+
+
+def is_environment(folder: Path) -> bool:
+    """Whether a folder is a Python environment, made by venv or by conda."""
+    return any((folder / mark).exists() for mark in ("pyvenv.cfg", "conda-meta"))

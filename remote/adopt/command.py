@@ -162,7 +162,8 @@ def plan(root: Path, toolkit: Sequence[str]) -> Plan:
     run = next((runner for name, runner in runners.items() if (root / name).is_file()), "")
     found = (path for pattern in PROGRAMS for path in sorted(root.glob(pattern)) if path.is_file())
     path = next(found, root / "PROGRAM")
-    program = shlex.quote(path.relative_to(root).as_posix())
+    is_project = (root / "MLproject").is_file()
+    program = "." if is_project else shlex.quote(path.relative_to(root).as_posix())
     whole.steps.append(f"{run}inv sync-push --target user@host:/proj")
     whole.steps.append(f"{run}inv remote-run {program} --follow --pull")
     return whole

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.adopt.edits import Change, read
+from remote.adopt.imports import imported_packages
 from remote.agent.environments.uv import LOCK_FILES
 
 #: What jobs need: to run notebooks, and to record.
@@ -24,17 +25,37 @@ JOBS = ("papermill>=2.7", "ipykernel>=6.29", "mlflow>=3.17")
 #: The group of uv's that is this machine's.
 GROUP = "remote"
 
-LOCK = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.lock"
-LOCKS = {"pylock.toml": "uv pip compile --universal pyproject.toml -o pylock.toml"}
+#: The group of uv's and Poetry's that jobs have and that a library doesn't publish.
+DEVELOPMENT = "dev"
+
+LOCK = "uv pip compile --universal --generate-hashes{group} pyproject.toml -o requirements.lock"
+LOCKS = {"pylock.toml": "uv pip compile --universal{group} pyproject.toml -o pylock.toml"}
+
+_DEVELOPMENT = re.compile(r"^\[dependency-groups\][ \t]*\n(?:(?!\[).*\n)*?dev *=", re.MULTILINE)
+#: The oldest Python that a project admits, as PEP 440 and as Poetry have it.
+_PYTHON = re.compile(
+    r"""^(?P<name>requires-python|python)[ \t]*=.*?(?:>=?|~=?|\^|==|["'])[ \t]*3(?:\.(?P<minor>\d+))?""",
+    re.MULTILINE,
+)
+
+#: Where projects without a lock file say what they need, in ways that jobs don't read.
+ELSEWHERE = ("environment.y*ml", "conda.y*ml", "setup.py", "setup.cfg", "Pipfile")
 
 
 def requirements(root: Path) -> Change | None:
-    """A requirements.txt for jobs, in a project that lists its dependencies nowhere."""
+    """A requirements.txt for jobs, in a project that lists its dependencies nowhere in the root."""
     if any((root / name).exists() for name in ("pyproject.toml", "requirements.in", *LOCK_FILES)):
         return None
-    text = "\n".join(["# Jobs: notebooks, and records in MLflow.", *JOBS, ""])
-    note = "Jobs install what requirements.txt lists: add there what your code imports."
-    return Change("requirements.txt", None, text, note)
+    lists = sorted(path.relative_to(root).as_posix() for path in root.glob("*/requirements.txt"))
+    lines = ["# Jobs: notebooks, and records in MLflow.", *JOBS, *(f"-r {name}" for name in lists)]
+    sources = [path.name for pattern in ELSEWHERE for path in sorted(root.glob(pattern))]
+    imports = [] if lists else imported_packages(root)
+    note = "Jobs install what requirements.txt lists: add there what your code imports"
+    note += f", as {', '.join(sources)} has it" if sources else ""
+    note += f". It imports: {' '.join(imports)}" if imports else "."
+    if lists:
+        note = f"Jobs install what requirements.txt lists, and now with it {', '.join(lists)}."
+    return Change("requirements.txt", None, "\n".join([*lines, ""]), note)
 
 
 def commands(root: Path, toolkit: Sequence[str]) -> list[str]:
@@ -52,13 +73,27 @@ def commands(root: Path, toolkit: Sequence[str]) -> list[str]:
     lock = next((name for name in LOCK_FILES if (root / name).is_file()), "")
     if pyproject and lock == "uv.lock":
         group = shlex.join(["uv", "add", "--group", GROUP, *toolkit])
-        return [*_adding("uv add", missing), group]
+        return [*_raised(pyproject), *_adding(f"uv add --group {DEVELOPMENT}", missing), group]
     if lock == "poetry.lock" or "[tool.poetry" in pyproject:
-        return [*_adding("poetry add --lock", missing), f"poetry run {install}"]
+        adding = _adding(f"poetry add --lock --group {DEVELOPMENT}", missing)
+        return [*_raised(pyproject), *adding, f"poetry run {install}"]
     if re.search(r"^\[\s*project\s*\]", pyproject, re.MULTILINE) and lock != "requirements.txt":
-        locking = [LOCKS.get(lock, LOCK)] if missing or not lock else []
-        return [*_adding("uv add --frozen", missing), *locking, install]
+        group = f" --group {DEVELOPMENT}" if missing or _DEVELOPMENT.search(pyproject) else ""
+        locking = [LOCKS.get(lock, LOCK).format(group=group)] if missing or not lock else []
+        adding = _adding(f"uv add --frozen --group {DEVELOPMENT}", missing)
+        return [*_raised(pyproject), *adding, *locking, install]
     return [*_by_hand(root), install]
+
+
+def _raised(pyproject: str) -> list[str]:
+    """What has to be changed first where the project admits a Python that MLflow doesn't.
+
+    A lock file is for all the versions that a project admits.
+    """
+    match = _PYTHON.search(pyproject)
+    if not match or int(match["minor"] or 0) >= 10:
+        return []
+    return [f'change in pyproject.toml: {match["name"]} = ">=3.10" (MLflow needs it)']
 
 
 def _adding(command: str, missing: Sequence[str]) -> list[str]:

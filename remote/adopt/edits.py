@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote.config import is_environment
+
 TEMPLATES = Path(__file__).with_name("files")
 
 BEGIN = "# >>> remote-gpu-workflow >>>"
@@ -89,16 +91,11 @@ def replace_block(text: str, block: Iterable[str]) -> str:
     return before + gap + "".join(line + end for line in (BEGIN, *block, END)) + after
 
 
-#: What a folder holds that is a Python environment, by venv or conda.
-ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
-
-
 def rsyncignore(root: Path) -> Change:
     """What a push leaves here: ours, and the environments that lie in the project."""
     lines = template("rsyncignore").splitlines()
     for folder in sorted(root.iterdir()):
-        is_environment = any((folder / mark).exists() for mark in ENVIRONMENT)
-        if is_environment and folder.name.isprintable() and f"{folder.name}/" not in lines:
+        if is_environment(folder) and folder.name.isprintable() and f"{folder.name}/" not in lines:
             # What rsync would take for a wildcard stands for itself.
             lines.append("/" + re.sub(r"([\\*?\[])", r"\\\1", folder.name) + "/")
     return _extended(root, ".rsyncignore", lines, "\n", _pattern)

@@ -26,8 +26,10 @@ def main() -> None:
     """`program <job folder>`: this process becomes the program, so its exit code is the job's."""
     folder = Path(sys.argv[2])
     job = read_job(folder)
-    words = kind_of(job).argv(job, sys.executable, os.environ.get("MLFLOW_RUN_ID", ""))
-    variables = dict(os.environ)
+    run = os.environ.get("REMOTE_JOB_RUN", "")
+    words = kind_of(job).argv(job, sys.executable, run)
+    # The program has this process's id: it may go on with the run, what it starts may not.
+    variables = {**os.environ, "REMOTE_JOB_OFFER": f"{os.getpid()} {run}"}
     if job.hydra:
         words += hydra_words(job)
         variables = hydra_variables(variables, folder)

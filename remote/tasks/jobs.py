@@ -118,7 +118,8 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     from remote.transport import process
 
     server = server_of(target)
-    argv = server.agent.call(AttachRequest(key=server.key, job=job)).argv
+    terminal = os.environ.get("TERM", "")
+    argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
     if not sys.stdin.isatty():
         raise JobError("remote-attach needs a terminal.", f"inv remote-logs {job} --follow")
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}

@@ -14,8 +14,9 @@ from typing import Any
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import find_project, make_variables
+from remote.config import find_project, is_environment, make_variables
 from remote.errors import ConfigError, NotebookError
+from remote.job.outputs import TABLE
 from remote.job.status import FINISHED
 from remote.output import print_lines, say, say_log
 from remote.tasks.declare import command
@@ -64,16 +65,31 @@ def run(
         raise Exit(code=code or 1)
 
 
+#: Folders of a project's root that hold no source of its own: data, and what jobs write.
+NO_SOURCE = {"data", *(output.path.split("/")[0] for output in TABLE)}
+
+
+def _is_source(path: Path) -> bool:
+    """Whether a file or folder in the root is the project's own code; black and isort look inside."""
+    if path.name.startswith(".") or path.name in NO_SOURCE or path.is_symlink():
+        return False
+    if path.is_file():
+        return path.suffix == ".py"
+    return not is_environment(path) and next(path.rglob("*.py"), None) is not None
+
+
 @command(name="format")
 def format_code(c: Context) -> None:
     """Run isort and black over the project's Python."""
     from remote.transport import process
 
     root = find_project().root
-    names = ("tasks.py", "remote", "src", "pipelines", "scripts", "tests", "bench")
-    places = [name for name in names if (root / name).exists()]
-    for tool in ("isort", "black"):
-        result = process.run([sys.executable, "-m", tool, *places], cwd=root)
+    places = [f"./{path.name}" for path in sorted(root.iterdir()) if _is_source(path)]
+    if not places:
+        raise ConfigError("There is no Python here to format.")
+    ignored = ["--skip-gitignore"] if (root / ".git").exists() else []
+    for tool in (["isort", *ignored], ["black"]):
+        result = process.run([sys.executable, "-m", *tool, *places], cwd=root)
         say_log(result.stderr + result.stdout.decode("utf-8", "replace"))
         if result.code:
             raise Exit(code=result.code)

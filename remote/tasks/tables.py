@@ -87,9 +87,10 @@ def gpu_table(answer: GpusAnswer) -> list[str]:
     """Every GPU of a server: memory, load, and who holds it."""
     rows = [("GPU", "NAME", "MEMORY", "LOAD", "HELD BY")]
     for gpu in answer.gpus:
-        used = f"{gpu.memory_used / 1024:.1f}/{gpu.memory_total / 1024:.0f} GiB"
+        used = "?" if gpu.memory_used is None else f"{gpu.memory_used / 1024:.1f}"
+        total = "?" if gpu.memory_total is None else f"{gpu.memory_total / 1024:.0f}"
         load = "-" if gpu.load is None else f"{gpu.load} %"
-        rows.append((str(gpu.index), gpu.name, used, load, _holder(gpu)))
+        rows.append((str(gpu.index), gpu.name, f"{used}/{total} GiB", load, _holder(gpu)))
     return table(rows)
 
 

@@ -7,8 +7,10 @@ into the target by a link with a plain name first, and the path is then `./`.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,17 +94,35 @@ def push_filters(root: Path, declared: Sequence[str] = ()) -> list[str]:
     filters += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     # P protects: what jobs put into data is never deleted, though data itself is pushed.
     filters += ["--filter=P /data/", "--filter=P /data/**"]
-    ignore = root / IGNORE_FILE
-    if not ignore.is_file():
-        return filters
-    for number, line in enumerate(ignore.read_text("utf-8", "replace").splitlines(), 1):
+    return filters + [f"--exclude={pattern}" for pattern in ignore_patterns(root)]
+
+
+def ignore_patterns(root: Path) -> list[str]:
+    """The lines of the project's ignore file as rsync's --exclude takes them; raises ConfigError.
+
+    rsync itself would take the mark that Windows editors begin a file with (BOM) for a part of the
+    first pattern, and what follows a NUL byte for nothing.
+    """
+    try:
+        content = (root / IGNORE_FILE).read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(f"{IGNORE_FILE} can't be read: {error.strerror}.") from None
+    patterns = []
+    for number, line in enumerate(re.split(rb"\r\n|\n|\r", content.removeprefix(BOM_UTF8)), 1):
+        pattern = os.fsdecode(line)
+        if "\0" in pattern:
+            raise ConfigError(f"{IGNORE_FILE} line {number} holds a NUL byte.", "Save it as text.")
         # It empties rsync's list of filters, all of them (rsync(1)).
-        if line.strip() == "!":
+        if pattern.strip() == "!":
             raise ConfigError(
                 f"{IGNORE_FILE} line {number}: '!' would switch off what protects the results.",
                 "Remove that line.",
             )
-    return [*filters, f"--exclude-from={IGNORE_FILE}"]
+        if pattern and not pattern.startswith(("#", ";")):
+            patterns.append(pattern)
+    return patterns
 
 
 def push_argv(

@@ -160,3 +160,9 @@ def test_without_words_it_helps_and_starts_light() -> None:
     script = "import runpy, sys; sys.argv = ['remote']\ntry: runpy.run_module('remote', run_name='__main__')\nfinally: print([each for each in ('mlflow', 'invoke', 'fabric') if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0 and "adopt" in done.stdout and done.stdout.endswith("[]\n")
+
+
+def test_an_mlproject_is_what_is_run_next(existing: Existing) -> None:
+    existing.write("train.py", "")
+    existing.write("MLproject", "name: x\n")
+    assert existing.plan().steps[-1] == "inv remote-run . --follow --pull"

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 
 from remote.adopt.dependencies import JOBS, LOCK, of_url, source
+from remote.adopt.imports import imported_packages
 from tests.adopt.conftest import Existing
 from tests.conftest import ROOT
 
 ALL = "'papermill>=2.7' 'ipykernel>=6.29' 'mlflow>=3.17'"
 PIP = "python -m pip install 'remote-gpu-workflow>=0.1.0'"
+GROUPED = LOCK.format(group=" --group dev")
 PROJECT = '[project]\nname = "a"\nversion = "1"\ndependencies = ["torch"]\n'
 
 
@@ -19,22 +22,25 @@ PROJECT = '[project]\nname = "a"\nversion = "1"\ndependencies = ["torch"]\n'
     [
         (
             {"pyproject.toml": PROJECT, "uv.lock": ""},
-            [f"uv add {ALL}", "uv add --group remote 'remote-gpu-workflow>=0.1.0'"],
+            [f"uv add --group dev {ALL}", "uv add --group remote 'remote-gpu-workflow>=0.1.0'"],
         ),
         (
             {"pyproject.toml": '[tool.poetry.dependencies]\nmlflow = "^3.17"\n'},
-            ["poetry add --lock 'papermill>=2.7' 'ipykernel>=6.29'", f"poetry run {PIP}"],
+            [
+                "poetry add --lock --group dev 'papermill>=2.7' 'ipykernel>=6.29'",
+                f"poetry run {PIP}",
+            ],
         ),
         (
             {"pyproject.toml": PROJECT, "poetry.lock": ""},
-            [f"poetry add --lock {ALL}", f"poetry run {PIP}"],
+            [f"poetry add --lock --group dev {ALL}", f"poetry run {PIP}"],
         ),
-        ({"pyproject.toml": PROJECT}, [f"uv add --frozen {ALL}", LOCK, PIP]),
+        ({"pyproject.toml": PROJECT}, [f"uv add --frozen --group dev {ALL}", GROUPED, PIP]),
         (
             {"pyproject.toml": PROJECT, "pylock.toml": ""},
             [
-                f"uv add --frozen {ALL}",
-                "uv pip compile --universal pyproject.toml -o pylock.toml",
+                f"uv add --frozen --group dev {ALL}",
+                "uv pip compile --universal --group dev pyproject.toml -o pylock.toml",
                 PIP,
             ],
         ),
@@ -44,7 +50,7 @@ PROJECT = '[project]\nname = "a"\nversion = "1"\ndependencies = ["torch"]\n'
                     "torch", 'mlflow[extras]", "ipykernel", "Papermill'
                 )
             },
-            [LOCK, PIP],
+            [LOCK.format(group=""), PIP],
         ),
         (
             {"requirements.txt": "torch\nMLflow[extras]==2.1  # old\n# papermill\n"},
@@ -76,6 +82,59 @@ def test_the_projects_own_tool_is_named(
     assert existing.plan().steps[:-2] == steps
     changed = [change.name for change in existing.plan().changes]
     assert not set(changed) & set(files), "what is there is its tool's to change"
+
+
+@pytest.mark.parametrize(
+    ("line", "is_raised"),
+    [
+        ('requires-python = ">=3.8"', True),
+        ('requires-python = "<4,>=3.9.1"', True),
+        ('requires-python=">=3"', True),
+        ('python = "^3.8"', True),
+        ('python = "~3.9"', True),
+        ('requires-python = ">= 3.10"', False),
+        ('requires-python = ">=3.12,<3.14"', False),
+        ('python = "^3.11"', False),
+        ('target = "python = 3.8"', False),
+        ('pythonpath = "3.8"', False),
+    ],
+)
+def test_a_python_that_mlflow_does_not_have_is_raised_first(
+    line: str, is_raised: bool, existing: Existing
+) -> None:
+    existing.write("pyproject.toml", f"{PROJECT}{line}\n")
+    first = existing.plan().steps[0]
+    assert first.startswith("change in pyproject.toml: ") == is_raised
+    assert not is_raised or first.endswith(' = ">=3.10" (MLflow needs it)')
+
+
+def test_what_the_group_dev_holds_is_locked_too(existing: Existing) -> None:
+    group = '[dependency-groups]\nlint = ["ruff"]\ndev = ["papermill", "ipykernel", "mlflow"]\n'
+    existing.write("pyproject.toml", PROJECT + group)
+    assert existing.plan().steps[0] == GROUPED
+
+
+def test_the_list_of_a_folder_is_taken_in(existing: Existing) -> None:
+    existing.write("src/requirements.txt", "torch\n")
+    assert existing.after("requirements.txt").splitlines()[-1] == "-r src/requirements.txt"
+    assert any("now with it src/requirements.txt" in note for note in existing.plan().notes)
+
+
+@pytest.mark.parametrize("name", ["conda.yaml", "environment.yml", "setup.py", "Pipfile"])
+def test_a_list_that_jobs_do_not_read_is_named(name: str, existing: Existing) -> None:
+    existing.write(name, "")
+    assert any(f"imports, as {name} has it" in note for note in existing.plan().notes)
+
+
+def test_what_the_code_imports_is_named(existing: Existing) -> None:
+    existing.write("train.py", "import os, torch\nfrom model.net import Net\nfrom . import x\n")
+    existing.write("model/net.py", "import numpy as np\nimport sklearn.svm\n")
+    cells = [{"cell_type": "code", "source": ["%matplotlib inline\n", "import pandas"]}]
+    existing.write("look.ipynb", json.dumps({"cells": cells}))
+    existing.write("broken.py", "import (")
+    assert imported_packages(existing.root) == ["numpy", "pandas", "sklearn", "torch"]
+    note = "add there what your code imports. It imports: numpy pandas sklearn torch"
+    assert any(text.endswith(note) for text in existing.plan().notes)
 
 
 def test_a_project_that_lists_its_dependencies_nowhere_gets_a_list(existing: Existing) -> None:

@@ -54,7 +54,7 @@ def inv_in_terminal(project: ProjectFolder, *words: str, **env: str) -> Iterator
     process = subprocess.Popen(
         [str(INV), *words],
         cwd=project.root,
-        env={**os.environ, **project.env, **env, "TERM": "xterm"},
+        env={**os.environ, **project.env, "TERM": "xterm", **env},
         stdin=slave,
         stdout=slave,
         stderr=slave,

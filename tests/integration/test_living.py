@@ -204,7 +204,8 @@ def test_watching_draws_anew(farm: Farm) -> None:
 
 def test_attaching_shows_the_log_and_ctrl_c_there_hurts_nobody(farm: Farm) -> None:
     job = farm.submit("while true; do echo tick; sleep 0.2; done")
-    with inv_in_terminal(farm.project, "remote-attach", job) as terminal:
+    # The server has never heard of this kind of terminal.
+    with inv_in_terminal(farm.project, "remote-attach", job, TERM="xterm-of-2099") as terminal:
         terminal.until(b"tick")
         terminal.type(b"\x03")
         time.sleep(0.5)

@@ -273,7 +273,7 @@ def test_what_poetry_keeps_is_left_to_poetry(theirs: Theirs) -> None:
         "tasks.py", "from invoke import task\n\n\n@task\ndef disk(c):\n    print('mine')\n"
     )
     said = adopt(theirs, "--yes")
-    assert steps(said)[0] == "poetry add --lock 'papermill>=2.7' 'mlflow>=3.17'"
+    assert steps(said)[0] == "poetry add --lock --group dev 'papermill>=2.7' 'mlflow>=3.17'"
     assert (theirs.root / "pyproject.toml").read_text() == project
     assert steps(said)[1].startswith("poetry run python -m pip install 'remote-gpu-workflow @ ")
     assert theirs.inv("disk").out == "mine\n" and "sync-push" in theirs.inv("--list").out

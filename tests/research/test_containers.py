@@ -92,6 +92,7 @@ def test_what_nobody_set_needs_no_word_and_opens_nothing_to_others(project: Proj
     assert services["mlflow"]["build"]["args"] == {
         "BASE_IMAGE": "python:3.11-slim",
         "EXTRAS": "lab",
+        "PACKAGES": "",
     }
     assert "deploy" not in services["jupyter"]
     assert services["jupyter"]["environment"]["HTTP_PROXY"] is None
@@ -278,6 +279,11 @@ CELL = """\
 from lib.tracking import save_mlflow
 save_mlflow(experiment_name="箱", run_name="in a box", params={"a": 1}, metrics={"f1": 0.5},
             result={"words.txt": "学習"})
+import ctypes, warnings
+ctypes.CDLL("libgomp.so.1")
+from lib import plots
+warnings.simplefilter("error")
+plots.curves({"正解率": [0.5, 0.7]}).savefig("/tmp/curves.png")
 """
 
 
@@ -297,7 +303,8 @@ def test_a_notebook_is_saved_in_the_containers_and_found_after_a_restart(lab: La
     lab.ask(jupyter, f"/api/contents/{urllib.request.quote(name)}", token, body)
     assert "save_mlflow" in (lab.root / "src/notebooks/箱.py").read_text("utf-8")
 
-    lab.in_kernel(token, name, CELL)
+    printed = lab.in_kernel(token, name, CELL)
+    assert f"To see it: http://127.0.0.1:{ui}/#/experiments/" in printed
     check_run(lab)
     author = lab.engine.docker(
         *("exec", lab.container("jupyter"), "git", "-C", "/opt/jupyter/project"),
@@ -330,6 +337,7 @@ def check_run(lab: Lab) -> None:
     "service, setting, said",
     [
         ("mlflow", "CONTAINER_UID=me", "must be numbers (id -u, id -g), not 'me'"),
+        ("mlflow", "CONTAINER_UID=77", "and this server runs as 77."),
         ("jupyter", "JUPYTER_NOTEBOOK_DIR=/tmp", "(/tmp) must lie below JUPYTER_ROOT_DIR"),
     ],
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.sshd import free_port
 from tests.conftest import ROOT, Command
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 
 PIPELINE = "pipelines/cifar10"
 STEPS = ["preprocess", "train", "building", "evaluate"]
-SMALL = {"train_model_type": "simple", "train_num_workers": "0"}
+SMALL = {"preprocess_data": "digits", "train_model_type": "simple", "train_num_workers": "0"}
 
 
 def done(process: subprocess.Popen[str]) -> Command:
@@ -93,6 +94,8 @@ def test_each_step_leaves_its_artifacts(lab: Laboratory, steps: dict[str, Run]) 
     }
     for step, names in expected.items():
         assert [name for name in names if not (steps[step].artifacts / name).is_file()] == []
+    # Once: a push would send what lay beside them.
+    assert not list((lab.root / "outputs/cifar10").glob("*/*"))
     board = f"logs/tensorboard/cifar10/{steps['train'].id}"
     assert list((lab.root / board).glob("events.out.tfevents.*"))
 
@@ -128,6 +131,30 @@ def test_the_figures_are_right(lab: Laboratory, steps: dict[str, Run]) -> None:
     said = lab.python("-c", script, str(model), str(images)).out.split()
     assert said[:90] == [row["predicted"] for row in rows]
     assert said[90:] == [row["label"] for row in rows]
+
+
+@pytest.mark.parametrize("given", ["-P train_epoch=2", "-P preprocess_limit=3"])
+def test_what_cannot_be_is_refused_before_anything_is_trained(lab: Laboratory, given: str) -> None:
+    """A parameter that there isn't; CIFAR-10 where it can't be had, which is no reason for others."""
+    refused = done(
+        lab.popen("make", "-C", PIPELINE, "train", f"ARGS={given} --experiment-name=refused")
+    )
+    assert refused.code != 0 and "These are scikit-learn's digits" not in refused.text
+    runs = [run for run in Store(lab.root / "mlflow.db").runs() if run.experiment == "refused"]
+    if "train_epoch" in given:
+        assert "unrecognized arguments: --train_epoch 2" in refused.text
+        assert {run.status for run in runs} <= {"FAILED"} and len(runs) == 1
+    else:
+        assert "can't be fetched" in refused.text and "-P preprocess_data=digits" in refused.text
+        assert {run.status for run in runs} == {"FAILED"}
+    assert "Traceback" not in refused.text
+
+
+def test_a_parameter_too_many_becomes_no_command_of_its_own() -> None:
+    """MLflow puts it behind the command, where a line's end would make it a line of its own."""
+    for path in sorted((ROOT / "pipelines").rglob("MLproject")):
+        points = yaml.safe_load(path.read_text(encoding="utf-8"))["entry_points"]
+        assert not [point for point in points.values() if point["command"].endswith("\n")], path
 
 
 # The server ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`inv diary` as it is typed: what it prints, and the editor that it becomes."""
+"""`inv diary` and `inv format` as they are typed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 def inv(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(INV), "diary", *words],
+        [str(INV), *words],
         cwd=root,
         env={**os.environ, **env},
         stdin=subprocess.DEVNULL,
@@ -33,7 +33,7 @@ def inv(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]
 
 
 def test_the_path_of_the_page_is_printed(root: Path) -> None:
-    done = inv(root)
+    done = inv(root, "diary")
     name = f"diary/{date.today().isoformat()}.md"
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}\n", "")
     assert (root / name).is_file()
@@ -41,7 +41,7 @@ def test_the_path_of_the_page_is_printed(root: Path) -> None:
 
 def test_a_store_that_is_none_is_told(root: Path) -> None:
     (root / "mlflow.db").write_text("no database, but long enough to be taken for one " * 9)
-    done = inv(root)
+    done = inv(root, "diary")
     assert done.returncode == 2 and "mlflow.db can't be read" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -51,7 +51,7 @@ def test_an_editor_gets_the_page(root: Path, tmp_path: Path) -> None:
     editor.write_text('#!/bin/sh\nprintf "%s|" "$@" >"$SEEN"\n')
     editor.chmod(0o755)
     named = {"EDITOR": f"'{editor}' --wait", "VISUAL": "", "SEEN": str(tmp_path / "seen")}
-    assert inv(root, "--edit", **named).returncode == 0
+    assert inv(root, "diary", "--edit", **named).returncode == 0
     path = root / f"diary/{date.today().isoformat()}.md"
     assert (tmp_path / "seen").read_text() == f"--wait|{path}|"
 
@@ -60,5 +60,29 @@ def test_an_editor_gets_the_page(root: Path, tmp_path: Path) -> None:
     ("editor", "told"), [("", "is not set"), ("'", "can't be read"), ("/no/such", "can't be start")]
 )
 def test_an_editor_that_is_none_is_told(root: Path, editor: str, told: str) -> None:
-    done = inv(root, "--edit", EDITOR=editor, VISUAL="")
+    done = inv(root, "diary", "--edit", EDITOR=editor, VISUAL="")
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_all_of_the_projects_own_code_is_formatted_and_nothing_else(root: Path) -> None:
+    untidy, tidy = (
+        "import sys\nimport os\nx = { 'a':1 }\n",
+        'import os\nimport sys\n\nx = {"a": 1}\n',
+    )
+    own = ("top.py", "mypkg/a.py", "notebooks_x/deep/b.py")
+    others = (
+        "env/lib/c.py",
+        "data/raw/d.py",
+        "outputs/e.py",
+        ".remote/jobs/f/code/g.py",
+        "built/h.py",
+    )
+    for name in (*own, *others):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(untidy)
+    (root / "env/pyvenv.cfg").touch()
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    (root / ".gitignore").write_text("built/\n")
+    assert inv(root, "format").returncode == 0
+    assert {name: (root / name).read_text() for name in own} == dict.fromkeys(own, tidy)
+    assert {(root / name).read_text() for name in others} == {untidy}

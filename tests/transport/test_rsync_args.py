@@ -255,8 +255,8 @@ def test_an_ignore_file_with_plus_lines_is_honoured(pair: Pair) -> None:
     assert names(pair.there) == {".rsyncignore", "keep.log"}
 
 
-def test_an_ignore_file_with_windows_line_ends_is_honoured(pair: Pair) -> None:
-    (pair.here / ".rsyncignore").write_bytes(b"*.log\r\n/build/\r\n")
+def test_an_ignore_file_with_windows_line_ends_and_mark_is_honoured(pair: Pair) -> None:
+    (pair.here / ".rsyncignore").write_bytes(b"\xef\xbb\xbf*.log\r\n/build/\r\n")
     for name in ("a.log", "build/x", "a.py"):
         write(pair.here / name)
     pair.push()
@@ -273,7 +273,9 @@ def test_what_is_ignored_is_not_deleted_there(pair: Pair) -> None:
     assert names(pair.there) == {".rsyncignore", "run.log", ".venv/bin/python", "gone/inner.log"}
 
 
-@pytest.mark.parametrize("content", [b"!\n", b"*.log\n!\n", b"a\r\n!\r\n", b"a\r!\rb", b"!"])
+@pytest.mark.parametrize(
+    "content", [b"!\n", b"*.log\n!\n", b"a\r\n!\r\n", b"a\r!\rb", b"!", b"\xef\xbb\xbf!", b"!\0x\n"]
+)
 def test_a_line_that_clears_the_filters_is_refused(pair: Pair, content: bytes) -> None:
     (pair.here / ".rsyncignore").write_bytes(content)
     write(pair.there / "data/results/r.ipynb")

@@ -22,14 +22,15 @@ def main() -> None:
     places.enter_project()
     with running("building") as run:
         model = places.fetched(args.model_directory)
-        folder = places.new_folder(args.downstream, run)
-        data = folders.build(model, args.model_filename, args.entrypoint_path, folder)
-        mlflow.set_tag("data", data)
-        if args.dockerfile_path:
-            folders.add_dockerfile(args.dockerfile_path, folder)
-        mlflow.log_artifacts(str(folder), ARTIFACTS)
-        print(f"building: {folder} (sh {folders.ENTRYPOINT} starts it)", flush=True)
-        mlflow.set_tag("dockerimage", _image(args, run, folder) or "none")
+        with places.work_folder(args.downstream, run) as folder:
+            data = folders.build(model, args.model_filename, args.entrypoint_path, folder)
+            mlflow.set_tag("data", data)
+            if args.dockerfile_path:
+                folders.add_dockerfile(args.dockerfile_path, folder)
+            mlflow.log_artifacts(str(folder), ARTIFACTS)
+            server = mlflow.get_artifact_uri(ARTIFACTS)
+            print(f"building: {server} (sh {folders.ENTRYPOINT} starts it)", flush=True)
+            mlflow.set_tag("dockerimage", _image(args, run, folder) or "none")
 
 
 def _image(args: argparse.Namespace, run: str, folder: Path) -> str:

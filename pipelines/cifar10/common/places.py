@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -24,6 +27,14 @@ def new_folder(below: str, run: str) -> Path:
     folder = Path(below, run)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def work_folder(below: str, run: str) -> Iterator[Path]:
+    """The same for files that become artifacts: then it goes, where the step failed it stays."""
+    folder = new_folder(below, run)
+    yield folder
+    shutil.rmtree(folder)
 
 
 def fetched(place: str) -> Path:

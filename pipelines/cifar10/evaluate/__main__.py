@@ -28,16 +28,18 @@ def main() -> None:
 
 
 def _evaluate(args: argparse.Namespace, run: str, note: prepared.Note, part: prepared.Part) -> None:
-    folder = places.new_folder(args.downstream, run)
-    with serving.served(places.fetched(args.upstream), folder / "server.log") as server:
-        model = server.health()
-        if tuple(model["classes"]) != note.classes:
-            raise StepError(f"The model was made for {model['data']}, and these are {note.data}.")
-        predictions = _predictions(server, part)
-    figures = report.figures(predictions)
-    report.write(folder, predictions, {**figures, "data": note.data, "model": model})
-    mlflow.log_metrics(figures)
-    mlflow.log_artifacts(str(folder), ARTIFACTS)
+    with places.work_folder(args.downstream, run) as folder:
+        with serving.served(places.fetched(args.upstream), folder / "server.log") as server:
+            model = server.health()
+            if tuple(model["classes"]) != note.classes:
+                raise StepError(
+                    f"The model was made for {model['data']}, and these are {note.data}."
+                )
+            predictions = _predictions(server, part)
+        figures = report.figures(predictions)
+        report.write(folder, predictions, {**figures, "data": note.data, "model": model})
+        mlflow.log_metrics(figures)
+        mlflow.log_artifacts(str(folder), ARTIFACTS)
     guessed = np.array([each.predicted for each in predictions])
     mlflow.log_figure(
         plots.confusion_matrix(part.labels, guessed, note.classes), "confusion_matrix.png"

@@ -26,9 +26,9 @@ def main() -> None:
 
 def _made(args: argparse.Namespace, run: str) -> prepared.Note:
     data, loaded = images.load(args.data)
-    folder = places.new_folder(args.downstream, run)
-    note = prepared.write(folder, data, loaded.classes, images.parts(loaded, args.limit))
-    mlflow.log_artifacts(str(folder), ARTIFACTS)
+    with places.work_folder(args.downstream, run) as folder:
+        note = prepared.write(folder, data, loaded.classes, images.parts(loaded, args.limit))
+        mlflow.log_artifacts(str(folder), ARTIFACTS)
     return note
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10, or scikit-learn's digits made to look like it where it can't be had."""
+"""CIFAR-10, or scikit-learn's digits made to look like it where they are asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from common.prepared import SIZE, Part
+from common.step import StepError
 
 from lib import datasets
 
@@ -14,12 +15,14 @@ STAND_IN = "digits-as-cifar10"
 
 
 def load(name: str) -> tuple[str, datasets.Images]:
-    """(what they are, images of 32 x 32 pixels in three colours)."""
+    """(what they are, images of 32 x 32 pixels in three colours); raises StepError."""
     if name == "cifar10":
         try:
             return name, datasets.load(name)
         except datasets.Unreachable as error:
-            print(str(error).splitlines()[0], flush=True)
+            raise StepError(
+                f"{error}\nTo try the pipeline without it: -P preprocess_data=digits"
+            ) from None
     print(f"These are scikit-learn's digits, not CIFAR-10: tag data={STAND_IN}.", flush=True)
     return STAND_IN, _digits()
 

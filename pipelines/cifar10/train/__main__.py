@@ -37,18 +37,18 @@ def _train(args: argparse.Namespace, run: str, note: prepared.Note, part: prepar
 
     torch.manual_seed(args.seed)
     network = networks.make(args.model_type, len(note.classes))
-    folder = places.new_folder(args.downstream, run)
     logs = places.new_folder(args.tensorboard, run)
-    best = _fit(network, args, part, folder / "checkpoints", logs)
-    network.load_state_dict(torch.load(best, map_location="cpu", weights_only=True))
-    model = folder / "model"
-    model.mkdir()
-    file = model / args.model_filename
-    difference = export.export(network, part.images[:TRIED], file)
-    _describe(model / "model.json", file, note, args.model_type)
-    mlflow.log_metric("onnx_difference", difference)
-    mlflow.log_artifacts(str(folder))
-    mlflow.log_artifacts(str(logs), "tensorboard")
+    with places.work_folder(args.downstream, run) as folder:
+        best = _fit(network, args, part, folder / "checkpoints", logs)
+        network.load_state_dict(torch.load(best, map_location="cpu", weights_only=True))
+        model = folder / "model"
+        model.mkdir()
+        file = model / args.model_filename
+        difference = export.export(network, part.images[:TRIED], file)
+        _describe(model / "model.json", file, note, args.model_type)
+        mlflow.log_metric("onnx_difference", difference)
+        mlflow.log_artifacts(str(folder))
+        mlflow.log_artifacts(str(logs), "tensorboard")
     print(f"train: {file.name} guesses like the network (difference {difference:.1g})")
 
 

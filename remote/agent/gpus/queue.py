@@ -82,7 +82,12 @@ class JobLease:
             raise JobError(error.message, hint) from None
         if self.job.gpus is None and not self.gpus:
             return
-        if sum(gpu.memory_total >= self.request.memory for gpu in self.gpus) < self.request.gpus:
+        memory = self.request.memory
+        # A card that doesn't tell its memory may have enough.
+        fitting = [
+            gpu for gpu in self.gpus if gpu.memory_total is None or gpu.memory_total >= memory
+        ]
+        if len(fitting) < self.request.gpus:
             raise JobError(
                 f"The job asks for {_wanted(self.request)}, which this machine never has.",
                 _equipment(self.gpus),
@@ -111,11 +116,17 @@ class JobLease:
         return granted
 
     def variables(self, lease: Optional[Lease]) -> Dict[str, str]:
-        """What tells the job's code which GPUs it may see; nothing where there are none."""
-        source = sources.current()
-        if source is None or (lease is None and self.job.interpreter):
+        """What tells the job's code which GPUs it may see; nothing where there are none.
+
+        A job that is to have none sees none, whoever's cards this machine may have.
+        """
+        if lease is None and self.job.interpreter:
             return {}
-        return {source.VISIBLE_DEVICES: lease.visible if lease else ""}
+        source = sources.current()
+        seeing = (
+            [source] if source else list(sources.SOURCES.values()) if self.job.gpus == 0 else []
+        )
+        return {each.VISIBLE_DEVICES: lease.visible if lease else "" for each in seeing}
 
     def record(self, lease: Lease) -> Dict[str, Any]:
         """What the job's status tells of its GPUs."""
@@ -164,7 +175,7 @@ class JobLease:
             return self._missing(obstacles)
         if self.request.memory:
             # The largest is left free for others.
-            free.sort(key=lambda gpu: (gpu.memory_free, gpu.index))
+            free.sort(key=lambda gpu: (gpu.memory_free is None, gpu.memory_free or 0, gpu.index))
         chosen = sorted(free[: self.request.gpus], key=lambda gpu: gpu.index)
         granted = lease(self.folder, chosen)
         if granted and not ticket.before():
@@ -218,14 +229,14 @@ def _stranger(gpu: Gpu, memory: int) -> str:
     """What keeps a GPU from being leased besides leases."""
     if gpu.fault:
         return gpu.fault
-    if memory:
+    if memory and gpu.memory_free is not None:
         return "" if gpu.memory_free >= memory else "too little memory free"
     if gpu.processes:
         first, *more = gpu.processes
         name = first.name or f"process {first.pid}"
         owner = f"{first.user}'s {name}" if first.user else name
         return f"{owner} and {len(more)} more" if more else owner
-    return "" if gpu.memory_used <= IDLE_MEMORY else "its memory is taken"
+    return "" if (gpu.memory_used or 0) <= IDLE_MEMORY else "its memory is taken"
 
 
 def _jobs_before(before: int) -> str:
@@ -233,6 +244,6 @@ def _jobs_before(before: int) -> str:
     return f"waiting: {before} {'job is' if before == 1 else 'jobs are'} before this one"
 
 
-def _gibibytes(memory: int) -> str:
+def _gibibytes(memory: Optional[int]) -> str:
     """MiB as GiB."""
-    return f"{memory / 1024:.4g} GiB"
+    return "? GiB" if memory is None else f"{memory / 1024:.4g} GiB"

@@ -28,6 +28,9 @@ PATIENCE = 20.0
 
 BLOCK = 1 << 16
 
+#: What terminals that are younger than a server's terminfo (Ghostty, kitty) can be taken for.
+TERMINAL = "xterm-256color"
+
 
 def follow(
     request: messages.LogRequest, *, send: Callable[[messages.LogAnswer], None]
@@ -95,7 +98,23 @@ def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
     launched = _launch(paths, status)
-    return messages.AttachAnswer(paths.id, tuple(launched.row.attach(launched.handle, paths.id)))
+    argv = launched.row.attach(launched.handle, paths.id)
+    if request.terminal and not _is_known(request.terminal):
+        argv = ["env", f"TERM={TERMINAL}", *argv]
+    return messages.AttachAnswer(paths.id, tuple(argv))
+
+
+def _is_known(terminal: str) -> bool:
+    """Whether this machine's terminfo has it. Where that can't be asked, ncurses will say so."""
+    try:
+        import curses
+    except ImportError:
+        return True
+    try:
+        curses.setupterm(terminal, 1)
+    except curses.error:
+        return False
+    return True
 
 
 def _launch(paths: JobPaths, status: JobStatus) -> Launch:

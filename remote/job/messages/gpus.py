@@ -31,8 +31,9 @@ class GpuProcess(Struct):
 class Gpu(LeasedGpu):
     """One card, as its source tells of it. Memory in MiB, load in percent."""
 
-    memory_total: int = fields.integer(0, 1 << 40)
-    memory_used: int = fields.integer(0, 1 << 40)
+    memory_total: Optional[int] = fields.optional(fields.integer(0, 1 << 40))
+    memory_used: Optional[int] = fields.optional(fields.integer(0, 1 << 40))
+    """None where the card doesn't tell, as one that shares the memory of its machine."""
     driver: str = fields.line()
     load: Optional[int] = fields.optional(fields.integer(0, 1000), default=None)
     processes: Tuple[GpuProcess, ...] = fields.list_of(
@@ -44,7 +45,9 @@ class Gpu(LeasedGpu):
     """None where no job leases it."""
 
     @property
-    def memory_free(self) -> int:
+    def memory_free(self) -> Optional[int]:
+        if self.memory_total is None or self.memory_used is None:
+            return None
         return self.memory_total - self.memory_used
 
 

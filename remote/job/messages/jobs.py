@@ -114,9 +114,10 @@ class AttachAnswer(Struct):
 
 
 class AttachRequest(TargetRequest[AttachAnswer], verb="attach", answer=AttachAnswer):
-    """Tell how a job's terminal is shown."""
+    """Tell how a job's terminal is shown in one of the kind `terminal`: a value of TERM."""
 
     job: str = fields.text(NAME)
+    terminal: str = fields.text(NAME, default="")
 
 
 class LogAnswer(Struct):

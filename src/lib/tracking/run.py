@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from typing import Any
 
 from .items import SaveError
 
-URI, RUN = "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"
+URI = "MLFLOW_TRACKING_URI"
+#: Where a browser reaches the server that URI names, in the lab's containers.
+UI = "LAB_MLFLOW_UI"
 #: Where MLflow puts the artifacts of experiments that it makes in a database of this machine.
 ARTIFACTS = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
@@ -34,11 +37,16 @@ def project() -> Path:
     return next((folder for folder in own if (folder / "pyproject.toml").is_file()), Path.cwd())
 
 
+def own_store() -> str:
+    """The address of the project's own store, which `inv ui` shows."""
+    return f"sqlite:///{project() / 'mlflow.db'}"
+
+
 class Store:
     """An MLflow tracking store: what was asked for, else the environment's, else the project's."""
 
     def __init__(self, uri: str | None) -> None:
-        self.uri = str(uri or os.environ.get(URI) or f"sqlite:///{project() / 'mlflow.db'}")
+        self.uri = str(uri or os.environ.get(URI) or own_store())
         with _artifacts_in(project() / "mlruns"):
             self.client = _client(self.uri)
 
@@ -65,22 +73,21 @@ class Store:
         return self.client.get_experiment_by_name(name)
 
     def open_run(self) -> Any:
-        """The run that user code, or the job, has open in this store; None without one."""
+        """The run that user code has open in this store; None without one."""
         import mlflow
-        from mlflow.exceptions import MlflowException
 
         active = mlflow.active_run() if mlflow.get_tracking_uri() == self.uri else None
-        known = os.environ.get(RUN) if os.environ.get(URI) == self.uri else None
-        run_id = active.info.run_id if active else known
-        try:
-            return self.client.get_run(run_id) if run_id else None
-        except MlflowException:
-            return None
+        return self.client.get_run(active.info.run_id) if active else None
 
     def address(self, experiment_id: str, run_id: str) -> str:
         """Where a browser finds a run, or what to type to see it."""
         if self.uri.startswith(("http://", "https://")):
-            return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+            # In the lab's containers the server has a name that no browser knows.
+            is_lab = self.uri == os.environ.get(URI) and UI in os.environ
+            server = os.environ[UI] if is_lab else self.uri.rstrip("/")
+            return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
+        if self.uri not in (own_store(), os.environ.get(URI)):
+            return f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
         target = json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}")).get("remote.target", "")
         # A job of this machine has its bare name there.
         return "make sync-pull, then inv ui" if set("/:") & set(target) else "inv ui"
@@ -112,9 +119,6 @@ def recording(store: Store, experiment: Any, wanted: Wanted) -> Iterator[str]:
     """A run to log to, with all of `wanted`: the one that is open, or one of its own."""
     before = store.open_run()
     if before and _fits(before, experiment, wanted):
-        if before.info.run_id == os.environ.get(RUN):
-            # As with mlflow.start_run, the next one is a run of its own.
-            del os.environ[RUN]
         _write(store, before.info.run_id, wanted)
         # Whoever opened it ends it.
         yield before.info.run_id
@@ -138,13 +142,19 @@ def _fits(run: Any, experiment: Any, wanted: Wanted) -> bool:
 
 
 def _new(store: Store, experiment: Any, wanted: Wanted, *, below: Any) -> str:
+    import mlflow
     from mlflow.tracking.context.registry import resolve_tags
 
     _check_served(store, experiment)
+    number, name = experiment.experiment_id, wanted.name
+    if not below and mlflow.get_tracking_uri() == store.uri and not mlflow.active_run():
+        # In a job, the first such run is the job's own.
+        made = mlflow.start_run(experiment_id=number, run_name=name, tags=dict(wanted.tags))
+        mlflow.end_run()
+        return str(made.info.run_id)
     parent = {"mlflow.parentRunId": below.info.run_id} if below else {}
     tags = resolve_tags({**parent, **wanted.tags})
-    made = store.client.create_run(experiment.experiment_id, tags=tags, run_name=wanted.name)
-    return str(made.info.run_id)
+    return str(store.client.create_run(number, tags=tags, run_name=name).info.run_id)
 
 
 def _check_served(store: Store, experiment: Any) -> None:

@@ -123,6 +123,19 @@ def test_memory_chooses_the_fullest_card_that_fits(fake: FakeGpus, folder: Path)
     assert "GPU 2: too little memory free" in reason(folder, 4, memory=20480)
 
 
+@pytest.mark.parametrize("total", ["[N/A]", 128000])
+def test_a_card_that_does_not_tell_its_memory_is_leased_unless_a_process_computes_there(
+    total: object, fake: FakeGpus, folder: Path
+) -> None:
+    fake.card(0, memory_total=total, memory_used="[N/A]")
+    for index in (1, 2, 3):
+        fake.card(index, memory_total=1000)
+    with get(folder, memory=20480) as held:
+        assert held.visible == uuid(0)
+    fake.use(0, os.getpid())
+    assert "GPU 0: " in reason(folder, memory=20480)
+
+
 def test_memory_never_shares_a_card_with_a_lease(fake: FakeGpus, folder: Path) -> None:
     fake.card(2, memory_used=50000)
     with get(folder, memory=1000) as held:
@@ -342,3 +355,12 @@ def test_a_job_that_asks_for_nothing_has_one(fake: FakeGpus, folder: Path) -> No
     with wish.leased(pytest.fail) as lease:
         assert lease and lease.visible == uuid(0)
         assert wish.variables(lease) == {"CUDA_VISIBLE_DEVICES": uuid(0)}
+
+
+@pytest.mark.parametrize("with_cards", [True, False])
+def test_a_job_without_gpus_sees_none_whatever_the_login_sets(
+    with_cards: bool, fake: FakeGpus, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_cards:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    assert JobLease(job(folder, gpus=0)).variables(None) == {"CUDA_VISIBLE_DEVICES": ""}

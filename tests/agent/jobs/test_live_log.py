@@ -214,6 +214,17 @@ def test_a_job_of_an_older_version_is_in_tmux(root: Path) -> None:
     assert attach(LAST).argv[:3] == ("tmux", "-L", "remote")
 
 
+def test_a_terminal_that_the_server_does_not_know_is_taken_for_one_it_knows(
+    root: Path, elsewhere: Elsewhere
+) -> None:
+    add_elsewhere(root, state=RUNNING)
+    # In this order: once Python's curses has found one, it looks for no other.
+    for terminal, words in (("xterm-of-2099", ("env", "TERM=xterm-256color")), ("xterm", ())):
+        answer = attach(LAST.replace(terminal=terminal))
+        assert answer.argv == (*words, "attach", IDS[0])
+        assert AttachAnswer.from_json(answer.to_json(), "answer") == answer
+
+
 def test_a_job_that_has_ended_has_no_terminal(root: Path) -> None:
     add(root, state=FINISHED)
     with pytest.raises(JobError, match="has ended: finished"):

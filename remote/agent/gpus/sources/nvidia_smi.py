@@ -47,8 +47,8 @@ def gpus() -> List[Gpu]:
                 index=int(index),
                 uuid=uuid,
                 name=name,
-                memory_total=_number(total) or 0,
-                memory_used=_number(used) or 0,
+                memory_total=_number(total),
+                memory_used=_number(used),
                 load=_number(load),
                 driver=driver,
                 processes=tuple(processes.get(uuid, ())),
@@ -85,14 +85,17 @@ def _processes() -> Dict[str, List[GpuProcess]]:
     """The processes that compute, by the UUID of their card."""
     processes: Dict[str, List[GpuProcess]] = {}
     for uuid, pid, memory in _query("compute-apps", ("gpu_uuid", "pid", "used_memory")):
-        folder = PROC / str(_number(pid) or 0)
+        # Drivers of old cards have one row of "[Not Supported]", whether anything computes or not.
+        if not pid.isdigit():
+            continue
+        folder = PROC / pid
         try:
             user = user_name(folder.stat().st_uid)
             name = (folder / "comm").read_bytes().decode("utf-8", "replace").strip()
         except OSError:
             # It is hidden, or the pid is that of another namespace.
             user = name = ""
-        process = GpuProcess(_number(pid) or 0, _number(memory) or 0, user, _plain(name))
+        process = GpuProcess(int(pid), _number(memory) or 0, user, _plain(name))
         processes.setdefault(uuid, []).append(process)
     return processes
 

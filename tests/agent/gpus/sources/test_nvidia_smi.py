@@ -99,7 +99,18 @@ def test_an_odd_name_of_a_process_is_made_plain(fake: FakeGpus, tmp_path: Path) 
 def test_what_a_card_cannot_tell_is_no_fault(fake: FakeGpus, word: str) -> None:
     fake.card(0, utilization_gpu=word, memory_used=word)
     found = nvidia_smi.gpus()[0]
-    assert found.load is None and found.memory_used == 0 and found.fault == ""
+    assert found.load is None and found.memory_used is None and found.fault == ""
+    assert found.memory_free is None and found.memory_total == 81920
+
+
+@pytest.mark.parametrize("pid", ["[Not Supported]", "[N/A]", "", "-1"])
+def test_a_row_without_a_pid_is_nobodys_process(
+    pid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = "0, GPU-1, 100, 1, 0, 470, Tesla K80"
+    cases = f'*gpu=*) echo "{card}";; *apps=*) echo "GPU-1, {pid}, [Not Supported]";;'
+    monkeypatch.setenv("PATH", program(tmp_path / "bin", f'case "$1" in {cases} esac'))
+    assert nvidia_smi.gpus()[0].processes == ()
 
 
 @pytest.mark.parametrize("word", ["[GPU is lost]", "[Unknown Error]", "[GPU requires reset]"])

@@ -57,7 +57,7 @@ def describe(
             "cwd": working_folder(project.root, spec, options.cwd),
             "record": spec.record and options.record,
         },
-        experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
+        experiment=project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
         python=declared(project.root, "requires-python"),
         git=git_state(project.root, outputs),
         outputs=outputs,

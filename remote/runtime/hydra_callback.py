@@ -55,7 +55,7 @@ class JobCallback(Callback):
             return
         recording = self.job.recording
         if recording:
-            _hide(recording)
+            recording.withdraw()
         if len(self.gpus) > 1:
             run_several(config, len(self.gpus))
         if str(config.hydra.sweeper.get("_target_", "")).startswith(optuna_study.SWEEPER):
@@ -115,9 +115,7 @@ class JobCallback(Callback):
                 },
                 start_ms=_now(),
             ).run_id
-        os.environ["REMOTE_PARENT_RUN"] = run
-        if recording.continues:
-            os.environ["MLFLOW_RUN_ID"] = run
+        recording.offer(run)
         _add_params(recording, run, config, at_end=False)
         return run
 
@@ -129,7 +127,8 @@ class JobCallback(Callback):
         while mlflow and _active() not in (None, self.before):
             # What user code left open: the next trial would go on there.
             mlflow.end_run(status)
-        _hide(recording)
+        recording.withdraw()
+        run_rows.join_experiment(recording.store, recording.run, self.run)
         _add_params(recording, self.run, config, at_end=True)
         result = job_return.return_value if returned else ()
         several = isinstance(result, (list, tuple))
@@ -141,12 +140,6 @@ class JobCallback(Callback):
         run_rows.close(recording.store, self.run, status=status, end_ms=_now())
         if self.study:
             run_rows.update(recording.store, self.run, {run_rows.TRIAL: run_rows.ENDED})
-
-
-def _hide(recording: Recording) -> None:
-    """Between trials no user code may go on with the job's own run; its runs are below it."""
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    os.environ["REMOTE_PARENT_RUN"] = recording.run
 
 
 def _add_params(recording: Recording, run: str, config: Any, *, at_end: bool) -> None:

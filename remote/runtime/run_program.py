@@ -27,6 +27,9 @@ def main() -> None:
     folder = Path(sys.argv[2])
     job = read_job(folder)
     variables, added = dict(os.environ), []
+    run = os.environ.get("REMOTE_JOB_RUN", "")
+    # The program has this process's id: it may go on with the run, what it starts may not.
+    variables["REMOTE_JOB_OFFER"] = f"{os.getpid()} {run}"
     if job.hydra:
         added = hydra_words(job)
         variables = hydra_variables(variables, folder)
@@ -34,7 +37,7 @@ def main() -> None:
         if kind_of(job).source_is_path:
             job = job.replace(source=os.path.relpath(job.source, job.cwd))
         os.chdir(job.cwd)
-    words = kind_of(job).argv(job, sys.executable, os.environ.get("MLFLOW_RUN_ID", "")) + added
+    words = kind_of(job).argv(job, sys.executable, run) + added
     sys.stdout.flush()
     sys.stderr.flush()
     try:

@@ -24,7 +24,7 @@ def sweep(experiment: str) -> Iterator[None]:
     """Around Hydra's main: the run that the trials of a multirun typed by hand are below."""
     # Left to itself, a process that is asked to end leaves its runs RUNNING for ever.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    if "MLFLOW_RUN_ID" in os.environ or not {"-m", "--multirun"} & set(sys.argv):
+    if "REMOTE_JOB_RUN" in os.environ or not {"-m", "--multirun"} & set(sys.argv):
         yield
         return
     import mlflow

@@ -220,11 +220,26 @@ def close(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
         database.execute(f"{_CLOSE} (?)", (status, end_ms, run_id))
 
 
+def join_experiment(store: Path, run_id: str, other: str) -> None:
+    """Move a run of which no child is in its experiment to that of one, so that a UI shows them
+    together; its artifacts stay where they are."""
+    children = f"SELECT run_uuid FROM tags WHERE key = '{PARENT}' AND value = ? AND run_uuid != ?"
+    with writing(store) as database:
+        database.execute(
+            "UPDATE runs SET experiment_id = (SELECT experiment_id FROM runs WHERE run_uuid = ?)"
+            " WHERE run_uuid = ? AND experiment_id NOT IN"
+            f" (SELECT experiment_id FROM runs WHERE run_uuid IN ({children}))",
+            (other, run_id, run_id, other),
+        )
+
+
 def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> None:
-    """End all that a job left RUNNING: its own run, those below it, and those with its tag."""
+    """End all that a job left RUNNING: its own run, those below it, those with its tag, and those
+    of before that it went on with."""
     tree = (
         "WITH RECURSIVE tree (id) AS (SELECT ? UNION"
-        " SELECT run_uuid FROM tags WHERE key = 'remote.job' AND value = ? UNION"
+        " SELECT run_uuid FROM tags WHERE key IN ('remote.job', 'remote.resumed_by')"
+        " AND value = ? UNION"
         f" SELECT t.run_uuid FROM tags t JOIN tree ON t.key = '{PARENT}' AND t.value = tree.id)"
         " SELECT id FROM tree"
     )

@@ -40,6 +40,8 @@ class Records:
 
     summary: MergeSummary | None = None
     artifacts: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    """Stores outside of the target that its jobs logged to, named once."""
     bytes: int = 0
     """Of the records and of the artifacts, as they were sent."""
     seconds: float = 0.0

@@ -108,6 +108,16 @@ def _merge(session: MergeSession) -> MergeSummary:
 
 
 def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Incoming]) -> None:
+    if kind.name == schema.RUN:
+        root = session.artifact_root.parent
+        session.database.executemany(
+            "UPDATE main.runs SET experiment_id = ?, artifact_uri = coalesce(?, artifact_uri)"
+            " WHERE run_uuid = ? AND experiment_id != ?1",
+            [
+                (run.experiment, run.artifacts and str(root / run.artifacts[0]), run.id)
+                for run in part
+            ],
+        )
     _merge_owned(session, kind.name, [(incoming.id, incoming.experiment) for incoming in part])
     # Without a signature of it, an entity is sent again.
     incomplete = set(session.ids("SELECT name FROM temp.excluded") if kind.optional else ())

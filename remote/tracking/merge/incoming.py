@@ -73,6 +73,11 @@ def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
             " LEFT JOIN temp.placement p ON p.theirs = d.experiment_id"
             f' LEFT JOIN main."{kind.table}" o ON o."{key}" = d."{key}"'
         )
+        if kind.name == schema.RUN:
+            # A job's run moves to the experiment that its program chooses, and so it does here.
+            moved = "CASE WHEN b.experiment_id = o.experiment_id THEN p.ours END"
+            experiment = f"coalesce({moved}, o.experiment_id, p.ours)"
+            more += " LEFT JOIN base.runs b ON b.run_uuid = d.run_uuid"
     elif kind.name == schema.ASSOCIATION:
         more = f" WHERE {references_exist(table)}"
     return session.database.execute(

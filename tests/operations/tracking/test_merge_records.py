@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from remote.agent.tracking import run_rows
 from remote.config import Project
 from remote.errors import StoreError
 from remote.operations.tracking.destination import destination
@@ -205,3 +206,21 @@ def test_a_store_of_ones_own_choice_gets_the_records(
     merge_store(project, str(theirs.file))
     assert chosen.runs() == {"t1"} and here.dump() == before
     assert destination(project).location == chosen.file and here.notes() == {"t1": "their note"}
+
+
+def test_a_run_that_moves_to_another_experiment_does_so_here_with_its_artifacts(
+    here: Store, project: Project, theirs: Store
+) -> None:
+    """As a job's run does when its program takes it up, after a pull that was too early."""
+    merge_store(project, str(theirs.file))
+    theirs.run("t2", experiment="chosen")
+    folder = theirs.root / "mlruns/2/t1/artifacts"
+    folder.parent.mkdir()
+    (theirs.root / "mlruns/1/t1/artifacts").rename(folder)
+    move = "UPDATE runs SET experiment_id = 2, artifact_uri = ? WHERE run_uuid = 't1'"
+    theirs.sql(move, str(folder))
+    for _ in range(2):
+        merge_store(project, str(theirs.file))
+        assert run_rows.experiment_of(here.file, "t1") == "chosen"
+        assert run_rows.artifact_dir(here.file, "t1") == here.root / "mlruns/2/t1/artifacts"
+        assert (here.root / "mlruns/2/t1/artifacts/it's a note.txt").is_file()

@@ -165,11 +165,7 @@ def __getattr__(name: str) -> Any:
             name = os.path.relpath(os.path.realpath(folder), root)
             # Jupyter asks without `env` where it wants to know the notebook's own folder.
             inside = not name.startswith("..") and not is_left_alone(name)
-            if not inside or "env" not in rest:
-                return folder
-            # The kernel's variables. It finds modules beside its notebook, as in a job.
-            rest["env"]["REMOTE_NOTEBOOK_FOLDER"] = folder
-            return root
+            return root if "env" in rest and inside else folder
 
     return Kernels
 

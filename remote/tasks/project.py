@@ -30,7 +30,6 @@ MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV",
     help={
         "program": "a notebook, script, module or MLproject, as for remote-run",
         "output": "a name for the executed notebook (a timestamp is put before it)",
-        "cwd": "the folder to run in, as for remote-run",
     },
 )
 def run(
@@ -38,7 +37,6 @@ def run(
     program: str = "",
     output: str = "",
     entry_point: str = "",
-    cwd: str = "",
     parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
@@ -46,7 +44,6 @@ def run(
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
-    from remote.operations.run_options import RunOptions
     from remote.operations.submit import describe, run_here
     from remote.programs.program import find
 
@@ -62,8 +59,7 @@ def run(
             parameter = source.parameter(key)
             given[parameter.name] = parameter.convert(text)
     output = output or variables.get("output_file", "")
-    options = RunOptions(cwd=cwd)
-    job = describe(project, source, given, output=output, arguments=arguments, options=options)
+    job = describe(project, source, given, output=output, arguments=arguments)
     state, code = run_here(project, job)
     if state != FINISHED:
         raise Exit(code=code or 1)

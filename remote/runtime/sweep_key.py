@@ -48,14 +48,14 @@ def code_digest(folder: Path, code: Path) -> str:
     """The digest of a job's code as it was before its program began: what the first attempt, or the
     job whose snapshot runs once more, wrote into it is no code."""
     job = read_job(folder)
-    for name in filter(None, (folder.name, job.again)):
-        with contextlib.suppress(OSError):
-            return folder.with_name(name).joinpath("code.sha256").read_text()
-    outputs = links(job.outputs)
-    names = [name for name in sorted(_names(code)) if not below(name, outputs)]
-    digest = _digest("\n".join(f"{name} {_content(code / name)}" for name in names))
+    notes = [folder.with_name(name) / "code.sha256" for name in (folder.name, job.again) if name]
+    digest = next((note.read_text() for note in notes if note.is_file()), "")
+    if not digest:
+        outputs = links(job.outputs)
+        names = [name for name in sorted(_names(code)) if not below(name, outputs)]
+        digest = _digest("\n".join(f"{name} {_content(code / name)}" for name in names))
     with contextlib.suppress(OSError):
-        write_atomic(folder / "code.sha256", digest.encode())
+        write_atomic(notes[0], digest.encode())
     return digest
 
 

@@ -93,9 +93,10 @@ def test_what_jobs_write_is_no_code(tmp_path: Path) -> None:
     (first.code / "out.txt").write_text("written by its program")
     # Another attempt, and the same snapshot once more.
     assert sweep_key.code_digest(first.folder, first.code) == digest
-    again = job_in(tmp_path, "b", again="a")
-    (again.code / "out.txt").write_text("written by its program")
-    assert sweep_key.code_digest(again.folder, again.code) == digest
+    for name, before in ("b", "a"), ("bb", "b"):
+        again = job_in(tmp_path, name, again=before)
+        (again.code / "out.txt").write_text("written by its program")
+        assert sweep_key.code_digest(again.folder, again.code) == digest
     other = job_in(tmp_path, "c")
     for name in ("logs/x", "mlflow.db", "__pycache__/train.pyc", ".venv/bin/python"):
         (other.code / name).parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from remote.tracking.merge.merge_session import (
     MergeSession,
     MergeSummary,
 )
+from remote.tracking.revisions import revision_of
 
 BATCH = 500
 """Runs, models, traces … per transaction."""
@@ -212,6 +213,7 @@ def _finish(session: MergeSession) -> None:
         bases.put(database, "token", secrets.token_hex(8))
     lacking = session.accepted_again or session.ids("SELECT 1 FROM base.refused LIMIT 1")
     bases.put(database, "mark", None if lacking else session.meta.get("mark"))
+    bases.put(database, "revision", revision_of(database))
 
 
 def _summary(session: MergeSession) -> MergeSummary:

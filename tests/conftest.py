@@ -51,6 +51,7 @@ LONG = (
     "research/test_pipeline.py",
     "research/test_save_mlflow_lab.py",
     "research/test_lab.py",
+    "real/test_minors.py",
     "integration/test_sweep.py",
     "runtime/test_optuna_study.py",
 )

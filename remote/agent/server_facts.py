@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Tuple
 from urllib.parse import urlsplit
 
-from remote.agent import processes
+from remote.agent import environments, processes
 from remote.agent.gpus import sources
 from remote.agent.launchers import logind
 from remote.agent.target_dir import cache, find_uv, first_existing
+from remote.agent.tracking.job_run import STORE
 from remote.errors import JobError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
+from remote.tracking.revisions import StoreSchema, schema_of
 
 #: How long the package index may take to answer, in seconds.
 LIMIT = 5.0
@@ -33,6 +35,7 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
     uv, user = find_uv(), logind.me()
     index, is_reachable = _index()
     tmp_mode, fault = TMP.stat().st_mode, ""
+    schema = _schema(root, request.python)
     try:
         gpus = sources.gpus()
     except JobError as error:
@@ -59,7 +62,18 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
         gpu_fault=next((gpu.fault for gpu in gpus if gpu.fault), fault),
         logind_kills=logind.in_login(os.getpid()) and logind.kills(user),
         lingers=(logind.LINGER / user.pw_name).exists(),
+        mlflow=schema.mlflow,
+        revision=schema.revision,
+        is_refused=schema.is_refused,
     )
+
+
+def _schema(root: Path, python: str) -> StoreSchema:
+    """That of the target's store, and what the MLflow of its environment knows."""
+    try:
+        return schema_of(root / STORE, environments.of(root, root, python).python)
+    except JobError:
+        return schema_of(root / STORE, None)
 
 
 def _version(program: str, option: str) -> str:

@@ -37,6 +37,7 @@ class JobPaths:
         self.proxy = self.folder / "proxy"
         self.serving = self.folder / "serving.json"
         self.saved = self.folder / "saved.json"
+        self.stores = self.folder / "stores"
         self.frozen = self.folder / "frozen.json"
         self.unpulled = self.folder / "unpulled.json"
         self.log = self.folder / "log"

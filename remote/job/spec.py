@@ -40,8 +40,6 @@ class JobSpec(Struct):
     env: Mapping[str, str] = fields.mapping_of(fields.text(VALUE), MANY, default={})
     tags: Mapping[str, str] = fields.mapping_of(fields.text(VALUE), MANY, default={})
     experiment: str = fields.text(NAME, default="")
-    continues_run: bool = fields.flag(default=True)
-    """Whether the program's code goes on with the job's MLflow run; its runs are children else."""
     record: bool = fields.flag(default=True)
     """Whether the job gets an MLflow run."""
 

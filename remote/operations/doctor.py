@@ -10,13 +10,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from remote.agent.environments.uv import lock_file
 from remote.config import Project, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
+from remote.operations.submit import declared
+from remote.operations.tracking.destination import STORE
 from remote.output import size
 from remote.session import TargetSession
+from remote.tracking.revisions import StoreSchema, schema_of
 from remote.transport import process, rsync
 
 #: Free bytes below which a disk of this machine, and of the server, is a gap: there, an environment
@@ -26,6 +30,7 @@ SMALL, TIGHT = 1_000_000_000, 8_000_000_000
 #: Seconds by which the server's clock may be wrong.
 OFFSET = 60.0
 
+RAISE = "raise mlflow in the project's dependencies, then: make lock"
 QUIET = "in its start-up files (~/.bashrc), begin with: case $- in *i*) ;; *) return;; esac"
 
 
@@ -93,6 +98,16 @@ def laptop(project: Project) -> Iterator[Check]:
         yield Check("here", "lock file", True, lock_file(project.root).name)
     except JobError as error:
         yield Check("here", "lock file", False, error.message, error.hint, stops=True)
+    yield from _records("here", schema_of(project.root / STORE, Path(sys.executable)))
+
+
+def _records(where: str, schema: StoreSchema | ExamineAnswer) -> Iterator[Check]:
+    """The MLflow of one side, and whether it opens the store there."""
+    version, revision = schema.mlflow, schema.revision
+    yield Check(where, "MLflow", True, version or "none yet")
+    if revision:
+        bad = f"a newer MLflow has opened it (schema {revision}), which locks out {version}"
+        yield _check(where, STORE, not schema.is_refused, f"schema {revision}", bad, RAISE)
 
 
 def _tool(name: str, option: str, install: str, *, stops: bool = False) -> Check:
@@ -117,11 +132,11 @@ def target(project: Project, text: str) -> Iterator[Check]:
     except ConfigError as error:
         yield Check("there", "target", False, error.message, error.hint, stops=True)
         return
-    start = time.time()
+    start, python = time.time(), declared(project.root, "requires-python")
     try:
         server.connect()
         # The first call brings the agent, perhaps: that is no time of the clock's.
-        answer = server.agent.call(ExamineRequest(path=server.target.path))
+        answer = server.agent.call(ExamineRequest(path=server.target.path, python=python))
     except RemoteError as error:
         message = f"{server.target}: {error.message}"
         yield Check("there", "server", False, message, error.hint, stops=True)
@@ -147,6 +162,11 @@ def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> I
     yield _check("there", "folder", answer.writable, good, bad, fix, stops=True)
     yield _disk("there", "disk", answer.free, "inv remote-prune --older 30d")
     yield _disk("there", "home's disk", answer.home_free, "uv cache prune (there)")
+
+    yield from _records("there", answer)
+    ours = schema_of(Path(), Path(sys.executable))._replace(revision=answer.revision)
+    bad = f"MLflow {ours.mlflow} here doesn't know their schema: pulls may leave out some"
+    yield _check("there", "records", not ours.is_refused, "can be pulled whole", bad, RAISE)
 
     offset = answer.now - min(max(answer.now, start), end)
     good = f"right to {max(1, abs(round(offset)))} s"

@@ -55,7 +55,7 @@ def describe(
             "name": options.name or spec.name,
             "record": spec.record and options.record,
         },
-        experiment=spec.experiment or project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
+        experiment=project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
         python=declared(project.root, "requires-python"),
         git=git_state(project.root, outputs),
         outputs=outputs,

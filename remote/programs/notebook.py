@@ -1,6 +1,6 @@
-"""What a notebook file says before it runs: its papermill parameters and its experiment.
+"""What a notebook file says before it runs: its papermill parameters.
 
-papermill can tell the parameters too (`papermill.inspect_notebook`), but importing it takes over a
+papermill can tell them too (`papermill.inspect_notebook`), but importing it takes over a
 second, and every `inv remote-run` would pay for it.
 """
 
@@ -33,18 +33,11 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook file, read. `path` is relative to the project's root where it lies below it.
-
-    `experiment` is the name of the MLflow experiment that its runs go to, `experiment_parameter`
-    the parameter that holds that name; where `continues_run` is false, neither can be relied on.
-    """
+    """A notebook file, read. `path` is relative to the project's root where it lies below it."""
 
     path: Path
     parameters: tuple[Parameter, ...]
     language: str = "python"
-    experiment: str | None = None
-    experiment_parameter: str | None = None
-    continues_run: bool = True
 
     def parameter(self, name: str) -> Parameter:
         """The parameter called `name` (`-` and `_` are the same); raises NotebookError."""
@@ -70,9 +63,6 @@ class Notebook:
                 f"It may have {LONGEST_NAME} bytes.",
             )
         defaults = {parameter.name: literal(parameter.default) for parameter in self.parameters}
-        experiment = self.experiment
-        if experiment is None and self.experiment_parameter:
-            experiment = str({**defaults, **asked.parameters}[self.experiment_parameter])
         return JobSpec(
             kind=kinds.NOTEBOOK.name,
             source=self.path.as_posix(),
@@ -81,8 +71,6 @@ class Notebook:
             defaults=defaults,
             output=output,
             language=self.language,
-            experiment=experiment or "",
-            continues_run=self.continues_run,
         )
 
 
@@ -124,15 +112,9 @@ def read(path: Path, root: Path) -> Notebook:
         raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
     tagged = next((number for number, names in enumerate(tags) if "parameters" in names), None)
     parameters = () if tagged is None else cell_source.parameters(sources[tagged])
-    experiment = cell_source.Experiment(parameters)
-    for number, source in enumerate(sources):
-        experiment.read(source, sets=number != tagged)
     resolved, top = path.resolve(), root.resolve()
     return Notebook(
         path=resolved.relative_to(top) if resolved.is_relative_to(top) else resolved,
         parameters=parameters,
         language=language,
-        experiment=experiment.name,
-        experiment_parameter=experiment.parameter,
-        continues_run=experiment.certain,
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from remote.errors import JobError
 from remote.job import kinds
 from remote.job.spec import JobSpec
-from remote.programs.cell_source import Experiment
 from remote.programs.parameter import UNREADABLE, Asked, Parameter, below, is_file
 
 SUFFIXES = (".py", ".sh")
@@ -36,9 +35,7 @@ class Script:
         )
 
     def job_spec(self, root: Path, asked: Asked) -> JobSpec:
-        """A job that runs it with these arguments, in the experiment that its code chooses."""
-        experiment = Experiment(())
-        experiment.read((root / self.path).read_text("utf-8", "replace"), sets=True)
+        """A job that runs it with these arguments."""
         return JobSpec(
             kind=(kinds.MODULE if self.module else kinds.SCRIPT).name,
             source=self.module or self.path.as_posix(),
@@ -46,8 +43,6 @@ class Script:
             parameters=dict(asked.parameters),
             arguments=tuple(asked.arguments),
             hydra=self.hydra,
-            experiment=experiment.name or "",
-            continues_run=experiment.certain,
         )
 
 

@@ -31,9 +31,17 @@ CLIENT_ONLY = ("tracking/check/", "tracking/export/", "tracking/store_address.py
 #: zlib's own balance of size and speed; the same on each laptop, so that the same zip comes out.
 LEVEL = 6
 
-METADATA = "Metadata-Version: 2.1\nName: remote-gpu-workflow\nVersion: 0\n"
+#: At the top of the zip: importable in jobs of a project that has a package `remote` too.
+HOOK = "remote_job_mlflow"
 
-ENTRY_POINTS = "[mlflow.run_context_provider]\nremote = remote.runtime.job_context:JobTags\n"
+METADATA = "Metadata-Version: 2.1\nName: remote-job\nVersion: 0\n"
+
+#: MLflow's own seams for those who run its programs (mlflow.org, "MLflow Plugins").
+ENTRY_POINTS = f"""[mlflow.run_context_provider]
+remote = {HOOK}:JobContext
+[mlflow.default_experiment_provider]
+remote = {HOOK}:JobExperiment
+"""
 
 
 def contents() -> dict[str, bytes]:
@@ -46,9 +54,9 @@ def contents() -> dict[str, bytes]:
             if not name.startswith(CLIENT_ONLY):
                 files[f"remote/{name}"] = path.read_bytes()
     files["remote/__init__.py"] += _GUARD
-    # MLflow finds what tags a job's runs by this entry point, wherever the zip is on the path.
-    files["remote_gpu_workflow-0.dist-info/METADATA"] = METADATA.encode()
-    files["remote_gpu_workflow-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
+    files[f"{HOOK}.py"] = files.pop(f"remote/runtime/{HOOK}.py")
+    files["remote_job-0.dist-info/METADATA"] = METADATA.encode()
+    files["remote_job-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
     return files
 
 

@@ -23,7 +23,7 @@ from omegaconf import OmegaConf, flag_override
 
 from remote.agent.tracking import run_rows
 from remote.files import try_lock
-from remote.runtime import job_context, optuna_study
+from remote.runtime import basic_grid, job_context, optuna_study, sweep_key
 from remote.runtime.job_context import Recording
 
 #: How long a process waits for a GPU of one that is just ending, in seconds.
@@ -43,7 +43,7 @@ class JobCallback(Callback):
         self.job = job_context.job()
         self.driver = os.getpid()
         self.gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-        #: The Optuna study that goes on, and how many trials it had before.
+        #: The study or grid that goes on, and how many trials it had before.
         self.study, self.first = "", 0
         #: The run of the trial that this process is at, and what user code had open before it.
         self.run = ""
@@ -55,14 +55,20 @@ class JobCallback(Callback):
             return
         recording = self.job.recording
         if recording:
-            _hide(recording)
+            recording.withdraw()
         if len(self.gpus) > 1:
             run_several(config, len(self.gpus))
-        if str(config.hydra.sweeper.get("_target_", "")).startswith(optuna_study.SWEEPER):
+        sweeper = str(config.hydra.sweeper.get("_target_", ""))
+        if sweeper.startswith(optuna_study.SWEEPER):
             self.study, self.first, settings = optuna_study.go_on(self.job, config)
             change(config, settings)
-            if recording:
-                run_rows.update(recording.store, recording.run, {run_rows.STUDY: self.study})
+        elif recording and sweeper == basic_grid.SWEEPER:
+            parts = sweep_key.parts_of(self.job, OmegaConf.to_container(config, enum_to_str=True))
+            name = sweep_key.name_of(self.job, parts)
+            if optuna_study.hold(self.job, name):
+                self.study, self.first = name, basic_grid.go_on(recording, name)
+        if recording and self.study:
+            run_rows.update(recording.store, recording.run, {run_rows.STUDY: self.study})
 
     def on_job_start(self, config: Any, **rest: Any) -> None:
         """Before the application's code, in the process that runs it."""
@@ -115,9 +121,7 @@ class JobCallback(Callback):
                 },
                 start_ms=_now(),
             ).run_id
-        os.environ["REMOTE_PARENT_RUN"] = run
-        if recording.continues:
-            os.environ["MLFLOW_RUN_ID"] = run
+        recording.offer(run)
         _add_params(recording, run, config, at_end=False)
         return run
 
@@ -129,7 +133,8 @@ class JobCallback(Callback):
         while mlflow and _active() not in (None, self.before):
             # What user code left open: the next trial would go on there.
             mlflow.end_run(status)
-        _hide(recording)
+        recording.withdraw()
+        run_rows.join_experiment(recording.store, recording.run, self.run)
         _add_params(recording, self.run, config, at_end=True)
         result = job_return.return_value if returned else ()
         several = isinstance(result, (list, tuple))
@@ -141,12 +146,6 @@ class JobCallback(Callback):
         run_rows.close(recording.store, self.run, status=status, end_ms=_now())
         if self.study:
             run_rows.update(recording.store, self.run, {run_rows.TRIAL: run_rows.ENDED})
-
-
-def _hide(recording: Recording) -> None:
-    """Between trials no user code may go on with the job's own run; its runs are below it."""
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    os.environ["REMOTE_PARENT_RUN"] = recording.run
 
 
 def _add_params(recording: Recording, run: str, config: Any, *, at_end: bool) -> None:

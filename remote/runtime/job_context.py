@@ -1,4 +1,4 @@
-"""What the process belongs to: its job, the MLflow run that the job has, and the tags of its runs."""
+"""What the process belongs to: its job, and the MLflow run that the job has."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Mapping, Optional
 
 from remote.job.spec import JobSpec, read_job
-
-SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Where a job's runs go. `continues` tells whether user code goes on with the job's run."""
+    """Where a job's runs go."""
 
     store: Path
     run: str
     tags: Mapping[str, str]
-    continues: bool
+
+    def offer(self, run: str) -> None:
+        """Have the next `mlflow.start_run` of this process go on with a run, and all others be
+        children of it (remote.runtime.remote_job_mlflow)."""
+        os.environ.update(REMOTE_JOB_OFFER=f"{os.getpid()} {run}", REMOTE_JOB_RUN=run)
+
+    def withdraw(self) -> None:
+        """Have the runs of this process be children of the job's own run, all of them."""
+        os.environ.pop("REMOTE_JOB_OFFER", None)
+        os.environ["REMOTE_JOB_RUN"] = self.run
 
 
 @dataclass(frozen=True)
@@ -36,33 +43,14 @@ class Job:
 def job() -> Optional[Job]:
     """The job that this process belongs to; None outside of one.
 
-    Without a recording where it has no run, or keeps its records elsewhere than in a SQLite file.
+    Without a recording where it has no run.
     """
     named = os.environ.get("REMOTE_JOB_FOLDER")
     if not named:
         return None
-    own, parent = os.environ.get("MLFLOW_RUN_ID"), os.environ.get("REMOTE_PARENT_RUN")
-    uri, run, recording = os.environ.get("MLFLOW_TRACKING_URI", ""), own or parent, None
-    if run and uri.startswith(SQLITE):
+    run, recording = os.environ.get("REMOTE_JOB_RUN"), None
+    if run:
         tags = json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}"))
-        recording = Recording(Path(uri[len(SQLITE) :]), run, tags, continues=bool(own))
+        recording = Recording(Path(os.environ["REMOTE_JOB_STORE"]), run, tags)
     folder = Path(named)
     return Job(folder=folder, code=Path.cwd(), spec=read_job(folder), recording=recording)
-
-
-class JobTags:
-    """The job's tags on every MLflow run that user code starts.
-
-    MLflow finds this class by the entry point `mlflow.run_context_provider` of the agent's zip
-    (remote.rpc.bundle), and asks it with the names of its own `RunContextProvider`.
-    """
-
-    def in_context(self) -> bool:
-        """Whether this process belongs to a job."""
-        return "REMOTE_JOB_TAGS" in os.environ
-
-    def tags(self) -> Dict[str, str]:
-        """The tags of the job, and the run that a run of its own becomes a child of."""
-        found: Dict[str, str] = json.loads(os.environ["REMOTE_JOB_TAGS"])
-        parent = os.environ.get("REMOTE_PARENT_RUN")
-        return {**found, "mlflow.parentRunId": parent} if parent else found

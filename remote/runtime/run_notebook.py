@@ -96,7 +96,10 @@ def _write_kernel(jupyter: Path) -> None:
     folder = jupyter / "kernels" / KERNEL
     folder.mkdir(parents=True, exist_ok=True)
     (jupyter / "runtime").mkdir(mode=0o700, exist_ok=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    # The kernel keeps this shell's process id, and is the one process that may take the job's run.
+    offer = 'export REMOTE_JOB_OFFER="$$ $REMOTE_JOB_RUN"; exec "$@"'
+    argv = ["sh", "-c", offer, "sh", sys.executable]
+    argv += ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": "The job's environment", "language": "python"}
     (folder / "kernel.json").write_text(json.dumps(spec))
 

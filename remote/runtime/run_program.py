@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping
 
 from remote.job.kinds import kind_of
 from remote.job.spec import JobSpec, read_job
+from remote.runtime.sweep_key import code_digest
 
 #: Hydra's own seam for what happens around its runs (`hydra.experimental.callback`).
 CALLBACK = "remote.runtime.hydra_callback.JobCallback"
@@ -26,9 +27,12 @@ def main() -> None:
     """`program <job folder>`: this process becomes the program, so its exit code is the job's."""
     folder = Path(sys.argv[2])
     job = read_job(folder)
-    words = kind_of(job).argv(job, sys.executable, os.environ.get("MLFLOW_RUN_ID", ""))
-    variables = dict(os.environ)
+    run = os.environ.get("REMOTE_JOB_RUN", "")
+    words = kind_of(job).argv(job, sys.executable, run)
+    # The program has this process's id: it may go on with the run, what it starts may not.
+    variables = {**os.environ, "REMOTE_JOB_OFFER": f"{os.getpid()} {run}"}
     if job.hydra:
+        code_digest(folder, Path.cwd())
         words += hydra_words(job)
         variables = hydra_variables(variables, folder)
     sys.stdout.flush()

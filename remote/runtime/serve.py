@@ -62,6 +62,8 @@ def _serve_mlflow(paths: JobPaths, job: Job, private: Path) -> None:
     argv = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--no-serve-artifacts"]
     argv += ["--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"]]
     argv += ["--default-artifact-root", str(paths.root / "mlruns")]
+    # What others log through it is not this job's.
+    os.environ.pop("REMOTE_JOB_TAGS", None)
     argv += ["--uvicorn-opts", f"--uds {shlex.quote(str(private / 'socket'))} --log-level warning"]
     os.execv(sys.executable, argv)
 
@@ -124,7 +126,6 @@ def _serve_lab(paths: JobPaths, job: Job, private: Path) -> None:
         JUPYTER_CONFIG_DIR=str(private / "config"),
         JUPYTERLAB_SETTINGS_DIR=str(user / "lab" / "user-settings"),
         JUPYTERLAB_WORKSPACES_DIR=str(paths.root / STATE / "lab-workspaces"),
-        MLFLOW_EXPERIMENT_NAME=job.experiment,
         # tmux was told another one; terminals in the page are to be the account's.
         SHELL=pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh",
     )

@@ -40,6 +40,7 @@ def line(records: Records) -> str:
 
 def remarks(records: Records) -> None:
     """What the user should know beside the numbers, on standard error."""
+    say_first([f"not pulled: {outside_hint(place)}" for place in records.outside], "stores")
     summary = records.summary
     if summary is None:
         return
@@ -63,6 +64,13 @@ def remarks(records: Records) -> None:
     if summary.left_out:
         hint = " (--registry brings it)" if "registered_models" in summary.left_out else ""
         say(f"not merged: {', '.join(summary.left_out)}{hint}")
+
+
+def outside_hint(place: str) -> str:
+    """What to do about a store of a server that no pull brings."""
+    if not place.startswith("/"):
+        return f"runs that jobs logged to {place}"
+    return f"runs that jobs logged to {place}: copy it here, then inv mlflow-merge COPY"
 
 
 def export(project: Project, *, dry_run: bool, data: dict[str, Any] | None = None) -> None:

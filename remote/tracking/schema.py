@@ -1,6 +1,6 @@
 """What the toolkit knows of MLflow's tables, as data. Nothing else names a table or a column.
 
-Seen with MLflow 2.16.2 to 3.17.2. A store may lack tables and columns of this list, and may have
+Seen with MLflow 2.9.2 to 3.18.0. A store may lack tables and columns of this list, and may have
 more: users of the list take what both sides have, and name the rest (`left_out`).
 """
 
@@ -52,7 +52,7 @@ class Table(NamedTuple):
     path: str = ""
     """The column that says where the owner's artifacts are: a place that its id decides."""
     path_keys: Tuple[str, ...] = ()
-    """Where not every row has a path: the tags that do."""
+    """Where not every row has a path: the tags that do, first that of the owner's artifacts."""
     sources: Tuple[str, ...] = ()
     """Columns with a path into the artifacts of some run or model."""
     fixed: Tuple[str, ...] = ()
@@ -168,7 +168,7 @@ TABLES: Tuple[Table, ...] = (
         "key request_id",
         TRACE,
         path="value",
-        path_keys="mlflow.artifactLocation",
+        path_keys="mlflow.artifactLocation mlflow.trace.archiveLocation",
         droppable=True,
     ),
     _table("assessments", "assessment_id", TRACE, "trace_id", links=_IN_EXPERIMENT, droppable=True),
@@ -235,7 +235,7 @@ _NOT_RECORDS = (
     " endpoint_bindings endpoint_model_mappings endpoint_tags model_definitions guardrails"
     " guardrail_configs budget_policies webhooks webhook_events"
 ).split()
-_NOT_RECORDS_PREFIXES = ("mcp_", "sql_", "sqlite_")
+_NOT_RECORDS_PREFIXES = ("mcp_", "skill", "sql_", "sqlite_")
 
 
 def rows_of(kind: str) -> List[Table]:

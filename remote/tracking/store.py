@@ -11,7 +11,7 @@ import sqlite3
 import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Iterator, List, Mapping
+from typing import Iterator, List, Mapping, Sequence
 
 from remote.errors import StoreError
 from remote.files import locked
@@ -19,7 +19,7 @@ from remote.files import locked
 BUSY_TIMEOUT = 60.0  # seconds; MLflow's own is 20
 _TABLES = {"alembic_version", "experiments", "runs", "tags", "params", "metrics"}
 
-_NO_MLFLOW = 77
+NO_MLFLOW = 77
 _CREATE = """
 import sys
 try:
@@ -151,25 +151,40 @@ def _create(
     store: Path, artifact_root: Path, python: str, env: Mapping[str, str], folder: Path
 ) -> bool:
     # Most who open a store make none, and start faster without.
-    import subprocess
     import tempfile
 
     with tempfile.TemporaryDirectory(dir=str(folder), prefix=".mlflow-new-") as temporary:
         new = Path(temporary) / "mlflow.db"
-        done = subprocess.run(
-            # A bare name: nothing in it needs quoting in a database's address.
-            [python, "-c", _CREATE, new.name, os.path.abspath(str(artifact_root))],
-            cwd=temporary,
-            # What MLflow is told of other stores is no business of this one.
-            env={name: value for name, value in env.items() if "MLFLOW_" not in name},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        if done.returncode == _NO_MLFLOW:
+        # A bare name: nothing in it needs quoting in a database's address.
+        argv = ["-c", _CREATE, new.name, os.path.abspath(str(artifact_root))]
+        failure = f"mlflow couldn't create {store}"
+        if not run_mlflow(python, argv, cwd=new.parent, env=env, failure=failure):
             return False
-        if done.returncode or not is_store(new):
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise StoreError(f"mlflow couldn't create {store}: {''.join(last)}", python)
         os.replace(str(new), str(store))
         return True
+
+
+def run_mlflow(
+    python: str, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], failure: str
+) -> bool:
+    """Run a program that makes the store mlflow.db in `cwd`; False where `python` has no MLflow.
+
+    Raises StoreError, which begins with `failure`.
+    """
+    import subprocess
+
+    done = subprocess.run(
+        [python, *argv],
+        cwd=str(cwd),
+        # What MLflow is told of other stores is no business of this one.
+        env={name: value for name, value in env.items() if "MLFLOW_" not in name},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    if done.returncode == NO_MLFLOW:
+        return False
+    if done.returncode or not is_store(cwd / "mlflow.db"):
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise StoreError(f"{failure}: {''.join(last)}", python)
+    return True

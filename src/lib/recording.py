@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,17 +20,13 @@ class Unrecorded(RuntimeError):
 def recorded(
     experiment: str, name: str, *, tags: Mapping[str, str], parent: str = ""
 ) -> Iterator[ActiveRun]:
-    """A run in `experiment`, below `parent` where one is given; raises Unrecorded.
-
-    A job's own run was made before anyone knew the experiment, so in a job it is the parent.
-    """
+    """A run in `experiment`, below `parent` where one is given; raises Unrecorded."""
     for each in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, _leave)
-    job = os.environ.pop("MLFLOW_RUN_ID", None)
     try:
         mlflow.set_experiment(experiment)
-        run = mlflow.start_run(run_name=name, parent_run_id=parent or job, tags=dict(tags))
+        run = mlflow.start_run(run_name=name, parent_run_id=parent or None, tags=dict(tags))
     except MlflowException as error:
         raise Unrecorded(f"MLflow: {error.message}") from error
     with run:

@@ -60,15 +60,18 @@ def test_what_is_new_or_changed_is_seen(paths: JobPaths) -> None:
     write(code / "config.json", "after!")
     old = write(code / "copied.bin", "old")
     os.utime(old, (1, 1))
-    os.replace(write(code / "deep/.tmp", "other"), code / "deep/a.txt")
+    # As long as before, and as old.
+    before, other = (code / "deep/a.txt").stat(), write(code / "deep/.tmp", "other!")
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(other, code / "deep/a.txt")
     assert files(paths) == {
         "ckpt/日本 [1].pt": 7,
         "config.json": 6,
         "copied.bin": 3,
-        "deep/a.txt": 5,
+        "deep/a.txt": 6,
     }
     log = paths.log.read_text()
-    assert "ckpt/日本 [1].pt, config.json, deep/a.txt, ... (4 files, 21 B)" in log
+    assert "ckpt/日本 [1].pt, config.json, deep/a.txt, ... (4 files, 22 B)" in log
     assert f"inv remote-fetch {paths.id}" in log
 
 

@@ -22,6 +22,9 @@ from remote.session import TargetFacts
 SAMPLES = Path(__file__).with_name("samples")
 FOLDERS = sorted(SAMPLES.iterdir())
 
+#: What no version asks any more.
+GONE = ("continues_run",)
+
 
 def said(file: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(file.read_bytes())
@@ -33,6 +36,8 @@ def test_what_was_asked_is_read(folder: Path) -> None:
     job = read_job(folder)
     assert kind_of(job).name == said(folder / "job.json")["kind"]
     for name, value in said(folder / "job.json").items():
+        if name in GONE:
+            continue
         read = getattr(job, name)
         if name in ("git", "submitter"):
             read = read.to_json()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from remote.job.messages.target import ExamineAnswer
 from remote.operations import doctor
 from remote.operations.doctor import Check
 from tests.machine import only, package_index
+from tests.stores import empty_store
 
 
 @pytest.fixture
@@ -108,12 +112,52 @@ def test_a_target_on_this_machine_is_examined_by_the_real_agent(
 ) -> None:
     checks = list(doctor.target(Project(root, {}), f"{tmp_path}/not there/yet"))
     names = ["server", "login shell", "python3", "rsync", "tmux", "uv", "folder", "disk"]
-    names += ["home's disk", "clock", "GPUs", "package index", "logind", "/tmp"]
+    names += [
+        "home's disk",
+        "MLflow",
+        "records",
+        "clock",
+        "GPUs",
+        "package index",
+        "logind",
+        "/tmp",
+    ]
     assert [check.name for check in checks] == names
     assert named(checks, "python3").message == "{}.{}.{}".format(*sys.version_info)
     assert named(checks, "package index").message == "127.0.0.1 answers"
     assert named(checks, "clock").ok and named(checks, "folder").message.startswith(str(tmp_path))
     assert not (tmp_path / "not there").exists()
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_store_that_a_newer_mlflow_has_opened_is_a_gap(
+    where: str, root: Path, tmp_path: Path, index: socket.socket
+) -> None:
+    folder = tmp_path / "target"
+    folder.mkdir()
+    store = empty_store({"here": root, "there": folder}[where])
+    project = Project(root, {})
+
+    def checks() -> list[Check]:
+        return list(
+            doctor.laptop(project) if where == "here" else doctor.target(project, folder.as_posix())
+        )
+
+    assert [check for check in checks() if not check.ok] == []
+    with closing(sqlite3.connect(store)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'f00'")
+    gaps = [check for check in checks() if not check.ok]
+    # The target has no environment yet whose MLflow could refuse it.
+    assert [check.name for check in gaps] == [{"here": "mlflow.db", "there": "records"}[where]]
+    assert version("mlflow") in gaps[0].message and "make lock" in gaps[0].fix
+    if where == "here":
+        assert "schema f00" in gaps[0].message and "locks out" in gaps[0].message
+
+
+def test_a_store_that_the_targets_own_mlflow_refuses_is_a_gap() -> None:
+    answer = facts(mlflow="3.16.1", revision="f00", is_refused=True)
+    check = named(doctor._there(answer, noisy=False, start=1000, end=1000), "mlflow.db")
+    assert not check.ok and "locks out 3.16.1" in check.message
 
 
 def test_no_target_is_a_gap_that_stops(root: Path) -> None:

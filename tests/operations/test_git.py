@@ -226,6 +226,7 @@ def test_changes_in_a_submodule_are_recorded(repository: Path, tmp_path: Path) -
         "lib",
     )
     commit(repository)
+    run(repository, "config", "diff.ignoreSubmodules", "all")
     sub = repository / "lib"
     write(sub, {"a.py": b"2\n"})
     run(sub, "commit", "-q", "-am", "committed here alone")

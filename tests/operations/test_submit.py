@@ -44,7 +44,7 @@ def test_a_job_is_described(project: Project) -> None:
     assert job.name == "train" and job.source == "src/notebooks/train.ipynb"
     assert job.parameters == {"epoch": 10}
     assert job.defaults == {"epoch": 3, "name": "a", "when": "now()"}
-    assert job.experiment == "digits" and job.continues_run is True
+    assert job.experiment == "digits"
     assert (job.python, job.language, job.output) == (">=3.10", "python", "train")
     assert job.git == Git() and job.user
 
@@ -111,20 +111,8 @@ def test_a_setting_comes_before_the_projects_name(project: Project) -> None:
     assert experiment(named, "a = 1") == "from .env"
 
 
-def test_the_notebooks_own_name_comes_before_all(project: Project) -> None:
-    named = Project(project.root, {"MLFLOW_EXPERIMENT_NAME": "from .env"})
-    assert experiment(named, "", "mlflow.set_experiment('its own')") == "its own"
-
-
-def test_a_parameter_names_it(project: Project) -> None:
-    cells = ("name = 'usual'", "mlflow.set_experiment(name)")
-    assert experiment(project, *cells) == "usual"
-    assert experiment(project, *cells, name="given") == "given"
-
-
-@pytest.mark.parametrize("name", ["{other}", "{name}", "{}"])
-def test_a_literal_in_braces_is_taken_as_it_is(project: Project, name: str) -> None:
-    assert experiment(project, "name = 'x'", f"mlflow.set_experiment({name!r})") == name
+def test_what_a_notebooks_text_names_decides_nothing(project: Project) -> None:
+    assert experiment(project, "", "mlflow.set_experiment('its own')") == "digits"
 
 
 # pyproject.toml

@@ -1,4 +1,4 @@
-"""Virtual environments with other MLflows than the project's, kept between runs of the tests."""
+"""Virtual environments with other MLflows or another Hydra than the project's, kept between runs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,35 @@ LIMIT = 180.0  # seconds for one of the steps
 OLD = "2.16.2"
 NEW = "3.18.0"
 OURS = "3.17.2"
+
+#: The last of each minor that isn't one of these two.
+OTHERS = (
+    "2.9.2 2.10.2 2.11.5 2.12.2 2.13.3 2.14.3 2.15.1 2.16.2 2.17.2 2.18.0 2.19.0 2.20.4"
+    " 2.21.3 2.22.5 3.0.1 3.1.4 3.2.0 3.3.2 3.4.0 3.5.1 3.6.0 3.7.0"
+    " 3.8.1 3.9.0 3.10.1 3.11.1 3.12.0 3.13.0 3.14.0 3.15.2 3.16.1"
+).split()
+
+#: What MLflow's SQL store needs beside the package without models and server.
+SQL = ("sqlalchemy<2.1", "alembic", "sqlparse", "numpy", "pandas", "setuptools<81")
+
+
+def minor_of(version: str) -> str:
+    """3.16 of 3.16.1."""
+    return version.rpartition(".")[0]
+
+
+MINORS = tuple(map(minor_of, (*OTHERS, OURS, NEW)))
+
+
+def _bound(version: str) -> str:
+    """Old MLflows name no bound for what came after them."""
+    if version.startswith("2."):
+        return "opentelemetry-sdk<1.28"
+    return (
+        "opentelemetry-sdk<1.30"
+        if minor_of(version) in ("3.0", "3.1", "3.2", "3.3")
+        else "opentelemetry-sdk"
+    )
 
 
 def python_with(name: str) -> Path:
@@ -50,6 +79,14 @@ ENVIRONMENTS: dict[str, tuple[Step, ...]] = {
             "opentelemetry-sdk<1.28",
         ),
     ),
+    # What a store needs of MLflow, without its models and its server.
+    **{
+        f"minor-{minor_of(version)}": (
+            ("venv",),
+            ("install", f"mlflow-skinny=={version}", *SQL, _bound(version)),
+        )
+        for version in OTHERS
+    },
     # The whole of MLflow is in the one package; its two halves of 3.18 aren't to be had everywhere.
     f"mlflow-{NEW}": (
         ("venv",),
@@ -57,6 +94,8 @@ ENVIRONMENTS: dict[str, tuple[Step, ...]] = {
         ("uninstall", "mlflow", "mlflow-skinny", "mlflow-tracing"),
         ("install", "--no-deps", f"mlflow=={NEW}"),
     ),
+    # Its sweeper pins Optuna 2.
+    "hydra-1.3": (("venv",), ("install", "hydra-core==1.3.2", "hydra-optuna-sweeper==1.2.0")),
 }
 
 

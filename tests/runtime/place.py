@@ -28,6 +28,7 @@ class Place:
     zip: Path
     count: int = 0
     gpus: str = ""
+    python: str = sys.executable
 
     @property
     def store(self) -> Path:
@@ -79,14 +80,15 @@ class Place:
     def environment(self, paths: JobPaths) -> dict[str, str]:
         job = read_job(paths.folder)
         folders = [paths.code / "src", paths.code, self.zip]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
         return {
             **os.environ,
             "PATH": path,
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.store}",
             "_MLFLOW_SERVER_ARTIFACT_ROOT": str(self.root / "mlruns"),
-            "MLFLOW_EXPERIMENT_ID": "1",
-            "MLFLOW_RUN_ID": job.mlflow_run,
+            "REMOTE_JOB_EXPERIMENT": "digits",
+            "REMOTE_JOB_STORE": str(self.store),
+            "REMOTE_JOB_RUN": job.mlflow_run,
             "REMOTE_JOB_ID": paths.id,
             "REMOTE_JOB_TAGS": json.dumps({"remote.job": paths.id}),
             "PYTHONPATH": os.pathsep.join(map(str, folders)),
@@ -96,7 +98,7 @@ class Place:
 
     def start(self, paths: JobPaths, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, str(self.zip), "program", str(paths.folder)],
+            [self.python, str(self.zip), "program", str(paths.folder)],
             cwd=paths.code,
             env={**self.environment(paths), **more},
             stdin=subprocess.DEVNULL,

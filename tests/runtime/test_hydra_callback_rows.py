@@ -135,12 +135,19 @@ def environment(tmp_path: Path, empty: bytes, monkeypatch: pytest.MonkeyPatch) -
     for name, value in {
         "REMOTE_JOB_FOLDER": str(paths.folder),
         "REMOTE_JOB_TAGS": json.dumps({"remote.job": paths.id}),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{store}",
-        "MLFLOW_RUN_ID": OWN,
-        "REMOTE_PARENT_RUN": "",
+        "REMOTE_JOB_STORE": str(store),
+        "REMOTE_JOB_RUN": OWN,
+        "REMOTE_JOB_OFFER": f"{os.getpid()} {OWN}",
     }.items():
         monkeypatch.setenv(name, value)
     return store
+
+
+def offered() -> str:
+    """The run that this process may go on with."""
+    process, _, run = os.environ.get("REMOTE_JOB_OFFER", "").partition(" ")
+    assert process in ("", str(os.getpid()))
+    return run
 
 
 @pytest.fixture
@@ -153,7 +160,7 @@ def test_a_single_run_is_the_jobs_own(job: InJob) -> None:
     assert job.begin(config) == ""
     job.end(config, 0.5)
     assert job.sql("SELECT run_uuid, status FROM runs") == [(OWN, "RUNNING")]
-    assert job.params(OWN) == {"rate": "0.001"} and os.environ["MLFLOW_RUN_ID"] == OWN
+    assert job.params(OWN) == {"rate": "0.001"} and offered() == OWN
 
 
 def test_a_trials_run_is_below_the_jobs_and_user_code_goes_on_with_it(job: InJob) -> None:
@@ -166,7 +173,7 @@ def test_a_trials_run_is_below_the_jobs_and_user_code_goes_on_with_it(job: InJob
     assert "remote.study" not in tags and "remote.trial" not in tags
     query = "SELECT status, r.name, e.name FROM runs r JOIN experiments e USING (experiment_id)"
     assert job.sql(f"{query} WHERE run_uuid = ?", run) == [("RUNNING", "train-12", "digits")]
-    assert (os.environ["MLFLOW_RUN_ID"], os.environ["REMOTE_PARENT_RUN"]) == (run, run)
+    assert (offered(), os.environ["REMOTE_JOB_RUN"]) == (run, run)
 
 
 def test_parameters_have_the_values_of_the_composed_config(job: InJob) -> None:
@@ -217,12 +224,12 @@ def test_what_a_trial_returned_is_its_objective(
 
 def test_between_trials_user_code_goes_on_with_no_run(job: InJob) -> None:
     job.callback.on_multirun_start(composed())
-    assert "MLFLOW_RUN_ID" not in os.environ and os.environ["REMOTE_PARENT_RUN"] == OWN
+    assert offered() == "" and os.environ["REMOTE_JOB_RUN"] == OWN
     config = composed()
     run = job.begin(config)
-    assert os.environ["MLFLOW_RUN_ID"] == run
+    assert offered() == run
     job.end(config)
-    assert "MLFLOW_RUN_ID" not in os.environ and os.environ["REMOTE_PARENT_RUN"] == OWN
+    assert offered() == "" and os.environ["REMOTE_JOB_RUN"] == OWN
 
 
 def test_a_trial_that_raised_has_failed_and_has_no_objective(job: InJob) -> None:
@@ -255,15 +262,25 @@ def test_an_interrupted_trial_of_a_study_goes_on_in_its_run(job: InJob) -> None:
     assert job.begin(config, study="s") != run
 
 
-def test_user_code_that_can_not_go_on_with_a_run_is_only_told_its_parent(
-    environment: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MLFLOW_RUN_ID")
-    monkeypatch.setenv("REMOTE_PARENT_RUN", OWN)
-    job = InJob(environment)
-    run = job.begin(composed())
-    assert job.tags(run)["mlflow.parentRunId"] == OWN
-    assert "MLFLOW_RUN_ID" not in os.environ and os.environ["REMOTE_PARENT_RUN"] == run
+def test_the_jobs_run_joins_its_trials_in_the_experiment_that_they_chose(job: InJob) -> None:
+    def experiments() -> list[Any]:
+        return job.sql("SELECT DISTINCT experiment_id FROM runs")
+
+    first, second = job.begin(composed()), job.begin(composed())
+    run_rows.begin(
+        job.store,
+        experiment="chosen",
+        run_id="other",
+        tags={"mlflow.runName": "other", "mlflow.user": "ada"},
+        start_ms=1,
+    )
+    move = "UPDATE runs SET experiment_id = 2 WHERE run_uuid = ?"
+    for run in (first, second):
+        with closing(sqlite3.connect(job.store)) as database, database:
+            database.execute(move, (run,))
+        job.callback.run = run
+        job.end(composed())
+    assert experiments() == [(2,)]
 
 
 def test_outside_of_a_job_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,15 +6,14 @@ A target has stores beside its own: file stores, and those that jobs made themse
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 from remote.agent import unpulled
 from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
-from remote.agent.tracking.job_run import store_of
+from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
 from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
@@ -23,9 +22,6 @@ from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 from remote.tracking.delta import file_mark
 from remote.tracking.sources import source_of
-
-#: Folders that rsync is asked for by name.
-_PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 
 
 def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
@@ -38,7 +34,7 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
     answer = DeltaAnswer(root=str(root))
     if request.store:
         path = root / request.store
-        if request.store not in _others(root):
+        if request.store not in _places(root)[0]:
             raise StoreError(f"{root} has no MLflow store {request.store}.")
     else:
         path = store_of(root)
@@ -46,7 +42,10 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         ended = tuple(paths.id for paths in every(root) if paths.id not in running)
         texts = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}
         texts = {name: text for name, text in texts.items() if text}
-        answer = answer.replace(ended=ended, unpulled=texts, others=_others(root))
+        inside, outside = _places(root)
+        answer = answer.replace(
+            ended=ended, unpulled=texts, others=_marked(root, inside), outside=outside
+        )
     source = source_of(path)
     if source is None and not request.store:
         return answer
@@ -70,18 +69,22 @@ def _compressed(file: Path) -> Path:
     return packed
 
 
-def _others(root: Path) -> Dict[str, Optional[str]]:
-    """The stores beside the target's own, by their paths below it, each with a mark that changes when the store does.
+def _marked(root: Path, names: List[str]) -> Dict[str, Optional[str]]:
+    """Stores with a mark that changes when the store does; None where only reading tells, as for a
+    folder."""
+    paths = {name: root / name for name in names}
+    return {name: None if path.is_dir() else file_mark(path) for name, path in paths.items()}
 
-    The mark is None where only reading tells, as for a folder.
-    """
-    names = ["mlruns"] if source_of(root / "mlruns") else []
-    paths = {name: root / name for name in [*names, *_of_jobs(root)]}
-    return {name: None if paths[name].is_dir() else file_mark(paths[name]) for name in paths}
+
+def _places(root: Path) -> Tuple[List[str], Tuple[str, ...]]:
+    """The stores beside the target's own: paths below it, and what a pull can't bring."""
+    places = [*(["mlruns"] if source_of(root / "mlruns") else []), *_of_jobs(root)]
+    inside = [place for place in places if not is_outside(place)]
+    return inside, tuple(dict.fromkeys(filter(is_outside, places)))
 
 
 def _of_jobs(root: Path) -> List[str]:
-    """What a job made in its own folder. Jobs that have ended are looked at once."""
+    """The stores that jobs wrote to. Jobs that have ended are looked at once."""
     file = root / STATE / "stores.json"
     before: Dict[str, List[str]] = read_json(file) or {}
     after: Dict[str, List[str]] = {}
@@ -91,13 +94,14 @@ def _of_jobs(root: Path) -> List[str]:
         # Before its folder is looked at: what it makes until it ends is still to be seen then.
         ended = made is not None or state_of(paths).state in ENDED
         if made is None:
-            made = _made_in(paths.code, root)
+            made = [*_made_in(paths.code, root), *noted_stores(paths)]
+            made = [place for place in made if is_outside(place) or source_of(root / place)]
         names += made
         if ended:
             after[paths.id] = made
     if after != before:
         write_json(file, after)
-    return [name for name in names if (root / name).exists()]
+    return [name for name in names if "://" in name or (root / name).exists()]
 
 
 def _made_in(code: Path, root: Path) -> List[str]:
@@ -111,6 +115,5 @@ def _made_in(code: Path, root: Path) -> List[str]:
         for entry in entries
         if not entry.is_symlink()
         and not (root / entry.name).exists()
-        and (_PLAIN.match(entry.name) or not entry.is_dir())
-        and source_of(code / entry.name)
+        and (PLAIN.match(entry.name) or not entry.is_dir())
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from remote.agent.target_dir import root_of
 from remote.agent.tracking.job_run import make_store, store_of
 from remote.agent.tracking.run_rows import ARTIFACTS
 from remote.agent.worker.variables import base as variables
-from remote.errors import StoreError, TargetError
+from remote.errors import JobError, StoreError, TargetError
 from remote.files import locked
 from remote.job.messages.records import ArtifactFolder, TakeAnswer, TakeRequest
 from remote.job.paths import STATE
+from remote.tracking import migration
 from remote.tracking.delta import signatures_of
 from remote.tracking.merge import experiment_map, merge, total
 from remote.tracking.store import is_store
@@ -66,12 +68,21 @@ def _ensure_store(root: Path, python: str) -> None:
         )
 
 
+def _migrate(folder: Path, root: Path, python: str) -> None:
+    """Bring deltas of an older MLflow to the schema of the store, where the environment can."""
+    with suppress(JobError):
+        interpreter = environments.of(root, root, python).python
+        for delta in filter(Path.is_file, (folder / RUNS, folder / REGISTRY)):
+            migration.fit(delta, store_of(root), python=interpreter, env=variables(interpreter))
+
+
 def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
     store, base = store_of(root), folder / "base.db"
     experiment_map.learn(base, store, request.known, source=request.source)
     into = partial(
         merge, store=store, artifact_root=root / ARTIFACTS, base=base, source=request.source
     )
+    _migrate(folder, root, request.python)
     summary = into(folder / RUNS, agreed=True)
     if request.registry:
         # Nobody has seen the registered models that are here: what differs stays as it is.

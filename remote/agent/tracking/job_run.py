@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
 import time
 from pathlib import Path
-from typing import Dict, Mapping, Sequence
+from typing import Dict, List, Mapping, Sequence
 
 from remote.agent.tracking import run_rows
+from remote.errors import StoreError
 from remote.job import command_line
 from remote.job.kinds import kind_of
 from remote.job.paths import STATE, JobPaths
@@ -15,6 +20,12 @@ from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
 from remote.tracking.store import create_store, is_store
 
 STORE = "mlflow.db"
+
+#: Folders below the target that rsync is asked for by name.
+PLAIN = re.compile(r"[A-Za-z0-9_.=,-][A-Za-z0-9_.=,/-]*\Z")
+
+#: Characters of a path (PATH_MAX of Linux) at which a store is taken for none.
+LONGEST = 4096
 
 
 def store_of(root: Path) -> Path:
@@ -37,12 +48,16 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
             **({} if job.source else {"mlflow.source.type": "JOB"}),
             **({"remote.command": job.command_line} if job.arguments else {}),
         },
-        params={name: str(value) for name, value in job.all_parameters.items()},
+        params=_params(job),
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
         # Without a run of its own, a job is not refused for the experiment that it restores.
         restore="" if job.interpreter else "inv remote-run --gpus 0 --no-record -- ",
     )
+
+
+def _params(job: Job) -> Dict[str, str]:
+    return {name: str(value) for name, value in job.all_parameters.items()}
 
 
 def start_run(paths: JobPaths, run_id: str) -> None:
@@ -77,16 +92,42 @@ def run_of(job: Job, status: JobStatus) -> str:
 def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
     store, run = store_of(paths.root), run_of(job, status)
+    ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
+    for path in map(paths.root.joinpath, noted_stores(paths)):
+        if is_store(path):
+            with contextlib.suppress(StoreError):
+                run_rows.close_all(path, job=paths.id, run_id=run, status=run_status, end_ms=ended)
     if not is_store(store):
         return
-    ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
     if run_rows.run_status(store, run) is not None:
         # Only now: a parameter that is there keeps the code from logging it in other words (1e-3).
-        params = command_line.parameters(command_line.program_words(job))
+        params = {**command_line.parameters(command_line.program_words(job)), **_params(job)}
         run_rows.update(store, run, account(status), params, status=run_status, end_time=ended)
     elif not kind_of(job).serves:
         return
     run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
+
+
+def noted_stores(paths: JobPaths) -> List[str]:
+    """The stores beside the target's own that a job's runs went to (remote_job_mlflow notes them):
+    paths below the target where a pull can bring them, else absolute paths and addresses."""
+    root, places = os.path.realpath(str(paths.root)) + "/", []
+    with contextlib.suppress(OSError):
+        for line in paths.stores.read_text("utf-8", "replace").splitlines():
+            # Whoever has the job's variables may write there.
+            with contextlib.suppress(ValueError):
+                place = json.loads(line)
+                if isinstance(place, str) and len(place) < LONGEST and place.isprintable():
+                    path = os.path.normpath(place)
+                    name = path[len(root) :] if path.startswith(root) else place
+                    is_plain = PLAIN.match(name) or not Path(path).is_dir()
+                    places.append(name if is_plain else path)
+    return list(dict.fromkeys(places))
+
+
+def is_outside(place: str) -> bool:
+    """Whether no pull brings a store of this name."""
+    return place.startswith("/") or "://" in place
 
 
 def account(status: JobStatus) -> Dict[str, str]:

@@ -40,11 +40,12 @@ class RecordedRun(NamedTuple):
 
 
 class TrialRun(NamedTuple):
-    """A trial's MLflow run: its id, what Hydra was told for it, and whether it was deleted."""
+    """A trial's MLflow run: its id, what Hydra was told for it, whether it was deleted, its status."""
 
     run_id: str
     overrides: Sequence[str]
     deleted: bool = False
+    status: str = ""
 
 
 def begin(
@@ -220,11 +221,26 @@ def close(store: Path, run_id: str, *, status: str, end_ms: int) -> None:
         database.execute(f"{_CLOSE} (?)", (status, end_ms, run_id))
 
 
+def join_experiment(store: Path, run_id: str, other: str) -> None:
+    """Move a run of which no child is in its experiment to that of one, so that a UI shows them
+    together; its artifacts stay where they are."""
+    children = f"SELECT run_uuid FROM tags WHERE key = '{PARENT}' AND value = ? AND run_uuid != ?"
+    with writing(store) as database:
+        database.execute(
+            "UPDATE runs SET experiment_id = (SELECT experiment_id FROM runs WHERE run_uuid = ?)"
+            " WHERE run_uuid = ? AND experiment_id NOT IN"
+            f" (SELECT experiment_id FROM runs WHERE run_uuid IN ({children}))",
+            (other, run_id, run_id, other),
+        )
+
+
 def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -> None:
-    """End all that a job left RUNNING: its own run, those below it, and those with its tag."""
+    """End all that a job left RUNNING: its own run, those below it, those with its tag, and those
+    of before that it went on with."""
     tree = (
         "WITH RECURSIVE tree (id) AS (SELECT ? UNION"
-        " SELECT run_uuid FROM tags WHERE key = 'remote.job' AND value = ? UNION"
+        " SELECT run_uuid FROM tags WHERE key IN ('remote.job', 'remote.resumed_by')"
+        " AND value = ? UNION"
         f" SELECT t.run_uuid FROM tags t JOIN tree ON t.key = '{PARENT}' AND t.value = tree.id)"
         " SELECT id FROM tree"
     )
@@ -233,7 +249,8 @@ def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -
 
 
 _TRIALS = (
-    "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides, t.value AS trial FROM runs r"
+    "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides, t.value AS trial, r.status"
+    " FROM runs r"
     f" JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = '{STUDY}' AND s.value = ?"
     f" JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = '{OVERRIDES}'"
     f" LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = '{TRIAL}'"
@@ -244,8 +261,8 @@ _TRIALS = (
 def trials(store: Path, study: str) -> List[TrialRun]:
     """The runs of a study's trials, the oldest first."""
     return [
-        TrialRun(row["run_uuid"], _listed(row["overrides"]), row["lifecycle_stage"] != "active")
-        for row in _read(store, _TRIALS, study)
+        TrialRun(run, _listed(overrides), stage != "active", status)
+        for run, stage, overrides, _, status in _read(store, _TRIALS, study)
     ]
 
 
@@ -269,7 +286,7 @@ def take_up(
     wanted = ("active", spelled(overrides)[:MAX_TAG], INTERRUPTED)
     resumed = "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?"
     with writing(store) as database:
-        for run_id, *found in database.execute(_TRIALS, (study,)).fetchall():
+        for run_id, *found, _ in database.execute(_TRIALS, (study,)).fetchall():
             if tuple(found) == wanted:
                 database.execute(resumed, (run_id,))
                 _put(database, run_id, tags, {})

@@ -49,11 +49,13 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
         "JUPYTER_PATH": str(paths.jupyter),
         "JUPYTER_RUNTIME_DIR": str(paths.jupyter / "runtime"),
         "REMOTE_JOB_ID": paths.id,
+        "REMOTE_JOB_EXPERIMENT": job.experiment,
+        "REMOTE_JOB_STORE": str(job_run.store_of(paths.root)),
+        "REMOTE_JOB_STORES": str(paths.stores),
         "REMOTE_JOB_TAGS": json.dumps(job_run.tags(job, record.status.gpus)),
     }
     if run is not None:
-        variables["MLFLOW_EXPERIMENT_ID"] = run.experiment_id
-        variables["MLFLOW_RUN_ID" if job.continues_run else "REMOTE_PARENT_RUN"] = run.run_id
+        variables["REMOTE_JOB_RUN"] = run.run_id
     return variables
 
 

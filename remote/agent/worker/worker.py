@@ -208,9 +208,15 @@ class Worker(Record):
         )
         cause = f" ({outcome.cause})" if outcome.cause else ""
         try:
+            from remote.agent.tracking.job_run import is_outside, noted_stores
+
             last = job_folders.keep_notebook(self.paths, self.job, last)
             if last.result:
                 self.say(f"notebook: {last.result}")
+            for place in filter(is_outside, noted_stores(self.paths)):
+                self.say(
+                    f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)"
+                )
             job_folders.list_unpulled(self.paths, self.job)
             self.say(f"{outcome.state}, exit code {outcome.code}{cause}")
             job_folders.close_records(self.paths, self.job, last)

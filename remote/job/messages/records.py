@@ -27,6 +27,8 @@ class DeltaAnswer(Struct):
         fields.optional(fields.text(NAME)), 10_000, key=fields.text(NAME), default={}
     )
     """Stores that it has beside its own, each with a mark that changes when the store does."""
+    outside: Tuple[str, ...] = fields.names(default=())
+    """Stores elsewhere that jobs' runs went to, which nothing brings."""
 
 
 class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):

@@ -89,9 +89,17 @@ class ExamineAnswer(Struct):
     """Whether the system ends all processes of a user who logs out."""
     lingers: bool = fields.flag()
     """Whether this user's are spared."""
+    mlflow: str = fields.line(default="")
+    """The version in the target's environment; empty where none is made."""
+    revision: str = fields.line(default="")
+    """Of the schema of the target's store; empty where there is none."""
+    is_refused: bool = fields.flag(default=False)
+    """Whether that MLflow doesn't open that store."""
 
 
 class ExamineRequest(Request[ExamineAnswer], verb="examine", answer=ExamineAnswer):
     """Look at the server of a target that need not exist yet."""
 
     path: str = fields.text(NAME)
+    python: str = fields.text(NAME, default="")
+    """The Python that the project asks for."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
@@ -25,13 +24,15 @@ from remote.operations.tracking.destination import (
 )
 from remote.output import Progress, say
 from remote.target import Target
-from remote.tracking import merge
+from remote.tracking import merge, migration, schema
 from remote.tracking.merge import ArtifactFolder, MergeSummary, total
 from remote.tracking.sources import Source, source_of
-from remote.tracking.store import ensure_store
+from remote.tracking.store import columns_of, connect_read_only, ensure_store, usable
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote, Tally
+
+_ROOT = re.compile(r"(file:(?://)?)?(/.*)/(?:mlruns|mlartifacts)/")
 
 
 @dataclass
@@ -40,6 +41,8 @@ class Records:
 
     summary: MergeSummary | None = None
     artifacts: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    """Stores outside of the target that its jobs logged to, named once."""
     bytes: int = 0
     """Of the records and of the artifacts, as they were sent."""
     seconds: float = 0.0
@@ -79,9 +82,9 @@ def merge_store(
             name = f"store-{digest(str(path))}"
             file = folder / f"{name}.db"
             root = str(Path(artifacts).resolve() if artifacts else path.parent)
+            roots = [root, *(_former_roots(path) if path.is_file() else ())]
             known = merge.pull_state(to.base(name), store=to.location)
-            source.write_delta(path, file, known, roots=[root], registry=registry)
-            _claim(file)
+            source.write_delta(path, file, known, roots=roots, registry=registry)
             remote = Remote(Target("", "", root), None, name)
             merge_delta(
                 file, to, records, name=name, source=str(path), remote=remote, dry_run=dry_run
@@ -113,23 +116,22 @@ def find(text: str) -> dict[Path, Source]:
     return stores
 
 
-def _claim(file: Path) -> None:
-    """Have the delta's paths lie below the source's folder, wherever they lay once.
+def _former_roots(store: Path) -> set[str]:
+    """The folders that artifacts of a database lie below, as its records say.
 
-    A database that was copied or moved still names the folder where its records were made; a
-    source that keeps artifacts in a place of its own has seen to that itself.
+    One that was copied or moved still names the folder where its records were made.
     """
-    with closing(sqlite3.connect(file)) as database, database:
-        meta = dict(database.execute("SELECT key, value FROM meta"))
-        if "places" in meta:
-            return
-        roots = json.loads(meta["roots"])
-        for (uri,) in database.execute("SELECT DISTINCT artifact_uri FROM runs"):
-            path = unquote(urlsplit(uri).path) if uri and uri.startswith("file:") else uri or ""
-            above = re.match(r"(/.*)/(?:mlruns|mlartifacts)/", path)
-            roots += [above[1]] if above else []
-        longest = sorted(dict.fromkeys(roots), key=len, reverse=True)
-        database.execute("UPDATE meta SET value = ? WHERE key = 'roots'", (json.dumps(longest),))
+    roots = set()
+    with usable(store), closing(connect_read_only(store)) as database:
+        for table in schema.TABLES:
+            if table.path not in columns_of(database, "main", table.name):
+                continue
+            keys = ", ".join(f"'{key}'" for key in table.path_keys)
+            rows = f'SELECT "{table.path}" FROM "{table.name}"'
+            for (uri,) in database.execute(f"{rows} WHERE key IN ({keys})" if keys else rows):
+                match = _ROOT.match(str(uri))
+                roots |= {unquote(match[2]) if match[1] else match[2]} if match else set()
+    return roots
 
 
 def merge_delta(
@@ -154,6 +156,9 @@ def merge_delta(
     if not store.exists():
         say("making an MLflow store (once; MLflow takes some seconds for it)")
         ensure_store(store, to.artifacts)
+    obstacle = migration.fit(delta, store, env=os.environ)
+    if obstacle:
+        say(f"{source}: {obstacle}.")
     with Progress("merging records") as progress:
         summary = merge.merge(
             delta,

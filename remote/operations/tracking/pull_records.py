@@ -97,6 +97,8 @@ def merge_all(
                 remote=server.remote,
                 dry_run=dry_run,
             )
+    records.outside = [place for place in own.answer.outside if place not in before]
+    marks.update(dict.fromkeys(own.answer.outside))
     if marks != before and not dry_run:
         write_json(file, marks)
     records.seconds = time.monotonic() - start

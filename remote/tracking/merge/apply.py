@@ -22,6 +22,7 @@ from remote.tracking.merge.merge_session import (
     MergeSession,
     MergeSummary,
 )
+from remote.tracking.revisions import revision_of
 
 BATCH = 500
 """Runs, models, traces … per transaction."""
@@ -108,6 +109,16 @@ def _merge(session: MergeSession) -> MergeSummary:
 
 
 def _merge_incoming(session: MergeSession, kind: schema.Kind, part: Sequence[Incoming]) -> None:
+    if kind.name == schema.RUN:
+        root = session.artifact_root.parent
+        session.database.executemany(
+            "UPDATE main.runs SET experiment_id = ?, artifact_uri = coalesce(?, artifact_uri)"
+            " WHERE run_uuid = ? AND experiment_id != ?1",
+            [
+                (run.experiment, run.artifacts and str(root / run.artifacts[0]), run.id)
+                for run in part
+            ],
+        )
     _merge_owned(session, kind.name, [(incoming.id, incoming.experiment) for incoming in part])
     # Without a signature of it, an entity is sent again.
     incomplete = set(session.ids("SELECT name FROM temp.excluded") if kind.optional else ())
@@ -202,6 +213,7 @@ def _finish(session: MergeSession) -> None:
         bases.put(database, "token", secrets.token_hex(8))
     lacking = session.accepted_again or session.ids("SELECT 1 FROM base.refused LIMIT 1")
     bases.put(database, "mark", None if lacking else session.meta.get("mark"))
+    bases.put(database, "revision", revision_of(database))
 
 
 def _summary(session: MergeSession) -> MergeSummary:

@@ -1,6 +1,7 @@
 """The merge base: a SQLite file beside the store, one for each target, written by the merge alone.
 
-    meta           format, source, store (which local store it belongs to), token, watermarks
+    meta           format, source, store (which local store it belongs to), token, watermarks,
+                   revision (of that store's schema when it was merged into last)
     entity         the things pulled, with the signature of their rows there (NULL: gone there)
     refused        those that were left out
     experiment_map, dataset_map       ids there -> ids here
@@ -27,6 +28,7 @@ from typing import Any, Callable, Dict, Iterator
 from remote.errors import StoreError
 from remote.tracking import delta, schema
 from remote.tracking.merge.merge_sql import names
+from remote.tracking.revisions import revision_of
 from remote.tracking.store import columns_of, connect_read_only, refuse_foreign
 
 FORMAT = 1
@@ -54,10 +56,16 @@ def pull_state(base: Path, *, store: Path) -> Dict[str, Any]:
         return {}
     refuse_foreign(store)
     with closing(connect_read_only(store)) as database:
-        identity = store_identity(database)
+        identity, revision = store_identity(database), revision_of(database)
     if not make_usable(base, identity):
         return {}
-    return _read(base, _pull_state) or {}
+    state = _read(base, _pull_state) or {}
+    if state and state.pop("revision") != revision:
+        # Since the last merge the store got tables and columns that were left out until then.
+        state.update(mark=None, watermarks={})
+        for signatures in state["signatures"].values():
+            signatures.update(dict.fromkeys(signatures, ""))
+    return state
 
 
 def _pull_state(database: sqlite3.Connection) -> Dict[str, Any]:
@@ -70,6 +78,7 @@ def _pull_state(database: sqlite3.Connection) -> Dict[str, Any]:
         "format": delta.FORMAT,
         "mark": get(database, "mark"),
         "token": get(database, "token"),
+        "revision": get(database, "revision"),
         "watermarks": get(database, "watermarks") or {},
         "signatures": signatures,
     }
@@ -198,6 +207,8 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
     owner = get(database, "source")
     if owner not in (None, source):
         raise StoreError(f"This merge base belongs to {owner}, not to {source}.")
+    if get(database, "format") is None:
+        put(database, "revision", revision_of(database))
     put(database, "format", FORMAT)
     put(database, "source", source)
     if get(database, "store") is None:

@@ -6,7 +6,8 @@ and an id, and no foreign key (schema.ENDS).
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Tuple
+from collections import defaultdict
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from remote.tracking import schema
 from remote.tracking.merge import artifact_paths as paths
@@ -33,11 +34,11 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
     if kind.table not in session.shared:
         return []
     in_experiment = schema.EXPERIMENT in schema.table_of(kind.table).links.values()
-    accepted = []
-    for identity, signature, location, experiment, pulled_before in _rows(session, kind):
+    accepted, locations = [], _locations(session, kind)
+    for identity, signature, experiment, pulled_before in _rows(session, kind):
+        fetched = [place for place in locations[identity] if not paths.lies_elsewhere(place)]
         if kind.name == schema.RUN and not pulled_before:
             session.first_seen.add(identity)
-        has_none = kind.folder is None or (location is None and kind.name == schema.TRACE)
         if not isinstance(identity, str) or not (kind.folder is None or paths.is_safe_id(identity)):
             session.refuse(kind.name, identity, "its id can't be part of a path")
         elif in_experiment and experiment is None:
@@ -46,12 +47,15 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
                 accepted.append(Incoming(identity, signature))
             else:
                 session.refuse(kind.name, identity, "its experiment isn't here")
-        elif has_none or paths.lies_elsewhere(location):
+        elif not fetched:
             accepted.append(Incoming(identity, signature, experiment))
         else:
-            remote_folder = paths.artifacts_below(location, identity, session.roots, session.places)
-            if remote_folder is None:
-                reason = f"its artifacts aren't in its project's mlruns: {location}"
+            remote_folder, *others = (
+                paths.artifacts_below(place, identity, session.roots, session.places)
+                for place in fetched
+            )
+            if remote_folder is None or any(other != remote_folder for other in others):
+                reason = f"its artifacts aren't in its project's mlruns: {fetched[-1]}"
                 session.refuse(kind.name, identity, reason)
                 continue
             local_folder = (
@@ -64,7 +68,7 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
 
 
 def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
-    """(id, signature, location, local experiment, was it pulled before) of each in the delta."""
+    """(id, signature, local experiment, was it pulled before) of each in the delta."""
     table, key = schema.table_of(kind.table), kind.column
     experiment, more = "NULL", ""
     if schema.EXPERIMENT in table.links.values():
@@ -73,10 +77,15 @@ def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
             " LEFT JOIN temp.placement p ON p.theirs = d.experiment_id"
             f' LEFT JOIN main."{kind.table}" o ON o."{key}" = d."{key}"'
         )
+        if kind.name == schema.RUN:
+            # A job's run moves to the experiment that its program chooses, and so it does here.
+            moved = "CASE WHEN b.experiment_id = o.experiment_id THEN p.ours END"
+            experiment = f"coalesce({moved}, o.experiment_id, p.ours)"
+            more += " LEFT JOIN base.runs b ON b.run_uuid = d.run_uuid"
     elif kind.name == schema.ASSOCIATION:
         more = f" WHERE {references_exist(table)}"
     return session.database.execute(
-        f'SELECT d."{key}", e.signature, {_location(session, kind)}, {experiment},'
+        f'SELECT d."{key}", e.signature, {experiment},'
         " EXISTS (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
         f' FROM delta."{kind.table}" d JOIN delta.entities e ON e.kind = ? AND e.id = d."{key}"'
         f"{more}",
@@ -84,18 +93,19 @@ def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
     ).fetchall()
 
 
-def _location(session: MergeSession, kind: schema.Kind) -> str:
-    """The SQL of where the artifacts are on the target."""
+def _locations(session: MergeSession, kind: schema.Kind) -> Dict[Any, List[Any]]:
+    """Where the artifacts of each in the delta are on the target; nothing for one without."""
+    locations: Dict[Any, List[Any]] = defaultdict(list)
     for table in session.tables(schema.rows_of(kind.name)):
-        if table.path_keys:
-            keys = ", ".join(f"'{key}'" for key in table.path_keys)
-            return (
-                f'(SELECT t."{table.path}" FROM delta."{table.name}" t WHERE t.key IN ({keys})'
-                f' AND t."{table.owner_column}" = d."{kind.column}")'
-            )
-        if table.path:
-            return f'd."{table.path}"'
-    return "NULL"
+        if kind.folder is None or not table.path:
+            continue
+        keys = ", ".join(f"'{key}'" for key in table.path_keys)
+        for identity, location in session.database.execute(
+            f'SELECT "{table.owner_column}", "{table.path}" FROM delta."{table.name}"'
+            + (f" WHERE key IN ({keys}) ORDER BY key" if keys else "")
+        ):
+            locations[identity].append(location)
+    return locations
 
 
 def list_present(session: MergeSession) -> None:

@@ -41,6 +41,7 @@ def prepare(session: MergeSession) -> None:
                     f' ON main."{table.name}" BEGIN'
                     f' INSERT OR IGNORE INTO touched VALUES ({row}."{table.owner_column}"); END'
                 )
+    keep_spans(session)
 
 
 def stage(session: MergeSession, table: schema.Table) -> None:
@@ -58,6 +59,29 @@ def stage(session: MergeSession, table: schema.Table) -> None:
         )
     session.database.execute(f"DELETE FROM {staged(table)}")
     session.database.execute(_insert(session, table, staged(table), wanted))
+
+
+def keep_spans(session: MergeSession) -> None:
+    """Of traces that were archived after they were pulled, leave the spans here as they are.
+
+    MLflow's archive empties them, and notes in two tags that they are in a file, and where.
+    """
+    if not {"spans", "trace_tags"} <= session.shared.keys():
+        return
+    run = session.database.execute
+    run(
+        "CREATE TEMP TABLE archived AS SELECT DISTINCT d.trace_id AS id FROM delta.spans d"
+        " JOIN main.spans o ON o.trace_id = d.trace_id AND o.span_id = d.span_id"
+        " WHERE coalesce(d.content, '') = '' AND o.content != ''"
+    )
+    run("DELETE FROM delta.spans WHERE content = '' AND trace_id IN temp.archived")
+    of_archived = "WHERE request_id IN temp.archived AND key"
+    run(f"DELETE FROM delta.trace_tags {of_archived} = 'mlflow.trace.archiveLocation'")
+    run(
+        "UPDATE delta.trace_tags SET value = (SELECT o.value FROM main.trace_tags o"
+        " WHERE o.request_id = trace_tags.request_id AND o.key = trace_tags.key)"
+        f" {of_archived} = 'mlflow.trace.spansLocation'"
+    )
 
 
 def append_datasets(session: MergeSession) -> None:
@@ -134,7 +158,7 @@ def _local_id(kind: str, value: str) -> str:
 
 
 def _local_path(session: MergeSession, table: schema.Table, value: str) -> str:
-    """Where a local run would have put its artifacts."""
+    """Where a local run would have put its artifacts; a bucket is the same from here."""
     root = "'" + str(session.artifact_root).replace("'", "''") + "/'"
     if table.owner == schema.EXPERIMENT:
         return f"{root} || {_local_id(schema.EXPERIMENT, 'd.experiment_id')}"
@@ -142,6 +166,7 @@ def _local_path(session: MergeSession, table: schema.Table, value: str) -> str:
     experiment = f"(SELECT experiment FROM temp.batch WHERE id = {owner})"
     folder = schema.KINDS[table.owner].folder
     path = f"{root} || {experiment} || '/{folder}' || {owner} || '/artifacts'"
+    path = f"CASE WHEN lies_elsewhere({value}) THEN {value} ELSE {path} END"
     if not table.path_keys:
         return path
     keys = ", ".join(f"'{key}'" for key in table.path_keys)

@@ -14,7 +14,7 @@ from typing import Any
 
 from .items import SaveError
 
-URI, RUN = "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"
+URI = "MLFLOW_TRACKING_URI"
 #: Where a browser reaches the server that URI names, in the lab's containers.
 UI = "LAB_MLFLOW_UI"
 #: Where MLflow puts the artifacts of experiments that it makes in a database of this machine.
@@ -73,17 +73,11 @@ class Store:
         return self.client.get_experiment_by_name(name)
 
     def open_run(self) -> Any:
-        """The run that user code, or the job, has open in this store; None without one."""
+        """The run that user code has open in this store; None without one."""
         import mlflow
-        from mlflow.exceptions import MlflowException
 
         active = mlflow.active_run() if mlflow.get_tracking_uri() == self.uri else None
-        known = os.environ.get(RUN) if os.environ.get(URI) == self.uri else None
-        run_id = active.info.run_id if active else known
-        try:
-            return self.client.get_run(run_id) if run_id else None
-        except MlflowException:
-            return None
+        return self.client.get_run(active.info.run_id) if active else None
 
     def address(self, experiment_id: str, run_id: str) -> str:
         """Where a browser finds a run, or what to type to see it."""
@@ -125,9 +119,6 @@ def recording(store: Store, experiment: Any, wanted: Wanted) -> Iterator[str]:
     """A run to log to, with all of `wanted`: the one that is open, or one of its own."""
     before = store.open_run()
     if before and _fits(before, experiment, wanted):
-        if before.info.run_id == os.environ.get(RUN):
-            # As with mlflow.start_run, the next one is a run of its own.
-            del os.environ[RUN]
         _write(store, before.info.run_id, wanted)
         # Whoever opened it ends it.
         yield before.info.run_id
@@ -151,13 +142,19 @@ def _fits(run: Any, experiment: Any, wanted: Wanted) -> bool:
 
 
 def _new(store: Store, experiment: Any, wanted: Wanted, *, below: Any) -> str:
+    import mlflow
     from mlflow.tracking.context.registry import resolve_tags
 
     _check_served(store, experiment)
+    number, name = experiment.experiment_id, wanted.name
+    if not below and mlflow.get_tracking_uri() == store.uri and not mlflow.active_run():
+        # In a job, the first such run is the job's own.
+        made = mlflow.start_run(experiment_id=number, run_name=name, tags=dict(wanted.tags))
+        mlflow.end_run()
+        return str(made.info.run_id)
     parent = {"mlflow.parentRunId": below.info.run_id} if below else {}
     tags = resolve_tags({**parent, **wanted.tags})
-    made = store.client.create_run(experiment.experiment_id, tags=tags, run_name=wanted.name)
-    return str(made.info.run_id)
+    return str(store.client.create_run(number, tags=tags, run_name=name).info.run_id)
 
 
 def _check_served(store: Store, experiment: Any) -> None:

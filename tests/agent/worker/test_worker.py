@@ -232,7 +232,9 @@ def test_a_job_fails_with_the_one_that_it_was_to_follow(
 @pytest.mark.mlflow
 def test_the_run_of_a_job_is_begun_and_ended_with_it(root: Path, start: Start) -> None:
     store = empty_store(root)
-    paths = job(root, "echo $MLFLOW_RUN_ID; exit 7", record=True, mlflow_run="ab" * 16)
+    paths = job(
+        root, "echo $REMOTE_JOB_RUN$MLFLOW_RUN_ID; exit 7", record=True, mlflow_run="ab" * 16
+    )
     code, _ = ended(start(paths), paths)
     with closing(sqlite3.connect(store)) as database:
         runs = database.execute("SELECT run_uuid, status FROM runs").fetchall()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from remote.agent.tracking import run_rows
 from remote.config import Project
 from remote.errors import StoreError
 from remote.operations.tracking.destination import destination
@@ -72,6 +75,53 @@ def test_artifacts_of_a_store_that_was_moved_are_found(
     theirs.sql("UPDATE runs SET artifact_uri = replace(artifact_uri, ?, '/old')", str(theirs.root))
     merge_store(project, str(theirs.file))
     assert here.notes() == {"t1": "their note"}
+
+
+def test_what_changed_in_a_copied_store_arrives_whatever_it_is(
+    here: Store, project: Project, theirs: Store, tmp_path: Path
+) -> None:
+    """A change of one kind alone doesn't say where the records of the others were made."""
+    number, old = theirs.sql("SELECT experiment_id FROM runs")[0][0], theirs.root
+    theirs.sql(
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, execution_time_ms,"
+        " status) VALUES ('tr-1', ?, 1, 1, 'OK')",
+        number,
+    )
+    location = f"{old}/mlruns/{number}/traces/tr-1/artifacts"
+    tag = "INSERT INTO trace_tags (key, value, request_id) VALUES (?, ?, 'tr-1')"
+    theirs.sql(tag, "mlflow.artifactLocation", location)
+    theirs.sql(
+        "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location,"
+        " creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage)"
+        " VALUES ('m-1', ?, 'net', ?, 1, 1, 2, 'active')",
+        number,
+        f"{old}/mlruns/{number}/models/m-1/artifacts",
+    )
+    (tmp_path / "copy").mkdir()
+    copy = shutil.copy(theirs.file, tmp_path / "copy/mlflow.db")
+    assert merge_store(project, str(copy)).summary.refused == ()
+    changes = (
+        "UPDATE logged_models SET name = 'again'",
+        "UPDATE trace_info SET status = 'ERROR'",
+        "UPDATE runs SET name = 'again'",
+    )
+    for change in changes:
+        with closing(sqlite3.connect(copy)) as database, database:
+            database.execute(change)
+        assert merge_store(project, str(copy)).summary.refused == ()
+    assert here.sql(
+        "SELECT name FROM logged_models UNION ALL SELECT name FROM runs"
+        " UNION ALL SELECT status FROM trace_info"
+    ) == [("again",), ("again",), ("ERROR",)]
+
+
+def test_a_store_of_a_schema_that_is_not_known_is_named(
+    here: Store, project: Project, theirs: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs.sql("UPDATE alembic_version SET version_num = 'f00'")
+    assert merged(merge_store(project, str(theirs.file)))[0] == 1
+    said = capsys.readouterr().err
+    assert "its schema (f00)" in said and "raise mlflow, make lock" in said
 
 
 def test_artifacts_may_lie_in_a_folder_of_their_own(
@@ -205,3 +255,21 @@ def test_a_store_of_ones_own_choice_gets_the_records(
     merge_store(project, str(theirs.file))
     assert chosen.runs() == {"t1"} and here.dump() == before
     assert destination(project).location == chosen.file and here.notes() == {"t1": "their note"}
+
+
+def test_a_run_that_moves_to_another_experiment_does_so_here_with_its_artifacts(
+    here: Store, project: Project, theirs: Store
+) -> None:
+    """As a job's run does when its program takes it up, after a pull that was too early."""
+    merge_store(project, str(theirs.file))
+    theirs.run("t2", experiment="chosen")
+    folder = theirs.root / "mlruns/2/t1/artifacts"
+    folder.parent.mkdir()
+    (theirs.root / "mlruns/1/t1/artifacts").rename(folder)
+    move = "UPDATE runs SET experiment_id = 2, artifact_uri = ? WHERE run_uuid = 't1'"
+    theirs.sql(move, str(folder))
+    for _ in range(2):
+        merge_store(project, str(theirs.file))
+        assert run_rows.experiment_of(here.file, "t1") == "chosen"
+        assert run_rows.artifact_dir(here.file, "t1") == here.root / "mlruns/2/t1/artifacts"
+        assert (here.root / "mlruns/2/t1/artifacts/it's a note.txt").is_file()

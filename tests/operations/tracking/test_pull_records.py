@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from remote.errors import TransferError
+from remote.job.paths import JobPaths
+from remote.job.spec import Job
+from remote.job.status import FINISHED, JobStatus
 from remote.operations.tracking.merge_records import Records
 from remote.operations.tracking.pull_records import pull_records, source_name
 from remote.session import TargetSession
@@ -91,3 +94,24 @@ def test_each_store_of_a_target_has_a_name_of_its_own(server: TargetSession) -> 
     names = {source_name(server, store) for store in ("", "mlruns", "a/mlflow.db")}
     assert len(names) == 3 and source_name(server) == server.target.key
     assert all(name.startswith(server.target.key) and "/" not in name for name in names)
+
+
+def test_stores_that_jobs_logged_to_come_from_below_the_target_and_are_named_else(
+    server: TargetSession, here: Store, far: Store, tmp_path: Path
+) -> None:
+    files = FileStore(far.root / "logs/2026/a=1/mlruns")
+    files.experiment(900, name="files")
+    run = files.run(1, 900)
+    elsewhere = tmp_path / "elsewhere.db"
+    elsewhere.touch()
+    paths = JobPaths(far.root, "20260101-000000-train-aaaa")
+    paths.folder.mkdir(parents=True)
+    Job(id=paths.id, kind="command", source="", name="train").to_file(paths.job)
+    JobStatus(FINISHED).to_file(paths.status)
+    places = [files.root, elsewhere, far.root / "outputs/gone.db", "https://mlflow.example"]
+    lines = [json.dumps(str(place)) for place in places]
+    paths.stores.write_text("\n".join([*lines, "{]", '"\\u001b[2J"', "7", *lines]))
+    records = pull_records(server)
+    assert here.runs() == {run}
+    assert records.outside == [str(elsewhere), "https://mlflow.example"]
+    assert pull_records(server).outside == []

@@ -163,12 +163,18 @@ def test_a_run_whose_experiment_does_not_come_is_refused(world):
         assert world.here.one(f"SELECT count(*) FROM {table}") == 0
 
 
-def test_a_run_whose_artifacts_lie_in_a_bucket_comes_without_a_folder(world):
+@pytest.mark.parametrize("place", ["s3://bucket/it's/1/artifacts", "gs://bucket/%20/it"])
+def test_what_has_its_artifacts_in_a_bucket_keeps_their_address(world, place):
     run_id = world.far.run(world.far.experiment("digits"))
-    world.far.sql("UPDATE runs SET artifact_uri = 's3://bucket/it'")
+    model = world.far.client.create_logged_model("1", "net", run_id).model_id
+    world.far.sql("UPDATE runs SET artifact_uri = ?", place)
+    world.far.sql("UPDATE logged_models SET artifact_location = ?", place)
     summary = world.pull()
     assert (summary.new_runs, summary.artifacts, summary.refused) == (1, (), ())
-    assert world.here.client.get_run(run_id).info.run_name == "sunny"
+    assert world.here.client.get_run(run_id).info.artifact_uri == place
+    assert world.here.client.get_logged_model(model).artifact_location == place
+    # What is still to be logged there finds a place of this machine.
+    assert world.here.client.get_experiment("1").artifact_location == f"{world.here.mlruns}/1"
 
 
 @pytest.mark.parametrize("type_there", ["SOMETHING_NEW", "DATASET", "MODEL_INPUT"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 
@@ -163,3 +165,51 @@ def test_an_evaluation_data_set_arrives(world):
     ours = world.here.client.get_dataset(made.dataset_id)
     assert (ours.name, ours.tags["k"], len(ours.records)) == ("questions", "v", 1)
     assert ours.experiment_ids == ["2"]
+
+
+ARCHIVE = ("mlflow.trace.spansLocation", "mlflow.trace.archiveLocation")
+
+
+def archive(project, trace_id, place):
+    """What MLflow's archive leaves of a trace (SqlAlchemyStore._finalize_archived_trace)."""
+    project.sql("UPDATE spans SET content = ''")
+    for key, value in zip(ARCHIVE, ("ARCHIVE_REPO", place)):
+        project.sql("INSERT OR REPLACE INTO trace_tags VALUES (?, ?, ?)", key, value, trace_id)
+
+
+def archive_tags(project):
+    rows = project.sql("SELECT key, value FROM trace_tags WHERE key IN (?, ?)", *ARCHIVE)
+    return dict(rows)
+
+
+def test_spans_that_are_here_stay_when_they_are_archived_there(world, traced):
+    before, tags = rows(world.here, "spans"), archive_tags(world.here)
+    archive(world.far, traced, "file:///srv/archive")
+    world.far.client.set_trace_tag(traced, "later", "yes")
+    assert world.pull().refused == ()
+    assert (rows(world.here, "spans"), archive_tags(world.here)) == (before, tags)
+    assert world.here.client.get_trace(traced).info.tags["later"] == "yes"
+    assert [span.name for span in world.here.client.get_trace(traced).data.spans] != []
+    before = world.here.dump()
+    world.pull()
+    assert world.here.dump() == before
+
+
+def test_what_was_archived_before_is_read_from_where_it_is_then(world):
+    trace_id = trace(world.far, world.far.experiment("llm"))
+    there = f"file://{quote(str(world.far.mlruns))}/1/traces/{trace_id}/artifacts"
+    for place, here in (("s3://bucket/x", "s3://bucket/x"), (there, None)):
+        archive(world.far, trace_id, place)
+        summary = world.pull()
+        assert summary.refused == ()
+        local = f"{world.here.mlruns}/1/traces/{trace_id}/artifacts"
+        assert archive_tags(world.here)[ARCHIVE[1]] == (here or local)
+
+
+@pytest.mark.parametrize("place", ["file:///srv/archive/1/traces/x/artifacts", "file://./secret"])
+def test_an_archive_elsewhere_on_the_server_is_refused(world, place):
+    trace_id = trace(world.far, world.far.experiment("llm"))
+    archive(world.far, trace_id, place)
+    (refusal,) = world.pull().refused
+    assert refusal.id == trace_id and place in refusal.reason
+    assert world.here.one("SELECT count(*) FROM trace_tags") == 0

@@ -161,10 +161,12 @@ def __getattr__(name: str) -> Any:
 
         def cwd_for_path(self, path: str, **rest: Any) -> str:
             folder = str(super().cwd_for_path(path, **rest))
-            root = str(_paths().root)
+            paths = _paths()
+            root = str(paths.root)
             name = os.path.relpath(os.path.realpath(folder), root)
             # Jupyter asks without `env` where it wants to know the notebook's own folder.
-            inside = not name.startswith("..") and not is_left_alone(name)
+            outputs = read_job(paths.folder).outputs
+            inside = not name.startswith("..") and not is_left_alone(name, outputs)
             return root if "env" in rest and inside else folder
 
     return Kernels

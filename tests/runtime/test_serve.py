@@ -102,11 +102,13 @@ def noted(paths: JobPaths) -> dict[str, str]:
 @pytest.fixture
 def lab(paths: JobPaths, monkeypatch: pytest.MonkeyPatch) -> JobPaths:
     monkeypatch.setenv("REMOTE_JOB_FOLDER", str(paths.folder))
+    job = Job(id=paths.id, kind="service", source="", name="x", outputs=("models",))
+    job.to_file(paths.job)
     return paths
 
 
 def test_the_lab_notes_what_a_push_would_replace(lab: JobPaths) -> None:
-    for name in ("src/a.ipynb", "data/results/lab/b.ipynb", "database.py", "../outside.ipynb"):
+    for name in ("src/a.ipynb", "data/results/lab/b.ipynb", "models/c.ipynb", "database.py", "../outside.ipynb"):
         save(lab, name)
     assert sorted(noted(lab)) == ["database.py", "src/a.ipynb"]
 

@@ -58,8 +58,8 @@ LONG = (
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process more than two: most tests wait for others."""
-    return max(3, os.cpu_count() or 1)
+    """Two processes more than two: most tests wait for others."""
+    return max(4, os.cpu_count() or 1)
 
 
 #: Marks by folder or file (see "markers" in pyproject.toml). What has none of them is `fast`.

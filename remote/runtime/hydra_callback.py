@@ -23,7 +23,7 @@ from omegaconf import OmegaConf, flag_override
 
 from remote.agent.tracking import run_rows
 from remote.files import try_lock
-from remote.runtime import job_context, optuna_study
+from remote.runtime import basic_grid, job_context, optuna_study, sweep_key
 from remote.runtime.job_context import Recording
 
 #: How long a process waits for a GPU of one that is just ending, in seconds.
@@ -43,7 +43,7 @@ class JobCallback(Callback):
         self.job = job_context.job()
         self.driver = os.getpid()
         self.gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-        #: The Optuna study that goes on, and how many trials it had before.
+        #: The study or grid that goes on, and how many trials it had before.
         self.study, self.first = "", 0
         #: The run of the trial that this process is at, and what user code had open before it.
         self.run = ""
@@ -58,11 +58,17 @@ class JobCallback(Callback):
             recording.withdraw()
         if len(self.gpus) > 1:
             run_several(config, len(self.gpus))
-        if str(config.hydra.sweeper.get("_target_", "")).startswith(optuna_study.SWEEPER):
+        sweeper = str(config.hydra.sweeper.get("_target_", ""))
+        if sweeper.startswith(optuna_study.SWEEPER):
             self.study, self.first, settings = optuna_study.go_on(self.job, config)
             change(config, settings)
-            if recording:
-                run_rows.update(recording.store, recording.run, {run_rows.STUDY: self.study})
+        elif recording and sweeper == basic_grid.SWEEPER:
+            parts = sweep_key.parts_of(self.job, OmegaConf.to_container(config, enum_to_str=True))
+            name = sweep_key.name_of(self.job, parts)
+            if optuna_study.hold(self.job, name):
+                self.study, self.first = name, basic_grid.go_on(recording, name)
+        if recording and self.study:
+            run_rows.update(recording.store, recording.run, {run_rows.STUDY: self.study})
 
     def on_job_start(self, config: Any, **rest: Any) -> None:
         """Before the application's code, in the process that runs it."""

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import os
 import re
 from pathlib import Path
-from typing import IO, Any, Dict, List, Sequence, Tuple
+from typing import IO, Any, Dict, Iterable, List, Sequence, Tuple
 
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, flag_override
 
 from remote.agent.tracking import run_rows
 from remote.files import locked, try_lock
 from remote.job.outputs import links
-from remote.job.paths import slug
-from remote.job.spec import JobSpec
+from remote.runtime import sweep_key
 from remote.runtime.job_context import Job
 
 #: How the names of Optuna's sweepers begin.
 SWEEPER = "hydra_plugins.hydra_optuna_sweeper."
 
-#: Words that say how much and how fast, and not what is searched.
-_HOW = re.compile(r"(--multirun|-m)\Z|\+*hydra(/launcher|\.launcher|\.sweeper\.n_(trials|jobs))\b")
+#: The attribute of a study that says which job's sweep it is, and what decides its outcome.
+SWEEP = "remote.sweep"
 
 #: Samplers that keep their own place in the study, and that another seed would put off.
 _PLACED = ("GridSampler", "QMCSampler", "CmaEsSampler")
@@ -36,29 +36,26 @@ _held: List[IO[Any]] = []
 
 def go_on(job: Job, config: Any) -> Tuple[str, int, Dict[str, Any]]:
     """A study's name, how many of its trials had ended before, and the settings by which a sweep
-    uses it and does what is left of it; ends the process where nothing is."""
+    uses it and does what is left of it; ends the process where nothing is.
+
+    Where the user says where the study is kept and what it is called, or that it isn't kept, Hydra
+    does what it does without a job: there is no name then, and there are no settings.
+    """
     sweeper = config.hydra.sweeper
-    settings: Dict[str, Any] = {}
-    name = sweeper.study_name
-    if not name:
-        name = settings["hydra.sweeper.study_name"] = study_name(job.spec, sweeper)
+    if not _is_kept_by_us(job, config):
+        return "", 0, {}
+    # All sweeps of a target share this file; they wait for each other's writes.
+    ours = f"sqlite:///{_logs(job) / 'optuna.db'}?timeout=60"
+    name, study = _open(job, config, sweeper.storage or ours)
+    os.environ.update(REMOTE_STUDY_STORAGE=ours, REMOTE_STUDY_NAME=name)
+    settings: Dict[str, Any] = {"hydra.sweeper.study_name": "${oc.env:REMOTE_STUDY_NAME}"}
     if not sweeper.storage:
-        # All sweeps of a target share this file; they wait for each other's writes.
-        os.environ["REMOTE_STUDY_STORAGE"] = f"sqlite:///{_logs(job) / 'optuna.db'}?timeout=60"
         settings["hydra.sweeper.storage"] = "${oc.env:REMOTE_STUDY_STORAGE}"
-    elif isinstance(sweeper.storage, str):
-        file = re.match(r"sqlite:///(?!/)(\./)?([^/?]+)", sweeper.storage)
-        if file and file[2] not in links(job.spec.outputs):
-            say(
-                f"{sweeper.storage} lies in this job's own copy of the code."
-                " To keep it, put it below logs/."
-            )
-    ours = hold(job, name)
-    found = _load(job, sweeper, name)
-    trials = found.get_trials(deepcopy=False) if found else []
-    if ours and found:
-        take_back(job, found, name, trials)
-    settings["hydra.sweeper.n_trials"] = _left(found, name, trials, _total(config), ours)
+    is_held = hold(job, name)
+    trials = study.get_trials(deepcopy=False)
+    if is_held:
+        take_back(job, study, name, trials)
+    settings["hydra.sweeper.n_trials"] = _left(study, name, trials, _total(config), is_held)
     seed = sweeper.sampler.get("seed")
     placed = str(sweeper.sampler.get("_target_", "")).endswith(_PLACED)
     if trials and seed is not None and not placed:
@@ -67,13 +64,84 @@ def go_on(job: Job, config: Any) -> Tuple[str, int, Dict[str, Any]]:
     return name, len(ended(trials)), settings
 
 
-def study_name(job: JobSpec, sweeper: Any) -> str:
-    """The same for the same command: what the job is called, and a hash of what is searched."""
-    words = [word for word in job.arguments if not _HOW.match(word)]
-    space = OmegaConf.to_container(sweeper.params) if sweeper.params else {}
-    text = json.dumps([job.source, words, space], sort_keys=True)
-    name = slug(job.name or "job")
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+def _is_kept_by_us(job: Job, config: Any) -> bool:
+    """Whether a sweep goes on in a study that is found again by what decides its outcome."""
+    import optuna
+
+    storage, name = config.hydra.sweeper.storage, config.hydra.sweeper.study_name
+    is_old = int(optuna.__version__.split(".")[0]) < 3
+    file = re.match(r"sqlite:///(?!/)(\./)?([^/?]+)", str(storage))
+    if file and file[2] not in links(job.spec.outputs):
+        say(f"{storage} lies in this job's own copy of the code. To keep it, put it below logs/.")
+    if is_old and not storage:
+        say(
+            f"Optuna {optuna.__version__} keeps no study here: typed again, this sweep starts anew."
+            " To go on with a sweep: hydra-optuna-sweeper>=1.4.0rc3, whose Hydra makes other"
+            " objects of `_partial_: true`, which may break the project."
+        )
+    elif not storage and _is_null_by_choice(config):
+        say("hydra.sweeper.storage is null in the configuration: the study isn't kept.")
+    else:
+        return not is_old and not (storage and name)
+    return False
+
+
+def _is_null_by_choice(config: Any) -> bool:
+    """Whether the user's configuration or words say `storage: null`, as the sweeper's default does:
+    composed with another default, it stays null."""
+    default = ConfigStore.instance().repo["hydra"]["sweeper"]["optuna.yaml"].node
+    words = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+    load = GlobalHydra.instance().config_loader().load_configuration
+    with flag_override(default, ["readonly", "struct"], False):
+        default.storage = "by default"
+        try:
+            composed = load(config.hydra.job.config_name, words, run_mode=RunMode.MULTIRUN)
+        finally:
+            default.storage = None
+    return composed.hydra.sweeper.storage is None
+
+
+def _open(job: Job, config: Any, described: Any) -> Tuple[str, Any]:
+    """The study of this sweep and its name, a new one where what decides its outcome has changed."""
+    import optuna
+
+    settings: Any = OmegaConf.to_container(config, enum_to_str=True)
+    parts, direction = sweep_key.parts_of(job, settings), settings["hydra"]["sweeper"]["direction"]
+    # Two that make the tables of one file at once fail, and one name is taken by one of two.
+    with locked(_logs(job) / "optuna.lock"):
+        storage = optuna.storages.get_storage(
+            described if isinstance(described, str) else instantiate(described)
+        )
+        studies = storage.get_all_studies()
+        sweeps = {study.study_name: study.user_attrs.get(SWEEP, {}) for study in studies}
+        name = config.hydra.sweeper.study_name or sweep_key.name_of(job, parts)
+        if sweeps.get(name, {"parts": parts}).get("parts") != parts:
+            name = sweep_key.name_of(job, parts, name)
+        if name not in sweeps:
+            _say_what_changed(job, name, parts, sweeps.values())
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            directions=direction if isinstance(direction, list) else [direction],
+            load_if_exists=True,
+        )
+        facts = {"source": job.spec.source, "job": job.folder.name, "parts": parts}
+        study.set_user_attr(SWEEP, facts)
+    return name, study
+
+
+def _say_what_changed(
+    job: Job, name: str, parts: Dict[str, str], sweeps: Iterable[Dict[str, Any]]
+) -> None:
+    """Compare a new study with the last one of the same program."""
+    before = [sweep for sweep in sweeps if sweep.get("source") == job.spec.source]
+    last = max(before, key=lambda sweep: str(sweep["job"]), default={"parts": parts})
+    changed = " and the ".join(part for part in parts if last["parts"].get(part) != parts[part])
+    if changed:
+        say(
+            f"{name} is a new study: the {changed} changed since {last['job']}. How: inv remote-diff"
+            f" {last['job']} {job.folder.name}. To go on with that: inv remote-rerun {last['job']}"
+        )
 
 
 def _logs(job: Job) -> Path:
@@ -93,22 +161,6 @@ def hold(job: Job, name: str) -> bool:
     file.close()
     say(f"another job works on study {name}: the trials it runs are left to it.")
     return False
-
-
-def _load(job: Job, sweeper: Any, name: str) -> Any:
-    """The study; None where it is new."""
-    import optuna
-
-    described = sweeper.storage or os.environ["REMOTE_STUDY_STORAGE"]
-    with locked(_logs(job) / "optuna.lock"):
-        # Two that make the tables of one file at once fail.
-        storage = optuna.storages.get_storage(
-            described if isinstance(described, str) else instantiate(described)
-        )
-    try:
-        return optuna.load_study(study_name=name, storage=storage)
-    except KeyError:
-        return None
 
 
 def _total(config: Any) -> int:

@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping
 
 from remote.job.kinds import kind_of
 from remote.job.spec import JobSpec, read_job
+from remote.runtime.sweep_key import code_digest
 
 #: Hydra's own seam for what happens around its runs (`hydra.experimental.callback`).
 CALLBACK = "remote.runtime.hydra_callback.JobCallback"
@@ -31,6 +32,7 @@ def main() -> None:
     # The program has this process's id: it may go on with the run, what it starts may not.
     variables = {**os.environ, "REMOTE_JOB_OFFER": f"{os.getpid()} {run}"}
     if job.hydra:
+        code_digest(folder, Path.cwd())
         words += hydra_words(job)
         variables = hydra_variables(variables, folder)
     sys.stdout.flush()

@@ -55,7 +55,10 @@ def recorded(config: DictConfig) -> Iterator[Any]:
     import mlflow
     from hydra.core.hydra_config import HydraConfig
 
-    with mlflow.start_run(nested=True, parent_run_id=os.environ.get(SWEEP)) as run:
+    sweep, hydra = os.environ.get(SWEEP), HydraConfig.get()
+    # MLflow draws names by chance, which starts anew where a trial sets its seed.
+    name = f"{hydra.job.name}-{hydra.job.num}" if sweep else None
+    with mlflow.start_run(nested=True, parent_run_id=sweep, run_name=name) as run:
         mlflow.log_params(OmegaConf.to_container(config, resolve=True))
         try:
             yield run
@@ -63,4 +66,4 @@ def recorded(config: DictConfig) -> Iterator[Any]:
             mlflow.log_text(traceback.format_exc(), "error.txt")
             raise
         finally:
-            mlflow.log_artifacts(HydraConfig.get().runtime.output_dir)
+            mlflow.log_artifacts(hydra.runtime.output_dir)

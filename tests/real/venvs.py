@@ -1,4 +1,4 @@
-"""Virtual environments with other MLflows than the project's, kept between runs of the tests."""
+"""Virtual environments with other MLflows or another Hydra than the project's, kept between runs."""
 
 from __future__ import annotations
 
@@ -94,6 +94,8 @@ ENVIRONMENTS: dict[str, tuple[Step, ...]] = {
         ("uninstall", "mlflow", "mlflow-skinny", "mlflow-tracing"),
         ("install", "--no-deps", f"mlflow=={NEW}"),
     ),
+    # Its sweeper pins Optuna 2.
+    "hydra-1.3": (("venv",), ("install", "hydra-core==1.3.2", "hydra-optuna-sweeper==1.2.0")),
 }
 
 

@@ -101,6 +101,7 @@ def test_a_sweep_by_hand(lab: Laboratory) -> None:
         assert list(lab.root.glob(f"logs/lightning/model01/{trial.id}/events*"))
         assert list(lab.root.glob(f"logs/lightning/model01/{trial.id}/checkpoints/*.ckpt"))
     assert len({trial.params["learning_rate"] for trial in trials}) == 2
+    assert {trial.tags["mlflow.runName"] for trial in trials} == {"train-0", "train-1"}
     assert_loads(lab, trials[0])
     assert "GPU available" not in told.text and "Tip" not in told.text
     assert not list(lab.root.glob("mlruns/**/meta.yaml"))

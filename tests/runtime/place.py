@@ -28,6 +28,7 @@ class Place:
     zip: Path
     count: int = 0
     gpus: str = ""
+    python: str = sys.executable
 
     @property
     def store(self) -> Path:
@@ -79,7 +80,7 @@ class Place:
     def environment(self, paths: JobPaths) -> dict[str, str]:
         job = read_job(paths.folder)
         folders = [paths.code / "src", paths.code, self.zip]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
         return {
             **os.environ,
             "PATH": path,
@@ -97,7 +98,7 @@ class Place:
 
     def start(self, paths: JobPaths, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, str(self.zip), "program", str(paths.folder)],
+            [self.python, str(self.zip), "program", str(paths.folder)],
             cwd=paths.code,
             env={**self.environment(paths), **more},
             stdin=subprocess.DEVNULL,

@@ -13,8 +13,8 @@ import pytest
 
 from remote.agent.tracking.run_rows import TrialRun
 from remote.job.outputs import links
-from remote.job.spec import JobSpec
 from remote.runtime import optuna_study
+from tests.real.venvs import python_with
 from tests.runtime.place import ROOT, Place
 from tests.waiting import until
 
@@ -25,7 +25,7 @@ import hydra
 @hydra.main(config_path="conf", config_name="config")
 def main(config):
     print("TRIAL", repr(config.x), flush=True)
-    time.sleep(config.pause)
+    time.sleep(float(os.environ.get("PAUSE", config.pause)))
     if config.x == config.bad:
         raise ValueError("a bad one")
     return (float(config.x) - 0.3) ** 2
@@ -156,10 +156,11 @@ def test_a_storage_of_the_users_own(sweep: Place) -> None:
 
 def test_trials_of_a_living_job_are_left_alone(sweep: Place) -> None:
     words = [SPACE, "-m", "hydra.sweeper.study_name=both"]
-    first = sweep.start(sweep.job("src/sweep.py", "pause=30", *words))
+    first = sweep.start(sweep.job("src/sweep.py", *words), PAUSE="30")
     until((sweep.root / "logs/both.lock").exists)
     until(lambda: _has_trial(sweep))
-    said = sweep.run(sweep.job("src/sweep.py", *words, "hydra.sweeper.n_trials=2"))
+    two = "hydra.sweeper.n_trials=2"
+    said = sweep.run(sweep.job("src/sweep.py", *words, two))
     assert "another job works on study both" in said and said.count("TRIAL") == 1
     assert states(sweep)[0] == "RUNNING"
     os.killpg(first.pid, signal.SIGKILL)
@@ -209,6 +210,116 @@ def test_the_sample_is_such_a_sweep(place: Place) -> None:
         assert place.values("params", run)["epochs"] == "1"
 
 
+#: Hydra's own example (plugins/hydra_optuna_sweeper/example).
+SPHERE = """
+import hydra
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def sphere(cfg):
+    print("TRIAL")
+    return cfg.x**2 + cfg.y**2
+
+if __name__ == "__main__":
+    sphere()
+"""
+
+SPHERE_CONFIG = """
+defaults:
+  - override hydra/sweeper: optuna
+  - override hydra/sweeper/sampler: tpe
+hydra:
+  sweeper:
+    sampler:
+      seed: 123
+    direction: minimize
+    study_name: sphere
+    storage: null
+    n_trials: 20
+    n_jobs: 1
+    params:
+      x: range(-5.5, 5.5, step=0.5)
+      y: choice(-5 ,0 ,5)
+x: 1
+y: 1
+z: 1
+"""
+
+OTHER = ("x=range(100,105)", "y=1")
+
+
+def swept(place: Place, *words: str) -> tuple[str, int]:
+    """What a sweep of the sphere said, and how many trials it ran."""
+    said = place.run(place.job("sphere.py", "-m", *words))
+    return said, said.count("TRIAL\n")
+
+
+def test_a_study_that_the_configuration_keeps_in_memory_is_hydras_own(place: Place) -> None:
+    place.write("sphere.py", SPHERE)
+    place.write("conf/config.yaml", SPHERE_CONFIG)
+    for words, best in ((), "0.25"), (OTHER, "10001.0"):
+        said, count = swept(place, *words)
+        assert count == 20 and f"Best value: {best}" in said and "isn't kept" in said
+    assert not (place.root / "logs/optuna.db").exists()
+    assert len(place.children("f1")) == len(place.children("f2")) == 20
+    # Where the user says both, what is there goes on by as many more, whatever has changed.
+    mine = ("hydra.sweeper.storage='sqlite:///logs/my.db'", "hydra.sweeper.n_trials=2")
+    assert [swept(place, *mine)[1], swept(place, "z=2", *mine)[1]] == [2, 2]
+    assert place.sql("SELECT COUNT(*) FROM trials", file="logs/my.db") == [(4,)]
+
+
+def test_a_changed_sweep_is_a_new_study_that_says_what_changed(place: Place) -> None:
+    place.write("sphere.py", SPHERE)
+    place.write("conf/config.yaml", SPHERE_CONFIG.replace("    storage: null\n", ""))
+    other = ("x=choice(100)", "y=1")
+    few = "hydra.sweeper.n_trials=2"
+    said, count = swept(place, few)
+    assert count == 2 and "is a new study" not in said and "Study name: sphere\n" in said
+    said, count = swept(place, few, *other)
+    assert count == 2 and "is a new study: the search space" in said and "Best value: 10001" in said
+    assert "inv remote-diff 20260101-090001-train-aaaa 20260101-090002-train-aaaa" in said
+    place.write("sphere.py", SPHERE.replace("return cfg.x**2", "return 7000 + cfg.x**2"))
+    said, count = swept(place, few, *other)
+    assert count == 2 and "the code changed since 20260101-090002" in said
+    assert "Best value: 17001.0" in said
+    said, count = swept(place, few, *other)
+    assert count == 0 and "has its 2 trials (best 17001)" in said
+    names = [name for (name,) in optuna_sql(place, "SELECT study_name FROM studies")]
+    assert names[0] == "sphere" and len(names) == 3
+    assert all(name.startswith("sphere-") for name in names[1:])
+
+
+@pytest.mark.parametrize("sweeper", ["basic", "optuna hydra/sweeper/sampler=grid"])
+def test_a_grid_runs_its_combinations_once_each(sweep: Place, sweeper: str) -> None:
+    chosen = f"hydra/sweeper={sweeper}".split()
+    sweep.write("src/conf/config.yaml", "x: 0.5\npause: 0.0\nbad: none\n")
+    words = ["x=1,2", "pause=0.2,0.3", "-m", *chosen]
+    kill_at(sweep, sweep.start(sweep.job("src/sweep.py", *words)), 3)
+    said = sweep.run(sweep.job("src/sweep.py", *words))
+    assert said.count("TRIAL") == 2 and "going on" in said and "2 of 4" in said
+    runs = trial_runs(sweep)
+    assert [sweep.statuses()[run] for run in runs] == ["FINISHED"] * 4
+    combinations = {tuple(sorted(sweep.values("params", run).items())) for run in runs}
+    assert len(combinations) == 4
+    again = sweep.run(sweep.job("src/sweep.py", *words))
+    # Hydra's own sweeper keeps nothing of a sweep that is done.
+    assert again.count("TRIAL") == (4 if sweeper == "basic" else 0)
+
+
+@pytest.mark.slow
+def test_hydra_1_3_sweeps_as_without_a_job(place: Place) -> None:
+    place.python = str(python_with("hydra-1.3"))
+    place.write("sphere.py", SPHERE)
+    place.write("conf/config.yaml", SPHERE_CONFIG.replace("    storage: null\n", ""))
+    said, count = swept(place)
+    assert count == 20 and "Best value: 0.25" in said and "raised" not in said
+    assert len([line for line in said.splitlines() if line.startswith("[remote]")]) == 1
+    assert "Optuna 2.10.1 keeps no study here" in said and "may break the project" in said
+    assert len(place.children("f1")) == 20
+    place.write("conf/config.yaml", "x: 1\ny: 1\n")
+    said, count = swept(place, "x=1,2")
+    assert count == 2 and "[remote]" not in said
+
+
 @dataclass
 class Trial:
     params: dict[str, Any]
@@ -248,30 +359,6 @@ def test_fixed_overrides_belong_to_a_trial_too() -> None:
     assert optuna_study.runs_of([run], [Trial({"a": 1}, {"pause": "3"})], []) == []
     deleted = TrialRun("r", ["a=1"], deleted=True)
     assert optuna_study.runs_of([deleted], [Trial({"a": 1})], []) == []
-
-
-class Sweeper:
-    def __init__(self, **params: str) -> None:
-        self.params = params
-
-
-def named(*words: str, source: str = "a.py", name: str = "train", **params: str) -> str:
-    from omegaconf import OmegaConf
-
-    asked = JobSpec("script", source, name, arguments=tuple(words))
-    return optuna_study.study_name(asked, OmegaConf.create({"params": params}))
-
-
-def test_the_same_search_has_the_same_name() -> None:
-    plain = named("x=1,2", "-m")
-    how = ["--multirun", "hydra.sweeper.n_trials=40", "hydra.sweeper.n_jobs=3"]
-    how += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3", "++hydra.launcher.verbose=1"]
-    assert named("x=1,2", *how) == plain == named("-m", "x=1,2")
-    others = [named("x=1,3"), named("x=1,2", source="b.py"), named("x=1,2", y="range(3)")]
-    others += [named("x=1,2", "hydra.sweeper.direction=maximize"), named("x=1,2", "more=1")]
-    assert len({plain, *others}) == 6
-    assert plain.startswith("train-") and len(plain) == len("train-") + 8
-    assert named(name="../x y").startswith("x-y-")
 
 
 def test_a_lock_file_stays_in_the_logs(tmp_path: Path) -> None:

@@ -40,11 +40,12 @@ class RecordedRun(NamedTuple):
 
 
 class TrialRun(NamedTuple):
-    """A trial's MLflow run: its id, what Hydra was told for it, and whether it was deleted."""
+    """A trial's MLflow run: its id, what Hydra was told for it, whether it was deleted, its status."""
 
     run_id: str
     overrides: Sequence[str]
     deleted: bool = False
+    status: str = ""
 
 
 def begin(
@@ -248,7 +249,8 @@ def close_all(store: Path, *, job: str, run_id: str, status: str, end_ms: int) -
 
 
 _TRIALS = (
-    "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides, t.value AS trial FROM runs r"
+    "SELECT r.run_uuid, r.lifecycle_stage, o.value AS overrides, t.value AS trial, r.status"
+    " FROM runs r"
     f" JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = '{STUDY}' AND s.value = ?"
     f" JOIN tags o ON o.run_uuid = r.run_uuid AND o.key = '{OVERRIDES}'"
     f" LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = '{TRIAL}'"
@@ -259,8 +261,8 @@ _TRIALS = (
 def trials(store: Path, study: str) -> List[TrialRun]:
     """The runs of a study's trials, the oldest first."""
     return [
-        TrialRun(row["run_uuid"], _listed(row["overrides"]), row["lifecycle_stage"] != "active")
-        for row in _read(store, _TRIALS, study)
+        TrialRun(run, _listed(overrides), stage != "active", status)
+        for run, stage, overrides, _, status in _read(store, _TRIALS, study)
     ]
 
 
@@ -284,7 +286,7 @@ def take_up(
     wanted = ("active", spelled(overrides)[:MAX_TAG], INTERRUPTED)
     resumed = "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?"
     with writing(store) as database:
-        for run_id, *found in database.execute(_TRIALS, (study,)).fetchall():
+        for run_id, *found, _ in database.execute(_TRIALS, (study,)).fetchall():
             if tuple(found) == wanted:
                 database.execute(resumed, (run_id,))
                 _put(database, run_id, tags, {})

@@ -108,7 +108,13 @@ def lab(paths: JobPaths, monkeypatch: pytest.MonkeyPatch) -> JobPaths:
 
 
 def test_the_lab_notes_what_a_push_would_replace(lab: JobPaths) -> None:
-    for name in ("src/a.ipynb", "data/results/lab/b.ipynb", "models/c.ipynb", "database.py", "../outside.ipynb"):
+    for name in (
+        "src/a.ipynb",
+        "data/results/lab/b.ipynb",
+        "models/c.ipynb",
+        "database.py",
+        "../outside.ipynb",
+    ):
         save(lab, name)
     assert sorted(noted(lab)) == ["database.py", "src/a.ipynb"]
 

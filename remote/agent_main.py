@@ -25,6 +25,9 @@ def unpacked(archive):
     try:
         with zipfile.ZipFile(archive) as file:
             file.extractall(temporary)
+            for entry in file.infolist():
+                if entry.external_attr >> 16 & 0o100:
+                    os.chmod(os.path.join(temporary, entry.filename), 0o755)
         os.rename(temporary, folder)
     except OSError:
         # Another call was faster, or the disk is full.

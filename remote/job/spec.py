@@ -37,6 +37,8 @@ class JobSpec(Struct):
     defaults: Mapping[str, Any] = fields.mapping_of(fields.any_json(VALUE), MANY, default={})
     arguments: Tuple[str, ...] = fields.list_of(fields.text(VALUE), MANY, default=())
     """The words after the program's own; of a command, all of them."""
+    cwd: str = fields.text(NAME, default="")
+    """Where it runs, a folder below the project's root; empty is that itself."""
     env: Mapping[str, str] = fields.mapping_of(fields.text(VALUE), MANY, default={})
     tags: Mapping[str, str] = fields.mapping_of(fields.text(VALUE), MANY, default={})
     experiment: str = fields.text(NAME, default="")
@@ -45,8 +47,6 @@ class JobSpec(Struct):
 
     output: str = fields.text(NAME, default="")
     """What an executed notebook is called, without time and suffix."""
-    language: str = fields.text(NAME, default="python")
-    """A notebook's."""
     hydra: bool = fields.flag(default=False)
     """Whether a script or module is a Hydra application."""
     entry_point: str = fields.text(NAME, default="")

@@ -50,6 +50,9 @@ class RunOptions:
     retries: int = option("--retries", "try again that often where the code fails", 0, parse=count)
     timeout: int = option("--timeout", "end the code after this time, such as 8h", 0, parse=seconds)
     name: str = option("--name", "what the job is called (default: like its program)")
+    cwd: str = option(
+        "--cwd", "the folder to run in: `notebook`, the program's own, or one of the project"
+    )
     env: Mapping[str, str] = option(
         "--env",
         "KEY=VALUE, an environment variable of the job; may come again",

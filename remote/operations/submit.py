@@ -15,6 +15,7 @@ from typing import Any
 
 from remote.config import Project, pyproject
 from remote.errors import JobError
+from remote.job.kinds import kind_of
 from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
 from remote.job.messages.target import Machine
@@ -25,7 +26,7 @@ from remote.operations.git import git_state, uncommitted
 from remote.operations.project_outputs import declared_outputs
 from remote.operations.run_options import RunOptions
 from remote.output import say
-from remote.programs.parameter import Asked
+from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import CACHE, LocalWire
@@ -53,6 +54,7 @@ def describe(
         **{
             **vars(options),
             "name": options.name or spec.name,
+            "cwd": working_folder(project.root, spec, options.cwd),
             "record": spec.record and options.record,
         },
         experiment=project.settings.get("MLFLOW_EXPERIMENT_NAME", "") or name,
@@ -63,6 +65,21 @@ def describe(
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
     )
+
+
+def working_folder(root: Path, job: JobSpec, typed: str) -> str:
+    """The folder that `--cwd` names, below the root; empty for that itself. Raises JobError."""
+    folder = root / typed
+    if typed == "notebook" and kind_of(job).source_is_path:
+        source = root / job.source
+        folder = source if source.is_dir() else source.parent
+    name = below(root, folder).as_posix()
+    if not folder.is_dir():
+        raise JobError(
+            f"--cwd: there is no folder {typed!r} in the project.",
+            "It takes `notebook`, the folder of the notebook or script, or a folder of the project.",
+        )
+    return "" if name == "." else name
 
 
 def declared(root: Path, name: str) -> str:

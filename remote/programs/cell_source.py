@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 import warnings
+from typing import Any
 
 from remote.programs.parameter import KINDS, UNREADABLE, Parameter
 
@@ -50,7 +51,8 @@ def parameters(source: str) -> tuple[Parameter, ...]:
             kind, optional = _kind(annotation, statement.value)
             comment = comments.get(statement.end_lineno or 0, "")
             default = _unparsed(statement.value)
-            by_name[target.id] = Parameter(target.id, kind, default, comment, optional)
+            choices = _choices(annotation)
+            by_name[target.id] = Parameter(target.id, kind, default, comment, optional, choices)
     return tuple(by_name.values())
 
 
@@ -78,11 +80,12 @@ def _kind(annotation: ast.expr | None, value: ast.expr) -> tuple[str, bool]:
     kinds = [name for name in names if name in KINDS]
     if len(kinds) == 1:
         return kinds[0], not {"none", "optional"}.isdisjoint(names)
+    optional = "literal" in names and not {"none", "optional"}.isdisjoint(names)
     try:
         kind = type(ast.literal_eval(value)).__name__
     except UNREADABLE:
-        return "", False
-    return (kind if kind in KINDS else ""), False
+        return "", optional
+    return (kind if kind in KINDS else ""), optional
 
 
 def _allowed_types(annotation: ast.expr | None) -> list[str]:
@@ -92,3 +95,17 @@ def _allowed_types(annotation: ast.expr | None) -> list[str]:
     while text != before:
         before, text = text, _BRACKETS.sub(lambda it: f"{it[1]}({it[2]})" if it[1] else "", text)
     return re.findall(r"\w+", text)
+
+
+def _choices(annotation: ast.expr | None) -> tuple[Any, ...]:
+    """The values of a `Literal`; none where the annotation allows other types than None beside it."""
+    names = _allowed_types(annotation)
+    if annotation is None or "literal" not in names or not KINDS.keys().isdisjoint(names):
+        return ()
+    is_quoted = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
+    parts = statements(str(ast.literal_eval(annotation)) if is_quoted else _unparsed(annotation))
+    nodes = [node for part in parts or () for node in ast.walk(part)]
+    literals = [node for node in nodes if isinstance(node, ast.Subscript)]
+    literals = [node for node in literals if _unparsed(node.value).endswith("Literal")]
+    values = [value for node in literals for value in ast.walk(node.slice)]
+    return tuple(value.value for value in values if isinstance(value, ast.Constant))

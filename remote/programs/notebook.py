@@ -6,10 +6,11 @@ second, and every `inv remote-run` would pay for it.
 
 from __future__ import annotations
 
-import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from remote.errors import NotebookError
 from remote.job import kinds
@@ -22,6 +23,7 @@ from remote.programs.parameter import (
     is_file,
     literal,
     named,
+    nearest,
     shortened,
 )
 
@@ -56,6 +58,11 @@ class Notebook:
                 f"{self.path} lies outside of the project {root}.",
                 "Only what is pushed can run there: copy it into src/notebooks/.",
             )
+        if not self.language.lower().startswith("python"):
+            raise NotebookError(
+                f"{self.path} is written in {self.language}, and jobs run notebooks in Python.",
+                "A script of it can run: inv remote-run --shell 'Rscript analysis.R'",
+            )
         output = Path(asked.output or self.path.name).name.removesuffix(".ipynb")
         if len(output.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
             raise NotebookError(
@@ -70,7 +77,6 @@ class Notebook:
             parameters=dict(asked.parameters),
             defaults=defaults,
             output=output,
-            language=self.language,
         )
 
 
@@ -86,7 +92,7 @@ def find(root: Path, name: str) -> Path:
                 return path.resolve()
     notebooks = sorted(path.name for path in (root / FOLDER).glob("*.ipynb"))
     stems = [Path(notebook).stem for notebook in notebooks]
-    near = [f"{stem}.ipynb" for stem in difflib.get_close_matches(Path(name).stem, stems, n=3)]
+    near = [f"{stem}.ipynb" for stem in nearest(Path(name).stem, stems)]
     hint = (
         f"There is {', '.join(notebooks[:10])}." if notebooks else f"{FOLDER}/ holds no notebook."
     )
@@ -106,8 +112,7 @@ def read(path: Path, root: Path) -> Notebook:
         sources = ["".join(cell.get("source", cell.get("input", ""))) for cell in cells]
         tags = [list(cell.get("metadata", {}).get("tags", ())) for cell in cells]
         metadata = document.get("metadata", {})
-        kernel = metadata.get("kernelspec", {}).get("language")
-        language = str(kernel or metadata.get("language_info", {}).get("name") or "python").lower()
+        language = _language(metadata)
     except MALFORMED as error:
         raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
     tagged = next((number for number, names in enumerate(tags) if "parameters" in names), None)
@@ -118,3 +123,13 @@ def read(path: Path, root: Path) -> Notebook:
         parameters=parameters,
         language=language,
     )
+
+
+def _language(metadata: Mapping[str, Any]) -> str:
+    """What the cells are written in; Python where nothing tells it."""
+    kernel = metadata.get("kernelspec", {})
+    told = kernel.get("language") or metadata.get("language_info", {}).get("name")
+    # IRkernel's and IJulia's names, where that is all there is.
+    name = str(kernel.get("name", ""))
+    other = "R" if name == "ir" else "Julia" if name.startswith("julia") else "python"
+    return str(told or other)

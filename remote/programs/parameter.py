@@ -47,7 +47,7 @@ class Parameter:
 
     `kind` is a Python type's name out of KINDS, or "" where nothing tells it.
     `default` is the source text of the default, `comment` what stands behind it.
-    `optional` parameters take None too.
+    `optional` parameters take None too, and those with `choices` nothing but one of these.
     """
 
     name: str
@@ -55,11 +55,14 @@ class Parameter:
     default: str
     comment: str = ""
     optional: bool = False
+    choices: tuple[Any, ...] = ()
 
     def convert(self, text: str) -> Any:
         """The value that `text`, as typed in a shell, means; raises NotebookError."""
         if self.optional and text == "None":
             return None
+        if self.choices:
+            return self._choice(text)
         try:
             if self.kind == "bool":
                 return WORDS[text.lower()]
@@ -74,6 +77,16 @@ class Parameter:
                 f"Parameter {self.name!r} takes {_DESCRIBED[self.kind]}, not {shortened(text)!r}.",
                 f"Its default in the notebook is {self.default}.",
             ) from None
+
+    def _choice(self, text: str) -> Any:
+        for value in self.choices:
+            is_bool = isinstance(value, bool)
+            if text == str(value) or is_bool and WORDS.get(text.lower()) is value:
+                return value
+        raise NotebookError(
+            f"Parameter {self.name!r} takes one of {', '.join(map(str, self.choices))},"
+            f" not {shortened(text)!r}."
+        )
 
 
 def _guessed(text: str) -> Any:
@@ -112,11 +125,18 @@ def named(
         if parameter.name.replace("_", "-") == name.replace("_", "-"):
             return parameter
     names = [parameter.name for parameter in parameters]
-    near = difflib.get_close_matches(name.replace("-", "_"), names, n=3, cutoff=0.5)
+    near = nearest(name.replace("-", "_"), names, cutoff=0.5)
     hint = f"It takes {', '.join(names)}." if names else none
     if near:
         hint = f"Did you mean {', '.join(near)}?"
     raise error(f"{owner} has no parameter {name!r}.", hint)
+
+
+def nearest(name: str, names: Sequence[str], cutoff: float = 0.6) -> list[str]:
+    """Up to three of `names` that are spelled much like `name`, in whatever case."""
+    plain = [other.lower() for other in names]
+    near = difflib.get_close_matches(name.lower(), plain, n=3, cutoff=cutoff)
+    return [other for word in dict.fromkeys(near) for other in names if other.lower() == word]
 
 
 def shortened(text: str) -> str:

@@ -31,6 +31,14 @@ CLIENT_ONLY = ("tracking/check/", "tracking/export/", "tracking/store_address.py
 #: zlib's own balance of size and speed; the same on each laptop, so that the same zip comes out.
 LEVEL = 6
 
+#: Programs that install packages: scripts of these names, first on a job's PATH, ask whether they may.
+INSTALLERS = ("pip", "pip3", "uv", "conda", "mamba", "micromamba")
+PROGRAMS = "remote/runtime/bin/"
+INSTALLER = """\
+#!/bin/sh
+exec python "${0%/*}/../site/remote_job_install.py" "${0##*/}" "$@"
+"""
+
 #: At the top of the zip: importable in jobs of a project that has a package `remote` too.
 HOOK = "remote_job_mlflow"
 
@@ -54,6 +62,7 @@ def contents() -> dict[str, bytes]:
             if not name.startswith(CLIENT_ONLY):
                 files[f"remote/{name}"] = path.read_bytes()
     files["remote/__init__.py"] += _GUARD
+    files.update({f"{PROGRAMS}{name}": INSTALLER.encode() for name in INSTALLERS})
     files[f"{HOOK}.py"] = files.pop(f"remote/runtime/{HOOK}.py")
     files["remote_job-0.dist-info/METADATA"] = METADATA.encode()
     files["remote_job-0.dist-info/entry_points.txt"] = ENTRY_POINTS.encode()
@@ -77,5 +86,6 @@ def packed(files: dict[str, bytes]) -> bytes:
         for name, data in sorted(files.items()):
             # The earliest time that a zip can hold: when a file was checked out says nothing.
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (0o755 if name.startswith(PROGRAMS) else 0o600) << 16
             archive.writestr(entry, data, zipfile.ZIP_DEFLATED, LEVEL)
     return out.getvalue()

@@ -53,4 +53,6 @@ def job() -> Optional[Job]:
         tags = json.loads(os.environ.get("REMOTE_JOB_TAGS", "{}"))
         recording = Recording(Path(os.environ["REMOTE_JOB_STORE"]), run, tags)
     folder = Path(named)
-    return Job(folder=folder, code=Path.cwd(), spec=read_job(folder), recording=recording)
+    spec = read_job(folder)
+    code = folder.parent.parent.parent if spec.interpreter else folder / "code"
+    return Job(folder=folder, code=code, spec=spec, recording=recording)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 from remote.agent.processes import descendants, send
 from remote.job.paths import JobPaths
@@ -43,8 +44,10 @@ def _interrupt(number: int, frame: Any) -> None:
 
 def execute(paths: JobPaths) -> int:
     """Execute the notebook of a job into `paths.notebook`; tells cells and output as they come."""
-    job = read_job(paths.folder)
-    _write_kernel(paths.jupyter)
+    job, place = read_job(paths.folder), Path.cwd()
+    cwd, own = place / job.cwd, (place / job.source).parent
+    # Where it runs elsewhere, the modules beside it are found all the same (site/sitecustomize.py).
+    _write_kernel(paths.jupyter, {} if cwd == own else {"REMOTE_NOTEBOOK_FOLDER": str(own)})
     try:
         import ipykernel  # noqa: F401
         from papermill import execute_notebook
@@ -54,8 +57,9 @@ def execute(paths: JobPaths) -> int:
         return 1
     from traitlets.config import Config
 
+    # The parameters were compared with the notebook's before; papermill reads the cell by patterns.
+    logging.getLogger("papermill").addFilter(_is_no_doubt)
     _register_engine(paths)
-    python = job.language == "python"
     try:
         with tempfile.TemporaryDirectory(prefix="remote-", dir=_short_folder()) as sockets:
             # Others could reach a kernel by its ports, but not by sockets in a folder of our own.
@@ -65,20 +69,50 @@ def execute(paths: JobPaths) -> int:
                 _papermill_path(os.path.relpath(paths.notebook)),
                 parameters=dict(job.parameters),
                 engine_name=ENGINE,
-                kernel_name=KERNEL if python else None,
-                language="python" if python else None,
+                kernel_name=KERNEL,
+                language="python",
                 progress_bar=False,
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
-                cwd=str(Path.cwd()),
+                cwd=str(cwd),
                 config=Config({"KernelManager": kernel}),
             )
     except PapermillExecutionError as error:
         # The notebook's own traceback, without papermill's, and without colours: logs are searched.
         text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
         print(f"In cell [{error.exec_count}]:\n{text}", file=sys.stderr)
+        if error.ename == "SystemExit":
+            return exit_code(error.evalue)
+        missing = file_beside(error.evalue, own, cwd)
+        if missing:
+            task = "run" if job.interpreter else "remote-run"
+            way = f"inv {task} {job.source} --cwd notebook"
+            print(
+                f"[remote] {missing} is found from the notebook's own folder: {way}",
+                file=sys.stderr,
+            )
         return 1
     return 0
+
+
+def exit_code(text: str) -> int:
+    """What `sys.exit` ends a process with, given what it was called with as text."""
+    return int(text) & 0xFF if text.lstrip("-").isdigit() else int(text != "None")
+
+
+def _is_no_doubt(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(("Passed unknown parameter", "Unable to parse line"))
+
+
+def file_beside(message: str, own: Path, cwd: Path) -> str:
+    """The relative path in an error's words that isn't in `cwd` but in `own`; empty without one."""
+    # Quoted, or a word that looks like a path.
+    for names in re.findall(r"'([^'\n]+)'|\"([^\"\n]+)\"|([^\s'\"]+[./][^\s'\"]+)", message):
+        name = "".join(names).rstrip(".,:;")
+        name = os.path.relpath(name, str(cwd)) if os.path.isabs(name) else name
+        if not (cwd / name).exists() and (own / name).exists():
+            return name
+    return ""
 
 
 def _short_folder() -> str:
@@ -91,7 +125,7 @@ def _papermill_path(path: str) -> str:
     return path.replace("{", "{{").replace("}", "}}")
 
 
-def _write_kernel(jupyter: Path) -> None:
+def _write_kernel(jupyter: Path, variables: Mapping[str, str]) -> None:
     """A kernel of the job's own: a name like `python3` may be taken by the account's files."""
     folder = jupyter / "kernels" / KERNEL
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +135,8 @@ def _write_kernel(jupyter: Path) -> None:
     argv = ["sh", "-c", offer, "sh", sys.executable]
     argv += ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": "The job's environment", "language": "python"}
-    (folder / "kernel.json").write_text(json.dumps(spec))
+    document = json.dumps({**spec, "env": dict(variables)})
+    (folder / "kernel.json").write_text(document)
 
 
 def _register_engine(paths: JobPaths) -> None:

@@ -27,14 +27,19 @@ def main() -> None:
     """`program <job folder>`: this process becomes the program, so its exit code is the job's."""
     folder = Path(sys.argv[2])
     job = read_job(folder)
+    variables, added = dict(os.environ), []
     run = os.environ.get("REMOTE_JOB_RUN", "")
-    words = kind_of(job).argv(job, sys.executable, run)
     # The program has this process's id: it may go on with the run, what it starts may not.
-    variables = {**os.environ, "REMOTE_JOB_OFFER": f"{os.getpid()} {run}"}
+    variables["REMOTE_JOB_OFFER"] = f"{os.getpid()} {run}"
     if job.hydra:
         code_digest(folder, Path.cwd())
-        words += hydra_words(job)
+        added = hydra_words(job)
         variables = hydra_variables(variables, folder)
+    if job.cwd:
+        if kind_of(job).source_is_path:
+            job = job.replace(source=os.path.relpath(job.source, job.cwd))
+        os.chdir(job.cwd)
+    words = kind_of(job).argv(job, sys.executable, run) + added
     sys.stdout.flush()
     sys.stderr.flush()
     try:

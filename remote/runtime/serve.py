@@ -167,7 +167,11 @@ def __getattr__(name: str) -> Any:
             # Jupyter asks without `env` where it wants to know the notebook's own folder.
             outputs = read_job(paths.folder).outputs
             inside = not name.startswith("..") and not is_left_alone(name, outputs)
-            return root if "env" in rest and inside else folder
+            if not inside or "env" not in rest:
+                return folder
+            # The kernel's variables. It finds modules beside its notebook, as in a job.
+            rest["env"]["REMOTE_NOTEBOOK_FOLDER"] = folder
+            return root
 
     return Kernels
 

@@ -30,6 +30,7 @@ MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV",
     help={
         "program": "a notebook, script, module or MLproject, as for remote-run",
         "output": "a name for the executed notebook (a timestamp is put before it)",
+        "cwd": "the folder to run in, as for remote-run",
     },
 )
 def run(
@@ -37,6 +38,7 @@ def run(
     program: str = "",
     output: str = "",
     entry_point: str = "",
+    cwd: str = "",
     parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
@@ -44,6 +46,7 @@ def run(
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
+    from remote.operations.run_options import RunOptions
     from remote.operations.submit import describe, run_here
     from remote.programs.program import find
 
@@ -59,7 +62,8 @@ def run(
             parameter = source.parameter(key)
             given[parameter.name] = parameter.convert(text)
     output = output or variables.get("output_file", "")
-    job = describe(project, source, given, output=output, arguments=arguments)
+    options = RunOptions(cwd=cwd)
+    job = describe(project, source, given, output=output, arguments=arguments, options=options)
     state, code = run_here(project, job)
     if state != FINISHED:
         raise Exit(code=code or 1)

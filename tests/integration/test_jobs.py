@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import stat
@@ -91,6 +92,31 @@ def test_it_runs_the_snapshot_in_the_jobs_own_environment(
     assert told["cwd"] == str(job_folder(target_root, job) / "code")
     assert told["python"].startswith(str(target_root / ".remote/envs"))
     assert told["tmux"] == ""
+
+
+def test_a_program_sees_what_it_sees_when_it_is_typed_in_its_folder(
+    project: ProjectFolder,
+) -> None:
+    """Its own names hide nothing, its folder is the working one, and nothing can be installed."""
+    project.write("src/__init__.py", "")
+    project.write("src/logging.py", "def get(): return 'own logging'")
+    project.write("src/lib/own.py", "NAME = 'lib'")
+    project.write("mlflow/__init__.py", "")
+    project.write("tools/beside.py", "")
+    project.write(
+        "tools/app.py",
+        "import beside, logging, mlflow, os, subprocess, sys\n"
+        "from lib.own import NAME\nfrom src.logging import get\n"
+        "print(logging.INFO, NAME, get(), 'site-packages' in mlflow.__file__)\n"
+        "print(os.path.basename(os.getcwd()), *sys.argv[1:])\n"
+        "sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', 'six']) + 4)\n",
+    )
+    words = ["remote-run", "tools/app.py", "--cwd", "notebook", "--gpus", "0", "--follow"]
+    done = project.inv(*words, "--", "a b", check=False)
+    shutil.rmtree(project.root / "mlflow")
+    assert "20 lib own logging True\ntools a b\n" in done.out
+    assert "`pip install` is refused in a job" in done.out and "requirements.lock" in done.out
+    assert done.code == 5, done.text
 
 
 def test_pushing_while_it_runs_changes_nothing_for_it(

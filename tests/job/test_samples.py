@@ -23,7 +23,7 @@ SAMPLES = Path(__file__).with_name("samples")
 FOLDERS = sorted(SAMPLES.iterdir())
 
 #: What no version asks any more.
-GONE = ("continues_run",)
+GONE = ("continues_run", "language")
 
 
 def said(file: Path) -> dict[str, Any]:

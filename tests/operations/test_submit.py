@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from remote.config import Project
-from remote.errors import ConfigError, NotebookError
+from remote.errors import ConfigError, JobError, NotebookError
 from remote.job.spec import Git, JobSpec
 from remote.operations import submit
+from remote.operations.run_options import RunOptions
 from remote.programs import notebook
 from remote.programs.program import Command
 
@@ -45,7 +46,7 @@ def test_a_job_is_described(project: Project) -> None:
     assert job.parameters == {"epoch": 10}
     assert job.defaults == {"epoch": 3, "name": "a", "when": "now()"}
     assert job.experiment == "digits"
-    assert (job.python, job.language, job.output) == (">=3.10", "python", "train")
+    assert (job.python, job.output, job.cwd) == (">=3.10", "train", "")
     assert job.git == Git() and job.user
 
 
@@ -95,6 +96,42 @@ def test_a_notebook_outside_of_the_project_is_refused(project: Project, tmp_path
 
 
 # The experiment
+
+
+@pytest.mark.parametrize(
+    ("typed", "folder"),
+    [
+        ("", ""),
+        ("notebook", "src/notebooks"),
+        ("src", "src"),
+        ("./src/../src", "src"),
+        (".", ""),
+        ("src/notebook", "src/notebook"),
+    ],
+)
+def test_a_job_runs_where_it_is_told(project: Project, typed: str, folder: str) -> None:
+    (project.root / "src/notebook").mkdir(parents=True)
+    job = submit.describe(project, source(project), {}, options=RunOptions(cwd=typed))
+    assert job.cwd == folder
+
+
+@pytest.mark.parametrize("typed", ["no-such-folder", "..", "/tmp", "src/notebooks/train.ipynb"])
+def test_a_folder_that_is_none_of_the_projects_is_refused(project: Project, typed: str) -> None:
+    with pytest.raises(JobError):
+        submit.describe(project, source(project), {}, options=RunOptions(cwd=typed))
+
+
+def test_a_command_has_no_folder_of_its_own(project: Project) -> None:
+    with pytest.raises(JobError, match="no folder 'notebook'"):
+        submit.describe(project, Command(("true",)), {}, options=RunOptions(cwd="notebook"))
+
+
+def test_a_notebook_in_another_language_is_refused(project: Project) -> None:
+    path = project.root / "a.ipynb"
+    kernel = {"kernelspec": {"name": "ir", "language": "R", "display_name": "R"}}
+    path.write_text(json.dumps({"nbformat": 4, "metadata": kernel, "cells": []}), "utf-8")
+    with pytest.raises(NotebookError, match="a.ipynb is written in R, and jobs run"):
+        submit.describe(project, notebook.read(path, project.root), {})
 
 
 def experiment(project: Project, *cells: str, **given: Any) -> str:

@@ -62,6 +62,33 @@ def test_an_optional_parameter_takes_its_type_or_none(tmp_path: Path, annotation
 
 
 @pytest.mark.parametrize(
+    ("annotation", "typed", "value"),
+    [
+        ("Literal['a', 'b']", "b", "b"),
+        ("typing.Literal['a', 'b c']", "b c", "b c"),
+        ('\'Literal["a", "b"]\'', "b", "b"),
+        ("Literal[1, 2]", "2", 2),
+        ("Literal['a', 1, None]", "1", 1),
+        ("Literal[True, 'auto']", "true", True),
+        ("Optional[Literal['a']]", "None", None),
+        ("Literal['a'] | None", "None", None),
+    ],
+)
+def test_a_literal_takes_its_values_and_no_other(
+    tmp_path: Path, annotation: str, typed: str, value: Any
+) -> None:
+    (found,) = read(tmp_path, cell(f"mode: {annotation} = 'a'", "parameters")).parameters
+    assert found.convert(typed) == value
+    with pytest.raises(NotebookError, match="takes one of"):
+        found.convert("c")
+
+
+def test_a_literal_beside_a_type_leaves_it_to_the_type(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, cell("n: Literal['all'] | int = 3", "parameters")).parameters
+    assert found.convert("5") == 5
+
+
+@pytest.mark.parametrize(
     "source",
     [
         "",

@@ -36,7 +36,9 @@ def test_the_sample_notebook_takes_an_epoch() -> None:
     [
         ({}, "python"),
         ({"kernelspec": {"name": "x"}}, "python"),
-        ({"kernelspec": {"language": "R"}}, "r"),
+        ({"kernelspec": {"language": "R"}}, "R"),
+        ({"kernelspec": {"name": "ir"}}, "R"),
+        ({"kernelspec": {"name": "julia-1.10"}}, "Julia"),
         ({"language_info": {"name": "julia"}}, "julia"),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from remote.errors import NotebookError
 from remote.programs.notebook import Notebook
-from remote.programs.parameter import KINDS, Parameter
+from remote.programs.parameter import KINDS, Parameter, nearest
 
 GOOD: list[tuple[str, str, Any]] = [
     ("int", "5", 5),
@@ -146,7 +146,13 @@ def test_dashes_and_underscores_are_the_same(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("typo", "near"),
-    [("epochs", "epoch"), ("batchsize", "batch_size"), ("batch-siz", "batch_size"), ("N", "n")],
+    [
+        ("epochs", "epoch"),
+        ("batchsize", "batch_size"),
+        ("batch-siz", "batch_size"),
+        ("N", "n"),
+        ("EPOCHS", "epoch"),
+    ],
 )
 def test_a_typo_names_the_nearest(typo: str, near: str) -> None:
     with pytest.raises(NotebookError) as caught:
@@ -159,3 +165,9 @@ def test_what_is_near_to_nothing_lists_them_all() -> None:
     with pytest.raises(NotebookError) as caught:
         named().parameter("zzzzzz")
     assert caught.value.hint == "It takes epoch, batch_size, n."
+
+
+def test_a_parameter_in_capitals_is_near_to_small_letters() -> None:
+    names = ["EPOCHS", "Epochs", "seed"]
+    assert nearest("epochs", names) == ["EPOCHS", "Epochs"]
+    assert nearest("epoch", names) == ["EPOCHS", "Epochs"] and nearest("zzz", names) == []

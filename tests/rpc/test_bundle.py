@@ -90,7 +90,7 @@ def test_every_module_that_is_carried_finds_what_it_imports(tmp_path: Path, vers
 
 
 def test_the_agent_brings_no_package_but_its_own() -> None:
-    """The agent's file is on a job's path, before what the job's environment has installed."""
+    """The agent's folder is on a job's path, behind what the environment has installed."""
     tops = {name.split("/")[0] for name in bundle.contents()}
     assert tops == {"__main__.py", "remote", "remote_job-0.dist-info", "remote_job_mlflow.py"}
 

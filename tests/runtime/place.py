@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.agent.tracking import run_rows
+from remote.agent_main import unpacked
 from remote.job.paths import JobPaths
 from remote.job.spec import Job, read_job
 from remote.rpc import client
@@ -79,7 +80,8 @@ class Place:
 
     def environment(self, paths: JobPaths) -> dict[str, str]:
         job = read_job(paths.folder)
-        folders = [paths.code / "src", paths.code, self.zip]
+        agent = Path(unpacked(str(self.zip)))
+        folders = [paths.code / "src", paths.code, agent]
         path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
         return {
             **os.environ,
@@ -91,7 +93,8 @@ class Place:
             "REMOTE_JOB_RUN": job.mlflow_run,
             "REMOTE_JOB_ID": paths.id,
             "REMOTE_JOB_TAGS": json.dumps({"remote.job": paths.id}),
-            "PYTHONPATH": os.pathsep.join(map(str, folders)),
+            "PYTHONPATH": str(agent / "remote/runtime/site"),
+            "REMOTE_IMPORT_PATH": os.pathsep.join(map(str, folders)),
             "PYTHONUNBUFFERED": "1",
             "CUDA_VISIBLE_DEVICES": self.gpus,
         }

@@ -49,10 +49,10 @@ def write_notebook(paths: JobPaths, *sources: str) -> None:
 
 
 def test_the_kernel_is_the_jobs_own_python(paths: JobPaths) -> None:
-    run_notebook._write_kernel(paths.jupyter)
+    run_notebook._write_kernel(paths.jupyter, {"A": "1"})
     spec = read_json(paths.jupyter / "kernels" / run_notebook.KERNEL / "kernel.json")
-    assert spec is not None and spec["argv"][0] == sys.executable
-    assert "{connection_file}" in spec["argv"]
+    assert spec is not None and sys.executable in spec["argv"]
+    assert "{connection_file}" in spec["argv"] and spec["env"] == {"A": "1"}
     assert (paths.jupyter / "runtime").stat().st_mode & 0o777 == 0o700
 
 
@@ -95,9 +95,9 @@ sys.exit(execute(JobPaths(Path(sys.argv[1]), {ID!r})))
 """
 
 
-def execute(paths: JobPaths) -> subprocess.CompletedProcess[str]:
+def execute(paths: JobPaths, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the job's notebook as its worker would, here."""
-    env = {**os.environ, "JUPYTER_PATH": str(paths.jupyter), "PYTHONUTF8": "1"}
+    env = {**os.environ, "JUPYTER_PATH": str(paths.jupyter), "PYTHONUTF8": "1", **more}
     env["JUPYTER_RUNTIME_DIR"] = str(paths.jupyter / "runtime")
     argv = [sys.executable, "-c", RUN, str(paths.root)]
     return subprocess.run(argv, cwd=paths.root, capture_output=True, text=True, env=env)
@@ -131,3 +131,53 @@ def test_a_cell_that_fails_is_told_and_kept(paths: JobPaths) -> None:
     assert "ValueError: 日本 broken" in done.stderr and "papermill" not in done.stderr
     assert "\x1b" not in done.stderr
     assert "日本 broken" in paths.notebook.read_text("utf-8")
+
+
+def test_a_notebook_runs_where_it_is_told_and_finds_what_lies_beside_it(paths: JobPaths) -> None:
+    show = "import os, beside; open(f'{beside.NAME}.txt', 'w').write(os.getcwd())"
+    write_notebook(paths, "a = 1", show)
+    (paths.root / "src/beside.py").write_text("NAME = 'seen'")
+    site = {"PYTHONPATH": str(ROOT / "remote/runtime/site")}
+    for cwd in ("", "src"):
+        (paths.root / cwd).mkdir(exist_ok=True)
+        read_job(paths.folder).replace(cwd=cwd).to_file(paths.job)
+        done = execute(paths, **site)
+        assert done.returncode == 0, done.stderr
+        assert (paths.root / cwd / "seen.txt").read_text() == str(paths.root / cwd)
+
+
+def test_a_path_that_is_right_beside_the_notebook_is_named(paths: JobPaths) -> None:
+    write_notebook(paths, "a = 1", "open('tables/a b.csv')")
+    (paths.root / "src/tables").mkdir(parents=True)
+    (paths.root / "src/tables/a b.csv").touch()
+    done = execute(paths)
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("[remote] tables/a b.csv is found from the notebook's own folder")
+    assert done.returncode == 1 and line.endswith("inv remote-run src/a{b}.ipynb --cwd notebook")
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("[Errno 2] No such file or directory: '../raw/x.csv'", "../raw/x.csv"),
+        ("Check that the config directory '{root}/conf' exists and readable", "conf"),
+        ("conf/a.npy not found.", "conf/a.npy"),
+        ("No such file or directory: 'there.csv'", ""),
+        ("No such file or directory: '/etc/no-such-file'", ""),
+        ("name 'conf' is not defined", "conf"),
+        ("", ""),
+    ],
+)
+def test_what_a_message_names_is_looked_for_beside(tmp_path: Path, message: str, name: str) -> None:
+    own, root = tmp_path / "p/notebooks", tmp_path / "p"
+    for file in ("p/notebooks/conf/a.npy", "p/there.csv", "p/notebooks/there.csv", "p/raw/x.csv"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert run_notebook.file_beside(message.format(root=root), own, root) == name
+
+
+def test_a_notebook_ends_with_the_code_that_it_exits_with(paths: JobPaths) -> None:
+    write_notebook(paths, "a = 1", "import sys; sys.exit(3)")
+    assert execute(paths).returncode == 3
+    codes = [run_notebook.exit_code(text) for text in ("1", "-1", "256", "no data", "None")]
+    assert codes == [1, 255, 0, 1, 0]

@@ -18,11 +18,19 @@ from pathlib import Path
 from typing import IO, Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from remote.agent.environments import COMPLETE, ProjectEnvironment
+from remote.agent.environments.local_packages import installed_from_copy
 from remote.errors import JobError
 from remote.files import read_json, try_lock, write_json
 
 #: How often who waits looks for news, in seconds.
 PAUSE = 0.1
+
+#: Python runs this line of an environment at each start: in a job, `remote/runtime/site` is found
+#: even where PYTHONPATH is set to something else, or isn't heeded (`python -I`).
+JOB_PTH = """\
+import os, sys; place = os.environ.get("REMOTE_SITE"); \
+sys.path.insert(0, place) if place and place not in sys.path else None
+"""
 
 HINT = "Its words are in the job's log."
 
@@ -31,7 +39,7 @@ class Recipe(NamedTuple):
     """How an environment is made: `commands`, run in `cwd` one after the other.
 
     `source` is what users are told that it is made from. Lines that begin with `omitted` stay out
-    of the logs.
+    of the logs. `local_packages` are folders of the project that are installed too.
     """
 
     source: str
@@ -39,6 +47,7 @@ class Recipe(NamedTuple):
     cwd: Path
     variables: Mapping[str, str]
     omitted: bytes
+    local_packages: Sequence[str] = ()
 
 
 def make_once(env: ProjectEnvironment, log: IO[bytes], *, job: str) -> None:
@@ -96,11 +105,14 @@ def _make(env: ProjectEnvironment, lock: IO[str], log: IO[bytes], job: str) -> N
         attempt = {"id": os.urandom(8).hex(), "job": job, "start": env_log.tell()}
         write_json(env.folder.with_suffix(".json"), attempt)
         try:
-            for argv in recipe.commands:
-                _run(argv, recipe, lock, (env_log, log))
+            with installed_from_copy(env.request.code, recipe.local_packages, env.folder):
+                for argv in recipe.commands:
+                    _run(argv, recipe, lock, (env_log, log))
         except JobError as error:
             write_json(env.folder.with_suffix(".json"), {**attempt, "failed": error.message})
             raise
+    for packages in env.folder.glob("lib/python*/site-packages"):
+        (packages / "remote_job.pth").write_text(JOB_PTH, "ascii")
     (env.folder / COMPLETE).write_text("")
 
 

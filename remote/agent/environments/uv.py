@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
+from remote.agent.environments import local_packages
 from remote.agent.target_dir import find_uv
 from remote.errors import JobError
 from remote.files import sha256
@@ -30,6 +31,10 @@ _INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)
 #: The tables of uv's own settings; TOML has no other way to begin a line with `[`, near enough.
 _UV_TABLES = re.compile(rb"^\[+tool\.uv\b.*?(?=^\[(?!\[?tool\.uv\b)|\Z)", re.MULTILINE | re.DOTALL)
 
+#: What `.python-version` may ask for, such as `3.12`, `cpython@3.12.4`, `pypy3.11`, `>=3.11`.
+_PINNED = re.compile(r"(?:[a-z]+[-@]?|[<>=~!]+)?\d[\w.,<>=~!*+-]*\Z")
+_POETRY_PYTHON = re.compile(r'^python-versions = "(.*)"$', re.MULTILINE)
+
 _COMPILE = "Make one: uv pip compile --universal --generate-hashes"
 
 
@@ -41,7 +46,40 @@ def suits(code: Path) -> bool:
 def key(request: Request) -> str:
     """The beginning of a SHA-256 of all that counts; raises JobError without a lock file."""
     lock = lock_file(request.code, request.extras)
-    return digest(lock, request.python, request.extras)[:16]
+    return digest(lock, python_version(request), request.extras)[:16]
+
+
+def python_version(request: Request) -> str:
+    """The Python that is asked for: `.python-version` as uv reads it, then what the project
+    allows; empty for any."""
+    lines = _read(request.code / ".python-version").decode("utf-8", "replace").splitlines()
+    pins = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if pins and _PINNED.match(pins[0]):
+        return pins[0]
+    lock = lock_file(request.code)
+    declared = _POETRY_PYTHON.findall(_read(lock).decode("utf-8", "replace"))
+    if request.python or lock.name != "poetry.lock" or not declared:
+        return request.python
+    # Of a lock file, the last one is the project's own.
+    return poetry_specifier(declared[-1])
+
+
+def poetry_specifier(constraint: str) -> str:
+    """Poetry's `^3.10` or `~3.10.2` as a version specifier (PEP 440); of alternatives the last."""
+    text = re.sub(r"([<>=!~^])\s+", r"\1", constraint.split("||")[-1].strip())
+    return ",".join(filter(None, map(_specifier, re.split(r"[\s,]+", text))))
+
+
+def _specifier(part: str) -> str:
+    match = re.match(r"(\^|~)?(\d+)(?:\.(\d+))?([.\d]*)(?:\.\*)?\Z", part)
+    if not match:
+        return "" if part == "*" else part
+    sign, major, minor, _ = match.groups()
+    version = part.lstrip("^~")
+    if sign is None:
+        return f"=={version if version.endswith('*') else version + '.*'}"
+    narrow = sign == "~" and minor is not None
+    return f">={version},<{f'{major}.{int(minor) + 1}' if narrow else int(major) + 1}"
 
 
 def missing_programs() -> Tuple[str, ...]:
@@ -57,6 +95,7 @@ def recipe(folder: Path, request: Request) -> Recipe:
     if uv is None:
         raise JobError("uv is not on this server any more.", "Run the job again: uv is brought.")
     extras = f" with {', '.join(request.extras)}" if request.extras else ""
+    packages = local_packages.folders(request.code, lock_files(lock, request.extras))
     variables = {
         # The certificates of the system, as a company's proxy needs them.
         "UV_SYSTEM_CERTS": "1",
@@ -64,23 +103,25 @@ def recipe(folder: Path, request: Request) -> Recipe:
         **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
         "UV_PROJECT_ENVIRONMENT": str(folder),
         "POETRY_VIRTUALENVS_CREATE": "false",
+        "UV_NO_EDITABLE": "1",
     }
     return Recipe(
         source=lock.name + extras,
         commands=_commands(uv, folder, lock, request),
-        cwd=lock.parent,
+        cwd=local_packages.copy_for(folder) if packages else lock.parent,
         variables=variables,
         # A line for each of a hundred packages; the lock file says the same.
         omitted=b" + ",
+        local_packages=packages,
     )
 
 
 def _commands(uv: str, folder: Path, lock: Path, request: Request) -> List[List[str]]:
-    extras, version = request.extras, ["--python", request.python] if request.python else []
+    extras, asked = request.extras, python_version(request)
+    version = ["--python", asked] if asked else []
     if lock.name == "uv.lock":
-        # The default groups come too: what `uv run` has on the laptop, the job has here. Nothing is
-        # editable: it would lead into the snapshot of the job that happened to come first.
-        sync = [uv, "sync", "--frozen", "--no-install-project", "--no-editable", *version]
+        # The default groups come too: what `uv run` has on the laptop, the job has here.
+        sync = [uv, "sync", "--frozen", "--no-editable", *version]
         return [[*sync, *_repeated("--extra", extras)]]
     venv = [uv, "venv", "--no-project", *version, str(folder)]
     into = ["--python", str(python(folder))]
@@ -153,13 +194,13 @@ def lock_file(code: Path, extras: Sequence[str] = ()) -> Path:
 def digest(lock: Path, python: str, extras: Sequence[str] = ()) -> str:
     """A name for all that an environment is made from: the lock file, Python's version, extras."""
     declared = lock.with_name("pyproject.toml")
-    files = [lock, declared] if lock.name in WITH_PROJECT else [lock]
-    if lock.name in REQUIREMENTS:
-        files = _with_included(requirement_files(lock, extras))
+    files = lock_files(lock, extras)
     content = {os.path.relpath(str(file), str(lock.parent)): _read(file) for file in files}
     content["uv.toml"] = _read(lock.with_name("uv.toml"))
     # Of what is declared, uv's own settings (indexes, sources) decide with any lock file.
     content["[tool.uv]"] = b"".join(_UV_TABLES.findall(_read(declared)))
+    for package in local_packages.folders(lock.parent, files):
+        content.update(local_packages.content(lock.parent, package))
     total = hashlib.sha256()
     for part in (lock.name, python, *sorted(set(extras))):
         total.update(part.encode("utf-8", "surrogateescape") + b"\0")
@@ -167,6 +208,13 @@ def digest(lock: Path, python: str, extras: Sequence[str] = ()) -> str:
         head = f"{name}\0{len(data)}\0"
         total.update(head.encode("utf-8", "surrogateescape") + data)
     return total.hexdigest()
+
+
+def lock_files(lock: Path, extras: Sequence[str]) -> List[Path]:
+    """All files of the project that say what to install."""
+    if lock.name in REQUIREMENTS:
+        return _with_included(requirement_files(lock, extras))
+    return [lock, lock.with_name("pyproject.toml")] if lock.name in WITH_PROJECT else [lock]
 
 
 def requirement_files(lock: Path, extras: Sequence[str]) -> List[Path]:

@@ -94,7 +94,8 @@ def _unused_environments(root: Path, limit: float, python: str) -> List[Path]:
     for env in _folders(root / STATE / "envs"):
         ready = env / environments.COMPLETE
         young = ready.exists() and ready.stat().st_mtime > limit
-        if env.name not in used and not young:
+        # `<name>.source` belongs to who makes it.
+        if env.stem not in used and not young:
             unused.append(env)
     return unused
 

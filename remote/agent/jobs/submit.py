@@ -23,6 +23,9 @@ from remote.job.paths import STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
 from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
 
+#: What is made beside code and ignored, so that a push doesn't delete it with its folder.
+CACHES = ("__pycache__", ".ipynb_checkpoints")
+
 #: How the folder for code from another target begins, below the toolkit's own.
 INCOMING = "incoming-"
 
@@ -158,6 +161,7 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
         f"--exclude=/{name}" for name in (STATE, *outputs.links(declared), *outputs.paths(declared))
     ]
     excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
+    excludes += [f"--exclude={name}/" for name in CACHES]
     argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
         try:
@@ -172,9 +176,21 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
         if "No space left on device" in stderr:
             reason = "No space left on the server's disk."
         raise TargetError(f"The job's copy of the code could not be made: {reason}")
+    _drop_emptied(unfinished, source)
     link_outputs(paths.root, unfinished, declared)
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))
+
+
+def _drop_emptied(snapshot: Path, source: Path) -> None:
+    """Remove folders of which only caches are left: a package that was removed would still be
+    imported, as an empty one."""
+    *folders, _ = (place for place, _, _ in os.walk(str(snapshot), topdown=False))
+    for place in map(Path, folders):
+        # A push may be taking it away meanwhile.
+        with contextlib.suppress(OSError):
+            if not os.listdir(str(place)) and os.listdir(str(source / place.relative_to(snapshot))):
+                place.rmdir()
 
 
 def link_outputs(root: Path, code: Path, declared: Sequence[str]) -> None:

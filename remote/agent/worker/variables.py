@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Dict, Iterator
 
+from remote.agent.environments import LOCK_FILES
+from remote.agent.environments.local_packages import import_roots
 from remote.agent.target_dir import read_secrets
 from remote.agent.tracking import job_run
 from remote.agent.worker import Record
 from remote.job.paths import JobPaths
+
+#: The folder that the agent's zip was unpacked to.
+AGENT = Path(__file__).parents[3]
 
 #: Settings of the login or of other tools that must not reach a job.
 DROPPED = ("TMUX", "SSH_", "PYTHON", "MLFLOW_", "VIRTUAL_ENV", "REMOTE_")
@@ -35,13 +39,11 @@ def base(python: Path) -> Dict[str, str]:
 def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
     """What the job's code sees: the account's, the secrets', what was asked for, and ours."""
     paths, job, run = record.paths, record.job, record.run
-    agent = os.path.abspath(sys.argv[0])
     variables = {
         **base(python),
         **read_secrets(paths.root),
         **job.env,
         **job_run.store_settings(paths.root),
-        "PYTHONPATH": os.pathsep.join([str(code / "src"), str(code), agent]),
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
         # tqdm's advice for notebooks that somebody looks at while they run.
@@ -54,9 +56,30 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
         "REMOTE_JOB_STORES": str(paths.stores),
         "REMOTE_JOB_TAGS": json.dumps(job_run.tags(job, record.status.gpus)),
     }
+    _add_import_path(variables, code, python)
+    if not record.here:
+        _keep_environment(variables, code, python)
     if run is not None:
         variables["REMOTE_JOB_RUN"] = run.run_id
     return variables
+
+
+def _add_import_path(variables: Dict[str, str], code: Path, python: Path) -> None:
+    """Have each Python import the project behind installed packages, and then the agent
+    (`remote/runtime/site/sitecustomize.py`)."""
+    own = [variables["PYTHONPATH"]] if "PYTHONPATH" in variables else []
+    variables["REMOTE_SITE"] = str(AGENT / "remote/runtime/site")
+    variables["PYTHONPATH"] = os.pathsep.join([variables["REMOTE_SITE"], *own])
+    places = [code / "src", code, *import_roots(python.parent.parent, code), AGENT]
+    variables["REMOTE_IMPORT_PATH"] = os.pathsep.join(map(str, places))
+
+
+def _keep_environment(variables: Dict[str, str], code: Path, python: Path) -> None:
+    """Have programs refused that would install into it (`remote_job_install.py` beside that)."""
+    locks = [name for name in LOCK_FILES if (code / name).is_file()]
+    variables["REMOTE_LOCK_FILE"] = locks[0] if locks else "the lock file"
+    variables["REMOTE_ENVIRONMENT"] = str(python.parent.parent)
+    variables["PATH"] = f"{AGENT / 'remote/runtime/bin'}{os.pathsep}{variables['PATH']}"
 
 
 @contextlib.contextmanager

@@ -10,7 +10,14 @@ import pytest
 
 from remote.agent import environments
 from remote.agent.environments import Request
-from remote.agent.environments.uv import digest, lock_file, packages, recipe, record
+from remote.agent.environments.uv import (
+    digest,
+    lock_file,
+    packages,
+    python_version,
+    recipe,
+    record,
+)
 from remote.errors import JobError
 from tests.agent.environments.conftest import UV, made, make_wheel
 from tests.conftest import UV_CACHE
@@ -129,6 +136,58 @@ def test_environments_that_are_there_keep_their_names(tmp_path: Path) -> None:
     assert environments.of(tmp_path, tmp_path, ">=3.10").name == "e4b6b7841f77a01e"
 
 
+# Which Python
+
+
+@pytest.mark.parametrize(
+    ("pin", "version"),
+    [
+        ("3.12\n", "3.12"),
+        ("# ours\n\n  3.13.1  \n3.11\n", "3.13.1"),
+        ("cpython-3.12.4-linux", "cpython-3.12.4-linux"),
+        ("pypy@3.10", "pypy@3.10"),
+        (">=3.11,<3.13", ">=3.11,<3.13"),
+        # What pyenv knows besides versions, uv passes over.
+        ("system", ">=3.9"),
+        ("miniconda3-latest/envs/x", ">=3.9"),
+        ("--help", ">=3.9"),
+        ("", ">=3.9"),
+    ],
+)
+def test_the_python_that_is_pinned_comes_first(tmp_path: Path, pin: str, version: str) -> None:
+    (tmp_path / "requirements.lock").touch()
+    before = environments.of(tmp_path, tmp_path, ">=3.9").name
+    (tmp_path / ".python-version").write_text(pin)
+    assert python_version(Request(tmp_path, ">=3.9")) == version
+    same = environments.of(tmp_path, tmp_path, ">=3.9").name == before
+    assert same is (version == ">=3.9")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "specifier"),
+    [
+        ("^3.10", ">=3.10,<4"),
+        ("~3.10", ">=3.10,<3.11"),
+        ("~3.10.2", ">=3.10.2,<3.11"),
+        ("~3", ">=3,<4"),
+        ("3.11", "==3.11.*"),
+        ("3.11.*", "==3.11.*"),
+        (">=3.9,<3.13", ">=3.9,<3.13"),
+        (">= 3.9 < 3.13", ">=3.9,<3.13"),
+        ("~=3.10", "~=3.10"),
+        ("^3.9 || ^3.11", ">=3.11,<4"),
+        ("*", ""),
+    ],
+)
+def test_poetrys_python_is_read(tmp_path: Path, constraint: str, specifier: str) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    packages = '[[package]]\nname = "a"\npython-versions = ">=2"\n'
+    own = f'[metadata]\nlock-version = "2.0"\npython-versions = "{constraint}"\n'
+    (tmp_path / "poetry.lock").write_text(packages + own)
+    assert python_version(Request(tmp_path)) == specifier
+    assert python_version(Request(tmp_path, ">=3.10")) == ">=3.10"
+
+
 # What is told of them
 
 
@@ -175,7 +234,7 @@ def test_a_uv_lock_is_installed_as_it_stands_with_the_extras_in_order(
     monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", "/elsewhere")
     monkeypatch.setenv("UV_SYSTEM_CERTS", "0")
     made = recipe(tmp_path / "env", Request(tmp_path, ">=3.10", ("gpu", "docs", "gpu")))
-    sync = [quiet_uv, "sync", "--frozen", "--no-install-project", "--no-editable"]
+    sync = [quiet_uv, "sync", "--frozen", "--no-editable"]
     assert made.commands == [[*sync, "--python", ">=3.10", "--extra", "docs", "--extra", "gpu"]]
     assert made.cwd == tmp_path
     # Where it goes is not the user's to say; whose certificates hold is.

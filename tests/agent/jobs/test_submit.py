@@ -73,6 +73,21 @@ def test_odd_names_and_links_are_copied(root: Path) -> None:
     assert os.readlink(code / "link.py") == "src/train.py"
 
 
+def test_a_removed_package_is_gone_though_its_caches_are_left(root: Path) -> None:
+    write(root / "src/removed/__pycache__/a.cpython-311.pyc")
+    write(root / "src/removed/inner/.ipynb_checkpoints/a-checkpoint.ipynb")
+    write(root / "src/lib/__pycache__/model.cpython-311.pyc")
+    (root / "checkpoints").mkdir()
+    code = snapshot(root, 1)
+    assert not (code / "src/removed").exists()
+    assert os.listdir(code / "src/lib") == ["model.py"] and (code / "checkpoints").is_dir()
+
+
+def test_a_project_without_a_file_has_its_copy(tmp_path: Path) -> None:
+    (tmp_path / "empty" / STATE).mkdir(parents=True)
+    assert sorted(os.listdir(snapshot(tmp_path / "empty", 1))) == sorted(links())
+
+
 def test_unchanged_files_are_shared_with_the_snapshot_before(root: Path) -> None:
     first, second = snapshot(root, 1), snapshot(root, 2)
     assert inode(first / "src/train.py") == inode(second / "src/train.py")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 #: Where predictions go; a pull brings them.
-FOLDER = Path("data/results/predictions")
+FOLDER = Path("data/results/experiments/predictions")
 
 
 def main() -> None:

@@ -45,6 +45,7 @@ LONG = (
     "research/test_docs.py",
     "tracking/merge/test_histories.py",
     "integration/test_docs.py",
+    "integration/test_as_plainly.py",
     "research/test_containers.py",
     "research/test_hydra.py",
     "integration/test_push_runs.py",

@@ -166,12 +166,13 @@ def keep_notebook(paths: JobPaths, job: Job, status: JobStatus) -> JobStatus:
     if not kind_of(job).keeps_notebook:
         return status
     stamp = "-".join(paths.id.split("-")[:2])
-    name = f"{stamp}_{job.output}{SUFFIX[status.state]}.ipynb"
+    folder, stem = os.path.split(job.output)
+    name = os.path.join(folder, f"{stamp}_{stem}{SUFFIX[status.state]}.ipynb")
     kept = copy_new(paths.notebook, paths.root / NOTEBOOKS / name, mode=0o444)
     artifacts = _artifacts(paths, job, status)
     if artifacts:
         copy_new(paths.notebook, artifacts / kept.name, mode=0o644)
-    return status.replace(result=f"{NOTEBOOKS}/{kept.name}")
+    return status.replace(result=os.path.join(NOTEBOOKS, folder, kept.name))
 
 
 def list_unpulled(paths: JobPaths, job: Job) -> None:

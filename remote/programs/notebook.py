@@ -7,6 +7,7 @@ second, and every `inv remote-run` would pay for it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,15 @@ class Notebook:
                 f"{self.path} is written in {self.language}, and jobs run notebooks in Python.",
                 "A script of it can run: inv remote-run --shell 'Rscript analysis.R'",
             )
-        output = Path(asked.output or self.path.name).name.removesuffix(".ipynb")
-        if len(output.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        output = (asked.output or self.path.name).removesuffix(".ipynb")
+        name = os.path.normpath(output)
+        if os.path.isabs(name) or name.split("/")[0] in ("..", ".") or output.endswith("/"):
+            raise NotebookError(
+                f"The executed notebook can't be called {output}.",
+                "Give a name, with folders before it if you like, such as exp/result: it is put"
+                " below data/results/notebooks/.",
+            )
+        if len(Path(name).name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
             raise NotebookError(
                 f"The name of the executed notebook is too long: {output[:40]}...",
                 f"It may have {LONGEST_NAME} bytes.",
@@ -76,7 +84,7 @@ class Notebook:
             name=self.path.stem,
             parameters=dict(asked.parameters),
             defaults=defaults,
-            output=output,
+            output=name,
         )
 
 

@@ -38,14 +38,14 @@ def test_make_run_takes_parameters_as_make_variables(project: ProjectFolder) -> 
     project.make(
         "run",
         "input_file=echo.ipynb",
-        "output_file=result.ipynb",
+        "output_file=exp/結果.ipynb",
         "epoch=100",
         "shuffle=true",
         f"message={message}",
     )
     seen = json.loads((project.root / "logs/echo.json").read_text())
     assert seen == [100, message, 0.5, True, [1, 2]]
-    (result,) = results(project, "*_result.ipynb")
+    (result,) = results(project, "exp/*_結果.ipynb")
     assert stat.S_IMODE(result.stat().st_mode) == 0o444
     assert not list(project.root.rglob("pwned"))
 

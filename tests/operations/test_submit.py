@@ -72,19 +72,24 @@ def test_parameters_are_written_down_as_they_are(project: Project, value: Any) -
         ("result", "result"),
         ("a.b.ipynb", "a.b"),
         ("結果 1.ipynb", "結果 1"),
-        ("../../etc/result.ipynb", "result"),
-        ("/tmp/result.ipynb", "result"),
+        ("exp/結果.ipynb", "exp/結果"),
+        ("./a/b/../c", "a/c"),
     ],
 )
-def test_the_outputs_name_is_a_plain_name(project: Project, output: str, expected: str) -> None:
+def test_the_output_has_a_name_and_may_have_folders(
+    project: Project, output: str, expected: str
+) -> None:
     job = submit.describe(project, source(project, ""), {}, output=output)
     assert job.output == expected
 
 
-def test_an_output_that_no_file_can_be_called_is_refused(project: Project) -> None:
-    """Else the job would run to its end, and its notebook could not be kept."""
+@pytest.mark.parametrize(
+    "output", ["x" * 250, "../x", "a/../../x.ipynb", "/tmp/x.ipynb", "..", ".", "exp/", ".ipynb"]
+)
+def test_an_output_that_can_not_be_is_refused(project: Project, output: str) -> None:
+    """Else the job would run to its end, and its notebook could not be kept, or lie elsewhere."""
     with pytest.raises(NotebookError):
-        submit.describe(project, source(project, ""), {}, output="x" * 250)
+        submit.describe(project, source(project, ""), {}, output=output)
 
 
 def test_a_notebook_outside_of_the_project_is_refused(project: Project, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_by_hand_from_anywhere(lab: Laboratory, tmp_path: Path) -> None:
     assert told.returncode == 0 and "5 images" in told.stdout, told.stderr
     (own,) = runs(lab, inference_of=run.id)
     assert own.tags["mlflow.parentRunId"] == run.id and own.experiment == "Digits"
-    rows = predictions(lab.root / "data/results/predictions" / f"{own.id}.csv")
+    rows = predictions(lab.root / "data/results/experiments/predictions" / f"{own.id}.csv")
     assert len(rows) == 5 and set(rows[0]) == {"image", "guessed", "certainty"}
     assert os.listdir(elsewhere) == ["a b.npy"]
 

@@ -33,9 +33,12 @@ def project(project: ProjectFolder) -> Iterator[ProjectFolder]:
 
 
 def states(study: Path) -> list[str]:
-    """The states of all trials."""
+    """The states of all trials.
+
+    Not read-only: what was killed while it wrote leaves a journal that has to be rolled back.
+    """
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{study}?mode=ro", uri=True)) as database:
+        with contextlib.closing(sqlite3.connect(f"file:{study}?mode=rw", uri=True)) as database:
             return [state for (state,) in database.execute("SELECT state FROM trials")]
     except sqlite3.Error:
         return []

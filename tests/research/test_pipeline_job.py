@@ -25,7 +25,8 @@ def pulled(laboratory: Make) -> tuple[Laboratory, list[Run]]:
     archive = lab.root / "data/raw/cifar10/cifar-10-python.tar.gz"
     archive.parent.mkdir(parents=True)
     archive.write_bytes(batches(12)[0])
-    given = flags(**SMALL, train_epochs="2", building_model_filename="it's a モデル.onnx")
+    small = {**SMALL, "preprocess_data": "cifar10"}
+    given = flags(**small, train_epochs="2", building_model_filename="it's a モデル.onnx")
     words = ["remote-run", PIPELINE, *given, "--extra", "torch", "--gpus", "0", "--pull"]
     command = done(lab.start(*words, "--follow"))
     assert command.code == 0, command.text

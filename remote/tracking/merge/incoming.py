@@ -78,11 +78,12 @@ def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
             f' LEFT JOIN main."{kind.table}" o ON o."{key}" = d."{key}"'
         )
         if kind.name == schema.RUN:
-            # A job's run moves to the experiment that its program chooses, and so it does here:
-            # where it hasn't moved here, and that of before is one of theirs.
+            # MLflow moves no run; the run of a job moves to the experiment that its program chooses,
+            # and so it does here, unless it has moved here.
             moved = (
-                "CASE WHEN b.experiment_id = o.experiment_id AND EXISTS"
-                " (SELECT 1 FROM temp.placement q WHERE q.ours = b.experiment_id) THEN p.ours END"
+                "CASE WHEN b.experiment_id = o.experiment_id"
+                " AND b.status IN ('RUNNING', 'SCHEDULED') AND EXISTS (SELECT 1 FROM delta.tags t"
+                " WHERE t.run_uuid = d.run_uuid AND t.key = 'remote.job') THEN p.ours END"
             )
             experiment = f"coalesce({moved}, o.experiment_id, p.ours)"
             more += " LEFT JOIN base.runs b ON b.run_uuid = d.run_uuid"

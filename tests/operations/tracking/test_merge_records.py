@@ -261,6 +261,8 @@ def test_a_run_that_moves_to_another_experiment_does_so_here_with_its_artifacts(
     here: Store, project: Project, theirs: Store
 ) -> None:
     """As a job's run does when its program takes it up, after a pull that was too early."""
+    theirs.sql("UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = 't1'")
+    theirs.sql("INSERT INTO tags (run_uuid, key, value) VALUES ('t1', 'remote.job', 'j')")
     merge_store(project, str(theirs.file))
     theirs.run("t2", experiment="chosen")
     folder = theirs.root / "mlruns/2/t1/artifacts"

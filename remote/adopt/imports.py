@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import sys
-import warnings
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+
+from remote.programs.cell_source import statements
+from remote.programs.notebook import code_cells, source_of
+from remote.programs.parameter import MALFORMED
 
 #: Files that are read, and their largest size in bytes: it is a hint, which must not take long.
 FILES = 500
@@ -27,29 +31,18 @@ def imported_packages(root: Path) -> list[str]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Of a file that can be read; of a notebook, from the cells that are Python and nothing else."""
+    """Of a file that can be read; of a notebook, from the cells that are Python."""
     try:
         text = path.read_text("utf-8") if path.stat().st_size <= LARGEST else ""
-        sources = _cells(text) if path.suffix == ".ipynb" else [text]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        if path.suffix == ".ipynb":
+            sources = [source_of(cell) for cell in code_cells(json.loads(text))]
+        else:
+            sources = [text]
+    except MALFORMED:
         return
-    for source in sources:
-        try:
-            with warnings.catch_warnings():
-                # Of invalid escapes, which are their author's to see.
-                warnings.simplefilter("ignore")
-                tree = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        for node in ast.walk(tree):
+    for statement in chain.from_iterable(statements(source) or () for source in sources):
+        for node in ast.walk(statement):
             if isinstance(node, ast.Import):
                 yield from (alias.name.partition(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 yield node.module.partition(".")[0]
-
-
-def _cells(text: str) -> list[str]:
-    """The code of a notebook's cells, without the lines that are magics or shell commands."""
-    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    lines = ["".join(cell["source"]).splitlines() for cell in cells]
-    return ["\n".join(line for line in cell if line[:1] not in ("%", "!")) for cell in lines]

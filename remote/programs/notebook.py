@@ -110,14 +110,24 @@ def find(root: Path, name: str) -> Path:
     raise NotebookError(f"There is no notebook {shown!r}, nor one in {FOLDER}/.", hint)
 
 
+def code_cells(document: Any) -> list[Any]:
+    """Its cells of code; raises one of MALFORMED where it isn't a notebook's JSON."""
+    # nbformat 3 has worksheets.
+    cells = document["cells"] if "cells" in document else document["worksheets"][0]["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def source_of(cell: Any) -> str:
+    """The code of a cell; nbformat 3 calls it the input."""
+    return "".join(cell.get("source", cell.get("input", "")))
+
+
 def read(path: Path, root: Path) -> Notebook:
     """Read a notebook; raises NotebookError where it isn't one."""
     try:
         document = json.loads(path.read_bytes())
-        # nbformat 3 has worksheets, and calls the source of a cell its input.
-        all_cells = document["cells"] if "cells" in document else document["worksheets"][0]["cells"]
-        cells = [cell for cell in all_cells if cell["cell_type"] == "code"]
-        sources = ["".join(cell.get("source", cell.get("input", ""))) for cell in cells]
+        cells = code_cells(document)
+        sources = [source_of(cell) for cell in cells]
         tags = [list(cell.get("metadata", {}).get("tags", ())) for cell in cells]
         metadata = document.get("metadata", {})
         language = _language(metadata)

@@ -122,11 +122,10 @@ class JobLease:
         """
         if lease is None and self.job.interpreter:
             return {}
+        if self.job.gpus == 0:
+            return dict.fromkeys((row.VISIBLE_DEVICES for row in sources.SOURCES.values()), "")
         source = sources.current()
-        seeing = (
-            [source] if source else list(sources.SOURCES.values()) if self.job.gpus == 0 else []
-        )
-        return {each.VISIBLE_DEVICES: lease.visible if lease else "" for each in seeing}
+        return {source.VISIBLE_DEVICES: lease.visible if lease else ""} if source else {}
 
     def record(self, lease: Lease) -> Dict[str, Any]:
         """What the job's status tells of its GPUs."""

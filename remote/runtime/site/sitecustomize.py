@@ -1,9 +1,9 @@
 """Where the Python processes of a job import the project from.
 
 Python imports a `sitecustomize` at each start, after it has read site-packages, and finds this one
-by PYTHONPATH, an old Python 2 too. The project's folders come last, as those of an installed project do: its own names
-hide neither packages nor the standard library. Nothing of the toolkit's package is imported, since
-a project may have one called `remote` too.
+by PYTHONPATH, an old Python 2 too. The project's folders come last, as those of an installed
+project do: its own names hide neither packages nor the standard library. Nothing of the toolkit's
+package is imported, since a project may have one called `remote` too.
 """
 
 import os

@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -213,8 +214,9 @@ def _say_saved(server: TargetSession) -> None:
 
 def bring_and_tell(server: TargetSession) -> None:
     """Bring here what was saved there, but for what this machine would run."""
-    names = saved(server)
-    coming = [name for name in names if may_come(name, server.project.root)]
+    names, root = saved(server), server.project.root
+    outputs = declared_outputs(root)
+    coming = [name for name in names if may_come(name, root, outputs)]
     for name in sorted(set(names) - set(coming)):
         say(f"{name} is not brought: it is for this machine to run. Copy it by hand.")
     if not coming:
@@ -226,15 +228,16 @@ def bring_and_tell(server: TargetSession) -> None:
         say(f"{plural(len(brought), 'file')} came; versions of here are kept in {backup}/")
 
 
-def may_come(name: str, root: Path) -> bool:
+def may_come(name: str, root: Path, outputs: Sequence[str]) -> bool:
     """Whether a file of that name is taken from a server: it must lie in the project, and nothing
-    that this machine runs by itself (tasks.py, Makefile, the toolkit, hidden files) comes."""
+    that this machine runs by itself (tasks.py, Makefile, the toolkit, hidden files) comes. What the
+    project declares as its jobs' `outputs` comes by a pull."""
     parts = name.split("/")
     if os.path.isabs(name) or any(part in ("", "..") or part.startswith(".") for part in parts):
         return False
     if not (root / name).parent.resolve().is_relative_to(root.resolve()):
         return False
-    if is_left_alone(name, declared_outputs(root)):
+    if is_left_alone(name, outputs):
         return False
     return name.endswith(".ipynb") or len(parts) > 1 and parts[0] != TOOLKIT
 

@@ -71,13 +71,13 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_what_may_come(root: Path, name: str, comes: bool) -> None:
-    assert services.may_come(name, root) is comes
+    assert services.may_come(name, root, ()) is comes
 
 
 def test_nothing_comes_through_a_link_that_leads_out(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / "out").symlink_to(tmp_path / "elsewhere")
-    assert not services.may_come("out/x.ipynb", root)
+    assert not services.may_come("out/x.ipynb", root, ())
 
 
 def test_only_what_differs_waits(root: Path) -> None:

@@ -86,6 +86,7 @@ MARKS = {
         "agent/environments/test_make_once.py",
         "agent/gpus/test_many_jobs.py",
         "agent/gpus/test_queue.py",
+        "faults/",
         "gpu/",
         "integration/",
         "research/",

@@ -14,6 +14,10 @@ LEASES = "/tmp"
 #: The toolkit's own folder below the project's root, on both sides.
 STATE = ".remote"
 
+#: The toolkit's own folder in the home of an account, on both sides: agents, links to targets, uv.
+#: Named in plain letters, since the client writes it into command lines that any login shell reads.
+CACHE = ".cache/remote-gpu-workflow"
+
 #: What an environment variable may be called.
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 

@@ -19,6 +19,7 @@ from remote.job.kinds import kind_of
 from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
 from remote.job.messages.target import Machine
+from remote.job.paths import CACHE
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED, LOST, JobStatus
 from remote.operations import bootstrap
@@ -29,7 +30,7 @@ from remote.output import say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
 from remote.rpc.client import Agent
-from remote.rpc.wire import CACHE, LocalWire
+from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
 from remote.transport import process, rsync_args
 

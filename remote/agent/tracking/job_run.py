@@ -17,8 +17,9 @@ from remote.job.kinds import kind_of
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
 from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
+from remote.tracking.empty_store import create_store
 from remote.tracking.filestore import is_file_store, run_state
-from remote.tracking.store import create_store, is_store
+from remote.tracking.store import is_store
 
 STORE = "mlflow.db"
 

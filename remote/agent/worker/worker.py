@@ -123,9 +123,12 @@ class Worker(Record):
         host, started = os.uname().nodename, time.time()
         self.write(state=QUEUED, worker=worker, host=host, started=started)
         processes.adopt_orphans()
-        from remote.agent.tracking import job_run
+        from remote.agent.tracking import job_run, moved_target
         from remote.tracking.store import is_store
 
+        moved = "" if self.here else moved_target.mend_moved(self.paths.root)
+        if moved:
+            self.say(moved)
         if is_store(job_run.store_of(self.paths.root)):
             self.begin_run()
 

@@ -48,9 +48,16 @@ class JobPaths:
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"
         self.code = self.folder / "code"
+        self.pristine = self.folder / "pristine"
         self.notebook = self.folder / "notebook.ipynb"
         self.jupyter = self.folder / "jupyter"
         self.live = live_folder(root) / job_id
+
+    @property
+    def first_code(self) -> Path:
+        """The code as it was before the job ran in it. Jobs of earlier versions have kept no other
+        than what they left."""
+        return self.pristine if self.pristine.is_dir() else self.code
 
 
 def jobs_folder(root: Path) -> Path:

@@ -151,7 +151,7 @@ def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAn
             code = Path(text)
             own = account.job.outputs
             fetch = rsync_args.snapshot_argv(
-                source.remote, job=original, destination=code, declared=own
+                source.remote, f"{original}/{account.folder}", destination=code, declared=own
             )
             source.rsync(fetch, "fetching the code")
             send = rsync_args.incoming_argv(target.remote, name=incoming)

@@ -44,6 +44,8 @@ class Records:
     artifacts: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     """Stores outside of the target that its jobs logged to, named once."""
+    moved: str = ""
+    """What became of the records of a target that was moved, in words."""
     bytes: int = 0
     """Of the records and of the artifacts, as they were sent."""
     seconds: float = 0.0

@@ -44,6 +44,7 @@ class JobPaths:
         self.stores = self.folder / "stores"
         self.frozen = self.folder / "frozen.json"
         self.unpulled = self.folder / "unpulled.json"
+        self.stop = self.folder / "stop"
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"
         self.code = self.folder / "code"

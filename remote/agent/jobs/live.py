@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -122,6 +123,9 @@ def stop(request: messages.StopRequest) -> messages.StopAnswer:
     if status.state in ENDED:
         return messages.StopAnswer(id=paths.id, status=status, already=True)
     launched = _launch(paths, status)
+    # By this the worker knows that the signal is its user's; on a full disk it may not.
+    with contextlib.suppress(OSError):
+        paths.stop.touch()
     launched.row.stop(launched.handle)
     deadline = time.monotonic() + PATIENCE
     while launched.alive() is not False and time.monotonic() < deadline:
@@ -136,8 +140,10 @@ def stop(request: messages.StopRequest) -> messages.StopAnswer:
         launched.row.kill(launched.handle)
     status = read_status(paths)
     if alive or status.state not in ENDED:
-        end_job(paths, status, state=STOPPED, cause="killed" if alive else "stopped")
-    return messages.StopAnswer(id=paths.id, status=state_of(paths), already=False)
+        status = end_job(paths, status, state=STOPPED, cause="killed" if alive else "stopped")
+    if status.state not in ENDED:
+        raise JobError(f"{paths.id} is {status.in_words}.", "Look again: inv remote-ps")
+    return messages.StopAnswer(id=paths.id, status=status, already=False)
 
 
 def _only(root: Path) -> JobPaths:

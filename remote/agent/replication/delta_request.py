@@ -5,10 +5,11 @@ A target has stores beside its own: file stores, and those that jobs made themse
 
 from __future__ import annotations
 
+import fcntl
 import os
 import zlib
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import IO, Dict, List, Optional, Tuple, Union
 
 from remote.agent import unpulled
 from remote.agent.job_folders import every, live, state_of
@@ -16,7 +17,7 @@ from remote.agent.target_dir import root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
 from remote.agent.tracking.moved_target import mend_moved
 from remote.errors import StoreError
-from remote.files import read_json, write_json
+from remote.files import read_json, remove_left, try_lock, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.paths import STATE, JobPaths
@@ -53,10 +54,20 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         return answer
     if source is None:
         raise StoreError(f"{path} isn't an MLflow store.")
-    file = root / STATE / f"delta-{os.urandom(8).hex()}"
+    file, lock = root / STATE / f"delta-{os.urandom(8).hex()}", _lock(root)
     source.write_delta(path, file, request.known, roots=[str(root)], registry=request.registry)
     file = _compressed(file) if request.compress else file
-    return AnswerWithFile(answer.replace(empty=False), file)
+    return AnswerWithFile(answer.replace(empty=False), file, lock)
+
+
+def _lock(root: Path) -> IO[str]:
+    """The lock that all share who write deltas; who is the first of them removes what was left by
+    those that were killed."""
+    lock = open(str(root / STATE / "delta.lock"), "a")
+    if try_lock(lock, fcntl.LOCK_EX):
+        remove_left(root / STATE, "delta-*")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
 
 
 def _compressed(file: Path) -> Path:

@@ -4,16 +4,19 @@ back by the merge, then the artifacts it names."""
 from __future__ import annotations
 
 import contextlib
+import secrets
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.files import locked, read_json, write_json
+from remote.files import SILENT, locked, read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import STATE
+from remote.job.tree import PushStamp, waiting_for
 from remote.operations.project_outputs import declared_outputs
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
@@ -27,50 +30,69 @@ if TYPE_CHECKING:
 #: its updates back until the end also looks, for each file, whether one was held back before.
 MANY = 4000
 
+#: Seconds between two looks whether the lock on the tree there is free.
+PAUSE = 0.2
+
 
 @dataclass(frozen=True)
 class Pushed:
     """What a push did. `backup` is the folder on the server with what it replaced or deleted.
 
     `foreign` says that files were there that this project never pushed, so nothing was deleted.
+    `id` is what the tree there is known by until the next push to it.
     """
 
     files: Tally
     seconds: float
     backup: str
     foreign: bool
+    id: str
 
 
 def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
-    """Push the project; `take_over` lets it delete what others put there.
+    """Push the project; `take_over` lets it delete what others put there."""
+    server.connect()
+    with push_lock(server):
+        return push_locked(server, dry_run=dry_run, take_over=take_over)
+
+
+def push_lock(server: TargetSession) -> AbstractContextManager[None]:
+    """What keeps this project's other pushes waiting."""
+    return locked(server.project.state / "push.lock", "another push of this project")
+
+
+def push_locked(
+    server: TargetSession, *, dry_run: bool = False, take_over: bool = False
+) -> Pushed:
+    """Push while the caller holds the push lock.
 
     A target that is known takes one rsync over the open connection and nothing else. Where that
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
     declared = declared_outputs(server.project.root)
-    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run, declared)
-    server.connect()
-    with locked(server.project.state / "push.lock"):
-        tally, state = None, OURS
-        claim = Path(server.target.path) / STATE / "projects" / project_id(server.project)
-        known = server.facts.ours and (not server.target.is_local or claim.is_dir())
-        if known and not take_over:
-            with contextlib.suppress(rsync.Unready):
-                tally = mirror.transfer(project=project_id(server.project))
-        if tally is None:
-            state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
-            if state == ABSENT:
-                tally = mirror.to_nowhere()
-            else:
-                delete = state == OURS or take_over
-                tally = server.transfer(lambda: mirror.transfer(delete=delete))
-        seconds = time.monotonic() - start
-        if not dry_run:
-            server.project.remember_target(server.target)
-            _outlast(server.project.root, tally.sent)
+    stamp = PushStamp.new(secrets.token_hex(16), user_and_host())
+    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run, declared, stamp)
+    tally, state = None, OURS
+    claim = Path(server.target.path) / STATE / "projects" / project_id(server.project)
+    known = server.facts.ours and (not server.target.is_local or claim.is_dir())
+    if known and not take_over:
+        with contextlib.suppress(rsync.Unready):
+            tally = mirror.transfer(project=project_id(server.project))
+    if tally is None:
+        state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
+        if state == ABSENT:
+            tally = mirror.to_nowhere()
+        else:
+            delete = state == OURS or take_over
+            tally = server.transfer(lambda: mirror.transfer(delete=delete))
+    seconds = time.monotonic() - start
+    if not dry_run:
+        server.project.remember_target(server.target)
+        _outlast(server.project.root, tally.sent)
     backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
-    return Pushed(tally, seconds, backup, foreign=state == FOREIGN and not take_over)
+    foreign = state == FOREIGN and not take_over
+    return Pushed(tally, seconds, backup, foreign=foreign, id=stamp.id)
 
 
 @dataclass(frozen=True)
@@ -81,6 +103,7 @@ class _Mirror:
     stamp: str
     dry_run: bool
     declared: tuple[str, ...]
+    push: PushStamp
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
@@ -106,6 +129,7 @@ class _Mirror:
     def _rsync(
         self, *, look: bool, delete: bool, project: str = "", destination: str = ""
     ) -> Tally:
+        push = None if self.dry_run else self.push
         argv = rsync_args.push_argv(
             self.server.project.root,
             self.server.remote,
@@ -116,8 +140,22 @@ class _Mirror:
             dry_run=look,
             destination=destination,
             declared=self.declared,
+            push=push,
         )
-        return self.server.rsync(argv, "pushing")
+        return _when_free(lambda: self.server.rsync(argv, "pushing", push=push))
+
+
+def _when_free(run: Callable[[], Tally]) -> Tally:
+    """Run it once nobody else holds the lock on the tree there; who does is told after a second."""
+    start, is_told = time.monotonic(), False
+    while True:
+        try:
+            return run()
+        except rsync.Busy as busy:
+            if not is_told and time.monotonic() - start > SILENT:
+                say(waiting_for(busy.stamp))
+                is_told = True
+        time.sleep(PAUSE)
 
 
 def _outlast(root: Path, sent: Iterable[str]) -> None:
@@ -132,11 +170,6 @@ def _outlast(root: Path, sent: Iterable[str]) -> None:
             written = (root / name).lstat().st_mtime
             newest = max(newest, written if written <= now else 0.0)
     time.sleep(max(0.0, int(newest) + 1 - now))
-
-
-def push_and_tell(server: TargetSession) -> None:
-    """Push as a step of another command, and say what that did."""
-    say(line(server, push(server)))
 
 
 def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:

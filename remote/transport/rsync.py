@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from remote.errors import TransferError
-from remote.output import Progress
-from remote.transport import process, rsync_args
+from remote.job.tree import PushStamp
+from remote.output import Progress, say
+from remote.transport import process, rsync_args, tree_lock
 from remote.transport.process import Result
 from remote.transport.rsync_args import Dialect, Remote, Tally
 
@@ -27,8 +28,19 @@ _NEVER_STARTED = (
 INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
 
+GOES_ON = "Try again: it goes on from there."
+
+
 class Unready(Exception):
     """The server did not start rsync: the target has to be prepared (again)."""
+
+
+class Busy(Exception):
+    """Another holds the lock on the target's tree; `stamp` is that of the last push."""
+
+    def __init__(self, stamp: PushStamp | None) -> None:
+        super().__init__()
+        self.stamp = stamp
 
 
 class Absent(Exception):
@@ -46,8 +58,20 @@ def _dialect_of(program: str) -> Dialect:
     return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
-def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
-    """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
+def run(
+    argv: Sequence[str],
+    remote: Remote,
+    *,
+    cwd: Path,
+    title: str,
+    prefix: Sequence[str] = (),
+    whole: bool = False,
+) -> Tally:
+    """Run one transfer; raises Unready, Busy, Absent, ConnectError or TransferError.
+
+    `prefix` are the words of a program that becomes rsync. Where it has to be `whole`, files that
+    vanish meanwhile are an error.
+    """
     tally, unfinished = Tally(), b""
 
     def read(piece: bytes) -> None:
@@ -64,9 +88,14 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
 
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
-        result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
-    if result.code not in FINE:
+        result = process.feed([*prefix, argv[0], *shown, *argv[1:]], read, cwd=cwd, watch=remote.watch)
+    if result.code not in (FINE if not whole else (0,)):
         raise failure(result, remote)
+    if tree_lock.is_unlocked(result.stderr):
+        say(
+            f"The file system of {remote.target} has no locks: whoever pushes there at the same time"
+            " can change what a job is about to run."
+        )
     for line in result.stderr.splitlines():
         # openrsync tells there what it deleted.
         if line.startswith("*deleting"):
@@ -78,8 +107,11 @@ def failure(result: Result, remote: Remote) -> Exception:
     """The error that rsync's exit code (rsync(1)) and its words mean."""
     code, words = result.code, result.stderr
     complaint = rsync_args.complaint(words.strip().splitlines())
+    if tree_lock.is_busy(words):
+        return Busy(PushStamp.find(words))
     if code == 255 and remote.ssh:
-        return remote.ssh.failure(words)
+        error = remote.ssh.broken(words)
+        return type(error)(error.message, error.hint or GOES_ON)
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return TransferError(
             f"The disk of {remote.target} is full (or your quota is).",
@@ -100,6 +132,6 @@ def failure(result: Result, remote: Remote) -> Exception:
     if code in (10, 12, 30, 35):
         return TransferError(
             f"The connection to {remote.target} broke: {complaint}",
-            "Try again: it goes on from there.",
+            GOES_ON,
         )
     return TransferError(f"rsync failed with {remote.target} (exit {code}): {complaint}")

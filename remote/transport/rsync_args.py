@@ -11,14 +11,16 @@ import os
 import re
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote.errors import ConfigError
 from remote.job import outputs
 from remote.job.paths import STATE
+from remote.job.tree import PushStamp
 from remote.target import Target
+from remote.transport import tree_lock
 from remote.transport.ssh import Ssh
 
 IGNORE_FILE = ".rsyncignore"
@@ -63,12 +65,22 @@ class Remote:
     key: str
     noisy: bool = False
 
-    def arguments(self, *, project: str = "") -> list[str]:
-        """How to get there; with `project`, only if the target is that project's own."""
+    @property
+    def watch(self) -> Callable[[], bool] | None:
+        """What tells whether the way there still works."""
+        ssh = self.ssh
+        return ssh and (lambda: ssh.answers)
+
+    def arguments(self, *, project: str = "", stamp: PushStamp | None = None) -> list[str]:
+        """How to get there; with `project`, only if the target is that project's own.
+
+        With the `stamp` of a push, under the lock on the target's tree.
+        """
         if self.ssh is None:
             return []
         link = f".cache/remote-gpu-workflow/targets/{self.key}"
-        steps, rsh = [f"cd {link}", "rsync"], self.ssh.rsh()
+        rsync = tree_lock.remote_command(stamp) if stamp else "rsync"
+        steps, rsh = [f"cd {link}", rsync], self.ssh.rsh()
         if project:
             steps.insert(0, f"test -d {link}/{STATE}/projects/{project}")
         if self.noisy:
@@ -136,11 +148,13 @@ def push_argv(
     dry_run: bool = False,
     destination: str = "",
     declared: Sequence[str] = (),
+    push: PushStamp | None = None,
 ) -> list[str]:
     """Mirror the project to the target; run in `root`.
 
     What is replaced or deleted there goes to the backup folder named `stamp` first. Updates and
-    deletions happen together at the end, so that a push that is cut off changes nothing.
+    deletions happen together at the end, so that a push that is cut off changes nothing. With a
+    `push`, the tree there is locked meanwhile, and becomes that push's.
     """
     deleting = ["--delete"] if delete else []
     if dry_run:
@@ -150,7 +164,7 @@ def push_argv(
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
         plan = [*late, *backup, *dialect.only("--delay-updates", "--partial")]
-    way = [] if destination else remote.arguments(project=project)
+    way = [] if destination else remote.arguments(project=project, stamp=push)
     place = destination or remote.place()
     return ["rsync", *OPTIONS, *plan, *deleting, *way, *push_filters(root, declared), "./", place]
 

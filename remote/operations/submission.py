@@ -103,7 +103,9 @@ class Submission:
             )
         if not self.is_proxied:
             return answer
-        say(f"{answer.id}: its environment is made through this machine, which has to stay for that.")
+        say(
+            f"{answer.id}: its environment is made through this machine, which has to stay for that."
+        )
         look = JobsRequest(key=self.server.key, jobs=(answer.id,))
         while True:
             summary = self.server.agent.call(look).jobs[0]

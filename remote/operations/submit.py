@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote.config import Project, pyproject
+from remote.config import Project, declared
 from remote.errors import JobError
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer
 from remote.job.messages.old_jobs import AccountRequest
+from remote.job.paths import CACHE
 from remote.job.spec import Git, JobSpec
 from remote.job.status import LOST, JobStatus
 from remote.operations.git import git_state, uncommitted
@@ -29,7 +30,7 @@ from remote.output import say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
 from remote.rpc.client import Agent
-from remote.rpc.wire import CACHE, LocalWire
+from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
 from remote.transport import process, rsync_args
 
@@ -82,16 +83,6 @@ def working_folder(root: Path, job: JobSpec, typed: str) -> str:
     return "" if name == "." else name
 
 
-def declared(root: Path, name: str) -> str:
-    """A text of pyproject.toml's table `project`, such as `requires-python`; empty without one."""
-    try:
-        table = pyproject(root).get("project")
-    except (OSError, ValueError):
-        return ""
-    value = table.get(name) if isinstance(table, dict) else None
-    return value if isinstance(value, str) else ""
-
-
 #: How often others may push between our push and the job's copy of it.
 TRIES = 20
 
@@ -122,7 +113,9 @@ def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
         answer = submission.ask(job, diff, push=pushed.id)
         if answer.need != PUSH:
             return answer
-        say(f"{answer.pushed_by or 'Somebody else'} pushed to {server.target} meanwhile: once more.")
+        say(
+            f"{answer.pushed_by or 'Somebody else'} pushed to {server.target} meanwhile: once more."
+        )
     raise JobError(
         f"{server.target} is pushed to all the time, so that no job could be started.",
         "Try again later, or take a target of your own: --target",
@@ -141,7 +134,7 @@ def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAn
             code = Path(text)
             own = account.job.outputs
             fetch = rsync_args.snapshot_argv(
-                source.remote, job=original, destination=code, declared=own
+                source.remote, f"{original}/{account.folder}", destination=code, declared=own
             )
             source.rsync(fetch, "fetching the code", whole=True)
             send = rsync_args.incoming_argv(target.remote, name=incoming)

@@ -61,9 +61,7 @@ def push_lock(server: TargetSession) -> AbstractContextManager[None]:
     return locked(server.project.state / "push.lock", "another push of this project")
 
 
-def push_locked(
-    server: TargetSession, *, dry_run: bool = False, take_over: bool = False
-) -> Pushed:
+def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
     """Push while the caller holds the push lock.
 
     A target that is known takes one rsync over the open connection and nothing else. Where that

@@ -88,7 +88,9 @@ def run(
 
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
-        result = process.feed([*prefix, argv[0], *shown, *argv[1:]], read, cwd=cwd, watch=remote.watch)
+        result = process.feed(
+            [*prefix, argv[0], *shown, *argv[1:]], read, cwd=cwd, watch=remote.watch
+        )
     if result.code not in (FINE if not whole else (0,)):
         raise failure(result, remote)
     if tree_lock.is_unlocked(result.stderr):

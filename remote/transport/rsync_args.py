@@ -69,7 +69,7 @@ class Remote:
     def watch(self) -> Callable[[], bool] | None:
         """What tells whether the way there still works."""
         ssh = self.ssh
-        return ssh and (lambda: ssh.answers)
+        return (lambda: ssh.answers) if ssh else None
 
     def arguments(self, *, project: str = "", stamp: PushStamp | None = None) -> list[str]:
         """How to get there; with `project`, only if the target is that project's own.
@@ -222,11 +222,12 @@ def give_argv(
 
 
 def snapshot_argv(
-    remote: Remote, *, job: str, destination: Path, declared: Sequence[str] = ()
+    remote: Remote, source: str, *, destination: Path, declared: Sequence[str] = ()
 ) -> list[str]:
-    """Bring the frozen code of a job, without its links to the target's own folders."""
+    """Bring the frozen code of a job, which lies in `source` below the folder of all jobs, without
+    links to the target's own folders."""
     shared = [f"--exclude=/{name}" for name in outputs.links(declared)]
-    ends = [remote.place(f"{STATE}/jobs/{job}/code/"), f"{destination}/"]
+    ends = [remote.place(f"{STATE}/jobs/{source}/"), f"{destination}/"]
     return ["rsync", *OPTIONS, *remote.arguments(), *shared, *ends]
 
 

@@ -69,12 +69,10 @@ def between(pushed: ProjectFolder, tmp_path: Path) -> Path:
     script, git = tmp_path / "between", tmp_path / "bin" / "git"
     git.parent.mkdir()
     # The state of the code is asked for before the push; what follows is asked after it.
-    git.write_text(
-        f"""#!/bin/sh
+    git.write_text(f"""#!/bin/sh
 case "$*" in *diff*) mv '{script}' '{script}.now' 2>/dev/null && sh '{script}.now' >&2;; esac
 exec {shutil.which("git")} "$@"
-"""
-    )
+""")
     git.chmod(0o755)
     pushed.env["PATH"] = f"{git.parent}{os.pathsep}{os.environ['PATH']}"
     return script
@@ -121,8 +119,8 @@ def test_a_job_is_not_frozen_while_another_push_writes(
     begun, go = tmp_path / "begun", tmp_path / "go"
     z = target_root / "src/z.txt"
     between.write_text(
-        f"flock '{target_root / LOCK}' sh -c 'echo two > \"{z}\"; touch \"{begun}\";"
-        f" until test -e \"{go}\"; do sleep 0.1; done' >/dev/null 2>&1 &\n"
+        f'flock \'{target_root / LOCK}\' sh -c \'echo two > "{z}"; touch "{begun}";'
+        f' until test -e "{go}"; do sleep 0.1; done\' >/dev/null 2>&1 &\n'
         f"until test -e '{begun}'; do sleep 0.05; done\n"
     )
     job = pushed.start("remote-run", "--follow", "--gpus", "0", "--", "sh", "-c", SHOW)

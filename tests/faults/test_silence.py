@@ -18,8 +18,8 @@ import pytest
 from remote.config import Project
 from remote.errors import NoAnswer
 from remote.job.messages.jobs import JobsRequest, LogRequest
+from remote.job.paths import CACHE
 from remote.operations import bootstrap
-from remote.rpc.wire import CACHE
 from remote.session import TargetSession
 from remote.target import Target
 from remote.transport import process, ssh

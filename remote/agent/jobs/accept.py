@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 from remote.agent import processes
-from remote.agent.job_folders import START_LIMIT, forget, job_of
+from remote.agent.job_folders import (
+    STAMP,
+    STAMP_FORMAT,
+    STAMP_PATTERN,
+    START_LIMIT,
+    forget,
+    job_of,
+)
 from remote.agent.target_dir import read_secrets
 from remote.files import locked
 from remote.job.paths import ID_PATTERN, STATE, JobPaths, jobs_folder, slug
@@ -97,7 +104,7 @@ def create(root: Path, name: str, letters: str = "") -> JobPaths:
     """
     jobs_folder(root).mkdir(parents=True, exist_ok=True)
     while True:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
+        stamp = _next_stamp(jobs_folder(root))
         paths = JobPaths(root, f"{stamp}-{slug(name)}-{letters or os.urandom(2).hex()}")
         try:
             paths.folder.mkdir()
@@ -107,6 +114,23 @@ def create(root: Path, name: str, letters: str = "") -> JobPaths:
         except FileExistsError:
             # Of the same second, name and letters: the next second is another.
             time.sleep(0.02)
+
+
+def _next_stamp(folder: Path) -> str:
+    """The time here; where the clock was set back, by a person or at the end of summer, the second
+    after the newest job's, so that the names of jobs tell their order."""
+    now = time.strftime(STAMP_FORMAT)
+    stamps = (name[:STAMP] for name in os.listdir(str(folder)) if STAMP_PATTERN.match(name))
+    newest = max(stamps, default="")
+    if newest <= now:
+        return now
+    # Seldom needed. Counted in a calendar without summer, where each second is there once.
+    from datetime import datetime, timedelta
+
+    try:
+        return f"{datetime.strptime(newest, STAMP_FORMAT) + timedelta(seconds=1):{STAMP_FORMAT}}"
+    except (ValueError, OverflowError):
+        return now
 
 
 def write_job(paths: JobPaths, spec: JobSpec, request: str = "") -> None:

@@ -115,9 +115,7 @@ class StopAnswer(Struct):
     already: bool = fields.flag()
 
 
-class StopRequest(
-    TargetRequest[StopAnswer], verb="stop", answer=StopAnswer, repeat=LOOK_FIRST
-):
+class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer, repeat=LOOK_FIRST):
     """End a job; without a name, the one that goes on."""
 
     job: str = fields.text(NAME, default="")

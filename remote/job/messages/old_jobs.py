@@ -44,9 +44,7 @@ class PruneAnswer(Struct):
     bytes: int = fields.integer(0, 1 << 62)
 
 
-class PruneRequest(
-    TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer, repeat=SAME_TWICE
-):
+class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer, repeat=SAME_TWICE):
     """Remove what was of no use for `older` seconds: jobs, environments, backups."""
 
     older: float = fields.number(0, 1e12)
@@ -55,6 +53,8 @@ class PruneRequest(
     dry_run: bool = fields.flag(default=False)
     python: str = fields.text(NAME, default="")
     """The versions of Python that the project allows: its environment is one that is used."""
+    now: float = fields.moment(default=0.0)
+    """What the laptop's clock says."""
 
 
 class UnpulledAnswer(Struct):
@@ -74,11 +74,13 @@ class UnpulledRequest(TargetRequest[UnpulledAnswer], verb="unpulled", answer=Unp
 
 
 class AccountAnswer(Struct):
-    """All that is recorded of a job. `diff` is its code beyond the git commit."""
+    """All that is recorded of a job. `diff` is its code beyond the git commit, `folder` where the
+    code lies that it began with."""
 
     job: Job = fields.nested(Job)
     status: JobStatus = fields.nested(JobStatus)
     diff: str = fields.text(DIFF, default="")
+    folder: str = fields.choice("code", "pristine", default="code")
 
 
 class AccountRequest(TargetRequest[AccountAnswer], verb="account", answer=AccountAnswer):

@@ -29,6 +29,8 @@ class DeltaAnswer(Struct):
     """Stores that it has beside its own, each with a mark that changes when the store does."""
     outside: Tuple[str, ...] = fields.names(default=())
     """Stores elsewhere that jobs' runs went to, which nothing brings."""
+    moved: str = fields.text(MESSAGE, default="")
+    """What was done to the records of a target that was moved, in words."""
 
 
 class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):

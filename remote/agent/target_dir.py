@@ -187,7 +187,7 @@ def change_secret(request: messages.SecretRequest) -> messages.SecretAnswer:
         return messages.SecretAnswer(tuple(sorted(read_secrets(root))))
     if not NAME_PATTERN.match(name):
         raise JobError(f"{name!r} can't be the name of an environment variable.")
-    with locked(root / STATE / "secrets.lock"):
+    with locked(root / STATE / "secrets.lock", "another change of secrets"):
         secrets = read_secrets(root)
         if value is None and name not in secrets:
             raise JobError(f"There is no secret {name} on this target.")

@@ -4,14 +4,15 @@ back by the merge, then the artifacts it names."""
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from remote.files import SILENT, locked, read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 #: From so many files on it pays to look whether there is anything to push: an rsync that holds
 #: its updates back until the end also looks, for each file, whether one was held back before.
 MANY = 4000
+
+#: The lock of this project's pushes, below its `.remote`.
+PUSH_LOCK = "push.lock"
+
+#: How often a push is repeated because files change meanwhile.
+REPEATS = 2
 
 #: Seconds between two looks whether the lock on the tree there is free.
 PAUSE = 0.2
@@ -58,7 +65,7 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
 
 def push_lock(server: TargetSession) -> AbstractContextManager[None]:
     """What keeps this project's other pushes waiting."""
-    return locked(server.project.state / "push.lock", "another push of this project")
+    return locked(server.project.state / PUSH_LOCK, "another push of this project")
 
 
 def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
@@ -70,7 +77,9 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
     start = time.monotonic()
     declared = declared_outputs(server.project.root)
     stamp = PushStamp.new(secrets.token_hex(16), user_and_host())
-    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run, declared, stamp)
+    # Others may push in the same second: each has a folder of its own for what it replaces.
+    backup = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[:4]}"
+    mirror = _Mirror(server, backup, dry_run, declared, stamp, _moment(server))
     tally, state = None, OURS
     claim = Path(server.target.path) / STATE / "projects" / project_id(server.project)
     known = server.facts.ours and (not server.target.is_local or claim.is_dir())
@@ -102,6 +111,8 @@ class _Mirror:
     dry_run: bool
     declared: tuple[str, ...]
     push: PushStamp
+    began: int
+    """When that was, as files here tell it."""
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
@@ -109,6 +120,8 @@ class _Mirror:
         tally = self._rsync(project=project, delete=delete, look=looks_first)
         if tally.anything and not self.dry_run and looks_first:
             tally = self._rsync(project=project, delete=delete, look=False)
+        if not self.dry_run:
+            self._follow_changes(tally, project=project, delete=delete)
         self.server.remember(files=tally.files)
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
@@ -118,6 +131,20 @@ class _Mirror:
             tally.sent += [f"data/processed/{name}" for name in more.sent]
             tally.bytes += more.bytes
         return tally
+
+    def _follow_changes(self, tally: Tally, *, project: str, delete: bool) -> None:
+        """Send again what changed here while it was sent: a job would run half of an edit."""
+        mirror, sent = self, tally.sent
+        for number in range(REPEATS):
+            changed = _changed_since(mirror.began, self.server.project.root, sent)
+            if not changed:
+                return
+            say(f"{changed[0]} changed while it was pushed: once more.")
+            # With a folder of its own: in the first one is what was there before this push.
+            mirror = replace(self, stamp=f"{self.stamp}-{number}", began=_moment(self.server))
+            more = mirror._rsync(project=project, delete=delete, look=False)
+            tally.add(more)
+            sent = more.sent
 
     def to_nowhere(self) -> Tally:
         """What a first push would send, seen without making anything on the server."""
@@ -141,6 +168,23 @@ class _Mirror:
             push=push,
         )
         return _when_free(lambda: self.server.rsync(argv, "pushing", push=push))
+
+
+def _moment(server: TargetSession) -> int:
+    """The time by the clock of the project's file system, in nanoseconds."""
+    file = server.project.state / PUSH_LOCK
+    os.utime(file)
+    return file.stat().st_mtime_ns
+
+
+def _changed_since(moment: int, root: Path, names: Iterable[str]) -> list[str]:
+    """Those of the files that are part of a job's copy of the code and were changed since."""
+    changed = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            if not name.startswith("data/") and (root / name).lstat().st_ctime_ns > moment:
+                changed.append(name)
+    return changed
 
 
 def _when_free(run: Callable[[], Tally]) -> Tally:

@@ -267,6 +267,13 @@ class Tally:
     files: int = 0
     anything: bool = False
 
+    def add(self, other: Tally) -> None:
+        """Take over what another transfer of the same files did after this one."""
+        for own, more in ((self.sent, other.sent), (self.replaced, other.replaced)):
+            own += [name for name in more if name not in own]
+        self.deleted += other.deleted
+        self.bytes += other.bytes
+
     def read(self, line: str) -> None:
         """Take one line of rsync's output."""
         self.anything |= bool(re.match(r"^(\*deleting|[<>ch.][fdLDS][^ ]{7,9} )", line))

@@ -142,3 +142,36 @@ def test_jobs_of_two_clones_at_once_run_their_own_code(
         out, err = job.communicate()
         assert job.returncode == 0, err
         assert versions(out) == [(project.root / "src/a.txt").read_text().strip()] * 2
+
+
+def test_an_edit_during_the_push_is_pushed_whole(
+    pushed: ProjectFolder, target_root: Path, tmp_path: Path
+) -> None:
+    # An rsync during whose work an editor saves the file that was looked at first.
+    rsync = tmp_path / "bin/rsync"
+    rsync.parent.mkdir()
+    source, edited = pushed.root / "src", tmp_path / "edited"
+    rsync.write_text(f"""#!/bin/sh
+case "$*" in *--help*) exec {shutil.which("rsync")} "$@";; esac
+{shutil.which("rsync")} "$@" || exit
+test -e '{edited}' || {{ echo two > '{source}/a.txt'; touch '{edited}'; }}
+""")
+    rsync.chmod(0o755)
+    pushed.env["PATH"] = f"{rsync.parent}{os.pathsep}{os.environ['PATH']}"
+    write(pushed, "three")
+    done = pushed.inv("sync-push")
+    assert "src/a.txt changed while it was pushed: once more." in done.err
+    assert (target_root / "src/a.txt").read_text() == "two\n"
+    # What the first of the two replaced is kept.
+    kept = (target_root / ".remote/backup").rglob("a.txt")
+    assert {file.read_text() for file in kept} == {"one\n", "three\n"}
+
+
+def test_two_clones_that_push_first_at_once_do_not_both_own_the_target(
+    project: ProjectFolder, clone: ProjectFolder, target_root: Path
+) -> None:
+    pushes = [made.start("sync-push") for made in (project, clone)]
+    errors = [push.communicate()[1] for push in pushes]
+    assert [push.returncode for push in pushes] == [0, 0], errors
+    assert len(list((target_root / ".remote/projects").iterdir())) == 1
+    assert sum("Nothing was deleted" in error for error in errors) == 1

@@ -87,7 +87,7 @@ class _Push:
     def run(self) -> PushedRuns:
         active_runs = self._gather().ids[schema.RUN]
         self.server.connect()
-        with locked(self.server.project.state / "give.lock"):
+        with locked(self.server.project.state / "give.lock", "another mlflow-push"):
             for _ in range(TRIES):
                 pull_records(self.server)
                 with writing(self.store) as database:

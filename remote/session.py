@@ -33,6 +33,8 @@ class TargetFacts(Struct):
     """Whether the login shell prints where it should not."""
     files: int = integer(0, 1 << 40, default=0)
     """How many the project had at the last push."""
+    cut: bool = flag(default=False)
+    """Whether a push was begun since, and has not ended well."""
 
 
 @dataclass
@@ -118,19 +120,21 @@ class TargetSession:
         title: str,
         *,
         cwd: Path | None = None,
+        watch: Callable[[Tally], None] | None = None,
         push: PushStamp | None = None,
         whole: bool = False,
     ) -> Tally:
         """Run an rsync of this target's in the project's root, or in `cwd`; raises as `rsync.run`.
 
-        One of a `push` to this machine takes the lock on the tree here; elsewhere its argv does. Of
-        what is brought `whole`, no file may vanish meanwhile.
+        One of a `push` to this machine takes the lock on the tree here; elsewhere its argv does.
         """
-        root, prefix = Path(self.target.path), list[str]()
+        words = list[str]()
         if push and self.target.is_local:
-            prefix = tree_lock.local_command(root, push)
-        cwd = cwd or self.project.root
-        return rsync.run(argv, self.remote, cwd=cwd, title=title, prefix=prefix, whole=whole)
+            words = tree_lock.local_command(Path(self.target.path), push)
+        root = cwd or self.project.root
+        return rsync.run(
+            argv, self.remote, cwd=root, title=title, watch=watch, prefix=words, whole=whole
+        )
 
     def transfer(self, run: Callable[[], Tally]) -> Tally:
         """What `run` brings or sends; where rsync does not start, the agent looks, and once more."""

@@ -23,9 +23,10 @@ from remote.job.spec import Git, JobSpec
 from remote.job.status import LOST, JobStatus
 from remote.operations.git import git_state, uncommitted
 from remote.operations.project_outputs import declared_outputs
+from remote.operations.push_guard import push_lock
 from remote.operations.run_options import RunOptions
 from remote.operations.submission import Submission
-from remote.operations.sync import line, push_lock, push_locked
+from remote.operations.sync import line, push_locked
 from remote.output import say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
@@ -96,7 +97,7 @@ def push_and_submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
     command = [server.key, job.replace(git=Git()).to_json()]
     with contextlib.ExitStack() as way:
         submission = Submission(server, command, way)
-        with push_lock(server):
+        with push_lock(server.project):
             answer = _push_until_accepted(submission, job)
         return submission.attend(answer)
 

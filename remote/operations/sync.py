@@ -4,21 +4,23 @@ back by the merge, then the artifacts it names."""
 from __future__ import annotations
 
 import contextlib
-import os
+import functools
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from remote.files import SILENT, locked, read_json, user_and_host, write_json
+from remote.errors import RemoteError
+from remote.files import read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
-from remote.job.paths import STATE
-from remote.job.tree import PushStamp, waiting_for
+from remote.job.paths import CLAIMS, STATE
+from remote.job.tree import PushStamp
 from remote.operations.project_outputs import declared_outputs
+from remote.operations.push_guard import changed_since, moment, push_lock, when_free
+from remote.operations.room import LargePush, Scales, ask_for_room, clear_unfinished
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -31,14 +33,8 @@ if TYPE_CHECKING:
 #: its updates back until the end also looks, for each file, whether one was held back before.
 MANY = 4000
 
-#: The lock of this project's pushes, below its `.remote`.
-PUSH_LOCK = "push.lock"
-
 #: How often a push is repeated because files change meanwhile.
 REPEATS = 2
-
-#: Seconds between two looks whether the lock on the tree there is free.
-PAUSE = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,13 +55,8 @@ class Pushed:
 def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
     """Push the project; `take_over` lets it delete what others put there."""
     server.connect()
-    with push_lock(server):
+    with push_lock(server.project):
         return push_locked(server, dry_run=dry_run, take_over=take_over)
-
-
-def push_lock(server: TargetSession) -> AbstractContextManager[None]:
-    """What keeps this project's other pushes waiting."""
-    return locked(server.project.state / PUSH_LOCK, "another push of this project")
 
 
 def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
@@ -78,25 +69,29 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
     declared = declared_outputs(server.project.root)
     stamp = PushStamp.new(secrets.token_hex(16), user_and_host())
     # Others may push in the same second: each has a folder of its own for what it replaces.
-    backup = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[:4]}"
-    mirror = _Mirror(server, backup, dry_run, declared, stamp, _moment(server))
-    tally, state = None, OURS
-    claim = Path(server.target.path) / STATE / "projects" / project_id(server.project)
-    known = server.facts.ours and (not server.target.is_local or claim.is_dir())
-    if known and not take_over:
-        with contextlib.suppress(rsync.Unready):
-            tally = mirror.transfer(project=project_id(server.project))
-    if tally is None:
-        state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
-        if state == ABSENT:
-            tally = mirror.to_nowhere()
-        else:
-            delete = state == OURS or take_over
-            tally = server.transfer(lambda: mirror.transfer(delete=delete))
-    seconds = time.monotonic() - start
-    if not dry_run:
-        server.project.remember_target(server.target)
-        _outlast(server.project.root, tally.sent)
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[:4]}"
+    mirror = _Mirror(server, folder, dry_run, declared, stamp, moment(server.project))
+    with _finishing(server, dry_run):
+        tally, state = None, OURS
+        claims = [
+            Path(server.target.path) / STATE / name / project_id(server.project) for name in CLAIMS
+        ]
+        is_claimed = not server.target.is_local or all(map(Path.is_dir, claims))
+        known = server.facts.ours and is_claimed
+        if known and not take_over:
+            with contextlib.suppress(rsync.Unready):
+                tally = mirror.transfer(project=project_id(server.project))
+        if tally is None:
+            state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
+            if state == ABSENT:
+                tally = mirror.to_nowhere()
+            else:
+                delete = state == OURS or take_over
+                tally = server.transfer(lambda: mirror.transfer(delete=delete))
+        seconds = time.monotonic() - start
+        if not dry_run:
+            server.project.remember_target(server.target)
+            _outlast(server.project.root, tally.sent)
     backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
     foreign = state == FOREIGN and not take_over
     return Pushed(tally, seconds, backup, foreign=foreign, id=stamp.id)
@@ -112,50 +107,84 @@ class _Mirror:
     declared: tuple[str, ...]
     push: PushStamp
     began: int
-    """When that was, as files here tell it."""
+    """When, by the clock of the project's file system."""
+    repeats: int = REPEATS
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
-        looks_first = self.dry_run or self.server.facts.files > MANY
-        tally = self._rsync(project=project, delete=delete, look=looks_first)
-        if tally.anything and not self.dry_run and looks_first:
-            tally = self._rsync(project=project, delete=delete, look=False)
-        if not self.dry_run:
-            self._follow_changes(tally, project=project, delete=delete)
+        tally = self._mirror(project=project, delete=delete)
         self.server.remember(files=tally.files)
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
-            remote, dry_run = self.server.remote, self.dry_run
-            argv = rsync_args.processed_argv(remote, project=project, dry_run=dry_run)
-            more = self.server.rsync(argv, "pushing data")
+            argv = functools.partial(self._processed_argv, project=project)
+            more = self._send(argv, "pushing data", folder="data/processed/")
             tally.sent += [f"data/processed/{name}" for name in more.sent]
             tally.bytes += more.bytes
         return tally
 
-    def _follow_changes(self, tally: Tally, *, project: str, delete: bool) -> None:
-        """Send again what changed here while it was sent: a job would run half of an edit."""
-        mirror, sent = self, tally.sent
-        for number in range(REPEATS):
-            changed = _changed_since(mirror.began, self.server.project.root, sent)
-            if not changed:
-                return
-            say(f"{changed[0]} changed while it was pushed: once more.")
-            # With a folder of its own: in the first one is what was there before this push.
-            mirror = replace(self, stamp=f"{self.stamp}-{number}", began=_moment(self.server))
-            more = mirror._rsync(project=project, delete=delete, look=False)
-            tally.add(more)
-            sent = more.sent
+    def _mirror(self, *, project: str, delete: bool) -> Tally:
+        """Send the tree, and once more what changed here while it was sent: a job would run half of
+        an edit."""
+        argv = functools.partial(self._argv, project=project, delete=delete)
+        looks_first = self.server.facts.files > MANY
+        tally = self._send(argv, "pushing", looks_first=looks_first, push=self.push)
+        changed = changed_since(self.began, self.server.project.root, tally.sent)
+        if not changed or self.dry_run or self.repeats == 0:
+            return tally
+        say(f"{changed[0]} changed while it was pushed: once more.")
+        # With a folder of its own: in the first one is what was there before this push.
+        again = replace(
+            self,
+            stamp=f"{self.stamp}-{self.repeats}",
+            began=moment(self.server.project),
+            repeats=self.repeats - 1,
+        )
+        return tally.then(again._mirror(project=project, delete=delete))
+
+    def _send(
+        self,
+        argv: Callable[..., list[str]],
+        title: str,
+        *,
+        folder: str = "",
+        looks_first: bool = False,
+        push: PushStamp | None = None,
+    ) -> Tally:
+        """Run one rsync where that sends little; else one that looks, and once there is room another.
+
+        `argv` takes `look`, and whether temporary files may lie `apart` from where they go.
+        """
+        held = None if self.dry_run else push
+
+        def run(words: list[str], watch: Callable[[Tally], None] | None = None) -> Tally:
+            return when_free(lambda: self.server.rsync(words, title, watch=watch, push=held))
+
+        if not self.dry_run and not looks_first:
+            scales = Scales(self.server.project.root / folder)
+            with contextlib.suppress(LargePush):
+                return run(argv(), scales.weigh)
+        tally = run(argv(look=True))
+        if self.dry_run or not tally.anything:
+            return tally
+        apart = ask_for_room(self.server, [folder + name for name in tally.sent])
+        return run(argv(apart=apart))
 
     def to_nowhere(self) -> Tally:
         """What a first push would send, seen without making anything on the server."""
         with tempfile.TemporaryDirectory() as empty:
-            return self._rsync(look=True, delete=False, destination=empty + "/")
+            argv = self._argv(look=True, delete=False, destination=empty + "/")
+            return self.server.rsync(argv, "pushing")
 
-    def _rsync(
-        self, *, look: bool, delete: bool, project: str = "", destination: str = ""
-    ) -> Tally:
-        push = None if self.dry_run else self.push
-        argv = rsync_args.push_argv(
+    def _argv(
+        self,
+        *,
+        delete: bool,
+        project: str = "",
+        destination: str = "",
+        look: bool = False,
+        apart: bool = True,
+    ) -> list[str]:
+        return rsync_args.push_argv(
             self.server.project.root,
             self.server.remote,
             rsync.dialect(),
@@ -165,39 +194,39 @@ class _Mirror:
             dry_run=look,
             destination=destination,
             declared=self.declared,
-            push=push,
+            partial=self._unfinished(apart=apart),
+            push=None if self.dry_run else self.push,
         )
-        return _when_free(lambda: self.server.rsync(argv, "pushing", push=push))
+
+    def _processed_argv(self, *, project: str, look: bool = False, apart: bool = True) -> list[str]:
+        # Its paths count from that folder, so `.remote` can't be named.
+        partial = self._unfinished(apart=False)
+        return rsync_args.processed_argv(
+            self.server.remote, project=project, dry_run=look, partial=partial
+        )
+
+    def _unfinished(self, *, apart: bool) -> list[str]:
+        copy = project_id(self.server.project)
+        return rsync_args.unfinished(rsync.dialect(), copy, apart=apart)
 
 
-def _moment(server: TargetSession) -> int:
-    """The time by the clock of the project's file system, in nanoseconds."""
-    file = server.project.state / PUSH_LOCK
-    os.utime(file)
-    return file.stat().st_mtime_ns
-
-
-def _changed_since(moment: int, root: Path, names: Iterable[str]) -> list[str]:
-    """Those of the files that are part of a job's copy of the code and were changed since."""
-    changed = []
-    for name in names:
-        with contextlib.suppress(OSError):
-            if not name.startswith("data/") and (root / name).lstat().st_ctime_ns > moment:
-                changed.append(name)
-    return changed
-
-
-def _when_free(run: Callable[[], Tally]) -> Tally:
-    """Run it once nobody else holds the lock on the tree there; who does is told after a second."""
-    start, is_told = time.monotonic(), False
-    while True:
-        try:
-            return run()
-        except rsync.Busy as busy:
-            if not is_told and time.monotonic() - start > SILENT:
-                say(waiting_for(busy.stamp))
-                is_told = True
-        time.sleep(PAUSE)
+@contextlib.contextmanager
+def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
+    """Note that a push goes on, and clear what it or one before it has left for nobody."""
+    was_cut = server.facts.cut
+    if not dry_run:
+        server.remember(cut=True)
+    try:
+        yield
+    except rsync.FullDisk:
+        # Others on that disk need the room more than a next push needs what came of this one.
+        with contextlib.suppress(RemoteError):
+            clear_unfinished(server)
+        raise
+    if not dry_run:
+        if was_cut:
+            clear_unfinished(server)
+        server.remember(cut=False)
 
 
 def _outlast(root: Path, sent: Iterable[str]) -> None:

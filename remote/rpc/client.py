@@ -120,7 +120,7 @@ class Agent:
         for number in range(3):
             reader = Reader(on_answer=take, on_blob=on_blob)
             argv = self.wire.agent(self.name)
-            result = process.feed(argv, reader.feed, stdin=data, watch=self.wire.works)
+            result = process.feed(argv, reader.feed, stdin=data, works=self.wire.works)
             if reader.last is not None or number == 2 or not self._mended(result):
                 break
         if reader.last is None or reader.broken_off:

@@ -82,13 +82,13 @@ def feed(
     stdin: bytes = b"",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    watch: Callable[[], bool] | None = None,
+    works: Callable[[], bool] | None = None,
 ) -> Result:
     """Run, and hand every piece of standard output to `reader` as it comes.
 
-    Where `watch` says, in a long silence, that nothing can come any more, the process is ended with
-    the code BROKEN. Standard input and error go through files: an ssh master that a command leaves behind would
-    hold pipes open, and waiting for their end would wait for the master.
+    Where `works` says, in a long silence, that nothing can come any more, the process is ended with
+    the code BROKEN. Standard input and error go through files: an ssh master that a command leaves
+    behind would hold pipes open, and waiting for their end would wait for the master.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
@@ -97,7 +97,7 @@ def feed(
             try:
                 out = process.stdout
                 assert out is not None
-                while _is_heard(out, watch):
+                while _is_heard(out, works):
                     piece = os.read(out.fileno(), CHUNK)
                     if not piece:
                         code = process.wait()
@@ -121,10 +121,10 @@ def _end(process: Process[bytes]) -> int:
     return BROKEN
 
 
-def _is_heard(out: IO[bytes], watch: Callable[[], bool] | None) -> bool:
-    """Wait for what comes next, if only the end; False where `watch` says that nothing can."""
-    while watch and not select.select([out], [], [], SILENCE)[0]:
-        if not watch():
+def _is_heard(out: IO[bytes], works: Callable[[], bool] | None) -> bool:
+    """Wait for what comes next, if only the end; False where `works` says that nothing can."""
+    while works and not select.select([out], [], [], SILENCE)[0]:
+        if not works():
             return False
     return True
 

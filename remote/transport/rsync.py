@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from remote.errors import TransferError
@@ -43,6 +43,10 @@ class Busy(Exception):
         self.stamp = stamp
 
 
+class FullDisk(TransferError):
+    """There is no room where rsync writes."""
+
+
 class Absent(Exception):
     """The folder to bring doesn't exist."""
 
@@ -64,13 +68,14 @@ def run(
     *,
     cwd: Path,
     title: str,
+    watch: Callable[[Tally], None] | None = None,
     prefix: Sequence[str] = (),
     whole: bool = False,
 ) -> Tally:
     """Run one transfer; raises Unready, Busy, Absent, ConnectError or TransferError.
 
-    `prefix` are the words of a program that becomes rsync. Where it has to be `whole`, files that
-    vanish meanwhile are an error.
+    `watch` is shown what was named so far, and ends the transfer by raising. `prefix` are the words
+    of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile.
     """
     tally, unfinished = Tally(), b""
 
@@ -85,14 +90,15 @@ def run(
         if tally.sent:
             # An rsync that tells no progress (macOS) tells at least which files went.
             progress.count(len(tally.sent))
+            if watch:
+                watch(tally)
 
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
-        result = process.feed(
-            [*prefix, argv[0], *shown, *argv[1:]], read, cwd=cwd, watch=remote.watch
-        )
+        words = [*prefix, argv[0], *shown, *argv[1:]]
+        result = process.feed(words, read, cwd=cwd, works=remote.works)
     if result.code not in (FINE if not whole else (0,)):
-        raise failure(result, remote)
+        raise failure(result, remote, is_pull=not argv[-1].startswith(remote.place()))
     if tree_lock.is_unlocked(result.stderr):
         say(
             f"The file system of {remote.target} has no locks: whoever pushes there at the same time"
@@ -105,9 +111,11 @@ def run(
     return tally
 
 
-def failure(result: Result, remote: Remote) -> Exception:
+def failure(result: Result, remote: Remote, *, is_pull: bool = False) -> Exception:
     """The error that rsync's exit code (rsync(1)) and its words mean."""
     code, words = result.code, result.stderr
+    # Only who receives needs room.
+    receiver = "this machine" if is_pull else str(remote.target)
     complaint = rsync_args.complaint(words.strip().splitlines())
     if tree_lock.is_busy(words):
         return Busy(PushStamp.find(words))
@@ -115,9 +123,9 @@ def failure(result: Result, remote: Remote) -> Exception:
         error = remote.ssh.broken(words)
         return type(error)(error.message, error.hint or GOES_ON)
     if "No space left on device" in words or "Disk quota exceeded" in words:
-        return TransferError(
-            f"The disk of {remote.target} is full (or your quota is).",
-            "What was there is as it was. Make room and try again.",
+        return FullDisk(
+            f"The disk of {receiver} is full (or your quota is).",
+            f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
     if code == 23 and re.search(r"change_dir .*No such file or directory", words):
         return Absent(complaint)
@@ -127,8 +135,8 @@ def failure(result: Result, remote: Remote) -> Exception:
         return TransferError(f"rsync may not write or read there: {complaint}")
     if code == 11:
         # Of a write that failed there, rsync often brings the code and not the words.
-        return TransferError(
-            f"A file could not be written on {remote.target}: its disk is full, or your quota.",
+        return FullDisk(
+            f"A file could not be written on {receiver}: its disk is full, or your quota.",
             f"Look there with df -h. What was there is as it was. (rsync said: {complaint})",
         )
     if code in (10, 12, 30, 35):

@@ -56,7 +56,7 @@ class Records:
 def merging(project: Project) -> Iterator[Path]:
     """One merge at a time, with a temporary folder for its deltas and for what rsync brings."""
     (project.state / "targets").mkdir(parents=True, exist_ok=True)
-    with locked(project.state / "pull.lock"):
+    with locked(project.state / "pull.lock", "another pull"):
         remove_left(project.state, "delta-*")
         with tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
             yield Path(name)

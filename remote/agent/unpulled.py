@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
-from remote.files import plural, read_json, size, write_json
+from remote.files import is_absent, plural, read_json, size, write_json
 from remote.job import outputs
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
@@ -133,12 +133,15 @@ def _brought_from_data(job: Job) -> Tuple[str, ...]:
 
 def _stores(paths: JobPaths, files: Iterable[str]) -> List[str]:
     """MLflow's stores among new files of the snapshot, which come by the merge."""
+    from remote.errors import StoreError
     from remote.tracking.sources import source_of
 
-    tops = {name.split("/")[0] for name in files}
-    stores = [
-        top for top in tops if not (paths.root / top).exists() and source_of(paths.code / top)
-    ]
+    stores = []
+    for top in {name.split("/")[0] for name in files}:
+        # What can't be read now is kept as any other file is.
+        with contextlib.suppress(StoreError):
+            if is_absent(paths.root / top) and source_of(paths.code / top):
+                stores.append(top)
     return [top + end for top in stores for end in ("", "-wal", "-shm", "-journal")]
 
 

@@ -43,6 +43,8 @@ class Records:
     artifacts: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     """Stores outside of the target that its jobs logged to, named once."""
+    unreadable: list[str] = field(default_factory=list)
+    """What is wrong with stores of the target that are there and could not be read."""
     bytes: int = 0
     """Of the records and of the artifacts, as they were sent."""
     seconds: float = 0.0

@@ -28,8 +28,9 @@ from remote.session import TargetSession
 from remote.target import Target
 from remote.tracking import revisions
 from remote.tracking import store as stores
+from remote.tracking.empty_store import ensure_store
 from remote.tracking.revisions import schema_of
-from remote.tracking.store import ensure_store, is_present
+from remote.tracking.store import is_present
 from tests.operations.tracking.conftest import Store
 from tests.stores import empty_store
 

@@ -7,16 +7,15 @@ the log it begins, why it failed).
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import IO, Any, Dict, List, Mapping, NamedTuple, Sequence
 
+from remote.agent import processes
 from remote.agent.environments import COMPLETE, ProjectEnvironment
 from remote.agent.environments.local_packages import installed_from_copy
 from remote.errors import JobError
@@ -24,13 +23,6 @@ from remote.files import read_json, try_lock, write_json
 
 #: How often who waits looks for news, in seconds.
 PAUSE = 0.1
-
-#: Python runs this line of an environment at each start: in a job, `remote/runtime/site` is found
-#: even where PYTHONPATH is set to something else, or isn't heeded (`python -I`).
-JOB_PTH = """\
-import os, sys; place = os.environ.get("REMOTE_SITE"); \
-sys.path.insert(0, place) if place and place not in sys.path else None
-"""
 
 HINT = "Its words are in the job's log."
 
@@ -111,19 +103,11 @@ def _make(env: ProjectEnvironment, lock: IO[str], log: IO[bytes], job: str) -> N
         except JobError as error:
             write_json(env.folder.with_suffix(".json"), {**attempt, "failed": error.message})
             raise
-    for packages in env.folder.glob("lib/python*/site-packages"):
-        (packages / "remote_job.pth").write_text(JOB_PTH, "ascii")
     (env.folder / COMPLETE).write_text("")
 
 
 def _run(argv: List[str], recipe: Recipe, lock: IO[str], logs: Sequence[IO[bytes]]) -> None:
-    """Run a program, which holds the lock with us: nobody makes anew what it still writes to.
-
-    The kernel ends it with us (Linux, prctl(2)): of SIGKILL, we can't end it ourselves.
-    """
-    PR_SET_PDEATHSIG = 1
-    # Looked up before the fork: not much may be done after one.
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    """Run a program, which holds the lock with us: nobody makes anew what it still writes to."""
     process = subprocess.Popen(
         argv,
         cwd=str(recipe.cwd),
@@ -132,7 +116,7 @@ def _run(argv: List[str], recipe: Recipe, lock: IO[str], logs: Sequence[IO[bytes
         stderr=subprocess.STDOUT,
         env=recipe.variables,
         pass_fds=(lock.fileno(),),
-        preexec_fn=lambda: prctl and prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+        preexec_fn=processes.dying_with_us(),
     )
     assert process.stdout is not None
     try:

@@ -16,6 +16,7 @@ from remote.agent import unpulled
 from remote.agent.job_folders import every, live, read_status, state_of
 from remote.agent.target_dir import cache, root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
+from remote.agent.tracking.moved_target import mend_moved
 from remote.errors import StoreError
 from remote.files import is_absent, read_json, write_json
 from remote.job.messages.base import AnswerWithFile
@@ -36,8 +37,9 @@ _NO_ROOM = re.compile("full|readonly|unable to open|I/O")
 def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
     """What changed in a store; of the target's own, unless the request names another.
 
-    With the target's own, jobs that got lost are ended first, and the answer tells which jobs
-    have ended, and which stores it has beside its own, also where its own can't be read.
+    With the target's own, its records are mended where it was moved, jobs that got lost are ended,
+    and the answer tells which jobs have ended, and which stores it has beside its own, also where
+    its own can't be read.
     """
     root = root_of(request.key)
     if request.store:
@@ -45,7 +47,8 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         if request.store not in _places(root)[0]:
             raise StoreError(f"{root} has no MLflow store {request.store}.")
         return AnswerWithFile(DeltaAnswer(root=str(root), empty=False), _delta(request, root, path))
-    answer = _state(root)
+    moved = mend_moved(root)
+    answer = _state(root).replace(moved=moved)
     try:
         if not is_present(store_of(root)):
             return answer

@@ -29,7 +29,7 @@ LOOK = 0.3
 
 
 class Stopped(BaseException):
-    """Somebody asked this job to end."""
+    """A signal asks this job to end; its number is the argument."""
 
 
 def work(key: str, job_id: str) -> int:
@@ -87,8 +87,8 @@ class Worker(Record):
                 return self.run_code()
             finally:
                 self.job_lease.leave()
-        except Stopped:
-            return Outcome(STOPPED, 143, "stopped", "stopped")
+        except Stopped as stopped:
+            return self.outcome_of(stopped.args[0])
         except RemoteError as error:
             # A command that mends it stands in a line of its own.
             for line in str(error).split("\n"):
@@ -99,6 +99,17 @@ class Worker(Record):
         except Exception as error:
             self.say(_traceback())
             return Outcome(FAILED, 1, f"the toolkit failed: {error}", "toolkit")
+
+    def outcome_of(self, number: int) -> Outcome:
+        """How a job ends by a signal: stopped by its user, or failed by what ended its terminal, its
+        tmux server, the login or the machine."""
+        if number == signal.SIGINT or (number == signal.SIGTERM and self.paths.stop.exists()):
+            return Outcome(STOPPED, 143, "stopped", "stopped")
+        cause = "a signal ended its worker (SIGTERM): a shutdown, a logout, or kill"
+        if number == signal.SIGHUP:
+            terminal = "its terminal was closed" if self.here else "tmux ended its session"
+            cause = f"{terminal} (SIGHUP)" + ("" if self.here else ", as tmux kill-server does")
+        return Outcome(FAILED, 128 + number, cause, "signal")
 
     def await_code(self) -> None:
         """Wait for the snapshot, which is made while the worker starts; raises JobError."""
@@ -124,9 +135,12 @@ class Worker(Record):
         host, started = os.uname().nodename, time.time()
         self.write(state=QUEUED, worker=worker, host=host, started=started)
         processes.adopt_orphans()
-        from remote.agent.tracking import job_run
+        from remote.agent.tracking import job_run, moved_target
         from remote.tracking.store import is_present
 
+        moved = "" if self.here else moved_target.mend_moved(self.paths.root)
+        if moved:
+            self.say(moved)
         # One that can't be used now: `prepare` has another made, once there is a Python for it.
         with contextlib.suppress(UnusableStore):
             if is_present(job_run.store_of(self.paths.root)):
@@ -171,6 +185,7 @@ class Worker(Record):
     def prepare(self) -> Path:
         """Have the environment for the job's lock file and the MLflow run ready, made now if they
         aren't there; the interpreter comes back."""
+        from remote.agent.environments import job_hook
         from remote.agent.worker import variables
 
         python = Path(self.job.interpreter)
@@ -180,6 +195,10 @@ class Worker(Record):
                 self.write(state=PREPARING, waiting="")
                 with variables.proxied(self.paths):
                     self.environment.make(self.log, job=self.paths.id)
+            try:
+                job_hook.install(self.environment.folder)
+            except OSError as error:
+                self.say(f"the environment can't be prepared for jobs: {error}")
             self.write(environment_ready=True)
             python = self.environment.python
         # A service records nothing itself, and shows the store, or lets notebooks write to it.
@@ -252,7 +271,7 @@ def _pass(number: int, frame: Any) -> None:
 
 
 def _stop(number: int, frame: Any) -> None:
-    raise Stopped()
+    raise Stopped(number)
 
 
 def _traceback() -> str:

@@ -51,6 +51,8 @@ class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer)
     dry_run: bool = fields.flag(default=False)
     python: str = fields.text(NAME, default="")
     """The versions of Python that the project allows: its environment is one that is used."""
+    now: float = fields.moment(default=0.0)
+    """What the laptop's clock says."""
 
 
 class UnpulledAnswer(Struct):
@@ -70,11 +72,13 @@ class UnpulledRequest(TargetRequest[UnpulledAnswer], verb="unpulled", answer=Unp
 
 
 class AccountAnswer(Struct):
-    """All that is recorded of a job. `diff` is its code beyond the git commit."""
+    """All that is recorded of a job. `diff` is its code beyond the git commit, `folder` where the
+    code lies that it began with."""
 
     job: Job = fields.nested(Job)
     status: JobStatus = fields.nested(JobStatus)
     diff: str = fields.text(DIFF, default="")
+    folder: str = fields.choice("code", "pristine", default="code")
 
 
 class AccountRequest(TargetRequest[AccountAnswer], verb="account", answer=AccountAnswer):

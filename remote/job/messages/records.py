@@ -31,6 +31,8 @@ class DeltaAnswer(Struct):
     """Stores elsewhere that jobs' runs went to, which nothing brings."""
     fault: str = fields.text(MESSAGE, default="")
     """Why the target's own store, which is there, could not be read."""
+    moved: str = fields.text(MESSAGE, default="")
+    """What was done to the records of a target that was moved, in words."""
 
 
 class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):

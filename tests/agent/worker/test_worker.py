@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from remote.agent import environments, processes
+from remote.agent.environments import job_hook
 from remote.agent.job_folders import read_status
 from remote.files import sha256
 from remote.job.paths import JobPaths
@@ -110,18 +111,49 @@ def test_the_command_of_notify_is_told_of_the_end(root: Path, start: Start) -> N
 WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def signalled(paths: JobPaths, worker: subprocess.Popen[str], number: int) -> JobStatus:
+    """What becomes of a job whose worker gets a signal while the code runs, which has ended then."""
+    pid = paths.root / "pid"
+    until(lambda: pid.exists() and pid.read_text().strip())
+    worker.send_signal(number)
+    code, status = ended(worker, paths)
+    assert code == status.exit_code and not processes.started(int(pid.read_text()))
+    assert not paths.live.exists()
+    return status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_ends_the_code_and_is_no_failure(
     root: Path, start: Start, number: signal.Signals
 ) -> None:
     paths = job(root, WAITING)
+    if number == signal.SIGTERM:
+        # As remote-stop does.
+        paths.stop.touch()
+    status = signalled(paths, start(paths), number)
+    assert (status.state, status.exit_code, status.reason) == (STOPPED, 143, "stopped")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGTERM, "a shutdown, a logout, or kill"), (signal.SIGHUP, "its terminal was closed")],
+)
+def test_a_signal_that_no_stop_sent_is_a_failure_with_its_cause(
+    root: Path, start: Start, number: signal.Signals, words: str
+) -> None:
+    paths = job(root, WAITING)
+    status = signalled(paths, start(paths), number)
+    assert (status.state, status.exit_code, status.reason) == (FAILED, 128 + number, "signal")
+    assert words in status.cause and f"failed, exit code {128 + number}" in paths.log.read_text()
+
+
+def test_the_code_dies_with_a_worker_that_is_killed(root: Path, start: Start) -> None:
+    paths = job(root, WAITING)
     worker = start(paths)
+    until(lambda: read_status(paths).code)
     until(lambda: (root / "pid").exists() and (root / "pid").read_text().strip())
-    worker.send_signal(number)
-    code, status = ended(worker, paths)
-    assert (code, status.state, status.exit_code, status.reason) == (143, STOPPED, 143, "stopped")
-    assert not processes.started(int((root / "pid").read_text()))
-    assert not paths.live.exists()
+    worker.kill()
+    until(lambda: not processes.started(int((root / "pid").read_text())))
 
 
 def ready_environment(root: Path, code: Path) -> str:
@@ -130,6 +162,7 @@ def ready_environment(root: Path, code: Path) -> str:
     (code / "requirements.lock").write_text("a==1\n")
     env = environments.of(root, code)
     (env.folder / "bin").mkdir(parents=True)
+    (env.folder / "lib/python3.8/site-packages").mkdir(parents=True)
     # Without the packages of the tests' own environment.
     env.python.symlink_to(os.path.realpath(sys.executable))
     (env.folder / environments.COMPLETE).touch()
@@ -156,6 +189,8 @@ def test_the_environment_is_told_and_that_it_has_no_mlflow(root: Path, start: St
     log = paths.log.read_text()
     assert "mlflow is not in the lock file, so this job gets no MLflow run." in log
     assert f"{root}/.remote/envs/{name}/bin/python\n" in log
+    # As in one that an earlier version of the toolkit has made.
+    assert list(root.glob(f".remote/envs/{name}/lib/*/site-packages/{job_hook.NAME}"))
 
 
 def test_a_job_that_can_have_no_environment_is_refused_with_the_remedy(

@@ -19,7 +19,7 @@ from remote.files import link_or_copy, locked, write_atomic
 from remote.job import outputs
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
-from remote.job.paths import STATE, JobPaths, jobs_folder, slug
+from remote.job.paths import PARTIAL, STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
 from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
 
@@ -179,7 +179,7 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     excludes = [
         f"--exclude=/{name}" for name in (STATE, *outputs.links(declared), *outputs.paths(declared))
     ]
-    excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
+    excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~", f"--exclude={PARTIAL}"]
     excludes += [f"--exclude={name}/" for name in CACHES]
     argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
     # While rsync works: each start of the agent is faster without.

@@ -27,6 +27,10 @@ class ConnectError(RemoteError):
     """The server can't be reached or refuses us."""
 
 
+class NoAnswer(ConnectError):
+    """A request was sent, and no answer came: what it asks for may have been done."""
+
+
 class TargetError(RemoteError):
     """The server lacks something, or the target isn't ours to write to."""
 

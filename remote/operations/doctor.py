@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.agent.environments.uv import lock_file
-from remote.config import Project, find_project, find_root
+from remote.config import Project, declared, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
-from remote.operations.submit import declared
 from remote.operations.tracking.destination import STORE
 from remote.output import size
 from remote.session import TargetSession

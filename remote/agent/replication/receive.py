@@ -34,7 +34,7 @@ def take(request: TakeRequest) -> TakeAnswer:
     if not (folder / RUNS).is_file():
         raise TargetError("What was sent did not arrive.", "Try again.")
     try:
-        with locked(root / STATE / "take.lock"):
+        with locked(root / STATE / "take.lock", "another mlflow-push"):
             _ensure_store(root, request.python)
             seen = request.seen
             now = signatures_of(store_of(root), {kind: list(ids) for kind, ids in seen.items()})

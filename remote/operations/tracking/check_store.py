@@ -31,7 +31,11 @@ def check(store: str = "", *, mending: bool = False) -> Checked:
     path = _path(store) if store else project.root / STORE
     own = os.path.realpath(path) == os.path.realpath(project.root / STORE)
     # A pull writes in parts, and what it hasn't written yet isn't missing.
-    lock = locked(project.state / "pull.lock") if own and mending else contextlib.nullcontext()
+    lock = (
+        locked(project.state / "pull.lock", "a pull")
+        if own and mending
+        else contextlib.nullcontext()
+    )
     with lock:
         findings = tuple(examine(path))
         backup = mend(path, findings) if mending else None

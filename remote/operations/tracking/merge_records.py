@@ -58,7 +58,7 @@ def merging(project: Project) -> Iterator[Path]:
     """One merge at a time, with a temporary folder for its deltas."""
     (project.state / "targets").mkdir(parents=True, exist_ok=True)
     with (
-        locked(project.state / "pull.lock"),
+        locked(project.state / "pull.lock", "another pull"),
         tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name,
     ):
         yield Path(name)

@@ -53,3 +53,10 @@ class ProtocolError(RemoteError):
 
 class StoreError(RemoteError):
     """An MLflow store can't be read or written."""
+
+
+class UnusableStore(StoreError):
+    """Something lies where the store should, which is damaged, locked, closed to us, or no store.
+
+    That is not the same as a store that is missing: nothing is put in its place.
+    """

@@ -56,6 +56,16 @@ def read_json(path: Path) -> Optional[Any]:
         return None
 
 
+def is_absent(path: Path) -> bool:
+    """Whether nothing has this name; a link that leads nowhere is something. Raises OSError where
+    that can't be told, which `exists`, `is_file` and `is_dir` take for no in some Pythons."""
+    try:
+        os.lstat(str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     import hashlib

@@ -148,16 +148,16 @@ def send(answer: Any, file: Optional[Path] = None) -> None:
 
 
 def write_frame(document: Dict[str, Any], file: Optional[Path] = None) -> None:
-    """Write a frame, its JSON, and the bytes of `file`, which is removed then."""
+    """Write a frame, its JSON, and the bytes of `file`, which is removed, whoever breaks off."""
     data = json.dumps(document).encode("ascii")
-    size = file.stat().st_size if file else 0
     out = sys.stdout.buffer
-    out.write(b"%s %d %d\n" % (FRAME, len(data), size) + data)
-    if file:
-        with open(str(file), "rb") as blob:
-            for block in iter(lambda: blob.read(1 << 20), b""):
-                out.write(block)
-        file.unlink()
+    with open(str(file or os.devnull), "rb") as blob:
+        size = os.fstat(blob.fileno()).st_size if file else 0
+        if file:
+            file.unlink()
+        out.write(b"%s %d %d\n" % (FRAME, len(data), size) + data)
+        for block in iter(lambda: blob.read(1 << 20), b""):
+            out.write(block)
     out.flush()
 
 

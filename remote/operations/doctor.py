@@ -104,6 +104,9 @@ def _records(where: str, schema: StoreSchema | ExamineAnswer) -> Iterator[Check]
     """The MLflow of one side, and whether it opens the store there."""
     version, revision = schema.mlflow, schema.revision
     yield Check(where, "MLflow", True, version or "none yet")
+    if schema.store_fault:
+        message, _, fix = schema.store_fault.partition("\n")
+        yield Check(where, STORE, False, message, fix)
     if revision:
         bad = f"a newer MLflow has opened it (schema {revision}), which locks out {version}"
         yield _check(where, STORE, not schema.is_refused, f"schema {revision}", bad, RAISE)

@@ -310,6 +310,7 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         before = set(read_json(server.pulled) or ())
         unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
-        if not dry_run:
+        # Of jobs whose records can't be read, not everything was brought.
+        if not dry_run and not records.unreadable:
             write_json(server.pulled, asked.answer.ended)
     return Pulled(files, records, backup, time.monotonic() - start, unpulled)

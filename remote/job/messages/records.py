@@ -29,6 +29,8 @@ class DeltaAnswer(Struct):
     """Stores that it has beside its own, each with a mark that changes when the store does."""
     outside: Tuple[str, ...] = fields.names(default=())
     """Stores elsewhere that jobs' runs went to, which nothing brings."""
+    fault: str = fields.text(MESSAGE, default="")
+    """Why the target's own store, which is there, could not be read."""
     moved: str = fields.text(MESSAGE, default="")
     """What was done to the records of a target that was moved, in words."""
 

@@ -132,6 +132,8 @@ class ExamineAnswer(Struct):
     """Of the schema of the target's store; empty where there is none."""
     is_refused: bool = fields.flag(default=False)
     """Whether that MLflow doesn't open that store."""
+    store_fault: str = fields.text(MESSAGE, default="")
+    """Why that store, which is there, can't be read."""
 
 
 class ExamineRequest(Request[ExamineAnswer], verb="examine", answer=ExamineAnswer):

@@ -45,6 +45,8 @@ class Records:
     artifacts: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     """Stores outside of the target that its jobs logged to, named once."""
+    unreadable: list[str] = field(default_factory=list)
+    """What is wrong with stores of the target that are there and could not be read."""
     moved: str = ""
     """What became of the records of a target that was moved, in words."""
     bytes: int = 0

@@ -188,6 +188,17 @@ def link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+def bytes_in(folder: Path) -> int:
+    """The bytes that a folder holds alone: files that others share by a link stay anyway."""
+    total = 0
+    for place, _, names in os.walk(str(folder)):
+        for name in names:
+            with contextlib.suppress(OSError):
+                status = os.lstat(os.path.join(place, name))
+                total += status.st_blocks * 512 if status.st_nlink == 1 else 0
+    return total
+
+
 def plural(count: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -83,12 +83,12 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def answer(argv: Sequence[str]) -> Optional[str]:
+def answer(argv: Sequence[str], *, limit: float = LIMIT) -> Optional[str]:
     """What a program says on its standard output; None where it fails, hangs or isn't there."""
     import subprocess
 
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout.decode("utf-8", "replace")

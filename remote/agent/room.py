@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Dict, Iterator, Mapping, Optional
 
 from remote.agent.target_dir import first_existing, root_of
+from remote.files import bytes_in
 from remote.job.messages.target import SPARE, RoomAnswer, RoomRequest, Shortage
+from remote.job.outputs import below
 from remote.job.paths import STATE, partial_name, temporary_folder
 
 
@@ -27,7 +29,7 @@ def measure(request: RoomRequest) -> RoomAnswer:
     short = _shortage(root, request.needs)
     if short:
         # A push that goes on where one was cut needs no second time what its partial files hold.
-        held = sum(map(size, partial_folders(root, project)))
+        held = sum(map(bytes_in, partial_folders(root, project)))
         if short.needed + SPARE <= short.free + held:
             short = None
         elif held:
@@ -58,22 +60,33 @@ def _shortage(root: Path, needs: Mapping[str, int]) -> Optional[Shortage]:
     return None
 
 
-def partial_folders(root: Path, project: str) -> Iterator[Path]:
-    """Where pushes by this copy of the project keep what is not finished, beside the files."""
-    name = partial_name(project)
-    for place, folders, _ in os.walk(str(root)):
-        if name in folders:
-            yield Path(place) / name
-        folders[:] = [folder for folder in folders if folder not in (STATE, name)]
+def partial_folders(root: Path, *projects: str) -> Iterator[Path]:
+    """Where pushes by these copies of the project keep what is not finished, beside the files."""
+    names, entered = set(map(partial_name, projects)), {os.path.realpath(str(root))}
+    for place, folders, _ in os.walk(str(root), followlinks=True):
+        yield from (Path(place) / name for name in names.intersection(folders))
+        for name in list(folders):
+            path = Path(place) / name
+            real = os.path.realpath(str(path)) if path.is_symlink() else ""
+            # Links are followed where data lies on other disks, and none of them twice.
+            is_passed = real and (
+                real in entered or not below(str(path.relative_to(root)), ["data"])
+            )
+            if is_passed or name in names or name == STATE:
+                folders.remove(name)
+            entered.add(real)
 
 
-def clear(root: Path, project: str) -> int:
-    """Remove what pushes by this copy left; the bytes that it held come back."""
-    folders = [temporary_folder(root, project), *partial_folders(root, project)]
-    held = sum(map(size, folders))
-    for folder in folders[1:]:
-        shutil.rmtree(str(folder), ignore_errors=True)
-    _empty(folders[0])
+def clear(root: Path, *projects: str, dry_run: bool = False) -> int:
+    """Remove what pushes by these copies left; the bytes that it held come back."""
+    temporary = [temporary_folder(root, project) for project in projects]
+    partial = list(partial_folders(root, *projects))
+    held = sum(map(bytes_in, [*temporary, *partial]))
+    if not dry_run:
+        for folder in partial:
+            shutil.rmtree(str(folder), ignore_errors=True)
+        for folder in temporary:
+            _empty(folder)
     return held
 
 
@@ -81,14 +94,3 @@ def _empty(folder: Path) -> None:
     for path in folder.glob("*"):
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def size(folder: Path) -> int:
-    """The bytes that a folder holds alone: files that others share by a link stay anyway."""
-    total = 0
-    for place, _, names in os.walk(str(folder)):
-        for name in names:
-            with contextlib.suppress(OSError):
-                status = os.lstat(os.path.join(place, name))
-                total += status.st_blocks * 512 if status.st_nlink == 1 else 0
-    return total

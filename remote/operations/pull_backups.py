@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.agent.room import size as bytes_in
 from remote.config import Project
-from remote.files import write_atomic
+from remote.files import bytes_in, write_atomic
 from remote.session import TargetSession
 from remote.transport.rsync_args import Tally
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -208,8 +209,10 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
 def remote_prune(
     c: Context, older: str = "30d", target: str = "", force: bool = False, dry_run: bool = False
 ) -> None:
-    """Remove old jobs that were pulled, environments that nobody uses, and old backups."""
+    """Remove old jobs that were pulled, unused environments and downloads, old backups, also here."""
+    from remote.agent.jobs.prune import make_writable
     from remote.job.messages.old_jobs import PruneRequest
+    from remote.operations.pull_backups import old_backups
     from remote.options import seconds
 
     server = server_of(target)
@@ -227,7 +230,16 @@ def remote_prune(
     print_lines(*(f"{verb} job {name}" for name in answer.jobs))
     print_lines(*(f"{verb} environment {name}" for name in answer.environments))
     print_lines(*(f"{verb} backup {name}" for name in answer.backups))
+    if answer.unfinished:
+        print_lines(f"{verb} what was left unfinished, {size(answer.unfinished)}")
+    if answer.downloads:
+        print_lines(f"{verb} uv's downloads that no environment uses, {size(answer.downloads)}")
     print_lines(f"{plural(len(answer.jobs), 'job')}, {size(answer.bytes)} {would}freed")
+    say_first([f"stays: {text}" for text in answer.remarks], "remarks")
+    for folder, count in old_backups(server.project, request.older):
+        if not dry_run:
+            shutil.rmtree(folder, onerror=make_writable)
+        print_lines(f"{verb} here: {folder.name}, {size(count)} of what pulls replaced")
     if answer.unfetched:
         say_first(
             [f"kept {name}: it has the only copy of files" for name in answer.unfetched], "jobs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +146,30 @@ def test_a_full_laptop_is_told_as_the_laptop(
     project.inv("sync-pull")
     assert (project.root / "data/results/big.bin").read_bytes() == big.read_bytes()
     assert not [*(project.root / ".remote").glob("delta-*")]
+
+
+def test_a_full_disk_is_made_room_on_by_prune(
+    server: TargetSession, project: ProjectFolder, disk: Path
+) -> None:
+    backup = random_file(disk / ".remote/backup/20260101-000000/big.bin", 5).parent
+    os.utime(backup, (1, 1))
+    partial = disk / "src" / partial_name(project_id(server.project)) / "big.bin"
+    random_file(partial, 5)
+    filler = fill(disk)
+    assert free(disk) == 0
+    said = project.inv("remote-prune", "--older", "30d")
+    assert "removed backup 20260101-000000" in said.out and "10.0 MB freed" in said.out
+    assert free(disk) > 9.9 * MB and not partial.exists()
+    filler.unlink()
+
+
+def test_backups_of_pulls_go_by_the_same_rule(project: ProjectFolder) -> None:
+    project.inv("sync-push")
+    old, young = (project.root / ".remote/backup" / name for name in ("pull-1", "pull-2"))
+    for folder in (old, young):
+        random_file(folder / "data/results/a.bin", 1)
+    os.utime(old, (1, 1))
+    would = project.inv("remote-prune", "--dry-run")
+    assert "would remove here: pull-1, 1.0 MB of what pulls replaced" in would.out and old.exists()
+    project.inv("remote-prune")
+    assert not old.exists() and young.exists()

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any, List, Mapping
 
-from remote.agent import environments, unpulled
+from remote.agent import environments, room, unpulled
+from remote.agent.environments import downloads
 from remote.agent.job_folders import (
     STAMP,
     STAMP_FORMAT,
@@ -23,11 +24,17 @@ from remote.agent.job_folders import (
 )
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
-from remote.files import locked
+from remote.files import bytes_in, locked, size
+from remote.job import tree
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
+
+#: What prunes that were killed left of what they removed, and what others did that were killed,
+#: below `.remote`.
+REMOVED = ("jobs/.removed-*", "envs/.removed-*", "backup/.removed-*")
+OWNED = ("incoming-*", ".mlflow-new-*", "delta-*", ".tmp-*")
 
 
 def remove(request: RemoveRequest) -> RemoveAnswer:
@@ -61,24 +68,69 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
 def prune(request: PruneRequest) -> PruneAnswer:
     """Remove what has been of no use for so long, or say what would go."""
     root = root_of(request.key)
+    remarks: List[str] = []
+    # First of all: on a full disk, what follows may need room.
+    unfinished = _clear_unfinished(root, request.dry_run, remarks)
     # By the clock that is behind: what the other takes for old may be minutes old.
     limit = min(time.time(), request.now or math.inf) - request.older
     old = [paths for paths in every(root) if _ended_before(paths, limit)]
     pulled = [paths for paths in old if request.force or paths.id in request.pulled]
     unfetched = [paths for paths in pulled if not request.force and _only_here(paths)]
     jobs = [paths for paths in pulled if paths not in unfetched]
-    unused = _unused_environments(root, limit, request.python)
+    unused = _unused_environments(root, limit, request.python, remarks)
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
-    folders = [*(paths.folder for paths in jobs), *unused, *backups]
-    freed = sum(_size(path) if request.dry_run else _remove(path) for path in folders)
+    folders = [*backups, *(paths.folder for paths in jobs), *unused]
+    freed = sum(bytes_in(path) if request.dry_run else _remove(path) for path in folders)
+    downloaded = _clear_downloads(request.dry_run, remarks)
     return PruneAnswer(
+        unfinished=unfinished,
+        downloads=downloaded,
+        remarks=tuple(remarks),
         jobs=tuple(paths.id for paths in jobs),
         kept=tuple(paths.id for paths in old if paths not in pulled),
         unfetched=tuple(paths.id for paths in unfetched),
         environments=tuple(path.name for path in unused),
         backups=tuple(path.name for path in backups),
-        bytes=freed,
+        bytes=freed + unfinished + downloaded,
     )
+
+
+def _clear_unfinished(root: Path, dry_run: bool, remarks: List[str]) -> int:
+    """Remove what no transfer and no process goes on with; the bytes of it."""
+    state, day = root / STATE, time.time() - 86400
+    left = [path for pattern in REMOVED for path in state.glob(pattern)]
+    # Their owners hold no lock that tells whether they live.
+    left += [path for name in OWNED for path in state.glob(name) if path.lstat().st_mtime < day]
+    freed = sum(bytes_in(path) for path in left)
+    for path in () if dry_run else left:
+        shutil.rmtree(str(path), onerror=make_writable) if path.is_dir() else path.unlink()
+    copies = [path.name for path in _folders(root / STATE / "partial")]
+    with contextlib.ExitStack() as stack:
+        is_free = True
+        with contextlib.suppress(OSError):
+            is_free = stack.enter_context(tree.reading(root, ""))
+        if is_free:
+            return freed + room.clear(root, *copies, dry_run=dry_run)
+    remarks.append("what a push has sent so far: it goes on")
+    return freed
+
+
+def _clear_downloads(dry_run: bool, remarks: List[str]) -> int:
+    """Have uv forget the packages that no environment on this machine uses; the bytes of them."""
+    folder = downloads.folder()
+    if folder is None:
+        return 0
+    if not downloads.is_default(folder):
+        remarks.append(
+            f"uv's cache {folder}: a setting put it there, maybe for others: uv cache clean"
+        )
+        return 0
+    unused = downloads.unused(folder)
+    freed = sum(unused.values())
+    if unused and not dry_run and not downloads.remove(unused):
+        remarks.append(f"{size(freed)} of uv's cache {folder}: uv is at work on it, or failed")
+        return 0
+    return freed
 
 
 def _only_here(paths: JobPaths) -> Mapping[str, int]:
@@ -97,18 +149,21 @@ def _ended_before(paths: JobPaths, limit: float) -> bool:
     return status.state in ENDED and (status.ended or 0) < limit
 
 
-def _unused_environments(root: Path, limit: float, python: str) -> List[Path]:
+def _unused_environments(root: Path, limit: float, python: str, remarks: List[str]) -> List[Path]:
     """Those that no living job uses, that the pushed lock file doesn't name, and that no job has
-    begun with since `limit`."""
-    used = {state_of(paths).environment for paths in live(root)}
+    begun with since `limit`; why the others stay goes to `remarks`."""
+    used = {state_of(paths).environment: f"job {paths.id} uses it" for paths in live(root)}
     with contextlib.suppress(JobError):
-        used.add(environments.of(root, root, python).name)
+        used[environments.of(root, root, python).name] = "what was pushed needs it"
     unused = []
     for env in _folders(root / STATE / "envs"):
         ready = env / environments.COMPLETE
         young = ready.exists() and ready.stat().st_mtime > limit
         # `<name>.source` belongs to who makes it.
-        if env.stem not in used and not young:
+        if env.stem in used or young:
+            why = used.get(env.stem, "a job began with it since then")
+            remarks.append(f"environment {env.name}: {why}")
+        else:
             unused.append(env)
     return unused
 
@@ -119,33 +174,23 @@ def _folders(folder: Path) -> List[Path]:
 
 def _remove(folder: Path) -> int:
     """Remove a folder; the bytes that this frees come back."""
-    with locked(folder.with_name(folder.name + ".lock")):
-        freed = _size(folder)
+    lock = folder.with_name(folder.name + ".lock")
+    # That of an environment is there since it was made: a new one needs room, and a full disk has none.
+    with locked(lock) if lock.exists() else contextlib.nullcontext():
+        freed = bytes_in(folder)
         # Out of sight first: what is half removed must not be taken for whole.
         gone = folder.with_name(f".removed-{folder.name}")
         os.replace(str(folder), str(gone))
-        shutil.rmtree(str(gone), onerror=_make_writable)
-        for suffix in (".log", ".json", ".requirements"):
+        shutil.rmtree(str(gone), onerror=make_writable)
+        for suffix in (".log", ".json", ".requirements", ".lock"):
             with contextlib.suppress(FileNotFoundError):
                 folder.with_name(folder.name + suffix).unlink()
-    folder.with_name(folder.name + ".lock").unlink()
     return freed
 
 
-def _make_writable(function: Any, path: str, error: Any) -> None:
+def make_writable(function: Any, path: str, error: Any) -> None:
     """Folders that were pushed read-only are ours all the same."""
     os.chmod(os.path.dirname(path), 0o700)
     if not os.path.islink(path):
         os.chmod(path, 0o700)
     function(path)
-
-
-def _size(folder: Path) -> int:
-    """The bytes that a folder holds alone: files that others share by a link stay anyway."""
-    total = 0
-    for place, _, names in os.walk(str(folder)):
-        for name in names:
-            with contextlib.suppress(OSError):
-                status = os.lstat(os.path.join(place, name))
-                total += status.st_blocks * 512 if status.st_nlink == 1 else 0
-    return total

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Tuple
 
 from remote.job import fields
-from remote.job.fields import DIFF, MANY, NAME, VALUE, VERY_MANY
+from remote.job.fields import DIFF, MANY, MESSAGE, NAME, VALUE, VERY_MANY
 from remote.job.messages.base import LOOK_FIRST, SAME_TWICE, TargetRequest
 from remote.job.spec import Job
 from remote.job.status import JobStatus
@@ -42,6 +42,12 @@ class PruneAnswer(Struct):
     environments: Tuple[str, ...] = fields.names()
     backups: Tuple[str, ...] = fields.names()
     bytes: int = fields.integer(0, 1 << 62)
+    unfinished: int = fields.integer(0, 1 << 62, default=0)
+    """The bytes that cut transfers and processes that were killed had left."""
+    downloads: int = fields.integer(0, 1 << 62, default=0)
+    """Those of uv's downloads that no environment uses."""
+    remarks: Tuple[str, ...] = fields.list_of(fields.text(MESSAGE), MANY, default=())
+    """What can't be freed, and why."""
 
 
 class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer, repeat=SAME_TWICE):

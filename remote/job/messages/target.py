@@ -68,7 +68,7 @@ class RoomAnswer(Struct):
     together: bool = fields.flag(default=True)
 
 
-class RoomRequest(TargetRequest[RoomAnswer], verb="room", answer=RoomAnswer):
+class RoomRequest(TargetRequest[RoomAnswer], verb="room", answer=RoomAnswer, repeat=SAME_TWICE):
     """Say whether these bytes fit into these folders; with `clear`, after what earlier pushes by this
     copy of the project left unfinished was removed."""
 

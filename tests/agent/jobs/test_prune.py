@@ -1,4 +1,4 @@
-"""Which environments a target needs no more."""
+"""What a target needs no more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pytest
 
 from remote.agent import environments
 from remote.agent.jobs.prune import prune
+from remote.files import locked
+from remote.job import tree
 from remote.job.messages.old_jobs import PruneRequest
+from remote.job.paths import partial_name
 from remote.job.status import FINISHED
 from tests.agent.job_folder import KEY, add
 
@@ -51,3 +54,56 @@ def test_a_job_goes_when_it_is_old_by_any_clock(
     request = PruneRequest(key=KEY, older=3600, now=start + now, pulled=(name,))
     assert prune(request).jobs == ((name,) if goes else ())
     assert paths.folder.is_dir() is not goes
+
+
+#: The id of a copy of the project that pushed here.
+COPY = "c" * 32
+
+
+def leave(root: Path) -> list[Path]:
+    """What a cut push, a prune that was killed, and a rerun of last week have left."""
+    files = [
+        root / ".remote/partial" / COPY / "big.a1b2c3",
+        root / "data/raw" / partial_name(COPY) / "big",
+        root / ".remote/jobs/.removed-x/code/a.py",
+        root / ".remote/incoming-0123/a.py",
+        root / ".remote/delta-0123",
+    ]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(5000))
+        for path in (file, file.parent):
+            os.utime(path, (1, 1))
+    return files
+
+
+def test_what_was_left_unfinished_goes(root: Path) -> None:
+    left = leave(root)
+    young = root / ".remote/incoming-4567"
+    young.mkdir()
+    would = prune(PruneRequest(key=KEY, older=1e6, dry_run=True))
+    assert would.unfinished >= 25_000 and all(path.exists() for path in left)
+    answer = prune(PruneRequest(key=KEY, older=1e6))
+    assert answer.unfinished == would.unfinished == answer.bytes
+    assert not any(path.exists() for path in left) and young.exists()
+    assert (root / ".remote/partial" / COPY).is_dir()
+
+
+def test_what_a_push_is_sending_stays_and_is_told(root: Path) -> None:
+    left = leave(root)
+    with locked(root / tree.LOCK):
+        answer = prune(PruneRequest(key=KEY, older=1e6))
+    assert [path.exists() for path in left] == [True, True, False, False, False]
+    assert "push" in answer.remarks[0]
+
+
+def test_why_an_environment_stays_is_told(root: Path) -> None:
+    (root / "requirements.lock").touch()
+    pushed = environments.of(root, root).folder
+    young = pushed.with_name("0123456789abcdef")
+    for folder in (pushed, young):
+        folder.mkdir(parents=True)
+        (folder / ".complete").touch()
+    remarks = prune(PruneRequest(key=KEY, older=60)).remarks
+    assert any(pushed.name in text and "pushed needs it" in text for text in remarks)
+    assert any(young.name in text and "job began" in text for text in remarks)

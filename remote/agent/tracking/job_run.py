@@ -23,6 +23,9 @@ from remote.tracking.store import is_store
 
 STORE = "mlflow.db"
 
+#: What a command of the target's environment is typed behind.
+ON_TARGET = "inv remote-run --gpus 0 --no-record -- "
+
 #: Folders below the target that rsync is asked for by name.
 PLAIN = re.compile(r"[A-Za-z0-9_.=,-][A-Za-z0-9_.=,/-]*\Z")
 
@@ -54,7 +57,7 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
         # Without a run of its own, a job is not refused for the experiment that it restores.
-        restore="" if job.interpreter else "inv remote-run --gpus 0 --no-record -- ",
+        restore="" if job.interpreter else ON_TARGET,
     )
 
 

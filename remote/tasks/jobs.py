@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from remote.config import declared
 from remote.errors import JobError
 from remote.files import read_json
 from remote.job.status import FINISHED
@@ -65,8 +66,7 @@ def remote_logs(
 def exit_as(job: str, status: JobStatus) -> None:
     """Exit as the job did, with a word on why, unless it finished."""
     if status.state != FINISHED:
-        cause = f" ({status.cause})" if status.cause else ""
-        raise Exit(f"{job} {status.state}{cause}", code=status.exit_code or 1)
+        raise Exit(f"{job} {status.in_words}", code=status.exit_code or 1)
 
 
 @command(
@@ -151,7 +151,7 @@ def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     answer = server.agent.call(StopRequest(key=server.key, job=job))
     state = answer.status.state
     if answer.already:
-        print_lines(f"{answer.id} had ended already: {state}")
+        print_lines(f"{answer.id} had ended already: {answer.status.in_words}")
     else:
         print_lines(f"{answer.id} {state} after {duration(time.monotonic() - start)}")
 
@@ -210,7 +210,6 @@ def remote_prune(
 ) -> None:
     """Remove old jobs that were pulled, environments that nobody uses, and old backups."""
     from remote.job.messages.old_jobs import PruneRequest
-    from remote.operations.submit import declared
     from remote.options import seconds
 
     server = server_of(target)
@@ -221,6 +220,7 @@ def remote_prune(
         force=force,
         dry_run=dry_run,
         python=declared(server.project.root, "requires-python"),
+        now=time.time(),
     )
     answer = server.agent.call(request)
     verb, would = ("would remove", "would be ") if dry_run else ("removed", "")

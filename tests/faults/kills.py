@@ -183,9 +183,9 @@ class Blow:
         """Anybody of `victims`, in any moment of a command that takes so long."""
         victim = chance.choice(victims)
         if victim == "memory":
-            return cls(victim, 0, megabytes=chance.randrange(20, 160))
+            return cls(victim, 0, megabytes=chance.randrange(24, 70))
         is_client = victim in ("client", "group")
-        return cls(victim, chance.random() * seconds * (1.1 if is_client else 0.5))
+        return cls(victim, chance.random() * seconds * (0.95 if is_client else 0.3))
 
     def fall(self, world: World, client: subprocess.Popen[bytes]) -> bool:
         """Wait for the moment; whether anybody was there."""

@@ -4,17 +4,23 @@ back by the merge, then the artifacts it names."""
 from __future__ import annotations
 
 import contextlib
+import functools
+import secrets
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.files import locked, read_json, write_json
+from remote.errors import RemoteError
+from remote.files import read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
-from remote.job.paths import STATE
+from remote.job.paths import CLAIMS, STATE
+from remote.job.tree import PushStamp
 from remote.operations.project_outputs import declared_outputs
+from remote.operations.push_guard import changed_since, moment, push_lock, when_free
+from remote.operations.room import LargePush, Scales, ask_for_room, clear_unfinished
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -27,34 +33,51 @@ if TYPE_CHECKING:
 #: its updates back until the end also looks, for each file, whether one was held back before.
 MANY = 4000
 
+#: How often a push is repeated because files change meanwhile.
+REPEATS = 2
+
 
 @dataclass(frozen=True)
 class Pushed:
     """What a push did. `backup` is the folder on the server with what it replaced or deleted.
 
     `foreign` says that files were there that this project never pushed, so nothing was deleted.
+    `id` is what the tree there is known by until the next push to it.
     """
 
     files: Tally
     seconds: float
     backup: str
     foreign: bool
+    id: str
 
 
 def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
-    """Push the project; `take_over` lets it delete what others put there.
+    """Push the project; `take_over` lets it delete what others put there."""
+    server.connect()
+    with push_lock(server.project):
+        return push_locked(server, dry_run=dry_run, take_over=take_over)
+
+
+def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
+    """Push while the caller holds the push lock.
 
     A target that is known takes one rsync over the open connection and nothing else. Where that
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
     declared = declared_outputs(server.project.root)
-    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run, declared)
-    server.connect()
-    with locked(server.project.state / "push.lock"):
+    stamp = PushStamp.new(secrets.token_hex(16), user_and_host())
+    # Others may push in the same second: each has a folder of its own for what it replaces.
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[:4]}"
+    mirror = _Mirror(server, folder, dry_run, declared, stamp, moment(server.project))
+    with _finishing(server, dry_run):
         tally, state = None, OURS
-        claim = Path(server.target.path) / STATE / "projects" / project_id(server.project)
-        known = server.facts.ours and (not server.target.is_local or claim.is_dir())
+        claims = [
+            Path(server.target.path) / STATE / name / project_id(server.project) for name in CLAIMS
+        ]
+        is_claimed = not server.target.is_local or all(map(Path.is_dir, claims))
+        known = server.facts.ours and is_claimed
         if known and not take_over:
             with contextlib.suppress(rsync.Unready):
                 tally = mirror.transfer(project=project_id(server.project))
@@ -70,7 +93,8 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
             server.project.remember_target(server.target)
             _outlast(server.project.root, tally.sent)
     backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
-    return Pushed(tally, seconds, backup, foreign=state == FOREIGN and not take_over)
+    foreign = state == FOREIGN and not take_over
+    return Pushed(tally, seconds, backup, foreign=foreign, id=stamp.id)
 
 
 @dataclass(frozen=True)
@@ -81,32 +105,86 @@ class _Mirror:
     stamp: str
     dry_run: bool
     declared: tuple[str, ...]
+    push: PushStamp
+    began: int
+    """When, by the clock of the project's file system."""
+    repeats: int = REPEATS
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
-        looks_first = self.dry_run or self.server.facts.files > MANY
-        tally = self._rsync(project=project, delete=delete, look=looks_first)
-        if tally.anything and not self.dry_run and looks_first:
-            tally = self._rsync(project=project, delete=delete, look=False)
+        tally = self._mirror(project=project, delete=delete)
         self.server.remember(files=tally.files)
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
-            remote, dry_run = self.server.remote, self.dry_run
-            argv = rsync_args.processed_argv(remote, project=project, dry_run=dry_run)
-            more = self.server.rsync(argv, "pushing data")
+            argv = functools.partial(self._processed_argv, project=project)
+            more = self._send(argv, "pushing data", folder="data/processed/")
             tally.sent += [f"data/processed/{name}" for name in more.sent]
             tally.bytes += more.bytes
         return tally
 
+    def _mirror(self, *, project: str, delete: bool) -> Tally:
+        """Send the tree, and once more what changed here while it was sent: a job would run half of
+        an edit."""
+        argv = functools.partial(self._argv, project=project, delete=delete)
+        looks_first = self.server.facts.files > MANY
+        tally = self._send(argv, "pushing", looks_first=looks_first, push=self.push)
+        changed = changed_since(self.began, self.server.project.root, tally.sent)
+        if not changed or self.dry_run or self.repeats == 0:
+            return tally
+        say(f"{changed[0]} changed while it was pushed: once more.")
+        # With a folder of its own: in the first one is what was there before this push.
+        again = replace(
+            self,
+            stamp=f"{self.stamp}-{self.repeats}",
+            began=moment(self.server.project),
+            repeats=self.repeats - 1,
+        )
+        return tally.then(again._mirror(project=project, delete=delete))
+
+    def _send(
+        self,
+        argv: Callable[..., list[str]],
+        title: str,
+        *,
+        folder: str = "",
+        looks_first: bool = False,
+        push: PushStamp | None = None,
+    ) -> Tally:
+        """Run one rsync where that sends little; else one that looks, and once there is room another.
+
+        `argv` takes `look`, and whether temporary files may lie `apart` from where they go.
+        """
+        held = None if self.dry_run else push
+
+        def run(words: list[str], watch: Callable[[Tally], None] | None = None) -> Tally:
+            return when_free(lambda: self.server.rsync(words, title, watch=watch, push=held))
+
+        if not self.dry_run and not looks_first:
+            scales = Scales(self.server.project.root / folder)
+            with contextlib.suppress(LargePush):
+                return run(argv(), scales.weigh)
+        tally = run(argv(look=True))
+        if self.dry_run or not tally.anything:
+            return tally
+        apart = ask_for_room(self.server, [folder + name for name in tally.sent])
+        return run(argv(apart=apart))
+
     def to_nowhere(self) -> Tally:
         """What a first push would send, seen without making anything on the server."""
         with tempfile.TemporaryDirectory() as empty:
-            return self._rsync(look=True, delete=False, destination=empty + "/")
+            argv = self._argv(look=True, delete=False, destination=empty + "/")
+            return self.server.rsync(argv, "pushing")
 
-    def _rsync(
-        self, *, look: bool, delete: bool, project: str = "", destination: str = ""
-    ) -> Tally:
-        argv = rsync_args.push_argv(
+    def _argv(
+        self,
+        *,
+        delete: bool,
+        project: str = "",
+        destination: str = "",
+        look: bool = False,
+        apart: bool = True,
+    ) -> list[str]:
+        return rsync_args.push_argv(
             self.server.project.root,
             self.server.remote,
             rsync.dialect(),
@@ -116,8 +194,39 @@ class _Mirror:
             dry_run=look,
             destination=destination,
             declared=self.declared,
+            partial=self._unfinished(apart=apart),
+            push=None if self.dry_run else self.push,
         )
-        return self.server.rsync(argv, "pushing")
+
+    def _processed_argv(self, *, project: str, look: bool = False, apart: bool = True) -> list[str]:
+        # Its paths count from that folder, so `.remote` can't be named.
+        partial = self._unfinished(apart=False)
+        return rsync_args.processed_argv(
+            self.server.remote, project=project, dry_run=look, partial=partial
+        )
+
+    def _unfinished(self, *, apart: bool) -> list[str]:
+        copy = project_id(self.server.project)
+        return rsync_args.unfinished(rsync.dialect(), copy, apart=apart)
+
+
+@contextlib.contextmanager
+def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
+    """Note that a push goes on, and clear what it or one before it has left for nobody."""
+    was_cut = server.facts.cut
+    if not dry_run:
+        server.remember(cut=True)
+    try:
+        yield
+    except rsync.FullDisk:
+        # Others on that disk need the room more than a next push needs what came of this one.
+        with contextlib.suppress(RemoteError):
+            clear_unfinished(server)
+        raise
+    if not dry_run:
+        if was_cut:
+            clear_unfinished(server)
+        server.remember(cut=False)
 
 
 def _outlast(root: Path, sent: Iterable[str]) -> None:
@@ -132,11 +241,6 @@ def _outlast(root: Path, sent: Iterable[str]) -> None:
             written = (root / name).lstat().st_mtime
             newest = max(newest, written if written <= now else 0.0)
     time.sleep(max(0.0, int(newest) + 1 - now))
-
-
-def push_and_tell(server: TargetSession) -> None:
-    """Push as a step of another command, and say what that did."""
-    say(line(server, push(server)))
 
 
 def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
@@ -187,6 +291,7 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         before = set(read_json(server.pulled) or ())
         unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
-        if not dry_run:
+        # Of jobs whose records can't be read, not everything was brought.
+        if not dry_run and not records.unreadable:
             write_json(server.pulled, asked.answer.ended)
     return Pulled(files, records, backup, time.monotonic() - start, unpulled)

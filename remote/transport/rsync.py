@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from remote.errors import TransferError
-from remote.output import Progress
-from remote.transport import process, rsync_args
+from remote.job.tree import PushStamp
+from remote.output import Progress, say
+from remote.transport import process, rsync_args, tree_lock
 from remote.transport.process import Result
 from remote.transport.rsync_args import Dialect, Remote, Tally
 
@@ -27,8 +28,23 @@ _NEVER_STARTED = (
 INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
 
+GOES_ON = "Try again: it goes on from there."
+
+
 class Unready(Exception):
     """The server did not start rsync: the target has to be prepared (again)."""
+
+
+class Busy(Exception):
+    """Another holds the lock on the target's tree; `stamp` is that of the last push."""
+
+    def __init__(self, stamp: PushStamp | None) -> None:
+        super().__init__()
+        self.stamp = stamp
+
+
+class FullDisk(TransferError):
+    """There is no room where rsync writes."""
 
 
 class Absent(Exception):
@@ -46,8 +62,21 @@ def _dialect_of(program: str) -> Dialect:
     return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
-def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
-    """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
+def run(
+    argv: Sequence[str],
+    remote: Remote,
+    *,
+    cwd: Path,
+    title: str,
+    watch: Callable[[Tally], None] | None = None,
+    prefix: Sequence[str] = (),
+    whole: bool = False,
+) -> Tally:
+    """Run one transfer; raises Unready, Busy, Absent, ConnectError or TransferError.
+
+    `watch` is shown what was named so far, and ends the transfer by raising. `prefix` are the words
+    of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile.
+    """
     tally, unfinished = Tally(), b""
 
     def read(piece: bytes) -> None:
@@ -61,12 +90,20 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
         if tally.sent:
             # An rsync that tells no progress (macOS) tells at least which files went.
             progress.count(len(tally.sent))
+            if watch:
+                watch(tally)
 
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
-        result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
-    if result.code not in FINE:
-        raise failure(result, remote)
+        words = [*prefix, argv[0], *shown, *argv[1:]]
+        result = process.feed(words, read, cwd=cwd, works=remote.works)
+    if result.code not in (FINE if not whole else (0,)):
+        raise failure(result, remote, is_pull=not argv[-1].startswith(remote.place()))
+    if tree_lock.is_unlocked(result.stderr):
+        say(
+            f"The file system of {remote.target} has no locks: whoever pushes there at the same time"
+            " can change what a job is about to run."
+        )
     for line in result.stderr.splitlines():
         # openrsync tells there what it deleted.
         if line.startswith("*deleting"):
@@ -74,16 +111,21 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
     return tally
 
 
-def failure(result: Result, remote: Remote) -> Exception:
+def failure(result: Result, remote: Remote, *, is_pull: bool = False) -> Exception:
     """The error that rsync's exit code (rsync(1)) and its words mean."""
     code, words = result.code, result.stderr
+    # Only who receives needs room.
+    receiver = "this machine" if is_pull else str(remote.target)
     complaint = rsync_args.complaint(words.strip().splitlines())
+    if tree_lock.is_busy(words):
+        return Busy(PushStamp.find(words))
     if code == 255 and remote.ssh:
-        return remote.ssh.failure(words)
+        error = remote.ssh.broken(words)
+        return type(error)(error.message, error.hint or GOES_ON)
     if "No space left on device" in words or "Disk quota exceeded" in words:
-        return TransferError(
-            f"The disk of {remote.target} is full (or your quota is).",
-            "What was there is as it was. Make room and try again.",
+        return FullDisk(
+            f"The disk of {receiver} is full (or your quota is).",
+            f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
     if code == 23 and re.search(r"change_dir .*No such file or directory", words):
         return Absent(complaint)
@@ -93,13 +135,13 @@ def failure(result: Result, remote: Remote) -> Exception:
         return TransferError(f"rsync may not write or read there: {complaint}")
     if code == 11:
         # Of a write that failed there, rsync often brings the code and not the words.
-        return TransferError(
-            f"A file could not be written on {remote.target}: its disk is full, or your quota.",
+        return FullDisk(
+            f"A file could not be written on {receiver}: its disk is full, or your quota.",
             f"Look there with df -h. What was there is as it was. (rsync said: {complaint})",
         )
     if code in (10, 12, 30, 35):
         return TransferError(
             f"The connection to {remote.target} broke: {complaint}",
-            "Try again: it goes on from there.",
+            GOES_ON,
         )
     return TransferError(f"rsync failed with {remote.target} (exit {code}): {complaint}")

@@ -183,7 +183,7 @@ class Blow:
         """Anybody of `victims`, in any moment of a command that takes so long."""
         victim = chance.choice(victims)
         if victim == "memory":
-            return cls(victim, 0, megabytes=chance.randrange(24, 70))
+            return cls(victim, 0, megabytes=chance.randrange(28, 48))
         is_client = victim in ("client", "group")
         return cls(victim, chance.random() * seconds * (0.95 if is_client else 0.3))
 

@@ -72,7 +72,7 @@ def test_a_damaged_store_here_is_named_with_the_way_back(
     project.inv("sync-push")
     with_runs(target_root, 2)
     here = with_runs(project.root, 1)
-    whole = damaged(here)
+    damaged(here)
     broken = here.read_bytes()
     said = project.inv("sync-pull", check=False)
     print(said.code, said.out, said.err)

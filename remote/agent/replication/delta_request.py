@@ -91,10 +91,12 @@ def _delta(request: DeltaRequest, root: Path, store: Path) -> Path:
                 store, file, request.known, roots=[str(root)], registry=request.registry
             )
             return _compressed(file) if request.compress else file
-        except (OSError, StoreError) as error:
-            fault = fault or error
+        except BaseException as error:
             for part in folder.glob(f"{file.name}*"):
                 part.unlink()
+            if not isinstance(error, (OSError, StoreError)):
+                raise
+            fault = fault or error
             if isinstance(error, StoreError) and not _NO_ROOM.search(error.message):
                 break
     assert fault is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -57,11 +58,12 @@ class Records:
 def merging(project: Project) -> Iterator[Path]:
     """One merge at a time, with a temporary folder for its deltas."""
     (project.state / "targets").mkdir(parents=True, exist_ok=True)
-    with (
-        locked(project.state / "pull.lock", "another pull"),
-        tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name,
-    ):
-        yield Path(name)
+    with locked(project.state / "pull.lock", "another pull"):
+        # Whoever holds the lock has the only one: the others are of merges that were killed.
+        for left in project.state.glob("delta-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
+            yield Path(name)
 
 
 def merge_store(

@@ -36,8 +36,8 @@ class Attack:
     again: Callable[[Done], bool] = lambda done: done.code != 0
 
 
-def told_nothing(done: Done) -> bool:
-    """Whoever is told that a job has started does not start it once more."""
+def is_unanswered(done: Done) -> bool:
+    """Whoever reads that a job has started does not start it once more."""
     return not done.job
 
 
@@ -121,7 +121,7 @@ def submit(world: World, chance: random.Random, token: str) -> Attack:
         assert world.executions(token) == 1, world.executions(token)
 
     words = ("remote-run", "--", "sh", "-c", f"echo {token} >> data/results/ran; sleep 0.2")
-    return Attack(words, CALL, 2.0, check, again=told_nothing)
+    return Attack(words, CALL, 2.0, check, again=is_unanswered)
 
 
 def prune(world: World, chance: random.Random, token: str) -> Attack:
@@ -183,7 +183,7 @@ def rerun(world: World, chance: random.Random, token: str) -> Attack:
         assert (world.executions(token), world.executions(token, "other")) == (1, 1)
 
     words = ("remote-rerun", job, "--on", "gpu:other")
-    return Attack(words, (*CALL, "rsync here", "rsync there"), 2.5, check, again=told_nothing)
+    return Attack(words, (*CALL, "rsync here", "rsync there"), 2.5, check, again=is_unanswered)
 
 
 def work(world: World, chance: random.Random, token: str) -> Attack:

@@ -254,7 +254,7 @@ def _names(folder: Path) -> list[str]:
 
 def contents(root: Path, without: tuple[str, ...] = ()) -> dict[str, str]:
     """Every file and link below a folder, with a digest of what it holds."""
-    found = {}
+    digests = {}
     for place, folders, names in os.walk(root):
         here = Path(place).relative_to(root)
         folders[:] = [name for name in folders if (here / name).as_posix() not in without]
@@ -262,8 +262,8 @@ def contents(root: Path, without: tuple[str, ...] = ()) -> dict[str, str]:
             path = Path(place) / name
             if (here / name).as_posix() not in without:
                 with contextlib.suppress(FileNotFoundError):
-                    found[(here / name).as_posix()] = _content(path)
-    return found
+                    digests[(here / name).as_posix()] = _content(path)
+    return digests
 
 
 def _content(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,8 @@ from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
-from remote.files import locked
+from remote.files import locked, remove_left
+from remote.operations.room import temporary_options
 from remote.operations.tracking.destination import (
     ARTIFACTS,
     STORE,
@@ -56,12 +56,10 @@ class Records:
 
 @contextmanager
 def merging(project: Project) -> Iterator[Path]:
-    """One merge at a time, with a temporary folder for its deltas."""
+    """One merge at a time, with a temporary folder for its deltas and for what rsync brings."""
     (project.state / "targets").mkdir(parents=True, exist_ok=True)
     with locked(project.state / "pull.lock", "another pull"):
-        # Whoever holds the lock has the only one: the others are of merges that were killed.
-        for left in project.state.glob("delta-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        remove_left(project.state, "delta-*")
         with tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
             yield Path(name)
 
@@ -183,7 +181,13 @@ def merge_delta(
 
     def bring(there: str, here: str, wanted: Path) -> Tally:
         (root / here).mkdir(parents=True, exist_ok=True)
-        argv = rsync_args.artifacts_argv(remote, source=there, destination=here, wanted=wanted)
+        argv = rsync_args.artifacts_argv(
+            remote,
+            source=there,
+            destination=here,
+            wanted=wanted,
+            temporary=temporary_options(delta.parent, root / here),
+        )
         # An experiment whose runs logged no artifact has no folder.
         with suppress(rsync.Absent):
             return rsync.run(argv, remote, cwd=root, title="pulling artifacts")

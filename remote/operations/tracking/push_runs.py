@@ -14,7 +14,7 @@ from pathlib import Path
 
 from remote.config import declared
 from remote.errors import StoreError
-from remote.files import locked
+from remote.files import locked, remove_left
 from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.tracking import select_runs
@@ -50,6 +50,10 @@ class PushedRuns:
     without: tuple[str, ...]
     """Runs and models that have no artifacts here."""
     refused: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Tables and columns that have no place in the target's store."""
+    obstacle: str
+    """Why the records were not brought to the schema of that; empty where they are."""
     replaced: tuple[str, ...]
     backup: str
     bytes: int
@@ -88,6 +92,7 @@ class _Push:
         active_runs = self._gather().ids[schema.RUN]
         self.server.connect()
         with locked(self.server.project.state / "give.lock", "another mlflow-push"):
+            remove_left(self.server.project.state, "give-*")
             for _ in range(TRIES):
                 pull_records(self.server)
                 with writing(self.store) as database:
@@ -233,6 +238,8 @@ class _Push:
             files=tuple(files.sent),
             without=tuple(name for name in with_folder if not (self.root / folders[name]).is_dir()),
             refused=tuple(refused),
+            left_out=answer.left_out,
+            obstacle=answer.obstacle,
             replaced=tuple(files.replaced),
             backup=backup if files.replaced else "",
             bytes=files.bytes,

@@ -111,9 +111,12 @@ class TargetSession:
         if self.prepare(look=True).state == ABSENT:
             raise TransferError(f"{self.target} does not exist yet.", "Push first: make sync-push")
 
-    def rsync(self, argv: list[str], title: str, *, cwd: Path | None = None) -> Tally:
+    def rsync(
+        self, argv: list[str], title: str, *, cwd: Path | None = None, partly: bool = False
+    ) -> Tally:
         """Run an rsync of this target's in the project's root, or in `cwd`; raises as `rsync.run`."""
-        return rsync.run(argv, self.remote, cwd=cwd or self.project.root, title=title)
+        cwd = cwd or self.project.root
+        return rsync.run(argv, self.remote, cwd=cwd, title=title, partly=partly)
 
     def transfer(self, run: Callable[[], Tally]) -> Tally:
         """What `run` brings or sends; where rsync does not start, the agent looks, and once more."""

@@ -36,6 +36,7 @@ class Verb(NamedTuple):
 
 VERBS: Dict[str, Verb] = {
     "prepare": Verb("target_dir", "prepare", "target.PrepareRequest"),
+    "clear": Verb("raw_data", "clear", "target.ClearRequest"),
     "examine": Verb("server_facts", "examine", "target.ExamineRequest"),
     "submit": Verb("jobs.submit", "submit", "jobs.SubmitRequest"),
     "jobs": Verb("jobs.summaries", "describe", "jobs.JobsRequest"),

@@ -6,19 +6,22 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from remote.errors import TransferError
 from remote.files import locked, read_json, write_json
-from remote.job.messages.target import ABSENT, FOREIGN, OURS
+from remote.job.messages.target import ABSENT, FOREIGN, OURS, ClearRequest
 from remote.job.paths import STATE
 from remote.operations.project_outputs import declared_outputs
-from remote.output import plural, say, size
+from remote.output import plural, say, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Tally
+from remote.transport.rsync_problems import IN_THE_WAY, UNREADABLE, Problem
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
@@ -81,6 +84,8 @@ class _Mirror:
     stamp: str
     dry_run: bool
     declared: tuple[str, ...]
+    left: dict[str, Problem] = field(default_factory=dict)
+    """What can't be read here, so that the server keeps what it has of it."""
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
@@ -93,9 +98,8 @@ class _Mirror:
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
             remote, dry_run = self.server.remote, self.dry_run
             argv = rsync_args.processed_argv(remote, project=project, dry_run=dry_run)
-            more = self.server.rsync(argv, "pushing data")
-            tally.sent += [f"data/processed/{name}" for name in more.sent]
-            tally.bytes += more.bytes
+            tally.add(self.server.rsync(argv, "pushing data", partly=True), "data/processed")
+        tally.problems += self.left.values()
         return tally
 
     def to_nowhere(self) -> Tally:
@@ -106,6 +110,31 @@ class _Mirror:
     def _rsync(
         self, *, look: bool, delete: bool, project: str = "", destination: str = ""
     ) -> Tally:
+        """Push all that can be moved: what stands in the way there goes into the backup first.
+
+        Where rsync can't read something, it deletes nothing; left out, it stays as it is there.
+        """
+        run = partial(self._run, look=look, delete=delete, project=project, destination=destination)
+        tally = run()
+        unreadable = {
+            problem.path: problem
+            for problem in tally.problems
+            if problem.kind == UNREADABLE and problem.path and not problem.there
+        }
+        obstacles = [problem.path for problem in tally.problems if problem.kind == IN_THE_WAY]
+        if obstacles and not look:
+            request = ClearRequest(key=self.server.key, paths=tuple(obstacles), backup=self.stamp)
+            self.server.agent.call(request)
+        elif not unreadable:
+            return tally
+        self.left.update(unreadable)
+        rest = run()
+        if not look:
+            rest.add(replace(tally, problems=[]), ".")
+            rest.replaced += set(obstacles) - {problem.path for problem in rest.problems}
+        return rest
+
+    def _run(self, *, look: bool, delete: bool, project: str, destination: str) -> Tally:
         argv = rsync_args.push_argv(
             self.server.project.root,
             self.server.remote,
@@ -116,8 +145,9 @@ class _Mirror:
             dry_run=look,
             destination=destination,
             declared=self.declared,
+            left=self.left,
         )
-        return self.server.rsync(argv, "pushing")
+        return self.server.rsync(argv, "pushing", partly=True)
 
 
 def _outlast(root: Path, sent: Iterable[str]) -> None:
@@ -135,8 +165,24 @@ def _outlast(root: Path, sent: Iterable[str]) -> None:
 
 
 def push_and_tell(server: TargetSession) -> None:
-    """Push as a step of another command, and say what that did."""
-    say(line(server, push(server)))
+    """Push as a step of another command, and say what that did.
+
+    Raises TransferError where not all went: jobs would run other code than what is here.
+    """
+    pushed = push(server)
+    say(line(server, pushed))
+    problems = pushed.files.problems
+    if problems:
+        say_problems(problems, "pushed")
+        raise TransferError(
+            f"{plural(len(problems), 'path')} could not be pushed, so nothing was started.",
+            "Mend that, then the same command again.",
+        )
+
+
+def say_problems(problems: Sequence[Problem], verb: str) -> None:
+    """Name the first of the paths that could not be moved, each with its next step."""
+    say_first([f"not {verb}: {problem.text}" for problem in problems], "paths")
 
 
 def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
@@ -160,33 +206,32 @@ class Pulled:
     seconds: float
     unpulled: dict[str, str]
     """What jobs that ended since the last pull wrote elsewhere, in words."""
+    problems: list[Problem]
+    """The paths that could not come. All the rest has."""
 
 
 def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
+    from remote.operations.pull_outputs import PulledOutputs
     from remote.operations.tracking.merge_records import merging
     from remote.operations.tracking.pull_records import ask, merge_all
 
     start, dialect = time.monotonic(), rsync.dialect()
     declared = declared_outputs(server.project.root)
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
-    kept = server.project.root / backup
-
-    def bring() -> Tally:
-        argv = rsync_args.pull_argv(
-            server.remote, dialect, backup=kept, dry_run=dry_run, declared=declared
-        )
-        return server.rsync(argv, "pulling")
-
+    outputs = PulledOutputs(server, dialect, server.project.root / backup, declared, dry_run)
     server.connect()
     with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
-        asked = ask(server, folder, registry=registry)
-        files = server.transfer(bring)
+        asked = ask(server, folder, registry=registry, outputs=outputs.paths)
+        files = outputs.bring(asked.answer.outputs)
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         before = set(read_json(server.pulled) or ())
         unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
+        problems = [*files.problems, *records.problems]
         if not dry_run:
-            write_json(server.pulled, asked.answer.ended)
-    return Pulled(files, records, backup, time.monotonic() - start, unpulled)
+            # What didn't come may be of any job that has ended since.
+            ended = (job for job in asked.answer.ended if job in before or not problems)
+            write_json(server.pulled, list(ended))
+    return Pulled(files, records, backup, time.monotonic() - start, unpulled, problems)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from remote.errors import TransferError
+from remote.errors import ConnectError, TransferError
 from remote.output import Progress
 from remote.transport import process, rsync_args
 from remote.transport.process import Result
 from remote.transport.rsync_args import Dialect, Remote, Tally
+from remote.transport.rsync_problems import SOME, Problem, problems_of
+from remote.transport.ssh import Ssh
 
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
@@ -24,6 +27,15 @@ _NEVER_STARTED = (
     r"|failed to write 4 bytes to socket.*Broken pipe"
 )
 
+#: What the sender says where the one thing that it was asked for doesn't exist.
+_ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
+
+#: What ssh says of a connection that it had, and what isn't ssh's.
+_BROKE = re.compile(r"Broken pipe|Connection (reset|closed)|not responding|mux_client|disconnect")
+_OF_RSYNC = re.compile(r"(open)?rsync\b")
+
+GOES_ON = "Try again: it goes on from there."
+
 INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
 
@@ -33,6 +45,15 @@ class Unready(Exception):
 
 class Absent(Exception):
     """The folder to bring doesn't exist."""
+
+
+class SomeFailed(TransferError):
+    """All was moved but these paths."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        more = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        super().__init__(f"rsync could not move all{more}: {problems[0].text}")
+        self.problems = problems
 
 
 def dialect() -> Dialect:
@@ -46,8 +67,13 @@ def _dialect_of(program: str) -> Dialect:
     return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
-def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
-    """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
+def run(
+    argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, partly: bool = False
+) -> Tally:
+    """Run one transfer; raises Unready, Absent, ConnectError or TransferError.
+
+    Where `partly`, paths that can't be moved are no error: the tally names them.
+    """
     tally, unfinished = Tally(), b""
 
     def read(piece: bytes) -> None:
@@ -66,7 +92,11 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
         shown = dialect().only("--info=progress2") if progress.shown else []
         result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
     if result.code not in FINE:
-        raise failure(result, remote)
+        here = None if argv[-1].startswith(remote.place()) else argv[-1].removeprefix("./")
+        error = failure(result, remote, cwd=cwd, destination=here)
+        if not (partly and isinstance(error, SomeFailed)):
+            raise error
+        tally.problems = error.problems
     for line in result.stderr.splitlines():
         # openrsync tells there what it deleted.
         if line.startswith("*deleting"):
@@ -74,32 +104,50 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
     return tally
 
 
-def failure(result: Result, remote: Remote) -> Exception:
-    """The error that rsync's exit code (rsync(1)) and its words mean."""
+def failure(
+    result: Result, remote: Remote, *, cwd: Path | None = None, destination: str | None = None
+) -> Exception:
+    """The error that rsync's exit code (rsync(1)) and its words mean.
+
+    `cwd` is where rsync ran, and `destination` the folder below it that was written to; None where
+    the target was.
+    """
     code, words = result.code, result.stderr
+    writer = remote.target if destination is None else "this machine"
     complaint = rsync_args.complaint(words.strip().splitlines())
     if code == 255 and remote.ssh:
-        return remote.ssh.failure(words)
+        return _ssh_failure(words, remote.ssh)
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return TransferError(
-            f"The disk of {remote.target} is full (or your quota is).",
-            "What was there is as it was. Make room and try again.",
+            f"The disk of {writer} is full (or your quota is).",
+            "What was there is as it was. Make room there and try again.",
         )
-    if code == 23 and re.search(r"change_dir .*No such file or directory", words):
+    if code == SOME and _ABSENT.search(words):
         return Absent(complaint)
     if code in (1, 2, 12, 126, 127) and re.search(_NEVER_STARTED, words):
         return Unready(complaint)
-    if code == 23 and "Permission denied" in complaint:
-        return TransferError(f"rsync may not write or read there: {complaint}")
+    if code == SOME:
+        root = os.path.realpath(cwd or ".")
+        target = str(remote.target)
+        problems = problems_of(words, target=target, root=root, destination=destination)
+        if problems:
+            return SomeFailed(problems)
     if code == 11:
         # Of a write that failed there, rsync often brings the code and not the words.
         return TransferError(
-            f"A file could not be written on {remote.target}: its disk is full, or your quota.",
+            f"A file could not be written on {writer}: its disk is full, or your quota.",
             f"Look there with df -h. What was there is as it was. (rsync said: {complaint})",
         )
     if code in (10, 12, 30, 35):
-        return TransferError(
-            f"The connection to {remote.target} broke: {complaint}",
-            "Try again: it goes on from there.",
-        )
+        return TransferError(f"The connection to {remote.target} broke: {complaint}", GOES_ON)
     return TransferError(f"rsync failed with {remote.target} (exit {code}): {complaint}")
+
+
+def _ssh_failure(words: str, ssh: Ssh) -> ConnectError:
+    """What ssh said, without what rsync says of its end; a connection that broke is told as one."""
+    lines = [line for line in words.splitlines() if line.strip() and not _OF_RSYNC.match(line)]
+    said = "\n".join(lines)
+    if said and not _BROKE.search(said):
+        return ssh.failure(said)
+    reason = process.last_line(said, "ssh ended without a word")
+    return ConnectError(f"The connection to {ssh.login} broke: {reason}", GOES_ON)

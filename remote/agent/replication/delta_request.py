@@ -18,6 +18,7 @@ from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
+from remote.job.outputs import state_at
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 from remote.tracking.delta import file_mark
@@ -46,6 +47,8 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         answer = answer.replace(
             ended=ended, unpulled=texts, others=_marked(root, inside), outside=outside
         )
+        states = {name: state_at(root, name) for name in request.outputs}
+        answer = answer.replace(outputs=states)
     source = source_of(path)
     if source is None and not request.store:
         return answer

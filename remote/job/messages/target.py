@@ -44,6 +44,17 @@ class PrepareRequest(TargetRequest[PrepareAnswer], verb="prepare", answer=Prepar
     look: bool = fields.flag(default=False)
 
 
+class ClearAnswer(Struct):
+    """It is done, as far as it could be."""
+
+
+class ClearRequest(TargetRequest[ClearAnswer], verb="clear", answer=ClearAnswer):
+    """Move what a push can't replace into the backup folder of that name."""
+
+    paths: Tuple[str, ...] = fields.names()
+    backup: str = fields.text(64, re.compile(r"[0-9]{8}-[0-9]{6}"))
+
+
 class SecretAnswer(Struct):
     """The names of all secrets of the target."""
 

@@ -31,6 +31,7 @@ from remote.tracking.store import columns_of, connect_read_only, ensure_store, u
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote, Tally
+from remote.transport.rsync_problems import Problem
 
 _ROOT = re.compile(r"(file:(?://)?)?(/.*)/(?:mlruns|mlartifacts)/")
 
@@ -46,6 +47,8 @@ class Records:
     bytes: int = 0
     """Of the records and of the artifacts, as they were sent."""
     seconds: float = 0.0
+    problems: list[Problem] = field(default_factory=list)
+    """The artifacts that could not come; the next merge tries them again."""
 
 
 @contextmanager
@@ -179,13 +182,25 @@ def merge_delta(
         argv = rsync_args.artifacts_argv(remote, source=there, destination=here, wanted=wanted)
         # An experiment whose runs logged no artifact has no folder.
         with suppress(rsync.Absent):
-            return rsync.run(argv, remote, cwd=root, title="pulling artifacts")
+            return rsync.run(argv, remote, cwd=root, title="pulling artifacts", partly=True)
         return Tally()
 
     fetched = transfer_artifacts(_grouped(summary.artifacts), bring)
-    merge.mark_fetched(base, summary.artifacts)
+    merge.mark_fetched(base, _whole(summary.artifacts, fetched.problems))
     records.artifacts += fetched.sent
     records.bytes += fetched.bytes
+    records.problems += fetched.problems
+
+
+def _whole(
+    folders: Iterable[ArtifactFolder], problems: Sequence[Problem]
+) -> Iterator[ArtifactFolder]:
+    """The folders of artifacts that came whole, as far as the problems name a path."""
+    for folder in folders:
+        names = (f"/{folder.local}/", f"/{folder.remote}/")
+        paths = [f"/{problem.path}/" for problem in problems]
+        if not any(path == "//" or name in path for path in paths for name in names):
+            yield folder
 
 
 def transfer_artifacts(
@@ -201,9 +216,7 @@ def transfer_artifacts(
             wanted.write(rsync_args.artifact_filters(names))
             wanted.flush()
             moved = transfer(source, target, Path(wanted.name))
-        result.sent += [f"{target}/{name}" for name in moved.sent]
-        result.replaced += [f"{target}/{name}" for name in moved.replaced]
-        result.bytes += moved.bytes
+        result.add(moved, target)
     return result
 
 

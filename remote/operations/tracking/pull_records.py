@@ -45,7 +45,12 @@ def pull_records(
 
 
 def ask(
-    server: TargetSession, folder: Path, *, store: str = "", registry: bool = False
+    server: TargetSession,
+    folder: Path,
+    *,
+    store: str = "",
+    registry: bool = False,
+    outputs: tuple[str, ...] = (),
 ) -> FetchedDelta:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to = destination(server.project)
@@ -55,6 +60,7 @@ def ask(
         store=store,
         registry=registry,
         compress=server.ssh is not None,
+        outputs=outputs,
     )
     file = folder / f"{digest(store)}.db"
     try:

@@ -11,6 +11,9 @@ quoted_extras = $(subst ','\'',$(extras))
 # make would expand `$` in their values once more on the way into the environment.
 unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 
+# With it, each of these Pythons would compile all that it imports: seconds, for MLflow.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client coverage check bench setup lock clean
 
 help: ## show this list

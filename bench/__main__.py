@@ -6,6 +6,7 @@ The exit code is 1 where something failed to run. How fast it ran never changes 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import traceback
@@ -30,6 +31,8 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
 def main() -> int:
     """Measure what was asked for, and print it."""
     asked = _arguments()
+    # Installed programs are measured, which don't compile what they import at each start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # What was started is ended also when we are asked to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows: list[Row] = []

@@ -99,6 +99,17 @@ def copy_new(source: Path, target: Path, *, mode: int) -> Path:
         os.unlink(name)
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Have `target` share the file; a copy where the file system has no more links, or none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        # Most starts of the agent copy nothing, and are faster without.
+        import shutil
+
+        shutil.copy2(source, target)
+
+
 def plural(count: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

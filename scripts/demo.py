@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.job.paths import STATE
-from remote.rpc.wire import CACHE
+from remote.job.paths import CACHE, STATE
 from remote.transport.ssh import Ssh
 from scripts.sshd import ALIAS, PrivateSshd
 

@@ -18,8 +18,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from remote.job.paths import CACHE  # noqa: E402
 from scripts.sshd import PrivateSshd, find, running  # noqa: E402
 from tests.stores import empty_store  # noqa: E402
+
+# With it, each Python that a test starts would compile all that it imports: seconds, for MLflow.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell starts what runs in its background deaf to Ctrl-C, which every child would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,6 +41,9 @@ UV_CACHE = ROOT / ".demo" / "uv-cache"
 #: Wheels that uv finds beside the index: a torch without CUDA, where there is one.
 WHEELS = ROOT / ".demo" / "wheels"
 WHEELS.mkdir(parents=True, exist_ok=True)
+
+#: MLflow's empty stores, which it takes seconds to make.
+STORES = ROOT / ".demo" / "stores"
 
 #: matplotlib looks at every font once for each home.
 FONTS = ROOT / ".demo" / "matplotlib"
@@ -271,6 +279,11 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
         if name in os.environ:
             settings[name] = os.environ[name]
     server = PrivateSshd(folder, folder / "server's home", settings=settings)
+    # Each account keeps an empty store of MLflow's; the tests' servers share one.
+    stores = server.home / CACHE / "stores"
+    stores.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    STORES.mkdir(exist_ok=True)
+    stores.symlink_to(STORES)
     with running(server):
         yield server
         _end_tmux(server)

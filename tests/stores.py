@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from remote.files import locked
-from remote.tracking.store import ensure_store
+from remote.tracking.empty_store import ensure_store
 
 #: Kept between runs of the tests, and shared by all of pytest-xdist's workers.
 CACHE = Path(__file__).parents[1] / ".demo" / "mlflow"

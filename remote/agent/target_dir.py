@@ -15,11 +15,7 @@ from remote.errors import JobError, TargetError
 from remote.files import locked, read_json, write_json
 from remote.job.messages import target as messages
 from remote.job.outputs import FOLDERS
-from remote.job.paths import NAME_PATTERN, STATE, jobs_folder
-
-#: Below the home directory: agents, links to targets, uv. Named in plain letters, since the
-#: client writes it into command lines that any login shell must understand.
-CACHE = ".cache/remote-gpu-workflow"
+from remote.job.paths import CACHE, NAME_PATTERN, STATE, jobs_folder
 
 
 def cache() -> Path:

@@ -1,8 +1,8 @@
 """What a job's code wrote where no pull brings it from: told of, and kept until it was brought.
 
-Before the code begins, `frozen.json` lists the files of its snapshot; at its end, what differs is
-`unpulled.json`. A list, since nothing else tells: the hard links between snapshots change the times
-of a file (ctime) that nobody wrote to, and a program may give a new file the time of an old one.
+Before the code begins, its files become its own, since a program may write into them, and
+`frozen.json` lists them; at its end, what differs is `unpulled.json`, and what doesn't is shared with
+other snapshots again. A list, since a program may give a new file the size and time of an old one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import os
 import stat
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from remote.files import plural, read_json, size, write_json
 from remote.job import outputs
@@ -23,13 +23,21 @@ from remote.job.status import Unpulled
 #: Folders that tools fill by themselves.
 CACHES = ("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 
+#: Longer files, in bytes, are shared also while the code runs: they are data that programs read.
+LONGEST = 64 << 20
+
 #: How many files of `data` are looked at: a data set may have millions.
 MANY = 200_000
 
 
 def begin(paths: JobPaths, job: Job) -> None:
-    """List the files of the snapshot that the job's code is about to run in."""
+    """Give the job files of its own, and list them."""
     if not (job.interpreter or job.live or paths.frozen.exists()):
+        import shutil
+
+        for name, status in _files(paths.code):
+            if status.st_nlink > 1 and status.st_size <= LONGEST:
+                _replace(paths, name, shutil.copy2, paths.code)
         write_json(paths.frozen, {name: _mark(status) for name, status in _files(paths.code)})
 
 
@@ -41,11 +49,27 @@ def end(paths: JobPaths, job: Job) -> None:
     files = read(paths, job).files
     if files:
         Unpulled(files=files).to_file(paths.unpulled)
+    before = read_json(paths.frozen) or {}
+    # First, since it tells nothing of files that were replaced.
     paths.frozen.unlink()
+    for name, status in _files(paths.code):
+        if status.st_nlink == 1 and before.get(name) == _mark(status):
+            _replace(paths, name, os.link, paths.pristine)
     if files:
         with open(str(paths.log), "ab") as log:
             log.write(f"[remote] no pull brings what was written to {summary(files)}\n".encode())
             log.write(f"[remote] to bring it: inv remote-fetch {paths.id}\n".encode())
+
+
+def _replace(paths: JobPaths, name: str, copy: Callable[[str, str], Any], source: Path) -> None:
+    """Replace a file of the code by what `copy` makes of that in `source`, or leave it as it is."""
+    new = str(paths.folder / "file.part")
+    with contextlib.suppress(OSError):
+        try:
+            copy(str(source / name), new)
+            os.replace(new, str(paths.code / name))
+        except OSError:
+            os.unlink(new)
 
 
 def read(paths: JobPaths, job: Optional[Job]) -> Unpulled:
@@ -83,13 +107,19 @@ def _written(paths: JobPaths, job: Job) -> Dict[str, int]:
     files = {
         name: status.st_size
         for name, status in _files(paths.code)
-        if before.get(name) != _mark(status) and not _is_same(paths.root / name, paths.code / name)
+        if status.st_size
+        and before.get(name) != _mark(status)
+        and not _is_same(paths.root / name, paths.code / name)
     }
     stores = _stores(paths, files)
     files = {name: bytes for name, bytes in files.items() if not outputs.below(name, stores)}
     in_data = itertools.islice(_files(paths.root / "data", _brought_from_data(job)), MANY)
     files.update(
-        {f"data/{name}": status.st_size for name, status in in_data if status.st_mtime_ns >= began}
+        {
+            f"data/{name}": status.st_size
+            for name, status in in_data
+            if status.st_size and status.st_mtime_ns >= began
+        }
     )
     return files
 
@@ -99,7 +129,7 @@ def _mark(status: os.stat_result) -> str:
 
 
 def _files(top: Path, leave: Iterable[str] = ()) -> Iterator[Tuple[str, os.stat_result]]:
-    """The files below a folder that hold something, but for caches and what is below `leave`."""
+    """The files below a folder, but for caches and what is below `leave`."""
     for place, folders, names in os.walk(str(top)):
         inner = os.path.relpath(place, str(top))
         folders[:] = [
@@ -111,7 +141,7 @@ def _files(top: Path, leave: Iterable[str] = ()) -> Iterator[Tuple[str, os.stat_
             with contextlib.suppress(OSError):
                 status = os.lstat(os.path.join(place, name))
                 path = os.path.normpath(os.path.join(inner, name))
-                if stat.S_ISREG(status.st_mode) and status.st_size and path not in leave:
+                if stat.S_ISREG(status.st_mode) and path not in leave:
                     yield path, status
 
 
@@ -133,13 +163,15 @@ def _brought_from_data(job: Job) -> Tuple[str, ...]:
 
 def _stores(paths: JobPaths, files: Iterable[str]) -> List[str]:
     """MLflow's stores among new files of the snapshot, which come by the merge."""
+    from remote.agent.tracking.job_run import noted_stores
     from remote.tracking.sources import source_of
 
     tops = {name.split("/")[0] for name in files}
-    stores = [
-        top for top in tops if not (paths.root / top).exists() and source_of(paths.code / top)
-    ]
-    return [top + end for top in stores for end in ("", "-wal", "-shm", "-journal")]
+    own = f"{paths.code.relative_to(paths.root)}/"
+    noted = [place[len(own) :] for place in noted_stores(paths) if place.startswith(own)]
+    places = [*(top for top in tops if not (paths.root / top).exists()), *noted]
+    stores = [place for place in places if source_of(paths.code / place)]
+    return [store + end for store in stores for end in ("", "-wal", "-shm", "-journal")]
 
 
 def _give_back(paths: JobPaths, job: Job) -> None:

@@ -14,6 +14,10 @@ LEASES = "/tmp"
 #: The toolkit's own folder below the project's root, on both sides.
 STATE = ".remote"
 
+#: The toolkit's own folder in the home of an account, on both sides: agents, links to targets, uv.
+#: Named in plain letters, since the client writes it into command lines that any login shell reads.
+CACHE = ".cache/remote-gpu-workflow"
+
 #: What an environment variable may be called.
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -43,9 +47,16 @@ class JobPaths:
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"
         self.code = self.folder / "code"
+        self.pristine = self.folder / "pristine"
         self.notebook = self.folder / "notebook.ipynb"
         self.jupyter = self.folder / "jupyter"
         self.live = live_folder(root) / job_id
+
+    @property
+    def first_code(self) -> Path:
+        """The code as it was before the job ran in it. Jobs of earlier versions have kept no other
+        than what they left."""
+        return self.pristine if self.pristine.is_dir() else self.code
 
 
 def jobs_folder(root: Path) -> Path:

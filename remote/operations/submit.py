@@ -19,6 +19,7 @@ from remote.job.kinds import kind_of
 from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.old_jobs import AccountRequest
 from remote.job.messages.target import Machine
+from remote.job.paths import CACHE
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED, LOST, JobStatus
 from remote.operations import bootstrap
@@ -29,7 +30,7 @@ from remote.output import say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
 from remote.rpc.client import Agent
-from remote.rpc.wire import CACHE, LocalWire
+from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
 from remote.transport import process, rsync_args
 
@@ -150,7 +151,7 @@ def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAn
             code = Path(text)
             own = account.job.outputs
             fetch = rsync_args.snapshot_argv(
-                source.remote, job=original, destination=code, declared=own
+                source.remote, f"{original}/{account.folder}", destination=code, declared=own
             )
             source.rsync(fetch, "fetching the code")
             send = rsync_args.incoming_argv(target.remote, name=incoming)

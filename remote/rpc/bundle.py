@@ -26,7 +26,10 @@ PARTS = (
 
 #: What of these only the laptop runs. No module of the agent imports it, and each server is sent the
 #: zip, so it stays here.
-CLIENT_ONLY = ("tracking/check/", "tracking/export/", "tracking/store_address.py")
+CLIENT_ONLY = tuple(
+    f"tracking/{name}"
+    for name in ("check/examine.py", "check/missing_", "export/", "store_address.py")
+)
 
 #: zlib's own balance of size and speed; the same on each laptop, so that the same zip comes out.
 LEVEL = 6

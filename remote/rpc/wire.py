@@ -10,11 +10,9 @@ from pathlib import Path
 
 from remote.errors import ConnectError, RemoteError, TargetError
 from remote.files import write_atomic
+from remote.job.paths import CACHE
 from remote.transport import process
 from remote.transport.ssh import Ssh
-
-#: Below the home directory of the server's account; the agent's own modules name it too.
-CACHE = ".cache/remote-gpu-workflow"
 
 #: sh and bash name the program first, zsh and fish last.
 _NO_PYTHON = re.compile(

@@ -40,6 +40,8 @@ def line(records: Records) -> str:
 
 def remarks(records: Records) -> None:
     """What the user should know beside the numbers, on standard error."""
+    if records.moved:
+        say(records.moved)
     say_first([f"not pulled: {outside_hint(place)}" for place in records.outside], "stores")
     summary = records.summary
     if summary is None:

@@ -31,6 +31,7 @@ MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV",
         "program": "a notebook, script, module or MLproject, as for remote-run",
         "output": "a name for the executed notebook (a timestamp is put before it)",
         "cwd": "the folder to run in, as for remote-run",
+        "no_record": "no MLflow run for it, as for remote-run",
     },
 )
 def run(
@@ -39,6 +40,7 @@ def run(
     output: str = "",
     entry_point: str = "",
     cwd: str = "",
+    no_record: bool = False,
     parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
@@ -62,7 +64,7 @@ def run(
             parameter = source.parameter(key)
             given[parameter.name] = parameter.convert(text)
     output = output or variables.get("output_file", "")
-    options = RunOptions(cwd=cwd)
+    options = RunOptions(cwd=cwd, record=not no_record)
     job = describe(project, source, given, output=output, arguments=arguments, options=options)
     state, code = run_here(project, job)
     if state != FINISHED:

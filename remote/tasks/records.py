@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
     from remote.operations.tracking.push_runs import PushedRuns
     from remote.session import TargetSession
-    from remote.tracking.check import Finding
+    from remote.tracking.check.examine import Finding
 
 #: How many examples of a finding are shown.
 _EXAMPLES = 3

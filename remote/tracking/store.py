@@ -1,4 +1,4 @@
-"""An MLflow store as a SQLite file: is it one, how to open it, and how MLflow makes an empty one.
+"""An MLflow store as a SQLite file: is it one, how to open it, and how MLflow changes one.
 
 MLflow takes seconds to be imported, and may not be installed where this runs: it works in a process
 of its own, under the interpreter that has it. All that goes wrong is a StoreError.
@@ -6,28 +6,17 @@ of its own, under the interpreter that has it. All that goes wrong is a StoreErr
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Iterator, List, Mapping, Sequence
 
 from remote.errors import StoreError
-from remote.files import locked
 
 BUSY_TIMEOUT = 60.0  # seconds; MLflow's own is 20
 _TABLES = {"alembic_version", "experiments", "runs", "tags", "params", "metrics"}
 
 NO_MLFLOW = 77
-_CREATE = """
-import sys
-try:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-except ModuleNotFoundError as error:
-    sys.exit(77 if error.name == "mlflow" else str(error))
-SqlAlchemyStore("sqlite:///" + sys.argv[1], sys.argv[2])
-"""
 
 
 def is_store(store: Path) -> bool:
@@ -110,58 +99,6 @@ def refuse_foreign(store: Path) -> None:
 
 def unusable(store: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(f"The MLflow store {store} can't be used: {error}")
-
-
-def ensure_store(store: Path, artifact_root: Path, python: str = sys.executable) -> None:
-    """Make the laptop's own store where it is missing.
-
-    The Default experiment's artifacts are at `<artifact_root>/0`.
-    """
-    lock = Path(f"{store}.lock")
-    if not create_store(store, artifact_root, python=python, env=os.environ, lock=lock):
-        raise StoreError(f"{store} couldn't be created: {python} has no mlflow.", "make install")
-
-
-def create_store(
-    store: Path, artifact_root: Path, *, python: str, env: Mapping[str, str], lock: Path
-) -> bool:
-    """Make a missing store with the MLflow of `python`; False where that has none.
-
-    Whoever else wants the store waits for `lock`. It is made beside that (always on the same disk)
-    and put into its place when it is whole: nobody meets half of one. Another file in its place is
-    refused: what can't be read as a store may be a damaged one, and isn't replaced.
-    """
-    if is_store(store):
-        return True
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with locked(lock):
-        if is_store(store):
-            return True
-        if store.exists():
-            raise StoreError(
-                f"{store} isn't an MLflow store.", "Move it away, and a new one is created."
-            )
-        try:
-            return _create(store, artifact_root, python, env, lock.parent)
-        except OSError as error:
-            raise StoreError(f"{store} couldn't be created with {python}: {error}") from error
-
-
-def _create(
-    store: Path, artifact_root: Path, python: str, env: Mapping[str, str], folder: Path
-) -> bool:
-    # Most who open a store make none, and start faster without.
-    import tempfile
-
-    with tempfile.TemporaryDirectory(dir=str(folder), prefix=".mlflow-new-") as temporary:
-        new = Path(temporary) / "mlflow.db"
-        # A bare name: nothing in it needs quoting in a database's address.
-        argv = ["-c", _CREATE, new.name, os.path.abspath(str(artifact_root))]
-        failure = f"mlflow couldn't create {store}"
-        if not run_mlflow(python, argv, cwd=new.parent, env=env, failure=failure):
-            return False
-        os.replace(str(new), str(store))
-        return True
 
 
 def run_mlflow(

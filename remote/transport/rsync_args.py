@@ -214,11 +214,12 @@ def give_argv(
 
 
 def snapshot_argv(
-    remote: Remote, *, job: str, destination: Path, declared: Sequence[str] = ()
+    remote: Remote, source: str, *, destination: Path, declared: Sequence[str] = ()
 ) -> list[str]:
-    """Bring the frozen code of a job, without its links to the target's own folders."""
+    """Bring the frozen code of a job, which lies in `source` below the folder of all jobs, without
+    links to the target's own folders."""
     shared = [f"--exclude=/{name}" for name in outputs.links(declared)]
-    ends = [remote.place(f"{STATE}/jobs/{job}/code/"), f"{destination}/"]
+    ends = [remote.place(f"{STATE}/jobs/{source}/"), f"{destination}/"]
     return ["rsync", *OPTIONS, *remote.arguments(), *shared, *ends]
 
 

@@ -13,7 +13,7 @@ from remote.agent import target_dir
 from remote.errors import ProtocolError, TargetError
 from remote.job.messages.target import PrepareAnswer, PrepareRequest
 from remote.job.outputs import paths
-from remote.job.paths import STATE
+from remote.job.paths import CACHE, STATE
 
 KEY, OURS, OTHERS = "0" * 16, "a" * 32, "b" * 32
 
@@ -251,7 +251,7 @@ def test_a_server_without_uv_says_none(bare: Path) -> None:
     assert target_dir.find_uv() is None
 
 
-@pytest.mark.parametrize("name", [".local/bin/uv", ".cargo/bin/uv", f"{target_dir.CACHE}/bin/uv"])
+@pytest.mark.parametrize("name", [".local/bin/uv", ".cargo/bin/uv", f"{CACHE}/bin/uv"])
 def test_uv_is_found_off_the_path(bare: Path, isolated: Path, name: str) -> None:
     uv = script(isolated / name, 0)
     assert target_dir.find_uv() == uv
@@ -270,13 +270,13 @@ def test_a_uv_that_does_not_run_does_not_count(bare: Path, isolated: Path) -> No
     (isolated / ".cargo/bin/uv").write_bytes(b"\x7fELF nonsense")
     (isolated / ".cargo/bin/uv").chmod(0o755)
     assert target_dir.find_uv() is None
-    good = script(isolated / target_dir.CACHE / "bin/uv", 0)
+    good = script(isolated / CACHE / "bin/uv", 0)
     assert target_dir.find_uv() == good
 
 
 def test_a_broken_uv_on_the_path_does_not_hide_a_good_one(bare: Path, isolated: Path) -> None:
     script(bare / "uv", 127)
-    good = script(isolated / target_dir.CACHE / "bin/uv", 0)
+    good = script(isolated / CACHE / "bin/uv", 0)
     assert target_dir.find_uv() == good
 
 

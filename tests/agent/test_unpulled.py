@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from remote.agent import unpulled
 from remote.agent.job_folders import end_job, job_of, state_of
 from remote.agent.jobs.prune import prune, remove
-from remote.agent.jobs.submit import link_outputs
+from remote.agent.jobs.submit import freezing, link_outputs
 from remote.agent.jobs.summaries import list_unpulled
 from remote.errors import JobError
 from remote.files import read_json, write_json
@@ -19,7 +21,7 @@ from remote.job.messages.old_jobs import PruneRequest, RemoveRequest, UnpulledRe
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
 from remote.job.status import FINISHED, LOST, RUNNING
-from tests.agent.job_folder import KEY, add
+from tests.agent.job_folder import IDS, KEY, add
 
 
 def write(path: Path, text: str = "x") -> Path:
@@ -95,6 +97,52 @@ def test_what_no_one_would_miss_is_not(paths: JobPaths) -> None:
     assert (root / "out/ckpt.pt").exists() and (root / "model.pkl").exists()
 
 
+def test_a_program_writes_into_no_other_jobs_files(paths: JobPaths) -> None:
+    """Snapshots share files until one of them runs, and again when it has ended."""
+    jobs = [paths, add(paths.root, IDS[1], state=RUNNING), add(paths.root, IDS[2], state=RUNNING)]
+    for each in jobs:
+        shutil.rmtree(each.code, ignore_errors=True)
+        with freezing(each, paths.root):
+            pass
+    paths.frozen.unlink()
+    inodes = {each.code.joinpath("train.py").stat().st_ino for each in jobs}
+    assert len(inodes) == 1
+    first, second, _ = jobs
+    (first.code / "empty").touch()
+    os.link(first.code / "empty", first.root / "another's")
+    for each in jobs[:2]:
+        unpulled.begin(each, job(each))
+    for name in ("train.py", "empty"):
+        with open(first.code / name, "a") as file:
+            file.write(", rewritten")
+    for folder in (second.code, first.pristine, jobs[2].code):
+        assert (folder / "train.py").read_text() == "before"
+    assert (first.root / "another's").read_bytes() == b""
+    for each in jobs[:2]:
+        unpulled.end(each, job(each))
+    assert dict(unpulled.read(first, job(first)).files) == {"train.py": 17, "empty": 11}
+    assert dict(unpulled.read(second, job(second)).files) == {}
+    shared = [folder / "config.json" for folder in (first.code, second.code, jobs[2].pristine)]
+    assert len({file.stat().st_ino for file in shared}) == 1
+    assert not (first.folder / "file.part").exists()
+    assert (first.first_code / "train.py").read_text() == "before"
+
+
+def test_a_full_disk_leaves_files_shared(paths: JobPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths.frozen.unlink()
+    os.link(paths.code / "train.py", paths.root / "linked")
+
+    def full(source: str, target: str) -> None:
+        Path(target).write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy2", full)
+        unpulled.begin(paths, job(paths))
+    assert (paths.code / "train.py").read_text() == "before"
+    assert not (paths.folder / "file.part").exists() and files(paths) == {}
+
+
 def test_a_file_that_took_the_place_of_an_outputs_link_is_the_targets(paths: JobPaths) -> None:
     os.replace(write(paths.code / "tmp", "weights"), paths.code / "model.pkl")
     assert files(paths) == {}
@@ -113,7 +161,11 @@ def test_a_store_of_the_jobs_own_comes_by_the_merge(paths: JobPaths, template: P
     shutil.copyfile(template / "mlflow.db", paths.code / "own.db")
     write(paths.code / "own.db-wal")
     write(paths.code / "not_own.db")
-    assert list(files(paths)) == ["not_own.db"]
+    (paths.code / "exp").mkdir()
+    for name in ("exp/noted.db", "exp/not_noted.db"):
+        shutil.copyfile(template / "mlflow.db", paths.code / name)
+    paths.stores.write_text(json.dumps(str(paths.code.resolve() / "exp/noted.db")) + "\n")
+    assert sorted(files(paths)) == ["exp/not_noted.db", "not_own.db"]
 
 
 def assert_goes(paths: JobPaths) -> None:

@@ -59,6 +59,10 @@ def test_runs_here_are_recorded_like_runs_there(project: ProjectFolder) -> None:
     ]
     assert run.status == "FINISHED"
     assert len(run.history("loss")) == 3
+    count = len(Store(project.root / "mlflow.db").runs())
+    project.write("src/hello.py", 'print("hello")\n')
+    assert "hello" in project.inv("run", "--no-record", "src/hello.py").text
+    assert len(Store(project.root / "mlflow.db").runs()) == count
     assert str(run.artifacts).startswith(str(project.root / "mlruns"))
 
 

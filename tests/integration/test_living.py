@@ -294,15 +294,20 @@ def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:
 
 def test_a_job_runs_again_exactly(farm: Farm, tmp_path: Path) -> None:
     farm.project.write("src/version.txt", "one\n")
-    script = 'cat src/version.txt; echo "[$MINE]"'
+    # It writes into its own code, and beside it.
+    script = 'cat src/version.txt; echo "[$MINE]"; ls; echo changed | tee -a src/version.txt > new'
     first = run(farm, "--env", "MINE=it's", "--", "sh", "-c", script)
     farm.project.write("src/version.txt", "two\n")
     farm.project.inv("sync-push")
     again = farm.project.inv("remote-rerun", first, "--follow")
-    assert "one\n" in again.out and "[it's]" in again.out and "two" not in again.out
+    assert "one\n" in again.out and "[it's]" in again.out
+    own = [line for line in again.out.splitlines() if not line.startswith("[remote]")]
+    assert not {"two", "changed", "new"} & set(own)
     elsewhere = str(tmp_path / "elsewhere" / "proj")
     there = farm.project.inv("remote-rerun", first, "--on", elsewhere, "--follow")
     assert "one\n" in there.out and "[it's]" in there.out
+    own = [line for line in there.out.splitlines() if not line.startswith("[remote]")]
+    assert not {"changed", "new"} & set(own)
     job = there.out.splitlines()[0]
     told = json.loads((Path(elsewhere) / ".remote/jobs" / job / "job.json").read_text())
     assert told["tags"]["remote.rerun_of"] == first

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.target_dir import CACHE, machine
+from remote.agent.target_dir import machine
 from remote.config import Project
 from remote.errors import ConnectError, TargetError
 from remote.job.messages.target import Machine
+from remote.job.paths import CACHE
 from remote.operations import bootstrap
 from remote.session import TargetSession
 from remote.target import Target

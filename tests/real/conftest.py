@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking.store import ensure_store
+from remote.tracking.empty_store import ensure_store
 from tests.real import venvs
 from tests.real.world import Laptop, Server, rows
 from tests.research import environment

@@ -51,7 +51,7 @@ def test_the_zip_holds_the_agent_and_nothing_else() -> None:
     )
     for name in names:
         laptops = ("tasks", "operations", "programs", "transport", "rpc", "connection", "adopt")
-        laptops += ("tracking/export", "tracking/check", "session", "config", "output")
+        laptops += ("tracking/export", "tracking/check/examine", "session", "config", "output")
         assert not name.startswith(tuple(f"remote/{part}" for part in laptops)), name
         assert "__pycache__" not in name
 

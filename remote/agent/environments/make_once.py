@@ -25,13 +25,6 @@ from remote.files import read_json, try_lock, write_json
 #: How often who waits looks for news, in seconds.
 PAUSE = 0.1
 
-#: Python runs this line of an environment at each start: in a job, `remote/runtime/site` is found
-#: even where PYTHONPATH is set to something else, or isn't heeded (`python -I`).
-JOB_PTH = """\
-import os, sys; place = os.environ.get("REMOTE_SITE"); \
-sys.path.insert(0, place) if place and place not in sys.path else None
-"""
-
 HINT = "Its words are in the job's log."
 
 
@@ -111,8 +104,6 @@ def _make(env: ProjectEnvironment, lock: IO[str], log: IO[bytes], job: str) -> N
         except JobError as error:
             write_json(env.folder.with_suffix(".json"), {**attempt, "failed": error.message})
             raise
-    for packages in env.folder.glob("lib/python*/site-packages"):
-        (packages / "remote_job.pth").write_text(JOB_PTH, "ascii")
     (env.folder / COMPLETE).write_text("")
 
 

@@ -1,7 +1,9 @@
-"""GPUs that jobs hold, by the locks on their files: nothing has to be written down or tidied.
+"""GPUs that jobs hold, by locks: nothing has to be written down or tidied.
 
-/proc/locks names the process of each lock, and its command line is that of a worker:
-`python agent.zip work KEY JOB` or `work-here ROOT JOB`.
+A lease is two locks. The one without a file (remote.agent.gpus.kernel_names) holds, whoever cleans
+the folder. The one on a file tells who holds it, and earlier versions of the toolkit know no other:
+/proc/locks names its process, whose command line is that of a worker, `python agent.zip work KEY JOB`
+or `work-here ROOT JOB`.
 """
 
 from __future__ import annotations
@@ -13,15 +15,21 @@ import re
 import threading
 import time
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
-from remote.agent.gpus import lock_files
+from remote.agent.gpus import kernel_names, lock_files
 from remote.agent.processes import PROC, user_name
 from remote.job.messages.gpus import Gpu, GpuHolder
 from remote.job.paths import ID_PATTERN
 
+if TYPE_CHECKING:
+    from socket import socket
+
 #: How often the files of a lease or a ticket are touched, in seconds.
 FRESH = 3600.0
+
+#: How often a holder looks whether its files are still there, in seconds.
+LOOK = 1.0
 
 _NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
 
@@ -29,13 +37,16 @@ _NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
 class Lease:
     """GPUs that are ours until `release`, or until this process ends, however it ends.
 
-    `files` are those whose locks we hold, by their paths.
+    `files` are those whose locks we hold, by their paths, which `names` stand for too.
     """
 
-    def __init__(self, gpus: Sequence[Gpu], files: Dict[Path, io.FileIO]) -> None:
+    def __init__(
+        self, gpus: Sequence[Gpu], files: Dict[Path, io.FileIO], names: Sequence[socket]
+    ) -> None:
         self.gpus = tuple(gpus)
         self.since = time.time()
         self._files = files
+        self._names = names
         self._changing = threading.RLock()
         self._released = threading.Event()
 
@@ -50,22 +61,26 @@ class Lease:
         with self._changing:
             for file in self._files.values():
                 file.close()
+            for name in self._names:
+                name.close()
 
     def stay_fresh(self) -> None:
-        """Keep the files fresh until the release."""
-        while not self._released.wait(FRESH):
+        """Keep the files in their place, and fresh, until the release."""
+        while not self._released.wait(LOOK):
             self.keep_fresh()
 
     def keep_fresh(self) -> None:
-        """Touch the lock files, so that cleaners of /tmp leave them, and heal what they deleted."""
+        """Touch lock files that grow old, so that cleaners leave them, and make those anew that
+        somebody deleted."""
         with self._changing:
             for path, file in list(self._files.items()):
                 if self._released.is_set():
                     return
-                lock_files.keep_fresh(file)
-                if not lock_files.is_at(file, path):
-                    # Another may hold a new file of that name already: nothing is to be done then.
-                    with contextlib.suppress(lock_files.RefusedError):
+                if os.fstat(file.fileno()).st_mtime < time.time() - FRESH:
+                    lock_files.keep_fresh(file)
+                # Another may hold a new file of that name already: nothing is to be done then.
+                with contextlib.suppress(OSError, lock_files.RefusedError):
+                    if not lock_files.is_at(file, path):
                         self._files[path] = lock_files.take(path) or file
 
     def __enter__(self) -> Lease:
@@ -78,15 +93,26 @@ class Lease:
 def lease(folder: Path, gpus: Sequence[Gpu]) -> Optional[Lease]:
     """Lock all these GPUs, or none of them where another holds one; raises RefusedError."""
     files: Dict[Path, io.FileIO] = {}
+    names: List[socket] = []
     with contextlib.ExitStack() as stack:
         for gpu in gpus:
             path = lease_file(folder, gpu.uuid)
+            name = kernel_names.take(path)
+            if name is None:
+                return None
+            names.append(stack.enter_context(name))
             file = lock_files.take(path)
             if file is None:
                 return None
             files[path] = stack.enter_context(file)
         stack.pop_all()
-    return Lease(gpus, files)
+    return Lease(gpus, files, names)
+
+
+def is_leased(folder: Path, uuid: str) -> bool:
+    """Whether a job holds a GPU, whoever it is; raises RefusedError."""
+    path = lease_file(folder, uuid)
+    return lock_files.is_held(path) or kernel_names.is_taken(path)
 
 
 def lease_file(folder: Path, uuid: str) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Union
 
 from remote.agent.gpus import lock_files, sources
-from remote.agent.gpus.lease import FRESH, Lease, holders, lease, lease_file
+from remote.agent.gpus.lease import FRESH, Lease, holders, is_leased, lease
 from remote.agent.gpus.tickets import Ticket, waiting
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuHolder, GpusAnswer, GpusRequest, WaitingJob
@@ -188,8 +188,8 @@ class JobLease:
         """Why we can't have this GPU now; empty where we can."""
         holder = self._holders.get(gpu.uuid)
         try:
-            # It may be leased since we looked, by whom doesn't matter.
-            if holder is None and lock_files.is_held(lease_file(self.folder, gpu.uuid)):
+            # It may be leased since we looked, or its holder's file deleted; by whom doesn't matter.
+            if holder is None and is_leased(self.folder, gpu.uuid):
                 holder = GpuHolder()
         except lock_files.RefusedError as error:
             return error.message.rstrip(".")

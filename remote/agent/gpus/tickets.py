@@ -52,14 +52,14 @@ class Ticket:
 
         As long as the one who was first lives, nothing else is looked at, however many wait.
         """
+        if not lock_files.is_at(self._file, self._path):
+            # Somebody deleted it. Our old place gets a new name: who found the old ticket dead,
+            # once we close it, deletes it by its name.
+            old = self._file
+            self._path, self._file = _make(self.folder, self.request)
+            old.close()
         if self._front is None or lock_files.is_free(self._front):
             self._forget_front()
-            if not lock_files.is_at(self._file, self._path):
-                # Somebody deleted it. Our old place gets a new name: who found the old ticket
-                # dead, once we close it, deletes it by its name.
-                old = self._file
-                self._path, self._file = _make(self.folder, self.request)
-                old.close()
             self._count = 0
             for name in _names(self.folder):
                 if name >= self._path.name:
@@ -96,7 +96,7 @@ def _names(folder: Path) -> List[str]:
     return sorted(name for name in os.listdir(str(folder)) if NAME.match(name))
 
 
-def _make(folder: Path, request: WaitingJob) -> Tuple[Path, io.FileIO]:
+def _make(folder: Path, request: WaitingJob, tries: int = 20) -> Tuple[Path, io.FileIO]:
     name = f"remote-gpu-{int(request.submitted * 1e9):020d}-{os.urandom(4).hex()}.ticket"
     temporary = folder / f"{name}.new"
     try:
@@ -110,6 +110,9 @@ def _make(folder: Path, request: WaitingJob) -> Tuple[Path, io.FileIO]:
             _delete(temporary)
             raise
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and tries and folder.is_dir():
+            # Somebody who cleans deleted it before it had its name.
+            return _make(folder, request, tries - 1)
         raise JobError(
             f"The job can't join the queue for GPUs in {folder}: {error.strerror}.",
             "Everybody must be able to make files there, and it must not be full.",

@@ -29,7 +29,9 @@ def account(request: messages.AccountRequest) -> messages.AccountAnswer:
     if job is None:
         raise JobError(f"{paths.id} has no job.json that this version of the toolkit reads.")
     diff = paths.diff.read_text("utf-8", "surrogateescape") if paths.diff.is_file() else ""
-    return messages.AccountAnswer(job=job, status=state_of(paths), diff=diff)
+    return messages.AccountAnswer(
+        job=job, status=state_of(paths), diff=diff, folder=paths.first_code.name
+    )
 
 
 def differences(request: messages.DifferencesRequest) -> messages.DifferencesAnswer:
@@ -38,7 +40,7 @@ def differences(request: messages.DifferencesRequest) -> messages.DifferencesAns
     before, after = find(root, request.before), find(root, request.after)
     jobs = [job for job in map(job_of, (before, after)) if job]
     shared = outputs.links(name for job in jobs for name in job.outputs)
-    lines = _code(before.code, after.code, leave={*LOCK_FILES, *shared})
+    lines = _code(before.first_code, after.first_code, leave={*LOCK_FILES, *shared})
     code = list(itertools.islice(lines, messages.DIFF_LINES))
     if next(lines, None) is not None:
         code.append(f"({messages.DIFF_LINES} lines; what follows is left out)")
@@ -46,7 +48,7 @@ def differences(request: messages.DifferencesRequest) -> messages.DifferencesAns
         ids=(before.id, after.id),
         asked=_changes(_asked(before), _asked(after)),
         became=_changes(_became(before), _became(after)),
-        packages=_changes(packages(before.code), packages(after.code)),
+        packages=_changes(packages(before.first_code), packages(after.first_code)),
         code=tuple(code),
     )
 

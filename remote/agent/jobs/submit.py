@@ -15,7 +15,7 @@ from remote.agent.job_folders import find, forget, state_of
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, read_secrets, root_of
 from remote.errors import JobError, TargetError
-from remote.files import locked, write_atomic
+from remote.files import link_or_copy, locked, write_atomic
 from remote.job import outputs
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
@@ -93,7 +93,7 @@ def _source(root: Path, spec: JobSpec) -> Path:
     """The code that the job is to run; raises JobError where it isn't here."""
     code = root
     if spec.again:
-        code = JobPaths(root, spec.again).code
+        code = JobPaths(root, spec.again).first_code
     elif spec.incoming:
         code = root / STATE / (INCOMING + spec.incoming)
     if not code.is_dir():
@@ -144,17 +144,18 @@ def write_job(paths: JobPaths, spec: JobSpec) -> None:
 
 @contextlib.contextmanager
 def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Iterator[None]:
-    """Copy `source` (the pushed tree, or another snapshot) into the job's `code`, while the body
-    does something else.
+    """Copy `source` (the pushed tree, or another snapshot) into the job's `pristine`, which no code
+    runs in, while the body does something else.
 
     Unchanged files are shared with the last snapshot. Files are shared with other snapshots only,
-    never with the live tree: an edit in place there would reach the job. What jobs write, with what
-    the project has `declared`, is linked to.
+    never with the live tree: an edit in place there would reach the job. The job's `code` shares
+    them until it begins (`unpulled.begin`); what jobs write, with what the project has `declared`,
+    is linked to there.
     """
-    unfinished = paths.folder / "code.part"
+    unfinished = paths.folder / "pristine.part"
     # Ids begin with the time, so the last in order is the newest.
     names = sorted(os.listdir(str(paths.folder.parent)), reverse=True)
-    others = (paths.folder.with_name(name) / "code" for name in names if name != paths.id)
+    others = (paths.folder.with_name(name) / "pristine" for name in names if name != paths.id)
     newest = next(filter(Path.is_dir, others), None)
     shared = [f"--link-dest={newest}"] if newest else []
     excludes = [
@@ -163,6 +164,9 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
     excludes += [f"--exclude={name}/" for name in CACHES]
     argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
+    # While rsync works: each start of the agent is faster without.
+    import shutil
+
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
         try:
             yield
@@ -177,6 +181,9 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
             reason = "No space left on the server's disk."
         raise TargetError(f"The job's copy of the code could not be made: {reason}")
     _drop_emptied(unfinished, source)
+    os.rename(str(unfinished), str(paths.pristine))
+    unfinished = paths.folder / "code.part"
+    shutil.copytree(str(paths.pristine), str(unfinished), symlinks=True, copy_function=link_or_copy)
     link_outputs(paths.root, unfinished, declared)
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))

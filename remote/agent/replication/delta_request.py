@@ -14,6 +14,7 @@ from remote.agent import unpulled
 from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
+from remote.agent.tracking.moved_target import mend_moved
 from remote.errors import StoreError
 from remote.files import read_json, write_json
 from remote.job.messages.base import AnswerWithFile
@@ -28,8 +29,8 @@ from remote.tracking.sources import source_of
 def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
     """What changed in a store; of the target's own, unless the request names another.
 
-    With the target's own, jobs that got lost are ended first, and the answer tells which jobs
-    have ended, and which stores it has beside its own.
+    With the target's own, its records are mended where it was moved, jobs that got lost are ended,
+    and the answer tells which jobs have ended, and which stores it has beside its own.
     """
     root = root_of(request.key)
     answer = DeltaAnswer(root=str(root))
@@ -39,6 +40,7 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
             raise StoreError(f"{root} has no MLflow store {request.store}.")
     else:
         path = store_of(root)
+        answer = answer.replace(moved=mend_moved(root))
         running = {paths.id for paths in live(root) if state_of(paths).state not in ENDED}
         ended = tuple(paths.id for paths in every(root) if paths.id not in running)
         texts = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}

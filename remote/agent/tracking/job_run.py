@@ -17,7 +17,9 @@ from remote.job.kinds import kind_of
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job
 from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
-from remote.tracking.store import create_store, is_store
+from remote.tracking.empty_store import create_store
+from remote.tracking.filestore import is_file_store, run_state
+from remote.tracking.store import is_store
 
 STORE = "mlflow.db"
 
@@ -94,9 +96,11 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     store, run = store_of(paths.root), run_of(job, status)
     ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
     for path in map(paths.root.joinpath, noted_stores(paths)):
-        if is_store(path):
-            with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError, OSError):
+            if is_store(path):
                 run_rows.close_all(path, job=paths.id, run_id=run, status=run_status, end_ms=ended)
+            elif is_file_store(path):
+                run_state.close_all(path, job=paths.id, status=run_status, end_ms=ended)
     if not is_store(store):
         return
     if run_rows.run_status(store, run) is not None:

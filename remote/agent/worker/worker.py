@@ -123,9 +123,12 @@ class Worker(Record):
         host, started = os.uname().nodename, time.time()
         self.write(state=QUEUED, worker=worker, host=host, started=started)
         processes.adopt_orphans()
-        from remote.agent.tracking import job_run
+        from remote.agent.tracking import job_run, moved_target
         from remote.tracking.store import is_store
 
+        moved = "" if self.here else moved_target.mend_moved(self.paths.root)
+        if moved:
+            self.say(moved)
         if is_store(job_run.store_of(self.paths.root)):
             self.begin_run()
 
@@ -168,6 +171,7 @@ class Worker(Record):
     def prepare(self) -> Path:
         """Have the environment for the job's lock file and the MLflow run ready, made now if they
         aren't there; the interpreter comes back."""
+        from remote.agent.environments import job_hook
         from remote.agent.tracking import job_run
         from remote.agent.worker import variables
 
@@ -178,6 +182,10 @@ class Worker(Record):
                 self.write(state=PREPARING, waiting="")
                 with variables.proxied(self.paths):
                     self.environment.make(self.log, job=self.paths.id)
+            try:
+                job_hook.install(self.environment.folder)
+            except OSError as error:
+                self.say(f"the environment can't be prepared for jobs: {error}")
             self.write(environment_ready=True)
             python = self.environment.python
         # A service records nothing itself, and shows the store, or lets notebooks write to it.

@@ -70,11 +70,13 @@ class UnpulledRequest(TargetRequest[UnpulledAnswer], verb="unpulled", answer=Unp
 
 
 class AccountAnswer(Struct):
-    """All that is recorded of a job. `diff` is its code beyond the git commit."""
+    """All that is recorded of a job. `diff` is its code beyond the git commit, `folder` where the
+    code lies that it began with."""
 
     job: Job = fields.nested(Job)
     status: JobStatus = fields.nested(JobStatus)
     diff: str = fields.text(DIFF, default="")
+    folder: str = fields.choice("code", "pristine", default="code")
 
 
 class AccountRequest(TargetRequest[AccountAnswer], verb="account", answer=AccountAnswer):

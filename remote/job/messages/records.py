@@ -34,6 +34,8 @@ class DeltaAnswer(Struct):
         fields.choice(*STATES), MANY, key=fields.text(NAME), default={}
     )
     """What is at the path of each output that was asked for."""
+    moved: str = fields.text(MESSAGE, default="")
+    """What was done to the records of a target that was moved, in words."""
 
 
 class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):

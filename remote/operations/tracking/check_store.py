@@ -10,7 +10,7 @@ from remote.config import find_project
 from remote.errors import StoreError
 from remote.files import locked
 from remote.operations.tracking.destination import STORE
-from remote.tracking.check import Finding, examine, mend
+from remote.tracking.check.examine import Finding, examine, mend
 from remote.tracking.store_address import FOLDER, SQLITE, StoreAddress
 
 

@@ -25,9 +25,10 @@ from remote.operations.tracking.destination import (
 from remote.output import Progress, say
 from remote.target import Target
 from remote.tracking import merge, migration, schema
+from remote.tracking.empty_store import ensure_store
 from remote.tracking.merge import ArtifactFolder, MergeSummary, total
 from remote.tracking.sources import Source, source_of
-from remote.tracking.store import columns_of, connect_read_only, ensure_store, usable
+from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote, Tally
@@ -44,6 +45,8 @@ class Records:
     artifacts: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     """Stores outside of the target that its jobs logged to, named once."""
+    moved: str = ""
+    """What became of the records of a target that was moved, in words."""
     bytes: int = 0
     """Of the records and of the artifacts, as they were sent."""
     seconds: float = 0.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from remote.errors import TargetError
 from remote.files import read_json, write_json
 from remote.job.messages.records import DeltaRequest
+from remote.operations.tracking.adopt_bases import adopt_bases
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
 from remote.output import Progress, size
@@ -19,7 +20,8 @@ from remote.tracking import merge
 class FetchedDelta:
     """A delta of a target's store: asked for, unpacked as it comes, and written whole.
 
-    `bytes` are those that were sent; `answer` is what the agent says beside it.
+    `bytes` are those that were sent; `answer` is what the agent says beside it, `moved` what was
+    done because the target was moved.
     """
 
     def __init__(self, server: TargetSession, request: DeltaRequest, file: Path) -> None:
@@ -27,6 +29,7 @@ class FetchedDelta:
         self._unpacker = zlib.decompressobj() if request.compress else None
         with Progress("fetching records") as self._progress, open(file, "wb") as self._out:
             self.answer = server.agent.call(request, on_blob=self._take)
+        self.moved = self.answer.moved
 
     def _take(self, piece: bytes) -> None:
         self.bytes += len(piece)
@@ -53,22 +56,33 @@ def ask(
     outputs: tuple[str, ...] = (),
 ) -> FetchedDelta:
     """Have the agent write what changed in a store of the target; its own where none is named."""
-    to = destination(server.project)
-    request = DeltaRequest(
-        key=server.key,
-        known=merge.pull_state(to.base(source_name(server, store)), store=to.location),
-        store=store,
-        registry=registry,
-        compress=server.ssh is not None,
-        outputs=outputs,
-    )
-    file = folder / f"{digest(store)}.db"
-    try:
+    to, file = destination(server.project), folder / f"{digest(store)}.db"
+    base = to.base(source_name(server, store))
+
+    def fetched() -> FetchedDelta:
+        request = DeltaRequest(
+            key=server.key,
+            known=merge.pull_state(base, store=to.location),
+            store=store,
+            registry=registry,
+            compress=server.ssh is not None,
+            outputs=outputs,
+        )
         return FetchedDelta(server, request, file)
+
+    try:
+        delta = fetched()
     except TargetError:
         # The link to a target that others made may be all that is missing; `look` tells the rest.
         server.look()
-        return FetchedDelta(server, request, file)
+        delta = fetched()
+    if store or delta.answer.empty or base.exists():
+        return delta
+    if adopt_bases(server, to, file, delta.answer.root):
+        # What was pulled while the target had another name tells what is new.
+        moved, delta = delta.moved, fetched()
+        delta.moved = moved or delta.moved
+    return delta
 
 
 def source_name(server: TargetSession, store: str = "") -> str:
@@ -103,6 +117,7 @@ def merge_all(
                 remote=server.remote,
                 dry_run=dry_run,
             )
+    records.moved = own.moved
     records.outside = [place for place in own.answer.outside if place not in before]
     marks.update(dict.fromkeys(own.answer.outside))
     if marks != before and not dry_run:

@@ -15,8 +15,14 @@ from typing import Iterable, Optional, Sequence
 from remote.errors import StoreError
 from remote.output import plural
 from remote.tracking.check.missing_artifacts import missing_artifacts
-from remote.tracking.check.stored_paths import ProjectDir, State, StoredPath, stored_paths
-from remote.tracking.store import connect_read_only, is_store, reading_url, unusable, writing
+from remote.tracking.check.stored_paths import (
+    ProjectDir,
+    State,
+    StoredPath,
+    mend_paths,
+    paths_of,
+)
+from remote.tracking.store import connect_read_only, is_store, reading_url, unusable, usable
 
 _MAGIC = b"SQLite format 3\x00"
 """What a SQLite file begins with (https://www.sqlite.org/fileformat2.html#the_database_header)."""
@@ -48,15 +54,9 @@ def examine(store: Path) -> list[Finding]:
         return damage
     if not is_store(store):
         raise StoreError(f"{store} isn't an MLflow store.", "Name a file such as mlflow.db.")
-    project = ProjectDir(store)
-    try:
-        with closing(connect_read_only(store)) as database:
-            # Every statement is a transaction of its own: a long one would keep writers out.
-            database.isolation_level = None
-            paths = stored_paths(database, project)
-            missing = missing_artifacts(database, paths)
-    except sqlite3.Error as error:
-        raise unusable(store, error) from error
+    project, paths = ProjectDir(store), paths_of(store)
+    with usable(store), closing(connect_read_only(store)) as database:
+        missing = missing_artifacts(database, paths)
     findings = _path_findings(paths, project)
     if missing:
         message = f"{plural(len(missing), 'artifact')} that records name can't be found"
@@ -66,18 +66,11 @@ def examine(store: Path) -> list[Finding]:
 
 
 def mend(store: Path, findings: Sequence[Finding]) -> Optional[Path]:
-    """Mends what can be, in one transaction; the copy that was made before, if any was.
-
-    What is to be done is asked again under the lock: the store may have changed since.
-    """
+    """Mends what can be, in one transaction; the copy that was made before, if any was."""
     if not any(finding.mendable for finding in findings):
         return None
     copy = _back_up(store)
-    with writing(store) as database:
-        for path in stored_paths(database, ProjectDir(store)):
-            if path.target:
-                query = f'UPDATE "{path.table}" SET "{path.column}" = ? WHERE rowid = ?'
-                database.execute(query, (path.written, path.rowid))
+    mend_paths(store, paths_of(store))
     return copy
 
 

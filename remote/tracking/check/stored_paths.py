@@ -15,14 +15,15 @@ import os
 import posixpath
 import re
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
 from remote.tracking import schema
-from remote.tracking.store import columns_of
+from remote.tracking.store import columns_of, connect_read_only, usable, writing
 
 _IN_PROJECT = re.compile(r"(.*)/((?:mlruns|mlartifacts)(?:/.*)?)", re.DOTALL)
 
@@ -102,6 +103,31 @@ class StoredPath:
         """The target in the record's form; a plain path instead of one that a server reads."""
         target = str(self.target)
         return f"file://{quote(target)}" if self.is_url else target
+
+
+def paths_of(store: Path) -> list[StoredPath]:
+    """All of a store, as `stored_paths` has them; raises StoreError."""
+    with usable(store), closing(connect_read_only(store)) as database:
+        # Every statement is a transaction of its own: a long one would keep writers out.
+        database.isolation_level = None
+        return stored_paths(database, ProjectDir(store))
+
+
+def mend_paths(store: Path, paths: Sequence[StoredPath]) -> list[StoredPath]:
+    """Has those lead to their targets that have one, in one transaction; they come back.
+
+    One that was changed since it was read is left as it is. Raises StoreError.
+    """
+    mendable = [path for path in paths if path.target]
+    if not mendable:
+        return []
+    with writing(store) as database:
+        return [path for path in mendable if _is_mended(database, path)]
+
+
+def _is_mended(database: sqlite3.Connection, path: StoredPath) -> bool:
+    query = f'UPDATE "{path.table}" SET "{path.column}" = ? WHERE rowid = ? AND "{path.column}" = ?'
+    return database.execute(query, (path.written, path.rowid, path.text)).rowcount > 0
 
 
 def stored_paths(database: sqlite3.Connection, project: ProjectDir) -> list[StoredPath]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.layout import META, Unreadable, is_text, read, scan, why
+from remote.tracking.filestore.layout import FAULTS, META, Unreadable, is_text, read, scan, why
 from remote.tracking.filestore.metric_history import Points
 from remote.tracking.filestore.yaml_mapping import read_mapping
 
@@ -40,8 +40,6 @@ CREATE TABLE logged_model_metrics (model_id, metric_name, metric_timestamp_ms, m
 """
 """With the columns that a file store has values for; the rest stays as the database has it."""
 KINDS = (schema.EXPERIMENT, schema.RUN, schema.MODEL)
-FAULTS = (OSError, Unreadable)
-"""What a file of somebody's store can fail with: it costs that file, never the pull."""
 NOTES = 200
 """What is named one by one as left out; the rest is counted."""
 POINTS = 100

@@ -8,8 +8,8 @@ from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 from remote.tracking import schema
 from remote.tracking.filestore import layout
-from remote.tracking.filestore.delta_output import FAULTS, DeltaOutput, Entity, open_entity
-from remote.tracking.filestore.layout import META, Artifacts, Unreadable, why
+from remote.tracking.filestore.delta_output import DeltaOutput, Entity, open_entity
+from remote.tracking.filestore.layout import FAULTS, META, Artifacts, Unreadable, why
 from remote.tracking.filestore.metric_history import finite, point_of
 from remote.tracking.filestore.yaml_mapping import lifecycle, read_mapping, status, text, whole
 

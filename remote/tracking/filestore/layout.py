@@ -43,6 +43,10 @@ class Unreadable(Exception):
     """What is wrong with a file's content, in a few words."""
 
 
+FAULTS = (OSError, Unreadable)
+"""What a file of somebody's store can fail with: it costs that file, never the rest."""
+
+
 def is_file_store(folder: Path) -> bool:
     """True for a folder with an experiment in it, if only a deleted one."""
     try:

@@ -6,9 +6,9 @@ import uuid
 from typing import Any, List, Mapping, Tuple
 
 from remote.tracking import schema
-from remote.tracking.filestore.delta_output import FAULTS, DeltaOutput, Entity, open_entity
+from remote.tracking.filestore.delta_output import DeltaOutput, Entity, open_entity
 from remote.tracking.filestore.experiment_rows import Experiment
-from remote.tracking.filestore.layout import META, Unreadable
+from remote.tracking.filestore.layout import FAULTS, META, Unreadable
 from remote.tracking.filestore.metric_history import History
 from remote.tracking.filestore.yaml_mapping import lifecycle, read_mapping, status, text, whole
 

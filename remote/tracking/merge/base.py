@@ -89,6 +89,29 @@ def source_name(base: Path) -> str:
     return str(_read(base, lambda database: get(database, "source")))
 
 
+def is_of(base: Path, delta: Path) -> bool:
+    """Whether a delta comes from the store that the base tells of: one that was made anew has other
+    times of creation."""
+    with closing(sqlite3.connect(str(delta))) as database:
+        # Stores of MLflow before 2 have no such times.
+        if "creation_time" not in columns_of(database, "main", "experiments"):
+            return False
+        rows = database.execute("SELECT experiment_id, creation_time FROM experiments").fetchall()
+    theirs = "SELECT theirs, theirs_created FROM base.experiment_map"
+    linked = dict(_read(base, lambda database: database.execute(theirs).fetchall()) or ())
+    common = [created == linked[number] for number, created in rows if number in linked]
+    return bool(common) and all(common)
+
+
+def rename(base: Path, new: Path, *, source: str) -> None:
+    """Have a base be that of a source which has got another name."""
+    with closing(sqlite3.connect(str(base), timeout=60)) as database, database:
+        database.execute("UPDATE meta SET value = ? WHERE key = 'source'", (json.dumps(source),))
+    os.replace(str(base), str(new))
+    if backup_of(base).exists():
+        backup_of(base).unlink()
+
+
 def make_usable(base: Path, identity: str) -> bool:
     """False where there is no base of the store that `identity` names.
 

@@ -42,7 +42,10 @@ def meta(file: Path) -> dict[str, str]:
 
 @pytest.fixture
 def store(root: Path, template: Path) -> Path:
-    return Path(shutil.copy(template / "mlflow.db", root))
+    store = Path(shutil.copy(template / "mlflow.db", root))
+    with closing(sqlite3.connect(store)) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = ?", (f"{root}/mlruns/0",))
+    return store
 
 
 def job(root: Path, number: int = 0, state: str = FINISHED) -> JobPaths:

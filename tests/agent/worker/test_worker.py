@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from remote.agent import environments, processes
+from remote.agent.environments import job_hook
 from remote.agent.job_folders import read_status
 from remote.files import sha256
 from remote.job.paths import JobPaths
@@ -130,6 +131,7 @@ def ready_environment(root: Path, code: Path) -> str:
     (code / "requirements.lock").write_text("a==1\n")
     env = environments.of(root, code)
     (env.folder / "bin").mkdir(parents=True)
+    (env.folder / "lib/python3.8/site-packages").mkdir(parents=True)
     # Without the packages of the tests' own environment.
     env.python.symlink_to(os.path.realpath(sys.executable))
     (env.folder / environments.COMPLETE).touch()
@@ -156,6 +158,8 @@ def test_the_environment_is_told_and_that_it_has_no_mlflow(root: Path, start: St
     log = paths.log.read_text()
     assert "mlflow is not in the lock file, so this job gets no MLflow run." in log
     assert f"{root}/.remote/envs/{name}/bin/python\n" in log
+    # As in one that an earlier version of the toolkit has made.
+    assert list(root.glob(f".remote/envs/{name}/lib/*/site-packages/{job_hook.NAME}"))
 
 
 def test_a_job_that_can_have_no_environment_is_refused_with_the_remedy(

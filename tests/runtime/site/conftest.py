@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.environments.make_once import JOB_PTH
+from remote.agent.environments import job_hook
 from remote.agent_main import unpacked
 from remote.rpc import client
 
@@ -73,7 +73,7 @@ def job(tmp_path: Path) -> JobPython:
     code.mkdir()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
     made = JobPython(code, env, Path(unpacked(str(zipped))))
-    (made.packages / "remote_job.pth").write_text(JOB_PTH)
+    job_hook.install(made.packages.parents[2])
     return made
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from remote.tracking.check import Finding, examine, mend
+from remote.tracking.check.examine import Finding, examine, mend
 
 _PATHS = (
     ("experiments", "artifact_location"),

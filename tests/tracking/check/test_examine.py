@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from remote.errors import StoreError
-from remote.tracking.check import examine, mend
+from remote.tracking.check.examine import examine, mend
 from tests.tracking.check.conftest import Project, names
 
 KILLED = """\

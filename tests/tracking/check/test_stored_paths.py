@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.tracking.check import examine, mend
+from remote.tracking.check.examine import examine, mend
 from tests.tracking.check.conftest import Project, names
 
 

@@ -1,0 +1,44 @@
+"""A target that was moved on its server: the records of its store name the folder that it was."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote
+
+from remote.agent.tracking.job_run import store_of
+from remote.errors import StoreError
+from remote.files import plural
+from remote.tracking.store import connect_read_only, is_store, usable
+
+
+def mend_moved(root: Path) -> str:
+    """Has the records of a moved target lead to where their files are now; says so, or nothing.
+
+    New runs would write to the old folder, made anew, and no pull brings what lies there.
+    """
+    store = store_of(root)
+    try:
+        if not is_store(store) or not _leads_out(store, root):
+            return ""
+        # Seldom needed, and jobs start faster without.
+        from remote.tracking.check.stored_paths import State, mend_paths, paths_of
+
+        moved = [path for path in paths_of(store) if path.state is State.MOVED]
+        mended = mend_paths(store, moved)
+    except StoreError as error:
+        return f"The paths of its records lead out of {root}, and can't be mended: {error.message}"
+    if not mended:
+        return ""
+    old = ", ".join(sorted({path.old or "mlruns" for path in mended}))[:1000]
+    paths = plural(len(mended), "path")
+    return f"This target was moved: {paths} of its records led to {old}, and lead to {root} now."
+
+
+def _leads_out(store: Path, root: Path) -> bool:
+    """Whether an experiment keeps its artifacts in another folder of this machine."""
+    with usable(store), closing(connect_read_only(store)) as database:
+        locations = database.execute("SELECT artifact_location FROM experiments").fetchall()
+    texts = [text for (text,) in locations if isinstance(text, str)]
+    folders = [text for text in texts if text.startswith(("/", "file:"))]
+    return any(f"{root}/" not in text and f"{root}/" not in unquote(text) for text in folders)

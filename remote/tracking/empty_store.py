@@ -1,0 +1,141 @@
+"""Makes a missing store: as MLflow makes one, the first time; after that as a copy of it.
+
+MLflow's migrations take it five seconds and more, and end in the same tables each time. So the first
+empty store of a version of MLflow is kept, named by its own digest, in this account's cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Mapping, Optional
+
+from remote.errors import StoreError
+from remote.files import locked, sha256, write_atomic
+from remote.job.paths import CACHE
+from remote.tracking.revisions import schema_of
+from remote.tracking.store import connect_read_only, is_store, run_mlflow
+
+_CREATE = """
+import sys
+try:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+except ModuleNotFoundError as error:
+    sys.exit(77 if error.name == "mlflow" else str(error))
+SqlAlchemyStore("sqlite:///" + sys.argv[1], sys.argv[2])
+"""
+
+#: A version in development may change its tables and keep its name.
+_RELEASE = re.compile(r"[0-9]+(\.[0-9]+)+(rc[0-9]+)?")
+
+
+def ensure_store(store: Path, artifact_root: Path, python: str = sys.executable) -> None:
+    """Make the laptop's own store where it is missing.
+
+    The Default experiment's artifacts are at `<artifact_root>/0`.
+    """
+    lock = Path(f"{store}.lock")
+    if not create_store(store, artifact_root, python=python, env=os.environ, lock=lock):
+        raise StoreError(f"{store} couldn't be created: {python} has no mlflow.", "make install")
+
+
+def create_store(
+    store: Path, artifact_root: Path, *, python: str, env: Mapping[str, str], lock: Path
+) -> bool:
+    """Make a missing store with the MLflow of `python`; False where that has none.
+
+    Whoever else wants the store waits for `lock`. It is made beside that (always on the same disk)
+    and put into its place when it is whole: nobody meets half of one. Another file in its place is
+    refused: what can't be read as a store may be a damaged one, and isn't replaced.
+    """
+    if is_store(store):
+        return True
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with locked(lock):
+        if is_store(store):
+            return True
+        if store.exists():
+            raise StoreError(
+                f"{store} isn't an MLflow store.", "Move it away, and a new one is created."
+            )
+        try:
+            return _create(store, artifact_root, python, env, lock.parent)
+        except OSError as error:
+            raise StoreError(f"{store} couldn't be created with {python}: {error}") from error
+
+
+def _create(
+    store: Path, artifact_root: Path, python: str, env: Mapping[str, str], folder: Path
+) -> bool:
+    # Most who open a store make none, and start faster without.
+    import tempfile
+
+    with tempfile.TemporaryDirectory(dir=str(folder), prefix=".mlflow-new-") as temporary:
+        new = Path(temporary) / "mlflow.db"
+        template = _Template(Path(python), os.path.abspath(str(artifact_root)))
+        if not template.copy(new):
+            # A bare name: nothing in it needs quoting in a database's address.
+            argv = ["-c", _CREATE, new.name, template.artifact_root]
+            failure = f"mlflow couldn't create {store}"
+            if not run_mlflow(python, argv, cwd=new.parent, env=env, failure=failure):
+                return False
+            template.keep(new)
+        os.replace(str(new), str(store))
+        return True
+
+
+class _Template:
+    """The empty store that the MLflow of `python` made here before, if it did."""
+
+    def __init__(self, python: Path, artifact_root: str) -> None:
+        self.artifact_root = artifact_root
+        self._folder = Path.home() / CACHE / "stores"
+        schema = schema_of(Path(os.devnull), python)
+        self._head = schema.known[-1] if schema.known else ""
+        is_release = _RELEASE.fullmatch(schema.mlflow)
+        self._name = f"{schema.mlflow}-{self._head}-" if is_release and self._head else ""
+
+    def copy(self, new: Path) -> bool:
+        """Make `new` a copy for another folder of artifacts; False where there is nothing fit."""
+        with contextlib.suppress(OSError, sqlite3.Error):
+            for file in self._folder.glob(f"{self._name}*.db") if self._name else ():
+                # The digest proves it empty: it was taken when MLflow had just made the file.
+                if file.stem == self._name + sha256(file) and _location(file, self._head):
+                    shutil.copyfile(str(file), str(new))
+                    _move(new, self.artifact_root)
+                    return True
+        return False
+
+    def keep(self, new: Path) -> None:
+        """Keep what MLflow has just made, unless it names its folder of artifacts in another way."""
+        with contextlib.suppress(OSError, sqlite3.Error):
+            if self._name and _location(new, self._head) == f"{self.artifact_root}/0":
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file = self._folder / f"{self._name}{sha256(new)}.db"
+                write_atomic(file, new.read_bytes(), mode=0o600)
+
+
+def _location(store: Path, head: str) -> Optional[str]:
+    """Where the one experiment of an empty store at revision `head` keeps its artifacts."""
+    with closing(connect_read_only(store)) as database:
+        rows = database.execute(
+            "SELECT version_num, artifact_location FROM alembic_version, experiments"
+        ).fetchall()
+    return str(rows[0][1]) if len(rows) == 1 and rows[0][0] == head else None
+
+
+def _move(store: Path, artifact_root: str) -> None:
+    """Have the experiment begin now and elsewhere."""
+    now = round(time.time() * 1000)
+    with closing(sqlite3.connect(str(store))) as database, database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = ?, creation_time = ?, last_update_time = ?",
+            (f"{artifact_root}/0", now, now),
+        )

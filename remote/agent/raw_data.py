@@ -23,9 +23,8 @@ from typing import Dict, Iterator, Optional, Tuple
 
 from remote.agent import processes
 from remote.agent.target_dir import root_of
-from remote.files import locked, try_lock, write_atomic
+from remote.files import locked, move_aside, try_lock, write_atomic
 from remote.job.messages.target import ClearAnswer, ClearRequest
-from remote.job.outputs import below
 from remote.job.paths import STATE
 
 FOLDER = "data/raw"
@@ -130,33 +129,8 @@ def clear(request: ClearRequest) -> ClearAnswer:
     What can't be moved stays, and the push that asked for it meets it again.
     """
     root = root_of(request.key)
-    for name in request.paths:
-        source, backup = root / name, root / STATE / "backup" / request.backup / name
-        if (
-            ".." in Path(name).parts
-            or not below(name, ["data"])
-            or not os.path.lexists(str(source))
-        ):
-            continue
-        with contextlib.suppress(OSError), _writable(source.parent), _writable(source):
-            backup.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(str(source), str(backup))
+    move_aside(root, root / "data", request.paths, root / STATE / "backup" / request.backup)
     return ClearAnswer()
-
-
-@contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    """Have a folder be writable meanwhile, which jobs may have made read-only."""
-    mode = _folder_mode(folder)
-    if mode & 0o200 or not mode:
-        yield
-        return
-    os.chmod(str(folder), stat.S_IMODE(mode) | 0o200)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(str(folder), stat.S_IMODE(mode))
 
 
 def is_pushed_to(root: Path) -> bool:

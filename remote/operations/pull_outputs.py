@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote.files import move_aside
 from remote.job import outputs
 from remote.job.outputs import Output
 from remote.session import TargetSession
@@ -67,9 +68,8 @@ class PulledOutputs:
         path = row.path if row.is_file else f"{row.path}/"
         folder = Path(row.path).parent if row.is_file else Path(row.path)
         problem = self._make_folder(folder)
-        result = Tally(problems=[problem] if problem else [])
         if problem:
-            return result
+            return Tally(problems=[problem])
         argv = rsync_args.pull_argv(
             self.server.remote,
             self.dialect,
@@ -77,12 +77,20 @@ class PulledOutputs:
             backup=self.backup / folder,
             dry_run=self.dry_run,
         )
+        root = self.server.project.root
+
+        def run() -> Tally:
+            tally = Tally()
+            tally.add(self.server.rsync(argv, f"pulling {row.path}", partly=True), str(folder))
+            return tally
+
+        def clear(paths: Sequence[str]) -> None:
+            if not self.dry_run:
+                move_aside(root, root / folder, paths, self.backup)
+
         with contextlib.suppress(rsync.Absent):
-            tally = self.server.transfer(
-                lambda: self.server.rsync(argv, f"pulling {row.path}", partly=True)
-            )
-            result.add(tally, str(folder))
-        return result
+            return self.server.transfer(lambda: rsync.run_clearing(run, clear))
+        return Tally()
 
     def _make_folder(self, folder: Path) -> Problem | None:
         """Make what is written to; a file in its place goes into the backup first."""
@@ -94,7 +102,8 @@ class PulledOutputs:
             )
         if (root / folder).is_file() and not self.dry_run:
             self.backup.mkdir(parents=True, exist_ok=True)
-            shutil.move(root / folder, self.backup / folder.name)
+            # By its own name it would be in the way of rsync's backup of the folder.
+            shutil.move(root / folder, self.backup / f"{folder.name}.file")
         try:
             if not self.dry_run:
                 (root / folder).mkdir(parents=True, exist_ok=True)

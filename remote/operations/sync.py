@@ -21,7 +21,7 @@ from remote.output import plural, say, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Tally
-from remote.transport.rsync_problems import IN_THE_WAY, UNREADABLE, Problem
+from remote.transport.rsync_problems import UNREADABLE, Problem
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
@@ -72,7 +72,9 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
         if not dry_run:
             server.project.remember_target(server.target)
             _outlast(server.project.root, tally.sent)
-    backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
+    backup = (
+        f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced or tally.cleared else ""
+    )
     return Pushed(tally, seconds, backup, foreign=state == FOREIGN and not take_over)
 
 
@@ -112,27 +114,26 @@ class _Mirror:
     ) -> Tally:
         """Push all that can be moved: what stands in the way there goes into the backup first.
 
-        Where rsync can't read something, it deletes nothing; left out, it stays as it is there.
+        Where rsync can't read something, it deletes nothing; left out, that stays as it is there.
         """
         run = partial(self._run, look=look, delete=delete, project=project, destination=destination)
-        tally = run()
+        tally = run() if look else rsync.run_clearing(run, self._clear)
         unreadable = {
             problem.path: problem
             for problem in tally.problems
             if problem.kind == UNREADABLE and problem.path and not problem.there
         }
-        obstacles = [problem.path for problem in tally.problems if problem.kind == IN_THE_WAY]
-        if obstacles and not look:
-            request = ClearRequest(key=self.server.key, paths=tuple(obstacles), backup=self.stamp)
-            self.server.agent.call(request)
-        elif not unreadable:
+        if not unreadable:
             return tally
         self.left.update(unreadable)
         rest = run()
         if not look:
             rest.add(replace(tally, problems=[]), ".")
-            rest.replaced += set(obstacles) - {problem.path for problem in rest.problems}
         return rest
+
+    def _clear(self, paths: Sequence[str]) -> None:
+        request = ClearRequest(key=self.server.key, paths=tuple(paths), backup=self.stamp)
+        self.server.agent.call(request)
 
     def _run(self, *, look: bool, delete: bool, project: str, destination: str) -> Tally:
         argv = rsync_args.push_argv(

@@ -93,10 +93,7 @@ def pull_and_tell(
             f"{plural(len(files.replaced), 'file')} here differed from the server's; "
             f"your version is kept in {pulled.backup}/"
         )
-    moved = [name for name in files.deleted if not name.endswith("/")]
-    if moved:
-        kept = f"what stood in its way is kept in {pulled.backup}/"
-        say_first([f"{name} made way: {kept}" for name in moved], "paths")
+    merge_report.cleared(files.cleared, pulled.backup)
     unpulled = pulled.unpulled.items()
     say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")
     if records.summary is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from remote.errors import ConnectError, TransferError
@@ -13,7 +14,7 @@ from remote.output import Progress
 from remote.transport import process, rsync_args
 from remote.transport.process import Result
 from remote.transport.rsync_args import Dialect, Remote, Tally
-from remote.transport.rsync_problems import SOME, Problem, problems_of
+from remote.transport.rsync_problems import IN_THE_WAY, SOME, Problem, problems_of
 from remote.transport.ssh import Ssh
 
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
@@ -31,7 +32,7 @@ _NEVER_STARTED = (
 _ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
 
 #: What ssh says of a connection that it had, and what isn't ssh's.
-_BROKE = re.compile(r"Broken pipe|Connection (reset|closed)|not responding|mux_client|disconnect")
+_BROKE = re.compile(r"Broken pipe|(reset|closed) by|not responding|mux_client|disconnect")
 _OF_RSYNC = re.compile(r"(open)?rsync\b")
 
 GOES_ON = "Try again: it goes on from there."
@@ -102,6 +103,19 @@ def run(
         if line.startswith("*deleting"):
             tally.read(line)
     return tally
+
+
+def run_clearing(run: Callable[[], Tally], clear: Callable[[Sequence[str]], object]) -> Tally:
+    """What `run` moves; where something stands in the way, `clear` gets its paths, and once more."""
+    tally = run()
+    obstacles = [problem.path for problem in tally.problems if problem.kind == IN_THE_WAY]
+    if not obstacles:
+        return tally
+    clear(obstacles)
+    rest = run()
+    rest.cleared = sorted(set(obstacles) - {problem.path for problem in rest.problems})
+    rest.add(replace(tally, problems=[]), ".")
+    return rest
 
 
 def failure(

@@ -179,14 +179,14 @@ def pull_argv(
     """Bring back one output, a folder where `path` ends in a slash; run in the project's root.
 
     It is the one place here that the server can write to, and it comes without modes and times of
-    folders. What is replaced, or stands in the way, goes to `backup` first. Nothing is deleted.
+    folders. What is replaced goes to `backup` first. Nothing is deleted.
     Links that lead out of the folder are left out: a hostile server could have later pulls write
     anywhere by them. An output that is a file comes as one, also where it is a link there.
     """
     skipped = [f"--exclude={name}" for name in UNFINISHED]
     links = ["-rl", "--safe-links"] if path.endswith("/") else ["-L"]
-    force, empty = dialect.only("--force"), dialect.only("--prune-empty-dirs")
-    plan = ["-n"] if dry_run else [*force, "--backup", f"--backup-dir={backup}"]
+    empty = dialect.only("--prune-empty-dirs")
+    plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}"]
     way = remote.arguments()
     if not PLAIN.fullmatch(path):
         way += dialect.only("--protect-args", "--secluded-args")[:1]
@@ -196,7 +196,7 @@ def pull_argv(
 
 def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Path) -> list[str]:
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
-    options = [*OPTIONS, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
+    options = [*RESULTS, "-rl", "--safe-links", f"--include-from={wanted}", "--exclude=*"]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 
@@ -256,7 +256,8 @@ class Tally:
     """What rsync's itemized lines (`-i`) and `--stats` say it did.
 
     `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
-    or a mode. `problems` are the paths that it couldn't move.
+    or a mode. `problems` are the paths that it couldn't move, `cleared` those that stood
+    in the way and went into the backup.
     """
 
     sent: list[str] = field(default_factory=list)
@@ -266,6 +267,7 @@ class Tally:
     files: int = 0
     anything: bool = False
     problems: list[Problem] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
 
     def add(self, other: Tally, folder: str) -> None:
         """Count what another transfer did in `folder`; "." is the same one."""
@@ -274,6 +276,7 @@ class Tally:
         self.replaced += [above + name for name in other.replaced]
         self.deleted += [above + name for name in other.deleted]
         self.problems += other.problems
+        self.cleared += other.cleared
         self.bytes += other.bytes
 
     def read(self, line: str) -> None:

@@ -133,6 +133,24 @@ def test_broken_pipes_say_try_again(code: int, line: str) -> None:
     assert "Try again" in error.hint
 
 
+@pytest.mark.parametrize(
+    "ssh", ["", "Connection to gpu closed by remote host.", "mux_client: gone"]
+)
+def test_a_link_that_breaks_is_told_as_one(ssh: str) -> None:
+    words = "rsync error: unexplained error (code 255) at io.c(849) [sender=3.2.7]"
+    error = failed(255, *filter(None, [ssh]), words)
+    assert isinstance(error, ConnectError) and "unexplained" not in str(error)
+    assert "The connection to me@gpu broke" in error.message and "Try again" in error.hint
+
+
+def test_the_machine_whose_disk_is_full_is_named() -> None:
+    words = 'rsync: [receiver] write failed on "/p/big": No space left on device (28)'
+    result = Result(11, b"", words)
+    assert "The disk of me@gpu:/proj is full" in str(rsync.failure(result, REMOTE))
+    pulled = rsync.failure(result, REMOTE, destination="data/results/")
+    assert "The disk of this machine is full" in str(pulled)
+
+
 def test_a_master_that_dies_is_a_connection_error() -> None:
     error = failed(
         255,

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
-from remote.files import locked
+from remote.files import locked, move_aside
+from remote.job.paths import STATE
 from remote.operations.tracking.destination import (
     ARTIFACTS,
     STORE,
@@ -52,6 +54,11 @@ class Records:
     seconds: float = 0.0
     problems: list[Problem] = field(default_factory=list)
     """The artifacts that could not come; the next merge tries them again."""
+    cleared: list[str] = field(default_factory=list)
+    """What stood in the way of artifacts here, and is in the `backup` now."""
+    backup: str = field(
+        default_factory=lambda: f"{STATE}/backup/artifacts-{time.strftime('%Y%m%d-%H%M%S')}"
+    )
 
 
 @contextmanager
@@ -185,7 +192,9 @@ def merge_delta(
         argv = rsync_args.artifacts_argv(remote, source=there, destination=here, wanted=wanted)
         # An experiment whose runs logged no artifact has no folder.
         with suppress(rsync.Absent):
-            return rsync.run(argv, remote, cwd=root, title="pulling artifacts", partly=True)
+            run = partial(rsync.run, argv, remote, cwd=root, title="pulling artifacts", partly=True)
+            clear = partial(move_aside, root, root / here, backup=root / records.backup)
+            return rsync.run_clearing(run, clear)
         return Tally()
 
     fetched = transfer_artifacts(_grouped(summary.artifacts), bring)
@@ -193,6 +202,7 @@ def merge_delta(
     records.artifacts += fetched.sent
     records.bytes += fetched.bytes
     records.problems += fetched.problems
+    records.cleared += fetched.cleared
 
 
 def _whole(

@@ -41,7 +41,7 @@ def heed_modes(program: str, folder: Path) -> Path:
     root may read and write everything, and so would what a test of root's starts.
     """
     real, wrapper = shutil.which(program), folder / Path(program).name
-    as_others = "setpriv --bounding-set=-dac_override,-dac_read_search -- "
+    as_others = "setpriv --bounding-set=-dac_override,-dac_read_search,-fowner -- "
     if os.geteuid() == 0 and subprocess.run([*as_others.split(), "true"]).returncode:
         pytest.skip("root can't give up its rights here")
     folder.mkdir(exist_ok=True)

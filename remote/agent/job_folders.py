@@ -6,6 +6,7 @@ Most calls of the agent need the first two, and start faster without what the th
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 from typing import List, Optional
 
-from remote.agent import launchers
+from remote.agent import launchers, processes
 from remote.errors import JobError, ProtocolError
 from remote.files import copy_new, locked, write_atomic
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
@@ -22,9 +23,14 @@ from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UN
 
 #: Letters of an id that tell when the job was submitted: 20261231-235959.
 STAMP = 15
+STAMP_FORMAT = "%Y%m%d-%H%M%S"
+STAMP_PATTERN = re.compile(r"\d{8}-\d{6}-")
 
 #: How long a job of which no worker was started (yet) counts as queued, in seconds.
 START_LIMIT = 60.0
+
+#: How long the code of a job without a worker may take to end before it is killed, in seconds.
+PATIENCE = 3.0
 
 #: Where executed notebooks go, and what their names tell of the job's end.
 NOTEBOOKS = "data/results/notebooks"
@@ -48,7 +54,8 @@ def live(root: Path) -> List[JobPaths]:
 def _in_order(root: Path, folder: Path) -> List[JobPaths]:
     """The jobs that a folder names, in the order of their submission.
 
-    An id tells the second; within it, job.json does, which is written once.
+    An id tells that, and no clock sets it back; within a second, job.json does, which is written
+    once.
     """
     keyed = []
     for name in os.listdir(str(folder)) if folder.is_dir() else ():
@@ -131,10 +138,18 @@ def state_of(paths: JobPaths) -> JobStatus:
 def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> JobStatus:
     """The end of a job whose worker can't see to it any more.
 
-    Its results are kept, its runs ended, and its status is written down and comes back.
+    What its code left running is ended first: as long as that goes on, the job does. Its results
+    are kept, its runs ended, and its status is written down and comes back.
     """
     from remote.agent.raw_data import ReadOnly
 
+    left = functools.partial(processes.of_job, paths.id, paths.log, status.code)
+    if left():
+        stubborn = processes.end(left, patience=PATIENCE)
+        if stubborn:
+            numbers = ", ".join(map(str, stubborn))
+            return status.replace(cause=f"{cause}, and its code can't be ended: process {numbers}")
+        cause += "; what its code left running was ended"
     status = status.replace(state=state, ended=time.time(), cause=cause, reason=state, waiting="")
     job = job_of(paths)
     if job:

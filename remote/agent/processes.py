@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from remote.job.status import ProcessId
 
@@ -103,18 +103,65 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def descendants(pid: int) -> List[int]:
-    """All living processes below `pid`."""
+def dying_with_us() -> Callable[[], None]:
+    """What a child of this thread has to call before its exec, for the kernel to kill it as soon as
+    this thread ends, however it does (Linux, prctl(2))."""
+    import ctypes
+
+    PR_SET_PDEATHSIG = 1
+    # Looked up before the fork: not much may be done after one.
+    prctl, parent = getattr(ctypes.CDLL(None), "prctl", None), os.getpid()
+
+    def arrange() -> None:
+        if prctl:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return arrange
+
+
+def descendants(*pids: int) -> List[int]:
+    """All living processes below `pids`."""
     children: Dict[int, List[int]] = {}
     for child, parent in _parents():
         children.setdefault(parent, []).append(child)
     found: List[int] = []
-    todo = [pid]
+    todo = list(pids)
     while todo:
         below = children.get(todo.pop(), [])
         found += below
         todo += below
     return found
+
+
+def of_job(job_id: str, log: Path, leader: Optional[ProcessId]) -> List[int]:
+    """The living processes of a job whose worker is gone, wherever they have gone themselves: its
+    `leader` with its session, those that have the job's variable or write to its log, and all below.
+
+    None where there is no /proc. A number alone proves nothing: it may be another's by now.
+    """
+    with_leader = leader is not None and alive(leader)
+    marked = []
+    for pid in map(int, filter(str.isdigit, os.listdir(str(PROC)) if PROC.is_dir() else ())):
+        fields = _stat(pid)
+        if fields and fields[0] not in ("Z", "X"):
+            in_session = with_leader and leader and int(fields[3]) == leader.pid
+            if in_session or _is_marked(PROC / str(pid), job_id, log):
+                marked.append(pid)
+    return sorted({*marked, *descendants(*marked)} - {os.getpid()})
+
+
+def _is_marked(process: Path, job_id: str, log: Path) -> bool:
+    # Those of others can't be looked into, and not be ended either.
+    with contextlib.suppress(OSError):
+        if f"REMOTE_JOB_ID={job_id}".encode() in (process / "environ").read_bytes().split(b"\0"):
+            return True
+        for stream in ("1", "2"):
+            with contextlib.suppress(FileNotFoundError):
+                if (process / "fd" / stream).samefile(log):
+                    return True
+    return False
 
 
 def _parents() -> Iterator[Tuple[int, int]]:
@@ -143,17 +190,24 @@ def send(pids: List[int], number: int) -> None:
 
 
 def end_descendants(pid: int, *, patience: float = 5.0) -> None:
-    """End everything below `pid`: ask, wait for `patience` seconds, then kill.
+    """End everything below `pid` (see `end`)."""
+    end(lambda: descendants(pid), patience=patience)
+
+
+def end(find: Callable[[], List[int]], *, patience: float = 5.0) -> List[int]:
+    """End the processes that `find` finds: ask, wait for `patience` seconds, then kill. Those that
+    are left come back.
 
     Collects the dead children of the calling process, so its own must have been waited for.
     """
     began = time.monotonic()
     for number, limit in ((signal.SIGTERM, patience), (signal.SIGKILL, 2 * patience)):
-        send(descendants(pid), number)
-        while descendants(pid) and time.monotonic() < began + limit:
+        send(find(), number)
+        while find() and time.monotonic() < began + limit:
             _reap()
             time.sleep(0.02)
     _reap()
+    return find()
 
 
 def _reap() -> None:

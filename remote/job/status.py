@@ -78,6 +78,8 @@ class JobStatus(Struct):
     cuda: str = fields.line(default="")
     running: Optional[float] = fields.optional(fields.moment(), default=None)
     """When its code began, the last time."""
+    code: Optional[ProcessId] = fields.optional(fields.nested(ProcessId), default=None)
+    """Its code's first process, the leader of a session of its own."""
     attempt: int = fields.integer(0, 1 << 32, default=0)
     """Which one it is at, from 1 on."""
     mlflow_run: str = fields.run_id(default="")
@@ -95,8 +97,12 @@ class JobStatus(Struct):
     """The same in one word, for scripts."""
     ended: Optional[float] = fields.optional(fields.moment(), default=None)
     seconds: Optional[float] = fields.optional(fields.number(-1e12, 1e12), default=None)
-    """How long its code ran; a clock that is set back makes it negative."""
-    """How long its code ran, the last time."""
+    """How long its code ran, the last time; a clock that is set back makes it negative."""
+
+    @property
+    def in_words(self) -> str:
+        """The state with its cause: `failed (out of memory)`."""
+        return f"{self.state} ({self.cause})" if self.cause else self.state
 
 
 class Progress(Struct):

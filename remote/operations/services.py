@@ -153,9 +153,8 @@ def _wait(server: TargetSession, service: Service, job: str) -> services.Service
             say_log(text)
         elif status.state in ENDED:
             words, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
-            cause = f" ({status.cause})" if status.cause else ""
             raise JobError(
-                f"{service.title} did not start: {status.state}{cause}."
+                f"{service.title} did not start: {status.in_words}."
                 f" Its last words:\n{words.strip()}",
                 f"All of them: inv remote-logs {job}",
             )

@@ -23,7 +23,7 @@ from invoke.tasks import Task
 from remote.config import find_project
 from remote.errors import RemoteError
 from remote.options import options_of
-from remote.output import print_lines, printable_lines
+from remote.output import print_lines, printable_lines, say
 
 if TYPE_CHECKING:
     from remote.programs.program import FileProgram
@@ -71,7 +71,7 @@ def exit_on_error(body: Body) -> Body:
     """Turn the errors meant for the user into a message and exit code 2, Ctrl-C into 130.
 
     A reader that has gone (`inv remote-ps | head`) ends the task silently, as it ends `cat`.
-    Everything else is a bug, and keeps its traceback.
+    Everything else is a bug, and keeps its traceback, which may quote what a server said.
     """
 
     @functools.wraps(body)
@@ -91,8 +91,17 @@ def exit_on_error(body: Body) -> Body:
             # What Python still holds for standard output goes nowhere when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Exit(code=128 + signal.SIGPIPE) from None
+        except Exception:
+            sys.excepthook = _say_traceback
+            raise
 
     return wrapped  # type: ignore[return-value]
+
+
+def _say_traceback(kind: type[BaseException], error: BaseException, frames: Any) -> None:
+    import traceback
+
+    say(*"".join(traceback.format_exception(kind, error, frames)).splitlines())
 
 
 class OwnParserTask(Task[Any]):

@@ -65,8 +65,7 @@ def remote_logs(
 def exit_as(job: str, status: JobStatus) -> None:
     """Exit as the job did, with a word on why, unless it finished."""
     if status.state != FINISHED:
-        cause = f" ({status.cause})" if status.cause else ""
-        raise Exit(f"{job} {status.state}{cause}", code=status.exit_code or 1)
+        raise Exit(f"{job} {status.in_words}", code=status.exit_code or 1)
 
 
 @command(
@@ -151,7 +150,7 @@ def remote_stop(c: Context, job: str = "", target: str = "") -> None:
     answer = server.agent.call(StopRequest(key=server.key, job=job))
     state = answer.status.state
     if answer.already:
-        print_lines(f"{answer.id} had ended already: {state}")
+        print_lines(f"{answer.id} had ended already: {answer.status.in_words}")
     else:
         print_lines(f"{answer.id} {state} after {duration(time.monotonic() - start)}")
 
@@ -224,6 +223,7 @@ def remote_prune(
         force=force,
         dry_run=dry_run,
         python=declared(server.project.root, "requires-python"),
+        now=time.time(),
     )
     answer = server.agent.call(request)
     verb, would = ("would remove", "would be ") if dry_run else ("removed", "")

@@ -44,6 +44,10 @@ class Unready(Exception):
     """The server did not start rsync: the target has to be prepared (again)."""
 
 
+class FullDisk(TransferError):
+    """There is no room where rsync writes."""
+
+
 class Absent(Exception):
     """The folder to bring doesn't exist."""
 
@@ -69,11 +73,18 @@ def _dialect_of(program: str) -> Dialect:
 
 
 def run(
-    argv: Sequence[str], remote: Remote, *, cwd: Path, title: str, partly: bool = False
+    argv: Sequence[str],
+    remote: Remote,
+    *,
+    cwd: Path,
+    title: str,
+    watch: Callable[[Tally], None] | None = None,
+    partly: bool = False,
 ) -> Tally:
     """Run one transfer; raises Unready, Absent, ConnectError or TransferError.
 
-    Where `partly`, paths that can't be moved are no error: the tally names them.
+    `watch` is shown what was named so far, and ends the transfer by raising. Where `partly`, paths
+    that can't be moved are no error: the tally names them.
     """
     tally, unfinished = Tally(), b""
 
@@ -88,13 +99,16 @@ def run(
         if tally.sent:
             # An rsync that tells no progress (macOS) tells at least which files went.
             progress.count(len(tally.sent))
+            if watch:
+                watch(tally)
 
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
         result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
     if result.code not in FINE:
-        here = None if argv[-1].startswith(remote.place()) else argv[-1].removeprefix("./")
-        error = failure(result, remote, cwd=cwd, destination=here)
+        is_pull = not argv[-1].startswith(remote.place())
+        folder = argv[-1].removeprefix("./" if is_pull else remote.place())
+        error = failure(result, remote, is_pull=is_pull, cwd=cwd, folder=folder)
         if not (partly and isinstance(error, SomeFailed)):
             raise error
         tally.problems = error.problems
@@ -119,37 +133,41 @@ def run_clearing(run: Callable[[], Tally], clear: Callable[[Sequence[str]], obje
 
 
 def failure(
-    result: Result, remote: Remote, *, cwd: Path | None = None, destination: str | None = None
+    result: Result, remote: Remote, *, is_pull: bool = False, cwd: Path = Path(), folder: str = ""
 ) -> Exception:
     """The error that rsync's exit code (rsync(1)) and its words mean.
 
-    `cwd` is where rsync ran, and `destination` the folder below it that was written to; None where
-    the target was.
+    rsync ran in `cwd`, and wrote to `folder` below that, or below the target.
     """
     code, words = result.code, result.stderr
-    writer = remote.target if destination is None else "this machine"
+    # Only who receives needs room.
+    receiver = "this machine" if is_pull else str(remote.target)
     complaint = rsync_args.complaint(words.strip().splitlines())
     if code == 255 and remote.ssh:
         return _ssh_failure(words, remote.ssh)
     if "No space left on device" in words or "Disk quota exceeded" in words:
-        return TransferError(
-            f"The disk of {writer} is full (or your quota is).",
-            "What was there is as it was. Make room there and try again.",
+        return FullDisk(
+            f"The disk of {receiver} is full (or your quota is).",
+            f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
     if code == SOME and _ABSENT.search(words):
         return Absent(complaint)
     if code in (1, 2, 12, 126, 127) and re.search(_NEVER_STARTED, words):
         return Unready(complaint)
     if code == SOME:
-        root = os.path.realpath(cwd or ".")
-        target = str(remote.target)
-        problems = problems_of(words, target=target, root=root, destination=destination)
+        problems = problems_of(
+            words,
+            is_pull=is_pull,
+            target=str(remote.target),
+            root=os.path.realpath(cwd),
+            folder=folder,
+        )
         if problems:
             return SomeFailed(problems)
     if code == 11:
         # Of a write that failed there, rsync often brings the code and not the words.
-        return TransferError(
-            f"A file could not be written on {writer}: its disk is full, or your quota.",
+        return FullDisk(
+            f"A file could not be written on {receiver}: its disk is full, or your quota.",
             f"Look there with df -h. What was there is as it was. (rsync said: {complaint})",
         )
     if code in (10, 12, 30, 35):

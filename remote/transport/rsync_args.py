@@ -17,7 +17,7 @@ from pathlib import Path
 
 from remote.errors import ConfigError
 from remote.job import outputs
-from remote.job.paths import STATE
+from remote.job.paths import CLAIMS, PARTIAL, STATE, partial_name
 from remote.target import Target
 from remote.transport.rsync_problems import Problem
 from remote.transport.ssh import Ssh
@@ -32,17 +32,17 @@ SECRETS = (
     "id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk",
 )  # fmt: skip
 
-#: Recursive, with links, modes and times; every change is listed, with names as they are.
-OPTIONS = ("-rlpti", "--stats", "--8-bit-output")
+#: Recursive, with links, modes and times, holes as holes; every change is listed, names as they are.
+OPTIONS = ("-rlptSi", "--stats", "--8-bit-output")
 
 #: The same for what comes from a server, which decides on nothing here but content.
-RESULTS = ("-ti", "--omit-dir-times", "--stats", "--8-bit-output")
+RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
 
 #: A path that every login shell reads as it is.
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 #: Half-written files, ours and rsync's own.
-UNFINISHED = (".tmp-*", ".~tmp~")
+UNFINISHED = (".tmp-*", ".~tmp~", PARTIAL)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Remote:
         link = f".cache/remote-gpu-workflow/targets/{self.key}"
         steps, rsh = [f"cd {link}", "rsync"], self.ssh.rsh()
         if project:
-            steps.insert(0, f"test -d {link}/{STATE}/projects/{project}")
+            for folder in CLAIMS:
+                steps.insert(0, f"test -d {link}/{STATE}/{folder}/{project}")
         if self.noisy:
             steps.insert(0, f"echo {MARK}")
             rsh = f"{sys.executable} {Path(__file__).with_name('skip_banner.py')} {rsh}"
@@ -133,6 +134,16 @@ def ignore_patterns(root: Path) -> list[str]:
     return patterns
 
 
+def unfinished(dialect: Dialect, project: str, *, apart: bool) -> list[str]:
+    """Where a push by this copy of the project keeps what it has not finished.
+
+    What rsync writes lies in the target's own folder of the toolkit where that is `apart`; what is
+    whole, or was cut off, waits beside its place in a folder that no user's file is called like.
+    """
+    temporary = [f"--temp-dir={STATE}/partial/{project}"] if apart else []
+    return dialect.only(f"--partial-dir={partial_name(project)}", *temporary)
+
+
 def push_argv(
     root: Path,
     remote: Remote,
@@ -145,8 +156,9 @@ def push_argv(
     destination: str = "",
     declared: Sequence[str] = (),
     left: Iterable[str] = (),
+    partial: Sequence[str] = (),
 ) -> list[str]:
-    """Mirror the project to the target; run in `root`.
+    """Mirror the project to the target; run in `root`. `partial` is what `unfinished` says.
 
     What is replaced or deleted there goes to the backup folder named `stamp` first. Updates and
     deletions happen together at the end, so that a push that is cut off changes nothing.
@@ -158,16 +170,18 @@ def push_argv(
     else:
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
-        plan = [*late, *backup, *dialect.only("--delay-updates", "--partial")]
+        plan = [*late, *backup, *dialect.only("--delay-updates"), *partial]
     way = [] if destination else remote.arguments(project=project)
     place = destination or remote.place()
     filters = push_filters(root, declared, left)
     return ["rsync", *OPTIONS, *plan, *deleting, *way, *filters, "./", place]
 
 
-def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> list[str]:
+def processed_argv(
+    remote: Remote, *, project: str, dry_run: bool = False, partial: Sequence[str] = ()
+) -> list[str]:
     """Send processed data that the server lacks; what is there stays as jobs left it."""
-    options = [*OPTIONS, "--ignore-existing", *(["-n"] if dry_run else [])]
+    options = [*OPTIONS, "--ignore-existing", *(["-n"] if dry_run else partial)]
     skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     ends = ["./data/processed/", remote.place("data/processed/")]
     return ["rsync", *options, *remote.arguments(project=project), *skipped, *ends]

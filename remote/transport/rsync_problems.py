@@ -66,17 +66,17 @@ class Problem:
         return f"{where}: {self.reason}. {_HINTS[self.kind][bool(self.there)]}"
 
 
-def problems_of(words: str, *, target: str, root: str, destination: str | None) -> list[Problem]:
+def problems_of(words: str, *, is_pull: bool, target: str, root: str, folder: str) -> list[Problem]:
     """The problems that rsync's standard error names, each once.
 
-    `root` is rsync's folder on this machine, `destination` the folder below it that was written
-    to; None where `target` was written to.
+    `root` is rsync's folder on this machine; `folder` was written to, seen from there or from the
+    target.
     """
     problems: dict[Problem, None] = {}
     for line in filter(None, map(_parse, words.splitlines()[:MANY])):
-        here = (line.kind == UNREADABLE) == (destination is None)
+        here = (line.kind == UNREADABLE) != is_pull
         path = line.path[len(root) + 1 :] if line.path.startswith(f"{root}/") else line.path
-        path = f"{destination or ''}{path}" if line.kind == IN_THE_WAY else path
+        path = folder + path if line.kind == IN_THE_WAY else path
         problems[Problem(path, line.reason, line.kind, "" if here else target)] = None
     return list(problems)
 

@@ -122,6 +122,17 @@ def test_a_job_of_an_earlier_boot_is_lost(root: Path, child: subprocess.Popen[by
     assert status.state == LOST and status.cause == "the server was restarted"
 
 
+def test_a_job_whose_code_can_not_be_ended_is_not_lost(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it hangs in the kernel."""
+    monkeypatch.setattr(processes, "of_job", lambda *job: [123])
+    monkeypatch.setattr(processes, "end", lambda find, *, patience: find())
+    status = state_of(add(root, state=RUNNING, worker=gone()))
+    assert status.state == RUNNING
+    assert status.cause == "its worker is gone, and its code can't be ended: process 123"
+
+
 @pytest.mark.parametrize("answer", [True, None])
 def test_whether_a_worker_lives_is_its_launchers_to_say(
     root: Path, elsewhere: Elsewhere, answer: bool | None

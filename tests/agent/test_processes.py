@@ -119,6 +119,29 @@ def test_the_dead_are_no_descendants(start: Start) -> None:
     assert child.pid not in processes.descendants(os.getpid())
 
 
+def test_the_processes_of_a_job_are_known_by_its_variable_its_log_and_its_session(
+    start: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    script = f"""
+    REMOTE_JOB_ID=job-1 setsid sh -c 'sleep 60 & echo $!; wait' &
+    env -i setsid sleep 60 2>> '{log}' & echo $!
+    sleep 60 & echo $!; wait
+    """
+    leader = start("sh", "-c", script)
+    assert leader.stdout
+    marked = {int(leader.stdout.readline()) for _ in range(3)}
+    known = processes.identity(leader.pid)
+    everything = processes.of_job("job-1", log, known)
+    assert {leader.pid, *marked} <= set(everything)
+    # Of those that another process has left its number to, what proves it is enough.
+    reused = processes.of_job("job-1", log, known.replace(start="1"))
+    assert leader.pid not in reused and len(marked & set(reused)) == 2
+    assert processes.of_job("job-2", tmp_path / "no log", None) == []
+    for pid in everything:
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_a_signal_to_the_dead_is_no_error(start: Start) -> None:
     child = start("true")
     child.wait()

@@ -9,8 +9,8 @@ from remote.transport.rsync_problems import Problem, problems_of
 TARGET, ROOT = "gpu:proj", "/me/project"
 
 
-def read(words: str, *, destination: str | None = None) -> list[tuple[str, str, str]]:
-    problems = problems_of(words, target=TARGET, root=ROOT, destination=destination)
+def read(words: str, *, is_pull: bool = False, folder: str = "") -> list[tuple[str, str, str]]:
+    problems = problems_of(words, is_pull=is_pull, target=TARGET, root=ROOT, folder=folder)
     return [(problem.path, problem.there, problem.reason) for problem in problems]
 
 
@@ -33,14 +33,14 @@ def test_a_line_names_a_path_and_the_end_that_is_concerned(
 ) -> None:
     reason = reason or "Permission denied"
     assert read(line) == [(path, "" if is_sender else TARGET, reason)]
-    assert read(line, destination="") == [(path, TARGET if is_sender else "", reason)]
+    assert read(line, is_pull=True) == [(path, TARGET if is_sender else "", reason)]
 
 
 def test_paths_here_are_those_of_the_project() -> None:
     words = f'rsync: [sender] send_files failed to open "{ROOT}/src/a.py": Permission denied (13)'
     assert read(words)[0][0] == "src/a.py"
     words = "could not make way for new symlink: thing"
-    assert read(words, destination="data/results/")[0][0] == "data/results/thing"
+    assert read(words, is_pull=True, folder="data/results/")[0][0] == "data/results/thing"
 
 
 def test_what_names_no_path_is_no_problem() -> None:
@@ -56,7 +56,7 @@ def test_what_names_no_path_is_no_problem() -> None:
 
 def test_what_a_hostile_server_writes_there_is_kept_in_bounds() -> None:
     line = 'rsync: [sender] send_files failed to open "' + '": ' * 100_000
-    problems = problems_of(f"{line}\n" * 20_000, target=TARGET, root=ROOT, destination="")
+    problems = problems_of(f"{line}\n" * 20_000, is_pull=True, target=TARGET, root=ROOT, folder="")
     assert len(problems) == 1 and len(problems[0].text) < 6000
 
 

@@ -7,16 +7,15 @@ the log it begins, why it failed).
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import IO, Any, Dict, List, Mapping, NamedTuple, Sequence
 
+from remote.agent import processes
 from remote.agent.environments import COMPLETE, ProjectEnvironment
 from remote.agent.environments.local_packages import installed_from_copy
 from remote.errors import JobError
@@ -108,13 +107,7 @@ def _make(env: ProjectEnvironment, lock: IO[str], log: IO[bytes], job: str) -> N
 
 
 def _run(argv: List[str], recipe: Recipe, lock: IO[str], logs: Sequence[IO[bytes]]) -> None:
-    """Run a program, which holds the lock with us: nobody makes anew what it still writes to.
-
-    The kernel ends it with us (Linux, prctl(2)): of SIGKILL, we can't end it ourselves.
-    """
-    PR_SET_PDEATHSIG = 1
-    # Looked up before the fork: not much may be done after one.
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    """Run a program, which holds the lock with us: nobody makes anew what it still writes to."""
     process = subprocess.Popen(
         argv,
         cwd=str(recipe.cwd),
@@ -123,7 +116,7 @@ def _run(argv: List[str], recipe: Recipe, lock: IO[str], logs: Sequence[IO[bytes
         stderr=subprocess.STDOUT,
         env=recipe.variables,
         pass_fds=(lock.fileno(),),
-        preexec_fn=lambda: prctl and prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+        preexec_fn=processes.dying_with_us(),
     )
     assert process.stdout is not None
     try:

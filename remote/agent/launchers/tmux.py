@@ -36,7 +36,9 @@ def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     """
     if not _SOCKET.match(setting):
         raise JobError(f"REMOTE_TMUX_SOCKET {setting!r} is no plain name.", "Such as: remote")
-    env = {name: os.environ[name] for name in os.environ if name not in ("TMUX", "TMUX_PANE")}
+    # A job that is submitted by another job's code is no part of that one.
+    foreign = ("TMUX", "TMUX_PANE", "REMOTE_JOB_ID")
+    env = {name: os.environ[name] for name in os.environ if name not in foreign}
     new = ["new-session", "-d", "-s", job_id, "-x", "160", "-y", "50", "-P", "-F", "#{pane_pid}"]
     # With exec, the pid of the pane is the worker's own.
     command = "exec " + " ".join(shlex.quote(word) for word in argv)

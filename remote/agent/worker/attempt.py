@@ -6,6 +6,7 @@ user's own command may tell of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -103,8 +104,12 @@ def _execute(record: Record, python: Path, place: Path, env: Mapping[str, str]) 
         stdout=record.log,
         stderr=record.log,
         start_new_session=True,
+        preexec_fn=processes.dying_with_us(),
     )
     try:
+        # Whoever finds this worker gone ends what is left of its session.
+        with contextlib.suppress(OSError):
+            record.write(code=processes.identity(child.pid))
         return child.wait(record.job.timeout or None)
     except subprocess.TimeoutExpired:
         return None

@@ -28,7 +28,7 @@ LOOK = 0.3
 
 
 class Stopped(BaseException):
-    """Somebody asked this job to end."""
+    """A signal asks this job to end; its number is the argument."""
 
 
 def work(key: str, job_id: str) -> int:
@@ -86,8 +86,8 @@ class Worker(Record):
                 return self.run_code()
             finally:
                 self.job_lease.leave()
-        except Stopped:
-            return Outcome(STOPPED, 143, "stopped", "stopped")
+        except Stopped as stopped:
+            return self.outcome_of(stopped.args[0])
         except RemoteError as error:
             # A command that mends it stands in a line of its own.
             for line in str(error).split("\n"):
@@ -98,6 +98,17 @@ class Worker(Record):
         except Exception as error:
             self.say(_traceback())
             return Outcome(FAILED, 1, f"the toolkit failed: {error}", "toolkit")
+
+    def outcome_of(self, number: int) -> Outcome:
+        """How a job ends by a signal: stopped by its user, or failed by what ended its terminal, its
+        tmux server, the login or the machine."""
+        if number == signal.SIGINT or (number == signal.SIGTERM and self.paths.stop.exists()):
+            return Outcome(STOPPED, 143, "stopped", "stopped")
+        cause = "a signal ended its worker (SIGTERM): a shutdown, a logout, or kill"
+        if number == signal.SIGHUP:
+            terminal = "its terminal was closed" if self.here else "tmux ended its session"
+            cause = f"{terminal} (SIGHUP)" + ("" if self.here else ", as tmux kill-server does")
+        return Outcome(FAILED, 128 + number, cause, "signal")
 
     def await_code(self) -> None:
         """Wait for the snapshot, which is made while the worker starts; raises JobError."""
@@ -241,7 +252,7 @@ def _pass(number: int, frame: Any) -> None:
 
 
 def _stop(number: int, frame: Any) -> None:
-    raise Stopped()
+    raise Stopped(number)
 
 
 def _traceback() -> str:

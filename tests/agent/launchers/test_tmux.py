@@ -153,3 +153,11 @@ def test_a_tmux_around_us_does_not_matter(socket: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("TMUX", f"/nowhere/default,{os.getpid()},0")
     tmux.start("job-1", ["sleep", "60"], socket)
     assert tmux.server(socket)
+
+
+def test_a_worker_that_a_job_starts_is_no_part_of_that_job(
+    socket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REMOTE_JOB_ID", "job-0")
+    tmux.start("job-1", ["sleep", "60"], socket)
+    assert processes.of_job("job-0", tmp_path / "log", None) == []

@@ -111,18 +111,49 @@ def test_the_command_of_notify_is_told_of_the_end(root: Path, start: Start) -> N
 WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def signalled(paths: JobPaths, worker: subprocess.Popen[str], number: int) -> JobStatus:
+    """What becomes of a job whose worker gets a signal while the code runs, which has ended then."""
+    pid = paths.root / "pid"
+    until(lambda: pid.exists() and pid.read_text().strip())
+    worker.send_signal(number)
+    code, status = ended(worker, paths)
+    assert code == status.exit_code and not processes.started(int(pid.read_text()))
+    assert not paths.live.exists()
+    return status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_ends_the_code_and_is_no_failure(
     root: Path, start: Start, number: signal.Signals
 ) -> None:
     paths = job(root, WAITING)
+    if number == signal.SIGTERM:
+        # As remote-stop does.
+        paths.stop.touch()
+    status = signalled(paths, start(paths), number)
+    assert (status.state, status.exit_code, status.reason) == (STOPPED, 143, "stopped")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGTERM, "a shutdown, a logout, or kill"), (signal.SIGHUP, "its terminal was closed")],
+)
+def test_a_signal_that_no_stop_sent_is_a_failure_with_its_cause(
+    root: Path, start: Start, number: signal.Signals, words: str
+) -> None:
+    paths = job(root, WAITING)
+    status = signalled(paths, start(paths), number)
+    assert (status.state, status.exit_code, status.reason) == (FAILED, 128 + number, "signal")
+    assert words in status.cause and f"failed, exit code {128 + number}" in paths.log.read_text()
+
+
+def test_the_code_dies_with_a_worker_that_is_killed(root: Path, start: Start) -> None:
+    paths = job(root, WAITING)
     worker = start(paths)
+    until(lambda: read_status(paths).code)
     until(lambda: (root / "pid").exists() and (root / "pid").read_text().strip())
-    worker.send_signal(number)
-    code, status = ended(worker, paths)
-    assert (code, status.state, status.exit_code, status.reason) == (143, STOPPED, 143, "stopped")
-    assert not processes.started(int((root / "pid").read_text()))
-    assert not paths.live.exists()
+    worker.kill()
+    until(lambda: not processes.started(int((root / "pid").read_text())))
 
 
 def ready_environment(root: Path, code: Path) -> str:

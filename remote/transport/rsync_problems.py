@@ -21,6 +21,7 @@ LONGEST = 5000
 
 _ROLE = re.compile(r"\[(\w+)\] ")
 _IN_THE_WAY = re.compile(r"could not make way for (?:new |backup )?([a-z -]+): (.*)")
+_UNFIT = re.compile(r"Unable to create partial-dir for (.*) -- discarding completed file\.?")
 _SENDERS = re.compile(r"send_files|opendir|readlink|link_stat|read errors|change_dir|no referent")
 _TEMPORARY = re.compile(r"(^|/)\.([^/]*)\.[A-Za-z0-9]{6}$")
 _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file has vanished|\s*$")
@@ -95,6 +96,9 @@ def _parse(line: str) -> _Line | None:
     obstacle = _IN_THE_WAY.fullmatch(line)
     if obstacle:
         return _Line(obstacle[2], f"it stands in the way of a {obstacle[1]}", IN_THE_WAY)
+    unfit = _UNFIT.fullmatch(line)
+    if unfit:
+        return _Line(unfit[1], "its folder can't be written to")
     # The reason holds no quotes; a name may.
     head, _, tail = line.rpartition('"')
     action, _, path = head.partition('"')

@@ -25,6 +25,7 @@ def read(words: str, *, is_pull: bool = False, folder: str = "") -> list[tuple[s
         ('rsync: [generator] failed to set times on "/x/.": Permission denied (13)', "/x/.", False, ""),
         ('symlink has no referent: "/x/l"', "/x/l", True, "symlink has no referent"),
         ("could not make way for new regular file: a: b", "a: b", False, "it stands in the way of a regular file"),
+        ("Unable to create partial-dir for a/b -- discarding completed file.", "a/b", False, "its folder can't be written to"),
         ("openrsync: error: src/a: openat: Permission denied", "", False, "src/a: openat: Permission denied"),
     ],
 )  # fmt: skip

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from remote import files
 from remote.addresses import without_secrets
 from remote.files import plural as plural
 from remote.files import size as size
@@ -63,6 +64,10 @@ def print_lines(*lines: str) -> None:
 def say(*lines: str) -> None:
     """Print on standard error what is no result, each argument as one line."""
     _write(sys.stderr, "".join(f"{_printable_line(line)}\n" for line in lines))
+
+
+# Whoever waits for a lock in the client says so.
+files.on_wait = say
 
 
 def say_first(lines: Sequence[str], noun: str) -> None:

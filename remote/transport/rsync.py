@@ -6,16 +6,15 @@ import functools
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from remote.errors import ConnectError, TransferError
-from remote.output import Progress
-from remote.transport import process, rsync_args
+from remote.errors import TransferError
+from remote.job.tree import PushStamp
+from remote.output import Progress, say
+from remote.transport import process, rsync_args, tree_lock
 from remote.transport.process import Result
 from remote.transport.rsync_args import Dialect, Remote, Tally
 from remote.transport.rsync_problems import IN_THE_WAY, SOME, Problem, problems_of
-from remote.transport.ssh import Ssh
 
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
@@ -31,10 +30,6 @@ _NEVER_STARTED = (
 #: What the sender says where the one thing that it was asked for doesn't exist.
 _ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
 
-#: What ssh says of a connection that it had, and what isn't ssh's.
-_BROKE = re.compile(r"Broken pipe|(reset|closed) by|not responding|mux_client|disconnect")
-_OF_RSYNC = re.compile(r"(open)?rsync\b")
-
 GOES_ON = "Try again: it goes on from there."
 
 INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
@@ -42,6 +37,14 @@ INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
 class Unready(Exception):
     """The server did not start rsync: the target has to be prepared (again)."""
+
+
+class Busy(Exception):
+    """Another holds the lock on the target's tree; `stamp` is that of the last push."""
+
+    def __init__(self, stamp: PushStamp | None) -> None:
+        super().__init__()
+        self.stamp = stamp
 
 
 class FullDisk(TransferError):
@@ -79,12 +82,15 @@ def run(
     cwd: Path,
     title: str,
     watch: Callable[[Tally], None] | None = None,
+    prefix: Sequence[str] = (),
     partly: bool = False,
+    whole: bool = False,
 ) -> Tally:
-    """Run one transfer; raises Unready, Absent, ConnectError or TransferError.
+    """Run one transfer; raises Unready, Busy, Absent, ConnectError or TransferError.
 
-    `watch` is shown what was named so far, and ends the transfer by raising. Where `partly`, paths
-    that can't be moved are no error: the tally names them.
+    `watch` is shown what was named so far, and ends the transfer by raising. `prefix` are the words
+    of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile; where
+    `partly`, paths that can't be moved are no error, and the tally names them.
     """
     tally, unfinished = Tally(), b""
 
@@ -104,14 +110,20 @@ def run(
 
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
-        result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
-    if result.code not in FINE:
+        words = [*prefix, argv[0], *shown, *argv[1:]]
+        result = process.feed(words, read, cwd=cwd, works=remote.works)
+    if result.code not in (FINE if not whole else (0,)):
         is_pull = not argv[-1].startswith(remote.place())
         folder = argv[-1].removeprefix("./" if is_pull else remote.place())
         error = failure(result, remote, is_pull=is_pull, cwd=cwd, folder=folder)
         if not (partly and isinstance(error, SomeFailed)):
             raise error
         tally.problems = error.problems
+    if tree_lock.is_unlocked(result.stderr):
+        say(
+            f"The file system of {remote.target} has no locks: whoever pushes there at the same time"
+            " can change what a job is about to run."
+        )
     for line in result.stderr.splitlines():
         # openrsync tells there what it deleted.
         if line.startswith("*deleting"):
@@ -126,9 +138,8 @@ def run_clearing(run: Callable[[], Tally], clear: Callable[[Sequence[str]], obje
     if not obstacles:
         return tally
     clear(obstacles)
-    rest = run()
-    rest.cleared = sorted(set(obstacles) - {problem.path for problem in rest.problems})
-    rest.add(replace(tally, problems=[]), ".")
+    rest = tally.then(run())
+    rest.cleared += sorted(set(obstacles) - {problem.path for problem in rest.problems})
     return rest
 
 
@@ -143,8 +154,11 @@ def failure(
     # Only who receives needs room.
     receiver = "this machine" if is_pull else str(remote.target)
     complaint = rsync_args.complaint(words.strip().splitlines())
+    if tree_lock.is_busy(words):
+        return Busy(PushStamp.find(words))
     if code == 255 and remote.ssh:
-        return _ssh_failure(words, remote.ssh)
+        error = remote.ssh.broken(words)
+        return type(error)(error.message, error.hint or GOES_ON)
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return FullDisk(
             f"The disk of {receiver} is full (or your quota is).",
@@ -171,15 +185,8 @@ def failure(
             f"Look there with df -h. What was there is as it was. (rsync said: {complaint})",
         )
     if code in (10, 12, 30, 35):
-        return TransferError(f"The connection to {remote.target} broke: {complaint}", GOES_ON)
+        return TransferError(
+            f"The connection to {remote.target} broke: {complaint}",
+            GOES_ON,
+        )
     return TransferError(f"rsync failed with {remote.target} (exit {code}): {complaint}")
-
-
-def _ssh_failure(words: str, ssh: Ssh) -> ConnectError:
-    """What ssh said, without what rsync says of its end; a connection that broke is told as one."""
-    lines = [line for line in words.splitlines() if line.strip() and not _OF_RSYNC.match(line)]
-    said = "\n".join(lines)
-    if said and not _BROKE.search(said):
-        return ssh.failure(said)
-    reason = process.last_line(said, "ssh ended without a word")
-    return ConnectError(f"The connection to {ssh.login} broke: {reason}", GOES_ON)

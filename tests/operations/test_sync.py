@@ -202,7 +202,7 @@ def test_many_files_are_looked_at_before_they_are_pushed(
 def test_a_push_is_told_in_one_line(server: TargetSession, dry_run: bool, told: str) -> None:
     server.target = Target.parse("/there")
     tally = Tally(sent=["a", "b"], deleted=["c"], bytes=2000)
-    pushed = Pushed(tally, 1.25, ".remote/backup/1", foreign=False)
+    pushed = Pushed(tally, 1.25, ".remote/backup/1", foreign=False, id="")
     assert line(server, pushed, dry_run=dry_run) == told
 
 

@@ -16,15 +16,29 @@ FRAME = b"==remote-agent-answer=="
 Answer = TypeVar("Answer")
 
 
+#: What is told where no answer came, by what asking again does: nothing is changed; done twice it is
+#: as done once; done twice it is so too, but `last` may be another job by then.
+READS = "Type the same command again."
+SAME_TWICE = "Whether it was done isn't known. Type the same command again: twice does no harm."
+LOOK_FIRST = "Whether it was done isn't known: inv remote-ps tells."
+
+
 class Request(Struct, Generic[Answer]):
-    """Something asked of the agent by its `verb`; what comes back is an `answer`."""
+    """Something asked of the agent by its `verb`; what comes back is an `answer`.
+
+    `repeat` is what the user is told where none came. A submission alone would do harm when it is
+    asked twice: it carries an id.
+    """
 
     verb: ClassVar[str]
     answer: ClassVar[Type[Any]]
+    repeat: ClassVar[str]
 
-    def __init_subclass__(cls, verb: str = "", answer: Type[Any] = Struct) -> None:
+    def __init_subclass__(
+        cls, verb: str = "", answer: Type[Any] = Struct, repeat: str = READS
+    ) -> None:
         super().__init_subclass__()
-        cls.verb, cls.answer = verb, answer
+        cls.verb, cls.answer, cls.repeat = verb, answer, repeat
 
 
 class TargetRequest(Request[Answer]):
@@ -39,6 +53,12 @@ class AnswerWithFile(NamedTuple):
 
     answer: Any
     file: Path
+
+
+class Waiting(Struct):
+    """Before an answer, as `{"waiting": …}`: what the agent waits for, in words for the user."""
+
+    words: str = fields.text(MESSAGE)
 
 
 class Failure(Struct):

@@ -7,7 +7,7 @@ from typing import Any, Mapping, Optional, Tuple
 
 from remote.job import fields
 from remote.job.fields import MANY, MESSAGE, NAME, VERY_MANY
-from remote.job.messages.base import TargetRequest
+from remote.job.messages.base import SAME_TWICE, TargetRequest
 from remote.job.outputs import STATES
 from remote.job.struct import Struct
 
@@ -34,6 +34,8 @@ class DeltaAnswer(Struct):
         fields.choice(*STATES), MANY, key=fields.text(NAME), default={}
     )
     """What is at the path of each output that was asked for."""
+    fault: str = fields.text(MESSAGE, default="")
+    """Why the target's own store, which is there, could not be read."""
     moved: str = fields.text(MESSAGE, default="")
     """What was done to the records of a target that was moved, in words."""
 
@@ -99,7 +101,7 @@ class TakeAnswer(Struct):
     """As of now."""
 
 
-class TakeRequest(TargetRequest[TakeAnswer], verb="take", answer=TakeAnswer):
+class TakeRequest(TargetRequest[TakeAnswer], verb="take", answer=TakeAnswer, repeat=SAME_TWICE):
     """Merge the records that were sent to the folder `name`: a project's id, and a number."""
 
     name: str = fields.text(48, re.compile(r"[0-9a-f]{48}"))

@@ -47,6 +47,8 @@ class Records:
     artifacts: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     """Stores outside of the target that its jobs logged to, named once."""
+    unreadable: list[str] = field(default_factory=list)
+    """What is wrong with stores of the target that are there and could not be read."""
     moved: str = ""
     """What became of the records of a target that was moved, in words."""
     bytes: int = 0
@@ -66,7 +68,7 @@ def merging(project: Project) -> Iterator[Path]:
     """One merge at a time, with a temporary folder for its deltas."""
     (project.state / "targets").mkdir(parents=True, exist_ok=True)
     with (
-        locked(project.state / "pull.lock"),
+        locked(project.state / "pull.lock", "another pull"),
         tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name,
     ):
         yield Path(name)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from remote.files import copy_new, locked, read_json, write_atomic, write_json
+from remote.files import copy_new, full_disk, locked, read_json, write_atomic, write_json
 from tests.conftest import ROOT
 
 
@@ -161,3 +163,21 @@ def test_a_copy_of_nothing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         copy_new(tmp_path / "nowhere", tmp_path / "out" / "r", mode=0o644)
     assert left(tmp_path / "out") == set()
+
+
+def test_a_full_disk_here_is_told_with_what_lies_on_it() -> None:
+    told = full_disk(OSError(errno.ENOSPC, "No space left on device", "/proj/x"))
+    assert told is not None and "this machine" in told.message and "/proj/x" in told.message
+    assert full_disk(OSError(errno.EDQUOT, "Disk quota exceeded")) is not None
+    assert full_disk(OSError(errno.EACCES, "Permission denied")) is None
+
+
+def test_a_machine_without_room_for_temporary_files_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(FileNotFoundError) as caught:
+        tempfile.gettempdir()
+    told = full_disk(caught.value)
+    assert told is not None and "TMPDIR" in told.hint

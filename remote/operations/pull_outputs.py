@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from remote.files import move_aside
 from remote.job import outputs
 from remote.job.outputs import Output
+from remote.operations.room import temporary_options
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Dialect, Tally
@@ -45,13 +47,16 @@ class PulledOutputs:
         pulled as they are."""
         return outputs.paths(self.declared)
 
-    def bring(self, states: Mapping[str, str]) -> Tally:
-        """Bring what there is; `states` tells what the agent found at each path."""
+    def bring(self, states: Mapping[str, str], scratch: Path) -> Tally:
+        """Bring what there is; `states` tells what the agent found at each path.
+
+        What comes lies in `scratch` until it is whole.
+        """
         tally = Tally(problems=list(self._unfit(states)))
         rows = [row for row in outputs.table(self.declared) if row.pulled]
         filled = [row for row in rows if states.get(row.path) == _wanted(row)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for part in pool.map(self._bring, filled):
+            for part in pool.map(partial(self._bring, scratch), filled):
                 tally.add(part, ".")
         return tally
 
@@ -64,7 +69,7 @@ class PulledOutputs:
             elif state in _UNFIT and state != _wanted(row):
                 yield Problem(row.path, *_UNFIT[state], target)
 
-    def _bring(self, row: Output) -> Tally:
+    def _bring(self, scratch: Path, row: Output) -> Tally:
         path = row.path if row.is_file else f"{row.path}/"
         folder = Path(row.path).parent if row.is_file else Path(row.path)
         problem = self._make_folder(folder)
@@ -76,6 +81,7 @@ class PulledOutputs:
             path,
             backup=self.backup / folder,
             dry_run=self.dry_run,
+            temporary=temporary_options(scratch, self.server.project.root / folder),
         )
         root = self.server.project.root
 

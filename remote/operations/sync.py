@@ -20,7 +20,12 @@ from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
 from remote.operations.project_outputs import declared_outputs
 from remote.operations.push_guard import changed_since, moment, push_lock, when_free
-from remote.operations.room import LargePush, Scales, ask_for_room, clear_unfinished
+from remote.operations.room import (
+    LargePush,
+    Scales,
+    ask_for_room,
+    clear_unfinished,
+)
 from remote.output import plural, say, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -306,6 +311,7 @@ class Pulled:
 def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
+    from remote.operations.pull_backups import PulledFiles
     from remote.operations.pull_outputs import PulledOutputs
     from remote.operations.tracking.merge_records import merging
     from remote.operations.tracking.pull_records import ask, merge_all
@@ -313,12 +319,17 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     start, dialect = time.monotonic(), rsync.dialect()
     declared = declared_outputs(server.project.root)
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
-    outputs = PulledOutputs(server, dialect, server.project.root / backup, declared, dry_run)
+    kept = server.project.root / backup
+    outputs = PulledOutputs(server, dialect, kept, declared, dry_run)
     server.connect()
     with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, folder, registry=registry, outputs=outputs.paths)
-        files = outputs.bring(asked.answer.outputs)
+        files = outputs.bring(asked.answer.outputs, folder)
+        if not dry_run:
+            pulled_files = PulledFiles.of(server)
+            pulled_files.drop_unchanged(files, kept)
+            pulled_files.add(files.sent)
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         before = set(read_json(server.pulled) or ())
         unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}

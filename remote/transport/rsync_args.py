@@ -202,7 +202,13 @@ def processed_argv(
 
 
 def pull_argv(
-    remote: Remote, dialect: Dialect, path: str, *, backup: Path, dry_run: bool = False
+    remote: Remote,
+    dialect: Dialect,
+    path: str,
+    *,
+    backup: Path,
+    dry_run: bool = False,
+    temporary: Sequence[str] = (),
 ) -> list[str]:
     """Bring back one output, a folder where `path` ends in a slash; run in the project's root.
 
@@ -214,7 +220,7 @@ def pull_argv(
     skipped = [f"--exclude={name}" for name in UNFINISHED]
     links = ["-rl", "--safe-links"] if path.endswith("/") else ["-L"]
     empty = dialect.only("--prune-empty-dirs")
-    plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}"]
+    plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}", *temporary]
     way = remote.arguments()
     if not PLAIN.fullmatch(path):
         way += dialect.only("--protect-args", "--secluded-args")[:1]
@@ -222,9 +228,18 @@ def pull_argv(
     return ["rsync", *options, remote.place(path), f"./{path}"]
 
 
-def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Path) -> list[str]:
+def artifacts_argv(
+    remote: Remote, *, source: str, destination: str, wanted: Path, temporary: Sequence[str] = ()
+) -> list[str]:
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
-    options = [*RESULTS, "-rl", "--safe-links", f"--include-from={wanted}", "--exclude=*"]
+    options = [
+        *RESULTS,
+        "-rl",
+        *temporary,
+        "--safe-links",
+        f"--include-from={wanted}",
+        "--exclude=*",
+    ]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 

@@ -15,8 +15,9 @@ from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
-from remote.files import locked, move_aside
+from remote.files import locked, move_aside, remove_left
 from remote.job.paths import STATE
+from remote.operations.room import temporary_options
 from remote.operations.tracking.destination import (
     ARTIFACTS,
     STORE,
@@ -59,19 +60,18 @@ class Records:
     cleared: list[str] = field(default_factory=list)
     """What stood in the way of artifacts here, and is in the `backup` now."""
     backup: str = field(
-        default_factory=lambda: f"{STATE}/backup/artifacts-{time.strftime('%Y%m%d-%H%M%S')}"
+        default_factory=lambda: f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
     )
 
 
 @contextmanager
 def merging(project: Project) -> Iterator[Path]:
-    """One merge at a time, with a temporary folder for its deltas."""
+    """One merge at a time, with a temporary folder for its deltas and for what rsync brings."""
     (project.state / "targets").mkdir(parents=True, exist_ok=True)
-    with (
-        locked(project.state / "pull.lock", "another pull"),
-        tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name,
-    ):
-        yield Path(name)
+    with locked(project.state / "pull.lock", "another pull"):
+        remove_left(project.state, "delta-*")
+        with tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
+            yield Path(name)
 
 
 def merge_store(
@@ -191,7 +191,13 @@ def merge_delta(
 
     def bring(there: str, here: str, wanted: Path) -> Tally:
         (root / here).mkdir(parents=True, exist_ok=True)
-        argv = rsync_args.artifacts_argv(remote, source=there, destination=here, wanted=wanted)
+        argv = rsync_args.artifacts_argv(
+            remote,
+            source=there,
+            destination=here,
+            wanted=wanted,
+            temporary=temporary_options(delta.parent, root / here),
+        )
         # An experiment whose runs logged no artifact has no folder.
         with suppress(rsync.Absent):
             run = partial(rsync.run, argv, remote, cwd=root, title="pulling artifacts", partly=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.config import Project, declared
-from remote.errors import JobError
+from remote.errors import JobError, TransferError
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer
 from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
@@ -25,15 +25,16 @@ from remote.operations.project_outputs import declared_outputs
 from remote.operations.push_guard import push_lock
 from remote.operations.run_options import RunOptions
 from remote.operations.submission import Submission
-from remote.operations.sync import line, push_locked
+from remote.operations.sync import line, push_locked, say_problems
 from remote.operations.tracking.destination import digest
-from remote.output import say
+from remote.output import plural, say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
 from remote.transport import process, rsync_args
+from remote.transport.rsync_problems import Problem
 
 
 def describe(
@@ -102,12 +103,23 @@ def push_and_submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
         return submission.attend(answer)
 
 
+def _refuse_partial(problems: Sequence[Problem]) -> None:
+    """Raises TransferError where a push has left something: a job would run other code than is here."""
+    if problems:
+        say_problems(problems, "pushed")
+        raise TransferError(
+            f"{plural(len(problems), 'path')} could not be pushed, so nothing was started.",
+            "Mend that, then the same command again.",
+        )
+
+
 def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
     """Where somebody else pushes between our push and the job's copy of it, all is done again."""
     server = submission.server
     for number in range(TRIES):
         pushed = push_locked(server)
         say(line(server, pushed))
+        _refuse_partial(pushed.files.problems)
         if number:
             job = job.replace(git=git_state(server.project.root, job.outputs))
         diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""

@@ -179,10 +179,20 @@ def _stores(paths: JobPaths, files: Iterable[str]) -> List[str]:
 
 
 def _give_back(paths: JobPaths, job: Job) -> None:
-    """Have an output that is a file be the target's, where the code put a new one over the link."""
-    for row in outputs.table(job.outputs):
-        own = paths.code / row.path
-        if row.is_file and row.pulled and own.is_file() and not own.is_symlink():
-            with contextlib.suppress(OSError):
-                os.replace(str(own), str(paths.root / row.path))
-                os.symlink(str(paths.root / row.path), str(own))
+    """Have outputs be the target's where the code put new ones over the links (`rm -rf logs`)."""
+    for row in filter(lambda row: row.pulled, outputs.table(job.outputs)):
+        own, target = paths.code / row.path, paths.root / row.path
+        with contextlib.suppress(OSError):
+            if row.is_file and own.is_file() and not own.is_symlink():
+                os.replace(str(own), str(target))
+                os.symlink(str(target), str(own))
+            elif not row.is_file and own.is_dir() and not own.samefile(target):
+                _move_new(own, target)
+
+
+def _move_new(folder: Path, target: Path) -> None:
+    """Move what isn't in `target`; another job's files stay as they are."""
+    for name in [name for name, _ in _files(folder)]:
+        if not (target / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(str(folder / name), str(target / name))

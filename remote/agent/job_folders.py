@@ -16,7 +16,7 @@ from typing import List, Optional
 
 from remote.agent import launchers, processes
 from remote.errors import JobError, ProtocolError
-from remote.files import copy_new, locked, write_atomic
+from remote.files import copy_new, is_absent, locked, write_atomic
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.spec import Job
 from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN, JobStatus
@@ -58,12 +58,17 @@ def _in_order(root: Path, folder: Path) -> List[JobPaths]:
     once.
     """
     keyed = []
-    for name in os.listdir(str(folder)) if folder.is_dir() else ():
+    for name in () if is_absent(folder) else os.listdir(str(folder)):
         if ID_PATTERN.match(name):
-            paths = JobPaths(root, name)
-            with contextlib.suppress(OSError):
+            paths, written = JobPaths(root, name), 0
+            try:
                 written = os.stat(str(paths.job)).st_mtime_ns
-                keyed.append(((name[:STAMP], written, name), paths))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                # Its status says what is wrong with it.
+                pass
+            keyed.append(((name[:STAMP], written, name), paths))
     return [paths for _, paths in sorted(keyed, key=lambda pair: pair[0])]
 
 
@@ -85,8 +90,9 @@ def find(root: Path, part: str) -> JobPaths:
 
 
 def forget(paths: JobPaths) -> None:
-    """Take a job from the list of those that have not ended."""
-    with contextlib.suppress(FileNotFoundError):
+    """Take a job from the list of those that have not ended; where that can't be written, whoever
+    looks next does."""
+    with contextlib.suppress(OSError):
         paths.live.unlink()
 
 
@@ -123,7 +129,10 @@ def state_of(paths: JobPaths) -> JobStatus:
         may_live = launched.alive() is not False
     if may_live:
         return status
-    with locked(paths.folder / "end.lock"):
+    with contextlib.ExitStack() as stack:
+        # Without room, or the right to write, nobody else writes its end either.
+        with contextlib.suppress(OSError):
+            stack.enter_context(locked(paths.folder / "end.lock"))
         # The worker, or another look, may have written its end since.
         status = read_status(paths)
         if status.state in ENDED:

@@ -55,8 +55,9 @@ class Record:
         self.status.to_file(self.paths.status)
 
     def say(self, text: str) -> None:
-        """Put a line of the toolkit's own into the job's log."""
-        self.log.write(f"[remote] {text}\n".encode("utf-8", "backslashreplace"))
+        """Put a line of the toolkit's own into the job's log, unless its disk is full."""
+        with contextlib.suppress(OSError):
+            self.log.write(f"[remote] {text}\n".encode("utf-8", "backslashreplace"))
 
     def wait(self, reason: str) -> None:
         """Write down what the job waits for."""
@@ -85,8 +86,10 @@ def mirror(paths: JobPaths, ended: Callable[[], bool]) -> None:
             for block in iter(lambda: file.read(1 << 16), b""):
                 if time.time() - noted > NOTE:
                     noted = time.time()
-                    times.write(f"{noted:.1f} {file.tell() - len(block)}\n")
-                    times.flush()
+                    # A full disk ends no mirror.
+                    with contextlib.suppress(OSError):
+                        times.write(f"{noted:.1f} {file.tell() - len(block)}\n")
+                        times.flush()
                 # Where the terminal is gone, the job is not.
                 with contextlib.suppress(OSError):
                     os.write(1, block)

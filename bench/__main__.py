@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import growth, job, listing, many, minute, push, records
+from bench import growth, job, large, listing, many, minute, push, records
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
@@ -25,6 +25,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "minute": minute.measure,
     "records": records.measure,
     "growth": growth.measure,
+    "large": large.measure,
 }
 
 

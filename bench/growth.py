@@ -1,4 +1,5 @@
-"""What a pull costs where little or nothing is new, in a store of ten million metric rows."""
+"""What a pull costs where little or nothing is new, in a store of twenty thousand runs and twenty million
+metric rows."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from bench.report import Row
 from bench.stage import Stage
 from bench.turns import Pairs, Side, alternate
 
-RUNS, POINTS = 1000, 10_000
+RUNS, POINTS = 20_000, 1000
 FRACTION = 100
 EXPERIMENT = "growing"
 

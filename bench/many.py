@@ -21,7 +21,7 @@ from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import ALIAS, PrivateSshd
 
-FEW, MANY = 10, 2000
+FEW, MANY = 10, 5000
 SUBMITTED = 50
 
 

@@ -32,6 +32,8 @@ class TargetFacts(Struct):
     """Whether the login shell prints where it should not."""
     files: int = integer(0, 1 << 40, default=0)
     """How many the project had at the last push."""
+    cut: bool = flag(default=False)
+    """Whether a push was begun since, and has not ended well."""
 
 
 @dataclass
@@ -111,9 +113,17 @@ class TargetSession:
         if self.prepare(look=True).state == ABSENT:
             raise TransferError(f"{self.target} does not exist yet.", "Push first: make sync-push")
 
-    def rsync(self, argv: list[str], title: str, *, cwd: Path | None = None) -> Tally:
+    def rsync(
+        self,
+        argv: list[str],
+        title: str,
+        *,
+        cwd: Path | None = None,
+        watch: Callable[[Tally], None] | None = None,
+    ) -> Tally:
         """Run an rsync of this target's in the project's root, or in `cwd`; raises as `rsync.run`."""
-        return rsync.run(argv, self.remote, cwd=cwd or self.project.root, title=title)
+        root = cwd or self.project.root
+        return rsync.run(argv, self.remote, cwd=root, title=title, watch=watch)
 
     def transfer(self, run: Callable[[], Tally]) -> Tally:
         """What `run` brings or sends; where rsync does not start, the agent looks, and once more."""

@@ -23,6 +23,8 @@ from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UN
 
 #: Letters of an id that tell when the job was submitted: 20261231-235959.
 STAMP = 15
+STAMP_FORMAT = "%Y%m%d-%H%M%S"
+STAMP_PATTERN = re.compile(r"\d{8}-\d{6}-")
 
 #: How long a job of which no worker was started (yet) counts as queued, in seconds.
 START_LIMIT = 60.0
@@ -52,7 +54,8 @@ def live(root: Path) -> List[JobPaths]:
 def _in_order(root: Path, folder: Path) -> List[JobPaths]:
     """The jobs that a folder names, in the order of their submission.
 
-    An id tells the second; within it, job.json does, which is written once.
+    An id tells that, and no clock sets it back; within a second, job.json does, which is written
+    once.
     """
     keyed = []
     for name in os.listdir(str(folder)) if folder.is_dir() else ():

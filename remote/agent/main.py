@@ -25,32 +25,35 @@ class Verb(NamedTuple):
     """Who handles a verb: a function of a module below remote.agent, which is imported only then.
 
     The function takes an instance of `request`, a class of a module of remote.job.messages; one
-    that is `following` also takes `send`, for the answers before its last one.
+    that is `following` also takes `send`, for the answers before its last one. One that is `heard`
+    changes nothing that somebody waits for: it ends where nobody hears its answer any more.
     """
 
     module: str
     function: str
     request: str
     following: bool = False
+    heard: bool = False
 
 
 VERBS: Dict[str, Verb] = {
     "prepare": Verb("target_dir", "prepare", "target.PrepareRequest"),
+    "room": Verb("room", "measure", "target.RoomRequest"),
     "examine": Verb("server_facts", "examine", "target.ExamineRequest"),
     "submit": Verb("jobs.submit", "submit", "jobs.SubmitRequest"),
     "jobs": Verb("jobs.summaries", "describe", "jobs.JobsRequest"),
     "stop": Verb("jobs.live", "stop", "jobs.StopRequest"),
     "attach": Verb("jobs.live", "attach", "jobs.AttachRequest"),
-    "log": Verb("jobs.live", "follow", "jobs.LogRequest", following=True),
+    "log": Verb("jobs.live", "follow", "jobs.LogRequest", following=True, heard=True),
     "remove": Verb("jobs.prune", "remove", "old_jobs.RemoveRequest"),
     "prune": Verb("jobs.prune", "prune", "old_jobs.PruneRequest"),
     "unpulled": Verb("jobs.summaries", "list_unpulled", "old_jobs.UnpulledRequest"),
     "account": Verb("jobs.diff", "account", "old_jobs.AccountRequest"),
-    "differences": Verb("jobs.diff", "differences", "old_jobs.DifferencesRequest"),
+    "differences": Verb("jobs.diff", "differences", "old_jobs.DifferencesRequest", heard=True),
     "service": Verb("services", "look", "services.ServiceRequest"),
     "saved": Verb("services", "find_saved", "services.SavedRequest"),
     "fetch": Verb("services", "fetch", "services.FetchRequest"),
-    "delta": Verb("replication.delta_request", "delta", "records.DeltaRequest"),
+    "delta": Verb("replication.delta_request", "delta", "records.DeltaRequest", heard=True),
     "take": Verb("replication.receive", "take", "records.TakeRequest"),
     "gpus": Verb("gpus.queue", "describe", "gpus.GpusRequest"),
     "secret": Verb("target_dir", "change_secret", "target.SecretRequest"),
@@ -111,7 +114,29 @@ def serve(verb: str, document: Dict[str, Any]) -> Any:
     request_class = getattr(import_module(f"remote.job.messages.{messages}"), name)
     request = request_class.from_json(document, "request")
     handler = getattr(module, row.function)
+    if row.heard:
+        _end_with_reader()
     return handler(request, send=send) if row.following else handler(request)
+
+
+def _end_with_reader() -> None:
+    """Have this process end, as on SIGTERM, as soon as nobody can read what it writes any more.
+
+    A pipe or socket whose other end is closed says so, though nothing is asked of it.
+    """
+    import select
+    import signal
+    import threading
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(1, 0)
+        poll.poll()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    # What is begun is left as whoever raises an exception leaves it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def send(answer: Any, file: Optional[Path] = None) -> None:

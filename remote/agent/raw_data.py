@@ -31,8 +31,8 @@ WRITE = 0o222
 #: Seconds between two looks whether a push made it writable.
 LOOK = 1.0
 
-#: rsync's folder for what a push holds back; one that was cut off goes on from there.
-HELD_BACK = b".~tmp~"
+#: The beginning of rsync's folders for what a push holds back; one that was cut off goes on from there.
+HELD_BACK = b".~"
 
 
 class ReadOnly:
@@ -161,7 +161,7 @@ def _walk(top: Path) -> Iterator[Tuple[bytes, int]]:
             continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                if entry.name == HELD_BACK:
+                if entry.name.startswith(HELD_BACK):
                     continue
                 folders.append(entry.path)
             elif not entry.is_file(follow_symlinks=False):

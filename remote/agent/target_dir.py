@@ -15,7 +15,7 @@ from remote.errors import JobError, TargetError
 from remote.files import locked, read_json, write_json
 from remote.job.messages import target as messages
 from remote.job.outputs import FOLDERS
-from remote.job.paths import CACHE, NAME_PATTERN, STATE, jobs_folder
+from remote.job.paths import CACHE, NAME_PATTERN, STATE, jobs_folder, temporary_folder
 
 
 def cache() -> Path:
@@ -63,6 +63,8 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
         state = messages.OURS
     if state != messages.ABSENT:
         _link(root, request.key)
+    if state != messages.ABSENT and not look:
+        temporary_folder(root, request.project).mkdir(parents=True, exist_ok=True)
     if state == messages.OURS and not look:
         for folder in (jobs_folder(root), *(root / name for name in FOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,12 @@ STATE = ".remote"
 #: Named in plain letters, since the client writes it into command lines that any login shell reads.
 CACHE = ".cache/remote-gpu-workflow"
 
+#: The folders of STATE that hold one for each copy of the project that a target was made ready for.
+CLAIMS = ("partial", "projects")
+
+#: The folders, beside its files, of what a push has not finished, in rsync's letters.
+PARTIAL = ".~remote-*~"
+
 #: What an environment variable may be called.
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -73,6 +79,16 @@ def jobs_folder(root: Path) -> Path:
 def live_folder(root: Path) -> Path:
     """Where each job that has not ended has an empty file, so that thousands needn't be read."""
     return root / STATE / "live"
+
+
+def partial_name(project: str) -> str:
+    """How a copy of the project, by its random id, calls its PARTIAL: no file of a user's has it."""
+    return PARTIAL.replace("*", project[:12])
+
+
+def temporary_folder(root: Path, project: str) -> Path:
+    """Where rsync writes what a copy of the project pushes, until a file is whole."""
+    return root / STATE / "partial" / project
 
 
 def slug(name: str) -> str:

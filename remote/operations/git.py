@@ -5,6 +5,7 @@ The latter is a patch for `git apply`, whatever the user's configuration makes o
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -22,6 +23,10 @@ from remote.transport.rsync_args import SECRETS
 #: The variables of git's that say where its configuration is. Others may name another repository:
 #: git sets them for its hooks.
 CONFIGURATION = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH")
+
+#: A repository that one only looks at may have been unpacked from a stranger's archive, with a
+#: configuration that names programs. Its filters are further ones: see `_filters`.
+NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 
 #: Bytes of a file, and of all, that are recorded; what is longer is generated data.
 LONGEST = 4 << 20
@@ -44,7 +49,24 @@ def _git(folder: Path, *words: str, **variables: str) -> process.Result:
     kept = (name for name in os.environ if not name.startswith("GIT_") or name in CONFIGURATION)
     # A look at the repository must not change it, nor wait for whoever does.
     env = {**{name: os.environ[name] for name in kept}, "GIT_OPTIONAL_LOCKS": "0", **variables}
-    return process.run(["git", "-C", str(folder), *words], env=env)
+    return process.run(["git", "-C", str(folder), *NO_PROGRAMS, *words], env=env)
+
+
+@functools.cache
+def _filters(folder: Path) -> tuple[str, ...]:
+    """Settings that switch off the filters (gitattributes(5)) of a repository and its submodules.
+
+    What is compared then is what lies in the folder, and so what a push sends.
+    """
+    settings = _names(folder, "config", "--name-only", "-z", "--get-regexp", "^filter[.]")
+    filters = sorted({name[len("filter.") :].rpartition(".")[0] for name in settings})
+    off = ("clean=", "process=", "required=false")
+    words = [word for name in filters for end in off for word in ("-c", f"filter.{name}.{end}")]
+    links = (row for row in _names(folder, "ls-files", "-z", "--stage") if row.startswith(GITLINK))
+    for submodule in (folder / row.partition("\t")[2] for row in links):
+        if (submodule / ".git").exists():
+            words += _filters(submodule)
+    return tuple(words)
 
 
 def _text(result: process.Result) -> str:
@@ -62,7 +84,14 @@ def git_state(root: Path, declared: Sequence[str] = ()) -> Git:
     """
     words = ["status", "--porcelain=v2", "-z", "--branch", "--untracked-files=normal"]
     try:
-        result = _git(root, *words, "--ignore-submodules=none", "--", *_code(".", "", declared))
+        result = _git(
+            root,
+            *_filters(root),
+            *words,
+            "--ignore-submodules=none",
+            "--",
+            *_code(".", "", declared),
+        )
     except FileNotFoundError:
         return Git()
     return parse_status(result.stdout.decode("utf-8", "replace")) if result.code == 0 else Git()
@@ -129,7 +158,16 @@ def _patches(top: Path, base: str, place: str, code: Sequence[str]) -> Iterator[
     `place` is its path below the outermost repository, "" or with a slash at its end.
     """
     raw = _names(
-        top, *DIFF, "--raw", "--no-abbrev", "-z", "--ignore-submodules=none", base, "--", *code
+        top,
+        *_filters(top),
+        *DIFF,
+        "--raw",
+        "--no-abbrev",
+        "-z",
+        "--ignore-submodules=none",
+        base,
+        "--",
+        *code,
     )
     changes = dict(zip(raw[1::2], (line.split() for line in raw[::2])))
     links = {name for name, (old, new, *_) in changes.items() if GITLINK in (old[1:], new)}
@@ -168,9 +206,9 @@ def _diffs(top: Path, base: str, place: str, names: Sequence[str], **index: str)
     for start in range(0, len(names), MANY):
         part = [f":(literal){name}" for name in names[start : start + MANY]]
         if index:
-            _git(top, "add", "--intent-to-add", "--", *part, **index)
+            _git(top, *_filters(top), "add", "--intent-to-add", "--", *part, **index)
         prefixes = (f"--src-prefix=a/{place}", f"--dst-prefix=b/{place}")
-        result = _git(top, *PATCH, *prefixes, base, "--", *part, **index)
+        result = _git(top, *_filters(top), *PATCH, *prefixes, base, "--", *part, **index)
         if result.code:
             yield f"# git diff failed: {result.complaint}\n"
         yield from filter(None, re.split(r"^(?=diff --git )", _text(result), flags=re.MULTILINE))

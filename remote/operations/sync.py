@@ -4,17 +4,20 @@ back by the merge, then the artifacts it names."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from remote.errors import RemoteError
 from remote.files import locked, read_json, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
-from remote.job.paths import STATE
+from remote.job.paths import CLAIMS, STATE
 from remote.operations.project_outputs import declared_outputs
+from remote.operations.room import LargePush, Scales, ask_for_room, clear_unfinished
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -51,10 +54,13 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
     declared = declared_outputs(server.project.root)
     mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run, declared)
     server.connect()
-    with locked(server.project.state / "push.lock"):
+    with locked(server.project.state / "push.lock"), _finishing(server, dry_run):
         tally, state = None, OURS
-        claim = Path(server.target.path) / STATE / "projects" / project_id(server.project)
-        known = server.facts.ours and (not server.target.is_local or claim.is_dir())
+        claims = [
+            Path(server.target.path) / STATE / name / project_id(server.project) for name in CLAIMS
+        ]
+        is_claimed = not server.target.is_local or all(map(Path.is_dir, claims))
+        known = server.facts.ours and is_claimed
         if known and not take_over:
             with contextlib.suppress(rsync.Unready):
                 tally = mirror.transfer(project=project_id(server.project))
@@ -84,29 +90,55 @@ class _Mirror:
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
-        looks_first = self.dry_run or self.server.facts.files > MANY
-        tally = self._rsync(project=project, delete=delete, look=looks_first)
-        if tally.anything and not self.dry_run and looks_first:
-            tally = self._rsync(project=project, delete=delete, look=False)
+        argv = functools.partial(self._argv, project=project, delete=delete)
+        tally = self._send(argv, "pushing", looks_first=self.server.facts.files > MANY)
         self.server.remember(files=tally.files)
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
-            remote, dry_run = self.server.remote, self.dry_run
-            argv = rsync_args.processed_argv(remote, project=project, dry_run=dry_run)
-            more = self.server.rsync(argv, "pushing data")
+            argv = functools.partial(self._processed_argv, project=project)
+            more = self._send(argv, "pushing data", folder="data/processed/")
             tally.sent += [f"data/processed/{name}" for name in more.sent]
             tally.bytes += more.bytes
         return tally
 
+    def _send(
+        self,
+        argv: Callable[..., list[str]],
+        title: str,
+        *,
+        folder: str = "",
+        looks_first: bool = False,
+    ) -> Tally:
+        """Run one rsync where that sends little; else one that looks, and once there is room another.
+
+        `argv` takes `look`, and whether temporary files may lie `apart` from where they go.
+        """
+        if not self.dry_run and not looks_first:
+            scales = Scales(self.server.project.root / folder)
+            with contextlib.suppress(LargePush):
+                return self.server.rsync(argv(), title, watch=scales.weigh)
+        tally = self.server.rsync(argv(look=True), title)
+        if self.dry_run or not tally.anything:
+            return tally
+        apart = ask_for_room(self.server, [folder + name for name in tally.sent])
+        return self.server.rsync(argv(apart=apart), title)
+
     def to_nowhere(self) -> Tally:
         """What a first push would send, seen without making anything on the server."""
         with tempfile.TemporaryDirectory() as empty:
-            return self._rsync(look=True, delete=False, destination=empty + "/")
+            argv = self._argv(look=True, delete=False, destination=empty + "/")
+            return self.server.rsync(argv, "pushing")
 
-    def _rsync(
-        self, *, look: bool, delete: bool, project: str = "", destination: str = ""
-    ) -> Tally:
-        argv = rsync_args.push_argv(
+    def _argv(
+        self,
+        *,
+        delete: bool,
+        project: str = "",
+        destination: str = "",
+        look: bool = False,
+        apart: bool = True,
+    ) -> list[str]:
+        return rsync_args.push_argv(
             self.server.project.root,
             self.server.remote,
             rsync.dialect(),
@@ -116,8 +148,38 @@ class _Mirror:
             dry_run=look,
             destination=destination,
             declared=self.declared,
+            partial=self._unfinished(apart=apart),
         )
-        return self.server.rsync(argv, "pushing")
+
+    def _processed_argv(self, *, project: str, look: bool = False, apart: bool = True) -> list[str]:
+        # Its paths count from that folder, so `.remote` can't be named.
+        partial = self._unfinished(apart=False)
+        return rsync_args.processed_argv(
+            self.server.remote, project=project, dry_run=look, partial=partial
+        )
+
+    def _unfinished(self, *, apart: bool) -> list[str]:
+        copy = project_id(self.server.project)
+        return rsync_args.unfinished(rsync.dialect(), copy, apart=apart)
+
+
+@contextlib.contextmanager
+def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
+    """Note that a push goes on, and clear what it or one before it has left for nobody."""
+    was_cut = server.facts.cut
+    if not dry_run:
+        server.remember(cut=True)
+    try:
+        yield
+    except rsync.FullDisk:
+        # Others on that disk need the room more than a next push needs what came of this one.
+        with contextlib.suppress(RemoteError):
+            clear_unfinished(server)
+        raise
+    if not dry_run:
+        if was_cut:
+            clear_unfinished(server)
+        server.remember(cut=False)
 
 
 def _outlast(root: Path, sent: Iterable[str]) -> None:

@@ -220,6 +220,7 @@ def remote_prune(
         force=force,
         dry_run=dry_run,
         python=declared(server.project.root, "requires-python"),
+        now=time.time(),
     )
     answer = server.agent.call(request)
     verb, would = ("would remove", "would be ") if dry_run else ("removed", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from remote.errors import TransferError
@@ -31,6 +31,10 @@ class Unready(Exception):
     """The server did not start rsync: the target has to be prepared (again)."""
 
 
+class FullDisk(TransferError):
+    """There is no room where rsync writes."""
+
+
 class Absent(Exception):
     """The folder to bring doesn't exist."""
 
@@ -46,8 +50,18 @@ def _dialect_of(program: str) -> Dialect:
     return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
-def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
-    """Run one transfer; raises Unready, Absent, ConnectError or TransferError."""
+def run(
+    argv: Sequence[str],
+    remote: Remote,
+    *,
+    cwd: Path,
+    title: str,
+    watch: Callable[[Tally], None] | None = None,
+) -> Tally:
+    """Run one transfer; raises Unready, Absent, ConnectError or TransferError.
+
+    `watch` is shown what was named so far, and ends the transfer by raising.
+    """
     tally, unfinished = Tally(), b""
 
     def read(piece: bytes) -> None:
@@ -61,12 +75,14 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
         if tally.sent:
             # An rsync that tells no progress (macOS) tells at least which files went.
             progress.count(len(tally.sent))
+            if watch:
+                watch(tally)
 
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
         result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
     if result.code not in FINE:
-        raise failure(result, remote)
+        raise failure(result, remote, is_pull=not argv[-1].startswith(remote.place()))
     for line in result.stderr.splitlines():
         # openrsync tells there what it deleted.
         if line.startswith("*deleting"):
@@ -74,16 +90,18 @@ def run(argv: Sequence[str], remote: Remote, *, cwd: Path, title: str) -> Tally:
     return tally
 
 
-def failure(result: Result, remote: Remote) -> Exception:
+def failure(result: Result, remote: Remote, *, is_pull: bool = False) -> Exception:
     """The error that rsync's exit code (rsync(1)) and its words mean."""
     code, words = result.code, result.stderr
+    # Only who receives needs room.
+    receiver = "this machine" if is_pull else str(remote.target)
     complaint = rsync_args.complaint(words.strip().splitlines())
     if code == 255 and remote.ssh:
         return remote.ssh.failure(words)
     if "No space left on device" in words or "Disk quota exceeded" in words:
-        return TransferError(
-            f"The disk of {remote.target} is full (or your quota is).",
-            "What was there is as it was. Make room and try again.",
+        return FullDisk(
+            f"The disk of {receiver} is full (or your quota is).",
+            f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
     if code == 23 and re.search(r"change_dir .*No such file or directory", words):
         return Absent(complaint)
@@ -93,8 +111,8 @@ def failure(result: Result, remote: Remote) -> Exception:
         return TransferError(f"rsync may not write or read there: {complaint}")
     if code == 11:
         # Of a write that failed there, rsync often brings the code and not the words.
-        return TransferError(
-            f"A file could not be written on {remote.target}: its disk is full, or your quota.",
+        return FullDisk(
+            f"A file could not be written on {receiver}: its disk is full, or your quota.",
             f"Look there with df -h. What was there is as it was. (rsync said: {complaint})",
         )
     if code in (10, 12, 30, 35):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from remote.errors import ConfigError
 from remote.job import outputs
-from remote.job.paths import STATE
+from remote.job.paths import CLAIMS, PARTIAL, STATE, partial_name
 from remote.target import Target
 from remote.transport.ssh import Ssh
 
@@ -31,11 +31,11 @@ SECRETS = (
     "id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk",
 )  # fmt: skip
 
-#: Recursive, with links, modes and times; every change is listed, with names as they are.
-OPTIONS = ("-rlpti", "--stats", "--8-bit-output")
+#: Recursive, with links, modes and times, holes as holes; every change is listed, names as they are.
+OPTIONS = ("-rlptSi", "--stats", "--8-bit-output")
 
 #: Half-written files, ours and rsync's own.
-UNFINISHED = (".tmp-*", ".~tmp~")
+UNFINISHED = (".tmp-*", ".~tmp~", PARTIAL)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Remote:
         link = f".cache/remote-gpu-workflow/targets/{self.key}"
         steps, rsh = [f"cd {link}", "rsync"], self.ssh.rsh()
         if project:
-            steps.insert(0, f"test -d {link}/{STATE}/projects/{project}")
+            for folder in CLAIMS:
+                steps.insert(0, f"test -d {link}/{STATE}/{folder}/{project}")
         if self.noisy:
             steps.insert(0, f"echo {MARK}")
             rsh = f"{sys.executable} {Path(__file__).with_name('skip_banner.py')} {rsh}"
@@ -125,6 +126,16 @@ def ignore_patterns(root: Path) -> list[str]:
     return patterns
 
 
+def unfinished(dialect: Dialect, project: str, *, apart: bool) -> list[str]:
+    """Where a push by this copy of the project keeps what it has not finished.
+
+    What rsync writes lies in the target's own folder of the toolkit where that is `apart`; what is
+    whole, or was cut off, waits beside its place in a folder that no user's file is called like.
+    """
+    temporary = [f"--temp-dir={STATE}/partial/{project}"] if apart else []
+    return dialect.only(f"--partial-dir={partial_name(project)}", *temporary)
+
+
 def push_argv(
     root: Path,
     remote: Remote,
@@ -136,8 +147,9 @@ def push_argv(
     dry_run: bool = False,
     destination: str = "",
     declared: Sequence[str] = (),
+    partial: Sequence[str] = (),
 ) -> list[str]:
-    """Mirror the project to the target; run in `root`.
+    """Mirror the project to the target; run in `root`. `partial` is what `unfinished` says.
 
     What is replaced or deleted there goes to the backup folder named `stamp` first. Updates and
     deletions happen together at the end, so that a push that is cut off changes nothing.
@@ -149,15 +161,17 @@ def push_argv(
     else:
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
-        plan = [*late, *backup, *dialect.only("--delay-updates", "--partial")]
+        plan = [*late, *backup, *dialect.only("--delay-updates"), *partial]
     way = [] if destination else remote.arguments(project=project)
     place = destination or remote.place()
     return ["rsync", *OPTIONS, *plan, *deleting, *way, *push_filters(root, declared), "./", place]
 
 
-def processed_argv(remote: Remote, *, project: str, dry_run: bool = False) -> list[str]:
+def processed_argv(
+    remote: Remote, *, project: str, dry_run: bool = False, partial: Sequence[str] = ()
+) -> list[str]:
     """Send processed data that the server lacks; what is there stays as jobs left it."""
-    options = [*OPTIONS, "--ignore-existing", *(["-n"] if dry_run else [])]
+    options = [*OPTIONS, "--ignore-existing", *(["-n"] if dry_run else partial)]
     skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     ends = ["./data/processed/", remote.place("data/processed/")]
     return ["rsync", *options, *remote.arguments(project=project), *skipped, *ends]

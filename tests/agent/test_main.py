@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,24 @@ def test_a_verb_is_handled_by_a_function_below_the_agent(verb: str) -> None:
     module = importlib.import_module(spec.name)
     handler = getattr(module, function)
     assert callable(handler) and handler.__module__ == module.__name__
+
+
+_READ = """
+import sys, time
+from remote.agent import main
+main._end_with_reader()
+try:
+    print("begun", flush=True)
+    time.sleep(600)
+finally:
+    print("cleared up", file=sys.stderr)
+"""
+
+
+def test_a_verb_that_only_reads_ends_with_its_reader() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", _READ], stdout=pipe, stderr=pipe) as agent:
+        assert agent.stdout and agent.stdout.readline() == b"begun\n"
+        agent.stdout.close()
+        assert agent.stderr and agent.stderr.read() == b"cleared up\n"
+    assert agent.returncode == 1

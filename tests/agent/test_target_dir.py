@@ -68,8 +68,11 @@ def test_files_of_others_are_foreign_and_untouched(root: Path) -> None:
     root.mkdir(parents=True)
     (root / "thesis.tex").write_text("x")
     before = picture(root)
-    assert prepare(root).state == "foreign"
+    assert prepare(root, look=True).state == "foreign"
     assert picture(root) == before
+    assert prepare(root).state == "foreign"
+    assert sorted(path.name for path in root.iterdir()) == [".remote", "thesis.tex"]
+    assert (root / "thesis.tex").read_text() == "x"
 
 
 def test_a_target_of_another_project_is_foreign(root: Path) -> None:

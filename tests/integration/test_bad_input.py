@@ -251,7 +251,7 @@ def test_ctrl_c_in_the_middle_of_a_push(project: ProjectFolder, target_root: Pat
         for _ in range(40):
             big.write(os.urandom(10_000_000))
     push = project.start("sync-push")
-    until(lambda: list(target_root.rglob(".big.bin.*")))
+    until(lambda: list((target_root / ".remote/partial").rglob("big.bin.*")))
     push.send_signal(signal.SIGINT)
     out, err = push.communicate(timeout=60)
     assert push.returncode == 130, err

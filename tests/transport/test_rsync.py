@@ -13,8 +13,8 @@ from remote.errors import ConfigError, ConnectError, RemoteError, TransferError
 from remote.target import Target
 from remote.transport import rsync
 from remote.transport.process import Result
-from remote.transport.rsync import Absent, Unready
-from remote.transport.rsync_args import Remote
+from remote.transport.rsync import Absent, FullDisk, Unready
+from remote.transport.rsync_args import Remote, Tally
 from remote.transport.ssh import Ssh
 
 TARGET = Target.parse("me@gpu:/proj")
@@ -26,8 +26,8 @@ def failed(code: int, *lines: str, remote: Remote = REMOTE) -> Exception:
     return rsync.failure(Result(code, b"", "\n".join(lines) + "\n"), remote)
 
 
-def run(argv: list[str], folder: Path, remote: Remote = REMOTE) -> Any:
-    return rsync.run(argv, remote, cwd=folder, title="test")
+def run(argv: list[str], folder: Path, remote: Remote = REMOTE, watch: Any = None) -> Any:
+    return rsync.run(argv, remote, cwd=folder, title="test", watch=watch)
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def folder(tmp_path: Path) -> Path:
 def over(folder: Path) -> Any:
     """Push over an ssh whose other end does `script`; `"$@"` is the server's rsync."""
 
-    def push(script: str, *options: str) -> Any:
+    def push(script: str, *options: str, watch: Any = None) -> Any:
         rsh = folder / "ssh"
         rsh.write_text(f"#!/bin/sh\nshift\n{script}\n")
         rsh.chmod(0o755)
         argv = ["rsync", "-ri", "--stats", *options, "-e", str(rsh), "a/", f"gpu:{folder}/b/"]
-        return run(argv, folder)
+        return run(argv, folder, watch=watch)
 
     return push
 
@@ -156,9 +156,25 @@ def test_a_full_disk_is_named(folder: Path) -> None:
         pytest.skip("no small file system can be mounted here")
     (folder / "small").mkdir()
     script = 'mount -t tmpfs -o size=64k tmpfs small && exec "$@"'
-    argv = ["unshare", "-m", "sh", "-c", script, "sh", "rsync", "-r", "a/", "small/"]
-    with pytest.raises(TransferError, match="disk of /srv/proj is full"):
-        run(argv, folder, LOCAL)
+    argv = ["unshare", "-m", "sh", "-c", script, "sh", "rsync", "-r", "a/"]
+    with pytest.raises(FullDisk, match="disk of this machine is full"):
+        run([*argv, "small/"], folder, LOCAL)
+    there = Remote(Target("", "", f"{folder}/small"), None, "k")
+    with pytest.raises(FullDisk, match=f"disk of {folder}/small is full"):
+        run([*argv, there.place()], folder, there)
+
+
+def test_who_watches_a_transfer_ends_it_before_its_file_has_gone(over: Any, folder: Path) -> None:
+    class Enough(Exception):
+        pass
+
+    def watch(tally: Tally) -> None:
+        assert tally.sent == ["big"]
+        raise Enough
+
+    with pytest.raises(Enough):
+        over('exec "$@"', "--bwlimit=100", watch=watch)
+    assert not (folder / "b" / "big").exists()
 
 
 @pytest.mark.parametrize("code", [11, 12, 23])

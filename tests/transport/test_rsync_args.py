@@ -13,7 +13,7 @@ import pytest
 
 from remote.errors import ConfigError
 from remote.job.outputs import paths
-from remote.job.paths import STATE
+from remote.job.paths import STATE, partial_name, temporary_folder
 from remote.target import Target
 from remote.transport import rsync as transfer
 from remote.transport import rsync_args
@@ -43,6 +43,10 @@ ODD = [
 ]
 
 
+#: The id of the copy of the project that pushes.
+COPY = "0123456789abcdef" * 2
+
+
 class Pair:
     """A project, and the folder that plays its target, on this machine."""
 
@@ -63,7 +67,10 @@ class Pair:
             delete=delete,
             dry_run=dry_run,
             destination=f"{self.there}/",
+            partial=rsync_args.unfinished(self.known, COPY, apart=True),
         )
+        if not dry_run:
+            temporary_folder(self.there, COPY).mkdir(parents=True, exist_ok=True)
         return self.run(argv)
 
     def pull(self, *, dry_run: bool = False) -> Tally:
@@ -363,9 +370,26 @@ def test_the_example_of_env_is_sent(pair: Pair) -> None:
 def test_half_written_files_are_not_sent(pair: Pair) -> None:
     write(pair.here / "src/.tmp-abc")
     write(pair.here / "src/.~tmp~/x")
+    write(pair.here / "src" / partial_name("f" * 32) / "x")
     write(pair.here / "src/a.py")
     pair.push()
     assert names(pair.there) == {"src/a.py"}
+
+
+def test_what_another_copy_has_not_finished_there_stays(pair: Pair) -> None:
+    held = f"src/{partial_name('f' * 32)}/x"
+    write(pair.there / held)
+    write(pair.here / "src/a.py")
+    pair.push()
+    assert names(pair.there) == {"src/a.py", held}
+
+
+def test_holes_stay_holes(pair: Pair) -> None:
+    with open(pair.here / "sparse", "wb") as file:
+        file.truncate(5_000_000)
+    pair.push()
+    there = (pair.there / "sparse").stat()
+    assert there.st_size == 5_000_000 and there.st_blocks * 512 < 100_000
 
 
 def test_raw_data_is_sent_and_updated_but_never_deleted(pair: Pair) -> None:
@@ -574,7 +598,8 @@ def test_the_remote_command_goes_into_the_targets_link_first() -> None:
     remote = far(HOSTILE)
     link = f".cache/remote-gpu-workflow/targets/{remote.key}"
     assert f"--rsync-path=cd {link} && rsync" in remote.arguments()
-    claimed = f"test -d {link}/.remote/projects/p1 && cd {link} && rsync"
+    tests = [f"test -d {link}/.remote/{name}/p1" for name in ("projects", "partial")]
+    claimed = " && ".join([*tests, f"cd {link}", "rsync"])
     assert f"--rsync-path={claimed}" in remote.arguments(project="p1")
 
 

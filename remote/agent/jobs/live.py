@@ -7,10 +7,11 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import IO, Callable
+from typing import Callable
 
 from remote.agent import launchers
 from remote.agent.job_folders import end_job, find, job_of, live, read_status, state_of
+from remote.agent.jobs.log_tail import pieces, tail
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import root_of
 from remote.agent.worker import NOTE
@@ -26,8 +27,6 @@ HEARTBEAT = 10.0
 
 #: Seconds that a job may take to end before it is killed.
 PATIENCE = 20.0
-
-BLOCK = 1 << 16
 
 #: What terminals that are younger than a server's terminfo (Ghostty, kitty) can be taken for.
 TERMINAL = "xterm-256color"
@@ -48,12 +47,12 @@ def follow(
         start = request.offset
         if request.since:
             start = max(start, _offset_at(paths, time.time() - request.since))
-        if request.tail:
-            start = max(start, _tail_offset(file, request.tail))
-        file.seek(start)
+        parts = tail(file, request.tail) if request.tail else [(start, start)]
+        # Where both are asked for, whichever shows less.
+        log = pieces(file, [(max(start, begin), end) for begin, end in parts])
         while True:
             status = state_of(paths)
-            piece = file.read(BLOCK)
+            piece = next(log)
             text = decoder.decode(piece)
             # A letter of several bytes of which some are still to come was not sent.
             offset = file.tell() - len(decoder.getstate()[0])
@@ -75,19 +74,6 @@ def _offset_at(paths: JobPaths, moment: float) -> int:
     # What follows a note was written within NOTE seconds, or the next note would tell of it.
     after = (int(size) for written, size in notes if float(written) > moment - NOTE)
     return next(after, paths.log.stat().st_size)
-
-
-def _tail_offset(file: IO[bytes], lines: int) -> int:
-    """Where the last `lines` lines begin."""
-    end = position = file.seek(0, 2)
-    text = b""
-    while position and text.count(b"\n") <= lines:
-        step = min(BLOCK, position)
-        position = file.seek(position - step)
-        text = file.read(step) + text
-    ending = len(text) - len(text.rstrip(b"\n"))
-    wanted = b"\n".join(text.rstrip(b"\n").split(b"\n")[-lines:])
-    return end - len(wanted) - ending
 
 
 def attach(request: messages.AttachRequest) -> messages.AttachAnswer:

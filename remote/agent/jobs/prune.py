@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import time
@@ -10,7 +11,16 @@ from pathlib import Path
 from typing import Any, List, Mapping
 
 from remote.agent import environments, unpulled
-from remote.agent.job_folders import every, find, forget, job_of, live, state_of
+from remote.agent.job_folders import (
+    STAMP,
+    STAMP_FORMAT,
+    every,
+    find,
+    forget,
+    job_of,
+    live,
+    state_of,
+)
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.files import locked
@@ -51,7 +61,8 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
 def prune(request: PruneRequest) -> PruneAnswer:
     """Remove what has been of no use for so long, or say what would go."""
     root = root_of(request.key)
-    limit = time.time() - request.older
+    # By the clock that is behind: what the other takes for old may be minutes old.
+    limit = min(time.time(), request.now or math.inf) - request.older
     old = [paths for paths in every(root) if _ended_before(paths, limit)]
     pulled = [paths for paths in old if request.force or paths.id in request.pulled]
     unfetched = [paths for paths in pulled if not request.force and _only_here(paths)]
@@ -77,8 +88,10 @@ def _only_here(paths: JobPaths) -> Mapping[str, int]:
 
 
 def _ended_before(paths: JobPaths, limit: float) -> bool:
-    # The folder's own time tells of young jobs without reading them.
-    if paths.folder.stat().st_mtime > limit:
+    # The folder's own time tells of young jobs without reading them; an id does, too, of one that
+    # began and ended while the clock was behind.
+    stamp = time.strftime(STAMP_FORMAT, time.localtime(limit))
+    if paths.folder.stat().st_mtime > limit or paths.id[:STAMP] > stamp:
         return False
     status = state_of(paths)
     return status.state in ENDED and (status.ended or 0) < limit

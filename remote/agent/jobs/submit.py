@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from remote.agent import environments, launchers, processes
-from remote.agent.job_folders import find, forget, state_of
+from remote.agent.job_folders import STAMP, STAMP_FORMAT, STAMP_PATTERN, find, forget, state_of
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, read_secrets, root_of
 from remote.errors import JobError, TargetError
@@ -19,7 +19,7 @@ from remote.files import link_or_copy, locked, write_atomic
 from remote.job import outputs
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
-from remote.job.paths import STATE, JobPaths, jobs_folder, slug
+from remote.job.paths import PARTIAL, STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
 from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
 
@@ -115,8 +115,9 @@ def create(root: Path, name: str) -> JobPaths:
     """A new, empty job folder; its id is the time, the name, and four letters of chance."""
     jobs_folder(root).mkdir(parents=True, exist_ok=True)
     while True:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        paths = JobPaths(root, f"{stamp}-{slug(name)}-{os.urandom(2).hex()}")
+        paths = JobPaths(
+            root, f"{_next_stamp(jobs_folder(root))}-{slug(name)}-{os.urandom(2).hex()}"
+        )
         try:
             paths.folder.mkdir()
             paths.live.parent.mkdir(exist_ok=True)
@@ -124,6 +125,23 @@ def create(root: Path, name: str) -> JobPaths:
             return paths
         except FileExistsError:
             continue
+
+
+def _next_stamp(folder: Path) -> str:
+    """The time here; where the clock was set back, by a person or at the end of summer, the second
+    after the newest job's, so that the names of jobs tell their order."""
+    now = time.strftime(STAMP_FORMAT)
+    stamps = (name[:STAMP] for name in os.listdir(str(folder)) if STAMP_PATTERN.match(name))
+    newest = max(stamps, default="")
+    if newest <= now:
+        return now
+    # Seldom needed. Counted in a calendar without summer, where each second is there once.
+    from datetime import datetime, timedelta
+
+    try:
+        return f"{datetime.strptime(newest, STAMP_FORMAT) + timedelta(seconds=1):{STAMP_FORMAT}}"
+    except (ValueError, OverflowError):
+        return now
 
 
 def write_job(paths: JobPaths, spec: JobSpec) -> None:
@@ -161,7 +179,7 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     excludes = [
         f"--exclude=/{name}" for name in (STATE, *outputs.links(declared), *outputs.paths(declared))
     ]
-    excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~"]
+    excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~", f"--exclude={PARTIAL}"]
     excludes += [f"--exclude={name}/" for name in CACHES]
     argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
     # While rsync works: each start of the agent is faster without.

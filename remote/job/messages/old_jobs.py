@@ -51,6 +51,8 @@ class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer)
     dry_run: bool = fields.flag(default=False)
     python: str = fields.text(NAME, default="")
     """The versions of Python that the project allows: its environment is one that is used."""
+    now: float = fields.moment(default=0.0)
+    """What the laptop's clock says."""
 
 
 class UnpulledAnswer(Struct):

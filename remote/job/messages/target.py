@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import MANY, MESSAGE, NAME, VALUE, WORD
+from remote.job.fields import MANY, MESSAGE, NAME, VALUE, VERY_MANY, WORD
 from remote.job.messages.base import Request, TargetRequest
 from remote.job.struct import Struct
 
@@ -20,6 +20,9 @@ class Machine(Struct):
     libc: str = fields.choice("", "gnu", "musl", default="")
     """Empty where it isn't Linux."""
 
+
+#: The form of a project's id, which is random.
+PROJECT = re.compile(r"[0-9a-f]{32}")
 
 #: What a target is to a project: pushed to before; not there or empty; full of what others put there.
 OURS, ABSENT, FOREIGN = "ours", "absent", "foreign"
@@ -37,11 +40,41 @@ class PrepareRequest(TargetRequest[PrepareAnswer], verb="prepare", answer=Prepar
     """Make a target ready to be pushed to; with `look`, only look at it."""
 
     path: str = fields.text(NAME)
-    project: str = fields.text(32, re.compile(r"[0-9a-f]{32}"))
+    project: str = fields.text(32, PROJECT)
     """The id of the project's copy on this laptop."""
     take_over: bool = fields.flag(default=False)
     """Whether a folder full of what others put there becomes this project's."""
     look: bool = fields.flag(default=False)
+
+
+#: Bytes that a push leaves free on a disk. One that sends less isn't weighed.
+SPARE = 16 << 20
+
+
+class Shortage(Struct):
+    """A disk on which something doesn't fit: a folder on it, the bytes it takes, and those free."""
+
+    folder: str = fields.text(NAME)
+    needed: int = fields.integer(0, 1 << 62)
+    free: int = fields.integer(0, 1 << 62)
+
+
+class RoomAnswer(Struct):
+    """Whether there is room. `together` says that all folders are on the disk of `.remote`."""
+
+    short: Optional[Shortage] = fields.optional(fields.nested(Shortage), default=None)
+    together: bool = fields.flag(default=True)
+
+
+class RoomRequest(TargetRequest[RoomAnswer], verb="room", answer=RoomAnswer):
+    """Say whether these bytes fit into these folders; with `clear`, after what earlier pushes by this
+    copy of the project left unfinished was removed."""
+
+    project: str = fields.text(32, PROJECT)
+    needs: Mapping[str, int] = fields.mapping_of(
+        fields.integer(0, 1 << 62), VERY_MANY, key=fields.text(NAME), default={}
+    )
+    clear: bool = fields.flag(default=False)
 
 
 class SecretAnswer(Struct):

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remote.agent import processes, target_dir
-from remote.agent.jobs import live
+from remote.agent.jobs import live, log_tail
 from remote.agent.jobs.live import attach
 from remote.errors import JobError
 from remote.files import read_json, write_json
@@ -72,6 +72,17 @@ def test_a_job_without_a_log_has_an_empty_one(paths: JobPaths) -> None:
         ("first\n" + "x" * 200_000 + "\n", 1, "x" * 200_000 + "\n"),
         ("a\n" * 100_000, 3, "a\na\na\n"),
         ("é" * 65_536 + "\né\n", 1, "é\n"),
+        ("a\n\n\n", 1, "a\n\n\n"),
+        ("\n\n", 1, "\n\n"),
+        ("a\n\nb", 2, "\nb"),
+        # What a carriage return had written over is not on the screen.
+        ("a\n" + "\r 1%\r 2%" * 50_000, 1, " 2%"),
+        ("a\n" + "\r 1%\r 2%" * 50_000, 2, "a\n 2%"),
+        ("a\n" + "1%\r2%\r" * 50_000 + "\nb\n", 2, "2%\r\nb\n"),
+        ("a\r\nb\r\n", 1, "b\r\n"),
+        ("a\r\nb\r\n", 2, "a\r\nb\r\n"),
+        ("\r\r", 1, "\r\r"),
+        ("x\ry" + "\r" * 70_000 + "\n", 1, "y" + "\r" * 70_000 + "\n"),
     ],
 )
 def test_the_tail_is_the_last_lines(
@@ -92,7 +103,7 @@ def test_any_tail_is_what_tail_prints(paths: JobPaths, lines: list[str], tail: i
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 3])
 def test_a_letter_at_a_block_border_is_not_cut(paths: JobPaths, shift: int) -> None:
-    content = "x" * (live.BLOCK - shift) + "日本語" * 50_000
+    content = "x" * (log_tail.BLOCK - shift) + "日本語" * 50_000
     paths.log.write_text(content, "utf-8")
     assert follow()[0] == content
 
@@ -113,7 +124,7 @@ def test_it_goes_on_where_it_broke_off(paths: JobPaths) -> None:
 @pytest.mark.parametrize("shift", [0, 1, 2, 3])
 def test_it_goes_on_between_blocks_without_losing_a_letter(paths: JobPaths, shift: int) -> None:
     """A client that lost its connection has the answers up to some offset, and asks from there."""
-    content = "x" * (live.BLOCK - shift) + "日本語" * 30_000
+    content = "x" * (log_tail.BLOCK - shift) + "日本語" * 30_000
     paths.log.write_text(content, "utf-8")
     _, sent, _ = follow()
     assert len(sent) > 2

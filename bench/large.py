@@ -1,0 +1,114 @@
+"""Pushes of a large tree with large files, against rsync over the same warm connection."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bench.pulls import MEMORY
+from bench.report import Row
+from bench.stage import INV, Failed, Stage, make_project, run
+from bench.turns import Pairs, Side, Trial, alternate
+from remote.transport.ssh import Ssh
+from scripts.sshd import ALIAS
+
+FILES, FOLDERS = 200_000, 2_000
+SPARSE = 20  # files of one gigabyte each, in data/raw
+
+OURS, THEIRS = "ours", "theirs"
+
+
+def measure(stage: Stage) -> Iterator[Row]:
+    """The first push, one with nothing to send, and one of a single file that was edited."""
+    files = stage.size(FILES)
+    with stage.server("large") as server:
+        project = _project(stage.folder / "large" / "project", files)
+        scene = Scene(project, server.home, server.config)
+        run(["ssh", *Ssh(ALIAS, str(server.config)).options(), ALIAS, "true"])
+        size = f"{files} small files in {FOLDERS} folders; inv sync-push / rsync -az, both over"
+        size += " the same warm connection"
+        first = Pairs(Side([scene.ours()]), Side([scene.theirs()]))
+        yield Row("large first", f"the first push of {size}", 1.2, first)
+        for root in (scene.project, server.home / OURS, server.home / THEIRS):
+            _add_sparse(root / "data" / "raw", stage.size(SPARSE))
+        size = f"{stage.size(SPARSE)} GB in sparse files and {size}"
+        pairs = alternate(scene.ours, scene.theirs, runs=stage.trials(5))
+        yield Row("large nothing", f"nothing to send of {size}", 1.15, pairs)
+        pairs = alternate(scene.ours_edited, scene.theirs_edited, runs=stage.trials(5))
+        yield Row("large changed", f"one edited file of {size}", 1.25, pairs)
+    what = f"the most memory that the client or one of its programs took for these / {MEMORY} MB"
+    memory = Pairs(Side([max(scene.memory)]), Side([float(MEMORY)]))
+    yield Row("large-client", what, 1, memory, unit="MB")
+
+
+class Scene:
+    """A large project, and the two ways to push it."""
+
+    def __init__(self, project: Path, home: Path, config: Path) -> None:
+        self.project = project
+        self.home = home
+        self.memory: list[float] = []
+        self.settings = {"TARGET_DIR": f"{ALIAS}:{OURS}", "REMOTE_SSH_CONFIG": str(config)}
+        self.rsync = ["rsync", "-az", "--exclude-from=.rsyncignore"]
+        self.rsync += ["-e", Ssh(ALIAS, str(config)).rsh(), "./", f"{ALIAS}:{THEIRS}/"]
+
+    def ours(self) -> float:
+        seconds, megabytes = _timed([INV, "sync-push"], self.project, self.settings)
+        self.memory.append(megabytes)
+        return seconds
+
+    def theirs(self) -> float:
+        return _timed(self.rsync, self.project, {})[0]
+
+    def ours_edited(self) -> float:
+        return self._edited(self.ours, OURS)
+
+    def theirs_edited(self) -> float:
+        return self._edited(self.theirs, THEIRS)
+
+    def _edited(self, push: Trial, name: str) -> float:
+        edited = _file(self.project, 7)
+        edited.write_text(f"VALUES = {time.time_ns()}\n")
+        seconds = push()
+        arrived = self.home / name / edited.relative_to(self.project)
+        if arrived.read_bytes() != edited.read_bytes():
+            raise Failed(f"the edited file is not in {name}")
+        return seconds
+
+
+def _timed(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds, and the peak memory in MB of the process or of one that it waited for."""
+    start = time.perf_counter()
+    with open(os.devnull, "wb") as null:
+        process = subprocess.Popen(argv, cwd=cwd, env={**os.environ, **env}, stdout=null)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise Failed(f"{argv[:3]} ended with {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def _project(root: Path, files: int) -> Path:
+    make_project(root)
+    for number in range(FOLDERS):
+        _file(root, number).parent.mkdir(parents=True, exist_ok=True)
+    for number in range(files):
+        _file(root, number).write_text(f"VALUES = {list(range(number % 97))}\n")
+    return root
+
+
+def _file(root: Path, number: int) -> Path:
+    return root / "src" / f"package_{number % FOLDERS:04}" / f"module_{number:06}.py"
+
+
+def _add_sparse(folder: Path, count: int) -> None:
+    """The same on both sides, since none of it is to be sent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    for number in range(count):
+        with open(folder / f"{number:02}.bin", "wb") as file:
+            file.truncate(1 << 30)
+        os.utime(file.name, (1_700_000_000, 1_700_000_000))

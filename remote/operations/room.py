@@ -1,0 +1,74 @@
+"""Room for what is pushed: a push that turns out to be large is weighed before it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.errors import TransferError
+from remote.job.messages.target import SPARE, RoomRequest
+from remote.output import size
+from remote.session import TargetSession, project_id
+from remote.transport.rsync_args import Tally
+
+
+class LargePush(Exception):
+    """What rsync has begun to send is large enough to ask for room first."""
+
+
+@dataclass
+class Scales:
+    """Adds up what rsync names before it sends it, and raises LargePush where that is much.
+
+    So a push of little takes no look of its own. `folder` is the one that the names count from.
+    """
+
+    folder: Path
+    bytes: int = 0
+    count: int = 0
+
+    def weigh(self, tally: Tally) -> None:
+        """Take what is new in `tally`."""
+        names, self.count = tally.sent[self.count :], len(tally.sent)
+        self.bytes += sum(disk_bytes(self.folder / name) for name in names)
+        if self.bytes > SPARE:
+            raise LargePush
+
+
+def disk_bytes(path: Path) -> int:
+    """What a file takes on a disk that knows holes; 0 for what isn't one."""
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        # Of what was just written, some file systems don't know the blocks yet.
+        return min(status.st_size, status.st_blocks * 512 or status.st_size)
+    return 0
+
+
+def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
+    """Whether all these files go to the disk of the target's `.remote`; raises TransferError where
+    they don't fit."""
+    needs: Counter[str] = Counter()
+    for name in names:
+        # Deeper down, other disks are rare and files many.
+        above = "/".join(name.split("/")[:-1][:4])
+        needs[above] += disk_bytes(server.project.root / name)
+    if needs.total() <= SPARE:
+        return True
+    request = RoomRequest(key=server.key, project=project_id(server.project), needs=dict(needs))
+    answer = server.agent.call(request)
+    if answer.short:
+        short = answer.short
+        raise TransferError(
+            f"{size(short.needed)} don't fit on {server.target}:"
+            f" {size(short.free)} are free in {short.folder}. What was there is as it was.",
+            "Make room there (inv remote-prune), or leave files here: .rsyncignore.",
+        )
+    return answer.together
+
+
+def clear_unfinished(server: TargetSession) -> None:
+    """Remove what cut pushes left on the target."""
+    server.agent.call(RoomRequest(key=server.key, project=project_id(server.project), clear=True))

@@ -1,0 +1,42 @@
+"""What a push will take on the server's disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from remote.job.messages.target import SPARE
+from remote.operations.room import LargePush, Scales, disk_bytes
+from remote.transport.rsync_args import Tally
+
+
+def sparse(path: Path, length: int) -> Path:
+    with open(path, "wb") as file:
+        file.truncate(length)
+    return path
+
+
+def test_a_file_takes_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(256)) * 400)
+    (tmp_path / "link").symlink_to("a")
+    assert disk_bytes(tmp_path / "a") == 102_400
+    assert disk_bytes(tmp_path / "missing") == 0 and disk_bytes(tmp_path / "link") < 10
+    with open(sparse(tmp_path / "holes", 10**9), "r+b") as file:
+        file.write(b"begin")
+    assert 0 < disk_bytes(tmp_path / "holes") < 100_000
+
+
+def test_files_are_weighed_once_until_they_are_many(tmp_path: Path) -> None:
+    half = SPARE // 2
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(b"x" * half)
+    scales, tally = Scales(tmp_path), Tally(sent=["a"])
+    scales.weigh(tally)
+    scales.weigh(tally)
+    assert scales.bytes == half
+    tally.sent += ["b", "link -> a"]
+    scales.weigh(tally)
+    tally.sent += ["c"]
+    with pytest.raises(LargePush):
+        scales.weigh(tally)

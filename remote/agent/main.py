@@ -5,7 +5,7 @@ before the frame is the client's to skip. A verb that follows something answers 
 
 Requests and answers are the classes of remote.job.messages. In the place of an answer there may be
 `{"error": {"kind": …, "message": …, "hint": …}}`, which is for the user, or `{"bug": <traceback>}`.
-Before it there may be `{"waiting": {"words": …}}`, where a lock is held by another.
+Before it there may be `{"wait": {"words": …}}`, where a lock is held by another.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def write_frame(document: Dict[str, Any], file: Optional[Path] = None) -> None:
 
 
 def _send_waiting(words: str) -> None:
-    write_frame({"waiting": Waiting(words=words).to_json()})
+    write_frame({"wait": Waiting(words=words).to_json()})
 
 
 def _send_error(error: RemoteError) -> None:

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import IO, Any, Callable, Iterator, Optional, Tuple
 
+from remote.errors import RemoteError
+
 #: Seconds after which it is told that a lock is waited for.
 SILENT = 1.0
 
@@ -150,6 +152,19 @@ def user_and_host() -> str:
     return f"{user}@{os.uname().nodename}"
 
 
+def remove_left(folder: Path, pattern: str) -> None:
+    """Remove what processes that were killed left in a folder of the toolkit's own.
+
+    The caller holds the lock under which such things are made.
+    """
+    for path in folder.glob(pattern):
+        # Seldom needed.
+        import shutil
+
+        with contextlib.suppress(OSError):
+            shutil.rmtree(str(path)) if path.is_dir() else path.unlink()
+
+
 def copy_new(source: Path, target: Path, *, mode: int) -> Path:
     """Copy `source` to `target`, complete or not at all, never over a file that is there.
 
@@ -215,3 +230,25 @@ def size(count: int) -> str:
             return f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+def full_disk(error: OSError) -> Optional[RemoteError]:
+    """What to tell where a disk of this machine is full; None where the error is another one."""
+    temporary = os.environ.get("TMPDIR", "/tmp")
+    # tempfile's words, where none of the folders that it tries takes a byte.
+    if "No usable temporary directory" in str(error):
+        return RemoteError(
+            f"This machine has no room for temporary files: the disk of {temporary} is full.",
+            "Make room on it, or have TMPDIR name another folder; then the same again.",
+        )
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    place = (
+        f"the disk of {error.filename}"
+        if error.filename
+        else f"that of {temporary} or of {Path.cwd()}"
+    )
+    return RemoteError(
+        f"A disk of this machine is full (or your quota is): {place}.",
+        "Make room on this machine, then the same again.",
+    )

@@ -15,12 +15,19 @@ from typing import TYPE_CHECKING
 
 from remote.errors import RemoteError
 from remote.files import read_json, user_and_host, write_json
+from remote.job import outputs
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
 from remote.operations.project_outputs import declared_outputs
 from remote.operations.push_guard import changed_since, moment, push_lock, when_free
-from remote.operations.room import LargePush, Scales, ask_for_room, clear_unfinished
+from remote.operations.room import (
+    LargePush,
+    Scales,
+    ask_for_room,
+    clear_unfinished,
+    temporary_options,
+)
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -269,6 +276,7 @@ class Pulled:
 def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
+    from remote.operations.pull_backups import PulledFiles
     from remote.operations.tracking.merge_records import merging
     from remote.operations.tracking.pull_records import ask, merge_all
 
@@ -278,8 +286,15 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     kept = server.project.root / backup
 
     def bring() -> Tally:
+        root = server.project.root
+        folders = [root / row.path for row in outputs.table(declared) if row.pulled]
         argv = rsync_args.pull_argv(
-            server.remote, dialect, backup=kept, dry_run=dry_run, declared=declared
+            server.remote,
+            dialect,
+            backup=kept,
+            dry_run=dry_run,
+            declared=declared,
+            temporary=temporary_options(folder, *folders),
         )
         return server.rsync(argv, "pulling")
 
@@ -288,6 +303,10 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, folder, registry=registry)
         files = server.transfer(bring)
+        if not dry_run:
+            pulled_files = PulledFiles.of(server)
+            pulled_files.drop_unchanged(files, kept)
+            pulled_files.add(files.sent)
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         before = set(read_json(server.pulled) or ())
         unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}

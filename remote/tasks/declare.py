@@ -22,6 +22,7 @@ from invoke.tasks import Task
 
 from remote.config import find_project
 from remote.errors import RemoteError
+from remote.files import full_disk
 from remote.options import options_of
 from remote.output import print_lines, printable_lines, say
 
@@ -85,6 +86,11 @@ def exit_on_error(body: Body) -> Body:
         except Exit as exit:
             # Invoke prints the message as it is, and why a job failed is its server's to say.
             raise Exit(printable_lines(exit.message or ""), code=exit.code) from None
+        except OSError as error:
+            full = full_disk(error)
+            if full is None:
+                raise
+            raise Exit(printable_lines(str(full)), code=2) from None
         except KeyboardInterrupt as interrupt:
             raise Exit(printable_lines(str(interrupt)) or "Interrupted.", code=130) from None
         except BrokenPipeError:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Mapping, Optional
 
 from remote.errors import StoreError
-from remote.files import locked, sha256, write_atomic
+from remote.files import locked, remove_left, sha256, write_atomic
 from remote.job.paths import CACHE
 from remote.tracking.revisions import schema_of
 from remote.tracking.store import connect_read_only, is_present, run_mlflow
@@ -73,6 +73,7 @@ def _create(
     # Most who open a store make none, and start faster without.
     import tempfile
 
+    remove_left(folder, ".mlflow-new-*")
     with tempfile.TemporaryDirectory(dir=str(folder), prefix=".mlflow-new-") as temporary:
         new = Path(temporary) / "mlflow.db"
         template = _Template(Path(python), os.path.abspath(str(artifact_root)))

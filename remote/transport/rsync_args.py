@@ -198,6 +198,7 @@ def pull_argv(
     backup: Path,
     dry_run: bool = False,
     declared: Sequence[str] = (),
+    temporary: Sequence[str] = (),
 ) -> list[str]:
     """Bring the output folders back; run in the project's root.
 
@@ -211,14 +212,16 @@ def pull_argv(
             wanted += [f"--include=/{folder}/" for folder in folders]
             wanted += [f"--include=/{row.path}{'' if row.is_file else '/**'}"]
     wanted += ["--exclude=*"]
-    plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}"]
+    plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}", *temporary]
     options = [*OPTIONS, "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
     return ["rsync", *options, *remote.arguments(), *wanted, remote.place(), "./"]
 
 
-def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Path) -> list[str]:
+def artifacts_argv(
+    remote: Remote, *, source: str, destination: str, wanted: Path, temporary: Sequence[str] = ()
+) -> list[str]:
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
-    options = [*OPTIONS, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
+    options = [*OPTIONS, *temporary, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 

@@ -6,11 +6,12 @@ A target has stores beside its own: file stores, and those that jobs made themse
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import zlib
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import IO, Dict, List, Optional, Tuple, Union
 
 from remote.agent import unpulled
 from remote.agent.job_folders import every, live, state_of
@@ -18,7 +19,7 @@ from remote.agent.target_dir import cache, root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
 from remote.agent.tracking.moved_target import mend_moved
 from remote.errors import StoreError
-from remote.files import is_absent, read_json, write_json
+from remote.files import is_absent, read_json, remove_left, try_lock, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.paths import STATE, JobPaths
@@ -46,13 +47,15 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         path = root / request.store
         if request.store not in _places(root)[0]:
             raise StoreError(f"{root} has no MLflow store {request.store}.")
-        return AnswerWithFile(DeltaAnswer(root=str(root), empty=False), _delta(request, root, path))
+        return AnswerWithFile(
+            DeltaAnswer(root=str(root), empty=False), *_delta(request, root, path)
+        )
     moved = mend_moved(root)
     answer = _state(root).replace(moved=moved)
     try:
         if not is_present(store_of(root)):
             return answer
-        return AnswerWithFile(answer.replace(empty=False), _delta(request, root, store_of(root)))
+        return AnswerWithFile(answer.replace(empty=False), *_delta(request, root, store_of(root)))
     except (OSError, StoreError) as error:
         return answer.replace(fault=str(error))
 
@@ -75,8 +78,8 @@ def _state(root: Path) -> DeltaAnswer:
     )
 
 
-def _delta(request: DeltaRequest, root: Path, store: Path) -> Path:
-    """The delta of a store that is there; raises StoreError.
+def _delta(request: DeltaRequest, root: Path, store: Path) -> Tuple[Path, Optional[IO[str]]]:
+    """The delta of a store that is there, with the lock that keeps it; raises StoreError.
 
     It is written to the first folder that takes it, so that a full disk, or one that can't be
     written to, can still be pulled from.
@@ -85,12 +88,13 @@ def _delta(request: DeltaRequest, root: Path, store: Path) -> Path:
     if source is None:
         raise StoreError(f"{store} {NO_STORE}.")
     for folder in (root / STATE, cache(), *ROOM):
+        lock = None if folder in ROOM else _lock(folder)
         file = folder / f"delta-{os.urandom(8).hex()}"
         try:
             source.write_delta(
                 store, file, request.known, roots=[str(root)], registry=request.registry
             )
-            return _compressed(file) if request.compress else file
+            return _compressed(file) if request.compress else file, lock
         except (OSError, StoreError) as error:
             fault = fault or error
             for part in folder.glob(f"{file.name}*"):
@@ -99,6 +103,18 @@ def _delta(request: DeltaRequest, root: Path, store: Path) -> Path:
                 break
     assert fault is not None
     raise fault
+
+
+def _lock(folder: Path) -> Optional[IO[str]]:
+    """The lock that all share who write deltas to a folder of ours; the first of them removes what
+    those left that were killed."""
+    with contextlib.suppress(OSError):
+        lock = open(str(folder / "delta.lock"), "a")
+        if try_lock(lock, fcntl.LOCK_EX):
+            remove_left(folder, "delta-*")
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return lock
+    return None
 
 
 def _compressed(file: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Type, TypeVar
+from typing import IO, Any, ClassVar, Generic, NamedTuple, Optional, Type, TypeVar
 
 from remote.job import fields
 from remote.job.fields import MESSAGE
@@ -49,10 +49,14 @@ class TargetRequest(Request[Answer]):
 
 
 class AnswerWithFile(NamedTuple):
-    """An answer that a file's bytes follow; the file is removed when it was sent."""
+    """An answer that a file's bytes follow; the file is removed when it was sent.
+
+    `lock` is held until then.
+    """
 
     answer: Any
     file: Path
+    lock: Optional[IO[Any]] = None
 
 
 class Waiting(Struct):

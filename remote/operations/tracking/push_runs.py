@@ -14,7 +14,7 @@ from pathlib import Path
 
 from remote.config import declared
 from remote.errors import StoreError
-from remote.files import locked
+from remote.files import locked, remove_left
 from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.tracking import select_runs
@@ -88,6 +88,7 @@ class _Push:
         active_runs = self._gather().ids[schema.RUN]
         self.server.connect()
         with locked(self.server.project.state / "give.lock", "another mlflow-push"):
+            remove_left(self.server.project.state, "give-*")
             for _ in range(TRIES):
                 pull_records(self.server)
                 with writing(self.store) as database:

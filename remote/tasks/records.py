@@ -94,6 +94,10 @@ def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
     parts += [plural(len(pushed.files), "artifact"), size(pushed.bytes), f"{pushed.seconds:.1f} s"]
     print_lines(f"{verb} to {server.target}: {', '.join(parts)}")
     say_first([f"refused: {text}" for text in pushed.refused], "refused")
+    if pushed.obstacle:
+        say(f"{server.target}: {pushed.obstacle}.")
+    if pushed.left_out:
+        say(f"not merged there: {', '.join(pushed.left_out)}")
     if pushed.without:
         more = ", …" if len(pushed.without) > SHOWN else ""
         say(f"without artifacts here: {', '.join(pushed.without[:SHOWN])}{more}")

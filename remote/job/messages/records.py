@@ -83,6 +83,8 @@ class TakeAnswer(Struct):
     )
     left_out: Tuple[str, ...] = fields.names(default=())
     """Tables and columns that have content, and no place in the target's store."""
+    obstacle: str = fields.line(MESSAGE, default="")
+    """Why the records could not be brought to the schema of the target's store."""
     artifacts: Tuple[ArtifactFolder, ...] = fields.list_of(
         fields.nested(ArtifactFolder), VERY_MANY, default=()
     )

@@ -50,6 +50,10 @@ class PushedRuns:
     without: tuple[str, ...]
     """Runs and models that have no artifacts here."""
     refused: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Tables and columns that have no place in the target's store."""
+    obstacle: str
+    """Why the records were not brought to the schema of that; empty where they are."""
     replaced: tuple[str, ...]
     backup: str
     bytes: int
@@ -234,6 +238,8 @@ class _Push:
             files=tuple(files.sent),
             without=tuple(name for name in with_folder if not (self.root / folders[name]).is_dir()),
             refused=tuple(refused),
+            left_out=answer.left_out,
+            obstacle=answer.obstacle,
             replaced=tuple(files.replaced),
             backup=backup if files.replaced else "",
             bytes=files.bytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,8 @@ from bench.stage import INV, Failed, Stage, make_project, run, timed
 from bench.turns import Pairs, alternate
 from remote.config import Project
 from remote.operations.run_options import RunOptions
-from remote.operations.submit import describe, submit
+from remote.operations.submission import Submission
+from remote.operations.submit import describe
 from remote.programs.program import Command
 from remote.session import TargetSession
 from remote.target import Target
@@ -104,7 +106,8 @@ class Scene:
         self, server: TargetSession, project: Project, options: RunOptions, *words: str
     ) -> str:
         job = describe(project, Command(words), {}, options=options)
-        submitted = submit(server, job)
+        with contextlib.ExitStack() as way:
+            submitted = Submission(server, words, way).ask(job, "")
         if not submitted.environment_ready:
             raise Failed("a submission had more to do: its environment is made first")
         return submitted.id

@@ -77,6 +77,16 @@ def pyproject(root: Path) -> dict[str, object]:
         return {}
 
 
+def declared(root: Path, name: str) -> str:
+    """A text of pyproject.toml's table `project`, such as `requires-python`; empty without one."""
+    try:
+        table = pyproject(root).get("project")
+    except (OSError, ValueError):
+        return ""
+    value = table.get(name) if isinstance(table, dict) else None
+    return value if isinstance(value, str) else ""
+
+
 def find_project(start: Path | None = None) -> Project:
     """The project that `start` (the working directory) lies in; raises ConfigError.
 

@@ -27,6 +27,10 @@ class ConnectError(RemoteError):
     """The server can't be reached or refuses us."""
 
 
+class NoAnswer(ConnectError):
+    """A request was sent, and no answer came: what it asks for may have been done."""
+
+
 class TargetError(RemoteError):
     """The server lacks something, or the target isn't ours to write to."""
 
@@ -49,3 +53,10 @@ class ProtocolError(RemoteError):
 
 class StoreError(RemoteError):
     """An MLflow store can't be read or written."""
+
+
+class UnusableStore(StoreError):
+    """Something lies where the store should, which is damaged, locked, closed to us, or no store.
+
+    That is not the same as a store that is missing: nothing is put in its place.
+    """

@@ -8,8 +8,17 @@ import errno
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
-from typing import IO, Any, Iterator, Optional, Tuple
+from typing import IO, Any, Callable, Iterator, Optional, Tuple
+
+from remote.errors import RemoteError
+
+#: Seconds after which it is told that a lock is waited for.
+SILENT = 1.0
+
+#: Letters of what a lock's holder says of itself that are shown.
+LONGEST_HOLDER = 200
 
 #: What the system says of a disk, or of an account's part of one, that has no room.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -59,6 +68,16 @@ def read_json(path: Path) -> Optional[Any]:
         return None
 
 
+def is_absent(path: Path) -> bool:
+    """Whether nothing has this name; a link that leads nowhere is something. Raises OSError where
+    that can't be told, which `exists`, `is_file` and `is_dir` take for no in some Pythons."""
+    try:
+        os.lstat(str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     import hashlib
@@ -79,13 +98,71 @@ def try_lock(file: IO[Any], kind: int) -> bool:
         return False
 
 
+def _tell_nobody(words: str) -> None:
+    """The `on_wait` of who has nobody to tell."""
+
+
+#: Gets the words, where a lock is waited for longer than a moment. The client prints them, the
+#: agent sends them.
+on_wait: Callable[[str], None] = _tell_nobody
+
+
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; the kernel frees it when this process dies."""
+def locked(path: Path, holder: str = "") -> Iterator[None]:
+    """Hold an exclusive lock on `path`; the kernel frees it when this process dies.
+
+    `holder` is what keeps others waiting, such as "another push"; who that is stands in the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(str(path), "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with open(str(path), "a+") as file:
+        if not try_lock(file, fcntl.LOCK_EX):
+            _await_lock(file, holder or f"the lock {path}")
+        # Only for those who wait to be told: a lock holds on a full disk, too.
+        with contextlib.suppress(OSError):
+            file.truncate(0)
+            os.write(file.fileno(), f"{user_and_host()}, process {os.getpid()}".encode())
         yield
+
+
+def _await_lock(file: IO[Any], holder: str) -> None:
+    deadline = time.monotonic() + SILENT
+    while time.monotonic() < deadline:
+        if try_lock(file, fcntl.LOCK_EX):
+            return
+        time.sleep(0.02)
+    who = os.pread(file.fileno(), LONGEST_HOLDER, 0).decode("utf-8", "replace")
+    on_wait(waiting_words(holder, who, os.fstat(file.fileno()).st_mtime))
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def waiting_words(holder: str, who: str, since: float) -> str:
+    """What is told of a lock: what and who holds it, since when (seconds since 1970)."""
+    by = f" of {who}" if who else ""
+    return f"Waiting for {holder}{by}, since {time.strftime('%H:%M:%S', time.localtime(since))} ..."
+
+
+def user_and_host() -> str:
+    """Who this process works for, and where, for others to read."""
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return f"{user}@{os.uname().nodename}"
+
+
+def remove_left(folder: Path, pattern: str) -> None:
+    """Remove what processes that were killed left in a folder of the toolkit's own.
+
+    The caller holds the lock under which such things are made.
+    """
+    for path in folder.glob(pattern):
+        # Seldom needed.
+        import shutil
+
+        with contextlib.suppress(OSError):
+            shutil.rmtree(str(path)) if path.is_dir() else path.unlink()
 
 
 def copy_new(source: Path, target: Path, *, mode: int) -> Path:
@@ -153,3 +230,25 @@ def size(count: int) -> str:
             return f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+def full_disk(error: OSError) -> Optional[RemoteError]:
+    """What to tell where a disk of this machine is full; None where the error is another one."""
+    temporary = os.environ.get("TMPDIR", "/tmp")
+    # tempfile's words, where none of the folders that it tries takes a byte.
+    if "No usable temporary directory" in str(error):
+        return RemoteError(
+            f"This machine has no room for temporary files: the disk of {temporary} is full.",
+            "Make room on it, or have TMPDIR name another folder; then the same again.",
+        )
+    if error.errno not in FULL:
+        return None
+    place = (
+        f"the disk of {error.filename}"
+        if error.filename
+        else f"that of {temporary} or of {Path.cwd()}"
+    )
+    return RemoteError(
+        f"A disk of this machine is full (or your quota is): {place}.",
+        "Make room on this machine, then the same again.",
+    )

@@ -17,6 +17,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from remote import files
+from remote.addresses import without_secrets
 from remote.files import plural as plural
 from remote.files import size as size
 
@@ -32,8 +34,9 @@ def printable(text: str) -> str:
     r"""`text` on one line that can't steer a terminal.
 
     Control characters, line breaks, marks that change the direction of writing and bytes that were
-    no text become `\x1b`, `\n`, `\u202e`, `\udcff`.
+    no text become `\x1b`, `\n`, `\u202e`, `\udcff`; passwords in addresses become asterisks.
     """
+    text = without_secrets(text)
     if text.isprintable():
         return text
     return "".join(char if _is_plain(char) else ascii(char)[1:-1] for char in text)
@@ -63,6 +66,10 @@ def say(*lines: str) -> None:
     _write(sys.stderr, "".join(f"{_printable_line(line)}\n" for line in lines))
 
 
+# Whoever waits for a lock in the client says so.
+files.on_wait = say
+
+
 def say_first(lines: Sequence[str], noun: str) -> None:
     """Say the first few lines, and how many more of `noun` (in the plural) there are."""
     say(*lines[:SHOWN])
@@ -88,6 +95,7 @@ def print_json(value: Any) -> None:
         return vars(value) if hasattr(value, "__dict__") else str(value)
 
     text = json.dumps(value, indent=2, ensure_ascii=False, default=plain)
+    text = without_secrets(text)
     # JSON leaves C1 controls and lone surrogates as they are, but has an escape for each of them.
     escaped = (
         char if char == "\n" or _is_plain(char) else json.dumps(char)[1:-1] for char in f"{text}\n"

@@ -15,10 +15,11 @@ from remote.files import write_atomic
 from remote.job.fields import flag, integer
 from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
 from remote.job.struct import Struct
+from remote.job.tree import PushStamp
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
-from remote.transport import rsync
+from remote.transport import rsync, tree_lock
 from remote.transport.rsync_args import Remote, Tally
 from remote.transport.ssh import Ssh
 
@@ -120,10 +121,20 @@ class TargetSession:
         *,
         cwd: Path | None = None,
         watch: Callable[[Tally], None] | None = None,
+        push: PushStamp | None = None,
+        whole: bool = False,
     ) -> Tally:
-        """Run an rsync of this target's in the project's root, or in `cwd`; raises as `rsync.run`."""
+        """Run an rsync of this target's in the project's root, or in `cwd`; raises as `rsync.run`.
+
+        One of a `push` to this machine takes the lock on the tree here; elsewhere its argv does.
+        """
+        words = list[str]()
+        if push and self.target.is_local:
+            words = tree_lock.local_command(Path(self.target.path), push)
         root = cwd or self.project.root
-        return rsync.run(argv, self.remote, cwd=root, title=title, watch=watch)
+        return rsync.run(
+            argv, self.remote, cwd=root, title=title, watch=watch, prefix=words, whole=whole
+        )
 
     def transfer(self, run: Callable[[], Tally]) -> Tally:
         """What `run` brings or sends; where rsync does not start, the agent looks, and once more."""

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from remote.files import (
     copy_new,
+    full_disk,
     locked,
     name_new,
     overwrite,
@@ -207,3 +209,21 @@ def test_what_is_written_over_a_file_is_all_that_it_holds(tmp_path: Path) -> Non
     assert path.read_bytes() == b"new"
     with pytest.raises(FileNotFoundError):
         overwrite(tmp_path / "b", b"new")
+
+
+def test_a_full_disk_here_is_told_with_what_lies_on_it() -> None:
+    told = full_disk(OSError(errno.ENOSPC, "No space left on device", "/proj/x"))
+    assert told is not None and "this machine" in told.message and "/proj/x" in told.message
+    assert full_disk(OSError(errno.EDQUOT, "Disk quota exceeded")) is not None
+    assert full_disk(OSError(errno.EACCES, "Permission denied")) is None
+
+
+def test_a_machine_without_room_for_temporary_files_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(FileNotFoundError) as caught:
+        tempfile.gettempdir()
+    told = full_disk(caught.value)
+    assert told is not None and "TMPDIR" in told.hint

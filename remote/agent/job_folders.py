@@ -224,7 +224,7 @@ def clear_service(paths: JobPaths) -> None:
 def _artifacts(paths: JobPaths, job: Job, status: JobStatus) -> Optional[Path]:
     from remote.agent.tracking import job_run, run_rows
 
-    return run_rows.artifact_dir(job_run.store_of(paths.root), job_run.run_of(job, status))
+    return run_rows.artifact_dir(job_run.store_of_job(paths), job_run.run_of(job, status))
 
 
 def close_records(paths: JobPaths, job: Job, status: JobStatus) -> None:

@@ -5,6 +5,7 @@ before the frame is the client's to skip. A verb that follows something answers 
 
 Requests and answers are the classes of remote.job.messages. In the place of an answer there may be
 `{"error": {"kind": …, "message": …, "hint": …}}`, which is for the user, or `{"bug": <traceback>}`.
+Before it there may be `{"waiting": {"words": …}}`, where a lock is held by another.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
+from remote import files
 from remote.errors import ProtocolError, RemoteError, TargetError
-from remote.job.messages.base import FRAME, AnswerWithFile
+from remote.job.messages.base import FRAME, AnswerWithFile, Waiting
 
 
 class Verb(NamedTuple):
@@ -78,6 +80,7 @@ def main() -> None:
 
         serve_job = worker.work if sys.argv[1] == "work" else worker.work_here
         sys.exit(serve_job(*sys.argv[2:]))
+    files.on_wait = _send_waiting
     try:
         handle(json.loads(sys.stdin.buffer.read()))
     except BrokenPipeError:
@@ -145,17 +148,21 @@ def send(answer: Any, file: Optional[Path] = None) -> None:
 
 
 def write_frame(document: Dict[str, Any], file: Optional[Path] = None) -> None:
-    """Write a frame, its JSON, and the bytes of `file`, which is removed then."""
+    """Write a frame, its JSON, and the bytes of `file`, which is removed, whoever breaks off."""
     data = json.dumps(document).encode("ascii")
-    size = file.stat().st_size if file else 0
     out = sys.stdout.buffer
-    out.write(b"%s %d %d\n" % (FRAME, len(data), size) + data)
-    if file:
-        with open(str(file), "rb") as blob:
-            for block in iter(lambda: blob.read(1 << 20), b""):
-                out.write(block)
-        file.unlink()
+    with open(str(file or os.devnull), "rb") as blob:
+        size = os.fstat(blob.fileno()).st_size if file else 0
+        if file:
+            file.unlink()
+        out.write(b"%s %d %d\n" % (FRAME, len(data), size) + data)
+        for block in iter(lambda: blob.read(1 << 20), b""):
+            out.write(block)
     out.flush()
+
+
+def _send_waiting(words: str) -> None:
+    write_frame({"waiting": Waiting(words=words).to_json()})
 
 
 def _send_error(error: RemoteError) -> None:

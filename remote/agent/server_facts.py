@@ -65,6 +65,7 @@ def examine(request: ExamineRequest) -> ExamineAnswer:
         mlflow=schema.mlflow,
         revision=schema.revision,
         is_refused=schema.is_refused,
+        store_fault=schema.store_fault,
     )
 
 

@@ -52,15 +52,7 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
     _trim()
     state = _state(root, request.project)
     if state == messages.ABSENT and not look or state == messages.FOREIGN and request.take_over:
-        try:
-            (root / STATE / "projects" / request.project).mkdir(parents=True, exist_ok=True)
-        except (PermissionError, FileNotFoundError):
-            # The second is what /proc and the like say, which take no folders.
-            raise TargetError(
-                f"{first_existing(root)} on the server can't be written to.",
-                "Choose a directory you own, or ask its administrator to make it yours.",
-            ) from None
-        state = messages.OURS
+        state = _claim(root, request)
     if state != messages.ABSENT:
         _link(root, request.key)
     if state != messages.ABSENT and not look:
@@ -69,6 +61,23 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
         for folder in (jobs_folder(root), *(root / name for name in FOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)
     return messages.PrepareAnswer(state=state, root=str(root))
+
+
+def _claim(root: Path, request: messages.PrepareRequest) -> str:
+    """Make the target the project's own, unless another has done so meanwhile; what it is then."""
+    try:
+        with locked(root / STATE / "claim.lock", "another first push to this target"):
+            state = _state(root, request.project)
+            if state == messages.FOREIGN and not request.take_over:
+                return state
+            (root / STATE / "projects" / request.project).mkdir(parents=True, exist_ok=True)
+            return messages.OURS
+    except (PermissionError, FileNotFoundError):
+        # The second is what /proc and the like say, which take no folders.
+        raise TargetError(
+            f"{first_existing(root)} on the server can't be written to.",
+            "Choose a directory you own, or ask its administrator to make it yours.",
+        ) from None
 
 
 def _root(path: str) -> Path:
@@ -83,10 +92,14 @@ def _root(path: str) -> Path:
 
 
 def _state(root: Path, project: str) -> str:
-    if (root / STATE / "projects" / project).is_dir():
+    projects = root / STATE / "projects"
+    if (projects / project).is_dir():
         return messages.OURS
     try:
-        entries = [entry for entry in os.listdir(str(root)) if entry != "lost+found"]
+        entries = {*os.listdir(str(root))} - {"lost+found"}
+        # Somebody may be about to claim it, who holds the lock.
+        if entries == {STATE} and os.listdir(str(root / STATE)) == ["claim.lock"]:
+            return messages.ABSENT
     except FileNotFoundError:
         return messages.ABSENT
     return messages.FOREIGN if entries else messages.ABSENT
@@ -176,7 +189,7 @@ def change_secret(request: messages.SecretRequest) -> messages.SecretAnswer:
         return messages.SecretAnswer(tuple(sorted(read_secrets(root))))
     if not NAME_PATTERN.match(name):
         raise JobError(f"{name!r} can't be the name of an environment variable.")
-    with locked(root / STATE / "secrets.lock"):
+    with locked(root / STATE / "secrets.lock", "another change of secrets"):
         secrets = read_secrets(root)
         if value is None and name not in secrets:
             raise JobError(f"There is no secret {name} on this target.")

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
-from remote.files import plural, read_json, size, write_json
+from remote.files import is_absent, plural, read_json, size, write_json
 from remote.job import outputs
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
@@ -164,13 +164,17 @@ def _brought_from_data(job: Job) -> Tuple[str, ...]:
 def _stores(paths: JobPaths, files: Iterable[str]) -> List[str]:
     """MLflow's stores among new files of the snapshot, which come by the merge."""
     from remote.agent.tracking.job_run import noted_stores
+    from remote.errors import StoreError
     from remote.tracking.sources import source_of
 
     tops = {name.split("/")[0] for name in files}
     own = f"{paths.code.relative_to(paths.root)}/"
     noted = [place[len(own) :] for place in noted_stores(paths) if place.startswith(own)]
-    places = [*(top for top in tops if not (paths.root / top).exists()), *noted]
-    stores = [place for place in places if source_of(paths.code / place)]
+    stores = []
+    for place in [*(top for top in tops if is_absent(paths.root / top)), *noted]:
+        # What can't be read now is kept as any other file is.
+        with contextlib.suppress(StoreError):
+            stores += [place] if source_of(paths.code / place) else []
     return [store + end for store in stores for end in ("", "-wal", "-shm", "-journal")]
 
 

@@ -51,6 +51,7 @@ class JobPaths:
         self.serving = self.folder / "serving.json"
         self.saved = self.folder / "saved.json"
         self.stores = self.folder / "stores"
+        self.own_store = self.folder / "mlflow.db"
         self.frozen = self.folder / "frozen.json"
         self.unpulled = self.folder / "unpulled.json"
         self.end = self.folder / "status.end"

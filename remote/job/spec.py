@@ -127,6 +127,8 @@ class Job(JobSpec):
     submitter: Optional[ProcessId] = fields.optional(fields.nested(ProcessId), default=None)
     """The agent that accepts it; where that dies, the snapshot will never be whole."""
     mlflow_run: str = fields.run_id(default="")
+    request: str = fields.text(32, HEX, default="")
+    """The id of the submission, by which one that was cut off finds its job."""
 
     @property
     def spec(self) -> JobSpec:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.agent.environments.uv import lock_file
-from remote.config import Project, find_project, find_root
+from remote.config import Project, declared, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
-from remote.operations.submit import declared
 from remote.operations.tracking.destination import STORE
 from remote.output import size
 from remote.session import TargetSession
@@ -105,6 +104,9 @@ def _records(where: str, schema: StoreSchema | ExamineAnswer) -> Iterator[Check]
     """The MLflow of one side, and whether it opens the store there."""
     version, revision = schema.mlflow, schema.revision
     yield Check(where, "MLflow", True, version or "none yet")
+    if schema.store_fault:
+        message, _, fix = schema.store_fault.partition("\n")
+        yield Check(where, STORE, False, message, fix)
     if revision:
         bad = f"a newer MLflow has opened it (schema {revision}), which locks out {version}"
         yield _check(where, STORE, not schema.is_refused, f"schema {revision}", bad, RAISE)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from remote.errors import JobError
 from remote.job.messages.old_jobs import UnpulledRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE
+from remote.operations.room import temporary_options
+from remote.operations.tracking.merge_records import merging
 from remote.session import TargetSession
 from remote.transport import rsync_args
 
@@ -33,12 +34,16 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> tuple[str, 
         raise JobError(f"{folder} is a link, or lies behind one.", "Remove that link.")
     in_data = [name for name in files if below(name, ["data"])]
     in_code = [name for name in files if not below(name, ["data"])]
-    for source, names in ((".", in_data), (f"{STATE}/jobs/{answer.id}/code", in_code)):
-        with tempfile.NamedTemporaryFile("wb", suffix=".filter") as filters:
-            filters.write(file_filters(names).encode("utf-8", "surrogateescape"))
-            filters.flush()
+    with merging(server.project) as scratch:
+        for source, names in ((".", in_data), (f"{STATE}/jobs/{answer.id}/code", in_code)):
+            filters = scratch / "filters"
+            filters.write_bytes(file_filters(names).encode("utf-8", "surrogateescape"))
             argv = rsync_args.artifacts_argv(
-                server.remote, source=source, destination=folder, wanted=Path(filters.name)
+                server.remote,
+                source=source,
+                destination=folder,
+                wanted=filters,
+                temporary=temporary_options(scratch, root / folder),
             )
             if names:
                 server.rsync(argv, "fetching")

@@ -1,4 +1,4 @@
-"""Room for what is pushed: a push that turns out to be large is weighed before it goes on."""
+"""Room for what is pushed and pulled: a push that turns out to be large is weighed before it goes on."""
 
 from __future__ import annotations
 
@@ -67,6 +67,17 @@ def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
             "Make room there (inv remote-prune), or leave files here: .rsyncignore.",
         )
     return answer.together
+
+
+def temporary_options(scratch: Path, *destinations: Path) -> list[str]:
+    """rsync's options to keep what it brings in `scratch` until it is whole.
+
+    None where a destination is on another disk, which has the room that large files may need.
+    """
+    home = scratch.stat().st_dev
+    existing = (next(filter(Path.exists, (path, *path.parents))) for path in destinations)
+    same = all(path.stat().st_dev == home for path in existing)
+    return [f"--temp-dir={scratch.absolute()}"] if same else []
 
 
 def clear_unfinished(server: TargetSession) -> None:

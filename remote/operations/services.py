@@ -25,8 +25,7 @@ from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
 from remote.operations.project_outputs import declared_outputs
 from remote.operations.run_options import ServiceOptions
-from remote.operations.submit import describe, submit
-from remote.operations.sync import push_and_tell
+from remote.operations.submit import describe, push_and_submit
 from remote.output import plural, print_lines, say, say_log
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
@@ -135,12 +134,11 @@ def _start(server: TargetSession, service: Service, options: ServiceOptions) -> 
             f"Saved in JupyterLab there, and not here: {', '.join(names)}.",
             "Bring it: inv remote-lab --bring. Or let it go: make sync-push",
         )
-    push_and_tell(server)
     if service == LAB and asked.gpus:
         say(f"It leases {plural(asked.gpus, 'GPU')} until it ends: inv remote-lab --stop")
     elif service == LAB:
         say("It leases no GPU; --gpus 1 does, for as long as it goes on.")
-    return submit(server, job).id
+    return push_and_submit(server, job).id
 
 
 def _wait(server: TargetSession, service: Service, job: str) -> services.ServiceAddress:

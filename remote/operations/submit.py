@@ -3,29 +3,30 @@ here. All is checked before anything is sent."""
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import platform
 import secrets
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remote.config import Project, pyproject
+from remote.config import Project, declared
 from remote.errors import JobError
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
+from remote.job.messages.jobs import PUSH, SubmitAnswer
 from remote.job.messages.old_jobs import AccountRequest
-from remote.job.messages.target import Machine
 from remote.job.paths import CACHE
-from remote.job.spec import JobSpec
-from remote.job.status import ENDED, LOST, JobStatus
-from remote.operations import bootstrap
+from remote.job.spec import Git, JobSpec
+from remote.job.status import LOST, JobStatus
 from remote.operations.git import git_state, uncommitted
 from remote.operations.project_outputs import declared_outputs
+from remote.operations.push_guard import push_lock
 from remote.operations.run_options import RunOptions
+from remote.operations.submission import Submission
+from remote.operations.sync import line, push_locked
 from remote.output import say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
@@ -83,60 +84,43 @@ def working_folder(root: Path, job: JobSpec, typed: str) -> str:
     return "" if name == "." else name
 
 
-def declared(root: Path, name: str) -> str:
-    """A text of pyproject.toml's table `project`, such as `requires-python`; empty without one."""
-    try:
-        table = pyproject(root).get("project")
-    except (OSError, ValueError):
-        return ""
-    value = table.get(name) if isinstance(table, dict) else None
-    return value if isinstance(value, str) else ""
+#: How often others may push between our push and the job's copy of it.
+TRIES = 20
 
 
-#: What this machine can bring to a server whose environments need it, by what the agent asks for.
-PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap.bring_uv}
+def push_and_submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
+    """Push, and start the job on exactly what was pushed; raises RemoteError.
 
-#: Seconds between two looks at an environment that is made through this machine.
-LOOK = 1.0
-
-
-def submit(server: TargetSession, job: JobSpec, *, diff: str | None = None) -> SubmitAnswer:
-    """Start the job on the server, after what it needs for that was brought there.
-
-    `diff` is what its code has beyond its commit (None: what the project has now). Without
-    `environment_ready` in the answer, its environment is made first.
+    Without `environment_ready` in the answer, the job's environment is made first.
     """
-    if diff is None:
+    server.connect()
+    command = [server.key, job.replace(git=Git()).to_json()]
+    with contextlib.ExitStack() as way:
+        submission = Submission(server, command, way)
+        with push_lock(server.project):
+            answer = _push_until_accepted(submission, job)
+        return submission.attend(answer)
+
+
+def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
+    """Where somebody else pushes between our push and the job's copy of it, all is done again."""
+    server = submission.server
+    for number in range(TRIES):
+        pushed = push_locked(server)
+        say(line(server, pushed))
+        if number:
+            job = job.replace(git=git_state(server.project.root, job.outputs))
         diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""
-    request = SubmitRequest(
-        key=server.key,
-        job=job.replace(target=str(server.target)),
-        launcher_setting=server.socket,
-        diff=diff,
-        offline=bootstrap.wants_proxy(server),
+        answer = submission.ask(job, diff, push=pushed.id)
+        if answer.need != PUSH:
+            return answer
+        say(
+            f"{answer.pushed_by or 'Somebody else'} pushed to {server.target} meanwhile: once more."
+        )
+    raise JobError(
+        f"{server.target} is pushed to all the time, so that no job could be started.",
+        "Try again later, or take a target of your own: --target",
     )
-    answer = server.agent.call(request)
-    if answer.need in PROGRAMS and answer.platform:
-        say(f"bringing {answer.need} to the server (once)")
-        PROGRAMS[answer.need](server, answer.platform)
-        answer = server.agent.call(request)
-    if answer.need == "proxy":
-        with bootstrap.through_this_machine(server) as address:
-            answer = server.agent.call(request.replace(proxy=address))
-            say(
-                f"{answer.id}: its environment is made through this machine,"
-                " which has to stay for that."
-            )
-            look = JobsRequest(key=server.key, jobs=(answer.id,))
-            while True:
-                summary = server.agent.call(look).jobs[0]
-                if summary.environment_ready or summary.state in ENDED:
-                    break
-                time.sleep(LOOK)
-        return answer.replace(environment_ready=True)
-    if not answer.id:
-        raise JobError(f"{answer.need} was brought to the server, but does not run there.")
-    return answer
 
 
 def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAnswer:
@@ -153,22 +137,26 @@ def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAn
             fetch = rsync_args.snapshot_argv(
                 source.remote, f"{original}/{account.folder}", destination=code, declared=own
             )
-            source.rsync(fetch, "fetching the code")
+            source.rsync(fetch, "fetching the code", whole=True)
             send = rsync_args.incoming_argv(target.remote, name=incoming)
-            target.rsync(send, "sending the code", cwd=code)
+            target.rsync(send, "sending the code", cwd=code, whole=True)
     spec = account.job.spec.replace(
         tags={**account.job.tags, "remote.rerun_of": original},
         after="",
         again=original if is_there else "",
         incoming=incoming,
     )
-    return submit(target, spec, diff=account.diff)
+    # `last` is another job as soon as this one has started.
+    command = ["rerun", source.key, job, target.key]
+    with contextlib.ExitStack() as way:
+        submission = Submission(target, command, way)
+        return submission.attend(submission.ask(spec, account.diff))
 
 
 def run_here(project: Project, job: JobSpec) -> tuple[str, int]:
     """Run the job in this terminal, to its end, the way a target would; its state and exit code."""
     # Only here: jobs on a target start faster without.
-    from remote.agent.jobs.submit import create, write_job
+    from remote.agent.jobs.accept import create, write_job
 
     paths = create(project.root, job.name)
     write_job(paths, job.replace(target=platform.node(), interpreter=sys.executable))

@@ -5,19 +5,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remote.errors import RemoteError
-from remote.files import locked, read_json, write_json
+from remote.files import read_json, user_and_host, write_json
+from remote.job import outputs
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
+from remote.job.tree import PushStamp
 from remote.operations.project_outputs import declared_outputs
-from remote.operations.room import LargePush, Scales, ask_for_room, clear_unfinished
+from remote.operations.push_guard import changed_since, moment, push_lock, when_free
+from remote.operations.room import (
+    LargePush,
+    Scales,
+    ask_for_room,
+    clear_unfinished,
+    temporary_options,
+)
 from remote.output import plural, say, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -30,31 +40,45 @@ if TYPE_CHECKING:
 #: its updates back until the end also looks, for each file, whether one was held back before.
 MANY = 4000
 
+#: How often a push is repeated because files change meanwhile.
+REPEATS = 2
+
 
 @dataclass(frozen=True)
 class Pushed:
     """What a push did. `backup` is the folder on the server with what it replaced or deleted.
 
     `foreign` says that files were there that this project never pushed, so nothing was deleted.
+    `id` is what the tree there is known by until the next push to it.
     """
 
     files: Tally
     seconds: float
     backup: str
     foreign: bool
+    id: str
 
 
 def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
-    """Push the project; `take_over` lets it delete what others put there.
+    """Push the project; `take_over` lets it delete what others put there."""
+    server.connect()
+    with push_lock(server.project):
+        return push_locked(server, dry_run=dry_run, take_over=take_over)
+
+
+def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
+    """Push while the caller holds the push lock.
 
     A target that is known takes one rsync over the open connection and nothing else. Where that
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
     declared = declared_outputs(server.project.root)
-    mirror = _Mirror(server, time.strftime("%Y%m%d-%H%M%S"), dry_run, declared)
-    server.connect()
-    with locked(server.project.state / "push.lock"), _finishing(server, dry_run):
+    stamp = PushStamp.new(secrets.token_hex(16), user_and_host())
+    # Others may push in the same second: each has a folder of its own for what it replaces.
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[:4]}"
+    mirror = _Mirror(server, folder, dry_run, declared, stamp, moment(server.project))
+    with _finishing(server, dry_run):
         tally, state = None, OURS
         claims = [
             Path(server.target.path) / STATE / name / project_id(server.project) for name in CLAIMS
@@ -76,7 +100,8 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
             server.project.remember_target(server.target)
             _outlast(server.project.root, tally.sent)
     backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
-    return Pushed(tally, seconds, backup, foreign=state == FOREIGN and not take_over)
+    foreign = state == FOREIGN and not take_over
+    return Pushed(tally, seconds, backup, foreign=foreign, id=stamp.id)
 
 
 @dataclass(frozen=True)
@@ -87,11 +112,14 @@ class _Mirror:
     stamp: str
     dry_run: bool
     declared: tuple[str, ...]
+    push: PushStamp
+    began: int
+    """When, by the clock of the project's file system."""
+    repeats: int = REPEATS
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
-        argv = functools.partial(self._argv, project=project, delete=delete)
-        tally = self._send(argv, "pushing", looks_first=self.server.facts.files > MANY)
+        tally = self._mirror(project=project, delete=delete)
         self.server.remember(files=tally.files)
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
@@ -101,6 +129,25 @@ class _Mirror:
             tally.bytes += more.bytes
         return tally
 
+    def _mirror(self, *, project: str, delete: bool) -> Tally:
+        """Send the tree, and once more what changed here while it was sent: a job would run half of
+        an edit."""
+        argv = functools.partial(self._argv, project=project, delete=delete)
+        looks_first = self.server.facts.files > MANY
+        tally = self._send(argv, "pushing", looks_first=looks_first, push=self.push)
+        changed = changed_since(self.began, self.server.project.root, tally.sent)
+        if not changed or self.dry_run or self.repeats == 0:
+            return tally
+        say(f"{changed[0]} changed while it was pushed: once more.")
+        # With a folder of its own: in the first one is what was there before this push.
+        again = replace(
+            self,
+            stamp=f"{self.stamp}-{self.repeats}",
+            began=moment(self.server.project),
+            repeats=self.repeats - 1,
+        )
+        return tally.then(again._mirror(project=project, delete=delete))
+
     def _send(
         self,
         argv: Callable[..., list[str]],
@@ -108,20 +155,26 @@ class _Mirror:
         *,
         folder: str = "",
         looks_first: bool = False,
+        push: PushStamp | None = None,
     ) -> Tally:
         """Run one rsync where that sends little; else one that looks, and once there is room another.
 
         `argv` takes `look`, and whether temporary files may lie `apart` from where they go.
         """
+        held = None if self.dry_run else push
+
+        def run(words: list[str], watch: Callable[[Tally], None] | None = None) -> Tally:
+            return when_free(lambda: self.server.rsync(words, title, watch=watch, push=held))
+
         if not self.dry_run and not looks_first:
             scales = Scales(self.server.project.root / folder)
             with contextlib.suppress(LargePush):
-                return self.server.rsync(argv(), title, watch=scales.weigh)
-        tally = self.server.rsync(argv(look=True), title)
+                return run(argv(), scales.weigh)
+        tally = run(argv(look=True))
         if self.dry_run or not tally.anything:
             return tally
         apart = ask_for_room(self.server, [folder + name for name in tally.sent])
-        return self.server.rsync(argv(apart=apart), title)
+        return run(argv(apart=apart))
 
     def to_nowhere(self) -> Tally:
         """What a first push would send, seen without making anything on the server."""
@@ -149,6 +202,7 @@ class _Mirror:
             destination=destination,
             declared=self.declared,
             partial=self._unfinished(apart=apart),
+            push=None if self.dry_run else self.push,
         )
 
     def _processed_argv(self, *, project: str, look: bool = False, apart: bool = True) -> list[str]:
@@ -196,11 +250,6 @@ def _outlast(root: Path, sent: Iterable[str]) -> None:
     time.sleep(max(0.0, int(newest) + 1 - now))
 
 
-def push_and_tell(server: TargetSession) -> None:
-    """Push as a step of another command, and say what that did."""
-    say(line(server, push(server)))
-
-
 def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
     """What a push did, or would do."""
     files = pushed.files
@@ -227,6 +276,7 @@ class Pulled:
 def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
+    from remote.operations.pull_backups import PulledFiles
     from remote.operations.tracking.merge_records import merging
     from remote.operations.tracking.pull_records import ask, merge_all
 
@@ -236,8 +286,15 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     kept = server.project.root / backup
 
     def bring() -> Tally:
+        root = server.project.root
+        folders = [root / row.path for row in outputs.table(declared) if row.pulled]
         argv = rsync_args.pull_argv(
-            server.remote, dialect, backup=kept, dry_run=dry_run, declared=declared
+            server.remote,
+            dialect,
+            backup=kept,
+            dry_run=dry_run,
+            declared=declared,
+            temporary=temporary_options(folder, *folders),
         )
         return server.rsync(argv, "pulling")
 
@@ -246,9 +303,14 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         # First of all, so that jobs which the agent sees to now have their results brought too.
         asked = ask(server, folder, registry=registry)
         files = server.transfer(bring)
+        if not dry_run:
+            pulled_files = PulledFiles.of(server)
+            pulled_files.drop_unchanged(files, kept)
+            pulled_files.add(files.sent)
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         before = set(read_json(server.pulled) or ())
         unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
-        if not dry_run:
+        # Of jobs whose records can't be read, not everything was brought.
+        if not dry_run and not records.unreadable:
             write_json(server.pulled, asked.answer.ended)
     return Pulled(files, records, backup, time.monotonic() - start, unpulled)

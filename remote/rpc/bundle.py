@@ -16,6 +16,7 @@ if sys.version_info < (3, 8):
 #: What the agent is made of, below the package `remote`.
 PARTS = (
     "__init__.py",
+    "addresses.py",
     "errors.py",
     "files.py",
     "job/**/*.py",

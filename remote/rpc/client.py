@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from remote import errors
-from remote.errors import ProtocolError, RemoteError
-from remote.job.messages.base import FRAME, Answer, Failure, Request
-from remote.output import printable_lines
+from remote.errors import NoAnswer, ProtocolError, RemoteError
+from remote.job.messages.base import FRAME, Answer, Failure, Request, Waiting
+from remote.output import printable_lines, say
 from remote.rpc.bundle import contents, digest, packed
 from remote.rpc.wire import Wire
 from remote.transport import process
@@ -63,15 +63,19 @@ class Reader:
             raise ProtocolError(f"The server announces an answer of {int(head[1])} bytes.")
         if len(self._held) < head.end() + int(head[1]):
             return False
-        if self.last is None:
+        if self.last is None and not self.noise:
             self.noise = self._held[: head.start()]
         end = head.end() + int(head[1])
         try:
-            self.last = json.loads(self._held[head.end() : end])
+            document = json.loads(self._held[head.end() : end])
         except (ValueError, RecursionError):
             raise ProtocolError("The server's answer is no JSON.") from None
-        if self.on_answer:
-            self.on_answer(self.last)
+        if isinstance(document, dict) and "waiting" in document:
+            say(Waiting.from_json(document["waiting"], "waiting").words)
+        else:
+            self.last = document
+            if self.on_answer:
+                self.on_answer(document)
         self._held, self._blob_left = self._held[end:], int(head[2])
         return True
 
@@ -115,11 +119,15 @@ class Agent:
         # Twice more, at most: for a Python that has to be found, and for the agent's file.
         for number in range(3):
             reader = Reader(on_answer=take, on_blob=on_blob)
-            result = process.feed(self.wire.agent(self.name), reader.feed, stdin=data)
+            argv = self.wire.agent(self.name)
+            result = process.feed(argv, reader.feed, stdin=data, works=self.wire.works)
             if reader.last is not None or number == 2 or not self._mended(result):
                 break
         if reader.last is None or reader.broken_off:
-            raise self.wire.failure(result)
+            error = self.wire.failure(result)
+            if isinstance(error, NoAnswer):
+                raise NoAnswer(error.message, request.repeat)
+            raise error
         self.noisy = bool(reader.noise.strip())
         return _read(request, reader.last)
 

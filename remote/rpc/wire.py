@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.errors import ConnectError, RemoteError, TargetError
+from remote.errors import NoAnswer, RemoteError, TargetError
 from remote.files import write_atomic
 from remote.job.paths import CACHE
 from remote.transport import process
@@ -45,6 +45,10 @@ class SshWire:
         script = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{name}"
         return self.ssh.command(f"exec sh -c '{script}'")
 
+    def works(self) -> bool:
+        """Whether an answer can still come."""
+        return self.ssh.answers
+
     def bring(self, name: str, data: bytes) -> None:
         """Put a file into the toolkit's cache there, whole or not at all."""
         temporary = f"{CACHE}/.tmp-{secrets.token_hex(16)}"
@@ -54,7 +58,7 @@ class SshWire:
         )
         result = process.run(self.ssh.command(f"exec sh -c '{script}'"), stdin=data)
         if result.code == 255:
-            raise self.ssh.failure(result.stderr)
+            raise self.ssh.broken(result.stderr)
         if result.code:
             raise TargetError(
                 f"The toolkit's files can't be put on the server: {result.complaint}."
@@ -70,7 +74,7 @@ class SshWire:
         command = self.ssh.command("exec sh -s")
         search = process.run(command, stdin=FIND_PYTHON.read_bytes())
         if search.code == 255:
-            raise self.ssh.failure(search.stderr)
+            raise self.ssh.broken(search.stderr)
         answer = _PYTHON.search(search.stdout)
         if not answer or not answer[2]:
             version = answer[1].decode("ascii") if answer else ""
@@ -80,10 +84,10 @@ class SshWire:
     def failure(self, result: process.Result) -> RemoteError:
         """What a call that gave no answer means."""
         if result.code == 255:
-            return self.ssh.failure(result.stderr)
+            return self.ssh.broken(result.stderr)
         if _NO_PYTHON.search(result.stderr):
             return _python_error("")
-        return ConnectError(f"The agent gave no answer (exit {result.code}): {result.complaint}")
+        return NoAnswer(f"The agent gave no answer (exit {result.code}): {result.complaint}")
 
 
 def _python_error(version: str) -> TargetError:
@@ -106,6 +110,9 @@ class LocalWire:
     def connect(self) -> None:
         pass
 
+    def works(self) -> bool:
+        return True
+
     def agent(self, name: str) -> list[str]:
         return [sys.executable, "-IS", str(Path.home() / CACHE / name)]
 
@@ -118,7 +125,7 @@ class LocalWire:
         return False
 
     def failure(self, result: process.Result) -> RemoteError:
-        return TargetError(f"The agent gave no answer (exit {result.code}): {result.complaint}")
+        return NoAnswer(f"The agent gave no answer (exit {result.code}): {result.complaint}")
 
 
 Wire = SshWire | LocalWire

@@ -22,8 +22,9 @@ from invoke.tasks import Task
 
 from remote.config import find_project
 from remote.errors import RemoteError
+from remote.files import full_disk
 from remote.options import options_of
-from remote.output import print_lines, printable_lines
+from remote.output import print_lines, printable_lines, say
 
 if TYPE_CHECKING:
     from remote.programs.program import FileProgram
@@ -71,7 +72,7 @@ def exit_on_error(body: Body) -> Body:
     """Turn the errors meant for the user into a message and exit code 2, Ctrl-C into 130.
 
     A reader that has gone (`inv remote-ps | head`) ends the task silently, as it ends `cat`.
-    Everything else is a bug, and keeps its traceback.
+    Everything else is a bug, and keeps its traceback, which may quote what a server said.
     """
 
     @functools.wraps(body)
@@ -85,14 +86,28 @@ def exit_on_error(body: Body) -> Body:
         except Exit as exit:
             # Invoke prints the message as it is, and why a job failed is its server's to say.
             raise Exit(printable_lines(exit.message or ""), code=exit.code) from None
+        except OSError as error:
+            full = full_disk(error)
+            if full is None:
+                raise
+            raise Exit(printable_lines(str(full)), code=2) from None
         except KeyboardInterrupt as interrupt:
             raise Exit(printable_lines(str(interrupt)) or "Interrupted.", code=130) from None
         except BrokenPipeError:
             # What Python still holds for standard output goes nowhere when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Exit(code=128 + signal.SIGPIPE) from None
+        except Exception:
+            sys.excepthook = _say_traceback
+            raise
 
     return wrapped  # type: ignore[return-value]
+
+
+def _say_traceback(kind: type[BaseException], error: BaseException, frames: Any) -> None:
+    import traceback
+
+    say(*"".join(traceback.format_exception(kind, error, frames)).splitlines())
 
 
 class OwnParserTask(Task[Any]):

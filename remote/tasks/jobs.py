@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from remote.config import declared
 from remote.errors import JobError
 from remote.files import read_json
 from remote.job.status import FINISHED
@@ -209,7 +210,6 @@ def remote_prune(
 ) -> None:
     """Remove old jobs that were pulled, environments that nobody uses, and old backups."""
     from remote.job.messages.old_jobs import PruneRequest
-    from remote.operations.submit import declared
     from remote.options import seconds
 
     server = server_of(target)

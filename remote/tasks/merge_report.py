@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from remote.config import Project
-from remote.errors import RemoteError
+from remote.errors import RemoteError, StoreError
 from remote.output import plural, print_json, print_lines, say, say_first, size
 
 if TYPE_CHECKING:
@@ -66,6 +66,14 @@ def remarks(records: Records) -> None:
     if summary.left_out:
         hint = " (--registry brings it)" if "registered_models" in summary.left_out else ""
         say(f"not merged: {', '.join(summary.left_out)}{hint}")
+
+
+def refuse_unreadable(records: Records, target: str) -> None:
+    """Raises StoreError where a store of the target is there and could not be read."""
+    *others, last = records.unreadable or [""]
+    if last:
+        say(*others, f"{target}: records are there that could not be read; the rest was pulled.")
+        raise StoreError(*last.split("\n", 1))
 
 
 def outside_hint(place: str) -> str:

@@ -132,16 +132,19 @@ def _report(
 ) -> None:
     """Tell what was merged, and export it; `data` goes into the JSON."""
     dry_run = bool(data["dry_run"])
+    target = data.get("target", source)
     if json:
         merge_report.export(project, dry_run=dry_run, data={**data, **asdict(records)})
+        merge_report.refuse_unreadable(records, target)
         return
-    if records.summary is None:
-        say(f"{data.get('target', source)} has no MLflow records yet.")
-    else:
+    if records.summary is not None:
         verb = "would merge" if dry_run else "merged"
         print_lines(f"{verb} {source}: {merge_report.line(records)}")
         merge_report.remarks(records)
+    elif not records.unreadable:
+        say(f"{target} has no MLflow records yet.")
     merge_report.export(project, dry_run=dry_run)
+    merge_report.refuse_unreadable(records, target)
 
 
 @command(

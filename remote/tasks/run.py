@@ -50,16 +50,14 @@ def remote_run(
     Without a program it is a command: inv remote-run -- nvidia-smi -L
     inv remote-run train.ipynb --help lists the parameters of train.ipynb.
     """
-    from remote.operations.submit import describe, submit
-    from remote.operations.sync import push_and_tell
+    from remote.operations.submit import describe, push_and_submit
 
     what = _program(program, entry_point, shell, arguments)
     server = server_of(target)
     options = options.completed(server.project.settings)
     rest = arguments if program else ()
     job = describe(server.project, what, parameters or {}, arguments=rest, options=options)
-    push_and_tell(server)
-    _attend(server, submit(server, job), follow=follow, pull=pull)
+    _attend(server, push_and_submit(server, job), follow=follow, pull=pull)
 
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
@@ -100,15 +98,13 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
     from remote.operations.jobs import follow_log
-    from remote.operations.submit import describe, submit
-    from remote.operations.sync import push_and_tell
+    from remote.operations.submit import describe, push_and_submit
     from remote.programs.program import Command
 
     server = server_of(target)
     options = RunOptions(gpus=0, name="setup", record=False, extras=tuple(extra or ()))
     job = describe(server.project, Command(("true",)), {}, options=options)
-    push_and_tell(server)
-    submitted = submit(server, job)
+    submitted = push_and_submit(server, job)
     if submitted.environment_ready:
         say("The environment is there already.")
     exit_as(*follow_log(server, submitted.id, wait=True))

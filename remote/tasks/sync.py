@@ -77,9 +77,10 @@ def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: boo
         )
     unpulled = pulled.unpulled.items()
     say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")
-    if records.summary is None:
-        say("The target has no MLflow records yet.")
-    else:
+    if records.summary is not None:
         merge_report.remarks(records)
         print_lines("Look at them: mlflow ui")
+    elif not records.unreadable:
+        say("The target has no MLflow records yet.")
     merge_report.export(server.project, dry_run=dry_run)
+    merge_report.refuse_unreadable(records, str(server.target))

@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -68,8 +68,10 @@ def write(
 @contextmanager
 def new_delta(out: Path) -> Iterator[sqlite3.Connection]:
     """An empty delta in `out`, in place of what was there; whoever writes begins transactions."""
-    if out.exists():
+    with suppress(FileNotFoundError):
         out.unlink()
+    # It may lie where others can look.
+    os.close(os.open(str(out), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with closing(sqlite3.connect(str(out), timeout=60, uri=True)) as database:
         database.isolation_level = None
         database.execute("PRAGMA journal_mode = OFF")

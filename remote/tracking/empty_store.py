@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Mapping, Optional
 
 from remote.errors import StoreError
-from remote.files import locked, sha256, write_atomic
+from remote.files import locked, remove_left, sha256, write_atomic
 from remote.job.paths import CACHE
 from remote.tracking.revisions import schema_of
-from remote.tracking.store import connect_read_only, is_store, run_mlflow
+from remote.tracking.store import connect_read_only, is_present, run_mlflow
 
 _CREATE = """
 import sys
@@ -55,16 +55,12 @@ def create_store(
     and put into its place when it is whole: nobody meets half of one. Another file in its place is
     refused: what can't be read as a store may be a damaged one, and isn't replaced.
     """
-    if is_store(store):
+    if is_present(store):
         return True
     store.parent.mkdir(parents=True, exist_ok=True)
     with locked(lock):
-        if is_store(store):
+        if is_present(store):
             return True
-        if store.exists():
-            raise StoreError(
-                f"{store} isn't an MLflow store.", "Move it away, and a new one is created."
-            )
         try:
             return _create(store, artifact_root, python, env, lock.parent)
         except OSError as error:
@@ -77,6 +73,7 @@ def _create(
     # Most who open a store make none, and start faster without.
     import tempfile
 
+    remove_left(folder, ".mlflow-new-*")
     with tempfile.TemporaryDirectory(dir=str(folder), prefix=".mlflow-new-") as temporary:
         new = Path(temporary) / "mlflow.db"
         template = _Template(Path(python), os.path.abspath(str(artifact_root)))

@@ -12,7 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Optional, Tuple
 
-from remote.tracking.store import connect_read_only, is_store
+from remote.errors import StoreError
+from remote.tracking.store import connect_read_only, is_present, usable
+
+#: Seconds that a look waits for who has locked the store.
+PATIENCE = 5.0
 
 _NAMES = re.compile(r"^(?:down_)?revision\b[^=\n]*=\s*(?:None|[\"'](\w+)[\"'])", re.MULTILINE)
 _FILES = "lib/python3*/site-packages/mlflow/store/db_migrations/versions/*.py"
@@ -25,6 +29,8 @@ class StoreSchema(NamedTuple):
     mlflow: str
     known: Tuple[str, ...]
     """The revisions that this MLflow knows, from the first to the newest."""
+    store_fault: str = ""
+    """Why a store that is there can't be read."""
 
     def can_become(self, later: Optional[str]) -> bool:
         """Whether this MLflow's migrations lead to a later revision."""
@@ -40,10 +46,13 @@ class StoreSchema(NamedTuple):
 
 def schema_of(store: Path, python: Optional[Path]) -> StoreSchema:
     """What an interpreter's MLflow meets in a store."""
-    revision = ""
-    if is_store(store):
-        with closing(connect_read_only(store)) as database:
-            revision = revision_of(database) or ""
+    revision, fault = "", ""
+    try:
+        if is_present(store, patience=PATIENCE):
+            with usable(store), closing(connect_read_only(store)) as database:
+                revision = revision_of(database) or ""
+    except StoreError as error:
+        fault = str(error)
     # Not resolved: the interpreter of a virtual environment is a link to one elsewhere.
     files = sorted(python.parent.parent.glob(_FILES)) if python else []
     packages = [folder for file in files[:1] for folder in file.parents[4].glob("mlflow*-info")]
@@ -53,7 +62,7 @@ def schema_of(store: Path, python: Optional[Path]) -> StoreSchema:
     known = [""]
     while known[-1] in after:
         known.append(after.pop(known[-1]))
-    return StoreSchema(revision, versions[0] if versions else "", tuple(known[1:]))
+    return StoreSchema(revision, versions[0] if versions else "", tuple(known[1:]), fault)
 
 
 def revision_of(store: sqlite3.Connection) -> Optional[str]:

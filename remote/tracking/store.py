@@ -1,38 +1,97 @@
 """An MLflow store as a SQLite file: is it one, how to open it, and how MLflow changes one.
 
+What can't be read now (locked, damaged, closed to this account) is not taken for missing.
 MLflow takes seconds to be imported, and may not be installed where this runs: it works in a process
 of its own, under the interpreter that has it. All that goes wrong is a StoreError.
 """
 
 from __future__ import annotations
 
+import os
+import shlex
 import sqlite3
+import stat
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Iterator, List, Mapping, Sequence
+from typing import Iterator, List, Mapping, Optional, Sequence, Set
 
-from remote.errors import StoreError
+from remote.errors import StoreError, UnusableStore
+from remote.files import is_absent
 
-BUSY_TIMEOUT = 60.0  # seconds; MLflow's own is 20
+#: Seconds that a process waits for a store which another program has locked (MLflow's own are 20),
+#: and for one for which it has waited so long in vain.
+BUSY_TIMEOUT, IMPATIENCE = 60.0, 0.5
 _TABLES = {"alembic_version", "experiments", "runs", "tags", "params", "metrics"}
 
 NO_MLFLOW = 77
 
 
-def is_store(store: Path) -> bool:
-    """True for a SQLite file with MLflow's tables; a missing or foreign file is just False."""
-    if not store.is_file():
-        return False
+NO_STORE = "isn't an MLflow store"
+
+#: What is to be done, by what SQLite or the system says.
+_STEPS = {
+    "locked": "Another program holds it; try again when that has ended: fuser {0}",
+    "malformed": "Put back a copy, or save what can be read (inv mlflow-check tells what is wrong):"
+    ' sqlite3 {0} ".recover" | sqlite3 {0}.recovered',
+    "full": "Make room on its disk.",
+    "": "See whose it is, and whether its disk is there: ls -l {0}",
+}
+
+_tried_in_vain: Set[Path] = set()
+
+
+def is_store(store: Path, *, patience: Optional[float] = None) -> bool:
+    """True for a SQLite file with MLflow's tables; a missing or foreign file is just False.
+
+    Raises UnusableStore where that can't be told. `patience` is how many seconds may be waited for
+    who has locked it.
+    """
     try:
-        with closing(connect_read_only(store)) as database:
+        if not stat.S_ISREG(os.stat(str(store)).st_mode):
+            return False
+        with closing(connect_read_only(store, patience)) as database:
             rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             return {name for (name,) in rows} >= _TABLES
-    except sqlite3.DatabaseError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except (OSError, sqlite3.Error) as error:
+        if "not a database" in str(error):
+            return False
+        raise unusable(store, error) from error
 
 
-def connect_read_only(store: Path) -> sqlite3.Connection:
-    return sqlite3.connect(reading_url(store), uri=True, timeout=BUSY_TIMEOUT)
+def is_present(store: Path, *, patience: Optional[float] = None) -> bool:
+    """Whether a store is where it should be: False only where nothing has its name.
+
+    Raises UnusableStore for what can't be read now, and for anything else that has its name.
+    """
+    if is_store(store, patience=patience):
+        return True
+    try:
+        if is_absent(store):
+            return False
+        target = os.readlink(str(store)) if store.is_symlink() and not store.exists() else ""
+        empty = not target and store.is_file() and not store.stat().st_size
+    except OSError as error:
+        raise unusable(store, error) from error
+    if target:
+        raise UnusableStore(
+            f"{store} is a link to {target}, which isn't there.", "Is that disk mounted?"
+        )
+    raise UnusableStore(
+        f"{store} {'is empty (0 bytes)' if empty else NO_STORE}.",
+        "Put back a copy, or move it away: a new one is made where there is none.",
+    )
+
+
+def connect_read_only(store: Path, patience: Optional[float] = None) -> sqlite3.Connection:
+    seconds = patience_with(store) if patience is None else patience
+    return sqlite3.connect(reading_url(store, seconds), uri=True, timeout=seconds)
+
+
+def patience_with(store: Path) -> float:
+    """How long to wait for who has locked a store: no command waits a minute twice."""
+    return IMPATIENCE if store in _tried_in_vain else BUSY_TIMEOUT
 
 
 def has_table(database: sqlite3.Connection, name: str, schema_name: str = "main") -> bool:
@@ -54,25 +113,29 @@ def columns_of(
     return [row[1] for row in database.execute(f'PRAGMA {schema_name}.{pragma}("{table}")')]
 
 
-def reading_url(store: Path) -> str:
+def reading_url(store: Path, patience: Optional[float] = None) -> str:
     """A SQLite URL that opens the store for reading only, wherever SQLite can do that.
 
     What a killed writer left (a hot journal, a log without its index) must be cleared up first,
     for which SQLite needs to write.
     """
-    url = store.resolve().as_uri()
+    url = Path(os.path.realpath(str(store))).as_uri()
+    seconds = patience_with(store) if patience is None else patience
     try:
-        with closing(sqlite3.connect(url + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT)) as database:
+        with closing(sqlite3.connect(url + "?mode=ro", uri=True, timeout=seconds)) as database:
             database.execute("SELECT 1 FROM sqlite_master").fetchone()
         return url + "?mode=ro"
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise
         return url + "?mode=rw"
 
 
 @contextmanager
 def writing(store: Path) -> Iterator[sqlite3.Connection]:
     """One transaction that takes the write lock at once, so that it can't deadlock half way."""
-    with usable(store), closing(sqlite3.connect(str(store), timeout=BUSY_TIMEOUT)) as database:
+    seconds = patience_with(store)
+    with usable(store), closing(sqlite3.connect(str(store), timeout=seconds)) as database:
         database.isolation_level = None
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA foreign_keys = ON")
@@ -83,7 +146,7 @@ def writing(store: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def usable(store: Path) -> Iterator[None]:
-    """StoreError for what is no store, and for what SQLite finds wrong with one."""
+    """UnusableStore for what is no store, and for what SQLite finds wrong with one."""
     refuse_foreign(store)
     try:
         yield
@@ -94,11 +157,17 @@ def usable(store: Path) -> Iterator[None]:
 def refuse_foreign(store: Path) -> None:
     """sqlite3 would create a missing file."""
     if not is_store(store):
-        raise StoreError(f"{store} isn't an MLflow store.")
+        raise StoreError(f"{store} {NO_STORE}.")
 
 
-def unusable(store: Path, error: sqlite3.Error) -> StoreError:
-    return StoreError(f"The MLflow store {store} can't be used: {error}")
+def unusable(store: Path, error: Exception) -> UnusableStore:
+    """What SQLite, or the system, says of a store that it can't use, and what to do."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    if "locked" in said:
+        _tried_in_vain.add(store)
+    step = next(step for word, step in _STEPS.items() if word in said)
+    message = f"The MLflow store {store} can't be used: {said}"
+    return UnusableStore(message, step.format(shlex.quote(str(store))))
 
 
 def run_mlflow(

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Optional
 from urllib.parse import unquote, urlsplit
 
+from remote.addresses import without_secrets
 from remote.errors import StoreError
 
 SQLITE, FOLDER, SERVER, DATABASE, OTHER = "sqlite", "folder", "server", "database", "other"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(\+[A-Za-z0-9_]+)?:(//)?")
 _DATABASES = frozenset({"postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle"})
-
-_USER = re.compile(r"(://[^:/?#]*):.*@")
-_OPTION = re.compile(r"(?i)([?&][^=&]*(?:pass|token|secret)[^=&]*)=[^&]*")
 
 
 @dataclass(frozen=True)
@@ -58,19 +56,14 @@ class StoreAddress:
         return cls(DATABASE if name in _DATABASES else OTHER, text)
 
     def __str__(self) -> str:
-        return without_password(self.text)
-
-
-def without_password(address: object) -> str:
-    """An address as it may be shown: passwords, tokens and secrets are asterisks."""
-    return _OPTION.sub(r"\1=***", _USER.sub(r"\1:***@", str(address)))
+        return without_secrets(self.text)
 
 
 def _sqlite_file(text: str, rest: str) -> str:
     name = _unquoted(rest.partition("?")[0][1:])
     if not rest.startswith("/") or not name or name == ":memory:" or name.startswith("file:"):
         raise StoreError(
-            f"{without_password(text)} doesn't name a file.",
+            f"{without_secrets(text)} doesn't name a file.",
             "It takes sqlite:///mlflow.db, or sqlite:////abs/mlflow.db.",
         )
     return name

@@ -6,6 +6,7 @@ ruff holds it (`banned-api` in pyproject.toml). Server code starts its own, unde
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,15 @@ DEVNULL = subprocess.DEVNULL
 
 #: Bytes that are taken at once from what a process writes.
 CHUNK = 1 << 16
+
+
+#: Seconds without a word after which it is asked whether any can come, and that a program may take
+#: to end.
+SILENCE = 10.0
+PATIENCE = 5.0
+
+#: ssh's exit code where its connection broke (ssh(1)).
+BROKEN = 255
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,13 @@ def feed(
     stdin: bytes = b"",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    works: Callable[[], bool] | None = None,
 ) -> Result:
     """Run, and hand every piece of standard output to `reader` as it comes.
 
-    Standard input and error go through files: an ssh master that a command leaves behind would
-    hold pipes open, and waiting for their end would wait for the master.
+    Where `works` says, in a long silence, that nothing can come any more, the process is ended with
+    the code BROKEN. Standard input and error go through files: an ssh master that a command leaves
+    behind would hold pipes open, and waiting for their end would wait for the master.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
@@ -85,13 +97,36 @@ def feed(
             try:
                 out = process.stdout
                 assert out is not None
-                for piece in iter(lambda: os.read(out.fileno(), CHUNK), b""):
+                while _is_heard(out, works):
+                    piece = os.read(out.fileno(), CHUNK)
+                    if not piece:
+                        code = process.wait()
+                        break
                     reader(piece)
-                code = process.wait()
+                else:
+                    code = _end(process)
             except BaseException:
                 process.terminate()
                 raise
         return Result(code, b"", _text(errors))
+
+
+def _end(process: Process[bytes]) -> int:
+    """End one from which nothing comes any more; rsync ends its ssh when it is asked to."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    return BROKEN
+
+
+def _is_heard(out: IO[bytes], works: Callable[[], bool] | None) -> bool:
+    """Wait for what comes next, if only the end; False where `works` says that nothing can."""
+    while works and not select.select([out], [], [], SILENCE)[0]:
+        if not works():
+            return False
+    return True
 
 
 def run_parent(argv: Sequence[str]) -> Result:

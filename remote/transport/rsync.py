@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from remote.errors import TransferError
-from remote.output import Progress
-from remote.transport import process, rsync_args
+from remote.job.tree import PushStamp
+from remote.output import Progress, say
+from remote.transport import process, rsync_args, tree_lock
 from remote.transport.process import Result
 from remote.transport.rsync_args import Dialect, Remote, Tally
 
@@ -27,8 +28,19 @@ _NEVER_STARTED = (
 INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
 
+GOES_ON = "Try again: it goes on from there."
+
+
 class Unready(Exception):
     """The server did not start rsync: the target has to be prepared (again)."""
+
+
+class Busy(Exception):
+    """Another holds the lock on the target's tree; `stamp` is that of the last push."""
+
+    def __init__(self, stamp: PushStamp | None) -> None:
+        super().__init__()
+        self.stamp = stamp
 
 
 class FullDisk(TransferError):
@@ -57,10 +69,13 @@ def run(
     cwd: Path,
     title: str,
     watch: Callable[[Tally], None] | None = None,
+    prefix: Sequence[str] = (),
+    whole: bool = False,
 ) -> Tally:
-    """Run one transfer; raises Unready, Absent, ConnectError or TransferError.
+    """Run one transfer; raises Unready, Busy, Absent, ConnectError or TransferError.
 
-    `watch` is shown what was named so far, and ends the transfer by raising.
+    `watch` is shown what was named so far, and ends the transfer by raising. `prefix` are the words
+    of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile.
     """
     tally, unfinished = Tally(), b""
 
@@ -80,9 +95,15 @@ def run(
 
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
-        result = process.feed([argv[0], *shown, *argv[1:]], read, cwd=cwd)
-    if result.code not in FINE:
+        words = [*prefix, argv[0], *shown, *argv[1:]]
+        result = process.feed(words, read, cwd=cwd, works=remote.works)
+    if result.code not in (FINE if not whole else (0,)):
         raise failure(result, remote, is_pull=not argv[-1].startswith(remote.place()))
+    if tree_lock.is_unlocked(result.stderr):
+        say(
+            f"The file system of {remote.target} has no locks: whoever pushes there at the same time"
+            " can change what a job is about to run."
+        )
     for line in result.stderr.splitlines():
         # openrsync tells there what it deleted.
         if line.startswith("*deleting"):
@@ -96,8 +117,11 @@ def failure(result: Result, remote: Remote, *, is_pull: bool = False) -> Excepti
     # Only who receives needs room.
     receiver = "this machine" if is_pull else str(remote.target)
     complaint = rsync_args.complaint(words.strip().splitlines())
+    if tree_lock.is_busy(words):
+        return Busy(PushStamp.find(words))
     if code == 255 and remote.ssh:
-        return remote.ssh.failure(words)
+        error = remote.ssh.broken(words)
+        return type(error)(error.message, error.hint or GOES_ON)
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return FullDisk(
             f"The disk of {receiver} is full (or your quota is).",
@@ -118,6 +142,6 @@ def failure(result: Result, remote: Remote, *, is_pull: bool = False) -> Excepti
     if code in (10, 12, 30, 35):
         return TransferError(
             f"The connection to {remote.target} broke: {complaint}",
-            "Try again: it goes on from there.",
+            GOES_ON,
         )
     return TransferError(f"rsync failed with {remote.target} (exit {code}): {complaint}")

@@ -11,14 +11,16 @@ import os
 import re
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote.errors import ConfigError
 from remote.job import outputs
 from remote.job.paths import CLAIMS, PARTIAL, STATE, partial_name
+from remote.job.tree import PushStamp
 from remote.target import Target
+from remote.transport import tree_lock
 from remote.transport.ssh import Ssh
 
 IGNORE_FILE = ".rsyncignore"
@@ -63,12 +65,22 @@ class Remote:
     key: str
     noisy: bool = False
 
-    def arguments(self, *, project: str = "") -> list[str]:
-        """How to get there; with `project`, only if the target is that project's own."""
+    @property
+    def works(self) -> Callable[[], bool] | None:
+        """What tells whether the way there still works."""
+        ssh = self.ssh
+        return (lambda: ssh.answers) if ssh else None
+
+    def arguments(self, *, project: str = "", stamp: PushStamp | None = None) -> list[str]:
+        """How to get there; with `project`, only if the target is that project's own.
+
+        With the `stamp` of a push, under the lock on the target's tree.
+        """
         if self.ssh is None:
             return []
         link = f".cache/remote-gpu-workflow/targets/{self.key}"
-        steps, rsh = [f"cd {link}", "rsync"], self.ssh.rsh()
+        rsync = tree_lock.remote_command(stamp) if stamp else "rsync"
+        steps, rsh = [f"cd {link}", rsync], self.ssh.rsh()
         if project:
             for folder in CLAIMS:
                 steps.insert(0, f"test -d {link}/{STATE}/{folder}/{project}")
@@ -148,11 +160,13 @@ def push_argv(
     destination: str = "",
     declared: Sequence[str] = (),
     partial: Sequence[str] = (),
+    push: PushStamp | None = None,
 ) -> list[str]:
     """Mirror the project to the target; run in `root`. `partial` is what `unfinished` says.
 
     What is replaced or deleted there goes to the backup folder named `stamp` first. Updates and
-    deletions happen together at the end, so that a push that is cut off changes nothing.
+    deletions happen together at the end, so that a push that is cut off changes nothing. With a
+    `push`, the tree there is locked meanwhile, and becomes that push's.
     """
     deleting = ["--delete"] if delete else []
     if dry_run:
@@ -162,7 +176,7 @@ def push_argv(
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
         plan = [*late, *backup, *dialect.only("--delay-updates"), *partial]
-    way = [] if destination else remote.arguments(project=project)
+    way = [] if destination else remote.arguments(project=project, stamp=push)
     place = destination or remote.place()
     return ["rsync", *OPTIONS, *plan, *deleting, *way, *push_filters(root, declared), "./", place]
 
@@ -184,6 +198,7 @@ def pull_argv(
     backup: Path,
     dry_run: bool = False,
     declared: Sequence[str] = (),
+    temporary: Sequence[str] = (),
 ) -> list[str]:
     """Bring the output folders back; run in the project's root.
 
@@ -197,14 +212,16 @@ def pull_argv(
             wanted += [f"--include=/{folder}/" for folder in folders]
             wanted += [f"--include=/{row.path}{'' if row.is_file else '/**'}"]
     wanted += ["--exclude=*"]
-    plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}"]
+    plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}", *temporary]
     options = [*OPTIONS, "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
     return ["rsync", *options, *remote.arguments(), *wanted, remote.place(), "./"]
 
 
-def artifacts_argv(remote: Remote, *, source: str, destination: str, wanted: Path) -> list[str]:
+def artifacts_argv(
+    remote: Remote, *, source: str, destination: str, wanted: Path, temporary: Sequence[str] = ()
+) -> list[str]:
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
-    options = [*OPTIONS, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
+    options = [*OPTIONS, *temporary, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 
@@ -266,6 +283,17 @@ class Tally:
     bytes: int = 0
     files: int = 0
     anything: bool = False
+
+    def then(self, other: Tally) -> Tally:
+        """What this transfer and another one of the same files did together."""
+        return Tally(
+            sent=list(dict.fromkeys(self.sent + other.sent)),
+            replaced=list(dict.fromkeys(self.replaced + other.replaced)),
+            deleted=self.deleted + other.deleted,
+            bytes=self.bytes + other.bytes,
+            files=other.files,
+            anything=self.anything or other.anything,
+        )
 
     def read(self, line: str) -> None:
         """Take one line of rsync's output."""

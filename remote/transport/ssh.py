@@ -15,13 +15,20 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.errors import ConfigError, ConnectError
+from remote.errors import ConfigError, ConnectError, NoAnswer
 from remote.files import locked
 from remote.transport import process
 from remote.transport.process import Result
 
 #: How long an unused master connection stays open, in seconds.
 PERSIST = 1800
+
+#: Seconds between two questions to a silent server. Three without an answer, and the time that a new
+#: connection may take, are less than a minute.
+ALIVE = 10
+
+#: Seconds within which a master greets who connects to it, however busy this machine is.
+GREETING = 3.0
 
 #: Bytes in the path of the folder for sockets' folder: macOS allows 104 for a socket, and ours adds
 #: up to 29 to this, ssh another 17 while it makes one.
@@ -76,7 +83,8 @@ class Ssh:
             "ControlMaster=auto",
             f"ControlPath={self.control}",
             f"ControlPersist={PERSIST}",
-            "ServerAliveInterval=15",
+            f"ServerAliveInterval={ALIVE}",
+            "ServerAliveCountMax=3",
             "ConnectTimeout=20",
             # What the user has set up for their own sessions would get in our way.
             "ClearAllForwardings=yes",
@@ -111,7 +119,7 @@ class Ssh:
         if _answers(self.control):
             return
         process.program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
-        with locked(self.control.with_suffix(".lock")):
+        with locked(self.control.with_suffix(".lock"), f"another login to {self.login}"):
             if _answers(self.control):
                 return
             self.control.unlink(missing_ok=True)
@@ -133,6 +141,20 @@ class Ssh:
         """End the master connection, if there is one."""
         if _answers(self.control):
             self.tell_master("exit")
+
+    @property
+    def answers(self) -> bool:
+        """Whether the master lives and works: one that was stopped takes connections, too."""
+        return _answers(self.control)
+
+    def broken(self, stderr: str) -> ConnectError:
+        """What it means that a command ended without an exit code of its own, by ssh's words."""
+        for pattern, _, _ in _CAUSES:
+            if re.search(pattern, stderr):
+                return self.failure(stderr)
+        if self.answers:
+            return NoAnswer(f"What ran for this on {self.login} was killed before it was done.")
+        return NoAnswer(f"The connection to {self.login} broke.")
 
     def failure(self, stderr: str) -> ConnectError:
         """What ssh's words mean for the user."""
@@ -199,10 +221,14 @@ def _make_folder(folder: Path) -> bool:
 
 
 def _answers(control: Path) -> bool:
-    """Whether a master listens, asked without starting an ssh."""
+    """Whether a master works, asked without starting an ssh.
+
+    It greets whoever connects (PROTOCOL.mux, MUX_MSG_HELLO), unless it was stopped.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(GREETING)
         try:
             probe.connect(str(control))
+            return bool(probe.recv(1))
         except OSError:
             return False
-    return True

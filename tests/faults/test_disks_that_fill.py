@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,3 +117,31 @@ def test_data_on_a_disk_of_its_own_is_weighed_there(
         random_file(project.root / "data/raw/big.bin", 60)
         assert push(server).files.sent == ["data/raw/big.bin"]
         assert (raw / "big.bin").stat().st_size == 60 * MB and unfinished(disk) == []
+
+
+@pytest.fixture
+def laptop(project: ProjectFolder) -> Iterator[Path]:
+    """The project on a small disk of its own; its results are large, and the target has more."""
+    project.inv("sync-push")
+    with small_disk(project.root.with_name("disk"), 40) as folder:
+        shutil.copytree(project.root, folder / "project", symlinks=True)
+        project.root = folder / "project"
+        yield folder
+
+
+def test_a_full_laptop_is_told_as_the_laptop(
+    project: ProjectFolder, target_root: Path, laptop: Path
+) -> None:
+    big = random_file(target_root / "data/results/big.bin", 8)
+    filler = fill(laptop, leaving=4 * MB)
+    said = project.inv("sync-pull", check=False)
+    assert said.code and "disk of this machine is full" in said.err and "Traceback" not in said.err
+    assert "gpu" not in said.err.split("disk of")[1].splitlines()[0]
+    for leaving in (0, 200_000):
+        filler = fill(laptop, leaving=leaving)
+        said = project.inv("sync-pull", check=False)
+        assert said.code and "of this machine is full" in said.err and "Traceback" not in said.err
+    filler.unlink()
+    project.inv("sync-pull")
+    assert (project.root / "data/results/big.bin").read_bytes() == big.read_bytes()
+    assert not [*(project.root / ".remote").glob("delta-*")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from remote.agent.processes import descendants
 from remote.job.paths import partial_name
 from tests.conftest import ProjectFolder
 from tests.disks import MB, random_file
+from tests.stores import empty_store
 from tests.waiting import until
 
 SLOW = '#!/bin/sh\nexec {real} --bwlimit={rate} "$@"\n'
@@ -120,3 +122,33 @@ def files_to_push(project: ProjectFolder, target_root: Path) -> dict[str, bytes]
     del here["mlflow.db"]
     assert set(there) == set(here)
     return here
+
+
+def test_a_laptop_that_dies_in_a_pull_keeps_nothing_among_its_files(
+    project: ProjectFolder, target_root: Path, slow_rsync: dict[str, str]
+) -> None:
+    project.inv("sync-push")
+    results = project.root / "data/results"
+    random_file(target_root / "data/results/s/big.bin", 12)
+    cut(project, slow_rsync, "sync-pull", begun(project.root / ".remote"), kill_tree)
+    assert [path for path in results.rglob("*") if path.is_file()] == []
+    assert [*(project.root / ".remote").glob("delta-*")]
+    project.inv("sync-pull")
+    assert [path.name for path in results.rglob("*") if path.is_file()] == ["big.bin"]
+    assert [*(project.root / ".remote").glob("delta-*")] == []
+
+
+def test_what_an_agent_that_died_left_goes_with_the_next_pull(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    project.inv("sync-push")
+    empty_store(target_root)
+    for name in ("delta-00", "delta-00-journal", "delta-01.z"):
+        random_file(target_root / ".remote" / name, 0.1)
+    # As the agent of another laptop does, which sends one now.
+    with open(target_root / ".remote/delta.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        project.inv("sync-pull")
+        assert len([*(target_root / ".remote").glob("delta-*")]) == 3
+    project.inv("sync-pull")
+    assert [*(target_root / ".remote").glob("delta-*")] == []

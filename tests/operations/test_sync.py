@@ -211,7 +211,7 @@ def test_many_files_are_looked_at_before_they_are_pushed(
 def test_a_push_is_told_in_one_line(server: TargetSession, dry_run: bool, told: str) -> None:
     server.target = Target.parse("/there")
     tally = Tally(sent=["a", "b"], deleted=["c"], bytes=2000)
-    pushed = Pushed(tally, 1.25, ".remote/backup/1", foreign=False)
+    pushed = Pushed(tally, 1.25, ".remote/backup/1", foreign=False, id="")
     assert line(server, pushed, dry_run=dry_run) == told
 
 
@@ -242,6 +242,34 @@ def test_what_a_pull_replaces_is_kept_here_and_nothing_is_deleted(
     assert (here / "data/results/a.csv").read_text() == "theirs, longer"
     assert (here / pulled.backup / "data/results/a.csv").read_text() == "mine"
     assert (here / "data/results/only here.csv").exists()
+
+
+def test_a_file_that_grows_there_is_replaced_without_a_backup(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    push(server)
+    for length in (10, 20, 30):
+        write(there / "data/results/ckpt.pt", "x" * length)
+        pulled = pull(again(server))
+        assert pulled.files.sent == ["data/results/ckpt.pt"] and pulled.files.replaced == []
+        assert not list(here.glob(".remote/backup/pull-*"))
+    assert (here / "data/results/ckpt.pt").read_text() == "x" * 30
+
+
+def test_what_was_changed_here_since_the_last_pull_is_kept(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    push(server)
+    for name in ("a.csv", "b.csv"):
+        write(there / "data/results" / name, "first")
+    pull(again(server))
+    (here / "data/results/a.csv").write_text("mine!")
+    for name in ("a.csv", "b.csv"):
+        write(there / "data/results" / name, "the second")
+    pulled = pull(again(server))
+    assert pulled.files.replaced == ["data/results/a.csv"]
+    assert [path.name for path in (here / pulled.backup).rglob("*.csv")] == ["a.csv"]
+    assert (here / pulled.backup / "data/results/a.csv").read_text() == "mine!"
 
 
 def test_a_dry_run_of_a_pull_brings_nothing(server: TargetSession, here: Path, there: Path) -> None:

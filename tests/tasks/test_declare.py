@@ -32,7 +32,11 @@ _hidden = 1
 STUB = """
 import json
 from invoke.tasks import task
-from remote.tasks.declare import OwnParserTask
+from remote.tasks.declare import OwnParserTask, command
+
+@command()
+def broken(c):
+    raise ValueError("\\x1b[2J mysql://me:hunter2@host/db")
 
 @task(klass=OwnParserTask, positional=["notebook"], iterable=["tag"])
 def run(c, notebook, target="", output="", follow=False, n_best=1, tag=None, parameters=None):
@@ -279,6 +283,12 @@ def test_a_bug_stays_a_bug() -> None:
 
     with pytest.raises(KeyError):
         body()
+
+
+def test_a_traceback_is_escaped_and_without_passwords(stub: ProjectFolder) -> None:
+    err = stub.inv("broken", check=False).err
+    assert "Traceback" in err and r"ValueError: \x1b[2J mysql://me:***@host/db" in err
+    assert "\x1b" not in err and "hunter2" not in err
 
 
 def test_a_body_keeps_its_name_words_and_result() -> None:

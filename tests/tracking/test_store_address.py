@@ -19,7 +19,6 @@ from remote.tracking.store_address import (
     SERVER,
     SQLITE,
     StoreAddress,
-    without_password,
 )
 
 SQLITE_ADDRESSES = [
@@ -110,17 +109,3 @@ def test_a_name_with_a_colon_that_is_there_is_a_path(tmp_path: Path) -> None:
 def test_a_file_of_another_machine_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="another machine"):
         StoreAddress.parse("file://far/abs", folder=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("mysql+pymysql://me:a/b@c:d@host/db", "mysql+pymysql://me:***@host/db"),
-        ("postgresql://me@host/db?password=s3cret&x=1", "postgresql://me@host/db?password=***&x=1"),
-        ("https://host/x?token=s3cret", "https://host/x?token=***"),
-        ("postgresql://me@host/db", "postgresql://me@host/db"),
-        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
-    ],
-)
-def test_no_password_is_shown(address: str, shown: str) -> None:
-    assert without_password(address) == shown

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -251,7 +252,21 @@ def test_a_living_socket_needs_no_ssh(tmp_path: Path, monkeypatch: pytest.Monkey
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as alive:
         alive.bind(str(link.control))
         alive.listen()
+        greeting = threading.Thread(target=lambda: alive.accept()[0].send(b"hello"))
+        greeting.start()
         link.connect()
+        greeting.join()
+
+
+def test_a_socket_whose_master_was_stopped_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("remote.transport.ssh.GREETING", 0.1)
+    link = Ssh("gpu")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.bind(str(link.control))
+        silent.listen()
+        assert not link.answers
 
 
 @pytest.fixture

@@ -10,18 +10,20 @@ import time
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from remote.agent import environments, launchers, processes
-from remote.agent.job_folders import STAMP, STAMP_FORMAT, STAMP_PATTERN, find, forget, state_of
+from remote.agent import environments, launchers
+from remote.agent.job_folders import find, state_of
+from remote.agent.jobs.accept import accept, clear, cleared, earlier_job
 from remote.agent.launchers import Launch
-from remote.agent.target_dir import machine, read_secrets, root_of
+from remote.agent.target_dir import machine, root_of
 from remote.errors import JobError, TargetError
 from remote.files import link_or_copy, locked, write_atomic
 from remote.job import outputs
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
-from remote.job.paths import PARTIAL, STATE, JobPaths, jobs_folder, slug
-from remote.job.spec import Job, JobSpec
+from remote.job.messages.jobs import PUSH, SubmitAnswer, SubmitRequest
+from remote.job.paths import PARTIAL, STATE, JobPaths
+from remote.job.spec import JobSpec
 from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
+from remote.job.tree import read_stamp, reading
 
 #: What is made beside code and ignored, so that a push doesn't delete it with its folder.
 CACHES = ("__pycache__", ".ipynb_checkpoints")
@@ -31,21 +33,49 @@ INCOMING = "incoming-"
 
 
 def submit(request: SubmitRequest) -> SubmitAnswer:
-    """Start a job, or say what has to be brought first; raises JobError."""
+    """Start a job, or say what has to be done first; raises JobError.
+
+    Asked again with the same id, it answers with the job that was started then.
+    """
     root = root_of(request.key)
+    earlier = earlier_job(root, request.request)
+    if earlier:
+        return _repeated(root, request, earlier)
     if not kind_of(request.job).serves:
         return _submit(root, request)
     from remote.agent import services
 
     # Whoever else is about to start a service waits.
-    with locked(root / STATE / "services.lock"):
+    with locked(root / STATE / "services.lock", "the start of another service"):
         running = services.running(root, request.job.service)
         if running:
             return SubmitAnswer(id=running.id, environment_ready=True)
         return _submit(root, request)
 
 
+def _repeated(root: Path, request: SubmitRequest, paths: JobPaths) -> SubmitAnswer:
+    """The answer that was lost."""
+    launched = launchers.read(paths, None)
+    if launched:
+        _await_worker(paths, launched)
+    if request.job.incoming:
+        clear(root / STATE / (INCOMING + request.job.incoming))
+    env = environments.of(root, paths.code, request.job.python, request.job.extras)
+    return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), repeated=True)
+
+
 def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
+    if request.job.again or request.job.incoming:
+        return _start(root, request, contextlib.ExitStack())
+    with contextlib.ExitStack() as tree:
+        if not tree.enter_context(reading(root, request.push)):
+            stamp = read_stamp(root)
+            return SubmitAnswer(need=PUSH, pushed_by=stamp.who if stamp else "")
+        return _start(root, request, tree)
+
+
+def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> SubmitAnswer:
+    """Start the job; `tree`, which keeps pushes away, is closed when its code is frozen."""
     spec = request.job.replace(after=_predecessor(root, request.job.after))
     source = _source(root, spec)
     env = environments.of(root, source, spec.python, spec.extras)
@@ -54,9 +84,14 @@ def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
         return SubmitAnswer(need=missing[0], platform=machine())
     if request.offline and not request.proxy and not env.is_ready():
         return SubmitAnswer(need="proxy")
-    paths = create(root, spec.name)
-    try:
-        write_job(paths, spec)
+    paths = accept(root, spec, request.request)
+    while paths is None:
+        # The same request came twice at once.
+        earlier = earlier_job(root, request.request)
+        if earlier:
+            return _repeated(root, request, earlier)
+        paths = accept(root, spec, request.request)
+    with cleared(paths):
         if request.diff:
             diff = request.diff.encode("utf-8", "surrogateescape")
             write_atomic(paths.diff, diff, mode=0o600)
@@ -68,13 +103,10 @@ def _submit(root: Path, request: SubmitRequest) -> SubmitAnswer:
         # The worker starts while the code is frozen, and waits for that.
         with freezing(paths, source, spec.outputs):
             launched = launchers.start(paths, launcher, worker, request.launcher_setting)
+        tree.close()
         if source.name.startswith(INCOMING):
-            _remove(source)
+            clear(source)
         _await_worker(paths, launched)
-    except BaseException:
-        _remove(paths.folder)
-        forget(paths)
-        raise
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready())
 
 
@@ -103,61 +135,6 @@ def _source(root: Path, spec: JobSpec) -> Path:
             f"{spec.source} was not pushed to the server.", "Does .rsyncignore exclude it?"
         )
     return code
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(str(folder), ignore_errors=True)
-
-
-def create(root: Path, name: str) -> JobPaths:
-    """A new, empty job folder; its id is the time, the name, and four letters of chance."""
-    jobs_folder(root).mkdir(parents=True, exist_ok=True)
-    while True:
-        paths = JobPaths(
-            root, f"{_next_stamp(jobs_folder(root))}-{slug(name)}-{os.urandom(2).hex()}"
-        )
-        try:
-            paths.folder.mkdir()
-            paths.live.parent.mkdir(exist_ok=True)
-            paths.live.touch()
-            return paths
-        except FileExistsError:
-            continue
-
-
-def _next_stamp(folder: Path) -> str:
-    """The time here; where the clock was set back, by a person or at the end of summer, the second
-    after the newest job's, so that the names of jobs tell their order."""
-    now = time.strftime(STAMP_FORMAT)
-    stamps = (name[:STAMP] for name in os.listdir(str(folder)) if STAMP_PATTERN.match(name))
-    newest = max(stamps, default="")
-    if newest <= now:
-        return now
-    # Seldom needed. Counted in a calendar without summer, where each second is there once.
-    from datetime import datetime, timedelta
-
-    try:
-        return f"{datetime.strptime(newest, STAMP_FORMAT) + timedelta(seconds=1):{STAMP_FORMAT}}"
-    except (ValueError, OverflowError):
-        return now
-
-
-def write_job(paths: JobPaths, spec: JobSpec) -> None:
-    """Write down, once, what was asked. Readable by the owner alone: parameters may be private."""
-    job = Job(
-        **vars(spec),
-        id=paths.id,
-        root=str(paths.root),
-        host=os.uname().nodename,
-        # What they hold stays where it is.
-        secrets=tuple(sorted(read_secrets(paths.root))),
-        submitted=time.time(),
-        submitter=processes.identity(os.getpid()),
-        mlflow_run=os.urandom(16).hex(),
-    )
-    job.to_file(paths.job, mode=0o600)
 
 
 @contextlib.contextmanager
@@ -192,7 +169,9 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
             rsync.kill()
             raise
         stderr = rsync.communicate()[1].decode("utf-8", "replace")
-    if rsync.returncode not in (0, 24):
+    # 24 is that a file vanished meanwhile: a job may do that to the live tree. From a snapshot
+    # files vanish only where it is being removed.
+    if rsync.returncode not in ((0, 24) if source == paths.root else (0,)):
         # What it complained of first; what follows is how it broke off.
         reason = (stderr.strip().splitlines() or ["rsync said nothing"])[0]
         if "No space left on device" in stderr:

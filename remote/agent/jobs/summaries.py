@@ -10,7 +10,7 @@ from typing import List, Optional
 from remote.agent import unpulled
 from remote.agent.job_folders import every, find, job_of, live, state_of
 from remote.agent.target_dir import root_of
-from remote.errors import ProtocolError
+from remote.errors import ProtocolError, StoreError
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.messages.old_jobs import UnpulledAnswer, UnpulledRequest
 from remote.job.paths import JobPaths
@@ -18,6 +18,9 @@ from remote.job.status import ENDED, Progress
 
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
 _SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after")
+
+#: Seconds that a list of jobs waits for metrics in a store that somebody has locked.
+PATIENCE = 2.0
 
 #: The newest three metrics of a run.
 _METRICS = (
@@ -81,11 +84,11 @@ def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
     from remote.agent.tracking.job_run import store_of
     from remote.tracking.store import connect_read_only, is_store
 
-    if not is_store(store_of(root)):
-        return jobs
     described = []
     try:
-        with closing(connect_read_only(store_of(root))) as database:
+        if not is_store(store_of(root), patience=PATIENCE):
+            return jobs
+        with closing(connect_read_only(store_of(root), PATIENCE)) as database:
             for job in jobs:
                 if job.state not in ENDED:
                     metrics = database.execute(_METRICS, (job.mlflow_run,))
@@ -95,7 +98,7 @@ def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
                         children=dict(children.fetchall()),
                     )
                 described.append(job)
-    except sqlite3.Error:
-        # A store that is being moved or migrated: the list of jobs matters more.
+    except (StoreError, sqlite3.Error):
+        # A store that is locked, moved or migrated: the list of jobs matters more.
         return jobs
     return described

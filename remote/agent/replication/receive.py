@@ -21,7 +21,7 @@ from remote.job.paths import STATE
 from remote.tracking import migration
 from remote.tracking.delta import signatures_of
 from remote.tracking.merge import experiment_map, merge, total
-from remote.tracking.store import is_store
+from remote.tracking.store import is_present
 
 RUNS = "runs.db"
 REGISTRY = "registry.db"
@@ -34,7 +34,7 @@ def take(request: TakeRequest) -> TakeAnswer:
     if not (folder / RUNS).is_file():
         raise TargetError("What was sent did not arrive.", "Try again.")
     try:
-        with locked(root / STATE / "take.lock"):
+        with locked(root / STATE / "take.lock", "another mlflow-push"):
             _ensure_store(root, request.python)
             seen = request.seen
             now = signatures_of(store_of(root), {kind: list(ids) for kind, ids in seen.items()})
@@ -53,7 +53,7 @@ def take(request: TakeRequest) -> TakeAnswer:
 
 
 def _ensure_store(root: Path, python: str) -> None:
-    if is_store(store_of(root)):
+    if is_present(store_of(root)):
         return
     env = environments.of(root, root, python)
     if not env.is_ready():

@@ -12,6 +12,7 @@ from typing import Dict, List, Mapping, Sequence
 
 from remote.agent.tracking import run_rows
 from remote.errors import StoreError
+from remote.files import is_absent
 from remote.job import command_line
 from remote.job.kinds import kind_of
 from remote.job.paths import STATE, STORE, JobPaths
@@ -19,7 +20,7 @@ from remote.job.spec import Job
 from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
 from remote.tracking.empty_store import create_store
 from remote.tracking.filestore import is_file_store, run_state
-from remote.tracking.store import is_store
+from remote.tracking.store import is_present, is_store
 
 #: Folders below the target that rsync is asked for by name.
 PLAIN = re.compile(r"[A-Za-z0-9_.=,-][A-Za-z0-9_.=,/-]*\Z")
@@ -33,10 +34,15 @@ def store_of(root: Path) -> Path:
     return root / STORE
 
 
+def store_of_job(paths: JobPaths) -> Path:
+    """The store that holds a job's run: the target's, or its own, made where that was unusable."""
+    return store_of(paths.root) if is_absent(paths.own_store) else paths.own_store
+
+
 def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
     """Give the job, or one more attempt at it, an MLflow run that is scheduled."""
     return run_rows.begin(
-        store_of(paths.root),
+        store_of_job(paths),
         experiment=job.experiment,
         run_id=run_id,
         tags={
@@ -63,7 +69,7 @@ def _params(job: Job) -> Dict[str, str]:
 def start_run(paths: JobPaths, run_id: str) -> None:
     """Have a run that was scheduled run from now on."""
     now = int(time.time() * 1000)
-    run_rows.update(store_of(paths.root), run_id, status="RUNNING", start_time=now)
+    run_rows.update(store_of_job(paths), run_id, status="RUNNING", start_time=now)
 
 
 def tags(job: Job, gpus: Sequence[LeasedGpu]) -> Dict[str, str]:
@@ -91,16 +97,18 @@ def run_of(job: Job, status: JobStatus) -> str:
 
 def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
-    store, run = store_of(paths.root), run_of(job, status)
+    store, run = store_of_job(paths), run_of(job, status)
     run_status = RUN_STATUS[status.state]
     ended = int((status.ended or time.time()) * 1000)
     for path in map(paths.root.joinpath, noted_stores(paths)):
         with contextlib.suppress(StoreError, OSError):
+            if path == store:
+                continue
             if is_store(path):
                 run_rows.close_all(path, job=paths.id, run_id=run, status=run_status, end_ms=ended)
             elif is_file_store(path):
                 run_state.close_all(path, job=paths.id, status=run_status, end_ms=ended)
-    if not is_store(store):
+    if not is_present(store):
         return
     if run_rows.run_status(store, run) is not None:
         # Only now: a parameter that is there keeps the code from logging it in other words (1e-3).
@@ -115,16 +123,16 @@ def noted_stores(paths: JobPaths) -> List[str]:
     """The stores beside the target's own that a job's runs went to (remote_job_mlflow notes them):
     paths below the target where a pull can bring them, else absolute paths and addresses."""
     root, places = os.path.realpath(str(paths.root)) + "/", []
-    with contextlib.suppress(OSError):
-        for line in paths.stores.read_text("utf-8", "replace").splitlines():
-            # Whoever has the job's variables may write there.
-            with contextlib.suppress(ValueError):
-                place = json.loads(line)
-                if isinstance(place, str) and len(place) < LONGEST and place.isprintable():
-                    path = os.path.normpath(place)
-                    name = path[len(root) :] if path.startswith(root) else place
-                    is_plain = PLAIN.match(name) or not Path(path).is_dir()
-                    places.append(name if is_plain else path)
+    text = "" if is_absent(paths.stores) else paths.stores.read_text("utf-8", "replace")
+    for line in text.splitlines():
+        # Whoever has the job's variables may write there.
+        with contextlib.suppress(ValueError):
+            place = json.loads(line)
+            if isinstance(place, str) and len(place) < LONGEST and place.isprintable():
+                path = os.path.normpath(place)
+                name = path[len(root) :] if path.startswith(root) else place
+                is_plain = PLAIN.match(name) or not Path(path).is_dir()
+                places.append(name if is_plain else path)
     return list(dict.fromkeys(places))
 
 
@@ -155,21 +163,30 @@ def account(status: JobStatus) -> Dict[str, str]:
 def make_store(root: Path, python: Path, env: Mapping[str, str]) -> bool:
     """Have the environment's MLflow make a missing store; False where it has no MLflow.
 
-    Raises StoreError where MLflow is there and fails.
+    Raises StoreError where MLflow is there and fails, UnusableStore for what is in its place.
     """
     lock = root / STATE / "store.lock"
-    return create_store(
-        store_of(root), root / run_rows.ARTIFACTS, python=str(python), env=env, lock=lock
-    )
+    return _create(store_of(root), root, python, env, lock)
 
 
-def store_settings(root: Path) -> Dict[str, str]:
+def make_own_store(paths: JobPaths, python: Path, env: Mapping[str, str]) -> bool:
+    """The same for a job that can't use the target's; a pull brings its runs from there too."""
+    with open(str(paths.stores), "a") as stores:
+        stores.write(json.dumps(str(paths.own_store)) + "\n")
+    return _create(paths.own_store, paths.root, python, env, paths.folder / "store.lock")
+
+
+def _create(store: Path, root: Path, python: Path, env: Mapping[str, str], lock: Path) -> bool:
+    return create_store(store, root / run_rows.ARTIFACTS, python=str(python), env=env, lock=lock)
+
+
+def store_settings(paths: JobPaths) -> Dict[str, str]:
     """Where MLflow keeps its records and, for experiments made from now on, its artifacts.
 
     The second variable is MLflow's own (mlflow.store.tracking): without it a SQLite store puts
     artifacts below the working directory, which for a job is its snapshot.
     """
     return {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{store_of(root)}",
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": str(root / run_rows.ARTIFACTS),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{store_of_job(paths)}",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": str(paths.root / run_rows.ARTIFACTS),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from remote.agent.tracking.job_run import store_of
-from remote.errors import StoreError
+from remote.errors import StoreError, UnusableStore
 from remote.files import plural
 from remote.tracking.store import connect_read_only, is_store, usable
 
@@ -26,6 +26,9 @@ def mend_moved(root: Path) -> str:
 
         moved = [path for path in paths_of(store) if path.state is State.MOVED]
         mended = mend_paths(store, moved)
+    except UnusableStore:
+        # Whoever needs its records tells of it.
+        return ""
     except StoreError as error:
         return f"The paths of its records lead out of {root}, and can't be mended: {error.message}"
     if not mended:

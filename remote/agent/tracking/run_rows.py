@@ -19,7 +19,8 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import StoreError
-from remote.tracking.store import columns_of, connect_read_only, is_store, usable, writing
+from remote.job.paths import jobs_folder
+from remote.tracking.store import columns_of, connect_read_only, is_present, usable, writing
 
 ARTIFACTS = "mlruns"  # beside the store
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
@@ -65,7 +66,7 @@ def begin(
     Raises StoreError when a deleted experiment has the name (MLflow refuses it too); `restore` is
     what stands before the command that restores it.
     """
-    root = Path(os.path.abspath(store.parent)) / ARTIFACTS
+    root = _target_of(store) / ARTIFACTS
     with writing(store) as database:
         row = _experiment(database, experiment, root, start_ms, restore)
         artifact_dir = _artifact_dir(row, root, run_id)
@@ -92,6 +93,13 @@ def begin(
         _put(database, run_id, {"mlflow.source.type": "LOCAL", **tags}, params)
     artifact_dir.mkdir(parents=True, exist_ok=True)
     return RecordedRun(run_id, str(row["experiment_id"]), artifact_dir)
+
+
+def _target_of(store: Path) -> Path:
+    """The folder of the target that a store is of: its own, or that of one of its jobs."""
+    folder = Path(os.path.abspath(str(store.parent)))
+    is_of_job = folder.parent == jobs_folder(folder.parents[2]) if folder.parts[3:] else False
+    return folder.parents[2] if is_of_job else folder
 
 
 def update(
@@ -136,7 +144,7 @@ def experiment_of(store: Path, run_id: str) -> Optional[str]:
 
 def artifact_dir(store: Path, run_id: str) -> Optional[Path]:
     """Where the artifacts of a run that `begin` made lie; None without store or run."""
-    uri = _value(store, run_id, "r.artifact_uri") if is_store(store) else None
+    uri = _value(store, run_id, "r.artifact_uri") if is_present(store) else None
     return Path(uri) if uri else None
 
 

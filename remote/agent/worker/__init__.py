@@ -11,6 +11,7 @@ import os
 import time
 from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
+from remote.addresses import without_secrets
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.status import QUEUED, JobStatus
@@ -56,8 +57,9 @@ class Record:
 
     def say(self, text: str) -> None:
         """Put a line of the toolkit's own into the job's log, unless its disk is full."""
+        line = f"[remote] {without_secrets(text)}\n"
         with contextlib.suppress(OSError):
-            self.log.write(f"[remote] {text}\n".encode("utf-8", "backslashreplace"))
+            self.log.write(line.encode("utf-8", "backslashreplace"))
 
     def wait(self, reason: str) -> None:
         """Write down what the job waits for."""

@@ -43,7 +43,7 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
         **base(python),
         **read_secrets(paths.root),
         **job.env,
-        **job_run.store_settings(paths.root),
+        **job_run.store_settings(paths),
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
         # tqdm's advice for notebooks that somebody looks at while they run.
@@ -52,7 +52,7 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
         "JUPYTER_RUNTIME_DIR": str(paths.jupyter / "runtime"),
         "REMOTE_JOB_ID": paths.id,
         "REMOTE_JOB_EXPERIMENT": job.experiment,
-        "REMOTE_JOB_STORE": str(job_run.store_of(paths.root)),
+        "REMOTE_JOB_STORE": str(job_run.store_of_job(paths)),
         "REMOTE_JOB_STORES": str(paths.stores),
         "REMOTE_JOB_TAGS": json.dumps(job_run.tags(job, record.status.gpus)),
     }

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Mapping, Optional
 
 from remote.agent import environments, job_folders, processes, reserve
 from remote.agent.gpus.queue import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, Record, mirror
-from remote.errors import JobError, RemoteError, StoreError
+from remote.errors import JobError, RemoteError, StoreError, UnusableStore
 from remote.files import FULL
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
@@ -139,13 +140,15 @@ class Worker(Record):
         processes.adopt_orphans()
         reserve.set_aside(self.paths)
         from remote.agent.tracking import job_run, moved_target
-        from remote.tracking.store import is_store
+        from remote.tracking.store import is_present
 
         moved = "" if self.here else moved_target.mend_moved(self.paths.root)
         if moved:
             self.say(moved)
-        if is_store(job_run.store_of(self.paths.root)):
-            self.begin_run()
+        # One that can't be used now: `prepare` has another made, once there is a Python for it.
+        with contextlib.suppress(UnusableStore):
+            if is_present(job_run.store_of(self.paths.root)):
+                self.begin_run()
 
     def run_code(self) -> Outcome:
         """Run the job's code, with all that it waits for: another job, its environment, GPUs."""
@@ -187,7 +190,6 @@ class Worker(Record):
         """Have the environment for the job's lock file and the MLflow run ready, made now if they
         aren't there; the interpreter comes back."""
         from remote.agent.environments import job_hook
-        from remote.agent.tracking import job_run
         from remote.agent.worker import variables
 
         python = Path(self.job.interpreter)
@@ -205,11 +207,28 @@ class Worker(Record):
             python = self.environment.python
         # A service records nothing itself, and shows the store, or lets notebooks write to it.
         if not self.run and (self.job.record or kind_of(self.job).serves):
-            if job_run.make_store(self.paths.root, python, variables.base(python)):
-                self.begin_run()
-            else:
-                self.say("mlflow is not in the lock file, so this job gets no MLflow run.")
+            self.open_store(python, variables.base(python))
         return python
+
+    def open_store(self, python: Path, env: Mapping[str, str]) -> None:
+        """Begin the run in the target's store, or in one of the job's own where that is there and
+        can't be used; raises StoreError."""
+        from remote.agent.tracking import job_run
+
+        try:
+            is_made = job_run.make_store(self.paths.root, python, env)
+            if is_made:
+                self.begin_run()
+        except UnusableStore as error:
+            if kind_of(self.job).serves:
+                raise
+            self.say(error.message)
+            self.say("this job keeps its records in a store of its own; a pull brings them too.")
+            is_made = job_run.make_own_store(self.paths, python, env)
+            if is_made:
+                self.begin_run()
+        if not is_made:
+            self.say("mlflow is not in the lock file, so this job gets no MLflow run.")
 
     def finish(self, outcome: Outcome) -> None:
         """End what still runs, keep what there is, and write the last word."""

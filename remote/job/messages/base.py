@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Type, TypeVar
+from typing import IO, Any, ClassVar, Generic, NamedTuple, Optional, Type, TypeVar
 
 from remote.job import fields
 from remote.job.fields import MESSAGE
@@ -16,15 +16,29 @@ FRAME = b"==remote-agent-answer=="
 Answer = TypeVar("Answer")
 
 
+#: What is told where no answer came, by what asking again does: nothing is changed; done twice it is
+#: as done once; done twice it is so too, but `last` may be another job by then.
+READS = "Type the same command again."
+SAME_TWICE = "Whether it was done isn't known. Type the same command again: twice does no harm."
+LOOK_FIRST = "Whether it was done isn't known: inv remote-ps tells."
+
+
 class Request(Struct, Generic[Answer]):
-    """Something asked of the agent by its `verb`; what comes back is an `answer`."""
+    """Something asked of the agent by its `verb`; what comes back is an `answer`.
+
+    `repeat` is what the user is told where none came. A submission alone would do harm when it is
+    asked twice: it carries an id.
+    """
 
     verb: ClassVar[str]
     answer: ClassVar[Type[Any]]
+    repeat: ClassVar[str]
 
-    def __init_subclass__(cls, verb: str = "", answer: Type[Any] = Struct) -> None:
+    def __init_subclass__(
+        cls, verb: str = "", answer: Type[Any] = Struct, repeat: str = READS
+    ) -> None:
         super().__init_subclass__()
-        cls.verb, cls.answer = verb, answer
+        cls.verb, cls.answer, cls.repeat = verb, answer, repeat
 
 
 class TargetRequest(Request[Answer]):
@@ -35,10 +49,20 @@ class TargetRequest(Request[Answer]):
 
 
 class AnswerWithFile(NamedTuple):
-    """An answer that a file's bytes follow; the file is removed when it was sent."""
+    """An answer that a file's bytes follow; the file is removed when it was sent.
+
+    `lock` is held until then.
+    """
 
     answer: Any
     file: Path
+    lock: Optional[IO[Any]] = None
+
+
+class Waiting(Struct):
+    """Before an answer, as `{"waiting": …}`: what the agent waits for, in words for the user."""
+
+    words: str = fields.text(MESSAGE)
 
 
 class Failure(Struct):

@@ -10,8 +10,8 @@ import sys
 from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import DIFF, MESSAGE, NAME, VERY_MANY, WORD
-from remote.job.messages.base import TargetRequest
+from remote.job.fields import DIFF, HEX, MESSAGE, NAME, VERY_MANY, WORD
+from remote.job.messages.base import LOOK_FIRST, TargetRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.status import JobStatus, Progress
@@ -19,19 +19,34 @@ from remote.job.struct import Struct
 
 
 class SubmitAnswer(Struct):
-    """A job that was accepted, or what has to be brought first: `need` is `uv` or `proxy`."""
+    """A job that was accepted, or what has to be done first: `need` is `uv`, `proxy` or PUSH."""
 
     id: str = fields.job_id(default="")
     environment_ready: bool = fields.flag(default=False)
     need: str = fields.text(16, WORD, default="")
     platform: Optional[Machine] = fields.optional(fields.nested(Machine), default=None)
     """What a uv that is brought must have been built for."""
+    pushed_by: str = fields.line(default="")
+    """Whose push the tree is, where it isn't the submitter's any more."""
+    repeated: bool = fields.flag(default=False)
+    """Whether the same request had started it before."""
 
 
-class SubmitRequest(TargetRequest[SubmitAnswer], verb="submit", answer=SubmitAnswer):
-    """Start a job. A service that goes on already is answered in the place of a second one."""
+#: What a submission needs where somebody else pushed since its own push, or does so now.
+PUSH = "push"
+
+
+class SubmitRequest(
+    TargetRequest[SubmitAnswer], verb="submit", answer=SubmitAnswer, repeat=LOOK_FIRST
+):
+    """Start a job. A service that goes on already is answered in the place of a second one, and so
+    is a job that the same request has started before."""
 
     job: JobSpec = fields.nested(JobSpec)
+    request: str = fields.text(32, HEX, default="")
+    """Its id, made before it was sent first."""
+    push: str = fields.text(32, HEX, default="")
+    """The push that brought the code; empty where it is a snapshot that runs again."""
     launcher: str = fields.text(64, WORD, default="")
     """Its row in remote.agent.launchers; empty is the usual one."""
     launcher_setting: str = fields.text(NAME, default="")
@@ -100,7 +115,7 @@ class StopAnswer(Struct):
     already: bool = fields.flag()
 
 
-class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer):
+class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer, repeat=LOOK_FIRST):
     """End a job; without a name, the one that goes on."""
 
     job: str = fields.text(NAME, default="")

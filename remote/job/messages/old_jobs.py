@@ -6,7 +6,7 @@ from typing import Any, Mapping, Tuple
 
 from remote.job import fields
 from remote.job.fields import DIFF, MANY, NAME, VALUE, VERY_MANY
-from remote.job.messages.base import TargetRequest
+from remote.job.messages.base import LOOK_FIRST, SAME_TWICE, TargetRequest
 from remote.job.spec import Job
 from remote.job.status import JobStatus
 from remote.job.struct import Struct
@@ -22,7 +22,9 @@ class RemoveAnswer(Struct):
     bytes: int = fields.integer(0, 1 << 62)
 
 
-class RemoveRequest(TargetRequest[RemoveAnswer], verb="remove", answer=RemoveAnswer):
+class RemoveRequest(
+    TargetRequest[RemoveAnswer], verb="remove", answer=RemoveAnswer, repeat=LOOK_FIRST
+):
     """Remove the folders of ended jobs; without `force`, only of those that were `pulled`."""
 
     jobs: Tuple[str, ...] = fields.names()
@@ -42,7 +44,7 @@ class PruneAnswer(Struct):
     bytes: int = fields.integer(0, 1 << 62)
 
 
-class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer):
+class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer, repeat=SAME_TWICE):
     """Remove what was of no use for `older` seconds: jobs, environments, backups."""
 
     older: float = fields.number(0, 1e12)

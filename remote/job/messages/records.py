@@ -7,7 +7,7 @@ from typing import Any, Mapping, Optional, Tuple
 
 from remote.job import fields
 from remote.job.fields import MESSAGE, NAME, VERY_MANY
-from remote.job.messages.base import TargetRequest
+from remote.job.messages.base import SAME_TWICE, TargetRequest
 from remote.job.struct import Struct
 
 
@@ -29,6 +29,8 @@ class DeltaAnswer(Struct):
     """Stores that it has beside its own, each with a mark that changes when the store does."""
     outside: Tuple[str, ...] = fields.names(default=())
     """Stores elsewhere that jobs' runs went to, which nothing brings."""
+    fault: str = fields.text(MESSAGE, default="")
+    """Why the target's own store, which is there, could not be read."""
     moved: str = fields.text(MESSAGE, default="")
     """What was done to the records of a target that was moved, in words."""
 
@@ -92,7 +94,7 @@ class TakeAnswer(Struct):
     """As of now."""
 
 
-class TakeRequest(TargetRequest[TakeAnswer], verb="take", answer=TakeAnswer):
+class TakeRequest(TargetRequest[TakeAnswer], verb="take", answer=TakeAnswer, repeat=SAME_TWICE):
     """Merge the records that were sent to the folder `name`: a project's id, and a number."""
 
     name: str = fields.text(48, re.compile(r"[0-9a-f]{48}"))

@@ -7,7 +7,7 @@ from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
 from remote.job.fields import MANY, MESSAGE, NAME, VALUE, VERY_MANY, WORD
-from remote.job.messages.base import Request, TargetRequest
+from remote.job.messages.base import SAME_TWICE, Request, TargetRequest
 from remote.job.struct import Struct
 
 
@@ -36,7 +36,9 @@ class PrepareAnswer(Struct):
     """Its absolute path there."""
 
 
-class PrepareRequest(TargetRequest[PrepareAnswer], verb="prepare", answer=PrepareAnswer):
+class PrepareRequest(
+    TargetRequest[PrepareAnswer], verb="prepare", answer=PrepareAnswer, repeat=SAME_TWICE
+):
     """Make a target ready to be pushed to; with `look`, only look at it."""
 
     path: str = fields.text(NAME)
@@ -83,7 +85,9 @@ class SecretAnswer(Struct):
     names: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY)
 
 
-class SecretRequest(TargetRequest[SecretAnswer], verb="secret", answer=SecretAnswer):
+class SecretRequest(
+    TargetRequest[SecretAnswer], verb="secret", answer=SecretAnswer, repeat=SAME_TWICE
+):
     """Set a secret; without a `value` forget it, without a `name` change nothing."""
 
     name: str = fields.text(NAME, default="")
@@ -128,6 +132,8 @@ class ExamineAnswer(Struct):
     """Of the schema of the target's store; empty where there is none."""
     is_refused: bool = fields.flag(default=False)
     """Whether that MLflow doesn't open that store."""
+    store_fault: str = fields.text(MESSAGE, default="")
+    """Why that store, which is there, can't be read."""
 
 
 class ExamineRequest(Request[ExamineAnswer], verb="examine", answer=ExamineAnswer):

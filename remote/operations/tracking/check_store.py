@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,13 @@ def check(store: str = "", *, mending: bool = False) -> Checked:
     """Examine `store` (a path or a SQLite URI; by default the project's own); raises StoreError."""
     project = find_project()
     path = _path(store) if store else project.root / STORE
-    own = path.resolve() == (project.root / STORE).resolve()
+    own = os.path.realpath(path) == os.path.realpath(project.root / STORE)
     # A pull writes in parts, and what it hasn't written yet isn't missing.
-    lock = locked(project.state / "pull.lock") if own and mending else contextlib.nullcontext()
+    lock = (
+        locked(project.state / "pull.lock", "a pull")
+        if own and mending
+        else contextlib.nullcontext()
+    )
     with lock:
         findings = tuple(examine(path))
         backup = mend(path, findings) if mending else None

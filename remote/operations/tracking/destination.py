@@ -8,6 +8,7 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.errors import ConfigError
+from remote.tracking.store import is_present
 from remote.tracking.store_address import DATABASE, SERVER, SQLITE, StoreAddress
 
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -44,7 +45,16 @@ def digest(text: str) -> str:
 
 
 def destination(project: Project) -> Destination:
-    """Raises ConfigError or StoreError for a store that nothing can be merged into."""
+    """Raises ConfigError or StoreError for a store that nothing can be merged into.
+
+    One that is missing is made when there is something to merge.
+    """
+    to = _asked(project)
+    is_present(to.location)
+    return to
+
+
+def _asked(project: Project) -> Destination:
     text = project.settings.get(VARIABLE, "")
     if not text:
         return Destination(project, project.root / STORE)

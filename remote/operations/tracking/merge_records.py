@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
-from remote.files import locked
+from remote.files import locked, remove_left
+from remote.operations.room import temporary_options
 from remote.operations.tracking.destination import (
     ARTIFACTS,
     STORE,
@@ -44,6 +45,8 @@ class Records:
     artifacts: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     """Stores outside of the target that its jobs logged to, named once."""
+    unreadable: list[str] = field(default_factory=list)
+    """What is wrong with stores of the target that are there and could not be read."""
     moved: str = ""
     """What became of the records of a target that was moved, in words."""
     bytes: int = 0
@@ -53,13 +56,12 @@ class Records:
 
 @contextmanager
 def merging(project: Project) -> Iterator[Path]:
-    """One merge at a time, with a temporary folder for its deltas."""
+    """One merge at a time, with a temporary folder for its deltas and for what rsync brings."""
     (project.state / "targets").mkdir(parents=True, exist_ok=True)
-    with (
-        locked(project.state / "pull.lock"),
-        tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name,
-    ):
-        yield Path(name)
+    with locked(project.state / "pull.lock", "another pull"):
+        remove_left(project.state, "delta-*")
+        with tempfile.TemporaryDirectory(dir=project.state, prefix="delta-") as name:
+            yield Path(name)
 
 
 def merge_store(
@@ -179,7 +181,13 @@ def merge_delta(
 
     def bring(there: str, here: str, wanted: Path) -> Tally:
         (root / here).mkdir(parents=True, exist_ok=True)
-        argv = rsync_args.artifacts_argv(remote, source=there, destination=here, wanted=wanted)
+        argv = rsync_args.artifacts_argv(
+            remote,
+            source=there,
+            destination=here,
+            wanted=wanted,
+            temporary=temporary_options(delta.parent, root / here),
+        )
         # An experiment whose runs logged no artifact has no folder.
         with suppress(rsync.Absent):
             return rsync.run(argv, remote, cwd=root, title="pulling artifacts")

@@ -6,7 +6,7 @@ import time
 import zlib
 from pathlib import Path
 
-from remote.errors import TargetError
+from remote.errors import StoreError, TargetError
 from remote.files import read_json, write_json
 from remote.job.messages.records import DeltaRequest
 from remote.operations.tracking.adopt_bases import adopt_bases
@@ -98,8 +98,15 @@ def merge_all(
     file = server.project.state / "targets" / f"{server.target.key}.stores.json"
     before, marks = read_json(file) or {}, dict(own.answer.others)
     changed = [name for name, mark in marks.items() if mark is None or before.get(name) != mark]
+    records.unreadable += [own.answer.fault] if own.answer.fault else []
     for store in ["", *changed]:
-        delta = ask(server, folder, store=store, registry=registry) if store else own
+        try:
+            delta = ask(server, folder, store=store, registry=registry) if store else own
+        except StoreError as error:
+            # The next pull asks for it again.
+            records.unreadable.append(str(error))
+            del marks[store]
+            continue
         records.bytes += delta.bytes
         if not delta.answer.empty:
             merge_delta(

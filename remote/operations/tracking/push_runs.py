@@ -12,11 +12,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from remote.config import declared
 from remote.errors import StoreError
-from remote.files import locked
+from remote.files import locked, remove_left
 from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
-from remote.operations.submit import declared
 from remote.operations.tracking import select_runs
 from remote.operations.tracking.destination import destination
 from remote.operations.tracking.merge_records import merging, transfer_artifacts
@@ -87,7 +87,8 @@ class _Push:
     def run(self) -> PushedRuns:
         active_runs = self._gather().ids[schema.RUN]
         self.server.connect()
-        with locked(self.server.project.state / "give.lock"):
+        with locked(self.server.project.state / "give.lock", "another mlflow-push"):
+            remove_left(self.server.project.state, "give-*")
             for _ in range(TRIES):
                 pull_records(self.server)
                 with writing(self.store) as database:

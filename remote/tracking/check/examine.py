@@ -22,7 +22,7 @@ from remote.tracking.check.stored_paths import (
     mend_paths,
     paths_of,
 )
-from remote.tracking.store import connect_read_only, is_store, reading_url, unusable, usable
+from remote.tracking.store import connect_read_only, is_present, reading_url, unusable, usable
 
 _MAGIC = b"SQLite format 3\x00"
 """What a SQLite file begins with (https://www.sqlite.org/fileformat2.html#the_database_header)."""
@@ -46,14 +46,11 @@ class Finding:
 
 def examine(store: Path) -> list[Finding]:
     """What is wrong with the store; raises StoreError where it is none, or can't be read."""
-    if not store.is_file():
-        raise StoreError(f"{store} isn't there.", "Name a store: a file such as mlflow.db.")
-    with open(store, "rb") as file:
-        damage = _integrity(store) if file.read(len(_MAGIC)) == _MAGIC else []
+    damage = _integrity(store) if _is_database(store) else []
     if damage:
         return damage
-    if not is_store(store):
-        raise StoreError(f"{store} isn't an MLflow store.", "Name a file such as mlflow.db.")
+    if not is_present(store):
+        raise StoreError(f"{store} isn't there.", "Name a store: a file such as mlflow.db.")
     project, paths = ProjectDir(store), paths_of(store)
     with usable(store), closing(connect_read_only(store)) as database:
         missing = missing_artifacts(database, paths)
@@ -63,6 +60,15 @@ def examine(store: Path) -> list[Finding]:
         step = "Pull again (make sync-pull), or bring them back from a copy of mlruns/."
         findings.append(Finding("artifacts", message, missing, step))
     return findings + _file_store(project)
+
+
+def _is_database(store: Path) -> bool:
+    try:
+        with open(store, "rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        # What it is instead, `is_present` says.
+        return False
 
 
 def mend(store: Path, findings: Sequence[Finding]) -> Optional[Path]:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from urllib.parse import unquote
 
+from remote.tracking.store import unusable
+
 META = "meta.yaml"
 TRASH = ".trash/"
 NOT_RUNS = {"tags", "datasets", "traces", "models"}
@@ -48,11 +50,13 @@ FAULTS = (OSError, Unreadable)
 
 
 def is_file_store(folder: Path) -> bool:
-    """True for a folder with an experiment in it, if only a deleted one."""
+    """True for a folder with an experiment in it, if only a deleted one; raises UnusableStore."""
     try:
         names, _ = experiments(str(folder))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise unusable(folder, error) from error
     return any(os.path.isfile(f"{folder}/{name}/{META}") for name in names.values())
 
 

@@ -1,0 +1,59 @@
+"""What keeps a push whole: others wait for it, and what changes here while it is sent is found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from remote.config import Project
+from remote.files import SILENT, locked
+from remote.job.tree import waiting_for
+from remote.output import say
+from remote.transport import rsync
+from remote.transport.rsync_args import Tally
+
+#: The lock of a project's pushes, below its `.remote`.
+LOCK = "push.lock"
+
+#: Seconds between two looks whether the lock on the tree there is free.
+PAUSE = 0.2
+
+
+def push_lock(project: Project) -> AbstractContextManager[None]:
+    """What keeps this project's other pushes waiting."""
+    return locked(project.state / LOCK, "another push of this project")
+
+
+def when_free(run: Callable[[], Tally]) -> Tally:
+    """Run it once nobody else holds the lock on the tree there; who does is told after a second."""
+    start, is_told = time.monotonic(), False
+    while True:
+        try:
+            return run()
+        except rsync.Busy as busy:
+            if not is_told and time.monotonic() - start > SILENT:
+                say(waiting_for(busy.stamp))
+                is_told = True
+        time.sleep(PAUSE)
+
+
+def moment(project: Project) -> int:
+    """The time by the clock of the project's file system, in nanoseconds; to be asked under the
+    push lock."""
+    file = project.state / LOCK
+    os.utime(file)
+    return file.stat().st_mtime_ns
+
+
+def changed_since(moment: int, root: Path, names: Iterable[str]) -> list[str]:
+    """Those of the files that are part of a job's copy of the code and were changed since."""
+    changed = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            if not name.startswith("data/") and (root / name).lstat().st_ctime_ns > moment:
+                changed.append(name)
+    return changed

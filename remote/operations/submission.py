@@ -1,0 +1,114 @@
+"""A job that the server is asked to start: what that needs is brought, and silence is asked about."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from remote.errors import ConnectError, JobError, NoAnswer, RemoteError
+from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
+from remote.job.messages.target import Machine
+from remote.job.spec import JobSpec
+from remote.job.status import ENDED
+from remote.operations import bootstrap
+from remote.operations.pending import PendingSubmission
+from remote.output import say
+from remote.session import TargetSession
+
+#: What this machine can bring to a server whose environments need it, by what the agent asks for.
+PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap.bring_uv}
+
+#: Seconds between two looks at an environment that is made through this machine.
+LOOK = 1.0
+
+UNKNOWN = "Whether the job started isn't known."
+REPEAT = "Type the same command again: it finds that out, and starts no second job."
+
+
+@dataclass
+class Submission:
+    """One job that is asked for, as often as it takes. `command` is what was typed, as JSON."""
+
+    server: TargetSession
+    command: Any
+    way: contextlib.ExitStack
+    """What holds the way to the internet through this machine, where the server needs that."""
+    is_proxied: bool = False
+
+    @functools.cached_property
+    def pending(self) -> PendingSubmission:
+        """What the server knows it by."""
+        return PendingSubmission.of(self.server.project.state, self.command)
+
+    def ask(self, job: JobSpec, diff: str, *, push: str = "") -> SubmitAnswer:
+        """Ask for the job; `diff` is what its code has beyond its commit, `push` what brought it.
+
+        What the server needs for that is brought there. Raises RemoteError.
+        """
+        request = SubmitRequest(
+            key=self.server.key,
+            job=job.replace(target=str(self.server.target)),
+            request=self.pending.id,
+            push=push,
+            launcher_setting=self.server.socket,
+            diff=diff,
+            offline=bootstrap.wants_proxy(self.server),
+        )
+        answer = self._call(request)
+        if answer.need in PROGRAMS and answer.platform:
+            say(f"bringing {answer.need} to the server (once)")
+            PROGRAMS[answer.need](self.server, answer.platform)
+            answer = self._call(request)
+        if answer.need in PROGRAMS:
+            raise JobError(f"{answer.need} was brought to the server, but does not run there.")
+        if answer.need == "proxy":
+            address = self.way.enter_context(bootstrap.through_this_machine(self.server))
+            answer = self._call(request.replace(proxy=address))
+            self.is_proxied = True
+        return answer
+
+    def _call(self, request: SubmitRequest) -> SubmitAnswer:
+        """Send it; where no answer comes, once more, which tells what became of the first."""
+        try:
+            return self._answered(request)
+        except NoAnswer as error:
+            say(f"{error.message} Asking what became of the job ...")
+        return self._answered(request)
+
+    def _answered(self, request: SubmitRequest) -> SubmitAnswer:
+        try:
+            answer = self.server.agent.call(request)
+        except ConnectError as error:
+            raise type(error)(f"{error.message} {UNKNOWN}", REPEAT) from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"\nInterrupted. {UNKNOWN}\n{REPEAT}") from None
+        except RemoteError:
+            # It was refused, and there is no job.
+            self.pending.answered()
+            raise
+        if answer.id:
+            self.pending.answered()
+        return answer
+
+    def attend(self, answer: SubmitAnswer) -> SubmitAnswer:
+        """Tell of a job that had started before, and stay as long as one needs this machine."""
+        if answer.repeated:
+            say(
+                f"{answer.id} had started, and its answer was lost: no second job was started.",
+                "For a second one, type the same command again.",
+            )
+        if not self.is_proxied:
+            return answer
+        say(
+            f"{answer.id}: its environment is made through this machine, which has to stay for that."
+        )
+        look = JobsRequest(key=self.server.key, jobs=(answer.id,))
+        while True:
+            summary = self.server.agent.call(look).jobs[0]
+            if summary.environment_ready or summary.state in ENDED:
+                return answer.replace(environment_ready=True)
+            time.sleep(LOOK)

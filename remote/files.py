@@ -241,7 +241,7 @@ def full_disk(error: OSError) -> Optional[RemoteError]:
             f"This machine has no room for temporary files: the disk of {temporary} is full.",
             "Make room on it, or have TMPDIR name another folder; then the same again.",
         )
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in FULL:
         return None
     place = (
         f"the disk of {error.filename}"

@@ -138,10 +138,8 @@ def test_a_store_on_another_disk_has_room_for_a_jobs_end_too(
 
 
 def test_a_notebook_on_a_full_disk_is_kept_once(agent: Path, root: Path) -> None:
-    cells = [
-        "print('begun')",
-        'import subprocess\nsubprocess.run([\'sh\', \'-c\', """%s"""])' % EAT,
-    ]
+    eat = f"import subprocess\nsubprocess.run(['sh', '-c', {EAT!r}])"
+    cells = ["print('begun')", eat]
     source = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
     notebook = {
         "cells": [{**source, "id": f"c{n}", "source": cell} for n, cell in enumerate(cells)],

@@ -8,9 +8,10 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator, Optional, Tuple
+from typing import IO, Any, Callable, Iterable, Iterator, Optional, Tuple
 
 from remote.errors import RemoteError
 
@@ -66,6 +67,40 @@ def read_json(path: Path) -> Optional[Any]:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def move_aside(root: Path, top: Path, names: Iterable[str], backup: Path) -> None:
+    """Move what stands in the way of a transfer into `backup`, where it can be moved.
+
+    Only what lies in the folder `top` below `root`, and not behind a link that leads out of it:
+    the names may be another machine's.
+    """
+    for name in names:
+        path, folder = root / name, (root / name).parent
+        inside = os.path.realpath(str(top)) in (os.path.realpath(str(folder)), *_parents(folder))
+        if not inside or path.name in ("", "..") or not os.path.lexists(str(path)):
+            continue
+        with contextlib.suppress(OSError), _writable(folder), _writable(path):
+            (backup / name).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(str(path), str(backup / name))
+
+
+def _parents(folder: Path) -> Iterator[str]:
+    return map(str, Path(os.path.realpath(str(folder))).parents)
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Have a folder be writable meanwhile: data is read-only while jobs run."""
+    mode = os.lstat(str(folder)).st_mode
+    closed = stat.S_ISDIR(mode) and not mode & stat.S_IWUSR
+    if closed:
+        os.chmod(str(folder), stat.S_IMODE(mode) | stat.S_IWUSR)
+    try:
+        yield
+    finally:
+        if closed and folder.is_dir():
+            os.chmod(str(folder), stat.S_IMODE(mode))
 
 
 def is_absent(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ class TargetSession:
         cwd: Path | None = None,
         watch: Callable[[Tally], None] | None = None,
         push: PushStamp | None = None,
+        partly: bool = False,
         whole: bool = False,
     ) -> Tally:
         """Run an rsync of this target's in the project's root, or in `cwd`; raises as `rsync.run`.
@@ -132,9 +134,8 @@ class TargetSession:
         if push and self.target.is_local:
             words = tree_lock.local_command(Path(self.target.path), push)
         root = cwd or self.project.root
-        return rsync.run(
-            argv, self.remote, cwd=root, title=title, watch=watch, prefix=words, whole=whole
-        )
+        run = functools.partial(rsync.run, argv, self.remote, cwd=root, title=title)
+        return run(watch=watch, prefix=words, whole=whole, partly=partly)
 
     def transfer(self, run: Callable[[], Tally]) -> Tally:
         """What `run` brings or sends; where rsync does not start, the agent looks, and once more."""

@@ -40,6 +40,7 @@ class Verb(NamedTuple):
 
 VERBS: Dict[str, Verb] = {
     "prepare": Verb("target_dir", "prepare", "target.PrepareRequest"),
+    "clear": Verb("raw_data", "clear", "target.ClearRequest"),
     "room": Verb("room", "measure", "target.RoomRequest"),
     "examine": Verb("server_facts", "examine", "target.ExamineRequest"),
     "submit": Verb("jobs.submit", "submit", "jobs.SubmitRequest"),

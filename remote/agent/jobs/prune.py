@@ -29,6 +29,9 @@ from remote.job.outputs import below
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 
+#: How the names begin of what is being removed.
+GONE = ".removed-"
+
 
 def remove(request: RemoveRequest) -> RemoveAnswer:
     """Remove the folders of ended jobs: log, status and snapshot. Results and records stay.
@@ -71,6 +74,8 @@ def prune(request: PruneRequest) -> PruneAnswer:
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
     folders = [*(paths.folder for paths in jobs), *unused, *backups]
     freed = sum(_size(path) if request.dry_run else _remove(path) for path in folders)
+    if not request.dry_run:
+        freed += sum(map(_finish, (root / STATE).glob(f"*/{GONE}*")))
     return PruneAnswer(
         jobs=tuple(paths.id for paths in jobs),
         kept=tuple(paths.id for paths in old if paths not in pulled),
@@ -122,13 +127,25 @@ def _remove(folder: Path) -> int:
     with locked(folder.with_name(folder.name + ".lock")):
         freed = _size(folder)
         # Out of sight first: what is half removed must not be taken for whole.
-        gone = folder.with_name(f".removed-{folder.name}")
+        gone = folder.with_name(f"{GONE}{folder.name}")
         os.replace(str(folder), str(gone))
         shutil.rmtree(str(gone), onerror=_make_writable)
         for suffix in (".log", ".json", ".requirements"):
             with contextlib.suppress(FileNotFoundError):
                 folder.with_name(folder.name + suffix).unlink()
     folder.with_name(folder.name + ".lock").unlink()
+    return freed
+
+
+def _finish(gone: Path) -> int:
+    """Remove what a call that was killed had begun to remove; the bytes that this frees come back."""
+    lock = gone.with_name(f"{gone.name[len(GONE):]}.lock")
+    with locked(lock):
+        freed = _size(gone)
+        if gone.exists():
+            shutil.rmtree(str(gone), onerror=_make_writable)
+    with contextlib.suppress(FileNotFoundError):
+        lock.unlink()
     return freed
 
 

@@ -22,6 +22,7 @@ from remote.errors import StoreError
 from remote.files import is_absent, read_json, remove_left, try_lock, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
+from remote.job.outputs import state_at
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 from remote.tracking.delta import file_mark
@@ -51,7 +52,8 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
             DeltaAnswer(root=str(root), empty=False), *_delta(request, root, path)
         )
     moved = mend_moved(root)
-    answer = _state(root).replace(moved=moved)
+    states = {name: state_at(root, name) for name in request.outputs}
+    answer = _state(root).replace(moved=moved, outputs=states)
     try:
         if not is_present(store_of(root)):
             return answer

@@ -17,10 +17,13 @@ from remote.job import command_line
 from remote.job.kinds import kind_of
 from remote.job.paths import STATE, STORE, JobPaths
 from remote.job.spec import Job
-from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
+from remote.job.status import FAILED, FINISHED, RUN_STATUS, STOPPED, JobStatus, LeasedGpu
 from remote.tracking.empty_store import create_store
 from remote.tracking.filestore import is_file_store, run_state
 from remote.tracking.store import is_present, is_store
+
+#: What a command of the target's environment is typed behind.
+ON_TARGET = "inv remote-run --gpus 0 --no-record -- "
 
 #: Folders below the target that rsync is asked for by name.
 PLAIN = re.compile(r"[A-Za-z0-9_.=,-][A-Za-z0-9_.=,/-]*\Z")
@@ -58,7 +61,7 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
         # Without a run of its own, a job is not refused for the experiment that it restores.
-        restore="" if job.interpreter else "inv remote-run --gpus 0 --no-record -- ",
+        restore="" if job.interpreter else ON_TARGET,
     )
 
 
@@ -110,10 +113,14 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
                 run_state.close_all(path, job=paths.id, status=run_status, end_ms=ended)
     if not is_present(store):
         return
-    if run_rows.run_status(store, run) is not None:
+    own = run_rows.run_status(store, run)
+    if own is not None:
         # Only now: a parameter that is there keeps the code from logging it in other words (1e-3).
         params = {**command_line.parameters(command_line.program_words(job)), **_params(job)}
-        run_rows.update(store, run, account(status), params, status=run_status, end_time=ended)
+        # What its program ended so itself has not finished, whatever its exit code is.
+        keeps = own in (RUN_STATUS[FAILED], RUN_STATUS[STOPPED]) and status.state == FINISHED
+        result = own if keeps else run_status
+        run_rows.update(store, run, account(status), params, status=result, end_time=ended)
     elif not kind_of(job).serves:
         return
     run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)

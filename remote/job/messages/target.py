@@ -49,6 +49,17 @@ class PrepareRequest(
     look: bool = fields.flag(default=False)
 
 
+class ClearAnswer(Struct):
+    """It is done, as far as it could be."""
+
+
+class ClearRequest(TargetRequest[ClearAnswer], verb="clear", answer=ClearAnswer):
+    """Move what a push can't replace into the backup folder of that name."""
+
+    paths: Tuple[str, ...] = fields.names()
+    backup: str = fields.text(64, re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}(-[0-9])?"))
+
+
 #: Bytes that a push leaves free on a disk. One that sends less isn't weighed.
 SPARE = 16 << 20
 

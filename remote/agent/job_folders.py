@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import List, Optional
 
-from remote.agent import launchers, processes
-from remote.errors import JobError, ProtocolError
-from remote.files import copy_new, locked, write_atomic
+from remote.agent import launchers, processes, reserve
+from remote.errors import JobError, ProtocolError, StoreError
+from remote.files import link_or_copy, locked, name_new, write_atomic
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.spec import Job
 from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN, JobStatus
@@ -110,12 +110,15 @@ def read_status(paths: JobPaths) -> JobStatus:
 def state_of(paths: JobPaths) -> JobStatus:
     """What became of a job. One whose worker is gone without an end is written down as lost."""
     status = read_status(paths)
-    if status.state in ENDED:
-        forget(paths)
-        return status
-    if status.state == UNKNOWN:
+    if status.state == UNKNOWN or (status.state in ENDED and not paths.live.exists()):
         return status
     launched = launchers.read(paths, status.worker)
+    if status.state in ENDED:
+        # Its worker is about to forget it, or had no room for all that an end takes.
+        if launched is None or launched.alive() is False:
+            with contextlib.suppress(OSError), locked(paths.folder / "end.lock"):
+                status = _complete(paths, status)
+        return status
     if launched is None:
         may_live = time.time() - paths.job.stat().st_mtime < START_LIMIT
     else:
@@ -141,8 +144,6 @@ def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> Jo
     What its code left running is ended first: as long as that goes on, the job does. Its results
     are kept, its runs ended, and its status is written down and comes back.
     """
-    from remote.agent.raw_data import ReadOnly
-
     left = functools.partial(processes.of_job, paths.id, paths.log, status.code)
     if left():
         stubborn = processes.end(left, patience=PATIENCE)
@@ -150,14 +151,27 @@ def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> Jo
             numbers = ", ".join(map(str, stubborn))
             return status.replace(cause=f"{cause}, and its code can't be ended: process {numbers}")
         cause += "; what its code left running was ended"
-    status = status.replace(state=state, ended=time.time(), cause=cause, reason=state, waiting="")
-    job = job_of(paths)
-    if job:
-        status = keep_notebook(paths, job, status)
-        list_unpulled(paths, job)
-        close_records(paths, job, status)
-    status.to_file(paths.status)
-    forget(paths)
+    lost = status.replace(state=state, ended=time.time(), cause=cause, reason=state, waiting="")
+    return _complete(paths, reserve.noted(paths) or lost)
+
+
+def _complete(paths: JobPaths, status: JobStatus) -> JobStatus:
+    """Keep what an ended job leaves, end its runs and write its status down, as far as its disk lets
+    us: the next look does the rest. The status comes back."""
+    from remote.agent.raw_data import ReadOnly
+
+    reserve.free(paths)
+    job, is_kept = job_of(paths), False
+    with contextlib.suppress(OSError, StoreError):
+        if job:
+            status = keep_notebook(paths, job, status)
+            list_unpulled(paths, job)
+            close_records(paths, job, status)
+        is_kept = True
+    with contextlib.suppress(OSError):
+        reserve.publish(paths, status)
+        if is_kept:
+            forget(paths)
     with contextlib.suppress(OSError, ValueError):
         ReadOnly(paths.root).give_back()
     return status
@@ -178,15 +192,12 @@ def keep_notebook(paths: JobPaths, job: Job, status: JobStatus) -> JobStatus:
         json.loads(paths.notebook.read_bytes())
     except (OSError, ValueError):
         return status
-    if not kind_of(job).keeps_notebook:
+    if status.result or not kind_of(job).keeps_notebook:
         return status
     stamp = "-".join(paths.id.split("-")[:2])
     folder, stem = os.path.split(job.output)
     name = os.path.join(folder, f"{stamp}_{stem}{SUFFIX[status.state]}.ipynb")
-    kept = copy_new(paths.notebook, paths.root / NOTEBOOKS / name, mode=0o444)
-    artifacts = _artifacts(paths, job, status)
-    if artifacts:
-        copy_new(paths.notebook, artifacts / kept.name, mode=0o644)
+    kept = name_new(paths.notebook, paths.root / NOTEBOOKS / name, mode=0o444)
     return status.replace(result=os.path.join(NOTEBOOKS, folder, kept.name))
 
 
@@ -228,20 +239,31 @@ def close_records(paths: JobPaths, job: Job, status: JobStatus) -> None:
         folder = artifacts / ACCOUNT
         folder.mkdir(parents=True, exist_ok=True)
         status.to_file(folder / "status.json")
-        for source in (paths.job, paths.diff):
-            if source.is_file():
-                # For the owner alone here too: variables and parameters may be private.
-                write_atomic(folder / source.name, source.read_bytes(), mode=0o600)
-        write_atomic(folder / "log.txt", _end_of(paths.log))
+        # For the owner alone here too: variables and parameters may be private.
+        _share(paths.job, folder / "job.json")
+        _share(paths.diff, folder / paths.diff.name)
+        if paths.log.is_file() and paths.log.stat().st_size > LOG_LIMIT:
+            write_atomic(folder / "log.txt", _end_of(paths.log))
+        else:
+            _share(paths.log, folder / "log.txt")
+        if status.result:
+            _share(paths.notebook, artifacts / Path(status.result).name)
     job_run.end_runs(paths, job, status)
 
 
+def _share(file: Path, artifact: Path) -> None:
+    """Have a job's file, if it is there, be an artifact too: one more name takes no room."""
+    with contextlib.suppress(FileNotFoundError):
+        artifact.unlink()
+    if file.is_file():
+        link_or_copy(str(file), str(artifact))
+
+
 def _end_of(log: Path) -> bytes:
-    """The log; of one that is very long, the end."""
-    if not log.is_file():
-        return b""
+    """The end of a log that is very long."""
     with open(str(log), "rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - LOG_LIMIT))
-        cut = f"[remote] {size - LOG_LIMIT} bytes before this were left out\n".encode()
-        return (cut if size > LOG_LIMIT else b"") + file.read()
+        file.seek(size - LOG_LIMIT)
+        return (
+            f"[remote] {size - LOG_LIMIT} bytes before this were left out\n".encode() + file.read()
+        )

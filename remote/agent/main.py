@@ -42,6 +42,7 @@ VERBS: Dict[str, Verb] = {
     "prepare": Verb("target_dir", "prepare", "target.PrepareRequest"),
     "clear": Verb("raw_data", "clear", "target.ClearRequest"),
     "room": Verb("room", "measure", "target.RoomRequest"),
+    "tree": Verb("dead_pushes", "end_dead", "target.TreeRequest"),
     "examine": Verb("server_facts", "examine", "target.ExamineRequest"),
     "submit": Verb("jobs.submit", "submit", "jobs.SubmitRequest"),
     "jobs": Verb("jobs.summaries", "describe", "jobs.JobsRequest"),

@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
+from remote.errors import ProtocolError
 from remote.files import is_absent, plural, read_json, size, write_json
 from remote.job import outputs
 from remote.job.paths import JobPaths
@@ -81,7 +82,10 @@ def read(paths: JobPaths, job: Optional[Job]) -> Unpulled:
 
 def of_ended(paths: JobPaths) -> str:
     """What an ended job left, in words; empty where it left nothing."""
-    left = Unpulled.from_file(paths.unpulled)
+    try:
+        left = Unpulled.from_file(paths.unpulled)
+    except ProtocolError as error:
+        return f"what it wrote can't be told: {error.message}"
     return summary(left.files) if left and left.files else ""
 
 

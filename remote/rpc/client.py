@@ -70,8 +70,8 @@ class Reader:
             document = json.loads(self._held[head.end() : end])
         except (ValueError, RecursionError):
             raise ProtocolError("The server's answer is no JSON.") from None
-        if isinstance(document, dict) and "waiting" in document:
-            say(Waiting.from_json(document["waiting"], "waiting").words)
+        if isinstance(document, dict) and "wait" in document:
+            say(Waiting.from_json(document["wait"], "wait").words)
         else:
             self.last = document
             if self.on_answer:

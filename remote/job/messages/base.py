@@ -60,7 +60,7 @@ class AnswerWithFile(NamedTuple):
 
 
 class Waiting(Struct):
-    """Before an answer, as `{"waiting": …}`: what the agent waits for, in words for the user."""
+    """Before an answer, as `{"wait": …}`: what the agent waits for, in words for the user."""
 
     words: str = fields.text(MESSAGE)
 

@@ -29,6 +29,7 @@ from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.store import writing
 from remote.transport import rsync_args
 from remote.transport.rsync_args import Tally
+from remote.transport.rsync_problems import Problem
 
 TRIES = 3
 
@@ -60,6 +61,8 @@ class PushedRuns:
     seconds: float
     model: str
     """How code there loads the first model of the first run."""
+    problems: tuple[Problem, ...]
+    """The artifacts that could not be sent."""
 
 
 def push_runs(server: TargetSession, selection: Selection, *, dry_run: bool = False) -> PushedRuns:
@@ -202,7 +205,7 @@ class _Push:
             def run() -> Tally:
                 ends = {"source": here, "destination": there}
                 argv = rsync_args.give_argv(server.remote, **ends, wanted=wanted, backup=kept)
-                return server.rsync(argv, "sending artifacts")
+                return server.rsync(argv, "sending artifacts", partly=True)
 
             return server.transfer(run)
 
@@ -245,4 +248,5 @@ class _Push:
             bytes=files.bytes,
             seconds=time.monotonic() - self.start,
             model=selected.model,
+            problems=tuple(files.problems),
         )

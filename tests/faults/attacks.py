@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from remote.agent.environments import COMPLETE
 from remote.job.status import FINISHED
 from tests.agent.job_folder import add
-from tests.faults.kills import OUTPUTS, Done, World, contents, rows
+from tests.faults.kills import OUTPUTS, Done, World, contents, rows, runs_of
+from tests.stores import empty_store
+from tests.tracking.export.conftest import serving
 
 #: Who serves a command over ssh, and who moves its files.
 CALL = ("client", "group", "agent", "sshd", "memory")
@@ -63,9 +67,11 @@ def push(world: World, chance: random.Random, token: str) -> Attack:
     return Attack(("sync-push",), TRANSFER, done.seconds, check)
 
 
-def _records(world: World, chance: random.Random, token: str, root: Path) -> None:
-    for number in range(4):
-        world.record(root, f"{token}{number:02d}".ljust(32, "0"), f"{token} {number}")
+def _records(world: World, chance: random.Random, token: str, root: Path) -> list[str]:
+    names = [f"{token}{number:02d}".ljust(32, "0") for number in range(4)]
+    for number, name in enumerate(names):
+        world.record(root, name, f"{token} {number}")
+    return names
 
 
 def _as_the_twin(
@@ -105,8 +111,6 @@ def pull(world: World, chance: random.Random, token: str) -> Attack:
 
 def merge(world: World, chance: random.Random, token: str) -> Attack:
     """The records of another store on this machine."""
-    from tests.stores import empty_store
-
     other = world.folder / f"other {token}"
     empty_store(other)
     _records(world, chance, token, other)
@@ -199,5 +203,48 @@ def work(world: World, chance: random.Random, token: str) -> Attack:
     return Attack(words, ("worker", "tmux"), 5.0, check)
 
 
+def give(world: World, chance: random.Random, token: str) -> Attack:
+    """Runs from here are given to the target."""
+    root, names = world.project.root, [f"{token}{number:02d}".ljust(32, "0") for number in range(3)]
+    for name in names:
+        world.record(root, name, f"{token} {name}")
+
+    def check() -> None:
+        assert runs_of(world.target, names) == runs_of(root, names)
+        for name in names:
+            (note,) = world.target.glob(f"mlruns/*/{name}/artifacts/note.txt")
+            assert note.read_text() == f"{token} {name}"
+        assert "0 new runs, 0 grown" in world.run("mlflow-pull").text
+
+    return Attack(("mlflow-push", *names), TRANSFER + ("agent",), 2.5, check)
+
+
+def export(world: World, chance: random.Random, token: str) -> Attack:
+    """What is merged goes to an MLflow server."""
+    other, server = world.folder / f"other {token}", world.folder / f"server {token}"
+    empty_store(other)
+    names = _records(world, chance, token, other)
+    server.mkdir()
+    address = world.services.enter_context(serving(server))
+    world.project.env["MLFLOW_TRACKING_URI"] = address
+
+    def check() -> None:
+        del world.project.env["MLFLOW_TRACKING_URI"]
+        world.services.close()
+        with closing(sqlite3.connect(server / "server.db")) as database:
+            query = (
+                "SELECT t.value, COUNT(*) FROM tags t JOIN metrics m USING (run_uuid)"
+                " WHERE t.key = 'remote.source_run' GROUP BY t.run_uuid"
+            )
+            sent = [row for row in database.execute(query) if row[0] in names]
+        assert sorted(sent) == [(name, 20) for name in names]
+        notes = [path.read_text() for path in server.glob("artifacts/**/note.txt")]
+        assert sorted(note for note in notes if note.startswith(token)) == [
+            f"{token} {number}" for number in range(len(names))
+        ]
+
+    return Attack(("mlflow-merge", str(other)), ("client", "group"), 9.0, check)
+
+
 #: The cheap ones first: `make test` plays these.
-ATTACKS = (push, pull, merge, submit, prune, fetch, setup, rerun, work)
+ATTACKS = (push, pull, merge, submit, prune, fetch, setup, rerun, work, give, export)

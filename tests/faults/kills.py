@@ -67,6 +67,8 @@ class World:
     server: PrivateSshd
     socket: str
     project: ProjectFolder = field(init=False)
+    services: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """What runs beside it, until this is closed."""
 
     def __post_init__(self) -> None:
         self.project = make_project(
@@ -278,3 +280,14 @@ def rows(root: Path) -> list[str]:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         lines = [line.replace(str(root), "<project>") for line in database.iterdump()]
         return sorted(line.replace(str(root.parent / "project"), "<project>") for line in lines)
+
+
+def runs_of(root: Path, names: list[str]) -> list[object]:
+    """Some runs of a store, with their metrics."""
+    marks = ", ".join("?" * len(names))
+    with closing(sqlite3.connect(root / "mlflow.db", timeout=60)) as database:
+        return database.execute(
+            "SELECT r.run_uuid, r.name, r.status, r.end_time, m.key, m.value, m.step FROM runs r"
+            f" JOIN metrics m USING (run_uuid) WHERE r.run_uuid IN ({marks}) ORDER BY 1, 5, 7",
+            names,
+        ).fetchall()

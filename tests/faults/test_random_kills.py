@@ -65,10 +65,16 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
 def test_the_same_command_again_ends_as_if_nobody_had_been_killed(
     worlds: Worlds, seed: int
 ) -> None:
-    world, chance, token = worlds.current(), random.Random(seed), f"{seed:08x}"
+    world, chance = worlds.current(), random.Random(seed)
     # Forgotten until the round has ended well.
     worlds.world = None
-    attack = ATTACKS[seed % len(ATTACKS)](world, chance, token)
+    with world.services:
+        play(world, chance, seed)
+    worlds.world = world
+
+
+def play(world: World, chance: random.Random, seed: int) -> None:
+    attack = ATTACKS[seed % len(ATTACKS)](world, chance, f"{seed:08x}")
     blow = Blow.draw(chance, attack.victims, attack.seconds)
     done = world.struck(blow, *attack.words)
     is_hit = "killed" if done.struck else "missed"
@@ -78,4 +84,3 @@ def test_the_same_command_again_ends_as_if_nobody_had_been_killed(
         print(f"again: {world.run(*attack.words).text}")
     attack.check()
     assert world.leftovers() == []
-    worlds.world = world

@@ -15,14 +15,12 @@ from remote.errors import StoreError
 from remote.files import is_absent
 from remote.job import command_line
 from remote.job.kinds import kind_of
-from remote.job.paths import STATE, JobPaths
+from remote.job.paths import STATE, STORE, JobPaths
 from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, RUN_STATUS, STOPPED, JobStatus, LeasedGpu
 from remote.tracking.empty_store import create_store
 from remote.tracking.filestore import is_file_store, run_state
 from remote.tracking.store import is_present, is_store
-
-STORE = "mlflow.db"
 
 #: What a command of the target's environment is typed behind.
 ON_TARGET = "inv remote-run --gpus 0 --no-record -- "
@@ -103,7 +101,8 @@ def run_of(job: Job, status: JobStatus) -> str:
 def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
     store, run = store_of_job(paths), run_of(job, status)
-    ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
+    run_status = RUN_STATUS[status.state]
+    ended = int((status.ended or time.time()) * 1000)
     for path in map(paths.root.joinpath, noted_stores(paths)):
         with contextlib.suppress(StoreError, OSError):
             if path == store:

@@ -8,9 +8,10 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator, Optional, Tuple
+from typing import IO, Any, Callable, Iterable, Iterator, Optional, Tuple
 
 from remote.errors import RemoteError
 
@@ -19,6 +20,9 @@ SILENT = 1.0
 
 #: Letters of what a lock's holder says of itself that are shown.
 LONGEST_HOLDER = 200
+
+#: What the system says of a disk, or of an account's part of one, that has no room.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -33,6 +37,15 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write `data` over a file, in the room that it has: no reader may be there. Raises OSError."""
+    with open(str(path), "r+b") as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _temporary(folder: Path) -> Tuple[int, str]:
@@ -54,6 +67,40 @@ def read_json(path: Path) -> Optional[Any]:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def move_aside(root: Path, top: Path, names: Iterable[str], backup: Path) -> None:
+    """Move what stands in the way of a transfer into `backup`, where it can be moved.
+
+    Only what lies in the folder `top` below `root`, and not behind a link that leads out of it:
+    the names may be another machine's.
+    """
+    for name in names:
+        path, folder = root / name, (root / name).parent
+        inside = os.path.realpath(str(top)) in (os.path.realpath(str(folder)), *_parents(folder))
+        if not inside or path.name in ("", "..") or not os.path.lexists(str(path)):
+            continue
+        with contextlib.suppress(OSError), _writable(folder), _writable(path):
+            (backup / name).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(str(path), str(backup / name))
+
+
+def _parents(folder: Path) -> Iterator[str]:
+    return map(str, Path(os.path.realpath(str(folder))).parents)
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Have a folder be writable meanwhile: data is read-only while jobs run."""
+    mode = os.lstat(str(folder)).st_mode
+    closed = stat.S_ISDIR(mode) and not mode & stat.S_IWUSR
+    if closed:
+        os.chmod(str(folder), stat.S_IMODE(mode) | stat.S_IWUSR)
+    try:
+        yield
+    finally:
+        if closed and folder.is_dir():
+            os.chmod(str(folder), stat.S_IMODE(mode))
 
 
 def is_absent(path: Path) -> bool:
@@ -165,16 +212,30 @@ def copy_new(source: Path, target: Path, *, mode: int) -> Path:
             for block in iter(lambda: file.read(1 << 20), b""):
                 out.write(block)
         os.chmod(name, mode)
-        number, candidate = 1, target
-        while True:
-            try:
-                os.link(name, str(candidate))
-                return candidate
-            except FileExistsError:
-                number += 1
-                candidate = target.with_name(f"{target.stem}-{number}{target.suffix}")
+        return _link_new(name, target)
     finally:
         os.unlink(name)
+
+
+def name_new(source: Path, target: Path, *, mode: int) -> Path:
+    """The same with one more name of the file itself, which needs no room, where that can be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.chmod(str(source), mode)
+        return _link_new(str(source), target)
+    except OSError:
+        return copy_new(source, target, mode=mode)
+
+
+def _link_new(source: str, target: Path) -> Path:
+    number, candidate = 1, target
+    while True:
+        try:
+            os.link(source, str(candidate))
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = target.with_name(f"{target.stem}-{number}{target.suffix}")
 
 
 def link_or_copy(source: str, target: str) -> None:
@@ -226,7 +287,7 @@ def full_disk(error: OSError) -> Optional[RemoteError]:
             f"This machine has no room for temporary files: the disk of {temporary} is full.",
             "Make room on it, or have TMPDIR name another folder; then the same again.",
         )
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in FULL:
         return None
     place = (
         f"the disk of {error.filename}"

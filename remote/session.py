@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.config import Project
-from remote.errors import ProtocolError, TransferError
+from remote.errors import ConfigError, ProtocolError, TransferError
 from remote.files import write_atomic
 from remote.job.fields import flag, integer
 from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
@@ -22,6 +24,8 @@ from remote.target import Target
 from remote.transport import rsync, tree_lock
 from remote.transport.rsync_args import Remote, Tally
 from remote.transport.ssh import Ssh
+
+ID = re.compile("[0-9a-f]{32}")
 
 
 class TargetFacts(Struct):
@@ -122,6 +126,7 @@ class TargetSession:
         cwd: Path | None = None,
         watch: Callable[[Tally], None] | None = None,
         push: PushStamp | None = None,
+        partly: bool = False,
         whole: bool = False,
     ) -> Tally:
         """Run an rsync of this target's in the project's root, or in `cwd`; raises as `rsync.run`.
@@ -132,9 +137,8 @@ class TargetSession:
         if push and self.target.is_local:
             words = tree_lock.local_command(Path(self.target.path), push)
         root = cwd or self.project.root
-        return rsync.run(
-            argv, self.remote, cwd=root, title=title, watch=watch, prefix=words, whole=whole
-        )
+        run = functools.partial(rsync.run, argv, self.remote, cwd=root, title=title)
+        return run(watch=watch, prefix=words, whole=whole, partly=partly)
 
     def transfer(self, run: Callable[[], Tally]) -> Tally:
         """What `run` brings or sends; where rsync does not start, the agent looks, and once more."""
@@ -162,4 +166,10 @@ def project_id(project: Project) -> str:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, secrets.token_hex(16).encode())
-    return file.read_text().strip()
+    number = file.read_text("ascii", "replace").strip()
+    if not ID.fullmatch(number):
+        raise ConfigError(
+            f"{file} is damaged: by what stands there, targets know this copy of the project.",
+            "Put back a copy; or remove it, and claim the target anew: inv sync-push --delete",
+        )
+    return number

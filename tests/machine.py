@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +33,18 @@ def package_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         port = listening.getsockname()[1]
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://me:secret@127.0.0.1:{port}/simple")
         yield listening
+
+
+def heed_modes(program: str, folder: Path) -> Path:
+    """`program` as a script of its name in `folder`, for which modes count whoever runs it.
+
+    root may read and write everything, and so would what a test of root's starts.
+    """
+    real, wrapper = shutil.which(program), folder / Path(program).name
+    as_others = "setpriv --bounding-set=-dac_override,-dac_read_search,-fowner -- "
+    if os.geteuid() == 0 and subprocess.run([*as_others.split(), "true"]).returncode:
+        pytest.skip("root can't give up its rights here")
+    folder.mkdir(exist_ok=True)
+    wrapper.write_text(f'#!/bin/sh\nexec {as_others if os.geteuid() == 0 else ""}{real} "$@"\n')
+    wrapper.chmod(0o755)
+    return wrapper

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Dict, Iterator, Optional, Tuple
 
 from remote.agent import processes
-from remote.files import locked, try_lock, write_atomic
+from remote.agent.target_dir import root_of
+from remote.files import locked, move_aside, try_lock, write_atomic
+from remote.job.messages.target import ClearAnswer, ClearRequest
 from remote.job.paths import STATE
 
 FOLDER = "data/raw"
@@ -119,6 +121,16 @@ class ReadOnly:
         # What others own stays as it is, and what is gone needs nothing.
         with contextlib.suppress(OSError):
             os.chmod(os.fsencode(str(self.raw)) + name, mode)
+
+
+def clear(request: ClearRequest) -> ClearAnswer:
+    """Move what a push can't replace into its backup: folders of data, which no push deletes.
+
+    What can't be moved stays, and the push that asked for it meets it again.
+    """
+    root = root_of(request.key)
+    move_aside(root, root / "data", request.paths, root / STATE / "backup" / request.backup)
+    return ClearAnswer()
 
 
 def is_pushed_to(root: Path) -> bool:

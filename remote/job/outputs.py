@@ -7,8 +7,10 @@ ends in a slash, a folder.
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Iterable, NamedTuple, Tuple
+from pathlib import Path
+from typing import Iterable, NamedTuple, Optional, Tuple
 
 from remote.job.paths import STATE
 
@@ -36,6 +38,12 @@ TABLE = (
     Output("mlflow.db", pulled=False, is_file=True),
 )
 
+#: What may be at an output's path: a folder with something in it, one with nothing, anything else,
+#: nothing, a link that leads nowhere, or what can't be looked at.
+FILLED, EMPTY, FILE, ABSENT, DANGLING, UNREADABLE = STATES = (
+    "filled", "empty", "file", "absent", "dangling", "unreadable",
+)  # fmt: skip
+
 #: The folders that a target gets when it is made ready.
 FOLDERS = tuple(output.path for output in TABLE if output.shared and not output.is_file)
 
@@ -59,6 +67,26 @@ def links(declared: Iterable[str] = ()) -> Tuple[str, ...]:
     """What a snapshot links to instead of copying it. `data` as a whole: jobs also read from it."""
     shared = (output.path for output in table(declared) if output.shared)
     return tuple(dict.fromkeys("data" if below(path, ["data"]) else path for path in shared))
+
+
+def state_at(root: Path, path: str) -> str:
+    """Which of STATES an output of a target or a project is in; links are followed."""
+    try:
+        with os.scandir(str(root / path)) as entries:
+            return FILLED if next(entries, None) else EMPTY
+    except NotADirectoryError:
+        return FILE
+    except FileNotFoundError:
+        return DANGLING if dangling_link(root, path) else ABSENT
+    except OSError:
+        return UNREADABLE
+
+
+def dangling_link(root: Path, path: str) -> Optional[str]:
+    """The link below `root`, at a path or above it, that leads nowhere."""
+    folders = [str(folder) for folder in (Path(path), *Path(path).parents)]
+    links = (name for name in folders if (root / name).is_symlink())
+    return next((name for name in links if not (root / name).exists()), None)
 
 
 def below(name: str, tops: Iterable[str]) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from remote.errors import JobError
 from remote.job.messages.old_jobs import UnpulledRequest
@@ -15,15 +15,25 @@ from remote.operations.room import temporary_options
 from remote.operations.tracking.merge_records import merging
 from remote.session import TargetSession
 from remote.transport import rsync_args
+from remote.transport.rsync_args import Tally
+from remote.transport.rsync_problems import Problem
 
 #: Where it goes: at its own path it would take the place of the project's files.
 FOLDER = "data/results/fetched"
 
 
-def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> tuple[str, dict[str, int]]:
-    """Bring these files and folders, or all; the folder here, and the bytes of each file in it.
+class Fetched(NamedTuple):
+    """What came: the folder here, the bytes of each file in it, and what could not come."""
 
-    The job keeps its own copies, and may go. Raises JobError.
+    folder: str
+    files: dict[str, int]
+    problems: list[Problem]
+
+
+def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
+    """Bring these files and folders, or all; the job keeps its own copies, and may go.
+
+    Raises JobError.
     """
     answer = server.agent.call(UnpulledRequest(key=server.key, job=job))
     files = selected(answer.files, wanted)
@@ -34,6 +44,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> tuple[str, 
         raise JobError(f"{folder} is a link, or lies behind one.", "Remove that link.")
     in_data = [name for name in files if below(name, ["data"])]
     in_code = [name for name in files if not below(name, ["data"])]
+    tally = Tally()
     with merging(server.project) as scratch:
         for source, names in ((".", in_data), (f"{STATE}/jobs/{answer.id}/code", in_code)):
             filters = scratch / "filters"
@@ -46,10 +57,16 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> tuple[str, 
                 temporary=temporary_options(scratch, root / folder),
             )
             if names:
-                server.rsync(argv, "fetching")
-    brought = {name: files[name] for name in files if (root / folder / name).is_file()}
+                tally.add(server.rsync(argv, "fetching", partly=True), folder)
+    # What stood here before may be another one.
+    failed = [problem.path for problem in tally.problems]
+    brought = {
+        name: files[name]
+        for name in files
+        if (root / folder / name).is_file() and not any(path.endswith(name) for path in failed)
+    }
     server.agent.call(UnpulledRequest(key=server.key, job=answer.id, brought=tuple(brought)))
-    return folder, brought
+    return Fetched(folder, brought, tally.problems)
 
 
 def selected(files: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
@@ -75,13 +92,6 @@ def file_filters(names: Iterable[str]) -> str:
     for name in names:
         path = PurePosixPath(name)
         for folder in reversed(path.parents[:-1] if path.parent.name else []):
-            lines[f"+ /{_literal(str(folder))}/"] = None
-        lines[f"+ /{_literal(name)}"] = None
+            lines[f"+ /{rsync_args.literal(str(folder))}/"] = None
+        lines[f"+ /{rsync_args.literal(name)}"] = None
     return "".join(f"{line}\n" for line in lines)
-
-
-def _literal(name: str) -> str:
-    """A pattern for this name alone; a line break, which ends a rule, is any letter in it."""
-    if not re.search(r"[*?[\n\r]", name):
-        return name
-    return re.sub(r"[\n\r]", "?", re.sub(r"([\\*?[])", r"\\\1", name))

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remote.errors import RemoteError
 from remote.files import read_json, user_and_host, write_json
-from remote.job import outputs
-from remote.job.messages.target import ABSENT, FOREIGN, OURS
+from remote.job.messages.target import ABSENT, FOREIGN, OURS, ClearRequest
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
 from remote.operations.project_outputs import declared_outputs
@@ -26,12 +24,12 @@ from remote.operations.room import (
     Scales,
     ask_for_room,
     clear_unfinished,
-    temporary_options,
 )
-from remote.output import plural, say, size
+from remote.output import plural, say, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Tally
+from remote.transport.rsync_problems import UNREADABLE, Problem
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
@@ -74,9 +72,9 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
     """
     start = time.monotonic()
     declared = declared_outputs(server.project.root)
-    stamp = PushStamp.new(secrets.token_hex(16), user_and_host())
+    stamp = PushStamp.new(project_id(server.project), user_and_host())
     # Others may push in the same second: each has a folder of its own for what it replaces.
-    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[:4]}"
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
     mirror = _Mirror(server, folder, dry_run, declared, stamp, moment(server.project))
     with _finishing(server, dry_run):
         tally, state = None, OURS
@@ -99,7 +97,9 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
         if not dry_run:
             server.project.remember_target(server.target)
             _outlast(server.project.root, tally.sent)
-    backup = f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced else ""
+    backup = (
+        f"{STATE}/backup/{mirror.stamp}" if tally.deleted or tally.replaced or tally.cleared else ""
+    )
     foreign = state == FOREIGN and not take_over
     return Pushed(tally, seconds, backup, foreign=foreign, id=stamp.id)
 
@@ -116,6 +116,8 @@ class _Mirror:
     began: int
     """When, by the clock of the project's file system."""
     repeats: int = REPEATS
+    left: dict[str, Problem] = field(default_factory=dict)
+    """What can't be read here, so that the server keeps what it has of it."""
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
@@ -125,8 +127,8 @@ class _Mirror:
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
             argv = functools.partial(self._processed_argv, project=project)
             more = self._send(argv, "pushing data", folder="data/processed/")
-            tally.sent += [f"data/processed/{name}" for name in more.sent]
-            tally.bytes += more.bytes
+            tally.add(more, "data/processed")
+        tally.problems += self.left.values()
         return tally
 
     def _mirror(self, *, project: str, delete: bool) -> Tally:
@@ -134,7 +136,10 @@ class _Mirror:
         an edit."""
         argv = functools.partial(self._argv, project=project, delete=delete)
         looks_first = self.server.facts.files > MANY
-        tally = self._send(argv, "pushing", looks_first=looks_first, push=self.push)
+        send = functools.partial(
+            self._send, argv, "pushing", looks_first=looks_first, push=self.push
+        )
+        tally = self._whole(send)
         changed = changed_since(self.began, self.server.project.root, tally.sent)
         if not changed or self.dry_run or self.repeats == 0:
             return tally
@@ -164,7 +169,8 @@ class _Mirror:
         held = None if self.dry_run else push
 
         def run(words: list[str], watch: Callable[[Tally], None] | None = None) -> Tally:
-            return when_free(lambda: self.server.rsync(words, title, watch=watch, push=held))
+            send = functools.partial(self.server.rsync, words, title, partly=True)
+            return when_free(self.server, lambda: send(watch=watch, push=held))
 
         if not self.dry_run and not looks_first:
             scales = Scales(self.server.project.root / folder)
@@ -181,6 +187,26 @@ class _Mirror:
         with tempfile.TemporaryDirectory() as empty:
             argv = self._argv(look=True, delete=False, destination=empty + "/")
             return self.server.rsync(argv, "pushing")
+
+    def _whole(self, send: Callable[[], Tally]) -> Tally:
+        """Send all that can be moved: what stands in the way there goes into the backup first.
+
+        Where rsync can't read something, it deletes nothing; left out, that stays as it is there.
+        """
+        tally = send() if self.dry_run else rsync.run_clearing(send, self._clear)
+        unreadable = {
+            problem.path: problem
+            for problem in tally.problems
+            if problem.kind == UNREADABLE and problem.path and not problem.there
+        }
+        if not unreadable:
+            return tally
+        self.left.update(unreadable)
+        return send() if self.dry_run else tally.then(send())
+
+    def _clear(self, paths: Sequence[str]) -> None:
+        request = ClearRequest(key=self.server.key, paths=tuple(paths), backup=self.stamp)
+        self.server.agent.call(request)
 
     def _argv(
         self,
@@ -201,6 +227,7 @@ class _Mirror:
             dry_run=look,
             destination=destination,
             declared=self.declared,
+            left=self.left,
             partial=self._unfinished(apart=apart),
             push=None if self.dry_run else self.push,
         )
@@ -250,6 +277,11 @@ def _outlast(root: Path, sent: Iterable[str]) -> None:
     time.sleep(max(0.0, int(newest) + 1 - now))
 
 
+def say_problems(problems: Sequence[Problem], verb: str) -> None:
+    """Name the first of the paths that could not be moved, each with its next step."""
+    say_first([f"not {verb}: {problem.text}" for problem in problems], "paths")
+
+
 def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str:
     """What a push did, or would do."""
     files = pushed.files
@@ -271,12 +303,15 @@ class Pulled:
     seconds: float
     unpulled: dict[str, str]
     """What jobs that ended since the last pull wrote elsewhere, in words."""
+    problems: list[Problem]
+    """The paths that could not come. All the rest has."""
 
 
 def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
     from remote.operations.pull_backups import PulledFiles
+    from remote.operations.pull_outputs import PulledOutputs
     from remote.operations.tracking.merge_records import merging
     from remote.operations.tracking.pull_records import ask, merge_all
 
@@ -284,25 +319,12 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
     declared = declared_outputs(server.project.root)
     backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
     kept = server.project.root / backup
-
-    def bring() -> Tally:
-        root = server.project.root
-        folders = [root / row.path for row in outputs.table(declared) if row.pulled]
-        argv = rsync_args.pull_argv(
-            server.remote,
-            dialect,
-            backup=kept,
-            dry_run=dry_run,
-            declared=declared,
-            temporary=temporary_options(folder, *folders),
-        )
-        return server.rsync(argv, "pulling")
-
+    outputs = PulledOutputs(server, dialect, kept, declared, dry_run)
     server.connect()
     with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
-        asked = ask(server, folder, registry=registry)
-        files = server.transfer(bring)
+        asked = ask(server, folder, registry=registry, outputs=outputs.paths)
+        files = outputs.bring(asked.answer.outputs, folder)
         if not dry_run:
             pulled_files = PulledFiles.of(server)
             pulled_files.drop_unchanged(files, kept)
@@ -310,7 +332,10 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
         records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
         before = set(read_json(server.pulled) or ())
         unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
-        # Of jobs whose records can't be read, not everything was brought.
-        if not dry_run and not records.unreadable:
-            write_json(server.pulled, asked.answer.ended)
-    return Pulled(files, records, backup, time.monotonic() - start, unpulled)
+        problems = [*files.problems, *records.problems]
+        # What didn't come, or can't be read, may be of any job that has ended since.
+        whole = not problems and not records.unreadable
+        if not dry_run:
+            ended = (job for job in asked.answer.ended if whole or job in before)
+            write_json(server.pulled, list(ended))
+    return Pulled(files, records, backup, time.monotonic() - start, unpulled, problems)

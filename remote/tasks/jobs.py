@@ -26,7 +26,7 @@ from remote.output import (
     size,
 )
 from remote.tasks.declare import HELP, command
-from remote.tasks.sync import pull_and_tell, server_of
+from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
 
 if TYPE_CHECKING:
     from remote.job.status import JobStatus
@@ -134,10 +134,10 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
 
     server = server_of(target)
     name, status = follow_log(server, job, wait=True, silent=True)
-    if pull:
-        pull_and_tell(server)
+    problems = pull_and_tell(server) if pull else []
     exit_as(name, status)
     print_lines(f"{name} {status.state}")
+    exit_unless_all(problems, "pulled")
 
 
 @command(
@@ -181,10 +181,13 @@ def remote_fetch(
 ) -> None:
     """Bring what a job wrote where no pull brings it from, into data/results/fetched/JOB/."""
     from remote.operations.fetch import fetch
+    from remote.operations.sync import say_problems
 
-    folder, files = fetch(server_of(target), job, path or ())
+    folder, files, problems = fetch(server_of(target), job, path or ())
     print_lines(*(f"fetched {name}" for name in sorted(files)))
     print_lines(f"{plural(len(files), 'file')}, {size(sum(files.values()))}, now in {folder}/")
+    say_problems(problems, "fetched")
+    exit_unless_all(problems, "fetched")
 
 
 @command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +38,14 @@ def line(records: Records) -> str:
     return ", ".join([*parts(records), size(records.bytes), f"{records.seconds:.1f} s"])
 
 
+def cleared(names: Sequence[str], backup: str) -> None:
+    """Say what stood in the way here."""
+    say_first([f"{name} stood in the way; it is kept in {backup}/" for name in names], "paths")
+
+
 def remarks(records: Records) -> None:
     """What the user should know beside the numbers, on standard error."""
+    cleared(records.cleared, records.backup)
     if records.moved:
         say(records.moved)
     say_first([f"not pulled: {outside_hint(place)}" for place in records.outside], "stores")

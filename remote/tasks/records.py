@@ -14,7 +14,7 @@ from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
 from remote.tasks import merge_report
 from remote.tasks.declare import command
-from remote.tasks.sync import registry_asked, server_of
+from remote.tasks.sync import exit_unless_all, registry_asked, server_of
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
@@ -73,6 +73,7 @@ def mlflow_push(
     pushed = push_runs(server, selection, dry_run=dry_run)
     if json:
         print_json({"target": str(server.target), "dry_run": dry_run, **asdict(pushed)})
+        exit_unless_all(pushed.problems, "given")
         return
     if dry_run:
         names = (*pushed.runs, *pushed.models, *pushed.traces, *pushed.registered, *pushed.files)
@@ -80,6 +81,7 @@ def mlflow_push(
     _tell_pushed(server, pushed, "would give" if dry_run else "gave")
     if pushed.model and not dry_run:
         print_lines(f"In a job there: mlflow.pyfunc.load_model({pushed.model!r})")
+    exit_unless_all(pushed.problems, "given")
 
 
 def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
@@ -94,9 +96,16 @@ def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
     parts += [plural(len(pushed.files), "artifact"), size(pushed.bytes), f"{pushed.seconds:.1f} s"]
     print_lines(f"{verb} to {server.target}: {', '.join(parts)}")
     say_first([f"refused: {text}" for text in pushed.refused], "refused")
+    if pushed.obstacle:
+        say(f"{server.target}: {pushed.obstacle}.")
+    if pushed.left_out:
+        say(f"not merged there: {', '.join(pushed.left_out)}")
     if pushed.without:
         more = ", …" if len(pushed.without) > SHOWN else ""
         say(f"without artifacts here: {', '.join(pushed.without[:SHOWN])}{more}")
+    from remote.operations.sync import say_problems
+
+    say_problems(pushed.problems, "given")
     if pushed.replaced:
         count = plural(len(pushed.replaced), "artifact")
         say(f"{count} there differed; what was there is kept there in {pushed.backup}/")
@@ -136,6 +145,7 @@ def _report(
     if json:
         merge_report.export(project, dry_run=dry_run, data={**data, **asdict(records)})
         merge_report.refuse_unreadable(records, target)
+        exit_unless_all(records.problems, "pulled")
         return
     if records.summary is not None:
         verb = "would merge" if dry_run else "merged"
@@ -144,7 +154,11 @@ def _report(
     elif not records.unreadable:
         say(f"{target} has no MLflow records yet.")
     merge_report.export(project, dry_run=dry_run)
+    from remote.operations.sync import say_problems
+
+    say_problems(records.problems, "pulled")
     merge_report.refuse_unreadable(records, target)
+    exit_unless_all(records.problems, "pulled")
 
 
 @command(

@@ -14,7 +14,7 @@ from remote.operations.run_options import LabOptions, RunOptions, ServiceOptions
 from remote.output import print_lines, say
 from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
-from remote.tasks.sync import pull_and_tell, server_of
+from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import SubmitAnswer
@@ -89,9 +89,9 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
         say("then: make sync-pull && mlflow ui")
         return
     followed = follow_log(server, submitted.id, wait=True, silent=not follow)
-    if pull:
-        pull_and_tell(server)
+    problems = pull_and_tell(server) if pull else []
     exit_as(*followed)
+    exit_unless_all(problems, "pulled")
 
 
 @command(iterable=["extra"], help={"extra": "an extra of the lock file; may come again"})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
+from invoke.exceptions import Exit
 
 from remote.config import Project, find_project
 from remote.output import plural, print_lines, say, say_first, size
@@ -12,6 +14,11 @@ from remote.tasks.declare import command
 
 if TYPE_CHECKING:
     from remote.session import TargetSession
+    from remote.transport.rsync_problems import Problem
+
+
+#: The exit code of what was done but for some paths; what failed as a whole has another one.
+NOT_ALL = 3
 
 
 def server_of(target: str) -> TargetSession:
@@ -27,6 +34,12 @@ def registry_asked(project: Project, flag: bool) -> bool:
     return flag or project.settings.get("REMOTE_REGISTRY", "").lower() in ("1", "yes", "true", "on")
 
 
+def exit_unless_all(problems: Sequence[Problem], verb: str) -> None:
+    """Exit with NOT_ALL where a path could not be moved."""
+    if problems:
+        raise Exit(f"All but {plural(len(problems), 'path')} was {verb}.", code=NOT_ALL)
+
+
 @command(
     help={
         "dry-run": "show what would be sent and deleted, change nothing",
@@ -35,7 +48,7 @@ def registry_asked(project: Project, flag: bool) -> bool:
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
-    from remote.operations.sync import line, push
+    from remote.operations.sync import line, push, say_problems
 
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
@@ -48,17 +61,22 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
             f"Nothing was deleted: {server.target} holds files that this project never pushed.",
             "If it is yours to mirror into: inv sync-push --delete",
         )
+    say_problems(pushed.files.problems, "pushed")
+    exit_unless_all(pushed.files.problems, "pushed")
 
 
 @command()
 def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: bool = False) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
-    pull_and_tell(server_of(target), dry_run=dry_run, registry=registry)
+    problems = pull_and_tell(server_of(target), dry_run=dry_run, registry=registry)
+    exit_unless_all(problems, "pulled")
 
 
-def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> None:
-    """Pull, and say what that brought and what it kept."""
-    from remote.operations.sync import pull
+def pull_and_tell(
+    server: TargetSession, *, dry_run: bool = False, registry: bool = False
+) -> list[Problem]:
+    """Pull, and say what that brought and what it kept; the paths that could not come."""
+    from remote.operations.sync import pull, say_problems
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
@@ -75,6 +93,7 @@ def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: boo
             f"{plural(len(files.replaced), 'file')} here differed from the server's; "
             f"your version is kept in {pulled.backup}/"
         )
+    merge_report.cleared(files.cleared, pulled.backup)
     unpulled = pulled.unpulled.items()
     say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")
     if records.summary is not None:
@@ -83,4 +102,6 @@ def pull_and_tell(server: TargetSession, *, dry_run: bool = False, registry: boo
     elif not records.unreadable:
         say("The target has no MLflow records yet.")
     merge_report.export(server.project, dry_run=dry_run)
+    say_problems(pulled.problems, "pulled")
     merge_report.refuse_unreadable(records, str(server.target))
+    return pulled.problems

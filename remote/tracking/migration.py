@@ -14,7 +14,7 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, Optional
 
 from remote.tracking import schema
 from remote.tracking.revisions import schema_of
@@ -24,11 +24,17 @@ _PROGRAM = Path(__file__).with_name("migrate_delta.py")
 
 
 def fit(
-    delta: Path, store: Path, *, python: Path = Path(sys.executable), env: Mapping[str, str]
+    delta: Path,
+    store: Path,
+    *,
+    python: Optional[Path] = Path(sys.executable),
+    env: Mapping[str, str],
+    on_target: str = "",
 ) -> str:
-    """Migrate the delta with the MLflow of `python`, where need be.
+    """Migrate the delta with the MLflow of `python`, where need be and there is one.
 
-    Empty, or why what newer MLflows keep in other places isn't merged. Raises StoreError.
+    Empty, or why what newer MLflows keep in other places isn't merged; `on_target` stands before a
+    command that has to be run there. Raises StoreError.
     """
     ours = schema_of(store, python)
     with usable(store), closing(sqlite3.connect(str(delta))) as database:
@@ -38,11 +44,18 @@ def fit(
     if ours._replace(revision=before).can_become(ours.revision):
         _migrate(delta, before, ours.revision, str(python), env)
         return ""
-    what = f"its schema ({before}) is another than that of {store.name} here ({ours.revision})"
+    place = "there" if on_target else "here"
+    what = f"its schema ({before}) is another than that of {store.name} {place} ({ours.revision})"
     if ours.can_become(before):
-        return f"{what}, which is older. To merge all of it: mlflow db upgrade sqlite:///{store}"
+        command = f"{on_target}mlflow db upgrade sqlite:///{store}"
+        return f"{what}, which is older. To merge all of it: {command}"
+    if on_target and not ours.mlflow:
+        return (
+            f"{what}, and no environment there has an MLflow that could migrate it: what they keep"
+            " in different places isn't merged. To make one: inv remote-setup"
+        )
     return (
-        f"{what}, and MLflow {ours.mlflow or '(none)'} here doesn't know both. Unless a newer MLflow"
+        f"{what}, and MLflow {ours.mlflow or '(none)'} {place} doesn't know both. Unless a newer MLflow"
         " reads them (raise mlflow, make lock), what they keep in other places isn't merged"
     )
 

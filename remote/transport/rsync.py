@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from remote.output import Progress, say
 from remote.transport import process, rsync_args, tree_lock
 from remote.transport.process import Result
 from remote.transport.rsync_args import Dialect, Remote, Tally
+from remote.transport.rsync_problems import IN_THE_WAY, SOME, Problem, problems_of
 
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
@@ -25,10 +27,12 @@ _NEVER_STARTED = (
     r"|failed to write 4 bytes to socket.*Broken pipe"
 )
 
-INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
-
+#: What the sender says where the one thing that it was asked for doesn't exist.
+_ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
 
 GOES_ON = "Try again: it goes on from there."
+
+INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
 
 class Unready(Exception):
@@ -51,6 +55,15 @@ class Absent(Exception):
     """The folder to bring doesn't exist."""
 
 
+class SomeFailed(TransferError):
+    """All was moved but these paths."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        more = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        super().__init__(f"rsync could not move all{more}: {problems[0].text}")
+        self.problems = problems
+
+
 def dialect() -> Dialect:
     """What this machine's rsync can do; raises ConfigError where there is none."""
     return _dialect_of(process.program("rsync", f"Install it: {INSTALL}."))
@@ -70,12 +83,14 @@ def run(
     title: str,
     watch: Callable[[Tally], None] | None = None,
     prefix: Sequence[str] = (),
+    partly: bool = False,
     whole: bool = False,
 ) -> Tally:
     """Run one transfer; raises Unready, Busy, Absent, ConnectError or TransferError.
 
     `watch` is shown what was named so far, and ends the transfer by raising. `prefix` are the words
-    of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile.
+    of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile; where
+    `partly`, paths that can't be moved are no error, and the tally names them.
     """
     tally, unfinished = Tally(), b""
 
@@ -98,7 +113,12 @@ def run(
         words = [*prefix, argv[0], *shown, *argv[1:]]
         result = process.feed(words, read, cwd=cwd, works=remote.works)
     if result.code not in (FINE if not whole else (0,)):
-        raise failure(result, remote, is_pull=not argv[-1].startswith(remote.place()))
+        is_pull = not argv[-1].startswith(remote.place())
+        folder = argv[-1].removeprefix("./" if is_pull else remote.place())
+        error = failure(result, remote, is_pull=is_pull, cwd=cwd, folder=folder)
+        if not (partly and isinstance(error, SomeFailed)):
+            raise error
+        tally.problems = error.problems
     if tree_lock.is_unlocked(result.stderr):
         say(
             f"The file system of {remote.target} has no locks: whoever pushes there at the same time"
@@ -111,8 +131,25 @@ def run(
     return tally
 
 
-def failure(result: Result, remote: Remote, *, is_pull: bool = False) -> Exception:
-    """The error that rsync's exit code (rsync(1)) and its words mean."""
+def run_clearing(run: Callable[[], Tally], clear: Callable[[Sequence[str]], object]) -> Tally:
+    """What `run` moves; where something stands in the way, `clear` gets its paths, and once more."""
+    tally = run()
+    obstacles = [problem.path for problem in tally.problems if problem.kind == IN_THE_WAY]
+    if not obstacles:
+        return tally
+    clear(obstacles)
+    rest = tally.then(run())
+    rest.cleared += sorted(set(obstacles) - {problem.path for problem in rest.problems})
+    return rest
+
+
+def failure(
+    result: Result, remote: Remote, *, is_pull: bool = False, cwd: Path = Path(), folder: str = ""
+) -> Exception:
+    """The error that rsync's exit code (rsync(1)) and its words mean.
+
+    rsync ran in `cwd`, and wrote to `folder` below that, or below the target.
+    """
     code, words = result.code, result.stderr
     # Only who receives needs room.
     receiver = "this machine" if is_pull else str(remote.target)
@@ -127,12 +164,20 @@ def failure(result: Result, remote: Remote, *, is_pull: bool = False) -> Excepti
             f"The disk of {receiver} is full (or your quota is).",
             f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
-    if code == 23 and re.search(r"change_dir .*No such file or directory", words):
+    if code == SOME and _ABSENT.search(words):
         return Absent(complaint)
     if code in (1, 2, 12, 126, 127) and re.search(_NEVER_STARTED, words):
         return Unready(complaint)
-    if code == 23 and "Permission denied" in complaint:
-        return TransferError(f"rsync may not write or read there: {complaint}")
+    if code == SOME:
+        problems = problems_of(
+            words,
+            is_pull=is_pull,
+            target=str(remote.target),
+            root=os.path.realpath(cwd),
+            folder=folder,
+        )
+        if problems:
+            return SomeFailed(problems)
     if code == 11:
         # Of a write that failed there, rsync often brings the code and not the words.
         return FullDisk(

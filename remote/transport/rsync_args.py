@@ -21,6 +21,7 @@ from remote.job.paths import CLAIMS, PARTIAL, STATE, partial_name
 from remote.job.tree import PushStamp
 from remote.target import Target
 from remote.transport import tree_lock
+from remote.transport.rsync_problems import Problem
 from remote.transport.ssh import Ssh
 
 IGNORE_FILE = ".rsyncignore"
@@ -35,6 +36,12 @@ SECRETS = (
 
 #: Recursive, with links, modes and times, holes as holes; every change is listed, names as they are.
 OPTIONS = ("-rlptSi", "--stats", "--8-bit-output")
+
+#: The same for what comes from a server, which decides on nothing here but content.
+RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
+
+#: A path that every login shell reads as it is.
+PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 #: Half-written files, ours and rsync's own.
 UNFINISHED = (".tmp-*", ".~tmp~", PARTIAL)
@@ -96,12 +103,13 @@ class Remote:
         return f"{self.target.bracketed_login}:./{folder}"
 
 
-def push_filters(root: Path, declared: Sequence[str] = ()) -> list[str]:
+def push_filters(root: Path, declared: Sequence[str] = (), left: Iterable[str] = ()) -> list[str]:
     """What a push leaves alone; raises ConfigError.
 
-    `declared` are outputs that pyproject.toml adds (remote.job.outputs). The user's ignore file comes last: rsync's first match decides.
+    `declared` are outputs that pyproject.toml adds (remote.job.outputs), `left` paths that can't be sent. The user's ignore file comes last: rsync's first match decides.
     """
     filters = [f"--exclude=/{name}" for name in (STATE, *outputs.paths(declared))]
+    filters += [f"--exclude=/{literal(name)}" for name in left]
     # The journal and the lock beside the store are as little ours to push as the store.
     filters += ["--exclude=/mlflow.db?*", "--include=.env.example"]
     filters += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
@@ -159,6 +167,7 @@ def push_argv(
     dry_run: bool = False,
     destination: str = "",
     declared: Sequence[str] = (),
+    left: Iterable[str] = (),
     partial: Sequence[str] = (),
     push: PushStamp | None = None,
 ) -> list[str]:
@@ -178,7 +187,8 @@ def push_argv(
         plan = [*late, *backup, *dialect.only("--delay-updates"), *partial]
     way = [] if destination else remote.arguments(project=project, stamp=push)
     place = destination or remote.place()
-    return ["rsync", *OPTIONS, *plan, *deleting, *way, *push_filters(root, declared), "./", place]
+    filters = push_filters(root, declared, left)
+    return ["rsync", *OPTIONS, *plan, *deleting, *way, *filters, "./", place]
 
 
 def processed_argv(
@@ -194,34 +204,42 @@ def processed_argv(
 def pull_argv(
     remote: Remote,
     dialect: Dialect,
+    path: str,
     *,
     backup: Path,
     dry_run: bool = False,
-    declared: Sequence[str] = (),
     temporary: Sequence[str] = (),
 ) -> list[str]:
-    """Bring the output folders back; run in the project's root.
+    """Bring back one output, a folder where `path` ends in a slash; run in the project's root.
 
-    What is replaced here goes to `backup` first. Nothing is deleted. Links that lead out of the
-    project are left out: a hostile server could have later pulls write anywhere by them.
+    It is the one place here that the server can write to, and it comes without modes and times of
+    folders. What is replaced goes to `backup` first. Nothing is deleted.
+    Links that lead out of the folder are left out: a hostile server could have later pulls write
+    anywhere by them. An output that is a file comes as one, also where it is a link there.
     """
-    wanted = [f"--exclude={name}" for name in UNFINISHED]
-    for row in outputs.table(declared):
-        if row.pulled:
-            folders = [*Path(row.path).parents][:-1] + ([] if row.is_file else [Path(row.path)])
-            wanted += [f"--include=/{folder}/" for folder in folders]
-            wanted += [f"--include=/{row.path}{'' if row.is_file else '/**'}"]
-    wanted += ["--exclude=*"]
+    skipped = [f"--exclude={name}" for name in UNFINISHED]
+    links = ["-rl", "--safe-links"] if path.endswith("/") else ["-L"]
+    empty = dialect.only("--prune-empty-dirs")
     plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}", *temporary]
-    options = [*OPTIONS, "--safe-links", *dialect.only("--prune-empty-dirs"), *plan]
-    return ["rsync", *options, *remote.arguments(), *wanted, remote.place(), "./"]
+    way = remote.arguments()
+    if not PLAIN.fullmatch(path):
+        way += dialect.only("--protect-args", "--secluded-args")[:1]
+    options = [*RESULTS, *links, *empty, *plan, *way, *skipped]
+    return ["rsync", *options, remote.place(path), f"./{path}"]
 
 
 def artifacts_argv(
     remote: Remote, *, source: str, destination: str, wanted: Path, temporary: Sequence[str] = ()
 ) -> list[str]:
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
-    options = [*OPTIONS, *temporary, "--safe-links", f"--include-from={wanted}", "--exclude=*"]
+    options = [
+        *RESULTS,
+        "-rl",
+        *temporary,
+        "--safe-links",
+        f"--include-from={wanted}",
+        "--exclude=*",
+    ]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 
@@ -269,12 +287,20 @@ def artifact_filters(folders: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def literal(name: str) -> str:
+    """A pattern for this name alone; a line break, which ends a rule, is any letter in it."""
+    if not re.search(r"[*?[\n\r]", name):
+        return name
+    return re.sub(r"[\n\r]", "?", re.sub(r"([\\*?[])", r"\\\1", name))
+
+
 @dataclass
 class Tally:
     """What rsync's itemized lines (`-i`) and `--stats` say it did.
 
     `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
-    or a mode.
+    or a mode. `problems` are the paths that it couldn't move, `cleared` those that stood
+    in the way and went into the backup.
     """
 
     sent: list[str] = field(default_factory=list)
@@ -283,6 +309,18 @@ class Tally:
     bytes: int = 0
     files: int = 0
     anything: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally, folder: str) -> None:
+        """Count what another transfer did in `folder`; "." is the same one."""
+        above = "" if folder == "." else f"{folder}/"
+        self.sent += [above + name for name in other.sent]
+        self.replaced += [above + name for name in other.replaced]
+        self.deleted += [above + name for name in other.deleted]
+        self.problems += other.problems
+        self.cleared += other.cleared
+        self.bytes += other.bytes
 
     def then(self, other: Tally) -> Tally:
         """What this transfer and another one of the same files did together."""
@@ -293,6 +331,8 @@ class Tally:
             bytes=self.bytes + other.bytes,
             files=other.files,
             anything=self.anything or other.anything,
+            problems=other.problems,
+            cleared=self.cleared + other.cleared,
         )
 
     def read(self, line: str) -> None:

@@ -23,7 +23,7 @@ def main():
     "MLproject": """
 name: steps
 entry_points:
-  main: {command: "python steps.py"}
+  main: {command: "python main.py"}
   step: {parameters: {rate: float}, command: "python fit.py {rate}"}
 """,
 }
@@ -159,50 +159,122 @@ with mlflow.start_run(run_id=run.info.run_id):
 with mlflow.start_run(run_name="second", parent_run_id=run.info.run_id):
     mlflow.log_metric("b", 1)
 """,
-    # lightning.pytorch.loggers.MLFlowLogger, as its `experiment` and `finalize` do it.
-    "lightning_logger": """
-import mlflow
-from mlflow.tracking import MlflowClient, context
-client = MlflowClient(mlflow.get_tracking_uri())
-experiment = client.get_experiment_by_name("lightning_logs")
-number = experiment.experiment_id if experiment else client.create_experiment("lightning_logs")
-tags = context.registry.resolve_tags({"mlflow.runName": "lit"})
-run_id = client.create_run(experiment_id=number, tags=tags).info.run_id
-client.log_param(run_id, "lr", 0.1)
-for step in range(2):
-    client.log_metric(run_id, "loss", step, step=step)
-client.set_terminated(run_id, status="FINISHED")
+    "clean_environment": """
+import mlflow, os, subprocess, sys
+with mlflow.start_run(run_name="mine"):
+    mlflow.log_param("a", 1)
+here = {"PATH": os.environ["PATH"], "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
+code = "import mlflow; mlflow.MlflowClient().set_experiment_tag('0', 'k', 'v')"
+subprocess.run([sys.executable, "-c", code], env=here, check=True)
 """,
-    # transformers.integrations.MLflowCallback, as its `setup` and `on_log` do it.
-    "transformers_callback": """
-import mlflow
-mlflow.set_tracking_uri(mlflow.get_tracking_uri())
-mlflow.set_experiment("trainer")
-if mlflow.active_run() is None:
-    mlflow.start_run(run_name="hf", nested=False)
-mlflow.log_params({"epochs": 1})
-mlflow.log_metrics({"loss": 0.5}, step=1)
-mlflow.end_run()
+    "thread_within": """
+import mlflow, threading
+with mlflow.start_run(run_name="parent") as run:
+    def fit(number):
+        options = dict(nested=True, parent_run_id=run.info.run_id)
+        with mlflow.start_run(run_name=f"t{number}", **options):
+            mlflow.log_metric("a", number)
+        mlflow.log_metric(f"of {number}", 1, run_id=run.info.run_id)
+    threads = [threading.Thread(target=fit, args=(number,)) for number in range(2)]
+    [t.start() for t in threads], [t.join() for t in threads]
 """,
-    # kedro_mlflow.framework.hooks.MlflowHook, before and after a pipeline's run.
-    "kedro_hook": """
+    "resumed_tags": """
 import mlflow
-experiment = mlflow.MlflowClient().get_experiment_by_name("kedro")
-number = experiment.experiment_id if experiment else mlflow.create_experiment("kedro")
-mlflow.set_experiment(experiment_id=number)
-mlflow.start_run(experiment_id=number, run_name="__default__", nested=True)
-mlflow.set_tags({"pipeline": "__default__"})
-mlflow.log_params({"node.rate": "0.1"})
-mlflow.end_run()
+with mlflow.start_run(run_name="first", tags={"a": "1"}) as run:
+    mlflow.log_text("before", "notes/a.txt")
+with mlflow.start_run(run_id=run.info.run_id, tags={"b": "2"}):
+    mlflow.set_tags({"a": "changed", "c": "3"})
+    mlflow.delete_tag("b")
+    mlflow.log_dict({"x": 1}, "notes/b.json")
+mlflow.set_tag("d", "4")
+mlflow.set_tag("mlflow.runName", "second")
+""",
+    "started_by_hand": """
+import mlflow
+run = mlflow.start_run()
+assert mlflow.active_run().info.run_id == run.info.run_id
+mlflow.MlflowClient().update_run(run.info.run_id, name="by hand")
+mlflow.log_metrics({"a": 1, "b": float("nan")}, step=3)
+mlflow.end_run("KILLED")
+assert mlflow.last_active_run().info.run_id == run.info.run_id
+""",
+    "deleted_run": """
+import mlflow
+with mlflow.start_run(run_name="wrong") as run:
+    mlflow.log_param("a", 1)
+mlflow.delete_run(run.info.run_id)
+with mlflow.start_run(run_name="right"):
+    mlflow.log_param("a", 2)
+""",
+    "search": """
+import mlflow
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True, max_tuning_runs=2)
+with mlflow.start_run(run_name="grid"):
+    data = [[float(x)] for x in range(8)]
+    GridSearchCV(Ridge(), {"alpha": [1, 2]}, cv=2).fit(data, range(8))
+for run in mlflow.search_runs(output_format="list"):
+    mlflow.MlflowClient().update_run(run.info.run_id, name=run.data.params.get("alpha", "grid"))
+""",
+    "located": """
+import mlflow
+number = mlflow.create_experiment("located", artifact_location="art")
+with mlflow.start_run(run_name="mine", experiment_id=number):
+    mlflow.log_text("x", "notes/a.txt")
+""",
+    "experiment_of_a_variable": """
+import os
+os.environ["MLFLOW_EXPERIMENT_NAME"] = "by a variable"
+import mlflow
+with mlflow.start_run(run_name="mine"):
+    mlflow.log_metric("a", 1)
+""",
+    "deleted_experiment": """
+import mlflow
+experiment = mlflow.set_experiment("gone")
+with mlflow.start_run(run_name="mine"):
+    pass
+mlflow.delete_experiment(experiment.experiment_id)
+mlflow.set_experiment("kept")
+with mlflow.start_run(run_name="second"):
+    pass
+""",
+    "continued": """
+import mlflow
+mlflow.set_experiment("continued")
+with mlflow.start_run(run_name="mine"):
+    mlflow.log_metric("a", 1, step=1)
+[run] = mlflow.search_runs(filter_string="attributes.run_name = 'mine'", output_format="list")
+with mlflow.start_run(run_id=run.info.run_id):
+    mlflow.log_metric("a", 2, step=2)
+    with mlflow.start_run(run_name="below", nested=True):
+        mlflow.log_metric("b", 2)
+""",
+    "spawned_in_a_pool": """
+import mlflow
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+def fit(number):
+    with mlflow.start_run(run_name=f"p{number}"):
+        mlflow.log_param("number", number)
+    return number
+if __name__ == "__main__":
+    mlflow.set_experiment("pool")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        best = max(pool.map(fit, range(2)))
+    with mlflow.start_run(run_name="best"):
+        mlflow.log_param("best", best)
 """,
     "steps": """
 import mlflow
 with mlflow.start_run(run_name="steps"):
     mlflow.projects.run(".", "step", parameters={"rate": 0.5}, env_manager="local", run_name="fit 0.5")
 """,
+    # After one of the shell's.
     "loop": """
 import subprocess, sys
-for rate in ("0.1", "0.01"):
+for rate in ("0.01",):
     subprocess.run([sys.executable, "fit.py", rate], check=True)
 """,
     "joblib_fits": """
@@ -214,15 +286,5 @@ def fit(number):
 if __name__ == "__main__":
     mlflow.set_experiment("joblib")
     Parallel(2)(delayed(fit)(number) for number in range(4))
-""",
-    "spawn": """
-import mlflow, multiprocessing
-def work(number):
-    with mlflow.start_run(run_name=f"s{number}"):
-        mlflow.log_metric("a", number)
-if __name__ == "__main__":
-    with mlflow.start_run(run_name="main"):
-        worker = multiprocessing.get_context("spawn").Process(target=work, args=(1,))
-        worker.start(), worker.join()
 """,
 }

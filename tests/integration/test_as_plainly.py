@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
+import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +15,92 @@ import pytest
 
 from remote.agent.replication import delta_request
 from remote.agent.tracking import job_run, run_rows
-from remote.agent.worker import Record
+from remote.agent.worker import Record, variables
 from remote.agent.worker.variables import of_job
+from remote.agent_main import unpacked
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, JobStatus
 from remote.rpc import bundle
+from tests.integration.plain_packages import IMPORTS as OF_PACKAGES
+from tests.integration.plain_packages import PACKAGES
 from tests.integration.plain_programs import MODULES, PROGRAMS
+from tests.integration.plain_runs import OWN, Place, differences
+from tests.research import environment
 from tests.stores import empty_store
 
 pytestmark = pytest.mark.timeout(600)
 
-OWN = "project"
-
-#: A Python that has MLflow already, and becomes one program after the other: importing MLflow takes
-#: longer than each of them.
+#: A Python that has imported all that programs need, and becomes them, each plainly and as a job at
+#: the same time: importing takes longer than most of them. What a program starts is started anew.
 WARM = """
-import json, os, runpy, sys
-import mlflow, mlflow.sklearn, mlflow.projects, sklearn.linear_model
-os.environ.pop("REMOTE_JOB_TAGS", None)
+import atexit, importlib, json, os, runpy, sys, threading, traceback
+answers = os.fdopen(os.dup(1), "w")
+# Packages say something when they are imported.
+os.dup2(2, 1)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+from mlflow.tracking.context.registry import _run_context_provider_registry as contexts
+from mlflow.tracking.default_experiment.registry import (
+    _default_experiment_provider_registry as experiments,
+)
+
+def become(path, env):
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(os.path.dirname(path))
+    sys.path.insert(0, os.path.dirname(path))
+    sys.argv[:] = [path]
+    with open("said", "w") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if "REMOTE_JOB_RUN" in env:
+        os.environ["REMOTE_JOB_OFFER"] = f"{os.getpid()} {env['REMOTE_JOB_RUN']}"
+        # As sitecustomize and MLflow do at the start of a Python.
+        sys.path += env["REMOTE_IMPORT_PATH"].split(os.pathsep)
+        contexts.register_entrypoints()
+        experiments.register_entrypoints()
+    runpy.run_path(path, run_name="__main__")
+
 for line in sys.stdin:
-    path, env = json.loads(line)
-    child = os.fork()
-    if not child:
-        os.environ.clear()
-        os.environ.update(env)
-        if "REMOTE_JOB_RUN" in env:
-            os.environ["REMOTE_JOB_OFFER"] = f"{os.getpid()} {env['REMOTE_JOB_RUN']}"
-        os.chdir(os.path.dirname(path))
-        sys.path.insert(0, os.path.dirname(path))
-        sys.argv[:] = [path]
-        with open("said", "w") as said:
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        runpy.run_path(path, run_name="__main__")
-        break
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    children = []
+    for place in json.loads(line):
+        children.append(os.fork())
+        if not children[-1]:
+            code = 0
+            try:
+                become(*place)
+            except SystemExit as error:
+                code = error.code if isinstance(error.code, int) else bool(error.code)
+            except BaseException:
+                traceback.print_exc()
+                code = 1
+            threading._shutdown()
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    print(json.dumps(codes), file=answers, flush=True)
 """
 
-#: What starts processes of its own is one itself, each as another kind of job.
+IMPORTS = (
+    "mlflow.projects",
+    "mlflow.sklearn",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    # MLflow does when the first run begins.
+    "git",
+    "IPython",
+)
+
+#: Jobs that a worker takes from their first word to their last, each of another kind.
 COLD: dict[str, dict[str, Any]] = {
-    "steps": {"kind": "script", "source": "main.py"},
-    "loop": {"arguments": ("sh", "-c", "python main.py && true")},
-    "joblib_fits": {"arguments": ("python", "main.py")},
-    "spawn": {"kind": "module", "source": "main"},
+    "steps": {"kind": "mlproject", "source": ".", "entry_point": "main"},
+    "loop": {"arguments": ("sh", "-c", "python fit.py 0.1 || exit 1; python main.py")},
+    "hydra_joblib": {"kind": "script", "source": "main.py", "hydra": True},
 }
 
 #: Of these, no run is begun by the program itself in the job's store.
@@ -70,88 +109,79 @@ UNTAKEN = (
     "import_moves",
     "uri_by_argument",
     "client",
-    "lightning_logger",
+    "lightning",
+    "torchrun",
+    "hydra_joblib",
     "loop",
     "joblib_fits",
 )
 
-
-@dataclass
-class Place:
-    """A folder with a program's modules and a store, and what the program did in it."""
-
-    root: Path
-    code: int = 0
-
-    @property
-    def said(self) -> str:
-        return (self.root / "said").read_text()
-
-    def runs(self, name: str = "mlflow.db") -> dict[str, Any]:
-        """What is recorded of each run, by its id."""
-        query = """SELECT r.run_uuid, e.name, r.name, r.status,
-          (SELECT json_group_array(key || '=' || value) FROM (SELECT * FROM params p
-            WHERE p.run_uuid = r.run_uuid ORDER BY key)),
-          (SELECT json_group_array(key || step || '=' || value) FROM (SELECT * FROM metrics m
-            WHERE m.run_uuid = r.run_uuid ORDER BY key, step, value)),
-          (SELECT p.name FROM tags t JOIN runs p ON p.run_uuid = t.value
-            WHERE t.run_uuid = r.run_uuid AND t.key = 'mlflow.parentRunId')
-          FROM runs r JOIN experiments e USING (experiment_id)"""
-        if not (self.root / name).exists():
-            return {}
-        with closing(sqlite3.connect(self.root / name)) as database:
-            return {row[0]: row[1:] for row in database.execute(query)}
+ALL = (*PROGRAMS, *PACKAGES)
 
 
 class Typed:
-    """Programs as they are typed in their own folder."""
+    """Programs as they are typed in their own folder, with the Python of `bin`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, bin: Path) -> None:
+        self.folder, self.python = folder, bin / "python"
         self.variables = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("MLFLOW_", "REMOTE_", "PYTHON"))
         }
-        self.variables["PATH"] = f"{Path(sys.executable).parent}:{self.variables['PATH']}"
+        self.variables["PATH"] = f"{bin}:{self.variables['PATH']}"
+        # Of Kedro's telemetry, and threads that wait for each other.
+        self.variables.update(DO_NOT_TRACK="1", OMP_NUM_THREADS="1")
 
     def place(self, name: str) -> Place:
         """A folder of its own for a program, whose main file is `main.py`."""
         root = self.folder / name
         empty_store(root)
-        for file, text in {**MODULES, "main.py": PROGRAMS.get(name, "")}.items():
+        own = PACKAGES.get(name) or {"main.py": PROGRAMS.get(name, "")}
+        for file, text in {**MODULES, **own}.items():
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
             (root / file).write_text(text)
         return Place(root)
 
-    def run(self, name: str, warm: Warm) -> Place:
-        place = self.place(name)
-        place.code = warm.run(place.root / "main.py", self.variables)
+    def type(self, place: Place, *argv: str) -> Place:
+        """Run a command in a program's folder."""
+        with open(place.root / "said", "w") as said:
+            place.code = subprocess.run(
+                argv,
+                cwd=place.root,
+                env=self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            ).returncode
         return place
 
 
 class Warm:
-    """A Python that has imported MLflow, with or without the agent on its path."""
+    """The Python that becomes programs."""
 
-    def __init__(self, variables: dict[str, str]) -> None:
+    def __init__(self, python: Path, imports: Sequence[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WARM],
-            env=variables,
+            [str(python), "-c", WARM, *imports],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, program: Path, variables: dict[str, str]) -> int:
+    def run(self, *places: tuple[Place, Mapping[str, str]]) -> None:
+        """Run the main programs of these folders, with these variables."""
         assert self.process.stdin and self.process.stdout
-        print(json.dumps([str(program), variables]), file=self.process.stdin, flush=True)
-        return int(self.process.stdout.readline())
+        asked = [[str(place.root / "main.py"), variables] for place, variables in places]
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        for (place, _), code in zip(places, json.loads(self.process.stdout.readline())):
+            place.code = code
 
 
 class Submitted(Typed):
     """The same programs as jobs, with the variables that the worker gives them."""
 
-    def __init__(self, folder: Path, agent: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, bin: Path, agent: Path) -> None:
+        super().__init__(folder, bin)
         self.agent = agent
 
     def job(self, root: Path, **asked: Any) -> JobPaths:
@@ -163,26 +193,23 @@ class Submitted(Typed):
             name="job",
             user="ada",
             experiment=OWN,
-            interpreter=sys.executable,
+            interpreter=str(self.python),
             mlflow_run="f" * 32,
             **facts,
         )
         job.to_file(paths.job)
         return paths
 
-    def run(self, name: str, warm: Warm) -> Place:
-        place = self.place(name)
-        paths = self.job(place.root, arguments=("python", "main.py"))
-        record = Record(paths)
+    def begin(self, place: Place) -> tuple[Record, dict[str, str]]:
+        """A job of `python main.py`, begun, and what its program sees."""
+        record = Record(self.job(place.root, arguments=("python", "main.py")))
         record.begin_run()
-        variables = of_job(record, place.root, Path(sys.executable))
-        own = {
-            key: variables[key] for key in variables if key.startswith(("MLFLOW", "_MLF", "REMOTE"))
+        variables = of_job(record, place.root, self.python)
+        own = ("MLFLOW", "_MLF", "REMOTE", "PYTHONPATH")
+        return record, {
+            **self.variables,
+            **{key: variables[key] for key in variables if key.startswith(own)},
         }
-        place.code = warm.run(place.root / "main.py", {**self.variables, **own})
-        state = FAILED if place.code else FINISHED
-        job_run.end_runs(paths, record.job, JobStatus(state))
-        return place
 
     def work(self, place: Place, **asked: Any) -> Place:
         """The same by a worker, from its first word to its last."""
@@ -190,87 +217,189 @@ class Submitted(Typed):
         paths.live.parent.mkdir(exist_ok=True)
         paths.live.touch()
         argv = [sys.executable, "-IS", str(self.agent), "work-here", str(place.root), paths.id]
-        with open(place.root / "said", "w") as said:
-            place.code = subprocess.run(
-                argv, env=self.variables, stdin=subprocess.DEVNULL, stdout=said, stderr=said
-            ).returncode
-        return place
+        return self.type(place, *argv)
 
 
 @pytest.fixture(scope="module")
-def submitted(tmp_path_factory: pytest.TempPathFactory) -> Submitted:
+def packages() -> Path | str:
+    """The programs of the environment with all packages, or why it can't be had."""
+    try:
+        return environment.made() / "venv/bin"
+    except environment.Missing as reason:
+        return f"the packages can't be installed here: {reason}"
+
+
+@pytest.fixture(scope="module")
+def bin(packages: Path | str) -> Path:
+    return packages if isinstance(packages, Path) else Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def submitted(tmp_path_factory: pytest.TempPathFactory, bin: Path) -> Iterator[Submitted]:
     folder = tmp_path_factory.mktemp("it's a job é")
     agent = folder / "agent.zip"
     agent.write_bytes(bundle.packed(bundle.contents()))
-    return Submitted(folder, agent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variables, "AGENT", Path(unpacked(str(agent))))
+        yield Submitted(folder, bin, agent)
 
 
 @pytest.fixture(scope="module")
 def pairs(
-    submitted: Submitted, tmp_path_factory: pytest.TempPathFactory
+    submitted: Submitted, packages: Path | str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Place, Place]]:
-    """All programs, typed and as jobs, two at a time."""
-    typed = Typed(tmp_path_factory.mktemp("typed"))
-    inside = {"PYTHONPATH": str(submitted.agent), "REMOTE_JOB_TAGS": "{}"}
-    pools = []
-    for side, more in ((typed, {}), (submitted, inside)):
-        warm = Warm({**side.variables, **more})
-        pools.append((side, warm))
-
-    def run_all(side: Typed, warm: Warm) -> list[Place]:
-        return [side.run(name, warm) if name not in COLD else cold(side, name) for name in PROGRAMS]
-
-    def cold(side: Typed, name: str) -> Place:
-        place = side.place(name)
-        if isinstance(side, Submitted):
-            return side.work(place, **COLD[name])
-        with open(place.root / "said", "w") as said:
-            place.code = subprocess.run(
-                [sys.executable, "main.py"],
-                cwd=place.root,
-                env=side.variables,
-                stdout=said,
-                stderr=said,
-            ).returncode
-        return place
-
-    with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda pair: run_all(*pair), pools))
-    for _, warm in pools:
-        warm.process.communicate()
-    return dict(zip(PROGRAMS, zip(*both)))
-
-
-def differences(plain: Place, job: Place, store: str = "mlflow.db") -> list[str]:
-    """What is not equal, but for the job's own run."""
-    typed = {row[1]: row for row in plain.runs(store).values()}
-    rows = job.runs(store)
-    own = rows.get("f" * 32)
-    lines = []
-    for run, (experiment, name, *rest, parent) in rows.items():
-        expected = typed.pop(name, None)
-        if expected is None:
-            lines += [] if run == "f" * 32 else [f"{name} too many"]
+    """All programs, typed and as jobs."""
+    typed = Typed(tmp_path_factory.mktemp("typed"), submitted.python.parent)
+    is_whole = isinstance(packages, Path)
+    warm = Warm(submitted.python, [*IMPORTS, *(OF_PACKAGES if is_whole else ())])
+    both = {}
+    for name in ALL if is_whole else PROGRAMS:
+        plain, job = both[name] = typed.place(name), submitted.place(name)
+        asked = COLD.get(name, {})
+        if asked:
+            submitted.work(job, **asked)
+            if "arguments" in asked:
+                typed.type(plain, *asked["arguments"])
+            else:
+                warm.run((plain, typed.variables))
             continue
-        below = own and run != "f" * 32 and expected[-1] is None
-        same_parent = parent == (own[1] if own and below else expected[-1])
-        place = "Default" if experiment == OWN else experiment
-        if [place, name, *rest] != list(expected[:-1]) or not same_parent:
-            lines.append(f"{[place, name, *rest, parent]} != {expected}")
-    return lines + [f"{name} is missing" for name in typed]
+        record, seen = submitted.begin(job)
+        warm.run((plain, typed.variables), (job, seen))
+        state = FAILED if job.code else FINISHED
+        job_run.end_runs(record.paths, record.job, JobStatus(state))
+    warm.process.communicate()
+    return both
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", ALL)
 def test_a_program_leaves_the_runs_that_it_leaves_plainly(
-    pairs: dict[str, tuple[Place, Place]], name: str
+    pairs: dict[str, tuple[Place, Place]], packages: Path | str, name: str
 ) -> None:
+    if name not in pairs:
+        pytest.skip(str(packages))
     plain, job = pairs[name]
     assert (plain.code != 0) == (name == "failing"), plain.said
     assert job.code == plain.code, job.said
+    assert plain.runs() or plain.runs("own.db") or plain.runs("typed.db"), plain.said
     for store in ("mlflow.db", "own.db", "typed.db"):
         assert differences(plain, job, store) == [], job.said
     taken = job.runs()["f" * 32][1] != "job"
     assert taken == (name not in UNTAKEN)
+
+
+def test_artifacts_are_compared_too(pairs: dict[str, tuple[Place, Place]]) -> None:
+    plain, _ = pairs["resumed_tags"]
+    assert {str(row[-3]) for row in plain.runs().values()} == {
+        "['notes/a.txt', 'notes/b.json']",
+        "[]",
+    }
+
+
+#: What it prints is what a program sees of how it was started.
+SHOW = """
+import importlib, json, os, sys
+def main():
+    def imported(name):
+        try:
+            return os.path.relpath(importlib.import_module(name).__file__ or "")
+        except ImportError as error:
+            return None
+    names = ("helper", "space.inner.mod", "pkg.part", "queue", "tools.helper")
+    print(json.dumps([sys.argv, os.getcwd() == os.path.realpath("."), sys.stdin.read()]))
+    print(json.dumps([os.path.relpath(os.path.realpath(sys.path[0] or "."))]))
+    print(json.dumps({name: imported(name) for name in names}))
+"""
+MAIN = f"""{SHOW}
+if __name__ == "__main__":
+    print(json.dumps([__package__, __spec__ and __spec__.name]))
+    main()
+"""
+
+FILES = {
+    "show.py": SHOW,
+    "app.py": MAIN,
+    "queue.py": "",
+    "pkg/__init__.py": "",
+    "pkg/__main__.py": MAIN,
+    "pkg/part.py": MAIN,
+    "space/inner/mod.py": MAIN,
+    "tools/run.py": MAIN,
+    "tools/helper.py": "",
+    "folder/__main__.py": MAIN,
+    "folder/helper.py": "",
+    "tool": "#!/usr/bin/env python\nimport show\nshow.main()\n",
+    "run.sh": 'python app.py "$@"\nexit 3\n',
+    "itself.sh": '#!/bin/bash\nset -o pipefail\npython -m pkg "$@" | cat\n',
+}
+
+#: Arguments that a command line may hold.
+ODD = "--flag -x3 --a=b=c key.with.dots=1 + -- - 日本 * $HOME ~ {a,b} --lr 1e-3".split()
+ODD += ["q='it''s'", 'a="b c"', "", "two\nlines", "\\", "x=[1,2]", "--", "-m"]
+
+#: A way of starting a program as it is typed, and as it is asked of a job.
+WAYS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "script": (["python", "app.py"], {"kind": "script", "source": "app.py"}),
+    "script below": (["python", "tools/run.py"], {"kind": "script", "source": "tools/run.py"}),
+    "package": (["python", "-m", "pkg"], {"kind": "module", "source": "pkg"}),
+    "module": (["python", "-m", "pkg.part"], {"kind": "module", "source": "pkg.part"}),
+    "namespace": (
+        ["python", "-m", "space.inner.mod"],
+        {"kind": "module", "source": "space.inner.mod"},
+    ),
+    "console script": (["./tool"], {}),
+    "folder": (["python", "folder"], {}),
+    "isolated": (["python", "-I", "app.py"], {}),
+    "safe path": (["python", "-P", "tools/run.py"], {}),
+    "words": (["python", "-c", MAIN], {}),
+    "shell script": (["sh", "run.sh"], {"kind": "script", "source": "run.sh"}),
+    "executable": (["./itself.sh"], {"kind": "script", "source": "itself.sh"}),
+    "nothing": (["no-such-program"], {}),
+}
+
+
+@pytest.fixture(scope="module")
+def started(submitted: Submitted, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    root = submitted.folder / "ways"
+    for file, text in FILES.items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(text)
+    for file in ("tool", "itself.sh"):
+        (root / file).chmod(0o755)
+    return Place(root)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_program_sees_what_it_sees_when_it_is_typed(
+    submitted: Submitted, started: Place, way: str
+) -> None:
+    argv, asked = WAYS[way]
+    if way == "safe path" and sys.version_info < (3, 11):
+        pytest.skip("python -P came with 3.11")
+    try:
+        plain = submitted.type(started, *argv, *ODD)
+        code, typed = plain.code, plain.said.splitlines()
+    except FileNotFoundError:
+        code, typed = 127, []
+    shutil.rmtree(started.root / ".remote", ignore_errors=True)
+    arguments = ODD if asked else [*argv, *ODD]
+    done = submitted.work(started, **{"arguments": tuple(arguments), **asked}, record=False)
+    seen = [line for line in done.said.splitlines() if not line.startswith("[remote]")]
+    assert done.code == code
+    *typed, found = map(json.loads, typed) if typed else [{}]
+    *seen, also = map(json.loads, seen) if seen else [{}]
+    # A job finds what lies in the root, too, behind all else.
+    assert {name: also[name] for name in found if found[name]} == {
+        name: path for name, path in found.items() if path
+    }
+    assert [_plainly(line) for line in seen] == [_plainly(line) for line in typed]
+
+
+def _plainly(line: list[Any]) -> list[Any]:
+    """`./app.py` is the same as `app.py`."""
+    words = line[0] if line and isinstance(line[0], list) else line
+    if words and isinstance(words[0], str):
+        words[0] = os.path.relpath(words[0]) if words[0].startswith(("./", "/")) else words[0]
+    return line
 
 
 def test_a_console_script_and_what_it_imports_choose_the_experiment(submitted: Submitted) -> None:
@@ -281,20 +410,6 @@ def test_a_console_script_and_what_it_imports_choose_the_experiment(submitted: S
     assert submitted.work(place, arguments=("./tool",)).code == 0, place.said
     [(experiment, name, status, *_)] = place.runs().values()
     assert (experiment, name, status) == ("chosen", "tool", "FINISHED")
-
-
-def test_a_loop_of_the_shell_leaves_a_run_for_each_round(submitted: Submitted) -> None:
-    place = submitted.place("shell")
-    loop = "for rate in 0.1 0.01; do python fit.py $rate || exit 1; done"
-    assert submitted.work(place, arguments=("sh", "-c", loop)).code == 0, place.said
-    rows = place.runs()
-    own = rows.pop("f" * 32)
-    assert own[:2] == (OWN, "job") and len(rows) == 2
-    assert sorted(row[1:3] for row in rows.values()) == [
-        ("fit 0.01", "FINISHED"),
-        ("fit 0.1", "FINISHED"),
-    ]
-    assert {row[-1] for row in rows.values()} == {"job"}
 
 
 def test_a_notebooks_kernel_takes_the_run_once_and_logs_what_it_likes(submitted: Submitted) -> None:
@@ -327,14 +442,6 @@ def test_a_notebooks_kernel_takes_the_run_once_and_logs_what_it_likes(submitted:
     assert {row[-1] for row in rows.values()} == {"mine"}
 
 
-def test_an_mlproject_is_the_jobs_run(submitted: Submitted) -> None:
-    place = submitted.place("mlproject")
-    asked = {"source": ".", "entry_point": "step", "parameters": {"rate": "0.5"}}
-    assert submitted.work(place, kind="mlproject", **asked).code == 0, place.said
-    [row] = place.runs().values()
-    assert row == (OWN, "fit 0.5", "FINISHED", '["rate=0.5"]', '["loss0=0.5"]', None)
-
-
 CRASH = """
 import mlflow, os, signal
 client = mlflow.MlflowClient()
@@ -344,6 +451,9 @@ mlflow.set_tracking_uri("sqlite:///../elsewhere.db")
 mlflow.MlflowClient().create_run("0", run_name="elsewhere")
 mlflow.set_tracking_uri("sqlite:///data/results/inside.db")
 mlflow.MlflowClient().create_run("0", run_name="inside")
+os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+mlflow.set_tracking_uri("data/results/files")
+mlflow.MlflowClient().create_run("0", run_name="in files")
 mlflow.set_tracking_uri(own)
 mlflow.start_run(run_id="a" * 32)
 mlflow.start_run(run_name="mine", nested=True)
@@ -381,4 +491,6 @@ def test_no_run_of_a_job_that_has_ended_is_running_and_stores_elsewhere_are_name
     assert f"runs were logged to {outside}, which no pull brings" in place.said
     assert "inside.db" not in place.said
     answer = delta_request._places(place.root)
-    assert answer == (["data/results/inside.db"], (str(outside),))
+    assert answer == (["data/results/inside.db", "data/results/files"], (str(outside),))
+    [meta] = place.root.glob("data/results/files/0/*/meta.yaml")
+    assert "\nstatus: 4\n" in meta.read_text()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remote.agent import environments
 from remote.config import Project as Config
 from remote.errors import StoreError, TransferError
 from remote.job.messages.records import ArtifactFolder, TakeRequest
@@ -22,6 +25,7 @@ from remote.operations.tracking.push_runs import PushedRuns
 from remote.operations.tracking.select_runs import Selection
 from remote.session import TargetSession
 from remote.target import Target
+from remote.tracking.revisions import schema_of
 from scripts.sshd import PrivateSshd
 from tests.conftest import ProjectFolder
 from tests.tracking.merge.conftest import Project
@@ -537,3 +541,129 @@ def test_the_command_tells_what_it_did(tmp_path: Path, template: Path) -> None:
     assert found["runs"] == [run] and found["new_runs"] == 0 and found["target"] == str(far)
     assert "No run here is called" in push(project, "\x1b[31mnone", code=2)
     assert "\x1b" not in push(project, "\x1b[31mnone", code=2)
+
+
+# Into a store of another MLflow's schema
+
+
+KNOWN = schema_of(Path(), Path(sys.executable)).known
+#: The last schema in which a trace's name is a tag.
+BEFORE_NAMES = KNOWN[KNOWN.index("75868b020152") - 1]
+
+
+@pytest.fixture(scope="module")
+def old_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an empty store as an older MLflow makes it."""
+    from alembic import command
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+    from sqlalchemy import create_engine
+
+    folder = tmp_path_factory.mktemp("old")
+    url = f"sqlite:///{folder}/mlflow.db"
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    command.upgrade(_get_alembic_config(url), BEFORE_NAMES)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        database.execute(
+            "INSERT INTO experiments (experiment_id, name, lifecycle_stage, creation_time)"
+            " VALUES (0, 'Default', 'active', 1)"
+        )
+    return folder
+
+
+@pytest.fixture
+def away(tmp_path: Path, template: Path) -> Desk:
+    """A target on this machine. MLflow can't be installed below a folder with `%` in its name."""
+    return desk(tmp_path, template, str(tmp_path / "it's away"), tmp_path / "it's away")
+
+
+def replace_store(project: Project, template: Path) -> None:
+    """Have its store be an empty one of that schema."""
+    Project(project.root, template)
+
+
+def traced(project: Project, name: str) -> str:
+    """A run with a trace, written as any MLflow since 2.14 has it."""
+    run, ms = os.urandom(16).hex(), 1_700_000_000_000
+    project.sql(
+        "INSERT INTO runs (run_uuid, name, user_id, status, start_time, lifecycle_stage,"
+        " artifact_uri, experiment_id, source_type) VALUES"
+        " (?, ?, 'ada', 'FINISHED', ?, 'active', ?, 0, 'LOCAL')",
+        *(run, name, ms, f"{project.mlruns}/0/{run}/artifacts"),
+    )
+    trace = f"tr-{run}"
+    project.sql(
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, execution_time_ms, status)"
+        " VALUES (?, 0, ?, 5, 'OK')",
+        *(trace, ms),
+    )
+    if project.sql("SELECT 1 FROM pragma_table_info('trace_info') WHERE name = 'trace_name'"):
+        project.sql("UPDATE trace_info SET trace_name = ?", name)
+    else:
+        project.sql("INSERT INTO trace_tags VALUES ('mlflow.traceName', ?, ?)", name, trace)
+    key = "mlflow.sourceRun"
+    project.sql("INSERT INTO trace_request_metadata VALUES (?, ?, ?)", key, run, trace)
+    return run
+
+
+def environment_there(project: Project) -> None:
+    """One that is ready, with the MLflow of the tests."""
+    (project.root / "requirements.lock").write_text("mlflow\n")
+    made = environments.of(project.root, project.root).folder
+    (made / "bin").mkdir(parents=True)
+    (made / "bin/python").symlink_to(os.path.realpath(sys.executable))
+    (made / "pyvenv.cfg").write_bytes((Path(sys.prefix) / "pyvenv.cfg").read_bytes())
+    (made / "lib").symlink_to(Path(sys.prefix) / "lib")
+    (made / environments.COMPLETE).touch()
+
+
+def test_records_of_an_older_mlflow_are_migrated_by_the_environment_there(
+    away: Desk, old_template: Path
+) -> None:
+    replace_store(away.here, old_template)
+    environment_there(away.far)
+    run = traced(away.here, "told by name")
+    pushed = away.push(run, traces=True)
+    assert (pushed.runs, pushed.obstacle, pushed.left_out) == ((run,), "", ())
+    assert away.far.sql("SELECT request_id, trace_name FROM trace_info") == [
+        (f"tr-{run}", "told by name")
+    ]
+
+
+def test_without_an_environment_there_what_is_not_merged_is_said(
+    away: Desk, old_template: Path
+) -> None:
+    replace_store(away.here, old_template)
+    run = traced(away.here, "told by name")
+    (away.far.root / "requirements.lock").write_text("mlflow\n")
+    for _ in range(2):
+        pushed = away.push(run, traces=True)
+        assert pushed.runs == (run,) and away.far.client.get_run(run).info.run_name
+        assert f"its schema ({BEFORE_NAMES}) is another than that of mlflow.db there" in (
+            pushed.obstacle
+        )
+        assert pushed.obstacle.endswith("inv remote-setup")
+    # With one, the next push brings the rest.
+    environment_there(away.far)
+    assert away.push(run, traces=True).obstacle == ""
+    assert away.far.sql("SELECT trace_name FROM trace_info") == [("told by name",)]
+
+
+def test_an_older_store_there_is_named_with_how_it_gets_the_schema(
+    away: Desk, old_template: Path
+) -> None:
+    replace_store(away.far, old_template)
+    environment_there(away.far)
+    run = traced(away.here, "told by name")
+    before = away.here.dump()
+    # The next pull would bring the trace without its name.
+    with pytest.raises(StoreError, match="has no place for trace_info.trace_name") as caught:
+        away.push(run, traces=True)
+    assert away.far.sql("SELECT name FROM runs") == []
+    pushed = away.push(run)
+    assert pushed.runs == (run,) and away.here.dump() == before
+    assert away.far.sql("SELECT name FROM runs") == [("told by name",)]
+    command = f"inv remote-run --gpus 0 --no-record -- mlflow db upgrade sqlite:///{away.far.store}"
+    assert pushed.obstacle.endswith(command) and caught.value.hint.endswith(f"{command}.")

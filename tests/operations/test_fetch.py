@@ -56,12 +56,12 @@ def fetched(server: TargetSession) -> set[str]:
 
 
 def test_all_that_was_left_comes_and_nothing_else(server: TargetSession) -> None:
-    folder, brought = fetch(server, "last", ())
+    folder, brought, _ = fetch(server, "last", ())
     assert folder == f"{FOLDER}/{JOB}" and set(brought) == set(LEFT) == fetched(server)
     for name in LEFT:
         assert (server.project.root / folder / name).read_bytes() == name.encode()
     assert (server.project.root / "src/a.py").read_text() == "code"
-    assert fetch(server, "last", ()) == (folder, {})
+    assert fetch(server, "last", ()) == (folder, {}, [])
 
 
 def test_folders_files_and_patterns_are_chosen(server: TargetSession) -> None:

@@ -146,15 +146,6 @@ def test_declared_outputs_stay_there_and_come_back(
     assert (here / pulled.backup / "model.pkl").read_text() == "mine"
 
 
-def test_what_a_link_in_the_place_of_an_output_leads_to_is_not_overwritten(
-    server: TargetSession, here: Path, there: Path
-) -> None:
-    write(here / "pyproject.toml", '[tool.remote]\noutputs = ["out"]\n')
-    push(server)
-    (there / "out").symlink_to("src")
-    assert pull(again(server)).files.sent == [] and not (here / "out").exists()
-
-
 def test_outputs_that_can_not_be_stop_a_push_and_a_pull(
     server: TargetSession, here: Path, there: Path
 ) -> None:

@@ -22,7 +22,7 @@ LIMIT = 400.0  # seconds for one of the steps
 
 TORCH = "torch==2.13.0"
 #: What save_mlflow may be given beside what the project's own extras bring.
-FURTHER = ("lightgbm", "transformers", "accelerate", "kedro", "kedro-mlflow")
+FURTHER = ("lightgbm", "transformers", "accelerate", "kedro", "kedro-mlflow", "kedro-datasets")
 EXTRAS = ("torch", "lab")
 
 #: Modules that hardly any environment imports.

@@ -133,6 +133,16 @@ def test_broken_pipes_say_try_again(code: int, line: str) -> None:
     assert "Try again" in error.hint
 
 
+@pytest.mark.parametrize(
+    "ssh", ["", "Connection to gpu closed by remote host.", "mux_client: gone"]
+)
+def test_a_link_that_breaks_is_told_as_one(ssh: str) -> None:
+    words = "rsync error: unexplained error (code 255) at io.c(849) [sender=3.2.7]"
+    error = failed(255, *filter(None, [ssh]), words)
+    assert isinstance(error, ConnectError) and "unexplained" not in str(error)
+    assert "The connection to me@gpu broke" in error.message and "Try again" in error.hint
+
+
 def test_a_master_that_dies_is_a_connection_error() -> None:
     error = failed(
         255,
@@ -194,13 +204,13 @@ def test_a_full_disk_is_named_whatever_the_exit(code: int, line: str) -> None:
     [
         'rsync: [sender] send_files failed to open "/p/s/f": Permission denied (13)',
         'rsync: [generator] recv_generator: mkdir "/p/x" failed: Permission denied (13)',
-        'rsync: [receiver] mkstemp "/p/.a.XyZ" failed: Permission denied (13)',
+        'rsync: [receiver] mkstemp "/p/.a.XyZabc" failed: Permission denied (13)',
     ],
 )
 def test_a_refused_file_is_named(line: str) -> None:
     error = failed(23, line, "rsync error: some files/attrs were not transferred (code 23)")
     assert isinstance(error, TransferError)
-    assert "may not write or read" in error.message and "Permission denied" in error.message
+    assert "could not move all" in error.message and "Permission denied" in error.message
 
 
 def test_what_is_not_foreseen_keeps_rsyncs_words_and_code() -> None:

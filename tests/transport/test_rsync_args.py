@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remote.errors import ConfigError
-from remote.job.outputs import paths
+from remote.job.outputs import paths, table
 from remote.job.paths import STATE, partial_name, temporary_folder
 from remote.target import Target
 from remote.transport import rsync as transfer
@@ -74,10 +74,15 @@ class Pair:
         return self.run(argv)
 
     def pull(self, *, dry_run: bool = False) -> Tally:
-        backup = self.here / STATE / "backup" / "p1"
-        return self.run(
-            rsync_args.pull_argv(self.remote, self.known, backup=backup, dry_run=dry_run)
-        )
+        """Of all outputs that are there, one after the other."""
+        backup, tally = self.here / STATE / "backup" / "p1", Tally()
+        for path in (row.path for row in table() if row.pulled):
+            if (self.there / path).is_dir():
+                (self.here / path).parent.mkdir(parents=True, exist_ok=True)
+                part = {"backup": backup / path, "dry_run": dry_run}
+                argv = rsync_args.pull_argv(self.remote, self.known, f"{path}/", **part)
+                tally.add(self.run(argv), path)
+        return tally
 
     def run(self, argv: list[str]) -> Tally:
         return transfer.run(argv, self.remote, cwd=self.here, title="test")
@@ -505,8 +510,10 @@ def test_links_that_lead_out_are_left_out(pair: Pair, tmp_path: Path) -> None:
     (results / "inside").symlink_to("r")
     (results / "absolute").symlink_to(tmp_path)
     (results / "upwards").symlink_to("../../../../outside")
+    (results / "code.py").symlink_to("../../src/code.py")
+    write(pair.there / "logs/l").parent.joinpath("study.db").symlink_to("../mlflow.db")
     pair.pull()
-    assert names(pair.here) == {"data/results/r", "data/results/inside"}
+    assert names(pair.here) == {"data/results/r", "data/results/inside", "logs/l"}
 
 
 def test_a_hostile_server_can_not_write_through_a_link(pair: Pair, tmp_path: Path) -> None:
@@ -524,9 +531,35 @@ def test_a_hostile_server_can_not_write_through_a_link(pair: Pair, tmp_path: Pat
 
 def test_empty_folders_do_not_come(pair: Pair) -> None:
     (pair.there / "multirun/0").mkdir(parents=True)
-    (pair.there / "src").mkdir()
     pair.pull()
-    assert names(pair.here) == set() and not (pair.here / "src").exists()
+    assert names(pair.here) == set() and not (pair.here / "multirun/0").exists()
+
+
+def test_modes_and_times_of_folders_here_are_not_the_servers(pair: Pair) -> None:
+    tool = write(pair.there / "data/results/tool")
+    tool.chmod(0o4755)
+    for name in ("", "data", "data/results"):
+        (pair.here / name).mkdir(exist_ok=True)
+        (pair.here / name).chmod(0o700)
+        (pair.there / name).chmod(0o777)
+    before = (pair.here / "data/results").stat()
+    pair.pull()
+    assert (pair.here / "data/results/tool").stat().st_mode & 0o7777 == 0o755
+    assert {(pair.here / name).stat().st_mode & 0o777 for name in ("", "data/results")} == {0o700}
+    assert pair.pull().sent == []
+    os.utime(pair.here / "data/results", ns=(before.st_atime_ns, before.st_mtime_ns))
+    pair.pull()
+    assert (pair.here / "data/results").stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("name", ["a", "it's a $(touch pwned)", "結果"])
+def test_an_output_that_is_a_file_comes_as_one(pair: Pair, tmp_path: Path, name: str) -> None:
+    """Also where the server has put it elsewhere, and left a link."""
+    backup = {"backup": tmp_path / "backup"}
+    (pair.there / name).symlink_to(write(tmp_path / "elsewhere", "model"))
+    argv = rsync_args.pull_argv(pair.remote, pair.known, name, **backup)
+    assert pair.run(argv).sent == [name]
+    assert (pair.here / name).read_text() == "model" and not (pair.here / name).is_symlink()
 
 
 def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
@@ -628,7 +661,9 @@ def test_a_local_target_with_a_colon_is_no_host(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     write(tmp_path / "there:x/data/results/r")
     remote = Remote(Target("", "", f"{tmp_path}/there:x"), None, "k")
-    argv = rsync_args.pull_argv(remote, transfer.dialect(), backup=tmp_path / "b")
+    (tmp_path / "here/data").mkdir()
+    backup = tmp_path / "b"
+    argv = rsync_args.pull_argv(remote, transfer.dialect(), "data/results/", backup=backup)
     subprocess.run(argv, cwd=tmp_path / "here", check=True, capture_output=True)
     assert names(tmp_path / "here") == {"data/results/r"}
 
@@ -767,7 +802,8 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
     for argv in (
         rsync_args.push_argv(mac.here, remote, known, **push),  # type: ignore[arg-type]
         rsync_args.processed_argv(remote, project="p"),
-        rsync_args.pull_argv(remote, known, backup=Path("b")),
+        rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
+        rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(remote, source="a", destination="b", wanted=Path("w")),
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Dict, List, Optional, Tuple, Union
 
 from remote.agent import unpulled
-from remote.agent.job_folders import every, live, read_status, state_of
+from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import cache, root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
 from remote.agent.tracking.moved_target import mend_moved
@@ -22,6 +22,7 @@ from remote.errors import StoreError
 from remote.files import is_absent, read_json, remove_left, try_lock, write_json
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
+from remote.job.outputs import state_at
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED
 from remote.tracking.delta import file_mark
@@ -51,7 +52,8 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
             DeltaAnswer(root=str(root), empty=False), *_delta(request, root, path)
         )
     moved = mend_moved(root)
-    answer = _state(root).replace(moved=moved)
+    states = {name: state_at(root, name) for name in request.outputs}
+    answer = _state(root).replace(moved=moved, outputs=states)
     try:
         if not is_present(store_of(root)):
             return answer
@@ -64,8 +66,8 @@ def _state(root: Path) -> DeltaAnswer:
     """What a pull is told beside the records."""
     for paths in live(root):
         state_of(paths)
-    # Whose end could not be written down has more to bring once it is.
-    running = {paths.id for paths in live(root) if read_status(paths).state not in ENDED}
+    # Whose end is not all written down has more to bring once it is.
+    running = {paths.id for paths in live(root)}
     ended = tuple(paths.id for paths in every(root) if paths.id not in running)
     texts = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}
     inside, outside = _places(root)

@@ -7,11 +7,12 @@ import shutil
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Optional, Tuple
 
 from remote.agent import environments
 from remote.agent.jobs.submit import INCOMING
 from remote.agent.target_dir import root_of
-from remote.agent.tracking.job_run import make_store, store_of
+from remote.agent.tracking.job_run import ON_TARGET, make_store, store_of
 from remote.agent.tracking.run_rows import ARTIFACTS
 from remote.agent.worker.variables import base as variables
 from remote.errors import JobError, StoreError, TargetError
@@ -68,12 +69,29 @@ def _ensure_store(root: Path, python: str) -> None:
         )
 
 
-def _migrate(folder: Path, root: Path, python: str) -> None:
-    """Bring deltas of an older MLflow to the schema of the store, where the environment can."""
+def _migrate(folder: Path, root: Path, python: str) -> str:
+    """Bring deltas of an older MLflow to the schema of the store, where the environment can; why
+    not, where it can't."""
+    interpreter: Optional[Path] = None
     with suppress(JobError):
-        interpreter = environments.of(root, root, python).python
-        for delta in filter(Path.is_file, (folder / RUNS, folder / REGISTRY)):
-            migration.fit(delta, store_of(root), python=interpreter, env=variables(interpreter))
+        environment = environments.of(root, root, python)
+        interpreter = environment.python if environment.is_ready() else None
+    fit = partial(
+        migration.fit,
+        store=store_of(root),
+        python=interpreter,
+        env=variables(interpreter) if interpreter else {},
+        on_target=ON_TARGET,
+    )
+    obstacles = map(fit, filter(Path.is_file, (folder / RUNS, folder / REGISTRY)))
+    return next(filter(None, list(obstacles)), "")
+
+
+def _refuse_loss(left_out: Tuple[str, ...], obstacle: str) -> None:
+    """Raise StoreError where traces would lose something: the next pull would bring them so."""
+    lost = [name for name in left_out if name.startswith(("trace", "span", "assessment"))]
+    if lost:
+        raise StoreError(f"The target's store has no place for {', '.join(lost)}.", f"{obstacle}.")
 
 
 def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
@@ -82,7 +100,9 @@ def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
     into = partial(
         merge, store=store, artifact_root=root / ARTIFACTS, base=base, source=request.source
     )
-    _migrate(folder, root, request.python)
+    obstacle = _migrate(folder, root, request.python)
+    if obstacle:
+        _refuse_loss(into(folder / RUNS, agreed=True, dry_run=True).left_out, obstacle)
     summary = into(folder / RUNS, agreed=True)
     if request.registry:
         # Nobody has seen the registered models that are here: what differs stays as it is.
@@ -96,6 +116,7 @@ def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
         new_runs=summary.new_runs,
         refused=summary.refused,
         left_out=summary.left_out,
+        obstacle=obstacle,
         artifacts=tuple(ArtifactFolder(*pair) for pair in pairs),
         plain=all(os.path.realpath(str(path)) == str(path) for path in room),
         links=tuple(experiment_map.for_the_other_side(base, store)),

@@ -15,14 +15,13 @@ from remote.errors import StoreError
 from remote.files import is_absent
 from remote.job import command_line
 from remote.job.kinds import kind_of
-from remote.job.paths import STATE, JobPaths
+from remote.job.paths import STATE, STORE, JobPaths
 from remote.job.spec import Job
-from remote.job.status import RUN_STATUS, JobStatus, LeasedGpu
-from remote.tracking.empty_store import create_store
-from remote.tracking.filestore import is_file_store, run_state
+from remote.job.status import FAILED, FINISHED, RUN_STATUS, STOPPED, JobStatus, LeasedGpu
 from remote.tracking.store import is_present, is_store
 
-STORE = "mlflow.db"
+#: What a command of the target's environment is typed behind.
+ON_TARGET = "inv remote-run --gpus 0 --no-record -- "
 
 #: Folders below the target that rsync is asked for by name.
 PLAIN = re.compile(r"[A-Za-z0-9_.=,-][A-Za-z0-9_.=,/-]*\Z")
@@ -60,7 +59,7 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
         start_ms=int(time.time() * 1000),
         status="SCHEDULED",
         # Without a run of its own, a job is not refused for the experiment that it restores.
-        restore="" if job.interpreter else "inv remote-run --gpus 0 --no-record -- ",
+        restore="" if job.interpreter else ON_TARGET,
     )
 
 
@@ -100,21 +99,30 @@ def run_of(job: Job, status: JobStatus) -> str:
 def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow run, and those that its code left running, as the job's end says."""
     store, run = store_of_job(paths), run_of(job, status)
-    ended, run_status = int(time.time() * 1000), RUN_STATUS[status.state]
+    run_status = RUN_STATUS[status.state]
+    ended = int((status.ended or time.time()) * 1000)
     for path in map(paths.root.joinpath, noted_stores(paths)):
         with contextlib.suppress(StoreError, OSError):
             if path == store:
                 continue
             if is_store(path):
                 run_rows.close_all(path, job=paths.id, run_id=run, status=run_status, end_ms=ended)
-            elif is_file_store(path):
-                run_state.close_all(path, job=paths.id, status=run_status, end_ms=ended)
+            else:
+                # A worker that begins has no time for what is seldom needed at its end.
+                from remote.tracking.filestore import is_file_store, run_state
+
+                if is_file_store(path):
+                    run_state.close_all(path, job=paths.id, status=run_status, end_ms=ended)
     if not is_present(store):
         return
-    if run_rows.run_status(store, run) is not None:
+    own = run_rows.run_status(store, run)
+    if own is not None:
         # Only now: a parameter that is there keeps the code from logging it in other words (1e-3).
         params = {**command_line.parameters(command_line.program_words(job)), **_params(job)}
-        run_rows.update(store, run, account(status), params, status=run_status, end_time=ended)
+        # What its program ended so itself has not finished, whatever its exit code is.
+        keeps = own in (RUN_STATUS[FAILED], RUN_STATUS[STOPPED]) and status.state == FINISHED
+        result = own if keeps else run_status
+        run_rows.update(store, run, account(status), params, status=result, end_time=ended)
     elif not kind_of(job).serves:
         return
     run_rows.close_all(store, job=paths.id, run_id=run, status=run_status, end_ms=ended)
@@ -178,6 +186,9 @@ def make_own_store(paths: JobPaths, python: Path, env: Mapping[str, str]) -> boo
 
 
 def _create(store: Path, root: Path, python: Path, env: Mapping[str, str], lock: Path) -> bool:
+    # Most jobs find a store.
+    from remote.tracking.empty_store import create_store
+
     return create_store(store, root / run_rows.ARTIFACTS, python=str(python), env=env, lock=lock)
 
 

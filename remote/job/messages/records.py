@@ -6,8 +6,9 @@ import re
 from typing import Any, Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import MESSAGE, NAME, VERY_MANY
+from remote.job.fields import MANY, MESSAGE, NAME, VERY_MANY
 from remote.job.messages.base import SAME_TWICE, TargetRequest
+from remote.job.outputs import STATES
 from remote.job.struct import Struct
 
 
@@ -29,6 +30,10 @@ class DeltaAnswer(Struct):
     """Stores that it has beside its own, each with a mark that changes when the store does."""
     outside: Tuple[str, ...] = fields.names(default=())
     """Stores elsewhere that jobs' runs went to, which nothing brings."""
+    outputs: Mapping[str, str] = fields.mapping_of(
+        fields.choice(*STATES), MANY, key=fields.text(NAME), default={}
+    )
+    """What is at the path of each output that was asked for."""
     fault: str = fields.text(MESSAGE, default="")
     """Why the target's own store, which is there, could not be read."""
     moved: str = fields.text(MESSAGE, default="")
@@ -43,6 +48,8 @@ class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer)
     """The target's own where it is empty."""
     registry: bool = fields.flag(default=False)
     compress: bool = fields.flag(default=False)
+    outputs: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """Paths of outputs to look at."""
 
 
 class RefusedRecord(Struct):
@@ -83,6 +90,8 @@ class TakeAnswer(Struct):
     )
     left_out: Tuple[str, ...] = fields.names(default=())
     """Tables and columns that have content, and no place in the target's store."""
+    obstacle: str = fields.line(MESSAGE, default="")
+    """Why the records could not be brought to the schema of the target's store."""
     artifacts: Tuple[ArtifactFolder, ...] = fields.list_of(
         fields.nested(ArtifactFolder), VERY_MANY, default=()
     )

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
-from remote.files import locked, remove_left
+from remote.files import locked, move_aside, remove_left
+from remote.job.paths import STATE
 from remote.operations.room import temporary_options
 from remote.operations.tracking.destination import (
     ARTIFACTS,
@@ -33,6 +35,7 @@ from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote, Tally
+from remote.transport.rsync_problems import Problem
 
 _ROOT = re.compile(r"(file:(?://)?)?(/.*)/(?:mlruns|mlartifacts)/")
 
@@ -52,6 +55,13 @@ class Records:
     bytes: int = 0
     """Of the records and of the artifacts, as they were sent."""
     seconds: float = 0.0
+    problems: list[Problem] = field(default_factory=list)
+    """The artifacts that could not come; the next merge tries them again."""
+    cleared: list[str] = field(default_factory=list)
+    """What stood in the way of artifacts here, and is in the `backup` now."""
+    backup: str = field(
+        default_factory=lambda: f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
+    )
 
 
 @contextmanager
@@ -190,13 +200,28 @@ def merge_delta(
         )
         # An experiment whose runs logged no artifact has no folder.
         with suppress(rsync.Absent):
-            return rsync.run(argv, remote, cwd=root, title="pulling artifacts")
+            run = partial(rsync.run, argv, remote, cwd=root, title="pulling artifacts", partly=True)
+            clear = partial(move_aside, root, root / here, backup=root / records.backup)
+            return rsync.run_clearing(run, clear)
         return Tally()
 
     fetched = transfer_artifacts(_grouped(summary.artifacts), bring)
-    merge.mark_fetched(base, summary.artifacts)
+    merge.mark_fetched(base, _whole(summary.artifacts, fetched.problems))
     records.artifacts += fetched.sent
     records.bytes += fetched.bytes
+    records.problems += fetched.problems
+    records.cleared += fetched.cleared
+
+
+def _whole(
+    folders: Iterable[ArtifactFolder], problems: Sequence[Problem]
+) -> Iterator[ArtifactFolder]:
+    """The folders of artifacts that came whole, as far as the problems name a path."""
+    for folder in folders:
+        names = (f"/{folder.local}/", f"/{folder.remote}/")
+        paths = [f"/{problem.path}/" for problem in problems]
+        if not any(path == "//" or name in path for path in paths for name in names):
+            yield folder
 
 
 def transfer_artifacts(
@@ -212,9 +237,7 @@ def transfer_artifacts(
             wanted.write(rsync_args.artifact_filters(names))
             wanted.flush()
             moved = transfer(source, target, Path(wanted.name))
-        result.sent += [f"{target}/{name}" for name in moved.sent]
-        result.replaced += [f"{target}/{name}" for name in moved.replaced]
-        result.bytes += moved.bytes
+        result.add(moved, target)
     return result
 
 

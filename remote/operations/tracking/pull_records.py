@@ -48,7 +48,12 @@ def pull_records(
 
 
 def ask(
-    server: TargetSession, folder: Path, *, store: str = "", registry: bool = False
+    server: TargetSession,
+    folder: Path,
+    *,
+    store: str = "",
+    registry: bool = False,
+    outputs: tuple[str, ...] = (),
 ) -> FetchedDelta:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to, file = destination(server.project), folder / f"{digest(store)}.db"
@@ -61,6 +66,7 @@ def ask(
             store=store,
             registry=registry,
             compress=server.ssh is not None,
+            outputs=outputs,
         )
         return FetchedDelta(server, request, file)
 

@@ -29,6 +29,7 @@ from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.store import writing
 from remote.transport import rsync_args
 from remote.transport.rsync_args import Tally
+from remote.transport.rsync_problems import Problem
 
 TRIES = 3
 
@@ -50,12 +51,18 @@ class PushedRuns:
     without: tuple[str, ...]
     """Runs and models that have no artifacts here."""
     refused: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Tables and columns that have no place in the target's store."""
+    obstacle: str
+    """Why the records were not brought to the schema of that; empty where they are."""
     replaced: tuple[str, ...]
     backup: str
     bytes: int
     seconds: float
     model: str
     """How code there loads the first model of the first run."""
+    problems: tuple[Problem, ...]
+    """The artifacts that could not be sent."""
 
 
 def push_runs(server: TargetSession, selection: Selection, *, dry_run: bool = False) -> PushedRuns:
@@ -198,7 +205,7 @@ class _Push:
             def run() -> Tally:
                 ends = {"source": here, "destination": there}
                 argv = rsync_args.give_argv(server.remote, **ends, wanted=wanted, backup=kept)
-                return server.rsync(argv, "sending artifacts")
+                return server.rsync(argv, "sending artifacts", partly=True)
 
             return server.transfer(run)
 
@@ -234,9 +241,12 @@ class _Push:
             files=tuple(files.sent),
             without=tuple(name for name in with_folder if not (self.root / folders[name]).is_dir()),
             refused=tuple(refused),
+            left_out=answer.left_out,
+            obstacle=answer.obstacle,
             replaced=tuple(files.replaced),
             backup=backup if files.replaced else "",
             bytes=files.bytes,
             seconds=time.monotonic() - self.start,
             model=selected.model,
+            problems=tuple(files.problems),
         )

@@ -1,0 +1,122 @@
+"""Bring back the folders and files that jobs write, each by an rsync of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from remote.files import move_aside
+from remote.job import outputs
+from remote.job.outputs import Output
+from remote.operations.room import temporary_options
+from remote.session import TargetSession
+from remote.transport import rsync, rsync_args
+from remote.transport.rsync_args import Dialect, Tally
+from remote.transport.rsync_problems import DANGLING, IN_THE_WAY, UNREADABLE, Problem
+
+#: rsyncs at once: a server takes ten sessions of a login (sshd_config(5), MaxSessions).
+AT_ONCE = 4
+
+#: What is the matter with an output there, by its state: what to call it, and its kind.
+_UNFIT = {
+    outputs.FILE: ("a file, and no folder", IN_THE_WAY),
+    outputs.DANGLING: ("a link that leads nowhere, or lies behind one", DANGLING),
+    outputs.UNREADABLE: ("it can't be looked into", UNREADABLE),
+}
+
+
+@dataclass(frozen=True)
+class PulledOutputs:
+    """One pull of what the project's jobs write."""
+
+    server: TargetSession
+    dialect: Dialect
+    backup: Path
+    declared: tuple[str, ...]
+    dry_run: bool
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What the agent is to look at: all outputs, since artifacts lie in some that aren't
+        pulled as they are."""
+        return outputs.paths(self.declared)
+
+    def bring(self, states: Mapping[str, str], scratch: Path) -> Tally:
+        """Bring what there is; `states` tells what the agent found at each path.
+
+        What comes lies in `scratch` until it is whole.
+        """
+        tally = Tally(problems=list(self._unfit(states)))
+        rows = [row for row in outputs.table(self.declared) if row.pulled]
+        filled = [row for row in rows if states.get(row.path) == _wanted(row)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for part in pool.map(partial(self._bring, scratch), filled):
+                tally.add(part, ".")
+        return tally
+
+    def _unfit(self, states: Mapping[str, str]) -> Iterator[Problem]:
+        target = str(self.server.target)
+        for row in outputs.table(self.declared):
+            state = states.get(row.path, outputs.ABSENT)
+            if row.is_file and state in (outputs.FILLED, outputs.EMPTY):
+                yield Problem(row.path, "a folder, and no file", IN_THE_WAY, target)
+            elif state in _UNFIT and state != _wanted(row):
+                yield Problem(row.path, *_UNFIT[state], target)
+
+    def _bring(self, scratch: Path, row: Output) -> Tally:
+        path = row.path if row.is_file else f"{row.path}/"
+        folder = Path(row.path).parent if row.is_file else Path(row.path)
+        problem = self._make_folder(folder)
+        if problem:
+            return Tally(problems=[problem])
+        argv = rsync_args.pull_argv(
+            self.server.remote,
+            self.dialect,
+            path,
+            backup=self.backup / folder,
+            dry_run=self.dry_run,
+            temporary=temporary_options(scratch, self.server.project.root / folder),
+        )
+        root = self.server.project.root
+
+        def run() -> Tally:
+            tally = Tally()
+            tally.add(self.server.rsync(argv, f"pulling {row.path}", partly=True), str(folder))
+            return tally
+
+        def clear(paths: Sequence[str]) -> None:
+            if not self.dry_run:
+                move_aside(root, root / folder, paths, self.backup)
+
+        with contextlib.suppress(rsync.Absent):
+            return self.server.transfer(lambda: rsync.run_clearing(run, clear))
+        return Tally()
+
+    def _make_folder(self, folder: Path) -> Problem | None:
+        """Make what is written to; a file in its place goes into the backup first."""
+        root = self.server.project.root
+        link = outputs.dangling_link(root, str(folder))
+        if link:
+            return Problem(
+                link, f"a link to {os.readlink(root / link)}, which isn't there", DANGLING
+            )
+        if (root / folder).is_file() and not self.dry_run:
+            self.backup.mkdir(parents=True, exist_ok=True)
+            # By its own name it would be in the way of rsync's backup of the folder.
+            shutil.move(root / folder, self.backup / f"{folder.name}.file")
+        try:
+            if not self.dry_run:
+                (root / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return Problem(str(folder), error.strerror or str(error))
+        return None
+
+
+def _wanted(row: Output) -> str:
+    return outputs.FILE if row.is_file else outputs.FILLED

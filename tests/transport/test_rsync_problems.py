@@ -1,0 +1,68 @@
+"""What rsync says of single paths, as its versions say it."""
+
+from __future__ import annotations
+
+import pytest
+
+from remote.transport.rsync_problems import Problem, problems_of
+
+TARGET, ROOT = "gpu:proj", "/me/project"
+
+
+def read(words: str, *, is_pull: bool = False, folder: str = "") -> list[tuple[str, str, str]]:
+    problems = problems_of(words, is_pull=is_pull, target=TARGET, root=ROOT, folder=folder)
+    return [(problem.path, problem.there, problem.reason) for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "is_sender", "reason"),
+    [
+        ('rsync: [sender] opendir "/x/a" failed: Permission denied (13)', "/x/a", True, ""),
+        ('rsync: send_files failed to open "/x/it"s": Permission denied (13)', '/x/it"s', True, ""),
+        ('rsync: [receiver] mkstemp "/x/r/.f.1.xgivYJ" failed: Permission denied (13)', "/x/r/f.1", False, ""),
+        ('rsync: recv_generator: mkdir "/x/new" failed: Permission denied (13)', "/x/new", False, ""),
+        ('rsync: rename "/x/.f.abcdef" -> "f": Permission denied (13)', "/x/f", False, ""),
+        ('rsync: [generator] failed to set times on "/x/.": Permission denied (13)', "/x/.", False, ""),
+        ('symlink has no referent: "/x/l"', "/x/l", True, "symlink has no referent"),
+        ("could not make way for new regular file: a: b", "a: b", False, "it stands in the way of a regular file"),
+        ("Unable to create partial-dir for a/b -- discarding completed file.", "a/b", False, "its folder can't be written to"),
+        ("openrsync: error: src/a: openat: Permission denied", "", False, "src/a: openat: Permission denied"),
+    ],
+)  # fmt: skip
+def test_a_line_names_a_path_and_the_end_that_is_concerned(
+    line: str, path: str, is_sender: bool, reason: str
+) -> None:
+    reason = reason or "Permission denied"
+    assert read(line) == [(path, "" if is_sender else TARGET, reason)]
+    assert read(line, is_pull=True) == [(path, TARGET if is_sender else "", reason)]
+
+
+def test_paths_here_are_those_of_the_project() -> None:
+    words = f'rsync: [sender] send_files failed to open "{ROOT}/src/a.py": Permission denied (13)'
+    assert read(words)[0][0] == "src/a.py"
+    words = "could not make way for new symlink: thing"
+    assert read(words, is_pull=True, folder="data/results/")[0][0] == "data/results/thing"
+
+
+def test_what_names_no_path_is_no_problem() -> None:
+    words = [
+        "*** Skipping any contents from this failed directory ***",
+        "IO error encountered -- skipping file deletion",
+        'file has vanished: "/x/a"',
+        "",
+        "rsync error: some files/attrs were not transferred (code 23) at main.c(1347) [sender=3.2.7]",
+    ]
+    assert read("\n".join(words)) == []
+
+
+def test_what_a_hostile_server_writes_there_is_kept_in_bounds() -> None:
+    line = 'rsync: [sender] send_files failed to open "' + '": ' * 100_000
+    problems = problems_of(f"{line}\n" * 20_000, is_pull=True, target=TARGET, root=ROOT, folder="")
+    assert len(problems) == 1 and len(problems[0].text) < 6000
+
+
+@pytest.mark.parametrize("kind", ["unreadable", "unwritable", "in the way", "dangling"])
+def test_each_has_its_machine_and_its_next_step(kind: str) -> None:
+    assert Problem("a", "b", kind).text.startswith("a on this machine: b. M")
+    there = Problem("a", "b", kind, TARGET).text
+    assert there.startswith("a on gpu:proj: b. M") and "there" in there

@@ -13,7 +13,7 @@ from typing import Any
 from remote.config import Project
 from remote.errors import ProtocolError, TransferError
 from remote.files import write_atomic
-from remote.job.fields import flag, integer
+from remote.job.fields import flag, integer, names, optional
 from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
 from remote.job.struct import Struct
 from remote.job.tree import PushStamp
@@ -32,6 +32,8 @@ class TargetFacts(Struct):
     """Whether this project pushed there before."""
     noisy: bool = flag(default=False)
     """Whether the login shell prints where it should not."""
+    links: tuple[str, ...] | None = optional(names(), default=None)
+    """Those that pushes have sent; None where that isn't known."""
     files: int = integer(0, 1 << 40, default=0)
     """How many the project had at the last push."""
     cut: bool = flag(default=False)

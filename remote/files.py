@@ -69,6 +69,29 @@ def read_json(path: Path) -> Optional[Any]:
         return None
 
 
+def links_in(top: Path, left: Iterable[str] = ()) -> Iterator[Tuple[str, str]]:
+    """The links below a folder and where each leads, but for those in the folders `left`."""
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(str(top / folder)))
+        except OSError:
+            continue
+        for entry in entries:
+            name = folder + entry.name
+            if entry.is_symlink():
+                yield name, os.readlink(entry.path)
+            elif entry.is_dir(follow_symlinks=False) and name not in left:
+                folders.append(f"{name}/")
+
+
+def leads_out(name: str, target: str) -> bool:
+    """Whether a link in a folder leads out of it, as rsync sees that (rsync(1), --safe-links)."""
+    there = os.path.normpath(str(Path(name).parent / target))
+    return os.path.isabs(target) or there.split("/")[0] == ".."
+
+
 def move_aside(root: Path, top: Path, names: Iterable[str], backup: Path) -> None:
     """Move what stands in the way of a transfer into `backup`, where it can be moved.
 

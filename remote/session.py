@@ -14,7 +14,7 @@ from typing import Any
 from remote.config import Project
 from remote.errors import ConfigError, ProtocolError, TransferError
 from remote.files import write_atomic
-from remote.job.fields import flag, integer
+from remote.job.fields import flag, integer, names, optional
 from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
 from remote.job.struct import Struct
 from remote.job.tree import PushStamp
@@ -35,6 +35,8 @@ class TargetFacts(Struct):
     """Whether this project pushed there before."""
     noisy: bool = flag(default=False)
     """Whether the login shell prints where it should not."""
+    links: tuple[str, ...] | None = optional(names(), default=None)
+    """Those that pushes have sent; None where that isn't known."""
     files: int = integer(0, 1 << 40, default=0)
     """How many the project had at the last push."""
     cut: bool = flag(default=False)

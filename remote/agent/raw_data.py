@@ -25,6 +25,7 @@ from remote.agent import processes
 from remote.agent.target_dir import root_of
 from remote.files import locked, move_aside, try_lock, write_atomic
 from remote.job.messages.target import ClearAnswer, ClearRequest
+from remote.job.outputs import below
 from remote.job.paths import STATE
 
 FOLDER = "data/raw"
@@ -124,12 +125,18 @@ class ReadOnly:
 
 
 def clear(request: ClearRequest) -> ClearAnswer:
-    """Move what a push can't replace into its backup: folders of data, which no push deletes.
+    """Move what a push can't replace into its backup: folders of data, which no push deletes, and
+    links to folders that it would follow.
 
     What can't be moved stays, and the push that asked for it meets it again.
     """
     root = root_of(request.key)
-    move_aside(root, root / "data", request.paths, root / STATE / "backup" / request.backup)
+    names = [
+        name
+        for name in request.paths
+        if not below(name, [STATE]) and (not request.links or (root / name).is_symlink())
+    ]
+    move_aside(root, root, names, root / STATE / "backup" / request.backup)
     return ClearAnswer()
 
 

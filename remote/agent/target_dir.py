@@ -15,7 +15,7 @@ from typing import Dict, Optional
 from remote.errors import JobError, TargetError
 from remote.files import is_absent, locked, read_json, write_json
 from remote.job.messages import target as messages
-from remote.job.outputs import FOLDERS
+from remote.job.outputs import FOLDERS, dangling_link
 from remote.job.paths import CACHE, NAME_PATTERN, STATE, jobs_folder, temporary_folder
 
 
@@ -65,9 +65,28 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
     if state != messages.ABSENT and not look:
         temporary_folder(root, request.project).mkdir(parents=True, exist_ok=True)
     if state == messages.OURS and not look:
-        for folder in (jobs_folder(root), *(root / name for name in FOLDERS)):
-            folder.mkdir(parents=True, exist_ok=True)
+        jobs_folder(root).mkdir(parents=True, exist_ok=True)
+        for name in FOLDERS:
+            make_output(root, name)
     return messages.PrepareAnswer(state=state, root=str(root))
+
+
+def make_output(root: Path, name: str) -> None:
+    """Make a folder that jobs write to, unless it is there, or a link to one; raises TargetError."""
+    try:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        link = dangling_link(root, name)
+        if link:
+            raise TargetError(
+                f"{root / link} on the server is a link to {os.readlink(str(root / link))},"
+                " which isn't there.",
+                "Mount there what it leads to, or remove the link there.",
+            ) from None
+        raise TargetError(
+            f"{root / name} on the server is a file, and jobs need a folder in its place.",
+            "Move it away there, or take it out of [tool.remote] outputs in pyproject.toml.",
+        ) from None
 
 
 def _claim(root: Path, request: messages.PrepareRequest) -> str:

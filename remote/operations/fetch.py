@@ -11,6 +11,7 @@ from remote.errors import JobError
 from remote.job.messages.old_jobs import UnpulledRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE
+from remote.operations import linked_folders
 from remote.operations.room import temporary_options
 from remote.operations.tracking.merge_records import merging
 from remote.session import TargetSession
@@ -39,7 +40,9 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
     files = selected(answer.files, wanted)
     folder, root = f"{FOLDER}/{answer.id}", server.project.root.resolve()
     (root / folder).mkdir(parents=True, exist_ok=True)
-    if (root / folder).resolve() != root / folder:
+    top = root / "data/results"
+    own = top if linked_folders.refusal(root, "data/results") else top.resolve()
+    if (root / folder).resolve() != own / (root / folder).relative_to(top):
         # An earlier pull may have brought it: what comes now would follow.
         raise JobError(f"{folder} is a link, or lies behind one.", "Remove that link.")
     in_data = [name for name in files if below(name, ["data"])]

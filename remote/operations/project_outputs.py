@@ -11,6 +11,7 @@ from pathlib import Path
 from remote.config import pyproject
 from remote.errors import ConfigError
 from remote.job import outputs
+from remote.operations import linked_folders
 from remote.operations.git import tracked
 
 SETTING = "[tool.remote] outputs in pyproject.toml"
@@ -65,6 +66,6 @@ def refusal(root: Path, name: str) -> str:
         return "is the project's own, and not its jobs'"
     if plain.endswith(CODE) or any((root / path).glob("*.py")):
         return "is code, or holds some"
-    if any((root / folder).is_symlink() for folder in Path(path).parents):
-        return "lies behind a link"
+    if linked_folders.refusal(root, path):
+        return "lies behind a link that isn't yours, or leads nowhere"
     return "is in git" if tracked(root, path) else ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from remote.files import move_aside
 from remote.job import outputs
 from remote.job.outputs import Output
+from remote.operations import linked_folders
 from remote.operations.room import temporary_options
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
@@ -55,8 +56,9 @@ class PulledOutputs:
         tally = Tally(problems=list(self._unfit(states)))
         rows = [row for row in outputs.table(self.declared) if row.pulled]
         filled = [row for row in rows if states.get(row.path) == _wanted(row)]
+        paths = [row.path if row.is_file else f"{row.path}/" for row in filled]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for part in pool.map(partial(self._bring, scratch), filled):
+            for part in pool.map(partial(self._bring, scratch), paths):
                 tally.add(part, ".")
         return tally
 
@@ -69,52 +71,66 @@ class PulledOutputs:
             elif state in _UNFIT and state != _wanted(row):
                 yield Problem(row.path, *_UNFIT[state], target)
 
-    def _bring(self, scratch: Path, row: Output) -> Tally:
-        path = row.path if row.is_file else f"{row.path}/"
-        folder = Path(row.path).parent if row.is_file else Path(row.path)
+    def _bring(self, scratch: Path, path: str, above: tuple[str, ...] = ()) -> Tally:
+        """Bring one output, and then, each by a transfer of its own, what goes into folders in it
+        that are the user's links to elsewhere; `above` is where those on the way here lead."""
+        root = self.server.project.root
+        folder = str(Path(path).parent) if not path.endswith("/") else path[:-1]
         problem = self._make_folder(folder)
         if problem:
-            return Tally(problems=[problem])
+            # What it would not bring anyway is no problem.
+            would = self._transfer(path, folder, scratch, dry_run=True)
+            return Tally(problems=[problem] if would.sent else [])
+        way = (*above, os.path.realpath(root / folder))
+        apart = list(linked_folders.absolute_links(root / folder)) if path.endswith("/") else []
+        tally = self._transfer(path, folder, scratch, apart, dry_run=self.dry_run)
+        for name in apart:
+            if os.path.realpath(root / folder / name) not in way:
+                tally.add(self._bring(scratch, f"{folder}/{name}/", way), ".")
+        return tally
+
+    def _transfer(
+        self, path: str, folder: str, scratch: Path, apart: Sequence[str] = (), *, dry_run: bool
+    ) -> Tally:
+        root = self.server.project.root
         argv = rsync_args.pull_argv(
             self.server.remote,
             self.dialect,
             path,
             backup=self.backup / folder,
-            dry_run=self.dry_run,
-            temporary=temporary_options(scratch, self.server.project.root / folder),
+            dry_run=dry_run,
+            temporary=temporary_options(scratch, root / folder),
+            apart=apart,
         )
-        root = self.server.project.root
 
         def run() -> Tally:
             tally = Tally()
-            tally.add(self.server.rsync(argv, f"pulling {row.path}", partly=True), str(folder))
+            tally.add(self.server.rsync(argv, f"pulling {folder}", partly=True), folder)
             return tally
 
         def clear(paths: Sequence[str]) -> None:
-            if not self.dry_run:
+            if not dry_run:
                 move_aside(root, root / folder, paths, self.backup)
 
         with contextlib.suppress(rsync.Absent):
             return self.server.transfer(lambda: rsync.run_clearing(run, clear))
         return Tally()
 
-    def _make_folder(self, folder: Path) -> Problem | None:
+    def _make_folder(self, folder: str) -> Problem | None:
         """Make what is written to; a file in its place goes into the backup first."""
         root = self.server.project.root
-        link = outputs.dangling_link(root, str(folder))
-        if link:
-            return Problem(
-                link, f"a link to {os.readlink(root / link)}, which isn't there", DANGLING
-            )
+        problem = linked_folders.refusal(root, folder, self.declared)
+        if problem:
+            return problem
         if (root / folder).is_file() and not self.dry_run:
             self.backup.mkdir(parents=True, exist_ok=True)
             # By its own name it would be in the way of rsync's backup of the folder.
-            shutil.move(root / folder, self.backup / f"{folder.name}.file")
+            shutil.move(root / folder, self.backup / f"{Path(folder).name}.file")
         try:
             if not self.dry_run:
                 (root / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            return Problem(str(folder), error.strerror or str(error))
+            return Problem(folder, error.strerror or str(error))
         return None
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.errors import RemoteError
+from remote.errors import RemoteError, TargetError
 from remote.files import read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS, ClearRequest
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
+from remote.operations import linked_folders
 from remote.operations.project_outputs import declared_outputs
 from remote.operations.push_guard import changed_since, moment, push_lock, when_free
 from remote.operations.room import (
@@ -81,6 +82,7 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
         claims = [
             Path(server.target.path) / STATE / name / project_id(server.project) for name in CLAIMS
         ]
+        claims.append(Path(server.target.path) / "data")
         is_claimed = not server.target.is_local or all(map(Path.is_dir, claims))
         known = server.facts.ours and is_claimed
         if known and not take_over:
@@ -118,11 +120,21 @@ class _Mirror:
     repeats: int = REPEATS
     left: dict[str, Problem] = field(default_factory=dict)
     """What can't be read here, so that the server keeps what it has of it."""
+    apart: list[str] = field(default_factory=list)
+    """What has been sent by a transfer of its own."""
 
     def transfer(self, *, project: str = "", delete: bool = True) -> Tally:
         """Push; with `project`, only to a target that is that project's own."""
+        follow, problems = linked_folders.to_push(self.server.project.root, self.declared)
+        self.left.update((problem.path, problem) for problem in problems)
+        data = Tally()
+        if follow:
+            argv = functools.partial(self._argv, project=project, delete=False, data=True)
+            data = self._whole(functools.partial(self._send, argv, "pushing data"))
+            self.apart.append("data")
         tally = self._mirror(project=project, delete=delete)
-        self.server.remember(files=tally.files)
+        tally.add(data, ".")
+        self.server.remember(files=tally.files + data.files)
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
             argv = functools.partial(self._processed_argv, project=project)
@@ -139,7 +151,9 @@ class _Mirror:
         send = functools.partial(
             self._send, argv, "pushing", looks_first=looks_first, push=self.push
         )
+        self._drop_links()
         tally = self._whole(send)
+        self._remember_links(tally)
         changed = changed_since(self.began, self.server.project.root, tally.sent)
         if not changed or self.dry_run or self.repeats == 0:
             return tally
@@ -204,9 +218,30 @@ class _Mirror:
         self.left.update(unreadable)
         return send() if self.dry_run else tally.then(send())
 
-    def _clear(self, paths: Sequence[str]) -> None:
-        request = ClearRequest(key=self.server.key, paths=tuple(paths), backup=self.stamp)
-        self.server.agent.call(request)
+    def _drop_links(self) -> None:
+        """Take away what this project pushed as a link and is a folder here now.
+
+        A push follows links to folders, which it would take for one that leads to another disk.
+        """
+        root = self.server.project.root
+        folders = [name for name in self.server.facts.links or () if is_folder(root / name)]
+        if folders and not self.dry_run:
+            # A target that has gone has no links either.
+            with contextlib.suppress(TargetError):
+                self._clear(folders, links=True)
+
+    def _remember_links(self, tally: Tally) -> None:
+        root, links = self.server.project.root, self.server.facts.links
+        if not self.dry_run:
+            sent = linked_folders.names_of(root, tally.links)
+            known = {name for name in (*(links or ()), *sent) if not is_folder(root / name)}
+            self.server.remember(links=tuple(sorted(known)))
+
+    def _clear(self, paths: Sequence[str], *, links: bool = False) -> None:
+        key, backup = self.server.key, self.stamp
+        self.server.agent.call(
+            ClearRequest(key=key, paths=tuple(paths), backup=backup, links=links)
+        )
 
     def _argv(
         self,
@@ -216,6 +251,7 @@ class _Mirror:
         destination: str = "",
         look: bool = False,
         apart: bool = True,
+        data: bool = False,
     ) -> list[str]:
         return rsync_args.push_argv(
             self.server.project.root,
@@ -227,9 +263,11 @@ class _Mirror:
             dry_run=look,
             destination=destination,
             declared=self.declared,
-            left=self.left,
+            left=[*self.left, *([] if data else self.apart)],
+            data=data,
+            list_links=self.server.facts.links is None,
             partial=self._unfinished(apart=apart),
-            push=None if self.dry_run else self.push,
+            push=None if self.dry_run or data else self.push,
         )
 
     def _processed_argv(self, *, project: str, look: bool = False, apart: bool = True) -> list[str]:
@@ -261,6 +299,11 @@ def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
         if was_cut:
             clear_unfinished(server)
         server.remember(cut=False)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _outlast(root: Path, sent: Iterable[str]) -> None:

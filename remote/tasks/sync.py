@@ -93,6 +93,7 @@ def pull_and_tell(
             f"{plural(len(files.replaced), 'file')} here differed from the server's; "
             f"your version is kept in {pulled.backup}/"
         )
+    say_first([f"left there, since it leads out: {link}" for link in files.left], "links")
     merge_report.cleared(files.cleared, pulled.backup)
     unpulled = pulled.unpulled.items()
     say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")

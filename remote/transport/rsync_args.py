@@ -89,6 +89,8 @@ class Remote:
         rsync = tree_lock.remote_command(stamp) if stamp else "rsync"
         steps, rsh = [f"cd {link}", rsync], self.ssh.rsh()
         if project:
+            # One that is a link to a disk that isn't mounted would be replaced by a folder.
+            steps.insert(0, f"test -d {link}/data")
             for folder in CLAIMS:
                 steps.insert(0, f"test -d {link}/{STATE}/{folder}/{project}")
         if self.noisy:
@@ -114,7 +116,7 @@ def push_filters(root: Path, declared: Sequence[str] = (), left: Iterable[str] =
     filters += ["--exclude=/mlflow.db?*", "--include=.env.example"]
     filters += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     # P protects: what jobs put into data is never deleted, though data itself is pushed.
-    filters += ["--filter=P /data/", "--filter=P /data/**"]
+    filters += ["--filter=P /data", "--filter=P /data/**"]
     return filters + [f"--exclude={pattern}" for pattern in ignore_patterns(root)]
 
 
@@ -170,14 +172,20 @@ def push_argv(
     left: Iterable[str] = (),
     partial: Sequence[str] = (),
     push: PushStamp | None = None,
+    data: bool = False,
+    list_links: bool = False,
 ) -> list[str]:
     """Mirror the project to the target; run in `root`. `partial` is what `unfinished` says.
 
+    A folder that is a link there is followed and kept. With `data`, only that folder goes, with
+    what its links lead to that lead out of the project. All links are named where `list_links`.
     What is replaced or deleted there goes to the backup folder named `stamp` first. Updates and
     deletions happen together at the end, so that a push that is cut off changes nothing. With a
     `push`, the tree there is locked meanwhile, and becomes that push's.
     """
     deleting = ["--delete"] if delete else []
+    links = ["--keep-dirlinks", *(["-R", "--copy-unsafe-links"] if data else [])]
+    links += ["-i"] if list_links else []
     if dry_run:
         # Incremental recursion asks back and forth for folder after folder: slow over a long way.
         plan = ["-n", *dialect.only("--no-inc-recursive")]
@@ -188,14 +196,15 @@ def push_argv(
     way = [] if destination else remote.arguments(project=project, stamp=push)
     place = destination or remote.place()
     filters = push_filters(root, declared, left)
-    return ["rsync", *OPTIONS, *plan, *deleting, *way, *filters, "./", place]
+    source = "./data/" if data else "./"
+    return ["rsync", *OPTIONS, *links, *plan, *deleting, *way, *filters, source, place]
 
 
 def processed_argv(
     remote: Remote, *, project: str, dry_run: bool = False, partial: Sequence[str] = ()
 ) -> list[str]:
     """Send processed data that the server lacks; what is there stays as jobs left it."""
-    options = [*OPTIONS, "--ignore-existing", *(["-n"] if dry_run else partial)]
+    options = [*OPTIONS, "--keep-dirlinks", "--ignore-existing", *(["-n"] if dry_run else partial)]
     skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     ends = ["./data/processed/", remote.place("data/processed/")]
     return ["rsync", *options, *remote.arguments(project=project), *skipped, *ends]
@@ -209,6 +218,7 @@ def pull_argv(
     backup: Path,
     dry_run: bool = False,
     temporary: Sequence[str] = (),
+    apart: Iterable[str] = (),
 ) -> list[str]:
     """Bring back one output, a folder where `path` ends in a slash; run in the project's root.
 
@@ -218,7 +228,9 @@ def pull_argv(
     anywhere by them. An output that is a file comes as one, also where it is a link there.
     """
     skipped = [f"--exclude={name}" for name in UNFINISHED]
+    skipped += [f"--exclude=/{literal(name)}" for name in apart]
     links = ["-rl", "--safe-links"] if path.endswith("/") else ["-L"]
+    links += dialect.only("--info=symsafe,name")
     empty = dialect.only("--prune-empty-dirs")
     plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}", *temporary]
     way = remote.arguments()
@@ -300,7 +312,8 @@ class Tally:
 
     `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
     or a mode. `problems` are the paths that it couldn't move, `cleared` those that stood
-    in the way and went into the backup.
+    in the way and went into the backup, `links` those that were named, with where they lead, and
+    `left` those that lead out and don't come.
     """
 
     sent: list[str] = field(default_factory=list)
@@ -311,6 +324,8 @@ class Tally:
     anything: bool = False
     problems: list[Problem] = field(default_factory=list)
     cleared: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
     def add(self, other: Tally, folder: str) -> None:
         """Count what another transfer did in `folder`; "." is the same one."""
@@ -320,6 +335,7 @@ class Tally:
         self.deleted += [above + name for name in other.deleted]
         self.problems += other.problems
         self.cleared += other.cleared
+        self.left += [above + name for name in other.left]
         self.bytes += other.bytes
 
     def then(self, other: Tally) -> Tally:
@@ -333,11 +349,17 @@ class Tally:
             anything=self.anything or other.anything,
             problems=other.problems,
             cleared=self.cleared + other.cleared,
+            links=self.links + other.links,
+            left=other.left,
         )
 
     def read(self, line: str) -> None:
         """Take one line of rsync's output."""
         self.anything |= bool(re.match(r"^(\*deleting|[<>ch.][fdLDS][^ ]{7,9} )", line))
+        if re.match(r"[<>ch.]L", line):
+            self.links.append(line.split(" ", 1)[-1].lstrip(" "))
+        if line.startswith("ignoring unsafe symlink"):
+            self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
         if line.startswith("*deleting"):
             self.deleted.append(line[len("*deleting") :].strip())
         elif line.startswith("Number of files:"):

@@ -28,7 +28,8 @@ _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file h
 
 
 #: What may be the matter with a path.
-UNREADABLE, UNWRITABLE, IN_THE_WAY, DANGLING = "unreadable", "unwritable", "in the way", "dangling"
+UNREADABLE, UNWRITABLE, IN_THE_WAY = "unreadable", "unwritable", "in the way"
+DANGLING, STRANGE = "a link to nothing", "a link that isn't followed"
 
 #: The next step, by what is the matter: on this machine, on the other one.
 _HINTS = {
@@ -44,6 +45,10 @@ _HINTS = {
     DANGLING: (
         "Mount the disk that it leads to, or remove the link.",
         "Mount there what it leads to, or remove the link there.",
+    ),
+    STRANGE: (
+        "Put a folder in its place, or a link of your own.",
+        "Put a folder in its place there.",
     ),
 }
 

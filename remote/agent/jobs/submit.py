@@ -14,9 +14,9 @@ from remote.agent import environments, launchers
 from remote.agent.job_folders import find, state_of
 from remote.agent.jobs.accept import accept, clear, cleared, earlier_job
 from remote.agent.launchers import Launch
-from remote.agent.target_dir import machine, root_of
+from remote.agent.target_dir import machine, make_output, root_of
 from remote.errors import JobError, TargetError
-from remote.files import link_or_copy, locked, write_atomic
+from remote.files import leads_out, link_or_copy, links_in, locked, write_atomic
 from remote.job import outputs
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer, SubmitRequest
@@ -178,6 +178,7 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
             reason = "No space left on the server's disk."
         raise TargetError(f"The job's copy of the code could not be made: {reason}")
     _drop_emptied(unfinished, source)
+    _keep_links(unfinished, source)
     os.rename(str(unfinished), str(paths.pristine))
     unfinished = paths.folder / "code.part"
     shutil.copytree(str(paths.pristine), str(unfinished), symlinks=True, copy_function=link_or_copy)
@@ -204,18 +205,20 @@ def _drop_emptied(snapshot: Path, source: Path) -> None:
                 place.rmdir()
 
 
+def _keep_links(snapshot: Path, source: Path) -> None:
+    """Have links that lead out of the tree by a path from there lead to the same from here."""
+    for name, target in list(links_in(snapshot)):
+        if leads_out(name, target) and not os.path.isabs(target):
+            there = os.path.normpath(str((source / name).parent / target))
+            (snapshot / name).unlink()
+            os.symlink(there, str(snapshot / name))
+
+
 def link_outputs(root: Path, code: Path, declared: Sequence[str]) -> None:
     """Make the folders that jobs share, and have `code` link to them; raises TargetError."""
     for row in outputs.table(declared):
-        folder = (root / row.path).parent if row.is_file else root / row.path
-        try:
-            if row.shared:
-                folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise TargetError(
-                f"{folder} on the server is a file, and jobs need a folder in its place.",
-                "Move it away there, or take it out of [tool.remote] outputs in pyproject.toml.",
-            ) from None
+        if row.shared:
+            make_output(root, str(Path(row.path).parent) if row.is_file else row.path)
     for name in outputs.links(declared):
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         os.symlink(str(root / name), str(code / name))

@@ -55,10 +55,11 @@ class ClearAnswer(Struct):
 
 
 class ClearRequest(TargetRequest[ClearAnswer], verb="clear", answer=ClearAnswer):
-    """Move what a push can't replace into the backup folder of that name."""
+    """Move what a push can't replace into the backup folder of that name; `links` alone, or all."""
 
     paths: Tuple[str, ...] = fields.names()
     backup: str = fields.text(64, re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}(-[0-9])?"))
+    links: bool = fields.flag(default=False)
 
 
 #: Bytes that a push leaves free on a disk. One that sends less isn't weighed.

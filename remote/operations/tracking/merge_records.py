@@ -17,6 +17,7 @@ from remote.config import Project
 from remote.errors import StoreError
 from remote.files import locked, move_aside, remove_left
 from remote.job.paths import STATE
+from remote.operations.linked_folders import refusal
 from remote.operations.room import temporary_options
 from remote.operations.tracking.destination import (
     ARTIFACTS,
@@ -190,6 +191,9 @@ def merge_delta(
     root = to.project.root
 
     def bring(there: str, here: str, wanted: Path) -> Tally:
+        problem = refusal(root, here)
+        if problem:
+            return Tally(problems=[problem])
         (root / here).mkdir(parents=True, exist_ok=True)
         argv = rsync_args.artifacts_argv(
             remote,

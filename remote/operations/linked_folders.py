@@ -1,0 +1,89 @@
+"""Folders of the project that are links of its user's, to another disk: which are followed, and how.
+
+A server can't make what is followed: rsync takes no absolute link from it, and none that leads out
+of the folder that it fills. Neither can a repository: what git tracks is not the user's own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from remote.files import leads_out, links_in
+from remote.job import outputs
+from remote.operations.git import tracked
+from remote.target import Target
+from remote.transport import rsync, rsync_args
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_problems import DANGLING, STRANGE, Problem
+
+
+def refusal(root: Path, path: str, declared: Iterable[str] = ()) -> Problem | None:
+    """Why a path of the project isn't written to, where a link lies at it or above it."""
+    for name in (path, *map(str, Path(path).parents[:-1])):
+        if not (root / name).is_symlink():
+            continue
+        target = os.readlink(root / name)
+        if not (root / name).exists():
+            return Problem(name, f"a link to {target}, which isn't there", DANGLING)
+        if tracked(root, name):
+            return Problem(name, f"a link to {target}, which git brought", STRANGE)
+        if _is_project(root, root / name, declared):
+            return Problem(name, f"a link to {target}, the project's own files", STRANGE)
+    return None
+
+
+def _is_project(root: Path, link: Path, declared: Iterable[str]) -> bool:
+    """Whether a link leads to the project, or to what is in it and not an output."""
+    top, real = os.path.realpath(root), os.path.realpath(link)
+    own = [f"{top}/{name}" for name in outputs.links(declared)]
+    return outputs.below(top, [real]) or (
+        outputs.below(real, [top]) and not outputs.below(real, own)
+    )
+
+
+def to_push(root: Path, declared: Sequence[str]) -> tuple[list[str], list[Problem]]:
+    """The links in `data` that lead out of the project and are followed, and those that aren't."""
+    links = links_out_of_data(root)
+    refused = {name: refusal(root, name, declared) for name in links}
+    follow = [name for name in links if not refused[name]]
+    problems = [problem for problem in refused.values() if problem]
+    return follow, problems and _not_ignored(root, problems)
+
+
+def _not_ignored(root: Path, problems: Iterable[Problem]) -> list[Problem]:
+    """Those that the user's ignore file leaves in, as rsync itself reads it."""
+    names = {problem.path: problem for problem in problems}
+    with tempfile.TemporaryDirectory() as empty:
+        filters = rsync_args.push_filters(root)
+        argv = ["rsync", "-nliR", *filters, *(f"./{name}" for name in names), f"{empty}/"]
+        remote = Remote(Target("", "", empty), None, "")
+        tally = rsync.run(argv, remote, cwd=root, title="looking")
+    return [names[name] for name in names_of(root, tally.links) if name in names]
+
+
+def names_of(root: Path, links: Iterable[str]) -> Iterator[str]:
+    """The names of links that rsync tells with where they lead, but for links to files."""
+    for line in links:
+        parts = line.split(" -> ")
+        names = (" -> ".join(parts[:number]) for number in range(1, len(parts)))
+        link = next((name for name in names if (root / name).is_symlink()), "")
+        if link and not (root / link).is_file():
+            yield link
+
+
+def absolute_links(folder: Path) -> Iterator[str]:
+    """The links in a folder of results that no server made, seen from there; files' aside."""
+    for name, target in links_in(folder):
+        if os.path.isabs(target) and not (folder / name).is_file():
+            yield name
+
+
+def links_out_of_data(root: Path) -> list[str]:
+    """The links in `data` that lead out of the project, but for those in its jobs' outputs."""
+    results = [path[len("data/") :] for path in outputs.paths() if path.startswith("data/")]
+    links = ((f"data/{name}", target) for name, target in links_in(root / "data", results))
+    own = [("data", os.readlink(root / "data"))] if (root / "data").is_symlink() else []
+    return [name for name, target in (*own, *links) if leads_out(name, target)]

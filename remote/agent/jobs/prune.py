@@ -24,14 +24,9 @@ from remote.agent.job_folders import (
     state_of,
 )
 from remote.agent.target_dir import root_of
-<<<<<<< HEAD
-from remote.errors import JobError
+from remote.errors import JobError, ProtocolError
 from remote.files import bytes_in, locked, size
 from remote.job import tree
-=======
-from remote.errors import JobError, ProtocolError
-from remote.files import locked
->>>>>>> main
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE, JobPaths
@@ -42,7 +37,7 @@ GONE = ".removed-"
 
 #: What prunes that were killed left of what they removed, and what others did that were killed,
 #: below `.remote`.
-REMOVED = ("jobs/.removed-*", "envs/.removed-*", "backup/.removed-*")
+REMOVED = tuple(f"{folder}/{GONE}*" for folder in ("jobs", "envs", "backup"))
 OWNED = ("incoming-*", ".mlflow-new-*", "delta-*", ".tmp-*")
 
 
@@ -88,16 +83,9 @@ def prune(request: PruneRequest) -> PruneAnswer:
     jobs = [paths for paths in pulled if paths not in unfetched]
     unused = _unused_environments(root, limit, request.python, remarks)
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
-<<<<<<< HEAD
     folders = [*backups, *(paths.folder for paths in jobs), *unused]
     freed = sum(bytes_in(path) if request.dry_run else _remove(path) for path in folders)
     downloaded = _clear_downloads(request.dry_run, remarks)
-=======
-    folders = [*(paths.folder for paths in jobs), *unused, *backups]
-    freed = sum(_size(path) if request.dry_run else _remove(path) for path in folders)
-    if not request.dry_run:
-        freed += sum(map(_finish, (root / STATE).glob(f"*/{GONE}*")))
->>>>>>> main
     return PruneAnswer(
         unfinished=unfinished,
         downloads=downloaded,
@@ -114,10 +102,12 @@ def prune(request: PruneRequest) -> PruneAnswer:
 def _clear_unfinished(root: Path, dry_run: bool, remarks: List[str]) -> int:
     """Remove what no transfer and no process goes on with; the bytes of it."""
     state, day = root / STATE, time.time() - 86400
-    left = [path for pattern in REMOVED for path in state.glob(pattern)]
+    gone = [path for pattern in REMOVED for path in state.glob(pattern)]
     # Their owners hold no lock that tells whether they live.
-    left += [path for name in OWNED for path in state.glob(name) if path.lstat().st_mtime < day]
-    freed = sum(bytes_in(path) for path in left)
+    left = [path for name in OWNED for path in state.glob(name) if path.lstat().st_mtime < day]
+    freed = sum(bytes_in(path) for path in [*gone, *left])
+    for path in () if dry_run else gone:
+        _finish(path)
     for path in () if dry_run else left:
         shutil.rmtree(str(path), onerror=make_writable) if path.is_dir() else path.unlink()
     copies = [path.name for path in _folders(root / STATE / "partial")]
@@ -175,16 +165,14 @@ def _ended_before(paths: JobPaths, limit: float) -> bool:
 
 def _unused_environments(root: Path, limit: float, python: str, remarks: List[str]) -> List[Path]:
     """Those that no living job uses, that the pushed lock file doesn't name, and that no job has
-<<<<<<< HEAD
-    begun with since `limit`; why the others stay goes to `remarks`."""
-    used = {state_of(paths).environment: f"job {paths.id} uses it" for paths in live(root)}
-=======
-    begun with since `limit`; none where a job can't be read that may use one."""
-    states = [state_of(paths) for paths in live(root)]
-    if any(status.state == UNKNOWN for status in states):
+    begun with since `limit`; why the others stay goes to `remarks`. None where a job can't be read
+    that may use one."""
+    statuses = {paths.id: state_of(paths) for paths in live(root)}
+    unknown = [id for id, status in statuses.items() if status.state == UNKNOWN]
+    if unknown:
+        remarks.append(f"all environments: {unknown[0]} can't be read, and may use one")
         return []
-    used = {status.environment for status in states}
->>>>>>> main
+    used = {status.environment: f"job {id} uses it" for id, status in statuses.items()}
     with contextlib.suppress(JobError):
         used[environments.of(root, root, python).name] = "what was pushed needs it"
     unused = []
@@ -207,21 +195,11 @@ def _folders(folder: Path) -> List[Path]:
 def _remove(folder: Path) -> int:
     """Remove a folder; the bytes that this frees come back."""
     lock = folder.with_name(folder.name + ".lock")
-<<<<<<< HEAD
-    # That of an environment is there since it was made: a new one needs room, and a full disk has none.
-    with locked(lock) if lock.exists() else contextlib.nullcontext():
-        freed = bytes_in(folder)
-        # Out of sight first: what is half removed must not be taken for whole.
-        gone = folder.with_name(f".removed-{folder.name}")
-        os.replace(str(folder), str(gone))
-        shutil.rmtree(str(gone), onerror=make_writable)
-        for suffix in (".log", ".json", ".requirements", ".lock"):
-            with contextlib.suppress(FileNotFoundError):
-                folder.with_name(folder.name + suffix).unlink()
-=======
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(lock))
+            # That of an environment is there since it was made: a new one needs room.
+            if lock.exists():
+                stack.enter_context(locked(lock))
             # Out of sight first: what is half removed must not be taken for whole.
             gone = folder.with_name(f"{GONE}{folder.name}")
             os.replace(str(folder), str(gone))
@@ -230,27 +208,22 @@ def _remove(folder: Path) -> int:
                 raise
             # A disk so full that it takes no name any more.
             gone = folder
-        freed = _size(gone)
-        shutil.rmtree(str(gone), onerror=_make_writable)
-        for suffix in (".log", ".json", ".requirements"):
+        freed = bytes_in(gone)
+        shutil.rmtree(str(gone), onerror=make_writable)
+        for suffix in (".log", ".json", ".requirements", ".lock"):
             with contextlib.suppress(FileNotFoundError):
                 folder.with_name(folder.name + suffix).unlink()
-    with contextlib.suppress(FileNotFoundError):
-        lock.unlink()
     return freed
 
 
-def _finish(gone: Path) -> int:
-    """Remove what a call that was killed had begun to remove; the bytes that this frees come back."""
+def _finish(gone: Path) -> None:
+    """Remove what a call that was killed had begun to remove."""
     lock = gone.with_name(f"{gone.name[len(GONE):]}.lock")
-    with locked(lock):
-        freed = _size(gone)
+    with locked(lock) if lock.exists() else contextlib.nullcontext():
         if gone.exists():
-            shutil.rmtree(str(gone), onerror=_make_writable)
-    with contextlib.suppress(FileNotFoundError):
-        lock.unlink()
->>>>>>> main
-    return freed
+            shutil.rmtree(str(gone), onerror=make_writable)
+        with contextlib.suppress(FileNotFoundError):
+            lock.unlink()
 
 
 def make_writable(function: Any, path: str, error: Any) -> None:

@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from remote.agent import environments
-<<<<<<< HEAD
-from remote.agent.jobs.prune import prune
+from remote.agent.jobs.prune import GONE, prune
 from remote.files import locked
 from remote.job import tree
 from remote.job.messages.old_jobs import PruneRequest
-from remote.job.paths import partial_name
-=======
-from remote.agent.jobs.prune import GONE, prune
-from remote.job.messages.old_jobs import PruneRequest
-from remote.job.paths import STATE
->>>>>>> main
+from remote.job.paths import STATE, partial_name
 from remote.job.status import FINISHED
 from tests.agent.job_folder import KEY, add
 
@@ -62,7 +56,6 @@ def test_a_job_goes_when_it_is_old_by_any_clock(
     assert paths.folder.is_dir() is not goes
 
 
-<<<<<<< HEAD
 #: The id of a copy of the project that pushed here.
 COPY = "c" * 32
 
@@ -114,14 +107,14 @@ def test_why_an_environment_stays_is_told(root: Path) -> None:
     remarks = prune(PruneRequest(key=KEY, older=60)).remarks
     assert any(pushed.name in text and "pushed needs it" in text for text in remarks)
     assert any(young.name in text and "job began" in text for text in remarks)
-=======
+
+
 def test_what_a_prune_that_was_killed_had_begun_to_remove_goes_with_the_next(root: Path) -> None:
     gone = root / STATE / "jobs" / f"{GONE}20260101-090000-train-aaaa"
     (gone / "code/read only").mkdir(parents=True)
     (gone / "code/read only/a.py").write_text("a")
     (gone / "code/read only").chmod(0o500)
     (gone.parent / "20260101-090000-train-aaaa.lock").touch()
-    assert prune(PruneRequest(key=KEY, older=60, dry_run=True)).bytes == 0 and gone.is_dir()
+    assert prune(PruneRequest(key=KEY, older=60, dry_run=True)).bytes > 0 and gone.is_dir()
     assert prune(PruneRequest(key=KEY, older=60)).bytes > 0
     assert list(gone.parent.iterdir()) == []
->>>>>>> main

@@ -173,9 +173,11 @@ def _complete(paths: JobPaths, status: JobStatus) -> JobStatus:
     job, obstacle = job_of(paths), ""
     try:
         if job:
-            status = keep_notebook(paths, job, status)
-            list_unpulled(paths, job)
-            close_records(paths, job, status)
+            try:
+                status = keep_notebook(paths, job, status)
+            finally:
+                list_unpulled(paths, job)
+                close_records(paths, job, status)
     except (OSError, RemoteError) as error:
         obstacle = getattr(error, "message", str(error))
     try:
@@ -245,11 +247,18 @@ def _artifacts(paths: JobPaths, job: Job, status: JobStatus) -> Optional[Path]:
 def close_records(paths: JobPaths, job: Job, status: JobStatus) -> None:
     """End the job's MLflow runs, with what was asked, what became of it and the log beside its own.
 
-    So a pull brings them, and the job's folder may go.
+    So a pull brings them, and the job's folder may go. Where a disk has no room for the files, the
+    runs end all the same.
     """
     from remote.agent.tracking import job_run
 
-    artifacts = _artifacts(paths, job, status)
+    try:
+        _keep_account(paths, status, _artifacts(paths, job, status))
+    finally:
+        job_run.end_runs(paths, job, status)
+
+
+def _keep_account(paths: JobPaths, status: JobStatus, artifacts: Optional[Path]) -> None:
     if artifacts is not None:
         folder = artifacts / ACCOUNT
         folder.mkdir(parents=True, exist_ok=True)
@@ -263,7 +272,6 @@ def close_records(paths: JobPaths, job: Job, status: JobStatus) -> None:
             _share(paths.log, folder / "log.txt")
         if status.result:
             _share(paths.notebook, artifacts / Path(status.result).name)
-    job_run.end_runs(paths, job, status)
 
 
 def _share(file: Path, artifact: Path) -> None:

@@ -15,7 +15,7 @@ from typing import List, Optional
 
 from remote.errors import JobError, ProtocolError
 from remote.files import FULL, overwrite
-from remote.job.paths import STORE, JobPaths
+from remote.job.paths import ARTIFACTS, STORE, JobPaths
 from remote.job.status import ENDED, JobStatus
 
 #: Bytes for the last status, and for everything else: SQLite's journal takes 80 kB where a job with
@@ -58,21 +58,24 @@ def _fill(file: Path, size: int) -> None:
 
 
 def _files(paths: JobPaths) -> List[Path]:
-    """One on the job's disk, and one on that of the target's store, where a link leads to another."""
-    beside = Path(os.path.realpath(str(paths.root / STORE))).with_name(
-        f".remote-{paths.id}.reserve"
+    """One on the job's disk, and one on those of the target's store and of its artifacts, where a
+    link leads to another."""
+    files = {os.stat(str(paths.folder)).st_dev: paths.reserve}
+    store, artifacts = (
+        Path(os.path.realpath(str(paths.root / name))) for name in (STORE, ARTIFACTS)
     )
-    with contextlib.suppress(FileNotFoundError):
-        if os.stat(str(beside.parent)).st_dev != os.stat(str(paths.folder)).st_dev:
-            return [paths.reserve, beside]
-    return [paths.reserve]
+    for folder in (store.parent, artifacts):
+        with contextlib.suppress(FileNotFoundError):
+            files.setdefault(folder.stat().st_dev, folder / f".remote-{paths.id}.reserve")
+    return list(files.values())
 
 
 def free(paths: JobPaths) -> None:
     """Give the room back, for what is to be written now."""
-    for file in _files(paths):
-        with contextlib.suppress(OSError):
-            file.unlink()
+    with contextlib.suppress(FileNotFoundError):
+        for file in _files(paths):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
 def note(paths: JobPaths, status: JobStatus) -> None:

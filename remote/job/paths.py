@@ -12,7 +12,7 @@ from pathlib import Path
 LEASES = "/tmp"
 
 #: MLflow's records, below the root on both sides.
-STORE = "mlflow.db"
+STORE, ARTIFACTS = "mlflow.db", "mlruns"
 
 #: The toolkit's own folder below the project's root, on both sides.
 STATE = ".remote"

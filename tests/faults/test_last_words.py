@@ -61,10 +61,18 @@ def perform(agent: Path, root: Path, script: str, **asked: Any) -> tuple[JobPath
     return paths, read_status(paths)
 
 
-def run_status(store: Path) -> str:
+def of_run(store: Path, column: str) -> Any:
     with closing(sqlite3.connect(store)) as database:
-        query = "SELECT status FROM runs WHERE run_uuid = ?"
-        return str(database.execute(query, (RUN,)).fetchone()[0])
+        query = f"SELECT {column} FROM runs WHERE run_uuid = ?"
+        return database.execute(query, (RUN,)).fetchone()[0]
+
+
+def run_status(store: Path) -> Any:
+    return of_run(store, "status")
+
+
+def end_time(store: Path) -> Any:
+    return of_run(store, "end_time")
 
 
 @contextmanager
@@ -137,6 +145,24 @@ def test_a_store_on_another_disk_has_room_for_a_jobs_end_too(
     # The room stood beside the store, and is gone.
     assert f".remote-{ID}.reserve" in (target / "seen").read_text()
     assert not list(root.glob(".remote-*"))
+
+
+def test_a_run_ends_where_the_disk_of_its_artifacts_has_no_room(
+    agent: Path, root: Path, tmp_path: Path
+) -> None:
+    """Its files follow, by a change that the next pull sees."""
+    target = tmp_path / "target"
+    empty_store(target)
+    (target / "mlruns").symlink_to(root / "data")
+    with greedy(root / "data"):
+        script = f"touch {root}/data/running; sleep 0.5"
+        paths, status = perform(agent, target, script)
+        assert status.state == FINISHED and run_status(target / "mlflow.db") == "FINISHED"
+        before = end_time(target / "mlflow.db")
+    assert paths.live.exists() and not list(root.glob("data/*/*/artifacts/remote/log.txt"))
+    assert state_of(paths) == status and not paths.live.exists()
+    assert list(root.glob("data/*/*/artifacts/remote/log.txt"))
+    assert end_time(target / "mlflow.db") == before + 1
 
 
 def test_a_notebook_on_a_full_disk_is_kept_once(agent: Path, root: Path) -> None:

@@ -13,12 +13,11 @@ from remote.agent import environments
 from remote.agent.jobs.submit import INCOMING
 from remote.agent.target_dir import root_of
 from remote.agent.tracking.job_run import ON_TARGET, make_store, store_of
-from remote.agent.tracking.run_rows import ARTIFACTS
 from remote.agent.worker.variables import base as variables
 from remote.errors import JobError, StoreError, TargetError
 from remote.files import locked
 from remote.job.messages.records import ArtifactFolder, TakeAnswer, TakeRequest
-from remote.job.paths import STATE
+from remote.job.paths import ARTIFACTS, STATE
 from remote.tracking import migration
 from remote.tracking.delta import signatures_of
 from remote.tracking.merge import experiment_map, merge, total

@@ -15,7 +15,7 @@ from remote.errors import StoreError
 from remote.files import is_absent
 from remote.job import command_line
 from remote.job.kinds import kind_of
-from remote.job.paths import STATE, STORE, JobPaths
+from remote.job.paths import ARTIFACTS, STATE, STORE, JobPaths
 from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, RUN_STATUS, STOPPED, JobStatus, LeasedGpu
 from remote.tracking.store import is_present, is_store
@@ -122,6 +122,8 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
         # What its program ended so itself has not finished, whatever its exit code is.
         keeps = own in (RUN_STATUS[FAILED], RUN_STATUS[STOPPED]) and status.state == FINISHED
         result = own if keeps else run_status
+        # By a change, a pull knows that there may be more artifacts than when the end was first tried.
+        ended += run_rows.end_time(store, run) == ended
         run_rows.update(store, run, account(status), params, status=result, end_time=ended)
     elif not kind_of(job).serves:
         return
@@ -189,7 +191,7 @@ def _create(store: Path, root: Path, python: Path, env: Mapping[str, str], lock:
     # Most jobs find a store.
     from remote.tracking.empty_store import create_store
 
-    return create_store(store, root / run_rows.ARTIFACTS, python=str(python), env=env, lock=lock)
+    return create_store(store, root / ARTIFACTS, python=str(python), env=env, lock=lock)
 
 
 def store_settings(paths: JobPaths) -> Dict[str, str]:
@@ -200,5 +202,5 @@ def store_settings(paths: JobPaths) -> Dict[str, str]:
     """
     return {
         "MLFLOW_TRACKING_URI": f"sqlite:///{store_of_job(paths)}",
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": str(paths.root / run_rows.ARTIFACTS),
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": str(paths.root / ARTIFACTS),
     }

@@ -19,10 +19,9 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import unquote, urlsplit
 
 from remote.errors import StoreError
-from remote.job.paths import jobs_folder
+from remote.job.paths import ARTIFACTS, jobs_folder
 from remote.tracking.store import columns_of, connect_read_only, is_present, usable, writing
 
-ARTIFACTS = "mlruns"  # beside the store
 MAX_PARAM = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH, characters
 MAX_TAG = 8000  # mlflow.utils.validation.MAX_TAG_VAL_LENGTH, characters
 
@@ -135,6 +134,12 @@ def _put(
 def run_status(store: Path, run_id: str) -> Optional[str]:
     """RUNNING, FINISHED, FAILED, KILLED or SCHEDULED; None when the store has no such run."""
     return _value(store, run_id, "r.status")
+
+
+def end_time(store: Path, run_id: str) -> Optional[int]:
+    """When a run ended, in ms; None for one that goes on."""
+    value = _value(store, run_id, "r.end_time")
+    return int(value) if value and value.isdigit() else None
 
 
 def experiment_of(store: Path, run_id: str) -> Optional[str]:

@@ -19,7 +19,16 @@ from remote.errors import JobError, RemoteError, StoreError, UnusableStore
 from remote.files import FULL
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
-from remote.job.status import ENDED, FAILED, FINISHED, PREPARING, QUEUED, REFUSED, STOPPED
+from remote.job.status import (
+    ENDED,
+    FAILED,
+    FINISHED,
+    PREPARING,
+    QUEUED,
+    REFUSED,
+    STOPPED,
+    JobStatus,
+)
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
@@ -248,33 +257,41 @@ class Worker(Record):
             ended=ended,
             seconds=ended - (self.status.running or ended),
         )
-        cause = f" ({outcome.cause})" if outcome.cause else ""
         reserve.note(self.paths, last)
         reserve.free(self.paths)
-        is_kept = True
-        try:
-            from remote.agent.tracking.job_run import is_outside, noted_stores
-
-            last = job_folders.keep_notebook(self.paths, self.job, last)
-            if last.result:
-                self.say(f"notebook: {last.result}")
-            for place in filter(is_outside, noted_stores(self.paths)):
-                self.say(
-                    f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)"
-                )
-            job_folders.list_unpulled(self.paths, self.job)
-            self.say(f"{outcome.state}, exit code {outcome.code}{cause}")
-            job_folders.close_records(self.paths, self.job, last)
-        except (OSError, StoreError) as error:
-            is_kept = False
-            self.say(f"{error}\nWhat is missing of this job's record follows: inv remote-ps")
-        except Exception:
-            self.say(_traceback())
+        errors = []
+        for step in (self.keep_notebook, self.close_records):
+            try:
+                last = step(last)
+            except (OSError, StoreError) as error:
+                errors.append(error)
+                self.say(f"{error}\nWhat is missing of this job's record follows: inv remote-ps")
+            except Exception:
+                self.say(_traceback())
         reserve.publish(self.paths, last)
         # Whoever sees that it has ended (`mirror`) finds the last word on disk.
         self.status = last
-        if is_kept:
+        if not errors:
             job_folders.forget(self.paths)
+
+    def keep_notebook(self, last: JobStatus) -> JobStatus:
+        """Keep the executed notebook; the last status comes back, which says where."""
+        last = job_folders.keep_notebook(self.paths, self.job, last)
+        if last.result:
+            self.say(f"notebook: {last.result}")
+        return last
+
+    def close_records(self, last: JobStatus) -> JobStatus:
+        """End the job's runs, and tell in its log how it ended."""
+        from remote.agent.tracking.job_run import is_outside, noted_stores
+
+        for place in filter(is_outside, noted_stores(self.paths)):
+            self.say(f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)")
+        job_folders.list_unpulled(self.paths, self.job)
+        cause = f" ({last.cause})" if last.cause else ""
+        self.say(f"{last.state}, exit code {last.exit_code}{cause}")
+        job_folders.close_records(self.paths, self.job, last)
+        return last
 
 
 def _pass(number: int, frame: Any) -> None:

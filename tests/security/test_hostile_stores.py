@@ -206,3 +206,82 @@ def test_what_a_delta_says_of_itself_is_read_or_refused(world: World, key: str, 
     with pytest.raises(StoreError, match="delta"):
         world.pull(f"INSERT OR REPLACE INTO meta VALUES ('{key}', '{value}')")
     assert text_of(world.here) == before
+
+
+#: What a version of a registered model says of its place; {run} is the folder of a run's artifacts.
+ASTRAY = [
+    "{run}/%2e%2e/%2e%2e/%2e%2e/secret",
+    "{run}/%252e%252e/%252E%252e/secret",
+    "{run}/%2E%2e%2f%2E%2E%5csecret",
+    "{run}/..%2f..%2fsecret",
+    "{run}-x/..%2f..%2fsecret",
+    "{run}/../../../secret",
+    "{run}/..\\..\\secret",
+    "{run}/\u2024\u2024/secret",
+    "{run}/\uff0e\uff0e/secret",
+    "{run}/m;/../../secret",
+    "{run}/m?x=1",
+    "{run}/m#x",
+    "{run}/m\n/../..",
+    "file://{run}/%252e%252e/%252e%252e/secret",
+    "file://elsewhere{run}/m",
+    "file:{run}/%25252e%25252e/secret",
+    "FILE://{run}/%252e%252e/secret",
+    "mlflow-artifacts:/0/{id}/artifacts/%252e%252e/secret",
+    "/etc/passwd",
+    "relative/path",
+    "runs:/{id}/../../secret",
+    "http://169.254.169.254/latest",
+    "models:/../../etc",
+    "models:/m/%2e%2e",
+    "models:/%252e%252e/etc",
+    "models:/m/../..",
+    "models:/m/1/../../../etc",
+    "models:/m\\..\\etc",
+    "models:/..@x",
+    "models:///etc",
+    "Models:/../etc",
+    "models:/m/1?x#y",
+]
+
+
+def version(world: World, source: str) -> merge.MergeSummary:
+    """A pull of a model whose version says that it lies at `source`."""
+    run = world.far.run()
+    place = f"{world.far.folder}/mlruns/0/{run}/artifacts"
+    text = source.replace("{run}", place).replace("{id}", run)
+    world.far.sql("INSERT INTO registered_models (name) VALUES ('m')")
+    world.far.sql(
+        "INSERT INTO model_versions (name, version, creation_time, source, run_id, run_link)"
+        " VALUES ('m', 1, 5, ?, ?, 'javascript:alert(1)')",
+        text,
+        run,
+    )
+    return world.pull(registry=True)
+
+
+@pytest.mark.parametrize("source", ASTRAY)
+def test_no_version_of_a_model_leads_out_of_its_artifacts(world: World, source: str) -> None:
+    summary = version(world, source)
+    assert world.here.sql("SELECT source FROM model_versions") == []
+    assert [refusal.kind for refusal in summary.refused] == ["model version"]
+
+
+@pytest.mark.parametrize(
+    ("source", "local"),
+    [
+        ("{run}/my model", "{run}/my model"),
+        ("file://{run}/my%20model", "{run}/my model"),
+        ("{run}/モデル１", "{run}/モデル１"),
+        ("{run}/100%", "{run}/100%"),
+        ("models:/m-0123456789abcdef", "models:/m-0123456789abcdef"),
+        ("models:/m/1", "models:/m/1"),
+        ("models:/my model@best", "models:/my model@best"),
+        ("s3://bucket/a b", "s3://bucket/a b"),
+    ],
+)
+def test_a_version_that_stays_inside_comes(world: World, source: str, local: str) -> None:
+    assert version(world, source).refused == ()
+    place = f"{world.here.folder}/mlruns/0/{RUN}/artifacts"
+    rows = world.here.sql("SELECT source, run_link FROM model_versions")
+    assert rows == [(local.replace("{run}", place), None)]

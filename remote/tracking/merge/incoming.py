@@ -222,8 +222,10 @@ def _exclude(session: MergeSession, name: object, version: object, reason: str) 
 
 def _local_source(session: MergeSession, path: object) -> Optional[str]:
     """The local name of what a version says its files are; None where that isn't here."""
-    if isinstance(path, str) and (path.startswith("models:/") or paths.lies_elsewhere(path)):
-        return path
+    if paths.lies_elsewhere(path):
+        return str(path)
+    if paths.model_version(path):
+        return paths.model_version(path)
     relative = paths.path_below(path, session.roots, session.places)
     owner, _, rest = (relative or "").partition("/artifacts")
     kind = schema.KINDS[schema.MODEL if "/models/" in owner else schema.RUN]

@@ -18,7 +18,7 @@ from remote.tracking import schema
 from remote.tracking import store as stores
 from remote.tracking.delta import FORMAT
 from remote.tracking.merge import base as bases
-from remote.tracking.merge.artifact_paths import PLACES, lies_elsewhere
+from remote.tracking.merge.artifact_paths import PLACES, lies_elsewhere, web_link
 
 _TURN = 1.5  # seconds
 """How long a merge writes before it lets others write: their logging gives up after five seconds."""
@@ -211,6 +211,7 @@ class MergeSession(LocalStore):
         # The delta comes from another machine: nothing in its schema may call functions.
         self.database.execute("PRAGMA trusted_schema = OFF")
         self.database.create_function("lies_elsewhere", 1, lies_elsewhere)
+        self.database.create_function("web_link", 1, web_link)
         bases.attach(self.database, base)
         self.database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=rw",))
         tables = ("meta", "entities", "gone", "experiments", "runs")

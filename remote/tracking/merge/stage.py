@@ -137,6 +137,8 @@ def _translated(session: MergeSession, table: schema.Table, column: str) -> str:
         return "'default'"
     if column == table.path:
         return _local_path(session, table, value)
+    if column in table.pages:
+        return f"web_link({value})"
     if column in table.sources:
         return f"(SELECT ours FROM temp.place WHERE theirs = {value})"
     if table.name in schema.ENDS and column in ("source_id", "destination_id"):

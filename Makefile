@@ -14,7 +14,7 @@ unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin
 # With it, each of these Pythons would compile all that it imports: seconds, for MLflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client coverage check bench setup lock clean
+.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client test-faults coverage check bench setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ test-fast: $(READY) ## run the tests that need no MLflow, no server and no job: 
 
 test-client: $(READY) ## run the tests of what runs on the laptop, for a Mac
 	@$(PYTHON) -m pytest -q -n auto -m 'not server' $(foreach folder,$(CLIENT),tests/$(folder)) tests/test_*.py $(ARGS)
+
+test-faults: $(READY) ## kill whoever serves a command at 50 random moments: ARGS="--rounds 200 --seed 7"
+	@$(PYTHON) -m pytest -v tests/faults/test_random_kills.py tests/faults/test_busy_stores.py tests/faults/test_slow_links.py --rounds 50 $(ARGS)
 
 coverage: $(READY) ## run the tests, and print what share of each folder they run: ARGS="-m fast"
 	@rm -rf .coverage && mkdir .coverage && $(PYTHON) -m coverage run -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS); code=$$?; $(PYTHON) -m scripts.coverage_by_folder; exit $$code

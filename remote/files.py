@@ -21,6 +21,9 @@ SILENT = 1.0
 #: Letters of what a lock's holder says of itself that are shown.
 LONGEST_HOLDER = 200
 
+#: What the system says of a disk, or of an account's part of one, that has no room.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Replace `path` by `data` in one step; a reader sees the old file or the new one."""
@@ -34,6 +37,15 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write `data` over a file, in the room that it has: no reader may be there. Raises OSError."""
+    with open(str(path), "r+b") as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _temporary(folder: Path) -> Tuple[int, str]:
@@ -223,16 +235,30 @@ def copy_new(source: Path, target: Path, *, mode: int) -> Path:
             for block in iter(lambda: file.read(1 << 20), b""):
                 out.write(block)
         os.chmod(name, mode)
-        number, candidate = 1, target
-        while True:
-            try:
-                os.link(name, str(candidate))
-                return candidate
-            except FileExistsError:
-                number += 1
-                candidate = target.with_name(f"{target.stem}-{number}{target.suffix}")
+        return _link_new(name, target)
     finally:
         os.unlink(name)
+
+
+def name_new(source: Path, target: Path, *, mode: int) -> Path:
+    """The same with one more name of the file itself, which needs no room, where that can be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.chmod(str(source), mode)
+        return _link_new(str(source), target)
+    except OSError:
+        return copy_new(source, target, mode=mode)
+
+
+def _link_new(source: str, target: Path) -> Path:
+    number, candidate = 1, target
+    while True:
+        try:
+            os.link(source, str(candidate))
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = target.with_name(f"{target.stem}-{number}{target.suffix}")
 
 
 def link_or_copy(source: str, target: str) -> None:
@@ -273,7 +299,7 @@ def full_disk(error: OSError) -> Optional[RemoteError]:
             f"This machine has no room for temporary files: the disk of {temporary} is full.",
             "Make room on it, or have TMPDIR name another folder; then the same again.",
         )
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in FULL:
         return None
     place = (
         f"the disk of {error.filename}"

@@ -66,6 +66,12 @@ LONG = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How often somebody is killed, and how (tests/faults/test_random_kills.py)."""
+    parser.addoption("--rounds", type=int, default=5, help="rounds of random kills")
+    parser.addoption("--seed", type=int, default=0, help="the first round's seed")
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two processes more than two: most tests wait for others."""
     return max(4, os.cpu_count() or 1)
@@ -86,6 +92,7 @@ MARKS = {
         "operations/tracking/test_select_runs.py",
         "real/",
         "runtime/",
+        "security/test_hostile_stores.py",
         "tasks/test_check.py",
         "tasks/test_records.py",
         "tracking/",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from remote.files import copy_new, full_disk, locked, read_json, write_atomic, write_json
+from remote.files import (
+    copy_new,
+    full_disk,
+    locked,
+    name_new,
+    overwrite,
+    read_json,
+    write_atomic,
+    write_json,
+)
 from tests.conftest import ROOT
 
 
@@ -163,6 +173,42 @@ def test_a_copy_of_nothing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         copy_new(tmp_path / "nowhere", tmp_path / "out" / "r", mode=0o644)
     assert left(tmp_path / "out") == set()
+
+
+def test_one_more_name_is_no_copy_and_never_that_of_another_file(tmp_path: Path) -> None:
+    source, taken = tmp_path / "a", tmp_path / "out" / "r.ipynb"
+    source.write_text("x")
+    taken.parent.mkdir()
+    taken.write_text("other")
+    named = name_new(source, taken, mode=0o444)
+    assert named.name == "r-2.ipynb" and named.samefile(source) and taken.read_text() == "other"
+    assert stat.S_IMODE(named.stat().st_mode) == 0o444
+
+
+def test_a_file_that_can_have_no_other_name_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As onto another disk."""
+    (tmp_path / "a").write_text("x")
+    link = os.link
+
+    def refuse(source: str, target: str) -> None:
+        if Path(source) == tmp_path / "a":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    named = name_new(tmp_path / "a", tmp_path / "out" / "b", mode=0o444)
+    assert named.read_text() == "x" and not named.samefile(tmp_path / "a")
+
+
+def test_what_is_written_over_a_file_is_all_that_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 9999)
+    overwrite(path, b"new")
+    assert path.read_bytes() == b"new"
+    with pytest.raises(FileNotFoundError):
+        overwrite(tmp_path / "b", b"new")
 
 
 def test_a_full_disk_here_is_told_with_what_lies_on_it() -> None:

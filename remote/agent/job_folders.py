@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import List, Optional
 
-from remote.agent import launchers, processes
-from remote.errors import JobError, ProtocolError
-from remote.files import copy_new, locked, write_atomic
+from remote.agent import launchers, processes, reserve
+from remote.errors import JobError, ProtocolError, RemoteError
+from remote.files import is_absent, link_or_copy, locked, name_new, write_atomic
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.spec import Job
 from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN, JobStatus
@@ -58,12 +58,17 @@ def _in_order(root: Path, folder: Path) -> List[JobPaths]:
     once.
     """
     keyed = []
-    for name in os.listdir(str(folder)) if folder.is_dir() else ():
+    for name in () if is_absent(folder) else os.listdir(str(folder)):
         if ID_PATTERN.match(name):
-            paths = JobPaths(root, name)
-            with contextlib.suppress(OSError):
+            paths, written = JobPaths(root, name), 0
+            try:
                 written = os.stat(str(paths.job)).st_mtime_ns
-                keyed.append(((name[:STAMP], written, name), paths))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                # Its status says what is wrong with it.
+                pass
+            keyed.append(((name[:STAMP], written, name), paths))
     return [paths for _, paths in sorted(keyed, key=lambda pair: pair[0])]
 
 
@@ -85,8 +90,9 @@ def find(root: Path, part: str) -> JobPaths:
 
 
 def forget(paths: JobPaths) -> None:
-    """Take a job from the list of those that have not ended."""
-    with contextlib.suppress(FileNotFoundError):
+    """Take a job from the list of those that have not ended; where that can't be written, whoever
+    looks next does."""
+    with contextlib.suppress(OSError):
         paths.live.unlink()
 
 
@@ -110,12 +116,15 @@ def read_status(paths: JobPaths) -> JobStatus:
 def state_of(paths: JobPaths) -> JobStatus:
     """What became of a job. One whose worker is gone without an end is written down as lost."""
     status = read_status(paths)
-    if status.state in ENDED:
-        forget(paths)
-        return status
-    if status.state == UNKNOWN:
+    if status.state == UNKNOWN or (status.state in ENDED and not paths.live.exists()):
         return status
     launched = launchers.read(paths, status.worker)
+    if status.state in ENDED:
+        # Its worker is about to forget it, or had no room for all that an end takes.
+        if launched is None or launched.alive() is False:
+            with contextlib.suppress(OSError), locked(paths.folder / "end.lock"):
+                status = _complete(paths, status)
+        return status
     if launched is None:
         may_live = time.time() - paths.job.stat().st_mtime < START_LIMIT
     else:
@@ -123,7 +132,10 @@ def state_of(paths: JobPaths) -> JobStatus:
         may_live = launched.alive() is not False
     if may_live:
         return status
-    with locked(paths.folder / "end.lock"):
+    with contextlib.ExitStack() as stack:
+        # Without room, or the right to write, nobody else writes its end either.
+        with contextlib.suppress(OSError):
+            stack.enter_context(locked(paths.folder / "end.lock"))
         # The worker, or another look, may have written its end since.
         status = read_status(paths)
         if status.state in ENDED:
@@ -141,8 +153,6 @@ def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> Jo
     What its code left running is ended first: as long as that goes on, the job does. Its results
     are kept, its runs ended, and its status is written down and comes back.
     """
-    from remote.agent.raw_data import ReadOnly
-
     left = functools.partial(processes.of_job, paths.id, paths.log, status.code)
     if left():
         stubborn = processes.end(left, patience=PATIENCE)
@@ -150,16 +160,35 @@ def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> Jo
             numbers = ", ".join(map(str, stubborn))
             return status.replace(cause=f"{cause}, and its code can't be ended: process {numbers}")
         cause += "; what its code left running was ended"
-    status = status.replace(state=state, ended=time.time(), cause=cause, reason=state, waiting="")
-    job = job_of(paths)
-    if job:
-        status = keep_notebook(paths, job, status)
-        list_unpulled(paths, job)
-        close_records(paths, job, status)
-    status.to_file(paths.status)
-    forget(paths)
+    lost = status.replace(state=state, ended=time.time(), cause=cause, reason=state, waiting="")
+    return _complete(paths, reserve.noted(paths) or lost)
+
+
+def _complete(paths: JobPaths, status: JobStatus) -> JobStatus:
+    """Keep what an ended job leaves, end its runs and write its status down, as far as its disk lets
+    us: the next look does the rest. The status comes back, with what stands in the way."""
+    from remote.agent.raw_data import ReadOnly
+
+    reserve.free(paths)
+    job, obstacle = job_of(paths), ""
+    try:
+        if job:
+            status = keep_notebook(paths, job, status)
+            list_unpulled(paths, job)
+            close_records(paths, job, status)
+    except (OSError, RemoteError) as error:
+        obstacle = getattr(error, "message", str(error))
+    try:
+        reserve.publish(paths, status)
+        if not obstacle:
+            forget(paths)
+    except OSError as error:
+        obstacle = obstacle or str(error)
     with contextlib.suppress(OSError, ValueError):
         ReadOnly(paths.root).give_back()
+    if obstacle:
+        cause = f"{status.cause or 'it has ended'}; its end is not all written down yet: {obstacle}"
+        return status.replace(cause=cause)
     return status
 
 
@@ -178,15 +207,12 @@ def keep_notebook(paths: JobPaths, job: Job, status: JobStatus) -> JobStatus:
         json.loads(paths.notebook.read_bytes())
     except (OSError, ValueError):
         return status
-    if not kind_of(job).keeps_notebook:
+    if status.result or not kind_of(job).keeps_notebook:
         return status
     stamp = "-".join(paths.id.split("-")[:2])
     folder, stem = os.path.split(job.output)
     name = os.path.join(folder, f"{stamp}_{stem}{SUFFIX[status.state]}.ipynb")
-    kept = copy_new(paths.notebook, paths.root / NOTEBOOKS / name, mode=0o444)
-    artifacts = _artifacts(paths, job, status)
-    if artifacts:
-        copy_new(paths.notebook, artifacts / kept.name, mode=0o644)
+    kept = name_new(paths.notebook, paths.root / NOTEBOOKS / name, mode=0o444)
     return status.replace(result=os.path.join(NOTEBOOKS, folder, kept.name))
 
 
@@ -228,20 +254,31 @@ def close_records(paths: JobPaths, job: Job, status: JobStatus) -> None:
         folder = artifacts / ACCOUNT
         folder.mkdir(parents=True, exist_ok=True)
         status.to_file(folder / "status.json")
-        for source in (paths.job, paths.diff):
-            if source.is_file():
-                # For the owner alone here too: variables and parameters may be private.
-                write_atomic(folder / source.name, source.read_bytes(), mode=0o600)
-        write_atomic(folder / "log.txt", _end_of(paths.log))
+        # For the owner alone here too: variables and parameters may be private.
+        _share(paths.job, folder / "job.json")
+        _share(paths.diff, folder / paths.diff.name)
+        if paths.log.is_file() and paths.log.stat().st_size > LOG_LIMIT:
+            write_atomic(folder / "log.txt", _end_of(paths.log))
+        else:
+            _share(paths.log, folder / "log.txt")
+        if status.result:
+            _share(paths.notebook, artifacts / Path(status.result).name)
     job_run.end_runs(paths, job, status)
 
 
+def _share(file: Path, artifact: Path) -> None:
+    """Have a job's file, if it is there, be an artifact too: one more name takes no room."""
+    with contextlib.suppress(FileNotFoundError):
+        artifact.unlink()
+    if file.is_file():
+        link_or_copy(str(file), str(artifact))
+
+
 def _end_of(log: Path) -> bytes:
-    """The log; of one that is very long, the end."""
-    if not log.is_file():
-        return b""
+    """The end of a log that is very long."""
     with open(str(log), "rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - LOG_LIMIT))
-        cut = f"[remote] {size - LOG_LIMIT} bytes before this were left out\n".encode()
-        return (cut if size > LOG_LIMIT else b"") + file.read()
+        file.seek(size - LOG_LIMIT)
+        return (
+            f"[remote] {size - LOG_LIMIT} bytes before this were left out\n".encode() + file.read()
+        )

@@ -17,9 +17,9 @@ from remote.agent import environments, processes
 from remote.agent.gpus import sources
 from remote.agent.launchers import logind
 from remote.agent.target_dir import cache, find_uv, first_existing
-from remote.agent.tracking.job_run import STORE
 from remote.errors import JobError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
+from remote.job.paths import STORE
 from remote.tracking.revisions import StoreSchema, schema_of
 
 #: How long the package index may take to answer, in seconds.

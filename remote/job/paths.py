@@ -11,6 +11,9 @@ from pathlib import Path
 #: Where lease files lie unless a setting says otherwise: the one folder that all users share.
 LEASES = "/tmp"
 
+#: MLflow's records, below the root on both sides.
+STORE = "mlflow.db"
+
 #: The toolkit's own folder below the project's root, on both sides.
 STATE = ".remote"
 
@@ -51,6 +54,8 @@ class JobPaths:
         self.own_store = self.folder / "mlflow.db"
         self.frozen = self.folder / "frozen.json"
         self.unpulled = self.folder / "unpulled.json"
+        self.end = self.folder / "status.end"
+        self.reserve = self.folder / "reserve"
         self.stop = self.folder / "stop"
         self.log = self.folder / "log"
         self.times = self.folder / "log.times"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 import time
 from pathlib import Path
@@ -23,6 +24,10 @@ LOCK = f"{STATE}/tree.lock"
 _STAMP = re.compile(r"([0-9a-f]{32}):(\d{1,12}):([A-Za-z0-9_.@-]{0,200})")
 
 
+#: Letters of a push's id that are those of the project's copy.
+COPY = 16
+
+
 class PushStamp(NamedTuple):
     """A push: its `id`, made by the laptop, when it began by the laptop's clock, and whose it is."""
 
@@ -31,8 +36,9 @@ class PushStamp(NamedTuple):
     who: str
 
     @classmethod
-    def new(cls, id: str, who: str) -> PushStamp:
-        """The stamp of a push that begins now."""
+    def new(cls, copy: str, who: str) -> PushStamp:
+        """The stamp of a push that begins now; `copy` is the id of the project's copy."""
+        id = copy[:COPY] + os.urandom(8).hex()
         return cls(id, int(time.time()), re.sub(r"[^A-Za-z0-9_.@-]", "-", who)[:200])
 
     @classmethod

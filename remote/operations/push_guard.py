@@ -11,8 +11,10 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.files import SILENT, locked
-from remote.job.tree import waiting_for
+from remote.job.messages.target import TreeRequest
+from remote.job.tree import COPY, waiting_for
 from remote.output import say
+from remote.session import TargetSession, project_id
 from remote.transport import rsync
 from remote.transport.rsync_args import Tally
 
@@ -28,8 +30,11 @@ def push_lock(project: Project) -> AbstractContextManager[None]:
     return locked(project.state / LOCK, "another push of this project")
 
 
-def when_free(run: Callable[[], Tally]) -> Tally:
-    """Run it once nobody else holds the lock on the tree there; who does is told after a second."""
+def when_free(server: TargetSession, run: Callable[[], Tally]) -> Tally:
+    """Run it once nobody else holds the lock on the tree there; who does is told after a second.
+
+    A push that holds it and is dead is ended.
+    """
     start, is_told = time.monotonic(), False
     while True:
         try:
@@ -38,6 +43,9 @@ def when_free(run: Callable[[], Tally]) -> Tally:
             if not is_told and time.monotonic() - start > SILENT:
                 say(waiting_for(busy.stamp))
                 is_told = True
+            if is_told:
+                copy = project_id(server.project)[:COPY]
+                server.agent.call(TreeRequest(key=server.key, copy=copy))
         time.sleep(PAUSE)
 
 

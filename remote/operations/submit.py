@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import platform
-import secrets
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from remote.config import Project, declared
 from remote.errors import JobError, TransferError
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer
-from remote.job.messages.old_jobs import AccountRequest
+from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
 from remote.job.paths import CACHE
 from remote.job.spec import Git, JobSpec
 from remote.job.status import LOST, JobStatus
@@ -27,6 +26,7 @@ from remote.operations.push_guard import push_lock
 from remote.operations.run_options import RunOptions
 from remote.operations.submission import Submission
 from remote.operations.sync import line, push_locked, say_problems
+from remote.operations.tracking.destination import digest
 from remote.output import plural, say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
@@ -138,31 +138,40 @@ def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
 def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAnswer:
     """Start once more what `job` of `source` was: the same code, parameters and environment."""
     account = source.agent.call(AccountRequest(key=source.key, job=job))
-    original, is_there, incoming = account.job.id, target.key == source.key, ""
-    if not is_there:
-        # The code goes by way of this machine.
-        target.prepare()
-        incoming = secrets.token_hex(8)
-        with tempfile.TemporaryDirectory(prefix="rerun-") as text:
-            code = Path(text)
-            own = account.job.outputs
-            fetch = rsync_args.snapshot_argv(
-                source.remote, f"{original}/{account.folder}", destination=code, declared=own
-            )
-            source.rsync(fetch, "fetching the code", whole=True)
-            send = rsync_args.incoming_argv(target.remote, name=incoming)
-            target.rsync(send, "sending the code", cwd=code, whole=True)
-    spec = account.job.spec.replace(
-        tags={**account.job.tags, "remote.rerun_of": original},
-        after="",
-        again=original if is_there else "",
-        incoming=incoming,
-    )
+    original, is_there = account.job.id, target.key == source.key
     # `last` is another job as soon as this one has started.
     command = ["rerun", source.key, job, target.key]
     with contextlib.ExitStack() as way:
         submission = Submission(target, command, way)
+        # The same command, typed again, finds there what it had sent.
+        incoming = "" if is_there else digest(f"{submission.pending.id} {original}")
+        if incoming:
+            _send_code(source, target, account, incoming)
+        spec = account.job.spec.replace(
+            tags={**account.job.tags, "remote.rerun_of": original},
+            after="",
+            again=original if is_there else "",
+            incoming=incoming,
+        )
         return submission.attend(submission.ask(spec, account.diff))
+
+
+def _send_code(
+    source: TargetSession, target: TargetSession, account: AccountAnswer, incoming: str
+) -> None:
+    """Bring the code of a job from one target to another, by way of this machine."""
+    target.prepare()
+    with tempfile.TemporaryDirectory(prefix="rerun-") as text:
+        code = Path(text)
+        fetch = rsync_args.snapshot_argv(
+            source.remote,
+            f"{account.job.id}/{account.folder}",
+            destination=code,
+            declared=account.job.outputs,
+        )
+        source.rsync(fetch, "fetching the code", whole=True)
+        send = rsync_args.incoming_argv(target.remote, name=incoming)
+        target.rsync(send, "sending the code", cwd=code, whole=True)
 
 
 def run_here(project: Project, job: JobSpec) -> tuple[str, int]:

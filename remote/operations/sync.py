@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -74,9 +73,9 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
     """
     start = time.monotonic()
     declared = declared_outputs(server.project.root)
-    stamp = PushStamp.new(secrets.token_hex(16), user_and_host())
+    stamp = PushStamp.new(project_id(server.project), user_and_host())
     # Others may push in the same second: each has a folder of its own for what it replaces.
-    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[:4]}"
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
     mirror = _Mirror(server, folder, dry_run, declared, stamp, moment(server.project))
     with _finishing(server, dry_run):
         tally, state = None, OURS
@@ -184,8 +183,8 @@ class _Mirror:
         held = None if self.dry_run else push
 
         def run(words: list[str], watch: Callable[[Tally], None] | None = None) -> Tally:
-            rsync = functools.partial(self.server.rsync, words, title, partly=True)
-            return when_free(lambda: rsync(watch=watch, push=held))
+            send = functools.partial(self.server.rsync, words, title, partly=True)
+            return when_free(self.server, lambda: send(watch=watch, push=held))
 
         if not self.dry_run and not looks_first:
             scales = Scales(self.server.project.root / folder)

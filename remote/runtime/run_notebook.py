@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from remote.agent.processes import descendants, send
+from remote.files import FULL, overwrite, write_atomic
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.status import Progress
@@ -52,6 +54,7 @@ def execute(paths: JobPaths) -> int:
         import ipykernel  # noqa: F401
         from papermill import execute_notebook
         from papermill.exceptions import PapermillExecutionError
+        from papermill.iorw import LocalHandler
     except ModuleNotFoundError as error:
         print(MISSING.format(name=error.name), file=sys.stderr)
         return 1
@@ -60,6 +63,7 @@ def execute(paths: JobPaths) -> int:
     # The parameters were compared with the notebook's before; papermill reads the cell by patterns.
     logging.getLogger("papermill").addFilter(_is_no_doubt)
     _register_engine(paths)
+    LocalHandler.write = lambda handler, text, path: save(paths.notebook, text)
     try:
         with tempfile.TemporaryDirectory(prefix="remote-", dir=_short_folder()) as sockets:
             # Others could reach a kernel by its ports, but not by sockets in a folder of our own.
@@ -93,6 +97,22 @@ def execute(paths: JobPaths) -> int:
             )
         return 1
     return 0
+
+
+def save(notebook: Path, text: str) -> None:
+    """Replace the notebook in one step. On a full disk it is written over what is there, or stays as
+    it was saved last: that costs outputs, and not the job."""
+    data = text.encode("utf-8")
+    try:
+        write_atomic(notebook, data)
+    except OSError as error:
+        if error.errno not in FULL or not notebook.exists():
+            raise
+        before = notebook.read_bytes()
+        try:
+            overwrite(notebook, data)
+        except OSError:
+            overwrite(notebook, before)
 
 
 def exit_code(text: str) -> int:
@@ -152,7 +172,8 @@ def _register_engine(paths: JobPaths) -> None:
 
             def told(cell: Any, cell_index: Any = None, **rest: Any) -> Any:
                 if cell_index in code:
-                    Progress(code.index(cell_index) + 1, len(code)).to_file(paths.progress)
+                    with contextlib.suppress(OSError):
+                        Progress(code.index(cell_index) + 1, len(code)).to_file(paths.progress)
                 return start(cell, cell_index, **rest)
 
             nb_man.cell_start = told

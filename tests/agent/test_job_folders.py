@@ -3,6 +3,7 @@ where that is clearly gone. What ends with a service."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from remote.agent import job_folders, processes
-from remote.agent.job_folders import START_LIMIT, every, find, state_of
+from remote.agent.job_folders import START_LIMIT, every, find, read_status, state_of
 from remote.errors import JobError
 from remote.files import write_json
 from remote.job.paths import STATE
-from remote.job.status import FINISHED, LOST, PREPARING, PRIVATE, QUEUED, RUNNING, JobStatus
+from remote.job.status import FAILED, FINISHED, LOST, PREPARING, PRIVATE, QUEUED, RUNNING, JobStatus
 from tests.agent.job_folder import IDS, Elsewhere, add, add_elsewhere, gone
 
 
@@ -131,6 +132,20 @@ def test_a_job_whose_code_can_not_be_ended_is_not_lost(
     status = state_of(add(root, state=RUNNING, worker=gone()))
     assert status.state == RUNNING
     assert status.cause == "its worker is gone, and its code can't be ended: process 123"
+
+
+def test_a_worker_that_died_after_its_job_had_ended_has_said_how(root: Path) -> None:
+    worker = gone()
+    paths = add(root, state=RUNNING, worker=worker)
+    noted = JobStatus(FAILED, worker=worker, exit_code=3, cause="its code failed")
+    noted.to_file(paths.end)
+    assert state_of(paths) == noted and read_status(paths) == noted and not paths.end.exists()
+
+
+def test_a_note_that_is_half_written_says_nothing(root: Path) -> None:
+    paths = add(root, state=RUNNING, worker=gone())
+    paths.end.write_bytes(b'{"state": "finished"}' + os.urandom(9))
+    assert state_of(paths).state == LOST
 
 
 @pytest.mark.parametrize("answer", [True, None])

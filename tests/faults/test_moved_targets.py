@@ -22,6 +22,12 @@ LOCK = (
     "six==1.17.0 --hash=sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274\n"
 )
 
+HELLO = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
+print("hello")
+"""
+
 
 def sql(folder: Path, query: str, *values: object) -> list[Any]:
     with closing(sqlite3.connect(folder / "mlflow.db", timeout=60)) as database, database:
@@ -58,11 +64,18 @@ def test_a_target_that_was_moved_is_pulled_as_if_it_had_been_there_always(
     for table in ("latest_metrics", "metrics", "params", "tags", "runs"):
         sql(project.root, f"DELETE FROM {table} WHERE run_uuid = ?", deleted)
 
+    # A job's environment, with a program as installers write them.
+    project.inv("remote-setup")
+    (python,) = target_root.glob(".remote/envs/*/bin/python")
+    program = python.with_name("hello")
+    program.write_text(HELLO.format(python=python))
+    program.chmod(0o755)
+
     moved = target_root.with_name(f"{target_root.name} moved")
     target_root.rename(moved)
     project.env["TARGET_DIR"] += " moved"
-    words = ("--", "python", "-c", "import os; print(os.environ['MLFLOW_TRACKING_URI'])")
-    job = project.inv("remote-run", "--follow", *words)
+    job = project.inv("remote-run", "--follow", "--", "hello")
+    assert "\nhello\n" in job.out, job.out
     assert f"led to {target_root}, and lead to {moved} now" in job.out
     assert not target_root.exists(), "nothing is written to the old place"
     assert all(path.startswith(f"{moved}/mlruns/") for path in paths_in(moved))

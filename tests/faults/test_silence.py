@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,11 +153,17 @@ class Proxy:
     """A TCP proxy to a port of this machine, which can stop carrying anything."""
 
     def __init__(self, port: int) -> None:
-        self.port, self.stalls = 0, False
+        self._flows = threading.Event()
+        self._flows.set()
         self._to = port
+        #: Seconds that each piece takes.
+        self.pause = 0.0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def stall(self) -> None:
+        self._flows.clear()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
@@ -172,13 +179,16 @@ class Proxy:
             while True:
                 for key, _ in ready.select():
                     piece = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
+                    # Where the way is interrupted, nobody hears of an end either.
+                    self._flows.wait()
                     if not piece:
                         return
-                    if not self.stalls:
-                        key.data.sendall(piece)
+                    time.sleep(self.pause)
+                    key.data.sendall(piece)
 
     def close(self) -> None:
         self._listening.close()
+        self._flows.set()
 
 
 @pytest.fixture
@@ -217,9 +227,24 @@ def master(server: TargetSession) -> int:
 
 def test_a_link_that_stalls_is_told(server: TargetSession, proxy: Proxy) -> None:
     server.agent.call(JobsRequest(key=server.key))
-    proxy.stalls = True
+    proxy.stall()
     with pytest.raises(NoAnswer, match="The connection to gpu broke"):
         server.agent.call(JobsRequest(key=server.key))
+
+
+def test_a_push_whose_laptop_is_gone_does_not_keep_the_next_one_waiting(
+    pushed: ProjectFolder, server: TargetSession, proxy: Proxy, target_root: Path
+) -> None:
+    # Nothing of this can be compressed, and not all of it fits into what is on its way.
+    (pushed.root / "src/large.bin").write_bytes(os.urandom(15_000_000))
+    proxy.pause = 0.02
+    client = pushed.start("sync-push", REMOTE_SSH_CONFIG=str(pushed.root / "ssh_config"))
+    until(lambda: list((target_root / ".remote/partial").rglob("*large.bin*")))
+    proxy.stall()
+    client.kill()
+    client.communicate()
+    assert "Waiting for a push to this target" in pushed.inv("sync-push").err
+    assert (target_root / "src/large.bin").stat().st_size == 15_000_000
 
 
 def test_behind_a_master_that_was_stopped_a_new_one_is_opened(server: TargetSession) -> None:

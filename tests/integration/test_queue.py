@@ -49,7 +49,7 @@ def test_a_killed_workers_gpus_go_to_who_waits(farm: Farm) -> None:
     # Nobody has asked for the jobs meanwhile: the second one sees for itself that they are free.
     farm.until(second, "running", "finished")
     listed = json.loads(farm.project.inv("remote-ps", "--json", first).out)[0]
-    assert (listed["state"], listed["cause"]) == ("lost", "its worker is gone")
+    assert listed["state"] == "lost" and listed["cause"].startswith("its worker is gone")
 
 
 def test_too_much_is_refused_at_once(farm: Farm) -> None:

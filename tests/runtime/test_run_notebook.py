@@ -17,6 +17,7 @@ from remote.job.spec import Job, read_job
 from remote.rpc import client
 from remote.runtime import run_notebook
 from tests.conftest import ROOT
+from tests.disks import fill, small_disk
 
 ID = "20260101-090000-train-aaaa"
 
@@ -181,3 +182,19 @@ def test_a_notebook_ends_with_the_code_that_it_exits_with(paths: JobPaths) -> No
     assert execute(paths).returncode == 3
     codes = [run_notebook.exit_code(text) for text in ("1", "-1", "256", "no data", "None")]
     assert codes == [1, 255, 0, 1, 0]
+
+
+def test_a_notebook_is_saved_on_a_full_disk_or_stays_as_it_was(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        path = disk / "notebook.ipynb"
+        with pytest.raises(OSError, match="No space left"):
+            fill(disk)
+            run_notebook.save(path, "x" * 9000)
+        (disk / "filler").unlink()
+        run_notebook.save(path, "first " * 2000)
+        fill(disk)
+        run_notebook.save(path, "second " * 1000)
+        assert path.read_text() == "second " * 1000
+        fill(disk)
+        run_notebook.save(path, "third " * 90_000)
+        assert path.read_text() == "second " * 1000

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import os
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
 from remote.agent.tracking.job_run import store_of
 from remote.errors import StoreError, UnusableStore
-from remote.files import plural
+from remote.files import plural, write_atomic
+from remote.job.paths import STATE
 from remote.tracking.store import connect_read_only, is_store, usable
 
 
@@ -25,6 +27,8 @@ def mend_moved(root: Path) -> str:
         from remote.tracking.check.stored_paths import State, mend_paths, paths_of
 
         moved = [path for path in paths_of(store) if path.state is State.MOVED]
+        for old in {path.old for path in moved} - {""}:
+            _mend_programs(root, old)
         mended = mend_paths(store, moved)
     except UnusableStore:
         # Whoever needs its records tells of it.
@@ -36,6 +40,18 @@ def mend_moved(root: Path) -> str:
     old = ", ".join(sorted({path.old or "mlruns" for path in mended}))[:1000]
     paths = plural(len(mended), "path")
     return f"This target was moved: {paths} of its records led to {old}, and lead to {root} now."
+
+
+def _mend_programs(root: Path, old: str) -> None:
+    """Have the programs of the target's environments find their interpreter, which they name by its
+    place in their first lines."""
+    before, after = (os.fsencode(f"{folder}/{STATE}/envs/") for folder in (old, root))
+    for program in (root / STATE / "envs").glob("*/bin/*"):
+        # One that can't be read, or written, fails as it would have.
+        with suppress(OSError):
+            head, place, rest = program.read_bytes().partition(before)
+            if place and head.startswith(b"#!") and len(head) < 100 and not program.is_symlink():
+                write_atomic(program, head + after + rest, mode=program.stat().st_mode & 0o777)
 
 
 def _leads_out(store: Path, root: Path) -> bool:

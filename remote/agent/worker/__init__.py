@@ -56,9 +56,10 @@ class Record:
         self.status.to_file(self.paths.status)
 
     def say(self, text: str) -> None:
-        """Put a line of the toolkit's own into the job's log."""
+        """Put a line of the toolkit's own into the job's log, unless its disk is full."""
         line = f"[remote] {without_secrets(text)}\n"
-        self.log.write(line.encode("utf-8", "backslashreplace"))
+        with contextlib.suppress(OSError):
+            self.log.write(line.encode("utf-8", "backslashreplace"))
 
     def wait(self, reason: str) -> None:
         """Write down what the job waits for."""
@@ -87,8 +88,10 @@ def mirror(paths: JobPaths, ended: Callable[[], bool]) -> None:
             for block in iter(lambda: file.read(1 << 16), b""):
                 if time.time() - noted > NOTE:
                     noted = time.time()
-                    times.write(f"{noted:.1f} {file.tell() - len(block)}\n")
-                    times.flush()
+                    # A full disk ends no mirror.
+                    with contextlib.suppress(OSError):
+                        times.write(f"{noted:.1f} {file.tell() - len(block)}\n")
+                        times.flush()
                 # Where the terminal is gone, the job is not.
                 with contextlib.suppress(OSError):
                     os.write(1, block)

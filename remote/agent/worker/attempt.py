@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Mapping, Optional
 
-from remote.agent import processes
+from remote.agent import processes, reserve
 from remote.agent.tracking import job_run
 from remote.agent.worker import Outcome, Record
 from remote.agent.worker.peak_memory import PeakGpuMemory, PeakMemory
@@ -43,9 +43,13 @@ _GPU_MEMORY = re.compile(
     rb"|cupy\S*OutOfMemoryError"
 )
 
+#: What the system and SQLite say of a full disk.
+_DISK = re.compile(rb"No space left on device|Disk quota exceeded|database or disk is full")
+
 _KERNEL_DIED = re.compile(rb"DeadKernelError|Kernel died")
 
 CRASHED, SIGNAL, TIMEOUT, OOM, OOM_GPU = "error", "signal", "timeout", "oom", "oom-gpu"
+DISK = "disk"
 
 
 def attempts(record: Record, python: Path, devices: Mapping[str, str]) -> Outcome:
@@ -82,7 +86,8 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
             code = _execute(record, python, place, env)
         if code is None:
             return Outcome(FAILED, 124, f"timeout after {job.timeout} s", TIMEOUT)
-        return outcome(code, log=tail(paths.log, offset), kills=kernel_kills() - kills)
+        log, killed = tail(paths.log, offset), kernel_kills() - kills
+        return outcome(code, log=log, kills=killed, full=reserve.is_full(place))
     finally:
         # What is left of it must not use a GPU that others may lease now.
         processes.end_descendants(os.getpid())
@@ -165,11 +170,12 @@ def tail(log: Path, offset: int) -> bytes:
         return file.read()
 
 
-def outcome(code: int, *, log: bytes, kills: int) -> Outcome:
+def outcome(code: int, *, log: bytes, kills: int, full: bool = False) -> Outcome:
     """What an exit code (negative: a signal, as subprocess tells it) means.
 
     `log` is the end of what the attempt wrote, `kills` how many processes the kernel killed for
     want of memory meanwhile: it tells nobody which, so that counts only where one of ours was.
+    `full` says that the disk is: of that, there may be no room in the log.
     """
     if code == 0:
         return Outcome(FINISHED, 0)
@@ -189,4 +195,8 @@ def outcome(code: int, *, log: bytes, kills: int) -> Outcome:
         return Outcome(FAILED, shown, f"killed by {name}", SIGNAL)
     if _KERNEL_DIED.search(log):
         return Outcome(FAILED, shown, "its notebook's kernel died", SIGNAL)
-    return Outcome(FAILED, shown, f"its code failed (exit code {shown})", CRASHED)
+    cause = f"its code failed (exit code {shown})"
+    if full or _DISK.search(log):
+        where = "the server's disk is full" if full else "a disk was full, or a quota used up"
+        return Outcome(FAILED, shown, f"{cause}: {where}", DISK)
+    return Outcome(FAILED, shown, cause, CRASHED)

@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
-from remote.agent import environments, job_folders, processes
+from remote.agent import environments, job_folders, processes, reserve
 from remote.agent.gpus.queue import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, Record, mirror
-from remote.errors import JobError, RemoteError, UnusableStore
+from remote.errors import JobError, RemoteError, StoreError, UnusableStore
+from remote.files import FULL
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.status import ENDED, FAILED, FINISHED, PREPARING, QUEUED, REFUSED, STOPPED
@@ -98,6 +99,8 @@ class Worker(Record):
             return Outcome(FAILED, 1, error.message, "toolkit")
         except Exception as error:
             self.say(_traceback())
+            if isinstance(error, OSError) and error.errno in FULL:
+                return Outcome(FAILED, 1, "the server's disk is full", "disk")
             return Outcome(FAILED, 1, f"the toolkit failed: {error}", "toolkit")
 
     def outcome_of(self, number: int) -> Outcome:
@@ -135,6 +138,7 @@ class Worker(Record):
         host, started = os.uname().nodename, time.time()
         self.write(state=QUEUED, worker=worker, host=host, started=started)
         processes.adopt_orphans()
+        reserve.set_aside(self.paths)
         from remote.agent.tracking import job_run, moved_target
         from remote.tracking.store import is_present
 
@@ -245,6 +249,9 @@ class Worker(Record):
             seconds=ended - (self.status.running or ended),
         )
         cause = f" ({outcome.cause})" if outcome.cause else ""
+        reserve.note(self.paths, last)
+        reserve.free(self.paths)
+        is_kept = True
         try:
             from remote.agent.tracking.job_run import is_outside, noted_stores
 
@@ -258,12 +265,16 @@ class Worker(Record):
             job_folders.list_unpulled(self.paths, self.job)
             self.say(f"{outcome.state}, exit code {outcome.code}{cause}")
             job_folders.close_records(self.paths, self.job, last)
+        except (OSError, StoreError) as error:
+            is_kept = False
+            self.say(f"{error}\nWhat is missing of this job's record follows: inv remote-ps")
         except Exception:
             self.say(_traceback())
-        last.to_file(self.paths.status)
+        reserve.publish(self.paths, last)
         # Whoever sees that it has ended (`mirror`) finds the last word on disk.
         self.status = last
-        job_folders.forget(self.paths)
+        if is_kept:
+            job_folders.forget(self.paths)
 
 
 def _pass(number: int, frame: Any) -> None:

@@ -9,6 +9,7 @@ from remote.job import fields
 from remote.job.fields import MANY, MESSAGE, NAME, VALUE, VERY_MANY, WORD
 from remote.job.messages.base import SAME_TWICE, Request, TargetRequest
 from remote.job.struct import Struct
+from remote.job.tree import COPY
 
 
 class Machine(Struct):
@@ -89,6 +90,19 @@ class RoomRequest(TargetRequest[RoomAnswer], verb="room", answer=RoomAnswer):
         fields.integer(0, 1 << 62), VERY_MANY, key=fields.text(NAME), default={}
     )
     clear: bool = fields.flag(default=False)
+
+
+class TreeAnswer(Struct):
+    """Whether a push was ended."""
+
+    ended: bool = fields.flag()
+
+
+class TreeRequest(TargetRequest[TreeAnswer], verb="tree", answer=TreeAnswer):
+    """End the push that holds the lock on the target's tree where nothing comes from it any more."""
+
+    copy: str = fields.text(COPY, re.compile(r"[0-9a-f]{16}"))
+    """How the ids of pushes of the asking copy of the project begin."""
 
 
 class SecretAnswer(Struct):

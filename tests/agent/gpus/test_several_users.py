@@ -29,7 +29,7 @@ PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
 #: Imported as root, run as another: a process that changes its user so is hidden in /proc
 #: unless it asks not to be (PR_SET_DUMPABLE), and may not reach the Python that it came from.
 BECOME = """if True:
-    import ctypes, os, shutil, subprocess, sys
+    import ctypes, hashlib, os, shutil, socket, subprocess, sys
     import remote.agent.gpus.queue
     uid, code = int(sys.argv[1]), sys.argv[2]
     del sys.argv[1:3]

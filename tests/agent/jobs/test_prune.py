@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from remote.agent import environments
-from remote.agent.jobs.prune import prune
+from remote.agent.jobs.prune import GONE, prune
 from remote.job.messages.old_jobs import PruneRequest
+from remote.job.paths import STATE
 from remote.job.status import FINISHED
 from tests.agent.job_folder import KEY, add
 
@@ -51,3 +52,14 @@ def test_a_job_goes_when_it_is_old_by_any_clock(
     request = PruneRequest(key=KEY, older=3600, now=start + now, pulled=(name,))
     assert prune(request).jobs == ((name,) if goes else ())
     assert paths.folder.is_dir() is not goes
+
+
+def test_what_a_prune_that_was_killed_had_begun_to_remove_goes_with_the_next(root: Path) -> None:
+    gone = root / STATE / "jobs" / f"{GONE}20260101-090000-train-aaaa"
+    (gone / "code/read only").mkdir(parents=True)
+    (gone / "code/read only/a.py").write_text("a")
+    (gone / "code/read only").chmod(0o500)
+    (gone.parent / "20260101-090000-train-aaaa.lock").touch()
+    assert prune(PruneRequest(key=KEY, older=60, dry_run=True)).bytes == 0 and gone.is_dir()
+    assert prune(PruneRequest(key=KEY, older=60)).bytes > 0
+    assert list(gone.parent.iterdir()) == []

@@ -79,3 +79,18 @@ def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
     found = attempt.tail(log, 0)
     assert found.endswith(b"end") and len(found) == attempt.TAIL
     assert attempt.tail(log, log.stat().st_size - 3) == b"end"
+
+
+@pytest.mark.parametrize(
+    ("log", "full", "words"),
+    [
+        (b"", True, "the server's disk is full"),
+        (b"OSError: [Errno 28] No space left on device: 'x'", False, "a disk was full"),
+        (b"cp: error writing 'x': Disk quota exceeded", False, "a quota used up"),
+        (b"sqlite3.OperationalError: database or disk is full", False, "a disk was full"),
+    ],
+)
+def test_a_full_disk_is_named_as_the_cause(log: bytes, full: bool, words: str) -> None:
+    ended = outcome(1, log=log, kills=0, full=full)
+    assert ended.reason == "disk" and "(exit code 1): " in ended.cause and words in ended.cause
+    assert outcome(0, log=log, kills=0, full=full).cause == ""

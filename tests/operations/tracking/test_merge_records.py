@@ -275,3 +275,12 @@ def test_a_run_that_moves_to_another_experiment_does_so_here_with_its_artifacts(
         assert run_rows.experiment_of(here.file, "t1") == "chosen"
         assert run_rows.artifact_dir(here.file, "t1") == here.root / "mlruns/2/t1/artifacts"
         assert (here.root / "mlruns/2/t1/artifacts/it's a note.txt").is_file()
+
+
+def test_what_a_merge_that_was_killed_has_left_goes_with_the_next(project: Project) -> None:
+    left = project.state / "delta-abc"
+    left.mkdir(parents=True)
+    (left / "half.db").write_text("half")
+    with merging(project) as folder:
+        assert not left.exists() and folder.is_dir()
+    assert not list(project.state.glob("delta-*"))

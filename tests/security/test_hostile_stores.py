@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from remote.errors import StoreError
-from remote.tracking import delta, merge
+from remote.tracking import delta, merge, schema
 from remote.tracking.check.examine import examine, mend
+from remote.tracking.merge import base as bases
+from remote.tracking.merge import ownership
 from tests.stores import empty_store
 
 RUN = "a" * 32
@@ -67,6 +69,20 @@ class World:
 
     def pull(self, *statements: str, registry: bool = False) -> merge.MergeSummary:
         return self.merge(self.delta(*statements, registry=registry))
+
+    def push(self) -> None:
+        """Give the run that is here to the server."""
+        ownership.remember(self.base, schema.RUN, [RUN])
+        self.far.run()
+
+    def grow(self) -> None:
+        """The run goes on there."""
+        self.far.sql(
+            "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
+            " VALUES ('acc', 0.99, 9, ?, 99, 0)",
+            RUN,
+        )
+        self.far.tag("grown", "yes")
 
     def merge(self, file: Path, **more: Any) -> merge.MergeSummary:
         root, store = self.here.folder / "mlruns", self.here.store
@@ -285,3 +301,67 @@ def test_a_version_that_stays_inside_comes(world: World, source: str, local: str
     place = f"{world.here.folder}/mlruns/0/{RUN}/artifacts"
     rows = world.here.sql("SELECT source, run_link FROM model_versions")
     assert rows == [(local.replace("{run}", place), None)]
+
+
+def test_a_server_that_knows_the_id_of_a_run_changes_nothing_of_it(world: World) -> None:
+    world.here.run()
+    world.far.run()
+    world.grow()
+    before = text_of(world.here)
+    for statement in ("SELECT 1", "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = 5"):
+        world.far.sql(statement)
+        world.far.tag("mlflow.parentRunId", OTHER) if "UPDATE" in statement else None
+        summary = world.pull()
+        (refusal,) = summary.refused
+        assert (refusal.kind, refusal.id) == ("run", RUN) and "--theirs" in refusal.reason
+        assert summary.artifacts == () and summary.run_ids == ()
+    assert text_of(world.here) == before
+
+
+def test_what_is_taken_with_theirs_is_that_servers_from_then_on(world: World) -> None:
+    world.here.run()
+    world.far.run()
+    world.grow()
+    assert world.pull().refused
+    taken = world.merge(world.delta(), theirs=True)
+    assert taken.refused == () and [folder.local for folder in taken.artifacts]
+    assert world.pull().refused == ()
+    assert world.here.sql("SELECT count(*) FROM metrics") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "how", ["pulled before", "base lost", "given", "another store of the target"]
+)
+def test_what_came_from_a_server_or_went_there_grows(world: World, how: str) -> None:
+    if how == "given":
+        world.here.run()
+        world.push()
+    else:
+        world.far.run()
+        world.pull()
+    if how == "base lost":
+        for file in (world.base, bases.backup_of(world.base)):
+            file.unlink()
+    if how == "another store of the target":
+        world.base = world.base.with_name("far.logs.db")
+    world.grow()
+    assert world.pull().refused == ()
+    assert world.here.sql("SELECT value FROM tags WHERE key = 'grown'") == [("yes",)]
+    assert world.here.sql("SELECT count(*) FROM metrics") == [(1,)]
+
+
+def test_a_store_under_another_path_is_known_by_its_experiments(world: World) -> None:
+    world.far.run()
+    world.pull()
+    world.base = world.base.with_name("moved.db")
+    world.grow()
+    assert world.pull().refused == ()
+
+
+def test_what_came_from_one_server_is_not_anothers(world: World, tmp_path: Path) -> None:
+    world.far.run()
+    world.pull()
+    world.far, world.base = Side(tmp_path / "other"), world.base.with_name("other.db")
+    world.far.run()
+    world.grow()
+    assert [refusal.id for refusal in world.pull().refused] == [RUN]

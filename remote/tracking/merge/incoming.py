@@ -12,6 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from remote.tracking import schema
 from remote.tracking.merge import artifact_paths as paths
 from remote.tracking.merge.merge_session import MergeSession
+from remote.tracking.merge.ownership import has_owner
 from remote.tracking.unfit_values import unfit_rows
 
 MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
@@ -19,6 +20,7 @@ MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
 
 
 LABEL = 200
+NOT_THEIRS = "it is here, and didn't come from there: --theirs takes it"
 NO_TEXT = "no UTF-8 text, or no number"
 
 
@@ -60,12 +62,16 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
         return []
     in_experiment = schema.EXPERIMENT in schema.table_of(kind.table).links.values()
     accepted, locations = [], _locations(session, kind)
+    query = f"SELECT id FROM temp.foreign_thing WHERE kind = '{kind.name}'"
+    foreign = set(session.ids(query))
     for identity, signature, experiment, pulled_before in _rows(session, kind):
         fetched = [place for place in locations[identity] if not paths.lies_elsewhere(place)]
         if kind.name == schema.RUN and not pulled_before:
             session.first_seen.add(identity)
         if not isinstance(identity, str) or not (kind.folder is None or paths.is_safe_id(identity)):
             session.refuse(kind.name, identity, "its id can't be part of a path")
+        elif identity in foreign:
+            session.refuse(kind.name, identity, NOT_THEIRS)
         elif in_experiment and experiment is None:
             # An experiment that was pulled and is gone for good here was deleted here.
             if pulled_before:
@@ -136,6 +142,20 @@ def _locations(session: MergeSession, kind: schema.Kind) -> Dict[Any, List[Any]]
         ):
             locations[identity].append(location)
     return locations
+
+
+def list_foreign(session: MergeSession) -> None:
+    """Notes what of the delta is here and not its source's."""
+    for kind in schema.KINDS.values() if session.owned is not None else ():
+        if kind.table in session.shared and has_owner(kind.name):
+            session.database.execute(
+                f"INSERT OR IGNORE INTO temp.foreign_thing SELECT kind, id FROM delta.entities e"
+                f" WHERE kind = '{kind.name}' AND id IN (SELECT \"{kind.column}\""
+                f' FROM main."{kind.table}") AND NOT EXISTS'
+                " (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
+            )
+    query = "DELETE FROM temp.foreign_thing WHERE kind = ? AND id = ?"
+    session.database.executemany(query, session.owned or ())
 
 
 def list_present(session: MergeSession) -> None:

@@ -19,6 +19,7 @@ CREATE TABLE temp.batch (id PRIMARY KEY, experiment INTEGER) WITHOUT ROWID;
 CREATE TABLE temp.placement (theirs INTEGER PRIMARY KEY, ours INTEGER UNIQUE, name TEXT);
 CREATE TABLE temp.touched (id PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE temp.present (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+CREATE TABLE temp.foreign_thing (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE TABLE temp.place (theirs TEXT PRIMARY KEY, ours TEXT) WITHOUT ROWID;
 CREATE TABLE temp.excluded (name TEXT, version, PRIMARY KEY (name, version)) WITHOUT ROWID;
 """

@@ -35,12 +35,12 @@ class TargetFacts(Struct):
     """Whether this project pushed there before."""
     noisy: bool = flag(default=False)
     """Whether the login shell prints where it should not."""
-    links: tuple[str, ...] | None = optional(names(), default=None)
-    """Those that pushes have sent; None where that isn't known."""
     files: int = integer(0, 1 << 40, default=0)
     """How many the project had at the last push."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
+    links: tuple[str, ...] | None = optional(names(), default=None)
+    """Those that pushes have sent; None where that isn't known."""
 
 
 @dataclass

@@ -350,7 +350,9 @@ class Pulled:
     """The paths that could not come. All the rest has."""
 
 
-def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False) -> Pulled:
+def pull(
+    server: TargetSession, *, dry_run: bool = False, registry: bool = False, theirs: bool = False
+) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
     from remote.operations.pull_backups import PulledFiles
@@ -372,7 +374,9 @@ def pull(server: TargetSession, *, dry_run: bool = False, registry: bool = False
             pulled_files = PulledFiles.of(server)
             pulled_files.drop_unchanged(files, kept)
             pulled_files.add(files.sent)
-        records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run)
+        records = merge_all(
+            server, asked, folder, registry=registry, dry_run=dry_run, theirs=theirs
+        )
         before = set(read_json(server.pulled) or ())
         unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
         problems = [*files.problems, *records.problems]

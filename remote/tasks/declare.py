@@ -86,6 +86,10 @@ def exit_on_error(body: Body) -> Body:
         except Exit as exit:
             # Invoke prints the message as it is, and why a job failed is its server's to say.
             raise Exit(printable_lines(exit.message or ""), code=exit.code) from None
+        except BrokenPipeError:
+            # What Python still holds for standard output goes nowhere when it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(code=128 + signal.SIGPIPE) from None
         except OSError as error:
             full = full_disk(error)
             if full is None:
@@ -93,10 +97,6 @@ def exit_on_error(body: Body) -> Body:
             raise Exit(printable_lines(str(full)), code=2) from None
         except KeyboardInterrupt as interrupt:
             raise Exit(printable_lines(str(interrupt)) or "Interrupted.", code=130) from None
-        except BrokenPipeError:
-            # What Python still holds for standard output goes nowhere when it exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise Exit(code=128 + signal.SIGPIPE) from None
         except Exception:
             sys.excepthook = _say_traceback
             raise

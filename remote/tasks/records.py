@@ -14,7 +14,7 @@ from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
 from remote.tasks import merge_report
 from remote.tasks.declare import command
-from remote.tasks.sync import exit_unless_all, registry_asked, server_of
+from remote.tasks.sync import THEIRS_HELP, exit_unless_all, registry_asked, server_of
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
@@ -28,16 +28,21 @@ _EXAMPLES = 3
 JSON_HELP = "print what was done as JSON"
 
 
-@command(help={"json": JSON_HELP})
+@command(help={"theirs": THEIRS_HELP, "json": JSON_HELP})
 def mlflow_pull(
-    c: Context, target: str = "", registry: bool = False, dry_run: bool = False, json: bool = False
+    c: Context,
+    target: str = "",
+    registry: bool = False,
+    dry_run: bool = False,
+    theirs: bool = False,
+    json: bool = False,
 ) -> None:
     """Merge the target's MLflow records, with their artifacts; no other results (see sync-pull)."""
     from remote.operations.tracking.pull_records import pull_records
 
     server = server_of(target)
     registry = registry_asked(server.project, registry)
-    records = pull_records(server, registry=registry, dry_run=dry_run)
+    records = pull_records(server, registry=registry, dry_run=dry_run, theirs=theirs)
     data = {"target": str(server.target), "dry_run": dry_run}
     _report(server.project, records, f"from {server.target}", data, json=json)
 
@@ -116,6 +121,7 @@ def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
     help={
         "store": "a .db file, a folder with mlflow.db or mlruns, or a sqlite:/// address",
         "artifacts": "the folder that holds the store's mlruns (default: the store's own folder)",
+        "theirs": THEIRS_HELP,
         "json": JSON_HELP,
     },
 )
@@ -125,6 +131,7 @@ def mlflow_merge(
     artifacts: str = "",
     registry: bool = False,
     dry_run: bool = False,
+    theirs: bool = False,
     json: bool = False,
 ) -> None:
     """Merge an MLflow store that lies on this machine: a colleague's, an old project's."""
@@ -132,7 +139,9 @@ def mlflow_merge(
 
     project = find_project()
     registry = registry_asked(project, registry)
-    records = merge_store(project, store, artifacts=artifacts, registry=registry, dry_run=dry_run)
+    records = merge_store(
+        project, store, artifacts=artifacts, registry=registry, dry_run=dry_run, theirs=theirs
+    )
     _report(project, records, store, {"store": store, "dry_run": dry_run}, json=json)
 
 

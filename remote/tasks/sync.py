@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 NOT_ALL = 3
 
 
+THEIRS_HELP = "take changes of runs that are here and didn't come from there, too"
+
+
 def server_of(target: str) -> TargetSession:
     """The server that `target`, or TARGET_DIR, names."""
     from remote.session import TargetSession
@@ -65,22 +68,28 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
     exit_unless_all(pushed.files.problems, "pushed")
 
 
-@command()
-def sync_pull(c: Context, target: str = "", dry_run: bool = False, registry: bool = False) -> None:
+@command(help={"theirs": THEIRS_HELP})
+def sync_pull(
+    c: Context,
+    target: str = "",
+    dry_run: bool = False,
+    registry: bool = False,
+    theirs: bool = False,
+) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
-    problems = pull_and_tell(server_of(target), dry_run=dry_run, registry=registry)
+    problems = pull_and_tell(server_of(target), dry_run=dry_run, registry=registry, theirs=theirs)
     exit_unless_all(problems, "pulled")
 
 
 def pull_and_tell(
-    server: TargetSession, *, dry_run: bool = False, registry: bool = False
+    server: TargetSession, *, dry_run: bool = False, registry: bool = False, theirs: bool = False
 ) -> list[Problem]:
     """Pull, and say what that brought and what it kept; the paths that could not come."""
     from remote.operations.sync import pull, say_problems
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
-    pulled = pull(server, dry_run=dry_run, registry=registry)
+    pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs)
     files, records = pulled.files, pulled.records
     if dry_run:
         print_lines(*(f"bring   {name}" for name in files.sent))

@@ -55,6 +55,8 @@ class Table(NamedTuple):
     """Where not every row has a path: the tags that do, first that of the owner's artifacts."""
     sources: Tuple[str, ...] = ()
     """Columns with a path into the artifacts of some run or model."""
+    pages: Tuple[str, ...] = ()
+    """Columns with a page that MLflow's UI links to."""
     fixed: Tuple[str, ...] = ()
     """Columns that are set when the row is made and never merged."""
     groups: Tuple[Group, ...] = ()
@@ -129,7 +131,7 @@ _GROUPS: Dict[str, Tuple[Group, ...]] = {
 
 def _table(name: str, key: str, owner: str, column: str = "", **more: Any) -> Table:
     """A table as TABLES spells it: columns in one text; the owner's is named as the owner names it."""
-    for several in ("path_keys", "sources", "fixed", "quiet", "unsigned"):
+    for several in ("path_keys", "sources", "pages", "fixed", "quiet", "unsigned"):
         more[several] = tuple(more.get(several, "").split())
     more["fixed"] += _FIXED
     more["quiet"] += _QUIET
@@ -191,6 +193,7 @@ TABLES: Tuple[Table, ...] = (
         REGISTERED_MODEL,
         links={"run_id": RUN},
         sources="source storage_location",
+        pages="run_link",
         fixed="user_id run_link",
         versioned=True,
     ),

@@ -27,6 +27,9 @@ PLAIN = ("cp", ".", "rsync")
 TARGET, HOST, FOLDER = "user@host:/proj", "user@host", "/proj"
 BACKUP = "20260131-120000"
 
+#: What a push adds to that: others may push in the same second.
+SUFFIX = "-[0-9a-f]{4}"
+
 
 def blocks(text: str, language: str) -> list[str]:
     """The contents of the fenced blocks marked with `language`."""
@@ -81,7 +84,7 @@ class Reader:
         elif words[0] == "ssh" and words[-1] == f"{FOLDER}/.remote/backup":
             self.deleted_by_a_push()
             for name in self.run(line).split():
-                assert re.fullmatch(re.sub(r"\d", r"\\d", BACKUP), name), name
+                assert re.fullmatch(re.sub(r"\d", r"\\d", BACKUP) + SUFFIX, name), name
         elif _is_ordinary(words):
             if "../colleague" in words:
                 self.a_colleague()
@@ -172,7 +175,7 @@ class Reader:
             lost, content = self.deleted_by_a_push(), "lost"
             backups = self.target / ".remote/backup"
         newest = sorted(backups.iterdir())[-1].name.replace("pull-", "")
-        self.run(line.replace(BACKUP, newest))
+        self.run(re.sub(f"{BACKUP}({SUFFIX})?", newest, line))
         assert lost.read_text() == content, line
 
     def a_colleague(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -100,3 +102,67 @@ def test_times_of_change_are_quiet_and_times_of_creation_fixed() -> None:
     assert {"user_id", "run_link", "creation_time", "workspace"} <= {*versions.fixed}
     assert all("last_updated_time" in table.quiet for table in TABLES)
     assert {"schema", "last_update_time"} <= {*schema.table_of("evaluation_datasets").quiet}
+
+
+#: Columns and tags that are called as an address is, and which MLflow opens no place by: text that
+#: is shown, or ids and names. A new one is looked up in MLflow's source before it stands here.
+NO_PLACES = set(
+    "runs.source_name runs.source_type runs.source_version datasets.dataset_source"
+    " datasets.dataset_source_type inputs.source_id inputs.source_type inputs.destination_id"
+    " inputs.destination_type logged_models.source_run_id assessments.source_id"
+    " assessments.source_type evaluation_dataset_records.source"
+    " evaluation_dataset_records.source_id evaluation_dataset_records.source_type"
+    " entity_associations.source_id entity_associations.source_type"
+    " entity_associations.destination_id entity_associations.destination_type".split()
+)
+NO_PLACE_TAGS = set(
+    " mlflow.assessment.scorerResourceName mlflow.assessment.scorerResourceNameType"
+    " mlflow.assessment.sourceRunId mlflow.databricks.gitRepoRelativePath"
+    " mlflow.databricks.gitRepoUrl mlflow.databricks.modelServingEndpointName"
+    " mlflow.databricks.notebookPath mlflow.databricks.runURL mlflow.databricks.webappURL"
+    " mlflow.databricks.workspaceURL mlflow.docker.image.uri"
+    " mlflow.experiment.databricksTraceDestinationPath"
+    " mlflow.experiment.databricksTraceLogStorageTable"
+    " mlflow.experiment.databricksTraceSpanStorageTable mlflow.experiment.sourceId"
+    " mlflow.experiment.sourceType mlflow.gateway.endpointId mlflow.gateway.linkedTraceId"
+    " mlflow.genaiEvaluate.agent.uri mlflow.latest_checkpoint_artifact mlflow.linkedPrompts"
+    " mlflow.loggedArtifacts mlflow.runSourceType mlflow.source.git.branch"
+    " mlflow.source.git.commit mlflow.source.git.diff mlflow.source.git.dirty"
+    " mlflow.source.git.repoURL mlflow.source.name mlflow.source.type mlflow.sourceRun"
+    " mlflow.trace.sourceScorer mlflow.trace.spansLocation".split()
+)
+LIKE_AN_ADDRESS = re.compile(
+    r"ur[il]|location|source|path|link|dir|root|storage|endpoint|artifact", re.I
+)
+
+
+def test_every_column_that_looks_like_an_address_is_judged_as_one(
+    mlflow: sqlite3.Connection,
+) -> None:
+    judged = {
+        f"{table.name}.{column}"
+        for table in TABLES
+        for column in (table.path, *table.sources, *table.pages)
+    }
+    unjudged = {
+        f"{table.name}.{column}"
+        for table in TABLES
+        for column in columns_of(mlflow, "main", table.name)
+        if LIKE_AN_ADDRESS.search(column)
+    }
+    assert unjudged - judged - NO_PLACES == set()
+
+
+def test_every_tag_that_looks_like_an_address_is_judged_as_one() -> None:
+    spec = importlib.util.find_spec("mlflow")
+    assert spec is not None and spec.origin is not None
+    files = (
+        "utils/mlflow_tags.py",
+        "tracing/constant.py",
+        "entities/model_registry/model_version.py",
+    )
+    texts = [(Path(spec.origin).parent / file).read_text() for file in files]
+    tags = set(re.findall(r'"(mlflow\.[\w.-]+)"', " ".join(texts)))
+    judged = {key for table in TABLES for key in table.path_keys}
+    assert judged <= tags
+    assert {tag for tag in tags if LIKE_AN_ADDRESS.search(tag)} - judged - NO_PLACE_TAGS == set()

@@ -631,7 +631,8 @@ def test_the_remote_command_goes_into_the_targets_link_first() -> None:
     remote = far(HOSTILE)
     link = f".cache/remote-gpu-workflow/targets/{remote.key}"
     assert f"--rsync-path=cd {link} && rsync" in remote.arguments()
-    tests = [f"test -d {link}/.remote/{name}/p1" for name in ("projects", "partial")]
+    folders = (".remote/projects/p1", ".remote/partial/p1", "data")
+    tests = [f"test -d {link}/{folder}" for folder in folders]
     claimed = " && ".join([*tests, f"cd {link}", "rsync"])
     assert f"--rsync-path={claimed}" in remote.arguments(project="p1")
 

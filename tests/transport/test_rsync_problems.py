@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remote.transport.rsync_problems import Problem, problems_of
+from remote.transport.rsync_problems import DANGLING, STRANGE, Problem, problems_of
 
 TARGET, ROOT = "gpu:proj", "/me/project"
 
@@ -61,8 +61,8 @@ def test_what_a_hostile_server_writes_there_is_kept_in_bounds() -> None:
     assert len(problems) == 1 and len(problems[0].text) < 6000
 
 
-@pytest.mark.parametrize("kind", ["unreadable", "unwritable", "in the way", "dangling"])
+@pytest.mark.parametrize("kind", ["unreadable", "unwritable", "in the way", DANGLING, STRANGE])
 def test_each_has_its_machine_and_its_next_step(kind: str) -> None:
-    assert Problem("a", "b", kind).text.startswith("a on this machine: b. M")
+    assert Problem("a", "b", kind).text.startswith("a on this machine: b. ")
     there = Problem("a", "b", kind, TARGET).text
-    assert there.startswith("a on gpu:proj: b. M") and "there" in there
+    assert there.startswith("a on gpu:proj: b. ") and "there" in there

@@ -82,6 +82,7 @@ def merge_store(
     artifacts: str = "",
     registry: bool = False,
     dry_run: bool = False,
+    theirs: bool = False,
 ) -> Records:
     """Merge the store that `text` names, and copy the artifacts of what changed.
 
@@ -103,7 +104,14 @@ def merge_store(
             source.write_delta(path, file, known, roots=roots, registry=registry)
             remote = Remote(Target("", "", root), None, name)
             merge_delta(
-                file, to, records, name=name, source=str(path), remote=remote, dry_run=dry_run
+                file,
+                to,
+                records,
+                name=name,
+                source=str(path),
+                remote=remote,
+                dry_run=dry_run,
+                theirs=theirs,
             )
     records.seconds = time.monotonic() - start
     return records
@@ -159,6 +167,7 @@ def merge_delta(
     source: str,
     remote: Remote,
     dry_run: bool,
+    theirs: bool = False,
 ) -> None:
     """Merge one delta, then fetch the artifacts that it names from `remote`.
 
@@ -184,6 +193,7 @@ def merge_delta(
             source=source,
             progress=progress.of,
             dry_run=dry_run and store == to.location,
+            theirs=theirs,
         )
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:

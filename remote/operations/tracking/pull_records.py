@@ -38,13 +38,13 @@ class FetchedDelta:
 
 
 def pull_records(
-    server: TargetSession, *, registry: bool = False, dry_run: bool = False
+    server: TargetSession, *, registry: bool = False, dry_run: bool = False, theirs: bool = False
 ) -> Records:
     """Merge what is new in a target's stores, and fetch the artifacts of what changed."""
     server.connect()
     with merging(server.project) as folder:
         delta = ask(server, folder, registry=registry)
-        return merge_all(server, delta, folder, registry=registry, dry_run=dry_run)
+        return merge_all(server, delta, folder, registry=registry, dry_run=dry_run, theirs=theirs)
 
 
 def ask(
@@ -97,6 +97,7 @@ def merge_all(
     *,
     registry: bool = False,
     dry_run: bool = False,
+    theirs: bool = False,
 ) -> Records:
     """Merge the delta of the target's own store, and those of the others that it has."""
     start = time.monotonic()
@@ -123,6 +124,7 @@ def merge_all(
                 source=f"{server.target}/{store}" if store else str(server.target),
                 remote=server.remote,
                 dry_run=dry_run,
+                theirs=theirs,
             )
     records.moved = own.moved
     records.outside = [place for place in own.answer.outside if place not in before]

@@ -24,7 +24,7 @@ from remote.operations.tracking.pull_records import pull_records, source_name
 from remote.operations.tracking.select_runs import SelectedRuns, Selection
 from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema
-from remote.tracking.merge import experiment_map
+from remote.tracking.merge import experiment_map, ownership
 from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.store import writing
 from remote.transport import rsync_args
@@ -106,6 +106,9 @@ class _Push:
                         [(run,) for run in active_runs],
                     )
                 selected = self._select()
+                # Before it goes: what is cut off from here on may be there already.
+                for kind in filter(ownership.has_owner, selected.ids):
+                    ownership.remember(self.base, kind, selected.ids[kind])
                 answer, sent_bytes = self._send(selected)
                 if not answer.changed:
                     break

@@ -13,9 +13,15 @@ from remote.errors import StoreError
 from remote.job.messages.records import ArtifactFolder
 from remote.tracking import schema
 from remote.tracking.merge import base as bases
-from remote.tracking.merge import merge_sql, stage
+from remote.tracking.merge import merge_sql, ownership, stage
 from remote.tracking.merge.experiment_map import place_experiments
-from remote.tracking.merge.incoming import Incoming, accept, list_present, place_versions
+from remote.tracking.merge.incoming import (
+    Incoming,
+    accept,
+    list_foreign,
+    list_present,
+    place_versions,
+)
 from remote.tracking.merge.merge_session import (
     BinnedRun,
     Conflict,
@@ -41,12 +47,14 @@ def merge(
     progress: Optional[Callable[[int, int], None]] = None,
     agreed: Optional[bool] = None,
     dry_run: bool = False,
+    theirs: bool = False,
 ) -> MergeSummary:
     """Applies `delta` to `store` and remembers in `base` what was pulled from `source`.
 
     `agreed` is for deltas that are given, one after the other on one base, not pulled: whether who
     made it has seen what is here, so that what differs was changed there. `progress` is told after
-    each part how much is done, and of how much, in rows and things.
+    each part how much is done, and of how much, in rows and things. `theirs` takes what is here and
+    isn't the source's (see ownership), too.
     Committed in parts; stopped anywhere, the next pull does the rest. With `dry_run` store and base
     stay as they are, and the summary says what would be done. Raises StoreError.
     """
@@ -58,7 +66,13 @@ def merge(
             with closing(session.database):
                 bases.make_usable(used, bases.store_identity(session.database))
                 session.attach(used, delta)
-                return _merge(session)
+                if agreed is None and not theirs:
+                    session.owned = list(ownership.owned_by(base, delta))
+                session.own_base = base if agreed is None and not dry_run else None
+                summary = _merge(session)
+        if session.own_base:
+            ownership.remember_base(base)
+        return summary
     except sqlite3.Error as error:
         raise StoreError(
             f"The records of {source} can't be merged into {store}: {error}"
@@ -77,6 +91,7 @@ def _merge(session: MergeSession) -> MergeSummary:
     stage.prepare(session)
     with session.transaction():
         bases.prepare(session.database, session.source)
+        list_foreign(session)
         # A delta of everything fits a base that knows nothing. On top of what was pulled since, it
         # would bring back what has gone: SQLite gives the number of an experiment that is gone to
         # the next.
@@ -97,6 +112,8 @@ def _merge(session: MergeSession) -> MergeSummary:
             if kind.name == schema.ASSOCIATION:
                 list_present(session)
             accepted = accept(session, kind)
+        if session.own_base and ownership.has_owner(kind.name):
+            ownership.remember(session.own_base, kind.name, [thing.id for thing in accepted])
         for start in range(0, len(accepted), BATCH):
             part = accepted[start : start + BATCH]
             with session.transaction():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from typing import Optional, Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -21,6 +22,8 @@ PLACES = ("mlruns", "mlartifacts")
 _ELSEWHERE = ("s3", "gs", "wasbs", "abfss", "r2", "b2", "dbfs", "hdfs", "viewfs")
 """Stores of artifacts that are the same from every machine: no path into this one."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ODD = re.compile(r"[\x00-\x1f\x7f?#;\\]")
+_MODEL = re.compile(r"models:/[^/@]+(/[^/]+|@[^/]+)?\Z")
 
 
 def is_safe_id(identity: object) -> bool:
@@ -59,7 +62,31 @@ def path_below(
         is_file = url.scheme == "file" and url.netloc in ("", "localhost")
         relative = _below(unquote(url.path) if is_file else str(location), roots)
     is_inside = any(relative.startswith(f"{place}/") for place in places)
-    return relative if is_inside and not _CONTROL.search(relative) else None
+    return relative if is_inside and is_plain(relative) else None
+
+
+def is_plain(relative: str) -> bool:
+    """True for a path that means the same to whoever reads it, as a path or as a part of a URL.
+
+    MLflow decodes a local path once more than it was encoded, so no escape may be left in it; what
+    begins a query or is another separator elsewhere isn't part of a name, nor are dots in disguise.
+    """
+    parts = re.split("[/@]", unicodedata.normalize("NFKC", relative))
+    is_same = unquote(relative) == relative and not _ODD.search(relative)
+    return is_same and not {".", ".."} & set(parts)
+
+
+def model_version(location: object) -> Optional[str]:
+    """`models:/<name>/<version>` or `models:/<id>` again, where it is one and leads nowhere else."""
+    is_model = isinstance(location, str) and _MODEL.match(location) is not None
+    return str(location) if is_model and is_plain(str(location)[len("models:/") :]) else None
+
+
+def web_link(location: object) -> Optional[str]:
+    """A page that a browser may be led to: no script, and no file of this machine."""
+    url = _url(location)
+    is_page = url is not None and url.scheme in ("http", "https") and bool(url.netloc)
+    return str(location) if is_page else None
 
 
 def _url(location: object) -> Optional[SplitResult]:

@@ -12,9 +12,16 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from remote.tracking import schema
 from remote.tracking.merge import artifact_paths as paths
 from remote.tracking.merge.merge_session import MergeSession
+from remote.tracking.merge.ownership import has_owner
+from remote.tracking.unfit_values import unfit_rows
 
 MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
 """Where it says which of those (`theirs`) that have another id in each store are which (`ours`)."""
+
+
+LABEL = 200
+NOT_THEIRS = "it is here, and didn't come from there: --theirs takes it"
+NO_TEXT = "no UTF-8 text, or no number"
 
 
 class Incoming(NamedTuple):
@@ -29,18 +36,42 @@ class Incoming(NamedTuple):
     artifacts: Optional[Tuple[str, str]] = None
 
 
+def refuse_unfit(session: MergeSession) -> None:
+    """Takes out of the delta what MLflow couldn't read here: the thing whose own row it is, else
+    the one row."""
+    run = session.database.execute
+    for row in list(unfit_rows(session.database, "delta", "main")):
+        table, reason = row.table, f"MLflow can't read its {', '.join(row.columns)}"
+        kind = schema.KINDS.get(table.owner)
+        own = kind is not None and kind.table == table.name
+        session.refuse(
+            table.owner if own else table.name, row.label[:LABEL], f"{reason}: {NO_TEXT}"
+        )
+        if own:
+            run(
+                f'DELETE FROM delta.entities WHERE kind = ? AND id IN (SELECT "{table.owner_column}"'
+                f' FROM delta."{table.name}" WHERE rowid = ?)',
+                (table.owner, row.rowid),
+            )
+        run(f'DELETE FROM delta."{table.name}" WHERE rowid = ?', (row.rowid,))
+
+
 def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
     """Those of one kind that may come in; the others are refused."""
     if kind.table not in session.shared:
         return []
     in_experiment = schema.EXPERIMENT in schema.table_of(kind.table).links.values()
     accepted, locations = [], _locations(session, kind)
+    query = f"SELECT id FROM temp.foreign_thing WHERE kind = '{kind.name}'"
+    foreign = set(session.ids(query))
     for identity, signature, experiment, pulled_before in _rows(session, kind):
         fetched = [place for place in locations[identity] if not paths.lies_elsewhere(place)]
         if kind.name == schema.RUN and not pulled_before:
             session.first_seen.add(identity)
         if not isinstance(identity, str) or not (kind.folder is None or paths.is_safe_id(identity)):
             session.refuse(kind.name, identity, "its id can't be part of a path")
+        elif identity in foreign:
+            session.refuse(kind.name, identity, NOT_THEIRS)
         elif in_experiment and experiment is None:
             # An experiment that was pulled and is gone for good here was deleted here.
             if pulled_before:
@@ -111,6 +142,20 @@ def _locations(session: MergeSession, kind: schema.Kind) -> Dict[Any, List[Any]]
         ):
             locations[identity].append(location)
     return locations
+
+
+def list_foreign(session: MergeSession) -> None:
+    """Notes what of the delta is here and not its source's."""
+    for kind in schema.KINDS.values() if session.owned is not None else ():
+        if kind.table in session.shared and has_owner(kind.name):
+            session.database.execute(
+                f"INSERT OR IGNORE INTO temp.foreign_thing SELECT kind, id FROM delta.entities e"
+                f" WHERE kind = '{kind.name}' AND id IN (SELECT \"{kind.column}\""
+                f' FROM main."{kind.table}") AND NOT EXISTS'
+                " (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
+            )
+    query = "DELETE FROM temp.foreign_thing WHERE kind = ? AND id = ?"
+    session.database.executemany(query, session.owned or ())
 
 
 def list_present(session: MergeSession) -> None:
@@ -197,8 +242,10 @@ def _exclude(session: MergeSession, name: object, version: object, reason: str) 
 
 def _local_source(session: MergeSession, path: object) -> Optional[str]:
     """The local name of what a version says its files are; None where that isn't here."""
-    if isinstance(path, str) and (path.startswith("models:/") or paths.lies_elsewhere(path)):
-        return path
+    if paths.lies_elsewhere(path):
+        return str(path)
+    if paths.model_version(path):
+        return paths.model_version(path)
     relative = paths.path_below(path, session.roots, session.places)
     owner, _, rest = (relative or "").partition("/artifacts")
     kind = schema.KINDS[schema.MODEL if "/models/" in owner else schema.RUN]

@@ -7,7 +7,8 @@ Rows that can change go to temporary tables, where they are compared; rows that 
 from __future__ import annotations
 
 from remote.tracking import schema
-from remote.tracking.merge.incoming import MAPS, references_exist
+from remote.tracking.delta import parts
+from remote.tracking.merge.incoming import MAPS, references_exist, refuse_unfit
 from remote.tracking.merge.merge_session import MergeSession
 from remote.tracking.merge.merge_sql import names, staged
 
@@ -18,6 +19,7 @@ CREATE TABLE temp.batch (id PRIMARY KEY, experiment INTEGER) WITHOUT ROWID;
 CREATE TABLE temp.placement (theirs INTEGER PRIMARY KEY, ours INTEGER UNIQUE, name TEXT);
 CREATE TABLE temp.touched (id PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE temp.present (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+CREATE TABLE temp.foreign_thing (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 CREATE TABLE temp.place (theirs TEXT PRIMARY KEY, ours TEXT) WITHOUT ROWID;
 CREATE TABLE temp.excluded (name TEXT, version, PRIMARY KEY (name, version)) WITHOUT ROWID;
 """
@@ -26,6 +28,7 @@ CREATE TABLE temp.excluded (name TEXT, version, PRIMARY KEY (name, version)) WIT
 def prepare(session: MergeSession) -> None:
     """Make the temporary tables, and triggers that note every run whose rows really change."""
     run = session.database.execute
+    refuse_unfit(session)
     session.database.executescript(TEMPORARY)
     for table in session.tables([table for table in schema.TABLES if table.rule != schema.APPEND]):
         columns = names(session.shared[table.name])
@@ -102,9 +105,7 @@ def append_rows(session: MergeSession) -> None:
     for table in session.tables(schema.append_only()):
         if table.name == "datasets":
             continue
-        last = session.last_row(f'delta."{table.name}"')
-        for start in range(0, last, ROWS):
-            end = min(start + ROWS, last)
+        for start, end in parts(session.database, f'delta."{table.name}"', ROWS):
             part = f"d.rowid > {start} AND d.rowid <= {end} AND {references_exist(table)}"
             with session.transaction():
                 newest = session.last_row("main.metrics")
@@ -117,7 +118,7 @@ def append_rows(session: MergeSession) -> None:
                         " FROM main.metrics WHERE rowid > ?",
                         (newest,),
                     )
-            session.advance(end - start)
+            session.advance(min(ROWS, end - start))
 
 
 def _insert(session: MergeSession, table: schema.Table, into: str, condition: str) -> str:
@@ -137,6 +138,8 @@ def _translated(session: MergeSession, table: schema.Table, column: str) -> str:
         return "'default'"
     if column == table.path:
         return _local_path(session, table, value)
+    if column in table.pages:
+        return f"web_link({value})"
     if column in table.sources:
         return f"(SELECT ours FROM temp.place WHERE theirs = {value})"
     if table.name in schema.ENDS and column in ("source_id", "destination_id"):

@@ -17,7 +17,7 @@ from remote.operations.tracking.select_runs import Selection, gather, pack, reso
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.tracking import merge, schema
-from remote.tracking.merge import experiment_map
+from remote.tracking.merge import experiment_map, ownership
 from tests.agent.replication.conftest import ID, KEY
 from tests.rpc.calls import installed_python
 
@@ -32,6 +32,8 @@ def send(world, *runs: str, name: str = NAME, **options: Any) -> TakeRequest:
     folder = world.far.root / f".remote/incoming-{name}"
     folder.mkdir()
     pack(world.here.store, folder, selected, world.here.root)
+    for kind in filter(ownership.has_owner, selected.ids):
+        ownership.remember(world.base(), kind, selected.ids[kind])
     known = merge.pull_state(world.base(), store=world.here.store).get("signatures", {})
     links = experiment_map.for_the_other_side(world.base(), world.here.store)
     return TakeRequest(

@@ -1,0 +1,367 @@
+"""Stores and deltas of a server that means harm: nothing here becomes unreadable, or leads elsewhere."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remote.errors import StoreError
+from remote.tracking import delta, merge, schema
+from remote.tracking.check.examine import examine, mend
+from remote.tracking.merge import base as bases
+from remote.tracking.merge import ownership
+from tests.stores import empty_store
+
+RUN = "a" * 32
+OTHER = "b" * 32
+BAD = b"caf\xe9 \xff"
+
+
+class Side:
+    """A folder with a store that is filled by SQL."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.store = folder, empty_store(folder)
+        self.sql("UPDATE experiments SET creation_time = ?", hash(str(folder)) % 10**12)
+
+    def sql(self, query: str, *values: object) -> list[Any]:
+        with closing(sqlite3.connect(self.store)) as database, database:
+            return database.execute(query, values).fetchall()
+
+    def run(self, run: str = RUN, experiment: int = 0) -> str:
+        self.sql(
+            "INSERT INTO runs (run_uuid, name, source_type, status, start_time, lifecycle_stage,"
+            " artifact_uri, experiment_id, user_id) VALUES (?, 'sunny', 'LOCAL', 'FINISHED', 1,"
+            " 'active', ?, ?, 'me')",
+            run,
+            f"{self.folder}/mlruns/{experiment}/{run}/artifacts",
+            experiment,
+        )
+        self.tag("colour", "red", run)
+        return run
+
+    def tag(self, key: object, value: object, run: str = RUN) -> None:
+        text = "CAST(? AS TEXT)"
+        self.sql(f"INSERT INTO tags VALUES ({text}, {text}, ?)", key, value, run)
+
+
+class World:
+    """This machine (`here`), a server (`far`), and pulls between them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.here, self.far = Side(folder / "here"), Side(folder / "far")
+        self.base = folder / "here/.remote/targets/far.db"
+
+    def delta(self, *statements: str, registry: bool = False) -> Path:
+        """What the server sends; each statement changes it on its way."""
+        file = self.folder / "delta.db"
+        known = merge.pull_state(self.base, store=self.here.store)
+        delta.write(self.far.store, file, known, registry=registry)
+        with closing(sqlite3.connect(file)) as database, database:
+            for statement in statements:
+                database.execute(statement)
+        return file
+
+    def pull(self, *statements: str, registry: bool = False) -> merge.MergeSummary:
+        return self.merge(self.delta(*statements, registry=registry))
+
+    def push(self) -> None:
+        """Give the run that is here to the server."""
+        ownership.remember(self.base, schema.RUN, [RUN])
+        self.far.run()
+
+    def grow(self) -> None:
+        """The run goes on there."""
+        self.far.sql(
+            "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
+            " VALUES ('acc', 0.99, 9, ?, 99, 0)",
+            RUN,
+        )
+        self.far.tag("grown", "yes")
+
+    def merge(self, file: Path, **more: Any) -> merge.MergeSummary:
+        root, store = self.here.folder / "mlruns", self.here.store
+        return merge.merge(
+            file, store=store, artifact_root=root, base=self.base, source="far", **more
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def text_of(side: Side) -> str:
+    """All that is in a store; fails, as MLflow does, for bytes that are no UTF-8."""
+    with closing(sqlite3.connect(side.store)) as database:
+        return "\n".join(database.iterdump())
+
+
+#: What MLflow can't read, and what is refused for it.
+UNFIT = [
+    ("UPDATE tags SET value = CAST(x'63ff' AS TEXT)", "tags"),
+    ("UPDATE tags SET value = x'63ff'", "tags"),
+    ("UPDATE tags SET value = x'636174'", "tags"),
+    ("UPDATE tags SET value = CAST(x'6300ff' AS TEXT)", "tags"),
+    ("UPDATE tags SET value = CAST(x'eda080' AS TEXT)", "tags"),
+    ("UPDATE tags SET value = CAST(x'c0af' AS TEXT)", "tags"),
+    ("UPDATE tags SET key = CAST(x'ff' AS TEXT)", "tags"),
+    ("INSERT INTO params VALUES ('p', CAST(x'80' AS TEXT), '{run}')", "params"),
+    ("INSERT INTO experiment_tags VALUES ('t', CAST(x'80' AS TEXT), 0)", "experiment_tags"),
+    (
+        "INSERT INTO datasets VALUES ('u', 0, 'n', 'd', 'local', CAST(x'80' AS TEXT), '', '')",
+        "datasets",
+    ),
+    (
+        "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
+        " VALUES (CAST(x'80' AS TEXT), 1, 1, '{run}', 1, 0)",
+        "metrics",
+    ),
+    ("UPDATE runs SET name = CAST(x'ff' AS TEXT)", "run"),
+    ("UPDATE runs SET user_id = x'ff'", "run"),
+    ("UPDATE runs SET start_time = 'yesterday'", "run"),
+    ("UPDATE runs SET end_time = x'31'", "run"),
+]
+
+
+@pytest.mark.parametrize(("statement", "kind"), UNFIT)
+def test_what_mlflow_cannot_read_is_refused_and_the_rest_is_merged(
+    world: World, statement: str, kind: str
+) -> None:
+    world.far.run()
+    world.far.run(OTHER)
+    summary = world.pull(
+        statement.format(run=RUN)
+        + (f" WHERE run_uuid = '{RUN}'" if statement.startswith("UPDATE") else "")
+    )
+    (refusal,) = summary.refused
+    assert refusal.kind == kind and "can't read" in refusal.reason
+    assert (RUN if kind not in ("datasets", "experiment_tags") else "") in refusal.id
+    text_of(world.here)
+    runs = {run for (run,) in world.here.sql("SELECT run_uuid FROM runs")}
+    assert runs == ({OTHER} if kind == "run" else {RUN, OTHER})
+
+
+def test_an_experiment_whose_name_cannot_be_read_costs_no_other_record(world: World) -> None:
+    world.far.run()
+    world.far.sql(
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'odd', 'active')"
+    )
+    summary = world.pull("UPDATE experiments SET name = x'ff' WHERE experiment_id = 7")
+    assert [refusal.kind for refusal in summary.refused] == ["experiment"]
+    assert summary.new_runs == 1
+
+
+def test_a_server_with_an_unreadable_tag_can_be_pulled_from(world: World) -> None:
+    world.far.run()
+    world.far.tag("note", BAD)
+    world.far.tag("café", "茶")
+    summary = world.pull()
+    assert [refusal.kind for refusal in summary.refused] == ["tags"]
+    assert world.here.sql("SELECT key FROM tags ORDER BY key") == [("café",), ("colour",)]
+    world.far.sql("UPDATE tags SET value = 'mended' WHERE key = 'note'")
+    world.pull()
+    assert world.here.sql("SELECT value FROM tags WHERE key = 'note'") == [("mended",)]
+
+
+def test_what_an_earlier_version_merged_is_found_and_mended(world: World) -> None:
+    from mlflow import MlflowClient
+
+    world.here.run()
+    world.here.tag("note", BAD)
+    world.here.tag(b"k\xff", "value")
+    world.here.sql("UPDATE tags SET value = x'626c6f62' WHERE key = 'colour'")
+    world.here.sql("UPDATE runs SET end_time = 'soon'")
+    assert world.pull().refused == ()
+    findings = examine(world.here.store)
+    assert [(finding.name, len(finding.items)) for finding in findings] == [
+        ("unreadable values", 4)
+    ]
+    mend(world.here.store, findings)
+    assert examine(world.here.store) == []
+    (run,) = MlflowClient(f"sqlite:///{world.here.store}").search_runs(["0"])
+    assert run.data.tags["note"] == "caf\\xe9 \\xff" and run.data.tags["colour"] == "blob"
+    assert run.data.tags["k\\xff"] == "value" and run.info.end_time is None
+
+
+@pytest.mark.parametrize("where", ["server", "delta"])
+def test_gaps_between_row_numbers_take_no_time(world: World, where: str) -> None:
+    run = world.far.run()
+    row = f"VALUES (9223372036854775807, 'm', 1, 1, '{run}', 1, 0)"
+    insert = "INSERT INTO metrics (rowid, key, value, timestamp, run_uuid, step, is_nan) " + row
+    if where == "server":
+        world.far.sql(insert)
+    assert world.pull(*[insert] * (where == "delta")).metric_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("roots", "7"),
+        ("roots", "null"),
+        ("roots", '{"/": 1}'),
+        ("roots", "[" * 100_000),
+        ("places", '"mlruns"'),
+        ("places", "[null]"),
+        ("left_out", "true"),
+        ("watermarks", "[1]"),
+        ("since", "{}"),
+        ("mark", "[]"),
+        ("format", "nonsense"),
+        ("anything", "{"),
+    ],
+)
+def test_what_a_delta_says_of_itself_is_read_or_refused(world: World, key: str, value: str) -> None:
+    world.far.run()
+    before = text_of(world.here)
+    with pytest.raises(StoreError, match="delta"):
+        world.pull(f"INSERT OR REPLACE INTO meta VALUES ('{key}', '{value}')")
+    assert text_of(world.here) == before
+
+
+#: What a version of a registered model says of its place; {run} is the folder of a run's artifacts.
+ASTRAY = [
+    "{run}/%2e%2e/%2e%2e/%2e%2e/secret",
+    "{run}/%252e%252e/%252E%252e/secret",
+    "{run}/%2E%2e%2f%2E%2E%5csecret",
+    "{run}/..%2f..%2fsecret",
+    "{run}-x/..%2f..%2fsecret",
+    "{run}/../../../secret",
+    "{run}/..\\..\\secret",
+    "{run}/\u2024\u2024/secret",
+    "{run}/\uff0e\uff0e/secret",
+    "{run}/m;/../../secret",
+    "{run}/m?x=1",
+    "{run}/m#x",
+    "{run}/m\n/../..",
+    "file://{run}/%252e%252e/%252e%252e/secret",
+    "file://elsewhere{run}/m",
+    "file:{run}/%25252e%25252e/secret",
+    "FILE://{run}/%252e%252e/secret",
+    "mlflow-artifacts:/0/{id}/artifacts/%252e%252e/secret",
+    "/etc/passwd",
+    "relative/path",
+    "runs:/{id}/../../secret",
+    "http://169.254.169.254/latest",
+    "models:/../../etc",
+    "models:/m/%2e%2e",
+    "models:/%252e%252e/etc",
+    "models:/m/../..",
+    "models:/m/1/../../../etc",
+    "models:/m\\..\\etc",
+    "models:/..@x",
+    "models:///etc",
+    "Models:/../etc",
+    "models:/m/1?x#y",
+]
+
+
+def version(world: World, source: str) -> merge.MergeSummary:
+    """A pull of a model whose version says that it lies at `source`."""
+    run = world.far.run()
+    place = f"{world.far.folder}/mlruns/0/{run}/artifacts"
+    text = source.replace("{run}", place).replace("{id}", run)
+    world.far.sql("INSERT INTO registered_models (name) VALUES ('m')")
+    world.far.sql(
+        "INSERT INTO model_versions (name, version, creation_time, source, run_id, run_link)"
+        " VALUES ('m', 1, 5, ?, ?, 'javascript:alert(1)')",
+        text,
+        run,
+    )
+    return world.pull(registry=True)
+
+
+@pytest.mark.parametrize("source", ASTRAY)
+def test_no_version_of_a_model_leads_out_of_its_artifacts(world: World, source: str) -> None:
+    summary = version(world, source)
+    assert world.here.sql("SELECT source FROM model_versions") == []
+    assert [refusal.kind for refusal in summary.refused] == ["model version"]
+
+
+@pytest.mark.parametrize(
+    ("source", "local"),
+    [
+        ("{run}/my model", "{run}/my model"),
+        ("file://{run}/my%20model", "{run}/my model"),
+        ("{run}/モデル１", "{run}/モデル１"),
+        ("{run}/100%", "{run}/100%"),
+        ("models:/m-0123456789abcdef", "models:/m-0123456789abcdef"),
+        ("models:/m/1", "models:/m/1"),
+        ("models:/my model@best", "models:/my model@best"),
+        ("s3://bucket/a b", "s3://bucket/a b"),
+    ],
+)
+def test_a_version_that_stays_inside_comes(world: World, source: str, local: str) -> None:
+    assert version(world, source).refused == ()
+    place = f"{world.here.folder}/mlruns/0/{RUN}/artifacts"
+    rows = world.here.sql("SELECT source, run_link FROM model_versions")
+    assert rows == [(local.replace("{run}", place), None)]
+
+
+def test_a_server_that_knows_the_id_of_a_run_changes_nothing_of_it(world: World) -> None:
+    world.here.run()
+    world.far.run()
+    world.grow()
+    before = text_of(world.here)
+    for statement in ("SELECT 1", "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = 5"):
+        world.far.sql(statement)
+        world.far.tag("mlflow.parentRunId", OTHER) if "UPDATE" in statement else None
+        summary = world.pull()
+        (refusal,) = summary.refused
+        assert (refusal.kind, refusal.id) == ("run", RUN) and "--theirs" in refusal.reason
+        assert summary.artifacts == () and summary.run_ids == ()
+    assert text_of(world.here) == before
+
+
+def test_what_is_taken_with_theirs_is_that_servers_from_then_on(world: World) -> None:
+    world.here.run()
+    world.far.run()
+    world.grow()
+    assert world.pull().refused
+    taken = world.merge(world.delta(), theirs=True)
+    assert taken.refused == () and [folder.local for folder in taken.artifacts]
+    assert world.pull().refused == ()
+    assert world.here.sql("SELECT count(*) FROM metrics") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "how", ["pulled before", "base lost", "given", "another store of the target"]
+)
+def test_what_came_from_a_server_or_went_there_grows(world: World, how: str) -> None:
+    if how == "given":
+        world.here.run()
+        world.push()
+    else:
+        world.far.run()
+        world.pull()
+    if how == "base lost":
+        for file in (world.base, bases.backup_of(world.base)):
+            file.unlink()
+    if how == "another store of the target":
+        world.base = world.base.with_name("far.logs.db")
+    world.grow()
+    assert world.pull().refused == ()
+    assert world.here.sql("SELECT value FROM tags WHERE key = 'grown'") == [("yes",)]
+    assert world.here.sql("SELECT count(*) FROM metrics") == [(1,)]
+
+
+def test_a_store_under_another_path_is_known_by_its_experiments(world: World) -> None:
+    world.far.run()
+    world.pull()
+    world.base = world.base.with_name("moved.db")
+    world.grow()
+    assert world.pull().refused == ()
+
+
+def test_what_came_from_one_server_is_not_anothers(world: World, tmp_path: Path) -> None:
+    world.far.run()
+    world.pull()
+    world.far, world.base = Side(tmp_path / "other"), world.base.with_name("other.db")
+    world.far.run()
+    world.grow()
+    assert [refusal.id for refusal in world.pull().refused] == [RUN]

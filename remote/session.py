@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.config import Project
-from remote.errors import ProtocolError, TransferError
+from remote.errors import ConfigError, ProtocolError, TransferError
 from remote.files import write_atomic
 from remote.job.fields import flag, integer
 from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
@@ -23,6 +24,8 @@ from remote.target import Target
 from remote.transport import rsync, tree_lock
 from remote.transport.rsync_args import Remote, Tally
 from remote.transport.ssh import Ssh
+
+ID = re.compile("[0-9a-f]{32}")
 
 
 class TargetFacts(Struct):
@@ -163,4 +166,10 @@ def project_id(project: Project) -> str:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, secrets.token_hex(16).encode())
-    return file.read_text().strip()
+    number = file.read_text("ascii", "replace").strip()
+    if not ID.fullmatch(number):
+        raise ConfigError(
+            f"{file} is damaged: by what stands there, targets know this copy of the project.",
+            "Put back a copy; or remove it, and claim the target anew: inv sync-push --delete",
+        )
+    return number

@@ -92,6 +92,7 @@ MARKS = {
         "operations/tracking/test_select_runs.py",
         "real/",
         "runtime/",
+        "security/test_hostile_stores.py",
         "tasks/test_check.py",
         "tasks/test_records.py",
         "tracking/",

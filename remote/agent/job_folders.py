@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import List, Optional
 
 from remote.agent import launchers, processes, reserve
-from remote.errors import JobError, ProtocolError, StoreError
-from remote.files import link_or_copy, locked, name_new, write_atomic
+from remote.errors import JobError, ProtocolError, RemoteError
+from remote.files import is_absent, link_or_copy, locked, name_new, write_atomic
 from remote.job.paths import ID_PATTERN, JobPaths, jobs_folder, live_folder
 from remote.job.spec import Job
 from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN, JobStatus
@@ -58,12 +58,17 @@ def _in_order(root: Path, folder: Path) -> List[JobPaths]:
     once.
     """
     keyed = []
-    for name in os.listdir(str(folder)) if folder.is_dir() else ():
+    for name in () if is_absent(folder) else os.listdir(str(folder)):
         if ID_PATTERN.match(name):
-            paths = JobPaths(root, name)
-            with contextlib.suppress(OSError):
+            paths, written = JobPaths(root, name), 0
+            try:
                 written = os.stat(str(paths.job)).st_mtime_ns
-                keyed.append(((name[:STAMP], written, name), paths))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                # Its status says what is wrong with it.
+                pass
+            keyed.append(((name[:STAMP], written, name), paths))
     return [paths for _, paths in sorted(keyed, key=lambda pair: pair[0])]
 
 
@@ -85,8 +90,9 @@ def find(root: Path, part: str) -> JobPaths:
 
 
 def forget(paths: JobPaths) -> None:
-    """Take a job from the list of those that have not ended."""
-    with contextlib.suppress(FileNotFoundError):
+    """Take a job from the list of those that have not ended; where that can't be written, whoever
+    looks next does."""
+    with contextlib.suppress(OSError):
         paths.live.unlink()
 
 
@@ -126,7 +132,10 @@ def state_of(paths: JobPaths) -> JobStatus:
         may_live = launched.alive() is not False
     if may_live:
         return status
-    with locked(paths.folder / "end.lock"):
+    with contextlib.ExitStack() as stack:
+        # Without room, or the right to write, nobody else writes its end either.
+        with contextlib.suppress(OSError):
+            stack.enter_context(locked(paths.folder / "end.lock"))
         # The worker, or another look, may have written its end since.
         status = read_status(paths)
         if status.state in ENDED:
@@ -157,23 +166,29 @@ def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> Jo
 
 def _complete(paths: JobPaths, status: JobStatus) -> JobStatus:
     """Keep what an ended job leaves, end its runs and write its status down, as far as its disk lets
-    us: the next look does the rest. The status comes back."""
+    us: the next look does the rest. The status comes back, with what stands in the way."""
     from remote.agent.raw_data import ReadOnly
 
     reserve.free(paths)
-    job, is_kept = job_of(paths), False
-    with contextlib.suppress(OSError, StoreError):
+    job, obstacle = job_of(paths), ""
+    try:
         if job:
             status = keep_notebook(paths, job, status)
             list_unpulled(paths, job)
             close_records(paths, job, status)
-        is_kept = True
-    with contextlib.suppress(OSError):
+    except (OSError, RemoteError) as error:
+        obstacle = getattr(error, "message", str(error))
+    try:
         reserve.publish(paths, status)
-        if is_kept:
+        if not obstacle:
             forget(paths)
+    except OSError as error:
+        obstacle = obstacle or str(error)
     with contextlib.suppress(OSError, ValueError):
         ReadOnly(paths.root).give_back()
+    if obstacle:
+        cause = f"{status.cause or 'it has ended'}; its end is not all written down yet: {obstacle}"
+        return status.replace(cause=cause)
     return status
 
 

@@ -5,7 +5,7 @@ before the frame is the client's to skip. A verb that follows something answers 
 
 Requests and answers are the classes of remote.job.messages. In the place of an answer there may be
 `{"error": {"kind": …, "message": …, "hint": …}}`, which is for the user, or `{"bug": <traceback>}`.
-Before it there may be `{"waiting": {"words": …}}`, where a lock is held by another.
+Before it there may be `{"notice": {"words": …}}`, where a lock is held by another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Dict, NamedTuple, Optional
 
 from remote import files
 from remote.errors import ProtocolError, RemoteError, TargetError
-from remote.job.messages.base import FRAME, AnswerWithFile, Waiting
+from remote.job.messages.base import FRAME, AnswerWithFile, Notice
 
 
 class Verb(NamedTuple):
@@ -82,7 +82,7 @@ def main() -> None:
 
         serve_job = worker.work if sys.argv[1] == "work" else worker.work_here
         sys.exit(serve_job(*sys.argv[2:]))
-    files.on_wait = _send_waiting
+    files.on_wait = _send_notice
     try:
         handle(json.loads(sys.stdin.buffer.read()))
     except BrokenPipeError:
@@ -163,8 +163,8 @@ def write_frame(document: Dict[str, Any], file: Optional[Path] = None) -> None:
     out.flush()
 
 
-def _send_waiting(words: str) -> None:
-    write_frame({"waiting": Waiting(words=words).to_json()})
+def _send_notice(words: str) -> None:
+    write_frame({"notice": Notice(words=words).to_json()})
 
 
 def _send_error(error: RemoteError) -> None:

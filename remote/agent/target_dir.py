@@ -5,6 +5,7 @@ Its secrets lie there too, in one file that its owner alone reads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from remote.errors import JobError, TargetError
-from remote.files import locked, read_json, write_json
+from remote.files import is_absent, locked, read_json, write_json
 from remote.job.messages import target as messages
 from remote.job.outputs import FOLDERS
 from remote.job.paths import CACHE, NAME_PATTERN, STATE, jobs_folder, temporary_folder
@@ -31,9 +32,15 @@ def link(key: str) -> Path:
 def root_of(key: str) -> Path:
     """The root folder of a target that was prepared; raises TargetError."""
     path = link(key)
-    if not path.is_dir():
+    if is_absent(path):
         raise TargetError("This target was not pushed to yet.", "Push first: make sync-push")
-    return Path(os.path.realpath(str(path)))
+    root = Path(os.path.realpath(str(path)))
+    if is_absent(root):
+        raise TargetError(
+            f"{root} isn't there any more: it was removed, or its disk isn't mounted.",
+            "Once its disk is there, or to make it anew: make sync-push",
+        )
+    return root
 
 
 def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
@@ -156,7 +163,8 @@ def _trim() -> None:
     """Forget agents that no call and no job has used for 90 days; keep our own fresh."""
     own = Path(sys.argv[0])
     if own.suffix == ".zip":
-        os.utime(str(own))
+        with contextlib.suppress(OSError):
+            os.utime(str(own))
         for old in own.parent.glob("*.zip"):
             if old.stat().st_mtime < time.time() - 90 * 86400:
                 old.unlink()

@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
+from remote.errors import ProtocolError
 from remote.files import is_absent, plural, read_json, size, write_json
 from remote.job import outputs
 from remote.job.paths import JobPaths
@@ -81,7 +82,10 @@ def read(paths: JobPaths, job: Optional[Job]) -> Unpulled:
 
 def of_ended(paths: JobPaths) -> str:
     """What an ended job left, in words; empty where it left nothing."""
-    left = Unpulled.from_file(paths.unpulled)
+    try:
+        left = Unpulled.from_file(paths.unpulled)
+    except ProtocolError as error:
+        return f"what it wrote can't be told: {error.message}"
     return summary(left.files) if left and left.files else ""
 
 
@@ -179,10 +183,20 @@ def _stores(paths: JobPaths, files: Iterable[str]) -> List[str]:
 
 
 def _give_back(paths: JobPaths, job: Job) -> None:
-    """Have an output that is a file be the target's, where the code put a new one over the link."""
-    for row in outputs.table(job.outputs):
-        own = paths.code / row.path
-        if row.is_file and row.pulled and own.is_file() and not own.is_symlink():
-            with contextlib.suppress(OSError):
-                os.replace(str(own), str(paths.root / row.path))
-                os.symlink(str(paths.root / row.path), str(own))
+    """Have outputs be the target's where the code put new ones over the links (`rm -rf logs`)."""
+    for row in filter(lambda row: row.pulled, outputs.table(job.outputs)):
+        own, target = paths.code / row.path, paths.root / row.path
+        with contextlib.suppress(OSError):
+            if row.is_file and own.is_file() and not own.is_symlink():
+                os.replace(str(own), str(target))
+                os.symlink(str(target), str(own))
+            elif not row.is_file and own.is_dir() and not own.samefile(target):
+                _move_new(own, target)
+
+
+def _move_new(folder: Path, target: Path) -> None:
+    """Move what isn't in `target`; another job's files stay as they are."""
+    for name in [name for name, _ in _files(folder)]:
+        if not (target / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(str(folder / name), str(target / name))

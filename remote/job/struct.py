@@ -16,11 +16,12 @@ A field's own default always fits, whatever its pattern says.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Type, TypeVar
 
 from remote.errors import ProtocolError
-from remote.files import read_json, write_json
+from remote.files import write_json
 from remote.job import fields
 from remote.job.fields import REQUIRED, Field, Misfit
 
@@ -135,9 +136,14 @@ class Struct:
     def from_file(cls: Type[Value], path: Path) -> Optional[Value]:
         """What a JSON file tells of; None where there is none, or it is no JSON.
 
-        Raises ProtocolError where it is JSON and doesn't fit.
+        Raises ProtocolError where it is JSON and doesn't fit, or can't be read now.
         """
-        document = read_json(path)
+        try:
+            document = json.loads(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        except OSError as error:
+            raise ProtocolError(f"{path.name} can't be read: {error.strerror}.") from error
         return None if document is None else cls.from_json(document, path.name)
 
     def to_file(self, path: Path, *, mode: int = 0o644) -> None:

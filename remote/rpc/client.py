@@ -11,7 +11,7 @@ from typing import Any
 
 from remote import errors
 from remote.errors import NoAnswer, ProtocolError, RemoteError
-from remote.job.messages.base import FRAME, Answer, Failure, Request, Waiting
+from remote.job.messages.base import FRAME, Answer, Failure, Notice, Request
 from remote.output import printable_lines, say
 from remote.rpc.bundle import contents, digest, packed
 from remote.rpc.wire import Wire
@@ -70,8 +70,8 @@ class Reader:
             document = json.loads(self._held[head.end() : end])
         except (ValueError, RecursionError):
             raise ProtocolError("The server's answer is no JSON.") from None
-        if isinstance(document, dict) and "waiting" in document:
-            say(Waiting.from_json(document["waiting"], "waiting").words)
+        if isinstance(document, dict) and document.keys() == {"notice"}:
+            say(Notice.from_json(document["notice"], "notice").words)
         else:
             self.last = document
             if self.on_answer:

@@ -19,6 +19,8 @@ _NO_PYTHON = re.compile(
     r"python3.*(not found|no such file)|(command not found|unknown command): *'?python3", re.I
 )
 
+ROOM = "They take a megabyte in ~/.cache there, once for each version: is its disk full, or yours?"
+
 FIND_PYTHON = Path(__file__).with_name("find_python.sh")
 
 #: What it says: the version of python3, and the newer one that it linked.
@@ -61,7 +63,7 @@ class SshWire:
             raise self.ssh.broken(result.stderr)
         if result.code:
             raise TargetError(
-                f"The toolkit's files can't be put on the server: {result.complaint}."
+                f"The toolkit's files can't be put on the server: {result.complaint}.", ROOM
             )
 
     def mend(self, result: process.Result) -> bool:
@@ -118,8 +120,11 @@ class LocalWire:
 
     def bring(self, name: str, data: bytes) -> None:
         folder = Path.home() / CACHE
-        (folder / "bin").mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / name, data, mode=0o700)
+        try:
+            (folder / "bin").mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / name, data, mode=0o700)
+        except OSError as error:
+            raise TargetError(f"The toolkit's files can't be put here: {error}.", ROOM) from error
 
     def mend(self, result: process.Result) -> bool:
         return False

@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking import schema
-from remote.tracking.store import columns_of, reading_url, usable
+from remote.tracking.store import columns_of, readable_text, reading_url, usable
 
 FORMAT = 2
 PART = 200_000
 """Rows read at once from a long table: about a quarter of a second, in which nobody can write."""
+MAX_ROWID = 2**63 - 1
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entities (kind TEXT, id, signature TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
@@ -73,7 +74,7 @@ def new_delta(out: Path) -> Iterator[sqlite3.Connection]:
     # It may lie where others can look.
     os.close(os.open(str(out), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with closing(sqlite3.connect(str(out), timeout=60, uri=True)) as database:
-        database.isolation_level = None
+        database.isolation_level, database.text_factory = None, readable_text
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(_TABLES)
@@ -84,7 +85,7 @@ def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str,
     """The signatures, as `write` gives them, of those chosen ids of each kind that `store` has."""
     signatures: Dict[str, Dict[str, str]] = {}
     with usable(store), closing(sqlite3.connect("", timeout=60, uri=True)) as database:
-        database.isolation_level = None
+        database.isolation_level, database.text_factory = None, readable_text
         database.execute("CREATE TABLE wanted (id PRIMARY KEY) WITHOUT ROWID")
         database.execute("ATTACH ? AS store", (reading_url(store),))
         database.execute("BEGIN")
@@ -192,11 +193,24 @@ class _Delta(NamedTuple):
         name, run = table.name, self.database.execute
         where = "1" if self.chosen is None else _is_of_chosen(table)
         insert = f'INSERT INTO "{name}" SELECT * FROM store."{name}" WHERE {where}'
-        for first in range(start, rowid, PART):
-            run(f"{insert} AND rowid > {first} AND rowid <= {min(first + PART, rowid)}")
+        for first, last in parts(self.database, f'store."{name}"', PART, start, rowid):
+            run(f"{insert} AND rowid > {first} AND rowid <= {last}")
         if _guard(self.database, name, rowid) != guard:
             run(f'DELETE FROM "{name}"')
             run(insert)
+
+
+def parts(
+    database: sqlite3.Connection, table: str, size: int, start: int = 0, end: int = MAX_ROWID
+) -> Iterator[Tuple[int, int]]:
+    """Row numbers (after the first, up to the second) of `size` rows each, whatever their gaps."""
+    numbers = f"SELECT rowid FROM {table} WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"
+    while True:
+        last = _value(database, f"SELECT max(rowid) FROM ({numbers})", start, end, size)
+        if last is None:
+            return
+        yield start, last
+        start = last
 
 
 def _watermark(database: sqlite3.Connection, table: str) -> Dict[str, Any]:
@@ -290,6 +304,6 @@ def with_real_paths(roots: Sequence[str]) -> List[str]:
     return sorted(both, key=len, reverse=True)
 
 
-def _value(database: sqlite3.Connection, query: str) -> Any:
-    row = database.execute(query).fetchone()
+def _value(database: sqlite3.Connection, query: str, *values: object) -> Any:
+    row = database.execute(query, values).fetchone()
     return row[0] if row else None

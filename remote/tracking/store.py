@@ -86,7 +86,14 @@ def is_present(store: Path, *, patience: Optional[float] = None) -> bool:
 
 def connect_read_only(store: Path, patience: Optional[float] = None) -> sqlite3.Connection:
     seconds = patience_with(store) if patience is None else patience
-    return sqlite3.connect(reading_url(store, seconds), uri=True, timeout=seconds)
+    database = sqlite3.connect(reading_url(store, seconds), uri=True, timeout=seconds)
+    database.text_factory = readable_text
+    return database
+
+
+def readable_text(data: bytes) -> str:
+    """For `text_factory`: one value that is no UTF-8 makes nothing else unreadable."""
+    return str(data, "utf-8", "backslashreplace")
 
 
 def patience_with(store: Path) -> float:

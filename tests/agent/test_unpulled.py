@@ -149,6 +149,21 @@ def test_a_file_that_took_the_place_of_an_outputs_link_is_the_targets(paths: Job
     assert (paths.root / "model.pkl").read_text() == "weights"
 
 
+def test_folders_that_took_the_place_of_outputs_links_are_the_targets(paths: JobPaths) -> None:
+    """As after `rm -rf logs`, with which many notebooks begin."""
+    write(paths.root / "logs/other/events", "of another job")
+    for name in ("logs", "out"):
+        (paths.code / name).unlink()
+        write(paths.code / name / "deep/new", name)
+    write(paths.code / "logs/other/events", "mine")
+    write(paths.code / "data/results/r.csv")
+    assert files(paths) == {"logs/other/events": 4}
+    assert (paths.root / "logs/deep/new").read_text() == "logs"
+    assert (paths.root / "out/deep/new").read_text() == "out"
+    assert (paths.root / "logs/other/events").read_text() == "of another job"
+    assert (paths.root / "data/results/r.csv").read_text() == "x"
+
+
 def test_other_folders_of_data_are_told_of_but_keep_no_job(paths: JobPaths) -> None:
     write(paths.root / "data/raw/r.csv")
     write(paths.root / "data/08_reporting/plot.png")

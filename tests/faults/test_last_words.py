@@ -116,8 +116,10 @@ def test_what_others_left_no_room_for_follows_once_there_is_some(agent: Path, ro
     with greedy(root / "data"):
         paths, status = perform(agent, root, "touch data/running; sleep 0.5; exit 3")
         assert (status.state, status.exit_code) == (FAILED, 3)
-        # Whoever looks now can't do more, and is told the same.
-        assert state_of(paths) == status
+        # Whoever looks now can't do more, and is told why.
+        seen = state_of(paths)
+        assert (seen.state, seen.exit_code) == (FAILED, 3)
+        assert seen.cause.startswith(status.cause) and "No space left on device" in seen.cause
     assert state_of(paths) == status and not paths.live.exists()
     assert run_status(root / "mlflow.db") == "FAILED"
     assert list(root.glob(f"mlruns/*/{RUN}/artifacts/remote/log.txt"))

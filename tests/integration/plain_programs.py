@@ -217,6 +217,40 @@ with mlflow.start_run(run_name="grid"):
 for run in mlflow.search_runs(output_format="list"):
     mlflow.MlflowClient().update_run(run.info.run_id, name=run.data.params.get("alpha", "grid"))
 """,
+    "located": """
+import mlflow
+number = mlflow.create_experiment("located", artifact_location="art")
+with mlflow.start_run(run_name="mine", experiment_id=number):
+    mlflow.log_text("x", "notes/a.txt")
+""",
+    "experiment_of_a_variable": """
+import os
+os.environ["MLFLOW_EXPERIMENT_NAME"] = "by a variable"
+import mlflow
+with mlflow.start_run(run_name="mine"):
+    mlflow.log_metric("a", 1)
+""",
+    "deleted_experiment": """
+import mlflow
+experiment = mlflow.set_experiment("gone")
+with mlflow.start_run(run_name="mine"):
+    pass
+mlflow.delete_experiment(experiment.experiment_id)
+mlflow.set_experiment("kept")
+with mlflow.start_run(run_name="second"):
+    pass
+""",
+    "continued": """
+import mlflow
+mlflow.set_experiment("continued")
+with mlflow.start_run(run_name="mine"):
+    mlflow.log_metric("a", 1, step=1)
+[run] = mlflow.search_runs(filter_string="attributes.run_name = 'mine'", output_format="list")
+with mlflow.start_run(run_id=run.info.run_id):
+    mlflow.log_metric("a", 2, step=2)
+    with mlflow.start_run(run_name="below", nested=True):
+        mlflow.log_metric("b", 2)
+""",
     "spawned_in_a_pool": """
 import mlflow
 from concurrent.futures import ProcessPoolExecutor

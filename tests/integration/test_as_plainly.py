@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +25,11 @@ from remote.rpc import bundle
 from tests.integration.plain_packages import IMPORTS as OF_PACKAGES
 from tests.integration.plain_packages import PACKAGES
 from tests.integration.plain_programs import MODULES, PROGRAMS
+from tests.integration.plain_runs import OWN, Place, differences
 from tests.research import environment
 from tests.stores import empty_store
 
 pytestmark = pytest.mark.timeout(600)
-
-OWN = "project"
 
 #: A Python that has imported all that programs need, and becomes them, each plainly and as a job at
 #: the same time: importing takes longer than most of them. What a program starts is started anew.
@@ -121,50 +117,6 @@ UNTAKEN = (
 )
 
 ALL = (*PROGRAMS, *PACKAGES)
-
-
-@dataclass
-class Place:
-    """A folder with a program's modules and a store, and what the program did in it."""
-
-    root: Path
-    code: int = 0
-
-    @property
-    def said(self) -> str:
-        return (self.root / "said").read_text()
-
-    def runs(self, name: str = "mlflow.db") -> dict[str, Any]:
-        """What is recorded of each run, by its id; without what is another each time."""
-        query = """SELECT r.run_uuid, e.name, r.name, r.status,
-          (SELECT json_group_array(key || '=' || value) FROM (SELECT * FROM params p
-            WHERE p.run_uuid = r.run_uuid ORDER BY key)),
-          (SELECT json_group_array(key || step || '=' || value) FROM (SELECT * FROM metrics m
-            WHERE m.run_uuid = r.run_uuid ORDER BY key, step, value)
-            WHERE key NOT LIKE '%_runtime' AND key NOT LIKE '%_per_second'),
-          (SELECT json_group_array(key || '=' || value) FROM (SELECT * FROM tags t
-            WHERE t.run_uuid = r.run_uuid AND key NOT LIKE 'remote.%' ORDER BY key)
-            WHERE (key NOT LIKE 'mlflow.%' OR key = 'mlflow.note.content') AND key != 'run_id'),
-          r.artifact_uri, r.lifecycle_stage,
-          (SELECT p.name FROM tags t JOIN runs p ON p.run_uuid = t.value
-            WHERE t.run_uuid = r.run_uuid AND t.key = 'mlflow.parentRunId')
-          FROM runs r JOIN experiments e USING (experiment_id)"""
-        if not (self.root / name).exists():
-            return {}
-        with closing(sqlite3.connect(self.root / name)) as database:
-            return {row[0]: self._compared(*row[1:]) for row in database.execute(query)}
-
-    def _compared(self, *values: Any) -> tuple[Any, ...]:
-        *texts, uri, stage, parent = values
-        texts = [str(text or "").replace(str(self.root), ".") for text in texts]
-        return (*texts, _files(self.root / uri.removeprefix("file://")), stage, parent)
-
-
-def _files(folder: Path) -> list[str]:
-    """The artifacts of a run, but for what a worker adds."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    names = (path.relative_to(folder).as_posix() for path in paths)
-    return sorted(name for name in names if not name.startswith("remote/"))
 
 
 class Typed:
@@ -317,25 +269,6 @@ def pairs(
         job_run.end_runs(record.paths, record.job, JobStatus(state))
     warm.process.communicate()
     return both
-
-
-def differences(plain: Place, job: Place, store: str = "mlflow.db") -> list[str]:
-    """What is not equal, but for the job's own run."""
-    typed = {row[1]: row for row in plain.runs(store).values()}
-    rows = job.runs(store)
-    own = rows.get("f" * 32)
-    lines = []
-    for run, (experiment, name, *rest, parent) in rows.items():
-        expected = typed.pop(name, None)
-        if expected is None:
-            lines += [] if run == "f" * 32 else [f"{name} too many"]
-            continue
-        below = own and run != "f" * 32 and expected[-1] is None
-        same_parent = parent == (own[1] if own and below else expected[-1])
-        place = "Default" if experiment == OWN else experiment
-        if [place, name, *rest] != list(expected[:-1]) or not same_parent:
-            lines.append(f"{[place, name, *rest, parent]} != {expected}")
-    return lines + [f"{name} is missing" for name in typed]
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import stat
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,10 @@ import pytest
 
 from tests.conftest import SOCKET, ProjectFolder
 from tests.integration import notebooks
+from tests.integration.plain_programs import MODULES
+from tests.integration.plain_runs import Place, differences
 from tests.integration.witness import Store
+from tests.stores import empty_store
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
@@ -117,6 +121,39 @@ def test_a_program_sees_what_it_sees_when_it_is_typed_in_its_folder(
     assert "20 lib own logging True\ntools a b\n" in done.out
     assert "`pip install` is refused in a job" in done.out and "requirements.lock" in done.out
     assert done.code == 5, done.text
+
+
+FOLDS = """
+import choosing, mlflow, subprocess, sys
+with mlflow.start_run(run_name="outer", tags={"k": "v"}):
+    mlflow.log_params({"lr": 0.1, "layers": [1, 2]})
+    for step in range(3):
+        mlflow.log_metric("loss", 1 / (step + 1), step=step)
+    mlflow.log_text("a note", "notes/a.txt")
+    for fold in range(2):
+        with mlflow.start_run(run_name=f"fold {fold}", nested=True):
+            mlflow.log_metric("score", fold)
+subprocess.run([sys.executable, "fit.py", "0.1"], check=True)
+"""
+
+
+def test_its_runs_are_here_after_a_pull_as_it_leaves_them_when_it_is_typed(
+    project: ProjectFolder, tmp_path: Path
+) -> None:
+    plain = Place(tmp_path / "typed")
+    empty_store(plain.root)
+    for name, text in {**MODULES, "main.py": FOLDS}.items():
+        project.write(f"src/typed/{name}", text)
+        (plain.root / name).write_text(text)
+    subprocess.run([sys.executable, "main.py"], cwd=plain.root, check=True)
+    words = ["src/typed/main.py", "--cwd", "notebook", "--gpus", "0", "--follow"]
+    job = project.inv("remote-run", *words).out.splitlines()[0]
+    project.inv("sync-pull")
+    here = Place(project.root, job=job)
+    [own] = (run for run, row in here.runs().items() if row[1] == "outer")
+    assert len(here.runs()) == len(plain.runs()) == 4
+    assert differences(plain, here, own_id=own) == []
+    assert here.runs()[own][6] == ["notes/a.txt"]
 
 
 def test_pushing_while_it_runs_changes_nothing_for_it(

@@ -296,3 +296,12 @@ def test_an_answer_that_is_no_object_is_refused(data: str) -> None:
     code = f"import sys; sys.stdout.buffer.write({FRAME!r} + {data})"
     with pytest.raises(RemoteError):
         Agent(Scripted(code)).call(JobsRequest(KEY))
+
+
+def test_what_the_agent_waits_for_is_told_and_is_no_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    notice = framed({"notice": {"words": "Waiting for another push\x1b[2J"}})
+    reader, _, seen = fed(b"hello\n", notice, framed({"notice": [], "waiting": []}))
+    assert capsys.readouterr().err == "Waiting for another push\\x1b[2J\n"
+    assert seen == [{"notice": [], "waiting": []}] and reader.noise == b"hello\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Dict, Mapping, NamedTuple, Protocol, Tuple
 
 from remote.agent.environments import uv
+from remote.files import is_absent
 from remote.job.paths import STATE
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ class ProjectEnvironment(NamedTuple):
         return self.kind.python(self.folder)
 
     def is_ready(self) -> bool:
-        """Whether it was made to its end."""
-        return (self.folder / COMPLETE).is_file()
+        """Whether it was made to its end; raises OSError where that can't be told, since one that
+        isn't is made anew."""
+        return not is_absent(self.folder / COMPLETE)
 
     def missing_programs(self) -> Tuple[str, ...]:
         """What has to be brought to this server before it can be made, if it has to be made."""

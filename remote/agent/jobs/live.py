@@ -16,6 +16,7 @@ from remote.agent.launchers import Launch
 from remote.agent.target_dir import root_of
 from remote.agent.worker import NOTE
 from remote.errors import JobError
+from remote.files import is_absent
 from remote.job.kinds import kind_of
 from remote.job.messages import jobs as messages
 from remote.job.paths import JobPaths
@@ -40,10 +41,13 @@ def follow(
     Each holds the offset that it reached, from which a broken connection goes on.
     """
     paths = find(root_of(request.key), request.job)
-    paths.log.touch()
+    # Of a job that is still to begin; without room for it, there is nothing to show yet.
+    with contextlib.suppress(OSError):
+        paths.log.touch()
+    is_silent = request.silent or is_absent(paths.log)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     last_sent = time.monotonic()
-    with open(os.devnull if request.silent else str(paths.log), "rb") as file:
+    with open(os.devnull if is_silent else str(paths.log), "rb") as file:
         start = request.offset
         if request.since:
             start = max(start, _offset_at(paths, time.time() - request.since))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import shutil
@@ -22,12 +23,12 @@ from remote.agent.job_folders import (
     state_of,
 )
 from remote.agent.target_dir import root_of
-from remote.errors import JobError
+from remote.errors import JobError, ProtocolError
 from remote.files import locked
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE, JobPaths
-from remote.job.status import ENDED
+from remote.job.status import ENDED, UNKNOWN
 
 #: How the names begin of what is being removed.
 GONE = ".removed-"
@@ -68,7 +69,7 @@ def prune(request: PruneRequest) -> PruneAnswer:
     limit = min(time.time(), request.now or math.inf) - request.older
     old = [paths for paths in every(root) if _ended_before(paths, limit)]
     pulled = [paths for paths in old if request.force or paths.id in request.pulled]
-    unfetched = [paths for paths in pulled if not request.force and _only_here(paths)]
+    unfetched = [paths for paths in pulled if not request.force and _may_be_only_here(paths)]
     jobs = [paths for paths in pulled if paths not in unfetched]
     unused = _unused_environments(root, limit, request.python)
     backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
@@ -92,6 +93,14 @@ def _only_here(paths: JobPaths) -> Mapping[str, int]:
     return {name: bytes for name, bytes in files.items() if not below(name, ["data"])}
 
 
+def _may_be_only_here(paths: JobPaths) -> bool:
+    try:
+        return bool(_only_here(paths))
+    except (OSError, ProtocolError):
+        # What it left can't be told.
+        return True
+
+
 def _ended_before(paths: JobPaths, limit: float) -> bool:
     # The folder's own time tells of young jobs without reading them; an id does, too, of one that
     # began and ended while the clock was behind.
@@ -104,8 +113,11 @@ def _ended_before(paths: JobPaths, limit: float) -> bool:
 
 def _unused_environments(root: Path, limit: float, python: str) -> List[Path]:
     """Those that no living job uses, that the pushed lock file doesn't name, and that no job has
-    begun with since `limit`."""
-    used = {state_of(paths).environment for paths in live(root)}
+    begun with since `limit`; none where a job can't be read that may use one."""
+    states = [state_of(paths) for paths in live(root)]
+    if any(status.state == UNKNOWN for status in states):
+        return []
+    used = {status.environment for status in states}
     with contextlib.suppress(JobError):
         used.add(environments.of(root, root, python).name)
     unused = []
@@ -124,16 +136,25 @@ def _folders(folder: Path) -> List[Path]:
 
 def _remove(folder: Path) -> int:
     """Remove a folder; the bytes that this frees come back."""
-    with locked(folder.with_name(folder.name + ".lock")):
-        freed = _size(folder)
-        # Out of sight first: what is half removed must not be taken for whole.
-        gone = folder.with_name(f"{GONE}{folder.name}")
-        os.replace(str(folder), str(gone))
+    lock = folder.with_name(folder.name + ".lock")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock))
+            # Out of sight first: what is half removed must not be taken for whole.
+            gone = folder.with_name(f"{GONE}{folder.name}")
+            os.replace(str(folder), str(gone))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # A disk so full that it takes no name any more.
+            gone = folder
+        freed = _size(gone)
         shutil.rmtree(str(gone), onerror=_make_writable)
         for suffix in (".log", ".json", ".requirements"):
             with contextlib.suppress(FileNotFoundError):
                 folder.with_name(folder.name + suffix).unlink()
-    folder.with_name(folder.name + ".lock").unlink()
+    with contextlib.suppress(FileNotFoundError):
+        lock.unlink()
     return freed
 
 

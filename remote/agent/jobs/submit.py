@@ -151,7 +151,7 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     # Ids begin with the time, so the last in order is the newest.
     names = sorted(os.listdir(str(paths.folder.parent)), reverse=True)
     others = (paths.folder.with_name(name) / "pristine" for name in names if name != paths.id)
-    newest = next(filter(Path.is_dir, others), None)
+    newest = next(filter(_is_folder, others), None)
     shared = [f"--link-dest={newest}"] if newest else []
     excludes = [
         f"--exclude=/{name}" for name in (STATE, *outputs.links(declared), *outputs.paths(declared))
@@ -184,6 +184,13 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     link_outputs(paths.root, unfinished, declared)
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether files can be shared with it: another job's that can't be looked at is passed over."""
+    with contextlib.suppress(OSError):
+        return path.is_dir()
+    return False
 
 
 def _drop_emptied(snapshot: Path, source: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Dict, List, Optional, Tuple, Union
 
 from remote.agent import unpulled
-from remote.agent.job_folders import every, live, read_status, state_of
+from remote.agent.job_folders import every, live, state_of
 from remote.agent.target_dir import cache, root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
 from remote.agent.tracking.moved_target import mend_moved
@@ -66,8 +66,8 @@ def _state(root: Path) -> DeltaAnswer:
     """What a pull is told beside the records."""
     for paths in live(root):
         state_of(paths)
-    # Whose end could not be written down has more to bring once it is.
-    running = {paths.id for paths in live(root) if read_status(paths).state not in ENDED}
+    # Whose end is not all written down has more to bring once it is.
+    running = {paths.id for paths in live(root)}
     ended = tuple(paths.id for paths in every(root) if paths.id not in running)
     texts = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}
     inside, outside = _places(root)

@@ -18,8 +18,6 @@ from remote.job.kinds import kind_of
 from remote.job.paths import STATE, STORE, JobPaths
 from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, RUN_STATUS, STOPPED, JobStatus, LeasedGpu
-from remote.tracking.empty_store import create_store
-from remote.tracking.filestore import is_file_store, run_state
 from remote.tracking.store import is_present, is_store
 
 #: What a command of the target's environment is typed behind.
@@ -109,8 +107,12 @@ def end_runs(paths: JobPaths, job: Job, status: JobStatus) -> None:
                 continue
             if is_store(path):
                 run_rows.close_all(path, job=paths.id, run_id=run, status=run_status, end_ms=ended)
-            elif is_file_store(path):
-                run_state.close_all(path, job=paths.id, status=run_status, end_ms=ended)
+            else:
+                # A worker that begins has no time for what is seldom needed at its end.
+                from remote.tracking.filestore import is_file_store, run_state
+
+                if is_file_store(path):
+                    run_state.close_all(path, job=paths.id, status=run_status, end_ms=ended)
     if not is_present(store):
         return
     own = run_rows.run_status(store, run)
@@ -184,6 +186,9 @@ def make_own_store(paths: JobPaths, python: Path, env: Mapping[str, str]) -> boo
 
 
 def _create(store: Path, root: Path, python: Path, env: Mapping[str, str], lock: Path) -> bool:
+    # Most jobs find a store.
+    from remote.tracking.empty_store import create_store
+
     return create_store(store, root / run_rows.ARTIFACTS, python=str(python), env=env, lock=lock)
 
 

@@ -59,8 +59,8 @@ class AnswerWithFile(NamedTuple):
     lock: Optional[IO[Any]] = None
 
 
-class Waiting(Struct):
-    """Before an answer, as `{"waiting": …}`: what the agent waits for, in words for the user."""
+class Notice(Struct):
+    """Before an answer, as `{"notice": …}`: what the agent waits for, in words for the user."""
 
     words: str = fields.text(MESSAGE)
 

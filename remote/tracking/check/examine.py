@@ -22,7 +22,15 @@ from remote.tracking.check.stored_paths import (
     mend_paths,
     paths_of,
 )
-from remote.tracking.store import connect_read_only, is_present, reading_url, unusable, usable
+from remote.tracking.store import (
+    connect_read_only,
+    is_present,
+    reading_url,
+    unusable,
+    usable,
+    writing,
+)
+from remote.tracking.unfit_values import UnfitRow, make_readable, unfit_rows
 
 _MAGIC = b"SQLite format 3\x00"
 """What a SQLite file begins with (https://www.sqlite.org/fileformat2.html#the_database_header)."""
@@ -54,7 +62,8 @@ def examine(store: Path) -> list[Finding]:
     project, paths = ProjectDir(store), paths_of(store)
     with usable(store), closing(connect_read_only(store)) as database:
         missing = missing_artifacts(database, paths)
-    findings = _path_findings(paths, project)
+        unfit = tuple(unfit_rows(database, "main", "main"))
+    findings = _unfit_findings(unfit) + _path_findings(paths, project)
     if missing:
         message = f"{plural(len(missing), 'artifact')} that records name can't be found"
         step = "Pull again (make sync-pull), or bring them back from a copy of mlruns/."
@@ -72,12 +81,23 @@ def _is_database(store: Path) -> bool:
 
 
 def mend(store: Path, findings: Sequence[Finding]) -> Optional[Path]:
-    """Mends what can be, in one transaction; the copy that was made before, if any was."""
+    """Mends what can be, each kind in one transaction; the copy that was made before, if any was."""
     if not any(finding.mendable for finding in findings):
         return None
     copy = _back_up(store)
+    with writing(store) as database:
+        for row in list(unfit_rows(database, "main", "main")):
+            make_readable(database, row)
     mend_paths(store, paths_of(store))
     return copy
+
+
+def _unfit_findings(rows: Sequence[UnfitRow]) -> list[Finding]:
+    if not rows:
+        return []
+    message = f"{plural(len(rows), 'row')} MLflow can't read: bytes that are no UTF-8, or no number"
+    items = tuple(f"{row.table.name} {row.label}: {', '.join(row.columns)}" for row in rows)
+    return [Finding("unreadable values", message, items, mendable=True)]
 
 
 def _path_findings(paths: Iterable[StoredPath], project: ProjectDir) -> list[Finding]:

@@ -12,9 +12,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from remote.tracking import schema
 from remote.tracking.merge import artifact_paths as paths
 from remote.tracking.merge.merge_session import MergeSession
+from remote.tracking.unfit_values import unfit_rows
 
 MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
 """Where it says which of those (`theirs`) that have another id in each store are which (`ours`)."""
+
+
+LABEL = 200
+NO_TEXT = "no UTF-8 text, or no number"
 
 
 class Incoming(NamedTuple):
@@ -27,6 +32,26 @@ class Incoming(NamedTuple):
     signature: str
     experiment: Optional[int] = None
     artifacts: Optional[Tuple[str, str]] = None
+
+
+def refuse_unfit(session: MergeSession) -> None:
+    """Takes out of the delta what MLflow couldn't read here: the thing whose own row it is, else
+    the one row."""
+    run = session.database.execute
+    for row in list(unfit_rows(session.database, "delta", "main")):
+        table, reason = row.table, f"MLflow can't read its {', '.join(row.columns)}"
+        kind = schema.KINDS.get(table.owner)
+        own = kind is not None and kind.table == table.name
+        session.refuse(
+            table.owner if own else table.name, row.label[:LABEL], f"{reason}: {NO_TEXT}"
+        )
+        if own:
+            run(
+                f'DELETE FROM delta.entities WHERE kind = ? AND id IN (SELECT "{table.owner_column}"'
+                f' FROM delta."{table.name}" WHERE rowid = ?)',
+                (table.owner, row.rowid),
+            )
+        run(f'DELETE FROM delta."{table.name}" WHERE rowid = ?', (row.rowid,))
 
 
 def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from remote.errors import StoreError
 from remote.job.fields import NAME, VERY_MANY, any_json, integer, list_of, names, nested, text
@@ -44,6 +44,32 @@ class Conflict(Struct):
         """`key` are the values of the table's key; what the row belongs to is named first."""
         named = sorted(zip(table.key, key), key=lambda pair: pair[0] != table.owner_column)
         return cls(table.name, "/".join(str(value) for _, value in named), column, ours, theirs)
+
+
+_META: Dict[str, type] = {
+    "roots": list,
+    "places": list,
+    "left_out": list,
+    "watermarks": dict,
+    "since": str,
+    "mark": str,
+}
+"""What a delta says of itself; the first is needed, whatever is in it, the other lists are of texts."""
+
+
+def _read_meta(delta: Path, rows: Iterable[Tuple[Any, Any]]) -> Dict[str, Any]:
+    try:
+        meta = {key: json.loads(value) for key, value in rows}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"{delta} can't be read: what it says of itself is no JSON.") from error
+    for name, kind in _META.items():
+        value = meta.get(name)
+        is_fit = isinstance(value, kind) or (value is None and name != "roots")
+        if isinstance(value, list) and name != "roots":
+            is_fit = is_fit and all(isinstance(item, str) for item in value)
+        if not is_fit and meta.get("format") is not None:
+            raise StoreError(f"{delta} can't be read: its {name!r} is no {kind.__name__}.")
+    return meta
 
 
 _COUNT = integer(0, 1 << 62, default=0)
@@ -105,6 +131,7 @@ class LocalStore:
             url, timeout = file.resolve().as_uri() + "?mode=rw", stores.BUSY_TIMEOUT
             self.database = sqlite3.connect(url, uri=True, timeout=timeout, isolation_level=None)
             self.database.execute("PRAGMA cache_size = -98304")  # KiB
+        self.database.text_factory = stores.readable_text
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -190,7 +217,7 @@ class MergeSession(LocalStore):
         if not all(stores.columns_of(self.database, "delta", name) for name in tables):
             raise StoreError(f"{delta} isn't a delta of an MLflow store.")
         rows = self.database.execute("SELECT key, value FROM delta.meta")
-        self.meta = {key: json.loads(value) for key, value in rows}
+        self.meta = _read_meta(delta, rows)
         if self.meta.get("format") is None:
             raise StoreError(f"{delta} isn't a whole delta.", "Pull again.")
         if self.meta["format"] != FORMAT:
@@ -198,7 +225,7 @@ class MergeSession(LocalStore):
         roots = self.meta["roots"]
         self.roots = [root for root in roots if isinstance(root, str) and root.startswith("/")]
         self.places = [*PLACES, *(self.meta.get("places") or [])]
-        self.left_out = [str(name) for name in self.meta.get("left_out") or []]
+        self.left_out = list(self.meta.get("left_out") or [])
         (self.total,) = self.ids("SELECT count(*) FROM delta.entities")
         for table in schema.TABLES:
             self._compare(table)
@@ -224,7 +251,7 @@ class MergeSession(LocalStore):
                     f' ON "{table.name}" ("{table.owner_column}")'
                 )
             elif table.name != "datasets":
-                self.total += self.last_row(f'delta."{table.name}"')
+                self.total += self.ids(f'SELECT count(*) FROM delta."{table.name}"')[0]
         for name, condition in has_content.items():
             if self.ids(f'SELECT 1 FROM delta."{table.name}" WHERE {condition} LIMIT 1'):
                 self.left_out.append(name)

@@ -7,7 +7,8 @@ Rows that can change go to temporary tables, where they are compared; rows that 
 from __future__ import annotations
 
 from remote.tracking import schema
-from remote.tracking.merge.incoming import MAPS, references_exist
+from remote.tracking.delta import parts
+from remote.tracking.merge.incoming import MAPS, references_exist, refuse_unfit
 from remote.tracking.merge.merge_session import MergeSession
 from remote.tracking.merge.merge_sql import names, staged
 
@@ -26,6 +27,7 @@ CREATE TABLE temp.excluded (name TEXT, version, PRIMARY KEY (name, version)) WIT
 def prepare(session: MergeSession) -> None:
     """Make the temporary tables, and triggers that note every run whose rows really change."""
     run = session.database.execute
+    refuse_unfit(session)
     session.database.executescript(TEMPORARY)
     for table in session.tables([table for table in schema.TABLES if table.rule != schema.APPEND]):
         columns = names(session.shared[table.name])
@@ -102,9 +104,7 @@ def append_rows(session: MergeSession) -> None:
     for table in session.tables(schema.append_only()):
         if table.name == "datasets":
             continue
-        last = session.last_row(f'delta."{table.name}"')
-        for start in range(0, last, ROWS):
-            end = min(start + ROWS, last)
+        for start, end in parts(session.database, f'delta."{table.name}"', ROWS):
             part = f"d.rowid > {start} AND d.rowid <= {end} AND {references_exist(table)}"
             with session.transaction():
                 newest = session.last_row("main.metrics")
@@ -117,7 +117,7 @@ def append_rows(session: MergeSession) -> None:
                         " FROM main.metrics WHERE rowid > ?",
                         (newest,),
                     )
-            session.advance(end - start)
+            session.advance(min(ROWS, end - start))
 
 
 def _insert(session: MergeSession, table: schema.Table, into: str, condition: str) -> str:

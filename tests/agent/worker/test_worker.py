@@ -23,6 +23,7 @@ from remote.job.spec import Job
 from remote.job.status import ENDED, FAILED, FINISHED, LOST, STOPPED, JobStatus
 from remote.rpc import bundle
 from tests.agent.job_folder import KEY, gone
+from tests.conftest import ROOT
 from tests.stores import empty_store
 from tests.waiting import until
 
@@ -287,3 +288,21 @@ def test_what_the_toolkit_gets_wrong_ends_the_job_with_its_traceback(
     assert (code, status.state, status.reason) == (1, FAILED, "toolkit")
     assert status.cause.startswith("the toolkit failed: [Errno 2]")
     assert "Traceback" in paths.log.read_text() and status.state in ENDED
+
+
+def test_a_worker_that_begins_imports_nothing_slow() -> None:
+    """Up to the first line of a job's code, its user waits for each of them."""
+    program = (
+        "import sys; from importlib import import_module\n"
+        "for name in sys.argv[1:]: import_module('remote.agent.' + name)\n"
+        "slow = ('dataclasses', 'inspect', 'tempfile', 'shutil', 'remote.tracking.filestore')\n"
+        "print([name for name in slow if name in sys.modules])"
+    )
+    modules = ["worker.worker", "worker.attempt", "tracking.job_run", "raw_data", "unpulled"]
+    argv = [
+        sys.executable,
+        "-IS",
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{program}",
+    ]
+    assert subprocess.run([*argv, *modules], capture_output=True, text=True).stdout == "[]\n"

@@ -120,6 +120,9 @@ def make_usable(base: Path, identity: str) -> bool:
     """
     if _is_usable(base, identity):
         return True
+    if base.is_file() and not base.stat().st_size and not backup_of(base).exists():
+        # The first merge was killed before anything stood in it.
+        base.unlink()
     for suffix in ("", "-journal", "-wal", "-shm"):
         if Path(f"{base}{suffix}").exists():
             # For whoever wants to see what became of it.

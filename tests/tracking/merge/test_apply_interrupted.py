@@ -186,3 +186,12 @@ def test_another_targets_base_is_refused(world):
             base=world.base(),
             source="another",
         )
+
+
+def test_a_first_merge_that_was_killed_before_it_wrote_leaves_no_damaged_base(world):
+    run_id = world.far.run(world.far.experiment("digits"))
+    world.base().parent.mkdir(parents=True, exist_ok=True)
+    world.base().write_bytes(b"")
+    world.pull()
+    assert world.here.client.get_run(run_id)
+    assert not list(world.base().parent.glob("*.damaged"))

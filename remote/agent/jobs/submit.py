@@ -101,11 +101,13 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         worker = [*agent, "work", request.key, paths.id]
         launcher = request.launcher or launchers.DEFAULT
         # The worker starts while the code is frozen, and waits for that.
-        with freezing(paths, source, spec.outputs):
-            launched = launchers.start(paths, launcher, worker, request.launcher_setting)
+        try:
+            with freezing(paths, source, spec.outputs):
+                launched = launchers.start(paths, launcher, worker, request.launcher_setting)
+        finally:
+            if source.name.startswith(INCOMING):
+                clear(source)
         tree.close()
-        if source.name.startswith(INCOMING):
-            clear(source)
         _await_worker(paths, launched)
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready())
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from remote.job.paths import CACHE
 from remote.job.status import FINISHED, RUNNING
+from scripts.sshd import PrivateSshd
 from tests.agent.job_folder import add, gone
 from tests.conftest import ProjectFolder
 from tests.disks import fill, small_disk
@@ -88,3 +91,20 @@ def test_a_disk_that_may_not_be_written_to_is_looked_at_and_pulled_from(
     pulls(project)
     done = project.inv("remote-prune", "--older", "1d", check=False)
     assert done.code and "Read-only file system" in done.err
+
+
+def test_a_full_home_takes_no_new_agent_and_the_one_that_is_there_goes_on(
+    project: ProjectFolder, target_root: Path, sshd: PrivateSshd
+) -> None:
+    with small_disk(sshd.home / CACHE, 8) as cache:
+        project.inv("sync-push")
+        fill(cache)
+        assert project.inv("remote-ps").code == 0
+        for agent in cache.glob("agent-*"):
+            shutil.rmtree(agent) if agent.is_dir() else os.truncate(agent, 0)
+        (cache / "filler").unlink()
+        fill(cache)
+        for agent in cache.glob("agent-*.zip"):
+            agent.unlink()
+        done = project.inv("remote-ps", check=False)
+        assert done.code and "No space left on device" in done.err and "~/.cache" in done.err

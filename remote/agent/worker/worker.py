@@ -16,7 +16,7 @@ from remote.agent.gpus.queue import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError, StoreError, UnusableStore
-from remote.files import FULL
+from remote.files import FULL, is_absent
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.status import (
@@ -127,7 +127,7 @@ class Worker(Record):
         """Wait for the snapshot, which is made while the worker starts; raises JobError."""
         is_here = self.job.host == os.uname().nodename
         while not self.code.is_dir():
-            if not self.paths.job.exists():
+            if is_absent(self.paths.job):
                 # Whoever submitted this has told why, and cleaned up.
                 os._exit(1)
             # Where the worker runs elsewhere, nobody can tell whether the submitter lives.
@@ -185,7 +185,7 @@ class Worker(Record):
         """Wait until another job has finished; raises JobError where it ends in another way."""
         self.wait(f"waiting for {other.id} to finish")
         while True:
-            if not other.job.is_file():
+            if is_absent(other.job):
                 raise JobError(f"{other.id}, which this job was to follow, was removed.")
             state = job_folders.state_of(other).state
             if state == FINISHED:

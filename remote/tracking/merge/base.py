@@ -18,6 +18,7 @@ from __future__ import annotations
 import filecmp
 import json
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator
 
 from remote.errors import StoreError
+from remote.files import is_absent
 from remote.tracking import delta, schema
 from remote.tracking.merge.merge_sql import names
 from remote.tracking.revisions import revision_of
@@ -134,15 +136,24 @@ def make_usable(base: Path, identity: str) -> bool:
     return True
 
 
+#: What SQLite says where the disk is at fault, and not the file.
+_DISK = re.compile("disk I/O|is full|readonly")
+
+
 def _is_usable(base: Path, identity: str) -> bool:
     return bool(_read(base, lambda database: get(database, "store")) == identity)
 
 
 def _read(base: Path, read: Callable[[sqlite3.Connection], Any]) -> Any:
-    """What `read` finds in a base that was looked through; None where it can't be used."""
-    if not base.is_file():
-        return None
+    """What `read` finds in a base that was looked through; None for none, and for a damaged one.
+
+    Raises StoreError for one that can't be read now, which isn't the same.
+    """
     try:
+        if is_absent(base):
+            return None
+        with open(base, "rb") as file:
+            file.read(1)
         with closing(sqlite3.connect(":memory:", uri=True, timeout=60)) as database:
             # Not mode=ro: what a killed merge left must be rolled back first.
             attach(database, base)
@@ -153,6 +164,11 @@ def _read(base: Path, read: Callable[[sqlite3.Connection], Any]) -> Any:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             raise StoreError(
                 f"Another merge is using {base}.", "Wait for it, then pull again."
+            ) from error
+        if isinstance(error, OSError) or _DISK.search(str(error)):
+            raise StoreError(
+                f"{base} can't be read: {error}.",
+                "By it, a pull tells what was changed here: see whose it is, and that disk's room.",
             ) from error
         return None
 

@@ -12,6 +12,7 @@ from remote.job.messages.old_jobs import UnpulledRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE
 from remote.operations import linked_folders
+from remote.operations.pull_backups import new_backup
 from remote.operations.room import temporary_options
 from remote.operations.tracking.merge_records import merging
 from remote.session import TargetSession
@@ -24,11 +25,14 @@ FOLDER = "data/results/fetched"
 
 
 class Fetched(NamedTuple):
-    """What came: the folder here, the bytes of each file in it, and what could not come."""
+    """What came: the folder here, the bytes of each file in it, and what could not come; what was
+    replaced here, and the folder that keeps it."""
 
     folder: str
     files: dict[str, int]
     problems: list[Problem]
+    replaced: list[str]
+    backup: str
 
 
 def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
@@ -47,7 +51,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
         raise JobError(f"{folder} is a link, or lies behind one.", "Remove that link.")
     in_data = [name for name in files if below(name, ["data"])]
     in_code = [name for name in files if not below(name, ["data"])]
-    tally = Tally()
+    tally, backup = Tally(), new_backup()
     with merging(server.project) as scratch:
         for source, names in ((".", in_data), (f"{STATE}/jobs/{answer.id}/code", in_code)):
             filters = scratch / "filters"
@@ -57,6 +61,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
                 source=source,
                 destination=folder,
                 wanted=filters,
+                backup=root / backup / folder,
                 temporary=temporary_options(scratch, root / folder),
             )
             if names:
@@ -69,7 +74,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
         if (root / folder / name).is_file() and not any(path.endswith(name) for path in failed)
     }
     server.agent.call(UnpulledRequest(key=server.key, job=answer.id, brought=tuple(brought)))
-    return Fetched(folder, brought, tally.problems)
+    return Fetched(folder, brought, tally.problems, tally.replaced, backup)
 
 
 def selected(files: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.files import bytes_in, write_atomic
+from remote.job.paths import STATE
 from remote.session import TargetSession
 from remote.transport.rsync_args import Tally
 
@@ -75,6 +76,11 @@ def _state(path: Path) -> str:
         if path.is_file() and not path.is_symlink():
             return f"{status.st_size} {status.st_mtime_ns}"
     return ""
+
+
+def new_backup() -> str:
+    """The folder, below the project's root, for what a pull that begins now replaces."""
+    return f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def old_backups(project: Project, older: float) -> Iterator[tuple[Path, int]]:

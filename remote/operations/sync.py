@@ -355,14 +355,14 @@ def pull(
 ) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
-    from remote.operations.pull_backups import PulledFiles
+    from remote.operations.pull_backups import PulledFiles, new_backup
     from remote.operations.pull_outputs import PulledOutputs
     from remote.operations.tracking.merge_records import merging
     from remote.operations.tracking.pull_records import ask, merge_all
 
     start, dialect = time.monotonic(), rsync.dialect()
     declared = declared_outputs(server.project.root)
-    backup = f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
+    backup = new_backup()
     kept = server.project.root / backup
     outputs = PulledOutputs(server, dialect, kept, declared, dry_run)
     server.connect()

@@ -182,12 +182,15 @@ def remote_fetch(
     """Bring what a job wrote where no pull brings it from, into data/results/fetched/JOB/."""
     from remote.operations.fetch import fetch
     from remote.operations.sync import say_problems
+    from remote.tasks import merge_report
 
-    folder, files, problems = fetch(server_of(target), job, path or ())
-    print_lines(*(f"fetched {name}" for name in sorted(files)))
-    print_lines(f"{plural(len(files), 'file')}, {size(sum(files.values()))}, now in {folder}/")
-    say_problems(problems, "fetched")
-    exit_unless_all(problems, "fetched")
+    fetched = fetch(server_of(target), job, path or ())
+    print_lines(*(f"fetched {name}" for name in sorted(fetched.files)))
+    amount = f"{plural(len(fetched.files), 'file')}, {size(sum(fetched.files.values()))}"
+    print_lines(f"{amount}, now in {fetched.folder}/")
+    merge_report.replaced(fetched.replaced, "file", fetched.backup)
+    say_problems(fetched.problems, "fetched")
+    exit_unless_all(fetched.problems, "fetched")
 
 
 @command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})

@@ -43,8 +43,18 @@ def cleared(names: Sequence[str], backup: str) -> None:
     say_first([f"{name} stood in the way; it is kept in {backup}/" for name in names], "paths")
 
 
+def replaced(names: Sequence[str], noun: str, backup: str) -> None:
+    """Say what was edited here, and where that is kept."""
+    if names:
+        say(
+            f"{plural(len(names), noun)} here differed from the server's;"
+            f" your version is kept in {backup}/"
+        )
+
+
 def remarks(records: Records) -> None:
     """What the user should know beside the numbers, on standard error."""
+    replaced(records.replaced, "artifact", records.backup)
     cleared(records.cleared, records.backup)
     if records.moved:
         say(records.moved)

@@ -97,11 +97,7 @@ def pull_and_tell(
     parts += [size(files.bytes + records.bytes), f"{pulled.seconds:.1f} s"]
     verb = "would pull" if dry_run else "pulled"
     print_lines(f"{verb} from {server.target}: {', '.join(parts)}")
-    if files.replaced:
-        say(
-            f"{plural(len(files.replaced), 'file')} here differed from the server's; "
-            f"your version is kept in {pulled.backup}/"
-        )
+    merge_report.replaced(files.replaced, "file", pulled.backup)
     say_first([f"left there, since it leads out: {link}" for link in files.left], "links")
     merge_report.cleared(files.cleared, pulled.backup)
     unpulled = pulled.unpulled.items()

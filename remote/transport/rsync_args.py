@@ -241,12 +241,23 @@ def pull_argv(
 
 
 def artifacts_argv(
-    remote: Remote, *, source: str, destination: str, wanted: Path, temporary: Sequence[str] = ()
+    remote: Remote,
+    *,
+    source: str,
+    destination: str,
+    wanted: Path,
+    backup: Path,
+    temporary: Sequence[str] = (),
 ) -> list[str]:
-    """Bring artifact folders below `source` there to `destination` here; `wanted` lists them."""
+    """Bring artifact folders below `source` there to `destination` here; `wanted` lists them.
+
+    What is replaced goes to `backup` first.
+    """
     options = [
         *RESULTS,
         "-rl",
+        "--backup",
+        f"--backup-dir={backup}",
         *temporary,
         "--safe-links",
         f"--include-from={wanted}",

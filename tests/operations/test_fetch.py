@@ -56,12 +56,24 @@ def fetched(server: TargetSession) -> set[str]:
 
 
 def test_all_that_was_left_comes_and_nothing_else(server: TargetSession) -> None:
-    folder, brought, _ = fetch(server, "last", ())
+    folder, brought, *_ = fetch(server, "last", ())
     assert folder == f"{FOLDER}/{JOB}" and set(brought) == set(LEFT) == fetched(server)
     for name in LEFT:
         assert (server.project.root / folder / name).read_bytes() == name.encode()
     assert (server.project.root / "src/a.py").read_text() == "code"
-    assert fetch(server, "last", ()) == (folder, {}, [])
+    assert fetch(server, "last", ())[:4] == (folder, {}, [], [])
+
+
+def test_what_was_edited_here_is_kept(server: TargetSession) -> None:
+    edited = server.project.root / FOLDER / JOB / "out/ckpt.pt"
+    edited.parent.mkdir(parents=True)
+    edited.write_text("was edited here")
+    done = fetch(server, "last", ())
+    kept = server.project.root / done.backup / FOLDER / JOB / "out/ckpt.pt"
+    assert [done.backup + "/" + name for name in done.replaced] == [
+        str(kept.relative_to(server.project.root))
+    ]
+    assert (kept.read_text(), edited.read_text()) == ("was edited here", "out/ckpt.pt")
 
 
 def test_folders_files_and_patterns_are_chosen(server: TargetSession) -> None:

@@ -565,7 +565,11 @@ def test_an_output_that_is_a_file_comes_as_one(pair: Pair, tmp_path: Path, name:
 def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
     wanted = write(tmp_path / "wanted", rsync_args.artifact_filters(folders))
     argv = rsync_args.artifacts_argv(
-        pair.remote, source="mlruns/1", destination="mlruns/7", wanted=wanted
+        pair.remote,
+        source="mlruns/1",
+        destination="mlruns/7",
+        wanted=wanted,
+        backup=pair.here / ".remote/backup",
     )
     return pair.run(argv)
 
@@ -805,7 +809,9 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
         rsync_args.processed_argv(remote, project="p"),
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
-        rsync_args.artifacts_argv(remote, source="a", destination="b", wanted=Path("w")),
+        rsync_args.artifacts_argv(
+            remote, source="a", destination="b", wanted=Path("w"), backup=Path("k")
+        ),
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}
         assert used <= known.options

@@ -16,8 +16,8 @@ from urllib.parse import unquote
 from remote.config import Project
 from remote.errors import StoreError
 from remote.files import locked, move_aside, remove_left
-from remote.job.paths import STATE
 from remote.operations.linked_folders import refusal
+from remote.operations.pull_backups import PulledFiles, new_backup
 from remote.operations.room import temporary_options
 from remote.operations.tracking.destination import (
     ARTIFACTS,
@@ -60,9 +60,9 @@ class Records:
     """The artifacts that could not come; the next merge tries them again."""
     cleared: list[str] = field(default_factory=list)
     """What stood in the way of artifacts here, and is in the `backup` now."""
-    backup: str = field(
-        default_factory=lambda: f"{STATE}/backup/pull-{time.strftime('%Y%m%d-%H%M%S')}"
-    )
+    replaced: list[str] = field(default_factory=list)
+    """The artifacts that were edited here; what they were is in the `backup`."""
+    backup: str = field(default_factory=new_backup)
 
 
 @contextmanager
@@ -210,6 +210,7 @@ def merge_delta(
             source=there,
             destination=here,
             wanted=wanted,
+            backup=root / records.backup / here,
             temporary=temporary_options(delta.parent, root / here),
         )
         # An experiment whose runs logged no artifact has no folder.
@@ -220,6 +221,10 @@ def merge_delta(
         return Tally()
 
     fetched = transfer_artifacts(_grouped(summary.artifacts), bring)
+    pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
+    pulled.drop_unchanged(fetched, root / records.backup)
+    pulled.add(fetched.sent)
+    records.replaced += fetched.replaced
     merge.mark_fetched(base, _whole(summary.artifacts, fetched.problems))
     records.artifacts += fetched.sent
     records.bytes += fetched.bytes

@@ -43,6 +43,25 @@ def test_what_is_new_there_comes_once(server: TargetSession, here: Store, far: S
     assert merged(pull_records(server)) == (1, 0, 0)
 
 
+def test_an_artifact_that_was_edited_here_is_kept(
+    server: TargetSession, here: Store, far: Store
+) -> None:
+    """One that is as it was pulled is nobody's work."""
+    for run in ("f1", "f2"):
+        far.run(run, artifact="note")
+    pull_records(server)
+    next(here.root.glob("mlruns/*/f1/artifacts/*.txt")).write_text("edited here")
+    for path in far.root.glob("mlruns/*/*/artifacts/*.txt"):
+        path.write_text("longer there")
+    far.sql("UPDATE runs SET name = 'grown'")
+    records = pull_records(server)
+    assert here.notes() == {"f1": "longer there", "f2": "longer there"}
+    backup = here.root / records.backup
+    assert [backup / name for name in records.replaced] == list(backup.glob("mlruns/*/*/*/*.txt"))
+    assert [(backup / name).read_text() for name in records.replaced] == ["edited here"]
+    assert not pull_records(server).replaced
+
+
 def test_a_dry_run_counts_and_changes_nothing(
     server: TargetSession, here: Store, far: Store
 ) -> None:

@@ -88,6 +88,9 @@ class Ssh:
             "ConnectTimeout=20",
             # What the user has set up for their own sessions would get in our way.
             "ClearAllForwardings=yes",
+            # For half an hour, whoever is root there could log in elsewhere with the user's keys.
+            "ForwardAgent=no",
+            "ForwardX11=no",
             "RemoteCommand=none",
             "RequestTTY=no",
         ]

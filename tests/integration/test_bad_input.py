@@ -129,6 +129,9 @@ def test_rsync_that_vanished_from_a_known_server(
     link = Path(poor_server.path) / "rsync"
     link.symlink_to(str(shutil.which("rsync")))
     project.inv("sync-push", **settings)
+    # A pull asks for outputs that hold something.
+    (poor_server.home / "proj/data/results").mkdir(parents=True, exist_ok=True)
+    (poor_server.home / "proj/data/results/a.csv").touch()
     link.unlink()
     for task in ("sync-push", "sync-pull"):
         refused(project.inv(task, check=False, **settings), "The server lacks rsync")

@@ -265,15 +265,24 @@ def test_what_a_job_wrote_elsewhere_is_told_kept_and_fetched(farm: Farm) -> None
     assert "freed" in farm.project.inv("remote-rm", job).out
 
 
+def aged(farm: Farm, job: str, ago: float) -> str:
+    """The id of a job that was made one of long ago, on both sides."""
+    name = time.strftime("%Y%m%d-%H%M%S", time.localtime(ago)) + job[15:]
+    status = {**farm.status(job), "ended": ago}
+    farm.file(job, "status.json").write_text(json.dumps(status))
+    folder = farm.file(job, "log").parent.rename(farm.file(name, "log").parent)
+    os.utime(folder, (ago, ago))
+    for pulled in farm.project.root.glob(".remote/targets/*.pulled.json"):
+        pulled.write_text(pulled.read_text().replace(job, name))
+    return name
+
+
 def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:
     old, young = run(farm, "--", "true"), run(farm, "--", "true")
     farm.project.inv("sync-pull")
     kept = run(farm, "--", "true")
     ago = time.time() - 40 * 86400
-    for job in (old, kept):
-        status = {**farm.status(job), "ended": ago}
-        farm.file(job, "status.json").write_text(json.dumps(status))
-        os.utime(farm.file(job, "log").parent, (ago, ago))
+    old, kept = aged(farm, old, ago), aged(farm, kept, ago)
     spare = farm.root / ".remote/envs/0123456789abcdef"
     spare.mkdir(parents=True)
     (spare / ".complete").touch()

@@ -24,7 +24,7 @@ def test_its_own_mlflow_brings_a_store_to_the_newest_that_it_knows(tmp_path: Pat
 
 def test_an_environment_without_mlflow_knows_none(tmp_path: Path) -> None:
     schema = schema_of(tmp_path / "none.db", tmp_path / "bin/python")
-    assert schema == ("", "", ()) and not schema.is_refused
+    assert schema == ("", "", (), "") and not schema.is_refused
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,11 @@ def unfit_rows(database: sqlite3.Connection, source: str, types: str) -> Iterato
             continue
         place, repeated = f'{source}."{table.name}"', table.key if len(table.key) > 1 else ()
         conditions = [
-            _is_in_unfit(name, place)
-            if name in repeated and not is_number
-            else _is_unfit(name, is_number)
+            (
+                _is_in_unfit(name, place)
+                if name in repeated and not is_number
+                else _is_unfit(name, is_number)
+            )
             for name, is_number in columns
         ]
         shown = (table.owner_column or table.key[0], *table.key)

@@ -145,9 +145,7 @@ def _is_usable(base: Path, identity: str) -> bool:
     return bool(_read(base, lambda database: get(database, "store")) == identity)
 
 
-def _read(
-    base: Path, read: Callable[[sqlite3.Connection], Any], *, is_sound: bool = False
-) -> Any:
+def _read(base: Path, read: Callable[[sqlite3.Connection], Any], *, is_sound: bool = False) -> Any:
     """What `read` finds in a base; None for none, and for a damaged one.
 
     It is looked through before, which takes as long as it is large, unless it is known to be sound.

@@ -67,7 +67,7 @@ def merge(
                 bases.make_usable(used, bases.store_identity(session.database))
                 session.attach(used, delta)
                 if agreed is None and not theirs:
-                    session.owned = list(ownership.owned_by(base, delta))
+                    session.owned = ownership.owned_by(base, delta)
                 session.own_base = base if agreed is None and not dry_run else None
                 summary = _merge(session)
         if session.own_base:

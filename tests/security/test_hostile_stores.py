@@ -389,7 +389,9 @@ def test_an_experiment_that_was_made_here_is_not_a_servers_to_bin(world: World) 
     world.pull()
     tags = "SELECT key, value FROM experiment_tags ORDER BY key"
     assert world.here.sql(tags) == [("added", "b"), ("note", "mine")]
-    assert world.here.sql("SELECT name, lifecycle_stage FROM experiments") == [("Default", "active")]
+    assert world.here.sql("SELECT name, lifecycle_stage FROM experiments") == [
+        ("Default", "active")
+    ]
     world.far.sql("UPDATE experiments SET last_update_time = 5")
     world.merge(world.delta(), theirs=True)
     assert world.here.sql("SELECT lifecycle_stage FROM experiments") == [("active",)]

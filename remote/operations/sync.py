@@ -276,6 +276,7 @@ class _Mirror:
         return rsync_args.processed_argv(
             self.server.project.root,
             self.server.remote,
+            rsync.dialect(),
             project=project,
             dry_run=look,
             declared=self.declared,

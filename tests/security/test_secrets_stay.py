@@ -59,7 +59,7 @@ def push(root: Path) -> set[str]:
     )
     rsync.run(argv, remote, cwd=root, title="test")
     if (root / "data/processed").is_dir():
-        argv = rsync_args.processed_argv(root, remote, project="")
+        argv = rsync_args.processed_argv(root, remote, rsync.dialect(), project="")
         rsync.run(argv, remote, cwd=root, title="test")
     return {str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()}
 
@@ -135,7 +135,7 @@ def test_processed_data_on_another_disk_goes(project: Path, tmp_path: Path, link
     there = tmp_path / "there/data"
     there.mkdir(parents=True)
     remote = Remote(Target("", "", str(there.parent)), None, "k")
-    argv = rsync_args.processed_argv(project, remote, project="")
+    argv = rsync_args.processed_argv(project, remote, rsync.dialect(), project="")
     assert rsync.run(argv, remote, cwd=project, title="").sent == ["data/processed/a.npz"]
     assert (there / "processed/a.npz").is_file() and not there.is_symlink()
 

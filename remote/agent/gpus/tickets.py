@@ -34,10 +34,6 @@ _LIMIT = 4096
 #: Seconds by which a job's worker may start after another one's that was submitted later.
 SLOW = 60.0
 
-#: Seconds by which a clock that is set may make a ticket of another user look too old. One that is
-#: older than its process by more is no job's.
-ODD = 86400.0
-
 
 def waiting(folder: Path) -> List[WaitingJob]:
     """All that wait for GPUs of this machine, the first in the queue first."""
@@ -92,13 +88,10 @@ class Ticket:
 
     def _was_before(self, file: io.FileIO, name: str, owners: LockOwners) -> bool:
         """Whether the ticket of an earlier name came before us. Of one whose process isn't told, as
-        one in another container, its file tells."""
+        one in another container, its file tells. No job was submitted at time 0."""
         status = os.fstat(file.fileno())
-        lived = age(owners.of(status))
-        is_odd = lived and time.time() - _submitted(name) > lived + ODD
-        if is_odd and status.st_uid != os.getuid():
-            return False
-        return (lived or time.time() - status.st_ctime) + SLOW >= uptime() - self._joined
+        lived = age(owners.of(status)) or time.time() - status.st_ctime
+        return _submitted(name) > 0 and lived + SLOW >= uptime() - self._joined
 
     def keep_fresh(self) -> None:
         """Let cleaners of /tmp see that the ticket is in use."""

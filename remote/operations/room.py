@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,6 +68,16 @@ def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
             "Make room there (inv remote-prune), or leave files here: .rsyncignore.",
         )
     return answer.together
+
+
+def check_room(folder: Path, count: int, what: str) -> None:
+    """Raise TransferError where the disk of `folder` here has no room for so many bytes."""
+    free = shutil.disk_usage(folder).free
+    if count > free:
+        raise TransferError(
+            f"The server announces {size(count)} {what}, and {size(free)} are free here.",
+            "Make room on this machine, then the same again.",
+        )
 
 
 def temporary_options(scratch: Path, *destinations: Path) -> list[str]:

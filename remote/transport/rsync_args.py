@@ -21,6 +21,7 @@ from remote.job.paths import CLAIMS, PARTIAL, STATE, partial_name
 from remote.job.tree import PushStamp
 from remote.target import Target
 from remote.transport import tree_lock
+from remote.transport.process import LONGEST_LINE
 from remote.transport.rsync_problems import Problem
 from remote.transport.ssh import Ssh
 
@@ -317,6 +318,10 @@ def literal(name: str) -> str:
     return re.sub(r"[\n\r]", "?", re.sub(r"([\\*?[])", r"\\\1", name))
 
 
+#: A number as rsync writes it, of a length that one can have.
+_COUNT = "[0-9][0-9,.]{0,24}"
+
+
 @dataclass
 class Tally:
     """What rsync's itemized lines (`-i`) and `--stats` say it did.
@@ -373,18 +378,23 @@ class Tally:
             self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
         if line.startswith("*deleting"):
             self.deleted.append(line[len("*deleting") :].strip())
-        elif line.startswith("Number of files:"):
-            self.files = int(re.sub(r"[,.]", "", line.split(":")[1].split()[0]))
+        elif count := re.match(rf"Number of files: ({_COUNT})", line):
+            self.files = number_of(count[1])
         elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
             flags, _, name = line.partition(" ")
             self.sent.append(name)
             if "+++" not in flags:
                 self.replaced.append(name)
-        elif re.match(r"Total (bytes )?(sent|received):", line):
-            self.bytes += int(re.sub(r"\D", "", line.split(":")[1]) or 0)
+        elif count := re.match(rf"Total (?:bytes )?(?:sent|received): ({_COUNT})", line):
+            self.bytes += number_of(count[1])
+
+
+def number_of(text: str) -> int:
+    """What a number of rsync's says, with whatever it parts the thousands by."""
+    return int(re.sub(r"[,.]", "", text))
 
 
 def complaint(lines: Sequence[str]) -> str:
     """The last of rsync's messages that gives a reason: the line after it repeats the exit code."""
     reasons = [line for line in lines if line.strip() and "rsync error:" not in line]
-    return (reasons or list(lines) or ["no message"])[-1].strip()
+    return (reasons or list(lines) or ["no message"])[-1].strip()[:LONGEST_LINE]

@@ -106,8 +106,3 @@ def test_a_link_that_a_pull_brought_leads_nowhere(server: TargetSession) -> None
         fetch(server, JOB, ())
     assert [path.name for path in (root / "src").iterdir()] == ["a.py"]
 
-
-@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x"])
-def test_a_server_names_no_file_outside_of_the_job(name: str) -> None:
-    with pytest.raises(JobError, match="outside of the job"):
-        selected({"out/a": 1, name: 1}, ())

@@ -22,7 +22,8 @@ from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
 from remote.transport import rsync, tree_lock
-from remote.transport.rsync_args import Remote, Tally
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
 ID = re.compile("[0-9a-f]{32}")

@@ -18,7 +18,7 @@ from remote.job import outputs
 from remote.job.paths import STATE
 from remote.job.spec import Git
 from remote.transport import process
-from remote.transport.rsync_args import SECRETS
+from remote.transport.rsync_filters import SECRETS
 
 #: The variables of git's that say where its configuration is. Others may name another repository:
 #: git sets them for its hooks.

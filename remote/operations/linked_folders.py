@@ -15,7 +15,7 @@ from remote.files import leads_out, links_in
 from remote.job import outputs
 from remote.operations.git import tracked
 from remote.target import Target
-from remote.transport import rsync, rsync_args
+from remote.transport import rsync, rsync_filters
 from remote.transport.rsync_args import Remote
 from remote.transport.rsync_problems import DANGLING, STRANGE, Problem
 
@@ -57,7 +57,7 @@ def _not_ignored(root: Path, problems: Iterable[Problem]) -> list[Problem]:
     """Those that the user's ignore file leaves in, as rsync itself reads it."""
     names = {problem.path: problem for problem in problems}
     with tempfile.TemporaryDirectory() as empty:
-        filters = rsync_args.push_filters(root)
+        filters = rsync_filters.push_filters(root)
         argv = ["rsync", "-nliR", *filters, *(f"./{name}" for name in names), f"{empty}/"]
         remote = Remote(Target("", "", empty), None, "")
         tally = rsync.run(argv, remote, cwd=root, title="looking")

@@ -17,7 +17,7 @@ from remote.files import bytes_in, write_atomic
 from remote.job.fields import PATH
 from remote.job.paths import STATE
 from remote.session import TargetSession
-from remote.transport.rsync_args import Tally
+from remote.transport.rsync_tally import Tally
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from remote.operations import linked_folders
 from remote.operations.room import temporary_options
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync_args import Dialect, Tally
+from remote.transport.rsync_args import Dialect
 from remote.transport.rsync_problems import DANGLING, IN_THE_WAY, UNREADABLE, Problem
+from remote.transport.rsync_tally import Tally
 
 #: rsyncs at once: a server takes ten sessions of a login (sshd_config(5), MaxSessions).
 AT_ONCE = 4

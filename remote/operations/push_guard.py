@@ -16,7 +16,7 @@ from remote.job.tree import COPY, waiting_for
 from remote.output import say
 from remote.session import TargetSession, project_id
 from remote.transport import rsync
-from remote.transport.rsync_args import Tally
+from remote.transport.rsync_tally import Tally
 
 #: The lock of a project's pushes, below its `.remote`.
 LOCK = "push.lock"

@@ -13,7 +13,7 @@ from remote.errors import TransferError
 from remote.job.messages.target import SPARE, RoomRequest
 from remote.output import size
 from remote.session import TargetSession, project_id
-from remote.transport.rsync_args import Tally
+from remote.transport.rsync_tally import Tally
 
 
 class LargePush(Exception):

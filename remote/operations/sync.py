@@ -29,8 +29,8 @@ from remote.operations.room import (
 from remote.output import plural, say, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync_args import Tally
 from remote.transport.rsync_problems import UNREADABLE, Problem
+from remote.transport.rsync_tally import Tally
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records

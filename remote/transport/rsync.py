@@ -11,10 +11,11 @@ from pathlib import Path
 from remote.errors import TransferError
 from remote.job.tree import PushStamp
 from remote.output import Progress, say
-from remote.transport import process, rsync_args, tree_lock
+from remote.transport import process, rsync_tally, tree_lock
 from remote.transport.process import Result
-from remote.transport.rsync_args import Dialect, Remote, Tally
+from remote.transport.rsync_args import Dialect, Remote
 from remote.transport.rsync_problems import IN_THE_WAY, LONGEST, SOME, Problem, problems_of
+from remote.transport.rsync_tally import Tally
 
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
@@ -161,7 +162,7 @@ def failure(
     code, words = result.code, result.stderr
     # Only who receives needs room.
     receiver = "this machine" if is_pull else str(remote.target)
-    complaint = rsync_args.complaint(words.strip().splitlines())
+    complaint = rsync_tally.complaint(words.strip().splitlines())
     if tree_lock.is_busy(words):
         return Busy(PushStamp.find(words))
     if code == 255 and remote.ssh:

@@ -7,33 +7,22 @@ into the target by a link with a plain name first, and the path is then `./`.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from remote.errors import ConfigError
 from remote.job import outputs
-from remote.job.paths import CLAIMS, PARTIAL, STATE, partial_name
+from remote.job.paths import CLAIMS, STATE, partial_name
 from remote.job.tree import PushStamp
 from remote.target import Target
 from remote.transport import tree_lock
-from remote.transport.process import LONGEST_LINE
-from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_filters import SECRETS, UNFINISHED, literal, push_filters
 from remote.transport.ssh import Ssh
 
-IGNORE_FILE = ".rsyncignore"
 # Plain letters: zsh takes a word that begins with `=` for a command's path.
 MARK = "remote-rsync-starts-here"
-
-#: Never pushed, whatever the ignore file says: secrets, and what git keeps for itself.
-SECRETS = (
-    ".git", ".env", ".env.*", ".netrc", ".pypirc", ".ssh", ".aws", "*.pem", "*.ppk",
-    "id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk",
-)  # fmt: skip
 
 #: Recursive, with links, modes and times, holes as holes; every change is listed, names as they are.
 OPTIONS = ("-rlptSi", "--stats", "--8-bit-output")
@@ -43,9 +32,6 @@ RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
 
 #: A path that every login shell reads as it is.
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
-
-#: Half-written files, ours and rsync's own.
-UNFINISHED = (".tmp-*", ".~tmp~", PARTIAL)
 
 
 @dataclass(frozen=True)
@@ -104,49 +90,6 @@ class Remote:
         if self.ssh is None:
             return f"{self.target.path}/{folder}"
         return f"{self.target.bracketed_login}:./{folder}"
-
-
-def push_filters(root: Path, declared: Sequence[str] = (), left: Iterable[str] = ()) -> list[str]:
-    """What a push leaves alone; raises ConfigError.
-
-    `declared` are outputs that pyproject.toml adds (remote.job.outputs), `left` paths that can't be sent. The user's ignore file comes last: rsync's first match decides.
-    """
-    filters = [f"--exclude=/{name}" for name in (STATE, *outputs.paths(declared))]
-    filters += [f"--exclude=/{literal(name)}" for name in left]
-    # The journal and the lock beside the store are as little ours to push as the store.
-    filters += ["--exclude=/mlflow.db?*", "--include=.env.example"]
-    filters += [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
-    # P protects: what jobs put into data is never deleted, though data itself is pushed.
-    filters += ["--filter=P /data", "--filter=P /data/**"]
-    return filters + [f"--exclude={pattern}" for pattern in ignore_patterns(root)]
-
-
-def ignore_patterns(root: Path) -> list[str]:
-    """The lines of the project's ignore file as rsync's --exclude takes them; raises ConfigError.
-
-    rsync itself would take the mark that Windows editors begin a file with (BOM) for a part of the
-    first pattern, and what follows a NUL byte for nothing.
-    """
-    try:
-        content = (root / IGNORE_FILE).read_bytes()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ConfigError(f"{IGNORE_FILE} can't be read: {error.strerror}.") from None
-    patterns = []
-    for number, line in enumerate(re.split(rb"\r\n|\n|\r", content.removeprefix(BOM_UTF8)), 1):
-        pattern = os.fsdecode(line)
-        if "\0" in pattern:
-            raise ConfigError(f"{IGNORE_FILE} line {number} holds a NUL byte.", "Save it as text.")
-        # It empties rsync's list of filters, all of them (rsync(1)).
-        if pattern.strip() == "!":
-            raise ConfigError(
-                f"{IGNORE_FILE} line {number}: '!' would switch off what protects the results.",
-                "Remove that line.",
-            )
-        if pattern and not pattern.startswith(("#", ";")):
-            patterns.append(pattern)
-    return patterns
 
 
 def unfinished(dialect: Dialect, project: str, *, apart: bool) -> list[str]:
@@ -309,92 +252,3 @@ def artifact_filters(folders: Iterable[str]) -> str:
             lines[f"+ /{'/'.join(parts[:depth])}/"] = None
         lines[f"+ /{folder}/**"] = None
     return "\n".join(lines) + "\n"
-
-
-def literal(name: str) -> str:
-    """A pattern for this name alone; a line break, which ends a rule, is any letter in it."""
-    if not re.search(r"[*?[\n\r]", name):
-        return name
-    return re.sub(r"[\n\r]", "?", re.sub(r"([\\*?[])", r"\\\1", name))
-
-
-#: A number as rsync writes it, of a length that one can have.
-_COUNT = "[0-9][0-9,.]{0,24}"
-
-
-@dataclass
-class Tally:
-    """What rsync's itemized lines (`-i`) and `--stats` say it did.
-
-    `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
-    or a mode. `problems` are the paths that it couldn't move, `cleared` those that stood
-    in the way and went into the backup, `links` those that were named, with where they lead, and
-    `left` those that lead out and don't come.
-    """
-
-    sent: list[str] = field(default_factory=list)
-    replaced: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
-    bytes: int = 0
-    files: int = 0
-    anything: bool = False
-    problems: list[Problem] = field(default_factory=list)
-    cleared: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-
-    def add(self, other: Tally, folder: str) -> None:
-        """Count what another transfer did in `folder`; "." is the same one."""
-        above = "" if folder == "." else f"{folder}/"
-        self.sent += [above + name for name in other.sent]
-        self.replaced += [above + name for name in other.replaced]
-        self.deleted += [above + name for name in other.deleted]
-        self.problems += other.problems
-        self.cleared += other.cleared
-        self.left += [above + name for name in other.left]
-        self.bytes += other.bytes
-
-    def then(self, other: Tally) -> Tally:
-        """What this transfer and another one of the same files did together."""
-        return Tally(
-            sent=list(dict.fromkeys(self.sent + other.sent)),
-            replaced=list(dict.fromkeys(self.replaced + other.replaced)),
-            deleted=self.deleted + other.deleted,
-            bytes=self.bytes + other.bytes,
-            files=other.files,
-            anything=self.anything or other.anything,
-            problems=other.problems,
-            cleared=self.cleared + other.cleared,
-            links=self.links + other.links,
-            left=other.left,
-        )
-
-    def read(self, line: str) -> None:
-        """Take one line of rsync's output."""
-        self.anything |= bool(re.match(r"^(\*deleting|[<>ch.][fdLDS][^ ]{7,9} )", line))
-        if re.match(r"[<>ch.]L", line):
-            self.links.append(line.split(" ", 1)[-1].lstrip(" "))
-        if line.startswith("ignoring unsafe symlink"):
-            self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
-        if line.startswith("*deleting"):
-            self.deleted.append(line[len("*deleting") :].strip())
-        elif count := re.match(rf"Number of files: ({_COUNT})", line):
-            self.files = number_of(count[1])
-        elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
-            flags, _, name = line.partition(" ")
-            self.sent.append(name)
-            if "+++" not in flags:
-                self.replaced.append(name)
-        elif count := re.match(rf"Total (?:bytes )?(?:sent|received): ({_COUNT})", line):
-            self.bytes += number_of(count[1])
-
-
-def number_of(text: str) -> int:
-    """What a number of rsync's says, with whatever it parts the thousands by."""
-    return int(re.sub(r"[,.]", "", text))
-
-
-def complaint(lines: Sequence[str]) -> str:
-    """The last of rsync's messages that gives a reason: the line after it repeats the exit code."""
-    reasons = [line for line in lines if line.strip() and "rsync error:" not in line]
-    return (reasons or list(lines) or ["no message"])[-1].strip()[:LONGEST_LINE]

@@ -8,7 +8,7 @@ import pytest
 
 from remote.job.messages.target import SPARE
 from remote.operations.room import LargePush, Scales, disk_bytes
-from remote.transport.rsync_args import Tally
+from remote.transport.rsync_tally import Tally
 
 
 def sparse(path: Path, length: int) -> Path:

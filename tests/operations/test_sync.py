@@ -17,7 +17,7 @@ from remote.operations import sync
 from remote.operations.sync import Pushed, line, pull, push
 from remote.session import TargetSession
 from remote.target import Target
-from remote.transport.rsync_args import Tally
+from remote.transport.rsync_tally import Tally
 
 
 def write(path: Path, text: str) -> None:

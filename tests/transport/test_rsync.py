@@ -14,7 +14,8 @@ from remote.target import Target
 from remote.transport import rsync
 from remote.transport.process import Result
 from remote.transport.rsync import Absent, FullDisk, Unready
-from remote.transport.rsync_args import Remote, Tally
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
 TARGET = Target.parse("me@gpu:/proj")

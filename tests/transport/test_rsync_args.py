@@ -16,8 +16,9 @@ from remote.job.outputs import paths, table
 from remote.job.paths import STATE, partial_name, temporary_folder
 from remote.target import Target
 from remote.transport import rsync as transfer
-from remote.transport import rsync_args
-from remote.transport.rsync_args import Dialect, Remote, Tally
+from remote.transport import rsync_args, rsync_tally
+from remote.transport.rsync_args import Dialect, Remote
+from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
 REAL = shutil.which("rsync") or ""
@@ -933,4 +934,4 @@ def test_a_change_of_a_mode_or_a_time_is_something(pair: Pair) -> None:
     ],
 )
 def test_the_last_words_are_those_before_the_code(lines: list[str], expected: str) -> None:
-    assert rsync_args.complaint(lines) == expected
+    assert rsync_tally.complaint(lines) == expected

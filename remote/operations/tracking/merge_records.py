@@ -35,8 +35,9 @@ from remote.tracking.sources import Source, source_of
 from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync_args import Remote, Tally
+from remote.transport.rsync_args import Remote
 from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_tally import Tally
 
 _ROOT = re.compile(r"(file:(?://)?)?(/.*)/(?:mlruns|mlartifacts)/")
 

@@ -28,8 +28,8 @@ from remote.tracking.merge import experiment_map, ownership
 from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.store import writing
 from remote.transport import rsync_args
-from remote.transport.rsync_args import Tally
 from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_tally import Tally
 
 TRIES = 3
 

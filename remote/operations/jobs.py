@@ -39,7 +39,7 @@ def follow_log(
     def take(piece: LogAnswer) -> None:
         nonlocal answered, request
         answered = True
-        if piece.text:
+        if piece.text and not silent:
             log.write(piece.text)
         request = request.replace(job=piece.id, offset=piece.offset, tail=0, since=0)
 

@@ -161,10 +161,10 @@ def _wait(server: TargetSession, service: Service, job: str) -> services.Service
         if status.state in (QUEUED, PREPARING):
             say_log(text)
         elif status.state in ENDED:
-            words, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
+            text, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
+            words = "\n".join(text.strip().split("\n")[-TAIL:])
             raise JobError(
-                f"{service.title} did not start: {status.in_words}."
-                f" Its last words:\n{words.strip()}",
+                f"{service.title} did not start: {status.in_words}." f" Its last words:\n{words}",
                 f"All of them: inv remote-logs {job}",
             )
         answer = server.agent.call(services.ServiceRequest(key=server.key, job=job))
@@ -261,7 +261,7 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
         request = services.FetchRequest(key=server.key, names=tuple(names))
 
         def take(piece: bytes) -> None:
-            if blob.tell() > LONGEST_ARCHIVE:
+            if blob.tell() + len(piece) > LONGEST_ARCHIVE:
                 raise TargetError(f"The saved files take more than {size(LONGEST_ARCHIVE)}.", COPY)
             blob.write(piece)
 

@@ -24,8 +24,8 @@ _LONGEST_HEAD = len(FRAME) + 33
 #: Bytes of JSON in one answer: a list of all jobs of years has less than half of it.
 LONGEST_ANSWER = 64 << 20
 
-#: Letters of the agent's traceback that are shown; letters and lines of an error's message or hint.
-LONGEST_TRACEBACK, LONGEST_MESSAGE, MESSAGE_LINES = 100_000, 2000, 5
+#: Letters of the agent's traceback that are shown.
+LONGEST_TRACEBACK = 100_000
 
 
 class AgentBug(Exception):
@@ -185,10 +185,6 @@ def _read(request: Request[Answer], document: Any) -> Answer:
         kind = getattr(errors, failure.kind, None)
         if not (isinstance(kind, type) and issubclass(kind, RemoteError)):
             kind = RemoteError
-        raise kind(_shortened(failure.message), _shortened(failure.hint))
+        raise kind(failure.message, failure.hint)
     answer: Answer = request.answer.from_json(document, f"The server's answer to {request.verb}")
     return answer
-
-
-def _shortened(message: str) -> str:
-    return "\n".join(message[:LONGEST_MESSAGE].split("\n")[:MESSAGE_LINES])

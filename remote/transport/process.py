@@ -142,9 +142,7 @@ def _end(process: Process[bytes]) -> int:
     return BROKEN
 
 
-def _is_heard(
-    out: IO[bytes], works: Callable[[], bool] | None, check: Callable[[], None]
-) -> bool:
+def _is_heard(out: IO[bytes], works: Callable[[], bool] | None, check: Callable[[], None]) -> bool:
     """Wait for what comes next, if only the end; False where `works` says that nothing can.
 
     `check` is called again and again meanwhile.
@@ -161,7 +159,7 @@ def _is_heard(
 
 
 def _check_errors(argv: Sequence[str], errors: IO[bytes]) -> None:
-    if os.fstat(errors.fileno()).st_size > LONGEST_ERRORS:
+    if _length(errors) > LONGEST_ERRORS:
         raise _too_much(argv, LONGEST_ERRORS)
 
 
@@ -177,7 +175,12 @@ def run_parent(argv: Sequence[str]) -> Result:
 
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
-    return file.read(LONGEST_ERRORS).decode("utf-8", "replace")
+    # A read of more than there is would take the memory for that.
+    return file.read(min(_length(file), LONGEST_ERRORS)).decode("utf-8", "replace")
+
+
+def _length(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def start(

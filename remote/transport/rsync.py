@@ -39,7 +39,7 @@ GOES_ON = "Try again: it goes on from there."
 INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
 
-class Unready(Exception):
+class Unready(TransferError):
     """The server did not start rsync: the target has to be prepared (again)."""
 
 
@@ -55,7 +55,7 @@ class FullDisk(TransferError):
     """There is no room where rsync writes."""
 
 
-class Absent(Exception):
+class Absent(TransferError):
     """The folder to bring doesn't exist."""
 
 

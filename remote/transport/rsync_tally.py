@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from remote.transport.process import LONGEST_LINE
 from remote.transport.rsync_problems import Problem
 
-
 #: A number as rsync writes it, of a length that one can have: a server writes into the same stream.
 _COUNT = "[0-9][0-9,.]{0,24}"
 

@@ -11,7 +11,6 @@ from remote.job.messages.base import SAME_TWICE, TargetRequest
 from remote.job.outputs import STATES
 from remote.job.struct import Struct
 
-
 #: Bytes of a delta: some hundred million values of metrics.
 LONGEST_DELTA = 64 << 30
 

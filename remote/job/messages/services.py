@@ -47,9 +47,7 @@ class ServiceRequest(TargetRequest[ServiceAnswer], verb="service", answer=Servic
 class SavedAnswer(Struct):
     """The SHA-256 of each file that was saved and is there as it was, by its path below the root."""
 
-    files: Mapping[str, str] = fields.mapping_of(
-        fields.text(64, HEX), 100_000, key=fields.path()
-    )
+    files: Mapping[str, str] = fields.mapping_of(fields.text(64, HEX), 100_000, key=fields.path())
 
 
 class SavedRequest(TargetRequest[SavedAnswer], verb="saved", answer=SavedAnswer):

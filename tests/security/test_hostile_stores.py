@@ -111,6 +111,7 @@ UNFIT = [
     ("UPDATE tags SET value = CAST(x'eda080' AS TEXT)", "tags"),
     ("UPDATE tags SET value = CAST(x'c0af' AS TEXT)", "tags"),
     ("UPDATE tags SET key = CAST(x'ff' AS TEXT)", "tags"),
+    ("UPDATE tags SET key = x'6b'", "tags"),
     ("INSERT INTO params VALUES ('p', CAST(x'80' AS TEXT), '{run}')", "params"),
     ("INSERT INTO experiment_tags VALUES ('t', CAST(x'80' AS TEXT), 0)", "experiment_tags"),
     (
@@ -120,6 +121,11 @@ UNFIT = [
     (
         "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
         " VALUES (CAST(x'80' AS TEXT), 1, 1, '{run}', 1, 0)",
+        "metrics",
+    ),
+    (
+        "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
+        " VALUES ('m', 'high', 1, '{run}', 1, 0)",
         "metrics",
     ),
     ("UPDATE runs SET name = CAST(x'ff' AS TEXT)", "run"),

@@ -26,6 +26,7 @@ from remote.operations.room import (
     ask_for_room,
     clear_unfinished,
 )
+from remote.operations.undecided import undecided
 from remote.output import plural, say, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args
@@ -76,7 +77,8 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
     stamp = PushStamp.new(project_id(server.project), user_and_host())
     # Others may push in the same second: each has a folder of its own for what it replaces.
     folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
-    mirror = _Mirror(server, folder, dry_run, declared, stamp, moment(server.project))
+    held = undecided(server, declared, dry_run=dry_run)
+    mirror = _Mirror(server, folder, dry_run, declared, stamp, moment(server.project), held)
     with _finishing(server, dry_run):
         tally, state = None, OURS
         claims = [
@@ -117,6 +119,8 @@ class _Mirror:
     push: PushStamp
     began: int
     """When, by the clock of the project's file system."""
+    held: Sequence[str] = ()
+    """What isn't sent until the user decides about it."""
     repeats: int = REPEATS
     left: dict[str, Problem] = field(default_factory=dict)
     """What can't be read here, so that the server keeps what it has of it."""
@@ -261,7 +265,7 @@ class _Mirror:
             dry_run=look,
             destination=destination,
             declared=self.declared,
-            left=[*self.left, *([] if data else self.apart)],
+            left=[*self.left, *self.held, *([] if data else self.apart)],
             data=data,
             list_links=self.server.facts.links is None,
             partial=self._unfinished(apart=apart),
@@ -275,7 +279,7 @@ class _Mirror:
             project=project,
             dry_run=look,
             declared=self.declared,
-            left=self.left,
+            left=[*self.left, *self.held],
             partial=self._unfinished(apart=apart),
         )
 

@@ -118,10 +118,11 @@ def feed(
             try:
                 out = process.stdout
                 assert out is not None
-                while _is_heard(out, works, functools.partial(_check_errors, argv, errors)):
+                check = functools.partial(_check_errors, argv, errors)
+                while _is_heard(out, works, check):
                     piece = os.read(out.fileno(), CHUNK)
                     if not piece:
-                        code = process.wait()
+                        code = _await_end(process, check)
                         break
                     reader(piece)
                 else:
@@ -156,6 +157,15 @@ def _is_heard(out: IO[bytes], works: Callable[[], bool] | None, check: Callable[
             deadline = time.monotonic() + SILENCE
     check()
     return True
+
+
+def _await_end(process: Process[bytes], check: Callable[[], None]) -> int:
+    """The exit code of one that says nothing more on standard output."""
+    while True:
+        try:
+            return process.wait(LOOK)
+        except subprocess.TimeoutExpired:
+            check()
 
 
 def _check_errors(argv: Sequence[str], errors: IO[bytes]) -> None:

@@ -18,7 +18,7 @@ from remote.operations import linked_folders
 from remote.operations.room import temporary_options
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync_args import Dialect
+from remote.transport.rsync_dialect import Dialect
 from remote.transport.rsync_problems import DANGLING, IN_THE_WAY, UNREADABLE, Problem
 from remote.transport.rsync_tally import Tally
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +12,8 @@ from remote.job.tree import PushStamp
 from remote.output import Progress, say
 from remote.transport import process, rsync_tally, tree_lock
 from remote.transport.process import Result
-from remote.transport.rsync_args import Dialect, Remote
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_problems import IN_THE_WAY, SOME, Problem, problems_of
 from remote.transport.rsync_tally import Tally
 
@@ -32,8 +32,6 @@ _NEVER_STARTED = (
 _ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
 
 GOES_ON = "Try again: it goes on from there."
-
-INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
 
 class Unready(Exception):
@@ -63,17 +61,6 @@ class SomeFailed(TransferError):
         more = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
         super().__init__(f"rsync could not move all{more}: {problems[0].text}")
         self.problems = problems
-
-
-def dialect() -> Dialect:
-    """What this machine's rsync can do; raises ConfigError where there is none."""
-    return _dialect_of(process.program("rsync", f"Install it: {INSTALL}."))
-
-
-@functools.cache
-def _dialect_of(program: str) -> Dialect:
-    result = process.run([program, "--help"])
-    return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
 def run(

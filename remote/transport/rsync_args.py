@@ -1,7 +1,7 @@
 """rsync's command lines and its words: pure; `remote.transport.rsync` runs them.
 
-The client may be openrsync or rsync 2.6.9 (macOS): what they lack is used only where
-`rsync --help` lists it. Remote paths never appear in a command: the server's login shell changes
+The client may be openrsync or rsync 2.6.9 (macOS): what they lack is used only where the dialect
+has it. Remote paths never appear in a command: the server's login shell changes
 into the target by a link with a plain name first, and the path is then `./`.
 """
 
@@ -18,6 +18,7 @@ from remote.job.paths import CLAIMS, STATE, partial_name
 from remote.job.tree import PushStamp
 from remote.target import Target
 from remote.transport import tree_lock
+from remote.transport.rsync_dialect import Dialect
 from remote.transport.rsync_filters import SECRETS, UNFINISHED, literal, push_filters
 from remote.transport.ssh import Ssh
 
@@ -30,24 +31,12 @@ OPTIONS = ("-rlptSi", "--stats", "--8-bit-output")
 #: The same for what comes from a server, which decides on nothing here but content.
 RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
 
+#: The whole list of files at once: else rsync asks for a thousand after the other, a round trip for
+#: each. What holds updates back to the end, or prunes empty folders, does without anyway.
+AT_ONCE = ("--no-inc-recursive",)
+
 #: A path that every login shell reads as it is.
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """The long options that this machine's rsync has."""
-
-    options: frozenset[str]
-
-    @classmethod
-    def of(cls, help_text: str) -> Dialect:
-        """Read the output of `rsync --help`."""
-        return cls(frozenset(re.findall(r"--[a-z0-9][a-z0-9-]*", help_text)))
-
-    def only(self, *options: str) -> list[str]:
-        """Those of `options` that are there; `--name=value` counts by its name."""
-        return [option for option in options if option.split("=")[0] in self.options]
 
 
 @dataclass(frozen=True)
@@ -131,8 +120,7 @@ def push_argv(
     links = ["--keep-dirlinks", *(["-R", "--copy-unsafe-links"] if data else [])]
     links += ["-i"] if list_links else []
     if dry_run:
-        # Incremental recursion asks back and forth for folder after folder: slow over a long way.
-        plan = ["-n", *dialect.only("--no-inc-recursive")]
+        plan = ["-n", *dialect.only(*AT_ONCE)]
     else:
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
@@ -145,10 +133,16 @@ def push_argv(
 
 
 def processed_argv(
-    remote: Remote, *, project: str, dry_run: bool = False, partial: Sequence[str] = ()
+    remote: Remote,
+    dialect: Dialect,
+    *,
+    project: str,
+    dry_run: bool = False,
+    partial: Sequence[str] = (),
 ) -> list[str]:
     """Send processed data that the server lacks; what is there stays as jobs left it."""
-    options = [*OPTIONS, "--keep-dirlinks", "--ignore-existing", *(["-n"] if dry_run else partial)]
+    options = [*OPTIONS, *dialect.only(*AT_ONCE), "--keep-dirlinks", "--ignore-existing"]
+    options += ["-n"] if dry_run else partial
     skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
     ends = ["./data/processed/", remote.place("data/processed/")]
     return ["rsync", *options, *remote.arguments(project=project), *skipped, *ends]

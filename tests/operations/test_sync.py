@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from remote.config import Project
 from remote.errors import ConfigError, TransferError
 from remote.files import write_json
+from remote.job.messages.target import SPARE
 from remote.job.paths import JobPaths
 from remote.job.status import FINISHED, Unpulled
-from remote.operations import sync
+from remote.operations import push_transfer
 from remote.operations.sync import Pushed, line, pull, push
 from remote.session import TargetSession
 from remote.target import Target
@@ -58,7 +61,7 @@ def test_a_first_push_makes_the_target_and_is_remembered(
     assert (pushed.backup, pushed.foreign) == ("", False)
     assert (there / "src/train.py").read_text() == "first"
     assert server.project.target() == server.target
-    assert again(server).facts.ours and again(server).facts.files == server.facts.files > 0
+    assert again(server).facts.ours
 
 
 def test_a_push_of_the_same_sends_nothing(server: TargetSession) -> None:
@@ -176,16 +179,30 @@ def test_a_target_that_was_removed_since_is_made_again(server: TargetSession, th
     assert (there / ".remote/projects").is_dir()
 
 
-def test_many_files_are_looked_at_before_they_are_pushed(
-    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("fits", "transfers"), [(True, 1), (False, 3)])
+def test_a_large_push_goes_on_where_the_whole_project_fits(
+    server: TargetSession,
+    here: Path,
+    there: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fits: bool,
+    transfers: int,
 ) -> None:
+    """Else it is looked at what it would send, and asked whether that fits."""
     push(server)
-    monkeypatch.setattr(sync, "MANY", 0)
-    write(here / "src/train.py", "the second")
-    pushed = push(again(server))
-    assert pushed.files.sent == ["src/train.py"]
-    assert (there / "src/train.py").read_text() == "the second"
-    assert not push(again(server)).files.anything
+    (here / "large").write_bytes(os.urandom(SPARE + 1))
+    if not fits:
+        monkeypatch.setattr(push_transfer, "fits_whole", lambda *_: False)
+    run, runs = TargetSession.rsync, list[Sequence[str]]()
+
+    def count(session: TargetSession, argv: list[str], *words: Any, **named: Any) -> Tally:
+        runs.append(argv)
+        return run(session, argv, *words, **named)
+
+    monkeypatch.setattr(TargetSession, "rsync", count)
+    assert push(again(server)).files.sent == ["large"]
+    assert len(runs) == transfers and (there / "large").stat().st_size > SPARE
+    assert not any((there / ".remote/partial").rglob("*.*"))
 
 
 @pytest.mark.parametrize(

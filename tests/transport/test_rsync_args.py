@@ -17,7 +17,8 @@ from remote.job.paths import STATE, partial_name, temporary_folder
 from remote.target import Target
 from remote.transport import rsync as transfer
 from remote.transport import rsync_args, rsync_tally
-from remote.transport.rsync_args import Dialect, Remote
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
@@ -56,7 +57,7 @@ class Pair:
         self.here.mkdir()
         self.there.mkdir()
         self.remote = Remote(Target("", "", str(self.there)), None, "0" * 16)
-        self.known = transfer.dialect()
+        self.known = dialect()
 
     def push(self, *, stamp: str = "s1", delete: bool = True, dry_run: bool = False) -> Tally:
         argv = rsync_args.push_argv(
@@ -437,7 +438,7 @@ def test_processed_data_fills_up_and_replaces_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/.tmp-x")
     older(write(pair.there / "data/processed/a", "theirs"))
     write(pair.there / "data/processed/only there")
-    tally = pair.run(rsync_args.processed_argv(pair.remote, project=""))
+    tally = pair.run(rsync_args.processed_argv(pair.remote, pair.known, project=""))
     assert (pair.there / "data/processed/a").read_text() == "theirs"
     folder = "data/processed"
     assert names(pair.there) == {f"{folder}/a", f"{folder}/sub/b", f"{folder}/only there"}
@@ -448,7 +449,9 @@ def test_a_dry_run_of_processed_data_changes_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/a")
     (pair.there / "data/processed").mkdir(parents=True)
     before = picture(pair.there)
-    assert pair.run(rsync_args.processed_argv(pair.remote, project="", dry_run=True)).sent == ["a"]
+    assert pair.run(
+        rsync_args.processed_argv(pair.remote, pair.known, project="", dry_run=True)
+    ).sent == ["a"]
     assert picture(pair.there) == before
 
 
@@ -669,7 +672,7 @@ def test_a_local_target_with_a_colon_is_no_host(tmp_path: Path) -> None:
     remote = Remote(Target("", "", f"{tmp_path}/there:x"), None, "k")
     (tmp_path / "here/data").mkdir()
     backup = tmp_path / "b"
-    argv = rsync_args.pull_argv(remote, transfer.dialect(), "data/results/", backup=backup)
+    argv = rsync_args.pull_argv(remote, dialect(), "data/results/", backup=backup)
     subprocess.run(argv, cwd=tmp_path / "here", check=True, capture_output=True)
     assert names(tmp_path / "here") == {"data/results/r"}
 
@@ -780,7 +783,7 @@ def test_a_mac_is_told_how_many_bytes_went(mac: Pair) -> None:
 def test_a_mac_sends_processed_data(mac: Pair) -> None:
     write(mac.here / "data/processed/a")
     (mac.there / "data/processed").mkdir(parents=True)
-    mac.run(rsync_args.processed_argv(mac.remote, project=""))
+    mac.run(rsync_args.processed_argv(mac.remote, mac.known, project=""))
     assert names(mac.there) == {"data/processed/a"}
 
 
@@ -807,7 +810,7 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
     push = {"project": "p", "stamp": "s", "delete": True}
     for argv in (
         rsync_args.push_argv(mac.here, remote, known, **push),  # type: ignore[arg-type]
-        rsync_args.processed_argv(remote, project="p"),
+        rsync_args.processed_argv(remote, known, project="p"),
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(
@@ -826,21 +829,6 @@ def test_deletions_wait_for_the_end_on_every_rsync() -> None:
             Path("/x"), far("h:/d"), known, project="p", stamp="s", delete=True
         )
         assert {"--delete-delay", "--delete-after"} & set(argv), version
-
-
-def test_the_dialect_is_read_from_the_real_help() -> None:
-    known = transfer.dialect()
-    assert {"--delete", "--backup-dir", "--exclude-from", "--rsync-path"} <= known.options
-    assert "--made-up" not in known.options
-
-
-def test_only_keeps_what_there_is_by_its_name() -> None:
-    known = Dialect.of("--info=FLAGS    fine\n-n, --dry-run  x\n [--delay-updates] [--del | --x]")
-    assert known.only("--info=progress2", "--dry-run", "--delay") == [
-        "--info=progress2",
-        "--dry-run",
-    ]
-    assert known.only("--delay-updates", "--del") == ["--delay-updates", "--del"]
 
 
 # Counting

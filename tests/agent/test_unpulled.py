@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from remote.agent import unpulled
-from remote.agent.job_folders import end_job, job_of, state_of
+from remote.agent.job_folders import job_of
+from remote.agent.job_state import end_job, state_of
 from remote.agent.jobs.prune import prune, remove
 from remote.agent.jobs.submit import freezing, link_outputs
 from remote.agent.jobs.summaries import list_unpulled

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from remote.agent import environments, launchers
-from remote.agent.job_folders import find, state_of
+from remote.agent.job_folders import find
+from remote.agent.job_state import state_of
 from remote.agent.jobs.accept import accept, clear, cleared, earlier_job
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, make_output, root_of

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Dict, List, Optional, Tuple, Union
 
 from remote.agent import unpulled
-from remote.agent.job_folders import every, live, state_of
+from remote.agent.job_folders import every, live
+from remote.agent.job_state import state_of
 from remote.agent.target_dir import cache, root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
 from remote.agent.tracking.moved_target import mend_moved

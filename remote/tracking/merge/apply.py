@@ -235,11 +235,12 @@ def _finish(session: MergeSession) -> None:
 
 def _summary(session: MergeSession) -> MergeSummary:
     touched = session.ids(
-        "SELECT id FROM temp.touched WHERE id IN (SELECT run_uuid FROM main.runs) ORDER BY id"
+        "SELECT id FROM temp.touched WHERE EXISTS"
+        " (SELECT 1 FROM main.runs WHERE run_uuid = id) ORDER BY id"
     )
     folders = session.database.execute("SELECT remote, local FROM base.artifact ORDER BY local")
     binned = session.database.execute(
-        "SELECT r.run_uuid, e.name, e.experiment_id FROM temp.touched t JOIN main.runs r"
+        "SELECT r.run_uuid, e.name, e.experiment_id FROM temp.touched t CROSS JOIN main.runs r"
         " ON r.run_uuid = t.id JOIN main.experiments e ON e.experiment_id = r.experiment_id"
         " WHERE e.lifecycle_stage = 'deleted' ORDER BY e.experiment_id"
     )

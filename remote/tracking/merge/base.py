@@ -232,20 +232,8 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
     for statement in TABLES.split(";"):
         database.execute(statement)
     for table in schema.TABLES:
-        if table.rule != schema.THREE_WAY:
-            continue
-        # Without types: a value comes back exactly as it was put in.
-        wanted = columns_of(database, "main", table.name)
-        have = columns_of(database, "base", table.name)
-        if wanted and not have:
-            database.execute(
-                f'CREATE TABLE base."{table.name}"'
-                f" ({names(wanted)}, PRIMARY KEY ({names(table.key)})) WITHOUT ROWID"
-            )
-            continue
-        for column in wanted:
-            if column not in have:
-                database.execute(f'ALTER TABLE base."{table.name}" ADD COLUMN "{column}"')
+        if table.rule == schema.THREE_WAY and columns_of(database, "main", table.name):
+            _prepare_table(database, table)
     owner = get(database, "source")
     if owner not in (None, source):
         raise StoreError(f"This merge base belongs to {owner}, not to {source}.")
@@ -255,3 +243,31 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
     put(database, "source", source)
     if get(database, "store") is None:
         put(database, "store", store_identity(database))
+
+
+def _prepare_table(database: sqlite3.Connection, table: schema.Table) -> None:
+    """With all columns of the store's. What is asked for by its owner has that column first."""
+    run, name = database.execute, f'base."{table.name}"'
+    wanted, have = (columns_of(database, place, table.name) for place in ("main", "base"))
+    # SQLite 3.40 takes a table for damaged whose key has another order than its columns.
+    key = sorted(table.key, key=lambda column: column != table.owner_column)
+    is_ordered = have[:1] == key[:1]
+    if is_ordered:
+        for column in wanted:
+            if column not in have:
+                run(f'ALTER TABLE {name} ADD COLUMN "{column}"')
+    else:
+        if have:
+            run(f"CREATE TEMP TABLE moved AS SELECT * FROM {name}")
+            run(f"DROP TABLE {name}")
+        # Without types: a value comes back exactly as it was put in.
+        columns = names(list(dict.fromkeys([*key, *wanted, *have])))
+        run(f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({names(key)})) WITHOUT ROWID")
+        if have:
+            run(f"INSERT INTO {name} ({names(have)}) SELECT {names(have)} FROM temp.moved")
+            run("DROP TABLE temp.moved")
+    if table.owner_column not in table.key:
+        run(
+            f'CREATE INDEX IF NOT EXISTS base."of_{table.name}"'
+            f' ON "{table.name}" ("{table.owner_column}")'
+        )

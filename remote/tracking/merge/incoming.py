@@ -150,8 +150,9 @@ def list_foreign(session: MergeSession) -> None:
         if kind.table in session.shared and has_owner(kind.name):
             session.database.execute(
                 f"INSERT OR IGNORE INTO temp.foreign_thing SELECT kind, id FROM delta.entities e"
-                f" WHERE kind = '{kind.name}' AND id IN (SELECT \"{kind.column}\""
-                f' FROM main."{kind.table}") AND NOT EXISTS'
+                f" WHERE kind = '{kind.name}' AND EXISTS"
+                f' (SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = e.id)'
+                " AND NOT EXISTS"
                 " (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
             )
     query = "DELETE FROM temp.foreign_thing WHERE kind = ? AND id = ?"

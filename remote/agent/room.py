@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Iterator, Mapping, Optional
 
 from remote.agent.target_dir import first_existing, root_of
-from remote.files import bytes_in
+from remote.folders import bytes_in
 from remote.job.messages.target import SPARE, RoomAnswer, RoomRequest, Shortage
 from remote.job.outputs import below
 from remote.job.paths import STATE, partial_name, temporary_folder

@@ -178,8 +178,10 @@ def pull(
     server.connect()
     with merging(server.project) as folder:
         # First of all, so that jobs which the agent sees to now have their results brought too.
-        asked = ask(server, folder, registry=registry, outputs=outputs.paths)
-        files = outputs.bring(asked.answer.outputs, folder)
+        asked = ask(
+            server, folder, registry=registry, outputs=outputs.paths, marked=outputs.pulled_paths
+        )
+        files = outputs.bring(asked.answer.outputs, asked.answer.marks, folder)
         if not dry_run:
             pulled_files = PulledFiles.of(server)
             pulled_files.drop_unchanged(files, kept)

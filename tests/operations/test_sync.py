@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +278,72 @@ def test_what_was_changed_here_since_the_last_pull_is_kept(
     assert pulled.files.replaced == ["data/results/a.csv"]
     assert [path.name for path in (here / pulled.backup).rglob("*.csv")] == ["a.csv"]
     assert (here / pulled.backup / "data/results/a.csv").read_text() == "mine!"
+
+
+def transfers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What each rsync from now on goes to."""
+    run, places = TargetSession.rsync, list[str]()
+
+    def count(session: TargetSession, argv: list[str], *words: Any, **named: Any) -> Tally:
+        places.append(argv[-1])
+        return run(session, argv, *words, **named)
+
+    monkeypatch.setattr(TargetSession, "rsync", count)
+    return places
+
+
+def test_what_a_pull_found_unchanged_is_transferred_again_once_either_side_changes(
+    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(server)
+    for name in ("data/results/r.csv", "data/results/s.csv", "logs/l.txt"):
+        write(there / name, "theirs")
+    places = transfers(monkeypatch)
+    both = ["./data/results/", "./logs/"]
+    for expected in (both, both, []):
+        pull(again(server))
+        assert sorted(places) == expected
+        places.clear()
+    changes: list[Callable[[], object]] = [
+        lambda: write(there / "data/results/r.csv", "longer than it was"),
+        lambda: (here / "data/results/s.csv").unlink(),
+        lambda: write(here / "data/results/r.csv", "mine, and no longer theirs"),
+        lambda: os.utime(there / "data/results/s.csv", (1, 1)),
+    ]
+    for change in changes:
+        change()
+        assert pull(again(server)).files.sent
+        assert places == ["./data/results/"]
+        assert not pull(again(server)).files.sent
+        places.clear()
+    for name in ("r.csv", "s.csv"):
+        path = f"data/results/{name}"
+        assert (here / path).read_bytes() == (there / path).read_bytes()
+
+
+def test_what_no_rsync_finds_unchanged_is_not_noted(
+    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dry run notes nothing; neither does a pull that left something, which the next one tells."""
+    push(server)
+    write(there / "data/results/r.csv", "theirs")
+    (there / "data/results/out").symlink_to("/etc/hostname")
+    (there / "logs/elsewhere").mkdir(parents=True)
+    write(there / "logs/elsewhere/l.txt", "theirs")
+    (here.with_name("disk")).mkdir()
+    (here / "logs").mkdir()
+    (here / "logs/elsewhere").symlink_to(here.with_name("disk"))
+    write(there / "outputs/o", "theirs")
+    for _ in range(2):
+        pull(again(server))
+    server.file.with_suffix(".outputs.json").unlink()
+    pull(again(server), dry_run=True)
+    places = transfers(monkeypatch)
+    assert pull(again(server)).files.left == ["data/results/out -> /etc/hostname"]
+    assert "./outputs/" in places
+    places.clear()
+    assert pull(again(server)).files.left == ["data/results/out -> /etc/hostname"]
+    assert sorted(set(places)) == ["./data/results/", "./logs/", "./logs/elsewhere/"]
 
 
 def test_a_dry_run_of_a_pull_brings_nothing(server: TargetSession, here: Path, there: Path) -> None:

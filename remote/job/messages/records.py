@@ -34,6 +34,10 @@ class DeltaAnswer(Struct):
         fields.choice(*STATES), MANY, key=fields.text(NAME), default={}
     )
     """What is at the path of each output that was asked for."""
+    marks: Mapping[str, str] = fields.mapping_of(
+        fields.text(NAME), MANY, key=fields.text(NAME), default={}
+    )
+    """Of each that was asked for: changes with what is in it; empty where that can't be told."""
     fault: str = fields.text(MESSAGE, default="")
     """Why the target's own store, which is there, could not be read."""
     moved: str = fields.text(MESSAGE, default="")
@@ -50,6 +54,8 @@ class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer)
     compress: bool = fields.flag(default=False)
     outputs: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Paths of outputs to look at."""
+    marked: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """Those of which a mark is wanted."""
 
 
 class RefusedRecord(Struct):

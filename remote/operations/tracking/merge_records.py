@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
-from remote.files import locked, move_aside, remove_left
+from remote.files import locked, remove_left
+from remote.folders import move_aside
 from remote.operations.linked_folders import refusal
 from remote.operations.pull_backups import PulledFiles, new_backup
 from remote.operations.room import temporary_options

@@ -59,8 +59,7 @@ class PushTransfer:
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
             argv = functools.partial(self._processed_argv, project=project)
-            more = self._send(argv, "pushing data", folder="data/processed/")
-            tally.add(more, "data/processed")
+            tally.add(self._send(argv, "pushing data"), ".")
         tally.problems += self.left.values()
         return tally
 
@@ -92,7 +91,6 @@ class PushTransfer:
         argv: Callable[..., list[str]],
         title: str,
         *,
-        folder: str = "",
         fits: Callable[[], bool] = lambda: False,
         push: PushStamp | None = None,
     ) -> Tally:
@@ -108,13 +106,13 @@ class PushTransfer:
             return when_free(self.server, lambda: send(watch=watch, push=held))
 
         if not self.dry_run:
-            scales = Scales(self.server.project.root / folder, fits)
+            scales = Scales(self.server.project.root, fits)
             with contextlib.suppress(LargePush):
                 return run(argv(), scales.weigh)
         tally = run(argv(look=True))
         if self.dry_run or not tally.anything:
             return tally
-        apart = ask_for_room(self.server, [folder + name for name in tally.sent])
+        apart = ask_for_room(self.server, tally.sent)
         return run(argv(apart=apart))
 
     def to_nowhere(self) -> Tally:
@@ -192,10 +190,15 @@ class PushTransfer:
         )
 
     def _processed_argv(self, *, project: str, look: bool = False, apart: bool = True) -> list[str]:
-        # Its paths count from that folder, so `.remote` can't be named.
-        partial = self._unfinished(apart=False)
         return rsync_args.processed_argv(
-            self.server.remote, dialect(), project=project, dry_run=look, partial=partial
+            self.server.project.root,
+            self.server.remote,
+            dialect(),
+            project=project,
+            dry_run=look,
+            declared=self.declared,
+            left=self.left,
+            partial=self._unfinished(apart=apart),
         )
 
     def _unfinished(self, *, apart: bool) -> list[str]:

@@ -19,7 +19,12 @@ from remote.job.tree import PushStamp
 from remote.target import Target
 from remote.transport import tree_lock
 from remote.transport.rsync_dialect import Dialect
-from remote.transport.rsync_filters import SECRETS, UNFINISHED, literal, push_filters
+from remote.transport.rsync_filters import (
+    UNFINISHED,
+    literal,
+    push_filters,
+    secret_filters,
+)
 from remote.transport.ssh import Ssh
 
 # Plain letters: zsh takes a word that begins with `=` for a command's path.
@@ -133,19 +138,26 @@ def push_argv(
 
 
 def processed_argv(
+    root: Path,
     remote: Remote,
     dialect: Dialect,
     *,
     project: str,
     dry_run: bool = False,
+    declared: Sequence[str] = (),
+    left: Iterable[str] = (),
     partial: Sequence[str] = (),
 ) -> list[str]:
-    """Send processed data that the server lacks; what is there stays as jobs left it."""
+    """Send processed data that the server lacks; what is there stays as jobs left it.
+
+    Run in `root`, from where the patterns of its ignore file count.
+    """
     options = [*OPTIONS, *dialect.only(*AT_ONCE), "--keep-dirlinks", "--ignore-existing"]
     options += ["-n"] if dry_run else partial
-    skipped = [f"--exclude={name}" for name in (*SECRETS, *UNFINISHED)]
-    ends = ["./data/processed/", remote.place("data/processed/")]
-    return ["rsync", *options, *remote.arguments(project=project), *skipped, *ends]
+    filters = push_filters(root, declared, left)
+    filters.remove("--exclude=/data/processed")
+    ends = ["-R", "--no-implied-dirs", "./data/processed/", remote.place()]
+    return ["rsync", *options, *remote.arguments(project=project), *filters, *ends]
 
 
 def pull_argv(
@@ -205,24 +217,35 @@ def artifacts_argv(
 
 
 def give_argv(
-    remote: Remote, *, source: str, destination: str, wanted: Path, backup: str
+    remote: Remote,
+    *,
+    source: str,
+    destination: str,
+    wanted: Path,
+    backup: str,
+    allowed: Iterable[str] = (),
 ) -> list[str]:
     """Send artifact folders below `source` here to `destination` there; `wanted` lists them.
 
-    What is replaced there goes to `backup`, which is relative to `destination`.
+    Secrets stay here, but for those that are `allowed`. What is replaced there goes to `backup`, which is relative to `destination`.
     """
     options = [*OPTIONS, "--safe-links", "--backup", f"--backup-dir={backup}"]
-    chosen = [f"--include-from={wanted}", "--exclude=*"]
+    chosen = [*secret_filters(allowed), f"--include-from={wanted}", "--exclude=*"]
     ends = [f"./{source}/", remote.place(f"{destination}/")]
     return ["rsync", *options, *chosen, *remote.arguments(), *ends]
 
 
 def snapshot_argv(
-    remote: Remote, source: str, *, destination: Path, declared: Sequence[str] = ()
+    remote: Remote,
+    source: str,
+    *,
+    destination: Path,
+    declared: Sequence[str] = (),
+    allowed: Iterable[str] = (),
 ) -> list[str]:
     """Bring the frozen code of a job, which lies in `source` below the folder of all jobs, without
-    links to the target's own folders."""
-    shared = [f"--exclude=/{name}" for name in outputs.links(declared)]
+    links to the target's own folders, and without what the job put there under a secret's name."""
+    shared = [f"--exclude=/{name}" for name in outputs.links(declared)] + secret_filters(allowed)
     ends = [remote.place(f"{STATE}/jobs/{source}/"), f"{destination}/"]
     return ["rsync", *OPTIONS, *remote.arguments(), *shared, *ends]
 

@@ -45,8 +45,9 @@ class PushTransfer:
     apart: list[str] = field(default_factory=list)
     """What has been sent by a transfer of its own."""
 
-    def run(self, *, project: str = "", delete: bool = True) -> Tally:
-        """Push; with `project`, only to a target that is that project's own."""
+    def run(self, *, project: str = "", delete: bool = True, fresh: bool = False) -> Tally:
+        """Push; with `project`, only to a target that is that project's own; a `fresh` one holds
+        nothing yet."""
         follow, problems = linked_folders.to_push(self.server.project.root, self.declared)
         self.left.update((problem.path, problem) for problem in problems)
         data = Tally()
@@ -54,7 +55,7 @@ class PushTransfer:
             argv = functools.partial(self._argv, project=project, delete=False, data=True)
             data = self._whole(functools.partial(self._send, argv, "pushing data"))
             self.apart.append("data")
-        tally = self._send_tree(project=project, delete=delete)
+        tally = self._send_tree(project=project, delete=delete, fresh=fresh)
         tally.add(data, ".")
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         if any(path.name != ".gitkeep" and path.is_file() for path in processed):
@@ -63,10 +64,10 @@ class PushTransfer:
         tally.problems += self.left.values()
         return tally
 
-    def _send_tree(self, *, project: str, delete: bool) -> Tally:
+    def _send_tree(self, *, project: str, delete: bool, fresh: bool = False) -> Tally:
         """Send the tree, and once more what changed here while it was sent: a job would run half of
         an edit."""
-        argv = functools.partial(self._argv, project=project, delete=delete)
+        argv = functools.partial(self._argv, project=project, delete=delete, fresh=fresh)
         left = (STATE, ".git", *outputs.paths(self.declared))
         fits = functools.partial(fits_whole, self.server, left)
         send = functools.partial(self._send, argv, "pushing", fits=fits, push=self.push)
@@ -171,6 +172,7 @@ class PushTransfer:
         look: bool = False,
         apart: bool = True,
         data: bool = False,
+        fresh: bool = False,
     ) -> list[str]:
         return rsync_args.push_argv(
             self.server.project.root,
@@ -180,6 +182,7 @@ class PushTransfer:
             stamp=self.stamp,
             delete=delete,
             dry_run=look,
+            fresh=fresh,
             destination=destination,
             declared=self.declared,
             left=[*self.left, *([] if data else self.apart)],

@@ -4,6 +4,7 @@ back by the merge, then the artifacts it names."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -78,12 +79,14 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
             with contextlib.suppress(rsync.Unready):
                 tally = transfer.run(project=project_id(server.project))
         if tally is None:
-            state = server.prepare(take_over=take_over and not dry_run, look=dry_run).state
+            answer = server.prepare(take_over=take_over and not dry_run, look=dry_run)
+            state = answer.state
             if state == ABSENT:
                 tally = transfer.to_nowhere()
             else:
                 delete = state == OURS or take_over
-                tally = server.transfer(lambda: transfer.run(delete=delete))
+                run = functools.partial(transfer.run, delete=delete, fresh=answer.fresh)
+                tally = server.transfer(run)
         seconds = time.monotonic() - start
         if not dry_run:
             server.project.remember_target(server.target)

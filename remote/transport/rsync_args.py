@@ -105,6 +105,7 @@ def push_argv(
     stamp: str,
     delete: bool,
     dry_run: bool = False,
+    fresh: bool = False,
     destination: str = "",
     declared: Sequence[str] = (),
     left: Iterable[str] = (),
@@ -118,14 +119,17 @@ def push_argv(
     A folder that is a link there is followed and kept. With `data`, only that folder goes, with
     what its links lead to that lead out of the project. All links are named where `list_links`.
     What is replaced or deleted there goes to the backup folder named `stamp` first. Updates and
-    deletions happen together at the end, so that a push that is cut off changes nothing. With a
-    `push`, the tree there is locked meanwhile, and becomes that push's.
+    deletions happen together at the end, so that a push that is cut off changes nothing; a `fresh`
+    target has nothing that could change. With a `push`, the tree there is locked meanwhile, and
+    becomes that push's.
     """
-    deleting = ["--delete"] if delete else []
+    deleting = ["--delete"] if delete and not fresh else []
     links = ["--keep-dirlinks", *(["-R", "--copy-unsafe-links"] if data else [])]
     links += ["-i"] if list_links else []
     if dry_run:
         plan = ["-n", *dialect.only(*AT_ONCE)]
+    elif fresh:
+        plan = [*dialect.only(*AT_ONCE), *partial]
     else:
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]

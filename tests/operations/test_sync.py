@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,18 @@ def again(server: TargetSession) -> TargetSession:
     return TargetSession.of(server.project, server.target)
 
 
+def rsyncs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The argv of each rsync from now on."""
+    run, runs = TargetSession.rsync, list[list[str]]()
+
+    def count(session: TargetSession, argv: list[str], *words: Any, **named: Any) -> Tally:
+        runs.append(argv)
+        return run(session, argv, *words, **named)
+
+    monkeypatch.setattr(TargetSession, "rsync", count)
+    return runs
+
+
 def test_a_first_push_makes_the_target_and_is_remembered(
     server: TargetSession, there: Path
 ) -> None:
@@ -62,6 +74,23 @@ def test_a_first_push_makes_the_target_and_is_remembered(
     assert (there / "src/train.py").read_text() == "first"
     assert server.project.target() == server.target
     assert again(server).facts.ours
+
+
+def test_only_where_nothing_was_is_a_target_fresh(
+    server: TargetSession, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All other pushes change nothing before their end."""
+    runs = rsyncs(monkeypatch)
+    there.mkdir()
+    push(server)
+    assert "--delay-updates" not in runs[0]
+    other = Project(server.project.root.with_name("clone"), {})
+    write(other.root / "src/train.py", "second")
+    for session in (again(server), TargetSession.of(other, server.target)):
+        for take_over in (False, True):
+            runs.clear()
+            push(session, take_over=take_over)
+            assert "--delay-updates" in runs[0]
 
 
 def test_a_push_of_the_same_sends_nothing(server: TargetSession) -> None:
@@ -193,13 +222,7 @@ def test_a_large_push_goes_on_where_the_whole_project_fits(
     (here / "large").write_bytes(os.urandom(SPARE + 1))
     if not fits:
         monkeypatch.setattr(push_transfer, "fits_whole", lambda *_: False)
-    run, runs = TargetSession.rsync, list[Sequence[str]]()
-
-    def count(session: TargetSession, argv: list[str], *words: Any, **named: Any) -> Tally:
-        runs.append(argv)
-        return run(session, argv, *words, **named)
-
-    monkeypatch.setattr(TargetSession, "rsync", count)
+    runs = rsyncs(monkeypatch)
     assert push(again(server)).files.sent == ["large"]
     assert len(runs) == transfers and (there / "large").stat().st_size > SPARE
     assert not any((there / ".remote/partial").rglob("*.*"))
@@ -280,30 +303,18 @@ def test_what_was_changed_here_since_the_last_pull_is_kept(
     assert (here / pulled.backup / "data/results/a.csv").read_text() == "mine!"
 
 
-def transfers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What each rsync from now on goes to."""
-    run, places = TargetSession.rsync, list[str]()
-
-    def count(session: TargetSession, argv: list[str], *words: Any, **named: Any) -> Tally:
-        places.append(argv[-1])
-        return run(session, argv, *words, **named)
-
-    monkeypatch.setattr(TargetSession, "rsync", count)
-    return places
-
-
 def test_what_a_pull_found_unchanged_is_transferred_again_once_either_side_changes(
     server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(server)
     for name in ("data/results/r.csv", "data/results/s.csv", "logs/l.txt"):
         write(there / name, "theirs")
-    places = transfers(monkeypatch)
+    runs = rsyncs(monkeypatch)
     both = ["./data/results/", "./logs/"]
     for expected in (both, both, []):
         pull(again(server))
-        assert sorted(places) == expected
-        places.clear()
+        assert sorted(argv[-1] for argv in runs) == expected
+        runs.clear()
     changes: list[Callable[[], object]] = [
         lambda: write(there / "data/results/r.csv", "longer than it was"),
         lambda: (here / "data/results/s.csv").unlink(),
@@ -313,9 +324,9 @@ def test_what_a_pull_found_unchanged_is_transferred_again_once_either_side_chang
     for change in changes:
         change()
         assert pull(again(server)).files.sent
-        assert places == ["./data/results/"]
+        assert [argv[-1] for argv in runs] == ["./data/results/"]
         assert not pull(again(server)).files.sent
-        places.clear()
+        runs.clear()
     for name in ("r.csv", "s.csv"):
         path = f"data/results/{name}"
         assert (here / path).read_bytes() == (there / path).read_bytes()
@@ -338,12 +349,16 @@ def test_what_no_rsync_finds_unchanged_is_not_noted(
         pull(again(server))
     server.file.with_suffix(".outputs.json").unlink()
     pull(again(server), dry_run=True)
-    places = transfers(monkeypatch)
+    runs = rsyncs(monkeypatch)
     assert pull(again(server)).files.left == ["data/results/out -> /etc/hostname"]
-    assert "./outputs/" in places
-    places.clear()
+    assert "./outputs/" in [argv[-1] for argv in runs]
+    runs.clear()
     assert pull(again(server)).files.left == ["data/results/out -> /etc/hostname"]
-    assert sorted(set(places)) == ["./data/results/", "./logs/", "./logs/elsewhere/"]
+    assert sorted({argv[-1] for argv in runs}) == [
+        "./data/results/",
+        "./logs/",
+        "./logs/elsewhere/",
+    ]
 
 
 def test_a_dry_run_of_a_pull_brings_nothing(server: TargetSession, here: Path, there: Path) -> None:

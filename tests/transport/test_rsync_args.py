@@ -820,6 +820,26 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
         assert used <= known.options
 
 
+def test_where_nothing_is_there_nothing_waits_for_the_end(pair: Pair) -> None:
+    """Renaming each file twice takes longer than sending it."""
+    write(pair.here / "src/a.py")
+    argv = rsync_args.push_argv(
+        pair.here,
+        pair.remote,
+        pair.known,
+        project="",
+        stamp="s1",
+        delete=True,
+        fresh=True,
+        destination=f"{pair.there}/",
+        partial=rsync_args.unfinished(pair.known, COPY, apart=True),
+    )
+    assert not {"--delay-updates", "--delete", "--backup"} & set(argv)
+    temporary_folder(pair.there, COPY).mkdir(parents=True)
+    assert pair.run(argv).sent == ["src/a.py"]
+    assert names(pair.there) == {"src/a.py"}
+
+
 def test_deletions_wait_for_the_end_on_every_rsync() -> None:
     """Else a push that is cut off has deleted modules and not sent their successors."""
     for version in ("openrsync", "2.6.9"):

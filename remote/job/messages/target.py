@@ -35,6 +35,8 @@ class PrepareAnswer(Struct):
     state: str = fields.choice(OURS, ABSENT, FOREIGN)
     root: str = fields.text(NAME)
     """Its absolute path there."""
+    fresh: bool = fields.flag(default=False)
+    """Whether nothing was there, so that a push has nothing to keep."""
 
 
 class PrepareRequest(

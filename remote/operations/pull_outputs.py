@@ -23,9 +23,6 @@ from remote.transport.rsync_dialect import Dialect
 from remote.transport.rsync_problems import DANGLING, IN_THE_WAY, UNREADABLE, Problem
 from remote.transport.rsync_tally import Tally
 
-#: rsyncs at once: a server takes ten sessions of a login (sshd_config(5), MaxSessions).
-AT_ONCE = 4
-
 #: What is the matter with an output there, by its state: what to call it, and its kind.
 _UNFIT = {
     outputs.FILE: ("a file, and no folder", IN_THE_WAY),
@@ -67,7 +64,7 @@ class PulledOutputs:
         unchanged = UnchangedOutputs.of(self.server, marks, [row.path for row in filled])
         changed = [row for row in filled if row.path not in unchanged.paths]
         paths = [row.path if row.is_file else f"{row.path}/" for row in changed]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(rsync.AT_ONCE) as pool:
             for row, part in zip(changed, pool.map(partial(self._bring, scratch), paths)):
                 unchanged.add(row.path, part)
                 tally.add(part, ".")

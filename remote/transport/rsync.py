@@ -17,6 +17,10 @@ from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_problems import IN_THE_WAY, SOME, Problem, problems_of
 from remote.transport.rsync_tally import Tally
 
+#: rsyncs that run at the same time: a server takes ten sessions of a login (sshd_config(5),
+#: MaxSessions).
+AT_ONCE = 4
+
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
 

@@ -566,12 +566,15 @@ def test_an_output_that_is_a_file_comes_as_one(pair: Pair, tmp_path: Path, name:
 
 
 def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
-    wanted = write(tmp_path / "wanted", rsync_args.artifact_filters(folders))
+    wanted = tmp_path / "wanted"
+    listed = rsync_args.listed(wanted, pair.known)
+    content = rsync_args.artifact_list if listed else rsync_args.artifact_filters
+    write(wanted, content(folders))
     argv = rsync_args.artifacts_argv(
         pair.remote,
         source="mlruns/1",
         destination="mlruns/7",
-        wanted=wanted,
+        wanted=listed or rsync_args.filtered(wanted),
         backup=pair.here / ".remote/backup",
     )
     return pair.run(argv)
@@ -597,6 +600,33 @@ def test_artifact_links_that_lead_out_are_left_out(pair: Pair, tmp_path: Path) -
     (pair.here / "mlruns/7").mkdir(parents=True)
     artifacts(pair, tmp_path, "r/artifacts")
     assert names(pair.here) == {"mlruns/7/r/artifacts/x"}
+
+
+def test_runs_without_artifacts_are_passed_over_whatever_others_are_called(
+    pair: Pair, tmp_path: Path
+) -> None:
+    odd = ["#r/artifacts", "-r/artifacts", "r[1]/artifacts", "a b/artifacts", ";r"]
+    for folder in (*odd, "other/artifacts"):
+        write(pair.there / f"mlruns/1/{folder}/x")
+    (pair.here / "mlruns/7").mkdir(parents=True)
+    tally = artifacts(pair, tmp_path, *odd, "missing/artifacts", "also missing")
+    assert names(pair.here) == {f"mlruns/7/{folder}/x" for folder in odd}
+    assert tally.problems == [] and len(tally.sent) == len(odd)
+
+
+def test_all_artifacts_of_a_folder_are_named_by_stars(pair: Pair, tmp_path: Path) -> None:
+    for name in ("x", "r/artifacts/y", ".hidden/z"):
+        write(pair.there / "mlruns/1" / name)
+    (pair.here / "mlruns/7").mkdir(parents=True)
+    artifacts(pair, tmp_path, "**")
+    assert names(pair.here) == {f"mlruns/7/{name}" for name in ("x", "r/artifacts/y", ".hidden/z")}
+
+
+def test_what_is_listed_is_no_filter() -> None:
+    """A Mac's rsync fails over what is missing, so it gets filters."""
+    assert rsync_args.listed(Path("w"), Dialect(frozenset(["--files-from", "--from0"]))) == []
+    known = Dialect(frozenset(["--ignore-missing-args"]))
+    assert "--files-from=w" in rsync_args.listed(Path("w"), known)
 
 
 def test_artifact_filters_name_every_folder_above() -> None:
@@ -813,7 +843,11 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(
-            remote, source="a", destination="b", wanted=Path("w"), backup=Path("k")
+            remote,
+            source="a",
+            destination="b",
+            wanted=rsync_args.listed(Path("w"), known) or rsync_args.filtered(Path("w")),
+            backup=Path("k"),
         ),
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}

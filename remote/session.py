@@ -14,7 +14,7 @@ from typing import Any
 from remote.config import Project
 from remote.errors import ConfigError, ProtocolError, TransferError
 from remote.files import write_atomic
-from remote.job.fields import flag, names, optional
+from remote.job.fields import flag, integer, names, optional
 from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
 from remote.job.struct import Struct
 from remote.job.tree import PushStamp
@@ -36,6 +36,8 @@ class TargetFacts(Struct):
     """Whether this project pushed there before."""
     noisy: bool = flag(default=False)
     """Whether the login shell prints where it should not."""
+    pushed: int = integer(0, 1 << 63, default=0)
+    """When the last push began, in nanoseconds by the clock of the project's file system."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
     links: tuple[str, ...] | None = optional(names(), default=None)

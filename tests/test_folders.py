@@ -60,7 +60,7 @@ def test_what_can_not_be_looked_at_has_none(folder: Path, monkeypatch: pytest.Mo
     scan = os.scandir
 
     def refuse(path: str) -> object:
-        if path.endswith("b/"):
+        if path.endswith("/b"):
             raise PermissionError(13, "Permission denied")
         return scan(path)
 

@@ -90,6 +90,7 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
         seconds = time.monotonic() - start
         if not dry_run:
             server.project.remember_target(server.target)
+            server.remember(pushed=transfer.began)
             _outlast(server.project.root, tally.sent)
     backup = (
         f"{STATE}/backup/{transfer.stamp}"

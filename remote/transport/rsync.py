@@ -32,6 +32,9 @@ _NEVER_STARTED = (
     r"|failed to write 4 bytes to socket.*Broken pipe"
 )
 
+#: rsync's exit code where it can't enter the folder that a list of files counts from.
+NO_SOURCE = 3
+
 #: What the sender says where the one thing that it was asked for doesn't exist.
 _ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
 
@@ -156,7 +159,7 @@ def failure(
             f"The disk of {receiver} is full (or your quota is).",
             f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
-    if code == SOME and _ABSENT.search(words):
+    if (code == SOME or code == NO_SOURCE and is_pull) and _ABSENT.search(words):
         return Absent(complaint)
     if code in (1, 2, 12, 126, 127) and re.search(_NEVER_STARTED, words):
         return Unready(complaint)

@@ -99,6 +99,24 @@ def test_a_push_of_the_same_sends_nothing(server: TargetSession) -> None:
     assert not pushed.files.anything and pushed.backup == ""
 
 
+def test_a_push_looks_first_where_nothing_was_changed_here(
+    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look takes two round trips less; what others changed there is seen by it."""
+    push(server)
+    runs = rsyncs(monkeypatch)
+    push(again(server))
+    assert len(runs) == 1 and "-n" in runs[0]
+    (there / "src/train.py").unlink()
+    runs.clear()
+    assert push(again(server)).files.sent == ["src/train.py"]
+    assert ["-n" in argv for argv in runs] == [True, False]
+    (here / "src/train.py").write_text("the second")
+    runs.clear()
+    assert push(again(server)).files.sent == ["src/train.py"]
+    assert ["-n" in argv for argv in runs] == [False]
+
+
 def test_what_a_push_replaces_or_deletes_is_kept_there(
     server: TargetSession, here: Path, there: Path
 ) -> None:

@@ -67,7 +67,7 @@ def merge(
                 bases.make_usable(used, bases.store_identity(session.database))
                 session.attach(used, delta)
                 if agreed is None and not theirs:
-                    session.owned = list(ownership.owned_by(base, delta))
+                    session.owned = ownership.owned_by(base, delta)
                 session.own_base = base if agreed is None and not dry_run else None
                 summary = _merge(session)
         if session.own_base:
@@ -194,6 +194,8 @@ def _merge_table(session: MergeSession, table: schema.Table) -> None:
         # A name may be free only when another experiment has given it up.
         while run(statement).rowcount > 0 and table.name == "experiments":
             pass
+    if three_way and session.owned is not None and not ownership.has_owner(table.owner):
+        run(merge_sql.pass_over_ours(table))
     inserted = run(merge_sql.insert_new(table, columns)).rowcount
     if table.name in (schema.KINDS[table.owner].table, "model_versions"):
         session.new[table.name] += inserted

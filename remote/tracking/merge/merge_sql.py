@@ -113,6 +113,16 @@ def rebase(table: Table, columns: Sequence[str]) -> Tuple[str, str]:
     )
 
 
+def pass_over_ours(table: Table) -> str:
+    """Rows that are here and weren't there when anything was last pulled were made here: by staying
+    out of the base, they stay ours to change."""
+    return (
+        f"DELETE FROM {staged(table)} AS t WHERE EXISTS"
+        f" (SELECT 1 FROM main.\"{table.name}\" o WHERE {_same_key(table, 't', 'o')})"
+        f' AND NOT EXISTS (SELECT 1 FROM base."{table.name}" b WHERE {_is_base(table)})'
+    )
+
+
 def groups(table: Table, columns: Sequence[str]) -> List[Group]:
     """The table's groups as far as both sides have them, and one for each other column."""
     free = value_columns(table, columns)

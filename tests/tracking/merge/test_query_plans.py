@@ -27,8 +27,13 @@ GROWING -= {
     if table.owner == schema.REGISTERED_MODEL or table.name == "experiments"
 }
 
-#: As long as the request that the pull began with; and no scan, but a look at the last row.
-ALLOWED = ("INSERT OR IGNORE INTO temp.present ", "SELECT coalesce(max(rowid), 0) ")
+#: Looks at the ids that were pulled, as long as the request that the pull began with; and one that
+#: is no scan, but a look at the last row.
+ALLOWED = (
+    "INSERT OR IGNORE INTO temp.present ",
+    "INSERT OR IGNORE INTO owned ",
+    "SELECT coalesce(max(rowid), 0) ",
+)
 
 
 class Scan(NamedTuple):

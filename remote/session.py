@@ -42,6 +42,8 @@ class TargetFacts(Struct):
     """Whether a push was begun since, and has not ended well."""
     links: tuple[str, ...] | None = optional(names(), default=None)
     """Those that pushes have sent; None where that isn't known."""
+    undecided: tuple[str, ...] | None = optional(names(), default=None)
+    """Files that may be secrets, and that pushes hold back; None before the first push."""
 
 
 @dataclass

@@ -39,6 +39,8 @@ class PushTransfer:
     push: PushStamp
     began: int
     """When, by the clock of the project's file system."""
+    held: Sequence[str] = ()
+    """What isn't sent until the user decides about it."""
     repeats: int = REPEATS
     left: dict[str, Problem] = field(default_factory=dict)
     """What can't be read here, so that the server keeps what it has of it."""
@@ -193,7 +195,7 @@ class PushTransfer:
             fresh=fresh,
             destination=destination,
             declared=self.declared,
-            left=[*self.left, *([] if data else self.apart)],
+            left=[*self.left, *self.held, *([] if data else self.apart)],
             data=data,
             list_links=self.server.facts.links is None,
             partial=self._unfinished(apart=apart),
@@ -208,7 +210,7 @@ class PushTransfer:
             project=project,
             dry_run=look,
             declared=self.declared,
-            left=self.left,
+            left=[*self.left, *self.held],
             partial=self._unfinished(apart=apart),
         )
 

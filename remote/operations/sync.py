@@ -22,6 +22,7 @@ from remote.operations.push_transfer import PushTransfer
 from remote.operations.room import (
     clear_unfinished,
 )
+from remote.operations.undecided import undecided
 from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync
@@ -66,7 +67,8 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
     stamp = PushStamp.new(project_id(server.project), user_and_host())
     # Others may push in the same second: each has a folder of its own for what it replaces.
     folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
-    transfer = PushTransfer(server, folder, dry_run, declared, stamp, moment(server.project))
+    held = undecided(server, declared, dry_run=dry_run)
+    transfer = PushTransfer(server, folder, dry_run, declared, stamp, moment(server.project), held)
     with _finishing(server, dry_run):
         tally, state = None, OURS
         claims = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -111,6 +112,16 @@ def _room_for(
     project = project_id(server.project)
     request = RoomRequest(key=server.key, project=project, needs=dict(needs), running=running)
     return server.agent.call(request)
+
+
+def check_room(folder: Path, count: int, what: str) -> None:
+    """Raise TransferError where the disk of `folder` here has no room for so many bytes."""
+    free = shutil.disk_usage(folder).free
+    if count > free:
+        raise TransferError(
+            f"The server announces {size(count)} {what}, and {size(free)} are free here.",
+            "Make room on this machine, then the same again.",
+        )
 
 
 def temporary_options(scratch: Path, *destinations: Path) -> list[str]:

@@ -14,7 +14,7 @@ from remote.transport import process, rsync_tally, tree_lock
 from remote.transport.process import Result
 from remote.transport.rsync_args import Remote
 from remote.transport.rsync_dialect import dialect
-from remote.transport.rsync_problems import IN_THE_WAY, SOME, Problem, problems_of
+from remote.transport.rsync_problems import IN_THE_WAY, LONGEST, SOME, Problem, problems_of
 from remote.transport.rsync_tally import Tally
 
 #: rsyncs that run at the same time: a server takes ten sessions of a login (sshd_config(5),
@@ -29,19 +29,22 @@ FINE = (0, 24)
 _NEVER_STARTED = (
     r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
     r"|No such file or directory|can't cd|unexpected end of file"
-    r"|failed to write 4 bytes to socket.*Broken pipe"
+    r"|failed to write 4 bytes to socket.{0,200}?Broken pipe"
 )
 
 #: rsync's exit code where it can't enter the folder that a list of files counts from.
 NO_SOURCE = 3
 
 #: What the sender says where the one thing that it was asked for doesn't exist.
-_ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
+_ABSENT = re.compile(r"(change_dir|link_stat) .{0,5000}?No such file or directory")
+
+#: Bytes of names and messages from one transfer: millions of files.
+LONGEST_OUTPUT = 1 << 30
 
 GOES_ON = "Try again: it goes on from there."
 
 
-class Unready(Exception):
+class Unready(TransferError):
     """The server did not start rsync: the target has to be prepared (again)."""
 
 
@@ -57,7 +60,7 @@ class FullDisk(TransferError):
     """There is no room where rsync writes."""
 
 
-class Absent(Exception):
+class Absent(TransferError):
     """The folder to bring doesn't exist."""
 
 
@@ -87,12 +90,17 @@ def run(
     of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile; where
     `partly`, paths that can't be moved are no error, and the tally names them.
     """
-    tally, unfinished = Tally(), b""
+    tally, unfinished, output = Tally(), b"", 0
 
     def read(piece: bytes) -> None:
-        nonlocal unfinished
+        nonlocal unfinished, output
+        output += len(piece)
+        if output > LONGEST_OUTPUT:
+            raise TransferError(f"rsync with {remote.target} was ended: it tells no end of names.")
         # A progress line ends with a carriage return.
         *lines, unfinished = re.split(rb"[\r\n]", unfinished + piece)
+        # No path is that long.
+        unfinished = unfinished[:LONGEST]
         for line in lines:
             text = line.decode("utf-8", "replace")
             if not progress.read_rsync(text):

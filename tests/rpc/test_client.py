@@ -79,10 +79,11 @@ def test_an_answer_after_a_blob_is_read() -> None:
     assert seen == [{"a": 1}, {"a": 2}] and blob == b"xyz!"
 
 
-def test_a_blob_nobody_wants_is_dropped() -> None:
-    reader = Reader()
-    reader.feed(framed({"a": 1}, b"xyz") + framed({"a": 2}))
-    assert reader.last == {"a": 2}
+def test_what_nobody_asked_for_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="3 bytes that nobody asked for"):
+        Reader().feed(framed({"a": 1}, b"xyz"))
+    with pytest.raises(ProtocolError, match="twice"):
+        Reader().feed(framed({"a": 1}) + framed({"a": 2}))
 
 
 def test_a_large_blob_passes_through_without_being_held() -> None:

@@ -10,7 +10,7 @@ import sys
 from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import DIFF, HEX, MESSAGE, NAME, VERY_MANY, WORD
+from remote.job.fields import DIFF, HEX, INTEGER, MESSAGE, NAME, VERY_MANY, WORD
 from remote.job.messages.base import LOOK_FIRST, TargetRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
@@ -64,7 +64,7 @@ class Metric(Struct):
 
     key: str = fields.text(NAME)
     value: float = fields.number(-sys.float_info.max, sys.float_info.max)
-    step: int = fields.integer(-(1 << 63), 1 << 63)
+    step: int = fields.integer(-INTEGER - 1, INTEGER)
 
 
 class JobSummary(JobStatus):

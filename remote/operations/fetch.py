@@ -60,7 +60,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
                 server.remote,
                 source=source,
                 destination=folder,
-                wanted=filters,
+                wanted=rsync_args.filtered(filters),
                 backup=root / backup / folder,
                 temporary=temporary_options(scratch, root / folder),
             )

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.config import Project
-from remote.files import bytes_in, write_atomic
+from remote.files import write_atomic
+from remote.folders import bytes_in
 from remote.job.fields import PATH
 from remote.job.paths import STATE
 from remote.session import TargetSession

@@ -24,6 +24,9 @@ _LONGEST_HEAD = len(FRAME) + 33
 #: Bytes of JSON in one answer: a list of all jobs of years has less than half of it.
 LONGEST_ANSWER = 64 << 20
 
+#: Bytes of a request that may be a word of the command line.
+LONGEST_WORD = 4096
+
 #: Letters of the agent's traceback that are shown.
 LONGEST_TRACEBACK = 100_000
 
@@ -148,11 +151,16 @@ class Agent:
         """
         self.wire.connect()
         data = json.dumps({"verb": request.verb, **request.to_json()}).encode("ascii")
+        # Standard input is taken once the server says that the program runs: a round trip.
+        words = list[str]()
+        if request.public and len(data) <= LONGEST_WORD:
+            # In letters that every shell takes as they are.
+            words, data = ["ask", data.hex()], b""
         take = None if on_answer is None else lambda document: on_answer(_read(request, document))
         # Twice more, at most: for a Python that has to be found, and for the agent's file.
         for number in range(3):
             reader = Reader(on_answer=take, on_blob=on_blob)
-            argv = self.wire.agent(self.name)
+            argv = self.wire.agent(self.name, *words)
             result = process.feed(argv, reader.feed, stdin=data, works=self.wire.works)
             if reader.last is not None or number == 2 or not self._mended(result):
                 break

@@ -44,11 +44,12 @@ class SshWire:
         """Raise ConnectError where the machine can't be reached."""
         self.ssh.connect()
 
-    def agent(self, name: str) -> list[str]:
-        """argv that runs the agent's file called `name`."""
+    def agent(self, name: str, *words: str) -> list[str]:
+        """argv that runs the agent's file called `name`; the `words` are plain."""
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
         # The look for a Python that `mend` found takes 0.6 ms.
-        script = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{name}"
+        run = " ".join([name, *words])
+        script = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{run}"
         return self.ssh.command(f"exec sh -c '{script}'")
 
     def works(self) -> bool:
@@ -120,8 +121,8 @@ class LocalWire:
     def works(self) -> bool:
         return True
 
-    def agent(self, name: str) -> list[str]:
-        return [sys.executable, "-IS", str(Path.home() / CACHE / name)]
+    def agent(self, name: str, *words: str) -> list[str]:
+        return [sys.executable, "-IS", str(Path.home() / CACHE / name), *words]
 
     def bring(self, name: str, data: bytes) -> None:
         folder = Path.home() / CACHE

@@ -44,6 +44,8 @@ class Tally:
         self.cleared += other.cleared
         self.left += [above + name for name in other.left]
         self.bytes += other.bytes
+        self.files += other.files
+        self.anything |= other.anything
 
     def then(self, other: Tally) -> Tally:
         """What this transfer and another one of the same files did together."""

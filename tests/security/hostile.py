@@ -33,7 +33,10 @@ class HostileWire(LocalWire):
 
     folder: Path = Path()
 
-    def agent(self, name: str) -> list[str]:
+    def agent(self, name: str, *words: str) -> list[str]:
+        if words:
+            asked = json.loads(bytes.fromhex(words[1]))["verb"]
+            return ["sh", "-c", 'cd "$0" && exec sh "./$1"', str(self.folder), asked]
         verb = """sed -n 's/^{"verb": "\\([a-z]*\\)".*/\\1/p'"""
         return ["sh", "-c", f'cd "$0" && exec sh "./$({verb})"', str(self.folder)]
 

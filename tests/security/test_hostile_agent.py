@@ -41,7 +41,7 @@ from tests.security.hostile import (
 FREE = {
     "AccountAnswer": "diff",
     "Change": "name before after",
-    "DeltaAnswer": "root unpulled others outside outputs fault moved",
+    "DeltaAnswer": "root unpulled others outside outputs marks fault moved",
     "DifferencesAnswer": "code",
     "ExamineAnswer": "host user python rsync tmux uv root home index gpus driver gpu_fault mlflow"
     " revision store_fault",

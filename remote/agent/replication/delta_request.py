@@ -21,6 +21,7 @@ from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store
 from remote.agent.tracking.moved_target import mend_moved
 from remote.errors import StoreError
 from remote.files import is_absent, read_json, remove_left, try_lock, write_json
+from remote.folders import mark_of
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.outputs import state_at
@@ -52,7 +53,8 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         return _with_delta(DeltaAnswer(root=str(root)), request, root, path)
     moved = mend_moved(root)
     states = {name: state_at(root, name) for name in request.outputs}
-    answer = _state(root).replace(moved=moved, outputs=states)
+    marks = {name: mark_of(root / name) for name in request.marked}
+    answer = _state(root).replace(moved=moved, outputs=states, marks=marks)
     try:
         if not is_present(store_of(root)):
             return answer

@@ -96,7 +96,7 @@ class JobsAnswer(Struct):
     now: float = fields.moment()
 
 
-class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer):
+class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer, public=True):
     """List jobs: those that are named, else the `newest` and all that go on (0: all)."""
 
     newest: int = fields.integer(0, VERY_MANY, default=0)
@@ -145,7 +145,7 @@ class LogAnswer(Struct):
     status: Optional[JobStatus] = fields.optional(fields.nested(JobStatus), default=None)
 
 
-class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer):
+class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer, public=True):
     """Send the log from byte `offset` on; with `wait`, until the job has ended.
 
     `tail` above 0 leaves out all but that many last lines of what is there now, `since` what is

@@ -15,6 +15,10 @@ from remote.job.struct import Struct
 LONGEST_DELTA = 64 << 30
 
 
+#: What remote.folders.mark_of says.
+_MARK = re.compile(r"[0-9a-f ]*")
+
+
 class DeltaAnswer(Struct):
     """What goes with a delta, whose bytes follow unless it is `empty`."""
 
@@ -39,6 +43,10 @@ class DeltaAnswer(Struct):
         fields.choice(*STATES), MANY, key=fields.text(NAME), default={}
     )
     """What is at the path of each output that was asked for."""
+    marks: Mapping[str, str] = fields.mapping_of(
+        fields.text(64, _MARK), MANY, key=fields.text(NAME), default={}
+    )
+    """Of each that was asked for: changes with what is in it; empty where that can't be told."""
     fault: str = fields.text(MESSAGE, default="")
     """Why the target's own store, which is there, could not be read."""
     moved: str = fields.text(MESSAGE, default="")
@@ -55,6 +63,8 @@ class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer)
     compress: bool = fields.flag(default=False)
     outputs: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Paths of outputs to look at."""
+    marked: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """Those of which a mark is wanted."""
 
 
 class RefusedRecord(Struct):

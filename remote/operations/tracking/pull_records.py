@@ -74,6 +74,7 @@ def ask(
     store: str = "",
     registry: bool = False,
     outputs: tuple[str, ...] = (),
+    marked: tuple[str, ...] = (),
 ) -> FetchedDelta:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to, file = destination(server.project), folder / f"{digest(store)}.db"
@@ -87,6 +88,7 @@ def ask(
             registry=registry,
             compress=server.ssh is not None,
             outputs=outputs,
+            marked=marked,
         )
         return FetchedDelta(server, request, file)
 

@@ -36,8 +36,8 @@ class TargetFacts(Struct):
     """Whether this project pushed there before."""
     noisy: bool = flag(default=False)
     """Whether the login shell prints where it should not."""
-    files: int = integer(0, 1 << 40, default=0)
-    """How many the project had at the last push."""
+    pushed: int = integer(0, 1 << 63, default=0)
+    """When the last push began, in nanoseconds by the clock of the project's file system."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
     links: tuple[str, ...] | None = optional(names(), default=None)
@@ -111,11 +111,7 @@ class TargetSession:
             look=look,
         )
         answer = self.agent.call(request)
-        self.remember(
-            ours=answer.state == OURS,
-            noisy=bool(self.agent.noisy),
-            files=0,
-        )
+        self.remember(ours=answer.state == OURS, noisy=bool(self.agent.noisy))
         return answer
 
     def look(self) -> None:

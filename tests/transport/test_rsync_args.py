@@ -17,7 +17,8 @@ from remote.job.paths import STATE, partial_name, temporary_folder
 from remote.target import Target
 from remote.transport import rsync as transfer
 from remote.transport import rsync_args, rsync_tally
-from remote.transport.rsync_args import Dialect, Remote
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
@@ -56,7 +57,7 @@ class Pair:
         self.here.mkdir()
         self.there.mkdir()
         self.remote = Remote(Target("", "", str(self.there)), None, "0" * 16)
-        self.known = transfer.dialect()
+        self.known = dialect()
 
     def push(self, *, stamp: str = "s1", delete: bool = True, dry_run: bool = False) -> Tally:
         argv = rsync_args.push_argv(
@@ -604,12 +605,15 @@ def test_an_output_that_is_a_file_comes_as_one(pair: Pair, tmp_path: Path, name:
 
 
 def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
-    wanted = write(tmp_path / "wanted", rsync_args.artifact_filters(folders))
+    wanted = tmp_path / "wanted"
+    listed = rsync_args.listed(wanted, pair.known)
+    content = rsync_args.artifact_list if listed else rsync_args.artifact_filters
+    write(wanted, content(folders))
     argv = rsync_args.artifacts_argv(
         pair.remote,
         source="mlruns/1",
         destination="mlruns/7",
-        wanted=wanted,
+        wanted=listed or rsync_args.filtered(wanted),
         backup=pair.here / ".remote/backup",
     )
     return pair.run(argv)
@@ -635,6 +639,33 @@ def test_artifact_links_that_lead_out_are_left_out(pair: Pair, tmp_path: Path) -
     (pair.here / "mlruns/7").mkdir(parents=True)
     artifacts(pair, tmp_path, "r/artifacts")
     assert names(pair.here) == {"mlruns/7/r/artifacts/x"}
+
+
+def test_runs_without_artifacts_are_passed_over_whatever_others_are_called(
+    pair: Pair, tmp_path: Path
+) -> None:
+    odd = ["#r/artifacts", "-r/artifacts", "r[1]/artifacts", "a b/artifacts", ";r"]
+    for folder in (*odd, "other/artifacts"):
+        write(pair.there / f"mlruns/1/{folder}/x")
+    (pair.here / "mlruns/7").mkdir(parents=True)
+    tally = artifacts(pair, tmp_path, *odd, "missing/artifacts", "also missing")
+    assert names(pair.here) == {f"mlruns/7/{folder}/x" for folder in odd}
+    assert tally.problems == [] and len(tally.sent) == len(odd)
+
+
+def test_all_artifacts_of_a_folder_are_named_by_stars(pair: Pair, tmp_path: Path) -> None:
+    for name in ("x", "r/artifacts/y", ".hidden/z"):
+        write(pair.there / "mlruns/1" / name)
+    (pair.here / "mlruns/7").mkdir(parents=True)
+    artifacts(pair, tmp_path, "**")
+    assert names(pair.here) == {f"mlruns/7/{name}" for name in ("x", "r/artifacts/y", ".hidden/z")}
+
+
+def test_what_is_listed_is_no_filter() -> None:
+    """A Mac's rsync fails over what is missing, so it gets filters."""
+    assert rsync_args.listed(Path("w"), Dialect(frozenset(["--files-from", "--from0"]))) == []
+    known = Dialect(frozenset(["--ignore-missing-args"]))
+    assert "--files-from=w" in rsync_args.listed(Path("w"), known)
 
 
 def test_artifact_filters_name_every_folder_above() -> None:
@@ -709,7 +740,7 @@ def test_a_local_target_with_a_colon_is_no_host(tmp_path: Path) -> None:
     remote = Remote(Target("", "", f"{tmp_path}/there:x"), None, "k")
     (tmp_path / "here/data").mkdir()
     backup = tmp_path / "b"
-    argv = rsync_args.pull_argv(remote, transfer.dialect(), "data/results/", backup=backup)
+    argv = rsync_args.pull_argv(remote, dialect(), "data/results/", backup=backup)
     subprocess.run(argv, cwd=tmp_path / "here", check=True, capture_output=True)
     assert names(tmp_path / "here") == {"data/results/r"}
 
@@ -858,11 +889,35 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(
-            remote, source="a", destination="b", wanted=Path("w"), backup=Path("k")
+            remote,
+            source="a",
+            destination="b",
+            wanted=rsync_args.listed(Path("w"), known) or rsync_args.filtered(Path("w")),
+            backup=Path("k"),
         ),
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}
         assert used <= known.options
+
+
+def test_where_nothing_is_there_nothing_waits_for_the_end(pair: Pair) -> None:
+    """Renaming each file twice takes longer than sending it."""
+    write(pair.here / "src/a.py")
+    argv = rsync_args.push_argv(
+        pair.here,
+        pair.remote,
+        pair.known,
+        project="",
+        stamp="s1",
+        delete=True,
+        fresh=True,
+        destination=f"{pair.there}/",
+        partial=rsync_args.unfinished(pair.known, COPY, apart=True),
+    )
+    assert not {"--delay-updates", "--delete", "--backup"} & set(argv)
+    temporary_folder(pair.there, COPY).mkdir(parents=True)
+    assert pair.run(argv).sent == ["src/a.py"]
+    assert names(pair.there) == {"src/a.py"}
 
 
 def test_deletions_wait_for_the_end_on_every_rsync() -> None:
@@ -873,21 +928,6 @@ def test_deletions_wait_for_the_end_on_every_rsync() -> None:
             Path("/x"), far("h:/d"), known, project="p", stamp="s", delete=True
         )
         assert {"--delete-delay", "--delete-after"} & set(argv), version
-
-
-def test_the_dialect_is_read_from_the_real_help() -> None:
-    known = transfer.dialect()
-    assert {"--delete", "--backup-dir", "--exclude-from", "--rsync-path"} <= known.options
-    assert "--made-up" not in known.options
-
-
-def test_only_keeps_what_there_is_by_its_name() -> None:
-    known = Dialect.of("--info=FLAGS    fine\n-n, --dry-run  x\n [--delay-updates] [--del | --x]")
-    assert known.only("--info=progress2", "--dry-run", "--delay") == [
-        "--info=progress2",
-        "--dry-run",
-    ]
-    assert known.only("--delay-updates", "--del") == ["--delay-updates", "--del"]
 
 
 # Counting

@@ -16,9 +16,9 @@ from remote.operations.pull_backups import new_backup
 from remote.operations.room import temporary_options
 from remote.operations.tracking.merge_records import merging
 from remote.session import TargetSession
-from remote.transport import rsync_args
-from remote.transport.rsync_args import Tally
+from remote.transport import rsync_args, rsync_filters
 from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_tally import Tally
 
 #: Where it goes: at its own path it would take the place of the project's files.
 FOLDER = "data/results/fetched"
@@ -60,7 +60,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
                 server.remote,
                 source=source,
                 destination=folder,
-                wanted=filters,
+                wanted=rsync_args.filtered(filters),
                 backup=root / backup / folder,
                 temporary=temporary_options(scratch, root / folder),
             )
@@ -79,9 +79,6 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
 
 def selected(files: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
     """Those that a path or pattern names, or that lie below one; raises JobError."""
-    for name in files:
-        if PurePosixPath(name).is_absolute() or ".." in name.split("/"):
-            raise JobError(f"The server names a file outside of the job: {name!r}.")
     matching = {} if wanted else dict(files)
     for path in (path.rstrip("/") for path in wanted):
         part = {
@@ -100,6 +97,6 @@ def file_filters(names: Iterable[str]) -> str:
     for name in names:
         path = PurePosixPath(name)
         for folder in reversed(path.parents[:-1] if path.parent.name else []):
-            lines[f"+ /{rsync_args.literal(str(folder))}/"] = None
-        lines[f"+ /{rsync_args.literal(name)}"] = None
+            lines[f"+ /{rsync_filters.literal(str(folder))}/"] = None
+        lines[f"+ /{rsync_filters.literal(name)}"] = None
     return "".join(f"{line}\n" for line in lines)

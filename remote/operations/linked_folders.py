@@ -74,13 +74,6 @@ def names_of(root: Path, links: Iterable[str]) -> Iterator[str]:
             yield link
 
 
-def absolute_links(folder: Path) -> Iterator[str]:
-    """The links in a folder of results that no server made, seen from there; files' aside."""
-    for name, target in links_in(folder):
-        if os.path.isabs(target) and not (folder / name).is_file():
-            yield name
-
-
 def links_out_of_data(root: Path) -> list[str]:
     """The links in `data` that lead out of the project, but for those in its jobs' outputs."""
     results = [path[len("data/") :] for path in outputs.paths() if path.startswith("data/")]

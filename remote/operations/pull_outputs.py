@@ -15,6 +15,7 @@ from remote.files import move_aside
 from remote.job import outputs
 from remote.job.outputs import Output
 from remote.operations import linked_folders
+from remote.operations.arrivals import Arrivals
 from remote.operations.room import temporary_options
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
@@ -82,9 +83,15 @@ class PulledOutputs:
             would = self._transfer(path, folder, scratch, dry_run=True)
             return Tally(problems=[problem] if would.sent else [])
         way = (*above, os.path.realpath(root / folder))
-        apart = list(linked_folders.absolute_links(root / folder)) if path.endswith("/") else []
-        tally = self._transfer(path, folder, scratch, apart, dry_run=self.dry_run)
-        for name in apart:
+        if not path.endswith("/"):
+            return self._transfer(path, folder, scratch, dry_run=self.dry_run)
+        arrivals = Arrivals.of(root / folder)
+        tally = self._transfer(path, folder, scratch, arrivals.links, dry_run=self.dry_run)
+        if tally.sent and not self.dry_run:
+            removed = Tally()
+            arrivals.undo(removed, self.backup / folder)
+            tally.add(removed, folder)
+        for name in arrivals.links:
             if os.path.realpath(root / folder / name) not in way:
                 tally.add(self._bring(scratch, f"{folder}/{name}/", way), ".")
         return tally

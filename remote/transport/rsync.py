@@ -27,6 +27,9 @@ _NEVER_STARTED = (
     r"|failed to write 4 bytes to socket.*Broken pipe"
 )
 
+#: What a server's rsync says that is too old to name what it leaves out.
+_OLD = re.compile(r"(unknown|unrecognized|invalid) option.*debug")
+
 #: What the sender says where the one thing that it was asked for doesn't exist.
 _ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
 
@@ -112,6 +115,9 @@ def run(
         shown = dialect().only("--info=progress2") if progress.shown else []
         words = [*prefix, argv[0], *shown, *argv[1:]]
         result = process.feed(words, read, cwd=cwd, works=remote.works)
+        if result.code and set(words) & set(rsync_args.NAME_HIDDEN) and _OLD.search(result.stderr):
+            words = [word for word in words if word not in rsync_args.NAME_HIDDEN]
+            result = process.feed(words, read, cwd=cwd, works=remote.works)
     if result.code not in (FINE if not whole else (0,)):
         is_pull = not argv[-1].startswith(remote.place())
         folder = argv[-1].removeprefix("./" if is_pull else remote.place())

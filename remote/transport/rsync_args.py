@@ -20,7 +20,7 @@ from remote.job import outputs
 from remote.job.paths import CLAIMS, PARTIAL, STATE, partial_name
 from remote.job.tree import PushStamp
 from remote.target import Target
-from remote.transport import tree_lock
+from remote.transport import acting_files, tree_lock
 from remote.transport.rsync_problems import Problem
 from remote.transport.ssh import Ssh
 
@@ -42,6 +42,12 @@ RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
 
 #: A path that every login shell reads as it is.
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+
+#: What a sender says of a path that a rule has it leave out (rsync's exclude.c).
+_HIDDEN = re.compile(r"\[sender\] hiding (file|directory) (.*) because of pattern ")
+
+#: Has the sender name the paths that rules have it leave out, where it is on this machine, or not.
+NAME_HIDDEN = ("--debug=filter", "--remote-option=--debug=filter")
 
 #: Half-written files, ours and rsync's own.
 UNFINISHED = (".tmp-*", ".~tmp~", PARTIAL)
@@ -225,12 +231,14 @@ def pull_argv(
     It is the one place here that the server can write to, and it comes without modes and times of
     folders. What is replaced goes to `backup` first. Nothing is deleted.
     Links that lead out of the folder are left out: a hostile server could have later pulls write
-    anywhere by them. An output that is a file comes as one, also where it is a link there.
+    anywhere by them. So are files that act by being there. An output that is a file comes as one, also where it is a link there.
     """
     skipped = [f"--exclude={name}" for name in UNFINISHED]
     skipped += [f"--exclude=/{literal(name)}" for name in apart]
+    # A file is brought because the project asks for one of that very name.
+    skipped += acting_files.rsync_rules() if path.endswith("/") else []
     links = ["-rl", "--safe-links"] if path.endswith("/") else ["-L"]
-    links += dialect.only("--info=symsafe,name")
+    links += dialect.only("--info=symsafe,name", NAME_HIDDEN[remote.ssh is not None])
     empty = dialect.only("--prune-empty-dirs")
     plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}", *temporary]
     way = remote.arguments()
@@ -242,17 +250,20 @@ def pull_argv(
 
 def artifacts_argv(
     remote: Remote,
+    dialect: Dialect,
     *,
     source: str,
     destination: str,
     wanted: Path,
     backup: Path,
     temporary: Sequence[str] = (),
+    acting: bool = False,
 ) -> list[str]:
     """Bring artifact folders below `source` there to `destination` here; `wanted` lists them.
 
-    What is replaced goes to `backup` first.
+    What is replaced goes to `backup` first. What acts by being there comes only with `acting`.
     """
+    naming = NAME_HIDDEN[remote.ssh is not None]
     options = [
         *RESULTS,
         "-rl",
@@ -260,6 +271,8 @@ def artifacts_argv(
         f"--backup-dir={backup}",
         *temporary,
         "--safe-links",
+        *dialect.only("--info=symsafe,name"),
+        *([] if acting else [*dialect.only(naming), *acting_files.rsync_rules()]),
         f"--include-from={wanted}",
         "--exclude=*",
     ]
@@ -324,7 +337,8 @@ class Tally:
     `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
     or a mode. `problems` are the paths that it couldn't move, `cleared` those that stood
     in the way and went into the backup, `links` those that were named, with where they lead, and
-    `left` those that lead out and don't come.
+    `left` those that lead out and don't come, `acting` the files that don't since they act by being
+    there.
     """
 
     sent: list[str] = field(default_factory=list)
@@ -337,6 +351,7 @@ class Tally:
     cleared: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    acting: list[str] = field(default_factory=list)
 
     def add(self, other: Tally, folder: str) -> None:
         """Count what another transfer did in `folder`; "." is the same one."""
@@ -347,6 +362,7 @@ class Tally:
         self.problems += other.problems
         self.cleared += other.cleared
         self.left += [above + name for name in other.left]
+        self.acting += [above + name for name in other.acting]
         self.bytes += other.bytes
 
     def then(self, other: Tally) -> Tally:
@@ -362,6 +378,7 @@ class Tally:
             cleared=self.cleared + other.cleared,
             links=self.links + other.links,
             left=other.left,
+            acting=other.acting,
         )
 
     def read(self, line: str) -> None:
@@ -371,6 +388,9 @@ class Tally:
             self.links.append(line.split(" ", 1)[-1].lstrip(" "))
         if line.startswith("ignoring unsafe symlink"):
             self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
+        hidden = _HIDDEN.match(line)
+        if hidden and acting_files.acts(hidden[2], is_folder=hidden[1] == "directory"):
+            self.acting.append(hidden[2])
         if line.startswith("*deleting"):
             self.deleted.append(line[len("*deleting") :].strip())
         elif line.startswith("Number of files:"):

@@ -566,6 +566,7 @@ def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
     wanted = write(tmp_path / "wanted", rsync_args.artifact_filters(folders))
     argv = rsync_args.artifacts_argv(
         pair.remote,
+        pair.known,
         source="mlruns/1",
         destination="mlruns/7",
         wanted=wanted,
@@ -810,7 +811,7 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(
-            remote, source="a", destination="b", wanted=Path("w"), backup=Path("k")
+            remote, known, source="a", destination="b", wanted=Path("w"), backup=Path("k")
         ),
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}

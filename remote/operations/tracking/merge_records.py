@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from remote.config import Project
 from remote.errors import StoreError
 from remote.files import locked, move_aside, remove_left
+from remote.operations.arrivals import Arrivals
 from remote.operations.linked_folders import refusal
 from remote.operations.pull_backups import PulledFiles, new_backup
 from remote.operations.room import temporary_options
@@ -63,6 +64,10 @@ class Records:
     replaced: list[str] = field(default_factory=list)
     """The artifacts that were edited here; what they were is in the `backup`."""
     backup: str = field(default_factory=new_backup)
+    left: list[str] = field(default_factory=list)
+    """Links of artifacts that lead out of them, and stay there."""
+    acting: list[str] = field(default_factory=list)
+    """Artifacts that stay there, since they act by being there."""
 
 
 @contextmanager
@@ -207,6 +212,7 @@ def merge_delta(
         (root / here).mkdir(parents=True, exist_ok=True)
         argv = rsync_args.artifacts_argv(
             remote,
+            rsync.dialect(),
             source=there,
             destination=here,
             wanted=wanted,
@@ -220,7 +226,12 @@ def merge_delta(
             return rsync.run_clearing(run, clear)
         return Tally()
 
+    arrivals = {each.local: Arrivals.of(root / each.local) for each in summary.artifacts}
     fetched = transfer_artifacts(_grouped(summary.artifacts), bring)
+    for folder, before in arrivals.items():
+        removed = Tally()
+        before.undo(removed, root / records.backup / folder)
+        fetched.add(removed, folder)
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)
     pulled.add(fetched.sent)
@@ -230,6 +241,8 @@ def merge_delta(
     records.bytes += fetched.bytes
     records.problems += fetched.problems
     records.cleared += fetched.cleared
+    records.left += fetched.left
+    records.acting += fetched.acting
 
 
 def _whole(

@@ -142,10 +142,10 @@ def remote_lab(c: Context, target: str = "", options: LabOptions = LabOptions())
 
     It goes on there when Ctrl-C closes the tunnel; inv remote-lab opens it again.
     """
-    from remote.operations import services
+    from remote.operations import saved_files, services
 
     if options.bring:
-        services.bring_and_tell(server_of(target))
+        saved_files.bring_and_tell(server_of(target))
     else:
         services.serve(server_of(target), services.LAB, options)
 

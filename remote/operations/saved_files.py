@@ -1,0 +1,157 @@
+"""What was saved in JupyterLab on a server, and which of it comes here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from remote.errors import TargetError
+from remote.files import copy_new, sha256, write_atomic
+from remote.job.messages.services import FetchRequest, SavedRequest
+from remote.job.outputs import is_left_alone
+from remote.job.paths import STATE
+from remote.operations.project_outputs import declared_outputs
+from remote.output import plural, print_lines, say
+from remote.session import TargetSession
+from remote.target import Target
+from remote.transport import rsync, rsync_args
+from remote.transport.acting_files import acts, folded
+from remote.transport.rsync_args import Remote
+
+#: The folders of the root that `inv`, `make` and the tests run on this machine.
+RUN_HERE = ("remote", "scripts", "containers", "bench", "tests")
+
+#: What shells, make and Python take up without its being named, by its end in small letters.
+TAKEN_UP = (
+    ".sh", ".bash", ".zsh", ".fish", ".mk", ".bat", ".cmd", ".ps1",
+    ".pth", ".egg-link", ".pyc", ".pyo", ".so", ".pyd", ".dylib", ".dll",
+)  # fmt: skip
+TAKEN_UP_FOLDERS = ("__pycache__", ".egg-info", ".dist-info")
+
+
+def saved(server: TargetSession) -> list[str]:
+    """The project's files that were saved in JupyterLab there and differ from here, or lack here."""
+    there = server.agent.call(SavedRequest(key=server.key)).files
+    names = []
+    for name, digest in there.items():
+        with contextlib.suppress(OSError, ValueError):
+            if sha256(server.project.root / name) == digest:
+                continue
+        names.append(name)
+    return names
+
+
+def bring_and_tell(server: TargetSession) -> None:
+    """Bring here what was saved there, but for what this machine would run and no push sends."""
+    names, root = saved(server), server.project.root
+    outputs = declared_outputs(root)
+    coming = pushed([name for name in names if may_come(name, root, outputs)], root, outputs)
+    for name in sorted(set(names) - set(coming)):
+        say(f"{name} is not brought: this machine runs it, or no push sends it. Copy it by hand.")
+    if not coming:
+        say("Nothing was saved in JupyterLab there that is to come here.")
+        return
+    brought, backup = bring(server, coming)
+    print_lines(*brought)
+    if backup:
+        say(f"{plural(len(brought), 'file')} came; versions of here are kept in {backup}/")
+
+
+def may_come(name: str, root: Path, outputs: Sequence[str] = ()) -> bool:
+    """Whether a file of that name is taken from a server.
+
+    It is a notebook, or a file that is here already or lies in a folder of the root that is; and
+    neither hidden, nor something that this machine runs unasked. What jobs write (also what the
+    project declares as their `outputs`) comes by a pull.
+    """
+    parts = name.split("/")
+    if os.path.isabs(name) or not name.isprintable() or is_left_alone(name, outputs):
+        return False
+    if any(part in ("", "..") or folded(part)[:1] in ("", ".") for part in parts) or acts(name):
+        return False
+    if not (root / name).parent.resolve().is_relative_to(root.resolve()):
+        return False
+    if not _is_spelled_as_here(parts, root):
+        return False
+    return folded(name).endswith(".ipynb") or len(parts) > 1 and not _is_run_here(parts, root)
+
+
+def _is_spelled_as_here(parts: Sequence[str], root: Path) -> bool:
+    """Whether no other spelling of a part is here, which some file systems take for the same."""
+    folder = root
+    for part in parts:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return True
+        if part not in names and folded(part) in map(folded, names):
+            return False
+        folder /= part
+    return True
+
+
+def _is_run_here(parts: Sequence[str], root: Path) -> bool:
+    """Whether this machine would run a file by itself, in a new package's name perhaps: a folder of
+    the root comes first on the path that `inv` imports by."""
+    path, plain = root.joinpath(*parts), [folded(part) for part in parts]
+    if plain[0] in RUN_HERE or plain[-1].endswith(TAKEN_UP):
+        return True
+    if any(part.endswith(TAKEN_UP_FOLDERS) for part in plain) or _is_imported(path):
+        return True
+    is_package = len(parts) == 2 and plain[-1].split(".")[0] == "__init__"
+    return not path.is_file() and (is_package or not (root / parts[0]).is_dir())
+
+
+def _is_imported(path: Path) -> bool:
+    """Whether this very process has imported it, as `inv` does what tasks.py needs."""
+    files = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
+    alike = (file for file in files if file.endswith(f"/{path.name}"))
+    return os.path.realpath(path) in map(os.path.realpath, alike)
+
+
+def pushed(names: Iterable[str], root: Path, outputs: Sequence[str] = ()) -> list[str]:
+    """Those that a push sends, by its own rules: they are tried on empty files of these names."""
+    with tempfile.TemporaryDirectory() as tree, tempfile.TemporaryDirectory() as empty:
+        for path in (Path(tree) / name for name in names):
+            with contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        filters = rsync_args.push_filters(root, outputs)
+        argv = ["rsync", "-nri", "--8-bit-output", *filters, "./", f"{empty}/"]
+        remote = Remote(Target("", "", empty), None, "")
+        sent = rsync.run(argv, remote, cwd=Path(tree), title="looking").sent
+    return [name for name in names if name in sent]
+
+
+def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
+    """Bring these saved files here: their names, and the folder with the versions they replaced.
+
+    Raises TargetError where what came isn't what was asked for.
+    """
+    root = server.project.root
+    backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
+    with tempfile.TemporaryFile() as blob:
+        request = FetchRequest(key=server.key, names=tuple(names))
+        times = server.agent.call(request, on_blob=blob.write).times
+        blob.seek(0)
+        with zipfile.ZipFile(blob) as archive:
+            for name in archive.namelist():
+                if name not in names:
+                    raise TargetError(f"The server sent {name!r}, which nobody asked for.")
+                # Meanwhile a folder may have become a link.
+                if not may_come(name, root):
+                    raise TargetError(f"{name} can't come here any more.")
+                file = root / name
+                if file.exists():
+                    copy_new(file, root / backup / name, mode=0o644)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(file, archive.read(name))
+                # rsync takes files of the same size and time for the same.
+                os.utime(file, (times[name], times[name]))
+    return sorted(times), backup if (root / backup).is_dir() else ""

@@ -28,7 +28,7 @@ _NEVER_STARTED = (
 )
 
 #: What a server's rsync says that is too old to name what it leaves out.
-_OLD = re.compile(r"(unknown|unrecognized|invalid) option.*debug")
+_OLD = re.compile(r"debug.*unknown option|(unrecognized|invalid|unknown) option.*debug")
 
 #: What the sender says where the one thing that it was asked for doesn't exist.
 _ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")

@@ -15,7 +15,8 @@ from bench import exporter
 from bench.pulls import Memory, fill, make_target, pull, require
 from bench.report import Row
 from bench.stage import ROOT, Skipped, Stage, run, timed
-from bench.turns import Pairs, Side, around
+from bench.turns import Pairs, Side, alternate, around
+from remote.tracking import delta
 
 ROWS = 1_000_000
 RUNS = (100, 1000)
@@ -24,7 +25,9 @@ EXPERIMENT = "pulled"
 MLRUNS = "mlruns"
 
 #: How much of their time we may take at most.
-MIGRATE_BAR, LOOP_BAR, EXPORT_BAR, FILES_BAR = 1 / 15, 1 / 30, 1 / 60, 1 / 10
+MIGRATE_BAR, LOOP_BAR, EXPORT_BAR = 1 / 20, 1 / 35, 1 / 55
+BARE_BAR = {100: 1.2, 1000: 1.3}
+FILES_BAR = {100: 1 / 15, 1000: 1 / 12}
 
 
 def measure(stage: Stage) -> Iterator[Row]:
@@ -32,7 +35,8 @@ def measure(stage: Stage) -> Iterator[Row]:
     memory = Memory()
     for runs in RUNS:
         contest = _contest(stage, stage.size(runs), stage.size(ROWS), memory)
-        yield from contest.rows(stage.trials(3))
+        yield contest.bare_row(BARE_BAR[runs], stage.trials(5))
+        yield from contest.rows(stage.trials(3), FILES_BAR[runs])
         shutil.rmtree(contest.folder)
     what = f"over all pulls of {stage.size(ROWS)} metric rows"
     yield from memory.rows("records", what)
@@ -61,7 +65,26 @@ class Contest:
     metric_rows: int
     memory: Memory
 
-    def rows(self, trials: int) -> Iterator[Row]:
+    def bare_row(self, bar: float, trials: int) -> Row:
+        """The merge alone."""
+        file = self.folder / "all.delta"
+        delta.write(self.there, file, {})
+        pairs = alternate(
+            lambda: self.bare("merge", file), lambda: self.bare("insert", file), runs=trials
+        )
+        what = f"the merge alone of {self.metric_rows} metric rows in {self.runs} runs / bare"
+        what += " INSERT ... SELECT of the same rows, sorted as the primary keys are"
+        return Row(self._name("bare"), what, bar, pairs)
+
+    def bare(self, way: str, file: Path) -> float:
+        """Seconds of one way of bench.bare, as that measured them."""
+        with self._store() as store:
+            words = [way, shutil.copy(file, store.parent / "copy.delta"), str(store)]
+            seconds = float(run([sys.executable, "-m", "bench.bare", *map(str, words)], cwd=ROOT))
+            require(store, self.there, self.here)
+        return seconds
+
+    def rows(self, trials: int, files_bar: float) -> Iterator[Row]:
         """One row for each of the others, and one for a file store as our source."""
         mlflow = f"MLflow {version('mlflow')}"
         what = self._what(f"mlflow migrate-filestore of the same into an empty store ({mlflow})")
@@ -72,7 +95,7 @@ class Contest:
         yield self._export_row(mlflow, trials)
         what = self._what("the same trial of mlflow migrate-filestore", source="as a file store, ")
         ours = Side([self.pull(self.files, MLRUNS) for _ in range(trials)])
-        yield Row(self._name("files"), what, FILES_BAR, Pairs(ours, migrated.theirs))
+        yield Row(self._name("files"), what, files_bar, Pairs(ours, migrated.theirs))
 
     def _export_row(self, mlflow: str, trials: int) -> Row:
         name, told = self._name("export"), f"({exporter.PACKAGES[0]}, {mlflow})"

@@ -22,7 +22,8 @@ from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
 from remote.transport import rsync, tree_lock
-from remote.transport.rsync_args import Remote, Tally
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
 ID = re.compile("[0-9a-f]{32}")
@@ -35,12 +36,14 @@ class TargetFacts(Struct):
     """Whether this project pushed there before."""
     noisy: bool = flag(default=False)
     """Whether the login shell prints where it should not."""
-    files: int = integer(0, 1 << 40, default=0)
-    """How many the project had at the last push."""
+    pushed: int = integer(0, 1 << 63, default=0)
+    """When the last push began, in nanoseconds by the clock of the project's file system."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
     links: tuple[str, ...] | None = optional(names(), default=None)
     """Those that pushes have sent; None where that isn't known."""
+    undecided: tuple[str, ...] | None = optional(names(), default=None)
+    """Files that may be secrets, and that pushes hold back; None before the first push."""
 
 
 @dataclass
@@ -108,11 +111,7 @@ class TargetSession:
             look=look,
         )
         answer = self.agent.call(request)
-        self.remember(
-            ours=answer.state == OURS,
-            noisy=bool(self.agent.noisy),
-            files=0,
-        )
+        self.remember(ours=answer.state == OURS, noisy=bool(self.agent.noisy))
         return answer
 
     def look(self) -> None:

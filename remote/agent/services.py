@@ -12,7 +12,8 @@ import socket
 from pathlib import Path
 from typing import Dict, Optional
 
-from remote.agent.job_folders import every, find, job_of, live, state_of
+from remote.agent.job_folders import every, find, job_of, live
+from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
 from remote.files import read_json, sha256
 from remote.job.messages import services as messages

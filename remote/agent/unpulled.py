@@ -27,6 +27,9 @@ CACHES = ("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", "
 #: Longer files, in bytes, are shared also while the code runs: they are data that programs read.
 LONGEST = 64 << 20
 
+#: In the job's folder: a file that is about to replace one of the code.
+PART = "file.part"
+
 #: How many files of `data` are looked at: a data set may have millions.
 MANY = 200_000
 
@@ -44,6 +47,7 @@ def begin(paths: JobPaths, job: Job) -> None:
 
 def end(paths: JobPaths, job: Job) -> None:
     """Write down what the code has written, and put it into the log."""
+    _drop_part(paths)
     if not paths.frozen.exists():
         return
     _give_back(paths, job)
@@ -64,13 +68,19 @@ def end(paths: JobPaths, job: Job) -> None:
 
 def _replace(paths: JobPaths, name: str, copy: Callable[[str, str], Any], source: Path) -> None:
     """Replace a file of the code by what `copy` makes of that in `source`, or leave it as it is."""
-    new = str(paths.folder / "file.part")
-    with contextlib.suppress(OSError):
-        try:
+    new = str(paths.folder / PART)
+    try:
+        with contextlib.suppress(OSError):
             copy(str(source / name), new)
             os.replace(new, str(paths.code / name))
-        except OSError:
-            os.unlink(new)
+    finally:
+        _drop_part(paths)
+
+
+def _drop_part(paths: JobPaths) -> None:
+    """What is left of a file where its worker was stopped, or killed, or its disk was full."""
+    with contextlib.suppress(OSError):
+        os.unlink(str(paths.folder / PART))
 
 
 def read(paths: JobPaths, job: Optional[Job]) -> Unpulled:

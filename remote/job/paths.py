@@ -33,8 +33,41 @@ NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
 
+class _Entry:
+    """A file of the job folder. Its path is made when it is asked for: a list of jobs names
+    thousands, and looks into a few."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, paths: JobPaths, owner: type) -> Path:
+        return paths.folder / self.name
+
+
 class JobPaths:
     """Every file of one job. `root` is the target's root, absolute."""
+
+    job = _Entry("job.json")
+    diff = _Entry("uncommitted.diff")
+    launch = _Entry("launch.json")
+    status = _Entry("status.json")
+    progress = _Entry("progress.json")
+    proxy = _Entry("proxy")
+    serving = _Entry("serving.json")
+    saved = _Entry("saved.json")
+    stores = _Entry("stores")
+    own_store = _Entry("mlflow.db")
+    frozen = _Entry("frozen.json")
+    unpulled = _Entry("unpulled.json")
+    end = _Entry("status.end")
+    reserve = _Entry("reserve")
+    stop = _Entry("stop")
+    log = _Entry("log")
+    times = _Entry("log.times")
+    code = _Entry("code")
+    pristine = _Entry("pristine")
+    notebook = _Entry("notebook.ipynb")
+    jupyter = _Entry("jupyter")
 
     def __init__(self, root: Path, job_id: str) -> None:
         if not ID_PATTERN.match(job_id):
@@ -42,28 +75,11 @@ class JobPaths:
         self.root = root
         self.id = job_id
         self.folder = jobs_folder(root) / job_id
-        self.job = self.folder / "job.json"
-        self.diff = self.folder / "uncommitted.diff"
-        self.launch = self.folder / "launch.json"
-        self.status = self.folder / "status.json"
-        self.progress = self.folder / "progress.json"
-        self.proxy = self.folder / "proxy"
-        self.serving = self.folder / "serving.json"
-        self.saved = self.folder / "saved.json"
-        self.stores = self.folder / "stores"
-        self.own_store = self.folder / "mlflow.db"
-        self.frozen = self.folder / "frozen.json"
-        self.unpulled = self.folder / "unpulled.json"
-        self.end = self.folder / "status.end"
-        self.reserve = self.folder / "reserve"
-        self.stop = self.folder / "stop"
-        self.log = self.folder / "log"
-        self.times = self.folder / "log.times"
-        self.code = self.folder / "code"
-        self.pristine = self.folder / "pristine"
-        self.notebook = self.folder / "notebook.ipynb"
-        self.jupyter = self.folder / "jupyter"
-        self.live = live_folder(root) / job_id
+
+    @property
+    def live(self) -> Path:
+        """The file that says that the job has not ended, as far as is known."""
+        return live_folder(self.root) / self.id
 
     @property
     def first_code(self) -> Path:

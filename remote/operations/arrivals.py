@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from remote.transport.acting_files import acts
-from remote.transport.rsync_args import Tally
+from remote.transport.rsync_tally import Tally
 
 #: What a path is: by inode, size and time of change, of a link also where it leads.
 State = tuple[object, ...]

@@ -17,10 +17,11 @@ from remote.operations.pull_backups import new_backup
 from remote.operations.room import temporary_options
 from remote.operations.tracking.merge_records import merging
 from remote.session import TargetSession
-from remote.transport import rsync, rsync_args
+from remote.transport import rsync_args, rsync_filters
 from remote.transport.acting_files import acts
-from remote.transport.rsync_args import Tally
+from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_tally import Tally
 
 #: Where it goes: at its own path it would take the place of the project's files.
 FOLDER = "data/results/fetched"
@@ -66,11 +67,11 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
             filters.write_bytes(file_filters(names).encode("utf-8", "surrogateescape"))
             argv = rsync_args.artifacts_argv(
                 server.remote,
-                rsync.dialect(),
+                dialect(),
                 acting=True,
                 source=source,
                 destination=folder,
-                wanted=filters,
+                wanted=rsync_args.filtered(filters),
                 backup=root / backup / folder,
                 temporary=temporary_options(scratch, root / folder),
             )
@@ -96,9 +97,6 @@ def is_named(name: str, wanted: Sequence[str]) -> bool:
 
 def selected(files: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
     """Those that a path or pattern names, or that lie below one; raises JobError."""
-    for name in files:
-        if PurePosixPath(name).is_absolute() or ".." in name.split("/"):
-            raise JobError(f"The server names a file outside of the job: {name!r}.")
     matching = {} if wanted else dict(files)
     for path in (path.rstrip("/") for path in wanted):
         part = {
@@ -117,6 +115,6 @@ def file_filters(names: Iterable[str]) -> str:
     for name in names:
         path = PurePosixPath(name)
         for folder in reversed(path.parents[:-1] if path.parent.name else []):
-            lines[f"+ /{rsync_args.literal(str(folder))}/"] = None
-        lines[f"+ /{rsync_args.literal(name)}"] = None
+            lines[f"+ /{rsync_filters.literal(str(folder))}/"] = None
+        lines[f"+ /{rsync_filters.literal(name)}"] = None
     return "".join(f"{line}\n" for line in lines)

@@ -10,15 +10,16 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from remote.job import outputs
 from remote.job.paths import STATE
 from remote.job.spec import Git
+from remote.secret_files import is_secret
 from remote.transport import process
-from remote.transport.rsync_args import SECRETS
+from remote.transport.rsync_filters import IgnoreFile
+from remote.transport.sent_names import sent_names
 
 #: The variables of git's that say where its configuration is. Others may name another repository:
 #: git sets them for its hooks.
@@ -117,6 +118,14 @@ def tracked(root: Path, name: str) -> bool:
     return any(not file.endswith((".gitkeep", ".gitignore")) for file in names)
 
 
+def ignored(root: Path) -> list[str]:
+    """The files of the project that git is told to ignore; none where there is no git."""
+    try:
+        return _names(root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard")
+    except FileNotFoundError:
+        return []
+
+
 def _code(top: str, prefix: str, declared: Sequence[str]) -> list[str]:
     """Pathspecs of the project's code, seen from the folder that `prefix` leads out of."""
     others = (STATE, *outputs.paths(declared))
@@ -134,7 +143,8 @@ def uncommitted(root: Path, declared: Sequence[str] = ()) -> str:
     code = _code(f":(literal){where[1]}" if where[1] else ".", where[1], declared)
     parts: dict[str, str] = {}
     room, left = LONGEST, 0
-    for part in _patches(Path(where[0]), "HEAD", "", code):
+    stays_here = functools.partial(_stays_here, root, where[1], declared)
+    for part in _patches(Path(where[0]), "HEAD", "", code, stays_here):
         head = part.partition("\n")[0]
         if len(part) > room and not part.startswith("#"):
             part, left = _not_recorded(head, "too long"), left + 1
@@ -152,7 +162,29 @@ def _not_recorded(name: str, reason: str) -> str:
     return f"# not recorded, {reason}: {name}\n"
 
 
-def _patches(top: Path, base: str, place: str, code: Sequence[str]) -> Iterator[str]:
+def _stays_here(
+    root: Path, prefix: str, declared: Sequence[str], names: Sequence[str]
+) -> dict[str, str]:
+    """Which files of the repository no push sends, and why; the project lies at `prefix` in it.
+
+    Of one that was removed, the patch would tell what stood in it.
+    """
+    paths = {name[len(prefix) :]: name for name in names}
+    allowed, sent = IgnoreFile.of(root).allowed, sent_names(root, paths, declared)
+    return {
+        name: "a secret" if is_secret(path, allowed) else "no push sends it"
+        for path, name in paths.items()
+        if path not in sent
+    }
+
+
+def _patches(
+    top: Path,
+    base: str,
+    place: str,
+    code: Sequence[str],
+    stays_here: Callable[[Sequence[str]], dict[str, str]],
+) -> Iterator[str]:
     """How a working tree differs from a commit, file by file, and then its submodules.
 
     `place` is its path below the outermost repository, "" or with a slash at its end.
@@ -173,8 +205,10 @@ def _patches(top: Path, base: str, place: str, code: Sequence[str]) -> Iterator[
     links = {name for name, (old, new, *_) in changes.items() if GITLINK in (old[1:], new)}
     new_names = _names(top, "ls-files", "-z", "--others", "--exclude-standard", "--", *code)
     names: dict[bool, list[str]] = {False: [], True: []}
-    for name in [*(name for name in changes if name not in links), *new_names]:
-        reason = _why_not(top / name, name)
+    candidates = [*(name for name in changes if name not in links), *new_names]
+    reasons = stays_here([place + name for name in candidates])
+    for name in candidates:
+        reason = _why_not(top / name, name) or reasons.get(place + name)
         if reason:
             yield _not_recorded(place + name, reason)
         else:
@@ -188,16 +222,13 @@ def _patches(top: Path, base: str, place: str, code: Sequence[str]) -> Iterator[
             shutil.copyfile(own, index)
         yield from _diffs(top, base, place, names[True], GIT_INDEX_FILE=str(index))
     for name in sorted(links):
-        yield from _submodule(top / name, changes[name][2], f"{place}{name}/")
+        yield from _submodule(top / name, changes[name][2], f"{place}{name}/", stays_here)
 
 
 def _why_not(path: Path, name: str) -> str:
     """Why a file isn't recorded; empty where it is."""
     if name.endswith("/"):
         return "a repository of its own"
-    parts = [part for part in name.split("/") if part != ".env.example"]
-    if any(fnmatch(part, pattern) for part in parts for pattern in SECRETS):
-        return "a secret"
     is_long = path.is_file() and not path.is_symlink() and path.stat().st_size > LONGEST
     return "too long" if is_long else ""
 
@@ -214,10 +245,12 @@ def _diffs(top: Path, base: str, place: str, names: Sequence[str], **index: str)
         yield from filter(None, re.split(r"^(?=diff --git )", _text(result), flags=re.MULTILINE))
 
 
-def _submodule(top: Path, recorded: str, place: str) -> Iterator[str]:
+def _submodule(
+    top: Path, recorded: str, place: str, stays_here: Callable[[Sequence[str]], dict[str, str]]
+) -> Iterator[str]:
     """What a submodule has beyond the commit that the outer repository records of it."""
     head = _text(_git(top, "rev-parse", "HEAD")).strip() if (top / ".git").exists() else ""
     if head != recorded:
         yield f"# submodule {place} is at {head or 'no commit'}, and was at {recorded}\n"
     if head and _git(top, "cat-file", "-e", f"{recorded}^{{commit}}").code == 0:
-        yield from _patches(top, recorded, place, ["."])
+        yield from _patches(top, recorded, place, ["."], stays_here)

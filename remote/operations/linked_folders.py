@@ -7,17 +7,14 @@ of the folder that it fills. Neither can a repository: what git tracks is not th
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from remote.files import leads_out, links_in
+from remote.folders import leads_out, links_in
 from remote.job import outputs
 from remote.operations.git import tracked
-from remote.target import Target
-from remote.transport import rsync, rsync_args
-from remote.transport.rsync_args import Remote
 from remote.transport.rsync_problems import DANGLING, STRANGE, Problem
+from remote.transport.sent_names import sent_names
 
 
 def refusal(root: Path, path: str, declared: Iterable[str] = ()) -> Problem | None:
@@ -53,15 +50,10 @@ def to_push(root: Path, declared: Sequence[str]) -> tuple[list[str], list[Proble
     return follow, problems and _not_ignored(root, problems)
 
 
-def _not_ignored(root: Path, problems: Iterable[Problem]) -> list[Problem]:
-    """Those that the user's ignore file leaves in, as rsync itself reads it."""
-    names = {problem.path: problem for problem in problems}
-    with tempfile.TemporaryDirectory() as empty:
-        filters = rsync_args.push_filters(root)
-        argv = ["rsync", "-nliR", *filters, *(f"./{name}" for name in names), f"{empty}/"]
-        remote = Remote(Target("", "", empty), None, "")
-        tally = rsync.run(argv, remote, cwd=root, title="looking")
-    return [names[name] for name in names_of(root, tally.links) if name in names]
+def _not_ignored(root: Path, problems: Sequence[Problem]) -> list[Problem]:
+    """Those that the user's ignore file leaves in."""
+    sent = sent_names(root, [problem.path for problem in problems])
+    return [problem for problem in problems if problem.path in sent]
 
 
 def names_of(root: Path, links: Iterable[str]) -> Iterator[str]:

@@ -8,8 +8,10 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from remote.errors import TargetError
 from remote.files import copy_new, sha256, write_atomic
@@ -17,12 +19,18 @@ from remote.job.messages.services import FetchRequest, SavedRequest
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
 from remote.operations.project_outputs import declared_outputs
-from remote.output import plural, print_lines, say
+from remote.operations.room import check_room
+from remote.output import plural, print_lines, say, size
 from remote.session import TargetSession
 from remote.target import Target
-from remote.transport import rsync, rsync_args
+from remote.transport import rsync, rsync_filters
 from remote.transport.acting_files import acts, folded
 from remote.transport.rsync_args import Remote
+
+#: Bytes of a file that is brought, and of all of them as they are sent.
+LONGEST_SAVED, LONGEST_ARCHIVE = 256 << 20, 4 << 30
+
+COPY = "Copy them by hand."
 
 #: The folders of the root that `inv`, `make` and the tests run on this machine.
 RUN_HERE = ("remote", "scripts", "containers", "bench", "tests")
@@ -122,7 +130,7 @@ def pushed(names: Iterable[str], root: Path, outputs: Sequence[str] = ()) -> lis
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
-        filters = rsync_args.push_filters(root, outputs)
+        filters = rsync_filters.push_filters(root, outputs)
         argv = ["rsync", "-nri", "--8-bit-output", *filters, "./", f"{empty}/"]
         remote = Remote(Target("", "", empty), None, "")
         sent = rsync.run(argv, remote, cwd=Path(tree), title="looking").sent
@@ -138,20 +146,42 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
     backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
     with tempfile.TemporaryFile() as blob:
         request = FetchRequest(key=server.key, names=tuple(names))
-        times = server.agent.call(request, on_blob=blob.write).times
-        blob.seek(0)
-        with zipfile.ZipFile(blob) as archive:
-            for name in archive.namelist():
-                if name not in names:
-                    raise TargetError(f"The server sent {name!r}, which nobody asked for.")
-                # Meanwhile a folder may have become a link.
-                if not may_come(name, root):
-                    raise TargetError(f"{name} can't come here any more.")
-                file = root / name
-                if file.exists():
-                    copy_new(file, root / backup / name, mode=0o644)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(file, archive.read(name))
-                # rsync takes files of the same size and time for the same.
-                os.utime(file, (times[name], times[name]))
+
+        def take(piece: bytes) -> None:
+            if blob.tell() + len(piece) > LONGEST_ARCHIVE:
+                raise TargetError(f"The saved files take more than {size(LONGEST_ARCHIVE)}.", COPY)
+            blob.write(piece)
+
+        times = server.agent.call(request, on_blob=take).times
+        wanted = set(names).intersection(times)
+        for name, content in _unzipped(blob, root):
+            if name not in wanted:
+                raise TargetError(f"The server sent {name!r}, which nobody asked for.")
+            # Meanwhile a folder may have become a link.
+            if not may_come(name, root):
+                raise TargetError(f"{name} can't come here any more.")
+            file = root / name
+            if file.exists():
+                copy_new(file, root / backup / name, mode=0o644)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(file, content)
+            # rsync takes files of the same size and time for the same.
+            os.utime(file, (times[name], times[name]))
     return sorted(times), backup if (root / backup).is_dir() else ""
+
+
+def _unzipped(blob: IO[bytes], root: Path) -> Iterator[tuple[str, bytes]]:
+    """The files in a zip file of the server's; raises TargetError."""
+    try:
+        with zipfile.ZipFile(blob) as archive:
+            check_room(root, sum(entry.file_size for entry in archive.infolist()), "of saved files")
+            for entry in archive.infolist():
+                if entry.file_size > LONGEST_SAVED:
+                    raise TargetError(
+                        f"{entry.filename} is longer than {size(LONGEST_SAVED)}.", COPY
+                    )
+                with archive.open(entry) as file:
+                    # A few bytes may unpack to any number.
+                    yield entry.filename, file.read(LONGEST_SAVED)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        raise TargetError(f"What the server sent can't be unpacked: {error}.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import deque
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -33,6 +34,9 @@ TAIL = 15
 #: Where ports for tunnels begin, and how many of them there are: below those that systems hand out.
 FIRST_PORT = 20000
 PORTS = 10000
+
+#: Pieces of a service's log that are kept while it is waited for.
+PIECES = 200
 
 
 def serve(server: TargetSession, service: Service, options: ServiceOptions) -> None:
@@ -138,10 +142,10 @@ def _wait(server: TargetSession, service: Service, job: str) -> services.Service
         if status.state in (QUEUED, PREPARING):
             say_log(text)
         elif status.state in ENDED:
-            words, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
+            text, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
+            words = "\n".join(text.strip().split("\n")[-TAIL:])
             raise JobError(
-                f"{service.title} did not start: {status.in_words}."
-                f" Its last words:\n{words.strip()}",
+                f"{service.title} did not start: {status.in_words}." f" Its last words:\n{words}",
                 f"All of them: inv remote-logs {job}",
             )
         answer = server.agent.call(services.ServiceRequest(key=server.key, job=job))
@@ -157,7 +161,7 @@ def _wait(server: TargetSession, service: Service, job: str) -> services.Service
 
 def _log(server: TargetSession, request: jobs.LogRequest) -> tuple[str, jobs.LogAnswer]:
     """The text of a log that isn't waited for, and the last answer."""
-    pieces: list[str] = []
+    pieces = deque[str](maxlen=PIECES)
     last = server.agent.call(request, on_answer=lambda answer: pieces.append(answer.text))
     return "".join(pieces), last
 

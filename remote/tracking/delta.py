@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking import schema
-from remote.tracking.store import columns_of, readable_text, reading_url, usable
+from remote.tracking.signatures import signatures
+from remote.tracking.store import readable_text, reading_url, usable
 
 FORMAT = 2
 PART = 200_000
@@ -83,7 +84,7 @@ def new_delta(out: Path) -> Iterator[sqlite3.Connection]:
 
 def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str, Dict[str, str]]:
     """The signatures, as `write` gives them, of those chosen ids of each kind that `store` has."""
-    signatures: Dict[str, Dict[str, str]] = {}
+    found: Dict[str, Dict[str, str]] = {}
     with usable(store), closing(sqlite3.connect("", timeout=60, uri=True)) as database:
         database.isolation_level, database.text_factory = None, readable_text
         database.execute("CREATE TABLE wanted (id PRIMARY KEY) WITHOUT ROWID")
@@ -94,9 +95,9 @@ def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str,
             database.execute("DELETE FROM wanted")
             database.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((i,) for i in ids))
             signed = [table for table in schema.rows_of(kind) if table.name in tables]
-            sums = _signatures(database, signed, "SELECT id FROM wanted")
-            signatures[kind] = {str(identity): sums[identity] for identity in sums}
-    return signatures
+            sums = signatures(database, signed, "SELECT id FROM wanted")
+            found[kind] = {str(identity): sums[identity] for identity in sums}
+    return found
 
 
 class _Delta(NamedTuple):
@@ -173,7 +174,7 @@ class _Delta(NamedTuple):
             # The file is the very one that was read last: no row of it needs to be looked at.
             return {identity: old.get(identity, "") for identity in working}, []
         changed = {}
-        for identity, signature in _signatures(self.database, tables).items():
+        for identity, signature in signatures(self.database, tables).items():
             if old.pop(str(identity), None) != signature or identity in working:
                 changed[identity] = signature
         return changed, list(old)
@@ -253,33 +254,6 @@ def _is_sent(table: schema.Table) -> str:
     """The condition that a row's owner is in `entities`."""
     ids = f"SELECT id FROM entities WHERE kind = '{table.owner}'"
     return f'"{table.owner_column}" IN ({ids})'
-
-
-def _signatures(
-    database: sqlite3.Connection, tables: Sequence[schema.Table], ids: str = ""
-) -> Dict[object, str]:
-    """The signature of each id: the sum of its rows' hashes, so their order doesn't matter.
-
-    `ids` is a query for those that are asked for, where it isn't all.
-    """
-    sums: Dict[object, int] = {}
-    for position, table in enumerate(tables):
-        names = [
-            f'"{name}"'
-            for name in columns_of(database, "store", table.name)
-            if name not in table.unsigned
-        ]
-        where = f' WHERE "{table.owner_column}" IN ({ids})' if ids else ""
-        rows = database.execute(
-            f'SELECT "{table.owner_column}", {", ".join(names)} FROM store."{table.name}"{where}'
-        )
-        # The owner's own table comes first; rows of an owner that doesn't exist aren't anyone's.
-        for identity, *row in rows:
-            if position == 0:
-                sums[identity] = _hash(table.name, row)
-            elif identity in sums:
-                sums[identity] += _hash(table.name, row)
-    return {identity: "%016x" % (total % 2**64) for identity, total in sums.items()}
 
 
 def _hash(table: str, row: Sequence[object]) -> int:

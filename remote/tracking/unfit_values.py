@@ -32,13 +32,21 @@ def unfit_rows(database: sqlite3.Connection, source: str, types: str) -> Iterato
     _add_functions(database)
     for table in schema.TABLES:
         columns = _typed(database, table.name, source, types)
-        conditions = [_is_unfit(name, is_number) for name, is_number in columns]
         if not set(table.key) <= {name for name, _ in columns}:
             continue
+        place, repeated = f'{source}."{table.name}"', table.key if len(table.key) > 1 else ()
+        conditions = [
+            (
+                _is_in_unfit(name, place)
+                if name in repeated and not is_number
+                else _is_unfit(name, is_number)
+            )
+            for name, is_number in columns
+        ]
         shown = (table.owner_column or table.key[0], *table.key)
         rows = database.execute(
             f"SELECT rowid, {', '.join(_shown(name) for name in shown)}, {', '.join(conditions)}"
-            f' FROM {source}."{table.name}" WHERE {" OR ".join(conditions)}'
+            f" FROM {place} WHERE {' OR '.join(conditions)}"
         ).fetchall()
         for rowid, owner, *values in rows:
             key, flags = values[: len(table.key)], values[len(table.key) :]
@@ -79,10 +87,21 @@ def _is_unfit(name: str, is_number: bool) -> str:
     column, data = f'"{name}"', f'CAST("{name}" AS BLOB)'
     if is_number:
         text = f"typeof({column}) = 'text' AND {column} GLOB '*[^-+.0-9eE]*'"
-        return f"(typeof({column}) = 'blob' OR {text})"
+        # All numbers come before all text.
+        return f"({column} >= '' AND (typeof({column}) = 'blob' OR {text}))"
     odd = f"{column} GLOB '*[^' || char(1) || '-' || char(127) || ']*'"
     odd += f" OR length({column}) != length({data})"
     return f"(typeof({column}) = 'blob' OR coalesce({odd}, 0) AND NOT is_utf8({data}))"
+
+
+def _is_in_unfit(name: str, place: str) -> str:
+    """The same for a part of a key: there are few, each in many rows, and each is looked at once.
+
+    Without the LIMIT, SQLite would look at each before it sorts out those that are the same.
+    """
+    column = f'"{name}"'
+    each = f"SELECT DISTINCT {column} FROM {place} LIMIT -1"
+    return f"{column} IN (SELECT {column} FROM ({each}) WHERE {_is_unfit(name, False)})"
 
 
 def _shown(name: str) -> str:

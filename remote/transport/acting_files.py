@@ -13,6 +13,8 @@ import re
 import unicodedata
 from fnmatch import translate
 
+from remote.secret_files import any_case
+
 #: In small letters; a wildcard stands for any letters.
 NAMES = (
     # Version control: its configuration names programs.
@@ -62,12 +64,4 @@ def acts(path: str, *, is_folder: bool = False) -> bool:
 def rsync_rules() -> list[str]:
     """Options that have a sender leave them out, in the spellings that rsync's patterns can name."""
     excluded = [*NAMES, PACKAGE, HEAD]
-    return [f"--include={_any_case(HEAD)}/", *(f"--exclude={_any_case(name)}" for name in excluded)]
-
-
-def _any_case(pattern: str) -> str:
-    return re.sub(r"\[.*?\]|[a-z]", _both_cases, pattern)
-
-
-def _both_cases(match: re.Match[str]) -> str:
-    return match[0] if len(match[0]) > 1 else f"[{match[0]}{match[0].upper()}]"
+    return [f"--include={any_case(HEAD)}/", *(f"--exclude={any_case(name)}" for name in excluded)]

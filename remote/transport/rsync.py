@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -11,10 +10,16 @@ from pathlib import Path
 from remote.errors import TransferError
 from remote.job.tree import PushStamp
 from remote.output import Progress, say
-from remote.transport import process, rsync_args, tree_lock
+from remote.transport import process, rsync_tally, tree_lock
 from remote.transport.process import Result
-from remote.transport.rsync_args import Dialect, Remote, Tally
-from remote.transport.rsync_problems import IN_THE_WAY, SOME, Problem, problems_of
+from remote.transport.rsync_args import NAME_HIDDEN, Remote
+from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_problems import IN_THE_WAY, LONGEST, SOME, Problem, problems_of
+from remote.transport.rsync_tally import Tally
+
+#: rsyncs that run at the same time: a server takes ten sessions of a login (sshd_config(5),
+#: MaxSessions).
+AT_ONCE = 4
 
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
@@ -24,21 +29,24 @@ FINE = (0, 24)
 _NEVER_STARTED = (
     r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
     r"|No such file or directory|can't cd|unexpected end of file"
-    r"|failed to write 4 bytes to socket.*Broken pipe"
+    r"|failed to write 4 bytes to socket.{0,200}?Broken pipe"
 )
 
 #: What a server's rsync says that is too old to name what it leaves out.
 _OLD = re.compile(r"debug.*unknown option|(unrecognized|invalid|unknown) option.*debug")
+#: rsync's exit code where it can't enter the folder that a list of files counts from.
+NO_SOURCE = 3
 
 #: What the sender says where the one thing that it was asked for doesn't exist.
-_ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
+_ABSENT = re.compile(r"(change_dir|link_stat) .{0,5000}?No such file or directory")
+
+#: Bytes of names and messages from one transfer: millions of files.
+LONGEST_OUTPUT = 1 << 30
 
 GOES_ON = "Try again: it goes on from there."
 
-INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
-
-class Unready(Exception):
+class Unready(TransferError):
     """The server did not start rsync: the target has to be prepared (again)."""
 
 
@@ -54,7 +62,7 @@ class FullDisk(TransferError):
     """There is no room where rsync writes."""
 
 
-class Absent(Exception):
+class Absent(TransferError):
     """The folder to bring doesn't exist."""
 
 
@@ -65,17 +73,6 @@ class SomeFailed(TransferError):
         more = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
         super().__init__(f"rsync could not move all{more}: {problems[0].text}")
         self.problems = problems
-
-
-def dialect() -> Dialect:
-    """What this machine's rsync can do; raises ConfigError where there is none."""
-    return _dialect_of(process.program("rsync", f"Install it: {INSTALL}."))
-
-
-@functools.cache
-def _dialect_of(program: str) -> Dialect:
-    result = process.run([program, "--help"])
-    return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
 def run(
@@ -95,12 +92,17 @@ def run(
     of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile; where
     `partly`, paths that can't be moved are no error, and the tally names them.
     """
-    tally, unfinished = Tally(), b""
+    tally, unfinished, output = Tally(), b"", 0
 
     def read(piece: bytes) -> None:
-        nonlocal unfinished
+        nonlocal unfinished, output
+        output += len(piece)
+        if output > LONGEST_OUTPUT:
+            raise TransferError(f"rsync with {remote.target} was ended: it tells no end of names.")
         # A progress line ends with a carriage return.
         *lines, unfinished = re.split(rb"[\r\n]", unfinished + piece)
+        # No path is that long.
+        unfinished = unfinished[:LONGEST]
         for line in lines:
             text = line.decode("utf-8", "replace")
             if not progress.read_rsync(text):
@@ -115,8 +117,8 @@ def run(
         shown = dialect().only("--info=progress2") if progress.shown else []
         words = [*prefix, argv[0], *shown, *argv[1:]]
         result = process.feed(words, read, cwd=cwd, works=remote.works)
-        if result.code and set(words) & set(rsync_args.NAME_HIDDEN) and _OLD.search(result.stderr):
-            words = [word for word in words if word not in rsync_args.NAME_HIDDEN]
+        if result.code and set(words) & set(NAME_HIDDEN) and _OLD.search(result.stderr):
+            words = [word for word in words if word not in NAME_HIDDEN]
             result = process.feed(words, read, cwd=cwd, works=remote.works)
     if result.code not in (FINE if not whole else (0,)):
         is_pull = not argv[-1].startswith(remote.place())
@@ -159,7 +161,7 @@ def failure(
     code, words = result.code, result.stderr
     # Only who receives needs room.
     receiver = "this machine" if is_pull else str(remote.target)
-    complaint = rsync_args.complaint(words.strip().splitlines())
+    complaint = rsync_tally.complaint(words.strip().splitlines())
     if tree_lock.is_busy(words):
         return Busy(PushStamp.find(words))
     if code == 255 and remote.ssh:
@@ -170,7 +172,7 @@ def failure(
             f"The disk of {receiver} is full (or your quota is).",
             f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
-    if code == SOME and _ABSENT.search(words):
+    if (code == SOME or code == NO_SOURCE and is_pull) and _ABSENT.search(words):
         return Absent(complaint)
     if code in (1, 2, 12, 126, 127) and re.search(_NEVER_STARTED, words):
         return Unready(complaint)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from remote.agent import unpulled
-from remote.agent.job_folders import end_job, job_of, state_of
+from remote.agent.job_folders import job_of
+from remote.agent.job_state import end_job, state_of
 from remote.agent.jobs.prune import prune, remove
 from remote.agent.jobs.submit import freezing, link_outputs
 from remote.agent.jobs.summaries import list_unpulled
@@ -124,7 +125,7 @@ def test_a_program_writes_into_no_other_jobs_files(paths: JobPaths) -> None:
     assert dict(unpulled.read(second, job(second)).files) == {}
     shared = [folder / "config.json" for folder in (first.code, second.code, jobs[2].pristine)]
     assert len({file.stat().st_ino for file in shared}) == 1
-    assert not (first.folder / "file.part").exists()
+    assert not (first.folder / unpulled.PART).exists()
     assert (first.first_code / "train.py").read_text() == "before"
 
 
@@ -140,7 +141,29 @@ def test_a_full_disk_leaves_files_shared(paths: JobPaths, monkeypatch: pytest.Mo
         patch.setattr(shutil, "copy2", full)
         unpulled.begin(paths, job(paths))
     assert (paths.code / "train.py").read_text() == "before"
-    assert not (paths.folder / "file.part").exists() and files(paths) == {}
+    assert not (paths.folder / unpulled.PART).exists() and files(paths) == {}
+
+
+def test_a_worker_that_is_stopped_amid_a_file_leaves_none_half_replaced(
+    paths: JobPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does one that is killed there, once somebody has seen to its end."""
+
+    def stop(source: str, target: str) -> None:
+        write(Path(target), "bef")
+        raise KeyboardInterrupt
+
+    paths.frozen.unlink()
+    os.link(paths.code / "same.json", paths.root / "shared")
+    monkeypatch.setattr(shutil, "copy2", stop)
+    with pytest.raises(KeyboardInterrupt):
+        unpulled.begin(paths, job(paths))
+    assert (paths.code / "same.json").read_text() == "before"
+    part = paths.folder / unpulled.PART
+    assert not part.exists()
+    part.touch()
+    os.utime(paths.job, (1, 1))
+    assert state_of(paths).state == LOST and not part.exists()
 
 
 def test_a_file_that_took_the_place_of_an_outputs_link_is_the_targets(paths: JobPaths) -> None:

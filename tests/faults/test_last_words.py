@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from remote.agent.job_folders import read_status, state_of
+from remote.agent.job_folders import read_status
+from remote.agent.job_state import state_of
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, JobStatus

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from remote.agent import environments, target_dir
-from remote.agent.job_folders import every, read_status, state_of
+from remote.agent.job_folders import every, read_status
+from remote.agent.job_state import state_of
 from remote.agent.jobs import prune, summaries
 from remote.agent.jobs.submit import freezing
 from remote.agent.replication.delta_request import delta

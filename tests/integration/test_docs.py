@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from remote.job.outputs import paths
-from remote.transport.rsync_args import SECRETS
+from remote.secret_files import SECRETS
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET, make_project
 from tests.integration.reader import Reader, Unknown, blocks, commands, existing_commands

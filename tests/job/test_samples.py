@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remote.agent import job_folders
+from remote.agent import job_folders, job_state
 from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.spec import Git, Job, read_job
@@ -78,7 +78,7 @@ def test_it_is_listed(folder: Path, tmp_path: Path) -> None:
     assert job_folders.job_of(listed) == job
     before = said(folder / "status.json")["state"]
     # Whoever worked on it is long gone.
-    assert job_folders.state_of(listed).state == (LOST if before in (QUEUED, RUNNING) else before)
+    assert job_state.state_of(listed).state == (LOST if before in (QUEUED, RUNNING) else before)
 
 
 def test_what_a_job_on_gpus_said_is_read() -> None:

@@ -111,6 +111,7 @@ UNFIT = [
     ("UPDATE tags SET value = CAST(x'eda080' AS TEXT)", "tags"),
     ("UPDATE tags SET value = CAST(x'c0af' AS TEXT)", "tags"),
     ("UPDATE tags SET key = CAST(x'ff' AS TEXT)", "tags"),
+    ("UPDATE tags SET key = x'6b'", "tags"),
     ("INSERT INTO params VALUES ('p', CAST(x'80' AS TEXT), '{run}')", "params"),
     ("INSERT INTO experiment_tags VALUES ('t', CAST(x'80' AS TEXT), 0)", "experiment_tags"),
     (
@@ -120,6 +121,11 @@ UNFIT = [
     (
         "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
         " VALUES (CAST(x'80' AS TEXT), 1, 1, '{run}', 1, 0)",
+        "metrics",
+    ),
+    (
+        "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
+        " VALUES ('m', 'high', 1, '{run}', 1, 0)",
         "metrics",
     ),
     ("UPDATE runs SET name = CAST(x'ff' AS TEXT)", "run"),
@@ -365,3 +371,42 @@ def test_what_came_from_one_server_is_not_anothers(world: World, tmp_path: Path)
     world.far.run()
     world.grow()
     assert [refusal.id for refusal in world.pull().refused] == [RUN]
+
+
+def test_an_experiment_that_was_made_here_is_not_a_servers_to_bin(world: World) -> None:
+    """Nor to rename, nor is a tag of it; what it adds comes, and it may change that."""
+    for side, note in ((world.here, "mine"), (world.far, "theirs")):
+        side.sql("INSERT INTO experiment_tags VALUES ('note', ?, 0)", note)
+    world.far.run()
+    (conflict,) = world.pull().conflicts
+    assert (conflict.ours, conflict.theirs) == ("mine", "theirs")
+    world.far.sql("UPDATE experiments SET lifecycle_stage = 'deleted'")
+    world.far.sql("UPDATE experiment_tags SET value = 'worse'")
+    world.far.sql("INSERT INTO experiment_tags VALUES ('added', 'a', 0)")
+    assert {conflict.theirs for conflict in world.pull().conflicts} == {"deleted", "worse"}
+    world.far.sql("UPDATE experiment_tags SET value = 'b' WHERE key = 'added'")
+    world.far.sql("DELETE FROM experiment_tags WHERE key = 'note'")
+    world.pull()
+    tags = "SELECT key, value FROM experiment_tags ORDER BY key"
+    assert world.here.sql(tags) == [("added", "b"), ("note", "mine")]
+    assert world.here.sql("SELECT name, lifecycle_stage FROM experiments") == [
+        ("Default", "active")
+    ]
+    world.far.sql("UPDATE experiments SET last_update_time = 5")
+    world.merge(world.delta(), theirs=True)
+    assert world.here.sql("SELECT lifecycle_stage FROM experiments") == [("active",)]
+
+
+def test_a_registered_model_that_was_made_here_stays_as_it_is(world: World) -> None:
+    for side in (world.here, world.far):
+        side.sql(
+            "INSERT INTO registered_models (name, description, creation_time) VALUES ('m', 'd', 1)"
+        )
+        side.sql("INSERT INTO registered_model_tags (key, value, name) VALUES ('k', 'v', 'm')")
+    for change in ("SELECT 1", "UPDATE registered_models SET description = 'evil'"):
+        world.far.sql(change)
+        world.merge(world.delta(registry=True))
+    world.far.sql("DELETE FROM registered_model_tags")
+    world.merge(world.delta(registry=True))
+    assert world.here.sql("SELECT description FROM registered_models") == [("d",)]
+    assert world.here.sql("SELECT value FROM registered_model_tags") == [("v",)]

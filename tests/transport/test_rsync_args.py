@@ -16,8 +16,10 @@ from remote.job.outputs import paths, table
 from remote.job.paths import STATE, partial_name, temporary_folder
 from remote.target import Target
 from remote.transport import rsync as transfer
-from remote.transport import rsync_args
-from remote.transport.rsync_args import Dialect, Remote, Tally
+from remote.transport import rsync_args, rsync_tally
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import Dialect, dialect
+from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
 REAL = shutil.which("rsync") or ""
@@ -55,7 +57,7 @@ class Pair:
         self.here.mkdir()
         self.there.mkdir()
         self.remote = Remote(Target("", "", str(self.there)), None, "0" * 16)
-        self.known = transfer.dialect()
+        self.known = dialect()
 
     def push(self, *, stamp: str = "s1", delete: bool = True, dry_run: bool = False) -> Tally:
         argv = rsync_args.push_argv(
@@ -297,7 +299,7 @@ def test_a_line_that_clears_the_filters_is_refused(pair: Pair, content: bytes) -
 
 
 def test_names_with_exclamation_marks_are_no_clearing(pair: Pair) -> None:
-    write(pair.here / ".rsyncignore", "!important\nwow!\n")
+    write(pair.here / ".rsyncignore", "wow!\nx!y\n")
     write(pair.here / "wow!")
     pair.push()
     assert names(pair.there) == {".rsyncignore"}
@@ -436,18 +438,19 @@ def test_processed_data_fills_up_and_replaces_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/.tmp-x")
     older(write(pair.there / "data/processed/a", "theirs"))
     write(pair.there / "data/processed/only there")
-    tally = pair.run(rsync_args.processed_argv(pair.remote, project=""))
+    tally = pair.run(rsync_args.processed_argv(pair.here, pair.remote, pair.known, project=""))
     assert (pair.there / "data/processed/a").read_text() == "theirs"
     folder = "data/processed"
     assert names(pair.there) == {f"{folder}/a", f"{folder}/sub/b", f"{folder}/only there"}
-    assert tally.sent == ["sub/b"]
+    assert tally.sent == ["data/processed/sub/b"]
 
 
 def test_a_dry_run_of_processed_data_changes_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/a")
     (pair.there / "data/processed").mkdir(parents=True)
     before = picture(pair.there)
-    assert pair.run(rsync_args.processed_argv(pair.remote, project="", dry_run=True)).sent == ["a"]
+    argv = rsync_args.processed_argv(pair.here, pair.remote, pair.known, project="", dry_run=True)
+    assert pair.run(argv).sent == ["data/processed/a"]
     assert picture(pair.there) == before
 
 
@@ -563,13 +566,16 @@ def test_an_output_that_is_a_file_comes_as_one(pair: Pair, tmp_path: Path, name:
 
 
 def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
-    wanted = write(tmp_path / "wanted", rsync_args.artifact_filters(folders))
+    wanted = tmp_path / "wanted"
+    listed = rsync_args.listed(wanted, pair.known)
+    content = rsync_args.artifact_list if listed else rsync_args.artifact_filters
+    write(wanted, content(folders))
     argv = rsync_args.artifacts_argv(
         pair.remote,
         pair.known,
         source="mlruns/1",
         destination="mlruns/7",
-        wanted=wanted,
+        wanted=listed or rsync_args.filtered(wanted),
         backup=pair.here / ".remote/backup",
     )
     return pair.run(argv)
@@ -595,6 +601,33 @@ def test_artifact_links_that_lead_out_are_left_out(pair: Pair, tmp_path: Path) -
     (pair.here / "mlruns/7").mkdir(parents=True)
     artifacts(pair, tmp_path, "r/artifacts")
     assert names(pair.here) == {"mlruns/7/r/artifacts/x"}
+
+
+def test_runs_without_artifacts_are_passed_over_whatever_others_are_called(
+    pair: Pair, tmp_path: Path
+) -> None:
+    odd = ["#r/artifacts", "-r/artifacts", "r[1]/artifacts", "a b/artifacts", ";r"]
+    for folder in (*odd, "other/artifacts"):
+        write(pair.there / f"mlruns/1/{folder}/x")
+    (pair.here / "mlruns/7").mkdir(parents=True)
+    tally = artifacts(pair, tmp_path, *odd, "missing/artifacts", "also missing")
+    assert names(pair.here) == {f"mlruns/7/{folder}/x" for folder in odd}
+    assert tally.problems == [] and len(tally.sent) == len(odd)
+
+
+def test_all_artifacts_of_a_folder_are_named_by_stars(pair: Pair, tmp_path: Path) -> None:
+    for name in ("x", "r/artifacts/y", ".hidden/z"):
+        write(pair.there / "mlruns/1" / name)
+    (pair.here / "mlruns/7").mkdir(parents=True)
+    artifacts(pair, tmp_path, "**")
+    assert names(pair.here) == {f"mlruns/7/{name}" for name in ("x", "r/artifacts/y", ".hidden/z")}
+
+
+def test_what_is_listed_is_no_filter() -> None:
+    """A Mac's rsync fails over what is missing, so it gets filters."""
+    assert rsync_args.listed(Path("w"), Dialect(frozenset(["--files-from", "--from0"]))) == []
+    known = Dialect(frozenset(["--ignore-missing-args"]))
+    assert "--files-from=w" in rsync_args.listed(Path("w"), known)
 
 
 def test_artifact_filters_name_every_folder_above() -> None:
@@ -669,7 +702,7 @@ def test_a_local_target_with_a_colon_is_no_host(tmp_path: Path) -> None:
     remote = Remote(Target("", "", f"{tmp_path}/there:x"), None, "k")
     (tmp_path / "here/data").mkdir()
     backup = tmp_path / "b"
-    argv = rsync_args.pull_argv(remote, transfer.dialect(), "data/results/", backup=backup)
+    argv = rsync_args.pull_argv(remote, dialect(), "data/results/", backup=backup)
     subprocess.run(argv, cwd=tmp_path / "here", check=True, capture_output=True)
     assert names(tmp_path / "here") == {"data/results/r"}
 
@@ -780,7 +813,7 @@ def test_a_mac_is_told_how_many_bytes_went(mac: Pair) -> None:
 def test_a_mac_sends_processed_data(mac: Pair) -> None:
     write(mac.here / "data/processed/a")
     (mac.there / "data/processed").mkdir(parents=True)
-    mac.run(rsync_args.processed_argv(mac.remote, project=""))
+    mac.run(rsync_args.processed_argv(mac.here, mac.remote, mac.known, project=""))
     assert names(mac.there) == {"data/processed/a"}
 
 
@@ -807,15 +840,40 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
     push = {"project": "p", "stamp": "s", "delete": True}
     for argv in (
         rsync_args.push_argv(mac.here, remote, known, **push),  # type: ignore[arg-type]
-        rsync_args.processed_argv(remote, project="p"),
+        rsync_args.processed_argv(mac.here, remote, known, project="p"),
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(
-            remote, known, source="a", destination="b", wanted=Path("w"), backup=Path("k")
+            remote,
+            known,
+            source="a",
+            destination="b",
+            wanted=rsync_args.listed(Path("w"), known) or rsync_args.filtered(Path("w")),
+            backup=Path("k"),
         ),
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}
         assert used <= known.options
+
+
+def test_where_nothing_is_there_nothing_waits_for_the_end(pair: Pair) -> None:
+    """Renaming each file twice takes longer than sending it."""
+    write(pair.here / "src/a.py")
+    argv = rsync_args.push_argv(
+        pair.here,
+        pair.remote,
+        pair.known,
+        project="",
+        stamp="s1",
+        delete=True,
+        fresh=True,
+        destination=f"{pair.there}/",
+        partial=rsync_args.unfinished(pair.known, COPY, apart=True),
+    )
+    assert not {"--delay-updates", "--delete", "--backup"} & set(argv)
+    temporary_folder(pair.there, COPY).mkdir(parents=True)
+    assert pair.run(argv).sent == ["src/a.py"]
+    assert names(pair.there) == {"src/a.py"}
 
 
 def test_deletions_wait_for_the_end_on_every_rsync() -> None:
@@ -826,21 +884,6 @@ def test_deletions_wait_for_the_end_on_every_rsync() -> None:
             Path("/x"), far("h:/d"), known, project="p", stamp="s", delete=True
         )
         assert {"--delete-delay", "--delete-after"} & set(argv), version
-
-
-def test_the_dialect_is_read_from_the_real_help() -> None:
-    known = transfer.dialect()
-    assert {"--delete", "--backup-dir", "--exclude-from", "--rsync-path"} <= known.options
-    assert "--made-up" not in known.options
-
-
-def test_only_keeps_what_there_is_by_its_name() -> None:
-    known = Dialect.of("--info=FLAGS    fine\n-n, --dry-run  x\n [--delay-updates] [--del | --x]")
-    assert known.only("--info=progress2", "--dry-run", "--delay") == [
-        "--info=progress2",
-        "--dry-run",
-    ]
-    assert known.only("--delay-updates", "--del") == ["--delay-updates", "--del"]
 
 
 # Counting
@@ -934,4 +977,4 @@ def test_a_change_of_a_mode_or_a_time_is_something(pair: Pair) -> None:
     ],
 )
 def test_the_last_words_are_those_before_the_code(lines: list[str], expected: str) -> None:
-    assert rsync_args.complaint(lines) == expected
+    assert rsync_tally.complaint(lines) == expected

@@ -12,14 +12,8 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 from remote.agent import processes
-from remote.agent.job_folders import (
-    STAMP,
-    STAMP_FORMAT,
-    STAMP_PATTERN,
-    START_LIMIT,
-    forget,
-    job_of,
-)
+from remote.agent.job_folders import STAMP, STAMP_FORMAT, STAMP_PATTERN, forget, job_of
+from remote.agent.job_state import START_LIMIT
 from remote.agent.target_dir import read_secrets
 from remote.files import locked
 from remote.job.paths import ID_PATTERN, STATE, JobPaths, jobs_folder, slug

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import AbstractSet, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from remote.agent.environments import LOCK_FILES, packages
-from remote.agent.job_folders import find, job_of, state_of
+from remote.agent.job_folders import find, job_of
+from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
 from remote.job import outputs

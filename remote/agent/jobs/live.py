@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Callable
 
 from remote.agent import launchers
-from remote.agent.job_folders import end_job, find, job_of, live, read_status, state_of
+from remote.agent.job_folders import find, job_of, live, read_status
+from remote.agent.job_state import end_job, state_of
 from remote.agent.jobs.log_tail import pieces, tail
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import root_of

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from remote.agent import environments, launchers
-from remote.agent.job_folders import find, state_of
+from remote.agent.job_folders import find
+from remote.agent.job_state import state_of
 from remote.agent.jobs.accept import accept, clear, cleared, earlier_job
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, make_output, root_of
 from remote.errors import JobError, TargetError
-from remote.files import leads_out, link_or_copy, links_in, locked, write_atomic
+from remote.files import link_or_copy, locked, write_atomic
+from remote.folders import leads_out, links_in
 from remote.job import outputs
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer, SubmitRequest

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import List, Optional
 
 from remote.agent import unpulled
-from remote.agent.job_folders import every, find, job_of, live, state_of
+from remote.agent.job_folders import find, job_of, live, newest_first
+from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError, StoreError
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
@@ -39,9 +41,9 @@ def describe(request: JobsRequest) -> JobsAnswer:
     if request.jobs:
         selected = [find(root, name) for name in request.jobs]
     else:
-        all_jobs = every(root)
-        shown = {paths.id for paths in [*live(root), *all_jobs[-request.newest :]]}
-        selected = [paths for paths in all_jobs if paths.id in shown]
+        newest = list(itertools.islice(newest_first(root), request.newest or None))[::-1]
+        shown = {paths.id for paths in newest}
+        selected = [*(paths for paths in live(root) if paths.id not in shown), *newest]
     summaries = [_summary(paths) for paths in selected]
     if any(job.state not in ENDED for job in summaries):
         summaries = with_metrics(root, summaries)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
-from remote.agent import environments, job_folders, processes, reserve
+from remote.agent import environments, job_folders, job_state, processes, reserve
 from remote.agent.gpus.queue import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, Record, mirror
@@ -187,7 +187,7 @@ class Worker(Record):
         while True:
             if is_absent(other.job):
                 raise JobError(f"{other.id}, which this job was to follow, was removed.")
-            state = job_folders.state_of(other).state
+            state = job_state.state_of(other).state
             if state == FINISHED:
                 return
             if state in ENDED:
@@ -276,7 +276,7 @@ class Worker(Record):
 
     def keep_notebook(self, last: JobStatus) -> JobStatus:
         """Keep the executed notebook; the last status comes back, which says where."""
-        last = job_folders.keep_notebook(self.paths, self.job, last)
+        last = job_state.keep_notebook(self.paths, self.job, last)
         if last.result:
             self.say(f"notebook: {last.result}")
         return last
@@ -287,10 +287,10 @@ class Worker(Record):
 
         for place in filter(is_outside, noted_stores(self.paths)):
             self.say(f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)")
-        job_folders.list_unpulled(self.paths, self.job)
+        job_state.list_unpulled(self.paths, self.job)
         cause = f" ({last.cause})" if last.cause else ""
         self.say(f"{last.state}, exit code {last.exit_code}{cause}")
-        job_folders.close_records(self.paths, self.job, last)
+        job_state.close_records(self.paths, self.job, last)
         return last
 
 

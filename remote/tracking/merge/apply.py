@@ -67,7 +67,7 @@ def merge(
                 bases.make_usable(used, bases.store_identity(session.database))
                 session.attach(used, delta)
                 if agreed is None and not theirs:
-                    session.owned = list(ownership.owned_by(base, delta))
+                    session.owned = ownership.owned_by(base, delta)
                 session.own_base = base if agreed is None and not dry_run else None
                 summary = _merge(session)
         if session.own_base:
@@ -194,6 +194,8 @@ def _merge_table(session: MergeSession, table: schema.Table) -> None:
         # A name may be free only when another experiment has given it up.
         while run(statement).rowcount > 0 and table.name == "experiments":
             pass
+    if three_way and session.owned is not None and not ownership.has_owner(table.owner):
+        run(merge_sql.pass_over_ours(table))
     inserted = run(merge_sql.insert_new(table, columns)).rowcount
     if table.name in (schema.KINDS[table.owner].table, "model_versions"):
         session.new[table.name] += inserted
@@ -235,11 +237,12 @@ def _finish(session: MergeSession) -> None:
 
 def _summary(session: MergeSession) -> MergeSummary:
     touched = session.ids(
-        "SELECT id FROM temp.touched WHERE id IN (SELECT run_uuid FROM main.runs) ORDER BY id"
+        "SELECT id FROM temp.touched WHERE EXISTS"
+        " (SELECT 1 FROM main.runs WHERE run_uuid = id) ORDER BY id"
     )
     folders = session.database.execute("SELECT remote, local FROM base.artifact ORDER BY local")
     binned = session.database.execute(
-        "SELECT r.run_uuid, e.name, e.experiment_id FROM temp.touched t JOIN main.runs r"
+        "SELECT r.run_uuid, e.name, e.experiment_id FROM temp.touched t CROSS JOIN main.runs r"
         " ON r.run_uuid = t.id JOIN main.experiments e ON e.experiment_id = r.experiment_id"
         " WHERE e.lifecycle_stage = 'deleted' ORDER BY e.experiment_id"
     )

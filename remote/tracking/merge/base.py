@@ -61,7 +61,7 @@ def pull_state(base: Path, *, store: Path) -> Dict[str, Any]:
         identity, revision = store_identity(database), revision_of(database)
     if not make_usable(base, identity):
         return {}
-    state = _read(base, _pull_state) or {}
+    state = _read(base, _pull_state, is_sound=True) or {}
     if state and state.pop("revision") != revision:
         # Since the last merge the store got tables and columns that were left out until then.
         state.update(mark=None, watermarks={})
@@ -100,7 +100,8 @@ def is_of(base: Path, delta: Path) -> bool:
             return False
         rows = database.execute("SELECT experiment_id, creation_time FROM experiments").fetchall()
     theirs = "SELECT theirs, theirs_created FROM base.experiment_map"
-    linked = dict(_read(base, lambda database: database.execute(theirs).fetchall()) or ())
+    links = _read(base, lambda database: database.execute(theirs).fetchall(), is_sound=True)
+    linked = dict(links or ())
     common = [created == linked[number] for number, created in rows if number in linked]
     return bool(common) and all(common)
 
@@ -144,9 +145,10 @@ def _is_usable(base: Path, identity: str) -> bool:
     return bool(_read(base, lambda database: get(database, "store")) == identity)
 
 
-def _read(base: Path, read: Callable[[sqlite3.Connection], Any]) -> Any:
-    """What `read` finds in a base that was looked through; None for none, and for a damaged one.
+def _read(base: Path, read: Callable[[sqlite3.Connection], Any], *, is_sound: bool = False) -> Any:
+    """What `read` finds in a base; None for none, and for a damaged one.
 
+    It is looked through before, which takes as long as it is large, unless it is known to be sound.
     Raises StoreError for one that can't be read now, which isn't the same.
     """
     try:
@@ -157,8 +159,9 @@ def _read(base: Path, read: Callable[[sqlite3.Connection], Any]) -> Any:
         with closing(sqlite3.connect(":memory:", uri=True, timeout=60)) as database:
             # Not mode=ro: what a killed merge left must be rolled back first.
             attach(database, base)
-            sound = database.execute("PRAGMA base.quick_check(1)").fetchone() == ("ok",)
-            return read(database) if sound and get(database, "format") == FORMAT else None
+            check = "PRAGMA base.quick_check(1)"
+            is_sound = is_sound or database.execute(check).fetchone() == ("ok",)
+            return read(database) if is_sound and get(database, "format") == FORMAT else None
     except (sqlite3.DatabaseError, OSError, ValueError) as error:
         # A base that another merge is writing isn't a damaged one.
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
@@ -232,20 +235,8 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
     for statement in TABLES.split(";"):
         database.execute(statement)
     for table in schema.TABLES:
-        if table.rule != schema.THREE_WAY:
-            continue
-        # Without types: a value comes back exactly as it was put in.
-        wanted = columns_of(database, "main", table.name)
-        have = columns_of(database, "base", table.name)
-        if wanted and not have:
-            database.execute(
-                f'CREATE TABLE base."{table.name}"'
-                f" ({names(wanted)}, PRIMARY KEY ({names(table.key)})) WITHOUT ROWID"
-            )
-            continue
-        for column in wanted:
-            if column not in have:
-                database.execute(f'ALTER TABLE base."{table.name}" ADD COLUMN "{column}"')
+        if table.rule == schema.THREE_WAY and columns_of(database, "main", table.name):
+            _prepare_table(database, table)
     owner = get(database, "source")
     if owner not in (None, source):
         raise StoreError(f"This merge base belongs to {owner}, not to {source}.")
@@ -255,3 +246,31 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
     put(database, "source", source)
     if get(database, "store") is None:
         put(database, "store", store_identity(database))
+
+
+def _prepare_table(database: sqlite3.Connection, table: schema.Table) -> None:
+    """With all columns of the store's. What is asked for by its owner has that column first."""
+    run, name = database.execute, f'base."{table.name}"'
+    wanted, have = (columns_of(database, place, table.name) for place in ("main", "base"))
+    # SQLite 3.40 takes a table for damaged whose key has another order than its columns.
+    key = sorted(table.key, key=lambda column: column != table.owner_column)
+    is_ordered = have[:1] == key[:1]
+    if is_ordered:
+        for column in wanted:
+            if column not in have:
+                run(f'ALTER TABLE {name} ADD COLUMN "{column}"')
+    else:
+        if have:
+            run(f"CREATE TEMP TABLE moved AS SELECT * FROM {name}")
+            run(f"DROP TABLE {name}")
+        # Without types: a value comes back exactly as it was put in.
+        columns = names(list(dict.fromkeys([*key, *wanted, *have])))
+        run(f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({names(key)})) WITHOUT ROWID")
+        if have:
+            run(f"INSERT INTO {name} ({names(have)}) SELECT {names(have)} FROM temp.moved")
+            run("DROP TABLE temp.moved")
+    if table.owner_column not in table.key:
+        run(
+            f'CREATE INDEX IF NOT EXISTS base."of_{table.name}"'
+            f' ON "{table.name}" ("{table.owner_column}")'
+        )

@@ -146,16 +146,20 @@ def _locations(session: MergeSession, kind: schema.Kind) -> Dict[Any, List[Any]]
 
 def list_foreign(session: MergeSession) -> None:
     """Notes what of the delta is here and not its source's."""
-    for kind in schema.KINDS.values() if session.owned is not None else ():
+    if session.owned is None:
+        return
+    for kind in schema.KINDS.values():
         if kind.table in session.shared and has_owner(kind.name):
             session.database.execute(
                 f"INSERT OR IGNORE INTO temp.foreign_thing SELECT kind, id FROM delta.entities e"
-                f" WHERE kind = '{kind.name}' AND id IN (SELECT \"{kind.column}\""
-                f' FROM main."{kind.table}") AND NOT EXISTS'
+                f" WHERE kind = '{kind.name}' AND EXISTS"
+                f' (SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = e.id)'
+                " AND NOT EXISTS"
                 " (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
             )
-    query = "DELETE FROM temp.foreign_thing WHERE kind = ? AND id = ?"
-    session.database.executemany(query, session.owned or ())
+    if session.ids("SELECT 1 FROM temp.foreign_thing LIMIT 1"):
+        query = "DELETE FROM temp.foreign_thing WHERE kind = ? AND id = ?"
+        session.database.executemany(query, session.owned)
 
 
 def list_present(session: MergeSession) -> None:

@@ -184,7 +184,7 @@ class MergeSession(LocalStore):
         self.source = source
         self.agreed: Optional[bool] = None
         """Of a delta that is given: whether who made it has seen what is here."""
-        self.owned: Optional[Sequence[Tuple[str, object]]] = None
+        self.owned: Optional[Iterable[Tuple[str, object]]] = None
         """(kind, id) of what is the source's beside what the base knows; None where all may be."""
         self.own_base: Optional[Path] = None
         """The base beside which it is noted what is the source's; None where that isn't."""

@@ -25,7 +25,7 @@ def insert_new(table: Table, columns: Sequence[str]) -> str:
     """Rows that are only there. One that was pulled before was deleted here: it stays so."""
     before = ""
     if table.rule != REPLACE:
-        before = f'SELECT 1 FROM base."{table.name}" b WHERE {_same_key(table, "t", "b")}'
+        before = f'SELECT 1 FROM base."{table.name}" b WHERE {_is_base(table)}'
     elif KINDS[table.owner].table == table.name:
         kind = f"b.kind = '{table.owner}'"
         before = f'SELECT 1 FROM base.entity b WHERE {kind} AND b.id = t."{table.owner_column}"'
@@ -66,7 +66,7 @@ def ask_conflicts(table: Table, columns: Sequence[str]) -> Iterator[Tuple[str, s
     for group in groups(table, columns):
         both = (
             f"NOT {_equal(group.columns, 't', 'o')} AND NOT {_unchanged_here(table, group)}"
-            f" AND (b.\"{table.key[0]}\" IS NULL OR NOT {_equal(group.columns, 't', 'b')})"
+            f" AND (NOT {_is_known(table)} OR NOT {_equal(group.columns, 't', 'b')})"
         )
         for column in group.columns:
             if column not in table.quiet:
@@ -113,6 +113,16 @@ def rebase(table: Table, columns: Sequence[str]) -> Tuple[str, str]:
     )
 
 
+def pass_over_ours(table: Table) -> str:
+    """Rows that are here and weren't there when anything was last pulled were made here: by staying
+    out of the base, they stay ours to change."""
+    return (
+        f"DELETE FROM {staged(table)} AS t WHERE EXISTS"
+        f" (SELECT 1 FROM main.\"{table.name}\" o WHERE {_same_key(table, 't', 'o')})"
+        f' AND NOT EXISTS (SELECT 1 FROM base."{table.name}" b WHERE {_is_base(table)})'
+    )
+
+
 def groups(table: Table, columns: Sequence[str]) -> List[Group]:
     """The table's groups as far as both sides have them, and one for each other column."""
     free = value_columns(table, columns)
@@ -143,11 +153,14 @@ def _update(table: Table, columns: Sequence[str], which: str) -> str:
 
 
 def _both(table: Table) -> str:
-    return f"FROM {staged(table)} t JOIN main.\"{table.name}\" o ON {_same_key(table, 't', 'o')}"
+    return (
+        f'FROM {staged(table)} t CROSS JOIN main."{table.name}" o'
+        f" ON {_same_key(table, 't', 'o')}"
+    )
 
 
 def _three(table: Table) -> str:
-    return f"{_both(table)} LEFT JOIN base.\"{table.name}\" b ON {_same_key(table, 't', 'b')}"
+    return f'{_both(table)} LEFT JOIN base."{table.name}" b ON {_is_base(table)}'
 
 
 def _removed(table: Table) -> str:
@@ -160,11 +173,21 @@ def _removed(table: Table) -> str:
 
 
 def _unchanged_here(table: Table, group: Group) -> str:
-    base = f'b."{table.key[0]}" IS'
-    same = f"({base} NOT NULL AND {_equal(group.columns, 'o', 'b')})"
+    known = _is_known(table)
+    same = f"({known} AND {_equal(group.columns, 'o', 'b')})"
     if not group.provisional:
         return same
-    return f"({same} OR ({base} NULL AND o.\"{group.columns[0]}\" = '{group.provisional}'))"
+    return f"({same} OR (NOT {known} AND o.\"{group.columns[0]}\" = '{group.provisional}'))"
+
+
+def _is_base(table: Table) -> str:
+    """`+` takes the type from a column: the base's have none, and its key serves no typed value."""
+    return " AND ".join(f'+t."{column}" = b."{column}"' for column in table.key)
+
+
+def _is_known(table: Table) -> str:
+    """Of IS NOT NULL, SQLite would make an inner join, and begin it with all of the base."""
+    return f'NOT (b."{table.key[0]}" IS NULL)'
 
 
 def _owner_lives(table: Table) -> str:

@@ -54,10 +54,13 @@ def remember(base: Path, kind: str, ids: Iterable[object]) -> None:
 
 def remember_base(base: Path) -> None:
     """Note all that a base tells of."""
-    with closing(sqlite3.connect(str(base))) as database:
-        pairs = database.execute("SELECT kind, id FROM entity").fetchall()
-    for kind in filter(has_owner, {kind for kind, _ in pairs}):
-        remember(base, kind, [identity for of, identity in pairs if of == kind])
+    with suppress(sqlite3.DatabaseError), closing(_index(base)) as index, index:
+        bases.attach(index, base)
+        index.execute(
+            "INSERT OR IGNORE INTO owned SELECT ?, kind, id FROM base.entity"
+            f" WHERE kind NOT IN {_SHARED}",
+            (_key(base),),
+        )
 
 
 def _index(base: Path, mode: str = "rwc") -> sqlite3.Connection:

@@ -115,7 +115,7 @@ def append_rows(session: MergeSession) -> None:
                     session.metric_rows += inserted.rowcount
                     session.database.execute(
                         "INSERT OR IGNORE INTO temp.touched SELECT DISTINCT run_uuid"
-                        " FROM main.metrics WHERE rowid > ?",
+                        " FROM main.metrics NOT INDEXED WHERE rowid > ?",
                         (newest,),
                     )
             session.advance(min(ROWS, end - start))

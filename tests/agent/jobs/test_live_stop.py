@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from remote.agent import processes
-from remote.agent.job_folders import state_of
+from remote.agent.job_state import state_of
 from remote.agent.jobs import live
 from remote.agent.jobs.live import stop
 from remote.errors import JobError

@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent import processes
+from remote.agent import job_folders, processes
 from remote.agent.jobs.summaries import describe
 from remote.errors import TargetError
 from remote.job.messages.jobs import JobsAnswer, JobsRequest
 from remote.job.paths import JobPaths
-from remote.job.status import RUNNING, JobStatus, Progress
-from tests.agent.job_folder import (
-    IDS,
-    KEY,
-)
+from remote.job.status import FINISHED, RUNNING, JobStatus, Progress
+from tests.agent.job_folder import IDS, KEY, add
 
 
 def test_all_jobs_are_described_the_oldest_first(
@@ -34,6 +31,24 @@ def test_all_jobs_are_described_the_oldest_first(
     assert answer.jobs[1].state == RUNNING and answer.jobs[1].progress == Progress(2, 5)
     assert answer.jobs[0].source == "src/a.ipynb"
     assert JobsAnswer.from_json(json.loads(json.dumps(answer.to_json())), "answer") == answer
+
+
+def test_the_newest_and_those_that_go_on_are_found_without_a_look_at_the_rest(
+    root: Path, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going = add(root, state=RUNNING, worker=processes.identity(child.pid))
+    going.live.parent.mkdir(parents=True)
+    going.live.touch()
+    for number in range(60):
+        add(root, f"20260103-0900{number:02d}-train-aaaa", state=FINISHED, ended=2.0)
+    looked: list[str] = []
+    written = job_folders._written
+    monkeypatch.setattr(
+        job_folders, "_written", lambda paths: looked.append(paths.id) or written(paths)
+    )
+    newest = [f"20260103-0900{number}-train-aaaa" for number in (57, 58, 59)]
+    assert [job.id for job in describe(JobsRequest(key=KEY, newest=3)).jobs] == [IDS[0], *newest]
+    assert sorted(looked) == [IDS[0], *newest]
 
 
 def test_a_target_without_jobs_has_none(root: Path) -> None:

@@ -21,7 +21,8 @@ from remote.operations.tracking.merge_records import (
     merging,
     transfer_artifacts,
 )
-from remote.transport.rsync_args import Tally, artifact_filters
+from remote.transport.rsync_args import artifact_filters
+from remote.transport.rsync_tally import Tally
 from tests.operations.tracking.conftest import Store
 from tests.tracking.filestore.file_stores import FileStore
 

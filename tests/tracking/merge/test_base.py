@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from remote.tracking import schema
 from remote.tracking.merge.base import pull_state
+from remote.tracking.merge.merge_session import store_with_base
 from remote.tracking.revisions import schema_of
 from tests.stores import empty_store
 
@@ -62,3 +64,31 @@ def test_all_is_asked_for_again_where_the_store_has_another_schema_now(
 def test_a_base_of_another_store_counts_as_none(base: Path, tmp_path: Path) -> None:
     store = store_created_at(tmp_path / "project", CREATED + 1)
     assert pull_state(base, store=store) == {}
+
+
+def test_rows_of_a_base_are_put_in_the_order_of_their_owners_and_none_is_lost(
+    base: Path, tmp_path: Path
+) -> None:
+    """As version 0.1.0 kept them, those of one run lay in as many places as it had keys."""
+    store = store_created_at(tmp_path / "project", CREATED)
+    owned = [table for table in schema.TABLES if table.rule == schema.THREE_WAY]
+    with closing(sqlite3.connect(base)) as database:
+        before = {table.name: _rows(database, table.name) for table in owned}
+    with store_with_base(store, base, source="gpu:/proj"):
+        pass
+    with closing(sqlite3.connect(base)) as database:
+        assert {table.name: _rows(database, table.name) for table in owned} == before
+        assert database.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+        for table in owned:
+            if table.owner_column in table.key:
+                first = database.execute(f'SELECT * FROM "{table.name}"').description[0][0]
+                assert first == table.owner_column
+    assert before["params"] and before["tags"] and before["runs"]
+    assert pull_state(base, store=store)["token"]
+
+
+def _rows(database: sqlite3.Connection, table: str) -> list[dict[str, object]]:
+    """By column name."""
+    found = database.execute(f'SELECT * FROM "{table}"')
+    names = [column[0] for column in found.description]
+    return sorted((dict(sorted(zip(names, row))) for row in found), key=repr)

@@ -1,0 +1,56 @@
+"""A merge alone, and the bare statements that put the same rows into the same tables.
+
+`python -m bench.bare merge|insert DELTA STORE` prints the seconds that it took.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from remote.tracking import merge
+from remote.tracking.store import columns_of
+
+TABLES = ("experiments", "runs", "params", "tags", "latest_metrics", "metrics")
+
+
+def merged(delta: Path, store: Path) -> float:
+    """Seconds of the first merge of a delta."""
+    root, base = store.parent / "mlruns", store.parent / ".remote" / "far.db"
+    start = time.perf_counter()
+    merge.merge(delta, store=store, artifact_root=root, base=base, source="far")
+    return time.perf_counter() - start
+
+
+def inserted(delta: Path, store: Path) -> float:
+    """Seconds of one transaction that inserts each table in the order of its primary key."""
+    with closing(sqlite3.connect(store, isolation_level=None)) as database:
+        database.execute("PRAGMA cache_size = -98304")  # KiB, as the merge has it
+        database.execute("ATTACH ? AS delta", (str(delta),))
+        start = time.perf_counter()
+        database.execute("BEGIN IMMEDIATE")
+        for table in TABLES:
+            database.execute(_insert(database, table))
+        database.execute("COMMIT")
+        return time.perf_counter() - start
+
+
+def _insert(database: sqlite3.Connection, table: str) -> str:
+    theirs = columns_of(database, "delta", table)
+    names = ", ".join(f'"{name}"' for name in columns_of(database, "main", table) if name in theirs)
+    info = database.execute(f'PRAGMA main.table_info("{table}")')
+    key = sorted((place, name) for _, name, *_, place in info if place)
+    order = ", ".join(f'"{name}"' for _, name in key)
+    # The experiments of both stores have the same numbers; the merge gives them new ones.
+    return (
+        f'INSERT OR IGNORE INTO main."{table}" ({names})'
+        f' SELECT {names} FROM delta."{table}" ORDER BY {order}'
+    )
+
+
+if __name__ == "__main__":
+    WAYS = {"merge": merged, "insert": inserted}
+    print(WAYS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3])))

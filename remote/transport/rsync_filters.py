@@ -1,0 +1,103 @@
+"""What a push leaves here: secrets, what jobs write, what the project's ignore file names."""
+
+from __future__ import annotations
+
+import os
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.errors import ConfigError
+from remote.job import outputs
+from remote.job.paths import PARTIAL, STATE
+from remote.secret_files import PUBLIC, SECRETS, any_case, is_secret
+
+IGNORE_FILE = ".rsyncignore"
+
+#: Half-written files, ours and rsync's own.
+UNFINISHED = (".tmp-*", ".~tmp~", PARTIAL)
+
+
+@dataclass(frozen=True)
+class IgnoreFile:
+    """What the project's ignore file says: patterns as rsync's --exclude takes them, and the names
+    that it lets through although they are those of secrets (`!name`)."""
+
+    patterns: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, root: Path) -> IgnoreFile:
+        """That of the project; raises ConfigError.
+
+        rsync itself would take the mark that Windows editors begin a file with (BOM) for a part of
+        the first pattern, and what follows a NUL byte for nothing.
+        """
+        try:
+            content = (root / IGNORE_FILE).read_bytes()
+        except FileNotFoundError:
+            return cls()
+        except OSError as error:
+            raise ConfigError(f"{IGNORE_FILE} can't be read: {error.strerror}.") from None
+        lines = re.split(rb"\r\n|\n|\r", content.removeprefix(BOM_UTF8))
+        rules = [_rule(os.fsdecode(line), number) for number, line in enumerate(lines, 1)]
+        return cls(
+            tuple(rule for rule in rules if rule and rule[0] not in "!#;"),
+            tuple(rule[1:] for rule in rules if rule.startswith("!")),
+        )
+
+
+def _rule(line: str, number: int) -> str:
+    """One line of the ignore file, as it is used."""
+    where, name = f"{IGNORE_FILE} line {number}", line.strip()[1:].strip().rstrip("/")
+    if "\0" in line:
+        raise ConfigError(f"{where} holds a NUL byte.", "Save it as text.")
+    if not line.strip().startswith("!"):
+        return line
+    # It empties rsync's list of filters, all of them (rsync(1)).
+    if not name:
+        raise ConfigError(
+            f"{where}: '!' would switch off what protects the results.", "Remove that line."
+        )
+    if re.search(r"[*?[]", name) or name.lower().strip("/") == ".git":
+        raise ConfigError(f"{where}: '!' lets through one file or folder, by its name.")
+    if is_secret(str(Path(name).parent)):
+        raise ConfigError(
+            f"{where}: the folder above {name} stays here.", f"Write !{Path(name).parent}"
+        )
+    return f"!{name}"
+
+
+def secret_filters(allowed: Iterable[str]) -> list[str]:
+    """What keeps secrets here: rsync's first match decides."""
+    return [
+        f"--exclude={any_case('.git')}",
+        *(f"--include={literal(name)}" for name in allowed),
+        *(f"--include={any_case(name)}" for name in PUBLIC),
+        *(f"--exclude={any_case(name)}" for name in SECRETS),
+    ]
+
+
+def push_filters(root: Path, declared: Sequence[str] = (), left: Iterable[str] = ()) -> list[str]:
+    """What a push leaves alone; raises ConfigError.
+
+    `declared` are outputs that pyproject.toml adds (remote.job.outputs), `left` paths that can't be sent. The user's ignore file comes last: rsync's first match decides.
+    """
+    filters = [f"--exclude=/{name}" for name in (STATE, *outputs.paths(declared))]
+    filters += [f"--exclude=/{literal(name)}" for name in left]
+    # The journal and the lock beside the store are as little ours to push as the store.
+    filters += ["--exclude=/mlflow.db?*"]
+    ignore = IgnoreFile.of(root)
+    filters += [*secret_filters(ignore.allowed), *(f"--exclude={name}" for name in UNFINISHED)]
+    # P protects: what jobs put into data is never deleted, though data itself is pushed.
+    filters += ["--filter=P /data", "--filter=P /data/**"]
+    return filters + [f"--exclude={pattern}" for pattern in ignore.patterns]
+
+
+def literal(name: str) -> str:
+    """A pattern for this name alone; a line break, which ends a rule, is any letter in it."""
+    if not re.search(r"[*?[\n\r]", name):
+        return name
+    return re.sub(r"[\n\r]", "?", re.sub(r"([\\*?[])", r"\\\1", name))

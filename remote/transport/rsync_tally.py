@@ -1,0 +1,103 @@
+"""What rsync says of a transfer: the lines of what it did, and its last complaint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from remote.transport.acting_files import acts
+from remote.transport.process import LONGEST_LINE
+from remote.transport.rsync_problems import Problem
+
+#: A number as rsync writes it, of a length that one can have: a server writes into the same stream.
+_COUNT = "[0-9][0-9,.]{0,24}"
+
+#: What a sender says of a path that a rule has it leave out (rsync's exclude.c).
+_HIDDEN = re.compile(r"\[sender\] hiding (file|directory) (.*) because of pattern ")
+
+
+@dataclass
+class Tally:
+    """What rsync's itemized lines (`-i`) and `--stats` say it did.
+
+    `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
+    or a mode. `problems` are the paths that it couldn't move, `cleared` those that stood
+    in the way and went into the backup, `links` those that were named, with where they lead, and
+    `left` those that lead out and don't come, `acting` the files that don't since they act by being
+    there.
+    """
+
+    sent: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    bytes: int = 0
+    files: int = 0
+    anything: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    acting: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally, folder: str) -> None:
+        """Count what another transfer did in `folder`; "." is the same one."""
+        above = "" if folder == "." else f"{folder}/"
+        self.sent += [above + name for name in other.sent]
+        self.replaced += [above + name for name in other.replaced]
+        self.deleted += [above + name for name in other.deleted]
+        self.problems += other.problems
+        self.cleared += other.cleared
+        self.left += [above + name for name in other.left]
+        self.acting += [above + name for name in other.acting]
+        self.bytes += other.bytes
+        self.files += other.files
+        self.anything |= other.anything
+
+    def then(self, other: Tally) -> Tally:
+        """What this transfer and another one of the same files did together."""
+        return Tally(
+            sent=list(dict.fromkeys(self.sent + other.sent)),
+            replaced=list(dict.fromkeys(self.replaced + other.replaced)),
+            deleted=self.deleted + other.deleted,
+            bytes=self.bytes + other.bytes,
+            files=other.files,
+            anything=self.anything or other.anything,
+            problems=other.problems,
+            cleared=self.cleared + other.cleared,
+            links=self.links + other.links,
+            left=other.left,
+            acting=other.acting,
+        )
+
+    def read(self, line: str) -> None:
+        """Take one line of rsync's output."""
+        self.anything |= bool(re.match(r"^(\*deleting|[<>ch.][fdLDS][^ ]{7,9} )", line))
+        if re.match(r"[<>ch.]L", line):
+            self.links.append(line.split(" ", 1)[-1].lstrip(" "))
+        if line.startswith("ignoring unsafe symlink"):
+            self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
+        hidden = _HIDDEN.match(line)
+        if hidden and acts(hidden[2], is_folder=hidden[1] == "directory"):
+            self.acting.append(hidden[2])
+        if line.startswith("*deleting"):
+            self.deleted.append(line[len("*deleting") :].strip())
+        elif count := re.match(rf"Number of files: ({_COUNT})", line):
+            self.files = _number(count[1])
+        elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
+            flags, _, name = line.partition(" ")
+            self.sent.append(name)
+            if "+++" not in flags:
+                self.replaced.append(name)
+        elif count := re.match(rf"Total (?:bytes )?(?:sent|received): ({_COUNT})", line):
+            self.bytes += _number(count[1])
+
+
+def _number(text: str) -> int:
+    return int(re.sub(r"[,.]", "", text))
+
+
+def complaint(lines: Sequence[str]) -> str:
+    """The last of rsync's messages that gives a reason: the line after it repeats the exit code."""
+    reasons = [line for line in lines if line.strip() and "rsync error:" not in line]
+    return (reasons or list(lines) or ["no message"])[-1].strip()[:LONGEST_LINE]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ from tests.stores import empty_store
 
 BELIEVER = """#!{python}
 import os, sys
-rules = ("--exclude", "--include", "--safe-links", "--debug", "--remote-option")
+rules = ("--exclude", "--include", "--safe-links", "--debug", "--remote-option", "--files-from", "--from0")
 words = [word for word in sys.argv[1:] if not word.startswith(rules) or "--help" in sys.argv]
 os.execv("{rsync}", ["rsync", "--trust-sender", *words])
 """
@@ -338,6 +340,36 @@ def test_a_model_comes_whole_but_for_what_acts(
     assert names(folder) >= {"note.txt"}
     acting = {Path(name).name for name in records.acting}
     assert acting >= {"conftest.py", ".git", ".vſcode"} and records.problems == []
+
+
+@pytest.mark.mlflow
+@pytest.mark.parametrize("receiver", ["as it is", "old"])
+def test_what_an_old_receiver_still_lets_a_sender_replace(
+    tmp_path: Path, receiver: str, request: pytest.FixtureRequest
+) -> None:
+    """Artifacts of other runs in the experiment that is brought: `inv doctor` warns of such an rsync."""
+    project, copy = Project(tmp_path / "project", {}), tmp_path / "copy"
+    empty_store(project.root)
+    empty_store(copy)
+    add_run(copy, "a" * 32)
+    note = add_run(copy, "b" * 32)
+    merge_store(project, str(copy))
+    (kept,) = project.root.glob(f"mlruns/*/{'b' * 32}/artifacts/note.txt")
+    kept.write_text("edited here")
+    write(note, "replaced, unasked")
+    with closing(sqlite3.connect(copy / "mlflow.db")) as database, database:
+        row = ("acc", 1, 1, "a" * 32, 1, 0)
+        columns = "(key, value, timestamp, run_uuid, step, is_nan)"
+        database.execute(f"INSERT INTO metrics {columns} VALUES (?, ?, ?, ?, ?, ?)", row)
+    if receiver == "old":
+        request.getfixturevalue("believer")
+    records = merge_store(project, str(copy))
+    if receiver == "as it is":
+        assert kept.read_text() == "edited here" and records.replaced == []
+    else:
+        assert kept.read_text() == "replaced, unasked"
+        backup = project.root / records.backup / kept.relative_to(project.root)
+        assert backup.read_text() == "edited here" and len(records.replaced) == 1
 
 
 def test_a_pull_tells_what_stays_there_and_ends_well(

@@ -9,7 +9,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -22,15 +22,16 @@ from remote.operations.project_outputs import declared_outputs
 from remote.operations.room import check_room
 from remote.output import plural, print_lines, say, size
 from remote.session import TargetSession
-from remote.target import Target
-from remote.transport import rsync, rsync_filters
 from remote.transport.acting_files import acts, folded
-from remote.transport.rsync_args import Remote
+from remote.transport.sent_names import sent_names
 
 #: Bytes of a file that is brought, and of all of them as they are sent.
 LONGEST_SAVED, LONGEST_ARCHIVE = 256 << 20, 4 << 30
 
 COPY = "Copy them by hand."
+
+#: Bytes of a name, and names of a path, that each file system here takes.
+LONGEST_NAME, DEEPEST = 255, 100
 
 #: The folders of the root that `inv`, `make` and the tests run on this machine.
 RUN_HERE = ("remote", "scripts", "containers", "bench", "tests")
@@ -59,7 +60,9 @@ def bring_and_tell(server: TargetSession) -> None:
     """Bring here what was saved there, but for what this machine would run and no push sends."""
     names, root = saved(server), server.project.root
     outputs = declared_outputs(root)
-    coming = pushed([name for name in names if may_come(name, root, outputs)], root, outputs)
+    fit = [name for name in names if may_come(name, root, outputs)]
+    sent = sent_names(root, fit, outputs)
+    coming = [name for name in fit if name in sent]
     for name in sorted(set(names) - set(coming)):
         say(f"{name} is not brought: this machine runs it, or no push sends it. Copy it by hand.")
     if not coming:
@@ -79,6 +82,8 @@ def may_come(name: str, root: Path, outputs: Sequence[str] = ()) -> bool:
     project declares as their `outputs`) comes by a pull.
     """
     parts = name.split("/")
+    if max(map(len, map(os.fsencode, parts))) > LONGEST_NAME or len(parts) > DEEPEST:
+        return False
     if os.path.isabs(name) or not name.isprintable() or is_left_alone(name, outputs):
         return False
     if any(part in ("", "..") or folded(part)[:1] in ("", ".") for part in parts) or acts(name):
@@ -121,20 +126,6 @@ def _is_imported(path: Path) -> bool:
     files = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
     alike = (file for file in files if file.endswith(f"/{path.name}"))
     return os.path.realpath(path) in map(os.path.realpath, alike)
-
-
-def pushed(names: Iterable[str], root: Path, outputs: Sequence[str] = ()) -> list[str]:
-    """Those that a push sends, by its own rules: they are tried on empty files of these names."""
-    with tempfile.TemporaryDirectory() as tree, tempfile.TemporaryDirectory() as empty:
-        for path in (Path(tree) / name for name in names):
-            with contextlib.suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
-        filters = rsync_filters.push_filters(root, outputs)
-        argv = ["rsync", "-nri", "--8-bit-output", *filters, "./", f"{empty}/"]
-        remote = Remote(Target("", "", empty), None, "")
-        sent = rsync.run(argv, remote, cwd=Path(tree), title="looking").sent
-    return [name for name in names if name in sent]
 
 
 def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,10 +15,7 @@ from remote.job.fields import HEX
 from remote.job.paths import STATE
 from remote.job.spec import JobSpec
 from remote.job.struct import Struct
-from remote.target import Target
-from remote.transport import rsync
-from remote.transport.rsync_args import Remote
-from remote.transport.rsync_filters import push_filters
+from remote.transport.sent_names import all_sent_names
 
 #: Below the project's `.remote`: a file for each job, by its id, which begins with the time.
 FOLDER = "submitted"
@@ -72,12 +67,7 @@ def text_hash(text: str) -> str:
 
 def pushed_code(root: Path, declared: Iterable[str]) -> str:
     """The hash of what a push of the project sends, but for what is no part of a job's code."""
-    with tempfile.TemporaryDirectory() as empty:
-        argv = ["rsync", "-nrli", "--8-bit-output", *push_filters(root, [*declared])]
-        remote = Remote(Target("", "", empty), None, "")
-        tally = rsync.run([*argv, "./", f"{empty}/"], remote, cwd=root, title="looking")
-    links, shared = set(tally.links), outputs.links(declared)
-    names = (_unescaped(line.split(" -> ")[0] if line in links else line) for line in tally.sent)
+    shared, names = outputs.links(declared), all_sent_names(root, [*declared])
     code = (name for name in names if not outputs.below(name, shared) and _is_code(name))
     return _tree_hash(root, code, cache=root / STATE / FOLDER / "hashes.json")
 
@@ -96,11 +86,6 @@ def _files(folder: Path) -> Iterator[str]:
 
 def _is_code(name: str) -> bool:
     return not any(part in CACHES for part in name.split("/")[:-1])
-
-
-def _unescaped(name: str) -> str:
-    """A name that rsync has written with its escapes (`\\#012`)."""
-    return re.sub(r"\\#([0-7]{3})", lambda match: chr(int(match[1], 8)), name)
 
 
 def _tree_hash(top: Path, names: Iterable[str], cache: Path | None = None) -> str:

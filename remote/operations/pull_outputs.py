@@ -92,6 +92,10 @@ class PulledOutputs:
             # What it would not bring anyway is no problem.
             would = self._transfer(path, folder, scratch, dry_run=True)
             return Tally(problems=[problem] if would.sent else [])
+        if not self.dry_run:
+            # Several rsyncs that make the same folder at once get into each other's way. What stays
+            # empty goes at the end.
+            (self.backup / folder).mkdir(parents=True, exist_ok=True)
         way = (*above, os.path.realpath(root / folder))
         if not path.endswith("/"):
             return self._transfer(path, folder, scratch, dry_run=self.dry_run)

@@ -206,7 +206,6 @@ class PushTransfer:
         return rsync_args.processed_argv(
             self.server.project.root,
             self.server.remote,
-            dialect(),
             project=project,
             dry_run=look,
             declared=self.declared,

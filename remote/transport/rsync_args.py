@@ -36,10 +36,6 @@ OPTIONS = ("-rlptSi", "--stats", "--8-bit-output")
 #: The same for what comes from a server, which decides on nothing here but content.
 RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
 
-#: The whole list of files at once: else rsync asks for a thousand after the other, a round trip for
-#: each. What holds updates back to the end, or prunes empty folders, does without anyway.
-AT_ONCE = ("--no-inc-recursive",)
-
 #: A path that every login shell reads as it is.
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
@@ -52,6 +48,8 @@ class Remote:
     ssh: Ssh | None
     key: str
     noisy: bool = False
+    options: Sequence[str] = ()
+    """What each transfer over a long way takes."""
 
     @property
     def works(self) -> Callable[[], bool] | None:
@@ -77,7 +75,7 @@ class Remote:
         if self.noisy:
             steps.insert(0, f"echo {MARK}")
             rsh = f"{sys.executable} {Path(__file__).with_name('skip_banner.py')} {rsh}"
-        return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z"]
+        return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z", *self.options]
 
     def place(self, folder: str = "") -> str:
         """rsync's name for a folder of the target; `folder` in plain letters."""
@@ -127,9 +125,9 @@ def push_argv(
     links = ["--keep-dirlinks", *(["-R", "--copy-unsafe-links"] if data else [])]
     links += ["-i"] if list_links else []
     if dry_run:
-        plan = ["-n", *dialect.only(*AT_ONCE)]
+        plan = ["-n"]
     elif fresh:
-        plan = [*dialect.only(*AT_ONCE), *partial]
+        plan = [*partial]
     else:
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
@@ -144,7 +142,6 @@ def push_argv(
 def processed_argv(
     root: Path,
     remote: Remote,
-    dialect: Dialect,
     *,
     project: str,
     dry_run: bool = False,
@@ -156,8 +153,7 @@ def processed_argv(
 
     Run in `root`, from where the patterns of its ignore file count.
     """
-    options = [*OPTIONS, *dialect.only(*AT_ONCE), "--keep-dirlinks", "--ignore-existing"]
-    options += ["-n"] if dry_run else partial
+    options = [*OPTIONS, "--keep-dirlinks", "--ignore-existing", *(["-n"] if dry_run else partial)]
     filters = push_filters(root, declared, left)
     filters.remove("--exclude=/data/processed")
     ends = ["-R", "--no-implied-dirs", "./data/processed/", remote.place()]
@@ -263,7 +259,7 @@ def listed(wanted: Path, dialect: Dialect) -> list[str]:
     as long as with the list. A Mac's rsync doesn't know how to pass over what is missing.
     """
     known = dialect.only("--ignore-missing-args")
-    return known and [*known, *dialect.only(*AT_ONCE), "--from0", f"--files-from={wanted}"]
+    return known and [*known, "--from0", f"--files-from={wanted}"]
 
 
 def artifact_list(folders: Iterable[str]) -> str:

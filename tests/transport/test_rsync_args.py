@@ -438,7 +438,7 @@ def test_processed_data_fills_up_and_replaces_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/.tmp-x")
     older(write(pair.there / "data/processed/a", "theirs"))
     write(pair.there / "data/processed/only there")
-    tally = pair.run(rsync_args.processed_argv(pair.here, pair.remote, pair.known, project=""))
+    tally = pair.run(rsync_args.processed_argv(pair.here, pair.remote, project=""))
     assert (pair.there / "data/processed/a").read_text() == "theirs"
     folder = "data/processed"
     assert names(pair.there) == {f"{folder}/a", f"{folder}/sub/b", f"{folder}/only there"}
@@ -449,7 +449,7 @@ def test_a_dry_run_of_processed_data_changes_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/a")
     (pair.there / "data/processed").mkdir(parents=True)
     before = picture(pair.there)
-    argv = rsync_args.processed_argv(pair.here, pair.remote, pair.known, project="", dry_run=True)
+    argv = rsync_args.processed_argv(pair.here, pair.remote, project="", dry_run=True)
     assert pair.run(argv).sent == ["data/processed/a"]
     assert picture(pair.there) == before
 
@@ -812,7 +812,7 @@ def test_a_mac_is_told_how_many_bytes_went(mac: Pair) -> None:
 def test_a_mac_sends_processed_data(mac: Pair) -> None:
     write(mac.here / "data/processed/a")
     (mac.there / "data/processed").mkdir(parents=True)
-    mac.run(rsync_args.processed_argv(mac.here, mac.remote, mac.known, project=""))
+    mac.run(rsync_args.processed_argv(mac.here, mac.remote, project=""))
     assert names(mac.there) == {"data/processed/a"}
 
 
@@ -839,7 +839,7 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
     push = {"project": "p", "stamp": "s", "delete": True}
     for argv in (
         rsync_args.push_argv(mac.here, remote, known, **push),  # type: ignore[arg-type]
-        rsync_args.processed_argv(mac.here, remote, known, project="p"),
+        rsync_args.processed_argv(mac.here, remote, project="p"),
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(

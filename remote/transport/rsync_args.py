@@ -125,7 +125,9 @@ def push_argv(
     links = ["--keep-dirlinks", *(["-R", "--copy-unsafe-links"] if data else [])]
     links += ["-i"] if list_links else []
     if dry_run:
-        plan = ["-n"]
+        # Later protocols first agree on how to compress and to sum up, which a look doesn't: a round
+        # trip. A Mac's rsync speaks no later one.
+        plan = ["-n", *(["--protocol=29"] if dialect.only("--no-inc-recursive") else [])]
     elif fresh:
         plan = [*partial]
     else:

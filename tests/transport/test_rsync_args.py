@@ -854,6 +854,32 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
         assert used <= known.options
 
 
+def test_a_look_by_the_old_protocol_says_what_one_by_the_newest_does(pair: Pair) -> None:
+    for name in ("same", "d/changed", "d/mode", "d/time"):
+        shutil.copy2(older(write(pair.here / name)), write(pair.there / name))
+    write(pair.here / "d/changed", "longer")
+    (pair.here / "d/mode").chmod(0o600)
+    os.utime(pair.here / "d/time", (5_000_000_000, 5_000_000_000))
+    write(pair.here / "new")
+    (pair.here / "link").symlink_to("new")
+    write(pair.there / "gone/g")
+    argv = rsync_args.push_argv(
+        pair.here,
+        pair.remote,
+        pair.known,
+        project="",
+        stamp="s",
+        delete=True,
+        dry_run=True,
+        destination=f"{pair.there}/",
+    )
+    old = pair.run(argv)
+    newest = pair.run([word for word in argv if not word.startswith("--protocol")])
+    assert (set(old.sent), set(old.replaced)) == (set(newest.sent), set(newest.replaced))
+    assert sorted(old.deleted) == sorted(newest.deleted) != []
+    assert {"d/changed", "d/time", "new"} <= set(old.sent) and old.files == newest.files
+
+
 def test_where_nothing_is_there_nothing_waits_for_the_end(pair: Pair) -> None:
     """Renaming each file twice takes longer than sending it."""
     write(pair.here / "src/a.py")

@@ -206,6 +206,7 @@ class PushTransfer:
         return rsync_args.processed_argv(
             self.server.project.root,
             self.server.remote,
+            dialect(),
             project=project,
             dry_run=look,
             declared=self.declared,

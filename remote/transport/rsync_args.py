@@ -33,6 +33,9 @@ MARK = "remote-rsync-starts-here"
 #: Recursive, with links, modes and times, holes as holes; every change is listed, names as they are.
 OPTIONS = ("-rlptSi", "--stats", "--8-bit-output")
 
+#: What a laptop's umask of 002 lets a group change, it could there, too: others' code would run as us.
+SAFE_MODES = "--chmod=go-w"
+
 #: The same for what comes from a server, which decides on nothing here but content.
 RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
 
@@ -138,12 +141,14 @@ def push_argv(
     place = destination or remote.place()
     filters = push_filters(root, declared, left)
     source = "./data/" if data else "./"
-    return ["rsync", *OPTIONS, *links, *plan, *deleting, *way, *filters, source, place]
+    modes = dialect.only(SAFE_MODES)
+    return ["rsync", *OPTIONS, *modes, *links, *plan, *deleting, *way, *filters, source, place]
 
 
 def processed_argv(
     root: Path,
     remote: Remote,
+    dialect: Dialect,
     *,
     project: str,
     dry_run: bool = False,
@@ -155,7 +160,8 @@ def processed_argv(
 
     Run in `root`, from where the patterns of its ignore file count.
     """
-    options = [*OPTIONS, "--keep-dirlinks", "--ignore-existing", *(["-n"] if dry_run else partial)]
+    options = [*OPTIONS, *dialect.only(SAFE_MODES), "--keep-dirlinks", "--ignore-existing"]
+    options += ["-n"] if dry_run else partial
     filters = push_filters(root, declared, left)
     filters.remove("--exclude=/data/processed")
     ends = ["-R", "--no-implied-dirs", "./data/processed/", remote.place()]
@@ -212,6 +218,7 @@ def artifacts_argv(
 
 def give_argv(
     remote: Remote,
+    dialect: Dialect,
     *,
     source: str,
     destination: str,
@@ -223,7 +230,8 @@ def give_argv(
 
     Secrets stay here, but for those that are `allowed`. What is replaced there goes to `backup`, which is relative to `destination`.
     """
-    options = [*OPTIONS, "--safe-links", "--backup", f"--backup-dir={backup}"]
+    options = [*OPTIONS, *dialect.only(SAFE_MODES), "--safe-links"]
+    options += ["--backup", f"--backup-dir={backup}"]
     chosen = [*secret_filters(allowed), *filtered(wanted)]
     ends = [f"./{source}/", remote.place(f"{destination}/")]
     return ["rsync", *options, *chosen, *remote.arguments(), *ends]
@@ -244,9 +252,10 @@ def snapshot_argv(
     return ["rsync", *OPTIONS, *remote.arguments(), *shared, *ends]
 
 
-def incoming_argv(remote: Remote, *, name: str) -> list[str]:
+def incoming_argv(remote: Remote, dialect: Dialect, *, name: str) -> list[str]:
     """Send code that is to run there once; run in the folder that holds it."""
-    return ["rsync", *OPTIONS, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
+    options = [*OPTIONS, *dialect.only(SAFE_MODES)]
+    return ["rsync", *options, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
 
 
 def filtered(wanted: Path) -> list[str]:

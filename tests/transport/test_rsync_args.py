@@ -138,6 +138,45 @@ def test_files_arrive_with_mode_and_time(pair: Pair) -> None:
     assert tally.sent == ["src/run.sh"] and tally.replaced == [] and tally.bytes > 0
 
 
+def modes(folder: Path) -> dict[str, int]:
+    """Of all below `folder` and itself, without the toolkit's own."""
+    paths = [
+        path for path in folder.rglob("*") if STATE not in path.parts and not path.is_symlink()
+    ]
+    return {
+        str(path.relative_to(folder)).strip("."): path.stat().st_mode & 0o7777
+        for path in (folder, *paths)
+    }
+
+
+def test_what_was_open_to_a_group_here_is_closed_there(pair: Pair, tmp_path: Path) -> None:
+    """A laptop's umask is no reason for a server's group to change code. What was, is closed, too."""
+    for name, mode in (
+        ("src/a.py", 0o664),
+        ("run.sh", 0o777),
+        ("key", 0o600),
+        ("data/processed/p", 0o666),
+    ):
+        write(pair.here / name).chmod(mode)
+    for name in ("", "src", "data", "data/processed"):
+        (pair.here / name).chmod(0o2777 if name == "data" else 0o775)
+    shutil.copytree(pair.here / "src", pair.there / "src")
+    pair.push()
+    pair.run(rsync_args.processed_argv(pair.here, pair.remote, pair.known, project=""))
+    assert not [name for name, mode in modes(pair.there).items() if mode & 0o022]
+    expected = {"src/a.py": 0o644, "run.sh": 0o755, "key": 0o600, "data/processed/p": 0o644}
+    assert {name: modes(pair.there)[name] for name in expected} == expected
+    assert not pair.push(stamp="s2").anything
+    code = tmp_path / "sent"
+    code.mkdir()
+    remote = Remote(Target("", "", str(code)), None, "k")
+    (code / STATE).mkdir()
+    subprocess.run(
+        rsync_args.incoming_argv(remote, pair.known, name="n"), cwd=pair.here / "src", check=True
+    )
+    assert (code / STATE / "incoming-n/a.py").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_second_push_sends_nothing(pair: Pair) -> None:
     for name in ODD:
         write(pair.here / "src" / name)
@@ -438,7 +477,7 @@ def test_processed_data_fills_up_and_replaces_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/.tmp-x")
     older(write(pair.there / "data/processed/a", "theirs"))
     write(pair.there / "data/processed/only there")
-    tally = pair.run(rsync_args.processed_argv(pair.here, pair.remote, project=""))
+    tally = pair.run(rsync_args.processed_argv(pair.here, pair.remote, pair.known, project=""))
     assert (pair.there / "data/processed/a").read_text() == "theirs"
     folder = "data/processed"
     assert names(pair.there) == {f"{folder}/a", f"{folder}/sub/b", f"{folder}/only there"}
@@ -449,7 +488,7 @@ def test_a_dry_run_of_processed_data_changes_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/a")
     (pair.there / "data/processed").mkdir(parents=True)
     before = picture(pair.there)
-    argv = rsync_args.processed_argv(pair.here, pair.remote, project="", dry_run=True)
+    argv = rsync_args.processed_argv(pair.here, pair.remote, pair.known, project="", dry_run=True)
     assert pair.run(argv).sent == ["data/processed/a"]
     assert picture(pair.there) == before
 
@@ -798,6 +837,13 @@ def test_a_mac_pushes(mac: Pair) -> None:
     assert sorted(tally.sent) == [".rsyncignore", "src/a.py"]
 
 
+def test_a_mac_whose_umask_is_002_lets_no_group_write_there(mac: Pair) -> None:
+    write(mac.here / "src/a.py").chmod(0o664)
+    (mac.here / "src").chmod(0o775)
+    mac.push()
+    assert modes(mac.there) == {"": 0o755, "src": 0o755, "src/a.py": 0o644}
+
+
 def test_a_mac_is_told_what_its_push_deleted(mac: Pair) -> None:
     write(mac.there / "old.py")
     assert mac.push(dry_run=True).deleted == ["old.py"]
@@ -812,7 +858,7 @@ def test_a_mac_is_told_how_many_bytes_went(mac: Pair) -> None:
 def test_a_mac_sends_processed_data(mac: Pair) -> None:
     write(mac.here / "data/processed/a")
     (mac.there / "data/processed").mkdir(parents=True)
-    mac.run(rsync_args.processed_argv(mac.here, mac.remote, project=""))
+    mac.run(rsync_args.processed_argv(mac.here, mac.remote, mac.known, project=""))
     assert names(mac.there) == {"data/processed/a"}
 
 
@@ -839,7 +885,7 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
     push = {"project": "p", "stamp": "s", "delete": True}
     for argv in (
         rsync_args.push_argv(mac.here, remote, known, **push),  # type: ignore[arg-type]
-        rsync_args.processed_argv(mac.here, remote, project="p"),
+        rsync_args.processed_argv(mac.here, remote, known, project="p"),
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(

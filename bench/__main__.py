@@ -13,12 +13,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import growth, job, large, listing, many, minute, push, records
+from bench import far, growth, job, large, listing, many, minute, push, records
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
 MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "push": push.measure,
+    "far": far.measure,
     "job": job.measure,
     "list": listing.measure,
     "many": many.measure,

@@ -28,7 +28,7 @@ def measure(stage: Stage) -> Iterator[Row]:
         project = _project(stage.folder / "large" / "project", files)
         scene = Scene(project, server.home, server.config)
         run(["ssh", *Ssh(ALIAS, str(server.config)).options(), ALIAS, "true"])
-        size = f"{files} small files in {FOLDERS} folders; inv sync-push / rsync -az, both over"
+        size = f"{files} small files in {FOLDERS} folders; inv sync-push / rsync -az --delete, both over"
         size += " the same warm connection"
         first = Pairs(Side([scene.ours()]), Side([scene.theirs()]))
         yield Row("large first", f"the first push of {size}", 1.2, first)
@@ -52,7 +52,8 @@ class Scene:
         self.home = home
         self.memory: list[float] = []
         self.settings = {"TARGET_DIR": f"{ALIAS}:{OURS}", "REMOTE_SSH_CONFIG": str(config)}
-        self.rsync = ["rsync", "-az", "--exclude-from=.rsyncignore"]
+        # It does the same work: to look for what is to be deleted takes nearly half as long again.
+        self.rsync = ["rsync", "-az", "--delete", "--exclude-from=.rsyncignore"]
         self.rsync += ["-e", Ssh(ALIAS, str(config)).rsh(), "./", f"{ALIAS}:{THEIRS}/"]
 
     def ours(self) -> float:

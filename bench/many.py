@@ -87,14 +87,10 @@ class Scene:
     def submitting(self, stage: Stage) -> Row:
         """Fifty jobs, one after the other, that wait for one that runs."""
         target = Target.parse(f"{ALIAS}:few")
-        project = Project(self.project, self.settings)
-        server = TargetSession.of(project, target)
-        blocker = self._submit(server, project, RunOptions(gpus=0), "sleep", "600")
-        seconds = []
-        for _ in range(stage.size(SUBMITTED)):
-            began = time.perf_counter()
-            self._submit(server, project, RunOptions(gpus=0, after=blocker), "true")
-            seconds.append(time.perf_counter() - began)
+        server = TargetSession.of(Project(self.project, self.settings), target)
+        blocker = self.submit(server, RunOptions(gpus=0), "sleep", "600")
+        options = RunOptions(gpus=0, after=blocker)
+        seconds = [self.submitted(server, options, "true") for _ in range(stage.size(SUBMITTED))]
         pairs = Pairs()
         pairs.ours.trials += seconds
         pairs.theirs.trials.append(1.0)
@@ -102,10 +98,15 @@ class Scene:
         what += " that lives and waits in line) over a warm connection / one second"
         return Row("submit", what, 0.15, pairs)
 
-    def _submit(
-        self, server: TargetSession, project: Project, options: RunOptions, *words: str
-    ) -> str:
-        job = describe(project, Command(words), {}, options=options)
+    def submitted(self, server: TargetSession, options: RunOptions, *words: str) -> float:
+        """Seconds that a job takes to be submitted."""
+        began = time.perf_counter()
+        self.submit(server, options, *words)
+        return time.perf_counter() - began
+
+    def submit(self, server: TargetSession, options: RunOptions, *words: str) -> str:
+        """Submit a job, and nothing else; its id."""
+        job = describe(server.project, Command(words), {}, options=options)
         with contextlib.ExitStack() as way:
             submitted = Submission(server, words, way).ask(job, "")
         if not submitted.environment_ready:

@@ -8,10 +8,9 @@ import errno
 import fcntl
 import json
 import os
-import stat
 import time
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Optional, Tuple
+from typing import IO, Any, Callable, Iterator, Optional, Tuple
 
 from remote.errors import RemoteError
 
@@ -67,63 +66,6 @@ def read_json(path: Path) -> Optional[Any]:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def links_in(top: Path, left: Iterable[str] = ()) -> Iterator[Tuple[str, str]]:
-    """The links below a folder and where each leads, but for those in the folders `left`."""
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        try:
-            entries = list(os.scandir(str(top / folder)))
-        except OSError:
-            continue
-        for entry in entries:
-            name = folder + entry.name
-            if entry.is_symlink():
-                yield name, os.readlink(entry.path)
-            elif entry.is_dir(follow_symlinks=False) and name not in left:
-                folders.append(f"{name}/")
-
-
-def leads_out(name: str, target: str) -> bool:
-    """Whether a link in a folder leads out of it, as rsync sees that (rsync(1), --safe-links)."""
-    there = os.path.normpath(str(Path(name).parent / target))
-    return os.path.isabs(target) or there.split("/")[0] == ".."
-
-
-def move_aside(root: Path, top: Path, names: Iterable[str], backup: Path) -> None:
-    """Move what stands in the way of a transfer into `backup`, where it can be moved.
-
-    Only what lies in the folder `top` below `root`, and not behind a link that leads out of it:
-    the names may be another machine's.
-    """
-    for name in names:
-        path, folder = root / name, (root / name).parent
-        inside = os.path.realpath(str(top)) in (os.path.realpath(str(folder)), *_parents(folder))
-        if not inside or path.name in ("", "..") or not os.path.lexists(str(path)):
-            continue
-        with contextlib.suppress(OSError), _writable(folder), _writable(path):
-            (backup / name).parent.mkdir(parents=True, exist_ok=True)
-            os.rename(str(path), str(backup / name))
-
-
-def _parents(folder: Path) -> Iterator[str]:
-    return map(str, Path(os.path.realpath(str(folder))).parents)
-
-
-@contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    """Have a folder be writable meanwhile: data is read-only while jobs run."""
-    mode = os.lstat(str(folder)).st_mode
-    closed = stat.S_ISDIR(mode) and not mode & stat.S_IWUSR
-    if closed:
-        os.chmod(str(folder), stat.S_IMODE(mode) | stat.S_IWUSR)
-    try:
-        yield
-    finally:
-        if closed and folder.is_dir():
-            os.chmod(str(folder), stat.S_IMODE(mode))
 
 
 def is_absent(path: Path) -> bool:
@@ -270,17 +212,6 @@ def link_or_copy(source: str, target: str) -> None:
         import shutil
 
         shutil.copy2(source, target)
-
-
-def bytes_in(folder: Path) -> int:
-    """The bytes that a folder holds alone: files that others share by a link stay anyway."""
-    total = 0
-    for place, _, names in os.walk(str(folder)):
-        for name in names:
-            with contextlib.suppress(OSError):
-                status = os.lstat(os.path.join(place, name))
-                total += status.st_blocks * 512 if status.st_nlink == 1 else 0
-    return total
 
 
 def plural(count: int, noun: str) -> str:

@@ -22,11 +22,22 @@ from remote.addresses import without_secrets
 from remote.files import plural as plural
 from remote.files import size as size
 
+#: Letters to which a column of a table is filled up.
+WIDEST = 100
+
 #: How many lines of one kind are printed before the rest is only counted.
 SHOWN = 5
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_RSYNC = re.compile(r"^\s*([\d,.]+)\s+(\d+)%\s+(\S+/s)")
+
+#: What no plain letter of a log is (ECMA-48, 5.4): colours, what moves or wipes, all other controls,
+#: marks that change the direction of writing. And the beginning of one that ends in the next piece.
+_CONTROL = re.compile(
+    r"(?P<colour>\x1b\[[0-9;:]{0,40}m)|(?P<move>\x1b\[[0-?]{0,40}[ -/]{0,4}[@-~])"
+    r"|[\0-\7\v\f\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_BEGUN = re.compile(r"\x1b(\[[0-?]{0,40}[ -/]{0,4})?\Z")
+_RSYNC = re.compile(r"^\s*([0-9,.]{1,25})\s+([0-9]{1,3})%\s+(\S{1,25}/s)")
 _BAR = 24
 
 
@@ -83,9 +94,28 @@ def say_log(text: str) -> None:
     _write(sys.stderr, printable_lines(plain))
 
 
-def write_raw(text: str) -> None:
-    """Write a job's own output as it is, colours and all: for logs that the user asked for."""
-    _write(sys.stdout, text)
+class LogOutput:
+    """A job's log on standard output, as it comes: with its colours, and lines that are drawn over.
+
+    What else steers a terminal is left out where it moves the cursor, and escaped where it does
+    more: titles, the clipboard, answers typed as if by the user.
+    """
+
+    def __init__(self) -> None:
+        self._unfinished = ""
+
+    def write(self, text: str) -> None:
+        """Write a piece, which may begin and end anywhere."""
+        text = self._unfinished + text
+        begun = _BEGUN.search(text)
+        self._unfinished = begun[0] if begun else ""
+        _write(sys.stdout, _CONTROL.sub(_tamed, text[: begun.start()] if begun else text))
+
+
+def _tamed(match: re.Match[str]) -> str:
+    if match["colour"]:
+        return match[0]
+    return "" if match["move"] else ascii(match[0])[1:-1]
 
 
 def print_json(value: Any) -> None:
@@ -126,7 +156,8 @@ def _write(stream: TextIO, text: str) -> None:
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines with columns of equal width."""
     cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells)]
+    # One long cell doesn't make all others as long.
+    widths = [min(WIDEST, max(map(len, column))) for column in zip(*cells)]
     padded = ([cell.ljust(width) for cell, width in zip(row, widths)] for row in cells)
     return ["  ".join(row).rstrip() for row in padded]
 
@@ -163,7 +194,7 @@ class Progress:
         match = _RSYNC.match(line)
         if match:
             self._has_percentage = True
-            count = int(re.sub(r"\D", "", match[1]))
+            count = int("0" + re.sub(r"[,.]", "", match[1]))
             self.draw(int(match[2]) / 100, f"{size(count)}, {match[3]}")
         return bool(match)
 
@@ -182,7 +213,7 @@ class Progress:
 
     def draw(self, share: float, text: str) -> None:
         """Draw the bar. `share` is between 0 and 1."""
-        full = int(share * _BAR)
+        full = min(_BAR, int(share * _BAR))
         self._draw_over(f"{self.title} [{'#' * full}{'.' * (_BAR - full)}] {share:4.0%} {text}")
 
     def _draw_over(self, line: str) -> None:

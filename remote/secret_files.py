@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 #: Patterns as rsync reads them (rsync(1), "INCLUDE/EXCLUDE PATTERN RULES"), in small letters: of a
 #: name, or of the end of a path. The first group are folders, then files of programs, of clouds,
@@ -54,11 +54,20 @@ _SECRET, _PUBLIC = _one_of(SECRETS), _one_of(PUBLIC)
 
 def is_secret(path: str, allowed: Iterable[str] = ()) -> bool:
     """Whether a file, or a folder above it, has the name of a secret that isn't `allowed`."""
-    parts = path.strip("/").split("/")
     return any(
         _SECRET.search(above) and not _PUBLIC.search(above) and not _is_named(above, allowed)
-        for above in ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        for above in _with_parents(path)
     )
+
+
+def is_allowed(path: str, allowed: Iterable[str]) -> bool:
+    """Whether one of these names is that of a file, or of a folder above it."""
+    return any(_is_named(above, allowed) for above in _with_parents(path))
+
+
+def _with_parents(path: str) -> Iterator[str]:
+    parts = path.strip("/").split("/")
+    return ("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
 
 
 def _is_named(path: str, names: Iterable[str]) -> bool:

@@ -23,6 +23,7 @@ from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
 from remote.transport import rsync, tree_lock
 from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
@@ -36,12 +37,14 @@ class TargetFacts(Struct):
     """Whether this project pushed there before."""
     noisy: bool = flag(default=False)
     """Whether the login shell prints where it should not."""
-    files: int = integer(0, 1 << 40, default=0)
-    """How many the project had at the last push."""
+    pushed: int = integer(0, 1 << 63, default=0)
+    """When the last push began, in nanoseconds by the clock of the project's file system."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
     links: tuple[str, ...] | None = optional(names(), default=None)
     """Those that pushes have sent; None where that isn't known."""
+    undecided: tuple[str, ...] | None = optional(names(), default=None)
+    """Files that may be secrets, and that pushes hold back; None before the first push."""
 
 
 @dataclass
@@ -78,7 +81,10 @@ class TargetSession:
     @property
     def remote(self) -> Remote:
         """The target as rsync's other end."""
-        return Remote(self.target, self.ssh, self.target.key, self.facts.noisy)
+        # The whole list of files at once: else rsync asks for a thousand after the other, a round
+        # trip for each.
+        options = dialect().only("--no-inc-recursive") if self.ssh else []
+        return Remote(self.target, self.ssh, self.target.key, self.facts.noisy, options)
 
     @property
     def socket(self) -> str:
@@ -109,11 +115,7 @@ class TargetSession:
             look=look,
         )
         answer = self.agent.call(request)
-        self.remember(
-            ours=answer.state == OURS,
-            noisy=bool(self.agent.noisy),
-            files=0,
-        )
+        self.remember(ours=answer.state == OURS, noisy=bool(self.agent.noisy))
         return answer
 
     def look(self) -> None:

@@ -85,9 +85,27 @@ def test_a_piece_of_a_log_keeps_its_lines_and_loses_its_colours(
     assert capsys.readouterr().err == "half\nbold\\x1b[2J"
 
 
-def test_a_jobs_own_output_passes_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    output.write_raw("\x1b[31mred\x1b[0m")
-    assert capsys.readouterr().out == "\x1b[31mred\x1b[0m"
+@pytest.mark.parametrize(
+    ("log", "shown"),
+    [
+        ("\x1b[1;38;5;9mred\x1b[0m\n", "\x1b[1;38;5;9mred\x1b[0m\n"),
+        ("10%|#\r20%|##\b\t日本 👩\u200d💻\n", "10%|#\r20%|##\b\t日本 👩\u200d💻\n"),
+        ("bar\x1b[A\x1b[2K\x1b[?25l", "bar"),
+        ("\x1b]0;title\x07\x1b]52;c;cm0=\x1b\\", "\\x1b]0;title\\x07\\x1b]52;c;cm0=\\x1b\\"),
+        ("\x9b2J\x90q\x00\x0c\x7f", "\\x9b2J\\x90q\\x00\\x0c\\x7f"),
+        ("\u202egpj.exe\u2028\ud800", "\\u202egpj.exe\\u2028\\ud800"),
+        ("\x1b7\x1bc", "\\x1b7\\x1bc"),
+        ("\x1b[" + "1" * 60 + "m", "\\x1b[" + "1" * 60 + "m"),
+    ],
+)
+@pytest.mark.parametrize("cut", ["whole", "letter by letter"])
+def test_a_log_keeps_its_colours_and_steers_nothing(
+    log: str, shown: str, cut: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = output.LogOutput()
+    for piece in [log] if cut == "whole" else log:
+        writer.write(piece)
+    assert capsys.readouterr().out == shown
 
 
 def test_a_terminal_that_lacks_a_letter_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:

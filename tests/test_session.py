@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from remote.errors import TargetError
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.session import TargetSession, project_id
 from remote.target import Target
+from remote.transport.rsync_dialect import dialect
 
 
 @pytest.fixture
@@ -39,33 +41,33 @@ def test_a_copy_of_a_project_has_one_number_for_good(project: Project, tmp_path:
 
 
 def test_what_is_known_of_a_target_is_known_to_the_next_command(server: TargetSession) -> None:
-    server.remember(files=7, ours=True)
+    server.remember(links=("a",), ours=True)
     assert again(server).facts == server.facts
-    assert again(server).facts.files == 7
-    server.remember(files=8)
-    assert again(server).facts.ours and again(server).facts.files == 8
+    assert again(server).facts.links == ("a",)
+    server.remember(links=())
+    assert again(server).facts.ours and again(server).facts.links == ()
 
 
 def test_what_is_nothing_new_is_not_written(server: TargetSession) -> None:
-    server.remember(files=0)
+    server.remember(cut=False)
     assert not server.file.exists()
-    server.remember(files=7)
+    server.remember(cut=True)
     server.file.unlink()
-    server.remember(files=7)
+    server.remember(cut=True)
     assert not server.file.exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": -1}', '{"ours": "yes"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"links": 1}', '{"ours": "yes"}'])
 def test_what_can_not_be_read_is_asked_again(server: TargetSession, text: str) -> None:
     server.file.parent.mkdir(parents=True)
     server.file.write_text(text)
     assert again(server).facts == server.facts and not server.facts.ours
 
 
-def test_facts_that_a_later_version_wrote_are_read(server: TargetSession) -> None:
+def test_facts_that_another_version_wrote_are_read(server: TargetSession) -> None:
     server.file.parent.mkdir(parents=True)
-    server.file.write_text(json.dumps({"files": 3, "from the future": [1]}))
-    assert again(server).facts.files == 3
+    server.file.write_text(json.dumps({"links": ["a"], "files": 3, "from the future": [1]}))
+    assert again(server).facts.links == ("a",)
 
 
 def test_what_was_pulled_is_noted_beside_the_facts(server: TargetSession) -> None:
@@ -75,12 +77,11 @@ def test_what_was_pulled_is_noted_beside_the_facts(server: TargetSession) -> Non
 
 
 def test_a_target_that_is_made_ready_is_remembered_as_this_projects(server: TargetSession) -> None:
-    server.remember(files=9)
     answer = server.prepare()
     root = Path(server.target.path)
     assert (answer.state, answer.root) == (OURS, str(root.resolve()))
     facts = again(server).facts
-    assert (facts.ours, facts.noisy, facts.files) == (True, False, 0)
+    assert (facts.ours, facts.noisy) == (True, False)
     assert (root / ".remote/projects" / project_id(server.project)).exists()
 
 
@@ -112,3 +113,14 @@ def test_settings_name_the_ssh_configuration_and_the_tmux_server(tmp_path: Path)
     named = TargetSession.of(Project(tmp_path, settings), target)
     assert named.ssh is not None and named.ssh.config == "/my/config"
     assert named.socket == "mine"
+
+
+def test_every_transfer_over_a_long_way_lists_at_once(project: Project) -> None:
+    """Where this machine's rsync can: each thousand files would take a round trip."""
+    far = TargetSession.of(project, Target.parse("me@host:/d"))
+    options = dialect().only("--no-inc-recursive")
+    arguments = far.remote.arguments()
+    assert options == [name for name in arguments if name == "--no-inc-recursive"]
+    done = subprocess.run(["rsync", "--no-inc-recursive", "--version"], capture_output=True)
+    assert bool(options) == (done.returncode == 0)
+    assert TargetSession.of(project, Target.parse("/d")).remote.arguments() == []

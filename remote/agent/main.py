@@ -1,4 +1,4 @@
-"""The agent's entrance: one JSON request on standard input, one framed answer on standard output.
+"""The agent's entrance: one JSON request, one framed answer on standard output.
 
 An answer is `FRAME <length of JSON> <length of blob>\\n<JSON><blob>`. Whatever a login shell prints
 before the frame is the client's to skip. A verb that follows something answers more than once.
@@ -76,7 +76,10 @@ SERVERS_FAULT = frozenset(
 
 
 def main() -> None:
-    """Serve one request, or be a job's worker: `work <key> <id>`, `work-here <root> <id>`."""
+    """Serve one request, or be a job's worker: `work <key> <id>`, `work-here <root> <id>`.
+
+    Where the request comes as a word, `ask <JSON in hexadecimal>`, standard input isn't read.
+    """
     if sys.argv[1:2] in (["work"], ["work-here"]):
         from remote.agent.worker import worker
 
@@ -84,7 +87,8 @@ def main() -> None:
         sys.exit(serve_job(*sys.argv[2:]))
     files.on_wait = _send_notice
     try:
-        handle(json.loads(sys.stdin.buffer.read()))
+        is_word = sys.argv[1:2] == ["ask"]
+        handle(json.loads(bytes.fromhex(sys.argv[2]) if is_word else sys.stdin.buffer.read()))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 

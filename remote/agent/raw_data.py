@@ -23,7 +23,8 @@ from typing import Dict, Iterator, Optional, Tuple
 
 from remote.agent import processes
 from remote.agent.target_dir import root_of
-from remote.files import locked, move_aside, try_lock, write_atomic
+from remote.files import locked, try_lock, write_atomic
+from remote.folders import move_aside
 from remote.job.messages.target import ClearAnswer, ClearRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Iterator, Mapping, Optional
 
 from remote.agent.target_dir import first_existing, root_of
-from remote.files import bytes_in
+from remote.folders import bytes_in
 from remote.job.messages.target import SPARE, RoomAnswer, RoomRequest, Shortage
 from remote.job.outputs import below
 from remote.job.paths import STATE, partial_name, temporary_folder
@@ -22,12 +22,13 @@ from remote.job.paths import STATE, partial_name, temporary_folder
 def measure(request: RoomRequest) -> RoomAnswer:
     """Say whether something fits, after removing what would keep it from that."""
     root, project = root_of(request.key), request.project
-    # One push of this copy goes on at a time, so what lies there is of no rsync.
-    _empty(temporary_folder(root, project))
+    if not request.running:
+        # One push of this copy goes on at a time, so what lies there is of no rsync.
+        _empty(temporary_folder(root, project))
     if request.clear:
         clear(root, project)
     short = _shortage(root, request.needs)
-    if short:
+    if short and not request.running:
         # A push that goes on where one was cut needs no second time what its partial files hold.
         held = sum(map(bytes_in, partial_folders(root, project)))
         if short.needed + SPARE <= short.free + held:

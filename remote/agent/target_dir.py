@@ -57,7 +57,7 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
             " (or dnf, brew …)",
         )
     _trim()
-    state = _state(root, request.project)
+    state = before = _state(root, request.project)
     if state == messages.ABSENT and not look or state == messages.FOREIGN and request.take_over:
         state = _claim(root, request)
     if state != messages.ABSENT:
@@ -68,7 +68,8 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
         jobs_folder(root).mkdir(parents=True, exist_ok=True)
         for name in FOLDERS:
             make_output(root, name)
-    return messages.PrepareAnswer(state=state, root=str(root))
+    fresh = before == messages.ABSENT and state == messages.OURS
+    return messages.PrepareAnswer(state=state, root=str(root), fresh=fresh)
 
 
 def make_output(root: Path, name: str) -> None:

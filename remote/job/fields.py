@@ -37,6 +37,17 @@ WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 #: A line without control characters, such as a host's name or a version as a program tells it.
 LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 
+#: A path below a folder, each part of it a name; the only lone surrogates are those that stand for
+#: bytes which are no text (os.fsencode).
+_PART = r"(?!\.{1,2}(?:/|\Z))[^/\x00\ud800-\udc7f\udd00-\udfff]+"
+PATH = re.compile(f"{_PART}(?:/{_PART})*")
+
+#: What SQLite takes for a whole number.
+INTEGER = (1 << 63) - 1
+
+#: How deep a value that may be any JSON is nested.
+DEEPEST = 50
+
 #: The default of a field that must be given.
 REQUIRED = object()
 
@@ -197,20 +208,28 @@ def any_json(limit: int, *, default: Any = REQUIRED) -> Any:
     """Whatever JSON can say, in at most `limit` characters: a user's own parameters."""
 
     def read(value: Any) -> Any:
-        try:
-            fits = len(json.dumps(value)) <= limit
-        except RecursionError:
-            fits = False
-        if not fits:
+        if _is_deeper(value, DEEPEST) or len(json.dumps(value)) > limit:
             raise Misfit(f"it is longer than {limit} characters, or too deep")
         return value
 
     return Field(read, default=default)
 
 
+def _is_deeper(value: Any, levels: int) -> bool:
+    parts = value.values() if type(value) is dict else value if type(value) is list else ()
+    return levels < 0 or any(
+        _is_deeper(part, levels - 1) for part in parts if type(part) in (dict, list)
+    )
+
+
 def names(*, default: Any = REQUIRED) -> Any:
     """Names and paths, any number of them."""
     return list_of(text(NAME), VERY_MANY, default=default)
+
+
+def path() -> Any:
+    """A path that leads nowhere but below the folder that it counts from."""
+    return text(NAME, PATH)
 
 
 def job_id(*, default: Any = REQUIRED) -> Any:

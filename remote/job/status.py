@@ -90,7 +90,8 @@ class JobStatus(Struct):
     """In MiB."""
     result: str = fields.text(NAME, default="")
     """The executed notebook, below the target's root."""
-    exit_code: Optional[int] = fields.optional(fields.integer(-(1 << 31), 1 << 31), default=None)
+    exit_code: Optional[int] = fields.optional(fields.integer(-255, 255), default=None)
+    """Of 256 the client's own exit code would be 0."""
     cause: str = fields.text(MESSAGE, default="")
     """Why it ended, for people."""
     reason: str = fields.text(32, WORD, default="")

@@ -20,7 +20,7 @@ from remote.operations.tracking.destination import STORE
 from remote.output import size
 from remote.session import TargetSession
 from remote.tracking.revisions import StoreSchema, schema_of
-from remote.transport import process, rsync
+from remote.transport import process, rsync_dialect
 
 #: Free bytes below which a disk of this machine, and of the server, is a gap: there, an environment
 #: with torch takes about six billion.
@@ -89,7 +89,7 @@ def project_here() -> tuple[Project, Check]:
 def laptop(project: Project) -> Iterator[Check]:
     """What this machine has."""
     yield Check("here", "python", True, ".".join(map(str, sys.version_info[:3])))
-    yield _tool("rsync", "--version", rsync.INSTALL, stops=True)
+    yield _tool("rsync", "--version", rsync_dialect.INSTALL, stops=True)
     yield _tool("ssh", "-V", "sudo apt-get install openssh-client", stops=True)
     yield _tool("git", "--version", "sudo apt-get install git (macOS: xcode-select --install)")
     yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
@@ -116,7 +116,7 @@ def _tool(name: str, option: str, install: str, *, stops: bool = False) -> Check
     if shutil.which(name) is None:
         return Check("here", name, False, "is not installed", install, stops)
     version = _said_first(name, option)
-    if name == "rsync" and not rsync.dialect().only("--delay-updates", "--info"):
+    if name == "rsync" and not rsync_dialect.dialect().only("--delay-updates", "--info"):
         version += ", an old dialect: that will do"
     return Check("here", name, True, version)
 

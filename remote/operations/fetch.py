@@ -60,7 +60,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
                 server.remote,
                 source=source,
                 destination=folder,
-                wanted=filters,
+                wanted=rsync_args.filtered(filters),
                 backup=root / backup / folder,
                 temporary=temporary_options(scratch, root / folder),
             )
@@ -79,9 +79,6 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
 
 def selected(files: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
     """Those that a path or pattern names, or that lie below one; raises JobError."""
-    for name in files:
-        if PurePosixPath(name).is_absolute() or ".." in name.split("/"):
-            raise JobError(f"The server names a file outside of the job: {name!r}.")
     matching = {} if wanted else dict(files)
     for path in (path.rstrip("/") for path in wanted):
         part = {

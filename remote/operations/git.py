@@ -118,6 +118,14 @@ def tracked(root: Path, name: str) -> bool:
     return any(not file.endswith((".gitkeep", ".gitignore")) for file in names)
 
 
+def ignored(root: Path) -> list[str]:
+    """The files of the project that git is told to ignore; none where there is no git."""
+    try:
+        return _names(root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard")
+    except FileNotFoundError:
+        return []
+
+
 def _code(top: str, prefix: str, declared: Sequence[str]) -> list[str]:
     """Pathspecs of the project's code, seen from the folder that `prefix` leads out of."""
     others = (STATE, *outputs.paths(declared))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from remote.errors import ConnectError, RemoteError
 from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.status import JobStatus
-from remote.output import say, write_raw
+from remote.output import LogOutput, say
 from remote.session import TargetSession
 from remote.transport.ssh import Ssh
 
@@ -34,13 +34,13 @@ def follow_log(
     that breaks is opened again, and the log goes on where it broke off.
     """
     request = LogRequest(key=server.key, job=job, wait=wait, tail=tail, since=since, silent=silent)
-    answered = False
+    answered, log = False, LogOutput()
 
     def take(piece: LogAnswer) -> None:
         nonlocal answered, request
         answered = True
-        if piece.text:
-            write_raw(piece.text)
+        if piece.text and not silent:
+            log.write(piece.text)
         request = request.replace(job=piece.id, offset=piece.offset, tail=0, since=0)
 
     broken = 0.0

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from remote.files import leads_out, links_in
+from remote.folders import leads_out, links_in
 from remote.job import outputs
 from remote.operations.git import tracked
 from remote.transport.rsync_problems import DANGLING, STRANGE, Problem

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.config import Project
-from remote.files import bytes_in, write_atomic
+from remote.files import write_atomic
+from remote.folders import bytes_in
+from remote.job.fields import PATH
 from remote.job.paths import STATE
 from remote.session import TargetSession
 from remote.transport.rsync_tally import Tally
@@ -38,7 +40,7 @@ class PulledFiles:
         """Remove from a pull's backup what is as an earlier pull brought it, and from `replaced`."""
         before = self._read() if tally.replaced else {}
         for name in list(tally.replaced):
-            if name in before and _state(backup / name) == before[name]:
+            if name in before and _state(backup, name) == before[name]:
                 (backup / name).unlink()
                 tally.replaced.remove(name)
         if backup.is_dir():
@@ -48,7 +50,7 @@ class PulledFiles:
 
     def add(self, names: Iterable[str]) -> None:
         """Note what a pull has brought."""
-        states = ((name, _state(self.root / name)) for name in names)
+        states = ((name, _state(self.root, name)) for name in names)
         lines = [f"{state} {name}\n" for name, state in states if state]
         with open(self.file, "a", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(lines)
@@ -69,8 +71,14 @@ class PulledFiles:
         return states
 
 
-def _state(path: Path) -> str:
-    """Size and time of a plain file; empty where it is none."""
+def _state(top: Path, name: str) -> str:
+    """Size and time of a plain file below `top`; empty where it is none.
+
+    The name is one that rsync told, and so perhaps the server's words: it may lead anywhere.
+    """
+    path = top / name
+    if not PATH.fullmatch(name):
+        return ""
     with contextlib.suppress(OSError):
         status = path.lstat()
         if path.is_file() and not path.is_symlink():

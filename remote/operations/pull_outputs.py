@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from remote.files import move_aside
+from remote.folders import move_aside
 from remote.job import outputs
 from remote.job.outputs import Output
 from remote.operations import linked_folders
 from remote.operations.room import temporary_options
+from remote.operations.unchanged_outputs import UnchangedOutputs
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
-from remote.transport.rsync_args import Dialect
+from remote.transport.rsync_dialect import Dialect
 from remote.transport.rsync_problems import DANGLING, IN_THE_WAY, UNREADABLE, Problem
 from remote.transport.rsync_tally import Tally
-
-#: rsyncs at once: a server takes ten sessions of a login (sshd_config(5), MaxSessions).
-AT_ONCE = 4
 
 #: What is the matter with an output there, by its state: what to call it, and its kind.
 _UNFIT = {
@@ -49,18 +47,29 @@ class PulledOutputs:
         pulled as they are."""
         return outputs.paths(self.declared)
 
-    def bring(self, states: Mapping[str, str], scratch: Path) -> Tally:
-        """Bring what there is; `states` tells what the agent found at each path.
+    @property
+    def pulled_paths(self) -> tuple[str, ...]:
+        """Those of them that are pulled as they are."""
+        return tuple(row.path for row in outputs.table(self.declared) if row.pulled)
+
+    def bring(self, states: Mapping[str, str], marks: Mapping[str, str], scratch: Path) -> Tally:
+        """Bring what there is and may have changed; `states` and `marks` are what the agent found
+        at each path.
 
         What comes lies in `scratch` until it is whole.
         """
         tally = Tally(problems=list(self._unfit(states)))
         rows = [row for row in outputs.table(self.declared) if row.pulled]
         filled = [row for row in rows if states.get(row.path) == _wanted(row)]
-        paths = [row.path if row.is_file else f"{row.path}/" for row in filled]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for part in pool.map(partial(self._bring, scratch), paths):
+        unchanged = UnchangedOutputs.of(self.server, marks, [row.path for row in filled])
+        changed = [row for row in filled if row.path not in unchanged.paths]
+        paths = [row.path if row.is_file else f"{row.path}/" for row in changed]
+        with ThreadPoolExecutor(rsync.AT_ONCE) as pool:
+            for row, part in zip(changed, pool.map(partial(self._bring, scratch), paths)):
+                unchanged.add(row.path, part)
                 tally.add(part, ".")
+        if not self.dry_run:
+            unchanged.write()
         return tally
 
     def _unfit(self, states: Mapping[str, str]) -> Iterator[Problem]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import TransferError
-from remote.job.messages.target import SPARE, RoomRequest
+from remote.job.messages.target import SPARE, RoomAnswer, RoomRequest
 from remote.output import size
 from remote.session import TargetSession, project_id
 from remote.transport.rsync_tally import Tally
@@ -21,30 +23,68 @@ class LargePush(Exception):
 
 @dataclass
 class Scales:
-    """Adds up what rsync names before it sends it, and raises LargePush where that is much.
+    """Adds up what rsync names before it sends it, and raises LargePush where that is much and it
+    isn't sure that it `fits`.
 
-    So a push of little takes no look of its own. `folder` is the one that the names count from.
+    So a push takes no look of its own where it is of little, or where room is plenty. `folder` is
+    the one that the names count from.
     """
 
     folder: Path
+    fits: Callable[[], bool] = lambda: False
     bytes: int = 0
     count: int = 0
+    is_weighed: bool = False
 
     def weigh(self, tally: Tally) -> None:
         """Take what is new in `tally`."""
+        if self.is_weighed:
+            return
         names, self.count = tally.sent[self.count :], len(tally.sent)
         self.bytes += sum(disk_bytes(self.folder / name) for name in names)
         if self.bytes > SPARE:
-            raise LargePush
+            if not self.fits():
+                raise LargePush
+            self.is_weighed = True
 
 
 def disk_bytes(path: Path) -> int:
     """What a file takes on a disk that knows holes; 0 for what isn't one."""
     with contextlib.suppress(OSError):
-        status = path.lstat()
-        # Of what was just written, some file systems don't know the blocks yet.
-        return min(status.st_size, status.st_blocks * 512 or status.st_size)
+        return _bytes_of(path.lstat())
     return 0
+
+
+def _bytes_of(status: os.stat_result) -> int:
+    # Of what was just written, some file systems don't know the blocks yet.
+    return min(status.st_size, status.st_blocks * 512 or status.st_size)
+
+
+def bytes_below(root: Path, left: Collection[str]) -> Counter[str]:
+    """What all files below `root` take, by folder, but for those in the folders `left`."""
+    needs, folders = Counter[str](), [""]
+    while folders:
+        folder = folders.pop()
+        with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    needs[_place(folder)] += _bytes_of(entry.stat(follow_symlinks=False))
+                elif folder + entry.name not in left:
+                    folders.append(f"{folder}{entry.name}/")
+    return needs
+
+
+def _place(folder: str) -> str:
+    """Where room for it is asked for: deeper down, other disks are rare and files many."""
+    return "/".join(folder.split("/")[:-1][:4])
+
+
+def fits_whole(server: TargetSession, left: Collection[str]) -> bool:
+    """Whether the disk of the target's `.remote` has room for the whole project, though it may send
+    little of it. rsync may run meanwhile."""
+    needs = bytes_below(server.project.root, left)
+    answer = _room_for(server, needs, running=True)
+    return answer.together and not answer.short
 
 
 def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
@@ -52,13 +92,10 @@ def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
     they don't fit."""
     needs: Counter[str] = Counter()
     for name in names:
-        # Deeper down, other disks are rare and files many.
-        above = "/".join(name.split("/")[:-1][:4])
-        needs[above] += disk_bytes(server.project.root / name)
+        needs[_place(name)] += disk_bytes(server.project.root / name)
     if needs.total() <= SPARE:
         return True
-    request = RoomRequest(key=server.key, project=project_id(server.project), needs=dict(needs))
-    answer = server.agent.call(request)
+    answer = _room_for(server, needs)
     if answer.short:
         short = answer.short
         raise TransferError(
@@ -67,6 +104,24 @@ def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
             "Make room there (inv remote-prune), or leave files here: .rsyncignore.",
         )
     return answer.together
+
+
+def _room_for(
+    server: TargetSession, needs: Mapping[str, int], *, running: bool = False
+) -> RoomAnswer:
+    project = project_id(server.project)
+    request = RoomRequest(key=server.key, project=project, needs=dict(needs), running=running)
+    return server.agent.call(request)
+
+
+def check_room(folder: Path, count: int, what: str) -> None:
+    """Raise TransferError where the disk of `folder` here has no room for so many bytes."""
+    free = shutil.disk_usage(folder).free
+    if count > free:
+        raise TransferError(
+            f"The server announces {size(count)} {what}, and {size(free)} are free here.",
+            "Make room on this machine, then the same again.",
+        )
 
 
 def temporary_options(scratch: Path, *destinations: Path) -> list[str]:

@@ -8,10 +8,12 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode
 
 from remote.agent.environments.uv import LOCK_FILES
@@ -24,9 +26,10 @@ from remote.job.spec import Job
 from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
 from remote.operations.project_outputs import declared_outputs
+from remote.operations.room import check_room
 from remote.operations.run_options import ServiceOptions
 from remote.operations.submit import describe, push_and_submit
-from remote.output import plural, print_lines, say, say_log
+from remote.output import plural, print_lines, say, say_log, size
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
@@ -42,6 +45,14 @@ TAIL = 15
 #: Where ports for tunnels begin, and how many of them there are: below those that systems hand out.
 FIRST_PORT = 20000
 PORTS = 10000
+
+#: Bytes of a file that is brought, and of all of them as they are sent.
+LONGEST_SAVED, LONGEST_ARCHIVE = 256 << 20, 4 << 30
+
+COPY = "Copy them by hand."
+
+#: Pieces of a service's log that are kept while it is waited for.
+PIECES = 200
 
 #: The toolkit itself, which every `inv` here runs.
 TOOLKIT = "remote"
@@ -150,10 +161,10 @@ def _wait(server: TargetSession, service: Service, job: str) -> services.Service
         if status.state in (QUEUED, PREPARING):
             say_log(text)
         elif status.state in ENDED:
-            words, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
+            text, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
+            words = "\n".join(text.strip().split("\n")[-TAIL:])
             raise JobError(
-                f"{service.title} did not start: {status.in_words}."
-                f" Its last words:\n{words.strip()}",
+                f"{service.title} did not start: {status.in_words}." f" Its last words:\n{words}",
                 f"All of them: inv remote-logs {job}",
             )
         answer = server.agent.call(services.ServiceRequest(key=server.key, job=job))
@@ -169,7 +180,7 @@ def _wait(server: TargetSession, service: Service, job: str) -> services.Service
 
 def _log(server: TargetSession, request: jobs.LogRequest) -> tuple[str, jobs.LogAnswer]:
     """The text of a log that isn't waited for, and the last answer."""
-    pieces: list[str] = []
+    pieces = deque[str](maxlen=PIECES)
     last = server.agent.call(request, on_answer=lambda answer: pieces.append(answer.text))
     return "".join(pieces), last
 
@@ -248,17 +259,39 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
     backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
     with tempfile.TemporaryFile() as blob:
         request = services.FetchRequest(key=server.key, names=tuple(names))
-        times = server.agent.call(request, on_blob=blob.write).times
-        blob.seek(0)
-        with zipfile.ZipFile(blob) as archive:
-            for name in archive.namelist():
-                if name not in names:
-                    raise TargetError(f"The server sent {name!r}, which nobody asked for.")
-                file = root / name
-                if file.exists():
-                    copy_new(file, root / backup / name, mode=0o644)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(file, archive.read(name))
-                # rsync takes files of the same size and time for the same.
-                os.utime(file, (times[name], times[name]))
+
+        def take(piece: bytes) -> None:
+            if blob.tell() + len(piece) > LONGEST_ARCHIVE:
+                raise TargetError(f"The saved files take more than {size(LONGEST_ARCHIVE)}.", COPY)
+            blob.write(piece)
+
+        times = server.agent.call(request, on_blob=take).times
+        wanted = set(names).intersection(times)
+        for name, content in _unzipped(blob, root):
+            if name not in wanted:
+                raise TargetError(f"The server sent {name!r}, which nobody asked for.")
+            file = root / name
+            if file.exists():
+                copy_new(file, root / backup / name, mode=0o644)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(file, content)
+            # rsync takes files of the same size and time for the same.
+            os.utime(file, (times[name], times[name]))
     return sorted(times), backup if (root / backup).is_dir() else ""
+
+
+def _unzipped(blob: IO[bytes], root: Path) -> Iterator[tuple[str, bytes]]:
+    """The files in a zip file of the server's; raises TargetError."""
+    try:
+        with zipfile.ZipFile(blob) as archive:
+            check_room(root, sum(entry.file_size for entry in archive.infolist()), "of saved files")
+            for entry in archive.infolist():
+                if entry.file_size > LONGEST_SAVED:
+                    raise TargetError(
+                        f"{entry.filename} is longer than {size(LONGEST_SAVED)}.", COPY
+                    )
+                with archive.open(entry) as file:
+                    # A few bytes may unpack to any number.
+                    yield entry.filename, file.read(LONGEST_SAVED)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        raise TargetError(f"What the server sent can't be unpacked: {error}.") from None

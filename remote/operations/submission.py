@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from remote.errors import ConnectError, JobError, NoAnswer, RemoteError
-from remote.job.messages.jobs import JobsRequest, SubmitAnswer, SubmitRequest
+from remote.errors import ConnectError, JobError, NoAnswer, ProtocolError, RemoteError
+from remote.job.messages.jobs import PUSH, JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED
@@ -69,6 +69,8 @@ class Submission:
             address = self.way.enter_context(bootstrap.through_this_machine(self.server))
             answer = self._call(request.replace(proxy=address))
             self.is_proxied = True
+        if not answer.id and answer.need != PUSH:
+            raise ProtocolError("The server names no job that it has started.", REPEAT)
         return answer
 
     def _call(self, request: SubmitRequest) -> SubmitAnswer:
@@ -108,7 +110,10 @@ class Submission:
         )
         look = JobsRequest(key=self.server.key, jobs=(answer.id,))
         while True:
-            summary = self.server.agent.call(look).jobs[0]
+            jobs = self.server.agent.call(look).jobs
+            if not jobs:
+                raise ProtocolError(f"The server tells nothing of {answer.id}, which it started.")
+            summary = jobs[0]
             if summary.environment_ready or summary.state in ENDED:
                 return answer.replace(environment_ready=True)
             time.sleep(LOOK)

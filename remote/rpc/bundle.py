@@ -19,6 +19,7 @@ PARTS = (
     "addresses.py",
     "errors.py",
     "files.py",
+    "folders.py",
     "job/**/*.py",
     "agent/**/*.py",
     "runtime/**/*.py",

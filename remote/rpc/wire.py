@@ -16,7 +16,8 @@ from remote.transport.ssh import Ssh
 
 #: sh and bash name the program first, zsh and fish last.
 _NO_PYTHON = re.compile(
-    r"python3.*(not found|no such file)|(command not found|unknown command): *'?python3", re.I
+    r"python3.{0,200}?(not found|no such file)|(command not found|unknown command): *'?python3",
+    re.I,
 )
 
 ROOM = "They take a megabyte in ~/.cache there, once for each version: is its disk full, or yours?"
@@ -24,7 +25,10 @@ ROOM = "They take a megabyte in ~/.cache there, once for each version: is its di
 FIND_PYTHON = Path(__file__).with_name("find_python.sh")
 
 #: What it says: the version of python3, and the newer one that it linked.
-_PYTHON = re.compile(rb"==remote-python== ([\d.]*) ?(/.*)?\n")
+_PYTHON = re.compile(rb"==remote-python== ([\d.]{0,20}) ?(/.*)?\n")
+
+#: Bytes that a login shell may print beside what it is asked for.
+LONGEST_NOISE = 1 << 20
 
 #: Python 3.6 and older stop at the first line; a newer one that is too old, at _GUARD.
 _OLD_PYTHON = re.compile(r"future feature annotations is not defined|the toolkit needs Python 3\.8")
@@ -40,11 +44,12 @@ class SshWire:
         """Raise ConnectError where the machine can't be reached."""
         self.ssh.connect()
 
-    def agent(self, name: str) -> list[str]:
-        """argv that runs the agent's file called `name`."""
+    def agent(self, name: str, *words: str) -> list[str]:
+        """argv that runs the agent's file called `name`; the `words` are plain."""
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
         # The look for a Python that `mend` found takes 0.6 ms.
-        script = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{name}"
+        run = " ".join([name, *words])
+        script = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{run}"
         return self.ssh.command(f"exec sh -c '{script}'")
 
     def works(self) -> bool:
@@ -58,7 +63,8 @@ class SshWire:
             f"umask 077 && mkdir -p {CACHE}/bin && cat > {temporary} && chmod 700 {temporary}"
             f" && mv {temporary} {CACHE}/{name} || {{ rm -f {temporary}; exit 1; }}"
         )
-        result = process.run(self.ssh.command(f"exec sh -c '{script}'"), stdin=data)
+        command = self.ssh.command(f"exec sh -c '{script}'")
+        result = process.run(command, stdin=data, limit=LONGEST_NOISE)
         if result.code == 255:
             raise self.ssh.broken(result.stderr)
         if result.code:
@@ -74,7 +80,7 @@ class SshWire:
         if not (_NO_PYTHON.search(result.stderr) or _OLD_PYTHON.search(result.stderr)):
             return False
         command = self.ssh.command("exec sh -s")
-        search = process.run(command, stdin=FIND_PYTHON.read_bytes())
+        search = process.run(command, stdin=FIND_PYTHON.read_bytes(), limit=LONGEST_NOISE)
         if search.code == 255:
             raise self.ssh.broken(search.stderr)
         answer = _PYTHON.search(search.stdout)
@@ -115,8 +121,8 @@ class LocalWire:
     def works(self) -> bool:
         return True
 
-    def agent(self, name: str) -> list[str]:
-        return [sys.executable, "-IS", str(Path.home() / CACHE / name)]
+    def agent(self, name: str, *words: str) -> list[str]:
+        return [sys.executable, "-IS", str(Path.home() / CACHE / name), *words]
 
     def bring(self, name: str, data: bytes) -> None:
         folder = Path.home() / CACHE

@@ -43,6 +43,9 @@ HELP = {
     "json": "all that is known, as JSON",
 }
 
+#: Letters and lines of an error that are shown: the last words of a log are the longest.
+LONGEST_MESSAGE, MESSAGE_LINES = 4000, 25
+
 #: The keyword argument that tells a call from the command line from one by another task.
 TYPED = "typed on the command line"
 
@@ -82,10 +85,10 @@ def exit_on_error(body: Body) -> Body:
             sys.stdout.flush()
             return result
         except RemoteError as error:
-            raise Exit(printable_lines(str(error)), code=2) from None
+            raise Exit(_message(str(error)), code=2) from None
         except Exit as exit:
             # Invoke prints the message as it is, and why a job failed is its server's to say.
-            raise Exit(printable_lines(exit.message or ""), code=exit.code) from None
+            raise Exit(_message(exit.message or ""), code=exit.code) from None
         except BrokenPipeError:
             # What Python still holds for standard output goes nowhere when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,14 +97,19 @@ def exit_on_error(body: Body) -> Body:
             full = full_disk(error)
             if full is None:
                 raise
-            raise Exit(printable_lines(str(full)), code=2) from None
+            raise Exit(_message(str(full)), code=2) from None
         except KeyboardInterrupt as interrupt:
-            raise Exit(printable_lines(str(interrupt)) or "Interrupted.", code=130) from None
+            raise Exit(_message(str(interrupt)) or "Interrupted.", code=130) from None
         except Exception:
             sys.excepthook = _say_traceback
             raise
 
     return wrapped  # type: ignore[return-value]
+
+
+def _message(text: str) -> str:
+    """An error's words as they are shown; a server's may have no end."""
+    return printable_lines("\n".join(text[:LONGEST_MESSAGE].split("\n")[:MESSAGE_LINES]))
 
 
 def _say_traceback(kind: type[BaseException], error: BaseException, frames: Any) -> None:

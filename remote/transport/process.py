@@ -5,18 +5,20 @@ ruff holds it (`banned-api` in pyproject.toml). Server code starts its own, unde
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
-from remote.errors import ConfigError
+from remote.errors import ConfigError, TransferError
 
 Process = subprocess.Popen
 PIPE = subprocess.PIPE
@@ -25,11 +27,15 @@ DEVNULL = subprocess.DEVNULL
 #: Bytes that are taken at once from what a process writes.
 CHUNK = 1 << 16
 
+#: Bytes of standard error that a process may write, which through ssh is the server's to fill, and
+#: letters of its last line that are told.
+LONGEST_ERRORS, LONGEST_LINE = 16 << 20, 1000
 
 #: Seconds without a word after which it is asked whether any can come, and that a program may take
-#: to end.
+#: to end; seconds between two looks at what stands on its standard error.
 SILENCE = 10.0
 PATIENCE = 5.0
+LOOK = 1.0
 
 #: ssh's exit code where its connection broke (ssh(1)).
 BROKEN = 255
@@ -51,7 +57,7 @@ class Result:
 
 def last_line(text: str, otherwise: str = "no message") -> str:
     """The last line of a program's message; `otherwise` where it is empty."""
-    return (text.strip().splitlines() or [otherwise])[-1]
+    return (text.strip().splitlines() or [otherwise])[-1][:LONGEST_LINE]
 
 
 def program(name: str, hint: str) -> str:
@@ -68,11 +74,25 @@ def run(
     stdin: bytes = b"",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    limit: int | None = None,
 ) -> Result:
-    """Run to the end. A non-zero exit is not an error here; the caller reads `code`."""
-    parts: list[bytes] = []
-    result = feed(argv, parts.append, stdin=stdin, cwd=cwd, env=env)
-    return Result(result.code, b"".join(parts), result.stderr)
+    """Run to the end. A non-zero exit is not an error here; the caller reads `code`.
+
+    Raises TransferError where more than `limit` bytes come.
+    """
+    output = bytearray()
+
+    def take(piece: bytes) -> None:
+        output.extend(piece)
+        if limit is not None and len(output) > limit:
+            raise _too_much(argv, limit)
+
+    result = feed(argv, take, stdin=stdin, cwd=cwd, env=env)
+    return Result(result.code, bytes(output), result.stderr)
+
+
+def _too_much(argv: Sequence[str], limit: int) -> TransferError:
+    return TransferError(f"{argv[0]} was ended: it wrote more than {limit} bytes.")
 
 
 def feed(
@@ -88,7 +108,8 @@ def feed(
 
     Where `works` says, in a long silence, that nothing can come any more, the process is ended with
     the code BROKEN. Standard input and error go through files: an ssh master that a command leaves
-    behind would hold pipes open, and waiting for their end would wait for the master.
+    behind would hold pipes open, and waiting for their end would wait for the master. Raises
+    TransferError where standard error takes more than LONGEST_ERRORS.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin)
@@ -97,10 +118,11 @@ def feed(
             try:
                 out = process.stdout
                 assert out is not None
-                while _is_heard(out, works):
+                check = functools.partial(_check_errors, argv, errors)
+                while _is_heard(out, works, check):
                     piece = os.read(out.fileno(), CHUNK)
                     if not piece:
-                        code = process.wait()
+                        code = _await_end(process, check)
                         break
                     reader(piece)
                 else:
@@ -121,12 +143,34 @@ def _end(process: Process[bytes]) -> int:
     return BROKEN
 
 
-def _is_heard(out: IO[bytes], works: Callable[[], bool] | None) -> bool:
-    """Wait for what comes next, if only the end; False where `works` says that nothing can."""
-    while works and not select.select([out], [], [], SILENCE)[0]:
-        if not works():
-            return False
+def _is_heard(out: IO[bytes], works: Callable[[], bool] | None, check: Callable[[], None]) -> bool:
+    """Wait for what comes next, if only the end; False where `works` says that nothing can.
+
+    `check` is called again and again meanwhile.
+    """
+    deadline = time.monotonic() + SILENCE
+    while not select.select([out], [], [], min(LOOK, SILENCE))[0]:
+        check()
+        if works and time.monotonic() > deadline:
+            if not works():
+                return False
+            deadline = time.monotonic() + SILENCE
+    check()
     return True
+
+
+def _await_end(process: Process[bytes], check: Callable[[], None]) -> int:
+    """The exit code of one that says nothing more on standard output."""
+    while True:
+        try:
+            return process.wait(LOOK)
+        except subprocess.TimeoutExpired:
+            check()
+
+
+def _check_errors(argv: Sequence[str], errors: IO[bytes]) -> None:
+    if _length(errors) > LONGEST_ERRORS:
+        raise _too_much(argv, LONGEST_ERRORS)
 
 
 def run_parent(argv: Sequence[str]) -> Result:
@@ -141,7 +185,12 @@ def run_parent(argv: Sequence[str]) -> Result:
 
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
-    return file.read().decode("utf-8", "replace")
+    # A read of more than there is would take the memory for that.
+    return file.read(min(_length(file), LONGEST_ERRORS)).decode("utf-8", "replace")
+
+
+def _length(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def start(

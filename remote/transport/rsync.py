@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -13,9 +12,14 @@ from remote.job.tree import PushStamp
 from remote.output import Progress, say
 from remote.transport import process, rsync_tally, tree_lock
 from remote.transport.process import Result
-from remote.transport.rsync_args import Dialect, Remote
-from remote.transport.rsync_problems import IN_THE_WAY, SOME, Problem, problems_of
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_problems import IN_THE_WAY, LONGEST, SOME, Problem, problems_of
 from remote.transport.rsync_tally import Tally
+
+#: rsyncs that run at the same time: a server takes ten sessions of a login (sshd_config(5),
+#: MaxSessions).
+AT_ONCE = 4
 
 #: rsync's exit codes (rsync(1)) that leave nothing to mend: 24 is "files vanished meanwhile".
 FINE = (0, 24)
@@ -25,18 +29,22 @@ FINE = (0, 24)
 _NEVER_STARTED = (
     r"is your shell clean|unexpectedly closed \(0 bytes|not found|Unknown command"
     r"|No such file or directory|can't cd|unexpected end of file"
-    r"|failed to write 4 bytes to socket.*Broken pipe"
+    r"|failed to write 4 bytes to socket.{0,200}?Broken pipe"
 )
 
+#: rsync's exit code where it can't enter the folder that a list of files counts from.
+NO_SOURCE = 3
+
 #: What the sender says where the one thing that it was asked for doesn't exist.
-_ABSENT = re.compile(r"(change_dir|link_stat) .*No such file or directory")
+_ABSENT = re.compile(r"(change_dir|link_stat) .{0,5000}?No such file or directory")
+
+#: Bytes of names and messages from one transfer: millions of files.
+LONGEST_OUTPUT = 1 << 30
 
 GOES_ON = "Try again: it goes on from there."
 
-INSTALL = "sudo apt-get install rsync (macOS: brew install rsync)"
 
-
-class Unready(Exception):
+class Unready(TransferError):
     """The server did not start rsync: the target has to be prepared (again)."""
 
 
@@ -52,7 +60,7 @@ class FullDisk(TransferError):
     """There is no room where rsync writes."""
 
 
-class Absent(Exception):
+class Absent(TransferError):
     """The folder to bring doesn't exist."""
 
 
@@ -63,17 +71,6 @@ class SomeFailed(TransferError):
         more = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
         super().__init__(f"rsync could not move all{more}: {problems[0].text}")
         self.problems = problems
-
-
-def dialect() -> Dialect:
-    """What this machine's rsync can do; raises ConfigError where there is none."""
-    return _dialect_of(process.program("rsync", f"Install it: {INSTALL}."))
-
-
-@functools.cache
-def _dialect_of(program: str) -> Dialect:
-    result = process.run([program, "--help"])
-    return Dialect.of(result.stdout.decode("utf-8", "replace") + result.stderr)
 
 
 def run(
@@ -93,12 +90,17 @@ def run(
     of a program that becomes rsync. Where it has to be `whole`, no file may vanish meanwhile; where
     `partly`, paths that can't be moved are no error, and the tally names them.
     """
-    tally, unfinished = Tally(), b""
+    tally, unfinished, output = Tally(), b"", 0
 
     def read(piece: bytes) -> None:
-        nonlocal unfinished
+        nonlocal unfinished, output
+        output += len(piece)
+        if output > LONGEST_OUTPUT:
+            raise TransferError(f"rsync with {remote.target} was ended: it tells no end of names.")
         # A progress line ends with a carriage return.
         *lines, unfinished = re.split(rb"[\r\n]", unfinished + piece)
+        # No path is that long.
+        unfinished = unfinished[:LONGEST]
         for line in lines:
             text = line.decode("utf-8", "replace")
             if not progress.read_rsync(text):
@@ -165,7 +167,7 @@ def failure(
             f"The disk of {receiver} is full (or your quota is).",
             f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
-    if code == SOME and _ABSENT.search(words):
+    if (code == SOME or code == NO_SOURCE and is_pull) and _ABSENT.search(words):
         return Absent(complaint)
     if code in (1, 2, 12, 126, 127) and re.search(_NEVER_STARTED, words):
         return Unready(complaint)

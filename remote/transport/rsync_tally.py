@@ -6,7 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from remote.transport.process import LONGEST_LINE
 from remote.transport.rsync_problems import Problem
+
+#: A number as rsync writes it, of a length that one can have: a server writes into the same stream.
+_COUNT = "[0-9][0-9,.]{0,24}"
 
 
 @dataclass
@@ -40,6 +44,8 @@ class Tally:
         self.cleared += other.cleared
         self.left += [above + name for name in other.left]
         self.bytes += other.bytes
+        self.files += other.files
+        self.anything |= other.anything
 
     def then(self, other: Tally) -> Tally:
         """What this transfer and another one of the same files did together."""
@@ -65,18 +71,22 @@ class Tally:
             self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
         if line.startswith("*deleting"):
             self.deleted.append(line[len("*deleting") :].strip())
-        elif line.startswith("Number of files:"):
-            self.files = int(re.sub(r"[,.]", "", line.split(":")[1].split()[0]))
+        elif count := re.match(rf"Number of files: ({_COUNT})", line):
+            self.files = _number(count[1])
         elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
             flags, _, name = line.partition(" ")
             self.sent.append(name)
             if "+++" not in flags:
                 self.replaced.append(name)
-        elif re.match(r"Total (bytes )?(sent|received):", line):
-            self.bytes += int(re.sub(r"\D", "", line.split(":")[1]) or 0)
+        elif count := re.match(rf"Total (?:bytes )?(?:sent|received): ({_COUNT})", line):
+            self.bytes += _number(count[1])
+
+
+def _number(text: str) -> int:
+    return int(re.sub(r"[,.]", "", text))
 
 
 def complaint(lines: Sequence[str]) -> str:
     """The last of rsync's messages that gives a reason: the line after it repeats the exit code."""
     reasons = [line for line in lines if line.strip() and "rsync error:" not in line]
-    return (reasons or list(lines) or ["no message"])[-1].strip()
+    return (reasons or list(lines) or ["no message"])[-1].strip()[:LONGEST_LINE]

@@ -11,15 +11,24 @@ import sys
 
 MARK = b"remote-rsync-starts-here\n"
 
+#: Bytes that start-up files may print.
+LONGEST_NOISE = 1 << 20
+
 
 def main() -> int:
     """Run the command; its exit code comes back."""
-    # Without a buffer of ours, a line is read byte by byte, and nothing of what follows it.
+    # Without a buffer of ours, nothing is read of what follows the mark.
     process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, bufsize=0)
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.endswith(MARK):
+    noise = b""
+    for _ in range(LONGEST_NOISE):
+        letter = process.stdout.read(1)
+        noise = (noise + letter)[-len(MARK) :]
+        if noise == MARK or not letter:
             break
+    else:
+        process.kill()
+        sys.exit("The server prints a megabyte and more before rsync starts.")
     while piece := process.stdout.read(1 << 16):
         while piece:
             piece = piece[os.write(1, piece) :]

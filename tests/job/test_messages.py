@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
 from remote.agent.main import VERBS, Verb
-from remote.job import fields, spec, status
-from remote.job.messages import (
-    base,
-    gpus,
-    jobs,
-    old_jobs,
-    records,
-    services,
-    target,
-)
+from remote.job import fields, messages, spec, status
+from remote.job.messages import base, records
 from remote.job.struct import Struct
 
 LONG_TEXT = "x" * (1 << 25)
 LONG_LIST: list[Any] = [[]] * 1_100_000
 
 MODULES = (
-    *(base, gpus, jobs, old_jobs, records, services, target),
+    *(
+        import_module(f"{messages.__name__}.{info.name}")
+        for info in iter_modules(messages.__path__)
+    ),
     *(spec, status),
 )
 CLASSES = sorted(
@@ -74,8 +70,8 @@ def test_no_field_takes_any_value_that_is_not_bounded(cls: type[Struct]) -> None
 @pytest.mark.parametrize(("name", "row"), VERBS.items())
 def test_every_verb_has_a_handler_that_takes_its_request(name: str, row: Verb) -> None:
     module = import_module(f"remote.agent.{row.module}")
-    messages, _, class_name = row.request.partition(".")
-    request = getattr(import_module(f"remote.job.messages.{messages}"), class_name)
+    subject, _, class_name = row.request.partition(".")
+    request = getattr(import_module(f"{messages.__name__}.{subject}"), class_name)
     assert issubclass(request, base.Request) and request.verb == name
     assert issubclass(request.answer, Struct)
     assert callable(getattr(module, row.function))

@@ -11,7 +11,7 @@ from remote.errors import JobError
 from remote.files import write_json
 from remote.job.paths import JobPaths
 from remote.job.status import FINISHED, Unpulled
-from remote.operations.fetch import FOLDER, fetch, selected
+from remote.operations.fetch import FOLDER, fetch
 from remote.operations.sync import push
 from remote.session import TargetSession
 from remote.target import Target
@@ -105,9 +105,3 @@ def test_a_link_that_a_pull_brought_leads_nowhere(server: TargetSession) -> None
     with pytest.raises(JobError, match="is a link"):
         fetch(server, JOB, ())
     assert [path.name for path in (root / "src").iterdir()] == ["a.py"]
-
-
-@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x"])
-def test_a_server_names_no_file_outside_of_the_job(name: str) -> None:
-    with pytest.raises(JobError, match="outside of the job"):
-        selected({"out/a": 1, name: 1}, ())

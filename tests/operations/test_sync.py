@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from remote.config import Project
 from remote.errors import ConfigError, TransferError
 from remote.files import write_json
+from remote.job.messages.target import SPARE
 from remote.job.paths import JobPaths
 from remote.job.status import FINISHED, Unpulled
-from remote.operations import sync
+from remote.operations import push_transfer
 from remote.operations.sync import Pushed, line, pull, push
 from remote.session import TargetSession
 from remote.target import Target
@@ -50,6 +53,18 @@ def again(server: TargetSession) -> TargetSession:
     return TargetSession.of(server.project, server.target)
 
 
+def rsyncs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The argv of each rsync from now on."""
+    run, runs = TargetSession.rsync, list[list[str]]()
+
+    def count(session: TargetSession, argv: list[str], *words: Any, **named: Any) -> Tally:
+        runs.append(argv)
+        return run(session, argv, *words, **named)
+
+    monkeypatch.setattr(TargetSession, "rsync", count)
+    return runs
+
+
 def test_a_first_push_makes_the_target_and_is_remembered(
     server: TargetSession, there: Path
 ) -> None:
@@ -58,13 +73,48 @@ def test_a_first_push_makes_the_target_and_is_remembered(
     assert (pushed.backup, pushed.foreign) == ("", False)
     assert (there / "src/train.py").read_text() == "first"
     assert server.project.target() == server.target
-    assert again(server).facts.ours and again(server).facts.files == server.facts.files > 0
+    assert again(server).facts.ours
+
+
+def test_only_where_nothing_was_is_a_target_fresh(
+    server: TargetSession, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All other pushes change nothing before their end."""
+    runs = rsyncs(monkeypatch)
+    there.mkdir()
+    push(server)
+    assert "--delay-updates" not in runs[0]
+    other = Project(server.project.root.with_name("clone"), {})
+    write(other.root / "src/train.py", "second")
+    for session in (again(server), TargetSession.of(other, server.target)):
+        for take_over in (False, True):
+            runs.clear()
+            push(session, take_over=take_over)
+            assert "--delay-updates" in runs[0]
 
 
 def test_a_push_of_the_same_sends_nothing(server: TargetSession) -> None:
     push(server)
     pushed = push(again(server))
     assert not pushed.files.anything and pushed.backup == ""
+
+
+def test_a_push_looks_first_where_nothing_was_changed_here(
+    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look takes two round trips less; what others changed there is seen by it."""
+    push(server)
+    runs = rsyncs(monkeypatch)
+    push(again(server))
+    assert len(runs) == 1 and "-n" in runs[0]
+    (there / "src/train.py").unlink()
+    runs.clear()
+    assert push(again(server)).files.sent == ["src/train.py"]
+    assert ["-n" in argv for argv in runs] == [True, False]
+    (here / "src/train.py").write_text("the second")
+    runs.clear()
+    assert push(again(server)).files.sent == ["src/train.py"]
+    assert ["-n" in argv for argv in runs] == [False]
 
 
 def test_what_a_push_replaces_or_deletes_is_kept_there(
@@ -176,16 +226,24 @@ def test_a_target_that_was_removed_since_is_made_again(server: TargetSession, th
     assert (there / ".remote/projects").is_dir()
 
 
-def test_many_files_are_looked_at_before_they_are_pushed(
-    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("fits", "transfers"), [(True, 1), (False, 3)])
+def test_a_large_push_goes_on_where_the_whole_project_fits(
+    server: TargetSession,
+    here: Path,
+    there: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fits: bool,
+    transfers: int,
 ) -> None:
+    """Else it is looked at what it would send, and asked whether that fits."""
     push(server)
-    monkeypatch.setattr(sync, "MANY", 0)
-    write(here / "src/train.py", "the second")
-    pushed = push(again(server))
-    assert pushed.files.sent == ["src/train.py"]
-    assert (there / "src/train.py").read_text() == "the second"
-    assert not push(again(server)).files.anything
+    (here / "large").write_bytes(os.urandom(SPARE + 1))
+    if not fits:
+        monkeypatch.setattr(push_transfer, "fits_whole", lambda *_: False)
+    runs = rsyncs(monkeypatch)
+    assert push(again(server)).files.sent == ["large"]
+    assert len(runs) == transfers and (there / "large").stat().st_size > SPARE
+    assert not any((there / ".remote/partial").rglob("*.*"))
 
 
 @pytest.mark.parametrize(
@@ -261,6 +319,64 @@ def test_what_was_changed_here_since_the_last_pull_is_kept(
     assert pulled.files.replaced == ["data/results/a.csv"]
     assert [path.name for path in (here / pulled.backup).rglob("*.csv")] == ["a.csv"]
     assert (here / pulled.backup / "data/results/a.csv").read_text() == "mine!"
+
+
+def test_what_a_pull_found_unchanged_is_transferred_again_once_either_side_changes(
+    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(server)
+    for name in ("data/results/r.csv", "data/results/s.csv", "logs/l.txt"):
+        write(there / name, "theirs")
+    runs = rsyncs(monkeypatch)
+    both = ["./data/results/", "./logs/"]
+    for expected in (both, both, []):
+        pull(again(server))
+        assert sorted(argv[-1] for argv in runs) == expected
+        runs.clear()
+    changes: list[Callable[[], object]] = [
+        lambda: write(there / "data/results/r.csv", "longer than it was"),
+        lambda: (here / "data/results/s.csv").unlink(),
+        lambda: write(here / "data/results/r.csv", "mine, and no longer theirs"),
+        lambda: os.utime(there / "data/results/s.csv", (1, 1)),
+    ]
+    for change in changes:
+        change()
+        assert pull(again(server)).files.sent
+        assert [argv[-1] for argv in runs] == ["./data/results/"]
+        assert not pull(again(server)).files.sent
+        runs.clear()
+    for name in ("r.csv", "s.csv"):
+        path = f"data/results/{name}"
+        assert (here / path).read_bytes() == (there / path).read_bytes()
+
+
+def test_what_no_rsync_finds_unchanged_is_not_noted(
+    server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dry run notes nothing; neither does a pull that left something, which the next one tells."""
+    push(server)
+    write(there / "data/results/r.csv", "theirs")
+    (there / "data/results/out").symlink_to("/etc/hostname")
+    (there / "logs/elsewhere").mkdir(parents=True)
+    write(there / "logs/elsewhere/l.txt", "theirs")
+    (here.with_name("disk")).mkdir()
+    (here / "logs").mkdir()
+    (here / "logs/elsewhere").symlink_to(here.with_name("disk"))
+    write(there / "outputs/o", "theirs")
+    for _ in range(2):
+        pull(again(server))
+    server.file.with_suffix(".outputs.json").unlink()
+    pull(again(server), dry_run=True)
+    runs = rsyncs(monkeypatch)
+    assert pull(again(server)).files.left == ["data/results/out -> /etc/hostname"]
+    assert "./outputs/" in [argv[-1] for argv in runs]
+    runs.clear()
+    assert pull(again(server)).files.left == ["data/results/out -> /etc/hostname"]
+    assert sorted({argv[-1] for argv in runs}) == [
+        "./data/results/",
+        "./logs/",
+        "./logs/elsewhere/",
+    ]
 
 
 def test_a_dry_run_of_a_pull_brings_nothing(server: TargetSession, here: Path, there: Path) -> None:

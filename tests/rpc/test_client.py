@@ -25,7 +25,7 @@ from remote.job.messages.base import FRAME, Request
 from remote.job.messages.jobs import JobsRequest
 from remote.job.struct import Struct
 from remote.rpc import wire
-from remote.rpc.client import Agent, AgentBug, Reader
+from remote.rpc.client import LONGEST_WORD, Agent, AgentBug, Reader
 from remote.rpc.wire import LocalWire
 from tests.rpc.calls import KEY, installed_python, prepare
 
@@ -79,10 +79,11 @@ def test_an_answer_after_a_blob_is_read() -> None:
     assert seen == [{"a": 1}, {"a": 2}] and blob == b"xyz!"
 
 
-def test_a_blob_nobody_wants_is_dropped() -> None:
-    reader = Reader()
-    reader.feed(framed({"a": 1}, b"xyz") + framed({"a": 2}))
-    assert reader.last == {"a": 2}
+def test_what_nobody_asked_for_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="3 bytes that nobody asked for"):
+        Reader().feed(framed({"a": 1}, b"xyz"))
+    with pytest.raises(ProtocolError, match="twice"):
+        Reader().feed(framed({"a": 1}) + framed({"a": 2}))
 
 
 def test_a_large_blob_passes_through_without_being_held() -> None:
@@ -131,8 +132,8 @@ class OldWire(LocalWire):
 
     python: str = ""
 
-    def agent(self, name: str) -> list[str]:
-        return [self.python, "-W", "error", *super().agent(name)[1:]]
+    def agent(self, name: str, *words: str) -> list[str]:
+        return [self.python, "-W", "error", *super().agent(name, *words)[1:]]
 
 
 def test_the_oldest_python_runs_the_zip(tmp_path: Path, isolated: Path) -> None:
@@ -170,8 +171,8 @@ class Scripted(LocalWire):
 
     code: str = ""
 
-    def agent(self, name: str) -> list[str]:
-        return [sys.executable, "-c", self.code]
+    def agent(self, name: str, *words: str) -> list[str]:
+        return [sys.executable, "-c", self.code, *words]
 
 
 def answering(value: dict[str, Any], *, noise: bytes = b"", blob: bytes = b"") -> Agent:
@@ -236,6 +237,37 @@ def test_a_request_arrives_as_it_was_given() -> None:
     value = ["$(x)", "'\"", "a\nb", "日本", "-x", "x" * 100_000, "\udcff", None, 1.5]
     answer = Agent(Scripted(code)).call(Ask(value))
     assert answer.given == {"verb": "ask", "value": value}
+
+
+class AskOpenly(Request[Answer], verb="ask", answer=Answer, public=True):
+    value: Any = any_json(1 << 30, default=None)
+
+
+#: Answers with its words, and with what comes on standard input.
+_WORDS = (
+    "import sys, json; given = [sys.argv[1:], sys.stdin.read()]\n"
+    "data = json.dumps({'given': given}).encode()\n"
+    f"sys.stdout.buffer.write(b'%s %d 0\\n' % ({FRAME!r}, len(data)) + data)"
+)
+
+
+def test_only_what_others_may_read_and_is_short_is_a_word_of_the_command_line() -> None:
+    agent, value = Agent(Scripted(_WORDS)), ["$(x)", "'\"", "日本"]
+    (mark, word), given = agent.call(AskOpenly(value)).given
+    assert json.loads(bytes.fromhex(word)) == {"verb": "ask", "value": value}
+    assert (mark, given) == ("ask", "")
+    for request in (Ask(value), AskOpenly("x" * LONGEST_WORD)):
+        words, given = agent.call(request).given
+        assert words == [] and json.loads(given)["value"] == request.value
+
+
+def test_the_real_agent_takes_a_request_either_way(tmp_path: Path) -> None:
+    caller = Agent(LocalWire())
+    prepare(caller, tmp_path / "proj")
+    assert caller.call(JobsRequest(KEY)).jobs == ()
+    assert caller.call(JobsRequest(KEY, jobs=())).jobs == ()
+    with pytest.raises(JobError, match="no job"):
+        caller.call(JobsRequest(KEY, jobs=("x" * LONGEST_WORD,)))
 
 
 @pytest.mark.parametrize(

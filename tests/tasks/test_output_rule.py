@@ -15,8 +15,8 @@ REMOTE = ROOT / "remote"
 #: What runs on servers and in jobs, where the job's log is the standard output.
 SERVER = ("agent", "agent_main.py", "runtime", "transport/skip_banner.py")
 
-#: Who may pass a job's own bytes to the terminal.
-MAY_WRITE_RAW = ("operations/jobs.py", "output.py")
+#: Who shows a job's log with its colours.
+SHOWS_COLOURS = ("operations/jobs.py", "output.py")
 
 
 def client_modules() -> list[str]:
@@ -62,13 +62,13 @@ def test_only_logs_pass_a_jobs_own_colours() -> None:
     users = [
         name
         for name in client_modules()
-        if any(_names(node) == "write_raw" for node in ast.walk(parsed(name)))
+        if any(_names(node) == "LogOutput" for node in ast.walk(parsed(name)))
     ]
-    assert users == list(MAY_WRITE_RAW)
+    assert users == list(SHOWS_COLOURS)
 
 
 def _names(node: ast.AST) -> str:
-    if isinstance(node, ast.FunctionDef):
+    if isinstance(node, ast.ClassDef):
         return node.name
     return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 

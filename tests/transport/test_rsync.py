@@ -11,7 +11,7 @@ import pytest
 
 from remote.errors import ConfigError, ConnectError, RemoteError, TransferError
 from remote.target import Target
-from remote.transport import rsync
+from remote.transport import rsync, rsync_dialect
 from remote.transport.process import Result
 from remote.transport.rsync import Absent, FullDisk, Unready
 from remote.transport.rsync_args import Remote
@@ -240,7 +240,7 @@ def test_files_that_vanish_meanwhile_are_fine(folder: Path) -> None:
 def test_a_machine_without_rsync_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="rsync is not installed"):
-        rsync.dialect()
+        rsync_dialect.dialect()
 
 
 def test_pieces_are_cut_into_lines_wherever_they_break(folder: Path) -> None:

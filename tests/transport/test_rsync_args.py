@@ -17,7 +17,8 @@ from remote.job.paths import STATE, partial_name, temporary_folder
 from remote.target import Target
 from remote.transport import rsync as transfer
 from remote.transport import rsync_args, rsync_tally
-from remote.transport.rsync_args import Dialect, Remote
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
@@ -56,7 +57,7 @@ class Pair:
         self.here.mkdir()
         self.there.mkdir()
         self.remote = Remote(Target("", "", str(self.there)), None, "0" * 16)
-        self.known = transfer.dialect()
+        self.known = dialect()
 
     def push(self, *, stamp: str = "s1", delete: bool = True, dry_run: bool = False) -> Tally:
         argv = rsync_args.push_argv(
@@ -135,6 +136,45 @@ def test_files_arrive_with_mode_and_time(pair: Pair) -> None:
     assert there.stat().st_mode & 0o777 == 0o755
     assert int(there.stat().st_mtime) == int(script.stat().st_mtime)
     assert tally.sent == ["src/run.sh"] and tally.replaced == [] and tally.bytes > 0
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Of all below `folder` and itself, without the toolkit's own."""
+    paths = [
+        path for path in folder.rglob("*") if STATE not in path.parts and not path.is_symlink()
+    ]
+    return {
+        str(path.relative_to(folder)).strip("."): path.stat().st_mode & 0o7777
+        for path in (folder, *paths)
+    }
+
+
+def test_what_was_open_to_a_group_here_is_closed_there(pair: Pair, tmp_path: Path) -> None:
+    """A laptop's umask is no reason for a server's group to change code. What was, is closed, too."""
+    for name, mode in (
+        ("src/a.py", 0o664),
+        ("run.sh", 0o777),
+        ("key", 0o600),
+        ("data/processed/p", 0o666),
+    ):
+        write(pair.here / name).chmod(mode)
+    for name in ("", "src", "data", "data/processed"):
+        (pair.here / name).chmod(0o2777 if name == "data" else 0o775)
+    shutil.copytree(pair.here / "src", pair.there / "src")
+    pair.push()
+    pair.run(rsync_args.processed_argv(pair.here, pair.remote, pair.known, project=""))
+    assert not [name for name, mode in modes(pair.there).items() if mode & 0o022]
+    expected = {"src/a.py": 0o644, "run.sh": 0o755, "key": 0o600, "data/processed/p": 0o644}
+    assert {name: modes(pair.there)[name] for name in expected} == expected
+    assert not pair.push(stamp="s2").anything
+    code = tmp_path / "sent"
+    code.mkdir()
+    remote = Remote(Target("", "", str(code)), None, "k")
+    (code / STATE).mkdir()
+    subprocess.run(
+        rsync_args.incoming_argv(remote, pair.known, name="n"), cwd=pair.here / "src", check=True
+    )
+    assert (code / STATE / "incoming-n/a.py").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_second_push_sends_nothing(pair: Pair) -> None:
@@ -437,7 +477,7 @@ def test_processed_data_fills_up_and_replaces_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/.tmp-x")
     older(write(pair.there / "data/processed/a", "theirs"))
     write(pair.there / "data/processed/only there")
-    tally = pair.run(rsync_args.processed_argv(pair.here, pair.remote, project=""))
+    tally = pair.run(rsync_args.processed_argv(pair.here, pair.remote, pair.known, project=""))
     assert (pair.there / "data/processed/a").read_text() == "theirs"
     folder = "data/processed"
     assert names(pair.there) == {f"{folder}/a", f"{folder}/sub/b", f"{folder}/only there"}
@@ -448,7 +488,7 @@ def test_a_dry_run_of_processed_data_changes_nothing(pair: Pair) -> None:
     write(pair.here / "data/processed/a")
     (pair.there / "data/processed").mkdir(parents=True)
     before = picture(pair.there)
-    argv = rsync_args.processed_argv(pair.here, pair.remote, project="", dry_run=True)
+    argv = rsync_args.processed_argv(pair.here, pair.remote, pair.known, project="", dry_run=True)
     assert pair.run(argv).sent == ["data/processed/a"]
     assert picture(pair.there) == before
 
@@ -565,12 +605,15 @@ def test_an_output_that_is_a_file_comes_as_one(pair: Pair, tmp_path: Path, name:
 
 
 def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
-    wanted = write(tmp_path / "wanted", rsync_args.artifact_filters(folders))
+    wanted = tmp_path / "wanted"
+    listed = rsync_args.listed(wanted, pair.known)
+    content = rsync_args.artifact_list if listed else rsync_args.artifact_filters
+    write(wanted, content(folders))
     argv = rsync_args.artifacts_argv(
         pair.remote,
         source="mlruns/1",
         destination="mlruns/7",
-        wanted=wanted,
+        wanted=listed or rsync_args.filtered(wanted),
         backup=pair.here / ".remote/backup",
     )
     return pair.run(argv)
@@ -596,6 +639,33 @@ def test_artifact_links_that_lead_out_are_left_out(pair: Pair, tmp_path: Path) -
     (pair.here / "mlruns/7").mkdir(parents=True)
     artifacts(pair, tmp_path, "r/artifacts")
     assert names(pair.here) == {"mlruns/7/r/artifacts/x"}
+
+
+def test_runs_without_artifacts_are_passed_over_whatever_others_are_called(
+    pair: Pair, tmp_path: Path
+) -> None:
+    odd = ["#r/artifacts", "-r/artifacts", "r[1]/artifacts", "a b/artifacts", ";r"]
+    for folder in (*odd, "other/artifacts"):
+        write(pair.there / f"mlruns/1/{folder}/x")
+    (pair.here / "mlruns/7").mkdir(parents=True)
+    tally = artifacts(pair, tmp_path, *odd, "missing/artifacts", "also missing")
+    assert names(pair.here) == {f"mlruns/7/{folder}/x" for folder in odd}
+    assert tally.problems == [] and len(tally.sent) == len(odd)
+
+
+def test_all_artifacts_of_a_folder_are_named_by_stars(pair: Pair, tmp_path: Path) -> None:
+    for name in ("x", "r/artifacts/y", ".hidden/z"):
+        write(pair.there / "mlruns/1" / name)
+    (pair.here / "mlruns/7").mkdir(parents=True)
+    artifacts(pair, tmp_path, "**")
+    assert names(pair.here) == {f"mlruns/7/{name}" for name in ("x", "r/artifacts/y", ".hidden/z")}
+
+
+def test_what_is_listed_is_no_filter() -> None:
+    """A Mac's rsync fails over what is missing, so it gets filters."""
+    assert rsync_args.listed(Path("w"), Dialect(frozenset(["--files-from", "--from0"]))) == []
+    known = Dialect(frozenset(["--ignore-missing-args"]))
+    assert "--files-from=w" in rsync_args.listed(Path("w"), known)
 
 
 def test_artifact_filters_name_every_folder_above() -> None:
@@ -670,7 +740,7 @@ def test_a_local_target_with_a_colon_is_no_host(tmp_path: Path) -> None:
     remote = Remote(Target("", "", f"{tmp_path}/there:x"), None, "k")
     (tmp_path / "here/data").mkdir()
     backup = tmp_path / "b"
-    argv = rsync_args.pull_argv(remote, transfer.dialect(), "data/results/", backup=backup)
+    argv = rsync_args.pull_argv(remote, dialect(), "data/results/", backup=backup)
     subprocess.run(argv, cwd=tmp_path / "here", check=True, capture_output=True)
     assert names(tmp_path / "here") == {"data/results/r"}
 
@@ -767,6 +837,13 @@ def test_a_mac_pushes(mac: Pair) -> None:
     assert sorted(tally.sent) == [".rsyncignore", "src/a.py"]
 
 
+def test_a_mac_whose_umask_is_002_lets_no_group_write_there(mac: Pair) -> None:
+    write(mac.here / "src/a.py").chmod(0o664)
+    (mac.here / "src").chmod(0o775)
+    mac.push()
+    assert modes(mac.there) == {"": 0o755, "src": 0o755, "src/a.py": 0o644}
+
+
 def test_a_mac_is_told_what_its_push_deleted(mac: Pair) -> None:
     write(mac.there / "old.py")
     assert mac.push(dry_run=True).deleted == ["old.py"]
@@ -781,7 +858,7 @@ def test_a_mac_is_told_how_many_bytes_went(mac: Pair) -> None:
 def test_a_mac_sends_processed_data(mac: Pair) -> None:
     write(mac.here / "data/processed/a")
     (mac.there / "data/processed").mkdir(parents=True)
-    mac.run(rsync_args.processed_argv(mac.here, mac.remote, project=""))
+    mac.run(rsync_args.processed_argv(mac.here, mac.remote, mac.known, project=""))
     assert names(mac.there) == {"data/processed/a"}
 
 
@@ -808,15 +885,65 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
     push = {"project": "p", "stamp": "s", "delete": True}
     for argv in (
         rsync_args.push_argv(mac.here, remote, known, **push),  # type: ignore[arg-type]
-        rsync_args.processed_argv(mac.here, remote, project="p"),
+        rsync_args.processed_argv(mac.here, remote, known, project="p"),
         rsync_args.pull_argv(remote, known, "a/", backup=Path("b")),
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(
-            remote, source="a", destination="b", wanted=Path("w"), backup=Path("k")
+            remote,
+            source="a",
+            destination="b",
+            wanted=rsync_args.listed(Path("w"), known) or rsync_args.filtered(Path("w")),
+            backup=Path("k"),
         ),
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}
         assert used <= known.options
+
+
+def test_a_look_by_the_old_protocol_says_what_one_by_the_newest_does(pair: Pair) -> None:
+    for name in ("same", "d/changed", "d/mode", "d/time"):
+        shutil.copy2(older(write(pair.here / name)), write(pair.there / name))
+    write(pair.here / "d/changed", "longer")
+    (pair.here / "d/mode").chmod(0o600)
+    os.utime(pair.here / "d/time", (5_000_000_000, 5_000_000_000))
+    write(pair.here / "new")
+    (pair.here / "link").symlink_to("new")
+    write(pair.there / "gone/g")
+    argv = rsync_args.push_argv(
+        pair.here,
+        pair.remote,
+        pair.known,
+        project="",
+        stamp="s",
+        delete=True,
+        dry_run=True,
+        destination=f"{pair.there}/",
+    )
+    old = pair.run(argv)
+    newest = pair.run([word for word in argv if not word.startswith("--protocol")])
+    assert (set(old.sent), set(old.replaced)) == (set(newest.sent), set(newest.replaced))
+    assert sorted(old.deleted) == sorted(newest.deleted) != []
+    assert {"d/changed", "d/time", "new"} <= set(old.sent) and old.files == newest.files
+
+
+def test_where_nothing_is_there_nothing_waits_for_the_end(pair: Pair) -> None:
+    """Renaming each file twice takes longer than sending it."""
+    write(pair.here / "src/a.py")
+    argv = rsync_args.push_argv(
+        pair.here,
+        pair.remote,
+        pair.known,
+        project="",
+        stamp="s1",
+        delete=True,
+        fresh=True,
+        destination=f"{pair.there}/",
+        partial=rsync_args.unfinished(pair.known, COPY, apart=True),
+    )
+    assert not {"--delay-updates", "--delete", "--backup"} & set(argv)
+    temporary_folder(pair.there, COPY).mkdir(parents=True)
+    assert pair.run(argv).sent == ["src/a.py"]
+    assert names(pair.there) == {"src/a.py"}
 
 
 def test_deletions_wait_for_the_end_on_every_rsync() -> None:
@@ -827,21 +954,6 @@ def test_deletions_wait_for_the_end_on_every_rsync() -> None:
             Path("/x"), far("h:/d"), known, project="p", stamp="s", delete=True
         )
         assert {"--delete-delay", "--delete-after"} & set(argv), version
-
-
-def test_the_dialect_is_read_from_the_real_help() -> None:
-    known = transfer.dialect()
-    assert {"--delete", "--backup-dir", "--exclude-from", "--rsync-path"} <= known.options
-    assert "--made-up" not in known.options
-
-
-def test_only_keeps_what_there_is_by_its_name() -> None:
-    known = Dialect.of("--info=FLAGS    fine\n-n, --dry-run  x\n [--delay-updates] [--del | --x]")
-    assert known.only("--info=progress2", "--dry-run", "--delay") == [
-        "--info=progress2",
-        "--dry-run",
-    ]
-    assert known.only("--delay-updates", "--del") == ["--delay-updates", "--del"]
 
 
 # Counting

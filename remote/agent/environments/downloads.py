@@ -9,7 +9,7 @@ from typing import Dict, Iterable, Optional, Set
 
 from remote.agent import processes
 from remote.agent.target_dir import find_uv
-from remote.files import bytes_in
+from remote.folders import bytes_in
 
 #: Seconds that uv waits for others which use its cache, and may take to remove what it holds.
 PATIENCE = 20

@@ -17,7 +17,8 @@ from remote.agent.job_folders import STAMP, STAMP_FORMAT, every, find, forget, j
 from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError, ProtocolError
-from remote.files import bytes_in, locked, size
+from remote.files import locked, size
+from remote.folders import bytes_in
 from remote.job import tree
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.outputs import below

@@ -17,7 +17,8 @@ from remote.agent.jobs.accept import accept, clear, cleared, earlier_job
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, make_output, root_of
 from remote.errors import JobError, TargetError
-from remote.files import leads_out, link_or_copy, links_in, locked, write_atomic
+from remote.files import link_or_copy, locked, write_atomic
+from remote.folders import leads_out, links_in
 from remote.job import outputs
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer, SubmitRequest
@@ -161,7 +162,8 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     ]
     excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~", f"--exclude={PARTIAL}"]
     excludes += [f"--exclude={name}/" for name in CACHES]
-    argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
+    # What a group may change in the tree, it can't in what the job runs.
+    argv = ["rsync", "-a", "--chmod=go-w", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
     # While rsync works: each start of the agent is faster without.
     import shutil
 

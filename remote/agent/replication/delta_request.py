@@ -21,6 +21,7 @@ from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store
 from remote.agent.tracking.moved_target import mend_moved
 from remote.errors import StoreError
 from remote.files import is_absent, read_json, remove_left, try_lock, write_json
+from remote.folders import mark_of
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.outputs import state_at
@@ -49,16 +50,15 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
         path = root / request.store
         if request.store not in _places(root)[0]:
             raise StoreError(f"{root} has no MLflow store {request.store}.")
-        return AnswerWithFile(
-            DeltaAnswer(root=str(root), empty=False), *_delta(request, root, path)
-        )
+        return _with_delta(DeltaAnswer(root=str(root)), request, root, path)
     moved = mend_moved(root)
     states = {name: state_at(root, name) for name in request.outputs}
-    answer = _state(root).replace(moved=moved, outputs=states)
+    marks = {name: mark_of(root / name) for name in request.marked}
+    answer = _state(root).replace(moved=moved, outputs=states, marks=marks)
     try:
         if not is_present(store_of(root)):
             return answer
-        return AnswerWithFile(answer.replace(empty=False), *_delta(request, root, store_of(root)))
+        return _with_delta(answer, request, root, store_of(root))
     except (OSError, StoreError) as error:
         return answer.replace(fault=str(error))
 
@@ -81,8 +81,10 @@ def _state(root: Path) -> DeltaAnswer:
     )
 
 
-def _delta(request: DeltaRequest, root: Path, store: Path) -> Tuple[Path, Optional[IO[str]]]:
-    """The delta of a store that is there, with the lock that keeps it; raises StoreError.
+def _with_delta(
+    answer: DeltaAnswer, request: DeltaRequest, root: Path, store: Path
+) -> AnswerWithFile:
+    """The answer with the delta of a store that is there; raises StoreError.
 
     It is written to the first folder that takes it, so that a full disk, or one that can't be
     written to, can still be pulled from.
@@ -97,7 +99,8 @@ def _delta(request: DeltaRequest, root: Path, store: Path) -> Tuple[Path, Option
             source.write_delta(
                 store, file, request.known, roots=[str(root)], registry=request.registry
             )
-            return _compressed(file) if request.compress else file, lock
+            answer = answer.replace(empty=False, size=os.stat(str(file)).st_size)
+            return AnswerWithFile(answer, _compressed(file) if request.compress else file, lock)
         except (OSError, StoreError) as error:
             fault = fault or error
             for part in folder.glob(f"{file.name}*"):

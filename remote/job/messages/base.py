@@ -27,18 +27,24 @@ class Request(Struct, Generic[Answer]):
     """Something asked of the agent by its `verb`; what comes back is an `answer`.
 
     `repeat` is what the user is told where none came. A submission alone would do harm when it is
-    asked twice: it carries an id.
+    asked twice: it carries an id. One that is `public` may be read by whoever lists the server's
+    processes, and spares a round trip.
     """
 
     verb: ClassVar[str]
     answer: ClassVar[Type[Any]]
     repeat: ClassVar[str]
+    public: ClassVar[bool]
 
     def __init_subclass__(
-        cls, verb: str = "", answer: Type[Any] = Struct, repeat: str = READS
+        cls,
+        verb: str = "",
+        answer: Type[Any] = Struct,
+        repeat: str = READS,
+        public: bool = False,
     ) -> None:
         super().__init_subclass__()
-        cls.verb, cls.answer, cls.repeat = verb, answer, repeat
+        cls.verb, cls.answer, cls.repeat, cls.public = verb, answer, repeat, public
 
 
 class TargetRequest(Request[Answer]):

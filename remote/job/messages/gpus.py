@@ -70,7 +70,7 @@ class GpusAnswer(Struct):
     cuda: str = fields.line(default="")
 
 
-class GpusRequest(TargetRequest[GpusAnswer], verb="gpus", answer=GpusAnswer):
+class GpusRequest(TargetRequest[GpusAnswer], verb="gpus", answer=GpusAnswer, public=True):
     """Tell of the server's GPUs."""
 
     leases: str = fields.text(NAME, default="")

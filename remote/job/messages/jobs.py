@@ -10,7 +10,7 @@ import sys
 from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import DIFF, HEX, MESSAGE, NAME, VERY_MANY, WORD
+from remote.job.fields import DIFF, HEX, INTEGER, MESSAGE, NAME, VERY_MANY, WORD
 from remote.job.messages.base import LOOK_FIRST, TargetRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
@@ -64,7 +64,7 @@ class Metric(Struct):
 
     key: str = fields.text(NAME)
     value: float = fields.number(-sys.float_info.max, sys.float_info.max)
-    step: int = fields.integer(-(1 << 63), 1 << 63)
+    step: int = fields.integer(-INTEGER - 1, INTEGER)
 
 
 class JobSummary(JobStatus):
@@ -96,7 +96,7 @@ class JobsAnswer(Struct):
     now: float = fields.moment()
 
 
-class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer):
+class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer, public=True):
     """List jobs: those that are named, else the `newest` and all that go on (0: all)."""
 
     newest: int = fields.integer(0, VERY_MANY, default=0)
@@ -145,7 +145,7 @@ class LogAnswer(Struct):
     status: Optional[JobStatus] = fields.optional(fields.nested(JobStatus), default=None)
 
 
-class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer):
+class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer, public=True):
     """Send the log from byte `offset` on; with `wait`, until the job has ended.
 
     `tail` above 0 leaves out all but that many last lines of what is there now, `since` what is

@@ -68,7 +68,7 @@ class UnpulledAnswer(Struct):
 
     id: str = fields.job_id()
     files: Mapping[str, int] = fields.mapping_of(
-        fields.integer(0, 1 << 62), VERY_MANY, key=fields.text(NAME)
+        fields.integer(0, 1 << 62), VERY_MANY, key=fields.path()
     )
 
 

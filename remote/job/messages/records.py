@@ -6,10 +6,17 @@ import re
 from typing import Any, Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import MANY, MESSAGE, NAME, VERY_MANY
+from remote.job.fields import INTEGER, MANY, MESSAGE, NAME, VERY_MANY
 from remote.job.messages.base import SAME_TWICE, TargetRequest
 from remote.job.outputs import STATES
 from remote.job.struct import Struct
+
+#: Bytes of a delta: some hundred million values of metrics.
+LONGEST_DELTA = 64 << 30
+
+
+#: What remote.folders.mark_of says.
+_MARK = re.compile(r"[0-9a-f ]*")
 
 
 class DeltaAnswer(Struct):
@@ -18,6 +25,8 @@ class DeltaAnswer(Struct):
     root: str = fields.text(NAME)
     empty: bool = fields.flag(default=True)
     """Whether the target has no store yet."""
+    size: int = fields.integer(0, LONGEST_DELTA, default=0)
+    """Bytes of the delta before it is compressed."""
     ended: Tuple[str, ...] = fields.list_of(fields.job_id(), VERY_MANY, default=())
     """The jobs whose records and results were whole before this began."""
     unpulled: Mapping[str, str] = fields.mapping_of(
@@ -34,6 +43,10 @@ class DeltaAnswer(Struct):
         fields.choice(*STATES), MANY, key=fields.text(NAME), default={}
     )
     """What is at the path of each output that was asked for."""
+    marks: Mapping[str, str] = fields.mapping_of(
+        fields.text(64, _MARK), MANY, key=fields.text(NAME), default={}
+    )
+    """Of each that was asked for: changes with what is in it; empty where that can't be told."""
     fault: str = fields.text(MESSAGE, default="")
     """Why the target's own store, which is there, could not be read."""
     moved: str = fields.text(MESSAGE, default="")
@@ -50,6 +63,8 @@ class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer)
     compress: bool = fields.flag(default=False)
     outputs: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Paths of outputs to look at."""
+    marked: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """Those of which a mark is wanted."""
 
 
 class RefusedRecord(Struct):
@@ -63,10 +78,10 @@ class RefusedRecord(Struct):
 class ExperimentLink(Struct):
     """One experiment of one side, and that of the other which it is merged with."""
 
-    theirs: int = fields.integer(0, 1 << 63)
-    theirs_created: Optional[int] = fields.optional(fields.integer(-(1 << 63), 1 << 63))
-    ours: int = fields.integer(0, 1 << 63)
-    ours_created: Optional[int] = fields.optional(fields.integer(-(1 << 63), 1 << 63))
+    theirs: int = fields.integer(0, INTEGER)
+    theirs_created: Optional[int] = fields.optional(fields.integer(-INTEGER - 1, INTEGER))
+    ours: int = fields.integer(0, INTEGER)
+    ours_created: Optional[int] = fields.optional(fields.integer(-INTEGER - 1, INTEGER))
     last_name: Optional[str] = fields.optional(fields.text(NAME), default=None)
     base_name: Optional[str] = fields.optional(fields.text(NAME), default=None)
 
@@ -75,8 +90,8 @@ class ArtifactFolder(Struct):
     """A folder of artifacts that goes along with records: `remote` below the root of the giver,
     `local` below the one of who takes it. It need not exist: a run without artifacts has none."""
 
-    remote: str = fields.text(NAME)
-    local: str = fields.text(NAME)
+    remote: str = fields.path()
+    local: str = fields.path()
 
 
 class TakeAnswer(Struct):

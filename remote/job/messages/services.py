@@ -9,10 +9,14 @@ from remote.job import fields
 from remote.job.fields import HEX, NAME, WORD
 from remote.job.messages.base import TargetRequest
 from remote.job.spec import Job
+from remote.job.status import PRIVATE
 from remote.job.struct import Struct
 
 #: A path of a page, as a URL has it.
 _PAGE = re.compile(r"/[A-Za-z0-9_.~%/-]*")
+
+#: ssh, which is told to lead a port there, expands `${VARIABLE}` and `%` in paths (ssh_config(5)).
+_SOCKET = re.compile(re.escape(PRIVATE) + r"[A-Za-z0-9_]+/socket")
 
 
 class ServiceAddress(Struct):
@@ -22,7 +26,7 @@ class ServiceAddress(Struct):
     """The page that a browser is to open."""
     port: int = fields.integer(0, 65535, default=0)
     token: str = fields.text(256, WORD, default="")
-    socket: str = fields.text(NAME, default="")
+    socket: str = fields.text(104, _SOCKET, default="")
 
 
 class ServiceAnswer(Struct):
@@ -43,9 +47,7 @@ class ServiceRequest(TargetRequest[ServiceAnswer], verb="service", answer=Servic
 class SavedAnswer(Struct):
     """The SHA-256 of each file that was saved and is there as it was, by its path below the root."""
 
-    files: Mapping[str, str] = fields.mapping_of(
-        fields.text(64, HEX), 100_000, key=fields.text(NAME)
-    )
+    files: Mapping[str, str] = fields.mapping_of(fields.text(64, HEX), 100_000, key=fields.path())
 
 
 class SavedRequest(TargetRequest[SavedAnswer], verb="saved", answer=SavedAnswer):
@@ -56,7 +58,7 @@ class FetchAnswer(Struct):
     """The times of change of the files in the zip file that follows, in whole seconds since 1970."""
 
     times: Mapping[str, int] = fields.mapping_of(
-        fields.integer(0, 1 << 40), 100_000, key=fields.text(NAME)
+        fields.integer(0, 1 << 40), 100_000, key=fields.path()
     )
 
 

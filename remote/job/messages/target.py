@@ -35,6 +35,8 @@ class PrepareAnswer(Struct):
     state: str = fields.choice(OURS, ABSENT, FOREIGN)
     root: str = fields.text(NAME)
     """Its absolute path there."""
+    fresh: bool = fields.flag(default=False)
+    """Whether nothing was there, so that a push has nothing to keep."""
 
 
 class PrepareRequest(
@@ -83,13 +85,15 @@ class RoomAnswer(Struct):
 
 class RoomRequest(TargetRequest[RoomAnswer], verb="room", answer=RoomAnswer, repeat=SAME_TWICE):
     """Say whether these bytes fit into these folders; with `clear`, after what earlier pushes by this
-    copy of the project left unfinished was removed."""
+    copy of the project left unfinished was removed. While a push by it is `running`, what lies there
+    is that one's and stays."""
 
     project: str = fields.text(32, PROJECT)
     needs: Mapping[str, int] = fields.mapping_of(
         fields.integer(0, 1 << 62), VERY_MANY, key=fields.text(NAME), default={}
     )
     clear: bool = fields.flag(default=False)
+    running: bool = fields.flag(default=False)
 
 
 class TreeAnswer(Struct):

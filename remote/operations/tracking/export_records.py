@@ -11,6 +11,7 @@ from remote.operations.tracking.merge_records import merging
 from remote.output import Progress
 from remote.tracking import schema
 from remote.tracking.export import ExportOrder, ExportSummary, export
+from remote.transport.rsync_filters import IgnoreFile
 
 
 def export_records(project: Project, *, dry_run: bool = False) -> ExportSummary | None:
@@ -30,6 +31,7 @@ def export_records(project: Project, *, dry_run: bool = False) -> ExportSummary 
             address=to.server,
             settings=project.settings,
             ids={kind: _merged(to, kind) for kind in (schema.RUN, schema.MODEL)},
+            allowed=IgnoreFile.of(project.root).allowed,
         )
         with Progress("exporting records") as progress:
             return export(order, progress.of, dry_run=dry_run)

@@ -7,6 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,8 @@ from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
-from remote.files import locked, move_aside, remove_left
+from remote.files import locked, remove_left
+from remote.folders import move_aside
 from remote.operations.linked_folders import refusal
 from remote.operations.pull_backups import PulledFiles, new_backup
 from remote.operations.room import temporary_options
@@ -36,6 +38,7 @@ from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
 
@@ -199,7 +202,8 @@ def merge_delta(
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:
         return
-    root = to.project.root
+    root, groups = to.project.root, _grouped(summary.artifacts)
+    known = dialect() if groups else Dialect(frozenset())
 
     def bring(there: str, here: str, wanted: Path) -> Tally:
         problem = refusal(root, here)
@@ -210,7 +214,7 @@ def merge_delta(
             remote,
             source=there,
             destination=here,
-            wanted=wanted,
+            wanted=rsync_args.listed(wanted, known) or rsync_args.filtered(wanted),
             backup=root / records.backup / here,
             temporary=temporary_options(delta.parent, root / here),
         )
@@ -221,7 +225,9 @@ def merge_delta(
             return rsync.run_clearing(run, clear)
         return Tally()
 
-    fetched = transfer_artifacts(_grouped(summary.artifacts), bring)
+    is_listed = rsync_args.listed(Path(), known)
+    content = rsync_args.artifact_list if is_listed else rsync_args.artifact_filters
+    fetched = transfer_artifacts(groups, bring, content)
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)
     pulled.add(fetched.sent)
@@ -245,19 +251,26 @@ def _whole(
 
 
 def transfer_artifacts(
-    groups: Mapping[tuple[str, str], Sequence[str]], transfer: Callable[[str, str, Path], Tally]
+    groups: Mapping[tuple[str, str], Sequence[str]],
+    transfer: Callable[[str, str, Path], Tally],
+    content: Callable[[Iterable[str]], str] = rsync_args.artifact_filters,
 ) -> Tally:
     """Bring or send groups of artifact folders: (folder at the one end, at the other) -> names in it.
 
-    `transfer` runs the rsync for one group; it is given both folders and a file that lists the names.
+    `transfer` runs the rsync for one group, some of them at once; it is given both folders and a file
+    that names what is wanted, whose `content` is made of the names.
     """
-    result = Tally()
-    for (source, target), names in sorted(groups.items()):
-        with tempfile.NamedTemporaryFile("w", suffix=".filter") as wanted:
-            wanted.write(rsync_args.artifact_filters(names))
+
+    def move(ends: tuple[str, str]) -> Tally:
+        with tempfile.NamedTemporaryFile("w", suffix=".wanted") as wanted:
+            wanted.write(content(groups[ends]))
             wanted.flush()
-            moved = transfer(source, target, Path(wanted.name))
-        result.add(moved, target)
+            return transfer(*ends, Path(wanted.name))
+
+    result, ordered = Tally(), sorted(groups)
+    with ThreadPoolExecutor(rsync.AT_ONCE) as pool:
+        for (_, target), moved in zip(ordered, pool.map(move, ordered)):
+            result.add(moved, target)
     return result
 
 

@@ -6,9 +6,10 @@ import time
 import zlib
 from pathlib import Path
 
-from remote.errors import StoreError, TargetError
+from remote.errors import ProtocolError, StoreError, TargetError
 from remote.files import read_json, write_json
-from remote.job.messages.records import DeltaRequest
+from remote.job.messages.records import DeltaAnswer, DeltaRequest
+from remote.operations.room import check_room
 from remote.operations.tracking.adopt_bases import adopt_bases
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
@@ -21,20 +22,39 @@ class FetchedDelta:
     """A delta of a target's store: asked for, unpacked as it comes, and written whole.
 
     `bytes` are those that were sent; `answer` is what the agent says beside it, `moved` what was
-    done because the target was moved.
+    done because the target was moved. Raises TransferError where the disk here has no room for
+    what the server announces, and ProtocolError where that isn't what comes.
     """
 
     def __init__(self, server: TargetSession, request: DeltaRequest, file: Path) -> None:
-        self.file, self.bytes = file, 0
+        self.file, self.bytes, self._left = file, 0, 0
         self._unpacker = zlib.decompressobj() if request.compress else None
         with Progress("fetching records") as self._progress, open(file, "wb") as self._out:
-            self.answer = server.agent.call(request, on_blob=self._take)
+            self.answer = server.agent.call(request, on_answer=self._expect, on_blob=self._take)
+        if self._left:
+            raise ProtocolError(f"The server's records are {self._left} bytes short.")
         self.moved = self.answer.moved
+
+    def _expect(self, answer: DeltaAnswer) -> None:
+        self._left = answer.size
+        check_room(self.file.parent, answer.size, "of records")
 
     def _take(self, piece: bytes) -> None:
         self.bytes += len(piece)
         self._progress.amount(size(self.bytes))
-        self._out.write(self._unpacker.decompress(piece) if self._unpacker else piece)
+        part = self._unpacked(piece) if self._unpacker else piece
+        self._left -= len(part)
+        if self._left < 0:
+            raise ProtocolError("The server sends more records than it announced.")
+        self._out.write(part)
+
+    def _unpacked(self, piece: bytes) -> bytes:
+        assert self._unpacker
+        try:
+            # A few bytes may unpack to any number: no more than are expected, and one.
+            return self._unpacker.decompress(piece, self._left + 1)
+        except zlib.error:
+            raise ProtocolError("The server's records can't be unpacked.") from None
 
 
 def pull_records(
@@ -54,6 +74,7 @@ def ask(
     store: str = "",
     registry: bool = False,
     outputs: tuple[str, ...] = (),
+    marked: tuple[str, ...] = (),
 ) -> FetchedDelta:
     """Have the agent write what changed in a store of the target; its own where none is named."""
     to, file = destination(server.project), folder / f"{digest(store)}.db"
@@ -67,6 +88,7 @@ def ask(
             registry=registry,
             compress=server.ssh is not None,
             outputs=outputs,
+            marked=marked,
         )
         return FetchedDelta(server, request, file)
 

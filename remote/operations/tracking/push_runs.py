@@ -10,6 +10,7 @@ import socket
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from remote.config import declared
@@ -22,12 +23,15 @@ from remote.operations.tracking.destination import destination
 from remote.operations.tracking.merge_records import merging, transfer_artifacts
 from remote.operations.tracking.pull_records import pull_records, source_name
 from remote.operations.tracking.select_runs import SelectedRuns, Selection
+from remote.secret_files import is_secret
 from remote.session import TargetSession, project_id
 from remote.tracking import merge, schema
 from remote.tracking.merge import experiment_map, ownership
 from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.store import writing
 from remote.transport import rsync_args
+from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_filters import IgnoreFile
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
 
@@ -130,13 +134,25 @@ class _Push:
         """What would be sent, as far as is known without asking the target."""
         selected = self._select()
         files = Tally()
-        for folder in selected.folders.values():
-            for parent, _, names in os.walk(self.root / folder):
-                paths = [Path(parent) / name for name in names]
-                files.sent += [str(path.relative_to(self.root)) for path in paths]
-                files.bytes += sum(path.lstat().st_size for path in paths)
+        for name, size in self._artifacts(selected).items():
+            if not is_secret(name, self.allowed):
+                files.sent.append(name)
+                files.bytes += size
         new = sum(not known for known in self._seen(selected)[schema.RUN].values())
         return self._report(selected, TakeAnswer(new_runs=new), files, "")
+
+    @cached_property
+    def allowed(self) -> tuple[str, ...]:
+        """What goes although it is called like a secret."""
+        return IgnoreFile.of(self.root).allowed
+
+    def _artifacts(self, selected: SelectedRuns) -> dict[str, int]:
+        """The artifacts here, and their sizes."""
+        walks = (os.walk(self.root / folder) for folder in selected.folders.values())
+        paths = (
+            Path(parent, name) for walk in walks for parent, _, names in walk for name in names
+        )
+        return {str(path.relative_to(self.root)): path.lstat().st_size for path in paths}
 
     def _gather(self) -> SelectedRuns:
         return select_runs.gather(self.store, self.named, self.selection, self.root)
@@ -176,7 +192,7 @@ class _Push:
             select_runs.pack(self.store, folder, selected, self.root)
 
             def send() -> Tally:
-                argv = rsync_args.incoming_argv(server.remote, name=name)
+                argv = rsync_args.incoming_argv(server.remote, dialect(), name=name)
                 return server.rsync(argv, "sending", cwd=folder)
 
             sent = server.transfer(send)
@@ -206,8 +222,15 @@ class _Push:
             kept = f"{above}{backup}/{there}" if answer.plain else f".{name}"
 
             def run() -> Tally:
-                ends = {"source": here, "destination": there}
-                argv = rsync_args.give_argv(server.remote, **ends, wanted=wanted, backup=kept)
+                argv = rsync_args.give_argv(
+                    server.remote,
+                    dialect(),
+                    source=here,
+                    destination=there,
+                    wanted=wanted,
+                    backup=kept,
+                    allowed=self.allowed,
+                )
                 return server.rsync(argv, "sending artifacts", partly=True)
 
             return server.transfer(run)
@@ -234,6 +257,9 @@ class _Push:
         refused = [f"{record.kind} {record.id}: {record.reason}" for record in answer.refused]
         for identity, path in selected.outside.items():
             refused.append(f"{identity}: its artifacts are at {path}")
+        for name in self._artifacts(selected):
+            if is_secret(name, self.allowed):
+                refused.append(f"{name}: called like a secret (!NAME in .rsyncignore lets it go)")
         with_folder = [name for name in (*ids[schema.RUN], *ids[schema.MODEL]) if name in folders]
         return PushedRuns(
             runs=tuple(ids[schema.RUN]),

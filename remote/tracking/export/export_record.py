@@ -40,7 +40,7 @@ class ExportOrder:
 
     `store` is a SQLite store, `root` the folder that its artifacts lie below, `record` the folder that
     remembers what was written to the server at `address`; `settings` hold the login. `ids` are those
-    of the runs and models to send, by kind.
+    of the runs and models to send, by kind; files called like secrets stay but for those `allowed`.
     """
 
     store: Path
@@ -49,6 +49,7 @@ class ExportOrder:
     address: str
     settings: Mapping[str, str]
     ids: Mapping[str, Sequence[str]]
+    allowed: Sequence[str] = ()
 
 
 @dataclass

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from mlflow.entities import LoggedModelInput, LoggedModelOutput, Metric
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from remote.secret_files import is_secret
 from remote.tracking.export.export_record import artifact_files
 from remote.tracking.export.export_session import Placed, Session
 from remote.tracking.export.server_client import reason
@@ -113,6 +114,9 @@ def send_artifacts(session: Session, placed: Placed, local: str, server: str) ->
     if folder is None and not lies_elsewhere(local):
         session.summary.note(f"{what}: they lie outside of this project.")
     states = placed.sent.states
+    for name in [name for name in files if is_secret(name, session.order.allowed)]:
+        session.summary.note(f"{name} of {placed} stays here: it is called like a secret")
+        del files[name]
     new = {name: files[name] for name in files if states.get(_FILE + name) != [files[name]]}
     if not folder or not new:
         return True

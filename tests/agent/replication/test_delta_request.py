@@ -63,7 +63,8 @@ def test_a_target_without_a_store_has_nothing_to_send(root: Path) -> None:
 
 def test_the_targets_own_store_is_sent_with_its_root(root: Path, store: Path) -> None:
     found = ask()
-    assert found.answer == DeltaAnswer(root=str(root), empty=False)
+    size = found.file.stat().st_size
+    assert found.answer == DeltaAnswer(root=str(root), empty=False, size=size)
     assert found.file.parent == root / ".remote"
     with closing(sqlite3.connect(found.file)) as database:
         assert database.execute("SELECT name FROM experiments").fetchall() == [("Default",)]
@@ -95,7 +96,8 @@ def test_a_folder_of_files_beside_the_store_is_named_without_a_mark(root: Path) 
     FileStore(root).experiment()
     assert told().others == {"mlruns": None}
     found = ask(store="mlruns")
-    assert found.answer == DeltaAnswer(root=str(root), empty=False)
+    size = found.file.stat().st_size
+    assert found.answer == DeltaAnswer(root=str(root), empty=False, size=size)
     assert meta(found.file)["places"] == '["mlruns"]'
 
 
@@ -114,7 +116,8 @@ def test_what_a_job_made_is_named_with_a_mark_that_changes_with_it(
     with closing(sqlite3.connect(found.file)) as database:
         assert database.execute("SELECT name FROM experiments").fetchall() == [("other",)]
     # The target's own jobs are told of with its own store alone.
-    assert found.answer == DeltaAnswer(root=str(root), empty=False)
+    size = found.file.stat().st_size
+    assert found.answer == DeltaAnswer(root=str(root), empty=False, size=size)
 
 
 def test_what_a_job_did_not_make_or_rsync_can_not_name_is_left_out(

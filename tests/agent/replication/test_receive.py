@@ -405,8 +405,8 @@ def test_killed_anywhere_the_next_push_does_the_rest(world, target):
 
 
 class OldWire(LocalWire):
-    def agent(self, name: str) -> list[str]:
-        return [str(installed_python("3.8")), "-W", "error", *super().agent(name)[1:]]
+    def agent(self, name: str, *words: str) -> list[str]:
+        return [str(installed_python("3.8")), "-W", "error", *super().agent(name, *words)[1:]]
 
 
 @pytest.mark.parametrize("wire", [LocalWire, OldWire])

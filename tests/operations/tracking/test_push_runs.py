@@ -32,6 +32,25 @@ def test_a_run_arrives_with_its_artifacts_and_what_is_below_it(
     assert [Path(name).name for name in pushed.files] == ["it's a note.txt"] and pushed.bytes > 4
 
 
+def test_secrets_among_the_artifacts_stay_here(
+    server: TargetSession, here: Store, far: Store
+) -> None:
+    here.run("r1", artifact="note")
+    folder = here.root / "mlruns/1/r1/artifacts"
+    for name in (".env", "x/Kaggle.JSON", "x/ca.pem"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("secret")
+    (here.root / ".rsyncignore").write_text("!x/ca.pem\n")
+    dry, pushed = push(server, "r1", dry_run=True), push(server, "r1")
+    assert dry.refused == pushed.refused and len(dry.files) == len(pushed.files) == 2
+    assert [text.split(": ")[0] for text in sorted(pushed.refused)] == [
+        "mlruns/1/r1/artifacts/.env",
+        "mlruns/1/r1/artifacts/x/Kaggle.JSON",
+    ]
+    sent = {path.name for path in far.root.rglob("*") if path.is_file()}
+    assert "ca.pem" in sent and not sent & {".env", "Kaggle.JSON"}
+
+
 def test_twice_changes_nothing(server: TargetSession, here: Store, far: Store) -> None:
     here.run("r1", artifact="note")
     push(server, "r1")

@@ -41,6 +41,18 @@ def test_only_changed_files_are_sent_again(laptop: Laptop, tmp_path: Path) -> No
     assert laptop.artifact(run, "a/weights.bin", tmp_path / "read") == b"54321"
 
 
+def test_secrets_among_the_artifacts_stay_here(laptop: Laptop) -> None:
+    run = laptop.project.run(laptop.experiment)
+    for name in ("a.txt", "conf/.ENV", "kaggle.json", "id_rsa.pub"):
+        laptop.log(run, name, b"x")
+    summary = laptop.export()
+    assert summary is not None and summary.files == 2
+    assert sorted(summary.notes) == [
+        f"{name} of run {run} stays here: it is called like a secret"
+        for name in ("conf/.ENV", "kaggle.json")
+    ]
+
+
 def test_a_file_that_was_changed_on_the_server_is_kept(laptop: Laptop, tmp_path: Path) -> None:
     run = laptop.project.run(laptop.experiment, end=None)
     laptop.log(run, "a.txt", b"one")

@@ -64,7 +64,7 @@ test-faults: $(READY) ## kill whoever serves a command at 50 random moments: ARG
 coverage: $(READY) ## run the tests, and print what share of each folder they run: ARGS="-m fast"
 	@rm -rf .coverage && mkdir .coverage && $(PYTHON) -m coverage run -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS); code=$$?; $(PYTHON) -m scripts.coverage_by_folder; exit $$code
 
-check: $(READY) ## black, isort, ruff, mypy, import-linter, and Python 3.8 for what runs on servers
+check: $(READY) ## black, isort, ruff, mypy, import-linter, Python 3.8 for what runs on servers, pip-audit
 	@sh scripts/check.sh $(VENV)/bin
 
 bench: $(READY) ## measure against rsync, ssh and mlflow-export-import, as ratios

@@ -13,3 +13,4 @@ code="remote src pipelines scripts tests bench tasks.py"
 "$bin/lint-imports" --no-logo 2>/dev/null || "$bin/lint-imports"
 # The agent runs under the server's own python3, which may be old.
 "$bin/vermin" -q -t=3.8- --no-tips remote/agent remote/tracking remote/job remote/files.py remote/folders.py remote/addresses.py remote/errors.py remote/secret_files.py
+sh scripts/audit.sh "$bin"

@@ -15,6 +15,7 @@ from remote.operations.submitted import Submitted, code_in, recall, remember
 from remote.operations.tracking.destination import digest
 from remote.session import TargetSession
 from remote.transport import rsync_args
+from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_filters import IgnoreFile
 
 THEIRS = "To run what it says: --theirs"
@@ -96,5 +97,5 @@ def _send_code(
                 THEIRS,
             )
         target.prepare()
-        send = rsync_args.incoming_argv(target.remote, name=incoming)
+        send = rsync_args.incoming_argv(target.remote, dialect(), name=incoming)
         target.rsync(send, "sending the code", cwd=folder, whole=True)

@@ -39,7 +39,7 @@ from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote
-from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
 
@@ -207,7 +207,8 @@ def merge_delta(
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:
         return
-    root, known = to.project.root, dialect()
+    root, groups = to.project.root, _grouped(summary.artifacts)
+    known = dialect() if groups else Dialect(frozenset())
 
     def bring(there: str, here: str, wanted: Path) -> Tally:
         problem = refusal(root, here)
@@ -233,10 +234,11 @@ def merge_delta(
     is_listed = rsync_args.listed(Path(), known)
     content = rsync_args.artifact_list if is_listed else rsync_args.artifact_filters
     arrivals = {each.local: Arrivals.of(root / each.local) for each in summary.artifacts}
-    fetched = transfer_artifacts(_grouped(summary.artifacts), bring, content)
-    for folder, before in arrivals.items():
+    fetched = transfer_artifacts(groups, bring, content)
+    touched = {name[: slash.start()] for name in fetched.sent for slash in re.finditer("/", name)}
+    for folder in touched & arrivals.keys():
         removed = Tally()
-        before.undo(removed, root / records.backup / folder)
+        arrivals[folder].undo(removed, root / records.backup / folder)
         fetched.add(removed, folder)
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)

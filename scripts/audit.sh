@@ -1,0 +1,28 @@
+#!/bin/sh
+# audit.sh BIN: look up known vulnerabilities of what the lock files name, once a day, and whenever
+# they change: it takes a request for each package. Where that can't be done, a line says so, and it
+# is no failure.
+set -eu
+bin=$1
+stamp=$bin/../.audited
+if [ -n "$(find "$stamp" -mtime -1 2>/dev/null)" ]; then
+    [ -n "$(find requirements*.lock -newer "$stamp")" ] || exit 0
+fi
+
+not_audited() {
+    echo "The lock files were not looked up among known vulnerabilities: $1"
+    exit 0
+}
+
+# What pip-audit asks for each package. The alarm ends a look for the address, too, that hangs.
+data='import json, signal, urllib.request
+signal.alarm(2)
+with urllib.request.urlopen("https://pypi.org/pypi/pip/25.0/json") as answer:
+    json.load(answer)["vulnerabilities"]'
+
+[ -x "$bin/pip-audit" ] || not_audited "pip-audit is missing (make install)."
+"$bin/python" -c "$data" >/dev/null 2>&1 || not_audited "pypi.org doesn't tell them here."
+set -- --disable-pip --require-hashes --progress-spinner off
+for lock in requirements*.lock; do set -- "$@" -r "$lock"; done
+"$bin/pip-audit" "$@"
+touch "$stamp"

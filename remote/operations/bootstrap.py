@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import sys
 import tempfile
@@ -74,7 +75,9 @@ def through_this_machine(server: TargetSession) -> Iterator[str]:
         raise TargetError("A target on this machine needs no proxy.")
     login = f"remote:{secrets.token_hex(24)}"
     flags = ["--hostname", "127.0.0.1", "--port", "0", "--basic-auth", login]
-    workers = ["--threaded", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "e"]
+    workers = ["--threaded", "--num-workers", "1", "--num-acceptors", "1"]
+    # Its log would quote what the server asks for, on this terminal.
+    flags += ["--log-level", "e", "--log-file", os.devnull]
     with contextlib.ExitStack() as stack:
         here = stack.enter_context(proxy.Proxy([*flags, *workers])).flags.port
         connection = stack.enter_context(Connection(server.target, server.ssh.config))

@@ -114,7 +114,12 @@ def run(
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
         words = [*prefix, argv[0], *shown, *argv[1:]]
-        result = process.feed(words, read, cwd=cwd, works=remote.works)
+        try:
+            result = process.feed(words, read, cwd=cwd, works=remote.works)
+        except process.TooMuch:
+            if remote.ssh:
+                remote.ssh.close()
+            raise
     if result.code not in (FINE if not whole else (0,)):
         is_pull = not argv[-1].startswith(remote.place())
         folder = argv[-1].removeprefix("./" if is_pull else remote.place())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from remote.job.paths import CACHE  # noqa: E402
+from remote.job.paths import CACHE, STATE  # noqa: E402
 from scripts.sshd import PrivateSshd, find, running  # noqa: E402
 from tests.stores import empty_store  # noqa: E402
 
@@ -45,24 +46,32 @@ WHEELS.mkdir(parents=True, exist_ok=True)
 #: MLflow's empty stores, which it takes seconds to make.
 STORES = ROOT / ".demo" / "stores"
 
+#: What jobs run in, where no test is about its making: it takes seconds, and thousands of files.
+ENVIRONMENTS = ROOT / ".demo" / "environments"
+
 #: matplotlib looks at every font once for each home.
 FONTS = ROOT / ".demo" / "matplotlib"
 
-#: Files of tests that take minutes, the longest first: they are begun before all others.
+#: Files of tests that take a minute or more, the longest first: they are begun before all others.
 LONG = (
-    "research/test_docs.py",
-    "tracking/merge/test_histories.py",
-    "integration/test_docs.py",
-    "integration/test_as_plainly.py",
-    "research/test_containers.py",
     "research/test_hydra.py",
+    "integration/test_as_plainly.py",
+    "tracking/merge/test_histories.py",
+    "research/test_containers.py",
     "integration/test_push_runs.py",
     "research/test_pipeline.py",
+    "integration/test_docs.py",
     "research/test_save_mlflow_lab.py",
     "research/test_lab.py",
-    "real/test_minors.py",
-    "integration/test_sweep.py",
+    "research/test_task_runs.py",
     "runtime/test_optuna_study.py",
+    "integration/test_jobs.py",
+    "integration/test_living.py",
+    "research/test_pipeline_job.py",
+    "research/test_docs.py",
+    "real/test_minors.py",
+    "integration/test_queue.py",
+    "integration/test_sweep.py",
 )
 
 
@@ -73,8 +82,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes more than two: most tests wait for others."""
-    return max(4, os.cpu_count() or 1)
+    """Six processes where there are fewer cores: most tests wait for others."""
+    return max(6, os.cpu_count() or 1)
 
 
 #: Marks by folder or file (see "markers" in pyproject.toml). What has none of them is `fast`.
@@ -107,6 +116,16 @@ MARKS = {
         "research/",
     ),
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Half of the time would go by looking for what could be freed among modules that all stay."""
+    gc.disable()
+    done = yield
+    gc.freeze()
+    gc.enable()
+    return done
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -168,13 +187,20 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of the test's own, and none of the user's settings."""
-    home = tmp_path / "home"
+    for name, value in new_home(tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "home"
+
+
+def new_home(home: Path) -> dict[str, str]:
+    """The variables of who lives in a new folder."""
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("UV_CACHE_DIR", str(UV_CACHE))
-    monkeypatch.setenv("MPLCONFIGDIR", str(FONTS))
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    return home
+    return {
+        "HOME": str(home),
+        "UV_CACHE_DIR": str(UV_CACHE),
+        "MPLCONFIGDIR": str(FONTS),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
 
 
 @dataclass
@@ -324,9 +350,19 @@ def target_root(project: ProjectFolder, sshd: PrivateSshd) -> Path:
     return sshd.home / project.env["TARGET_DIR"].partition(":")[2]
 
 
+def share_environments(target: Path) -> None:
+    """Have the jobs of this target find the environments that those of others have made."""
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    (target / STATE).mkdir(mode=0o700, parents=True, exist_ok=True)
+    (target / STATE / "envs").symlink_to(ENVIRONMENTS)
+
+
 @pytest.fixture(scope="session")
-def shared_project(tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd) -> ProjectFolder:
-    """One project and target for tests that run jobs: the environment is made once."""
+def shared_project(
+    tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd, shared_root: Path
+) -> ProjectFolder:
+    """One project and target for tests that run jobs."""
+    share_environments(shared_root)
     made = make_project(
         tmp_path_factory.mktemp("shared") / "project",
         TARGET_DIR="gpu:shared target",

@@ -34,6 +34,7 @@ from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
 from remote.transport import process, rsync_args
+from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_filters import IgnoreFile
 from remote.transport.rsync_problems import Problem
 
@@ -172,7 +173,7 @@ def _send_code(
             allowed=IgnoreFile.of(source.project.root).allowed,
         )
         source.rsync(fetch, "fetching the code", whole=True)
-        send = rsync_args.incoming_argv(target.remote, name=incoming)
+        send = rsync_args.incoming_argv(target.remote, dialect(), name=incoming)
         target.rsync(send, "sending the code", cwd=code, whole=True)
 
 

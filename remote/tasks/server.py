@@ -67,7 +67,7 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
     print_lines(*gpu_table(answer))
     for place, job in enumerate(answer.waiting, 1):
         gpus_wanted = plural(job.gpus, "GPU")
-        print_lines(f"waiting, {place}.: {job.job} ({job.user}) for {gpus_wanted}")
+        print_lines(f"waiting, {place}.: {job.job or 'no job'} ({job.user}) for {gpus_wanted}")
 
 
 @command(

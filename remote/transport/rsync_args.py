@@ -33,12 +33,11 @@ MARK = "remote-rsync-starts-here"
 #: Recursive, with links, modes and times, holes as holes; every change is listed, names as they are.
 OPTIONS = ("-rlptSi", "--stats", "--8-bit-output")
 
+#: What a laptop's umask of 002 lets a group change, it could there, too: others' code would run as us.
+SAFE_MODES = "--chmod=go-w"
+
 #: The same for what comes from a server, which decides on nothing here but content.
 RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
-
-#: The whole list of files at once: else rsync asks for a thousand after the other, a round trip for
-#: each. What holds updates back to the end, or prunes empty folders, does without anyway.
-AT_ONCE = ("--no-inc-recursive",)
 
 #: A path that every login shell reads as it is.
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
@@ -52,6 +51,8 @@ class Remote:
     ssh: Ssh | None
     key: str
     noisy: bool = False
+    options: Sequence[str] = ()
+    """What each transfer over a long way takes."""
 
     @property
     def works(self) -> Callable[[], bool] | None:
@@ -77,7 +78,7 @@ class Remote:
         if self.noisy:
             steps.insert(0, f"echo {MARK}")
             rsh = f"{sys.executable} {Path(__file__).with_name('skip_banner.py')} {rsh}"
-        return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z"]
+        return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z", *self.options]
 
     def place(self, folder: str = "") -> str:
         """rsync's name for a folder of the target; `folder` in plain letters."""
@@ -127,9 +128,11 @@ def push_argv(
     links = ["--keep-dirlinks", *(["-R", "--copy-unsafe-links"] if data else [])]
     links += ["-i"] if list_links else []
     if dry_run:
-        plan = ["-n", *dialect.only(*AT_ONCE)]
+        # Later protocols first agree on how to compress and to sum up, which a look doesn't: a round
+        # trip. A Mac's rsync speaks no later one.
+        plan = ["-n", *(["--protocol=29"] if dialect.only("--no-inc-recursive") else [])]
     elif fresh:
-        plan = [*dialect.only(*AT_ONCE), *partial]
+        plan = [*partial]
     else:
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
@@ -138,7 +141,8 @@ def push_argv(
     place = destination or remote.place()
     filters = push_filters(root, declared, left)
     source = "./data/" if data else "./"
-    return ["rsync", *OPTIONS, *links, *plan, *deleting, *way, *filters, source, place]
+    modes = dialect.only(SAFE_MODES)
+    return ["rsync", *OPTIONS, *modes, *links, *plan, *deleting, *way, *filters, source, place]
 
 
 def processed_argv(
@@ -156,7 +160,7 @@ def processed_argv(
 
     Run in `root`, from where the patterns of its ignore file count.
     """
-    options = [*OPTIONS, *dialect.only(*AT_ONCE), "--keep-dirlinks", "--ignore-existing"]
+    options = [*OPTIONS, *dialect.only(SAFE_MODES), "--keep-dirlinks", "--ignore-existing"]
     options += ["-n"] if dry_run else partial
     filters = push_filters(root, declared, left)
     filters.remove("--exclude=/data/processed")
@@ -214,6 +218,7 @@ def artifacts_argv(
 
 def give_argv(
     remote: Remote,
+    dialect: Dialect,
     *,
     source: str,
     destination: str,
@@ -225,7 +230,8 @@ def give_argv(
 
     Secrets stay here, but for those that are `allowed`. What is replaced there goes to `backup`, which is relative to `destination`.
     """
-    options = [*OPTIONS, "--safe-links", "--backup", f"--backup-dir={backup}"]
+    options = [*OPTIONS, *dialect.only(SAFE_MODES), "--safe-links"]
+    options += ["--backup", f"--backup-dir={backup}"]
     chosen = [*secret_filters(allowed), *filtered(wanted)]
     ends = [f"./{source}/", remote.place(f"{destination}/")]
     return ["rsync", *options, *chosen, *remote.arguments(), *ends]
@@ -246,9 +252,10 @@ def snapshot_argv(
     return ["rsync", *OPTIONS, *remote.arguments(), *shared, *ends]
 
 
-def incoming_argv(remote: Remote, *, name: str) -> list[str]:
+def incoming_argv(remote: Remote, dialect: Dialect, *, name: str) -> list[str]:
     """Send code that is to run there once; run in the folder that holds it."""
-    return ["rsync", *OPTIONS, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
+    options = [*OPTIONS, *dialect.only(SAFE_MODES)]
+    return ["rsync", *options, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
 
 
 def filtered(wanted: Path) -> list[str]:
@@ -263,7 +270,7 @@ def listed(wanted: Path, dialect: Dialect) -> list[str]:
     as long as with the list. A Mac's rsync doesn't know how to pass over what is missing.
     """
     known = dialect.only("--ignore-missing-args")
-    return known and [*known, *dialect.only(*AT_ONCE), "--from0", f"--files-from={wanted}"]
+    return known and [*known, "--from0", f"--files-from={wanted}"]
 
 
 def artifact_list(folders: Iterable[str]) -> str:

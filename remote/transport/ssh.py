@@ -30,6 +30,9 @@ ALIVE = 10
 #: Seconds within which a master greets who connects to it, however busy this machine is.
 GREETING = 3.0
 
+#: Where everybody may make files.
+TMP = Path("/tmp")
+
 #: Bytes in the path of the folder for sockets' folder: macOS allows 104 for a socket, and ours adds
 #: up to 29 to this, ssh another 17 while it makes one.
 LONGEST_BASE = 50
@@ -197,21 +200,31 @@ class Log:
 
 
 def control_folder() -> Path:
-    """A folder for sockets that nobody else can write to; raises ConfigError."""
+    """A folder for sockets that nobody else can write to; raises ConfigError.
+
+    In /tmp others can have made it first, to take over our logins or to keep us from any: what is
+    theirs is passed by. Nobody but us makes folders in our home.
+    """
     name = f"remote-{os.getuid()}"
-    folder = Path("/tmp") / name
-    base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base and len(os.fsencode(base)) <= LONGEST_BASE and _make_folder(Path(base) / name):
-        folder = Path(base) / name
-    elif not _make_folder(folder):
-        raise ConfigError(f"{folder} can't be made: ssh's sockets lie there.")
-    # In /tmp others can have made it first: whoever owns the folder could take over every login.
-    info = folder.lstat()
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
-        raise ConfigError(
-            f"{folder} is not a folder that is yours alone.", "Remove it, or chmod 700 it."
-        )
-    return folder
+    bases = [TMP, Path.home() / ".cache"]
+    if os.environ.get("XDG_RUNTIME_DIR"):
+        bases.insert(0, Path(os.environ["XDG_RUNTIME_DIR"]))
+    numbered = (TMP / f"{name}-{number}" for number in range(1, 10))
+    for folder in (*(base / name for base in bases), *numbered):
+        if len(os.fsencode(folder.parent)) > LONGEST_BASE or not _make_folder(folder):
+            continue
+        info = folder.lstat()
+        if info.st_uid != os.getuid():
+            continue
+        if not stat.S_ISDIR(info.st_mode) or info.st_mode & 0o077:
+            raise ConfigError(
+                f"{folder} is not a folder that is yours alone.", "Remove it, or chmod 700 it."
+            )
+        return folder
+    raise ConfigError(
+        f"There is no place for ssh's sockets: {TMP / name} is another user's, or can't be made.",
+        "Set XDG_RUNTIME_DIR to a folder of your own with a short path.",
+    )
 
 
 def _make_folder(folder: Path) -> bool:

@@ -110,8 +110,9 @@ class Reader:
         return done.stdout
 
     def script(self, line: str) -> str:
-        here = line.replace(TARGET, f"gpu:{self.folder}")
+        here = line.replace(TARGET, shlex.quote(f"gpu:{self.folder}"))
         here = here.replace("--epoch 1000", "--epoch 2").replace("epoch=100 ", "epoch=2 ")
+        here = here.replace("limit=500", "limit=90")
         if here.startswith("ssh "):
             config = shlex.quote(str(self.server.config))
             here = here.replace(f"ssh {HOST}", f"ssh -F {config} gpu")

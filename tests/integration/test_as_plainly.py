@@ -136,7 +136,10 @@ class Typed:
     def place(self, name: str) -> Place:
         """A folder of its own for a program, whose main file is `main.py`."""
         root = self.folder / name
-        empty_store(root)
+        store = empty_store(root)
+        # Some change to these, which MLflow would take seconds to make.
+        for other in ("own.db", "typed.db"):
+            shutil.copy(store, root / other)
         own = PACKAGES.get(name) or {"main.py": PROGRAMS.get(name, "")}
         for file, text in {**MODULES, **own}.items():
             (root / file).parent.mkdir(parents=True, exist_ok=True)

@@ -15,13 +15,13 @@ from tests.waiting import until_it_answers
 
 
 @contextlib.contextmanager
-def served(root: Path) -> Iterator[str]:
-    """Its address."""
+def served(root: Path, bin: Path = Path(sys.executable).parent) -> Iterator[str]:
+    """Its address; the program is that of `bin`."""
     port = free_port()
     clean = {name: os.environ[name] for name in os.environ if not name.startswith("MLFLOW_")}
     process = subprocess.Popen(
         [
-            str(Path(sys.executable).with_name("mlflow")),
+            str(bin / "mlflow"),
             "ui",
             "--port",
             str(port),

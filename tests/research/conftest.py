@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from scripts.sshd import PrivateSshd
-from tests.conftest import ROOT, SOCKET, Command, ProjectFolder
+from tests.conftest import ROOT, SOCKET, Command, ProjectFolder, new_home
 from tests.research import environment
+from tests.stores import empty_store
 
 #: Parts of the repository that a job or a notebook of the template never needs.
 LEFT_OUT = ("tests", "bench", "docs", ".ci")
@@ -88,6 +89,8 @@ def laboratory(research: Path, sshd: PrivateSshd, tmp_path_factory: pytest.TempP
         for lock in environment.lock_files(research):
             shutil.copy(lock, root)
         env = {
+            # Also for what is run before a test has its own.
+            **new_home(root.parent / "home"),
             "TARGET_DIR": f"gpu:{root.parent.name}",
             "REMOTE_SSH_CONFIG": str(sshd.config),
             "REMOTE_TMUX_SOCKET": SOCKET,
@@ -95,6 +98,7 @@ def laboratory(research: Path, sshd: PrivateSshd, tmp_path_factory: pytest.TempP
             # Torch's threads stall where others use the cores too.
             "OMP_NUM_THREADS": "1",
         }
+        empty_store(root)
         environment.new(root / ".venv", research)
         environment.install(root / ".venv", "--no-deps", "-e", str(root))
         (root / ".venv" / ".ready").touch()

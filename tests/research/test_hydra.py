@@ -1,4 +1,4 @@
-"""Hydra, Optuna, Lightning and MLflow: by hand, as a job here, as a job there, looked at here."""
+"""docs/experiments.md, typed and looked at: Hydra, Optuna, Lightning and MLflow, here and there."""
 
 from __future__ import annotations
 
@@ -7,34 +7,36 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from scripts.sshd import PrivateSshd
 from tests.integration.witness import Run, Store
 from tests.real import browser, ui
 from tests.research.conftest import Laboratory, Make
+from tests.research.researcher import PARENT, Researcher, Step, begin, typed
 
 pytestmark = pytest.mark.timeout(600)
 
 TRAIN = "src/model/model01/train.py"
 RATES = "learning_rate=interval(0.001,0.002)"
-SWEEP = ["-m", RATES, "epochs=2", "hydra.sweeper.n_trials=2"]
 CURVES = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
-PARENT = "mlflow.parentRunId"
+#: The document's last part.
+DATA = "## Data and features"
 
-#: What MlflowClient and the model itself say of a run: its accuracy, by the model alone.
+#: What MlflowClient and the model itself say of runs: their accuracy, by the model alone.
 LOADED = """
 import sys, mlflow, torch
 from mlflow import MlflowClient
 from dataset import parts
-run = MlflowClient().get_run(sys.argv[1])
-test = parts.load(parts.Path(run.data.params["features"])).test
-model = mlflow.pytorch.load_model(f"runs:/{run.info.run_id}/model")
-right = model(torch.from_numpy(test.x)).argmax(1).numpy() == test.y
-print(float(right.mean()) - run.data.metrics["test_accuracy"])
+for id in sys.argv[1:]:
+    run = MlflowClient().get_run(id)
+    test = parts.load(parts.Path(run.data.params["features"])).test
+    model = mlflow.pytorch.load_model(f"runs:/{id}/model")
+    right = model(torch.from_numpy(test.x)).argmax(1).numpy() == test.y
+    print(float(right.mean()) - run.data.metrics["test_accuracy"])
 """
 
 #: A sweep that ends while a trial of another process has just been killed.
@@ -55,9 +57,25 @@ def lab(laboratory: Make) -> Laboratory:
     return laboratory("hydra")
 
 
+@pytest.fixture(scope="module")
+def reader(lab: Laboratory, sshd: PrivateSshd) -> Researcher:
+    return begin(lab, sshd)
+
+
+@pytest.fixture(scope="module")
+def steps(reader: Researcher) -> list[Step]:
+    """The commands of the document, typed; the pages of `mlflow ui` are looked at below."""
+    return reader.read("experiments.md", until=DATA, but=("mlflow ui",))
+
+
 def new_runs(lab: Laboratory, before: set[str]) -> tuple[Run, list[Run]]:
     """The run of the one sweep that was made since, and those of its trials."""
-    runs = [run for run in Store(lab.root / "mlflow.db").runs() if run.id not in before]
+    runs = Store(lab.root / "mlflow.db").runs()
+    return parted([run for run in runs if run.id not in before])
+
+
+def parted(runs: list[Run]) -> tuple[Run, list[Run]]:
+    """The run of the one sweep, and those of its trials."""
     [sweep] = [run for run in runs if PARENT not in run.tags]
     trials = [run for run in runs if run.tags.get(PARENT) == sweep.id]
     assert len(trials) == len(runs) - 1
@@ -85,15 +103,15 @@ def assert_whole(run: Run, epochs: int = 2) -> None:
     assert run.params["learning_rate"] in (run.artifacts / ".hydra/config.yaml").read_text()
 
 
-def assert_loads(lab: Laboratory, run: Run) -> None:
-    assert abs(float(lab.python("-c", LOADED, run.id).out)) < 1e-6
+def assert_load(lab: Laboratory, *runs: Run) -> None:
+    differences = lab.python("-c", LOADED, *(run.id for run in runs)).out.split()
+    assert len(differences) == len(runs) and max(abs(float(each)) for each in differences) < 1e-6
 
 
-def test_a_sweep_by_hand(lab: Laboratory) -> None:
+def test_a_sweep_by_hand(lab: Laboratory, steps: list[Step]) -> None:
     """Data set and features are made on the way; nothing but the records stays in mlruns."""
-    before = known(lab)
-    told = lab.python(TRAIN, *SWEEP)
-    sweep, trials = new_runs(lab, before)
+    step = typed(steps, f"python {TRAIN} -m")
+    sweep, trials = parted(step.runs)
     assert (sweep.status, sweep.experiment, len(trials)) == ("FINISHED", "model01", 2)
     assert RATES in sweep.tags["overrides"]
     for trial in trials:
@@ -102,50 +120,41 @@ def test_a_sweep_by_hand(lab: Laboratory) -> None:
         assert list(lab.root.glob(f"logs/lightning/model01/{trial.id}/checkpoints/*.ckpt"))
     assert len({trial.params["learning_rate"] for trial in trials}) == 2
     assert {trial.tags["mlflow.runName"] for trial in trials} == {"train-0", "train-1"}
-    assert_loads(lab, trials[0])
-    assert "GPU available" not in told.text and "Tip" not in told.text
+    assert "GPU available" not in step.said and "Tip" not in step.said
     assert not list(lab.root.glob("mlruns/**/meta.yaml"))
     made = json.loads((trials[0].artifacts / "features.json").read_text())
     assert made["from"]["which"] == "digits"
 
 
-def test_a_sweep_as_a_job_here(lab: Laboratory) -> None:
-    before = known(lab)
-    lab.inv("run", TRAIN, "--", *SWEEP)
-    sweep, trials = new_runs(lab, before)
+def test_a_sweep_on_a_server_and_its_best_model_here(
+    lab: Laboratory, steps: list[Step], tmp_path: Path
+) -> None:
+    sweep, trials = parted(typed(steps, "--name rates").runs)
     assert (sweep.status, sweep.experiment, len(trials)) == ("FINISHED", "model01", 2)
     for trial in trials:
         assert_whole(trial)
         assert trial.tags["remote.job"] == sweep.tags["remote.job"]
         assert trial.history("objective")[0][1] == trial.history("best_valid_accuracy")[0][1]
-
-
-def test_a_sweep_on_a_server_and_its_best_model_here(lab: Laboratory, tmp_path: Path) -> None:
-    before = known(lab)
-    there = ["--extra", "torch", "--gpus", "0", "--name", "rates", "--follow", "--pull"]
-    lab.inv("remote-run", TRAIN, *there, "--", *SWEEP)
-    sweep, trials = new_runs(lab, before)
-    assert (sweep.status, sweep.experiment, len(trials)) == ("FINISHED", "model01", 2)
-    for trial in trials:
-        assert_whole(trial)
         assert trial.artifacts.is_relative_to(lab.root)
         assert list(lab.root.glob(f"logs/lightning/model01/{trial.id}/events*"))
-    assert_loads(lab, trials[1])
-    lab.make("run", "input_file=load_model.ipynb", f"run_id={sweep.id}", "worst=5")
+    _, of_here = parted(typed(steps, f"python {TRAIN} -m").runs)
+    assert_load(lab, trials[1], of_here[0])
     best = max(trials, key=lambda trial: trial.history("best_valid_accuracy"))
-    looked = newest(lab)
-    assert_looked_at(looked, best)
-    with ui.served(lab.root) as address, browser.running(tmp_path / "profile") as chromium:
+    look = typed(steps, "input_file=load_model.ipynb")
+    assert look.line.endswith(f"run_id={sweep.id}")
+    [looked] = look.runs
+    assert_looked_at(looked, best, worst=16)
+    with ui.served(lab.root, lab.bin) as address, browser.running(tmp_path / "profile") as chromium:
         see(chromium, address, best, looked)
 
 
-def assert_looked_at(looked: Run, best: Run) -> None:
+def assert_looked_at(looked: Run, best: Run, worst: int) -> None:
     assert (looked.status, looked.tags["loaded_run"]) == ("FINISHED", best.id)
     said = [run.history("test_accuracy")[0][1] for run in (looked, best)]
     assert said[0] == pytest.approx(said[1], abs=1e-6)
     assert (looked.artifacts / "confusion.png").stat().st_size > 5000
     cases = (looked.artifacts / "worst.csv").read_text().splitlines()
-    assert cases[0] == "image,is,taken for,chance of the truth" and len(cases) == 6
+    assert cases[0] == "image,is,taken for,chance of the truth" and len(cases) == 1 + worst
 
 
 def see(chromium: browser.Browser, address: str, best: Run, looked: Run) -> None:
@@ -166,14 +175,14 @@ def newest(lab: Laboratory) -> Run:
     return max(Store(lab.root / "mlflow.db").runs(), key=lambda run: run.start_time)
 
 
-def test_the_notebook_on_the_server_takes_the_best_of_the_experiment(lab: Laboratory) -> None:
+def test_the_notebook_on_the_server_takes_the_best_of_the_experiment(
+    lab: Laboratory, steps: list[Step]
+) -> None:
     there = ["--extra", "torch", "--gpus", "0", "--follow", "--pull"]
-    lab.inv("remote-run", TRAIN, *there, "--", "epochs=1", "learning_rate=0.0015")
     lab.inv("remote-run", "load_model.ipynb", "--worst", "5", *there)
-    looked = newest(lab)
-    store = Store(lab.root / "mlflow.db")
-    here = {run.id: run for run in store.runs()}
-    assert_looked_at(looked, here[looked.tags["loaded_run"]])
+    _, trials = parted(typed(steps, "--name rates").runs)
+    best = max(trials, key=lambda trial: trial.history("best_valid_accuracy"))
+    assert_looked_at(newest(lab), best, worst=5)
 
 
 def test_a_run_that_is_not_there_is_told(lab: Laboratory) -> None:
@@ -218,10 +227,11 @@ def test_a_trial_that_was_killed_with_its_sweep_is_ended(lab: Laboratory) -> Non
 def test_a_stopped_job_leaves_no_run_running(lab: Laboratory) -> None:
     before = known(lab)
     there = ["--extra", "torch", "--gpus", "0"]
-    job = lab.inv("remote-run", TRAIN, *there, "--", "-m", RATES, "epochs=1000")
-    end = time.monotonic() + 200
-    while "epoch 2: " not in lab.inv("remote-logs", "last").out:
-        assert time.monotonic() < end and "failed" not in lab.inv("remote-ps").out, job.text
+    lab.inv("remote-run", TRAIN, *there, "--", "-m", RATES, "epochs=1000")
+    log = lab.start("remote-logs", "last", "--follow")
+    assert log.stdout and any("epoch 2: " in line for line in log.stdout)
+    log.send_signal(signal.SIGINT)
+    log.communicate(timeout=60)
     lab.inv("remote-stop", "last")
     lab.inv("sync-pull")
     sweep, trials = new_runs(lab, before)
@@ -235,6 +245,13 @@ def test_an_error_is_kept_with_its_run(lab: Laboratory) -> None:
     [run] = [run for run in Store(lab.root / "mlflow.db").runs() if run.id not in before]
     assert done.code == 1 and run.status == "FAILED" and run.params["width"] == "-1"
     assert "RuntimeError" in (run.artifacts / "error.txt").read_text()
+
+
+def test_data_and_features_are_made_anew(reader: Researcher, steps: list[Step]) -> None:
+    said = reader.read("experiments.md", since=DATA)
+    [run] = typed(said, f"python {TRAIN}").runs
+    made = json.loads((run.artifacts / "features.json").read_text())
+    assert made["standardize"] is False and made["from"]["seed"] == 1
 
 
 def test_features_that_are_not_there_are_told(lab: Laboratory) -> None:

@@ -1,4 +1,4 @@
-"""The pipeline as an MLproject, on this machine: the whole chain, each step, and the server."""
+"""docs/pipeline.md on this machine, typed and looked at: the chain, each step, and the server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.sshd import free_port
+from scripts.sshd import PrivateSshd, free_port
 from tests.conftest import ROOT, Command
 from tests.integration.witness import Run, Store
 from tests.research.conftest import Laboratory, Make
 from tests.research.engine import Engine, engine  # noqa: F401
+from tests.research.researcher import Step, begin, typed
 from tests.waiting import until_it_answers
 
 pytestmark = pytest.mark.timeout(900)
@@ -55,32 +56,30 @@ def lab(laboratory: Make) -> Laboratory:
 
 
 @pytest.fixture(scope="module")
-def made(lab: Laboratory) -> tuple[Command, list[Run]]:
-    """What `make train` said, and the runs that it left."""
-    given = {**SMALL, "train_epochs": "2", "preprocess_limit": "90"}
-    words = " ".join(f"-P {name}={value}" for name, value in given.items())
-    command = done(lab.popen("make", "-C", PIPELINE, "train", f"ARGS={words}"))
-    assert command.code == 0, command.text
-    return command, Store(lab.root / "mlflow.db").runs()
+def made(lab: Laboratory, sshd: PrivateSshd) -> Step:
+    """`make train` as the document has it; test_pipeline_job.py types the rest."""
+    typed_there = ("inv remote-run", "mlflow ui")
+    steps = begin(lab, sshd).read("pipeline.md", but=typed_there)
+    return typed(steps, f"make -C {PIPELINE} train")
 
 
 @pytest.fixture(scope="module")
-def steps(made: tuple[Command, list[Run]]) -> dict[str, Run]:
-    return tree(made[1])[1]
+def steps(made: Step) -> dict[str, Run]:
+    return tree(made.runs)[1]
 
 
 # The chain, here ----------------------------------------------------------------------------------
 
 
-def test_make_train_runs_four_steps_below_one_run(made: tuple[Command, list[Run]]) -> None:
-    command, runs = made
+def test_make_train_runs_four_steps_below_one_run(made: Step) -> None:
+    runs = made.runs
     main, steps = tree(runs)
     assert main.experiment == "cifar10" and list(steps) == STEPS
     assert {run.status for run in runs} == {"FINISHED"}
     assert {run.tags["data"] for run in runs} == {"digits-as-cifar10"}
-    assert command.out.count("These are scikit-learn's digits, not CIFAR-10") == 1
-    assert "No Docker engine answers here" in command.out
-    assert [step for step, _ in steps["train"].history("valid_accuracy")] == [1, 2]
+    assert made.said.count("These are scikit-learn's digits, not CIFAR-10") == 1
+    assert "No Docker engine answers here" in made.said
+    assert [step for step, _ in steps["train"].history("valid_accuracy")] == [1]
     assert steps["train"].params["model_type"] == "simple"
     assert main.history("accuracy") == steps["evaluate"].history("accuracy")
 
@@ -273,22 +272,32 @@ def test_a_failed_step_stops_the_chain_and_tells_how_to_go_on(lab: Laboratory) -
     assert {run.tags.get("remote.job") for run in steps.values()} == {main.tags["remote.job"]}
 
 
-@pytest.mark.parametrize("id_of", ["nobody", "train", "spoilt"])
-def test_a_cached_data_id_is_checked(lab: Laboratory, steps: dict[str, Run], id_of: str) -> None:
-    found = {"nobody": "0" * 32, "train": steps["train"].id, "spoilt": steps["preprocess"].id}
-    told = {"nobody": "no run", "train": "no preprocess run", "spoilt": "was changed"}
+#: The step for each of these ids, by a Python that has imported what it needs.
+CACHED = """
+import os, sys
+from preprocess.__main__ import main
+given = ["--data=digits", "--downstream=data/processed/refused", "--limit=0"]
+for cached in sys.argv[1:]:
+    if not os.fork():
+        sys.argv[1:] = [*given, f"--cached_data_id={cached}"]
+        sys.exit(main())
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_cached_data_id_is_checked(lab: Laboratory, steps: dict[str, Run]) -> None:
+    told = {"0" * 32: "no run", steps["train"].id: "no preprocess run"}
+    told[steps["preprocess"].id] = "was changed"
     file = steps["preprocess"].artifacts / "downstream_directory/train.npz"
     content = file.read_bytes()
-    file.write_bytes(content + b"!" if id_of == "spoilt" else content)
-    refused = lab.python(
-        *("-m", "preprocess", "--data=digits", "--downstream=data/processed/refused"),
-        *(f"--cached_data_id={found[id_of]}", "--limit=0"),
-        check=False,
-        PYTHONPATH=PIPELINE,
-    )
+    file.write_bytes(content + b"!")
+    refused = lab.python("-c", CACHED, *told, PYTHONPATH=PIPELINE)
     file.write_bytes(content)
-    assert refused.code == 1 and refused.err.count("preprocess: ") == 1
-    assert told[id_of] in refused.err and "Traceback" not in refused.err
+    assert refused.out.split() == ["1"] * 3 and "Traceback" not in refused.err
+    lines = [line for line in refused.err.splitlines() if "preprocess: " in line]
+    assert len(lines) == 3
+    for line, words in zip(lines, told.values()):
+        assert words in line
 
 
 @pytest.mark.parametrize(

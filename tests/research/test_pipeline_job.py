@@ -1,4 +1,4 @@
-"""The pipeline as a job on a target, with images in CIFAR-10's own format."""
+"""docs/pipeline.md on a target, typed and looked at, with images in CIFAR-10's own format."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT
-from tests.integration.witness import Run, Store
+from tests.integration.witness import Run
 from tests.real import browser, ui
 from tests.research.conftest import Laboratory, Make
+from tests.research.researcher import begin
 from tests.research.test_datasets import batches
-from tests.research.test_pipeline import PIPELINE, SMALL, STEPS, done, flags, tree
+from tests.research.test_pipeline import STEPS, tree
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -19,18 +21,18 @@ SHOTS = ROOT / ".demo" / "screenshots"
 
 
 @pytest.fixture(scope="module")
-def pulled(laboratory: Make) -> tuple[Laboratory, list[Run]]:
+def pulled(laboratory: Make, sshd: PrivateSshd) -> tuple[Laboratory, list[Run]]:
     """A job with an archive like CIFAR-10's in the raw data, and what a pull has brought."""
     lab = laboratory("a pipeline there")
     archive = lab.root / "data/raw/cifar10/cifar-10-python.tar.gz"
     archive.parent.mkdir(parents=True)
     archive.write_bytes(batches(12)[0])
-    small = {**SMALL, "preprocess_data": "cifar10"}
-    given = flags(**small, train_epochs="2", building_model_filename="it's a モデル.onnx")
-    words = ["remote-run", PIPELINE, *given, "--extra", "torch", "--gpus", "0", "--pull"]
-    command = done(lab.start(*words, "--follow"))
-    assert command.code == 0, command.text
-    return lab, Store(lab.root / "mlflow.db").runs()
+    own = "--preprocess-data cifar10 --train-epochs 2"
+    further = {"inv remote-run": f'{own} --building-model-filename "it\'s a モデル.onnx"'}
+    # test_pipeline.py types what is for this machine.
+    typed_there = ("make -C", "mlflow ui")
+    [step] = begin(lab, sshd).read("pipeline.md", but=typed_there, further=further)
+    return lab, step.runs
 
 
 def test_as_a_remote_job_its_runs_come_with_a_pull(pulled: tuple[Laboratory, list[Run]]) -> None:
@@ -40,6 +42,7 @@ def test_as_a_remote_job_its_runs_come_with_a_pull(pulled: tuple[Laboratory, lis
     assert {run.tags["data"] for run in runs} == {"cifar10"}
     assert len({run.tags["remote.job"] for run in runs}) == 1
     assert steps["preprocess"].history("train_images") == [(0, 60.0)]
+    assert [step for step, _ in steps["train"].history("valid_accuracy")] == [1, 2]
     assert steps["evaluate"].history("images") == [(0, 12.0)]
     assert main.params["building_model_filename"] == "it's a モデル.onnx"
     for folder in ("train", "building"):
@@ -58,7 +61,7 @@ def test_as_a_remote_job_its_runs_come_with_a_pull(pulled: tuple[Laboratory, lis
 def test_the_ui_shows_them(pulled: tuple[Laboratory, list[Run]], tmp_path: Path) -> None:
     lab, runs = pulled
     main, steps = tree(runs)
-    with ui.served(lab.root) as address, browser.running(tmp_path / "profile") as chromium:
+    with ui.served(lab.root, lab.bin) as address, browser.running(tmp_path / "profile") as chromium:
         place = f"{address}/#/experiments/{main.artifacts.parts[-3]}/runs"
         with chromium.page(f"{place}/{steps['evaluate'].id}") as page:
             page.shows("evaluate", "Parent run", "latency_p99_ms", "accuracy")

@@ -19,12 +19,13 @@ from urllib.parse import quote
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 
-from scripts.sshd import free_port
+from scripts.sshd import PrivateSshd, free_port
 from tests.conftest import ROOT
 from tests.integration.witness import Run, Store
 from tests.real import browser
 from tests.real.ui import served
 from tests.research.conftest import Laboratory, Make
+from tests.research.researcher import Step, begin, typed
 
 pytestmark = pytest.mark.timeout(900)
 LIMIT = 120.0  # seconds
@@ -235,40 +236,45 @@ FILES = {
 }
 
 
+@pytest.fixture(scope="module")
+def steps(lab: Laboratory, sshd: PrivateSshd) -> list[Step]:
+    """The commands of the document, typed; the pages of `mlflow ui` are looked at below."""
+    return begin(lab, sshd).read("workbench.md", but=("mlflow ui",))
+
+
 def assert_whole(run: Run) -> None:
     """All that the sample saves is there."""
     found = {path.relative_to(run.artifacts).as_posix() for path in run.artifacts.rglob("*.*")}
-    assert found >= FILES and run.status == "FINISHED"
-    assert run.params["trees"] == "5" and run.history("accuracy")[0][1] > 0.7
+    assert found >= FILES and (run.status, run.experiment) == ("FINISHED", "workbench")
+    assert run.params["trees"] == "50" and run.history("accuracy")[0][1] > 0.7
     assert run.tags["mlflow.note.content"] and run.tags["remote.job"]
 
 
-def test_a_job_on_this_machine_commits_the_notebook(lab: Laboratory) -> None:
-    done = lab.inv("run", "workbench.ipynb", "--trees", "5", "--experiment", "here")
-    run = newest(lab, "here")
+def test_a_job_on_this_machine_commits_the_notebook(steps: list[Step]) -> None:
+    step = typed(steps, "inv run workbench.ipynb")
+    (run,) = step.runs
     assert_whole(run)
-    assert run.tags["save_mlflow.commit"] == git(lab, "rev-parse", "HEAD")
-    names = git(lab, "show", "--format=", "--name-only").splitlines()
-    assert "src/notebooks/workbench.py" in names
-    assert "To see it: inv ui" in done.text
+    shown = typed(steps, "git").said
+    assert f"commit {run.tags['save_mlflow.commit']}" in shown
+    assert "src/notebooks/workbench.py" in shown
+    assert "To see it: inv ui" in step.said
 
 
 def test_a_job_on_a_target_is_pulled_and_found_in_the_browser(
-    lab: Laboratory, tmp_path: Path
+    lab: Laboratory, steps: list[Step], tmp_path: Path
 ) -> None:
-    words = ("workbench.ipynb", "--trees", "5", "--experiment", "there", "--follow")
-    assert "To see it: make sync-pull" in lab.inv("remote-run", *words).text
-    lab.inv("sync-pull")
-    run = newest(lab, "there")
+    step = typed(steps, "inv remote-run workbench.ipynb")
+    assert "To see it: make sync-pull" in step.said
+    (run,) = step.runs
     assert_whole(run)
-    commit = git(lab, "rev-parse", "HEAD")
-    assert run.tags["mlflow.source.git.commit"] == commit
+    commit = run.tags["mlflow.source.git.commit"]
+    assert f"commit {commit}" in typed(steps, "git").said
     assert commit[:10] in run.tags["save_mlflow.not_committed"]
     number = run.artifacts.parts[-3]
-    with served(lab.root) as ui, browser.running(tmp_path / "profile") as chromium:
+    with served(lab.root, lab.bin) as ui, browser.running(tmp_path / "profile") as chromium:
         base = f"{ui}/#/experiments/{number}/runs/{run.id}"
         with chromium.page(base) as page:
-            page.shows("5 trees", "random forest", "accuracy", "trees", run.id)
+            page.shows("50 trees", "random forest", "accuracy", "trees", run.id)
         with chromium.page(f"{base}/artifacts/{quote('result/report.txt')}") as page:
             page.shows("dataset", "model", "result", "precision", "macro avg")
             page.shot(ROOT / ".demo/screenshots/workbench.png")

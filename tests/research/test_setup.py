@@ -412,10 +412,6 @@ def test_make_setup_makes_it_ones_own(mine: Laboratory) -> None:
     assert (tree(mine.root / "src"), status(mine)) == before
     assert (mine.root / ".env").read_text() == "REMOTE_NOTIFY=true\n"
 
-    ran = mine.run_make(
-        "run", "input_file=train.ipynb", "output_file=result.ipynb", "epoch=1", UV_OFFLINE="1"
-    )
-    assert ran.code == 0, ran.text
     metadata = "from importlib.metadata import metadata as of; print(of('treadstone').json)"
     assert "jason@bourne.com" in mine.python("-c", metadata).out
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not command"]

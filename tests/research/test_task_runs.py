@@ -1,10 +1,9 @@
-"""Task classes as their user runs them: by hand, as jobs here and there, and in the browser."""
+"""docs/task-classes.md, typed and looked at: by hand, as jobs here and there, in the browser."""
 
 from __future__ import annotations
 
 import csv
 import os
-import re
 import signal
 import subprocess
 from pathlib import Path
@@ -15,12 +14,12 @@ from mlflow import MlflowClient
 from sklearn.datasets import load_digits
 
 from lib.settings import CATALOG, OPTIMIZER, PARAMETERS
-from tests.conftest import ROOT
-from tests.integration.reader import blocks, commands
+from scripts.sshd import PrivateSshd
 from tests.integration.witness import Run, Store
 from tests.real import browser
 from tests.real.ui import served
 from tests.research.conftest import Laboratory, Make
+from tests.research.researcher import Step, begin, typed
 
 pytestmark = pytest.mark.timeout(900)
 FILES = (CATALOG, PARAMETERS, OPTIMIZER)
@@ -30,6 +29,13 @@ PLOTS = ["accuracy.png", "confusion_matrix.png", "loss.png"]
 @pytest.fixture(scope="module")
 def lab(laboratory: Make) -> Laboratory:
     return laboratory("tasks")
+
+
+@pytest.fixture(scope="module")
+def steps(lab: Laboratory, sshd: PrivateSshd) -> list[Step]:
+    """The commands of the document, typed; the pages of `mlflow ui` are looked at below."""
+    further = {"inv remote-run": "--set epochs=3 --tag purpose=trial"}
+    return begin(lab, sshd).read("task-classes.md", but=("mlflow ui",), further=further)
 
 
 def runs(lab: Laboratory, **tags: str) -> list[Run]:
@@ -84,31 +90,42 @@ def in_folder(
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=280)
 
 
+def test_by_hand_as_the_document_says(lab: Laboratory, steps: list[Step]) -> None:
+    assert typed(steps, "--list").said.split()[0] == "Digits_A"
+    (first,) = typed(steps, "--task Digits_A").runs
+    assert_recorded(first, lab, 10)
+    (second,) = typed(steps, "--task Digits_B --set epochs=5").runs
+    assert_recorded(second, lab, 5)
+    assert second.tags["purpose"] == "trial"
+    (guessed,) = typed(steps, "--images digits").runs
+    assert guessed.tags["inference_of"] == first.id
+
+
 def test_a_job_there_its_run_here_and_predictions_with_its_model(
-    lab: Laboratory, tmp_path: Path
+    lab: Laboratory, steps: list[Step], sshd: PrivateSshd, tmp_path: Path
 ) -> None:
-    words = ["--task", "Digits_B", "--set", "epochs=3", "--tag", "purpose=trial"]
-    lab.inv("remote-run", "src/train.py", "--gpus", "0", "--follow", "--pull", "--", *words)
-    (run,) = runs(lab, task="Digits_B", purpose="trial")
+    (run,) = typed(steps, "inv remote-run").runs
     assert_recorded(run, lab, 3)
-    assert run.tags["remote.target"] == lab.env["TARGET_DIR"]
+    assert run.tags["remote.target"].startswith("gpu:tasks") and run.tags["purpose"] == "trial"
     assert run.params["momentum"] == "0.9"
     assert "mlflow.parentRunId" not in run.tags and run.tags["remote.exit_code"] == "0"
 
-    told = lab.python("src/inference.py", "--run", "Digits_B")
-    (own,) = runs(lab, inference_of=run.id)
+    told = typed(steps, "src/inference.py --run Digits_B")
+    (own,) = told.runs
+    assert own.tags["inference_of"] == run.id
     rows = predictions(own.artifacts / f"{own.id}.csv")
     right = [row["guessed"] == row["shows"] for row in rows]
     # The very images that it was tested with there, by the very model.
     last = run.history("accuracy")[-1][1]
-    assert sum(right) / len(right) == pytest.approx(last) and f"accuracy {last:.3f}" in told.out
+    assert sum(right) / len(right) == pytest.approx(last) and f"accuracy {last:.3f}" in told.said
     assert own.history("accuracy")[0][1] == pytest.approx(last)
 
     client = MlflowClient(f"sqlite:///{lab.root}/mlflow.db")
     experiment = client.get_experiment_by_name("Digits")
     assert experiment
     found = client.search_runs([experiment.experiment_id], "tags.task = 'Digits_B'")
-    assert [each.info.run_id for each in found] == [run.id]
+    here = typed(steps, "--task Digits_B --set epochs=5").runs
+    assert {each.info.run_id for each in found} == {run.id, *(each.id for each in here)}
     assert {each.path for each in client.list_artifacts(run.id, "config")} >= {
         f"config/{name}" for name in FILES
     }
@@ -117,29 +134,19 @@ def test_a_job_there_its_run_here_and_predictions_with_its_model(
 
 def look(lab: Laboratory, runs: str, run: Run, profile: Path) -> None:
     """The run is in the list of its experiment, and opens with all that it has."""
-    with served(lab.root) as ui, browser.running(profile) as chromium:
+    with served(lab.root, lab.bin) as ui, browser.running(profile) as chromium:
         base = f"{ui}/#/experiments/{runs}"
         with chromium.page(base) as page:
             page.shows("Digits", "Digits_B")
         with chromium.page(f"{base}/{run.id}") as page:
             page.shows("Digits_B", "learning_rate_init", "purpose", run.tags["remote.job"])
-        with chromium.page(f"{base}/{run.id}/artifacts") as page:
-            page.shows("config", "plots", "classes.json")
         with chromium.page(f"{base}/{run.id}/artifacts/config/effective.yaml") as page:
-            page.shows("momentum: 0.9")
+            page.shows("config", "plots", "classes.json", "momentum: 0.9")
 
 
-def test_the_task_of_ones_own_that_the_document_tells(lab: Laboratory) -> None:
-    text = (ROOT / "docs/task-classes.md").read_text("utf-8")
-    for block in [*blocks(text, "python"), *blocks(text, "yaml")]:
-        name = re.match(r"# (\S+)\n", block)
-        assert name
-        with open(lab.root / name[1], "a", encoding="utf-8") as file:
-            file.write(block)
-    (line,) = [line for line in commands(text) if "Digits_C" in line]
-    lab.inv("run", "src/train.py", "--", *line.split()[2:], "--set", "epochs=1")
-    (run,) = runs(lab, task="Digits_C")
-    assert_recorded(run, lab, 1)
+def test_the_task_of_ones_own_that_the_document_tells(lab: Laboratory, steps: list[Step]) -> None:
+    (run,) = typed(steps, "--task Digits_C").runs
+    assert_recorded(run, lab, 10)
     assert run.params["hidden"] == "[128, 64]" and run.params["optimizer"] == "sgd"
 
 

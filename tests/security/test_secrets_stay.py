@@ -14,6 +14,7 @@ from remote.secret_files import PUBLIC, SECRETS, any_case, is_secret, may_be_sec
 from remote.target import Target
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import dialect
 from remote.transport.sent_names import sent_names
 
 #: Of each kind one, in the letters of other systems too.
@@ -55,11 +56,11 @@ def push(root: Path) -> set[str]:
     there.mkdir(exist_ok=True)
     remote = Remote(Target("", "", str(there)), None, "k")
     argv = rsync_args.push_argv(
-        root, remote, rsync.dialect(), project="", stamp="s", delete=True, destination=f"{there}/"
+        root, remote, dialect(), project="", stamp="s", delete=True, destination=f"{there}/"
     )
     rsync.run(argv, remote, cwd=root, title="test")
     if (root / "data/processed").is_dir():
-        argv = rsync_args.processed_argv(root, remote, project="")
+        argv = rsync_args.processed_argv(root, remote, dialect(), project="")
         rsync.run(argv, remote, cwd=root, title="test")
     return {str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()}
 
@@ -135,7 +136,7 @@ def test_processed_data_on_another_disk_goes(project: Path, tmp_path: Path, link
     there = tmp_path / "there/data"
     there.mkdir(parents=True)
     remote = Remote(Target("", "", str(there.parent)), None, "k")
-    argv = rsync_args.processed_argv(project, remote, project="")
+    argv = rsync_args.processed_argv(project, remote, dialect(), project="")
     assert rsync.run(argv, remote, cwd=project, title="").sent == ["data/processed/a.npz"]
     assert (there / "processed/a.npz").is_file() and not there.is_symlink()
 

@@ -138,6 +138,45 @@ def test_files_arrive_with_mode_and_time(pair: Pair) -> None:
     assert tally.sent == ["src/run.sh"] and tally.replaced == [] and tally.bytes > 0
 
 
+def modes(folder: Path) -> dict[str, int]:
+    """Of all below `folder` and itself, without the toolkit's own."""
+    paths = [
+        path for path in folder.rglob("*") if STATE not in path.parts and not path.is_symlink()
+    ]
+    return {
+        str(path.relative_to(folder)).strip("."): path.stat().st_mode & 0o7777
+        for path in (folder, *paths)
+    }
+
+
+def test_what_was_open_to_a_group_here_is_closed_there(pair: Pair, tmp_path: Path) -> None:
+    """A laptop's umask is no reason for a server's group to change code. What was, is closed, too."""
+    for name, mode in (
+        ("src/a.py", 0o664),
+        ("run.sh", 0o777),
+        ("key", 0o600),
+        ("data/processed/p", 0o666),
+    ):
+        write(pair.here / name).chmod(mode)
+    for name in ("", "src", "data", "data/processed"):
+        (pair.here / name).chmod(0o2777 if name == "data" else 0o775)
+    shutil.copytree(pair.here / "src", pair.there / "src")
+    pair.push()
+    pair.run(rsync_args.processed_argv(pair.here, pair.remote, pair.known, project=""))
+    assert not [name for name, mode in modes(pair.there).items() if mode & 0o022]
+    expected = {"src/a.py": 0o644, "run.sh": 0o755, "key": 0o600, "data/processed/p": 0o644}
+    assert {name: modes(pair.there)[name] for name in expected} == expected
+    assert not pair.push(stamp="s2").anything
+    code = tmp_path / "sent"
+    code.mkdir()
+    remote = Remote(Target("", "", str(code)), None, "k")
+    (code / STATE).mkdir()
+    subprocess.run(
+        rsync_args.incoming_argv(remote, pair.known, name="n"), cwd=pair.here / "src", check=True
+    )
+    assert (code / STATE / "incoming-n/a.py").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_second_push_sends_nothing(pair: Pair) -> None:
     for name in ODD:
         write(pair.here / "src" / name)
@@ -798,6 +837,13 @@ def test_a_mac_pushes(mac: Pair) -> None:
     assert sorted(tally.sent) == [".rsyncignore", "src/a.py"]
 
 
+def test_a_mac_whose_umask_is_002_lets_no_group_write_there(mac: Pair) -> None:
+    write(mac.here / "src/a.py").chmod(0o664)
+    (mac.here / "src").chmod(0o775)
+    mac.push()
+    assert modes(mac.there) == {"": 0o755, "src": 0o755, "src/a.py": 0o644}
+
+
 def test_a_mac_is_told_what_its_push_deleted(mac: Pair) -> None:
     write(mac.there / "old.py")
     assert mac.push(dry_run=True).deleted == ["old.py"]
@@ -852,6 +898,32 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}
         assert used <= known.options
+
+
+def test_a_look_by_the_old_protocol_says_what_one_by_the_newest_does(pair: Pair) -> None:
+    for name in ("same", "d/changed", "d/mode", "d/time"):
+        shutil.copy2(older(write(pair.here / name)), write(pair.there / name))
+    write(pair.here / "d/changed", "longer")
+    (pair.here / "d/mode").chmod(0o600)
+    os.utime(pair.here / "d/time", (5_000_000_000, 5_000_000_000))
+    write(pair.here / "new")
+    (pair.here / "link").symlink_to("new")
+    write(pair.there / "gone/g")
+    argv = rsync_args.push_argv(
+        pair.here,
+        pair.remote,
+        pair.known,
+        project="",
+        stamp="s",
+        delete=True,
+        dry_run=True,
+        destination=f"{pair.there}/",
+    )
+    old = pair.run(argv)
+    newest = pair.run([word for word in argv if not word.startswith("--protocol")])
+    assert (set(old.sent), set(old.replaced)) == (set(newest.sent), set(newest.replaced))
+    assert sorted(old.deleted) == sorted(newest.deleted) != []
+    assert {"d/changed", "d/time", "new"} <= set(old.sent) and old.files == newest.files
 
 
 def test_where_nothing_is_there_nothing_waits_for_the_end(pair: Pair) -> None:

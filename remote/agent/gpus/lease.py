@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 from remote.agent.gpus import kernel_names, lock_files
+from remote.agent.gpus.lock_owners import LockOwners
 from remote.agent.processes import PROC, user_name
 from remote.job.messages.gpus import Gpu, GpuHolder
 from remote.job.paths import ID_PATTERN
@@ -122,7 +123,7 @@ def lease_file(folder: Path, uuid: str) -> Path:
 
 def holders(folder: Path) -> Dict[str, GpuHolder]:
     """The holder of each GPU that is leased now, by UUID."""
-    owners = _lock_owners()
+    owners = LockOwners()
     by_uuid = {}
     for name in os.listdir(str(folder)):
         match = _NAME.match(name)
@@ -134,26 +135,8 @@ def holders(folder: Path) -> Dict[str, GpuHolder]:
     return by_uuid
 
 
-def _lock_owners() -> Dict[str, int]:
-    """The pid by `major:minor:inode`, and by inode alone: proc(5), /proc/locks.
-
-    The device is not the one that stat tells on some file systems, such as btrfs.
-    """
-    try:
-        lines = (PROC / "locks").read_text().splitlines()
-    except OSError:
-        return {}
-    pids: Dict[str, int] = {}
-    for words in (line.split() for line in lines):
-        if len(words) >= 6 and words[1] == "FLOCK" and words[3] == "WRITE" and words[4].isdigit():
-            pids[words[5]] = int(words[4])
-            pids.setdefault(words[5].rpartition(":")[2], int(words[4]))
-    return pids
-
-
-def _holder(file: os.stat_result, owners: Dict[str, int]) -> GpuHolder:
-    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
-    pid = owners.get(f"{device}:{file.st_ino}") or owners.get(str(file.st_ino)) or 0
+def _holder(file: os.stat_result, owners: LockOwners) -> GpuHolder:
+    pid = owners.of(file)
     if not pid:
         return GpuHolder()
     try:

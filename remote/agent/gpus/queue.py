@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Union
 
 from remote.agent.gpus import lock_files, sources
-from remote.agent.gpus.lease import FRESH, Lease, holders, is_leased, lease
+from remote.agent.gpus.lease import FRESH, Lease, holders, is_leased, lease, lease_file
 from remote.agent.gpus.tickets import Ticket, waiting
+from remote.agent.processes import user_name
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuHolder, GpusAnswer, GpusRequest, WaitingJob
 from remote.job.paths import LEASES
@@ -42,11 +43,23 @@ def describe(request: GpusRequest) -> GpusAnswer:
     folder = Path(request.leases or LEASES)
     held = holders(folder)
     return GpusAnswer(
-        gpus=tuple(gpu.replace(holder=held.get(gpu.uuid)) for gpu in sources.gpus()),
+        gpus=tuple(
+            gpu.replace(holder=held.get(gpu.uuid) or _keeper(folder, gpu.uuid))
+            for gpu in sources.gpus()
+        ),
         waiting=tuple(waiting(folder)),
         now=time.time(),
         cuda=sources.runtime_version(),
     )
+
+
+def _keeper(folder: Path, uuid: str) -> Optional[GpuHolder]:
+    """Who keeps a GPU from all jobs without the lock on its file, if anybody does: by the name that
+    the kernel gives, or by what lies in the file's place."""
+    try:
+        return GpuHolder() if is_leased(folder, uuid) else None
+    except lock_files.RefusedError:
+        return GpuHolder(user=user_name(lease_file(folder, uuid).lstat().st_uid))
 
 
 class JobLease:

@@ -5,6 +5,9 @@
 The names tell the order. A ticket lives as long as its waiter holds the lock on it; one that can be
 locked was left by a dead waiter and is passed over. It gets its name when it is locked already, so
 it is never seen without its lock.
+
+Whoever makes a ticket chooses its name. So a ticket is told under the owner of its file, and stands
+before those alone that came after the process that holds it, which the kernel knows.
 """
 
 from __future__ import annotations
@@ -15,15 +18,21 @@ import io
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import List, Optional, Tuple
 
 from remote.agent.gpus import lock_files
+from remote.agent.gpus.lock_owners import LockOwners, age, uptime
+from remote.agent.processes import user_name
 from remote.errors import JobError, ProtocolError
 from remote.job.messages.gpus import WaitingJob
 
 NAME = re.compile(r"remote-gpu-(\d{20})-[0-9a-f]{8}\.ticket\Z")
 _LIMIT = 4096
+
+#: Seconds by which a job's worker may start after another one's that was submitted later.
+SLOW = 60.0
 
 
 def waiting(folder: Path) -> List[WaitingJob]:
@@ -43,6 +52,7 @@ class Ticket:
     def __init__(self, folder: Path, request: WaitingJob) -> None:
         self.folder = folder
         self.request = request
+        self._joined = uptime()
         self._front: Optional[io.FileIO] = None
         self._count = 0
         self._path, self._file = _make(folder, request)
@@ -61,17 +71,27 @@ class Ticket:
         if self._front is None or lock_files.is_free(self._front):
             self._forget_front()
             self._count = 0
+            owners = LockOwners()
             for name in _names(self.folder):
                 if name >= self._path.name:
                     break
                 file = _living(self.folder / name)
-                if file is not None:
+                if file is not None and not self._was_before(file, name, owners):
+                    file.close()
+                elif file is not None:
                     self._count += 1
                     if self._front is None:
                         self._front = file
                     else:
                         file.close()
         return self._count
+
+    def _was_before(self, file: io.FileIO, name: str, owners: LockOwners) -> bool:
+        """Whether the ticket of an earlier name came before us. Of one whose process isn't told, as
+        one in another container, its file tells. No job was submitted at time 0."""
+        status = os.fstat(file.fileno())
+        lived = age(owners.of(status)) or time.time() - status.st_ctime
+        return _submitted(name) > 0 and lived + SLOW >= uptime() - self._joined
 
     def keep_fresh(self) -> None:
         """Let cleaners of /tmp see that the ticket is in use."""
@@ -139,11 +159,16 @@ def _delete(path: Path) -> None:
         os.unlink(str(path))
 
 
+def _submitted(name: str) -> float:
+    return int(name.split("-")[2]) / 1e9
+
+
 def _read(file: io.FileIO, name: str) -> WaitingJob:
-    """What a ticket says. Strangers can write any: of one that isn't ours, its place alone counts."""
-    submitted = int(name.split("-")[2]) / 1e9
+    """What a ticket says, under its file's owner. Strangers can write any: of one that isn't ours,
+    its place alone counts."""
+    submitted, user = _submitted(name), user_name(os.fstat(file.fileno()).st_uid)
     try:
         content = json.loads(os.pread(file.fileno(), _LIMIT, 0))
-        return WaitingJob.from_json({**content, "submitted": submitted}, name)
+        return WaitingJob.from_json({**content, "submitted": submitted, "user": user}, name)
     except (ValueError, TypeError, RecursionError, ProtocolError):
-        return WaitingJob(submitted=submitted)
+        return WaitingJob(submitted=submitted, user=user)

@@ -162,7 +162,8 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     ]
     excludes += ["--exclude=/mlflow.db?*", "--exclude=.~tmp~", f"--exclude={PARTIAL}"]
     excludes += [f"--exclude={name}/" for name in CACHES]
-    argv = ["rsync", "-a", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
+    # What a group may change in the tree, it can't in what the job runs.
+    argv = ["rsync", "-a", "--chmod=go-w", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
     # While rsync works: each start of the agent is faster without.
     import shutil
 

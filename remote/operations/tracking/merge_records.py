@@ -38,7 +38,7 @@ from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote
-from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
 
@@ -202,7 +202,8 @@ def merge_delta(
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:
         return
-    root, known = to.project.root, dialect()
+    root, groups = to.project.root, _grouped(summary.artifacts)
+    known = dialect() if groups else Dialect(frozenset())
 
     def bring(there: str, here: str, wanted: Path) -> Tally:
         problem = refusal(root, here)
@@ -226,7 +227,7 @@ def merge_delta(
 
     is_listed = rsync_args.listed(Path(), known)
     content = rsync_args.artifact_list if is_listed else rsync_args.artifact_filters
-    fetched = transfer_artifacts(_grouped(summary.artifacts), bring, content)
+    fetched = transfer_artifacts(groups, bring, content)
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)
     pulled.add(fetched.sent)

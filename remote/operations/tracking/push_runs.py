@@ -30,6 +30,7 @@ from remote.tracking.merge import experiment_map, ownership
 from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.store import writing
 from remote.transport import rsync_args
+from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_filters import IgnoreFile
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
@@ -191,7 +192,7 @@ class _Push:
             select_runs.pack(self.store, folder, selected, self.root)
 
             def send() -> Tally:
-                argv = rsync_args.incoming_argv(server.remote, name=name)
+                argv = rsync_args.incoming_argv(server.remote, dialect(), name=name)
                 return server.rsync(argv, "sending", cwd=folder)
 
             sent = server.transfer(send)
@@ -223,6 +224,7 @@ class _Push:
             def run() -> Tally:
                 argv = rsync_args.give_argv(
                     server.remote,
+                    dialect(),
                     source=here,
                     destination=there,
                     wanted=wanted,

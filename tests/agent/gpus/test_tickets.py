@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
 import os
 import subprocess
 from pathlib import Path
@@ -61,13 +62,13 @@ def test_what_a_stranger_wrote_on_a_ticket_hurts_nobody(folder: Path, text: str)
     with lock_files.open_plain(folder / name) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         (found,) = waiting(folder)
-    assert found.submitted == 7.0 and found.job == "" and found.user == ""
+    assert found.submitted == 7.0 and found.job == "" and found.user == getpass.getuser()
     assert found.gpus == 0 and found.memory in (0, True)
 
 
 def test_control_characters_of_a_user_are_not_shown(folder: Path) -> None:
     place = Ticket(folder, WaitingJob("j", "a\x1b[2J\n", 1, 0, 1.0))
-    assert waiting(folder)[0] == WaitingJob(submitted=1.0)
+    assert waiting(folder)[0] == WaitingJob("j", getpass.getuser(), 1, 0, 1.0)
     place.close()
 
 

@@ -64,6 +64,16 @@ def test_the_code_is_copied_with_modes_and_times(root: Path) -> None:
     assert (code / "src/train.py").stat().st_mtime == 1_000_000
 
 
+def test_nobody_else_may_change_the_copy(root: Path) -> None:
+    (root / "src/train.py").chmod(0o666)
+    (root / "src").chmod(0o2777)
+    assert os.stat(snapshot(root, 1) / "src/train.py").st_mode & 0o777 == 0o644
+    code = snapshot(root, 2)
+    assert (code / "src").stat().st_mode & 0o022 == 0 and code.stat().st_mode & 0o022 == 0
+    shared = [path / "src/train.py" for path in code.parent.parent.glob("*/pristine")]
+    assert len({inode(path) for path in shared}) == 1 and len(shared) == 2
+
+
 def test_odd_names_and_links_are_copied(root: Path) -> None:
     for name in ODD:
         write(root / "src" / name, name)

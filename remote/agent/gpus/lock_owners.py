@@ -1,0 +1,50 @@
+"""Who holds the lock on a file, and since when that process lives: what the kernel tells, and nobody
+can forge."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import Dict
+
+from remote.agent.processes import PROC, started
+
+
+class LockOwners:
+    """The processes that held locks when this was made: proc(5), /proc/locks."""
+
+    def __init__(self) -> None:
+        self._pids = _read()
+
+    def of(self, file: os.stat_result) -> int:
+        """The pid of whoever holds the lock on a file; 0 where the system doesn't tell."""
+        device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+        # The device is not the one that stat tells on some file systems, such as btrfs.
+        return self._pids.get(f"{device}:{file.st_ino}") or self._pids.get(str(file.st_ino)) or 0
+
+
+def _read() -> Dict[str, int]:
+    """The pid by `major:minor:inode`, and by inode alone."""
+    try:
+        lines = (PROC / "locks").read_text().splitlines()
+    except OSError:
+        return {}
+    pids: Dict[str, int] = {}
+    for words in (line.split() for line in lines):
+        if len(words) >= 6 and words[1] == "FLOCK" and words[3] == "WRITE" and words[4].isdigit():
+            pids[words[5]] = int(words[4])
+            pids.setdefault(words[5].rpartition(":")[2], int(words[4]))
+    return pids
+
+
+def uptime() -> float:
+    """Seconds since this machine was booted; a clock that is set changes nothing in it."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def age(pid: int) -> float:
+    """For how many seconds a process has lived; 0 where the system doesn't tell."""
+    with contextlib.suppress(OSError, ValueError):
+        return uptime() - int(started(pid) or "") / os.sysconf("SC_CLK_TCK")
+    return 0.0

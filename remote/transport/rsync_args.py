@@ -17,7 +17,7 @@ from remote.job import outputs
 from remote.job.paths import CLAIMS, STATE, partial_name
 from remote.job.tree import PushStamp
 from remote.target import Target
-from remote.transport import tree_lock
+from remote.transport import acting_files, tree_lock
 from remote.transport.rsync_dialect import Dialect
 from remote.transport.rsync_filters import (
     UNFINISHED,
@@ -41,6 +41,9 @@ RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
 
 #: A path that every login shell reads as it is.
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+
+#: Has the sender name the paths that rules have it leave out, where it is on this machine, or not.
+NAME_HIDDEN = ("--debug=filter", "--remote-option=--debug=filter")
 
 
 @dataclass(frozen=True)
@@ -183,12 +186,14 @@ def pull_argv(
     It is the one place here that the server can write to, and it comes without modes and times of
     folders. What is replaced goes to `backup` first. Nothing is deleted.
     Links that lead out of the folder are left out: a hostile server could have later pulls write
-    anywhere by them. An output that is a file comes as one, also where it is a link there.
+    anywhere by them. So are files that act by being there. An output that is a file comes as one, also where it is a link there.
     """
     skipped = [f"--exclude={name}" for name in UNFINISHED]
     skipped += [f"--exclude=/{literal(name)}" for name in apart]
+    # A file is brought because the project asks for one of that very name.
+    skipped += acting_files.rsync_rules() if path.endswith("/") else []
     links = ["-rl", "--safe-links"] if path.endswith("/") else ["-L"]
-    links += dialect.only("--info=symsafe,name")
+    links += dialect.only("--info=symsafe,name", NAME_HIDDEN[bool(remote.ssh)])
     empty = dialect.only("--prune-empty-dirs")
     plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}", *temporary]
     way = remote.arguments()
@@ -200,19 +205,24 @@ def pull_argv(
 
 def artifacts_argv(
     remote: Remote,
+    dialect: Dialect,
     *,
     source: str,
     destination: str,
     wanted: Sequence[str],
     backup: Path,
     temporary: Sequence[str] = (),
+    acting: bool = False,
 ) -> list[str]:
     """Bring what is `wanted` below `source` there to `destination` here: options that name it.
 
-    What is replaced goes to `backup` first.
+    What is replaced goes to `backup` first. What acts by being there comes only with `acting`.
     """
     kept = ["--backup", f"--backup-dir={backup}", *temporary]
-    options = [*RESULTS, "-rl", *kept, "--safe-links", *wanted]
+    links = ["-rl", "--safe-links", *dialect.only("--info=symsafe,name")]
+    naming = dialect.only(NAME_HIDDEN[bool(remote.ssh)])
+    left = [] if acting else [*naming, *acting_files.rsync_rules()]
+    options = [*RESULTS, *links, *kept, *left, *wanted]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 

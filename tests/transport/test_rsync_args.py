@@ -611,6 +611,7 @@ def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
     write(wanted, content(folders))
     argv = rsync_args.artifacts_argv(
         pair.remote,
+        pair.known,
         source="mlruns/1",
         destination="mlruns/7",
         wanted=listed or rsync_args.filtered(wanted),
@@ -890,6 +891,7 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(
             remote,
+            known,
             source="a",
             destination="b",
             wanted=rsync_args.listed(Path("w"), known) or rsync_args.filtered(Path("w")),

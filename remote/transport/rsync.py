@@ -140,9 +140,7 @@ def run(
     return tally
 
 
-def _feed(
-    words: Sequence[str], read: Callable[[bytes], None], remote: Remote, cwd: Path
-) -> Result:
+def _feed(words: Sequence[str], read: Callable[[bytes], None], remote: Remote, cwd: Path) -> Result:
     try:
         return process.feed(words, read, cwd=cwd, works=remote.works)
     except process.TooMuch:

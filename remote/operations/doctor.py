@@ -90,6 +90,7 @@ def laptop(project: Project) -> Iterator[Check]:
     """What this machine has."""
     yield Check("here", "python", True, ".".join(map(str, sys.version_info[:3])))
     yield _tool("rsync", "--version", rsync_dialect.INSTALL, stops=True)
+    yield from _receiver()
     yield _tool("ssh", "-V", "sudo apt-get install openssh-client", stops=True)
     yield _tool("git", "--version", "sudo apt-get install git (macOS: xcode-select --install)")
     yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
@@ -119,6 +120,17 @@ def _tool(name: str, option: str, install: str, *, stops: bool = False) -> Check
     if name == "rsync" and not rsync_dialect.dialect().only("--delay-updates", "--info"):
         version += ", an old dialect: that will do"
     return Check("here", name, True, version)
+
+
+def _receiver() -> Iterator[Check]:
+    """Whether rsync here takes from a server what it didn't ask for: from 3.2.5 on it does so only
+    where it is told to, and has an option for that. What is left to such a server is told in
+    docs/security.md."""
+    if shutil.which("rsync") is not None:
+        ok = bool(rsync_dialect.dialect().only("--trust-sender"))
+        bad = "believes a server (before 3.2.5): one may replace artifacts of its experiments' runs"
+        update = "update rsync (macOS: brew install rsync)"
+        yield _check("here", "rsync's care", ok, "takes what it asked for, alone", bad, update)
 
 
 def _said_first(*argv: str) -> str:

@@ -12,7 +12,7 @@ from remote.job.tree import PushStamp
 from remote.output import Progress, say
 from remote.transport import process, rsync_tally, tree_lock
 from remote.transport.process import Result
-from remote.transport.rsync_args import Remote
+from remote.transport.rsync_args import NAME_HIDDEN, Remote
 from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_problems import IN_THE_WAY, LONGEST, SOME, Problem, problems_of
 from remote.transport.rsync_tally import Tally
@@ -32,6 +32,8 @@ _NEVER_STARTED = (
     r"|failed to write 4 bytes to socket.{0,200}?Broken pipe"
 )
 
+#: What a server's rsync says that is too old to name what it leaves out.
+_OLD = re.compile(r"debug.*unknown option|(unrecognized|invalid|unknown) option.*debug")
 #: rsync's exit code where it can't enter the folder that a list of files counts from.
 NO_SOURCE = 3
 
@@ -115,6 +117,9 @@ def run(
         shown = dialect().only("--info=progress2") if progress.shown else []
         words = [*prefix, argv[0], *shown, *argv[1:]]
         result = process.feed(words, read, cwd=cwd, works=remote.works)
+        if result.code and set(words) & set(NAME_HIDDEN) and _OLD.search(result.stderr):
+            words = [word for word in words if word not in NAME_HIDDEN]
+            result = process.feed(words, read, cwd=cwd, works=remote.works)
     if result.code not in (FINE if not whole else (0,)):
         is_pull = not argv[-1].startswith(remote.place())
         folder = argv[-1].removeprefix("./" if is_pull else remote.place())

@@ -72,7 +72,8 @@ bench: $(READY) ## measure against rsync, ssh and mlflow-export-import, as ratio
 
 install: $(READY) ## make .venv from the lock files: extras="torch lab" adds those
 	@[ -z '$(quoted_extras)' ] || sh scripts/install.sh $(VENV) $(foreach extra,$(quoted_extras),'$(extra)')
-$(READY): $(wildcard requirements*.lock) pyproject.toml
+# Without a tasks.py here, inv would run that of a folder above.
+$(READY): $(wildcard requirements*.lock) pyproject.toml | tasks.py
 	@sh scripts/install.sh $(VENV) && touch $(READY)
 
 setup: $(READY) ## make this your project: project_name= your_name= your_email= package_name=

@@ -5,6 +5,7 @@ Where none of them names a target, it is the one that was pushed to last.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -14,10 +15,15 @@ from pathlib import Path
 
 from remote.errors import ConfigError
 from remote.files import write_atomic
+from remote.job import outputs
 from remote.target import Target
 
 #: What the root of a project holds, one of them at least.
 MARKS = ("tasks.py", "pyproject.toml", ".rsyncignore")
+
+
+class StrayProject(ConfigError):
+    """What looks like the project is one that somebody else put there."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,12 @@ def declared(root: Path, name: str) -> str:
 def find_project(start: Path | None = None) -> Project:
     """The project that `start` (the working directory) lies in; raises ConfigError.
 
-    Where none of the folders around it looks like a project, it is one itself.
+    Where none of the folders around it looks like a project, it is one itself. One that a server
+    brought into a folder of results is none, nor is another user's that `start` only lies below.
     """
     root = find_root(start)
+    _refuse_results(root)
+    _refuse_strangers(root, (start or Path.cwd()).resolve())
     return Project(root, load_settings(root))
 
 
@@ -102,6 +111,40 @@ def find_root(start: Path | None = None) -> Path:
     folders = (start, *start.parents)
     marked = (folder for folder in folders if any((folder / mark).exists() for mark in MARKS))
     return next(marked, start)
+
+
+def _refuse_results(root: Path) -> None:
+    for outer in root.parents:
+        # Where nothing was pulled to, nothing was brought.
+        if not (outer / ".remote").is_dir() or not any((outer / mark).exists() for mark in MARKS):
+            continue
+        name = root.relative_to(outer).as_posix()
+        results = (*outputs.paths(), *_declared_outputs(outer))
+        if outputs.below(name.casefold(), [path.casefold().rstrip("/") for path in results]):
+            raise StrayProject(
+                f"{root} lies in what the jobs of {outer} write, and is no project of yours.",
+                f"Go to {outer}, or move it out of there.",
+            )
+
+
+def _declared_outputs(root: Path) -> list[str]:
+    try:
+        names: object = pyproject(root)
+    except (OSError, ValueError):
+        return []
+    for key in ("tool", "remote", "outputs"):
+        names = names.get(key, []) if isinstance(names, dict) else []
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _refuse_strangers(root: Path, start: Path) -> None:
+    for mark in MARKS if root != start else ():
+        with contextlib.suppress(OSError):
+            if (root / mark).stat().st_uid not in (0, os.geteuid()):
+                raise StrayProject(
+                    f"{root / mark} is another user's, and {start} only lies below it.",
+                    f"If you trust it, go to {root}; else put a tasks.py of your own here.",
+                )
 
 
 def load_settings(root: Path) -> dict[str, str]:

@@ -23,6 +23,7 @@ from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
 from remote.transport import rsync, tree_lock
 from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_tally import Tally
 from remote.transport.ssh import Ssh
 
@@ -80,7 +81,10 @@ class TargetSession:
     @property
     def remote(self) -> Remote:
         """The target as rsync's other end."""
-        return Remote(self.target, self.ssh, self.target.key, self.facts.noisy)
+        # The whole list of files at once: else rsync asks for a thousand after the other, a round
+        # trip for each.
+        options = dialect().only("--no-inc-recursive") if self.ssh else []
+        return Remote(self.target, self.ssh, self.target.key, self.facts.noisy, options)
 
     @property
     def socket(self) -> str:

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from remote.job.paths import CACHE, STATE  # noqa: E402
+from remote.job.paths import CACHE  # noqa: E402
 from scripts.sshd import PrivateSshd, find, running  # noqa: E402
 from tests.stores import empty_store  # noqa: E402
 
@@ -45,9 +45,6 @@ WHEELS.mkdir(parents=True, exist_ok=True)
 
 #: MLflow's empty stores, which it takes seconds to make.
 STORES = ROOT / ".demo" / "stores"
-
-#: What jobs run in, where no test is about its making: it takes seconds, and thousands of files.
-ENVIRONMENTS = ROOT / ".demo" / "environments"
 
 #: matplotlib looks at every font once for each home.
 FONTS = ROOT / ".demo" / "matplotlib"
@@ -350,19 +347,9 @@ def target_root(project: ProjectFolder, sshd: PrivateSshd) -> Path:
     return sshd.home / project.env["TARGET_DIR"].partition(":")[2]
 
 
-def share_environments(target: Path) -> None:
-    """Have the jobs of this target find the environments that those of others have made."""
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    (target / STATE).mkdir(mode=0o700, parents=True, exist_ok=True)
-    (target / STATE / "envs").symlink_to(ENVIRONMENTS)
-
-
 @pytest.fixture(scope="session")
-def shared_project(
-    tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd, shared_root: Path
-) -> ProjectFolder:
-    """One project and target for tests that run jobs."""
-    share_environments(shared_root)
+def shared_project(tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd) -> ProjectFolder:
+    """One project and target for tests that run jobs: the environment is made once."""
     made = make_project(
         tmp_path_factory.mktemp("shared") / "project",
         TARGET_DIR="gpu:shared target",

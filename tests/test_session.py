@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from remote.errors import TargetError
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.session import TargetSession, project_id
 from remote.target import Target
+from remote.transport.rsync_dialect import dialect
 
 
 @pytest.fixture
@@ -111,3 +113,14 @@ def test_settings_name_the_ssh_configuration_and_the_tmux_server(tmp_path: Path)
     named = TargetSession.of(Project(tmp_path, settings), target)
     assert named.ssh is not None and named.ssh.config == "/my/config"
     assert named.socket == "mine"
+
+
+def test_every_transfer_over_a_long_way_lists_at_once(project: Project) -> None:
+    """Where this machine's rsync can: each thousand files would take a round trip."""
+    far = TargetSession.of(project, Target.parse("me@host:/d"))
+    options = dialect().only("--no-inc-recursive")
+    arguments = far.remote.arguments()
+    assert options == [name for name in arguments if name == "--no-inc-recursive"]
+    done = subprocess.run(["rsync", "--no-inc-recursive", "--version"], capture_output=True)
+    assert bool(options) == (done.returncode == 0)
+    assert TargetSession.of(project, Target.parse("/d")).remote.arguments() == []

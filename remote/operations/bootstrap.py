@@ -62,21 +62,20 @@ def wants_proxy(server: TargetSession) -> bool:
 def through_this_machine(server: TargetSession) -> Iterator[str]:
     """The address, on the server, of a proxy that ends on this machine; raises ConnectError.
 
-    A port of loopback is open to every user of a server, so the proxy asks for a password, made
-    anew each time.
+    It leads to package indexes and nowhere else. A port of loopback is open to every user of a
+    server, so the proxy asks for a password, made anew each time.
     """
     # proxy.py and Fabric take their time to import: only who installs this way waits for them.
-    import proxy
-
     from remote.connection import Connection
+    from remote.operations import index_proxy
+    from remote.operations.index_hosts import index_hosts
 
     if server.ssh is None:
         raise TargetError("A target on this machine needs no proxy.")
     login = f"remote:{secrets.token_hex(24)}"
-    flags = ["--hostname", "127.0.0.1", "--port", "0", "--basic-auth", login]
-    workers = ["--threaded", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "e"]
+    hosts = index_hosts(server.project)
     with contextlib.ExitStack() as stack:
-        here = stack.enter_context(proxy.Proxy([*flags, *workers])).flags.port
+        here = stack.enter_context(index_proxy.running(hosts, login))
         connection = stack.enter_context(Connection(server.target, server.ssh.config))
         try:
             # A port of the server's loopback, of its own choice.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.agent.environments.uv import lock_file
-from remote.config import Project, declared, find_project, find_root
+from remote.config import Project, StrayProject, declared, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
 from remote.operations.tracking.destination import STORE
@@ -73,6 +73,8 @@ def project_here() -> tuple[Project, Check]:
     """The project, without its settings where they can't be read, and what there is to say."""
     try:
         project = find_project()
+    except StrayProject:
+        raise
     except ConfigError as error:
         fix = f"{error.hint} Or begin anew: cp .env.example .env"
         return Project(find_root(), {}), Check(
@@ -90,6 +92,7 @@ def laptop(project: Project) -> Iterator[Check]:
     """What this machine has."""
     yield Check("here", "python", True, ".".join(map(str, sys.version_info[:3])))
     yield _tool("rsync", "--version", rsync_dialect.INSTALL, stops=True)
+    yield from _receiver()
     yield _tool("ssh", "-V", "sudo apt-get install openssh-client", stops=True)
     yield _tool("git", "--version", "sudo apt-get install git (macOS: xcode-select --install)")
     yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
@@ -119,6 +122,17 @@ def _tool(name: str, option: str, install: str, *, stops: bool = False) -> Check
     if name == "rsync" and not rsync_dialect.dialect().only("--delay-updates", "--info"):
         version += ", an old dialect: that will do"
     return Check("here", name, True, version)
+
+
+def _receiver() -> Iterator[Check]:
+    """Whether rsync here takes from a server what it didn't ask for: from 3.2.5 on it does so only
+    where it is told to, and has an option for that. What is left to such a server is told in
+    docs/security.md."""
+    if shutil.which("rsync") is not None:
+        ok = bool(rsync_dialect.dialect().only("--trust-sender"))
+        bad = "believes a server (before 3.2.5): one may replace artifacts of its experiments' runs"
+        update = "update rsync (macOS: brew install rsync)"
+        yield _check("here", "rsync's care", ok, "takes what it asked for, alone", bad, update)
 
 
 def _said_first(*argv: str) -> str:

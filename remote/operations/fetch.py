@@ -12,11 +12,14 @@ from remote.job.messages.old_jobs import UnpulledRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE
 from remote.operations import linked_folders
+from remote.operations.arrivals import Arrivals
 from remote.operations.pull_backups import new_backup
 from remote.operations.room import temporary_options
 from remote.operations.tracking.merge_records import merging
 from remote.session import TargetSession
 from remote.transport import rsync_args, rsync_filters
+from remote.transport.acting_files import acts
+from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
 
@@ -26,22 +29,27 @@ FOLDER = "data/results/fetched"
 
 class Fetched(NamedTuple):
     """What came: the folder here, the bytes of each file in it, and what could not come; what was
-    replaced here, and the folder that keeps it."""
+    replaced here, and the folder that keeps it; what was left there since it leads out, or acts by being there.
+    """
 
     folder: str
     files: dict[str, int]
     problems: list[Problem]
     replaced: list[str]
     backup: str
+    left: list[str]
+    acting: list[str]
 
 
 def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
     """Bring these files and folders, or all; the job keeps its own copies, and may go.
 
+    What acts by being there comes only where it is named by a path of its own.
     Raises JobError.
     """
     answer = server.agent.call(UnpulledRequest(key=server.key, job=job))
-    files = selected(answer.files, wanted)
+    chosen = selected(answer.files, wanted)
+    files = {name: chosen[name] for name in chosen if not acts(name) or is_named(name, wanted)}
     folder, root = f"{FOLDER}/{answer.id}", server.project.root.resolve()
     (root / folder).mkdir(parents=True, exist_ok=True)
     top = root / "data/results"
@@ -52,12 +60,15 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
     in_data = [name for name in files if below(name, ["data"])]
     in_code = [name for name in files if not below(name, ["data"])]
     tally, backup = Tally(), new_backup()
+    arrivals = Arrivals.of(root / folder)
     with merging(server.project) as scratch:
         for source, names in ((".", in_data), (f"{STATE}/jobs/{answer.id}/code", in_code)):
             filters = scratch / "filters"
             filters.write_bytes(file_filters(names).encode("utf-8", "surrogateescape"))
             argv = rsync_args.artifacts_argv(
                 server.remote,
+                dialect(),
+                acting=True,
                 source=source,
                 destination=folder,
                 wanted=rsync_args.filtered(filters),
@@ -66,6 +77,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
             )
             if names:
                 tally.add(server.rsync(argv, "fetching", partly=True), folder)
+    arrivals.undo(tally, root / backup / folder, kept=files)
     # What stood here before may be another one.
     failed = [problem.path for problem in tally.problems]
     brought = {
@@ -74,7 +86,13 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
         if (root / folder / name).is_file() and not any(path.endswith(name) for path in failed)
     }
     server.agent.call(UnpulledRequest(key=server.key, job=answer.id, brought=tuple(brought)))
-    return Fetched(folder, brought, tally.problems, tally.replaced, backup)
+    acting = [*sorted(set(chosen) - set(files)), *tally.acting]
+    return Fetched(folder, brought, tally.problems, tally.replaced, backup, tally.left, acting)
+
+
+def is_named(name: str, wanted: Sequence[str]) -> bool:
+    """Whether a path that acts itself was asked for, not a folder or pattern that it goes with."""
+    return any(acts(path) and below(name, [path.rstrip("/")]) for path in wanted)
 
 
 def selected(files: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:

@@ -16,6 +16,9 @@ from remote.operations.git import tracked
 from remote.transport.rsync_problems import DANGLING, STRANGE, Problem
 from remote.transport.sent_names import sent_names
 
+#: Where no disk for data is mounted.
+SYSTEM = ("/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/dev", "/proc", "/sys")
+
 
 def refusal(root: Path, path: str, declared: Iterable[str] = ()) -> Problem | None:
     """Why a path of the project isn't written to, where a link lies at it or above it."""
@@ -29,7 +32,28 @@ def refusal(root: Path, path: str, declared: Iterable[str] = ()) -> Problem | No
             return Problem(name, f"a link to {target}, which git brought", STRANGE)
         if _is_project(root, root / name, declared):
             return Problem(name, f"a link to {target}, the project's own files", STRANGE)
+        reason = _private(root, root / name)
+        if reason:
+            return Problem(name, f"a link to {target}, {reason}", STRANGE)
     return None
+
+
+def _private(root: Path, link: Path) -> str:
+    """What a link leads to that nobody keeps results or data in: an archive that was unpacked here
+    may have brought it. Empty where it may be another disk."""
+    home, real = Path(os.path.realpath(Path.home())), Path(os.path.realpath(link))
+    if real == home or real in home.parents:
+        return "your home"
+    inner = real.relative_to(home).parts if real.is_relative_to(home) else ()
+    if any(part.startswith(".") for part in inner):
+        return "a hidden folder of your home"
+    if outputs.below(str(real), SYSTEM):
+        return "the system's own files"
+    own = os.path.realpath(root)
+    repositories = (folder for folder in (real, *real.parents) if (folder / ".git").exists())
+    if any(not outputs.below(own, [str(folder)]) for folder in repositories):
+        return "in another repository"
+    return ""
 
 
 def _is_project(root: Path, link: Path, declared: Iterable[str]) -> bool:
@@ -64,13 +88,6 @@ def names_of(root: Path, links: Iterable[str]) -> Iterator[str]:
         link = next((name for name in names if (root / name).is_symlink()), "")
         if link and not (root / link).is_file():
             yield link
-
-
-def absolute_links(folder: Path) -> Iterator[str]:
-    """The links in a folder of results that no server made, seen from there; files' aside."""
-    for name, target in links_in(folder):
-        if os.path.isabs(target) and not (folder / name).is_file():
-            yield name
 
 
 def links_out_of_data(root: Path) -> list[str]:

@@ -15,6 +15,7 @@ from remote.folders import move_aside
 from remote.job import outputs
 from remote.job.outputs import Output
 from remote.operations import linked_folders
+from remote.operations.arrivals import Arrivals
 from remote.operations.room import temporary_options
 from remote.operations.unchanged_outputs import UnchangedOutputs
 from remote.session import TargetSession
@@ -91,10 +92,20 @@ class PulledOutputs:
             # What it would not bring anyway is no problem.
             would = self._transfer(path, folder, scratch, dry_run=True)
             return Tally(problems=[problem] if would.sent else [])
+        if not self.dry_run:
+            # Several rsyncs that make the same folder at once get into each other's way. What stays
+            # empty goes at the end.
+            (self.backup / folder).mkdir(parents=True, exist_ok=True)
         way = (*above, os.path.realpath(root / folder))
-        apart = list(linked_folders.absolute_links(root / folder)) if path.endswith("/") else []
-        tally = self._transfer(path, folder, scratch, apart, dry_run=self.dry_run)
-        for name in apart:
+        if not path.endswith("/"):
+            return self._transfer(path, folder, scratch, dry_run=self.dry_run)
+        arrivals = Arrivals.of(root / folder)
+        tally = self._transfer(path, folder, scratch, arrivals.links, dry_run=self.dry_run)
+        if tally.sent and not self.dry_run:
+            removed = Tally()
+            arrivals.undo(removed, self.backup / folder)
+            tally.add(removed, folder)
+        for name in arrivals.links:
             if os.path.realpath(root / folder / name) not in way:
                 tally.add(self._bring(scratch, f"{folder}/{name}/", way), ".")
         return tally

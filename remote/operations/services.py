@@ -1,35 +1,24 @@
-"""Services: found or started on the target, waited for, reached from here; what was saved in one."""
+"""Services: found or started on the target, waited for, reached from here."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
 import time
-import zipfile
-import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from remote.agent.environments.uv import LOCK_FILES
-from remote.errors import JobError, TargetError
-from remote.files import copy_new, sha256, write_atomic
+from remote.errors import JobError
 from remote.job.messages import jobs, services
-from remote.job.outputs import is_left_alone
-from remote.job.paths import STATE
 from remote.job.spec import Job
 from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
-from remote.operations.project_outputs import declared_outputs
-from remote.operations.room import check_room
 from remote.operations.run_options import ServiceOptions
+from remote.operations.saved_files import saved
 from remote.operations.submit import describe, push_and_submit
-from remote.output import plural, print_lines, say, say_log, size
+from remote.output import plural, print_lines, say, say_log
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
@@ -46,16 +35,8 @@ TAIL = 15
 FIRST_PORT = 20000
 PORTS = 10000
 
-#: Bytes of a file that is brought, and of all of them as they are sent.
-LONGEST_SAVED, LONGEST_ARCHIVE = 256 << 20, 4 << 30
-
-COPY = "Copy them by hand."
-
 #: Pieces of a service's log that are kept while it is waited for.
 PIECES = 200
-
-#: The toolkit itself, which every `inv` here runs.
-TOOLKIT = "remote"
 
 
 def serve(server: TargetSession, service: Service, options: ServiceOptions) -> None:
@@ -201,97 +182,8 @@ def page_of(address: services.ServiceAddress, port: int) -> str:
     return f"http://{tunnel.HERE}:{port}{address.path}{token}"
 
 
-def saved(server: TargetSession) -> list[str]:
-    """The project's files that were saved in JupyterLab there and differ from here, or lack here."""
-    there = server.agent.call(services.SavedRequest(key=server.key)).files
-    names = []
-    for name, digest in there.items():
-        with contextlib.suppress(OSError):
-            if sha256(server.project.root / name) == digest:
-                continue
-        names.append(name)
-    return names
-
-
 def _say_saved(server: TargetSession) -> None:
     names = saved(server)
     if names:
         say(f"Saved there, and not here: {', '.join(names)}")
         say("A push would replace that: inv remote-lab --bring brings it first.")
-
-
-def bring_and_tell(server: TargetSession) -> None:
-    """Bring here what was saved there, but for what this machine would run."""
-    names, root = saved(server), server.project.root
-    outputs = declared_outputs(root)
-    coming = [name for name in names if may_come(name, root, outputs)]
-    for name in sorted(set(names) - set(coming)):
-        say(f"{name} is not brought: it is for this machine to run. Copy it by hand.")
-    if not coming:
-        say("Nothing was saved in JupyterLab there that is to come here.")
-        return
-    brought, backup = bring(server, coming)
-    print_lines(*brought)
-    if backup:
-        say(f"{plural(len(brought), 'file')} came; versions of here are kept in {backup}/")
-
-
-def may_come(name: str, root: Path, outputs: Sequence[str]) -> bool:
-    """Whether a file of that name is taken from a server: it must lie in the project, and nothing
-    that this machine runs by itself (tasks.py, Makefile, the toolkit, hidden files) comes. What the
-    project declares as its jobs' `outputs` comes by a pull."""
-    parts = name.split("/")
-    if os.path.isabs(name) or any(part in ("", "..") or part.startswith(".") for part in parts):
-        return False
-    if not (root / name).parent.resolve().is_relative_to(root.resolve()):
-        return False
-    if is_left_alone(name, outputs):
-        return False
-    return name.endswith(".ipynb") or len(parts) > 1 and parts[0] != TOOLKIT
-
-
-def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
-    """Bring these saved files here: their names, and the folder with the versions they replaced.
-
-    Raises TargetError where what came isn't what was asked for.
-    """
-    root = server.project.root
-    backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
-    with tempfile.TemporaryFile() as blob:
-        request = services.FetchRequest(key=server.key, names=tuple(names))
-
-        def take(piece: bytes) -> None:
-            if blob.tell() + len(piece) > LONGEST_ARCHIVE:
-                raise TargetError(f"The saved files take more than {size(LONGEST_ARCHIVE)}.", COPY)
-            blob.write(piece)
-
-        times = server.agent.call(request, on_blob=take).times
-        wanted = set(names).intersection(times)
-        for name, content in _unzipped(blob, root):
-            if name not in wanted:
-                raise TargetError(f"The server sent {name!r}, which nobody asked for.")
-            file = root / name
-            if file.exists():
-                copy_new(file, root / backup / name, mode=0o644)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(file, content)
-            # rsync takes files of the same size and time for the same.
-            os.utime(file, (times[name], times[name]))
-    return sorted(times), backup if (root / backup).is_dir() else ""
-
-
-def _unzipped(blob: IO[bytes], root: Path) -> Iterator[tuple[str, bytes]]:
-    """The files in a zip file of the server's; raises TargetError."""
-    try:
-        with zipfile.ZipFile(blob) as archive:
-            check_room(root, sum(entry.file_size for entry in archive.infolist()), "of saved files")
-            for entry in archive.infolist():
-                if entry.file_size > LONGEST_SAVED:
-                    raise TargetError(
-                        f"{entry.filename} is longer than {size(LONGEST_SAVED)}.", COPY
-                    )
-                with archive.open(entry) as file:
-                    # A few bytes may unpack to any number.
-                    yield entry.filename, file.read(LONGEST_SAVED)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        raise TargetError(f"What the server sent can't be unpacked: {error}.") from None

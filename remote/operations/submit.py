@@ -1,5 +1,5 @@
-"""A job: what is asked of it, with what git says of its code; handed to the agent, run again, or run
-here. All is checked before anything is sent."""
+"""A job: what is asked of it, with what git says of its code; handed to the agent, or run here. All is
+checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import contextlib
 import getpass
 import platform
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from remote.config import Project, declared
 from remote.errors import JobError, TransferError
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer
-from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
 from remote.job.paths import CACHE
 from remote.job.spec import Git, JobSpec
 from remote.job.status import LOST, JobStatus
@@ -25,17 +24,15 @@ from remote.operations.project_outputs import declared_outputs
 from remote.operations.push_guard import push_lock
 from remote.operations.run_options import RunOptions
 from remote.operations.submission import Submission
+from remote.operations.submitted import Submitted, pushed_code, remember, text_hash
 from remote.operations.sync import line, push_locked, say_problems
-from remote.operations.tracking.destination import digest
 from remote.output import plural, say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
-from remote.transport import process, rsync_args
-from remote.transport.rsync_dialect import dialect
-from remote.transport.rsync_filters import IgnoreFile
+from remote.transport import process
 from remote.transport.rsync_problems import Problem
 
 
@@ -125,7 +122,13 @@ def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
         if number:
             job = job.replace(git=git_state(server.project.root, job.outputs))
         diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""
-        answer = submission.ask(job, diff, push=pushed.id)
+        with ThreadPoolExecutor(1) as pool:
+            code = pool.submit(pushed_code, server.project.root, job.outputs)
+            answer = submission.ask(job, diff, push=pushed.id)
+        if answer.id:
+            remember(
+                server.project.state, answer.id, Submitted(job, code.result(), text_hash(diff))
+            )
         if answer.need != PUSH:
             return answer
         say(
@@ -135,46 +138,6 @@ def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
         f"{server.target} is pushed to all the time, so that no job could be started.",
         "Try again later, or take a target of your own: --target",
     )
-
-
-def rerun(source: TargetSession, job: str, *, target: TargetSession) -> SubmitAnswer:
-    """Start once more what `job` of `source` was: the same code, parameters and environment."""
-    account = source.agent.call(AccountRequest(key=source.key, job=job))
-    original, is_there = account.job.id, target.key == source.key
-    # `last` is another job as soon as this one has started.
-    command = ["rerun", source.key, job, target.key]
-    with contextlib.ExitStack() as way:
-        submission = Submission(target, command, way)
-        # The same command, typed again, finds there what it had sent.
-        incoming = "" if is_there else digest(f"{submission.pending.id} {original}")
-        if incoming:
-            _send_code(source, target, account, incoming)
-        spec = account.job.spec.replace(
-            tags={**account.job.tags, "remote.rerun_of": original},
-            after="",
-            again=original if is_there else "",
-            incoming=incoming,
-        )
-        return submission.attend(submission.ask(spec, account.diff))
-
-
-def _send_code(
-    source: TargetSession, target: TargetSession, account: AccountAnswer, incoming: str
-) -> None:
-    """Bring the code of a job from one target to another, by way of this machine."""
-    target.prepare()
-    with tempfile.TemporaryDirectory(prefix="rerun-") as text:
-        code = Path(text)
-        fetch = rsync_args.snapshot_argv(
-            source.remote,
-            f"{account.job.id}/{account.folder}",
-            destination=code,
-            declared=account.job.outputs,
-            allowed=IgnoreFile.of(source.project.root).allowed,
-        )
-        source.rsync(fetch, "fetching the code", whole=True)
-        send = rsync_args.incoming_argv(target.remote, dialect(), name=incoming)
-        target.rsync(send, "sending the code", cwd=code, whole=True)
 
 
 def run_here(project: Project, job: JobSpec) -> tuple[str, int]:

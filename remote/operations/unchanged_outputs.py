@@ -12,7 +12,7 @@ from remote.errors import ProtocolError
 from remote.folders import mark_of
 from remote.job import fields
 from remote.job.struct import Struct
-from remote.operations.linked_folders import absolute_links
+from remote.operations.arrivals import Arrivals
 from remote.session import TargetSession
 from remote.transport.rsync_tally import Tally
 
@@ -56,8 +56,9 @@ class UnchangedOutputs:
 
         One with folders that are links of the user's is brought by several transfers.
         """
-        is_still = tally.files and not (tally.anything or tally.problems or tally.left)
-        if is_still and path in self.current and not any(absolute_links(self.root / path)):
+        left = tally.problems or tally.left or tally.acting
+        is_still = tally.files and not (tally.anything or left)
+        if is_still and path in self.current and not Arrivals.of(self.root / path).links:
             self.paths.add(path)
 
     def write(self) -> None:

@@ -189,6 +189,7 @@ def remote_fetch(
     amount = f"{plural(len(fetched.files), 'file')}, {size(sum(fetched.files.values()))}"
     print_lines(f"{amount}, now in {fetched.folder}/")
     merge_report.replaced(fetched.replaced, "file", fetched.backup)
+    merge_report.left(fetched.left, fetched.acting, f"inv remote-fetch {job} PATH")
     say_problems(fetched.problems, "fetched")
     exit_unless_all(fetched.problems, "fetched")
 

@@ -52,8 +52,22 @@ def replaced(names: Sequence[str], noun: str, backup: str) -> None:
         )
 
 
+#: How to take what pulls leave there.
+BY_HAND = "copy it by hand (scp)"
+
+
+def left(links: Sequence[str], acting: Sequence[str], how: str = BY_HAND) -> None:
+    """Say what was not brought: links that lead out, and files that act by being there; `how` the
+    latter can be had."""
+    say_first([f"left there, since it leads out: {link}" for link in links], "links")
+    say_first([f"left there, since it acts by being there: {name}" for name in acting], "files")
+    if acting:
+        say(f"To take one on purpose: {how}. Why: docs/security.md")
+
+
 def remarks(records: Records) -> None:
     """What the user should know beside the numbers, on standard error."""
+    left(records.left, records.acting)
     replaced(records.replaced, "artifact", records.backup)
     cleared(records.cleared, records.backup)
     if records.moved:

@@ -115,6 +115,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     help={
         "target": HELP["target"] + ", where the job ran",
         "on": "another target to run it on now",
+        "theirs": "run what the first target says it was, not what was submitted from here",
         "follow": "stay and show the new job's log",
         "pull": "stay until the new job has ended, then pull",
     },
@@ -124,15 +125,16 @@ def remote_rerun(
     job: str = "last",
     target: str = "",
     on: str = "",
+    theirs: bool = False,
     follow: bool = False,
     pull: bool = False,
 ) -> None:
     """Run a job again exactly: its frozen code, its parameters, its lock file."""
-    from remote.operations.submit import rerun
+    from remote.operations.rerun import rerun
 
     source = server_of(target)
     there = server_of(on) if on else source
-    submitted = rerun(source, job, target=there)
+    submitted = rerun(source, job, target=there, theirs=theirs)
     _attend(there, submitted, follow=follow, pull=pull)
 
 
@@ -142,10 +144,10 @@ def remote_lab(c: Context, target: str = "", options: LabOptions = LabOptions())
 
     It goes on there when Ctrl-C closes the tunnel; inv remote-lab opens it again.
     """
-    from remote.operations import services
+    from remote.operations import saved_files, services
 
     if options.bring:
-        services.bring_and_tell(server_of(target))
+        saved_files.bring_and_tell(server_of(target))
     else:
         services.serve(server_of(target), services.LAB, options)
 

@@ -98,7 +98,7 @@ def pull_and_tell(
     verb = "would pull" if dry_run else "pulled"
     print_lines(f"{verb} from {server.target}: {', '.join(parts)}")
     merge_report.replaced(files.replaced, "file", pulled.backup)
-    say_first([f"left there, since it leads out: {link}" for link in files.left], "links")
+    merge_report.left(files.left, files.acting)
     merge_report.cleared(files.cleared, pulled.backup)
     unpulled = pulled.unpulled.items()
     say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")

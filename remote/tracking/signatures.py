@@ -19,8 +19,11 @@ def signatures(
 ) -> Dict[object, str]:
     """The signature of each id: the sum of the hashes of its rows.
 
-    `ids` is a query for those that are asked for, where it isn't all.
+    `tables` are those that the store has, the owner's own first. `ids` is a query for those that
+    are asked for, where it isn't all.
     """
+    if not tables:
+        return {}
     own, column = tables[0].name, f'"{tables[0].owner_column}"'
     owners = f'SELECT CAST({column} AS BLOB), {column} FROM store."{own}"{_where_in(column, ids)}'
     identities = dict(database.execute(owners))

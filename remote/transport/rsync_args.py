@@ -17,7 +17,7 @@ from remote.job import outputs
 from remote.job.paths import CLAIMS, STATE, partial_name
 from remote.job.tree import PushStamp
 from remote.target import Target
-from remote.transport import tree_lock
+from remote.transport import acting_files, tree_lock
 from remote.transport.rsync_dialect import Dialect
 from remote.transport.rsync_filters import (
     UNFINISHED,
@@ -39,12 +39,11 @@ SAFE_MODES = "--chmod=go-w"
 #: The same for what comes from a server, which decides on nothing here but content.
 RESULTS = ("-tSi", "--omit-dir-times", "--stats", "--8-bit-output")
 
-#: The whole list of files at once: else rsync asks for a thousand after the other, a round trip for
-#: each. What holds updates back to the end, or prunes empty folders, does without anyway.
-AT_ONCE = ("--no-inc-recursive",)
-
 #: A path that every login shell reads as it is.
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+
+#: Has the sender name the paths that rules have it leave out, where it is on this machine, or not.
+NAME_HIDDEN = ("--debug=filter", "--remote-option=--debug=filter")
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,8 @@ class Remote:
     ssh: Ssh | None
     key: str
     noisy: bool = False
+    options: Sequence[str] = ()
+    """What each transfer over a long way takes."""
 
     @property
     def works(self) -> Callable[[], bool] | None:
@@ -80,7 +81,7 @@ class Remote:
         if self.noisy:
             steps.insert(0, f"echo {MARK}")
             rsh = f"{sys.executable} {Path(__file__).with_name('skip_banner.py')} {rsh}"
-        return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z"]
+        return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z", *self.options]
 
     def place(self, folder: str = "") -> str:
         """rsync's name for a folder of the target; `folder` in plain letters."""
@@ -130,9 +131,11 @@ def push_argv(
     links = ["--keep-dirlinks", *(["-R", "--copy-unsafe-links"] if data else [])]
     links += ["-i"] if list_links else []
     if dry_run:
-        plan = ["-n", *dialect.only(*AT_ONCE)]
+        # Later protocols first agree on how to compress and to sum up, which a look doesn't: a round
+        # trip. A Mac's rsync speaks no later one.
+        plan = ["-n", *(["--protocol=29"] if dialect.only("--no-inc-recursive") else [])]
     elif fresh:
-        plan = [*dialect.only(*AT_ONCE), *partial]
+        plan = [*partial]
     else:
         late = dialect.only("--delete-delay") or ["--delete-after"] if delete else []
         backup = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
@@ -160,8 +163,7 @@ def processed_argv(
 
     Run in `root`, from where the patterns of its ignore file count.
     """
-    options = [*OPTIONS, *dialect.only(SAFE_MODES, *AT_ONCE), "--keep-dirlinks"]
-    options.append("--ignore-existing")
+    options = [*OPTIONS, *dialect.only(SAFE_MODES), "--keep-dirlinks", "--ignore-existing"]
     options += ["-n"] if dry_run else partial
     filters = push_filters(root, declared, left)
     filters.remove("--exclude=/data/processed")
@@ -184,12 +186,14 @@ def pull_argv(
     It is the one place here that the server can write to, and it comes without modes and times of
     folders. What is replaced goes to `backup` first. Nothing is deleted.
     Links that lead out of the folder are left out: a hostile server could have later pulls write
-    anywhere by them. An output that is a file comes as one, also where it is a link there.
+    anywhere by them. So are files that act by being there. An output that is a file comes as one, also where it is a link there.
     """
     skipped = [f"--exclude={name}" for name in UNFINISHED]
     skipped += [f"--exclude=/{literal(name)}" for name in apart]
+    # A file is brought because the project asks for one of that very name.
+    skipped += acting_files.rsync_rules() if path.endswith("/") else []
     links = ["-rl", "--safe-links"] if path.endswith("/") else ["-L"]
-    links += dialect.only("--info=symsafe,name")
+    links += dialect.only("--info=symsafe,name", NAME_HIDDEN[bool(remote.ssh)])
     empty = dialect.only("--prune-empty-dirs")
     plan = ["-n"] if dry_run else ["--backup", f"--backup-dir={backup}", *temporary]
     way = remote.arguments()
@@ -201,19 +205,24 @@ def pull_argv(
 
 def artifacts_argv(
     remote: Remote,
+    dialect: Dialect,
     *,
     source: str,
     destination: str,
     wanted: Sequence[str],
     backup: Path,
     temporary: Sequence[str] = (),
+    acting: bool = False,
 ) -> list[str]:
     """Bring what is `wanted` below `source` there to `destination` here: options that name it.
 
-    What is replaced goes to `backup` first.
+    What is replaced goes to `backup` first. What acts by being there comes only with `acting`.
     """
     kept = ["--backup", f"--backup-dir={backup}", *temporary]
-    options = [*RESULTS, "-rl", *kept, "--safe-links", *wanted]
+    links = ["-rl", "--safe-links", *dialect.only("--info=symsafe,name")]
+    naming = dialect.only(NAME_HIDDEN[bool(remote.ssh)])
+    left = [] if acting else [*naming, *acting_files.rsync_rules()]
+    options = [*RESULTS, *links, *kept, *left, *wanted]
     return ["rsync", *options, *remote.arguments(), remote.place(source + "/"), destination + "/"]
 
 
@@ -271,7 +280,7 @@ def listed(wanted: Path, dialect: Dialect) -> list[str]:
     as long as with the list. A Mac's rsync doesn't know how to pass over what is missing.
     """
     known = dialect.only("--ignore-missing-args")
-    return known and [*known, *dialect.only(*AT_ONCE), "--from0", f"--files-from={wanted}"]
+    return known and [*known, "--from0", f"--files-from={wanted}"]
 
 
 def artifact_list(folders: Iterable[str]) -> str:

@@ -6,11 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from remote.transport.acting_files import acts
 from remote.transport.process import LONGEST_LINE
 from remote.transport.rsync_problems import Problem
 
 #: A number as rsync writes it, of a length that one can have: a server writes into the same stream.
 _COUNT = "[0-9][0-9,.]{0,24}"
+
+#: What a sender says of a path that a rule has it leave out (rsync's exclude.c).
+_HIDDEN = re.compile(r"\[sender\] hiding (file|directory) (.*) because of pattern ")
 
 
 @dataclass
@@ -20,7 +24,8 @@ class Tally:
     `files` counts all that it compared, folders too; `anything` tells of changes, if only to a time
     or a mode. `problems` are the paths that it couldn't move, `cleared` those that stood
     in the way and went into the backup, `links` those that were named, with where they lead, and
-    `left` those that lead out and don't come.
+    `left` those that lead out and don't come, `acting` the files that don't since they act by being
+    there.
     """
 
     sent: list[str] = field(default_factory=list)
@@ -33,6 +38,7 @@ class Tally:
     cleared: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    acting: list[str] = field(default_factory=list)
 
     def add(self, other: Tally, folder: str) -> None:
         """Count what another transfer did in `folder`; "." is the same one."""
@@ -43,6 +49,7 @@ class Tally:
         self.problems += other.problems
         self.cleared += other.cleared
         self.left += [above + name for name in other.left]
+        self.acting += [above + name for name in other.acting]
         self.bytes += other.bytes
         self.files += other.files
         self.anything |= other.anything
@@ -60,6 +67,7 @@ class Tally:
             cleared=self.cleared + other.cleared,
             links=self.links + other.links,
             left=other.left,
+            acting=other.acting,
         )
 
     def read(self, line: str) -> None:
@@ -69,6 +77,9 @@ class Tally:
             self.links.append(line.split(" ", 1)[-1].lstrip(" "))
         if line.startswith("ignoring unsafe symlink"):
             self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
+        hidden = _HIDDEN.match(line)
+        if hidden and acts(hidden[2], is_folder=hidden[1] == "directory"):
+            self.acting.append(hidden[2])
         if line.startswith("*deleting"):
             self.deleted.append(line[len("*deleting") :].strip())
         elif count := re.match(rf"Number of files: ({_COUNT})", line):

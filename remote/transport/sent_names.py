@@ -10,6 +10,7 @@ from pathlib import Path
 from remote.errors import TransferError
 from remote.transport import process
 from remote.transport.rsync_filters import push_filters
+from remote.transport.rsync_problems import SOME
 from remote.transport.rsync_tally import complaint
 
 
@@ -19,21 +20,31 @@ def sent_names(root: Path, names: Iterable[str], declared: Sequence[str] = ()) -
     if not wanted:
         return wanted
     with tempfile.TemporaryDirectory(prefix="names-") as scratch:
-        tree, nowhere = Path(scratch, "tree"), Path(scratch, "nowhere")
-        for folder in (tree, nowhere, *{(tree / name).parent for name in wanted}):
+        tree = Path(scratch)
+        for folder in (tree, *{(tree / name).parent for name in wanted}):
             folder.mkdir(parents=True, exist_ok=True)
         for name in wanted:
             if not (tree / name).is_dir():
                 (tree / name).touch()
-        filters = push_filters(root, declared)
-        argv = ["rsync", "-rn", "--8-bit-output", "--out-format=%n", *filters, "./", f"{nowhere}/"]
+        return wanted & {name.rstrip("/") for name in _sent(tree, push_filters(root, declared))}
+
+
+def all_sent_names(root: Path, declared: Sequence[str] = ()) -> set[str]:
+    """The files and links that a push of the project sends."""
+    names = _sent(root, push_filters(root, declared))
+    return {name for name in names if name and not name.endswith("/")}
+
+
+def _sent(tree: Path, filters: Sequence[str]) -> set[str]:
+    with tempfile.TemporaryDirectory(prefix="nowhere-") as nowhere:
+        argv = ["rsync", "-rln", "--8-bit-output", "--out-format=%n", *filters, "./", f"{nowhere}/"]
         result = process.run(argv, cwd=tree)
-    if result.code:
+    if result.code not in (0, SOME):
         raise TransferError(
             f"rsync can't read its filters: {complaint(result.stderr.splitlines())}"
         )
     lines = result.stdout.decode("utf-8", "surrogateescape").split("\n")
-    return wanted & {_unescaped(line).rstrip("/") for line in lines}
+    return set(map(_unescaped, lines))
 
 
 def _unescaped(name: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from remote.job.outputs import paths
 from remote.secret_files import SECRETS
 from scripts.sshd import PrivateSshd
-from tests.conftest import ROOT, SOCKET, make_project, share_environments
+from tests.conftest import ROOT, SOCKET, make_project
 from tests.integration.reader import Reader, Unknown, blocks, commands, existing_commands
 from tests.integration.witness import Store
 from tests.stores import empty_store
@@ -129,7 +129,6 @@ def test_the_commands_of_the_documents_work(document: Path, reader: Reader) -> N
             reader.type(line)
             if line == "make sync-push TARGET_DIR=user@host:/proj":
                 break
-        share_environments(reader.target)
         empty_store(reader.project.root)
     with open(reader.project.root / "tasks.py", "a", encoding="utf-8") as tasks:
         tasks.write("\n\n" + "\n\n".join(blocks(text, "python")))

@@ -15,7 +15,7 @@ import pytest
 
 from remote.agent.processes import descendants
 from remote.files import read_json
-from tests.conftest import ROOT, ProjectFolder, share_environments
+from tests.conftest import ROOT, ProjectFolder
 from tests.integration.witness import Store
 
 pytestmark = pytest.mark.timeout(900)
@@ -24,9 +24,8 @@ SWEEP = ["src/model/model02/train.py", "--", "-m", "learning_rate=interval(0.001
 
 
 @pytest.fixture
-def project(project: ProjectFolder, target_root: Path) -> Iterator[ProjectFolder]:
+def project(project: ProjectFolder) -> Iterator[ProjectFolder]:
     """The project's own sample."""
-    share_environments(target_root)
     for name in ("src/lib", "src/model", "config"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, project.root / name, ignore=ignored)

@@ -22,6 +22,7 @@ from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.process import Result
 from scripts.sshd import PrivateSshd
+from tests.security.test_package_indexes import listening_at
 from tests.waiting import until
 
 
@@ -138,8 +139,11 @@ def test_what_the_server_asks_for_comes_through_this_machine(
     proxied: TargetSession, page: str
 ) -> None:
     assert bootstrap.wants_proxy(proxied)
+    settings = {**proxied.project.settings, "UV_INDEX_URL": f"{page}simple"}
+    proxied.project = Project(proxied.project.root, settings)
     with bootstrap.through_this_machine(proxied) as proxy:
         assert fetched(page, proxy) == b"from the internet"
+        assert listening_at(int(proxy.rpartition(":")[2])) == {"0100007F"}
         login, _, place = proxy.removeprefix("http://").rpartition("@")
         assert login.startswith("remote:")
         with pytest.raises(urllib.error.HTTPError, match="407"):

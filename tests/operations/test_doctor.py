@@ -73,7 +73,9 @@ def test_the_rsync_of_a_mac_will_do(
         " echo 'openrsync: protocol version 29'\n"
     )
     (folder / "rsync").chmod(0o755)
-    check = named(doctor.laptop(Project(root, {})), "rsync")
+    checks = list(doctor.laptop(Project(root, {})))
+    check, care = named(checks, "rsync"), named(checks, "rsync's care")
+    assert not care.ok and not care.stops and "brew install rsync" in care.fix
     assert (
         check.ok and check.message == "openrsync: protocol version 29, an old dialect: that will do"
     )

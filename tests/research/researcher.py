@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.sshd import PrivateSshd
-from tests.conftest import ROOT, share_environments
+from tests.conftest import ROOT
 from tests.integration.reader import TARGET, Reader, Unknown, blocks, commands
 from tests.integration.witness import Run, Store
 from tests.research.conftest import Laboratory
@@ -142,7 +142,6 @@ def begin(lab: Laboratory, sshd: PrivateSshd) -> Researcher:
             reader.type(line)
         if TARGET in line:
             break
-    share_environments(reader.target)
     return reader
 
 

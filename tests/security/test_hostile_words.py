@@ -15,7 +15,7 @@ from remote import output
 from remote.config import Project
 from remote.errors import RemoteError, TargetError, TransferError
 from remote.job.messages.services import FetchAnswer
-from remote.operations import services
+from remote.operations import saved_files
 from remote.operations.pull_backups import PulledFiles
 from remote.rpc.wire import SshWire
 from remote.session import TargetSession
@@ -123,7 +123,7 @@ def saved(root: Path, blob: bytes) -> None:
 
     server = TargetSession.of(Project(root, {}), Target.parse(str(root.parent / "target")))
     server.agent = Agent()  # type: ignore[assignment]
-    services.bring(server, ["src/a.py"])
+    saved_files.bring(server, ["src/a.py"])
 
 
 def zipped(content: bytes, name: str = "src/a.py", kind: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -157,7 +157,7 @@ BOMB = bytes(30 << 20)
 def test_a_zip_file_that_is_none_or_too_large_is_refused(
     blob: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "LONGEST_SAVED", 1 << 20)
+    monkeypatch.setattr(saved_files, "LONGEST_SAVED", 1 << 20)
     (tmp_path / "project/src").mkdir(parents=True)
     tracemalloc.start()
     try:
@@ -170,7 +170,7 @@ def test_a_zip_file_that_is_none_or_too_large_is_refused(
 
 
 def test_an_archive_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "LONGEST_ARCHIVE", 1000)
+    monkeypatch.setattr(saved_files, "LONGEST_ARCHIVE", 1000)
     (tmp_path / "project").mkdir()
     with pytest.raises(RemoteError, match="more than"):
         saved(tmp_path / "project", bytes(2000))

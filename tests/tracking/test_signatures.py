@@ -58,3 +58,9 @@ def test_rows_of_what_is_not_there_are_nobodys(database: sqlite3.Connection) -> 
 def test_only_those_that_are_asked_for_are_signed(database: sqlite3.Connection) -> None:
     all_of_them = signatures(database, RUN_TABLES)
     assert signatures(database, RUN_TABLES, "SELECT 'r2'") == {"r2": all_of_them["r2"]}
+
+
+def test_a_store_without_the_tables_of_a_kind_has_nothing_to_sign(
+    database: sqlite3.Connection,
+) -> None:
+    assert signatures(database, []) == signatures(database, [], "SELECT 'r1'") == {}

@@ -611,6 +611,7 @@ def artifacts(pair: Pair, tmp_path: Path, *folders: str) -> Tally:
     write(wanted, content(folders))
     argv = rsync_args.artifacts_argv(
         pair.remote,
+        pair.known,
         source="mlruns/1",
         destination="mlruns/7",
         wanted=listed or rsync_args.filtered(wanted),
@@ -890,6 +891,7 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
         rsync_args.pull_argv(remote, known, "a b", backup=Path("b")),
         rsync_args.artifacts_argv(
             remote,
+            known,
             source="a",
             destination="b",
             wanted=rsync_args.listed(Path("w"), known) or rsync_args.filtered(Path("w")),
@@ -898,6 +900,32 @@ def test_no_transfer_asks_more_of_a_mac_over_ssh(mac: Pair) -> None:
     ):
         used = {part.split("=")[0] for part in argv if part.startswith("--")}
         assert used <= known.options
+
+
+def test_a_look_by_the_old_protocol_says_what_one_by_the_newest_does(pair: Pair) -> None:
+    for name in ("same", "d/changed", "d/mode", "d/time"):
+        shutil.copy2(older(write(pair.here / name)), write(pair.there / name))
+    write(pair.here / "d/changed", "longer")
+    (pair.here / "d/mode").chmod(0o600)
+    os.utime(pair.here / "d/time", (5_000_000_000, 5_000_000_000))
+    write(pair.here / "new")
+    (pair.here / "link").symlink_to("new")
+    write(pair.there / "gone/g")
+    argv = rsync_args.push_argv(
+        pair.here,
+        pair.remote,
+        pair.known,
+        project="",
+        stamp="s",
+        delete=True,
+        dry_run=True,
+        destination=f"{pair.there}/",
+    )
+    old = pair.run(argv)
+    newest = pair.run([word for word in argv if not word.startswith("--protocol")])
+    assert (set(old.sent), set(old.replaced)) == (set(newest.sent), set(newest.replaced))
+    assert sorted(old.deleted) == sorted(newest.deleted) != []
+    assert {"d/changed", "d/time", "new"} <= set(old.sent) and old.files == newest.files
 
 
 def test_where_nothing_is_there_nothing_waits_for_the_end(pair: Pair) -> None:

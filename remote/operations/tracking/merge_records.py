@@ -18,6 +18,7 @@ from remote.config import Project
 from remote.errors import StoreError
 from remote.files import locked, remove_left
 from remote.folders import move_aside
+from remote.operations.arrivals import Arrivals
 from remote.operations.linked_folders import refusal
 from remote.operations.pull_backups import PulledFiles, new_backup
 from remote.operations.room import temporary_options
@@ -38,7 +39,7 @@ from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote
-from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
 
@@ -67,6 +68,10 @@ class Records:
     replaced: list[str] = field(default_factory=list)
     """The artifacts that were edited here; what they were is in the `backup`."""
     backup: str = field(default_factory=new_backup)
+    left: list[str] = field(default_factory=list)
+    """Links of artifacts that lead out of them, and stay there."""
+    acting: list[str] = field(default_factory=list)
+    """Artifacts that stay there, since they act by being there."""
 
 
 @contextmanager
@@ -202,7 +207,8 @@ def merge_delta(
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:
         return
-    root, known = to.project.root, dialect()
+    root, groups = to.project.root, _grouped(summary.artifacts)
+    known = dialect() if groups else Dialect(frozenset())
 
     def bring(there: str, here: str, wanted: Path) -> Tally:
         problem = refusal(root, here)
@@ -211,6 +217,7 @@ def merge_delta(
         (root / here).mkdir(parents=True, exist_ok=True)
         argv = rsync_args.artifacts_argv(
             remote,
+            known,
             source=there,
             destination=here,
             wanted=rsync_args.listed(wanted, known) or rsync_args.filtered(wanted),
@@ -226,7 +233,13 @@ def merge_delta(
 
     is_listed = rsync_args.listed(Path(), known)
     content = rsync_args.artifact_list if is_listed else rsync_args.artifact_filters
-    fetched = transfer_artifacts(_grouped(summary.artifacts), bring, content)
+    arrivals = {each.local: Arrivals.of(root / each.local) for each in summary.artifacts}
+    fetched = transfer_artifacts(groups, bring, content)
+    touched = {name[: slash.start()] for name in fetched.sent for slash in re.finditer("/", name)}
+    for folder in touched & arrivals.keys():
+        removed = Tally()
+        arrivals[folder].undo(removed, root / records.backup / folder)
+        fetched.add(removed, folder)
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)
     pulled.add(fetched.sent)
@@ -236,6 +249,8 @@ def merge_delta(
     records.bytes += fetched.bytes
     records.problems += fetched.problems
     records.cleared += fetched.cleared
+    records.left += fetched.left
+    records.acting += fetched.acting
 
 
 def _whole(

@@ -13,7 +13,7 @@ import pytest
 from remote.config import Project
 from remote.errors import TargetError
 from remote.job.messages.services import FetchAnswer, SavedAnswer, SavedRequest
-from remote.operations import services
+from remote.operations import saved_files
 from remote.session import TargetSession
 from remote.target import Target
 
@@ -71,26 +71,26 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_what_may_come(root: Path, name: str, comes: bool) -> None:
-    assert services.may_come(name, root, ()) is comes
+    assert saved_files.may_come(name, root, ()) is comes
 
 
 def test_nothing_comes_through_a_link_that_leads_out(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / "out").symlink_to(tmp_path / "elsewhere")
-    assert not services.may_come("out/x.ipynb", root, ())
+    assert not saved_files.may_come("out/x.ipynb", root, ())
 
 
 def test_only_what_differs_waits(root: Path) -> None:
     (root / "src/same.py").write_bytes(b"same")
     (root / "src/other.py").write_bytes(b"mine")
     files = {"src/same.py": b"same", "src/other.py": b"theirs", "src/new.py": b"new"}
-    assert services.saved(server(root, files, {})) == ["src/other.py", "src/new.py"]
+    assert saved_files.saved(server(root, files, {})) == ["src/other.py", "src/new.py"]
 
 
 def test_what_is_replaced_here_is_kept(root: Path) -> None:
     (root / "src/a.py").write_bytes(b"mine")
     there = {"src/a.py": b"theirs", "src/new/b.py": b"new"}
-    names, backup = services.bring(server(root, there, there), list(there))
+    names, backup = saved_files.bring(server(root, there, there), list(there))
     assert names == ["src/a.py", "src/new/b.py"]
     assert (root / "src/a.py").read_bytes() == b"theirs"
     assert (root / "src/a.py").stat().st_mtime == 1_000_000_000
@@ -101,5 +101,5 @@ def test_what_is_replaced_here_is_kept(root: Path) -> None:
 def test_what_nobody_asked_for_is_refused(root: Path) -> None:
     sent = {"../../.bashrc": b"evil"}
     with pytest.raises(TargetError, match="nobody asked for"):
-        services.bring(server(root, {}, sent), ["src/a.py"])
+        saved_files.bring(server(root, {}, sent), ["src/a.py"])
     assert not (root.parent.parent / ".bashrc").exists()

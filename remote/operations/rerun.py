@@ -1,0 +1,101 @@
+"""A job once more: on its own target from its snapshot there, on another as it was submitted from here."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+from remote.errors import JobError
+from remote.job.messages.jobs import SubmitAnswer
+from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
+from remote.job.spec import JobSpec
+from remote.operations.submission import Submission
+from remote.operations.submitted import Submitted, code_in, recall, remember
+from remote.operations.tracking.destination import digest
+from remote.session import TargetSession
+from remote.transport import rsync_args
+from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_filters import IgnoreFile
+
+THEIRS = "To run what it says: --theirs"
+
+
+def rerun(
+    source: TargetSession, job: str, *, target: TargetSession, theirs: bool = False
+) -> SubmitAnswer:
+    """Start once more what `job` of `source` was: the same code, parameters and environment.
+
+    Another target runs what was submitted from here; with `theirs`, what `source` says it was.
+    Raises JobError.
+    """
+    account = source.agent.call(AccountRequest(key=source.key, job=job))
+    original, is_there = account.job.id, target.key == source.key
+    kept = recall(source.project.state, original)
+    asked = account.job.spec
+    if not is_there and not theirs:
+        asked = _as_submitted(source, account, kept)
+    # `last` is another job as soon as this one has started.
+    command = ["rerun", source.key, job, target.key]
+    with contextlib.ExitStack() as way:
+        submission = Submission(target, command, way)
+        # The same command, typed again, finds there what it had sent.
+        incoming = "" if is_there else digest(f"{submission.pending.id} {original}")
+        if incoming:
+            _send_code(source, target, account, incoming, "" if theirs or not kept else kept.code)
+        spec = asked.replace(
+            tags={**asked.tags, "remote.rerun_of": original},
+            after="",
+            again=original if is_there else "",
+            incoming=incoming,
+        )
+        answer = submission.ask(spec, account.diff)
+        if kept and not theirs and answer.id:
+            remember(target.project.state, answer.id, kept)
+        return submission.attend(answer)
+
+
+def _as_submitted(source: TargetSession, account: AccountAnswer, kept: Submitted | None) -> JobSpec:
+    """What was asked of the job here; raises JobError where that isn't known, or is told otherwise."""
+    if kept is None:
+        raise JobError(
+            f"{account.job.id} was not submitted from here, so that only {source.target} says what"
+            " it was.",
+            THEIRS,
+        )
+    differing = kept.differences(account.job.spec, account.diff)
+    if differing:
+        raise JobError(
+            f"{source.target} says otherwise than was submitted from here what {account.job.id}"
+            f" was: {', '.join(differing)}.",
+            THEIRS,
+        )
+    return kept.job
+
+
+def _send_code(
+    source: TargetSession, target: TargetSession, account: AccountAnswer, incoming: str, code: str
+) -> None:
+    """Bring the code of a job from one target to another, by way of this machine.
+
+    Raises JobError where its hash isn't `code`; empty is any.
+    """
+    with tempfile.TemporaryDirectory(prefix="rerun-") as text:
+        folder = Path(text)
+        fetch = rsync_args.snapshot_argv(
+            source.remote,
+            f"{account.job.id}/{account.folder}",
+            destination=folder,
+            declared=account.job.outputs,
+            allowed=IgnoreFile.of(source.project.root).allowed,
+        )
+        source.rsync(fetch, "fetching the code", whole=True)
+        if code and code_in(folder) != code:
+            raise JobError(
+                f"The code that {source.target} has of {account.job.id} isn't what was submitted"
+                " from here.",
+                THEIRS,
+            )
+        target.prepare()
+        send = rsync_args.incoming_argv(target.remote, dialect(), name=incoming)
+        target.rsync(send, "sending the code", cwd=folder, whole=True)

@@ -4,6 +4,8 @@
 # is no failure.
 set -eu
 bin=$1
+# In an environment of its own: in the lock files, its dependencies would bind those of the extras.
+audit() { "$bin/uvx" -q pip-audit@2.10.1 "$@"; }
 stamp=$bin/../.audited
 if [ -n "$(find "$stamp" -mtime -1 2>/dev/null)" ]; then
     [ -n "$(find requirements*.lock -newer "$stamp")" ] || exit 0
@@ -20,9 +22,9 @@ signal.alarm(2)
 with urllib.request.urlopen("https://pypi.org/pypi/pip/25.0/json") as answer:
     json.load(answer)["vulnerabilities"]'
 
-[ -x "$bin/pip-audit" ] || not_audited "pip-audit is missing (make install)."
 "$bin/python" -c "$data" >/dev/null 2>&1 || not_audited "pypi.org doesn't tell them here."
+audit --version >/dev/null 2>&1 || not_audited "pip-audit can't be fetched."
 set -- --disable-pip --require-hashes --progress-spinner off
 for lock in requirements*.lock; do set -- "$@" -r "$lock"; done
-"$bin/pip-audit" "$@"
+audit "$@"
 touch "$stamp"

@@ -14,11 +14,11 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize(
     ("python", "audit", "code", "said"),
     [
-        ("exit 0", "", 0, "pip-audit is missing"),
+        ("exit 0", "exit 2", 0, "pip-audit can't be fetched"),
         ("exit 1", "echo asked", 0, "pypi.org doesn't tell"),
         ("kill -ALRM $$", "echo asked", 0, "pypi.org doesn't tell"),
         ("exit 0", 'echo "audited $*"', 0, "-r requirements-a.lock -r requirements.lock"),
-        ("exit 0", "echo GHSA-x; exit 1", 1, "GHSA-x"),
+        ("exit 0", "[ $3 = --version ] || { echo GHSA-x; exit 1; }", 1, "GHSA-x"),
     ],
 )
 def test_only_what_is_known_to_be_vulnerable_fails_the_check(
@@ -42,10 +42,9 @@ def test_what_was_looked_up_today_is_not_again_until_a_lock_file_changes(tmp_pat
 def audited(folder: Path, python: str, audit: str) -> subprocess.CompletedProcess[str]:
     """The script's end, with these programs and two lock files."""
     (folder / "bin").mkdir()
-    for name, script in (("python", python), ("pip-audit", audit)):
-        if script:
-            (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
-            (folder / "bin" / name).chmod(0o755)
+    for name, script in (("python", python), ("uvx", audit)):
+        (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "bin" / name).chmod(0o755)
     for lock in ("requirements.lock", "requirements-a.lock"):
         (folder / lock).touch()
     return again(folder)

@@ -55,7 +55,8 @@ class Arrivals:
         kept = {str(path) for name in kept for path in (Path(name), *Path(name).parents)}
         for each in entries:
             name = each.name
-            if unfit.get(name, ()) == self.unfit.get(name, ()) or name in kept:
+            is_kept = name in kept and each.target is None
+            if unfit.get(name, ()) == self.unfit.get(name, ()) or is_kept:
                 continue
             path = self.top / name
             # A folder above it may have gone already.

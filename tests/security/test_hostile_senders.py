@@ -308,6 +308,28 @@ def test_a_fetch_from_a_hostile_sender_keeps_what_was_taken_before(
         fetch(server, job.id, ["nothing"])
 
 
+@pytest.mark.parametrize("receiver", ["as it is", "old"])
+@pytest.mark.parametrize("becomes", ["../../../../../src", "/etc", "a folder"])
+def test_what_a_job_left_becomes_something_else_between_list_and_fetch(
+    server: TargetSession,
+    here: Path,
+    job: JobPaths,
+    becomes: str,
+    receiver: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    if receiver == "old":
+        request.getfixturevalue("believer")
+    (job.code / "out/a.pt").unlink()
+    if becomes == "a folder":
+        write(job.code / "out/a.pt/.git/config")
+    else:
+        (job.code / "out/a.pt").symlink_to(becomes)
+    done = fetch(server, job.id, ["out/a.pt"])
+    assert names(here / "data/results/fetched" / job.id) == set() and done.files == {}
+    assert (here / "src/train.py").read_text() == "planted"
+
+
 MODEL = (
     "MLmodel",
     "conda.yaml",

@@ -181,6 +181,9 @@ def test_an_old_receiver_and_a_hostile_sender_plant_nothing(
     own = {".envrc", ".git/hooks/pre-commit", "kept/conftest.py"}
     assert names(here / "data/results") == {*HONEST, *own}
     assert all((here / "data/results" / name).read_text() == "the user's own" for name in own)
+    # In the backup by names that don't act.
+    kept = {path.name for path in (here / ".remote/backup").rglob("*") if path.is_file()}
+    assert {"tasks.py.left", ".envrc.left"} <= kept and not kept & {"tasks.py", ".envrc"}
     assert "data/results/tasks.py" in files.acting and "data/results/.envrc" in files.acting
 
 

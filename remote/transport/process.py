@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from remote.errors import ConfigError, TransferError
+from remote.output import printable_lines
 
 Process = subprocess.Popen
 PIPE = subprocess.PIPE
@@ -62,8 +63,11 @@ class Result:
 
 
 def last_line(text: str, otherwise: str = "no message") -> str:
-    """The last line of a program's message; `otherwise` where it is empty."""
-    return (text.strip().splitlines() or [otherwise])[-1][:LONGEST_LINE]
+    """The last line of a program's message; `otherwise` where it is empty.
+
+    Escaped, since a task of the user's own may show it by a traceback.
+    """
+    return printable_lines((text.strip().splitlines() or [otherwise])[-1][:LONGEST_LINE])
 
 
 def program(name: str, hint: str) -> str:

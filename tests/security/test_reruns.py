@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remote.agent.jobs.submit import freezing
 from remote.config import Project
 from remote.errors import JobError
 from remote.files import read_json, write_json
@@ -57,15 +57,8 @@ class World:
         self.paths = JobPaths(Path(self.a.target.path), JOB)
         self.paths.folder.mkdir(parents=True)
         self.code = self.paths.pristine
-        shutil.copytree(
-            self.a.target.path,
-            self.code,
-            symlinks=True,
-            ignore=shutil.ignore_patterns(".remote", "data"),
-        )
-        # As the snapshot has it.
-        (self.code / "outside").unlink()
-        (self.code / "outside").symlink_to(folder / "elsewhere")
+        with freezing(self.paths, self.paths.root):
+            pass
         write_json(self.paths.job, {**ASKED.to_json(), "id": JOB})
         write_json(self.paths.status, {"state": FINISHED})
         self.asked: list[JobSpec] = []

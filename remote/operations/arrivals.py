@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from remote.transport.acting_files import acts
+from remote.transport.acting_files import name_acts
 from remote.transport.rsync_tally import Tally
 
 #: What a path is: by inode, size and time of change, of a link also where it leads.
@@ -98,6 +98,7 @@ def _entries(top: Path) -> Iterator[_Entry]:
     folders = [("", False)]
     while folders:
         folder, inside = folders.pop()
+        above = folder.rstrip("/").rpartition("/")[2]
         try:
             with os.scandir(top / folder) as found:
                 entries = list(found)
@@ -105,8 +106,7 @@ def _entries(top: Path) -> Iterator[_Entry]:
             continue
         for entry in entries:
             name, is_folder = folder + entry.name, entry.is_dir(follow_symlinks=False)
-            # The name alone would do, but for a package of tasks.
-            does = inside or acts("/".join(name.split("/")[-2:]), is_folder=is_folder)
+            does = inside or name_acts(entry.name, above, is_folder=is_folder)
             if is_folder:
                 folders.append((f"{name}/", does))
             if does or entry.is_symlink():

@@ -22,6 +22,10 @@ from remote.target import Target
 MARKS = ("tasks.py", "pyproject.toml", ".rsyncignore")
 
 
+class StrayProject(ConfigError):
+    """What looks like the project is one that somebody else put there."""
+
+
 @dataclass(frozen=True)
 class Project:
     """The project on this machine: its root folder and its settings."""
@@ -117,7 +121,7 @@ def _refuse_results(root: Path) -> None:
         name = root.relative_to(outer).as_posix()
         results = (*outputs.paths(), *_declared_outputs(outer))
         if outputs.below(name.casefold(), [path.casefold().rstrip("/") for path in results]):
-            raise ConfigError(
+            raise StrayProject(
                 f"{root} lies in what the jobs of {outer} write, and is no project of yours.",
                 f"Go to {outer}, or move it out of there.",
             )
@@ -137,7 +141,7 @@ def _refuse_strangers(root: Path, start: Path) -> None:
     for mark in MARKS if root != start else ():
         with contextlib.suppress(OSError):
             if (root / mark).stat().st_uid not in (0, os.geteuid()):
-                raise ConfigError(
+                raise StrayProject(
                     f"{root / mark} is another user's, and {start} only lies below it.",
                     f"If you trust it, go to {root}; else put a tasks.py of your own here.",
                 )

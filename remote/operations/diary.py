@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.errors import ConfigError, StoreError
+from remote.output import printable
 from remote.tracking.store import connect_read_only
 
 TEMPLATE = "template.md"
@@ -19,6 +21,9 @@ PLAIN = "# {date}\n\n{runs}\n"
 
 #: How many runs an entry lists, the newest; and how many metrics of each.
 RUNS, METRICS = 50, 3
+
+#: Letters of a cell that are shown.
+LONGEST = 500
 
 _BEGUN = (
     "SELECT runs.run_uuid, runs.name, experiments.name, status, start_time,"
@@ -106,6 +111,15 @@ def _line(row: Sequence[Any], metrics: Iterable[tuple[str, float]]) -> str:
     _, name, experiment, status, start, below = row
     values = [f"{key} {value:.4g}" for key, value in metrics]
     values += [f"{below} below it"] if below else []
-    begun = datetime.fromtimestamp(start / 1000).strftime("%m-%d %H:%M")
+    begun = ""
+    # A server may say that its run begins in a year that no calendar has.
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        begun = datetime.fromtimestamp(start / 1000).strftime("%m-%d %H:%M")
     cells = (begun, name or "", experiment or "", status or "", ", ".join(values))
-    return f"| {' | '.join(' '.join(str(cell).split()).replace('|', '/') for cell in cells)} |"
+    return f"| {' | '.join(_cell(str(cell)) for cell in cells)} |"
+
+
+def _cell(text: str) -> str:
+    """A name in a table of Markdown, which a server may have given: no tag, link or image of it."""
+    plain = printable(" ".join(text.split())[:LONGEST]).replace("|", "/")
+    return re.sub(r"([\\`<\[])", r"\\\1", plain)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.agent.environments.uv import lock_file
-from remote.config import Project, declared, find_project, find_root
+from remote.config import Project, StrayProject, declared, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
 from remote.operations.tracking.destination import STORE
@@ -73,6 +73,8 @@ def project_here() -> tuple[Project, Check]:
     """The project, without its settings where they can't be read, and what there is to say."""
     try:
         project = find_project()
+    except StrayProject:
+        raise
     except ConfigError as error:
         fix = f"{error.hint} Or begin anew: cp .env.example .env"
         return Project(find_root(), {}), Check(

@@ -160,8 +160,7 @@ class Agent:
         # Twice more, at most: for a Python that has to be found, and for the agent's file.
         for number in range(3):
             reader = Reader(on_answer=take, on_blob=on_blob)
-            argv = self.wire.agent(self.name, *words)
-            result = process.feed(argv, reader.feed, stdin=data, works=self.wire.works)
+            result = self._run(words, data, reader)
             if reader.last is not None or number == 2 or not self._mended(result):
                 break
         if reader.last is None or reader.broken_off:
@@ -171,6 +170,14 @@ class Agent:
             raise error
         self.noisy = bool(reader.noise.strip())
         return _read(request, reader.last)
+
+    def _run(self, words: list[str], data: bytes, reader: Reader) -> process.Result:
+        argv = self.wire.agent(self.name, *words)
+        try:
+            return process.feed(argv, reader.feed, stdin=data, works=self.wire.works)
+        except process.TooMuch:
+            self.wire.hang_up()
+            raise
 
     def _mended(self, result: process.Result) -> bool:
         if "can't open file" in result.stderr:

@@ -56,6 +56,10 @@ class SshWire:
         """Whether an answer can still come."""
         return self.ssh.answers
 
+    def hang_up(self) -> None:
+        """End the connection, with all that comes by it."""
+        self.ssh.close()
+
     def bring(self, name: str, data: bytes) -> None:
         """Put a file into the toolkit's cache there, whole or not at all."""
         temporary = f"{CACHE}/.tmp-{secrets.token_hex(16)}"
@@ -120,6 +124,9 @@ class LocalWire:
 
     def works(self) -> bool:
         return True
+
+    def hang_up(self) -> None:
+        pass
 
     def agent(self, name: str, *words: str) -> list[str]:
         return [sys.executable, "-IS", str(Path.home() / CACHE / name), *words]

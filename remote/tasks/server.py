@@ -9,7 +9,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.errors import ConfigError
-from remote.output import plural, print_json, print_lines, say
+from remote.output import plural, print_json, print_lines, printable, say
 from remote.tasks.declare import command
 from remote.tasks.sync import server_of
 
@@ -97,7 +97,7 @@ def _read_secret(key: str) -> str:
     if sys.stdin.isatty():
         from getpass import getpass
 
-        value = getpass(f"{key}: ")
+        value = getpass(printable(f"{key}: "))
     else:
         value = sys.stdin.readline().rstrip("\n")
     if not value:

@@ -5,20 +5,19 @@ ruff holds it (`banned-api` in pyproject.toml). Server code starts its own, unde
 
 from __future__ import annotations
 
-import functools
 import os
 import select
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
 from remote.errors import ConfigError, TransferError
+from remote.output import printable_lines
 
 Process = subprocess.Popen
 PIPE = subprocess.PIPE
@@ -32,13 +31,21 @@ CHUNK = 1 << 16
 LONGEST_ERRORS, LONGEST_LINE = 16 << 20, 1000
 
 #: Seconds without a word after which it is asked whether any can come, and that a program may take
-#: to end; seconds between two looks at what stands on its standard error.
+#: to end; seconds between two looks whether it has, where others hold its standard error.
 SILENCE = 10.0
 PATIENCE = 5.0
-LOOK = 1.0
+LOOK = 0.02
 
 #: ssh's exit code where its connection broke (ssh(1)).
 BROKEN = 255
+
+
+class TooMuch(TransferError):
+    """A process wrote more than it may; if that came by ssh, it may go on to come until the master
+    is ended."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"What ran for this was ended: it wrote more than {limit} bytes.")
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,11 @@ class Result:
 
 
 def last_line(text: str, otherwise: str = "no message") -> str:
-    """The last line of a program's message; `otherwise` where it is empty."""
-    return (text.strip().splitlines() or [otherwise])[-1][:LONGEST_LINE]
+    """The last line of a program's message; `otherwise` where it is empty.
+
+    Escaped, since a task of the user's own may show it by a traceback.
+    """
+    return printable_lines((text.strip().splitlines() or [otherwise])[-1][:LONGEST_LINE])
 
 
 def program(name: str, hint: str) -> str:
@@ -78,21 +88,17 @@ def run(
 ) -> Result:
     """Run to the end. A non-zero exit is not an error here; the caller reads `code`.
 
-    Raises TransferError where more than `limit` bytes come.
+    Raises TooMuch where more than `limit` bytes come.
     """
     output = bytearray()
 
     def take(piece: bytes) -> None:
         output.extend(piece)
         if limit is not None and len(output) > limit:
-            raise _too_much(argv, limit)
+            raise TooMuch(limit)
 
     result = feed(argv, take, stdin=stdin, cwd=cwd, env=env)
     return Result(result.code, bytes(output), result.stderr)
-
-
-def _too_much(argv: Sequence[str], limit: int) -> TransferError:
-    return TransferError(f"{argv[0]} was ended: it wrote more than {limit} bytes.")
 
 
 def feed(
@@ -107,30 +113,83 @@ def feed(
     """Run, and hand every piece of standard output to `reader` as it comes.
 
     Where `works` says, in a long silence, that nothing can come any more, the process is ended with
-    the code BROKEN. Standard input and error go through files: an ssh master that a command leaves
-    behind would hold pipes open, and waiting for their end would wait for the master. Raises
-    TransferError where standard error takes more than LONGEST_ERRORS.
+    the code BROKEN. Raises TooMuch where standard error takes more than LONGEST_ERRORS.
     """
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as given:
         given.write(stdin)
         given.seek(0)
-        with Process(argv, stdin=given, stdout=PIPE, stderr=errors, cwd=cwd, env=env) as process:
+        with Process(argv, stdin=given, stdout=PIPE, stderr=PIPE, cwd=cwd, env=env) as process:
             try:
-                out = process.stdout
-                assert out is not None
-                check = functools.partial(_check_errors, argv, errors)
-                while _is_heard(out, works, check):
-                    piece = os.read(out.fileno(), CHUNK)
-                    if not piece:
-                        code = _await_end(process, check)
-                        break
-                    reader(piece)
+                errors = _Errors(process)
+                if _listen(process, reader, errors, works):
+                    code = errors.read_to_end()
                 else:
                     code = _end(process)
             except BaseException:
                 process.terminate()
                 raise
-        return Result(code, b"", _text(errors))
+        return Result(code, b"", errors.text.decode("utf-8", "replace"))
+
+
+class _Errors:
+    """What a process writes on standard error.
+
+    An ssh master may hold its pipe, for one command or for good: its end is not waited for, and
+    once this end is closed, no server can go on writing.
+    """
+
+    def __init__(self, process: Process[bytes]) -> None:
+        assert process.stderr is not None
+        self.process, self.stream = process, process.stderr
+        self.text = bytearray()
+        self.is_open = True
+
+    def read(self) -> None:
+        """Take the next piece; raises TooMuch."""
+        piece = os.read(self.stream.fileno(), CHUNK)
+        self.is_open = bool(piece)
+        self.text += piece
+        if len(self.text) > LONGEST_ERRORS:
+            raise TooMuch(LONGEST_ERRORS)
+
+    def read_to_end(self) -> int:
+        """Take what still comes until the process ends; its exit code."""
+        while self.is_open and self.process.poll() is None:
+            self.read_ready(LOOK)
+        code = self.process.wait()
+        while self.is_open and self.read_ready(0):
+            pass
+        return code
+
+    def read_ready(self, seconds: float) -> bool:
+        """Take a piece that comes in this time; whether one came."""
+        is_ready = bool(select.select([self.stream], [], [], seconds)[0])
+        if is_ready:
+            self.read()
+        return is_ready
+
+
+def _listen(
+    process: Process[bytes],
+    reader: Callable[[bytes], None],
+    errors: _Errors,
+    works: Callable[[], bool] | None,
+) -> bool:
+    """Read to the end of standard output; False where `works` says that nothing more can come."""
+    out = process.stdout
+    assert out is not None
+    while True:
+        streams = [out, errors.stream] if errors.is_open else [out]
+        ready = select.select(streams, [], [], SILENCE)[0]
+        if errors.stream in ready:
+            errors.read()
+        if out in ready:
+            piece = os.read(out.fileno(), CHUNK)
+            if not piece:
+                return True
+            reader(piece)
+        if not ready and works and not works():
+            return False
 
 
 def _end(process: Process[bytes]) -> int:
@@ -141,36 +200,6 @@ def _end(process: Process[bytes]) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
     return BROKEN
-
-
-def _is_heard(out: IO[bytes], works: Callable[[], bool] | None, check: Callable[[], None]) -> bool:
-    """Wait for what comes next, if only the end; False where `works` says that nothing can.
-
-    `check` is called again and again meanwhile.
-    """
-    deadline = time.monotonic() + SILENCE
-    while not select.select([out], [], [], min(LOOK, SILENCE))[0]:
-        check()
-        if works and time.monotonic() > deadline:
-            if not works():
-                return False
-            deadline = time.monotonic() + SILENCE
-    check()
-    return True
-
-
-def _await_end(process: Process[bytes], check: Callable[[], None]) -> int:
-    """The exit code of one that says nothing more on standard output."""
-    while True:
-        try:
-            return process.wait(LOOK)
-        except subprocess.TimeoutExpired:
-            check()
-
-
-def _check_errors(argv: Sequence[str], errors: IO[bytes]) -> None:
-    if _length(errors) > LONGEST_ERRORS:
-        raise _too_much(argv, LONGEST_ERRORS)
 
 
 def run_parent(argv: Sequence[str]) -> Result:
@@ -186,11 +215,8 @@ def run_parent(argv: Sequence[str]) -> Result:
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
     # A read of more than there is would take the memory for that.
-    return file.read(min(_length(file), LONGEST_ERRORS)).decode("utf-8", "replace")
-
-
-def _length(file: IO[bytes]) -> int:
-    return os.fstat(file.fileno()).st_size
+    length = min(os.fstat(file.fileno()).st_size, LONGEST_ERRORS)
+    return file.read(length).decode("utf-8", "replace")
 
 
 def start(

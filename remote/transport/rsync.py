@@ -34,8 +34,9 @@ _NEVER_STARTED = (
 
 #: What a server's rsync says that is too old to name what it leaves out.
 _OLD = re.compile(r"debug.*unknown option|(unrecognized|invalid|unknown) option.*debug")
-#: rsync's exit code where it can't enter the folder that a list of files counts from.
-NO_SOURCE = 3
+#: rsync's exit codes where it can't enter the folder that a list of files counts from: on this
+#: machine, and where the other end ended for it.
+NO_SOURCE = (3, 12)
 
 #: What the sender says where the one thing that it was asked for doesn't exist.
 _ABSENT = re.compile(r"(change_dir|link_stat) .{0,5000}?No such file or directory")
@@ -116,10 +117,10 @@ def run(
     with Progress(title) as progress:
         shown = dialect().only("--info=progress2") if progress.shown else []
         words = [*prefix, argv[0], *shown, *argv[1:]]
-        result = process.feed(words, read, cwd=cwd, works=remote.works)
+        result = _feed(words, read, remote, cwd)
         if result.code and set(words) & set(NAME_HIDDEN) and _OLD.search(result.stderr):
             words = [word for word in words if word not in NAME_HIDDEN]
-            result = process.feed(words, read, cwd=cwd, works=remote.works)
+            result = _feed(words, read, remote, cwd)
     if result.code not in (FINE if not whole else (0,)):
         is_pull = not argv[-1].startswith(remote.place())
         folder = argv[-1].removeprefix("./" if is_pull else remote.place())
@@ -137,6 +138,15 @@ def run(
         if line.startswith("*deleting"):
             tally.read(line)
     return tally
+
+
+def _feed(words: Sequence[str], read: Callable[[bytes], None], remote: Remote, cwd: Path) -> Result:
+    try:
+        return process.feed(words, read, cwd=cwd, works=remote.works)
+    except process.TooMuch:
+        if remote.ssh:
+            remote.ssh.close()
+        raise
 
 
 def run_clearing(run: Callable[[], Tally], clear: Callable[[Sequence[str]], object]) -> Tally:
@@ -172,7 +182,7 @@ def failure(
             f"The disk of {receiver} is full (or your quota is).",
             f"What was there is as it was. Make room on {receiver}, then the same again.",
         )
-    if (code == SOME or code == NO_SOURCE and is_pull) and _ABSENT.search(words):
+    if (code == SOME or code in NO_SOURCE and is_pull) and _ABSENT.search(words):
         return Absent(complaint)
     if code in (1, 2, 12, 126, 127) and re.search(_NEVER_STARTED, words):
         return Unready(complaint)

@@ -152,7 +152,7 @@ def test_an_edit_during_the_push_is_pushed_whole(
     rsync.parent.mkdir()
     source, edited = pushed.root / "src", tmp_path / "edited"
     rsync.write_text(f"""#!/bin/sh
-case "$*" in *--help*) exec {shutil.which("rsync")} "$@";; esac
+case "$*" in *--help*|*--version*) exec {shutil.which("rsync")} "$@";; esac
 {shutil.which("rsync")} "$@" || exit
 test -e '{edited}' || {{ echo two > '{source}/a.txt'; touch '{edited}'; }}
 """)

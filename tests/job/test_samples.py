@@ -95,4 +95,4 @@ def test_a_job_without_git_is_read() -> None:
 
 def test_what_was_known_of_a_target_is_read() -> None:
     document = {"files": 12, "noisy": False, "ours": True, "root": "/p", "target": "gpu:/p"}
-    assert TargetFacts.from_json(document, "facts") == TargetFacts(True, False, 12)
+    assert TargetFacts.from_json(document, "facts") == TargetFacts(True, False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from datetime import date, datetime
 from pathlib import Path
 
@@ -86,6 +88,15 @@ def test_it_lists_todays_runs_with_their_metrics(root: Path) -> None:
             "accuracy 0.9, loss 0.1235, z 1, 1 below it",
         ]
     ]
+
+
+def test_a_name_that_a_server_gave_is_a_name_alone(root: Path) -> None:
+    run(root, "<img src=x> ![x](http://evil.example/x) `a` \x1b[2J\u202e" + "x" * 9000)
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database, database:
+        database.execute("UPDATE runs SET start_time = 9223372036854775807")
+    ((begun, name, *_),) = rows(page(root))
+    assert begun == "" and len(name) < 600
+    assert name.startswith(r"\<img src=x> !\[x](http://evil.example/x) \`a\` \\x1b\[2J\\u202exxx")
 
 
 def test_it_lists_what_began_since_the_last_page(root: Path) -> None:

@@ -88,6 +88,7 @@ def test_only_where_nothing_was_is_a_target_fresh(
     write(other.root / "src/train.py", "second")
     for session in (again(server), TargetSession.of(other, server.target)):
         for take_over in (False, True):
+            write(session.project.root / f"src/{take_over}.py", "new")
             runs.clear()
             push(session, take_over=take_over)
             assert "--delay-updates" in runs[0]

@@ -15,14 +15,19 @@ from invoke.exceptions import Exit
 
 from remote import session
 from remote.errors import ProtocolError, RemoteError
+from remote.job.messages.base import FRAME
+from remote.job.messages.jobs import JobsRequest
 from remote.job.messages.records import DeltaRequest
 from remote.job.paths import CLAIMS
 from remote.job.struct import Struct
 from remote.operations.run_options import LabOptions, ServiceOptions
 from remote.operations.tracking.pull_records import FetchedDelta
-from remote.rpc.client import AgentBug
+from remote.rpc.client import Agent, AgentBug
+from remote.rpc.wire import SshWire
 from remote.tasks import jobs, records, run, server, sync
 from remote.transport import process
+from remote.transport.ssh import Ssh
+from scripts.sshd import PrivateSshd
 from tests.security.hostile import (
     EVIL,
     LIVELY,
@@ -35,6 +40,7 @@ from tests.security.hostile import (
     leaves_of,
     requests,
 )
+from tests.waiting import until
 
 #: The fields that take any text, by the class that has them. They are printed through
 #: remote.output, compared, or sent back. A new field stands here, or has a pattern.
@@ -257,6 +263,13 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ),
     ("remote-ps", "jobs", [1], "an object is expected"),
     ("remote-wait", "log", {"id": "a", "offset": 2**70}, "offset"),
+    # Of 256 the exit code of this process would be 0.
+    (
+        "remote-wait",
+        "log",
+        {"id": "a", "offset": 1, "status": {"state": "failed", "exit_code": 256}},
+        "exit_code",
+    ),
     ("remote-wait", "log", {"id": "a", "offset": 1, "text": "x" * 70_000}, "text"),
     (
         "sync-pull",
@@ -329,6 +342,7 @@ ENDLESS = [
     (f'while printf \'{FRAME_WORDS} 22 0\\n{{"jobs": [], "now": 1}}\'; do :; done', "twice"),
     (f"printf '{FRAME_WORDS} 22 0\\n{{\"jobs\":'", "gave no answer"),
     (f"printf '{FRAME_WORDS} 5 0\\n1e999'", "an object is expected"),
+    (f'printf \'{FRAME_WORDS} 32 0\\n{{"now":1,"jobs":[],"now":"noon"}}\'', "now"),
     (f"printf '{FRAME_WORDS} 3 0\\n\\377\\376\\377'", "no JSON"),
 ]
 
@@ -338,7 +352,6 @@ def test_what_has_no_end_is_ended_and_takes_no_memory(
     agent: HostileAgent, script: str, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "LONGEST_ERRORS", 4 << 20)
-    monkeypatch.setattr(process, "LOOK", 0.1)
     agent.runs("jobs", script)
     tracemalloc.start()
     try:
@@ -393,3 +406,26 @@ def test_what_no_delta_is_ends_the_pull(agent: HostileAgent) -> None:
     assert code == 2 and error.count("\n") < 2
     agent.answers("delta", delta_answer(7), b"garbage")
     assert outcome("mlflow-pull")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("while True: os.write(1, b'x' * 60_000)", "before it answers"),
+        ("while True: os.write(2, b'x' * 60_000)", "wrote more than"),
+        ("os.close(1)\nwhile True: os.write(2, b'x' * 60_000)", "wrote more than"),
+        ("os.write(1, frame + b' 9 0\\n')\nwhile True: os.write(1, b'[[[[[[[[[')", "no JSON"),
+    ],
+)
+def test_over_ssh_it_ends_as_well_and_leaves_no_process(
+    sshd: PrivateSshd, code: str, word: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process, "LONGEST_ERRORS", 4 << 20)
+    wire = SshWire(Ssh("gpu", str(sshd.config)))
+    monkeypatch.setattr(Agent, "name", "agent-hostile.py")
+    pid = tmp_path / "pid"
+    head = f"import os\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\nframe = {FRAME!r}\n"
+    wire.bring("agent-hostile.py", f"{head}{code}\n".encode())
+    with pytest.raises(RemoteError, match=word):
+        Agent(wire).call(JobsRequest("0" * 16))
+    assert until(lambda: not Path(f"/proc/{pid.read_text()}").exists())

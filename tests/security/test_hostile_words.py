@@ -108,6 +108,11 @@ def test_what_is_printed_while_the_agent_is_brought_has_an_end(
         SshWire(Ssh("gpu")).bring("agent.zip", b"")
 
 
+def test_what_ssh_says_last_is_escaped_also_where_a_traceback_shows_it() -> None:
+    error = Ssh("gpu").failure("hello\n\x1b]52;c;cm0=\x07\x9b2J\u202e" + "x" * 9000)
+    assert error.message.isprintable() and len(error.message) < 1200
+
+
 def test_one_long_cell_makes_no_other_row_long() -> None:
     rows = [("a", "x" * 60_000, "b"), *[("a", "b", "c")] * 5000]
     assert sum(map(len, output.table(rows))) < 1_000_000

@@ -9,6 +9,7 @@ import pytest
 
 from remote.config import find_project
 from remote.errors import ConfigError
+from remote.operations.doctor import project_here
 from tests.conftest import ROOT, make_project
 
 
@@ -28,7 +29,9 @@ def root(tmp_path: Path) -> Path:
     ["data/results", "data/results/a/clone", "outputs/x", "Outputs/x", "DATA/Results/x", "mlruns/0",
      "out/x", "models", "logs"],
 )  # fmt: skip
-def test_what_lies_in_results_is_no_project(root: Path, folder: str, mark: str) -> None:
+def test_what_lies_in_results_is_no_project(
+    root: Path, folder: str, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (root / folder / "deep").mkdir(parents=True)
     assert find_project(root / folder / "deep").root == root.resolve()
     (root / folder / mark).touch()
@@ -36,6 +39,9 @@ def test_what_lies_in_results_is_no_project(root: Path, folder: str, mark: str) 
     for start in (root / folder, root / folder / "deep"):
         with pytest.raises(ConfigError, match="no project of yours") as error:
             find_project(start)
+        monkeypatch.chdir(start)
+        with pytest.raises(ConfigError, match="no project of yours"):
+            project_here()
         assert str(root) in error.value.hint
 
 

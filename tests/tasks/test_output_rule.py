@@ -38,8 +38,22 @@ def writes(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and node.module == "sys":
             names = [alias.name for alias in node.names if alias.name in STREAMS]
             yield from (f"line {node.lineno}: from sys import {name}" for name in names)
+        if isinstance(node, ast.Call) and _prints(ast.unparse(node.func), node.args):
+            yield f"line {node.lineno}: {ast.unparse(node)}"
 
 
+def _prints(function: str, arguments: list[ast.expr]) -> bool:
+    """Whether a call prints by the way: a question, why a program ends, a warning, a traceback."""
+    said = [ast.unparse(argument) for argument in arguments]
+    if function in ("input", "getpass", "getpass.getpass"):
+        return not all(words.startswith("printable(") for words in said)
+    if function in ("sys.exit", "exit", "SystemExit"):
+        return not all(words == "main()" or words.isdigit() for words in said)
+    return function.startswith(PRINTING)
+
+
+#: They write to standard error by themselves.
+PRINTING = ("warnings.warn", "traceback.print", "logging.")
 WRITING = ("write", "writelines", "buffer")
 STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 
@@ -73,10 +87,25 @@ def _names(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
+def test_only_tasks_end_with_a_message_which_is_escaped_there() -> None:
+    """Each task is declared by `command`, whose `exit_on_error` escapes what an Exit says."""
+    for name in client_modules():
+        imports = [node for node in ast.walk(parsed(name)) if isinstance(node, ast.ImportFrom)]
+        names = {(node.module, alias.name) for node in imports for alias in node.names}
+        assert ("invoke.exceptions", "Exit") not in names or name.startswith("tasks/"), name
+        assert not {("invoke", "task"), ("invoke.tasks", "task")} & names, name
+
+
 @pytest.mark.parametrize(
     "line",
     [
         "print('x')",
+        "input('x')",
+        "sys.exit(text)",
+        "raise SystemExit(str(error))",
+        "warnings.warn(text)",
+        "traceback.print_exc()",
+        "logging.error(text)",
         "out = print",
         "sys.stderr.write('x')",
         "sys.stdout.buffer.write(b'x')",

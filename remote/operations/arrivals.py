@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from remote.transport.acting_files import acts
+from remote.transport.acting_files import name_acts
 from remote.transport.rsync_tally import Tally
 
 #: What a path is: by inode, size and time of change, of a link also where it leads.
@@ -48,20 +48,26 @@ class Arrivals:
         return cls(top, folders, _unfit(top, entries, folders))
 
     def undo(self, tally: Tally, backup: Path, kept: Collection[str] = ()) -> None:
-        """Remove what came and acts by being there, but for `kept`, and links that lead out; `tally`
-        gets their names. What they replaced comes back from `backup`."""
+        """Move away what came and acts by being there, but for `kept`, and links that lead out; `tally`
+        gets their names. What they replaced comes back from `backup`.
+
+        It goes there by a name that doesn't act: the user may have made it meanwhile.
+        """
         entries = list(_entries(self.top))
         unfit = _unfit(self.top, entries, self.links)
         kept = {str(path) for name in kept for path in (Path(name), *Path(name).parents)}
         for each in entries:
             name = each.name
-            if unfit.get(name, ()) == self.unfit.get(name, ()) or name in kept:
+            is_kept = name in kept and each.target is None
+            if unfit.get(name, ()) == self.unfit.get(name, ()) or is_kept:
                 continue
             path = self.top / name
             # A folder above it may have gone already.
             if not os.path.lexists(path):
                 continue
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            aside = backup / f"{name}.left"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, aside)
             if each.acts:
                 tally.acting.append(name)
             else:
@@ -92,6 +98,7 @@ def _entries(top: Path) -> Iterator[_Entry]:
     folders = [("", False)]
     while folders:
         folder, inside = folders.pop()
+        above = folder.rstrip("/").rpartition("/")[2]
         try:
             with os.scandir(top / folder) as found:
                 entries = list(found)
@@ -99,8 +106,7 @@ def _entries(top: Path) -> Iterator[_Entry]:
             continue
         for entry in entries:
             name, is_folder = folder + entry.name, entry.is_dir(follow_symlinks=False)
-            # The name alone would do, but for a package of tasks.
-            does = inside or acts("/".join(name.split("/")[-2:]), is_folder=is_folder)
+            does = inside or name_acts(entry.name, above, is_folder=is_folder)
             if is_folder:
                 folders.append((f"{name}/", does))
             if does or entry.is_symlink():

@@ -31,6 +31,8 @@ def rerun(
     """
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original, is_there = account.job.id, target.key == source.key
+    if job not in ("", "last") and job not in original:
+        raise JobError(f"{source.target} tells of {original}, and not of {job!r}.")
     kept = recall(source.project.state, original)
     asked = account.job.spec
     if not is_there and not theirs:

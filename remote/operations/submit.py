@@ -125,10 +125,11 @@ def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
         with ThreadPoolExecutor(1) as pool:
             code = pool.submit(pushed_code, server.project.root, job.outputs)
             answer = submission.ask(job, diff, push=pushed.id)
-        if answer.id:
-            remember(
-                server.project.state, answer.id, Submitted(job, code.result(), text_hash(diff))
-            )
+        # Without it, a rerun elsewhere asks for --theirs.
+        with contextlib.suppress(OSError, TransferError):
+            if answer.id:
+                kept = Submitted(job, code.result(), text_hash(diff))
+                remember(server.project.state, answer.id, kept)
         if answer.need != PUSH:
             return answer
         say(

@@ -38,7 +38,8 @@ NAMES = (
 #: A package of tasks, and with `objects` and `refs` beside it what git takes for a repository.
 PACKAGE, HEAD = "tasks/__init__.py", "head"
 
-_NAMES = re.compile("|".join(map(translate, NAMES)))
+_PLAIN = frozenset(name for name in NAMES if not re.search(r"[*\[]", name))
+_WILD = re.compile("|".join(map(translate, sorted({*NAMES} - _PLAIN))))
 
 #: What HFS+ leaves out of account in a name (git's utf8.c, next_hfs_char).
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
@@ -55,10 +56,20 @@ def folded(name: str) -> str:
 
 def acts(path: str, *, is_folder: bool = False) -> bool:
     """Whether what lies at a path, or a folder above it, acts by being there."""
-    parts = [folded(part) for part in path.rstrip("/").split("/")]
-    if any(map(_NAMES.match, parts)):
+    *folders, name = path.rstrip("/").split("/")
+    if any(name_acts(part, is_folder=True) for part in folders):
         return True
-    return not is_folder and (parts[-1] == HEAD or "/".join(parts[-2:]) == PACKAGE)
+    return name_acts(name, folders[-1] if folders else "", is_folder=is_folder)
+
+
+def name_acts(name: str, above: str = "", *, is_folder: bool = False) -> bool:
+    """Whether what has this name, in a folder of the name `above`, acts by itself."""
+    plain = folded(name)
+    if plain in _PLAIN or _WILD.match(plain):
+        return True
+    if is_folder:
+        return False
+    return plain == HEAD or plain == "__init__.py" and folded(above) == "tasks"
 
 
 def rsync_rules() -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, UV_CACHE
 from tests.integration.witness import Store
+from tests.stores import empty_store
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -29,6 +30,8 @@ def clone(tmp_path: Path) -> Path:
     (tmp_path / "clone/.venv").mkdir()
     (tmp_path / "clone/.venv/bin").symlink_to(Path(sys.executable).parent)
     (tmp_path / "clone/.venv/.ready").touch()
+    # The README's reader has MLflow make one.
+    empty_store(tmp_path / "clone")
     return tmp_path / "clone"
 
 

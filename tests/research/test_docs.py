@@ -10,7 +10,7 @@ from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT
 from tests.integration.test_docs import WITH_EXTRAS
 from tests.research.conftest import Make
-from tests.research.researcher import begin
+from tests.research.researcher import Researcher, begin
 
 #: These are read where what their commands leave is looked at.
 ELSEWHERE = {
@@ -21,10 +21,16 @@ ELSEWHERE = {
 }
 
 
+@pytest.fixture(scope="module")
+def reader(laboratory: Make, sshd: PrivateSshd) -> Researcher:
+    """One clone for all of them; template.md, which renames its package, comes last."""
+    return begin(laboratory("documents"), sshd)
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [name for name in WITH_EXTRAS if name not in ELSEWHERE])
-def test_the_commands_of_the_documents_work(name: str, laboratory: Make, sshd: PrivateSshd) -> None:
-    begin(laboratory(f"doc-{name}"), sshd).read(name)
+def test_the_commands_of_the_documents_work(name: str, reader: Researcher) -> None:
+    reader.read(name)
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)

@@ -253,8 +253,10 @@ def test_with_an_engine_the_image_serves(
 def test_a_failed_step_stops_the_chain_and_tells_how_to_go_on(lab: Laboratory) -> None:
     """One image can be prepared, and taken up by its run's id, and not be trained with."""
     alone = lab.python(
-        *("-m", "mlflow", "run", f"{PIPELINE}/preprocess", "--env-manager=local"),
-        *("--experiment-name=one", "-P", "data=digits", "-P", "limit=1"),
+        *("-m", "preprocess", "--data=digits", "--downstream=data/processed/one", "--limit=1"),
+        *("--cached_data_id=",),
+        PYTHONPATH=PIPELINE,
+        MLFLOW_EXPERIMENT_NAME="one",
     )
     [data] = re.findall(r"cached data id: (\w+)", alone.out)
     cached = flags(**SMALL, preprocess_cached_data_id=data)

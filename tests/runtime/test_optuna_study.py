@@ -119,10 +119,14 @@ def test_a_killed_sweep_goes_on(sweep: Place, jobs: int) -> None:
     names = [sweep.values("tags", run)["mlflow.runName"] for run in runs]
     assert len(set(names)) == 6, names
 
-    done = sweep.run(sweep.job("src/sweep.py", "pause=0.4", *words))
+
+def test_a_finished_sweep_says_how_it_goes_on(sweep: Place) -> None:
+    words = [SPACE, "-m", "hydra.sweeper.n_jobs=3"]
+    sweep.run(sweep.job("src/sweep.py", *words))
+    done = sweep.run(sweep.job("src/sweep.py", *words))
     assert "has its 6 trials (best " in done and "hydra.sweeper.n_trials=12" in done
     assert "TRIAL" not in done and len(trial_runs(sweep)) == 6
-    more = sweep.run(sweep.job("src/sweep.py", "pause=0.4", *words, "hydra.sweeper.n_trials=7"))
+    more = sweep.run(sweep.job("src/sweep.py", *words, "hydra.sweeper.n_trials=7"))
     assert "6 of 7 trials were done before" in more and more.count("TRIAL") == 1
 
 

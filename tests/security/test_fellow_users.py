@@ -155,11 +155,10 @@ def test_who_keeps_a_gpu_from_everybody_is_named(
         name.close()
 
 
-def test_what_the_kernel_does_not_tell_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_kernel_does_not_tell_is_unknown() -> None:
     assert 0 < lock_owners.age(os.getpid()) < lock_owners.uptime()
     assert lock_owners.age(0) == 0.0
-    monkeypatch.setattr(lock_owners, "PROC", Path("/nowhere"))
-    assert lock_owners.LockOwners().of(os.stat("/")) == 0
+    assert lock_owners.LockOwners(Path("/nowhere")).of(os.stat("/")) == 0
 
 
 # The folder of our ssh's sockets, on a laptop that others use too

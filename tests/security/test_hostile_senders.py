@@ -181,6 +181,9 @@ def test_an_old_receiver_and_a_hostile_sender_plant_nothing(
     own = {".envrc", ".git/hooks/pre-commit", "kept/conftest.py"}
     assert names(here / "data/results") == {*HONEST, *own}
     assert all((here / "data/results" / name).read_text() == "the user's own" for name in own)
+    # In the backup by names that don't act.
+    kept = {path.name for path in (here / ".remote/backup").rglob("*") if path.is_file()}
+    assert {"tasks.py.left", ".envrc.left"} <= kept and not kept & {"tasks.py", ".envrc"}
     assert "data/results/tasks.py" in files.acting and "data/results/.envrc" in files.acting
 
 
@@ -306,6 +309,28 @@ def test_a_fetch_from_a_hostile_sender_keeps_what_was_taken_before(
     assert names(here / "data/results/fetched" / job.id) == {"Tasks.py", "out/a.pt"}
     with pytest.raises(JobError):
         fetch(server, job.id, ["nothing"])
+
+
+@pytest.mark.parametrize("receiver", ["as it is", "old"])
+@pytest.mark.parametrize("becomes", ["../../../../../src", "/etc", "a folder"])
+def test_what_a_job_left_becomes_something_else_between_list_and_fetch(
+    server: TargetSession,
+    here: Path,
+    job: JobPaths,
+    becomes: str,
+    receiver: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    if receiver == "old":
+        request.getfixturevalue("believer")
+    (job.code / "out/a.pt").unlink()
+    if becomes == "a folder":
+        write(job.code / "out/a.pt/.git/config")
+    else:
+        (job.code / "out/a.pt").symlink_to(becomes)
+    done = fetch(server, job.id, ["out/a.pt"])
+    assert names(here / "data/results/fetched" / job.id) == set() and done.files == {}
+    assert (here / "src/train.py").read_text() == "planted"
 
 
 MODEL = (

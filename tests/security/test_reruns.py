@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remote.agent.jobs.submit import freezing
 from remote.config import Project
 from remote.errors import JobError
 from remote.files import read_json, write_json
 from remote.job.messages.jobs import SubmitAnswer
+from remote.job.messages.old_jobs import AccountAnswer
 from remote.job.paths import JobPaths
-from remote.job.spec import JobSpec
-from remote.job.status import FINISHED
+from remote.job.spec import JobSpec, read_job
+from remote.job.status import FINISHED, JobStatus
 from remote.operations.rerun import rerun
 from remote.operations.submission import Submission
 from remote.operations.submitted import (
@@ -57,15 +59,8 @@ class World:
         self.paths = JobPaths(Path(self.a.target.path), JOB)
         self.paths.folder.mkdir(parents=True)
         self.code = self.paths.pristine
-        shutil.copytree(
-            self.a.target.path,
-            self.code,
-            symlinks=True,
-            ignore=shutil.ignore_patterns(".remote", "data"),
-        )
-        # As the snapshot has it.
-        (self.code / "outside").unlink()
-        (self.code / "outside").symlink_to(folder / "elsewhere")
+        with freezing(self.paths, self.paths.root):
+            pass
         write_json(self.paths.job, {**ASKED.to_json(), "id": JOB})
         write_json(self.paths.status, {"state": FINISHED})
         self.asked: list[JobSpec] = []
@@ -194,6 +189,15 @@ def test_what_was_never_submitted_from_here_is_refused(world: World) -> None:
         world.rerun()
     assert world.asked == [] == world.arrived
     world.rerun(theirs=True)
+
+
+def test_a_server_that_tells_of_another_job_is_refused(world: World) -> None:
+    world.submitted()
+    with pytest.raises(JobError, match="and not of 'other'"):
+        told = AccountAnswer(read_job(world.paths.folder), JobStatus(FINISHED))
+        world.a.agent = Namespace(call=lambda request: told)  # type: ignore[assignment]
+        rerun(world.a, "other", target=world.b)
+    assert world.asked == []
 
 
 def test_a_push_that_changed_nothing_is_hashed_the_same(world: World) -> None:

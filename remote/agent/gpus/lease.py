@@ -123,7 +123,7 @@ def lease_file(folder: Path, uuid: str) -> Path:
 
 def holders(folder: Path) -> Dict[str, GpuHolder]:
     """The holder of each GPU that is leased now, by UUID."""
-    owners = LockOwners()
+    owners = LockOwners(PROC)
     by_uuid = {}
     for name in os.listdir(str(folder)):
         match = _NAME.match(name)

@@ -6,16 +6,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from pathlib import Path
 from typing import Dict
 
-from remote.agent.processes import PROC, started
+from remote.agent.processes import started
 
 
 class LockOwners:
     """The processes that held locks when this was made: proc(5), /proc/locks."""
 
-    def __init__(self) -> None:
-        self._pids = _read()
+    def __init__(self, proc: Path) -> None:
+        self._pids = _read(proc / "locks")
 
     def of(self, file: os.stat_result) -> int:
         """The pid of whoever holds the lock on a file; 0 where the system doesn't tell."""
@@ -24,10 +25,10 @@ class LockOwners:
         return self._pids.get(f"{device}:{file.st_ino}") or self._pids.get(str(file.st_ino)) or 0
 
 
-def _read() -> Dict[str, int]:
+def _read(locks: Path) -> Dict[str, int]:
     """The pid by `major:minor:inode`, and by inode alone."""
     try:
-        lines = (PROC / "locks").read_text().splitlines()
+        lines = locks.read_text().splitlines()
     except OSError:
         return {}
     pids: Dict[str, int] = {}

@@ -24,7 +24,7 @@ from typing import List, Optional, Tuple
 
 from remote.agent.gpus import lock_files
 from remote.agent.gpus.lock_owners import LockOwners, age, uptime
-from remote.agent.processes import user_name
+from remote.agent.processes import PROC, user_name
 from remote.errors import JobError, ProtocolError
 from remote.job.messages.gpus import WaitingJob
 
@@ -71,7 +71,7 @@ class Ticket:
         if self._front is None or lock_files.is_free(self._front):
             self._forget_front()
             self._count = 0
-            owners = LockOwners()
+            owners = LockOwners(PROC)
             for name in _names(self.folder):
                 if name >= self._path.name:
                     break

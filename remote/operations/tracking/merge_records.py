@@ -6,22 +6,17 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 from remote.config import Project
 from remote.errors import StoreError
 from remote.files import locked, remove_left
-from remote.folders import move_aside
-from remote.operations.arrivals import Arrivals
-from remote.operations.linked_folders import refusal
 from remote.operations.pull_backups import PulledFiles, new_backup
-from remote.operations.room import temporary_options
+from remote.operations.tracking.artifact_transfer import ArtifactFetch, came_whole
 from remote.operations.tracking.destination import (
     ARTIFACTS,
     STORE,
@@ -33,13 +28,11 @@ from remote.output import Progress, say
 from remote.target import Target
 from remote.tracking import merge, migration, schema
 from remote.tracking.empty_store import ensure_store
-from remote.tracking.merge import ArtifactFolder, MergeSummary, total
+from remote.tracking.merge import MergeSummary, total
 from remote.tracking.sources import Source, source_of
 from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
-from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote
-from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
 
@@ -72,6 +65,16 @@ class Records:
     """Links of artifacts that lead out of them, and stay there."""
     acting: list[str] = field(default_factory=list)
     """Artifacts that stay there, since they act by being there."""
+
+    def add(self, fetched: Tally) -> None:
+        """What a transfer of artifacts brought."""
+        self.artifacts += fetched.sent
+        self.bytes += fetched.bytes
+        self.problems += fetched.problems
+        self.cleared += fetched.cleared
+        self.replaced += fetched.replaced
+        self.left += fetched.left
+        self.acting += fetched.acting
 
 
 @contextmanager
@@ -207,95 +210,10 @@ def merge_delta(
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:
         return
-    root, groups = to.project.root, _grouped(summary.artifacts)
-    known = dialect() if groups else Dialect(frozenset())
-
-    def bring(there: str, here: str, wanted: Path) -> Tally:
-        problem = refusal(root, here)
-        if problem:
-            return Tally(problems=[problem])
-        (root / here).mkdir(parents=True, exist_ok=True)
-        argv = rsync_args.artifacts_argv(
-            remote,
-            known,
-            source=there,
-            destination=here,
-            wanted=rsync_args.listed(wanted, known) or rsync_args.filtered(wanted),
-            backup=root / records.backup / here,
-            temporary=temporary_options(delta.parent, root / here),
-        )
-        # An experiment whose runs logged no artifact has no folder.
-        with suppress(rsync.Absent):
-            run = partial(rsync.run, argv, remote, cwd=root, title="pulling artifacts", partly=True)
-            clear = partial(move_aside, root, root / here, backup=root / records.backup)
-            return rsync.run_clearing(run, clear)
-        return Tally()
-
-    is_listed = rsync_args.listed(Path(), known)
-    content = rsync_args.artifact_list if is_listed else rsync_args.artifact_filters
-    arrivals = {each.local: Arrivals.of(root / each.local) for each in summary.artifacts}
-    fetched = transfer_artifacts(groups, bring, content)
-    touched = {name[: slash.start()] for name in fetched.sent for slash in re.finditer("/", name)}
-    for folder in touched & arrivals.keys():
-        removed = Tally()
-        arrivals[folder].undo(removed, root / records.backup / folder)
-        fetched.add(removed, folder)
+    root = to.project.root
+    fetched = ArtifactFetch(root, remote, delta.parent, records.backup).bring(summary.artifacts)
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)
     pulled.add(fetched.sent)
-    records.replaced += fetched.replaced
-    merge.mark_fetched(base, _whole(summary.artifacts, fetched.problems))
-    records.artifacts += fetched.sent
-    records.bytes += fetched.bytes
-    records.problems += fetched.problems
-    records.cleared += fetched.cleared
-    records.left += fetched.left
-    records.acting += fetched.acting
-
-
-def _whole(
-    folders: Iterable[ArtifactFolder], problems: Sequence[Problem]
-) -> Iterator[ArtifactFolder]:
-    """The folders of artifacts that came whole, as far as the problems name a path."""
-    for folder in folders:
-        names = (f"/{folder.local}/", f"/{folder.remote}/")
-        paths = [f"/{problem.path}/" for problem in problems]
-        if not any(path == "//" or name in path for path in paths for name in names):
-            yield folder
-
-
-def transfer_artifacts(
-    groups: Mapping[tuple[str, str], Sequence[str]],
-    transfer: Callable[[str, str, Path], Tally],
-    content: Callable[[Iterable[str]], str] = rsync_args.artifact_filters,
-) -> Tally:
-    """Bring or send groups of artifact folders: (folder at the one end, at the other) -> names in it.
-
-    `transfer` runs the rsync for one group, some of them at once; it is given both folders and a file
-    that names what is wanted, whose `content` is made of the names.
-    """
-
-    def move(ends: tuple[str, str]) -> Tally:
-        with tempfile.NamedTemporaryFile("w", suffix=".wanted") as wanted:
-            wanted.write(content(groups[ends]))
-            wanted.flush()
-            return transfer(*ends, Path(wanted.name))
-
-    result, ordered = Tally(), sorted(groups)
-    with ThreadPoolExecutor(rsync.AT_ONCE) as pool:
-        for (_, target), moved in zip(ordered, pool.map(move, ordered)):
-            result.add(moved, target)
-    return result
-
-
-def _grouped(folders: Iterable[ArtifactFolder]) -> dict[tuple[str, str], list[str]]:
-    """(folder there, here) -> what to bring below it: runs of an experiment travel together."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for folder in folders:
-        source, target = folder.remote.split("/", 2), folder.local.split("/", 2)
-        if source[2:] == target[2:] and source[2:]:
-            key = ("/".join(source[:2]), "/".join(target[:2]))
-            groups.setdefault(key, []).append(source[2])
-        else:
-            groups[folder.remote, folder.local] = ["**"]
-    return groups
+    merge.mark_fetched(base, came_whole(summary.artifacts, fetched.problems))
+    records.add(fetched)

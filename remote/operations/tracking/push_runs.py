@@ -19,8 +19,9 @@ from remote.files import locked, remove_left
 from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.tracking import select_runs
+from remote.operations.tracking.artifact_transfer import transfer_artifacts
 from remote.operations.tracking.destination import destination
-from remote.operations.tracking.merge_records import merging, transfer_artifacts
+from remote.operations.tracking.merge_records import merging
 from remote.operations.tracking.pull_records import pull_records, source_name
 from remote.operations.tracking.select_runs import SelectedRuns, Selection
 from remote.secret_files import is_secret

@@ -19,10 +19,7 @@ from remote.operations.tracking.merge_records import (
     find,
     merge_store,
     merging,
-    transfer_artifacts,
 )
-from remote.transport.rsync_args import artifact_filters
-from remote.transport.rsync_tally import Tally
 from tests.operations.tracking.conftest import Store
 from tests.tracking.filestore.file_stores import FileStore
 
@@ -227,24 +224,6 @@ def test_artifacts_go_where_the_records_say_and_nothing_else_comes(
     names = {f"mlruns/{number}/{run}/artifacts/it's a note.txt" for run in ("t1", "t2", "t3")}
     assert set(records.artifacts) == names
     assert here.notes() == {"t1": "their note", "t2": "second", "t3": "third"}
-
-
-def test_each_group_of_artifact_folders_is_one_transfer() -> None:
-    asked = []
-
-    def transfer(source: str, target: str, wanted: Path) -> Tally:
-        asked.append((source, target, wanted.read_text()))
-        return Tally(sent=["a"], replaced=["b"], bytes=2)
-
-    groups = {("mlruns/3", "mlruns/8"): ["r1/artifacts", "r2/artifacts"], ("x/y", "z"): ["**"]}
-    tally = transfer_artifacts(groups, transfer)
-    assert sorted(asked) == [(*ends, artifact_filters(names)) for ends, names in groups.items()]
-    assert (tally.sent, tally.replaced, tally.bytes) == (
-        ["mlruns/8/a", "z/a"],
-        ["mlruns/8/b", "z/b"],
-        4,
-    )
-    assert transfer_artifacts({}, transfer) == Tally() and len(asked) == 2
 
 
 def test_a_store_of_ones_own_choice_gets_the_records(

@@ -1,0 +1,124 @@
+"""Bring or send the folders of artifacts: those of an experiment travel together."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from remote.folders import move_aside
+from remote.operations.arrivals import Arrivals
+from remote.operations.linked_folders import refusal
+from remote.operations.room import temporary_options
+from remote.tracking.merge import ArtifactFolder
+from remote.transport import rsync, rsync_args
+from remote.transport.rsync_args import Remote
+from remote.transport.rsync_dialect import Dialect, dialect
+from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_tally import Tally
+
+
+@dataclass(frozen=True)
+class ArtifactFetch:
+    """Brings artifacts of `remote` into the project at `root`.
+
+    What comes lies in `scratch` until it is whole; what it replaces goes to `backup`, a path below
+    `root`.
+    """
+
+    root: Path
+    remote: Remote
+    scratch: Path
+    backup: str
+
+    def bring(self, folders: Sequence[ArtifactFolder]) -> Tally:
+        """Bring these folders, without files that act by being there."""
+        groups = _grouped(folders)
+        known = dialect() if groups else Dialect(frozenset())
+        is_listed = rsync_args.listed(Path(), known)
+        content = rsync_args.artifact_list if is_listed else rsync_args.artifact_filters
+        arrivals = {folder.local: Arrivals.of(self.root / folder.local) for folder in folders}
+        fetched = transfer_artifacts(groups, partial(self._bring, known), content)
+        names = {name[: slash.start()] for name in fetched.sent for slash in re.finditer("/", name)}
+        for touched in names & arrivals.keys():
+            removed = Tally()
+            arrivals[touched].undo(removed, self.root / self.backup / touched)
+            fetched.add(removed, touched)
+        return fetched
+
+    def _bring(self, known: Dialect, there: str, here: str, wanted: Path) -> Tally:
+        """Bring what `wanted` names from one folder there into one here."""
+        folder, backup = self.root / here, self.root / self.backup
+        problem = refusal(self.root, here)
+        if problem:
+            return Tally(problems=[problem])
+        folder.mkdir(parents=True, exist_ok=True)
+        argv = rsync_args.artifacts_argv(
+            self.remote,
+            known,
+            source=there,
+            destination=here,
+            wanted=rsync_args.listed(wanted, known) or rsync_args.filtered(wanted),
+            backup=backup / here,
+            temporary=temporary_options(self.scratch, folder),
+        )
+        run = partial(
+            rsync.run, argv, self.remote, cwd=self.root, title="pulling artifacts", partly=True
+        )
+        # An experiment whose runs logged no artifact has no folder.
+        with suppress(rsync.Absent):
+            return rsync.run_clearing(run, partial(move_aside, self.root, folder, backup=backup))
+        return Tally()
+
+
+def came_whole(
+    folders: Iterable[ArtifactFolder], problems: Sequence[Problem]
+) -> Iterator[ArtifactFolder]:
+    """The folders of artifacts that came whole, as far as the problems name a path."""
+    for folder in folders:
+        names = (f"/{folder.local}/", f"/{folder.remote}/")
+        paths = [f"/{problem.path}/" for problem in problems]
+        if not any(path == "//" or name in path for path in paths for name in names):
+            yield folder
+
+
+def transfer_artifacts(
+    groups: Mapping[tuple[str, str], Sequence[str]],
+    transfer: Callable[[str, str, Path], Tally],
+    content: Callable[[Iterable[str]], str] = rsync_args.artifact_filters,
+) -> Tally:
+    """Bring or send groups of artifact folders: (folder at the one end, at the other) -> names in it.
+
+    `transfer` runs the rsync for one group, some of them at once; it is given both folders and a file
+    that names what is wanted, whose `content` is made of the names.
+    """
+
+    def move(ends: tuple[str, str]) -> Tally:
+        with tempfile.NamedTemporaryFile("w", suffix=".wanted") as wanted:
+            wanted.write(content(groups[ends]))
+            wanted.flush()
+            return transfer(*ends, Path(wanted.name))
+
+    result, ordered = Tally(), sorted(groups)
+    with ThreadPoolExecutor(rsync.AT_ONCE) as pool:
+        for (_, target), moved in zip(ordered, pool.map(move, ordered)):
+            result.add(moved, target)
+    return result
+
+
+def _grouped(folders: Iterable[ArtifactFolder]) -> dict[tuple[str, str], list[str]]:
+    """(folder there, here) -> what to bring below it: runs of an experiment travel together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for folder in folders:
+        source, target = folder.remote.split("/", 2), folder.local.split("/", 2)
+        if source[2:] == target[2:] and source[2:]:
+            key = ("/".join(source[:2]), "/".join(target[:2]))
+            groups.setdefault(key, []).append(source[2])
+        else:
+            groups[folder.remote, folder.local] = ["**"]
+    return groups

@@ -24,7 +24,13 @@ with urllib.request.urlopen("https://pypi.org/pypi/pip/25.0/json") as answer:
 
 "$bin/python" -c "$data" >/dev/null 2>&1 || not_audited "pypi.org doesn't tell them here."
 audit --version >/dev/null 2>&1 || not_audited "pip-audit can't be fetched."
-set -- --disable-pip --require-hashes --progress-spinner off
-for lock in requirements*.lock; do set -- "$@" -r "$lock"; done
-audit "$@"
+lists=$(mktemp -d)
+trap 'rm -rf "$lists"' EXIT
+# It takes each name once at a time, and lock files for several Pythons name several versions.
+sed -n 's/^\([A-Za-z0-9._-]*==[^ ;\\]*\).*/\1/p' requirements*.lock | sort -u |
+    awk -F== -v folder="$lists" '{ print > (folder "/" ++versions[$1]) }'
+for list in "$lists"/*; do
+    # Installers check the hashes.
+    audit --disable-pip --no-deps --progress-spinner off -r "$list"
+done
 touch "$stamp"

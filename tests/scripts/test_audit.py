@@ -17,7 +17,7 @@ from tests.conftest import ROOT
         ("exit 0", "exit 2", 0, "pip-audit can't be fetched"),
         ("exit 1", "echo asked", 0, "pypi.org doesn't tell"),
         ("kill -ALRM $$", "echo asked", 0, "pypi.org doesn't tell"),
-        ("exit 0", 'echo "audited $*"', 0, "-r requirements-a.lock -r requirements.lock"),
+        ("exit 0", 'for last; do :; done; cat "$last"', 0, "a==1\nb==1.5+cpu\na==2\n"),
         ("exit 0", "[ $3 = --version ] || { echo GHSA-x; exit 1; }", 1, "GHSA-x"),
     ],
 )
@@ -29,14 +29,14 @@ def test_only_what_is_known_to_be_vulnerable_fails_the_check(
 
 
 def test_what_was_looked_up_today_is_not_again_until_a_lock_file_changes(tmp_path: Path) -> None:
-    assert audited(tmp_path, "exit 0", "echo asked").stdout == "asked\n"
+    assert audited(tmp_path, "exit 0", "echo asked").stdout == "asked\n" * 2
     os.utime(tmp_path / "requirements.lock", (1, 1))
     os.utime(tmp_path / "requirements-a.lock", (1, 1))
     assert again(tmp_path).stdout == ""
     os.utime(tmp_path / ".audited", (5, 5))
-    assert again(tmp_path).stdout == "asked\n"
+    assert again(tmp_path).stdout == "asked\n" * 2
     os.utime(tmp_path / "requirements.lock", (1 << 32, 1 << 32))
-    assert again(tmp_path).stdout == "asked\n"
+    assert again(tmp_path).stdout == "asked\n" * 2
 
 
 def audited(folder: Path, python: str, audit: str) -> subprocess.CompletedProcess[str]:
@@ -45,8 +45,9 @@ def audited(folder: Path, python: str, audit: str) -> subprocess.CompletedProces
     for name, script in (("python", python), ("uvx", audit)):
         (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / "bin" / name).chmod(0o755)
-    for lock in ("requirements.lock", "requirements-a.lock"):
-        (folder / lock).touch()
+    text = "a==1 ; python_full_version < '3.11' \\\n    --hash=sha256:00\nb==1.5+cpu\n"
+    (folder / "requirements.lock").write_text(text)
+    (folder / "requirements-a.lock").write_text("a==2\n")
     return again(folder)
 
 

@@ -22,7 +22,7 @@ from remote.transport.rsync_tally import Tally
 LOCK = "push.lock"
 
 #: So many files and folders are looked at for changes: more take longer than it spares.
-MANY = 20_000
+MANY = 15_000
 
 #: Seconds between two looks whether the lock on the tree there is free.
 PAUSE = 0.2

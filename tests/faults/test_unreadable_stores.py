@@ -125,13 +125,20 @@ def server(here: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Targ
     return session
 
 
-def call(request: Any, *, on_blob: Callable[[bytes], Any] | None = None, **_: Any) -> Any:
-    answer = serve(request.verb, request.to_json())
-    if isinstance(answer, AnswerWithFile):
+def call(
+    request: Any,
+    *,
+    on_answer: Callable[[Any], None] | None = None,
+    on_blob: Callable[[bytes], Any] | None = None,
+) -> Any:
+    served = serve(request.verb, request.to_json())
+    answer = served.answer if isinstance(served, AnswerWithFile) else served
+    if on_answer is not None:
+        on_answer(answer)
+    if isinstance(served, AnswerWithFile):
         assert on_blob is not None
-        on_blob(answer.file.read_bytes())
-        answer.file.unlink()
-        return answer.answer
+        on_blob(served.file.read_bytes())
+        served.file.unlink()
     return answer
 
 

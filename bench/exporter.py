@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.stage import DEMO, ROOT, Failed, Skipped, run, timed
-from remote.operations.bootstrap import own_uv
+from remote.operations.jobs.bootstrap import own_uv
 from scripts.sshd import free_port
 
 VENV = DEMO / "bench-venv"

@@ -13,7 +13,7 @@ from bench.report import Row
 from bench.stage import INV, Stage, make_project, timed
 from bench.turns import Pairs, Side, Trial, alternate
 from remote.config import Project
-from remote.operations.run_options import RunOptions
+from remote.operations.jobs.run_options import RunOptions
 from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.ssh import Ssh

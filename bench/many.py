@@ -15,9 +15,9 @@ from bench.report import Row
 from bench.stage import INV, Failed, Stage, make_project, run, timed
 from bench.turns import Pairs, alternate
 from remote.config import Project
-from remote.operations.run_options import RunOptions
-from remote.operations.submission import Submission
-from remote.operations.submit import describe
+from remote.operations.jobs.run_options import RunOptions
+from remote.operations.jobs.submission import Submission
+from remote.operations.jobs.submit import describe
 from remote.programs.program import Command
 from remote.session import TargetSession
 from remote.target import Target

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from remote.adopt.edits import read
 from remote.errors import ConfigError
-from remote.operations.project_outputs import declared_outputs, refusal, without_repetition
+from remote.operations.transfers.project_outputs import (
+    declared_outputs,
+    refusal,
+    without_repetition,
+)
 
 #: How they are called in nanoGPT, Lightning, templates, DVC's examples, kedro.
 PATTERNS = (

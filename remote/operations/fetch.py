@@ -11,11 +11,11 @@ from remote.errors import JobError
 from remote.job.messages.old_jobs import UnpulledRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE
-from remote.operations import linked_folders
-from remote.operations.arrivals import Arrivals
-from remote.operations.pull_backups import new_backup
-from remote.operations.room import temporary_options
 from remote.operations.tracking.merge_records import merging
+from remote.operations.transfers import linked_folders
+from remote.operations.transfers.arrivals import Arrivals
+from remote.operations.transfers.pull_backups import new_backup
+from remote.operations.transfers.room import temporary_options
 from remote.session import TargetSession
 from remote.transport import rsync_args, rsync_filters
 from remote.transport.acting_files import acts

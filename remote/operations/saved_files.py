@@ -18,8 +18,8 @@ from remote.files import copy_new, sha256, write_atomic
 from remote.job.messages.services import FetchRequest, SavedRequest
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE
-from remote.operations.project_outputs import declared_outputs
-from remote.operations.room import check_room
+from remote.operations.transfers.project_outputs import declared_outputs
+from remote.operations.transfers.room import check_room
 from remote.output import plural, print_lines, say, size
 from remote.session import TargetSession
 from remote.transport.acting_files import acts, folded

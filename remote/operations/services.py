@@ -15,9 +15,9 @@ from remote.job.messages import jobs, services
 from remote.job.spec import Job
 from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
-from remote.operations.run_options import ServiceOptions
+from remote.operations.jobs.run_options import ServiceOptions
+from remote.operations.jobs.submit import describe, push_and_submit
 from remote.operations.saved_files import saved
-from remote.operations.submit import describe, push_and_submit
 from remote.output import plural, print_lines, say, say_log
 from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession

@@ -16,13 +16,13 @@ from remote.files import read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
-from remote.operations.project_outputs import declared_outputs
-from remote.operations.push_guard import moment, push_lock
-from remote.operations.push_transfer import PushTransfer
-from remote.operations.room import (
+from remote.operations.transfers.project_outputs import declared_outputs
+from remote.operations.transfers.push_guard import moment, push_lock
+from remote.operations.transfers.push_transfer import PushTransfer
+from remote.operations.transfers.room import (
     clear_unfinished,
 )
-from remote.operations.undecided import undecided
+from remote.operations.transfers.undecided import undecided
 from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync
@@ -171,10 +171,10 @@ def pull(
 ) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
-    from remote.operations.pull_backups import PulledFiles, new_backup
-    from remote.operations.pull_outputs import PulledOutputs
     from remote.operations.tracking.merge_records import merging
     from remote.operations.tracking.pull_records import ask, merge_all
+    from remote.operations.transfers.pull_backups import PulledFiles, new_backup
+    from remote.operations.transfers.pull_outputs import PulledOutputs
 
     start = time.monotonic()
     declared = declared_outputs(server.project.root)

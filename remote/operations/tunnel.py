@@ -23,7 +23,7 @@ from remote.errors import ConfigError, ConnectError
 from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.messages.services import ServiceAddress
 from remote.job.status import JobStatus
-from remote.operations.jobs import before_next_try
+from remote.operations.jobs.follow import before_next_try
 from remote.output import say
 from remote.session import TargetSession
 

@@ -53,7 +53,7 @@ def remote_logs(
     since: str = "",
 ) -> None:
     """Show the log of a job."""
-    from remote.operations.jobs import follow_log
+    from remote.operations.jobs.follow import follow_log
     from remote.options import seconds
 
     if tail < 0:
@@ -115,7 +115,7 @@ def remote_ps(
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
     from remote.job.messages.jobs import AttachRequest
-    from remote.operations.jobs import over_ssh
+    from remote.operations.jobs.follow import over_ssh
     from remote.transport import process
 
     server = server_of(target)
@@ -130,7 +130,7 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
 @command(positional=["job"], help={"pull": "pull when it has ended"})
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
-    from remote.operations.jobs import follow_log
+    from remote.operations.jobs.follow import follow_log
 
     server = server_of(target)
     name, status = follow_log(server, job, wait=True, silent=True)
@@ -219,7 +219,7 @@ def remote_prune(
     """Remove old jobs that were pulled, unused environments and downloads, old backups, also here."""
     from remote.agent.jobs.prune import make_writable
     from remote.job.messages.old_jobs import PruneRequest
-    from remote.operations.pull_backups import old_backups
+    from remote.operations.transfers.pull_backups import old_backups
     from remote.options import seconds
 
     server = server_of(target)

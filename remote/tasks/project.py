@@ -48,8 +48,8 @@ def run(
 
     make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
     """
-    from remote.operations.run_options import RunOptions
-    from remote.operations.submit import describe, run_here
+    from remote.operations.jobs.run_options import RunOptions
+    from remote.operations.jobs.submit import describe, run_here
     from remote.programs.program import find
 
     project = find_project()

@@ -10,7 +10,12 @@ from invoke.context import Context
 
 from remote.config import find_project
 from remote.errors import JobError
-from remote.operations.run_options import LabOptions, RunOptions, ServiceOptions, TensorboardOptions
+from remote.operations.jobs.run_options import (
+    LabOptions,
+    RunOptions,
+    ServiceOptions,
+    TensorboardOptions,
+)
 from remote.output import print_lines, say
 from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
@@ -50,7 +55,7 @@ def remote_run(
     Without a program it is a command: inv remote-run -- nvidia-smi -L
     inv remote-run train.ipynb --help lists the parameters of train.ipynb.
     """
-    from remote.operations.submit import describe, push_and_submit
+    from remote.operations.jobs.submit import describe, push_and_submit
 
     what = _program(program, entry_point, shell, arguments)
     server = server_of(target)
@@ -78,7 +83,7 @@ def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) 
 
 def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pull: bool) -> None:
     """Say which job it is, and stay with it as long as was asked."""
-    from remote.operations.jobs import follow_log
+    from remote.operations.jobs.follow import follow_log
 
     print_lines(submitted.id)
     if not submitted.environment_ready:
@@ -97,8 +102,8 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
 @command(iterable=["extra"], help={"extra": "an extra of the lock file; may come again"})
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
-    from remote.operations.jobs import follow_log
-    from remote.operations.submit import describe, push_and_submit
+    from remote.operations.jobs.follow import follow_log
+    from remote.operations.jobs.submit import describe, push_and_submit
     from remote.programs.program import Command
 
     server = server_of(target)
@@ -130,7 +135,7 @@ def remote_rerun(
     pull: bool = False,
 ) -> None:
     """Run a job again exactly: its frozen code, its parameters, its lock file."""
-    from remote.operations.rerun import rerun
+    from remote.operations.jobs.rerun import rerun
 
     source = server_of(target)
     there = server_of(on) if on else source

@@ -20,7 +20,7 @@ from remote.config import Project
 from remote.errors import NoAnswer
 from remote.job.messages.jobs import JobsRequest, LogRequest
 from remote.job.paths import CACHE
-from remote.operations import bootstrap
+from remote.operations.jobs import bootstrap
 from remote.session import TargetSession
 from remote.target import Target
 from remote.transport import process, ssh

@@ -16,8 +16,8 @@ from remote.files import write_json
 from remote.job.messages.target import SPARE
 from remote.job.paths import JobPaths
 from remote.job.status import FINISHED, Unpulled
-from remote.operations import push_transfer
 from remote.operations.sync import Pushed, line, pull, push
+from remote.operations.transfers import push_transfer
 from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.rsync_tally import Tally

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from remote.files import locked
-from remote.operations.bootstrap import own_uv
+from remote.operations.jobs.bootstrap import own_uv
 from tests.conftest import ROOT, UV_CACHE, WHEELS
 
 FOLDER = ROOT / ".demo" / "research"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from remote.adopt.edits import BEGIN
-from remote.operations.bootstrap import own_uv
+from remote.operations.jobs.bootstrap import own_uv
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET
 from tests.integration.witness import Store

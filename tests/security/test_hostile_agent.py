@@ -20,7 +20,7 @@ from remote.job.messages.jobs import JobsRequest
 from remote.job.messages.records import DeltaRequest
 from remote.job.paths import CLAIMS
 from remote.job.struct import Struct
-from remote.operations.run_options import LabOptions, ServiceOptions
+from remote.operations.jobs.run_options import LabOptions, ServiceOptions
 from remote.operations.tracking.pull_records import FetchedDelta
 from remote.rpc.client import Agent, AgentBug
 from remote.rpc.wire import SshWire

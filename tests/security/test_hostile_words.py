@@ -16,7 +16,7 @@ from remote.config import Project
 from remote.errors import RemoteError, TargetError, TransferError
 from remote.job.messages.services import FetchAnswer
 from remote.operations import saved_files
-from remote.operations.pull_backups import PulledFiles
+from remote.operations.transfers.pull_backups import PulledFiles
 from remote.rpc.wire import SshWire
 from remote.session import TargetSession
 from remote.target import Target

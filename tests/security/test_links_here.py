@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from remote.config import Project
-from remote.operations.linked_folders import refusal, to_push
 from remote.operations.sync import pull, push
+from remote.operations.transfers.linked_folders import refusal, to_push
 from remote.session import TargetSession
 from remote.target import Target
 

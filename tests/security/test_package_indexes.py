@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from remote.config import Project
-from remote.operations import index_proxy
-from remote.operations.index_hosts import HERE, PRIVATE, PUBLIC, index_hosts, may_lead_to
+from remote.operations.jobs import index_proxy
+from remote.operations.jobs.index_hosts import HERE, PRIVATE, PUBLIC, index_hosts, may_lead_to
 
 #: Addresses in all spellings, and from which reach on a host may have them (None: never).
 ADDRESSES = {

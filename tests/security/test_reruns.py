@@ -18,9 +18,9 @@ from remote.job.messages.old_jobs import AccountAnswer
 from remote.job.paths import JobPaths
 from remote.job.spec import JobSpec, read_job
 from remote.job.status import FINISHED, JobStatus
-from remote.operations.rerun import rerun
-from remote.operations.submission import Submission
-from remote.operations.submitted import (
+from remote.operations.jobs.rerun import rerun
+from remote.operations.jobs.submission import Submission
+from remote.operations.jobs.submitted import (
     KEPT,
     Submitted,
     pushed_code,

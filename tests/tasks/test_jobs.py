@@ -11,7 +11,7 @@ from remote.config import find_project
 from remote.files import write_json
 from remote.job.paths import JobPaths
 from remote.job.status import FINISHED
-from remote.operations.jobs import follow_log
+from remote.operations.jobs.follow import follow_log
 from remote.session import TargetSession
 from remote.tasks import jobs
 

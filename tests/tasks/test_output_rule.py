@@ -16,7 +16,7 @@ REMOTE = ROOT / "remote"
 SERVER = ("agent", "agent_main.py", "runtime", "transport/skip_banner.py")
 
 #: Who shows a job's log with its colours.
-SHOWS_COLOURS = ("operations/jobs.py", "output.py")
+SHOWS_COLOURS = ("operations/jobs/follow.py", "output.py")
 
 
 def client_modules() -> list[str]:

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from remote.folders import move_aside
-from remote.operations.arrivals import Arrivals
-from remote.operations.linked_folders import refusal
-from remote.operations.room import temporary_options
+from remote.operations.transfers.arrivals import Arrivals
+from remote.operations.transfers.linked_folders import refusal
+from remote.operations.transfers.room import temporary_options
 from remote.tracking.merge import ArtifactFolder
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote

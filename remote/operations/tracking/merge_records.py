@@ -15,7 +15,6 @@ from urllib.parse import unquote
 from remote.config import Project
 from remote.errors import StoreError
 from remote.files import locked, remove_left
-from remote.operations.pull_backups import PulledFiles, new_backup
 from remote.operations.tracking.artifact_transfer import ArtifactFetch, came_whole
 from remote.operations.tracking.destination import (
     ARTIFACTS,
@@ -24,6 +23,7 @@ from remote.operations.tracking.destination import (
     destination,
     digest,
 )
+from remote.operations.transfers.pull_backups import PulledFiles, new_backup
 from remote.output import Progress, say
 from remote.target import Target
 from remote.tracking import merge, migration, schema

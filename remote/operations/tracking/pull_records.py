@@ -9,10 +9,10 @@ from pathlib import Path
 from remote.errors import ProtocolError, StoreError, TargetError
 from remote.files import read_json, write_json
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
-from remote.operations.room import check_room
 from remote.operations.tracking.adopt_bases import adopt_bases
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
+from remote.operations.transfers.room import check_room
 from remote.output import Progress, size
 from remote.session import TargetSession
 from remote.tracking import merge

@@ -14,8 +14,8 @@ from remote.job.messages.jobs import PUSH, JobsRequest, SubmitAnswer, SubmitRequ
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED
-from remote.operations import bootstrap
-from remote.operations.pending import PendingSubmission
+from remote.operations.jobs import bootstrap
+from remote.operations.jobs.pending import PendingSubmission
 from remote.output import say
 from remote.session import TargetSession
 

@@ -12,7 +12,7 @@ from remote.errors import ProtocolError
 from remote.folders import mark_of
 from remote.job import fields
 from remote.job.struct import Struct
-from remote.operations.arrivals import Arrivals
+from remote.operations.transfers.arrivals import Arrivals
 from remote.session import TargetSession
 from remote.transport.rsync_tally import Tally
 

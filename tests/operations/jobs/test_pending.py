@@ -8,14 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-from remote.operations.pending import FOLDER, LONGEST, PendingSubmission
+from remote.operations.jobs.pending import FOLDER, LONGEST, PendingSubmission
 
 COMMAND = ["target", {"source": "a.py"}]
 
 
 def broken_off(state: Path, command: object = COMMAND) -> str:
     """The id of a submission whose process is gone before it was answered."""
-    code = "import sys; from pathlib import Path; from remote.operations.pending import *"
+    code = "import sys; from pathlib import Path; from remote.operations.jobs.pending import *"
     code += f"; print(PendingSubmission.of(Path(sys.argv[1]), {command!r}).id)"
     run = subprocess.run([sys.executable, "-c", code, str(state)], capture_output=True, text=True)
     return run.stdout.strip()

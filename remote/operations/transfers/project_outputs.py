@@ -11,8 +11,8 @@ from pathlib import Path
 from remote.config import pyproject
 from remote.errors import ConfigError
 from remote.job import outputs
-from remote.operations import linked_folders
 from remote.operations.git import tracked
+from remote.operations.transfers import linked_folders
 
 SETTING = "[tool.remote] outputs in pyproject.toml"
 

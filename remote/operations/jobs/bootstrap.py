@@ -67,8 +67,8 @@ def through_this_machine(server: TargetSession) -> Iterator[str]:
     """
     # proxy.py and Fabric take their time to import: only who installs this way waits for them.
     from remote.connection import Connection
-    from remote.operations import index_proxy
-    from remote.operations.index_hosts import index_hosts
+    from remote.operations.jobs import index_proxy
+    from remote.operations.jobs.index_hosts import index_hosts
 
     if server.ssh is None:
         raise TargetError("A target on this machine needs no proxy.")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.operations import push_guard
-from remote.operations.push_guard import is_unchanged
+from remote.operations.transfers import push_guard
+from remote.operations.transfers.push_guard import is_unchanged
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from remote.job.paths import CACHE
 from remote.job.spec import Git, JobSpec
 from remote.job.status import LOST, JobStatus
 from remote.operations.git import git_state, uncommitted
-from remote.operations.project_outputs import declared_outputs
-from remote.operations.push_guard import push_lock
-from remote.operations.run_options import RunOptions
-from remote.operations.submission import Submission
-from remote.operations.submitted import Submitted, pushed_code, remember, text_hash
+from remote.operations.jobs.run_options import RunOptions
+from remote.operations.jobs.submission import Submission
+from remote.operations.jobs.submitted import Submitted, pushed_code, remember, text_hash
 from remote.operations.sync import line, push_locked, say_problems
+from remote.operations.transfers.project_outputs import declared_outputs
+from remote.operations.transfers.push_guard import push_lock
 from remote.output import plural, say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program

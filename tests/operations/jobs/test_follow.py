@@ -9,7 +9,7 @@ import pytest
 
 from remote.errors import ProtocolError
 from remote.job.messages.jobs import AttachAnswer
-from remote.operations.jobs import over_ssh
+from remote.operations.jobs.follow import over_ssh
 from remote.target import Target
 from remote.transport.ssh import Ssh
 

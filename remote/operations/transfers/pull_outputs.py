@@ -14,10 +14,10 @@ from pathlib import Path
 from remote.folders import move_aside
 from remote.job import outputs
 from remote.job.outputs import Output
-from remote.operations import linked_folders
-from remote.operations.arrivals import Arrivals
-from remote.operations.room import temporary_options
-from remote.operations.unchanged_outputs import UnchangedOutputs
+from remote.operations.transfers import linked_folders
+from remote.operations.transfers.arrivals import Arrivals
+from remote.operations.transfers.room import temporary_options
+from remote.operations.transfers.unchanged_outputs import UnchangedOutputs
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_dialect import Dialect

@@ -15,7 +15,7 @@ from proxy.http.exception import HttpRequestRejected
 from proxy.http.parser import HttpParser
 from proxy.http.proxy import HttpProxyBasePlugin
 
-from remote.operations.index_hosts import HostPort, allowed, may_lead_to
+from remote.operations.jobs.index_hosts import HostPort, allowed, may_lead_to
 from remote.output import say, say_first
 
 #: Bytes of what is noted of refusals: the server decides how many there are.

@@ -11,8 +11,8 @@ import pytest
 from remote.config import Project
 from remote.errors import ConfigError, JobError, NotebookError
 from remote.job.spec import Git, JobSpec
-from remote.operations import submit
-from remote.operations.run_options import RunOptions
+from remote.operations.jobs import submit
+from remote.operations.jobs.run_options import RunOptions
 from remote.programs import notebook
 from remote.programs.program import Command
 

@@ -10,8 +10,8 @@ from remote.errors import JobError
 from remote.job.messages.jobs import SubmitAnswer
 from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
 from remote.job.spec import JobSpec
-from remote.operations.submission import Submission
-from remote.operations.submitted import Submitted, code_in, recall, remember
+from remote.operations.jobs.submission import Submission
+from remote.operations.jobs.submitted import Submitted, code_in, recall, remember
 from remote.operations.tracking.destination import digest
 from remote.session import TargetSession
 from remote.transport import rsync_args

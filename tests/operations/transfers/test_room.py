@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from remote.job.messages.target import SPARE
-from remote.operations.room import LargePush, Scales, bytes_below, disk_bytes
+from remote.operations.transfers.room import LargePush, Scales, bytes_below, disk_bytes
 from remote.transport.rsync_tally import Tally
 
 

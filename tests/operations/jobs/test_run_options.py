@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from remote.errors import JobError
-from remote.operations.run_options import RunOptions
+from remote.operations.jobs.run_options import RunOptions
 from remote.options import UnitError, options_of
 from remote.tasks.arguments import TaskParser
 

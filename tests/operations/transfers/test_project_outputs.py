@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from remote.errors import ConfigError
-from remote.operations.project_outputs import declared_outputs
+from remote.operations.transfers.project_outputs import declared_outputs
 
 
 @pytest.fixture

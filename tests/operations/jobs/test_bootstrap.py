@@ -17,7 +17,7 @@ from remote.config import Project
 from remote.errors import ConnectError, TargetError
 from remote.job.messages.target import Machine
 from remote.job.paths import CACHE
-from remote.operations import bootstrap
+from remote.operations.jobs import bootstrap
 from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.process import Result

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from remote.config import Project
-from remote.operations.pull_backups import PulledFiles, old_backups
+from remote.operations.transfers.pull_backups import PulledFiles, old_backups
 from remote.transport.rsync_tally import Tally
 
 ODD = ["a.csv", "two words", "日本 語", "\udce4\udcf6.csv", "line\u2028end\x0b"]

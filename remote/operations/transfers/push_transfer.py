@@ -14,9 +14,9 @@ from remote.job import outputs
 from remote.job.messages.target import ClearRequest
 from remote.job.paths import STATE
 from remote.job.tree import PushStamp
-from remote.operations import linked_folders
-from remote.operations.push_guard import changed_since, is_unchanged, moment, when_free
-from remote.operations.room import LargePush, Scales, ask_for_room, fits_whole
+from remote.operations.transfers import linked_folders
+from remote.operations.transfers.push_guard import changed_since, is_unchanged, moment, when_free
+from remote.operations.transfers.room import LargePush, Scales, ask_for_room, fits_whole
 from remote.output import say
 from remote.session import TargetSession, project_id
 from remote.transport import rsync, rsync_args

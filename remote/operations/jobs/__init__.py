@@ -1,0 +1,1 @@
+"""Jobs from this side: described, submitted, followed, run again."""

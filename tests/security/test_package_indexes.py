@@ -24,6 +24,8 @@ ADDRESSES = {
     "2a04:4e42::223": PUBLIC,
     "::ffff:151.101.0.223": PUBLIC,
     "64:ff9b::9765:df": PUBLIC,
+    "198.18.0.7": PUBLIC,
+    "203.0.113.80": PUBLIC,
     "10.0.0.7": PRIVATE,
     "172.16.0.1": PRIVATE,
     "192.168.1.1": PRIVATE,

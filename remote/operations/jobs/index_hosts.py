@@ -48,6 +48,13 @@ _URL = re.compile(r"https?://[^\s\"'<>,;\\\]\)]+")
 _OPTION = re.compile(r"^\s*(?:-i|-f|--(?:extra-)?index-url|--find-links)[\s=].*$", re.MULTILINE)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
+#: For benchmarks and documents (RFC 2544, 5737): no network has these addresses. VPNs and sandboxes
+#: answer with them for names of the internet, whose connections they take over.
+_STAND_INS = tuple(
+    ipaddress.ip_network(text)
+    for text in ("198.18.0.0/15", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+)
+
 #: Where a project's own files tell what its packages come from.
 _LOCKS = ("uv.lock", "poetry.lock", "pylock.toml", "requirements*.lock", "requirements*.txt")
 
@@ -113,7 +120,8 @@ def plain_name(host: str) -> str:
 def may_lead_to(text: str, reach: int) -> bool:
     """Whether a name of that reach may resolve to this address."""
     address = _behind(ipaddress.ip_address(text))
-    if address.is_global and not address.is_multicast:
+    is_stand_in = any(address in network for network in _STAND_INS)
+    if is_stand_in or address.is_global and not address.is_multicast:
         return True
     if reach == HERE:
         return not address.is_multicast and not address.is_unspecified

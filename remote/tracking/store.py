@@ -7,11 +7,12 @@ of its own, under the interpreter that has it. All that goes wrong is a StoreErr
 
 from __future__ import annotations
 
+import glob
 import os
 import shlex
 import sqlite3
 import stat
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Iterator, List, Mapping, Optional, Sequence, Set
 
@@ -149,6 +150,20 @@ def writing(store: Path) -> Iterator[sqlite3.Connection]:
         database.execute("BEGIN IMMEDIATE")
         yield database
         database.execute("COMMIT")
+
+
+def drop_super_journals(store: Path) -> None:
+    """Remove what a commit over several databases left when it was killed (`mlflow.db-mj…`).
+
+    Within a transaction that writes: no other commit goes on. One that a journal still refers to
+    stays, since without it SQLite would take that journal's changes for committed
+    (sqlite.org/atomiccommit.html, "Multi-file Commit").
+    """
+    for file in store.parent.glob(f"{glob.escape(store.name)}-mj*"):
+        with suppress(OSError):
+            journals = file.read_bytes().split(b"\0")
+            if not any(journal and os.path.lexists(journal) for journal in journals):
+                file.unlink()
 
 
 @contextmanager

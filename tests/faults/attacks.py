@@ -93,9 +93,15 @@ def _as_the_twin(
     return Attack(words, victims, done.seconds, check)
 
 
+#: In the names of files that tell which outputs are as a pull left them.
+MARKS = ".outputs."
+
+
 def _kept(root: Path) -> list[str]:
-    """What is kept of a pull: bases, marks; but not when it was."""
-    return [name for name in contents(root / ".remote") if not name.startswith("backup/")]
+    """What is kept of a pull: bases, marks; but not when it was, nor whether the next one asks for an
+    rsync."""
+    names = contents(root / ".remote")
+    return [name for name in names if not name.startswith("backup/") and MARKS not in name]
 
 
 def pull(world: World, chance: random.Random, token: str) -> Attack:

@@ -10,6 +10,7 @@ import pytest
 
 from remote.errors import StoreError
 from remote.tracking import store as module
+from remote.tracking.merge.merge_session import LocalStore
 from remote.tracking.store import connect_read_only, is_store, writing
 from tests.stores import empty_store
 
@@ -59,3 +60,22 @@ def test_a_store_that_somebody_locks_is_named(store: Path, monkeypatch: pytest.M
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="can't be used: database is locked"), writing(store):
             pass
+
+
+def test_what_a_killed_commit_left_goes_unless_a_journal_needs_it(store: Path) -> None:
+    journal = store.with_name("base.db-journal")
+    journal.touch()
+    left = {
+        "A": b"",
+        "B": bytes(store.with_name("gone.db-journal")) + b"\0",
+        "C": b"gone-journal\0" + bytes(journal) + b"\0",
+    }
+    files = {letter: Path(f"{store}-mj{letter}27A3E912") for letter in left}
+    for letter, content in left.items():
+        files[letter].write_bytes(content)
+    other = store.with_name("other.db-mj1")
+    other.touch()
+    session = LocalStore(store)
+    with closing(session.database), session.transaction():
+        assert [letter for letter, file in files.items() if file.exists()] == ["C"]
+    assert other.exists()

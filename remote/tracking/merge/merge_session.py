@@ -121,6 +121,8 @@ class LocalStore:
         stores.refuse_foreign(file)
         self._turn = 0.0
         """When the merge began to write, one transaction after the other."""
+        self._left = None if dry_run else file
+        """The store beside which a killed merge may have left something."""
         if dry_run:
             # A file of SQLite's own, without a name. One long transaction that is rolled back would
             # need none, but would keep everybody from logging for as long as the merge takes.
@@ -147,6 +149,9 @@ class LocalStore:
             self._turn = time.monotonic()
         self.database.execute("BEGIN IMMEDIATE")
         try:
+            if self._left:
+                stores.drop_super_journals(self._left)
+                self._left = None
             yield
             self.database.execute("COMMIT")
         except BaseException:

@@ -39,6 +39,8 @@ class TargetFacts(Struct):
     """Whether the login shell prints where it should not."""
     pushed: int = integer(0, 1 << 63, default=0)
     """When the last push began, in nanoseconds by the clock of the project's file system."""
+    near: bool = flag(default=False)
+    """Whether rsync found within an instant that there was nothing to send."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
     links: tuple[str, ...] | None = optional(names(), default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -104,6 +105,7 @@ def test_a_push_looks_first_where_nothing_was_changed_here(
     server: TargetSession, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A look takes two round trips less; what others changed there is seen by it."""
+    monkeypatch.setattr(push_transfer, "INSTANT", 0.0)
     push(server)
     runs = rsyncs(monkeypatch)
     push(again(server))
@@ -116,6 +118,17 @@ def test_a_push_looks_first_where_nothing_was_changed_here(
     runs.clear()
     assert push(again(server)).files.sent == ["src/train.py"]
     assert ["-n" in argv for argv in runs] == [False]
+
+
+def test_a_push_to_a_server_that_is_near_does_not_look_first(
+    server: TargetSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_transfer, "INSTANT", 60.0)
+    push(server)
+    runs = rsyncs(monkeypatch)
+    for _ in range(2):
+        push(again(server))
+    assert ["-n" in argv for argv in runs] == [True, False]
 
 
 def test_what_a_push_replaces_or_deletes_is_kept_there(
@@ -243,7 +256,9 @@ def test_a_large_push_goes_on_where_the_whole_project_fits(
         monkeypatch.setattr(push_transfer, "fits_whole", lambda *_: False)
     runs = rsyncs(monkeypatch)
     assert push(again(server)).files.sent == ["large"]
-    assert len(runs) == transfers and (there / "large").stat().st_size > SPARE
+    # A look that finds the first transfer's end still there is repeated (`when_free`).
+    kinds = [kind for kind, _ in itertools.groupby("-n" in argv for argv in runs)]
+    assert len(kinds) == transfers and (there / "large").stat().st_size > SPARE
     assert not any((there / ".remote/partial").rglob("*.*"))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +27,10 @@ from remote.transport.rsync_tally import Tally
 
 #: How often a push is repeated because files change meanwhile.
 REPEATS = 2
+
+#: Seconds within which rsync finds that there is nothing to send, where the server is near: far away,
+#: its five round trips alone take longer.
+INSTANT = 0.2
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,15 @@ class PushTransfer:
             self._send,
             argv,
             "pushing",
-            looks_first=is_unchanged(self.server.project.root, self.server.facts.pushed, left),
+            looks_first=self._looks_first(left),
             fits=fits,
             push=self.push,
         )
         self._drop_links()
+        start = time.monotonic()
         tally = self._whole(send)
+        if not (self.dry_run or tally.anything):
+            self.server.remember(near=time.monotonic() - start < INSTANT)
         self._remember_links(tally)
         changed = changed_since(self.began, self.server.project.root, tally.sent)
         if not changed or self.dry_run or self.repeats == 0:
@@ -95,6 +103,11 @@ class PushTransfer:
             repeats=self.repeats - 1,
         )
         return tally.then(again._send_tree(project=project, delete=delete))
+
+    def _looks_first(self, left: Collection[str]) -> bool:
+        """A look spares round trips, where they take time, and there is nothing to send."""
+        facts = self.server.facts
+        return not facts.near and is_unchanged(self.server.project.root, facts.pushed, left)
 
     def _send(
         self,

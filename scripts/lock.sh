@@ -10,7 +10,10 @@ upgrade=--upgrade
 [ "${2:-}" != --keep ] || upgrade=
 "$1" pip compile $options $upgrade --group project pyproject.toml -o requirements.lock
 extras=$(sed -n '/^\[project\.optional-dependencies\]$/,/^\[/s/^\([a-z][a-z0-9-]*\) = \[.*/\1/p' pyproject.toml)
+# Extras are installed side by side, so each keeps to what those before it have.
+constraints="-c requirements.lock"
 for extra in $extras; do
-    "$1" pip compile $options $upgrade --extra "$extra" -c requirements.lock pyproject.toml -o "requirements-$extra.lock"
+    "$1" pip compile $options $upgrade --extra "$extra" $constraints pyproject.toml -o "requirements-$extra.lock"
+    constraints="$constraints -c requirements-$extra.lock"
 done
 "$1" pip compile $options $upgrade --group dev -c requirements.lock -o requirements-dev.lock

@@ -19,9 +19,7 @@ from remote.job.tree import PushStamp
 from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import moment, push_lock
 from remote.operations.transfers.push_transfer import PushTransfer
-from remote.operations.transfers.room import (
-    clear_unfinished,
-)
+from remote.operations.transfers.room import clear_unfinished
 from remote.operations.transfers.undecided import undecided
 from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id

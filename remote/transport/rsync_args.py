@@ -144,8 +144,13 @@ def push_argv(
     place = destination or remote.place()
     filters = push_filters(root, declared, left)
     source = "./data/" if data else "./"
-    modes = dialect.only(SAFE_MODES)
-    return ["rsync", *OPTIONS, *modes, *links, *plan, *deleting, *way, *filters, source, place]
+    options = [*_sending(dialect), *links, *plan, *deleting]
+    return ["rsync", *options, *way, *filters, source, place]
+
+
+def _sending(dialect: Dialect) -> list[str]:
+    """What all that goes to a server is sent with."""
+    return [*OPTIONS, *dialect.only(SAFE_MODES)]
 
 
 def processed_argv(
@@ -163,7 +168,7 @@ def processed_argv(
 
     Run in `root`, from where the patterns of its ignore file count.
     """
-    options = [*OPTIONS, *dialect.only(SAFE_MODES), "--keep-dirlinks", "--ignore-existing"]
+    options = [*_sending(dialect), "--keep-dirlinks", "--ignore-existing"]
     options += ["-n"] if dry_run else partial
     filters = push_filters(root, declared, left)
     filters.remove("--exclude=/data/processed")
@@ -186,7 +191,8 @@ def pull_argv(
     It is the one place here that the server can write to, and it comes without modes and times of
     folders. What is replaced goes to `backup` first. Nothing is deleted.
     Links that lead out of the folder are left out: a hostile server could have later pulls write
-    anywhere by them. So are files that act by being there. An output that is a file comes as one, also where it is a link there.
+    anywhere by them. So are files that act by being there. An output that is a file comes as one,
+    also where it is a link there.
     """
     skipped = [f"--exclude={name}" for name in UNFINISHED]
     skipped += [f"--exclude=/{literal(name)}" for name in apart]
@@ -238,9 +244,10 @@ def give_argv(
 ) -> list[str]:
     """Send artifact folders below `source` here to `destination` there; `wanted` lists them.
 
-    Secrets stay here, but for those that are `allowed`. What is replaced there goes to `backup`, which is relative to `destination`.
+    Secrets stay here, but for those that are `allowed`. What is replaced there goes to `backup`,
+    which is relative to `destination`.
     """
-    options = [*OPTIONS, *dialect.only(SAFE_MODES), "--safe-links"]
+    options = [*_sending(dialect), "--safe-links"]
     options += ["--backup", f"--backup-dir={backup}"]
     chosen = [*secret_filters(allowed), *filtered(wanted)]
     ends = [f"./{source}/", remote.place(f"{destination}/")]
@@ -264,7 +271,7 @@ def snapshot_argv(
 
 def incoming_argv(remote: Remote, dialect: Dialect, *, name: str) -> list[str]:
     """Send code that is to run there once; run in the folder that holds it."""
-    options = [*OPTIONS, *dialect.only(SAFE_MODES)]
+    options = _sending(dialect)
     return ["rsync", *options, *remote.arguments(), "./", remote.place(f"{STATE}/incoming-{name}/")]
 
 

@@ -104,8 +104,8 @@ class OpenSsh(Local):
         yield decoder.decode(b"", True)
 
     def read_proc_stdout(self, num_bytes: int) -> bytes | None:
-        stream = self.parent_fd if self.using_pty else self.process.stdout
-        return super().read_proc_stdout(num_bytes) if self._waits_for(stream) else None
+        stream = self.process.stdout
+        return os.read(stream.fileno(), num_bytes) if stream and self._waits_for(stream) else None
 
     def read_proc_stderr(self, num_bytes: int) -> bytes | None:
         return super().read_proc_stderr(num_bytes) if self._waits_for(self.process.stderr) else None
@@ -187,13 +187,15 @@ class OpenSshShell(OpenSsh):
 def on_terminal(argv: list[str]) -> tuple[Process[bytes], int]:
     """Start ssh on a terminal of its own, as large as ours; returns its other end, too.
 
-    The terminal that the command sees is made on the server, with this one's size and modes.
+    The terminal that the command sees is made on the server, with this one's size and modes. Its
+    output comes by a pipe: this terminal would add a \\r to each line that ssh writes before it has
+    switched that off.
     """
     outer, inner = os.openpty()
     try:
         columns, rows = pty_size()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        return start(argv, stdin=inner, stdout=inner, stderr=DEVNULL, apart=True), outer
+        return start(argv, stdin=inner, stdout=PIPE, stderr=DEVNULL, apart=True), outer
     except BaseException:
         os.close(outer)
         raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from remote.errors import RemoteError
 from remote.files import read_json, user_and_host, write_json
+from remote.folders import statuses
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
@@ -126,11 +127,9 @@ def _outlast(root: Path, sent: Iterable[str]) -> None:
     rsync takes files of the same size and second for the same: an edit that follows at once, by a
     script, would stay here.
     """
-    now, newest = time.time(), 0.0
-    for name in sent:
-        with contextlib.suppress(OSError):
-            written = (root / name).lstat().st_mtime
-            newest = max(newest, written if written <= now else 0.0)
+    now = time.time()
+    times = (status.st_mtime for _, status in statuses(root, sent))
+    newest = max((written for written in times if written <= now), default=0.0)
     time.sleep(max(0.0, int(newest) + 1 - now))
 
 

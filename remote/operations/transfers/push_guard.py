@@ -11,6 +11,7 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.files import SILENT, locked
+from remote.folders import statuses
 from remote.job.messages.target import TreeRequest
 from remote.job.tree import COPY, waiting_for
 from remote.output import say
@@ -62,12 +63,8 @@ def moment(project: Project) -> int:
 
 def changed_since(moment: int, root: Path, names: Iterable[str]) -> list[str]:
     """Those of the files that are part of a job's copy of the code and were changed since."""
-    changed = []
-    for name in names:
-        with contextlib.suppress(OSError):
-            if not name.startswith("data/") and (root / name).lstat().st_ctime_ns > moment:
-                changed.append(name)
-    return changed
+    code = (name for name in names if not name.startswith("data/"))
+    return [name for name, status in statuses(root, code) if status.st_ctime_ns > moment]
 
 
 def is_unchanged(root: Path, since: int, left: Collection[str]) -> bool:

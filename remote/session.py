@@ -40,7 +40,8 @@ class TargetFacts(Struct):
     pushed: int = integer(0, 1 << 63, default=0)
     """When the last push began, in nanoseconds by the clock of the project's file system."""
     near: bool = flag(default=False)
-    """Whether rsync found within an instant that there was nothing to send."""
+    """Whether a look at the project spares nothing: rsync found within an instant that there was
+    nothing to send, or had more to go through than is looked at."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
     links: tuple[str, ...] | None = optional(names(), default=None)

@@ -6,19 +6,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remote.errors import RemoteError
 from remote.files import read_json, user_and_host, write_json
-from remote.folders import statuses
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
 from remote.operations.transfers.project_outputs import declared_outputs
-from remote.operations.transfers.push_guard import moment, push_lock
+from remote.operations.transfers.push_guard import moment, outlast, push_lock
 from remote.operations.transfers.push_transfer import PushTransfer
 from remote.operations.transfers.room import clear_unfinished
 from remote.operations.transfers.undecided import undecided
@@ -92,7 +91,7 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
         if not dry_run:
             server.project.remember_target(server.target)
             server.remember(pushed=transfer.began)
-            _outlast(server.project.root, tally.sent)
+            outlast(server.project, tally.sent)
     backup = (
         f"{STATE}/backup/{transfer.stamp}"
         if tally.deleted or tally.replaced or tally.cleared
@@ -119,18 +118,6 @@ def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
         if was_cut:
             clear_unfinished(server)
         server.remember(cut=False)
-
-
-def _outlast(root: Path, sent: Iterable[str]) -> None:
-    """Wait until the second is over in which a sent file was written, one second at most.
-
-    rsync takes files of the same size and second for the same: an edit that follows at once, by a
-    script, would stay here.
-    """
-    now = time.time()
-    times = (status.st_mtime for _, status in statuses(root, sent))
-    newest = max((written for written in times if written <= now), default=0.0)
-    time.sleep(max(0.0, int(newest) + 1 - now))
 
 
 def say_problems(problems: Sequence[Problem], verb: str) -> None:

@@ -42,14 +42,14 @@ class Scales:
         if self.is_weighed:
             return
         names, self.count = tally.sent[self.count :], len(tally.sent)
-        self.bytes += sum(_bytes_of(status) for _, status in statuses(self.folder, names))
+        self.bytes += sum(disk_bytes(status) for _, status in statuses(self.folder, names))
         if self.bytes > SPARE:
             if not self.fits():
                 raise LargePush
             self.is_weighed = True
 
 
-def _bytes_of(status: os.stat_result) -> int:
+def disk_bytes(status: os.stat_result) -> int:
     """What a file takes on a disk that knows holes."""
     # Of what was just written, some file systems don't know the blocks yet.
     return min(status.st_size, status.st_blocks * 512 or status.st_size)
@@ -59,14 +59,14 @@ def bytes_below(root: Path, left: Collection[str]) -> Counter[str]:
     """What all files below `root` take, by folder, but for those in the folders `left`."""
     needs, folders = Counter[str](), [""]
     while folders:
-        folder, total = folders.pop(), 0
+        folder = folders.pop()
+        place = _place(folder)
         with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
-                    total += _bytes_of(entry.stat(follow_symlinks=False))
+                    needs[place] += disk_bytes(entry.stat(follow_symlinks=False))
                 elif folder + entry.name not in left:
                     folders.append(f"{folder}{entry.name}/")
-        needs[_place(folder)] += total
     return needs
 
 
@@ -88,7 +88,7 @@ def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
     they don't fit."""
     needs: Counter[str] = Counter()
     for name, status in statuses(server.project.root, names):
-        needs[_place(name)] += _bytes_of(status)
+        needs[_place(name)] += disk_bytes(status)
     if needs.total() <= SPARE:
         return True
     answer = _room_for(server, needs)

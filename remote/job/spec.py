@@ -64,6 +64,10 @@ class JobSpec(Struct):
     """How many it leases; None is one where the machine has any."""
     gpu_memory: int = fields.integer(0, 1 << 40, default=0)
     """In MiB, free on each of them."""
+    nodes: int = fields.integer(0, 1 << 16, default=0)
+    """How many machines it takes; 0 is one. Each has as many GPUs as `gpus` says."""
+    sbatch: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """More words for Slurm's sbatch: the target's settings', then those that were typed."""
     after: str = fields.text(NAME, default="")
     """The job that is to have finished before; asked by a part of its id, accepted by all of it."""
     retries: int = fields.integer(0, 1 << 31, default=0)

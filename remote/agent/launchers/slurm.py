@@ -1,0 +1,205 @@
+"""Slurm keeps the worker alive, on a node of its own choice: sbatch starts it, squeue tells of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+
+from remote.agent.launchers import sbatch, squeue
+from remote.agent.processes import answer, user_name
+from remote.errors import JobError
+from remote.files import read_json
+from remote.job.paths import JobPaths
+
+if TYPE_CHECKING:
+    from remote.agent.launchers import Handle
+    from remote.job.spec import Job
+
+PROGRAMS: Tuple[str, ...] = ("sbatch", "squeue", "scancel")
+START_LIMIT: Optional[float] = None
+ELSEWHERE = True
+START_HINT = "See there: squeue --me"
+
+#: Bytes of the end of what Slurm wrote about a job that are read.
+TAIL = 1 << 16
+
+#: What Slurm writes into a job's output when it ends it (slurmstepd), or the state that it leaves
+#: the job in; what that means, and in one word for scripts.
+CAUSES = (
+    (r"DUE TO TIME LIMIT|\bTIMEOUT\b", "Slurm's time limit was over", "timeout"),
+    (r"DUE TO PREEMPTION|\bPREEMPTED\b", "Slurm preempted it", "preempted"),
+    (r"DUE TO NODE FAILURE|\bNODE_FAIL\b", "its node failed, or was taken down", "node"),
+    (r"DUE TO JOB REQUEUE|\bREQUEUED\b", "Slurm was told to start it again", "requeued"),
+    (r"oom.kill|OUT_OF_MEMORY", "out of memory: it took more than Slurm gave it", "oom"),
+    (r"DependencyNeverSatisfied", "the job that it was to follow has not finished", "dependency"),
+    (r"\bDEADLINE\b", "its deadline had passed", "deadline"),
+    (r"\bBOOT_FAIL\b", "its node did not start", "node"),
+    (r"\*\*\* JOB \S+ ON .* CANCELLED|\bCANCELLED\b", "it was cancelled (scancel)", "cancelled"),
+)
+
+
+def is_used() -> bool:
+    """Whether this machine's jobs are Slurm's: it has sbatch, and a controller answers."""
+    import shutil
+
+    return bool(shutil.which("sbatch")) and answer(["squeue", "-h", "-u", user_name(os.getuid())]) is not None
+
+
+def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
+    """Submit the worker; raises JobError with Slurm's words."""
+    paths = JobPaths(Path(job.root), job.id)
+    _refuse(job)
+    words = sbatch.words(
+        job,
+        job.id,
+        root=paths.root,
+        output=paths.scheduler,
+        gpus=job.gpus is None and _has_gpus(job.sbatch),
+        after=_predecessor(paths.root, job.after),
+    )
+    code, said, complaint = squeue.run(words, sbatch.script(argv))
+    if code:
+        raise JobError(
+            f"Slurm did not take the job: {complaint or said.strip() or code}"[:2000],
+            "Partition, account and what else it needs: sbatch = [...] in pyproject.toml, --sbatch",
+        )
+    number, cluster = sbatch.accepted(said)
+    return _handle(number, cluster, paths)
+
+
+def start_of(paths: JobPaths) -> Dict[str, Any]:
+    """What this process, which is a job's worker, is known by: should whoever started it have died
+    before that was written down."""
+    return _handle(os.environ["SLURM_JOB_ID"], "", paths)
+
+
+def _handle(number: str, cluster: str, paths: JobPaths) -> Dict[str, Any]:
+    user, output = user_name(os.getuid()), str(paths.scheduler)
+    return {"job": number, "cluster": cluster, "user": user, "output": output}
+
+
+def _refuse(job: Job) -> None:
+    """Raise JobError for what Slurm can't be asked for."""
+    if job.gpu_memory:
+        raise JobError(
+            "Slurm doesn't know how much memory a GPU has, so --gpus-memory can't ask for that.",
+            "Ask for a kind of GPU, as the site calls it: --sbatch=--gres=gpu:a100:1",
+        )
+    if job.gpus and job.gpus != int(job.gpus):
+        raise JobError("Slurm gives whole GPUs.", "Such as: --gpus 1")
+
+
+def _has_gpus(words: Sequence[str]) -> bool:
+    """Whether the partition that the words name, or the usual one, has GPUs."""
+    partition = sbatch.value(words, "--partition", "-p")
+    cluster = sbatch.value(words, "--clusters", "-M")
+    where = ["-p", partition] if partition else []
+    lines = (answer([*squeue.command("sinfo", cluster), "-h", *where, "-o", "%P %G"]) or "").split("\n")
+    # Slurm marks the usual partition by a star.
+    usual = [line for line in lines if partition or line.partition(" ")[0].endswith("*")]
+    return any(re.search(r"\bgpu\b", line.partition(" ")[2]) for line in usual or lines)
+
+
+def _predecessor(root: Path, after: str) -> str:
+    """The number of the job that another one of a target is, unless Slurm has forgotten it."""
+    launched = read_json(JobPaths(root, after).launch) if after else None
+    if not launched or launched["launcher"] != "slurm" or not alive(launched["handle"]):
+        return ""
+    return str(launched["handle"]["job"])
+
+
+def alive(handle: Handle) -> Optional[bool]:
+    """Whether Slurm has the job, waiting or at work; None where it doesn't answer, or doesn't tell
+    us of other people's."""
+    job, is_answered = squeue.find(handle)
+    if job is None:
+        is_ours = handle.get("user", "") in ("", user_name(os.getuid()))
+        return False if is_answered and is_ours else None
+    return job.state not in squeue.OVER
+
+
+def waiting(handle: Handle) -> str:
+    """Why the job has not begun, or not begun again: its place, Slurm's reason, when it may begin."""
+    job, _ = squeue.find(handle)
+    if job is None or job.state not in squeue.WAITING:
+        return ""
+    place = squeue.position(job, str(handle.get("cluster", "")))
+    parts = [f"{place[0]} of {place[1]} in partition {job.partition}"] if place else []
+    parts += [job.reason] if job.reason not in ("", "None") else []
+    parts += [f"expected at {job.start}"] if re.match(r"\d", job.start) else []
+    return f"waiting in Slurm (job {job.id}): {', '.join(parts) or job.state.lower()}"
+
+
+def stop(handle: Handle) -> None:
+    """SIGTERM to the worker alone, which ends its job in order; one that waits is taken away."""
+    _cancel(handle, "--state=PENDING")
+    _cancel(handle, "--batch", "--signal=TERM")
+
+
+def kill(handle: Handle) -> None:
+    """SIGKILL to all that it runs, and an end of it."""
+    _cancel(handle, "--full", "--signal=KILL")
+    _cancel(handle)
+
+
+def _cancel(handle: Handle, *words: str) -> None:
+    cluster = str(handle.get("cluster", ""))
+    answer([*squeue.command("scancel", cluster), "-Q", *words, str(handle["job"])], limit=squeue.LIMIT)
+    squeue.forget()
+
+
+def attach(handle: Handle, job_id: str) -> List[str]:
+    """A shell beside the worker, on its node: a batch job has no terminal."""
+    job, _ = squeue.find(handle)
+    if job is None or job.state != "RUNNING":
+        raise JobError(
+            f"{job_id} does not run yet, so that there is no node to look at.",
+            f"inv remote-logs {job_id} --follow",
+        )
+    where = squeue.command("srun", str(handle.get("cluster", "")))
+    return [*where, f"--jobid={job.id}", "--overlap", "--pty", os.environ.get("SHELL", "/bin/sh")]
+
+
+def why_ended(handle: Handle) -> str:
+    """By what Slurm wrote into its output, by the site's accounts, or by what it still knows."""
+    number, cluster = str(handle["job"]), str(handle.get("cluster", ""))
+    output = Path(str(handle.get("output", "")))
+    told = cause(written(output)) or cause(squeue.account(number, cluster))
+    if told:
+        return told[0]
+    shown = squeue.details(number, cluster)
+    told = cause(" ".join(shown.get(name, "") for name in ("JobState", "Reason")))
+    if told:
+        return told[0]
+    if shown.get("ExitCode", "0:0") != "0:0":
+        return _why_failed(number, shown, output)
+    return f"its worker is gone; Slurm says no more of its job {number}"
+
+
+def _why_failed(number: str, shown: Dict[str, str], output: Path) -> str:
+    """Of a worker that could not begin: its last words, or that its folder isn't there."""
+    node, code = shown.get("BatchHost", "its node"), shown["ExitCode"]
+    if not output.exists():
+        return (
+            f"Slurm job {number} could not begin on {node} (exit code {code}): the target has to lie"
+            " on a disk that the nodes see too"
+        )
+    lines = written(output).strip().splitlines() or [f"exit code {code}"]
+    return f"its worker ended on {node}: {lines[-1][:500]}"
+
+
+def cause(text: str) -> Optional[Tuple[str, str]]:
+    """Why Slurm ended a job, by its own words: for people, and in one word; None where they don't
+    say."""
+    return next(((words, word) for pattern, words, word in CAUSES if re.search(pattern, text)), None)
+
+
+def written(file: Path) -> str:
+    """The end of what Slurm has written about a job; empty where that can't be read."""
+    with contextlib.suppress(OSError), open(str(file), "rb") as content:
+        content.seek(max(0, content.seek(0, 2) - TAIL))
+        return content.read().decode("utf-8", "replace")
+    return ""

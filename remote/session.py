@@ -21,6 +21,7 @@ from remote.job.tree import PushStamp
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
+from remote.target_settings import TargetSettings
 from remote.transport import rsync, tree_lock
 from remote.transport.rsync_args import Remote
 from remote.transport.rsync_dialect import dialect
@@ -74,6 +75,11 @@ class TargetSession:
         with contextlib.suppress(ProtocolError):
             session.facts = TargetFacts.from_file(session.file) or session.facts
         return session
+
+    @functools.cached_property
+    def settings(self) -> TargetSettings:
+        """What pyproject.toml says of the target; raises ConfigError."""
+        return self.project.target_settings(self.target)
 
     @property
     def key(self) -> str:

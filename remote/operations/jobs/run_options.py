@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from remote.errors import JobError
 from remote.job.paths import NAME_PATTERN
+from remote.job.status import UUID
 from remote.options import UnitError, count, mebibytes, option, seconds
 
 
@@ -28,6 +30,19 @@ def variable(text: str, flag: str) -> tuple[str, str]:
     return key, value
 
 
+def cards(text: str, flag: str) -> tuple[str, ...]:
+    """What `0,3` or UUIDs of GPUs mean; raises JobError."""
+    words = tuple(word.strip() for word in text.split(","))
+    if not all(map(UUID.fullmatch, words)):
+        raise JobError(f"{flag} takes indices or UUIDs of GPUs, not {text!r}.", "Such as 0,3.")
+    return words
+
+
+def joined(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """All values of a flag that may come again, each of which is a list."""
+    return tuple(itertools.chain.from_iterable(lists))
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """What a job may be asked beside its program; each field is called as in job.json.
@@ -43,6 +58,12 @@ class RunOptions:
     )
     gpu_memory: int = option(
         "--gpus-memory", "lease a GPU with that much memory free, such as 20G", 0, parse=mebibytes
+    )
+    gpu_model: str = option(
+        "--gpus-model", "lease GPUs with this in their name, such as A100, in any case"
+    )
+    gpu_exclude: tuple[str, ...] = option(
+        "--gpus-exclude", "GPUs not to lease, by index or UUID: 0,3", parse=cards, collect=joined
     )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
@@ -73,12 +94,14 @@ class RunOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.gpu_memory and self.gpus == 0:
-            raise JobError("--gpus-memory asks for a GPU, and --gpus 0 for none.")
+        for flag, value in (("memory", self.gpu_memory), ("model", self.gpu_model)):
+            if value and self.gpus == 0:
+                raise JobError(f"--gpus-{flag} asks for a GPU, and --gpus 0 for none.")
 
     def completed(self, settings: Mapping[str, str]) -> RunOptions:
         """The same, with what the project's settings and the other flags imply."""
-        gpus = 1 if self.gpu_memory and self.gpus is None else self.gpus
+        asks = bool(self.gpu_memory or self.gpu_model)
+        gpus = 1 if asks and self.gpus is None else self.gpus
         return replace(self, gpus=gpus, notify=self.notify or settings.get("REMOTE_NOTIFY", ""))
 
 

@@ -10,7 +10,7 @@ from remote.errors import JobError
 from remote.job import fields
 from remote.job.fields import HEX, MANY, NAME, VALUE, WORD
 from remote.job.outputs import DECLARED
-from remote.job.status import ProcessId
+from remote.job.status import UUID, ProcessId
 from remote.job.struct import Struct
 
 
@@ -68,6 +68,10 @@ class JobSpec(Struct):
     """How many machines it takes; 0 is one. Each has as many GPUs as `gpus` says."""
     sbatch: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """More words for Slurm's sbatch: the target's settings', then those that were typed."""
+    gpu_model: str = fields.text(256, default="")
+    """A part of their names, in any case."""
+    gpu_exclude: Tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
+    """Which not to take, by index or UUID."""
     after: str = fields.text(NAME, default="")
     """The job that is to have finished before; asked by a part of its id, accepted by all of it."""
     retries: int = fields.integer(0, 1 << 31, default=0)

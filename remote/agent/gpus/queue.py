@@ -93,19 +93,25 @@ class JobLease:
         except JobError as error:
             hint = f"{error.hint} A job that needs no GPU: --gpus 0".strip()
             raise JobError(error.message, hint) from None
+        machine, self.gpus = self.gpus, list(filter(self._suits, self.gpus))
         if self.job.gpus is None and not self.gpus:
             return
-        memory = self.request.memory
-        # A card that doesn't tell its memory may have enough.
-        fitting = [
-            gpu for gpu in self.gpus if gpu.memory_total is None or gpu.memory_total >= memory
-        ]
-        if len(fitting) < self.request.gpus:
+        if len(self.gpus) < self.request.gpus:
+            excluded = ", ".join(self.job.gpu_exclude)
             raise JobError(
-                f"The job asks for {_wanted(self.request)}, which this machine never has.",
-                _equipment(self.gpus),
+                f"The job asks for {self._wanted()}, which this machine never has.",
+                _equipment(machine) + (f"; excluded: {excluded}" if excluded else ""),
             )
+        if len(self.gpus) < len(machine):
+            self.request = self.request.replace(cards=tuple(gpu.uuid for gpu in self.gpus))
         self._ticket = Ticket(self.folder, self.request)
+
+    def _suits(self, gpu: Gpu) -> bool:
+        """Whether a card will do, once it is free. One that doesn't tell its memory may have enough."""
+        if {gpu.uuid, str(gpu.index)} & set(self.job.gpu_exclude):
+            return False
+        is_large = gpu.memory_total is None or gpu.memory_total >= self.request.memory
+        return is_large and self.job.gpu_model.casefold() in gpu.name.casefold()
 
     def leave(self) -> None:
         """Give the place up. A second time does nothing."""
@@ -179,7 +185,7 @@ class JobLease:
         unleased = sum(gpu.uuid not in current for gpu in self.gpus)
         # The source is asked only where what it says can matter.
         if unleased >= self.request.gpus or current != self._holders:
-            self.gpus = sources.gpus()
+            self.gpus = list(filter(self._suits, sources.gpus()))
         self._holders = current
         obstacles = {gpu.uuid: self._obstacle(gpu) for gpu in self.gpus}
         free = [gpu for gpu in self.gpus if not obstacles[gpu.uuid]]
@@ -220,13 +226,14 @@ class JobLease:
         ]
         detail = f" ({', '.join(reasons)})" if reasons else ""
         are = "is" if free == 1 else "are"
-        return f"waiting for {_wanted(self.request)}: {free} of {len(obstacles)} {are} free{detail}"
+        return f"waiting for {self._wanted()}: {free} of {len(obstacles)} {are} free{detail}"
 
-
-def _wanted(request: WaitingJob) -> str:
-    """What a job asks for."""
-    count = "a GPU" if request.gpus == 1 else f"{request.gpus} GPUs"
-    return f"{count} with {_gibibytes(request.memory)} free" if request.memory else count
+    def _wanted(self) -> str:
+        """What the job asks for."""
+        count, memory = self.request.gpus, self.request.memory
+        gpus = "a GPU" if count == 1 else f"{count} GPUs"
+        named = f" named {self.job.gpu_model}" if self.job.gpu_model else ""
+        return gpus + named + (f" with {_gibibytes(memory)} free" if memory else "")
 
 
 def _equipment(gpus: Sequence[Gpu]) -> str:

@@ -111,7 +111,8 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
                 clear(source)
         tree.close()
         _await_worker(paths, launched)
-    return SubmitAnswer(id=paths.id, environment_ready=env.is_ready())
+    chosen = "" if request.launcher else launched.launcher
+    return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), launcher=chosen)
 
 
 def _predecessor(root: Path, name: str) -> str:

@@ -31,6 +31,11 @@ def restarts() -> int:
     return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
+def begin() -> None:
+    """Have what Slurm writes from now on be told from what it wrote of the job before."""
+    os.write(2, f"{slurm.BEGINS}{os.uname().nodename}\n".encode())
+
+
 def interruption(paths: JobPaths) -> Interruption:
     """Told by what Slurm writes into the job's output before it signals, which needs no controller."""
     shown = squeue.details(os.environ["SLURM_JOB_ID"], "")

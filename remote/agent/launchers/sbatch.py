@@ -23,14 +23,14 @@ _NODES = ("--nodes", "-N")
 _ACCEPTED = re.compile(r"^(\d+)(?:;([A-Za-z0-9_.-]+))?$", re.MULTILINE)
 
 
-def words(job: JobSpec, name: str, *, root: Path, output: Path, gpus: bool, after: str) -> List[str]:
+def words(job: JobSpec, name: str, *, root: Path, output: Path, gpu: str, after: str) -> List[str]:
     """sbatch's own words for a job that is called `name` there.
 
-    `gpus` says whether the cluster has any, `after` is the Slurm job that is to finish before.
+    `gpu` is what its GPUs are called, `after` the Slurm job that is to finish before.
     What the user's words ask for themselves goes before what the job asks; where the output goes,
     and what the job is called, is the toolkit's alone.
     """
-    own = [*job.sbatch, *_resources(job, gpus)]
+    own = [*job.sbatch, *_resources(job, gpu)]
     if after:
         own += [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"]
     fixed = [f"--job-name={name}", f"--output={escaped(output)}", f"--error={escaped(output)}"]
@@ -39,12 +39,11 @@ def words(job: JobSpec, name: str, *, root: Path, output: Path, gpus: bool, afte
     return ["sbatch", *own, *fixed]
 
 
-def _resources(job: JobSpec, gpus: bool) -> List[str]:
+def _resources(job: JobSpec, gpu: str) -> List[str]:
     """GPUs of each node, nodes, and the time limit of all attempts together."""
     asked: List[str] = []
-    count = int(gpus) if job.gpus is None else job.gpus
-    if count and not has(job.sbatch, _GPUS):
-        asked.append(f"--gres=gpu:{count}")
+    if gpu and not has(job.sbatch, _GPUS):
+        asked.append(f"--gres={gpu}:{int(job.gpus or 1)}")
     if job.nodes and not has(job.sbatch, _NODES):
         asked += [f"--nodes={job.nodes}", "--ntasks-per-node=1"]
     if job.timeout and not has(job.sbatch, _TIME):

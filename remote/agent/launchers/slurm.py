@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from remote.agent.launchers import sbatch, squeue
 from remote.agent.processes import answer, user_name
@@ -25,6 +25,9 @@ START_HINT = "See there: squeue --me"
 
 #: Bytes of the end of what Slurm wrote about a job that are read.
 TAIL = 1 << 16
+
+#: What a worker writes there when it begins, before the name of its node.
+BEGINS = "[remote] begins on "
 
 #: What Slurm writes into a job's output when it ends it (slurmstepd), or the state that it leaves
 #: the job in; what that means, and in one word for scripts.
@@ -45,7 +48,10 @@ def is_used() -> bool:
     """Whether this machine's jobs are Slurm's: it has sbatch, and a controller answers."""
     import shutil
 
-    return bool(shutil.which("sbatch")) and answer(["squeue", "-h", "-u", user_name(os.getuid())]) is not None
+    return (
+        bool(shutil.which("sbatch"))
+        and answer(["squeue", "-h", "-u", user_name(os.getuid())]) is not None
+    )
 
 
 def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
@@ -57,7 +63,7 @@ def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
         job.id,
         root=paths.root,
         output=paths.scheduler,
-        gpus=job.gpus is None and _has_gpus(job.sbatch),
+        gpu=_gpu(job),
         after=_predecessor(paths.root, job.after),
     )
     code, said, complaint = squeue.run(words, sbatch.script(argv))
@@ -83,24 +89,43 @@ def _handle(number: str, cluster: str, paths: JobPaths) -> Dict[str, Any]:
 
 def _refuse(job: Job) -> None:
     """Raise JobError for what Slurm can't be asked for."""
-    if job.gpu_memory:
+    if job.gpu_memory or job.gpu_exclude:
+        flag = "--gpus-memory" if job.gpu_memory else "--gpus-exclude"
         raise JobError(
-            "Slurm doesn't know how much memory a GPU has, so --gpus-memory can't ask for that.",
-            "Ask for a kind of GPU, as the site calls it: --sbatch=--gres=gpu:a100:1",
+            f"Slurm chooses GPUs by their kind, and not by what {flag} says.",
+            "Ask for a kind, as the site calls it: --gpus-model a100, or --sbatch=--gres=…",
         )
     if job.gpus and job.gpus != int(job.gpus):
         raise JobError("Slurm gives whole GPUs.", "Such as: --gpus 1")
 
 
-def _has_gpus(words: Sequence[str]) -> bool:
-    """Whether the partition that the words name, or the usual one, has GPUs."""
+def _gpu(job: Job) -> str:
+    """What a GPU is called in a request for some: `gpu`, or its kind too; empty where the job is to
+    have none, as in a partition without any. Raises JobError for a kind that isn't there."""
+    if job.gpus == 0:
+        return ""
+    if not job.gpu_model:
+        return "gpu" if job.gpus or _gpu_kinds(job.sbatch) else ""
+    kinds = {kind.partition(":")[2] for kind in _gpu_kinds(job.sbatch)}
+    suiting = sorted(kind for kind in kinds if job.gpu_model.casefold() in kind.casefold())
+    if len(suiting) != 1:
+        there = ", ".join(sorted(filter(None, kinds))) or "none that it names"
+        raise JobError(
+            f"--gpus-model {job.gpu_model} suits {', '.join(suiting) or 'no kind of GPU'} in Slurm.",
+            f"There is {there}.",
+        )
+    return f"gpu:{suiting[0]}"
+
+
+def _gpu_kinds(words: Sequence[str]) -> Set[str]:
+    """The kinds of GPUs of the partition that the words name, or of the usual one: `gpu:a100`."""
     partition = sbatch.value(words, "--partition", "-p")
-    cluster = sbatch.value(words, "--clusters", "-M")
     where = ["-p", partition] if partition else []
-    lines = (answer([*squeue.command("sinfo", cluster), "-h", *where, "-o", "%P %G"]) or "").split("\n")
+    argv = [*squeue.command("sinfo", sbatch.value(words, "--clusters", "-M")), "-h", *where]
+    lines = (answer([*argv, "-o", "%P %G"]) or "").splitlines()
     # Slurm marks the usual partition by a star.
-    usual = [line for line in lines if partition or line.partition(" ")[0].endswith("*")]
-    return any(re.search(r"\bgpu\b", line.partition(" ")[2]) for line in usual or lines)
+    usual = [line for line in lines if line.partition(" ")[0].endswith("*")]
+    return set(re.findall(r"\bgpu(?::[A-Za-z][\w.-]*)?", " ".join(usual or lines)))
 
 
 def _predecessor(root: Path, after: str) -> str:
@@ -147,7 +172,9 @@ def kill(handle: Handle) -> None:
 
 def _cancel(handle: Handle, *words: str) -> None:
     cluster = str(handle.get("cluster", ""))
-    answer([*squeue.command("scancel", cluster), "-Q", *words, str(handle["job"])], limit=squeue.LIMIT)
+    answer(
+        [*squeue.command("scancel", cluster), "-Q", *words, str(handle["job"])], limit=squeue.LIMIT
+    )
     squeue.forget()
 
 
@@ -192,14 +219,19 @@ def _why_failed(number: str, shown: Dict[str, str], output: Path) -> str:
 
 
 def cause(text: str) -> Optional[Tuple[str, str]]:
-    """Why Slurm ended a job, by its own words: for people, and in one word; None where they don't
-    say."""
-    return next(((words, word) for pattern, words, word in CAUSES if re.search(pattern, text)), None)
+    """Why Slurm ended a job, by its own last words: for people, and in one word; None where they
+    don't say."""
+    for line in reversed(text.splitlines()):
+        for pattern, words, word in CAUSES:
+            if re.search(pattern, line):
+                return words, word
+    return None
 
 
 def written(file: Path) -> str:
-    """The end of what Slurm has written about a job; empty where that can't be read."""
+    """What Slurm has written about a job since its worker last began; empty where that can't be
+    read."""
     with contextlib.suppress(OSError), open(str(file), "rb") as content:
         content.seek(max(0, content.seek(0, 2) - TAIL))
-        return content.read().decode("utf-8", "replace")
+        return content.read().decode("utf-8", "replace").rpartition(BEGINS)[2]
     return ""

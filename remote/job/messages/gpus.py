@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 from remote.job import fields
 from remote.job.fields import NAME
 from remote.job.messages.base import TargetRequest
-from remote.job.status import LeasedGpu
+from remote.job.status import UUID, LeasedGpu
 from remote.job.struct import Struct
 
 
@@ -59,6 +59,8 @@ class WaitingJob(Struct):
     gpus: int = fields.integer(0, 1 << 31, default=0)
     memory: int = fields.integer(0, 1 << 40, default=0)
     submitted: float = fields.number(0, 1e12, default=0.0)
+    cards: Tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
+    """The UUIDs of those that will do; empty where all of the machine's do."""
 
 
 class GpusAnswer(Struct):

@@ -55,7 +55,8 @@ def python_platform(target_machine: Machine) -> str:
 
 def wants_proxy(server: TargetSession) -> bool:
     """Whether installs go through this machine by the user's settings; a target on this machine needs none."""
-    return server.ssh is not None and server.project.settings.get("REMOTE_PROXY") == "laptop"
+    proxy = server.settings.proxy or server.project.settings.get("REMOTE_PROXY")
+    return server.ssh is not None and proxy == "laptop"
 
 
 @contextlib.contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from remote.errors import JobError
 from remote.job.paths import NAME_PATTERN
+from remote.job.status import UUID
 from remote.options import UnitError, count, mebibytes, option, seconds
 
 
@@ -20,12 +23,33 @@ def pair(text: str, flag: str) -> tuple[str, str]:
     return key, value
 
 
+def words(text: str, flag: str) -> tuple[str, ...]:
+    """The words of a text, as a shell reads them; raises JobError."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise JobError(f"{flag} {text!r} can't be split into words: {error}.") from None
+
+
 def variable(text: str, flag: str) -> tuple[str, str]:
     """The same, for a key that can name an environment variable."""
     key, value = pair(text, flag)
     if not NAME_PATTERN.match(key):
         raise JobError(f"{flag} takes KEY=VALUE, not {text!r}.")
     return key, value
+
+
+def cards(text: str, flag: str) -> tuple[str, ...]:
+    """What `0,3` or UUIDs of GPUs mean; raises JobError."""
+    words = tuple(word.strip() for word in text.split(","))
+    if not all(map(UUID.fullmatch, words)):
+        raise JobError(f"{flag} takes indices or UUIDs of GPUs, not {text!r}.", "Such as 0,3.")
+    return words
+
+
+def joined(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """All values of a flag that may come again, each of which is a list."""
+    return tuple(itertools.chain.from_iterable(lists))
 
 
 @dataclass(frozen=True)
@@ -44,11 +68,26 @@ class RunOptions:
     gpu_memory: int = option(
         "--gpus-memory", "lease a GPU with that much memory free, such as 20G", 0, parse=mebibytes
     )
+    gpu_model: str = option(
+        "--gpus-model", "lease GPUs with this in their name, such as A100, in any case"
+    )
+    gpu_exclude: tuple[str, ...] = option(
+        "--gpus-exclude", "GPUs not to lease, by index or UUID: 0,3", parse=cards, collect=joined
+    )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
     )
     retries: int = option("--retries", "try again that often where the code fails", 0, parse=count)
     timeout: int = option("--timeout", "end the code after this time, such as 8h", 0, parse=seconds)
+    nodes: int = option(
+        "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=count
+    )
+    sbatch: tuple[str, ...] = option(
+        "--sbatch",
+        'with Slurm: more words for sbatch, such as "-p long --mem=64G"; may come again',
+        parse=words,
+        collect=joined,
+    )
     name: str = option("--name", "what the job is called (default: like its program)")
     cwd: str = option(
         "--cwd", "the folder to run in: `notebook`, the program's own, or one of the project"
@@ -73,12 +112,14 @@ class RunOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.gpu_memory and self.gpus == 0:
-            raise JobError("--gpus-memory asks for a GPU, and --gpus 0 for none.")
+        for flag, value in (("memory", self.gpu_memory), ("model", self.gpu_model)):
+            if value and self.gpus == 0:
+                raise JobError(f"--gpus-{flag} asks for a GPU, and --gpus 0 for none.")
 
     def completed(self, settings: Mapping[str, str]) -> RunOptions:
         """The same, with what the project's settings and the other flags imply."""
-        gpus = 1 if self.gpu_memory and self.gpus is None else self.gpus
+        asks = bool(self.gpu_memory or self.gpu_model)
+        gpus = 1 if asks and self.gpus is None else self.gpus
         return replace(self, gpus=gpus, notify=self.notify or settings.get("REMOTE_NOTIFY", ""))
 
 

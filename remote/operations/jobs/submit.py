@@ -32,6 +32,7 @@ from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
+from remote.target_settings import TargetSettings
 from remote.transport import process
 from remote.transport.rsync_problems import Problem
 
@@ -69,6 +70,16 @@ def describe(
     )
 
 
+def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
+    """The same, with what a target's settings say where nothing was typed."""
+    return job.replace(
+        gpus=settings.gpus if job.gpus is None else job.gpus,
+        extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
+        # Of two words that say the same, sbatch takes the last.
+        sbatch=(*settings.sbatch, *job.sbatch),
+    )
+
+
 def working_folder(root: Path, job: JobSpec, typed: str) -> str:
     """The folder that `--cwd` names, below the root; empty for that itself. Raises JobError."""
     folder = root / typed
@@ -93,6 +104,7 @@ def push_and_submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
 
     Without `environment_ready` in the answer, the job's environment is made first.
     """
+    job = with_settings(job, server.settings)
     server.connect()
     command = [server.key, job.replace(git=Git()).to_json()]
     with contextlib.ExitStack() as way:

@@ -111,6 +111,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
+        "slurm/",
     ),
 }
 

@@ -33,7 +33,7 @@ SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation={folder}/state
@@ -98,6 +98,13 @@ class Cluster:
         """Those of the nodes."""
         return self.run("sinfo", "-h", "-N", "-p", "gpu", "-o", "%T").split()
 
+    def mend(self) -> None:
+        """Have nodes that were taken down serve again."""
+        for node in NODES:
+            with suppress(AssertionError):
+                self.run("scontrol", "update", f"nodename={node}", "state=resume")
+        self._until(lambda: not {"down", "down*"} & {*self.states()})
+
     def _write(self) -> None:
         host = os.uname().nodename.partition(".")[0]
         nodes, gpus = [], ["AutoDetect=off"]
@@ -128,9 +135,8 @@ class Cluster:
             self._until(lambda: not self.run("squeue", "-h"))
         for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munge"):
             with suppress(OSError, ValueError):
-                pid = int((self.folder / f"{name}.pid").read_text())
-                os.kill(pid, signal.SIGTERM)
-                self._until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+                # Nobody needs the state that it would take seconds to save.
+                os.kill(int((self.folder / f"{name}.pid").read_text()), signal.SIGKILL)
 
     def _until(self, look: object) -> None:
         end, said = time.monotonic() + LIMIT, "nothing"

@@ -33,15 +33,6 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture
-def cluster(started: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """The same, to which the test's own programs lead."""
-    for name, value in started.env.items():
-        monkeypatch.setenv(name, value)
-    squeue.forget()
-    return started
-
-
 @pytest.fixture(scope="session")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The agent's file, which is the worker too."""
@@ -53,13 +44,22 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Target:
     """A target that was pushed to, with an environment that is there."""
 
-    def __init__(self, root: Path, cluster: Cluster) -> None:
-        self.root, self.cluster = root, cluster
-        root.mkdir()
-        target_dir.prepare(PrepareRequest(path=str(root), key=KEY, project="a" * 32))
-        (root / ".remote/tree.lock").touch()
+    def __init__(self, root: Path, cluster: Cluster, agent: Path) -> None:
+        self.root, self.cluster, self.agent = root, cluster, agent
+
+    def enter(self, patch: pytest.MonkeyPatch) -> None:
+        """Be the agent on its login node."""
+        for name, value in {**self.cluster.env, "HOME": str(self.root.parent / "home")}.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", [str(self.agent)])
+        squeue.forget()
+
+    def prepare(self) -> None:
+        self.root.mkdir()
+        target_dir.prepare(PrepareRequest(path=str(self.root), key=KEY, project="a" * 32))
+        (self.root / ".remote/tree.lock").touch()
         self.write("requirements.lock", "")
-        env = environments.of(root, root).folder
+        env = environments.of(self.root, self.root).folder
         (env / "bin").mkdir(parents=True)
         python = env / "bin/python"
         # With the packages of the tests' own environment.
@@ -94,14 +94,24 @@ class Target:
         return until(lambda: state_of(paths), lambda status: status.state in (states or ENDED))
 
 
-@pytest.fixture
-def target(
-    tmp_path: Path, cluster: Cluster, agent: Path, monkeypatch: pytest.MonkeyPatch
-) -> Target:
-    monkeypatch.setattr(sys, "argv", [str(agent)])
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory, started: Cluster, agent: Path) -> Target:
+    """One target for all tests, in a home of its own."""
+    folder = tmp_path_factory.mktemp("place")
     # Each account keeps an empty store of MLflow's; the tests share one.
-    stores = tmp_path / "home" / CACHE / "stores"
+    stores = folder / "home" / CACHE / "stores"
     stores.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     STORES.mkdir(exist_ok=True)
     stores.symlink_to(STORES)
-    return Target(tmp_path / "my target's $(x) 日本", cluster)
+    target = Target(folder / "my target's $(x) 日本", started, agent)
+    with pytest.MonkeyPatch.context() as patch:
+        target.enter(patch)
+        target.prepare()
+    return target
+
+
+@pytest.fixture
+def target(place: Target, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """The same, asked by this test."""
+    place.enter(monkeypatch)
+    return place

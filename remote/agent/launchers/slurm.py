@@ -23,6 +23,9 @@ START_LIMIT: Optional[float] = None
 ELSEWHERE = True
 START_HINT = "See there: squeue --me"
 
+#: Where sites, packages and Slurm itself (without files of its own) put what names the cluster.
+CONFIGURATIONS = ("/etc/slurm", "/etc/slurm-llnl", "/run/slurm/conf")
+
 #: Bytes of the end of what Slurm wrote about a job that are read.
 TAIL = 1 << 16
 
@@ -45,13 +48,18 @@ CAUSES = (
 
 
 def is_used() -> bool:
-    """Whether this machine's jobs are Slurm's: it has sbatch, and a controller answers."""
+    """Whether this machine's jobs are Slurm's: it has sbatch, and is told of a cluster.
+
+    Nothing is run for it: where no cluster can be found, Slurm's programs look for one for long.
+    """
     import shutil
 
-    return (
-        bool(shutil.which("sbatch"))
-        and answer(["squeue", "-h", "-u", user_name(os.getuid())]) is not None
-    )
+    program = shutil.which("sbatch")
+    if not program:
+        return False
+    prefix = Path(os.path.realpath(program)).parents[1]
+    files = [Path(place) / "slurm.conf" for place in (*CONFIGURATIONS, prefix / "etc")]
+    return "SLURM_CONF" in os.environ or any(file.is_file() for file in files)
 
 
 def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:

@@ -44,6 +44,8 @@ class QueuedJob(NamedTuple):
 
 
 class _Look(NamedTuple):
+    """What Slurm said at a moment: nothing where `jobs` is None."""
+
     at: float
     jobs: Optional[Dict[str, QueuedJob]]
 
@@ -53,29 +55,36 @@ _first: List[float] = []
 
 
 def find(handle: Mapping[str, Any]) -> Tuple[Optional[QueuedJob], bool]:
-    """A job, and whether Slurm answered: one that it doesn't list any more is over."""
-    jobs = _jobs_of(str(handle.get("cluster", "")), str(handle.get("user", "")))
-    return (jobs or {}).get(str(handle["job"])), jobs is not None
+    """A job, and whether Slurm answered: then one that it doesn't list is over."""
+    place = str(handle.get("cluster", "")), str(handle.get("user", ""))
+    job, asked = str(handle["job"]), time.monotonic()
+    look = _look(*place, since=asked - _good_for(asked))
+    if look.jobs is not None and job not in look.jobs and look.at < asked:
+        # It may have been submitted since.
+        look = _look(*place, since=asked)
+    return (look.jobs or {}).get(job), look.jobs is not None
 
 
 def forget() -> None:
-    """Have Slurm asked anew: something was changed."""
+    """Have Slurm asked anew, and often at first: something was changed."""
     _looks.clear()
+    _first.clear()
 
 
-def _jobs_of(cluster: str, user: str) -> Optional[Dict[str, QueuedJob]]:
-    """All jobs of an account; None where Slurm doesn't answer."""
-    now = time.monotonic()
+def _good_for(now: float) -> float:
     _first[:] = _first or [now]
+    return min(STALE, max(FRESH, PART * (now - _first[0])))
+
+
+def _look(cluster: str, user: str, *, since: float) -> _Look:
+    """All jobs of an account as of that moment or later."""
     last = _looks.get((cluster, user))
-    good = min(STALE, max(FRESH, PART * (now - _first[0])))
-    if last is None or now - last.at > good:
+    if last is None or last.at < since:
         who = ["--user", user] if user else []
         argv = [*command("squeue", cluster), "-h", "-r", *who, "-t", "all", "-o", _FIELDS]
-        said = answer(argv, limit=LIMIT)
-        jobs = None if said is None else parsed(said)
-        last = _looks[cluster, user] = _Look(time.monotonic(), jobs)
-    return last.jobs
+        at, said = time.monotonic(), answer(argv, limit=LIMIT)
+        last = _looks[cluster, user] = _Look(at, None if said is None else parsed(said))
+    return last
 
 
 def parsed(said: str) -> Dict[str, QueuedJob]:

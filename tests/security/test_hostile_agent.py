@@ -60,7 +60,8 @@ FREE = {
     "GpusAnswer": "cuda",
     "Job": "root host secrets",
     "JobSpec": "source name parameters defaults arguments cwd env tags experiment output gpu_model"
-    " gpu_exclude environment_source entry_point folder logdir after notify python extras leases user project target interpreter",
+    " environment_source entry_point folder logdir after notify python extras leases user project"
+    " target interpreter",
     "JobStatus": "host waiting driver cuda result cause",
     "JobSummary": "name source experiment user after unpulled",
     "LeasedGpu": "name",

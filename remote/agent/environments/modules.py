@@ -38,8 +38,7 @@ def require(
         done = subprocess.run(
             [*python, "-c", _LOOK, *modules],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             env={**kept, **(env or {})},
             timeout=LIMIT,
         )

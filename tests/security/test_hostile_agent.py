@@ -73,6 +73,7 @@ FREE = {
     "RefusedRecord": "kind id reason",
     "SecretAnswer": "names",
     "Shortage": "folder",
+    "StoppedJob": "problem",
     "SubmitAnswer": "pushed_by",
     "TakeAnswer": "changed left_out obstacle",
     "WaitingJob": "user",

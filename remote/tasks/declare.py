@@ -35,7 +35,7 @@ Body = TypeVar("Body", bound=Callable[..., Any])
 
 #: What arguments mean that several tasks have, by their flags.
 HELP = {
-    "target": "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)",
+    "target": "where to: [user@]host:/dir, /dir, or a name (default: TARGET_DIR, else the last one)",
     "job": "a job's id, a unique part of it, or `last` (the default)",
     "force": "also what was not pulled",
     "dry-run": "show what would come, change nothing",

@@ -29,7 +29,7 @@ from remote.errors import JobError, ProtocolError
 from remote.job.messages.gpus import WaitingJob
 
 NAME = re.compile(r"remote-gpu-(\d{20})-[0-9a-f]{8}\.ticket\Z")
-_LIMIT = 4096
+_LIMIT = 1 << 16
 
 #: Seconds by which a job's worker may start after another one's that was submitted later.
 SLOW = 60.0
@@ -58,7 +58,7 @@ class Ticket:
         self._path, self._file = _make(folder, request)
 
     def before(self) -> int:
-        """How many living jobs are before us; 0 means that it is our turn.
+        """How many living jobs are before us that want what we want; 0 means that it is our turn.
 
         As long as the one who was first lives, nothing else is looked at, however many wait.
         """
@@ -76,7 +76,9 @@ class Ticket:
                 if name >= self._path.name:
                     break
                 file = _living(self.folder / name)
-                if file is not None and not self._was_before(file, name, owners):
+                if file is not None and not (
+                    self._wants_the_same(file, name) and self._was_before(file, name, owners)
+                ):
                     file.close()
                 elif file is not None:
                     self._count += 1
@@ -93,6 +95,12 @@ class Ticket:
         lived = age(owners.of(status)) or time.time() - status.st_ctime
         return _submitted(name) > 0 and lived + SLOW >= uptime() - self._joined
 
+    def _wants_the_same(self, file: io.FileIO, name: str) -> bool:
+        """Whether a ticket's waiter may take a card that we may take: others wait for nothing that
+        we could keep from them."""
+        own, theirs = set(self.request.cards), set(_read(file, name).cards)
+        return not own or not theirs or not own.isdisjoint(theirs)
+
     def keep_fresh(self) -> None:
         """Let cleaners of /tmp see that the ticket is in use."""
         lock_files.keep_fresh(self._file)
@@ -101,7 +109,7 @@ class Ticket:
         """Leave the queue. A second time does nothing."""
         try:
             # While it is locked, so that nobody takes it for a dead one's.
-            _delete(self._path)
+            lock_files.delete(self._path)
         finally:
             self._file.close()
             self._forget_front()
@@ -127,7 +135,7 @@ def _make(folder: Path, request: WaitingJob, tries: int = 20) -> Tuple[Path, io.
             os.rename(str(temporary), str(folder / name))
         except BaseException:
             file.close()
-            _delete(temporary)
+            lock_files.delete(temporary)
             raise
     except OSError as error:
         if isinstance(error, FileNotFoundError) and tries and folder.is_dir():
@@ -149,14 +157,8 @@ def _living(path: Path) -> Optional[io.FileIO]:
     except (OSError, lock_files.RefusedError):
         return None
     file.close()
-    _delete(path)
+    lock_files.delete(path)
     return None
-
-
-def _delete(path: Path) -> None:
-    # Those of other users are theirs to delete.
-    with contextlib.suppress(OSError):
-        os.unlink(str(path))
 
 
 def _submitted(name: str) -> float:

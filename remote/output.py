@@ -21,6 +21,7 @@ from remote import files
 from remote.addresses import without_secrets
 from remote.files import plural as plural
 from remote.files import size as size
+from remote.next_steps import complete
 
 #: Letters to which a column of a table is filled up.
 WIDEST = 100
@@ -74,7 +75,12 @@ def print_lines(*lines: str) -> None:
 
 def say(*lines: str) -> None:
     """Print on standard error what is no result, each argument as one line."""
-    _write(sys.stderr, "".join(f"{_printable_line(line)}\n" for line in lines))
+    _write(sys.stderr, "".join(f"{_printable_line(complete(line))}\n" for line in lines))
+
+
+def ask(question: str) -> None:
+    """Print a question on standard error, whose answer is typed behind it."""
+    _write(sys.stderr, printable(question))
 
 
 # Whoever waits for a lock in the client says so.

@@ -62,6 +62,8 @@ class JobSpec(Struct):
 
     gpus: Optional[int] = fields.optional(fields.integer(0, 1024), default=None)
     """How many it leases; None is one where the machine has any."""
+    gpu_share: float = fields.number(0.01, 1, default=1.0)
+    """How much it leases of one."""
     gpu_memory: int = fields.integer(0, 1 << 40, default=0)
     """In MiB, free on each of them."""
     gpu_model: str = fields.text(256, default="")

@@ -74,6 +74,7 @@ FREE = {
     "RefusedRecord": "kind id reason",
     "SecretAnswer": "names",
     "Shortage": "folder",
+    "StoppedJob": "problem",
     "SubmitAnswer": "pushed_by",
     "TakeAnswer": "changed left_out obstacle",
     "WaitingJob": "user",

@@ -56,6 +56,7 @@ def describe(
     return spec.replace(
         **{
             **vars(options),
+            **options.leased,
             "name": options.name or spec.name,
             "cwd": working_folder(project.root, spec, options.cwd),
             "record": spec.record and options.record,

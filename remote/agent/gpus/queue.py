@@ -28,8 +28,9 @@ from remote.job.paths import LEASES
 from remote.job.spec import Job
 from remote.job.status import LeasedGpu
 
-#: Seconds between two looks of one who waits.
-POLL = 0.3
+#: Seconds between two looks of one who waits, and of one before whom there are as many as GPUs: more
+#: can't begin at once.
+POLL, FAR_POLL = 0.3, 1.5
 
 #: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
 IDLE_MEMORY = 1024
@@ -78,6 +79,7 @@ class JobLease:
         self.gpus: List[Gpu] = []
         self._ticket: Optional[Ticket] = None
         self._holders: Dict[str, GpuHolder] = {}
+        self._before = 0
 
     def join(self) -> None:
         """Join the queue, at the place of the job's submission, unless that was done.
@@ -167,14 +169,15 @@ class JobLease:
             if began - touched > FRESH:
                 ticket.keep_fresh()
                 touched = began
+            pause = POLL if self._before < len(self.gpus) else FAR_POLL
             # Where the source takes long, it is asked less often.
-            time.sleep(max(POLL, time.monotonic() - began))
+            time.sleep(max(pause, time.monotonic() - began))
 
     def _attempt(self, ticket: Ticket) -> Union[Lease, str]:
         """The lease, or why there is none yet."""
-        before = ticket.before()
-        if before:
-            return _jobs_before(before)
+        self._before = ticket.before()
+        if self._before:
+            return _jobs_before(self._before)
         current = holders(self.folder)
         unleased = sum(gpu.uuid not in current for gpu in self.gpus)
         # The source is asked only where what it says can matter.

@@ -172,7 +172,7 @@ def port_for(server: TargetSession, service: Service) -> int:
 
     So a page that was open goes on when a tunnel is opened again.
     """
-    name = f"{server.target.key} {service.name}"
+    name = f"{server.key} {service.name}"
     number = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
     return tunnel.free_port(FIRST_PORT + number % PORTS)
 

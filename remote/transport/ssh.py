@@ -134,6 +134,18 @@ class Ssh:
         if result.code:
             raise self.failure(result.stderr)
 
+    def resolved(self) -> str:
+        """Where the login leads by the user's configuration: account, host, port and the way there;
+        empty where ssh doesn't tell. Two spellings of one login have the same."""
+        config = ["-F", self.config] if self.config else []
+        try:
+            result = process.run(["ssh", "-G", *config, "--", self.login])
+        except OSError:
+            return ""
+        wanted = r"(?m)^(?:user|hostname|port|proxyjump|proxycommand) .*$"
+        lines = re.findall(wanted, result.stdout.decode("utf-8", "replace"))
+        return "" if result.code else "\n".join(sorted(lines))
+
     def tell_master(self, command: str, *forward: str) -> Result:
         """Have the master `check`, `exit`, or `forward` and `cancel` a port (ssh(1), -O).
 

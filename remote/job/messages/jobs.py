@@ -19,13 +19,14 @@ from remote.job.struct import Struct
 
 
 class SubmitAnswer(Struct):
-    """A job that was accepted, or what has to be done first: `need` is `uv`, `proxy` or PUSH."""
+    """A job that was accepted, or what has to be done first: `need` is `uv`, EMPTY_STORE, `proxy` or
+    PUSH."""
 
     id: str = fields.job_id(default="")
     environment_ready: bool = fields.flag(default=False)
     need: str = fields.text(16, WORD, default="")
     platform: Optional[Machine] = fields.optional(fields.nested(Machine), default=None)
-    """What a uv that is brought must have been built for."""
+    """What a program that is brought must have been built for."""
     pushed_by: str = fields.line(default="")
     """Whose push the tree is, where it isn't the submitter's any more."""
     repeated: bool = fields.flag(default=False)
@@ -34,6 +35,9 @@ class SubmitAnswer(Struct):
 
 #: What a submission needs where somebody else pushed since its own push, or does so now.
 PUSH = "push"
+
+#: What it needs where no MLflow of the server's can make the store for its record.
+EMPTY_STORE = "mlflow-store"
 
 
 class SubmitRequest(

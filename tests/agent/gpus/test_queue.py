@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from remote.agent import processes
-from remote.agent.gpus import queue
+from remote.agent.gpus import line
 from remote.agent.gpus.lease import holders
 from remote.agent.gpus.queue import JobLease
 from remote.agent.gpus.sources import nvidia_smi
@@ -261,7 +261,7 @@ def test_a_driver_that_stays_broken_ends_the_job(
 ) -> None:
     ticket = take(folder)
     fake.change(failure="driver")
-    monkeypatch.setattr(queue, "PATIENCE", 0.5)
+    monkeypatch.setattr(line, "PATIENCE", 0.5)
     with pytest.raises(JobError, match="NVIDIA driver"):
         ticket.leased(lambda reason: None)
     assert not files(folder, ".ticket")

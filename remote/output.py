@@ -23,6 +23,7 @@ from remote import files
 from remote.addresses import without_secrets
 from remote.files import plural as plural
 from remote.files import size as size
+from remote.next_steps import complete
 
 #: Letters to which a column of a table is filled up.
 WIDEST = 100
@@ -91,7 +92,13 @@ def saying_of(target: str) -> Iterator[None]:
 def say(*lines: str) -> None:
     """Print on standard error what is no result, each argument as one line."""
     target = _target.get()
-    _write(sys.stderr, "".join(f"{_printable_line(target + line)}\n" for line in lines))
+    whole = (_printable_line(target + complete(line)) for line in lines)
+    _write(sys.stderr, "".join(f"{line}\n" for line in whole))
+
+
+def ask(question: str) -> None:
+    """Print a question on standard error, whose answer is typed behind it."""
+    _write(sys.stderr, printable(question))
 
 
 # Whoever waits for a lock in the client says so.

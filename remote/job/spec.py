@@ -62,6 +62,8 @@ class JobSpec(Struct):
 
     gpus: Optional[int] = fields.optional(fields.integer(0, 1024), default=None)
     """How many it leases; None is one where the machine has any."""
+    gpu_share: float = fields.number(0.01, 1, default=1.0)
+    """How much it leases of one."""
     gpu_memory: int = fields.integer(0, 1 << 40, default=0)
     """In MiB, free on each of them."""
     gpu_model: str = fields.text(256, default="")
@@ -80,6 +82,11 @@ class JobSpec(Struct):
     """The versions of Python that the project allows."""
     extras: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Extras of the lock file for its environment."""
+    environment: str = fields.text(64, WORD, default="")
+    """Its row in remote.agent.environments; empty is what the project brings a file for."""
+    environment_source: str = fields.text(NAME, default="")
+    """What such an environment is taken from on the server: an interpreter, the folder of an
+    environment, or `conda:NAME`."""
     outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())
     """What the project declares to be its jobs' own, beside remote.job.outputs.TABLE."""
     leases: str = fields.text(NAME, default="")

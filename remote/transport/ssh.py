@@ -42,25 +42,25 @@ _CAUSES: tuple[tuple[str, type[ConnectError], str, str], ...] = (
         r"Could not resolve hostname",
         ConnectError,
         "The host name {login!r} is not known.",
-        "Check TARGET_DIR, or add a Host entry to ~/.ssh/config.",
+        "Check TARGET_DIR, or add a Host entry to {config}.",
     ),
     (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         LoginError,
         "The host key of {login} is not the one that is known, or not known yet.",
-        "Log in once by hand (ssh {login}) and check its fingerprint.",
+        "Log in once by hand ({ssh}) and check its fingerprint.",
     ),
     (
         r"Permission denied|Too many authentication failures",
         LoginError,
         "{login} refuses the login (user name or key).",
-        "Try it by hand: ssh {login}. ssh-copy-id {login} puts your key there.",
+        "Try it by hand: {ssh}. {copy_id} puts your key there.",
     ),
     (
         r"Connection refused",
         ConnectError,
         "{login} answers, but nothing listens for SSH there.",
-        "Check the port in ~/.ssh/config, and that sshd runs.",
+        "Check the port in {config}, and that sshd runs.",
     ),
     (
         r"timed out|No route to host|Network is unreachable",
@@ -187,9 +187,18 @@ class Ssh:
         """What ssh's words mean for the user."""
         for pattern, kind, message, hint in _CAUSES:
             if re.search(pattern, stderr):
-                return kind(message.format(login=self.login), hint.format(login=self.login))
+                return kind(message.format(login=self.login), self._completed(hint))
         last = process.last_line(stderr, "ssh said nothing")
-        return ConnectError(f"ssh to {self.login} failed: {last}", f"Try it: ssh {self.login}")
+        return ConnectError(f"ssh to {self.login} failed: {last}", self._completed("Try it: {ssh}"))
+
+    def _completed(self, hint: str) -> str:
+        """A hint whose commands work as typed."""
+        option = f"-F {shlex.quote(self.config)} " if self.config else ""
+        return hint.format(
+            ssh=f"ssh {option}{self.login}",
+            copy_id=f"ssh-copy-id {option}{self.login}",
+            config=self.config or "~/.ssh/config",
+        )
 
 
 class Log:

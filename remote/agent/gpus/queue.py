@@ -7,19 +7,21 @@ ever while small ones come and go.
 
 Strangers, who know nothing of leases, are passed over: a GPU on which any process computes, or
 whose memory is taken (all that shows of a stranger in a container), isn't free. A job that says how
-much memory it needs may share a card with a stranger who leaves that much, never with another job.
+much memory it needs may share a card with a stranger who leaves that much, never with another job;
+jobs for a part of a card share one with others of the same user (see remote.agent.gpus.shares).
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Union
 
-from remote.agent.gpus import lock_files, sources
-from remote.agent.gpus.lease import FRESH, Lease, holders, is_leased, lease, lease_file
+from remote.agent.gpus import lock_files, shares, sources
+from remote.agent.gpus.lease import FRESH, Lease, all_holders, holders, is_leased, lease, lease_file
 from remote.agent.gpus.tickets import Ticket, waiting
 from remote.agent.processes import user_name
 from remote.errors import JobError
@@ -34,6 +36,9 @@ POLL = 0.3
 #: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
 IDLE_MEMORY = 1024
 
+#: What tells JAX how much of a card it may take: docs.jax.dev, "GPU memory allocation".
+JAX_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+
 #: How long the source of GPU facts may fail before a job that waits gives up, in seconds.
 PATIENCE = 60.0
 
@@ -41,16 +46,18 @@ PATIENCE = 60.0
 def describe(request: GpusRequest) -> GpusAnswer:
     """Every GPU with the job that leases it, if one does, and the line of those that wait."""
     folder = Path(request.leases or LEASES)
-    held = holders(folder)
+    held = all_holders(folder)
     return GpusAnswer(
-        gpus=tuple(
-            gpu.replace(holder=held.get(gpu.uuid) or _keeper(folder, gpu.uuid))
-            for gpu in sources.gpus()
-        ),
+        gpus=tuple(_with_holders(folder, gpu, held.get(gpu.uuid)) for gpu in sources.gpus()),
         waiting=tuple(waiting(folder)),
         now=time.time(),
         cuda=sources.runtime_version(),
     )
+
+
+def _with_holders(folder: Path, gpu: Gpu, held: Optional[List[GpuHolder]]) -> Gpu:
+    sharers = tuple(each for each in held or () if each.share < 1)
+    return gpu.replace(holder=held[0] if held else _keeper(folder, gpu.uuid), sharers=sharers)
 
 
 def _keeper(folder: Path, uuid: str) -> Optional[GpuHolder]:
@@ -73,6 +80,7 @@ class JobLease:
             user=job.user[:64],
             gpus=1 if job.gpus is None else job.gpus,
             memory=job.gpu_memory,
+            share=job.gpu_share,
             submitted=job.submitted,
         )
         self.gpus: List[Gpu] = []
@@ -144,7 +152,12 @@ class JobLease:
         if self.job.gpus == 0:
             return dict.fromkeys((row.VISIBLE_DEVICES for row in sources.SOURCES.values()), "")
         source = sources.current()
-        return {source.VISIBLE_DEVICES: lease.visible if lease else ""} if source else {}
+        variables = {source.VISIBLE_DEVICES: lease.visible if lease else ""} if source else {}
+        if lease is not None and self.request.share < 1:
+            # JAX takes three quarters of a card at its start; what is asked of the job says more.
+            amount = self.job.env.get(JAX_MEMORY, f"{0.9 * self.request.share:.3f}")
+            variables[JAX_MEMORY] = amount
+        return variables
 
     def record(self, lease: Lease) -> Dict[str, Any]:
         """What the job's status tells of its GPUs."""
@@ -184,7 +197,7 @@ class JobLease:
         current = holders(self.folder)
         unleased = sum(gpu.uuid not in current for gpu in self.gpus)
         # The source is asked only where what it says can matter.
-        if unleased >= self.request.gpus or current != self._holders:
+        if unleased >= self.request.gpus or current != self._holders or self.request.share < 1:
             self.gpus = list(filter(self._suits, sources.gpus()))
         self._holders = current
         obstacles = {gpu.uuid: self._obstacle(gpu) for gpu in self.gpus}
@@ -194,14 +207,22 @@ class JobLease:
         if self.request.memory:
             # The largest is left free for others.
             free.sort(key=lambda gpu: (gpu.memory_free is None, gpu.memory_free or 0, gpu.index))
-        chosen = sorted(free[: self.request.gpus], key=lambda gpu: gpu.index)
-        granted = lease(self.folder, chosen)
+        granted = self._lease(free)
         if granted and not ticket.before():
             return granted
         # An earlier job came while we chose, or locked a file before us.
         if granted:
             granted.release()
         return _jobs_before(1)
+
+    def _lease(self, free: List[Gpu]) -> Optional[Lease]:
+        """Lock those of the free cards that are chosen; None where another job was faster."""
+        if self.request.share == 1:
+            chosen = sorted(free[: self.request.gpus], key=lambda gpu: gpu.index)
+            return lease(self.folder, chosen)
+        # One that is shared already comes first, so that others stay whole.
+        free.sort(key=lambda gpu: gpu.uuid not in self._holders)
+        return shares.share(self.folder, free[0], self.request.share)
 
     def _obstacle(self, gpu: Gpu) -> str:
         """Why we can't have this GPU now; empty where we can."""
@@ -214,9 +235,21 @@ class JobLease:
             return error.message.rstrip(".")
         if holder is None:
             return _stranger(gpu, self.request.memory)
+        if self.request.share < 1 and _is_shared_by_us(holder):
+            return self._shortage(gpu)
         if holder.job:
             return f"job {holder.job}"
         return f"a job of {holder.user}, process {holder.pid}" if holder.user else "another job"
+
+    def _shortage(self, gpu: Gpu) -> str:
+        """What a card lacks that other jobs of ours share."""
+        if not shares.is_left(self.folder, gpu.uuid, self.request.share):
+            return "too little of it left"
+        # What others on it take beyond their parts, they take from ours.
+        needed = self.request.share * (gpu.memory_total or 0) - IDLE_MEMORY
+        return (
+            "" if gpu.memory_free is None or gpu.memory_free >= needed else "too little memory free"
+        )
 
     def _missing(self, obstacles: Dict[str, str]) -> str:
         """What the first in the queue waits for; `obstacles` by UUID, empty where one is free."""
@@ -232,6 +265,8 @@ class JobLease:
         """What the job asks for."""
         count, memory = self.request.gpus, self.request.memory
         gpus = "a GPU" if count == 1 else f"{count} GPUs"
+        if self.request.share < 1:
+            gpus = f"{self.request.share:g} of a GPU"
         named = f" named {self.job.gpu_model}" if self.job.gpu_model else ""
         return gpus + named + (f" with {_gibibytes(memory)} free" if memory else "")
 
@@ -242,6 +277,10 @@ def _equipment(gpus: Sequence[Gpu]) -> str:
         return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
     models = [f"{gpu.name} ({_gibibytes(gpu.memory_total)})" for gpu in gpus]
     return "It has " + ", ".join(f"{models.count(each)} x {each}" for each in dict.fromkeys(models))
+
+
+def _is_shared_by_us(holder: GpuHolder) -> bool:
+    return holder.share < 1 and holder.user == user_name(os.geteuid())
 
 
 def _stranger(gpu: Gpu, memory: int) -> str:

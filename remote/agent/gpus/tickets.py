@@ -109,7 +109,7 @@ class Ticket:
         """Leave the queue. A second time does nothing."""
         try:
             # While it is locked, so that nobody takes it for a dead one's.
-            _delete(self._path)
+            lock_files.delete(self._path)
         finally:
             self._file.close()
             self._forget_front()
@@ -135,7 +135,7 @@ def _make(folder: Path, request: WaitingJob, tries: int = 20) -> Tuple[Path, io.
             os.rename(str(temporary), str(folder / name))
         except BaseException:
             file.close()
-            _delete(temporary)
+            lock_files.delete(temporary)
             raise
     except OSError as error:
         if isinstance(error, FileNotFoundError) and tries and folder.is_dir():
@@ -157,14 +157,8 @@ def _living(path: Path) -> Optional[io.FileIO]:
     except (OSError, lock_files.RefusedError):
         return None
     file.close()
-    _delete(path)
+    lock_files.delete(path)
     return None
-
-
-def _delete(path: Path) -> None:
-    # Those of other users are theirs to delete.
-    with contextlib.suppress(OSError):
-        os.unlink(str(path))
 
 
 def _submitted(name: str) -> float:

@@ -7,11 +7,13 @@ job's MLflow run and in the terminal.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from remote.addresses import without_secrets
+from remote.agent import environments
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.status import QUEUED, JobStatus
@@ -49,6 +51,11 @@ class Record:
         self.status = JobStatus(QUEUED)
         self.run: Optional[RecordedRun] = None
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
+
+    @functools.cached_property
+    def environment(self) -> environments.ProjectEnvironment:
+        """What the job's code asks for, there or still to be made; raises JobError."""
+        return environments.of_job(self.paths.root, self.code, self.job)
 
     def write(self, **changes: Any) -> None:
         """Change some of the status, on disk in one step."""

@@ -204,3 +204,13 @@ def test_what_was_typed_goes_before_what_a_target_has() -> None:
     assert submit.with_settings(typed, settings).gpus == 0
     assert submit.with_settings(typed, settings).extras == ("torch", "text", "lab")
     assert submit.with_settings(typed, TargetSettings()) == typed
+
+
+def test_a_targets_environment_goes_with_the_job() -> None:
+    job = JobSpec(kind="script", source="a.py", name="a", environment="uv", environment_source="/x")
+    settings = TargetSettings(environment="python", python="conda:torch")
+    there = submit.with_settings(job, settings)
+    assert (there.environment, there.environment_source) == ("python", "conda:torch")
+    # One that has none takes none of another target's.
+    there = submit.with_environment(there, TargetSettings())
+    assert (there.environment, there.environment_source) == ("", "")

@@ -91,6 +91,8 @@ class JobSpec(Struct):
     environment_source: str = fields.text(NAME, default="")
     """What such an environment is taken from on the server: an interpreter, the folder of an
     environment, or `conda:NAME`."""
+    setup: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """Lines that bash runs before the job, whose exports it gets."""
     outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())
     """What the project declares to be its jobs' own, beside remote.job.outputs.TABLE."""
     leases: str = fields.text(NAME, default="")

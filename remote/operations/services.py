@@ -83,8 +83,8 @@ def serve(server: TargetSession, service: Service, options: ServiceOptions) -> N
 def _stop(server: TargetSession, service: Service, job: Job | None) -> None:
     if job is None:
         raise JobError(f"{service.title} doesn't go on there.")
-    answer = server.agent.call(jobs.StopRequest(key=server.key, job=job.id))
-    print_lines(f"{answer.id} {answer.status.state}")
+    for ended in server.agent.call(jobs.StopRequest(key=server.key, jobs=(job.id,))).stopped:
+        print_lines(f"{ended.id} {ended.problem or ended.status.state}")
     _say_saved(server)
 
 

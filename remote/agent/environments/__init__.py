@@ -28,8 +28,7 @@ class Request(NamedTuple):
 
     `code` is the project's root as the job sees it, `python` a version specifier such as `>=3.10`
     (empty: any). `source` is what is there already, as `environment_source` of a job has it; below
-    `root`, the target's, where it is a relative path. Programs are looked for on `path` (empty: the
-    account's own).
+    `root`, the target's, where it is a relative path.
     """
 
     code: Path
@@ -37,7 +36,6 @@ class Request(NamedTuple):
     extras: Tuple[str, ...] = ()
     root: Path = Path()
     source: str = ""
-    path: str = ""
 
 
 class Environment(Protocol):
@@ -105,10 +103,6 @@ class ProjectEnvironment(NamedTuple):
     @property
     def python(self) -> Path:
         return self.kind.python(self.folder, self.request)
-
-    def on(self, path: str) -> ProjectEnvironment:
-        """The same, with programs looked for on this PATH."""
-        return self._replace(request=self.request._replace(path=path))
 
     def is_ready(self) -> bool:
         """Whether it was made to its end; raises OSError where that can't be told, since one that

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import time
-from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Optional
 
 from remote.addresses import without_secrets
 from remote.agent import environments
@@ -40,7 +40,7 @@ class Record:
     """A job and what its worker tells of it. `status.json` is written here alone while it lives.
 
     `status` is replaced, never changed: what was handed on stays what it was. `here` is a job that
-    runs in the project itself, and not in a snapshot.
+    runs in the project itself, and not in a snapshot. `exports` is what its setup lines have set.
     """
 
     def __init__(self, paths: JobPaths) -> None:
@@ -50,6 +50,7 @@ class Record:
         self.code = paths.root if self.here else paths.code
         self.status = JobStatus(QUEUED)
         self.run: Optional[RecordedRun] = None
+        self.exports: Dict[str, str] = {}
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
 
     @functools.cached_property

@@ -111,18 +111,25 @@ class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer, pub
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.,:/=@%+-]+")
 
 
-class StopAnswer(Struct):
-    """`already` says that it had ended before."""
+class StoppedJob(Struct):
+    """What became of a job that was to end; `already` says that it had ended before."""
 
     id: str = fields.job_id()
     status: JobStatus = fields.nested(JobStatus)
-    already: bool = fields.flag()
+    already: bool = fields.flag(default=False)
+    problem: str = fields.text(MESSAGE, default="")
+    """Why it goes on, or why that can't be told; empty where it has ended."""
+
+
+class StopAnswer(Struct):
+    stopped: Tuple[StoppedJob, ...] = fields.list_of(fields.nested(StoppedJob), VERY_MANY)
 
 
 class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer, repeat=LOOK_FIRST):
-    """End a job; without a name, the one that goes on."""
+    """End jobs: those that are named, with `all` every one that goes on, else the one that does."""
 
-    job: str = fields.text(NAME, default="")
+    jobs: Tuple[str, ...] = fields.names(default=())
+    all: bool = fields.flag(default=False)
 
 
 class AttachAnswer(Struct):

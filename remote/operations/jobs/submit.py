@@ -82,8 +82,12 @@ def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
 
 
 def with_environment(job: JobSpec, settings: TargetSettings) -> JobSpec:
-    """The same, to be run by the environment that a target has for it."""
-    return job.replace(environment=settings.environment, environment_source=settings.python)
+    """The same, to be run by the environment that a target has for it, after its setup lines."""
+    return job.replace(
+        environment=settings.environment,
+        environment_source=settings.python,
+        setup=settings.setup,
+    )
 
 
 def working_folder(root: Path, job: JobSpec, typed: str) -> str:

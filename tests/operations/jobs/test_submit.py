@@ -211,9 +211,11 @@ def test_what_was_typed_goes_before_what_a_target_has() -> None:
 
 def test_a_targets_environment_goes_with_the_job() -> None:
     job = JobSpec(kind="script", source="a.py", name="a", environment="uv", environment_source="/x")
-    settings = TargetSettings(environment="python", python="conda:torch")
+    setup = ("module load cuda",)
+    settings = TargetSettings(environment="python", python="conda:torch", setup=setup)
     there = submit.with_settings(job, settings)
     assert (there.environment, there.environment_source) == ("python", "conda:torch")
+    assert there.setup == setup
     # One that has none takes none of another target's.
     there = submit.with_environment(there, TargetSettings())
-    assert (there.environment, there.environment_source) == ("", "")
+    assert (there.environment, there.environment_source, there.setup) == ("", "", ())

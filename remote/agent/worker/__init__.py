@@ -7,11 +7,13 @@ job's MLflow run and in the terminal.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, Any, Dict, NamedTuple, Optional
 
 from remote.addresses import without_secrets
+from remote.agent import environments
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.status import QUEUED, JobStatus
@@ -41,7 +43,7 @@ class Record:
     """A job and what its worker tells of it. `status.json` is written here alone while it lives.
 
     `status` is replaced, never changed: what was handed on stays what it was. `here` is a job that
-    runs in the project itself, and not in a snapshot.
+    runs in the project itself, and not in a snapshot. `exports` is what its setup lines have set.
     """
 
     def __init__(self, paths: JobPaths) -> None:
@@ -51,7 +53,13 @@ class Record:
         self.code = paths.root if self.here else paths.code
         self.status = JobStatus(QUEUED)
         self.run: Optional[RecordedRun] = None
+        self.exports: Dict[str, str] = {}
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
+
+    @functools.cached_property
+    def environment(self) -> environments.ProjectEnvironment:
+        """What the job's code asks for, there or still to be made; raises JobError."""
+        return environments.of_job(self.paths.root, self.code, self.job)
 
     def write(self, **changes: Any) -> None:
         """Change some of the status, on disk in one step."""

@@ -32,6 +32,7 @@ from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
+from remote.target_settings import TargetSettings
 from remote.transport import process
 from remote.transport.rsync_problems import Problem
 
@@ -55,6 +56,7 @@ def describe(
     return spec.replace(
         **{
             **vars(options),
+            **options.leased,
             "name": options.name or spec.name,
             "cwd": working_folder(project.root, spec, options.cwd),
             "record": spec.record and options.record,
@@ -66,6 +68,25 @@ def describe(
         user=getpass.getuser(),
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
+    )
+
+
+def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
+    """The same, with what a target's settings say where nothing was typed."""
+    return with_environment(job, settings).replace(
+        gpus=settings.gpus if job.gpus is None else job.gpus,
+        gpu_exclude=(*settings.gpus_exclude, *job.gpu_exclude),
+        cpu_slots=settings.cpus or 0,
+        extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
+    )
+
+
+def with_environment(job: JobSpec, settings: TargetSettings) -> JobSpec:
+    """The same, to be run by the environment that a target has for it, after its setup lines."""
+    return job.replace(
+        environment=settings.environment,
+        environment_source=settings.python,
+        setup=settings.setup,
     )
 
 
@@ -93,6 +114,7 @@ def push_and_submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
 
     Without `environment_ready` in the answer, the job's environment is made first.
     """
+    job = with_settings(job, server.settings)
     server.connect()
     command = [server.key, job.replace(git=Git()).to_json()]
     with contextlib.ExitStack() as way:

@@ -109,7 +109,7 @@ def ask(
 
 def source_name(server: TargetSession, store: str = "") -> str:
     """What the files about a store of the target are called."""
-    return f"{server.target.key}.{digest(store)}" if store else server.target.key
+    return f"{server.key}.{digest(store)}" if store else server.key
 
 
 def merge_all(
@@ -124,7 +124,7 @@ def merge_all(
     """Merge the delta of the target's own store, and those of the others that it has."""
     start = time.monotonic()
     to, records = destination(server.project), Records()
-    file = server.project.state / "targets" / f"{server.target.key}.stores.json"
+    file = server.project.state / "targets" / f"{server.key}.stores.json"
     before, marks = read_json(file) or {}, dict(own.answer.others)
     changed = [name for name, mark in marks.items() if mark is None or before.get(name) != mark]
     records.unreadable += [own.answer.fault] if own.answer.fault else []
@@ -143,7 +143,7 @@ def merge_all(
                 to,
                 records,
                 name=source_name(server, store),
-                source=f"{server.target}/{store}" if store else str(server.target),
+                source=f"{server.source}/{store}" if store else server.source,
                 remote=server.remote,
                 dry_run=dry_run,
                 theirs=theirs,

@@ -99,6 +99,12 @@ class Project:
             )
         return target
 
+    def usual_target(self) -> str:
+        """What a command takes that names no target, on a command line of its own."""
+        typed_for_make = "TARGET_DIR" in make_variables()
+        settings = _env_file(self.root) if typed_for_make else self.settings
+        return settings.get("TARGET_DIR", "") or self._last_target()
+
     def remember_target(self, target: Target) -> None:
         """Make `target` the one that is meant where none is named."""
         text = target.name or str(target)
@@ -191,20 +197,24 @@ def _refuse_strangers(root: Path, start: Path) -> None:
 
 def load_settings(root: Path) -> dict[str, str]:
     """All settings that are in force in the project at `root`."""
-    settings: dict[str, str] = {}
-    if (root / ".env").is_file():
-        from dotenv import dotenv_values
-
-        try:
-            values = dotenv_values(root / ".env")
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f".env can't be read: {error}.", "It has to be plain UTF-8 text: NAME=value."
-            ) from error
-        settings.update((key, value) for key, value in values.items() if value is not None)
+    settings = _env_file(root)
     settings.update((key, value) for key, value in os.environ.items() if value)
     settings.update((key, value) for key, value in make_variables().items() if value)
     return settings
+
+
+def _env_file(root: Path) -> dict[str, str]:
+    if not (root / ".env").is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        values = dotenv_values(root / ".env")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f".env can't be read: {error}.", "It has to be plain UTF-8 text: NAME=value."
+        ) from error
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def make_variables(flags: str | None = None) -> dict[str, str]:

@@ -218,3 +218,13 @@ def test_without_a_mark_the_working_directory_is_the_project(
     monkeypatch.chdir(lonely)
     assert find_project().root == lonely.resolve()
     assert find_project().state == lonely.resolve() / ".remote"
+
+
+def test_the_usual_target_is_not_what_was_typed_for_make_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("TARGET_DIR=a:proj\n")
+    assert Project(tmp_path, {"TARGET_DIR": "a:proj"}).usual_target() == "a:proj"
+    monkeypatch.setenv("MAKEFLAGS", " -- TARGET_DIR=b:proj")
+    typed = Project(tmp_path, load_settings(tmp_path))
+    assert str(typed.target()) == "b:proj" and typed.usual_target() == "a:proj"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, NamedTuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple
 
 from remote.errors import JobError
 from remote.job.spec import JobSpec
@@ -35,6 +35,8 @@ class Kind(NamedTuple):
     """Whether `source` is a file or folder of the project, which must have been pushed."""
     source_files: Callable[[JobSpec], Iterable[Path]] = lambda job: ()
     """Where the Python source of the program may lie, below the code."""
+    modules: Tuple[str, ...] = ()
+    """What an environment must have for it, where that was made by others."""
     keeps_notebook: bool = False
     """Whether it leaves an executed notebook, which goes to the results."""
     mlflow_source_type: str = ""
@@ -92,12 +94,23 @@ def _module_files(job: JobSpec) -> Iterable[Path]:
         yield top / path / "__main__.py"
 
 
-NOTEBOOK = Kind("notebook", NOTEBOOK_ENTRY, source_is_path=True, keeps_notebook=True)
+NOTEBOOK = Kind(
+    "notebook",
+    NOTEBOOK_ENTRY,
+    source_is_path=True,
+    # papermill, where it is there, brings the second.
+    modules=("ipykernel", "nbclient"),
+    keeps_notebook=True,
+)
 SCRIPT = Kind("script", argv=_script_argv, source_is_path=True, source_files=_script_files)
 MODULE = Kind("module", argv=_module_argv, source_files=_module_files)
 COMMAND = Kind("command")
 MLPROJECT = Kind(
-    "mlproject", argv=_mlproject_argv, source_is_path=True, mlflow_source_type="PROJECT"
+    "mlproject",
+    argv=_mlproject_argv,
+    source_is_path=True,
+    modules=("mlflow",),
+    mlflow_source_type="PROJECT",
 )
 SERVICE = Kind("service", SERVICE_ENTRY, serves=True)
 

@@ -56,6 +56,7 @@ class JobPaths:
     serving = _Entry("serving.json")
     saved = _Entry("saved.json")
     stores = _Entry("stores")
+    packages = _Entry("packages.json")
     own_store = _Entry("mlflow.db")
     frozen = _Entry("frozen.json")
     unpulled = _Entry("unpulled.json")

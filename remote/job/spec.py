@@ -62,6 +62,8 @@ class JobSpec(Struct):
 
     gpus: Optional[int] = fields.optional(fields.integer(0, 1024), default=None)
     """How many it leases; None is one where the machine has any."""
+    gpu_share: float = fields.number(0.01, 1, default=1.0)
+    """How much it leases of one."""
     gpu_memory: int = fields.integer(0, 1 << 40, default=0)
     """In MiB, free on each of them."""
     nodes: int = fields.integer(0, 1 << 16, default=0)
@@ -72,6 +74,10 @@ class JobSpec(Struct):
     """A part of their names, in any case."""
     gpu_exclude: Tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
     """Which not to take, by index or UUID."""
+    cpus: int = fields.integer(0, 1 << 16, default=0)
+    """How many CPU slots it takes where it has no GPU; 0 is one where there is a limit."""
+    cpu_slots: int = fields.integer(0, 1 << 16, default=0)
+    """That limit: how many slots the jobs of the machine without a GPU have; 0 is none."""
     after: str = fields.text(NAME, default="")
     """The job that is to have finished before; asked by a part of its id, accepted by all of it."""
     retries: int = fields.integer(0, 1 << 31, default=0)
@@ -84,6 +90,13 @@ class JobSpec(Struct):
     """The versions of Python that the project allows."""
     extras: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Extras of the lock file for its environment."""
+    environment: str = fields.text(64, WORD, default="")
+    """Its row in remote.agent.environments; empty is what the project brings a file for."""
+    environment_source: str = fields.text(NAME, default="")
+    """What such an environment is taken from on the server: an interpreter, the folder of an
+    environment, or `conda:NAME`."""
+    setup: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """Lines that bash runs before the job, whose exports it gets."""
     outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())
     """What the project declares to be its jobs' own, beside remote.job.outputs.TABLE."""
     leases: str = fields.text(NAME, default="")

@@ -83,8 +83,8 @@ def serve(server: TargetSession, service: Service, options: ServiceOptions) -> N
 def _stop(server: TargetSession, service: Service, job: Job | None) -> None:
     if job is None:
         raise JobError(f"{service.title} doesn't go on there.")
-    answer = server.agent.call(jobs.StopRequest(key=server.key, job=job.id))
-    print_lines(f"{answer.id} {answer.status.state}")
+    for ended in server.agent.call(jobs.StopRequest(key=server.key, jobs=(job.id,))).stopped:
+        print_lines(f"{ended.id} {ended.problem or ended.status.state}")
     _say_saved(server)
 
 
@@ -92,7 +92,7 @@ def _refuse_other(service: Service, running: Job, options: ServiceOptions) -> No
     """Raises JobError where the one that goes on isn't as it is wished; what wasn't said fits."""
     asked, wished = options.asked, dict[str, Any](options.said)
     if asked.gpus is not None:
-        wished["gpus"] = asked.gpus
+        wished.update(asked.leased)
     actual = {name: getattr(running, name) for name in wished}
     differing = [f"{name} {actual[name]}" for name in wished if actual[name] != wished[name]]
     missing = sorted(set(asked.extras) - set(running.extras))
@@ -127,7 +127,8 @@ def _start(server: TargetSession, service: Service, options: ServiceOptions) -> 
             "Bring it: inv remote-lab --bring. Or let it go: make sync-push",
         )
     if service == LAB and asked.gpus:
-        say(f"It leases {plural(asked.gpus, 'GPU')} until it ends: inv remote-lab --stop")
+        leased = plural(int(asked.gpus), "GPU") if asked.gpus >= 1 else f"{asked.gpus:g} of a GPU"
+        say(f"It leases {leased} until it ends: inv remote-lab --stop")
     elif service == LAB:
         say("It leases no GPU; --gpus 1 does, for as long as it goes on.")
     return push_and_submit(server, job).id

@@ -23,8 +23,9 @@ from invoke.tasks import Task
 from remote.config import find_project
 from remote.errors import RemoteError
 from remote.files import full_disk
+from remote.next_steps import complete
 from remote.options import options_of
-from remote.output import print_lines, printable_lines, say
+from remote.output import ask, print_lines, printable_lines, say
 
 if TYPE_CHECKING:
     from remote.programs.program import FileProgram
@@ -107,9 +108,17 @@ def exit_on_error(body: Body) -> Body:
     return wrapped  # type: ignore[return-value]
 
 
+def confirm(question: str) -> None:
+    """Ask on the terminal; raises Exit with code 1 unless the answer is yes."""
+    ask(f"{question} [y/N] ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Exit("Nothing was changed.", code=1)
+
+
 def _message(text: str) -> str:
     """An error's words as they are shown; a server's may have no end."""
-    return printable_lines("\n".join(text[:LONGEST_MESSAGE].split("\n")[:MESSAGE_LINES]))
+    lines = text[:LONGEST_MESSAGE].split("\n")[:MESSAGE_LINES]
+    return printable_lines(complete("\n".join(lines)))
 
 
 def _say_traceback(kind: type[BaseException], error: BaseException, frames: Any) -> None:

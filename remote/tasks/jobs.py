@@ -14,7 +14,7 @@ from invoke.exceptions import Exit
 from remote.config import declared
 from remote.errors import JobError
 from remote.files import read_json
-from remote.job.status import FINISHED
+from remote.job.status import FAILED, FINISHED, LOST
 from remote.output import (
     draw_screen,
     duration,
@@ -25,11 +25,13 @@ from remote.output import (
     say_first,
     size,
 )
-from remote.tasks.declare import HELP, command
+from remote.tasks.declare import HELP, command, confirm
 from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
 
 if TYPE_CHECKING:
+    from remote.job.messages.old_jobs import PruneRequest
     from remote.job.status import JobStatus
+    from remote.session import TargetSession
 
 #: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
 NEWEST = 20
@@ -61,13 +63,18 @@ def remote_logs(
     age = seconds(since, "--since") if since else 0
     followed = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
     if follow:
-        exit_as(*followed)
+        exit_as(*followed, shown=True)
 
 
-def exit_as(job: str, status: JobStatus) -> None:
-    """Exit as the job did, with a word on why, unless it finished."""
-    if status.state != FINISHED:
-        raise Exit(f"{job} {status.in_words}", code=status.exit_code or 1)
+def exit_as(job: str, status: JobStatus, *, shown: bool = False) -> None:
+    """Exit as the job did, unless it finished: with why, where its log was not `shown`."""
+    if status.state == FINISHED:
+        return
+    # A log ends with the cause, unless nobody was left to write it there.
+    words = "" if shown and status.state != LOST else f"{job} {status.in_words}"
+    if words and status.state == FAILED:
+        words += f"\nMore of it: inv remote-logs {job} --tail 30"
+    raise Exit(words, code=status.exit_code or 1)
 
 
 @command(
@@ -142,19 +149,29 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
 
 @command(
     positional=["job"],
-    help={"job": "its id, a unique part of it, or `last` (default: the one that goes on)"},
+    iterable=["job"],
+    help={
+        "job": "ids, unique parts of them, or `last` (default: the one that goes on)",
+        "all": "all jobs that go on; JupyterLab and the like only where they are named",
+    },
 )
-def remote_stop(c: Context, job: str = "", target: str = "") -> None:
-    """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
+def remote_stop(
+    c: Context, job: list[str] | None = None, target: str = "", all: bool = False
+) -> None:
+    """End jobs; their MLflow runs end as KILLED, and what a notebook did so far is kept."""
     from remote.job.messages.jobs import StopRequest
 
     server, start = server_of(target), time.monotonic()
-    answer = server.agent.call(StopRequest(key=server.key, job=job))
-    state = answer.status.state
-    if answer.already:
-        print_lines(f"{answer.id} had ended already: {answer.status.in_words}")
-    else:
-        print_lines(f"{answer.id} {state} after {duration(time.monotonic() - start)}")
+    answer = server.agent.call(StopRequest(key=server.key, jobs=tuple(job or ()), all=all))
+    for ended in answer.stopped:
+        took = f"{ended.status.state} after {duration(time.monotonic() - start)}"
+        if ended.already:
+            took = f"had ended already: {ended.status.in_words}"
+        print_lines(f"{ended.id} {ended.problem or took}")
+    if not answer.stopped:
+        say(f"No job goes on on {server.target}.")
+    if any(ended.problem for ended in answer.stopped):
+        raise Exit("Look again: inv remote-ps", code=1)
 
 
 @command(
@@ -211,15 +228,22 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
     help={
         "older": "how long ago they must have ended, such as 30d (the default)",
         "dry-run": "show what would go, change nothing",
+        "yes": "don't ask",
     }
 )
 def remote_prune(
-    c: Context, older: str = "30d", target: str = "", force: bool = False, dry_run: bool = False
+    c: Context,
+    older: str = "30d",
+    target: str = "",
+    force: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
 ) -> None:
-    """Remove old jobs that were pulled, unused environments and downloads, old backups, also here."""
-    from remote.agent.jobs.prune import make_writable
+    """Remove old jobs that were pulled, unused environments and downloads, old backups, also here.
+
+    Backups younger than a day stay. On a terminal it shows what would go, and asks.
+    """
     from remote.job.messages.old_jobs import PruneRequest
-    from remote.operations.transfers.pull_backups import old_backups
     from remote.options import seconds
 
     server = server_of(target)
@@ -232,8 +256,20 @@ def remote_prune(
         python=declared(server.project.root, "requires-python"),
         now=time.time(),
     )
+    if not dry_run and not yes and sys.stdin.isatty():
+        if not _prune(server, request.replace(dry_run=True)):
+            return
+        confirm("Remove all that?")
+    _prune(server, request)
+
+
+def _prune(server: TargetSession, request: PruneRequest) -> bool:
+    """Have it removed, or with `dry_run` only told; whether there is anything to remove."""
+    from remote.agent.jobs.prune import make_writable
+    from remote.operations.transfers.pull_backups import old_backups
+
     answer = server.agent.call(request)
-    verb, would = ("would remove", "would be ") if dry_run else ("removed", "")
+    verb, would = ("would remove", "would be ") if request.dry_run else ("removed", "")
     print_lines(*(f"{verb} job {name}" for name in answer.jobs))
     print_lines(*(f"{verb} environment {name}" for name in answer.environments))
     print_lines(*(f"{verb} backup {name}" for name in answer.backups))
@@ -243,8 +279,9 @@ def remote_prune(
         print_lines(f"{verb} uv's downloads that no environment uses, {size(answer.downloads)}")
     print_lines(f"{plural(len(answer.jobs), 'job')}, {size(answer.bytes)} {would}freed")
     say_first([f"stays: {text}" for text in answer.remarks], "remarks")
-    for folder, count in old_backups(server.project, request.older):
-        if not dry_run:
+    backups = list(old_backups(server.project, request.older))
+    for folder, count in backups:
+        if not request.dry_run:
             shutil.rmtree(folder, onerror=make_writable)
         print_lines(f"{verb} here: {folder.name}, {size(count)} of what pulls replaced")
     if answer.unfetched:
@@ -257,3 +294,4 @@ def remote_prune(
             f"{plural(len(answer.kept), 'job')} of that age stayed, since not pulled yet: "
             "make sync-pull, or --force."
         )
+    return bool(answer.bytes or answer.jobs or answer.environments or answer.backups or backups)

@@ -95,7 +95,7 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
         return
     followed = follow_log(server, submitted.id, wait=True, silent=not follow)
     problems = pull_and_tell(server) if pull else []
-    exit_as(*followed)
+    exit_as(*followed, shown=follow)
     exit_unless_all(problems, "pulled")
 
 
@@ -112,7 +112,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     submitted = push_and_submit(server, job)
     if submitted.environment_ready:
         say("The environment is there already.")
-    exit_as(*follow_log(server, submitted.id, wait=True))
+    exit_as(*follow_log(server, submitted.id, wait=True), shown=True)
 
 
 @command(

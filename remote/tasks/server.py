@@ -66,7 +66,7 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
         return
     print_lines(*gpu_table(answer))
     for place, job in enumerate(answer.waiting, 1):
-        gpus_wanted = plural(job.gpus, "GPU")
+        gpus_wanted = plural(job.gpus, "GPU") if job.share == 1 else f"{job.share:g} of a GPU"
         print_lines(f"waiting, {place}.: {job.job or 'no job'} ({job.user}) for {gpus_wanted}")
 
 

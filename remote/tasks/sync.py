@@ -9,6 +9,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.config import Project, find_project
+from remote.next_steps import name_target
 from remote.output import plural, print_lines, say, say_first, size
 from remote.tasks.declare import command
 
@@ -29,7 +30,9 @@ def server_of(target: str) -> TargetSession:
     from remote.session import TargetSession
 
     project = find_project()
-    return TargetSession.of(project, project.target(target))
+    found = project.target(target)
+    name_target(str(found) if str(found) != project.usual_target() else "")
+    return TargetSession.of(project, found)
 
 
 def registry_asked(project: Project, flag: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from remote.job.messages.gpus import Gpu, GpusAnswer
+from remote.job.messages.gpus import Gpu, GpuHolder, GpusAnswer
 from remote.job.messages.jobs import JobSummary
 from remote.job.messages.old_jobs import DifferencesAnswer
 from remote.job.status import ENDED, PREPARING, QUEUED, RUNNING, UNKNOWN
@@ -95,16 +95,21 @@ def gpu_table(answer: GpusAnswer) -> list[str]:
 
 
 def _holder(gpu: Gpu) -> str:
-    holder = gpu.holder
-    if holder and holder.job:
-        return f"{holder.job} ({holder.user})" if holder.user else holder.job
-    if holder:
-        return f"a job of {holder.user or 'another user'}"
+    if gpu.sharers:
+        return ", ".join(f"{each.share:g} {_job_of(each)}" for each in gpu.sharers)
+    if gpu.holder:
+        return _job_of(gpu.holder)
     strangers = [
         f"{process.user or 'somebody'}'s {process.name or 'process'} ({process.pid})"
         for process in gpu.processes
     ]
     return ", ".join(strangers) or "-"
+
+
+def _job_of(holder: GpuHolder) -> str:
+    if holder.job:
+        return f"{holder.job} ({holder.user})" if holder.user else holder.job
+    return f"a job of {holder.user or 'another user'}"
 
 
 def difference_lines(answer: DifferencesAnswer) -> list[str]:

@@ -25,11 +25,13 @@ IDS = (
 )
 
 
-def add(root: Path, job_id: str = IDS[0], age: float = 0, **status: Any) -> JobPaths:
+def add(
+    root: Path, job_id: str = IDS[0], age: float = 0, kind: str = "notebook", **status: Any
+) -> JobPaths:
     """A job as `submit` writes it down, and its status where one is given."""
     paths = JobPaths(root, job_id)
     paths.folder.mkdir(parents=True)
-    asked = {"id": job_id, "name": "train", "kind": "notebook", "source": "src/a.ipynb"}
+    asked = {"id": job_id, "name": "train", "kind": kind, "source": "src/a.ipynb"}
     write_json(paths.job, {**asked, "submitted": 1.0})
     os.utime(paths.job, (time.time() - age,) * 2)
     if status:

@@ -289,6 +289,11 @@ def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:
     os.utime(spare / ".complete", (ago, ago))
     would = farm.project.inv("remote-prune", "--dry-run")
     assert f"would remove job {old}" in would.out and kept not in would.out
+    with inv_in_terminal(farm.project, "remote-prune") as terminal:
+        terminal.until(b"[y/N]")
+        assert f"would remove job {old}".encode() in terminal.seen
+        terminal.type(b"n\n")
+        assert terminal.end() == 1 and b"Nothing was changed" in terminal.seen
     assert farm.file(old, "log").exists()
     done = farm.project.inv("remote-prune", "--older", "30d")
     assert f"removed job {old}" in done.out and "1 job of that age stayed" in done.err

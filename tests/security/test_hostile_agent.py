@@ -59,8 +59,9 @@ FREE = {
     "GpuProcess": "user name",
     "GpusAnswer": "cuda",
     "Job": "root host secrets",
-    "JobSpec": "source name parameters defaults arguments cwd env tags experiment output"
-    " entry_point folder logdir after notify python extras leases user project target interpreter",
+    "JobSpec": "source name parameters defaults arguments cwd env tags experiment output gpu_model"
+    " environment_source entry_point folder logdir after notify python extras leases user project"
+    " target interpreter setup",
     "JobStatus": "host waiting driver cuda result cause",
     "JobSummary": "name source experiment user after unpulled",
     "LeasedGpu": "name",
@@ -73,6 +74,7 @@ FREE = {
     "RefusedRecord": "kind id reason",
     "SecretAnswer": "names",
     "Shortage": "folder",
+    "StoppedJob": "problem",
     "SubmitAnswer": "pushed_by",
     "TakeAnswer": "changed left_out obstacle",
     "WaitingJob": "user",

@@ -159,7 +159,9 @@ def running(folder: Path) -> Iterator[Cluster]:
     """A Slurm with two nodes; skips where it isn't installed."""
     missing = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
     if missing:
-        pytest.skip(f"{missing[0]} is not installed: sh scripts/tools.sh slurm")
+        pytest.skip(
+            f"{missing[0]} is not installed: sh scripts/tools.sh slurmctld slurmd sbatch munged"
+        )
     cluster = Cluster(folder)
     try:
         cluster.start()

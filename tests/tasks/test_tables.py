@@ -65,6 +65,10 @@ def test_a_gpu_is_told_with_who_holds_it() -> None:
         report = gpu.replace(processes=processes, holder=held)
         answer = GpusAnswer(gpus=(report,), waiting=(), now=0)
         assert tables.gpu_table(answer)[1] == f"0    A100  2.0/80 GiB  -     {shown}"
+    both = (holder.replace(share=0.5), holder.replace(job="other", share=0.25))
+    report = gpu.replace(holder=both[0], sharers=both)
+    line = tables.gpu_table(GpusAnswer(gpus=(report,), waiting=(), now=0))[1]
+    assert line.endswith("0.5 id-of-job (bob), 0.25 other (bob)")
 
 
 def test_differences() -> None:

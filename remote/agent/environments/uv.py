@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from remote.agent.environments import Request
     from remote.agent.environments.make_once import Recipe
 
+IS_MADE = True
+
 #: The best-defined first.
 LOCK_FILES = tuple("uv.lock requirements.lock pylock.toml poetry.lock requirements.txt".split())
 
@@ -124,7 +126,7 @@ def _commands(uv: str, folder: Path, lock: Path, request: Request) -> List[List[
         sync = [uv, "sync", "--frozen", "--no-editable", *version]
         return [[*sync, *_repeated("--extra", extras)]]
     venv = [uv, "venv", "--no-project", *version, str(folder)]
-    into = ["--python", str(python(folder))]
+    into = ["--python", str(python(folder, request))]
     if lock.name == "poetry.lock":
         # Only Poetry itself reads its lock file right; its own plugin turns it into requirements.
         tool = [uv, "tool", "run", "--python", ">=3.10", "--from", "poetry"]
@@ -145,9 +147,13 @@ def _repeated(option: str, values: Sequence[str]) -> List[str]:
     return [part for value in sorted(set(values)) for part in (option, value)]
 
 
-def python(folder: Path) -> Path:
+def python(folder: Path, request: Request) -> Path:
     """That of the virtual environment."""
     return folder / "bin" / "python"
+
+
+def check(folder: Path, request: Request, modules: Sequence[str]) -> None:
+    """Its lock file is the project's own: what a job misses there is told as it runs."""
 
 
 def record(request: Request) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from remote.agent.job_folders import find, job_of
 from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
+from remote.files import read_json
 from remote.job import outputs
 from remote.job.messages import old_jobs as messages
 from remote.job.paths import JobPaths
@@ -49,7 +50,7 @@ def differences(request: messages.DifferencesRequest) -> messages.DifferencesAns
         ids=(before.id, after.id),
         asked=_changes(_asked(before), _asked(after)),
         became=_changes(_became(before), _became(after)),
-        packages=_changes(packages(before.first_code), packages(after.first_code)),
+        packages=_changes(_packages(before), _packages(after)),
         code=tuple(code),
     )
 
@@ -78,6 +79,12 @@ def _asked(paths: JobPaths) -> Dict[str, Any]:
             else:
                 flat[name] = value
     return flat
+
+
+def _packages(paths: JobPaths) -> Mapping[str, Any]:
+    """What the job's environment had: as the job noted it, else as its lock file says."""
+    noted = read_json(paths.packages)
+    return noted if isinstance(noted, dict) else packages(paths.first_code)
 
 
 def _became(paths: JobPaths) -> Dict[str, Any]:

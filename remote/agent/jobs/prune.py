@@ -25,6 +25,9 @@ from remote.job.outputs import below
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED, UNKNOWN
 
+#: Seconds that a backup stays, however soon others may go.
+BACKUP_AGE = 86400.0
+
 #: How the names begin of what is being removed.
 GONE = ".removed-"
 
@@ -75,7 +78,11 @@ def prune(request: PruneRequest) -> PruneAnswer:
     unfetched = [paths for paths in pulled if not request.force and _may_be_only_here(paths)]
     jobs = [paths for paths in pulled if paths not in unfetched]
     unused = _unused_environments(root, limit, request.python, remarks)
-    backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
+    # What a push replaced may be missed only tomorrow.
+    kept_until = min(limit, time.time() - BACKUP_AGE)
+    backups = [
+        path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < kept_until
+    ]
     folders = [*backups, *(paths.folder for paths in jobs), *unused]
     freed = sum(bytes_in(path) if request.dry_run else _remove(path) for path in folders)
     downloaded = _clear_downloads(request.dry_run, remarks)

@@ -17,12 +17,12 @@ from remote.agent.jobs.accept import accept, clear, cleared, earlier_job
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, make_output, root_of
 from remote.errors import JobError, TargetError
-from remote.files import link_or_copy, locked, write_atomic
+from remote.files import is_absent, link_or_copy, locked, write_atomic
 from remote.folders import leads_out, links_in
 from remote.job import outputs
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import PUSH, SubmitAnswer, SubmitRequest
-from remote.job.paths import PARTIAL, STATE, JobPaths
+from remote.job.messages.jobs import EMPTY_STORE, PUSH, SubmitAnswer, SubmitRequest
+from remote.job.paths import PARTIAL, STATE, STORE, JobPaths
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
 from remote.job.tree import read_stamp, reading
@@ -62,7 +62,7 @@ def _repeated(root: Path, request: SubmitRequest, paths: JobPaths) -> SubmitAnsw
         _await_worker(paths, launched)
     if request.job.incoming:
         clear(root / STATE / (INCOMING + request.job.incoming))
-    env = environments.of(root, paths.code, request.job.python, request.job.extras)
+    env = environments.of_job(root, paths.code, request.job)
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), repeated=True)
 
 
@@ -80,12 +80,15 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
     """Start the job; `tree`, which keeps pushes away, is closed when its code is frozen."""
     spec = request.job.replace(after=_predecessor(root, request.job.after))
     source = _source(root, spec)
-    env = environments.of(root, source, spec.python, spec.extras)
+    env = environments.of_job(root, source, spec)
     missing = env.missing_programs()
-    if missing:
-        return SubmitAnswer(need=missing[0], platform=machine())
+    if missing or _wants_store(root, spec, env):
+        return SubmitAnswer(need=missing[0] if missing else EMPTY_STORE, platform=machine())
     if request.offline and not request.proxy and not env.is_ready():
         return SubmitAnswer(need="proxy")
+    # What it needs may be there only once its setup lines have run.
+    if not spec.setup:
+        env.check(kind_of(spec).modules)
     paths = accept(root, spec, request.request)
     while paths is None:
         # The same request came twice at once.
@@ -113,6 +116,16 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         _await_worker(paths, launched)
     chosen = "" if request.launcher else launched.launcher
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), launcher=chosen)
+
+
+def _wants_store(root: Path, spec: JobSpec, env: environments.ProjectEnvironment) -> bool:
+    """Whether a job needs a store, and its environment may have no MLflow that could make it."""
+    if not (spec.record or kind_of(spec).serves) or not is_absent(root / STORE):
+        return False
+    # Here, since most targets have a store.
+    from remote.tracking import empty_store
+
+    return "mlflow" not in env.packages() and next(empty_store.kept(), None) is None
 
 
 def _predecessor(root: Path, name: str) -> str:

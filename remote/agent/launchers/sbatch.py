@@ -14,10 +14,11 @@ from remote.job.spec import JobSpec
 #: Tells a worker, and whatever it starts, by which launcher it runs.
 VARIABLE = "REMOTE_LAUNCHER"
 
-#: Options by which a user asks for GPUs, for time, for nodes: these go before what a job asks.
+#: Options by which a user asks for GPUs, time, nodes and CPUs: these go before what a job asks.
 _GPUS = ("--gres", "--gpus", "--gpus-per-node", "--gpus-per-task", "--gpus-per-socket", "-G")
 _TIME = ("--time", "-t")
 _NODES = ("--nodes", "-N")
+_CPUS = ("--cpus-per-task", "-c")
 
 #: What Slurm answers a job that was accepted: its number, and the cluster where it has several.
 _ACCEPTED = re.compile(r"^(\d+)(?:;([A-Za-z0-9_.-]+))?$", re.MULTILINE)
@@ -40,10 +41,12 @@ def words(job: JobSpec, name: str, *, root: Path, output: Path, gpu: str, after:
 
 
 def _resources(job: JobSpec, gpu: str) -> List[str]:
-    """GPUs of each node, nodes, and the time limit of all attempts together."""
+    """GPUs of each node, CPUs, nodes, and the time limit of all attempts together."""
     asked: List[str] = []
     if gpu and not has(job.sbatch, _GPUS):
-        asked.append(f"--gres={gpu}:{int(job.gpus or 1)}")
+        asked.append(f"--gres={gpu}:{job.gpus or 1}")
+    if job.cpus and not has(job.sbatch, _CPUS):
+        asked.append(f"--cpus-per-task={job.cpus}")
     if job.nodes and not has(job.sbatch, _NODES):
         asked += [f"--nodes={job.nodes}", "--ntasks-per-node=1"]
     if job.timeout and not has(job.sbatch, _TIME):

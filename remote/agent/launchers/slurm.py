@@ -103,7 +103,7 @@ def _refuse(job: Job) -> None:
             f"Slurm chooses GPUs by their kind, and not by what {flag} says.",
             "Ask for a kind, as the site calls it: --gpus-model a100, or --sbatch=--gres=…",
         )
-    if job.gpus and job.gpus != int(job.gpus):
+    if job.gpu_share < 1:
         raise JobError("Slurm gives whole GPUs.", "Such as: --gpus 1")
 
 

@@ -19,6 +19,7 @@ from typing import Mapping, Optional
 from remote.agent import processes, reserve
 from remote.agent.tracking import job_run
 from remote.agent.worker import Outcome, Record
+from remote.agent.worker.last_error import last_error
 from remote.agent.worker.peak_memory import PeakGpuMemory, PeakMemory
 from remote.agent.worker.variables import of_job
 from remote.job.kinds import kind_of
@@ -196,7 +197,10 @@ def outcome(code: int, *, log: bytes, kills: int, full: bool = False) -> Outcome
         return Outcome(FAILED, shown, f"killed by {name}", SIGNAL)
     if _KERNEL_DIED.search(log):
         return Outcome(FAILED, shown, "its notebook's kernel died", SIGNAL)
-    cause = f"its code failed (exit code {shown})"
+    # Python itself ends so, by an exception that nobody caught; a program's own exit codes tell of
+    # another end, whatever it had logged before.
+    raised = last_error(log) if code == 1 else ""
+    cause = raised or f"its code failed (exit code {shown})"
     if full or _DISK.search(log):
         where = "the server's disk is full" if full else "a disk was full, or a quota used up"
         return Outcome(FAILED, shown, f"{cause}: {where}", DISK)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
-from remote.agent import environments, job_folders, job_state, processes, reserve
+from remote.agent import job_folders, job_state, processes, reserve
 from remote.agent.gpus.queue import JobLease
 from remote.agent.launchers import allocation
 from remote.agent.target_dir import root_of
@@ -73,8 +72,8 @@ class Worker(Record):
         """Take the job to its end; its exit code comes back."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        args = (self.paths, lambda: self.status.state in ENDED)
-        shown = threading.Thread(target=mirror, args=args, daemon=True)
+        ended = threading.Event()
+        shown = threading.Thread(target=mirror, args=(self.paths, ended), daemon=True)
         shown.start()
         try:
             outcome = self.perform()
@@ -82,6 +81,7 @@ class Worker(Record):
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 signal.signal(number, _pass)
         self.finish(outcome)
+        ended.set()
         shown.join(timeout=2)
         if self.job.notify and self.status.state in ENDED:
             from remote.agent.worker.attempt import notify
@@ -141,11 +141,6 @@ class Worker(Record):
             if gone and not self.code.is_dir():
                 raise JobError("The submission broke off before its code was there.")
             time.sleep(0.005)
-
-    @functools.cached_property
-    def environment(self) -> environments.ProjectEnvironment:
-        """What the job's code asks for, there or still to be made; raises JobError."""
-        return environments.of(self.paths.root, self.code, self.job.python, self.job.extras)
 
     def begin(self) -> None:
         """Say that the worker lives."""
@@ -216,28 +211,55 @@ class Worker(Record):
             time.sleep(LOOK)
 
     def prepare(self) -> Path:
-        """Have the environment for the job's lock file and the MLflow run ready, made now if they
-        aren't there; the interpreter comes back."""
-        from remote.agent.environments import job_hook
+        """Have the job's environment and the MLflow run ready, made now if they aren't there; the
+        interpreter comes back."""
         from remote.agent.worker import variables
 
-        python = Path(self.job.interpreter)
-        if not self.here:
-            self.write(**self.environment.record())
-            if not self.environment.is_ready():
-                self.write(state=PREPARING, waiting="")
-                with variables.proxied(self.paths):
-                    self.environment.make(self.log, job=self.paths.id)
-            try:
-                job_hook.install(self.environment.folder)
-            except OSError as error:
-                self.say(f"the environment can't be prepared for jobs: {error}")
-            self.write(environment_ready=True)
-            python = self.environment.python
+        python = Path(self.job.interpreter) if self.here else self.prepare_environment()
         # A service records nothing itself, and shows the store, or lets notebooks write to it.
         if not self.run and (self.job.record or kind_of(self.job).serves):
             self.open_store(python, variables.base(python))
         return python
+
+    def prepare_environment(self) -> Path:
+        """Have the environment ready for the job; its interpreter comes back. Raises JobError."""
+        from remote.agent.environments import job_hook
+        from remote.agent.worker import setup_lines, variables
+
+        env = self.environment
+        self.write(**env.record())
+        if self.job.setup:
+            self.write(state=PREPARING, waiting="")
+            self.take_exports(self.job.setup, variables.for_setup(self))
+        if not env.is_ready():
+            self.write(state=PREPARING, waiting="")
+            with variables.proxied(self.paths):
+                env.make(self.log, job=self.paths.id)
+        if env.kind.IS_MADE:
+            try:
+                job_hook.install(env.folder)
+            except OSError as error:
+                self.say(f"the environment can't be prepared for jobs: {error}")
+        env.check(kind_of(self.job).modules)
+        activation = setup_lines.activation(env.python.parent.parent)
+        if activation:
+            self.take_exports(activation, variables.base(env.python), quiet=True)
+        self.write(environment_ready=True)
+        return env.python
+
+    def take_exports(
+        self, lines: Sequence[str], env: Mapping[str, str], *, quiet: bool = False
+    ) -> None:
+        """Run lines in bash, and have what they export in the job's variables, and in those of all
+        that is started for it; raises JobError."""
+        from remote.agent.worker import setup_lines
+
+        exports = setup_lines.run(lines, self.log, self.code, env, quiet=quiet)
+        for name in exports.unset:
+            os.environ.pop(name, None)
+            self.exports.pop(name, None)
+        os.environ.update(exports.values)
+        self.exports.update(exports.values)
 
     def open_store(self, python: Path, env: Mapping[str, str]) -> None:
         """Begin the run in the target's store, or in one of the job's own where that is there and
@@ -257,7 +279,7 @@ class Worker(Record):
             if is_made:
                 self.begin_run()
         if not is_made:
-            self.say("mlflow is not in the lock file, so this job gets no MLflow run.")
+            self.say("mlflow is not in the environment, so this job gets no MLflow run.")
 
     def make_store(self, python: Path, env: Mapping[str, str]) -> bool:
         """Make the target's store where it is missing; False where its environment has no MLflow."""
@@ -295,7 +317,6 @@ class Worker(Record):
             except Exception:
                 self.say(_traceback())
         reserve.publish(self.paths, last)
-        # Whoever sees that it has ended (`mirror`) finds the last word on disk.
         self.status = last
         if not errors:
             job_folders.forget(self.paths)

@@ -19,13 +19,14 @@ from remote.job.struct import Struct
 
 
 class SubmitAnswer(Struct):
-    """A job that was accepted, or what has to be done first: `need` is `uv`, `proxy` or PUSH."""
+    """A job that was accepted, or what has to be done first: `need` is `uv`, EMPTY_STORE, `proxy` or
+    PUSH."""
 
     id: str = fields.job_id(default="")
     environment_ready: bool = fields.flag(default=False)
     need: str = fields.text(16, WORD, default="")
     platform: Optional[Machine] = fields.optional(fields.nested(Machine), default=None)
-    """What a uv that is brought must have been built for."""
+    """What a program that is brought must have been built for."""
     pushed_by: str = fields.line(default="")
     """Whose push the tree is, where it isn't the submitter's any more."""
     repeated: bool = fields.flag(default=False)
@@ -36,6 +37,9 @@ class SubmitAnswer(Struct):
 
 #: What a submission needs where somebody else pushed since its own push, or does so now.
 PUSH = "push"
+
+#: What it needs where no MLflow of the server's can make the store for its record.
+EMPTY_STORE = "mlflow-store"
 
 
 class SubmitRequest(
@@ -109,18 +113,25 @@ class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer, pub
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.,:/=@%+-]+")
 
 
-class StopAnswer(Struct):
-    """`already` says that it had ended before."""
+class StoppedJob(Struct):
+    """What became of a job that was to end; `already` says that it had ended before."""
 
     id: str = fields.job_id()
     status: JobStatus = fields.nested(JobStatus)
-    already: bool = fields.flag()
+    already: bool = fields.flag(default=False)
+    problem: str = fields.text(MESSAGE, default="")
+    """Why it goes on, or why that can't be told; empty where it has ended."""
+
+
+class StopAnswer(Struct):
+    stopped: Tuple[StoppedJob, ...] = fields.list_of(fields.nested(StoppedJob), VERY_MANY)
 
 
 class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer, repeat=LOOK_FIRST):
-    """End a job; without a name, the one that goes on."""
+    """End jobs: those that are named, with `all` every one that goes on, else the one that does."""
 
-    job: str = fields.text(NAME, default="")
+    jobs: Tuple[str, ...] = fields.names(default=())
+    all: bool = fields.flag(default=False)
 
 
 class AttachAnswer(Struct):

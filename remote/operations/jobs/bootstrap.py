@@ -1,4 +1,4 @@
-"""What is brought to a server that lacks it: uv, a way to the internet."""
+"""What is brought to a server that lacks it: uv, an empty MLflow store, a way to the internet."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from remote.agent.target_dir import machine
 from remote.errors import ConnectError, TargetError
 from remote.job.messages.target import Machine
 from remote.session import TargetSession
+from remote.tracking import empty_store
 from remote.transport import process
 
 
@@ -36,6 +37,12 @@ def bring_uv(server: TargetSession, target_machine: Machine) -> None:
                     "Install uv on the server by hand, into ~/.local/bin.",
                 )
         server.agent.wire.bring("bin/uv", binary.read_bytes())
+
+
+def bring_store(server: TargetSession, target_machine: Machine) -> None:
+    """Put an empty store of this machine's MLflow into the cache of one whose jobs have no MLflow."""
+    template = empty_store.made_here()
+    server.agent.wire.bring(f"{empty_store.KEPT}/{template.name}", template.read_bytes())
 
 
 def own_uv() -> Path:

@@ -11,6 +11,7 @@ from remote.job.messages.jobs import SubmitAnswer
 from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
 from remote.job.spec import JobSpec
 from remote.operations.jobs.submission import Submission
+from remote.operations.jobs.submit import with_environment
 from remote.operations.jobs.submitted import Submitted, code_in, recall, remember
 from remote.operations.tracking.destination import digest
 from remote.session import TargetSession
@@ -45,6 +46,8 @@ def rerun(
         incoming = "" if is_there else digest(f"{submission.pending.id} {original}")
         if incoming:
             _send_code(source, target, account, incoming, "" if theirs or not kept else kept.code)
+        if not is_there:
+            asked = with_environment(asked, target.settings)
         spec = asked.replace(
             tags={**asked.tags, "remote.rerun_of": original},
             after="",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from remote.errors import JobError
 from remote.job.paths import NAME_PATTERN
@@ -39,6 +40,17 @@ def variable(text: str, flag: str) -> tuple[str, str]:
     return key, value
 
 
+def gpu_count(text: str, flag: str) -> float:
+    """A number of GPUs, or a part of one; raises UnitError."""
+    if re.fullmatch(r"0?\.[0-9]{1,3}", text) and float(text) >= 0.01:
+        return float(text)
+    if "." in text:
+        raise UnitError(
+            f"{flag} takes a number, or a part of one GPU, not {text!r}.", "Such as 0.5."
+        )
+    return count(text, flag)
+
+
 def cards(text: str, flag: str) -> tuple[str, ...]:
     """What `0,3` or UUIDs of GPUs mean; raises JobError."""
     words = tuple(word.strip() for word in text.split(","))
@@ -59,11 +71,12 @@ class RunOptions:
     To add a flag: a row here, a field of the same name in `remote.job.spec`, and what heeds it.
     """
 
-    gpus: int | None = option(
+    gpus: float | None = option(
         "--gpus",
-        "how many GPUs to lease (default: one where the server has any; 0: none)",
+        "how many GPUs to lease (default: one where the server has any; 0: none); 0.5: half of one,"
+        " beside other jobs of yours",
         None,
-        parse=count,
+        parse=gpu_count,
     )
     gpu_memory: int = option(
         "--gpus-memory", "lease a GPU with that much memory free, such as 20G", 0, parse=mebibytes
@@ -73,6 +86,9 @@ class RunOptions:
     )
     gpu_exclude: tuple[str, ...] = option(
         "--gpus-exclude", "GPUs not to lease, by index or UUID: 0,3", parse=cards, collect=joined
+    )
+    cpus: int = option(
+        "--cpus", "without a GPU: how many of the machine's CPU slots it waits for", 0, parse=count
     )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
@@ -115,6 +131,16 @@ class RunOptions:
         for flag, value in (("memory", self.gpu_memory), ("model", self.gpu_model)):
             if value and self.gpus == 0:
                 raise JobError(f"--gpus-{flag} asks for a GPU, and --gpus 0 for none.")
+        if self.gpu_memory and self.leased["gpu_share"] < 1:
+            raise JobError(
+                "A part of a GPU is a part of its memory: --gpus-memory can't go with it."
+            )
+
+    @property
+    def leased(self) -> dict[str, Any]:
+        """How many GPUs, and how much of one, as job.json has it."""
+        is_part = self.gpus is not None and 0 < self.gpus < 1
+        return {"gpus": 1 if is_part else self.gpus, "gpu_share": self.gpus if is_part else 1.0}
 
     def completed(self, settings: Mapping[str, str]) -> RunOptions:
         """The same, with what the project's settings and the other flags imply."""
@@ -185,11 +211,11 @@ class LabOptions(ServiceOptions):
     extras: tuple[str, ...] = option(
         "--extra", "a further extra of the lock file, such as torch; may come again", collect=tuple
     )
-    gpus: int | None = option(
+    gpus: float | None = option(
         "--gpus",
-        "how many GPUs to lease for as long as it goes on (default: none)",
+        "how many GPUs to lease for as long as it goes on (default: none); 0.5: half of one",
         None,
-        parse=count,
+        parse=gpu_count,
     )
     timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
     bring: bool = option(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from remote.errors import ConnectError, JobError, NoAnswer, ProtocolError, RemoteError
-from remote.job.messages.jobs import PUSH, JobsRequest, SubmitAnswer, SubmitRequest
+from remote.job.messages.jobs import EMPTY_STORE, PUSH, JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED
@@ -19,8 +19,11 @@ from remote.operations.jobs.pending import PendingSubmission
 from remote.output import say
 from remote.session import TargetSession
 
-#: What this machine can bring to a server whose environments need it, by what the agent asks for.
-PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap.bring_uv}
+#: What this machine can bring to a server whose jobs need it, by what the agent asks for.
+BROUGHT: dict[str, Callable[[TargetSession, Machine], None]] = {
+    "uv": bootstrap.bring_uv,
+    EMPTY_STORE: bootstrap.bring_store,
+}
 
 #: Seconds between two looks at an environment that is made through this machine.
 LOOK = 1.0
@@ -59,13 +62,14 @@ class Submission:
             diff=diff,
             offline=bootstrap.wants_proxy(self.server),
         )
-        answer = self._call(request)
-        if answer.need in PROGRAMS and answer.platform:
-            say(f"bringing {answer.need} to the server (once)")
-            PROGRAMS[answer.need](self.server, answer.platform)
+        answer, brought = self._call(request), set[str]()
+        while answer.need in BROUGHT and answer.platform:
+            if answer.need in brought:
+                raise JobError(f"{answer.need} was brought to the server, but does not run there.")
+            say(f"bringing {answer.need.replace('-', ' ')} to the server (once)")
+            BROUGHT[answer.need](self.server, answer.platform)
+            brought.add(answer.need)
             answer = self._call(request)
-        if answer.need in PROGRAMS:
-            raise JobError(f"{answer.need} was brought to the server, but does not run there.")
         if answer.need == "proxy":
             address = self.way.enter_context(bootstrap.through_this_machine(self.server))
             answer = self._call(request.replace(proxy=address))

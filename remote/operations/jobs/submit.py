@@ -56,6 +56,7 @@ def describe(
     return spec.replace(
         **{
             **vars(options),
+            **options.leased,
             "name": options.name or spec.name,
             "cwd": working_folder(project.root, spec, options.cwd),
             "record": spec.record and options.record,
@@ -72,11 +73,22 @@ def describe(
 
 def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
     """The same, with what a target's settings say where nothing was typed."""
-    return job.replace(
+    return with_environment(job, settings).replace(
         gpus=settings.gpus if job.gpus is None else job.gpus,
+        gpu_exclude=(*settings.gpus_exclude, *job.gpu_exclude),
+        cpu_slots=settings.cpus or 0,
         extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
         # Of two words that say the same, sbatch takes the last.
         sbatch=(*settings.sbatch, *job.sbatch),
+    )
+
+
+def with_environment(job: JobSpec, settings: TargetSettings) -> JobSpec:
+    """The same, to be run by the environment that a target has for it, after its setup lines."""
+    return job.replace(
+        environment=settings.environment,
+        environment_source=settings.python,
+        setup=settings.setup,
     )
 
 

@@ -29,6 +29,7 @@ def test_without_flags_it_is_the_default() -> None:
     [
         (["--gpus", "2"], {"gpus": 2}),
         (["--gpus=0"], {"gpus": 0}),
+        (["--gpus", "0.5"], {"gpus": 0.5}),
         (["--gpus-memory", "20G"], {"gpu_memory": 20480}),
         (["--gpus_memory=1G"], {"gpu_memory": 1024}),
         (["--gpus-model", "A100"], {"gpu_model": "A100"}),
@@ -55,6 +56,9 @@ def test_flags_become_values(words: list[str], expected: dict[str, Any]) -> None
     ("words", "error", "message"),
     [
         (["--gpus", "x"], UnitError, "--gpus takes a number, not 'x'"),
+        (["--gpus", "1.5"], UnitError, "or a part of one GPU, not '1.5'"),
+        (["--gpus", "0.001"], UnitError, "or a part of one GPU"),
+        (["--gpus", "0.5", "--gpus-memory", "1G"], JobError, "is a part of its memory"),
         (["--retries", "-1"], UnitError, "--retries takes a number"),
         (["--gpus-memory", "20"], UnitError, "--gpus-memory takes a size"),
         (["--timeout", "soon"], UnitError, "--timeout takes a time"),
@@ -80,6 +84,12 @@ def test_memory_asks_for_one_gpu_and_the_settings_are_heeded() -> None:
     assert read("--gpus-model", "L4").completed({}).gpus == 1
     assert read("--gpus-exclude", "0").completed({}).gpus is None
     assert read().completed({}) == RunOptions()
+
+
+def test_a_part_of_a_gpu_is_one_gpu_and_how_much_of_it() -> None:
+    assert read("--gpus", "0.5").leased == {"gpus": 1, "gpu_share": 0.5}
+    assert read("--gpus", "2").leased == {"gpus": 2, "gpu_share": 1.0}
+    assert read().leased == {"gpus": None, "gpu_share": 1.0}
 
 
 def test_every_field_is_a_flag_of_its_own() -> None:

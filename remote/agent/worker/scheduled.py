@@ -18,6 +18,7 @@ from remote.agent.gpus.allocated import AllocatedGpus
 from remote.agent.gpus.lease import Lease
 from remote.agent.job_folders import read_status
 from remote.agent.launchers import Launch, allocation, slurm
+from remote.agent.target_dir import root_of
 from remote.agent.tracking import job_run
 from remote.agent.worker import Outcome
 from remote.agent.worker.worker import Worker
@@ -29,6 +30,11 @@ from remote.tracking.store import is_present
 
 #: Seconds that the job's code may take to be there.
 PATIENCE = 60.0
+
+
+def work(key: str, job_id: str) -> int:
+    """Be the worker of a job of a target; its exit code comes back."""
+    return ScheduledWorker(JobPaths(root_of(key), job_id)).supervise()
 
 
 class ScheduledWorker(Worker):

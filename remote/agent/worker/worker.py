@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 from remote.agent import job_folders, job_state, processes, reserve
 from remote.agent.gpus.queue import JobLease
-from remote.agent.launchers import allocation
 from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError, StoreError, UnusableStore
@@ -47,11 +46,7 @@ def work(key: str, job_id: str) -> int:
     """Be the worker of a job of a target; its exit code comes back."""
     # Whoever looks at the job in its terminal and types Ctrl-C means to leave, not to end it.
     signal.signal(signal.SIGINT, _pass)
-    kind = Worker
-    if allocation.is_ours():
-        # Most workers are tmux's, and begin faster without.
-        from remote.agent.worker.scheduled import ScheduledWorker as kind
-    return kind(JobPaths(root_of(key), job_id)).supervise()
+    return Worker(JobPaths(root_of(key), job_id)).supervise()
 
 
 def work_here(root: str, job_id: str) -> int:

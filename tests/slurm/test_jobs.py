@@ -29,7 +29,7 @@ def ready(paths: JobPaths, times: int = 1) -> None:
 
 
 def stop(paths: JobPaths) -> JobStatus:
-    return live.stop(StopRequest(key=KEY, job=paths.id)).status
+    return live.stop(StopRequest(key=KEY, jobs=(paths.id,))).stopped[0].status
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,7 +76,7 @@ def test_a_stop_lets_the_worker_end_its_job_in_order(target: Target) -> None:
     status = stop(paths)
     assert (status.state, status.exit_code, status.cause) == (STOPPED, 143, "stopped")
     assert "asked" in paths.log.read_text()
-    assert live.stop(StopRequest(key=KEY, job=paths.id)).already
+    assert live.stop(StopRequest(key=KEY, jobs=(paths.id,))).stopped[0].already
 
 
 def test_a_job_that_waits_says_why_and_can_be_stopped(target: Target) -> None:

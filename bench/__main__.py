@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import far, growth, job, large, listing, many, minute, push, records
+from bench import far, growth, job, large, listing, many, minute, push, records, sampling
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "list": listing.measure,
     "many": many.measure,
     "minute": minute.measure,
+    "sampling": sampling.measure,
     "records": records.measure,
     "growth": growth.measure,
     "large": large.measure,

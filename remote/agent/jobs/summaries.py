@@ -24,9 +24,10 @@ _SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after")
 #: Seconds that a list of jobs waits for metrics in a store that somebody has locked.
 PATIENCE = 2.0
 
-#: The newest three metrics of a run.
+#: The newest three metrics of a run, without those of its machine.
 _METRICS = (
     "SELECT key, value, step FROM latest_metrics WHERE run_uuid = ? AND is_nan = 0"
+    " AND key NOT LIKE 'system/%'"
     " ORDER BY timestamp DESC, step DESC, key LIMIT 3"
 )
 _CHILDREN = (

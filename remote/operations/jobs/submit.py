@@ -75,6 +75,8 @@ def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
     """The same, with what a target's settings say where nothing was typed."""
     return with_environment(job, settings).replace(
         gpus=settings.gpus if job.gpus is None else job.gpus,
+        gpu_exclude=(*settings.gpus_exclude, *job.gpu_exclude),
+        cpu_slots=settings.cpus or 0,
         extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
     )
 

@@ -203,6 +203,9 @@ def test_what_was_typed_goes_before_what_a_target_has() -> None:
     typed = job.replace(gpus=0, extras=("text", "lab"))
     assert submit.with_settings(typed, settings).gpus == 0
     assert submit.with_settings(typed, settings).extras == ("torch", "text", "lab")
+    settings = TargetSettings(gpus_exclude=("0",), cpus=4)
+    told = submit.with_settings(job.replace(gpu_exclude=("3",)), settings)
+    assert (told.gpu_exclude, told.cpu_slots) == (("0", "3"), 4)
     assert submit.with_settings(typed, TargetSettings()) == typed
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Dict, Mapping, NamedTuple, Protocol, Sequence, Tuple
 
-from remote.agent.environments import python, uv
+from remote.agent.environments import conda, python, uv
 from remote.errors import JobError
 from remote.files import is_absent
 from remote.job.paths import STATE
@@ -82,7 +82,7 @@ class Environment(Protocol):
 
 #: The first one that suits a project, unless a setting names another; where none does, the first
 #: one says what is lacking.
-ENVIRONMENTS: Dict[str, Environment] = {"uv": uv, "python": python}
+ENVIRONMENTS: Dict[str, Environment] = {"uv": uv, "conda": conda, "python": python}
 
 #: Files that say what an environment holds, of every kind.
 LOCK_FILES = tuple(name for kind in ENVIRONMENTS.values() for name in kind.LOCK_FILES)

@@ -20,8 +20,9 @@ from remote.errors import JobError
 from remote.job.paths import LEASES
 from remote.job.spec import Job
 
-#: Seconds between two looks of one who waits.
-POLL = 0.3
+#: Seconds between two looks of one who waits, and of one before whom there are so many that it can
+#: hardly be next.
+POLL, FAR_POLL, FAR = 0.3, 1.5, 8
 
 #: How long the source of GPU facts may fail before a job that waits gives up, in seconds.
 PATIENCE = 60.0
@@ -95,8 +96,9 @@ class QueuedLease:
             if began - touched > FRESH:
                 ticket.keep_fresh()
                 touched = began
+            pause = POLL if ticket.place < FAR else FAR_POLL
             # Where the source takes long, it is asked less often.
-            time.sleep(max(POLL, time.monotonic() - began))
+            time.sleep(max(pause, time.monotonic() - began))
 
 
 def jobs_before(before: int) -> str:

@@ -55,7 +55,8 @@ class Ticket:
         self.request = request
         self._joined = uptime()
         self._front: Optional[io.FileIO] = None
-        self._count = 0
+        self.place = 0
+        """How many were before us at the last look."""
         self._path, self._file = _make(folder, request, kind)
 
     def before(self) -> int:
@@ -71,7 +72,7 @@ class Ticket:
             old.close()
         if self._front is None or lock_files.is_free(self._front):
             self._forget_front()
-            self._count = 0
+            self.place = 0
             owners = LockOwners(PROC)
             for name in _names(self.folder, self.kind):
                 if name >= self._path.name:
@@ -82,12 +83,12 @@ class Ticket:
                 ):
                     file.close()
                 elif file is not None:
-                    self._count += 1
+                    self.place += 1
                     if self._front is None:
                         self._front = file
                     else:
                         file.close()
-        return self._count
+        return self.place
 
     def _was_before(self, file: io.FileIO, name: str, owners: LockOwners) -> bool:
         """Whether the ticket of an earlier name came before us. Of one whose process isn't told, as

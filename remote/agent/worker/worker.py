@@ -66,8 +66,8 @@ class Worker(Record):
         """Take the job to its end; its exit code comes back."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        args = (self.paths, lambda: self.status.state in ENDED)
-        shown = threading.Thread(target=mirror, args=args, daemon=True)
+        ended = threading.Event()
+        shown = threading.Thread(target=mirror, args=(self.paths, ended), daemon=True)
         shown.start()
         try:
             outcome = self.perform()
@@ -75,6 +75,7 @@ class Worker(Record):
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 signal.signal(number, _pass)
         self.finish(outcome)
+        ended.set()
         shown.join(timeout=2)
         if self.job.notify:
             from remote.agent.worker.attempt import notify
@@ -290,7 +291,6 @@ class Worker(Record):
             except Exception:
                 self.say(_traceback())
         reserve.publish(self.paths, last)
-        # Whoever sees that it has ended (`mirror`) finds the last word on disk.
         self.status = last
         if not errors:
             job_folders.forget(self.paths)

@@ -19,8 +19,8 @@ from typing import Mapping, Optional
 from remote.agent import processes, reserve
 from remote.agent.tracking import job_run
 from remote.agent.worker import Outcome, Record
-from remote.agent.worker.last_error import last_error
 from remote.agent.worker.curves import Curves
+from remote.agent.worker.last_error import last_error
 from remote.agent.worker.usage import GpuUsage, ProcessUsage
 from remote.agent.worker.variables import of_job
 from remote.job.kinds import kind_of

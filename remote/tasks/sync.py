@@ -14,6 +14,7 @@ from remote.output import plural, print_lines, say, say_first, size
 from remote.tasks.declare import command
 
 if TYPE_CHECKING:
+    from remote.operations.sync import Pulled, Pushed
     from remote.session import TargetSession
     from remote.transport.rsync_problems import Problem
 
@@ -65,10 +66,23 @@ def exit_unless_all(problems: Sequence[Problem], verb: str) -> None:
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
-    from remote.operations.sync import line, push, say_problems
+    from remote.operations.sync import push
 
+    if servers := pool_of(target):
+        from remote.tasks import pools
+
+        pools.push_all(servers, dry_run=dry_run, take_over=delete)
+        return
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
+    tell_pushed(server, pushed, dry_run=dry_run)
+    exit_unless_all(pushed.files.problems, "pushed")
+
+
+def tell_pushed(server: TargetSession, pushed: Pushed, *, dry_run: bool) -> None:
+    """Say what a push did, or would do, and what it left."""
+    from remote.operations.sync import line, say_problems
+
     if dry_run:
         print_lines(*(f"send    {name}" for name in pushed.files.sent))
         print_lines(*(f"delete  {name}" for name in pushed.files.deleted))
@@ -79,7 +93,6 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
             "If it is yours to mirror into: inv sync-push --delete",
         )
     say_problems(pushed.files.problems, "pushed")
-    exit_unless_all(pushed.files.problems, "pushed")
 
 
 @command(help={"theirs": THEIRS_HELP})
@@ -91,6 +104,12 @@ def sync_pull(
     theirs: bool = False,
 ) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
+    if servers := pool_of(target):
+        from remote.tasks import pools
+
+        registry = registry_asked(servers[0].project, registry)
+        pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs)
+        return
     problems = pull_and_tell(server_of(target), dry_run=dry_run, registry=registry, theirs=theirs)
     exit_unless_all(problems, "pulled")
 
@@ -104,6 +123,19 @@ def pull_and_tell(
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs)
+    tell_pulled(server, pulled, dry_run=dry_run)
+    if pulled.records.summary is not None:
+        print_lines("Look at them: mlflow ui")
+    merge_report.export(server.project, dry_run=dry_run)
+    say_problems(pulled.problems, "pulled")
+    merge_report.refuse_unreadable(pulled.records, str(server.target))
+    return pulled.problems
+
+
+def tell_pulled(server: TargetSession, pulled: Pulled, *, dry_run: bool) -> None:
+    """Say what a pull brought, and what it kept."""
+    from remote.tasks import merge_report
+
     files, records = pulled.files, pulled.records
     if dry_run:
         print_lines(*(f"bring   {name}" for name in files.sent))
@@ -118,10 +150,5 @@ def pull_and_tell(
     say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")
     if records.summary is not None:
         merge_report.remarks(records)
-        print_lines("Look at them: mlflow ui")
     elif not records.unreadable:
         say("The target has no MLflow records yet.")
-    merge_report.export(server.project, dry_run=dry_run)
-    say_problems(pulled.problems, "pulled")
-    merge_report.refuse_unreadable(records, str(server.target))
-    return pulled.problems

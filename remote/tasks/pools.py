@@ -17,7 +17,7 @@ from remote.operations.pool import Reply, ask_all
 from remote.output import draw_screen, plural, print_json, print_lines, say, saying_of, table
 from remote.session import TargetSession
 from remote.tasks import merge_report, tables
-from remote.tasks.sync import NOT_ALL, exit_unless_all, tell_pulled, tell_pushed
+from remote.tasks.transfer_report import NOT_ALL, exit_unless_all, tell_pulled, tell_pushed
 from remote.transport.rsync_problems import Problem
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import far, growth, job, large, listing, many, minute, push, records
+from bench import far, growth, job, large, listing, many, minute, push, records, waiting
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "job": job.measure,
     "list": listing.measure,
     "many": many.measure,
+    "waiting": waiting.measure,
     "minute": minute.measure,
     "records": records.measure,
     "growth": growth.measure,

@@ -107,7 +107,7 @@ class Project:
 
     def remember_target(self, target: Target) -> None:
         """Make `target` the one that is meant where none is named."""
-        text = target.name or str(target)
+        text = target.label
         if self._last_target() != text:
             self.state.mkdir(exist_ok=True)
             write_atomic(self.state / "last-target", text.encode("utf-8", "surrogateescape"))

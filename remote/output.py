@@ -7,6 +7,8 @@ command writes to standard output or error in another way (tests/tasks/test_outp
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import json
 import os
 import re
@@ -14,7 +16,7 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from remote import files
@@ -73,9 +75,25 @@ def print_lines(*lines: str) -> None:
     _write(sys.stdout, "".join(f"{_printable_line(line)}\n" for line in lines))
 
 
+#: Which of several targets this thread talks with.
+_target: contextvars.ContextVar[str] = contextvars.ContextVar("target", default="")
+
+
+@contextlib.contextmanager
+def saying_of(target: str) -> Iterator[None]:
+    """Have what this thread says in the body begin with the name of a target."""
+    token = _target.set(f"{target}: ")
+    try:
+        yield
+    finally:
+        _target.reset(token)
+
+
 def say(*lines: str) -> None:
     """Print on standard error what is no result, each argument as one line."""
-    _write(sys.stderr, "".join(f"{_printable_line(complete(line))}\n" for line in lines))
+    target = _target.get()
+    whole = (_printable_line(target + complete(line)) for line in lines)
+    _write(sys.stderr, "".join(f"{line}\n" for line in whole))
 
 
 def ask(question: str) -> None:
@@ -179,18 +197,26 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """One line on a terminal that is drawn over, and wiped where its `with` ends; elsewhere nothing."""
+    """One line on a terminal that is drawn over, and wiped where its `with` ends; elsewhere nothing.
 
-    def __init__(self, title: str) -> None:
+    While one is `alone`, those that begin inside of it, in whatever thread, aren't shown.
+    """
+
+    _is_taken = False
+
+    def __init__(self, title: str, *, alone: bool = False) -> None:
         self.title = title
-        self.shown = sys.stderr.isatty()
+        self.shown = sys.stderr.isatty() and not Progress._is_taken
+        self._alone = alone
         self._drawn = 0.0
         self._has_percentage = False
 
     def __enter__(self) -> Progress:
+        Progress._is_taken |= self._alone
         return self
 
     def __exit__(self, *error: object) -> None:
+        Progress._is_taken &= not self._alone
         if self._drawn:
             width = shutil.get_terminal_size().columns - 1
             _write(sys.stderr, "\r" + " " * width + "\r")

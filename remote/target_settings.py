@@ -10,6 +10,7 @@ from typing import Any
 from remote.errors import ConfigError
 from remote.job import fields
 from remote.job.fields import MANY, NAME, WORD, Misfit
+from remote.job.status import UUID
 from remote.job.struct import Struct
 from remote.target import FORMS, Target
 
@@ -45,6 +46,10 @@ class TargetSettings(Struct):
     """More words for sbatch."""
     extras: tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     gpus: int | None = fields.optional(fields.integer(0, 1024), default=None)
+    gpus_exclude: tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
+    """Which no job is to take, by index or UUID."""
+    cpus: int | None = fields.optional(fields.integer(1, 1 << 16), default=None)
+    """How many CPU slots the jobs there have that have no GPU."""
     links: Mapping[str, str] = fields.mapping_of(
         fields.text(NAME, _ABSOLUTE), MANY, key=fields.path(), default={}
     )

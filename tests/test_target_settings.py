@@ -28,6 +28,8 @@ python = "conda:lab"
 setup = []
 sbatch = ["--partition=gpu"]
 gpus = 2
+gpus-exclude = ["0", "GPU-6c0f"]
+cpus = 4
 links = {"data/imagenet" = "/datasets/imagenet"}
 [tool.remote.targets.cluster-login]
 dir = "login:./proj"
@@ -47,6 +49,7 @@ def test_a_name_is_its_address_with_what_belongs_to_it(tmp_path: Path) -> None:
     assert (str(target), target.name) == ("login:proj", "cluster")
     settings = lab.target_settings(target)
     assert (settings.launcher, settings.gpus) == ("slurm", 2)
+    assert (settings.gpus_exclude, settings.cpus) == (("0", "GPU-6c0f"), 4)
     assert (settings.torch_backend, settings.sbatch) == ("cu124", ("--partition=gpu",))
     assert settings.links == {"data/imagenet": "/datasets/imagenet"}
     # Its own goes before what holds for all, key by key.

@@ -70,6 +70,10 @@ class JobSpec(Struct):
     """A part of their names, in any case."""
     gpu_exclude: Tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
     """Which not to take, by index or UUID."""
+    cpus: int = fields.integer(0, 1 << 16, default=0)
+    """How many CPU slots it takes where it has no GPU; 0 is one where there is a limit."""
+    cpu_slots: int = fields.integer(0, 1 << 16, default=0)
+    """That limit: how many slots the jobs of the machine without a GPU have; 0 is none."""
     after: str = fields.text(NAME, default="")
     """The job that is to have finished before; asked by a part of its id, accepted by all of it."""
     retries: int = fields.integer(0, 1 << 31, default=0)
@@ -87,6 +91,8 @@ class JobSpec(Struct):
     environment_source: str = fields.text(NAME, default="")
     """What such an environment is taken from on the server: an interpreter, the folder of an
     environment, or `conda:NAME`."""
+    setup: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """Lines that bash runs before the job, whose exports it gets."""
     outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())
     """What the project declares to be its jobs' own, beside remote.job.outputs.TABLE."""
     leases: str = fields.text(NAME, default="")

@@ -31,8 +31,19 @@ def server_of(target: str) -> TargetSession:
 
     project = find_project()
     found = project.target(target)
-    name_target(str(found) if str(found) != project.usual_target() else "")
+    name_target(found.label if found.label != project.usual_target() else "")
     return TargetSession.of(project, found)
+
+
+def pool_of(target: str) -> list[TargetSession]:
+    """The servers that a group, `all` or `any` stands for; none where one target is meant."""
+    project = find_project()
+    if not project.is_pool(target):
+        return []
+    from remote.operations.pool import sessions
+
+    name_target(target if target != project.usual_target() else "")
+    return sessions(project, target)
 
 
 def registry_asked(project: Project, flag: bool) -> bool:

@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.errors import ConfigError, ConnectError, NoAnswer
+from remote.errors import ConfigError, ConnectError, LoginError, NoAnswer
 from remote.files import locked
 from remote.transport import process
 from remote.transport.process import Result
@@ -37,29 +37,34 @@ TMP = Path("/tmp")
 #: up to 29 to this, ssh another 17 while it makes one.
 LONGEST_BASE = 50
 
-_CAUSES = (
+_CAUSES: tuple[tuple[str, type[ConnectError], str, str], ...] = (
     (
         r"Could not resolve hostname",
+        ConnectError,
         "The host name {login!r} is not known.",
         "Check TARGET_DIR, or add a Host entry to {config}.",
     ),
     (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        LoginError,
         "The host key of {login} is not the one that is known, or not known yet.",
         "Log in once by hand ({ssh}) and check its fingerprint.",
     ),
     (
         r"Permission denied|Too many authentication failures",
+        LoginError,
         "{login} refuses the login (user name or key).",
         "Try it by hand: {ssh}. {copy_id} puts your key there.",
     ),
     (
         r"Connection refused",
+        ConnectError,
         "{login} answers, but nothing listens for SSH there.",
         "Check the port in {config}, and that sshd runs.",
     ),
     (
         r"timed out|No route to host|Network is unreachable",
+        ConnectError,
         "{login} does not answer.",
         "Is it switched on, is the VPN up, is the jump host reachable?",
     ),
@@ -120,8 +125,11 @@ class Ssh:
             for part in ["ssh", *self.options()]
         )
 
-    def connect(self) -> None:
-        """Make sure that the master is up; raises ConnectError."""
+    def connect(self, *, may_ask: bool = True) -> None:
+        """Make sure that the master is up; raises ConnectError.
+
+        Unless ssh `may_ask` its user, a login that needs an answer raises LoginError.
+        """
         if _answers(self.control):
             return
         process.program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
@@ -129,7 +137,8 @@ class Ssh:
             if _answers(self.control):
                 return
             self.control.unlink(missing_ok=True)
-            options = ["-o", "ControlMaster=yes", *self.options()]
+            mode = [] if may_ask else ["-o", "BatchMode=yes"]
+            options = ["-o", "ControlMaster=yes", *mode, *self.options()]
             result = process.run_parent(["ssh", *options, "-N", "-f", "--", self.login])
         if result.code:
             raise self.failure(result.stderr)
@@ -167,7 +176,7 @@ class Ssh:
 
     def broken(self, stderr: str) -> ConnectError:
         """What it means that a command ended without an exit code of its own, by ssh's words."""
-        for pattern, _, _ in _CAUSES:
+        for pattern, *_ in _CAUSES:
             if re.search(pattern, stderr):
                 return self.failure(stderr)
         if self.answers:
@@ -176,9 +185,9 @@ class Ssh:
 
     def failure(self, stderr: str) -> ConnectError:
         """What ssh's words mean for the user."""
-        for pattern, message, hint in _CAUSES:
+        for pattern, kind, message, hint in _CAUSES:
             if re.search(pattern, stderr):
-                return ConnectError(message.format(login=self.login), self._completed(hint))
+                return kind(message.format(login=self.login), self._completed(hint))
         last = process.last_line(stderr, "ssh said nothing")
         return ConnectError(f"ssh to {self.login} failed: {last}", self._completed("Try it: {ssh}"))
 

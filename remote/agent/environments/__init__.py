@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Dict, Mapping, NamedTuple, Protocol, Sequence, Tuple
 
-from remote.agent.environments import python, uv
+from remote.agent.environments import conda, python, uv
 from remote.errors import JobError
 from remote.files import is_absent
 from remote.job.paths import STATE
@@ -28,8 +28,7 @@ class Request(NamedTuple):
 
     `code` is the project's root as the job sees it, `python` a version specifier such as `>=3.10`
     (empty: any). `source` is what is there already, as `environment_source` of a job has it; below
-    `root`, the target's, where it is a relative path. Programs are looked for on `path` (empty: the
-    account's own).
+    `root`, the target's, where it is a relative path.
     """
 
     code: Path
@@ -37,7 +36,6 @@ class Request(NamedTuple):
     extras: Tuple[str, ...] = ()
     root: Path = Path()
     source: str = ""
-    path: str = ""
 
 
 class Environment(Protocol):
@@ -84,7 +82,7 @@ class Environment(Protocol):
 
 #: The first one that suits a project, unless a setting names another; where none does, the first
 #: one says what is lacking.
-ENVIRONMENTS: Dict[str, Environment] = {"uv": uv, "python": python}
+ENVIRONMENTS: Dict[str, Environment] = {"uv": uv, "conda": conda, "python": python}
 
 #: Files that say what an environment holds, of every kind.
 LOCK_FILES = tuple(name for kind in ENVIRONMENTS.values() for name in kind.LOCK_FILES)
@@ -105,10 +103,6 @@ class ProjectEnvironment(NamedTuple):
     @property
     def python(self) -> Path:
         return self.kind.python(self.folder, self.request)
-
-    def on(self, path: str) -> ProjectEnvironment:
-        """The same, with programs looked for on this PATH."""
-        return self._replace(request=self.request._replace(path=path))
 
     def is_ready(self) -> bool:
         """Whether it was made to its end; raises OSError where that can't be told, since one that

@@ -19,11 +19,11 @@ HOMES = ("miniforge3", "mambaforge", "miniconda3", "anaconda3", "micromamba")
 ROOTS = (*(f"~/{name}" for name in HOMES), *(f"/opt/{name}" for name in ("conda", *HOMES[:4])))
 
 
-def program(path: str = "") -> Optional[str]:
-    """One of them, on `path` (empty: the account's) or where installers put it; None without one."""
+def program() -> Optional[str]:
+    """One of them, on PATH or where installers put it; None without one."""
     below = [root / folder for root in _roots() for folder in ("bin", "condabin")]
     own = [Path.home() / ".local/bin", Path.home() / "bin"]
-    places = [path or os.environ.get("PATH", os.defpath), *map(str, [*own, *below])]
+    places = [os.environ.get("PATH", os.defpath), *map(str, [*own, *below])]
     found = (shutil.which(name, path=place) for place in places for name in PROGRAMS)
     return next(filter(None, found), None)
 

@@ -69,7 +69,7 @@ def _place(request: Request) -> Path:
         return conda_prefixes.prefix(source[len(CONDA) :])
     place = request.root / os.path.expanduser(source)
     # A name alone may be a program's.
-    program = None if "/" in source or place.exists() else which(source, path=request.path or None)
+    program = None if "/" in source or place.exists() else which(source)
     return Path(program) if program else place
 
 

@@ -1,9 +1,5 @@
-"""The right of one job to GPUs: leased by file locks, first come first served, without a daemon.
-
-A GPU is leased by the lock on its file (see remote.agent.gpus.lease). Who waits has a ticket (see
-remote.agent.gpus.tickets), and only the first may lease. The order is strict: a later job never
-overtakes an earlier one, even if it would fit, since a job for many GPUs would otherwise wait for
-ever while small ones come and go.
+"""The right of one job to GPUs, leased by file locks (see remote.agent.gpus.lease) in the order of
+remote.agent.gpus.line.
 
 Strangers, who know nothing of leases, are passed over: a GPU on which any process computes, or
 whose memory is taken (all that shows of a stranger in a container), isn't free. A job that says how
@@ -13,15 +9,15 @@ jobs for a part of a card share one with others of the same user (see remote.age
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Union
 
 from remote.agent.gpus import lock_files, shares, sources
-from remote.agent.gpus.lease import FRESH, Lease, all_holders, holders, is_leased, lease, lease_file
+from remote.agent.gpus.cpu_slots import CpuSlots
+from remote.agent.gpus.lease import Lease, all_holders, holders, is_leased, lease, lease_file
+from remote.agent.gpus.line import QueuedLease, jobs_before
 from remote.agent.gpus.tickets import Ticket, waiting
 from remote.agent.processes import user_name
 from remote.errors import JobError
@@ -30,17 +26,11 @@ from remote.job.paths import LEASES
 from remote.job.spec import Job
 from remote.job.status import LeasedGpu
 
-#: Seconds between two looks of one who waits.
-POLL = 0.3
-
 #: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
 IDLE_MEMORY = 1024
 
 #: What tells JAX how much of a card it may take: docs.jax.dev, "GPU memory allocation".
 JAX_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
-
-#: How long the source of GPU facts may fail before a job that waits gives up, in seconds.
-PATIENCE = 60.0
 
 
 def describe(request: GpusRequest) -> GpusAnswer:
@@ -69,12 +59,12 @@ def _keeper(folder: Path, uuid: str) -> Optional[GpuHolder]:
         return GpuHolder(user=user_name(lease_file(folder, uuid).lstat().st_uid))
 
 
-class JobLease:
-    """The GPUs of one job, from joining the queue to the end of its lease."""
+class JobLease(QueuedLease):
+    """The GPUs of one job; where it has none, the CPU slots that it takes for that."""
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self.folder = Path(job.leases or LEASES)
+        super().__init__(job)
+        self.slots = CpuSlots(job)
         self.request = WaitingJob(
             job=job.id,
             user=job.user[:64],
@@ -84,7 +74,6 @@ class JobLease:
             submitted=job.submitted,
         )
         self.gpus: List[Gpu] = []
-        self._ticket: Optional[Ticket] = None
         self._holders: Dict[str, GpuHolder] = {}
 
     def join(self) -> None:
@@ -94,7 +83,26 @@ class JobLease:
         this machine can never give what is asked.
         """
         # A job in the terminal leases none.
-        if self._ticket is not None or self.job.interpreter or self.job.gpus == 0:
+        if self.ticket is None and not self.job.interpreter:
+            self._join_for_gpus()
+            if self.ticket is None:
+                self.slots.join()
+
+    def leave(self) -> None:
+        """Give the place up. A second time does nothing."""
+        super().leave()
+        self.slots.leave()
+
+    def leased(self, say: Callable[[str], None]) -> ContextManager[Optional[Lease]]:
+        """Hold the GPUs, once it is the job's turn; None where it is to have none. Raises JobError
+        where they keep being unreadable."""
+        self.join()
+        if self.ticket is None and not self.job.interpreter:
+            return self.slots.held(say)
+        return super().leased(say)
+
+    def _join_for_gpus(self) -> None:
+        if self.job.gpus == 0:
             return
         try:
             self.gpus = sources.gpus()
@@ -112,7 +120,7 @@ class JobLease:
             )
         if len(self.gpus) < len(machine):
             self.request = self.request.replace(cards=tuple(gpu.uuid for gpu in self.gpus))
-        self._ticket = Ticket(self.folder, self.request)
+        self.ticket = Ticket(self.folder, self.request)
 
     def _suits(self, gpu: Gpu) -> bool:
         """Whether a card will do, once it is free. One that doesn't tell its memory may have enough."""
@@ -120,27 +128,6 @@ class JobLease:
             return False
         is_large = gpu.memory_total is None or gpu.memory_total >= self.request.memory
         return is_large and self.job.gpu_model.casefold() in gpu.name.casefold()
-
-    def leave(self) -> None:
-        """Give the place up. A second time does nothing."""
-        if self._ticket is not None:
-            self._ticket.close()
-
-    def leased(self, say: Callable[[str], None]) -> ContextManager[Optional[Lease]]:
-        """Hold the GPUs, once it is the job's turn; None where it is to have none.
-
-        `say` hears each new reason to wait. Raises JobError where the GPUs keep being unreadable.
-        However this ends, the job's place in the queue is gone.
-        """
-        self.join()
-        if self._ticket is None:
-            return contextlib.nullcontext()
-        try:
-            granted = self._wait(self._ticket, say)
-        finally:
-            self.leave()
-        threading.Thread(target=granted.stay_fresh, daemon=True).start()
-        return granted
 
     def variables(self, lease: Optional[Lease]) -> Dict[str, str]:
         """What tells the job's code which GPUs it may see; nothing where there are none.
@@ -164,36 +151,11 @@ class JobLease:
         gpus = tuple(LeasedGpu(gpu.index, gpu.uuid, gpu.name) for gpu in lease.gpus)
         return {"gpus": gpus, "driver": lease.gpus[0].driver, "cuda": sources.runtime_version()}
 
-    def _wait(self, ticket: Ticket, say: Callable[[str], None]) -> Lease:
-        last_reason, touched = "", time.monotonic()
-        failing_since: Optional[float] = None
-        while True:
-            began = time.monotonic()
-            try:
-                result = self._attempt(ticket)
-                failing_since = None
-            except JobError as error:
-                # A driver can be busy for a moment.
-                failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > PATIENCE:
-                    raise
-                result = f"waiting: {error.message}"
-            if isinstance(result, Lease):
-                return result
-            if result != last_reason:
-                say(result)
-                last_reason = result
-            if began - touched > FRESH:
-                ticket.keep_fresh()
-                touched = began
-            # Where the source takes long, it is asked less often.
-            time.sleep(max(POLL, time.monotonic() - began))
-
-    def _attempt(self, ticket: Ticket) -> Union[Lease, str]:
+    def attempt(self, ticket: Ticket) -> Union[Lease, str]:
         """The lease, or why there is none yet."""
         before = ticket.before()
         if before:
-            return _jobs_before(before)
+            return jobs_before(before)
         current = holders(self.folder)
         unleased = sum(gpu.uuid not in current for gpu in self.gpus)
         # The source is asked only where what it says can matter.
@@ -207,13 +169,7 @@ class JobLease:
         if self.request.memory:
             # The largest is left free for others.
             free.sort(key=lambda gpu: (gpu.memory_free is None, gpu.memory_free or 0, gpu.index))
-        granted = self._lease(free)
-        if granted and not ticket.before():
-            return granted
-        # An earlier job came while we chose, or locked a file before us.
-        if granted:
-            granted.release()
-        return _jobs_before(1)
+        return self.confirmed(ticket, self._lease(free))
 
     def _lease(self, free: List[Gpu]) -> Optional[Lease]:
         """Lock those of the free cards that are chosen; None where another job was faster."""
@@ -295,11 +251,6 @@ def _stranger(gpu: Gpu, memory: int) -> str:
         owner = f"{first.user}'s {name}" if first.user else name
         return f"{owner} and {len(more)} more" if more else owner
     return "" if (gpu.memory_used or 0) <= IDLE_MEMORY else "its memory is taken"
-
-
-def _jobs_before(before: int) -> str:
-    """What one waits for who isn't the first in the queue."""
-    return f"waiting: {before} {'job is' if before == 1 else 'jobs are'} before this one"
 
 
 def _gibibytes(memory: Optional[int]) -> str:

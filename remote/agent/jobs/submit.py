@@ -86,7 +86,8 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         return SubmitAnswer(need=missing[0] if missing else EMPTY_STORE, platform=machine())
     if request.offline and not request.proxy and not env.is_ready():
         return SubmitAnswer(need="proxy")
-    if env.is_ready():
+    # What it needs may be there only once its setup lines have run.
+    if not spec.setup:
         env.check(kind_of(spec).modules)
     paths = accept(root, spec, request.request)
     while paths is None:

@@ -37,6 +37,12 @@ def base(python: Path) -> Dict[str, str]:
     return {**kept, **_activated(python, kept.get("PATH", os.defpath))}
 
 
+def for_setup(record: Record) -> Dict[str, str]:
+    """What the job's setup lines see: the account's variables, the secrets, what was asked for."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
+    return {**kept, **read_secrets(record.paths.root), **record.job.env}
+
+
 def _activated(python: Path, path: str) -> Dict[str, str]:
     """What `activate` of the environment of a Python sets."""
     from shutil import which
@@ -59,6 +65,7 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
         **base(python),
         **read_secrets(paths.root),
         **job.env,
+        **{name: value for name, value in record.exports.items() if name != "PATH"},
         **job_run.store_settings(paths),
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 from remote.agent import job_folders, job_state, processes, reserve
 from remote.agent.gpus.queue import JobLease
@@ -66,8 +66,8 @@ class Worker(Record):
         """Take the job to its end; its exit code comes back."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        args = (self.paths, lambda: self.status.state in ENDED)
-        shown = threading.Thread(target=mirror, args=args, daemon=True)
+        ended = threading.Event()
+        shown = threading.Thread(target=mirror, args=(self.paths, ended), daemon=True)
         shown.start()
         try:
             outcome = self.perform()
@@ -75,6 +75,7 @@ class Worker(Record):
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 signal.signal(number, _pass)
         self.finish(outcome)
+        ended.set()
         shown.join(timeout=2)
         if self.job.notify:
             from remote.agent.worker.attempt import notify
@@ -203,10 +204,13 @@ class Worker(Record):
     def prepare_environment(self) -> Path:
         """Have the environment ready for the job; its interpreter comes back. Raises JobError."""
         from remote.agent.environments import job_hook
-        from remote.agent.worker import variables
+        from remote.agent.worker import setup_lines, variables
 
         env = self.environment
         self.write(**env.record())
+        if self.job.setup:
+            self.write(state=PREPARING, waiting="")
+            self.take_exports(self.job.setup, variables.for_setup(self))
         if not env.is_ready():
             self.write(state=PREPARING, waiting="")
             with variables.proxied(self.paths):
@@ -217,8 +221,25 @@ class Worker(Record):
             except OSError as error:
                 self.say(f"the environment can't be prepared for jobs: {error}")
         env.check(kind_of(self.job).modules)
+        activation = setup_lines.activation(env.python.parent.parent)
+        if activation:
+            self.take_exports(activation, variables.base(env.python), quiet=True)
         self.write(environment_ready=True)
         return env.python
+
+    def take_exports(
+        self, lines: Sequence[str], env: Mapping[str, str], *, quiet: bool = False
+    ) -> None:
+        """Run lines in bash, and have what they export in the job's variables, and in those of all
+        that is started for it; raises JobError."""
+        from remote.agent.worker import setup_lines
+
+        exports = setup_lines.run(lines, self.log, self.code, env, quiet=quiet)
+        for name in exports.unset:
+            os.environ.pop(name, None)
+            self.exports.pop(name, None)
+        os.environ.update(exports.values)
+        self.exports.update(exports.values)
 
     def open_store(self, python: Path, env: Mapping[str, str]) -> None:
         """Begin the run in the target's store, or in one of the job's own where that is there and
@@ -270,7 +291,6 @@ class Worker(Record):
             except Exception:
                 self.say(_traceback())
         reserve.publish(self.paths, last)
-        # Whoever sees that it has ended (`mirror`) finds the last word on disk.
         self.status = last
         if not errors:
             job_folders.forget(self.paths)

@@ -62,11 +62,11 @@ class WaitingJob(Struct):
     user: str = fields.line(default="")
     gpus: int = fields.integer(0, 1 << 31, default=0)
     memory: int = fields.integer(0, 1 << 40, default=0)
-    share: float = fields.number(0, 1, default=1.0)
-    """How much of one GPU."""
     submitted: float = fields.number(0, 1e12, default=0.0)
     cards: Tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
     """The UUIDs of those that will do; empty where all of the machine's do."""
+    share: float = fields.number(0, 1, default=1.0)
+    """How much of one GPU."""
 
 
 class GpusAnswer(Struct):

@@ -78,6 +78,9 @@ class RunOptions:
     gpu_exclude: tuple[str, ...] = option(
         "--gpus-exclude", "GPUs not to lease, by index or UUID: 0,3", parse=cards, collect=joined
     )
+    cpus: int = option(
+        "--cpus", "without a GPU: how many of the machine's CPU slots it waits for", 0, parse=count
+    )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
     )

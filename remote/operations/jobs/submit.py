@@ -75,13 +75,19 @@ def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
     """The same, with what a target's settings say where nothing was typed."""
     return with_environment(job, settings).replace(
         gpus=settings.gpus if job.gpus is None else job.gpus,
+        gpu_exclude=(*settings.gpus_exclude, *job.gpu_exclude),
+        cpu_slots=settings.cpus or 0,
         extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
     )
 
 
 def with_environment(job: JobSpec, settings: TargetSettings) -> JobSpec:
-    """The same, to be run by the environment that a target has for it."""
-    return job.replace(environment=settings.environment, environment_source=settings.python)
+    """The same, to be run by the environment that a target has for it, after its setup lines."""
+    return job.replace(
+        environment=settings.environment,
+        environment_source=settings.python,
+        setup=settings.setup,
+    )
 
 
 def working_folder(root: Path, job: JobSpec, typed: str) -> str:

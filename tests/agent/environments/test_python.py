@@ -45,7 +45,8 @@ def test_an_interpreter_is_named_by_itself_or_by_its_folder(
     monkeypatch.setenv("HOME", str(venv.parent))
     assert named("~/env").python == python
     # What `module load` puts first is a name alone.
-    assert named("python3").on(f"{venv}/bin").python == venv / "bin/python3"
+    monkeypatch.setenv("PATH", f"{venv}/bin")
+    assert named("python3").python == venv / "bin/python3"
 
 
 def test_each_name_has_its_own_name_in_the_status() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from remote.agent.gpus.lease import Lease
+from remote.agent.gpus.line import QueuedLease
 from remote.agent.gpus.queue import JobLease
 from remote.agent.gpus.tickets import Ticket
 from remote.job.spec import Job
@@ -41,7 +42,7 @@ def get(folder: Path, count: float = 1, *, memory: int = 0) -> Lease:
     return lease_of(take(folder, count, memory=memory), refuse)
 
 
-def lease_of(entry: JobLease, say: Callable[[str], object]) -> Lease:
+def lease_of(entry: QueuedLease, say: Callable[[str], object]) -> Lease:
     lease = entry.leased(say)
     assert isinstance(lease, Lease)
     return lease
@@ -57,9 +58,9 @@ class Watched(JobLease):
 
     look: Callable[[], object]
 
-    def _attempt(self, ticket: Ticket) -> Lease | str:
+    def attempt(self, ticket: Ticket) -> Lease | str:
         self.look()
-        return super()._attempt(ticket)
+        return super().attempt(ticket)
 
 
 def watch(folder: Path, count: int, look: Callable[[], object]) -> Watched:
@@ -73,7 +74,7 @@ class Heard(Exception):
     """Somebody heard a reason, and waits no more."""
 
 
-def refusal(entry: JobLease) -> str:
+def refusal(entry: QueuedLease) -> str:
     def stop(reason: str) -> None:
         raise Heard(reason)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from remote.agent import processes
-from remote.agent.gpus import queue
+from remote.agent.gpus import line
 from remote.agent.gpus.lease import holders
 from remote.agent.gpus.queue import JobLease
 from remote.agent.gpus.sources import nvidia_smi
@@ -261,7 +262,7 @@ def test_a_driver_that_stays_broken_ends_the_job(
 ) -> None:
     ticket = take(folder)
     fake.change(failure="driver")
-    monkeypatch.setattr(queue, "PATIENCE", 0.5)
+    monkeypatch.setattr(line, "PATIENCE", 0.5)
     with pytest.raises(JobError, match="NVIDIA driver"):
         ticket.leased(lambda reason: None)
     assert not files(folder, ".ticket")
@@ -340,6 +341,24 @@ def test_a_waiter_hears_when_the_line_moves(fake: FakeGpus, folder: Path) -> Non
 
     lease_of(third, say).release()
     assert heard == ["waiting: 2 jobs are before this one", "waiting: 1 job is before this one"]
+
+
+@pytest.mark.parametrize("before, pause", [(7, line.POLL), (8, line.FAR_POLL)])
+def test_who_can_hardly_be_next_looks_seldom(
+    fake: FakeGpus, folder: Path, monkeypatch: pytest.MonkeyPatch, before: int, pause: float
+) -> None:
+    others = [take(folder, at=at) for at in range(1, 1 + before)]
+    last, pauses = take(folder, at=9), []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        for other in others:
+            other.leave()
+
+    # The lock of who has just left may take another look.
+    monkeypatch.setattr(line, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0))
+    with lease_of(last, str):
+        assert pauses[0] == pause
 
 
 @pytest.mark.parametrize("when", ["in line", "waiting"])

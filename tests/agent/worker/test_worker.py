@@ -230,6 +230,36 @@ def test_an_environment_of_others_runs_a_job_and_stays_as_it_is(
         ]
 
 
+def test_what_setup_lines_export_reaches_the_job(root: Path, start: Start, tmp_path: Path) -> None:
+    """As `module load` does: the Python is found on the PATH that they make, and the job's own
+    variables are there for them."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python9").symlink_to(os.path.realpath(sys.executable))
+    lines = (
+        f"export PATH={tmp_path}/bin:$PATH",
+        "export PYTHONPATH=/mods LR=$LR.1 REMOTE_JOB_ID=x",
+    )
+    facts = dict(interpreter="", environment="python", environment_source="python9")
+    asked = 'command -v python9; echo "$PYTHONPATH $LR $REMOTE_JOB_ID"'
+    paths = job(root, asked, setup=lines, env={"LR": "0"}, **facts)
+    paths.code.mkdir()
+    code, status = ended(start(paths, "work"), paths)
+    log = paths.log.read_text()
+    assert (code, status.state) == (0, FINISHED), log
+    assert f"\n{tmp_path}/bin/python9\n" in log and f":/mods 0.1 {ID}\n" in log
+    assert f"[remote] setup: {lines[0]}\n" in log
+
+
+def test_a_setup_line_that_fails_ends_the_job_and_is_its_cause(root: Path, start: Start) -> None:
+    paths = job(root, "touch ran", interpreter="", setup=("true", "module load cuda/99"))
+    ready_environment(root, paths.code)
+    code, status = ended(start(paths, "work"), paths)
+    assert (code, status.state) == (1, FAILED)
+    assert status.cause == "`setup` failed (127): module load cuda/99"
+    assert "module: command not found" in paths.log.read_text()
+    assert not (paths.code / "ran").exists()
+
+
 def test_a_job_that_can_have_no_environment_is_refused_with_the_remedy(
     root: Path, start: Start
 ) -> None:

@@ -203,14 +203,19 @@ def test_what_was_typed_goes_before_what_a_target_has() -> None:
     typed = job.replace(gpus=0, extras=("text", "lab"))
     assert submit.with_settings(typed, settings).gpus == 0
     assert submit.with_settings(typed, settings).extras == ("torch", "text", "lab")
+    settings = TargetSettings(gpus_exclude=("0",), cpus=4)
+    told = submit.with_settings(job.replace(gpu_exclude=("3",)), settings)
+    assert (told.gpu_exclude, told.cpu_slots) == (("0", "3"), 4)
     assert submit.with_settings(typed, TargetSettings()) == typed
 
 
 def test_a_targets_environment_goes_with_the_job() -> None:
     job = JobSpec(kind="script", source="a.py", name="a", environment="uv", environment_source="/x")
-    settings = TargetSettings(environment="python", python="conda:torch")
+    setup = ("module load cuda",)
+    settings = TargetSettings(environment="python", python="conda:torch", setup=setup)
     there = submit.with_settings(job, settings)
     assert (there.environment, there.environment_source) == ("python", "conda:torch")
+    assert there.setup == setup
     # One that has none takes none of another target's.
     there = submit.with_environment(there, TargetSettings())
-    assert (there.environment, there.environment_source) == ("", "")
+    assert (there.environment, there.environment_source, there.setup) == ("", "", ())

@@ -237,7 +237,7 @@ def test_the_usual_target_is_not_what_was_typed_for_make_once(
         ("TARGETDIR", "Did you mean TARGET_DIR?"),
         ("TARGET", "Did you mean TARGET_DIR?"),
         ("REMOTE_NOTFY", "Did you mean REMOTE_NOTIFY?"),
-        ("REMOTE_XYZ", "There are TARGET_DIR, "),
+        ("REMOTE_HOURS_OF_WORK", "There are TARGET_DIR, "),
     ],
 )
 def test_a_setting_that_is_none_is_refused(

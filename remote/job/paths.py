@@ -89,6 +89,12 @@ class JobPaths:
         return self.pristine if self.pristine.is_dir() else self.code
 
 
+def states_folder(root: Path) -> Path:
+    """Where jobs keep what they go on with after an interruption: a folder for each, by the id of
+    the first one that used it."""
+    return root / STATE / "states"
+
+
 def jobs_folder(root: Path) -> Path:
     """Where the job folders of a target lie."""
     return root / STATE / "jobs"

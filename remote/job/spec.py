@@ -107,6 +107,8 @@ class JobSpec(Struct):
 
     again: str = fields.job_id(default="")
     """The job whose snapshot runs once more."""
+    state: str = fields.job_id(default="")
+    """The job in whose state folder it goes on; empty is one of its own."""
     incoming: str = fields.text(64, HEX, default="")
     """What code is called that was brought from another target for this job."""
     interpreter: str = fields.text(NAME, default="")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 from remote.agent import processes
 from remote.agent.launchers import logind
 from remote.errors import JobError
-from remote.job.status import ProcessId
+from remote.job.status import RESTARTED, ProcessId
 
 if TYPE_CHECKING:
     from remote.agent.launchers import Handle
@@ -86,7 +86,7 @@ def attach(handle: Handle, job_id: str) -> List[str]:
 def why_ended(handle: Handle) -> str:
     """A restart shows; what else ended a process, the system doesn't tell anybody else."""
     restarted = handle.get("boot") != processes.boot()
-    return "the server was restarted" if restarted else "its worker is gone"
+    return RESTARTED if restarted else "its worker is gone"
 
 
 def server(socket: str) -> Optional[int]:

@@ -17,7 +17,7 @@ from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError, StoreError, UnusableStore
 from remote.files import FULL, is_absent
 from remote.job.kinds import kind_of
-from remote.job.paths import JobPaths
+from remote.job.paths import JobPaths, states_folder
 from remote.job.status import (
     ENDED,
     FAILED,
@@ -269,6 +269,9 @@ class Worker(Record):
                 self.raw.give_back()
         except (OSError, ValueError) as error:
             self.say(f"data/raw is still read-only, until the next job ends: {error}")
+        # One that nobody used.
+        with contextlib.suppress(OSError):
+            (states_folder(self.paths.root) / self.paths.id).rmdir()
         ended = time.time()
         last = self.status.replace(
             state=outcome.state,

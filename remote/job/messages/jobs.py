@@ -82,6 +82,7 @@ class JobSummary(JobStatus):
     experiment: str = fields.text(NAME, default="")
     user: str = fields.text(NAME, default="")
     after: str = fields.text(NAME, default="")
+    again: str = fields.job_id(default="")
     progress: Optional[Progress] = fields.optional(fields.nested(Progress), default=None)
     metrics: Tuple[Metric, ...] = fields.list_of(fields.nested(Metric), 100, default=())
     """The newest ones, while it runs."""
@@ -94,10 +95,11 @@ class JobSummary(JobStatus):
 
 
 class JobsAnswer(Struct):
-    """Jobs, the oldest first, and the server's clock."""
+    """Jobs, the oldest first, and the server's clock, now and when it was started."""
 
     jobs: Tuple[JobSummary, ...] = fields.list_of(fields.nested(JobSummary), VERY_MANY)
     now: float = fields.moment()
+    booted: float = fields.moment(default=0.0)
 
 
 class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer, public=True):

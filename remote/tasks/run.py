@@ -19,7 +19,8 @@ from remote.operations.jobs.run_options import (
 from remote.output import plural, print_lines, say
 from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
-from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
+from remote.tasks.sync import pull_and_tell, server_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import SubmitAnswer

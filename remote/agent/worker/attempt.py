@@ -63,7 +63,8 @@ def attempts(record: Record, python: Path, devices: Mapping[str, str]) -> Outcom
 
     `devices` are the variables that tell it which GPUs it may see.
     """
-    number, last = 1, 1 + record.job.retries
+    number = record.status.attempt + 1
+    last = number + record.job.retries
     while True:
         result = _attempt(record, number, python, devices)
         if result.state != FAILED or number == last:

@@ -113,6 +113,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
+        "slurm/",
     ),
 }
 

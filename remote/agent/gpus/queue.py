@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Union
 
 from remote.agent.gpus import lock_files, shares, sources
 from remote.agent.gpus.cpu_slots import CpuSlots

@@ -58,7 +58,7 @@ class Target:
         self.root.mkdir()
         target_dir.prepare(PrepareRequest(path=str(self.root), key=KEY, project="a" * 32))
         (self.root / ".remote/tree.lock").touch()
-        self.write("requirements.lock", "")
+        self.write("requirements.lock", "mlflow==3.0\n")
         env = environments.of(self.root, self.root).folder
         (env / "bin").mkdir(parents=True)
         python = env / "bin/python"

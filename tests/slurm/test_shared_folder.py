@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,19 @@ fi
 
 
 @pytest.fixture
-def calls(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What uv was called, once for each of the two programs that make an environment."""
+def calls(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What uv was called, once for each of the two programs that make an environment that isn't
+    there yet."""
+    lock = target.root / "requirements.lock"
+    before = lock.read_text()
+    lock.write_text(f"# {tmp_path}\n")
     file, programs = tmp_path / "calls", tmp_path / "bin"
     programs.mkdir()
     (programs / "uv").write_text(UV.format(calls=file, python=sys.executable))
     (programs / "uv").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    return file
+    yield file
+    lock.write_text(before)
 
 
 @pytest.mark.parametrize("disk", [ALONE, LOCKLESS], ids=["alone", "lockless"])
@@ -59,7 +65,6 @@ def test_two_nodes_that_want_an_environment_make_one(
     space: dict[str, object] = {}
     exec(disk, space)
     monkeypatch.setattr(fcntl, "flock", space["flock"])
-    target.write("requirements.lock", f"# {tmp_path}\n")
     jobs = [target.start("true", sbatch=(f"--nodelist=gpu{number}",)) for number in (1, 2)]
     for paths in jobs:
         assert target.became(paths).state == FINISHED, paths.log.read_text()

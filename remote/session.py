@@ -61,11 +61,6 @@ class TargetSession:
         return self.project.target_settings(self.target)
 
     @property
-    def name(self) -> str:
-        """What the target is called beside others."""
-        return self.target.name or str(self.target)
-
-    @property
     def source(self) -> str:
         """What the target is called in records: as it was spelled first."""
         return self.facts.spelling or str(self.target)

@@ -66,6 +66,10 @@ class JobSpec(Struct):
     """How much it leases of one."""
     gpu_memory: int = fields.integer(0, 1 << 40, default=0)
     """In MiB, free on each of them."""
+    nodes: int = fields.integer(0, 1 << 16, default=0)
+    """How many machines it takes; 0 is one. Each has as many GPUs as `gpus` says."""
+    sbatch: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """More words for Slurm's sbatch: the target's settings', then those that were typed."""
     gpu_model: str = fields.text(256, default="")
     """A part of their names, in any case."""
     gpu_exclude: Tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
@@ -107,6 +111,8 @@ class JobSpec(Struct):
 
     again: str = fields.job_id(default="")
     """The job whose snapshot runs once more."""
+    state: str = fields.job_id(default="")
+    """The job in whose state folder it goes on; empty is one of its own."""
     incoming: str = fields.text(64, HEX, default="")
     """What code is called that was brought from another target for this job."""
     interpreter: str = fields.text(NAME, default="")

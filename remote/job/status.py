@@ -27,6 +27,9 @@ STATES = (QUEUED, PREPARING, RUNNING, FINISHED, FAILED, STOPPED, LOST, UNKNOWN)
 
 ENDED = frozenset({FINISHED, FAILED, STOPPED, LOST})
 
+#: The cause of a job that was lost with the machine.
+RESTARTED = "the server was restarted"
+
 #: Why a job ended that could not even begin (`reason` in its status).
 REFUSED = "refused"
 

@@ -117,7 +117,7 @@ def _log_in(server: TargetSession, *, may_ask: bool) -> None:
     if may_ask:
         server.ssh.connect()
         return
-    with saying_of(server.name), process.limited(LIMIT):
+    with saying_of(server.target.label), process.limited(LIMIT):
         server.ssh.connect(may_ask=False)
 
 
@@ -125,12 +125,12 @@ def _reply(
     server: TargetSession, question: Callable[[TargetSession], Answer], limit: float | None
 ) -> Reply[Answer]:
     try:
-        with saying_of(server.name), process.limited(limit):
+        with saying_of(server.target.label), process.limited(limit):
             return Reply(server, question(server))
     except RemoteError as error:
         return Reply(server, error=error)
     except AgentBug as bug:
         # One server's bug is no reason to lose what the others say.
         last = str(bug).strip().rpartition("\n")[2]
-        hint = f"Alone, it tells more: --target {server.name}"
+        hint = f"Alone, it tells more: --target {server.target.label}"
         return Reply(server, error=RemoteError(f"The agent there failed: {last}", hint))

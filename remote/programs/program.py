@@ -3,6 +3,7 @@ file of the project: a command, a page that is served."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,5 +94,15 @@ def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
     except NotebookError:
         module = None if name.endswith(".ipynb") else script.find(root, name)
         if module is None:
+            _refuse_command(name)
             raise
         return module
+
+
+def _refuse_command(name: str) -> None:
+    """Raises JobError where the name looks like a command line."""
+    words = name.split()
+    if len(words) > 1 and shutil.which(words[0]):
+        raise JobError(
+            f"{name!r} is no program of the project.", f"A command: inv remote-run -- {name}"
+        )

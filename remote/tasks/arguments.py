@@ -6,7 +6,6 @@ soon as the program is named, spelled `--batch-size` or `--batch_size`.
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,17 @@ if TYPE_CHECKING:
     from remote.programs.program import FileProgram
 
 HELP_FLAGS = ("--help", "-h")
+
+#: One letter for what other programs have it for: `docker logs -f -n 30`, `ps -a`, `rsync -n`.
+SHORT = {
+    "-a": ("--all",),
+    "-f": ("--follow",),
+    "-j": ("--json",),
+    "-n": ("--tail", "--dry-run"),
+    "-t": ("--target",),
+    "-w": ("--watch",),
+    "-y": ("--yes",),
+}
 
 
 @dataclass
@@ -83,6 +93,10 @@ class TaskParser:
         for name, row in options_of(options).items() if options else ():
             self._flags[row.flag] = _Flag(row, self._given, name, row.constant)
         self._own_flags = list(self._flags)
+        for short, names in SHORT.items():
+            for name in names:
+                if name in self._flags:
+                    self._flags[short] = self._flags[name]
         for flag in HELP_FLAGS:
             self._flags[flag] = _Flag(Option(flag, switch=True), vars(self._call), "help")
 
@@ -117,6 +131,9 @@ class TaskParser:
     def _read_flag(self, word: str, following: deque[str]) -> None:
         """Put the value of a flag, or of the word that follows it, where it belongs."""
         typed, equals, text = word.partition("=")
+        if word[:2] in SHORT and len(word) > 2 and not equals:
+            # `-n30`
+            typed, equals, text = word[:2], "=", word[2:]
         flag = self._flags.get(typed) or self._flags.get(_dashed(typed))
         if flag is None:
             raise self._unknown(typed)
@@ -142,6 +159,9 @@ class TaskParser:
             flag.place[flag.name] = value
 
     def _unknown(self, flag: str) -> RemoteError:
+        # Only who mistypes waits for it.
+        import difflib
+
         near = difflib.get_close_matches(flag, self._own_flags, n=2, cutoff=0.7)
         hint = f"Did you mean {' or '.join(near)}?" if near else ""
         if self._call.program is None:
@@ -192,15 +212,18 @@ class TaskParser:
         # Python 3.14 colours it, and what is printed is escaped.
         vars(parser)["color"] = False
         positional = [str(argument.name) for argument in self._positional]
+        letters = {id(flag): short for short, flag in self._flags.items() if short in SHORT}
         for flag in [self._flags[name] for name in self._own_flags]:
             # argparse fills in %(default)s and the like.
             text = flag.row.help.replace("%", "%%")
             if flag.name in positional:
                 parser.add_argument(flag.name, nargs="?", help=text)
-            elif flag.row.switch:
-                parser.add_argument(flag.row.flag, action="store_true", help=text)
+                continue
+            typed = [*filter(None, [letters.get(id(flag))]), flag.row.flag]
+            if flag.row.switch:
+                parser.add_argument(*typed, action="store_true", help=text)
             else:
-                parser.add_argument(flag.row.flag, metavar="VALUE", help=text)
+                parser.add_argument(*typed, metavar="VALUE", help=text)
         if self._call.program:
             group = parser.add_argument_group(f"parameters of {self._call.program.path}")
             for flag in self._flags.values():

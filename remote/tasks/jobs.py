@@ -26,7 +26,8 @@ from remote.output import (
     size,
 )
 from remote.tasks.declare import HELP, command, confirm
-from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
+from remote.tasks.sync import pool_of, pull_and_tell, server_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
     from remote.job.messages.old_jobs import PruneRequest
@@ -93,12 +94,17 @@ def remote_ps(
     watch: bool = False,
     json: bool = False,
 ) -> None:
-    """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
+    """List the jobs of the target, or of several: state, GPU, how long, how far, and why they ended."""
     from remote.job.messages.jobs import JobsRequest
     from remote.tasks.tables import job_details, job_table
 
-    server = server_of(target)
     newest, named = 0 if all else NEWEST, (job,) if job else ()
+    if servers := pool_of(target):
+        from remote.tasks import pools
+
+        pools.list_jobs(servers, newest=newest, job=job, watch=watch, json=json)
+        return
+    server = server_of(target)
     request = JobsRequest(key=server.key, newest=newest, jobs=named)
     while True:
         answer = server.agent.call(request)

@@ -14,11 +14,12 @@ from typing import Any
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import find_project, is_environment, make_variables
+from remote.config import find_project, is_environment
 from remote.errors import ConfigError, NotebookError
 from remote.job.outputs import TABLE
 from remote.job.status import FINISHED
 from remote.output import print_lines, say, say_log
+from remote.settings import make_variables
 from remote.tasks.declare import command
 
 #: Variables of make's command line that are no parameters of a notebook.

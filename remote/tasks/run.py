@@ -16,10 +16,11 @@ from remote.operations.jobs.run_options import (
     ServiceOptions,
     TensorboardOptions,
 )
-from remote.output import print_lines, say
+from remote.output import plural, print_lines, say
 from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
-from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
+from remote.tasks.sync import pull_and_tell, server_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import SubmitAnswer
@@ -121,6 +122,8 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
         "target": HELP["target"] + ", where the job ran",
         "on": "another target to run it on now",
         "theirs": "run what the first target says it was, not what was submitted from here",
+        "resume": "go on with what the job has kept in REMOTE_JOB_STATE_DIR",
+        "lost": "all jobs that the server's last restart took, and that were not run again",
         "follow": "stay and show the new job's log",
         "pull": "stay until the new job has ended, then pull",
     },
@@ -131,15 +134,24 @@ def remote_rerun(
     target: str = "",
     on: str = "",
     theirs: bool = False,
+    resume: bool = False,
+    lost: bool = False,
     follow: bool = False,
     pull: bool = False,
 ) -> None:
     """Run a job again exactly: its frozen code, its parameters, its lock file."""
-    from remote.operations.jobs.rerun import rerun
+    from remote.operations.jobs.rerun import rerun, rerun_lost
 
     source = server_of(target)
+    if lost:
+        if job != "last" or on or theirs or follow or pull:
+            raise JobError("--lost means all of them, where they were: only --resume goes with it.")
+        started = rerun_lost(source, resume=resume)
+        print_lines(*(f"{old} -> {new}" for old, new in started))
+        say(f"{plural(len(started), 'job')} started again")
+        return
     there = server_of(on) if on else source
-    submitted = rerun(source, job, target=there, theirs=theirs)
+    submitted = rerun(source, job, target=there, theirs=theirs, resume=resume)
     _attend(there, submitted, follow=follow, pull=pull)
 
 

@@ -11,11 +11,13 @@ from remote.job.messages.old_jobs import DifferencesAnswer
 from remote.job.status import ENDED, PREPARING, QUEUED, RUNNING, UNKNOWN
 from remote.output import duration, plural, size, table
 
+JOB_HEADER = ("JOB", "STATE", "GPU", "TIME", "AT", "RESULT")
+GPU_HEADER = ("GPU", "NAME", "MEMORY", "LOAD", "HELD BY")
+
 
 def job_table(jobs: Sequence[JobSummary], now: float) -> list[str]:
     """All of them, none where there is no job; `now` is the server's clock, seconds since 1970."""
-    header = ("JOB", "STATE", "GPU", "TIME", "AT", "RESULT")
-    return table([header, *(row(job, now) for job in jobs)]) if jobs else []
+    return table([JOB_HEADER, *(row(job, now) for job in jobs)]) if jobs else []
 
 
 def row(job: JobSummary, now: float) -> tuple[str, ...]:
@@ -85,13 +87,24 @@ def _at(job: JobSummary) -> str:
 
 def gpu_table(answer: GpusAnswer) -> list[str]:
     """Every GPU of a server: memory, load, and who holds it."""
-    rows = [("GPU", "NAME", "MEMORY", "LOAD", "HELD BY")]
-    for gpu in answer.gpus:
-        used = "?" if gpu.memory_used is None else f"{gpu.memory_used / 1024:.1f}"
-        total = "?" if gpu.memory_total is None else f"{gpu.memory_total / 1024:.0f}"
-        load = "-" if gpu.load is None else f"{gpu.load} %"
-        rows.append((str(gpu.index), gpu.name, f"{used}/{total} GiB", load, _holder(gpu)))
-    return table(rows)
+    return table([GPU_HEADER, *map(gpu_row, answer.gpus)])
+
+
+def gpu_row(gpu: Gpu) -> tuple[str, ...]:
+    """One GPU's line."""
+    used = "?" if gpu.memory_used is None else f"{gpu.memory_used / 1024:.1f}"
+    total = "?" if gpu.memory_total is None else f"{gpu.memory_total / 1024:.0f}"
+    load = "-" if gpu.load is None else f"{gpu.load} %"
+    return str(gpu.index), gpu.name, f"{used}/{total} GiB", load, _holder(gpu)
+
+
+def waiting_lines(answer: GpusAnswer) -> list[str]:
+    """The line for a server's GPUs."""
+    lines = []
+    for place, job in enumerate(answer.waiting, 1):
+        wanted = plural(job.gpus, "GPU") if job.share == 1 else f"{job.share:g} of a GPU"
+        lines.append(f"waiting, {place}.: {job.job or 'no job'} ({job.user}) for {wanted}")
+    return lines
 
 
 def _holder(gpu: Gpu) -> str:

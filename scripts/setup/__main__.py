@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from remote.config import make_variables
 from remote.errors import RemoteError
+from remote.settings import make_variables
 from scripts.setup import changes, locks, pyproject
 from scripts.setup.values import Values, refuse_taken
 

@@ -168,6 +168,16 @@ def test_the_tasks_own_flags_may_stand_anywhere(read: Read) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [(["-f"], "follow", True), (["-t", "a:b"], "target", "a:b"), (["-ta:b"], "target", "a:b")],
+)
+def test_one_letter_where_fingers_expect_it(
+    read: Read, words: list[str], name: str, value: object
+) -> None:
+    assert read("train.ipynb", *words).values[name] == value
+
+
 def test_underscores_will_do_in_the_tasks_own_flags_too(read: Read) -> None:
     assert read("train.ipynb", "--n_best=4").values["n_best"] == 4
 
@@ -194,7 +204,7 @@ def test_another_tasks_words_are_left(read: Read) -> None:
         (["--target"], "--target needs a value"),
         (["--target", "--", "x"], "--target needs a value"),
         (["--folow"], "Did you mean --follow?"),
-        (["-f"], "no parameter 'f'"),
+        (["-z"], "no parameter 'z'"),
         (["-epoch", "3"], "two dashes"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -73,7 +73,7 @@ def _asked(paths: JobPaths) -> Dict[str, Any]:
     asked = {**job.spec.to_json(), "parameters": job.all_parameters}
     flat: Dict[str, Any] = {}
     for name, value in asked.items():
-        if name not in ("defaults", "again"):
+        if name not in ("defaults", "again", "state"):
             if isinstance(value, dict):
                 flat.update({f"{name}.{inner}": content for inner, content in value.items()})
             else:

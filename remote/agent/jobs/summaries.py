@@ -11,6 +11,7 @@ from typing import List, Optional
 from remote.agent import unpulled
 from remote.agent.job_folders import find, job_of, live, newest_first
 from remote.agent.job_state import state_of
+from remote.agent.processes import uptime
 from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError, StoreError
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
@@ -19,14 +20,15 @@ from remote.job.paths import JobPaths
 from remote.job.status import ENDED, Progress
 
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
-_SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after")
+_SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after", "again")
 
 #: Seconds that a list of jobs waits for metrics in a store that somebody has locked.
 PATIENCE = 2.0
 
-#: The newest three metrics of a run.
+#: The newest three metrics of a run, without those of its machine.
 _METRICS = (
     "SELECT key, value, step FROM latest_metrics WHERE run_uuid = ? AND is_nan = 0"
+    " AND key NOT LIKE 'system/%'"
     " ORDER BY timestamp DESC, step DESC, key LIMIT 3"
 )
 _CHILDREN = (
@@ -52,7 +54,8 @@ def describe(request: JobsRequest) -> JobsAnswer:
             summary.replace(unpulled=unpulled.of_ended(paths))
             for paths, summary in zip(selected, summaries)
         ]
-    return JobsAnswer(jobs=tuple(summaries), now=time.time())
+    now = time.time()
+    return JobsAnswer(jobs=tuple(summaries), now=now, booted=max(0.0, now - uptime()))
 
 
 def list_unpulled(request: UnpulledRequest) -> UnpulledAnswer:

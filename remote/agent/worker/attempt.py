@@ -19,8 +19,9 @@ from typing import Mapping, Optional
 from remote.agent import processes, reserve
 from remote.agent.tracking import job_run
 from remote.agent.worker import Outcome, Record
+from remote.agent.worker.curves import Curves
 from remote.agent.worker.last_error import last_error
-from remote.agent.worker.peak_memory import PeakGpuMemory, PeakMemory
+from remote.agent.worker.usage import GpuUsage, ProcessUsage
 from remote.agent.worker.variables import of_job
 from remote.job.kinds import kind_of
 from remote.job.status import FAILED, FINISHED, RUNNING
@@ -58,7 +59,8 @@ def attempts(record: Record, python: Path, devices: Mapping[str, str]) -> Outcom
 
     `devices` are the variables that tell it which GPUs it may see.
     """
-    number, last = 1, 1 + record.job.retries
+    number = record.status.attempt + 1
+    last = number + record.job.retries
     while True:
         result = _attempt(record, number, python, devices)
         if result.state != FAILED or number == last:
@@ -81,9 +83,11 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
     place = paths.root if job.live else record.code
     env = {**of_job(record, place, python), **devices}
     offset, kills = paths.log.stat().st_size, kernel_kills()
-    memory, gpus = PeakMemory(), PeakGpuMemory(gpu.uuid for gpu in record.status.gpus)
+    gpus = GpuUsage(gpu.uuid for gpu in record.status.gpus)
+    curves = Curves(job_run.store_of_job(paths), record.run, gpus)
+    tree = ProcessUsage(curves.look)
     try:
-        with gpus, memory:
+        with gpus, tree:
             code = _execute(record, python, place, env)
         if code is None:
             return Outcome(FAILED, 124, f"timeout after {job.timeout} s", TIMEOUT)
@@ -94,8 +98,9 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
         processes.end_descendants(os.getpid())
         if not record.here and record.environment.kind.STARTS_ELSEWHERE:
             processes.end(lambda: processes.of_job(paths.id, paths.log, None))
+        curves.write()
         record.status = record.status.replace(
-            peak_memory=max(memory.peak, record.status.peak_memory),
+            peak_memory=max(tree.peak, record.status.peak_memory),
             peak_gpu_memory=max(gpus.peak, record.status.peak_gpu_memory),
         )
 

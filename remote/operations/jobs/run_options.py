@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -21,6 +22,14 @@ def pair(text: str, flag: str) -> tuple[str, str]:
     if not key or not equals:
         raise JobError(f"{flag} takes KEY=VALUE, not {text!r}.")
     return key, value
+
+
+def words(text: str, flag: str) -> tuple[str, ...]:
+    """The words of a text, as a shell reads them; raises JobError."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise JobError(f"{flag} {text!r} can't be split into words: {error}.") from None
 
 
 def variable(text: str, flag: str) -> tuple[str, str]:
@@ -86,6 +95,15 @@ class RunOptions:
     )
     retries: int = option("--retries", "try again that often where the code fails", 0, parse=count)
     timeout: int = option("--timeout", "end the code after this time, such as 8h", 0, parse=seconds)
+    nodes: int = option(
+        "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=count
+    )
+    sbatch: tuple[str, ...] = option(
+        "--sbatch",
+        'with Slurm: more words for sbatch, such as "-p long --mem=64G"; may come again',
+        parse=words,
+        collect=joined,
+    )
     name: str = option("--name", "what the job is called (default: like its program)")
     cwd: str = option(
         "--cwd", "the folder to run in: `notebook`, the program's own, or one of the project"

@@ -78,6 +78,8 @@ def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
         gpu_exclude=(*settings.gpus_exclude, *job.gpu_exclude),
         cpu_slots=settings.cpus or 0,
         extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
+        # Of two words that say the same, sbatch takes the last.
+        sbatch=(*settings.sbatch, *job.sbatch),
     )
 
 

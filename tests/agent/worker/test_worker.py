@@ -111,6 +111,33 @@ def test_the_command_of_notify_is_told_of_the_end(root: Path, start: Start) -> N
     assert (root / "told").read_text() == "finished 0\n"
 
 
+KEEPS = 'cd "$REMOTE_JOB_STATE_DIR" && echo x >> tries && pwd && test $(wc -l < tries) = {tries}'
+
+
+def test_what_a_job_keeps_is_there_when_it_is_tried_again(root: Path, start: Start) -> None:
+    paths = job(root, KEEPS.format(tries=3), retries=2)
+    code, status = ended(start(paths), paths)
+    assert (code, status.attempt) == (0, 3)
+    assert (root / f".remote/states/{ID}/tries").read_text() == "x\nx\nx\n"
+
+
+def test_a_job_goes_on_with_what_another_has_kept(root: Path, start: Start) -> None:
+    kept = root / ".remote/states" / OTHER
+    kept.mkdir(parents=True)
+    (kept / "tries").write_text("x\n")
+    paths = job(root, KEEPS.format(tries=2), state=OTHER)
+    code, _ = ended(start(paths), paths)
+    assert code == 0 and paths.log.read_text().startswith(f"{kept}\n")
+    assert [path.name for path in kept.parent.iterdir()] == [OTHER]
+
+
+def test_what_is_gone_is_told_and_what_nobody_used_leaves_nothing(root: Path, start: Start) -> None:
+    paths = job(root, "true", state=OTHER)
+    ended(start(paths), paths)
+    assert f"{OTHER} has left nothing in REMOTE_JOB_STATE_DIR" in paths.log.read_text()
+    assert not list((root / ".remote/states").glob(f"{ID}*"))
+
+
 WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
 
 

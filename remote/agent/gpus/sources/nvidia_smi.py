@@ -5,9 +5,12 @@ What can be asked, and in what words it answers: `nvidia-smi --help-query-gpu`.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
+from remote.agent.gpus.sample import GpuSample
 from remote.agent.processes import PROC, user_name
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuProcess
@@ -19,11 +22,17 @@ VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 #: How long nvidia-smi may take, in seconds. Without persistence mode it wakes every card first.
 TIMEOUT = 30.0
 
-#: Milliseconds between two looks at the memory in use.
+#: Milliseconds between two looks at what the cards do.
 LOOK = 500
 
 #: The name stands last, since it may hold any character.
 _GPU = ("index", "uuid", "memory.total", "memory.used", "utilization.gpu", "driver_version", "name")
+
+#: In the order of GpuSample.
+_SAMPLE = (
+    "uuid", "memory.used", "memory.total", "utilization.gpu", "power.draw", "power.limit",
+    "temperature.gpu",
+)  # fmt: skip
 _UNKNOWN = ("[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
 
 
@@ -69,16 +78,18 @@ def runtime_version() -> str:
     return match[1] if match else ""
 
 
-def memory_command() -> List[str]:
-    """nvidia-smi that tells the memory in use every LOOK milliseconds."""
-    query = ["--query-gpu=uuid,memory.used", "--format=csv,noheader,nounits"]
+def watch_command() -> List[str]:
+    """nvidia-smi that tells what the cards do every LOOK milliseconds."""
+    query = [f"--query-gpu={','.join(_SAMPLE)}", "--format=csv,noheader,nounits"]
     return ["nvidia-smi", *query, "-lms", str(LOOK)]
 
 
-def memory_use(line: str) -> Optional[Tuple[str, int]]:
-    """One card's row; None for warnings, and for cards that don't tell."""
-    uuid, _, used = line.strip().partition(", ")
-    return (uuid, int(used)) if used.isdigit() else None
+def samples(lines: Iterable[str]) -> Iterator[GpuSample]:
+    """One card's row each; warnings are passed over."""
+    for line in lines:
+        uuid, *values = line.strip().split(", ")
+        if UUID.fullmatch(uuid) and len(values) == len(_SAMPLE) - 1:
+            yield GpuSample(uuid, *map(_amount, values))
 
 
 def _processes() -> Dict[str, List[GpuProcess]]:
@@ -101,10 +112,15 @@ def _processes() -> Dict[str, List[GpuProcess]]:
 
 
 def _number(text: str) -> Optional[int]:
-    try:
-        return int(float(text))
-    except (ValueError, OverflowError):
-        return None
+    amount = _amount(text)
+    return None if amount is None else int(amount)
+
+
+def _amount(text: str) -> Optional[float]:
+    with contextlib.suppress(ValueError):
+        amount = float(text)
+        return amount if math.isfinite(amount) else None
+    return None
 
 
 def _fault(text: str) -> str:

@@ -83,6 +83,8 @@ class JobSpec(Struct):
     retries: int = fields.integer(0, 1 << 31, default=0)
     timeout: int = fields.integer(0, 1 << 40, default=0)
     """In seconds; 0 is none."""
+    idle: int = fields.integer(0, 1 << 40, default=0)
+    """For how many seconds its GPUs may do nothing; 0 is for ever."""
     notify: str = fields.text(VALUE, default="")
     """A shell command for when it has ended."""
 

@@ -95,6 +95,9 @@ class RunOptions:
     )
     retries: int = option("--retries", "try again that often where the code fails", 0, parse=count)
     timeout: int = option("--timeout", "end the code after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
     nodes: int = option(
         "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=count
     )
@@ -128,9 +131,13 @@ class RunOptions:
     )
 
     def __post_init__(self) -> None:
-        for flag, value in (("memory", self.gpu_memory), ("model", self.gpu_model)):
+        for what, value in (
+            ("--gpus-memory asks for", self.gpu_memory),
+            ("--gpus-model asks for", self.gpu_model),
+            ("--idle looks at", self.idle),
+        ):
             if value and self.gpus == 0:
-                raise JobError(f"--gpus-{flag} asks for a GPU, and --gpus 0 for none.")
+                raise JobError(f"{what} a GPU, and --gpus 0 means none.")
         if self.gpu_memory and self.leased["gpu_share"] < 1:
             raise JobError(
                 "A part of a GPU is a part of its memory: --gpus-memory can't go with it."
@@ -218,6 +225,9 @@ class LabOptions(ServiceOptions):
         parse=gpu_count,
     )
     timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
     bring: bool = option(
         "--bring", "bring here what was saved in it among the project's files", False
     )
@@ -225,7 +235,7 @@ class LabOptions(ServiceOptions):
     @property
     def asked(self) -> RunOptions:
         """What is asked of its job."""
-        return RunOptions(gpus=self.gpus, timeout=self.timeout, extras=self.extras)
+        return RunOptions(gpus=self.gpus, timeout=self.timeout, idle=self.idle, extras=self.extras)
 
 
 @dataclass(frozen=True)

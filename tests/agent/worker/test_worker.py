@@ -25,6 +25,7 @@ from remote.rpc import bundle
 from remote.tracking.empty_store import KEPT
 from tests.agent.job_folder import KEY, gone
 from tests.conftest import ROOT
+from tests.fakegpu import FakeGpus
 from tests.research.engine import BASE, Engine, engine  # noqa: F401
 from tests.stores import empty_store
 from tests.waiting import until
@@ -136,6 +137,21 @@ def test_what_is_gone_is_told_and_what_nobody_used_leaves_nothing(root: Path, st
     ended(start(paths), paths)
     assert f"{OTHER} has left nothing in REMOTE_JOB_STATE_DIR" in paths.log.read_text()
     assert not list((root / ".remote/states").glob(f"{ID}*"))
+
+
+def test_a_job_whose_cards_do_nothing_is_ended(
+    root: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = job(
+        root, "sleep 60", gpus=1, idle=2, interpreter="", leases=str(tmp_path), mlflow_run="ab"
+    )
+    ready_environment(root, paths.code)
+    fake = FakeGpus(tmp_path / "fake", count=2)
+    fake.card(1, utilization_gpu=50)
+    monkeypatch.setenv("PATH", fake.path())
+    code, status = ended(start(paths, "work"), paths)
+    assert (code, status.state, status.reason) == (124, FAILED, "idle")
+    assert status.cause == "its GPUs did nothing for 2 s"
 
 
 WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"

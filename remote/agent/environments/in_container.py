@@ -4,11 +4,15 @@ A copy of this file lies in each such environment, since agents go and environme
 target under its own path, so that what a job names means the same inside.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import shutil
 import sys
+from pathlib import Path
+from typing import Dict, List
 
 #: Variables that are the image's own, or say where things are outside.
 OUTSIDE = re.compile(r"PATH|LD_.*|HOME|HOSTNAME|PWD|OLDPWD|SHLVL|SHELL|TMPDIR|XDG_.*|DBUS_.*|_")
@@ -19,40 +23,37 @@ CARD = re.compile(r"(GPU|MIG)-[0-9A-Za-z/-]+|[0-9]+")
 
 def main() -> None:
     """Become the program that starts the container."""
-    folder = os.path.dirname(os.path.realpath(__file__))
-    with open(os.path.join(folder, "container.json"), encoding="utf-8") as file:
-        settings = json.load(file)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(folder)))
-    is_docker = os.path.basename(settings["engine"]) == "docker"
-    words = (docker if is_docker else apptainer)(settings, root)
-    os.execv(settings["engine"], [settings["engine"], *words, *sys.argv[1:]])
+    folder = Path(os.path.realpath(__file__)).parent
+    settings = json.loads((folder / "container.json").read_text("utf-8"))
+    engine, root = settings["engine"], folder.parents[2]
+    words = (docker if Path(engine).name == "docker" else apptainer)(settings, root)
+    os.execv(engine, [engine, *words, *sys.argv[1:]])
 
 
-def apptainer(settings: "dict[str, str]", root: str) -> "list[str]":
+def apptainer(settings: Dict[str, str], root: Path) -> List[str]:
     """Its words; it passes variables on, and has the home, /tmp and the working folder by itself."""
-    cards = [option for option, is_there in (
-        ("--nv", shutil.which("nvidia-smi")), ("--rocm", os.path.exists("/dev/kfd"))) if is_there]  # fmt: skip
+    cards = ["--nv"] if shutil.which("nvidia-smi") else []
+    cards += ["--rocm"] if Path("/dev/kfd").exists() else []
     binds = [word for place in places(root) for word in ("--bind", place)]
-    return ["exec", *cards, *binds, "--pwd", os.getcwd(), settings["image"], "python3"]
+    return ["exec", *cards, *binds, "--pwd", str(Path.cwd()), settings["image"], "python3"]
 
 
-def docker(settings: "dict[str, str]", root: str) -> "list[str]":
+def docker(settings: Dict[str, str], root: Path) -> List[str]:
     """Docker's. Values reach it by its own variables: a command line is everybody's to read."""
-    home = os.path.join(root, ".remote", "home")
-    os.makedirs(home, exist_ok=True)
-    names = sorted(name for name in os.environ if not OUTSIDE.fullmatch(name))
+    home = root / ".remote/home"
+    home.mkdir(exist_ok=True)
     user = [] if settings.get("rootless") else ["--user", f"{os.getuid()}:{os.getgid()}"]
     user += [word for group in os.getgroups() for word in ("--group-add", str(group))]
     words = ["run", "--rm", "--init", "--network", "host", "--ipc", "host", *user, *devices()]
     for place in [*places(root), "/tmp"]:
         words += ["--volume", f"{place}:{place}"]
-    for name in names:
+    for name in sorted(name for name in os.environ if not OUTSIDE.fullmatch(name)):
         words += ["--env", name]
-    words += ["--env", f"HOME={home}", "--workdir", os.getcwd(), "--entrypoint", "python3"]
+    words += ["--env", f"HOME={home}", "--workdir", str(Path.cwd()), "--entrypoint", "python3"]
     return [*words, settings["image"]]
 
 
-def devices() -> "list[str]":
+def devices() -> List[str]:
     """The cards that the job may see; all of them where nothing is said."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
     if not visible or shutil.which("nvidia-smi") is None:
@@ -63,16 +64,15 @@ def devices() -> "list[str]":
     return ["--gpus", '"device={}"'.format(",".join(cards)) if is_list else "all"]
 
 
-def places(root: str) -> "list[str]":
+def places(root: Path) -> List[str]:
     """Folders that are the same inside: the target, the toolkit's, and what links of the target and
     of its `data` lead to."""
-    found = [root, os.path.expanduser("~/.cache/remote-gpu-workflow")]
-    for folder in (root, os.path.join(root, "data")):
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        links = (os.path.join(folder, name) for name in names)
-        found += [os.path.realpath(path) for path in links if os.path.islink(path)]
-    kept = dict.fromkeys(path for path in found if os.path.exists(path) and ":" not in path)
-    return [path for path in kept if path == root or not path.startswith(f"{root}/")]
+    found = [root, Path.home() / ".cache/remote-gpu-workflow"]
+    for folder in (root, root / "data"):
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        found += [Path(os.path.realpath(str(path))) for path in entries if path.is_symlink()]
+    kept = dict.fromkeys(path for path in found if path.exists() and ":" not in str(path))
+    return [str(path) for path in kept if root not in path.parents]
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def execute(words: list[str]) -> None:
             flags.append(option)
         elif option in ("--bind", "--pwd"):
             value = words.pop(0)
-            if not os.path.isdir(value):
+            if not Path(value).is_dir():
                 sys.exit(f"FATAL: container creation failed: mount {value}: no such directory")
             binds += [value] if option == "--bind" else []
         else:

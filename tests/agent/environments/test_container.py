@@ -167,7 +167,7 @@ def test_docker_is_asked_for_the_jobs_own_cards(
 
 @pytest.mark.slow
 def test_a_real_docker_runs_an_image(
-    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path  # noqa: F811
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:
     for name, value in engine.env.items():
         monkeypatch.setenv(name, value)

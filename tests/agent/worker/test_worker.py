@@ -279,8 +279,8 @@ def test_a_stop_ends_what_docker_has_started(
     root: Path,
     start: Start,
     agent: Path,
-    engine: Engine,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    engine: Engine,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also what heeds no signal: the engine's child, and not the worker's."""
     for name, value in engine.env.items():

@@ -96,7 +96,7 @@ class JobSpec(Struct):
     """Its row in remote.agent.environments; empty is what the project brings a file for."""
     environment_source: str = fields.text(NAME, default="")
     """What such an environment is taken from on the server: an interpreter, the folder of an
-    environment, or `conda:NAME`."""
+    environment, `conda:NAME`, an image."""
     setup: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Lines that bash runs before the job, whose exports it gets."""
     outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())

@@ -141,6 +141,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "doctor": lambda: server.doctor(Context()),
     "mlflow-pull": lambda: records.mlflow_pull(Context()),
     "remote-attach": lambda: jobs.remote_attach(Context()),
+    "remote-code": lambda: jobs.remote_code(Context(), job="a"),
     "remote-diff": lambda: jobs.remote_diff(Context(), before="a"),
     "remote-fetch": lambda: jobs.remote_fetch(Context()),
     "remote-gpus": lambda: server.remote_gpus(Context()),

@@ -91,6 +91,7 @@ MARKS = {
         "agent/test_services.py",
         "agent/tracking/",
         "operations/test_diary.py",
+        "operations/test_pool_transfers.py",
         "operations/tracking/test_check_store.py",
         "operations/tracking/test_export_records.py",
         "operations/tracking/test_merge_records.py",
@@ -112,6 +113,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
+        "slurm/",
     ),
 }
 

@@ -47,9 +47,10 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
     """Make a target ready to be pushed to, or only look at it."""
     root, look = _root(request.path), request.look
     # Most calls of the agent don't prepare, and start faster without.
-    from remote.agent.launchers import DEFAULT, LAUNCHERS
+    from remote.agent import launchers
 
-    missing = [tool for tool in ("rsync", *LAUNCHERS[DEFAULT].PROGRAMS) if not _which(tool)]
+    launcher = launchers.named(request.launcher or launchers.usual())
+    missing = [tool for tool in ("rsync", *launcher.PROGRAMS) if not _which(tool)]
     if missing:
         raise TargetError(
             f"The server lacks {' and '.join(missing)}.",

@@ -65,6 +65,7 @@ class JobPaths:
     stop = _Entry("stop")
     log = _Entry("log")
     times = _Entry("log.times")
+    scheduler = _Entry("scheduler.out")
     code = _Entry("code")
     pristine = _Entry("pristine")
     notebook = _Entry("notebook.ipynb")

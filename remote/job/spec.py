@@ -66,6 +66,10 @@ class JobSpec(Struct):
     """How much it leases of one."""
     gpu_memory: int = fields.integer(0, 1 << 40, default=0)
     """In MiB, free on each of them."""
+    nodes: int = fields.integer(0, 1 << 16, default=0)
+    """How many machines it takes; 0 is one. Each has as many GPUs as `gpus` says."""
+    sbatch: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """More words for Slurm's sbatch: the target's settings', then those that were typed."""
     gpu_model: str = fields.text(256, default="")
     """A part of their names, in any case."""
     gpu_exclude: Tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
@@ -79,6 +83,8 @@ class JobSpec(Struct):
     retries: int = fields.integer(0, 1 << 31, default=0)
     timeout: int = fields.integer(0, 1 << 40, default=0)
     """In seconds; 0 is none."""
+    idle: int = fields.integer(0, 1 << 40, default=0)
+    """For how many seconds its GPUs may do nothing; 0 is for ever."""
     notify: str = fields.text(VALUE, default="")
     """A shell command for when it has ended."""
 
@@ -90,7 +96,7 @@ class JobSpec(Struct):
     """Its row in remote.agent.environments; empty is what the project brings a file for."""
     environment_source: str = fields.text(NAME, default="")
     """What such an environment is taken from on the server: an interpreter, the folder of an
-    environment, or `conda:NAME`."""
+    environment, `conda:NAME`, an image."""
     setup: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Lines that bash runs before the job, whose exports it gets."""
     outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())

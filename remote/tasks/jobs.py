@@ -26,7 +26,8 @@ from remote.output import (
     size,
 )
 from remote.tasks.declare import HELP, command, confirm
-from remote.tasks.sync import exit_unless_all, pool_of, pull_and_tell, server_of
+from remote.tasks.sync import pool_of, pull_and_tell, server_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
     from remote.job.messages.old_jobs import PruneRequest

@@ -1,18 +1,27 @@
-"""What several servers say, as one table: `inv remote-ps`, `remote-gpus` for `all` or a group."""
+"""What tasks do where `all` or a group is the target: one table, or a line for each server."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from remote.errors import ConnectError, JobError
+from invoke.exceptions import Exit
+
+from remote.errors import ConnectError, JobError, StoreError
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
 from remote.job.messages.jobs import JobsAnswer, JobsRequest
 from remote.operations.pool import Reply, ask_all
-from remote.output import draw_screen, plural, print_json, print_lines, say, table
+from remote.output import draw_screen, plural, print_json, print_lines, say, saying_of, table
 from remote.session import TargetSession
-from remote.tasks import tables
+from remote.tasks import merge_report, tables
+from remote.tasks.transfer_report import NOT_ALL, exit_unless_all, tell_pulled, tell_pushed
+from remote.transport.rsync_problems import Problem
+
+if TYPE_CHECKING:
+    from remote.operations.sync import Pulled
 
 #: Seconds between two looks of `--watch`; one that didn't answer is asked again after so many looks.
 LOOK, RETRY = 2.0, 15
@@ -68,6 +77,86 @@ def list_gpus(servers: Sequence[TargetSession], *, json: bool) -> None:
             waiting = tables.waiting_lines(reply.answer) if reply.answer else []
             print_lines(*(f"{reply.server.target.label}: {line}" for line in waiting))
     _refuse_silence(replies)
+
+
+def push_all(servers: Sequence[TargetSession], *, dry_run: bool, take_over: bool) -> None:
+    """Push to all of them, and say of each what was done there."""
+    from remote.operations import pool_transfers
+
+    failed, problems = [], list[Problem]()
+    for reply in pool_transfers.push_all(servers, dry_run=dry_run, take_over=take_over):
+        with saying_of(reply.server.target.label):
+            if reply.answer:
+                tell_pushed(reply.server, reply.answer, dry_run=dry_run)
+                problems += reply.answer.files.problems
+            else:
+                say(*str(reply.error).split("\n"))
+                failed.append(reply)
+    _exit_unless_all(servers, failed, problems, "pushed")
+
+
+def pull_all(
+    servers: Sequence[TargetSession], *, dry_run: bool, registry: bool, theirs: bool
+) -> None:
+    """Pull from all of them, and say of each what came."""
+    from remote.operations.pool_transfers import pull_all
+    from remote.operations.sync import say_problems
+
+    failed, problems = [], list[Problem]()
+    for reply in pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs):
+        with saying_of(reply.server.target.label):
+            if not reply.answer:
+                say(*str(reply.error).split("\n"))
+                failed.append(reply)
+                continue
+            pulled = _without_known(servers, reply.server, reply.answer)
+            tell_pulled(reply.server, pulled, dry_run=dry_run)
+            say_problems(pulled.problems, "pulled")
+            problems += pulled.problems
+            try:
+                merge_report.refuse_unreadable(pulled.records, str(reply.server.target))
+            except StoreError as error:
+                say(*str(error).split("\n"))
+                failed.append(reply)
+    merge_report.export(servers[0].project, dry_run=dry_run)
+    if len(failed) < len(servers):
+        print_lines("Look at them: mlflow ui")
+    _exit_unless_all(servers, failed, problems, "pulled")
+
+
+def _without_known(
+    servers: Sequence[TargetSession], server: TargetSession, pulled: Pulled
+) -> Pulled:
+    """Say in one line for each other server which records came from there before; the rest."""
+    from remote.operations.pool_transfers import came_from
+
+    summary = pulled.records.summary
+    if summary is None or not summary.refused:
+        return pulled
+    others = [other for other in servers if other.key != server.key]
+    owners = came_from(others, [(record.kind, record.id) for record in summary.refused])
+    for owner, count in Counter(owners.values()).items():
+        say(
+            f"{plural(count, 'record')} came from {owner} before, and stays as it is there:"
+            f" inv sync-pull --target {server.target.label} --theirs takes these."
+        )
+    rest = tuple(each for each in summary.refused if (each.kind, each.id) not in owners)
+    return replace(pulled, records=replace(pulled.records, summary=summary.replace(refused=rest)))
+
+
+def _exit_unless_all(
+    servers: Sequence[TargetSession],
+    failed: Sequence[Reply[Any]],
+    problems: Sequence[Problem],
+    verb: str,
+) -> None:
+    """Exit with NOT_ALL where a server gave no answer, or a path could not be moved."""
+    if len(failed) == len(servers):
+        raise ConnectError(f"Nothing was {verb}.", "Each server's line says why.")
+    if failed:
+        names = ", ".join(reply.server.target.label for reply in failed)
+        raise Exit(f"All but {names} was {verb}.", code=NOT_ALL)
+    exit_unless_all(problems, verb)
 
 
 def _job_lines(replies: Sequence[Reply[JobsAnswer]]) -> list[str]:

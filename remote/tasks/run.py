@@ -10,6 +10,7 @@ from invoke.context import Context
 
 from remote.config import find_project
 from remote.errors import JobError
+from remote.next_steps import name_target
 from remote.operations.jobs.run_options import (
     LabOptions,
     RunOptions,
@@ -19,10 +20,12 @@ from remote.operations.jobs.run_options import (
 from remote.output import plural, print_lines, say
 from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
-from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
+from remote.tasks.sync import pool_of, pull_and_tell, server_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import SubmitAnswer
+    from remote.job.spec import JobSpec
     from remote.programs.program import Program
     from remote.session import TargetSession
 
@@ -57,12 +60,24 @@ def remote_run(
     """
     from remote.operations.jobs.submit import describe, push_and_submit
 
-    what = _program(program, entry_point, shell, arguments)
-    server = server_of(target)
-    options = options.completed(server.project.settings)
+    what, project = _program(program, entry_point, shell, arguments), find_project()
+    options = options.completed(project.settings)
     rest = arguments if program else ()
-    job = describe(server.project, what, parameters or {}, arguments=rest, options=options)
+    job = describe(project, what, parameters or {}, arguments=rest, options=options)
+    server = _server_for(job, target)
     _attend(server, push_and_submit(server, job), follow=follow, pull=pull)
+
+
+def _server_for(job: JobSpec, target: str) -> TargetSession:
+    """The target that is named; of several, the one where the job starts first."""
+    servers = pool_of(target)
+    if not servers:
+        return server_of(target)
+    from remote.operations.placement import place_one
+
+    server = place_one(servers, job)
+    name_target(server.target.label)
+    return server
 
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:

@@ -61,7 +61,7 @@ FREE = {
     "Job": "root host secrets",
     "JobSpec": "source name parameters defaults arguments cwd env tags experiment output gpu_model"
     " environment_source entry_point folder logdir after notify python extras leases user project"
-    " target interpreter setup",
+    " target interpreter setup sbatch",
     "JobStatus": "host waiting driver cuda result cause",
     "JobSummary": "name source experiment user after unpulled asked parameters cwd variables",
     "LeasedGpu": "name",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Dict, Mapping, NamedTuple, Protocol, Sequence, Tuple
 
-from remote.agent.environments import conda, python, uv
+from remote.agent.environments import conda, container, python, uv
 from remote.errors import JobError
 from remote.files import is_absent
 from remote.job.paths import STATE
@@ -51,6 +51,9 @@ class Environment(Protocol):
     #: is written to them.
     IS_MADE: bool
 
+    #: Whether its processes are no children of who starts them.
+    STARTS_ELSEWHERE: bool
+
     def suits(self, code: Path) -> bool:
         """Whether a project brings what such an environment is made from."""
 
@@ -82,7 +85,12 @@ class Environment(Protocol):
 
 #: The first one that suits a project, unless a setting names another; where none does, the first
 #: one says what is lacking.
-ENVIRONMENTS: Dict[str, Environment] = {"uv": uv, "conda": conda, "python": python}
+ENVIRONMENTS: Dict[str, Environment] = {
+    "uv": uv,
+    "conda": conda,
+    "python": python,
+    "container": container,
+}
 
 #: Files that say what an environment holds, of every kind.
 LOCK_FILES = tuple(name for kind in ENVIRONMENTS.values() for name in kind.LOCK_FILES)

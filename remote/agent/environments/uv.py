@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from remote.agent.environments.make_once import Recipe
 
 IS_MADE = True
+STARTS_ELSEWHERE = False
 
 #: The best-defined first.
 LOCK_FILES = tuple("uv.lock requirements.lock pylock.toml poetry.lock requirements.txt".split())

@@ -104,7 +104,7 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
             write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
         agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
         worker = [*agent, "work", request.key, paths.id]
-        launcher = request.launcher or launchers.DEFAULT
+        launcher = request.launcher or launchers.usual()
         # The worker starts while the code is frozen, and waits for that.
         try:
             with freezing(paths, source, spec.outputs):
@@ -114,7 +114,8 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
                 clear(source)
         tree.close()
         _await_worker(paths, launched)
-    return SubmitAnswer(id=paths.id, environment_ready=env.is_ready())
+    chosen = "" if request.launcher else launched.launcher
+    return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), launcher=chosen)
 
 
 def _wants_store(root: Path, spec: JobSpec, env: environments.ProjectEnvironment) -> bool:

@@ -144,6 +144,8 @@ class GpuUsage:
         self.uuids = tuple(uuids)
         self.peak = 0
         self._samples: List[GpuSample] = []
+        self._last: Dict[str, GpuSample] = {}
+        self._busy = self._looked = time.monotonic()
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._thread: Optional[threading.Thread] = None
 
@@ -178,8 +180,23 @@ class GpuUsage:
         with output:
             for sample in source.samples(line.decode("utf-8", "replace") for line in output):
                 if sample.uuid in self.uuids:
-                    self.peak = max(self.peak, int(sample.memory_used or 0))
-                    self._samples.append(sample)
+                    self.note(sample)
+
+    def note(self, sample: GpuSample) -> None:
+        """Take a sample of one of the cards in."""
+        self.peak = max(self.peak, int(sample.memory_used or 0))
+        self._samples.append(sample)
+        before, self._last[sample.uuid] = self._last.get(sample.uuid), sample
+        self._looked = time.monotonic()
+        # A load that isn't told is no sign that there is none.
+        if before is None or sample.load != 0 or sample.memory_used != before.memory_used:
+            self._busy = self._looked
+
+    @property
+    def idle(self) -> float:
+        """For how many seconds none of the cards has computed anything, nor its memory changed, as
+        far as somebody looked."""
+        return self._looked - self._busy
 
     def means(self) -> Dict[str, GpuSample]:
         """What each card did since this was asked last, on the average, by its UUID."""

@@ -31,6 +31,8 @@ class SubmitAnswer(Struct):
     """Whose push the tree is, where it isn't the submitter's any more."""
     repeated: bool = fields.flag(default=False)
     """Whether the same request had started it before."""
+    launcher: str = fields.text(64, WORD, default="")
+    """What keeps it alive, where the request left that to the server."""
 
 
 #: What a submission needs where somebody else pushed since its own push, or does so now.
@@ -52,7 +54,7 @@ class SubmitRequest(
     push: str = fields.text(32, HEX, default="")
     """The push that brought the code; empty where it is a snapshot that runs again."""
     launcher: str = fields.text(64, WORD, default="")
-    """Its row in remote.agent.launchers; empty is the usual one."""
+    """Its row in remote.agent.launchers; empty is what the server has."""
     launcher_setting: str = fields.text(NAME, default="")
     """What the user's settings say for it: the name of the tmux server that is to hold the job."""
     diff: str = fields.text(DIFF, default="")

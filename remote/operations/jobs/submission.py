@@ -57,6 +57,7 @@ class Submission:
             job=job.replace(target=str(self.server.target)),
             request=self.pending.id,
             push=push,
+            launcher=self.server.settings.launcher,
             launcher_setting=self.server.socket,
             diff=diff,
             offline=bootstrap.wants_proxy(self.server),
@@ -106,6 +107,11 @@ class Submission:
             say(
                 f"{answer.id} had started, and its answer was lost: no second job was started.",
                 "For a second one, type the same command again.",
+            )
+        if answer.launcher not in ("", "tmux"):
+            say(
+                f"{answer.launcher} runs it, which the server has;"
+                ' in tmux: launcher = "tmux" in [tool.remote] of pyproject.toml'
             )
         if not self.is_proxied:
             return answer

@@ -78,6 +78,8 @@ def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
         gpu_exclude=(*settings.gpus_exclude, *job.gpu_exclude),
         cpu_slots=settings.cpus or 0,
         extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
+        # Of two words that say the same, sbatch takes the last.
+        sbatch=(*settings.sbatch, *job.sbatch),
     )
 
 
@@ -85,7 +87,7 @@ def with_environment(job: JobSpec, settings: TargetSettings) -> JobSpec:
     """The same, to be run by the environment that a target has for it, after its setup lines."""
     return job.replace(
         environment=settings.environment,
-        environment_source=settings.python,
+        environment_source=settings.image or settings.python,
         setup=settings.setup,
     )
 

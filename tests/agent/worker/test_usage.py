@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from remote.agent.gpus.sample import GpuSample
 from remote.agent.processes import PROC, descendants
+from remote.agent.worker import usage
 from remote.agent.worker.usage import GpuUsage, tree_use
 from tests.agent.children import children_of, is_dead
 from tests.conftest import ROOT
@@ -135,6 +138,32 @@ def test_the_peak_is_that_of_the_fullest_of_our_cards(fake: FakeGpus) -> None:
         time.sleep(1.2)
     assert watch.peak == 5000
     assert len(fake.calls()) == 1 and children_of(os.getpid()) == children
+
+
+def test_cards_are_idle_while_none_computes_and_no_memory_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr(usage.time, "monotonic", lambda: next(clock))
+    watch = GpuUsage(["a", "b"])
+    signs = []
+    for sample in (
+        GpuSample("a", 5, 9, 0),
+        GpuSample("b", 5, 9, 0),
+        GpuSample("a", 5, 9, 0),
+        GpuSample("a", 5, 9, 1),
+        GpuSample("b", 5, 9, 0),
+        GpuSample("a", 5, 9, 0),
+        GpuSample("a", 6, 9, 0),
+        GpuSample("b", 5, 9, None),
+        GpuSample("a", 6, 9, 0),
+    ):
+        watch.note(sample)
+        signs.append(watch.idle)
+    assert signs == [0, 0, 1, 0, 1, 2, 0, 0, 1]
+    # Nobody looked since.
+    next(clock)
+    assert watch.idle == 1
 
 
 @pytest.mark.parametrize("failure", ["driver", "none", "lost"])

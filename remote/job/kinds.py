@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple
 
@@ -75,6 +74,9 @@ def _mlproject_argv(job: JobSpec, python: str, run: str) -> List[str]:
 
 def _shell_argv(job: JobSpec, python: str, run: str) -> List[str]:
     """bash, which is what people type at, where the server has it."""
+    # Other jobs begin sooner without.
+    import shutil
+
     (line,) = job.arguments
     bash = shutil.which("bash")
     if bash is None:

@@ -138,6 +138,9 @@ MLPROJECT = Kind(
 )
 SERVICE = Kind("service", SERVICE_ENTRY, serves=True)
 
+#: The service whose page is a terminal.
+SHELL = "shell"
+
 KINDS: Dict[str, Kind] = {
     kind.name: kind for kind in (NOTEBOOK, SCRIPT, MODULE, COMMAND, SHELL, MLPROJECT, SERVICE)
 }

@@ -128,7 +128,7 @@ NOTEBOOK = Kind(
 SCRIPT = Kind("script", argv=_script_argv, source_is_path=True, source_files=_script_files)
 MODULE = Kind("module", argv=_module_argv, source_files=_module_files)
 COMMAND = Kind("command")
-SHELL = Kind("shell", argv=_shell_argv)
+LINE = Kind("shell-line", argv=_shell_argv)
 MLPROJECT = Kind(
     "mlproject",
     argv=_mlproject_argv,
@@ -142,7 +142,7 @@ SERVICE = Kind("service", SERVICE_ENTRY, serves=True)
 SHELL = "shell"
 
 KINDS: Dict[str, Kind] = {
-    kind.name: kind for kind in (NOTEBOOK, SCRIPT, MODULE, COMMAND, SHELL, MLPROJECT, SERVICE)
+    kind.name: kind for kind in (NOTEBOOK, SCRIPT, MODULE, COMMAND, LINE, MLPROJECT, SERVICE)
 }
 
 

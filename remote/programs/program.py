@@ -59,7 +59,7 @@ class ShellLine:
         scripts = re.search(r"([\w-]+)\.(?:py|sh|ipynb)\b", self.line)
         words = [scripts[1]] if scripts else re.findall(r"[\w-]+", self.line)
         name = words[0] if words else "shell"
-        return JobSpec(kind=kinds.SHELL.name, source="", name=name, arguments=(self.line,))
+        return JobSpec(kind=kinds.LINE.name, source="", name=name, arguments=(self.line,))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def argv(job: JobSpec, run: str = "r1") -> list[str]:
 SHELL = shutil.which("bash") or ""
 CASES: list[tuple[dict[str, Any], str | list[str]]] = [
     ({"kind": "command", "arguments": ("nvidia-smi", "-L")}, ["nvidia-smi", "-L"]),
-    ({"kind": "shell", "arguments": ("a 'b' | c",)}, [SHELL, "-c", "a 'b' | c"]),
+    ({"kind": "shell-line", "arguments": ("a 'b' | c",)}, [SHELL, "-c", "a 'b' | c"]),
     ({"kind": "module", "source": "a.b", "arguments": ("--x", "$(y)")}, "PY -m a.b --x $(y)"),
     ({"kind": "script", "source": "src/a.py"}, "PY ./src/a.py"),
     ({"kind": "script", "source": "-c.py", "arguments": ("-m", "x=1")}, "PY ./-c.py -m x=1"),
@@ -108,7 +108,7 @@ def test_a_shell_line_is_bashs_and_ends_where_source_fails(
     line: str, code: int, said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "good").write_text("A=5\n")
-    words = argv(spec(kind="shell", arguments=(line,)))
+    words = argv(spec(kind="shell-line", arguments=(line,)))
     ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (code, said), ended.stderr
     assert ("so the job ends" in ended.stderr) is (code == 1)
@@ -116,4 +116,4 @@ def test_a_shell_line_is_bashs_and_ends_where_source_fails(
 
 def test_without_bash_it_is_shs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert argv(spec(kind="shell", arguments=("a | b",))) == ["sh", "-c", "a | b"]
+    assert argv(spec(kind="shell-line", arguments=("a | b",))) == ["sh", "-c", "a | b"]

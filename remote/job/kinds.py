@@ -114,6 +114,9 @@ MLPROJECT = Kind(
 )
 SERVICE = Kind("service", SERVICE_ENTRY, serves=True)
 
+#: The service whose page is a terminal.
+SHELL = "shell"
+
 KINDS: Dict[str, Kind] = {
     kind.name: kind for kind in (NOTEBOOK, SCRIPT, MODULE, COMMAND, MLPROJECT, SERVICE)
 }

@@ -37,21 +37,23 @@ class Service:
 
     name: str
     title: str
-    package: str
+    package: str = ""
     extra: str = ""
 
 
 LAB = Service("lab", "JupyterLab", "jupyterlab", "lab")
 TENSORBOARD = Service("tensorboard", "TensorBoard", "tensorboard", "torch")
 UI = Service("ui", "MLflow's UI", "mlflow")
+SHELL = Service(kinds.SHELL, "The shell")
 
 
 @dataclass(frozen=True)
 class ServicePage:
-    """A service, and where it looks: `folder` or `logdir` of the target, by name."""
+    """A service, where it looks (`folder` or `logdir` of the target, by name), what it runs."""
 
     service: Service
     place: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
 
     def job_spec(self, root: Path, asked: Asked) -> JobSpec:
         """A job in the target's own tree, without an MLflow run."""
@@ -59,6 +61,7 @@ class ServicePage:
             kind=kinds.SERVICE.name,
             source=self.service.title,
             name=self.service.name,
+            arguments=self.arguments,
             service=self.service.name,
             live=True,
             record=False,

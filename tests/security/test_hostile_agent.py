@@ -20,7 +20,7 @@ from remote.job.messages.jobs import JobsRequest
 from remote.job.messages.records import DeltaRequest
 from remote.job.paths import CLAIMS
 from remote.job.struct import Struct
-from remote.operations.jobs.run_options import LabOptions, ServiceOptions
+from remote.operations.jobs.run_options import LabOptions, ServiceOptions, ShellOptions
 from remote.operations.tracking.pull_records import FetchedDelta
 from remote.rpc.client import Agent, AgentBug
 from remote.rpc.wire import SshWire
@@ -157,6 +157,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "remote-rerun": lambda: run.remote_rerun(Context(), job="a"),
     "remote-rm": lambda: jobs.remote_rm(Context(), job="a"),
     "remote-run": lambda: run.remote_run(Context(), shell="true"),
+    "remote-shell": lambda: run.remote_shell(Context(), options=ShellOptions(background=True)),
     "remote-secrets": lambda: server.remote_secrets(Context()),
     "remote-stop": lambda: jobs.remote_stop(Context()),
     "remote-ui": lambda: run.remote_ui(Context(), options=ServiceOptions()),

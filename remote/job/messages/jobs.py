@@ -137,7 +137,7 @@ class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer, rep
 
 
 class AttachAnswer(Struct):
-    """The command that shows the terminal of a job's worker, to be run on its server."""
+    """The command that shows the terminal of a job's worker, or of a shell, to be run on its server."""
 
     id: str = fields.job_id()
     argv: Tuple[str, ...] = fields.list_of(fields.text(NAME, _PLAIN_WORD), 100)

@@ -97,6 +97,8 @@ class JobSpec(Struct):
     environment_source: str = fields.text(NAME, default="")
     """What such an environment is taken from on the server: an interpreter, the folder of an
     environment, `conda:NAME`, an image."""
+    torch_backend: str = fields.text(64, WORD, default="")
+    """Which build of PyTorch uv installs there, in its words; empty is what the lock file names."""
     setup: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Lines that bash runs before the job, whose exports it gets."""
     outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())

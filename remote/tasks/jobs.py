@@ -184,7 +184,11 @@ def remote_stop(
 
 @command(
     positional=["before", "after"],
-    help={"before": HELP["job"], "after": "the job to compare it with"},
+    help={
+        "before": HELP["job"],
+        "after": "the job to compare it with; one job alone is compared with the last, and the"
+        " last with the one before",
+    },
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""

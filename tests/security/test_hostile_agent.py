@@ -63,7 +63,7 @@ FREE = {
     " environment_source entry_point folder logdir after notify python extras leases user project"
     " target interpreter setup sbatch",
     "JobStatus": "host waiting driver cuda result cause",
-    "JobSummary": "name source experiment user after unpulled",
+    "JobSummary": "name source experiment user after unpulled asked parameters cwd variables",
     "LeasedGpu": "name",
     "LogAnswer": "text",
     "Metric": "key",

@@ -28,7 +28,8 @@ class Request(NamedTuple):
 
     `code` is the project's root as the job sees it, `python` a version specifier such as `>=3.10`
     (empty: any). `source` is what is there already, as `environment_source` of a job has it; below
-    `root`, the target's, where it is a relative path.
+    `root`, the target's, where it is a relative path. `torch_backend` is uv's name of PyTorch's
+    builds, such as `cu126`; `auto` is what fits the driver.
     """
 
     code: Path
@@ -36,6 +37,7 @@ class Request(NamedTuple):
     extras: Tuple[str, ...] = ()
     root: Path = Path()
     source: str = ""
+    torch_backend: str = ""
 
 
 class Environment(Protocol):
@@ -153,12 +155,13 @@ def of(
     *,
     kind: str = "",
     source: str = "",
+    torch_backend: str = "",
 ) -> ProjectEnvironment:
     """The environment for `code` on the target at `root`; raises JobError where it can have none.
 
     `kind` names a row; empty is the one that suits the project.
     """
-    request = Request(code, python, tuple(extras), root, source)
+    request = Request(code, python, tuple(extras), root, source, torch_backend)
     if kind and kind not in ENVIRONMENTS:
         raise JobError(
             f"This version of the toolkit knows no kind of environment {kind!r}.",
@@ -170,8 +173,15 @@ def of(
 
 def of_job(root: Path, code: Path, job: JobSpec) -> ProjectEnvironment:
     """The environment that a job asks for; raises JobError."""
-    kind, source = job.environment, job.environment_source
-    return of(root, code, job.python, job.extras, kind=kind, source=source)
+    return of(
+        root,
+        code,
+        job.python,
+        job.extras,
+        kind=job.environment,
+        source=job.environment_source,
+        torch_backend=job.torch_backend,
+    )
 
 
 def packages(code: Path) -> Mapping[str, str]:

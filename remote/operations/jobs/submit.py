@@ -88,6 +88,7 @@ def with_environment(job: JobSpec, settings: TargetSettings) -> JobSpec:
     return job.replace(
         environment=settings.environment,
         environment_source=settings.image or settings.python,
+        torch_backend=settings.torch_backend,
         setup=settings.setup,
     )
 

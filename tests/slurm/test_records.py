@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ def test_jobs_of_two_nodes_record_apart_and_a_pull_finds_all_in_one_delta(
             name=f"log-{number}",
             arguments=(experiment, str(gate)),
             experiment="proj",
+            environment="python",
+            environment_source=sys.executable,
             gpus=0,
             sbatch=(f"--nodelist=gpu{number}",),
         )

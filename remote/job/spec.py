@@ -133,8 +133,22 @@ class JobSpec(Struct):
         return self.source or self.command_line
 
     @property
+    def typed(self) -> str:
+        """The same, with its parameters and arguments; a notebook of the usual folder by its name."""
+        given = [f"--{name} {shlex.quote(str(value))}" for name, value in self.parameters.items()]
+        source = self.source.replace("src/notebooks/", "", 1)
+        words = [source, *given] if self.source else []
+        if self.arguments:
+            words.append(self.replace(source="").command_line)
+        return " ".join(words)
+
+    @property
     def command_line(self) -> str:
         """The same, with its arguments."""
+        if not self.source and len(self.arguments) == 1:
+            # A line of a shell's is typed as it is.
+            return self.arguments[0]
+        # As versions before had it.
         if not self.source and self.arguments[:2] == ("sh", "-c"):
             return self.arguments[2]
         words = (shlex.quote(word) for word in self.arguments)

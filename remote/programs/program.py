@@ -3,6 +3,7 @@ file of the project: a command, a page that is served."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,20 @@ SHELL = Service(kinds.SHELL, "The shell")
 
 
 @dataclass(frozen=True)
+class ShellLine:
+    """A command line as it is typed in a shell."""
+
+    line: str
+
+    def job_spec(self, root: Path, asked: Asked) -> JobSpec:
+        """A job without a source, called like the script in the line, or its first word."""
+        scripts = re.search(r"([\w-]+)\.(?:py|sh|ipynb)\b", self.line)
+        words = [scripts[1]] if scripts else re.findall(r"[\w-]+", self.line)
+        name = words[0] if words else "shell"
+        return JobSpec(kind=kinds.LINE.name, source="", name=name, arguments=(self.line,))
+
+
+@dataclass(frozen=True)
 class ServicePage:
     """A service, where it looks (`folder` or `logdir` of the target, by name), what it runs."""
 
@@ -74,7 +89,7 @@ FileProgram = Notebook | Script | MLProject
 #: Its `job_spec(root, asked)` is what is asked of a job that runs it, as far as the program itself
 #: tells: an empty `experiment` leaves that to the project at `root`. It raises RemoteError where
 #: the program can't be given this, or can't run on a target. Its kind is a row of remote.job.kinds.
-Program = FileProgram | Command | ServicePage
+Program = FileProgram | Command | ShellLine | ServicePage
 
 
 def find(root: Path, name: str, entry_point: str = "") -> FileProgram:

@@ -131,6 +131,17 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     attach(server_of(target), job)
 
 
+@command(
+    positional=["job"],
+    help={"job": "a job's id, a part of it, or `last` (default: the pushed tree itself)"},
+)
+def remote_code(c: Context, job: str = "", target: str = "") -> None:
+    """Open the folder that a job runs in, there, in the VS Code that is installed here."""
+    from remote.operations.editor import open_code
+
+    open_code(server_of(target), job)
+
+
 @command(positional=["job"], help={"pull": "pull when it has ended"})
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
@@ -173,7 +184,11 @@ def remote_stop(
 
 @command(
     positional=["before", "after"],
-    help={"before": HELP["job"], "after": "the job to compare it with"},
+    help={
+        "before": HELP["job"],
+        "after": "the job to compare it with; one job alone is compared with the last, and the"
+        " last with the one before",
+    },
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""

@@ -83,14 +83,14 @@ def _server_for(job: JobSpec, target: str) -> TargetSession:
 
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
-    from remote.programs.program import Command, find
+    from remote.programs.program import Command, ShellLine, find
 
     if (name != "") + (shell != "") + bool(arguments and not name) > 1:
         raise JobError("A program, --shell, or a command after --: only one of them can run.")
     if name:
         return find(find_project().root, name, entry_point)
     if shell:
-        return Command(("sh", "-c", shell))
+        return ShellLine(shell)
     if arguments:
         return Command(tuple(arguments))
     raise JobError(

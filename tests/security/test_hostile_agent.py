@@ -63,7 +63,7 @@ FREE = {
     " environment_source entry_point folder logdir after notify python extras leases user project"
     " target interpreter setup sbatch",
     "JobStatus": "host waiting driver cuda result cause",
-    "JobSummary": "name source experiment user after unpulled",
+    "JobSummary": "name source experiment user after unpulled asked parameters cwd variables",
     "LeasedGpu": "name",
     "LogAnswer": "text",
     "Metric": "key",
@@ -141,6 +141,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "doctor": lambda: server.doctor(Context()),
     "mlflow-pull": lambda: records.mlflow_pull(Context()),
     "remote-attach": lambda: jobs.remote_attach(Context()),
+    "remote-code": lambda: jobs.remote_code(Context(), job="a"),
     "remote-diff": lambda: jobs.remote_diff(Context(), before="a"),
     "remote-fetch": lambda: jobs.remote_fetch(Context()),
     "remote-gpus": lambda: server.remote_gpus(Context()),

@@ -96,7 +96,9 @@ class JobSpec(Struct):
     """Its row in remote.agent.environments; empty is what the project brings a file for."""
     environment_source: str = fields.text(NAME, default="")
     """What such an environment is taken from on the server: an interpreter, the folder of an
-    environment, or `conda:NAME`."""
+    environment, `conda:NAME`, an image."""
+    torch_backend: str = fields.text(64, WORD, default="")
+    """Which build of PyTorch uv installs there, in its words; empty is what the lock file names."""
     setup: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
     """Lines that bash runs before the job, whose exports it gets."""
     outputs: Tuple[str, ...] = fields.list_of(fields.text(255, DECLARED), MANY, default=())
@@ -138,8 +140,22 @@ class JobSpec(Struct):
         return self.source or self.command_line
 
     @property
+    def typed(self) -> str:
+        """The same, with its parameters and arguments; a notebook of the usual folder by its name."""
+        given = [f"--{name} {shlex.quote(str(value))}" for name, value in self.parameters.items()]
+        source = self.source.replace("src/notebooks/", "", 1)
+        words = [source, *given] if self.source else []
+        if self.arguments:
+            words.append(self.replace(source="").command_line)
+        return " ".join(words)
+
+    @property
     def command_line(self) -> str:
         """The same, with its arguments."""
+        if not self.source and len(self.arguments) == 1:
+            # A line of a shell's is typed as it is.
+            return self.arguments[0]
+        # As versions before had it.
         if not self.source and self.arguments[:2] == ("sh", "-c"):
             return self.arguments[2]
         words = (shlex.quote(word) for word in self.arguments)

@@ -130,6 +130,9 @@ class Unpulled(Struct):
 #: How the folders of services begin: in /tmp, since a socket's path must fit into 104 bytes.
 PRIVATE = "/tmp/remote-serve-"
 
+#: What the socket is called in such a folder.
+SOCKET = "socket"
+
 
 class Serving(Struct):
     """The folder with its socket or its account of itself, and the page that it shows."""

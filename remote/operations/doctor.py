@@ -78,7 +78,7 @@ def project_here() -> tuple[Project, Check]:
     except StrayProject:
         raise
     except ConfigError as error:
-        fix = f"{error.hint} Or begin anew: cp .env.example .env"
+        fix = f"{error.hint} Or begin anew: install -m 600 .env.example .env"
         return Project(find_root(), {}), Check(
             "here", ".env", False, error.message, fix, stops=True
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -132,17 +131,20 @@ def remote_ps(
 @command(positional=["job"])
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
-    from remote.job.messages.jobs import AttachRequest
-    from remote.operations.jobs.follow import over_ssh
-    from remote.transport import process
+    from remote.operations.jobs.follow import attach
 
-    server = server_of(target)
-    terminal = os.environ.get("TERM", "")
-    argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
-    if not sys.stdin.isatty():
-        raise JobError("remote-attach needs a terminal.", f"inv remote-logs {job} --follow")
-    env = {name: value for name, value in os.environ.items() if name != "TMUX"}
-    process.become(over_ssh(server.ssh, argv) if server.ssh else argv, env=env)
+    attach(server_of(target), job)
+
+
+@command(
+    positional=["job"],
+    help={"job": "a job's id, a part of it, or `last` (default: the pushed tree itself)"},
+)
+def remote_code(c: Context, job: str = "", target: str = "") -> None:
+    """Open the folder that a job runs in, there, in the VS Code that is installed here."""
+    from remote.operations.editor import open_code
+
+    open_code(server_of(target), job)
 
 
 @command(positional=["job"], help={"pull": "pull when it has ended"})
@@ -195,7 +197,11 @@ def remote_stop(
 
 @command(
     positional=["before", "after"],
-    help={"before": HELP["job"], "after": "the job to compare it with"},
+    help={
+        "before": HELP["job"],
+        "after": "the job to compare it with; one job alone is compared with the last, and the"
+        " last with the one before",
+    },
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""

@@ -160,14 +160,14 @@ def _exit_unless_all(
 
 
 def _job_lines(replies: Sequence[Reply[JobsAnswer]]) -> list[str]:
-    rows: list[tuple[str, ...]] = [("TARGET", *tables.JOB_HEADER)]
+    rows: list[tuple[str, ...]] = []
     for reply in replies:
         if reply.answer:
             now = reply.answer.now
             rows += _led_by(reply, [tables.row(job, now) for job in reply.answer.jobs])
         else:
-            rows += _led_by(reply, [("-", "no answer", "", "", "", reply.words)])
-    return table(rows) if len(rows) > 1 else []
+            rows += _led_by(reply, [("-", "no answer", "", "", "", "", reply.words)])
+    return tables.job_lines(("TARGET", *tables.JOB_HEADER), rows)
 
 
 def _details(replies: Iterable[Reply[JobsAnswer]]) -> list[str]:

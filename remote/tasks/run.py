@@ -3,6 +3,7 @@ page, which is opened here: `remote-lab`, `remote-tensorboard`, `remote-ui`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from remote.operations.jobs.run_options import (
     LabOptions,
     RunOptions,
     ServiceOptions,
+    ShellOptions,
     TensorboardOptions,
 )
 from remote.output import plural, print_lines, say
@@ -85,14 +87,14 @@ def _server_for(job: JobSpec, target: str) -> TargetSession:
 
 
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
-    from remote.programs.program import Command, find
+    from remote.programs.program import Command, ShellLine, find
 
     if (name != "") + (shell != "") + bool(arguments and not name) > 1:
         raise JobError("A program, --shell, or a command after --: only one of them can run.")
     if name:
         return find(find_project().root, name, entry_point)
     if shell:
-        return Command(("sh", "-c", shell))
+        return ShellLine(shell)
     if arguments:
         return Command(tuple(arguments))
     raise JobError(
@@ -192,6 +194,36 @@ def remote_lab(c: Context, target: str = "", options: LabOptions = LabOptions())
         saved_files.bring_and_tell(server_of(target))
     else:
         services.serve(server_of(target), services.LAB, options)
+
+
+@command(options=ShellOptions)
+def remote_shell(
+    c: Context,
+    target: str = "",
+    options: ShellOptions = ShellOptions(),
+    arguments: Sequence[str] = (),
+) -> None:
+    """Open a shell on the target, in the environment of its jobs and a tmux of its own.
+
+    It goes on there when Ctrl-B D leaves it, and ends with its last window; inv remote-shell goes
+    back to it. In the place of a shell: inv remote-shell --gpus 1 -- python -m pdb src/train.py
+    """
+    from remote.operations.jobs.follow import attach
+    from remote.operations.services import SHELL, find_or_start, wait
+
+    if not (options.background or options.stop or sys.stdin.isatty()):
+        raise JobError("remote-shell needs a terminal.", "--background only starts it.")
+    server = server_of(target)
+    job = find_or_start(server, SHELL, options, tuple(arguments))
+    if not job:
+        return
+    wait(server, SHELL, job)
+    if options.background:
+        print_lines(job)
+        say("open: inv remote-shell", "stop: inv remote-shell --stop")
+        return
+    say("Ctrl-B D leaves it, and it goes on there; inv remote-shell goes back to it.")
+    attach(server, job)
 
 
 @command(options=TensorboardOptions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,8 @@ def _format(paths: list[str]) -> None:
 def _environment_file() -> None:
     own, example = ROOT / ".env", ROOT / ".env.example"
     if not own.exists() and example.is_file():
+        # Tokens are written into it.
+        os.close(os.open(own, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         shutil.copyfile(example, own)
         _say(".env was made from .env.example: your settings go there")
 

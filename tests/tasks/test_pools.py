@@ -42,7 +42,7 @@ def test_one_table_has_all_jobs_and_a_line_for_who_is_silent(
 ) -> None:
     jobs.remote_ps(Context(), target="all")
     header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == ["TARGET", "JOB", "STATE", "GPU", "TIME", "AT", "RESULT"]
+    assert header.split() == ["TARGET", "JOB", "STATE", "GPU", "TIME", "WHAT", "AT", "RESULT"]
     assert [line.split()[:3] for line in lines] == [
         ["two", "20260101-090000-train-aaaa", "failed"],
         ["dead", "-", "no"],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from remote.agent.environments.make_once import Recipe
 
 IS_MADE = True
+STARTS_ELSEWHERE = False
 
 LOCK_FILES: Tuple[str, ...] = ("environment.yml", "environment.yaml")
 
@@ -125,7 +126,7 @@ def check(folder: Path, request: Request, modules: Sequence[str]) -> None:
     add = f"Add to {file.name}:"
     if not path.is_file():
         raise JobError(f"The environment of {file.name} has no Python.", f"{add} python")
-    require([str(path)], modules, add)
+    require(path, modules, add)
 
 
 def record(request: Request) -> Mapping[str, str]:

@@ -213,7 +213,7 @@ def _remove(folder: Path) -> int:
             gone = folder
         freed = bytes_in(gone)
         shutil.rmtree(str(gone), onerror=make_writable)
-        for suffix in (".log", ".json", ".requirements", ".lock"):
+        for suffix in (".log", ".json", ".requirements", ".torch-requirements", ".lock"):
             with contextlib.suppress(FileNotFoundError):
                 folder.with_name(folder.name + suffix).unlink()
     return freed

@@ -102,6 +102,8 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
     finally:
         # What is left of it must not use a GPU that others may lease now.
         processes.end_descendants(os.getpid())
+        if not record.here and record.environment.kind.STARTS_ELSEWHERE:
+            processes.end(lambda: processes.of_job(paths.id, paths.log, None))
         curves.write()
         record.status = record.status.replace(
             peak_memory=max(tree.peak, record.status.peak_memory),

@@ -81,7 +81,7 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
         "REMOTE_JOB_TAGS": json.dumps(job_run.tags(job, record.status.gpus)),
     }
     _add_import_path(variables, code, python)
-    if not record.here and record.environment.kind.IS_MADE:
+    if not record.here and record.environment.kind.LOCK_FILES:
         _keep_environment(variables, code, record.environment)
     if not record.here and not record.environment.packages():
         variables["REMOTE_JOB_PACKAGES"] = str(paths.packages)

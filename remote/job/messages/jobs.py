@@ -91,6 +91,18 @@ class JobSummary(JobStatus):
     user: str = fields.text(NAME, default="")
     after: str = fields.text(NAME, default="")
     again: str = fields.job_id(default="")
+    asked: str = fields.text(NAME, default="")
+    """The program with its parameters and arguments, as it would be typed; cut in a list."""
+    parameters: Mapping[str, str] = fields.mapping_of(
+        fields.text(MESSAGE), VERY_MANY, key=fields.text(NAME), default={}
+    )
+    """Those that were not given, too; told, as what follows, of a job that is named."""
+    cwd: str = fields.text(NAME, default="")
+    retries: int = fields.integer(0, 1 << 31, default=0)
+    timeout: int = fields.integer(0, 1 << 40, default=0)
+    """In seconds."""
+    variables: Tuple[str, ...] = fields.names(default=())
+    """The names of its environment variables: what they hold may be secret."""
     progress: Optional[Progress] = fields.optional(fields.nested(Progress), default=None)
     metrics: Tuple[Metric, ...] = fields.list_of(fields.nested(Metric), 100, default=())
     """The newest ones, while it runs."""
@@ -143,7 +155,7 @@ class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer, rep
 
 
 class AttachAnswer(Struct):
-    """The command that shows the terminal of a job's worker, to be run on its server."""
+    """The command that shows the terminal of a job's worker, or of a shell, to be run on its server."""
 
     id: str = fields.job_id()
     argv: Tuple[str, ...] = fields.list_of(fields.text(NAME, _PLAIN_WORD), 100)

@@ -173,23 +173,16 @@ def folder_there(text: str, flag: str) -> str:
 
 
 @dataclass(frozen=True)
-class ServiceOptions:
-    """The flags of all services. `place` is where one looks unless told."""
+class StartOptions:
+    """The flags of all that goes on until it is ended. `place` is where it looks unless told."""
 
     place: ClassVar[Mapping[str, str]] = {}
 
-    port: int = option(
-        "--port",
-        "the port of this machine (default: the same each time, if it is free)",
-        0,
-        parse=port_number,
-    )
-    no_browser: bool = option("--no-browser", "only print the address", False)
-    background: bool = option("--background", "start it and return, without a tunnel", False)
+    background: bool = option("--background", "start it and return", False)
     stop: bool = option("--stop", "end it", False)
 
     def __post_init__(self) -> None:
-        if self.stop and (self.background or self.no_browser):
+        if self.stop and self.background:
             raise JobError("--stop ends it: nothing else goes with that.")
 
     @property
@@ -201,6 +194,44 @@ class ServiceOptions:
     def asked(self) -> RunOptions:
         """What is asked of its job."""
         return RunOptions()
+
+
+@dataclass(frozen=True)
+class ServiceOptions(StartOptions):
+    """The flags of all services with a page, which is reached by a tunnel."""
+
+    port: int = option(
+        "--port",
+        "the port of this machine (default: the same each time, if it is free)",
+        0,
+        parse=port_number,
+    )
+    no_browser: bool = option("--no-browser", "only print the address", False)
+
+    def __post_init__(self) -> None:
+        if self.stop and (self.background or self.no_browser):
+            raise JobError("--stop ends it: nothing else goes with that.")
+
+
+@dataclass(frozen=True)
+class ShellOptions(StartOptions):
+    """The flags of `remote-shell`."""
+
+    gpus: float | None = option(
+        "--gpus", "how many GPUs to lease until it ends (default: none)", None, parse=gpu_count
+    )
+    extras: tuple[str, ...] = option(
+        "--extra", "an extra of the lock file for its environment; may come again", collect=tuple
+    )
+    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
+
+    @property
+    def asked(self) -> RunOptions:
+        """What is asked of its job."""
+        return RunOptions(gpus=self.gpus, timeout=self.timeout, idle=self.idle, extras=self.extras)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def with_environment(job: JobSpec, settings: TargetSettings) -> JobSpec:
     """The same, to be run by the environment that a target has for it, after its setup lines."""
     return job.replace(
         environment=settings.environment,
-        environment_source=settings.python,
+        environment_source=settings.image or settings.python,
+        torch_backend=settings.torch_backend,
         setup=settings.setup,
     )
 

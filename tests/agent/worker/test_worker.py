@@ -26,6 +26,7 @@ from remote.tracking.empty_store import KEPT
 from tests.agent.job_folder import KEY, gone
 from tests.conftest import ROOT
 from tests.fakegpu import FakeGpus
+from tests.research.engine import BASE, Engine, engine  # noqa: F401
 from tests.stores import empty_store
 from tests.waiting import until
 
@@ -271,6 +272,42 @@ def test_an_environment_of_others_runs_a_job_and_stays_as_it_is(
         assert database.execute("SELECT run_uuid, status FROM runs").fetchall() == [
             ("ab", "FINISHED")
         ]
+
+
+@pytest.mark.slow
+def test_a_stop_ends_what_docker_has_started(
+    root: Path,
+    start: Start,
+    agent: Path,
+    engine: Engine,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also what heeds no signal: the engine's child, and not the worker's."""
+    for name, value in engine.env.items():
+        monkeypatch.setenv(name, value)
+    # Inside, the agent is found where it always is.
+    place = Path.home() / CACHE / "agent.zip"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(agent.read_bytes())
+    image = BASE if engine.private else "python:3.11-slim"
+    script = (
+        "trap '' TERM; echo $REMOTE_JOB_ID; touch data/ran; until test -e go; do sleep 0.05; done"
+    )
+    facts = dict(interpreter="", environment="container", environment_source=image)
+    paths = job(root, script, **facts)
+    paths.code.mkdir()
+    (paths.code / "data").symlink_to(root / "data")
+    argv = [sys.executable, "-IS", str(place), "work", KEY, paths.id]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as worker:
+        until((root / "data/ran").exists)
+        paths.stop.touch()
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(60)
+    status = read_status(paths)
+    log = paths.log.read_text()
+    assert (status.state, status.environment[:10]) == (STOPPED, "container-"), log
+    assert f"\n{ID}\n" in log and paths.packages.is_file()
+    until(lambda: not engine.docker("ps", "-q"))
 
 
 def test_what_setup_lines_export_reaches_the_job(root: Path, start: Start, tmp_path: Path) -> None:

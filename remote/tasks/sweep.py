@@ -19,8 +19,8 @@ from remote.tasks.sync import pool_of, server_of, sweep_of
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import JobsAnswer
-    from remote.operations.jobs.sweep_record import Sweep
     from remote.operations.pool import Reply
+    from remote.operations.sweep_record import Sweep
     from remote.programs.program import Program
     from remote.session import TargetSession
 

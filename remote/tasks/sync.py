@@ -13,7 +13,7 @@ from remote.tasks.declare import command
 from remote.tasks.transfer_report import exit_unless_all, tell_pulled, tell_pushed
 
 if TYPE_CHECKING:
-    from remote.operations.jobs.sweep_record import Sweep
+    from remote.operations.sweep_record import Sweep
     from remote.session import TargetSession
     from remote.transport.rsync_problems import Problem
 
@@ -43,7 +43,7 @@ def pool_of(target: str) -> list[TargetSession]:
 
 def sweep_of(name: str) -> Sweep | None:
     """The sweep of that name that was started from here; None where there is none."""
-    from remote.operations.jobs.sweep_record import find_sweep
+    from remote.operations.sweep_record import find_sweep
 
     return find_sweep(find_project().state, name) if name else None
 

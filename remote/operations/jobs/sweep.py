@@ -19,8 +19,8 @@ from remote.operations.jobs.rerun import rerun
 from remote.operations.jobs.run_options import RunOptions
 from remote.operations.jobs.submission import Submission
 from remote.operations.jobs.submit import describe, push_until_accepted, with_settings
-from remote.operations.jobs.sweep_record import LETTERS, NAME_LENGTH, Sweep, SweepJob, find_sweep
 from remote.operations.pool import Reply, ask_all
+from remote.operations.sweep_record import LETTERS, NAME_LENGTH, Sweep, SweepJob, find_sweep
 from remote.operations.transfers.push_guard import push_lock
 from remote.programs.alternatives import Combination
 from remote.programs.parameter import Asked

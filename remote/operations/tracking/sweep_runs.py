@@ -11,7 +11,7 @@ from remote.agent.tracking import run_rows
 from remote.config import Project
 from remote.errors import StoreError
 from remote.job.spec import sweep_run
-from remote.operations.jobs.sweep_record import Sweep, known_sweeps
+from remote.operations.sweep_record import Sweep, known_sweeps
 from remote.output import say
 from remote.tracking.store import connect_read_only, usable
 

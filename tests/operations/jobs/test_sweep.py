@@ -13,7 +13,7 @@ from remote.errors import ConnectError, JobError, NoAnswer
 from remote.job.messages.jobs import SubmitAnswer
 from remote.job.spec import JobSpec, sweep_run
 from remote.operations.jobs import sweep as sweeps
-from remote.operations.jobs.sweep_record import Sweep, SweepJob, find_sweep
+from remote.operations.sweep_record import Sweep, SweepJob, find_sweep
 from remote.session import TargetSession
 from remote.target import Target
 

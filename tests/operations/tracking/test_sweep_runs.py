@@ -6,7 +6,7 @@ import pytest
 
 from remote.config import Project
 from remote.job.spec import sweep_run
-from remote.operations.jobs.sweep_record import Sweep, SweepJob, find_sweep
+from remote.operations.sweep_record import Sweep, SweepJob, find_sweep
 from remote.operations.tracking.pull_records import pull_records
 from remote.operations.tracking.sweep_runs import update_sweeps
 from remote.session import TargetSession

@@ -155,7 +155,7 @@ class GpuUsage:
             # One that doesn't start is one that fails.
             with contextlib.suppress(OSError):
                 self._process = subprocess.Popen(
-                    source.watch_command(),
+                    source.watch_command(self.uuids),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

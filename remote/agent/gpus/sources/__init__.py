@@ -24,8 +24,8 @@ class GpuSource(Protocol):
     def runtime_version(self) -> str:
         """The newest CUDA (ROCm, …) that the driver serves; empty where nobody tells."""
 
-    def watch_command(self) -> List[str]:
-        """argv of a program that prints what the cards do until it is ended."""
+    def watch_command(self, uuids: Iterable[str]) -> List[str]:
+        """argv of a program that prints what these cards do until it is ended."""
 
     def samples(self, lines: Iterable[str]) -> Iterator[GpuSample]:
         """What the lines of that program tell; what can't be read is passed over."""

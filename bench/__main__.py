@@ -13,7 +13,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import far, growth, job, large, listing, many, minute, push, records, waiting
+from bench import (  # fmt: skip
+    far,
+    growth,
+    job,
+    large,
+    listing,
+    many,
+    minute,
+    push,
+    records,
+    sampling,
+    waiting,
+)
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
@@ -25,6 +37,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "many": many.measure,
     "waiting": waiting.measure,
     "minute": minute.measure,
+    "sampling": sampling.measure,
     "records": records.measure,
     "growth": growth.measure,
     "large": large.measure,

@@ -1,6 +1,6 @@
-"""Settings: from make's command line, the environment, and `.env`, in that order.
+"""The project on this machine: where it is, and which target is meant.
 
-Where none of them names a target, it is the one that was pushed to last.
+Where no setting names a target, it is the one that was pushed to last.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from remote.errors import ConfigError
 from remote.files import write_atomic
 from remote.job import outputs
+from remote.settings import env_file, load_settings, make_variables
 from remote.target import Target
 from remote.target_settings import TargetSettings, ToolSettings, is_name
 
@@ -102,12 +102,12 @@ class Project:
     def usual_target(self) -> str:
         """What a command takes that names no target, on a command line of its own."""
         typed_for_make = "TARGET_DIR" in make_variables()
-        settings = _env_file(self.root) if typed_for_make else self.settings
+        settings = env_file(self.root) if typed_for_make else self.settings
         return settings.get("TARGET_DIR", "") or self._last_target()
 
     def remember_target(self, target: Target) -> None:
         """Make `target` the one that is meant where none is named."""
-        text = target.name or str(target)
+        text = target.label
         if self._last_target() != text:
             self.state.mkdir(exist_ok=True)
             write_atomic(self.state / "last-target", text.encode("utf-8", "surrogateescape"))
@@ -193,45 +193,6 @@ def _refuse_strangers(root: Path, start: Path) -> None:
                     f"{root / mark} is another user's, and {start} only lies below it.",
                     f"If you trust it, go to {root}; else put a tasks.py of your own here.",
                 )
-
-
-def load_settings(root: Path) -> dict[str, str]:
-    """All settings that are in force in the project at `root`."""
-    settings = _env_file(root)
-    settings.update((key, value) for key, value in os.environ.items() if value)
-    settings.update((key, value) for key, value in make_variables().items() if value)
-    return settings
-
-
-def _env_file(root: Path) -> dict[str, str]:
-    if not (root / ".env").is_file():
-        return {}
-    from dotenv import dotenv_values
-
-    try:
-        values = dotenv_values(root / ".env")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f".env can't be read: {error}.", "It has to be plain UTF-8 text: NAME=value."
-        ) from error
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def make_variables(flags: str | None = None) -> dict[str, str]:
-    """The variables of make's own command line, as they were typed.
-
-    make hands them on in MAKEFLAGS, with `$` doubled and blanks and backslashes escaped (GNU make,
-    `quote_for_env`). The environment would hold them too, but after make had expanded them.
-    """
-    text = os.environ.get("MAKEFLAGS", "") if flags is None else flags
-    words = re.findall(r"(?:[^ \t\\]|\\.)+", text, re.DOTALL)
-    variables = {}
-    for word in words:
-        plain = re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$")
-        match = re.match(r"^([A-Za-z_][\w-]*)\s*(?:::?:?|[?+!])?=(.*)$", plain, re.DOTALL)
-        if match:
-            variables[match[1]] = match[2].lstrip(" ")
-    return variables
 
 
 def is_environment(folder: Path) -> bool:

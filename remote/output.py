@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from remote import files
@@ -27,6 +27,9 @@ from remote.next_steps import complete
 
 #: Letters to which a column of a table is filled up.
 WIDEST = 100
+
+#: Letters that a column keeps that gives way to others.
+NARROWEST = 12
 
 #: How many lines of one kind are printed before the rest is only counted.
 SHOWN = 5
@@ -61,8 +64,12 @@ def printable_lines(text: str) -> str:
     return "\n".join(_printable_line(line) for line in text.split("\n"))
 
 
+class Painted(str):
+    """A line that is escaped already, with colours of our own."""
+
+
 def _printable_line(line: str) -> str:
-    return printable(line.expandtabs(4))
+    return line if isinstance(line, Painted) else printable(line.expandtabs(4))
 
 
 def _is_plain(char: str) -> bool:
@@ -81,8 +88,8 @@ _target: contextvars.ContextVar[str] = contextvars.ContextVar("target", default=
 
 @contextlib.contextmanager
 def saying_of(target: str) -> Iterator[None]:
-    """Have what this thread says in the body begin with the name of a target."""
-    token = _target.set(f"{target}: ")
+    """Have what this thread says in the body begin with the name of a target, where one is given."""
+    token = _target.set(f"{target}: " if target else "")
     try:
         yield
     finally:
@@ -166,7 +173,10 @@ def draw_screen(lines: Sequence[str]) -> None:
         print_lines(*lines, "")
         return
     columns, rows = os.get_terminal_size()
-    visible = [printable(line)[: columns - 1] for line in [*lines[:1], *lines[1:][-(rows - 2) :]]]
+    visible = [
+        line if isinstance(line, Painted) else printable(line)[: columns - 1]
+        for line in [*lines[:1], *lines[1:][-(rows - 2) :]]
+    ]
     # Home, each line cleared to its end, then the rest of the screen: it doesn't flicker.
     _write(sys.stdout, "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in visible) + "\x1b[J")
 
@@ -184,6 +194,40 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     widths = [min(WIDEST, max(map(len, column))) for column in zip(*cells)]
     padded = ([cell.ljust(width) for cell, width in zip(row, widths)] for row in cells)
     return ["  ".join(row).rstrip() for row in padded]
+
+
+def fitted_table(
+    rows: Iterable[Sequence[str]], shrink: Sequence[int], colours: Mapping[str, int]
+) -> list[str]:
+    """The same for a terminal: no line is longer than it is wide, and some cells are coloured.
+
+    `shrink` are the columns that give way, by their index, the first one first, down to NARROWEST,
+    then altogether; the last column takes what is left. `colours` are those of whole cells, by their text, as
+    numbers of ECMA-48's SGR. Elsewhere, it is a plain table.
+    """
+    if not sys.stdout.isatty():
+        return table(rows)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    room = shutil.get_terminal_size().columns - 1 - 2 * (len(widths) - 1)
+    for least in (NARROWEST, 0):
+        for index in shrink:
+            widths[index] -= min(max(sum(widths) - room, 0), max(widths[index] - least, 0))
+    widths[-1] -= max(sum(widths) - room, 0)
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
+    lines: list[str] = []
+    for row in cells:
+        painted = []
+        for cell, width in zip(row, widths):
+            colour = "" if plain or cell not in colours else f"\x1b[{colours[cell]}m"
+            fit = _cut(cell, width).ljust(width)
+            painted += [f"{colour}{fit}\x1b[0m" if colour else fit] if width else []
+        lines.append(Painted("  ".join(painted).rstrip()))
+    return lines
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else f"{cell[: max(width - 1, 0)]}…"
 
 
 def duration(seconds: float) -> str:

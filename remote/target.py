@@ -82,6 +82,11 @@ class Target:
         """A short name for files about this target: sixteen hex digits."""
         return hashlib.sha256(str(self).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
+    @property
+    def label(self) -> str:
+        """The shortest that can be typed for it."""
+        return self.name or str(self)
+
     def __str__(self) -> str:
         return self.path if self.is_local else f"{self.bracketed_login}:{self.path}"
 

@@ -91,12 +91,14 @@ MARKS = {
         "agent/test_services.py",
         "agent/tracking/",
         "operations/test_diary.py",
+        "operations/test_pool_transfers.py",
         "operations/tracking/test_check_store.py",
         "operations/tracking/test_export_records.py",
         "operations/tracking/test_merge_records.py",
         "operations/tracking/test_pull_records.py",
         "operations/tracking/test_push_runs.py",
         "operations/tracking/test_select_runs.py",
+        "operations/tracking/test_sweep_runs.py",
         "real/",
         "runtime/",
         "security/test_hostile_stores.py",
@@ -112,6 +114,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
+        "slurm/",
     ),
 }
 

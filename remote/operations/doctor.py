@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote.agent.environments import conda
 from remote.agent.environments.uv import lock_file
 from remote.config import Project, StrayProject, declared, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
@@ -77,7 +78,7 @@ def project_here() -> tuple[Project, Check]:
     except StrayProject:
         raise
     except ConfigError as error:
-        fix = f"{error.hint} Or begin anew: cp .env.example .env"
+        fix = f"{error.hint} Or begin anew: install -m 600 .env.example .env"
         return Project(find_root(), {}), Check(
             "here", ".env", False, error.message, fix, stops=True
         )
@@ -112,6 +113,8 @@ def _environment(project: Project, text: str) -> Check:
     try:
         return Check("here", "lock file", True, lock_file(project.root).name)
     except JobError as error:
+        if conda.suits(project.root):
+            return Check("here", "environment", True, "conda, by environment.yml")
         return Check("here", "lock file", False, error.message, error.hint, stops=True)
 
 

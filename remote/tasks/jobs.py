@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import declared
+from remote.config import declared, find_project
 from remote.errors import JobError
 from remote.files import read_json
 from remote.job.status import FAILED, FINISHED, LOST
@@ -26,7 +25,8 @@ from remote.output import (
     size,
 )
 from remote.tasks.declare import HELP, command, confirm
-from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
+from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
     from remote.job.messages.old_jobs import PruneRequest
@@ -93,12 +93,22 @@ def remote_ps(
     watch: bool = False,
     json: bool = False,
 ) -> None:
-    """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
+    """List the jobs of the target, or of several: state, GPU, how long, how far, and why they ended."""
     from remote.job.messages.jobs import JobsRequest
     from remote.tasks.tables import job_details, job_table
 
-    server = server_of(target)
+    if sweep := sweep_of(job):
+        from remote.tasks.sweep import list_sweep
+
+        list_sweep(find_project(), sweep, watch=watch, json=json)
+        return
     newest, named = 0 if all else NEWEST, (job,) if job else ()
+    if servers := pool_of(target):
+        from remote.tasks import pools
+
+        pools.list_jobs(servers, newest=newest, job=job, watch=watch, json=json)
+        return
+    server = server_of(target)
     request = JobsRequest(key=server.key, newest=newest, jobs=named)
     while True:
         answer = server.agent.call(request)
@@ -121,17 +131,20 @@ def remote_ps(
 @command(positional=["job"])
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
-    from remote.job.messages.jobs import AttachRequest
-    from remote.operations.jobs.follow import over_ssh
-    from remote.transport import process
+    from remote.operations.jobs.follow import attach
 
-    server = server_of(target)
-    terminal = os.environ.get("TERM", "")
-    argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
-    if not sys.stdin.isatty():
-        raise JobError("remote-attach needs a terminal.", f"inv remote-logs {job} --follow")
-    env = {name: value for name, value in os.environ.items() if name != "TMUX"}
-    process.become(over_ssh(server.ssh, argv) if server.ssh else argv, env=env)
+    attach(server_of(target), job)
+
+
+@command(
+    positional=["job"],
+    help={"job": "a job's id, a part of it, or `last` (default: the pushed tree itself)"},
+)
+def remote_code(c: Context, job: str = "", target: str = "") -> None:
+    """Open the folder that a job runs in, there, in the VS Code that is installed here."""
+    from remote.operations.editor import open_code
+
+    open_code(server_of(target), job)
 
 
 @command(positional=["job"], help={"pull": "pull when it has ended"})
@@ -161,6 +174,14 @@ def remote_stop(
     """End jobs; their MLflow runs end as KILLED, and what a notebook did so far is kept."""
     from remote.job.messages.jobs import StopRequest
 
+    sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
+    if sweeps:
+        from remote.tasks.sweep import stop_sweep
+
+        if len(job or ()) > 1 or all:
+            raise JobError("A sweep is stopped by itself.", f"inv remote-stop {sweeps[0].id}")
+        stop_sweep(find_project(), sweeps[0])
+        return
     server, start = server_of(target), time.monotonic()
     answer = server.agent.call(StopRequest(key=server.key, jobs=tuple(job or ()), all=all))
     for ended in answer.stopped:
@@ -176,7 +197,11 @@ def remote_stop(
 
 @command(
     positional=["before", "after"],
-    help={"before": HELP["job"], "after": "the job to compare it with"},
+    help={
+        "before": HELP["job"],
+        "after": "the job to compare it with; one job alone is compared with the last, and the"
+        " last with the one before",
+    },
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""

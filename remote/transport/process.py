@@ -74,7 +74,7 @@ def _seconds_left() -> float | None:
         return None
     left = limit[0] - time.monotonic()
     if left <= 0:
-        raise NoAnswer(f"It gave no answer within {limit[1]:.0f} s.")
+        raise NoAnswer(f"It gave no answer within {limit[1]:g} s.")
     return left
 
 

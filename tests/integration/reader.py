@@ -124,7 +124,7 @@ class Reader:
     def remember(self, line: str) -> None:
         if line.startswith(". "):
             self.activated.append(line)
-        if line == "cp .env.example .env":
+        if line == "install -m 600 .env.example .env":
             settings = self.project.root / ".env"
             text = settings.read_text()
             assert TARGET in text

@@ -44,7 +44,7 @@ def test_a_dead_host_costs_nobody_else_an_answer(
     monkeypatch.setattr(pool, "LIMIT", 1.0)
     servers = pool.sessions(project, "all")
     replies = pool.ask_all(servers, gpus, limit=60.0)
-    assert [(reply.server.name, reply.answer) for reply in replies] == [
+    assert [(reply.server.target.label, reply.answer) for reply in replies] == [
         ("one", 2),
         ("two", 2),
         ("dead", None),
@@ -61,7 +61,7 @@ def test_a_dead_host_is_logged_in_to_once_for_all_its_targets(
     connect = pool._log_in
 
     def counted(server: TargetSession, *, may_ask: bool) -> None:
-        tried.append(server.name)
+        tried.append(server.target.label)
         connect(server, may_ask=may_ask)
 
     monkeypatch.setattr(pool, "_log_in", counted)
@@ -108,7 +108,7 @@ def test_at_most_so_many_are_asked_at_once(
 
 def test_an_error_and_a_bug_are_told_of_their_own_host(project: Project) -> None:
     def question(server: TargetSession) -> str:
-        if server.name == "one":
+        if server.target.label == "one":
             raise TargetError("It has no room.", "Make some.")
         raise AgentBug("\nTraceback\nKeyError: 'x'")
 
@@ -131,16 +131,18 @@ def test_logins_that_need_their_user_come_last_and_alone(
     asked = list[tuple[str, bool]]()
 
     def log_in(server: TargetSession, *, may_ask: bool) -> None:
-        asked.append((server.name, may_ask))
-        if server.name == "one" and not may_ask:
+        asked.append((server.target.label, may_ask))
+        if server.target.label == "one" and not may_ask:
             raise LoginError("It asks for a code.")
 
     monkeypatch.setattr(pool, "_log_in", log_in)
     servers = pool.sessions(project, "lab")
-    one, two = pool.ask_all(servers, lambda server: server.name)
+    one, two = pool.ask_all(servers, lambda server: server.target.label)
     assert (one.words, two.answer) == ("It asks for a code.", "two")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    assert [reply.answer for reply in pool.as_they_come(servers, lambda server: server.name)] == [
+    assert [
+        reply.answer for reply in pool.as_they_come(servers, lambda server: server.target.label)
+    ] == [
         "two",
         "one",
     ]
@@ -159,7 +161,7 @@ def test_a_login_of_a_pool_asks_nobody(lab: Lab, project: Project) -> None:
 def test_one_place_is_asked_once(lab: Lab, tmp_path: Path) -> None:
     tables = '[tool.remote.targets.again]\ndir = "./x"\n[tool.remote.targets.more]\ndir = "./x/"\n'
     project = lab.project(tmp_path / "project", tables)
-    assert [server.name for server in pool.sessions(project, "all")][3:] == ["again"]
+    assert [server.target.label for server in pool.sessions(project, "all")][3:] == ["again"]
 
 
 def test_a_port_that_is_closed_is_told_at_once(lab: Lab, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Dict, Mapping, NamedTuple, Protocol, Sequence, Tuple
 
-from remote.agent.environments import python, uv
+from remote.agent.environments import conda, container, python, uv
 from remote.errors import JobError
 from remote.files import is_absent
 from remote.job.paths import STATE
@@ -28,7 +28,8 @@ class Request(NamedTuple):
 
     `code` is the project's root as the job sees it, `python` a version specifier such as `>=3.10`
     (empty: any). `source` is what is there already, as `environment_source` of a job has it; below
-    `root`, the target's, where it is a relative path.
+    `root`, the target's, where it is a relative path. `torch_backend` is uv's name of PyTorch's
+    builds, such as `cu126`; `auto` is what fits the driver.
     """
 
     code: Path
@@ -36,6 +37,7 @@ class Request(NamedTuple):
     extras: Tuple[str, ...] = ()
     root: Path = Path()
     source: str = ""
+    torch_backend: str = ""
 
 
 class Environment(Protocol):
@@ -50,6 +52,9 @@ class Environment(Protocol):
     #: Whether it is made below the target, for its jobs alone. Others are used as they are: nothing
     #: is written to them.
     IS_MADE: bool
+
+    #: Whether its processes are no children of who starts them.
+    STARTS_ELSEWHERE: bool
 
     def suits(self, code: Path) -> bool:
         """Whether a project brings what such an environment is made from."""
@@ -82,7 +87,12 @@ class Environment(Protocol):
 
 #: The first one that suits a project, unless a setting names another; where none does, the first
 #: one says what is lacking.
-ENVIRONMENTS: Dict[str, Environment] = {"uv": uv, "python": python}
+ENVIRONMENTS: Dict[str, Environment] = {
+    "uv": uv,
+    "conda": conda,
+    "python": python,
+    "container": container,
+}
 
 #: Files that say what an environment holds, of every kind.
 LOCK_FILES = tuple(name for kind in ENVIRONMENTS.values() for name in kind.LOCK_FILES)
@@ -145,12 +155,13 @@ def of(
     *,
     kind: str = "",
     source: str = "",
+    torch_backend: str = "",
 ) -> ProjectEnvironment:
     """The environment for `code` on the target at `root`; raises JobError where it can have none.
 
     `kind` names a row; empty is the one that suits the project.
     """
-    request = Request(code, python, tuple(extras), root, source)
+    request = Request(code, python, tuple(extras), root, source, torch_backend)
     if kind and kind not in ENVIRONMENTS:
         raise JobError(
             f"This version of the toolkit knows no kind of environment {kind!r}.",
@@ -162,8 +173,15 @@ def of(
 
 def of_job(root: Path, code: Path, job: JobSpec) -> ProjectEnvironment:
     """The environment that a job asks for; raises JobError."""
-    kind, source = job.environment, job.environment_source
-    return of(root, code, job.python, job.extras, kind=kind, source=source)
+    return of(
+        root,
+        code,
+        job.python,
+        job.extras,
+        kind=job.environment,
+        source=job.environment_source,
+        torch_backend=job.torch_backend,
+    )
 
 
 def packages(code: Path) -> Mapping[str, str]:

@@ -38,7 +38,7 @@ class Recipe(NamedTuple):
     commands: Sequence[List[str]]
     cwd: Path
     variables: Mapping[str, str]
-    omitted: bytes
+    omitted: bytes = b"\0"
     local_packages: Sequence[str] = ()
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from remote.agent.environments.make_once import Recipe
 
 IS_MADE = False
+STARTS_ELSEWHERE = False
 
 #: What it holds, no file of the project's says.
 LOCK_FILES: Tuple[str, ...] = ()
@@ -78,7 +79,7 @@ def check(folder: Path, request: Request, modules: Sequence[str]) -> None:
     from remote.agent.environments.modules import require
 
     path = python(folder, request)
-    require([str(path)], modules, f"{path} -m pip install")
+    require(path, modules, f"{path} -m pip install")
 
 
 def record(request: Request) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
-from remote.agent.environments import local_packages
+from remote.agent.environments import local_packages, torch_backend
 from remote.agent.target_dir import find_uv
 from remote.errors import JobError
 from remote.files import sha256
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from remote.agent.environments.make_once import Recipe
 
 IS_MADE = True
+STARTS_ELSEWHERE = False
 
 #: The best-defined first.
 LOCK_FILES = tuple("uv.lock requirements.lock pylock.toml poetry.lock requirements.txt".split())
@@ -47,8 +48,9 @@ def suits(code: Path) -> bool:
 
 def key(request: Request) -> str:
     """The beginning of a SHA-256 of all that counts; raises JobError without a lock file."""
-    lock = lock_file(request.code, request.extras)
-    return digest(lock, python_version(request), request.extras)[:16]
+    lock, backend = lock_file(request.code, request.extras), request.torch_backend
+    name = digest(lock, python_version(request), request.extras)[:16]
+    return torch_backend.key(name, backend) if backend else name
 
 
 def python_version(request: Request) -> str:
@@ -109,13 +111,23 @@ def recipe(folder: Path, request: Request) -> Recipe:
     }
     return Recipe(
         source=lock.name + extras,
-        commands=_commands(uv, folder, lock, request),
+        commands=_with_backend(_commands(uv, folder, lock, request), folder, lock, request),
         cwd=local_packages.copy_for(folder) if packages else lock.parent,
         variables=variables,
         # A line for each of a hundred packages; the lock file says the same.
         omitted=b" + ",
         local_packages=packages,
     )
+
+
+def _with_backend(
+    commands: List[List[str]], folder: Path, lock: Path, request: Request
+) -> List[List[str]]:
+    """The same commands, or those that install the build of PyTorch that is asked for."""
+    if not request.torch_backend:
+        return commands
+    texts = [_read(file).decode("utf-8", "replace") for file in lock_files(lock, request.extras)]
+    return torch_backend.commands(commands, request.torch_backend, lock, texts, folder)
 
 
 def _commands(uv: str, folder: Path, lock: Path, request: Request) -> List[List[str]]:

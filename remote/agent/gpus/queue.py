@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Union
 
 from remote.agent.gpus import lock_files, shares, sources
 from remote.agent.gpus.cpu_slots import CpuSlots
+from remote.agent.gpus.fitness import IDLE_MEMORY, equipment, gibibytes, obstacle, suits
 from remote.agent.gpus.lease import Lease, all_holders, holders, is_leased, lease, lease_file
 from remote.agent.gpus.line import QueuedLease, jobs_before
 from remote.agent.gpus.tickets import Ticket, waiting
@@ -25,9 +26,6 @@ from remote.job.messages.gpus import Gpu, GpuHolder, GpusAnswer, GpusRequest, Wa
 from remote.job.paths import LEASES
 from remote.job.spec import Job
 from remote.job.status import LeasedGpu
-
-#: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
-IDLE_MEMORY = 1024
 
 #: What tells JAX how much of a card it may take: docs.jax.dev, "GPU memory allocation".
 JAX_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
@@ -116,18 +114,14 @@ class JobLease(QueuedLease):
             excluded = ", ".join(self.job.gpu_exclude)
             raise JobError(
                 f"The job asks for {self._wanted()}, which this machine never has.",
-                _equipment(machine) + (f"; excluded: {excluded}" if excluded else ""),
+                equipment(machine) + (f"; excluded: {excluded}" if excluded else ""),
             )
         if len(self.gpus) < len(machine):
             self.request = self.request.replace(cards=tuple(gpu.uuid for gpu in self.gpus))
         self.ticket = Ticket(self.folder, self.request)
 
     def _suits(self, gpu: Gpu) -> bool:
-        """Whether a card will do, once it is free. One that doesn't tell its memory may have enough."""
-        if {gpu.uuid, str(gpu.index)} & set(self.job.gpu_exclude):
-            return False
-        is_large = gpu.memory_total is None or gpu.memory_total >= self.request.memory
-        return is_large and self.job.gpu_model.casefold() in gpu.name.casefold()
+        return suits(self.job, gpu)
 
     def variables(self, lease: Optional[Lease]) -> Dict[str, str]:
         """What tells the job's code which GPUs it may see; nothing where there are none.
@@ -190,7 +184,7 @@ class JobLease(QueuedLease):
         except lock_files.RefusedError as error:
             return error.message.rstrip(".")
         if holder is None:
-            return _stranger(gpu, self.request.memory)
+            return obstacle(gpu, self.request.memory)
         if self.request.share < 1 and _is_shared_by_us(holder):
             return self._shortage(gpu)
         if holder.job:
@@ -224,35 +218,8 @@ class JobLease(QueuedLease):
         if self.request.share < 1:
             gpus = f"{self.request.share:g} of a GPU"
         named = f" named {self.job.gpu_model}" if self.job.gpu_model else ""
-        return gpus + named + (f" with {_gibibytes(memory)} free" if memory else "")
-
-
-def _equipment(gpus: Sequence[Gpu]) -> str:
-    """The GPUs that a machine has, like ones counted together."""
-    if not gpus:
-        return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
-    models = [f"{gpu.name} ({_gibibytes(gpu.memory_total)})" for gpu in gpus]
-    return "It has " + ", ".join(f"{models.count(each)} x {each}" for each in dict.fromkeys(models))
+        return gpus + named + (f" with {gibibytes(memory)} free" if memory else "")
 
 
 def _is_shared_by_us(holder: GpuHolder) -> bool:
     return holder.share < 1 and holder.user == user_name(os.geteuid())
-
-
-def _stranger(gpu: Gpu, memory: int) -> str:
-    """What keeps a GPU from being leased besides leases."""
-    if gpu.fault:
-        return gpu.fault
-    if memory and gpu.memory_free is not None:
-        return "" if gpu.memory_free >= memory else "too little memory free"
-    if gpu.processes:
-        first, *more = gpu.processes
-        name = first.name or f"process {first.pid}"
-        owner = f"{first.user}'s {name}" if first.user else name
-        return f"{owner} and {len(more)} more" if more else owner
-    return "" if (gpu.memory_used or 0) <= IDLE_MEMORY else "its memory is taken"
-
-
-def _gibibytes(memory: Optional[int]) -> str:
-    """MiB as GiB."""
-    return "? GiB" if memory is None else f"{memory / 1024:.4g} GiB"

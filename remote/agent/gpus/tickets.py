@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from remote.agent.gpus import lock_files
-from remote.agent.gpus.lock_owners import LockOwners, age, uptime
-from remote.agent.processes import PROC, user_name
+from remote.agent.gpus.lock_owners import LockOwners, age
+from remote.agent.processes import PROC, uptime, user_name
 from remote.errors import JobError, ProtocolError
 from remote.job.messages.gpus import WaitingJob
 

@@ -18,10 +18,10 @@ from remote.agent.target_dir import root_of
 from remote.agent.worker import NOTE
 from remote.errors import JobError
 from remote.files import is_absent
-from remote.job.kinds import kind_of
+from remote.job.kinds import SHELL, kind_of
 from remote.job.messages import jobs as messages
 from remote.job.paths import JobPaths
-from remote.job.status import ENDED, STOPPED, JobStatus
+from remote.job.status import ENDED, SOCKET, STOPPED, JobStatus, Serving
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
@@ -89,11 +89,21 @@ def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
         raise JobError(f"{paths.id} has ended: {status.state}.", f"inv remote-logs {paths.id}")
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
-    launched = _launch(paths, status)
-    argv = launched.row.attach(launched.handle, paths.id)
+    argv = _own_terminal(paths) if job and job.service == SHELL else []
+    if not argv:
+        launched = _launch(paths, status)
+        argv = launched.row.attach(launched.handle, paths.id)
     if request.terminal and not _is_known(request.terminal):
         argv = ["env", f"TERM={TERMINAL}", *argv]
     return messages.AttachAnswer(paths.id, tuple(argv))
+
+
+def _own_terminal(paths: JobPaths) -> List[str]:
+    """The command that shows the terminal which a job serves; none as long as it isn't there."""
+    serving = Serving.from_file(paths.serving)
+    if serving is None or not (Path(serving.folder) / SOCKET).exists():
+        return []
+    return ["tmux", "-S", f"{serving.folder}/{SOCKET}", "attach-session", "-t", f"={paths.id}"]
 
 
 def _is_known(terminal: str) -> bool:

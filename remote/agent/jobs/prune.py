@@ -15,6 +15,7 @@ from remote.agent import environments, room, unpulled
 from remote.agent.environments import downloads
 from remote.agent.job_folders import STAMP, STAMP_FORMAT, every, find, forget, job_of, live
 from remote.agent.job_state import state_of
+from remote.agent.jobs import states
 from remote.agent.target_dir import root_of
 from remote.errors import JobError, ProtocolError
 from remote.files import locked, size
@@ -33,7 +34,7 @@ GONE = ".removed-"
 
 #: What prunes that were killed left of what they removed, and what others did that were killed,
 #: below `.remote`.
-REMOVED = tuple(f"{folder}/{GONE}*" for folder in ("jobs", "envs", "backup"))
+REMOVED = tuple(f"{folder}/{GONE}*" for folder in ("jobs", "envs", "backup", "states"))
 OWNED = ("incoming-*", ".mlflow-new-*", "delta-*", ".tmp-*")
 
 
@@ -62,6 +63,7 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
     freed = sum(_remove(paths.folder) for paths in jobs)
     for paths in jobs:
         forget(paths)
+    freed += sum(map(_remove, states.unused(root)))
     return RemoveAnswer(removed=tuple(paths.id for paths in jobs), bytes=freed)
 
 
@@ -83,7 +85,8 @@ def prune(request: PruneRequest) -> PruneAnswer:
     backups = [
         path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < kept_until
     ]
-    folders = [*backups, *(paths.folder for paths in jobs), *unused]
+    left = states.unused(root, {paths.id for paths in jobs})
+    folders = [*backups, *(paths.folder for paths in jobs), *unused, *left]
     freed = sum(bytes_in(path) if request.dry_run else _remove(path) for path in folders)
     downloaded = _clear_downloads(request.dry_run, remarks)
     return PruneAnswer(
@@ -210,7 +213,7 @@ def _remove(folder: Path) -> int:
             gone = folder
         freed = bytes_in(gone)
         shutil.rmtree(str(gone), onerror=make_writable)
-        for suffix in (".log", ".json", ".requirements", ".lock"):
+        for suffix in (".log", ".json", ".requirements", ".torch-requirements", ".lock"):
             with contextlib.suppress(FileNotFoundError):
                 folder.with_name(folder.name + suffix).unlink()
     return freed

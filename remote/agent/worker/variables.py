@@ -12,7 +12,7 @@ from remote.agent.environments.local_packages import import_roots
 from remote.agent.target_dir import read_secrets
 from remote.agent.tracking import job_run
 from remote.agent.worker import Record
-from remote.job.paths import JobPaths
+from remote.job.paths import JobPaths, states_folder
 
 if TYPE_CHECKING:
     from remote.agent.environments import ProjectEnvironment
@@ -74,19 +74,30 @@ def of_job(record: Record, code: Path, python: Path) -> Dict[str, str]:
         "JUPYTER_PATH": str(paths.jupyter),
         "JUPYTER_RUNTIME_DIR": str(paths.jupyter / "runtime"),
         "REMOTE_JOB_ID": paths.id,
+        "REMOTE_JOB_STATE_DIR": str(state_folder(record)),
         "REMOTE_JOB_EXPERIMENT": job.experiment,
         "REMOTE_JOB_STORE": str(job_run.store_of_job(paths)),
         "REMOTE_JOB_STORES": str(paths.stores),
         "REMOTE_JOB_TAGS": json.dumps(job_run.tags(job, record.status.gpus)),
     }
     _add_import_path(variables, code, python)
-    if not record.here and record.environment.kind.IS_MADE:
+    if not record.here and record.environment.kind.LOCK_FILES:
         _keep_environment(variables, code, record.environment)
     if not record.here and not record.environment.packages():
         variables["REMOTE_JOB_PACKAGES"] = str(paths.packages)
     if run is not None:
         variables["REMOTE_JOB_RUN"] = run.run_id
     return variables
+
+
+def state_folder(record: Record) -> Path:
+    """The folder, made if need be, of what the job goes on with when it is tried or run again."""
+    origin = record.job.state
+    folder = states_folder(record.paths.root) / (origin or record.paths.id)
+    if origin and not folder.is_dir():
+        record.say(f"{origin} has left nothing in REMOTE_JOB_STATE_DIR: this job begins anew.")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def _add_import_path(variables: Dict[str, str], code: Path, python: Path) -> None:

@@ -17,7 +17,7 @@ from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError, StoreError, UnusableStore
 from remote.files import FULL, is_absent
 from remote.job.kinds import kind_of
-from remote.job.paths import JobPaths
+from remote.job.paths import JobPaths, states_folder
 from remote.job.status import (
     ENDED,
     FAILED,
@@ -31,6 +31,7 @@ from remote.job.status import (
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
+    from remote.agent.gpus.lease import Lease
     from remote.agent.raw_data import ReadOnly
 
 #: Seconds between two looks at the job that this one is to follow.
@@ -77,7 +78,7 @@ class Worker(Record):
         self.finish(outcome)
         ended.set()
         shown.join(timeout=2)
-        if self.job.notify:
+        if self.job.notify and self.status.state in ENDED:
             from remote.agent.worker.attempt import notify
 
             notify(self)
@@ -143,6 +144,10 @@ class Worker(Record):
         self.write(state=QUEUED, worker=worker, host=host, started=started)
         processes.adopt_orphans()
         reserve.set_aside(self.paths)
+        self.begin_records()
+
+    def begin_records(self) -> None:
+        """Give the job its run where the target has a store that can be used."""
         from remote.agent.tracking import job_run, moved_target
         from remote.tracking.store import is_present
 
@@ -156,25 +161,37 @@ class Worker(Record):
 
     def run_code(self) -> Outcome:
         """Run the job's code, with all that it waits for: another job, its environment, GPUs."""
-        from remote.agent import raw_data, unpulled
+        from remote.agent import unpulled
         from remote.agent.worker.attempt import attempts
 
         if self.job.after:
-            self.await_other(JobPaths(self.paths.root, self.job.after))
+            root, after = self.paths.root, self.job.after
+            for other in job_folders.of_sweep(root, after) or [JobPaths(root, after)]:
+                self.await_other(other)
         python = self.prepare()
         with self.job_lease.leased(self.wait) as lease:
             if lease is not None:
                 self.write(**self.job_lease.record(lease))
-            self.raw = raw_data.ReadOnly(self.paths.root)
-            try:
-                self.raw.take()
-            except OSError as error:
-                self.say(f"{raw_data.FOLDER} could not be made read-only: {error}")
+            self.protect_raw()
             try:
                 unpulled.begin(self.paths, self.job)
             except OSError as error:
                 self.say(f"what this job writes can't be told: {error}")
-            return attempts(self, python, self.job_lease.variables(lease))
+            return attempts(self, python, self.devices(lease))
+
+    def devices(self, lease: Optional[Lease]) -> Mapping[str, str]:
+        """The variables that tell the job's code what it may run on."""
+        return self.job_lease.variables(lease)
+
+    def protect_raw(self) -> None:
+        """Have data/raw be read-only for as long as the job's code runs."""
+        from remote.agent import raw_data
+
+        self.raw = raw_data.ReadOnly(self.paths.root)
+        try:
+            self.raw.take()
+        except OSError as error:
+            self.say(f"{raw_data.FOLDER} could not be made read-only: {error}")
 
     def await_other(self, other: JobPaths) -> None:
         """Wait until another job has finished; raises JobError where it ends in another way."""
@@ -247,7 +264,7 @@ class Worker(Record):
         from remote.agent.tracking import job_run
 
         try:
-            is_made = job_run.make_store(self.paths.root, python, env)
+            is_made = self.make_store(python, env)
             if is_made:
                 self.begin_run()
         except UnusableStore as error:
@@ -261,6 +278,12 @@ class Worker(Record):
         if not is_made:
             self.say("mlflow is not in the environment, so this job gets no MLflow run.")
 
+    def make_store(self, python: Path, env: Mapping[str, str]) -> bool:
+        """Make the target's store where it is missing; False where its environment has no MLflow."""
+        from remote.agent.tracking import job_run
+
+        return job_run.make_store(self.paths.root, python, env)
+
     def finish(self, outcome: Outcome) -> None:
         """End what still runs, keep what there is, and write the last word."""
         processes.end_descendants(os.getpid())
@@ -269,6 +292,9 @@ class Worker(Record):
                 self.raw.give_back()
         except (OSError, ValueError) as error:
             self.say(f"data/raw is still read-only, until the next job ends: {error}")
+        # One that nobody used.
+        with contextlib.suppress(OSError):
+            (states_folder(self.paths.root) / self.paths.id).rmdir()
         ended = time.time()
         last = self.status.replace(
             state=outcome.state,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -21,6 +22,14 @@ def pair(text: str, flag: str) -> tuple[str, str]:
     if not key or not equals:
         raise JobError(f"{flag} takes KEY=VALUE, not {text!r}.")
     return key, value
+
+
+def words(text: str, flag: str) -> tuple[str, ...]:
+    """The words of a text, as a shell reads them; raises JobError."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise JobError(f"{flag} {text!r} can't be split into words: {error}.") from None
 
 
 def variable(text: str, flag: str) -> tuple[str, str]:
@@ -86,6 +95,18 @@ class RunOptions:
     )
     retries: int = option("--retries", "try again that often where the code fails", 0, parse=count)
     timeout: int = option("--timeout", "end the code after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
+    nodes: int = option(
+        "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=count
+    )
+    sbatch: tuple[str, ...] = option(
+        "--sbatch",
+        'with Slurm: more words for sbatch, such as "-p long --mem=64G"; may come again',
+        parse=words,
+        collect=joined,
+    )
     name: str = option("--name", "what the job is called (default: like its program)")
     cwd: str = option(
         "--cwd", "the folder to run in: `notebook`, the program's own, or one of the project"
@@ -110,9 +131,13 @@ class RunOptions:
     )
 
     def __post_init__(self) -> None:
-        for flag, value in (("memory", self.gpu_memory), ("model", self.gpu_model)):
+        for what, value in (
+            ("--gpus-memory asks for", self.gpu_memory),
+            ("--gpus-model asks for", self.gpu_model),
+            ("--idle looks at", self.idle),
+        ):
             if value and self.gpus == 0:
-                raise JobError(f"--gpus-{flag} asks for a GPU, and --gpus 0 for none.")
+                raise JobError(f"{what} a GPU, and --gpus 0 means none.")
         if self.gpu_memory and self.leased["gpu_share"] < 1:
             raise JobError(
                 "A part of a GPU is a part of its memory: --gpus-memory can't go with it."
@@ -148,23 +173,16 @@ def folder_there(text: str, flag: str) -> str:
 
 
 @dataclass(frozen=True)
-class ServiceOptions:
-    """The flags of all services. `place` is where one looks unless told."""
+class StartOptions:
+    """The flags of all that goes on until it is ended. `place` is where it looks unless told."""
 
     place: ClassVar[Mapping[str, str]] = {}
 
-    port: int = option(
-        "--port",
-        "the port of this machine (default: the same each time, if it is free)",
-        0,
-        parse=port_number,
-    )
-    no_browser: bool = option("--no-browser", "only print the address", False)
-    background: bool = option("--background", "start it and return, without a tunnel", False)
+    background: bool = option("--background", "start it and return", False)
     stop: bool = option("--stop", "end it", False)
 
     def __post_init__(self) -> None:
-        if self.stop and (self.background or self.no_browser):
+        if self.stop and self.background:
             raise JobError("--stop ends it: nothing else goes with that.")
 
     @property
@@ -176,6 +194,44 @@ class ServiceOptions:
     def asked(self) -> RunOptions:
         """What is asked of its job."""
         return RunOptions()
+
+
+@dataclass(frozen=True)
+class ServiceOptions(StartOptions):
+    """The flags of all services with a page, which is reached by a tunnel."""
+
+    port: int = option(
+        "--port",
+        "the port of this machine (default: the same each time, if it is free)",
+        0,
+        parse=port_number,
+    )
+    no_browser: bool = option("--no-browser", "only print the address", False)
+
+    def __post_init__(self) -> None:
+        if self.stop and (self.background or self.no_browser):
+            raise JobError("--stop ends it: nothing else goes with that.")
+
+
+@dataclass(frozen=True)
+class ShellOptions(StartOptions):
+    """The flags of `remote-shell`."""
+
+    gpus: float | None = option(
+        "--gpus", "how many GPUs to lease until it ends (default: none)", None, parse=gpu_count
+    )
+    extras: tuple[str, ...] = option(
+        "--extra", "an extra of the lock file for its environment; may come again", collect=tuple
+    )
+    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
+
+    @property
+    def asked(self) -> RunOptions:
+        """What is asked of its job."""
+        return RunOptions(gpus=self.gpus, timeout=self.timeout, idle=self.idle, extras=self.extras)
 
 
 @dataclass(frozen=True)
@@ -200,6 +256,9 @@ class LabOptions(ServiceOptions):
         parse=gpu_count,
     )
     timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
     bring: bool = option(
         "--bring", "bring here what was saved in it among the project's files", False
     )
@@ -207,7 +266,7 @@ class LabOptions(ServiceOptions):
     @property
     def asked(self) -> RunOptions:
         """What is asked of its job."""
-        return RunOptions(gpus=self.gpus, timeout=self.timeout, extras=self.extras)
+        return RunOptions(gpus=self.gpus, timeout=self.timeout, idle=self.idle, extras=self.extras)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pytest
 
 from remote.agent import processes
 from remote.agent.gpus import sources
+from remote.agent.gpus.sample import GpuSample
 from remote.agent.gpus.sources import nvidia_smi
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuProcess
@@ -219,12 +220,13 @@ def test_the_version_of_cuda_as_new_drivers_tell_it(
 @pytest.mark.parametrize(
     "line, use",
     [
-        (f"{uuid(0)}, 512\n", (uuid(0), 512)),
-        (f"{uuid(0)}, [N/A]\n", None),
-        (f"{uuid(0)}\n", None),
+        (f"{uuid(0)}, 512, 81920, 7, 68.12, 400.00, 34\n", (512, 81920, 7, 68.12, 400, 34)),
+        (f"{uuid(0)}, [N/A], 1, [N/A], nan, [Not Supported], 3\n", (None, 1, None, None, None, 3)),
+        (f"{uuid(0)}, 512\n", None),
         ("WARNING: infoROM is corrupted, at gpu 0\n", None),
         ("", None),
     ],
 )
-def test_a_line_of_the_use_of_memory(line: str, use: object) -> None:
-    assert nvidia_smi.memory_use(line) == use
+def test_a_line_of_what_a_card_does(line: str, use: object) -> None:
+    told = [GpuSample(uuid(0), *use)] if isinstance(use, tuple) else []
+    assert list(nvidia_smi.samples([line])) == told

@@ -104,11 +104,14 @@ class TargetSession:
             project=project_id(self.project),
             take_over=take_over,
             look=look,
+            links=self.settings.links,
         )
         answer = self.agent.call(request)
         self._take_same_place(answer.root)
         noisy = bool(self.agent.noisy)
         self.remember(ours=answer.state == OURS, noisy=noisy, root=answer.root)
+        if answer.state == OURS and not look:
+            self.remember(placed_links=dict(self.settings.links))
         return answer
 
     def _take_same_place(self, root: str) -> None:

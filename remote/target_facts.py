@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from remote.errors import ProtocolError
-from remote.job.fields import NAME, flag, integer, names, optional, text
+from remote.job.fields import MANY, NAME, flag, integer, mapping_of, names, optional, text
 from remote.job.struct import Struct
 from remote.target import Target
 from remote.transport.ssh import Ssh
@@ -30,6 +30,8 @@ class TargetFacts(Struct):
     """Whether rsync found within an instant that there was nothing to send."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
+    placed_links: Mapping[str, str] = mapping_of(text(NAME), MANY, default={})
+    """Those that its settings' `links` had made there last."""
     links: tuple[str, ...] | None = optional(names(), default=None)
     """Those that pushes have sent; None where that isn't known."""
     undecided: tuple[str, ...] | None = optional(names(), default=None)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Dict, Optional
 
+from remote.agent import target_links
 from remote.errors import JobError, TargetError
 from remote.files import is_absent, locked, read_json, write_json
 from remote.job.messages import target as messages
@@ -69,6 +70,7 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
         jobs_folder(root).mkdir(parents=True, exist_ok=True)
         for name in FOLDERS:
             make_output(root, name)
+        target_links.arrange(root, request.project, request.links)
     fresh = before == messages.ABSENT and state == messages.OURS
     return messages.PrepareAnswer(state=state, root=str(root), fresh=fresh)
 

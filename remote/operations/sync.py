@@ -69,7 +69,7 @@ def push_locked(
     stamp = PushStamp.new(project_id(server.project), user_and_host())
     # Others may push in the same second: each has a folder of its own for what it replaces.
     folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
-    held = undecided(server, declared, dry_run=dry_run)
+    held = [*undecided(server, declared, dry_run=dry_run), *server.settings.links]
     transfer = PushTransfer(server, folder, dry_run, declared, stamp, moment(server.project), held)
     with _finishing(server, dry_run):
         tally, state = None, OURS
@@ -79,6 +79,8 @@ def push_locked(
         claims.append(Path(server.target.path) / "data")
         is_claimed = not server.target.is_local or all(map(Path.is_dir, claims))
         known = server.facts.ours and is_claimed
+        if not dry_run:
+            known = known and dict(server.facts.placed_links) == dict(server.settings.links)
         if known and not take_over:
             with contextlib.suppress(rsync.Unready):
                 tally = transfer.run(project=project_id(server.project))

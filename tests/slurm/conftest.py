@@ -20,6 +20,7 @@ from remote.job.paths import CACHE, JobPaths
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED, JobStatus
 from remote.rpc import bundle
+from remote.tracking.empty_store import made_here
 from scripts.slurm import Cluster, running
 from tests.agent.job_folder import KEY
 from tests.conftest import STORES
@@ -61,6 +62,8 @@ class Target:
         self.root.mkdir()
         target_dir.prepare(PrepareRequest(path=str(self.root), key=KEY, project="a" * 32))
         (self.root / ".remote/tree.lock").touch()
+        # What a laptop brings to a server whose environments may have no MLflow.
+        made_here()
         self.write("requirements.lock", "mlflow==3.0\n")
         env = environments.of(self.root, self.root).folder
         (env / "bin").mkdir(parents=True)

@@ -88,8 +88,8 @@ _target: contextvars.ContextVar[str] = contextvars.ContextVar("target", default=
 
 @contextlib.contextmanager
 def saying_of(target: str) -> Iterator[None]:
-    """Have what this thread says in the body begin with the name of a target."""
-    token = _target.set(f"{target}: ")
+    """Have what this thread says in the body begin with the name of a target, where one is given."""
+    token = _target.set(f"{target}: " if target else "")
     try:
         yield
     finally:

@@ -98,6 +98,7 @@ MARKS = {
         "operations/tracking/test_pull_records.py",
         "operations/tracking/test_push_runs.py",
         "operations/tracking/test_select_runs.py",
+        "operations/tracking/test_sweep_runs.py",
         "real/",
         "runtime/",
         "security/test_hostile_stores.py",

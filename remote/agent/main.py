@@ -44,7 +44,7 @@ VERBS: Dict[str, Verb] = {
     "room": Verb("room", "measure", "target.RoomRequest"),
     "tree": Verb("dead_pushes", "end_dead", "target.TreeRequest"),
     "examine": Verb("server_facts", "examine", "target.ExamineRequest"),
-    "submit": Verb("jobs.submit", "submit", "jobs.SubmitRequest"),
+    "submit": Verb("jobs.sweep", "submit", "jobs.SubmitRequest"),
     "jobs": Verb("jobs.summaries", "describe", "jobs.JobsRequest"),
     "stop": Verb("jobs.live", "stop", "jobs.StopRequest"),
     "attach": Verb("jobs.live", "attach", "jobs.AttachRequest"),

@@ -113,6 +113,8 @@ class JobSpec(Struct):
     target: str = fields.text(NAME, default="")
     """The target as it was written where it was submitted."""
 
+    sweep: str = fields.job_id(default="")
+    """The sweep that it is one of."""
     again: str = fields.job_id(default="")
     """The job whose snapshot runs once more."""
     state: str = fields.job_id(default="")
@@ -121,6 +123,11 @@ class JobSpec(Struct):
     """What code is called that was brought from another target for this job."""
     interpreter: str = fields.text(NAME, default="")
     """The Python of a job that runs in the project itself, in the terminal."""
+
+    @property
+    def parent_run(self) -> str:
+        """The MLflow run that those of a sweep's jobs are children of; empty where there is none."""
+        return sweep_run(self.sweep) if self.sweep else ""
 
     @property
     def all_parameters(self) -> Dict[str, Any]:
@@ -153,6 +160,14 @@ class JobSpec(Struct):
             return self.arguments[2]
         words = (shlex.quote(word) for word in self.arguments)
         return " ".join([self.source, *words] if self.source else words)
+
+
+def sweep_run(sweep: str) -> str:
+    """The id of a sweep's own MLflow run, which is made where its jobs' runs meet."""
+    # Few jobs are of a sweep, and each worker starts faster without.
+    import hashlib
+
+    return hashlib.sha256(sweep.encode()).hexdigest()[:32]
 
 
 class Job(JobSpec):

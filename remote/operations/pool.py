@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from remote.config import Project
@@ -80,7 +81,8 @@ def as_they_come(
     title = f"asking {plural(len(servers), 'server')}"
     with Progress(title, alone=True) as progress, ThreadPoolExecutor(AT_ONCE) as executor:
         progress.of(done := 0, len(servers))
-        tasks = [executor.submit(_ask, group, question, limit) for group in groups.values()]
+        ask = partial(_ask, question=question, limit=limit, is_named=len(servers) > 1)
+        tasks = [executor.submit(ask, group) for group in groups.values()]
         try:
             for task in as_completed(tasks):
                 for reply in task.result():
@@ -93,7 +95,7 @@ def as_they_come(
             executor.shutdown(wait=False, cancel_futures=True)
             raise
     for server in refused:
-        yield from _ask([server], question, limit, may_ask=True)
+        yield from _ask([server], question, limit, is_named=len(servers) > 1, may_ask=True)
 
 
 def _ask(
@@ -101,14 +103,22 @@ def _ask(
     question: Callable[[TargetSession], Answer],
     limit: float | None,
     *,
+    is_named: bool,
     may_ask: bool = False,
 ) -> list[Reply[Answer]]:
-    """Ask targets of one login, one after another; where that fails, all of them get its error."""
+    """Ask targets of one login, one after another; where that fails, all of them get its error.
+
+    What is said meanwhile begins with the target's name where it `is_named`.
+    """
+    replies = []
     try:
         _log_in(servers[0], may_ask=may_ask)
     except RemoteError as error:
         return [Reply(server, error=error) for server in servers]
-    return [_reply(server, question, limit) for server in servers]
+    for server in servers:
+        with saying_of(server.target.label if is_named else ""):
+            replies.append(_reply(server, question, limit))
+    return replies
 
 
 def _log_in(server: TargetSession, *, may_ask: bool) -> None:
@@ -117,7 +127,7 @@ def _log_in(server: TargetSession, *, may_ask: bool) -> None:
     if may_ask:
         server.ssh.connect()
         return
-    with saying_of(server.target.label), process.limited(LIMIT):
+    with process.limited(LIMIT):
         server.ssh.connect(may_ask=False)
 
 
@@ -125,7 +135,7 @@ def _reply(
     server: TargetSession, question: Callable[[TargetSession], Answer], limit: float | None
 ) -> Reply[Answer]:
     try:
-        with saying_of(server.target.label), process.limited(limit):
+        with process.limited(limit):
             return Reply(server, question(server))
     except RemoteError as error:
         return Reply(server, error=error)

@@ -69,12 +69,19 @@ class TaskParser:
 
     `arguments` come from the task's signature, positional ones first, of which the last may take
     all words that follow. `options` is a class of rows (see `remote.options`), whose object is the
-    value of `options`.
+    value of `options`. With `several`, the value of a program's parameter is a list of alternatives.
     """
 
     def __init__(
-        self, usage: str, about: str, arguments: Sequence[Argument], options: type | None = None
+        self,
+        usage: str,
+        about: str,
+        arguments: Sequence[Argument],
+        options: type | None = None,
+        *,
+        several: bool = False,
     ) -> None:
+        self._several = several
         self._usage, self._about, self._options = usage, about, options
         self._positional = [argument for argument in arguments if argument.positional]
         self._call = Call()
@@ -143,9 +150,7 @@ class TaskParser:
             flag.place[flag.name] = flag.constant
             return
         if flag.optional and not equals:
-            from remote.programs.parameter import WORDS
-
-            text = following.popleft() if following and following[0].lower() in WORDS else "true"
+            text = following.popleft() if following and self._is_answer(following[0]) else "true"
         elif not equals:
             if not following or following[0] == "--":
                 raise RemoteError(
@@ -157,6 +162,13 @@ class TaskParser:
             flag.place.setdefault(flag.name, []).append(value)
         else:
             flag.place[flag.name] = value
+
+    def _is_answer(self, word: str) -> bool:
+        """Whether it is a yes or a no, or both where alternatives are taken."""
+        from remote.programs.parameter import WORDS
+
+        answers = word.lower().split(",") if self._several else [word.lower()]
+        return all(answer in WORDS for answer in answers)
 
     def _unknown(self, flag: str) -> RemoteError:
         # Only who mistypes waits for it.
@@ -191,7 +203,11 @@ class TaskParser:
                 text += f", or {no.flag}"
 
             def parse(word: str, flag: str, parameter: Parameter = parameter) -> Any:
-                return parameter.convert(word)
+                if not self._several:
+                    return parameter.convert(word)
+                from remote.programs.alternatives import split_values
+
+                return [parameter.convert(part) for part in split_values(word)]
 
             row = Option(flag, text, parse)
             self._flags[flag] = _Flag(row, place, parameter.name, optional=is_bool)

@@ -139,7 +139,7 @@ class OwnParserTask(Task[Any]):
     `remote.options`, its flags are the task's too, and arrive as the keyword argument `options`.
     Where the task's function takes `parameters`, its first positional names a program, and that
     program's parameters are flags too; where it takes `arguments`, they are what was typed after
-    ` -- `.
+    ` -- `. With `several`, each parameter is given alternatives, separated by commas.
     """
 
     #: What is typed for every such task, and whether it takes words that are no flags: where one
@@ -149,9 +149,11 @@ class OwnParserTask(Task[Any]):
     #: How many words Invoke was spared, by the place of the task that they are of.
     taken: dict[int, int] = {}
 
-    def __init__(self, *args: Any, options: type | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, options: type | None = None, several: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **{**kwargs, "auto_shortflags": False})
-        self.options = options
+        self.options, self.several = options, several
         self.call: Call | None = None
         self.takes = set(inspect.signature(self.body).parameters)
         #: What is typed for this task.
@@ -182,7 +184,11 @@ class OwnParserTask(Task[Any]):
         from remote.tasks.arguments import HELP_FLAGS, TaskParser
 
         parser = TaskParser(
-            self._usage(declared), inspect.getdoc(self) or "", declared, self.options
+            self._usage(declared),
+            inspect.getdoc(self) or "",
+            declared,
+            self.options,
+            several=self.several,
         )
         find_program = _program_finder(words) if "parameters" in self.takes else None
         self.call = parser.read(words, find_program)

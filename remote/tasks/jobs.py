@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import declared
+from remote.config import declared, find_project
 from remote.errors import JobError
 from remote.files import read_json
 from remote.job.status import FAILED, FINISHED, LOST
@@ -25,7 +25,7 @@ from remote.output import (
     size,
 )
 from remote.tasks.declare import HELP, command, confirm
-from remote.tasks.sync import pool_of, pull_and_tell, server_of
+from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
 from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ def remote_ps(
     from remote.job.messages.jobs import JobsRequest
     from remote.tasks.tables import job_details, job_table
 
+    if sweep := sweep_of(job):
+        from remote.tasks.sweep import list_sweep
+
+        list_sweep(find_project(), sweep, watch=watch, json=json)
+        return
     newest, named = 0 if all else NEWEST, (job,) if job else ()
     if servers := pool_of(target):
         from remote.tasks import pools
@@ -169,6 +174,14 @@ def remote_stop(
     """End jobs; their MLflow runs end as KILLED, and what a notebook did so far is kept."""
     from remote.job.messages.jobs import StopRequest
 
+    sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
+    if sweeps:
+        from remote.tasks.sweep import stop_sweep
+
+        if len(job or ()) > 1 or all:
+            raise JobError("A sweep is stopped by itself.", f"inv remote-stop {sweeps[0].id}")
+        stop_sweep(find_project(), sweeps[0])
+        return
     server, start = server_of(target), time.monotonic()
     answer = server.agent.call(StopRequest(key=server.key, jobs=tuple(job or ()), all=all))
     for ended in answer.stopped:

@@ -22,7 +22,7 @@ from remote.operations.jobs.run_options import (
 from remote.output import plural, print_lines, say
 from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
-from remote.tasks.sync import pool_of, pull_and_tell, server_of
+from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
 from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ def remote_run(
 
     what, project = _program(program, entry_point, shell, arguments), find_project()
     options = options.completed(project.settings)
+    if options.after and sweep_of(options.after):
+        from remote.tasks.sweep import after_sweep
+
+        options = after_sweep(options)
     rest = arguments if program else ()
     job = describe(project, what, parameters or {}, arguments=rest, options=options)
     server = _server_for(job, target)
@@ -158,6 +162,13 @@ def remote_rerun(
     """Run a job again exactly: its frozen code, its parameters, its lock file."""
     from remote.operations.jobs.rerun import rerun, rerun_lost
 
+    if sweep := sweep_of(job):
+        from remote.tasks.sweep import rerun_sweep
+
+        if on or theirs or follow or pull or lost:
+            raise JobError("A sweep runs again where it was: only --resume goes with it.")
+        rerun_sweep(find_project(), sweep, resume=resume)
+        return
     source = server_of(target)
     if lost:
         if job != "last" or on or theirs or follow or pull:

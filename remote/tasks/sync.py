@@ -13,6 +13,7 @@ from remote.tasks.declare import command
 from remote.tasks.transfer_report import exit_unless_all, tell_pulled, tell_pushed
 
 if TYPE_CHECKING:
+    from remote.operations.sweep_record import Sweep
     from remote.session import TargetSession
     from remote.transport.rsync_problems import Problem
 
@@ -38,6 +39,13 @@ def pool_of(target: str) -> list[TargetSession]:
 
     name_target(target if target != project.usual_target() else "")
     return sessions(project, target)
+
+
+def sweep_of(name: str) -> Sweep | None:
+    """The sweep of that name that was started from here; None where there is none."""
+    from remote.operations.sweep_record import find_sweep
+
+    return find_sweep(find_project().state, name) if name else None
 
 
 def registry_asked(project: Project, flag: bool) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from invoke.context import Context
@@ -296,3 +297,20 @@ def test_the_help_shows_comments_as_they_are(tmp_path: Path) -> None:
     reader = parser()
     reader.read(["a.ipynb"], lambda name: program)
     assert "100 %(x)s of %d (float, default: 0.1)" in reader.help()
+
+
+def test_a_sweep_takes_alternatives_each_of_its_type() -> None:
+    parser = TaskParser("inv x", "", [], several=True)
+    made = [
+        Parameter("lr", "float", "0.1"),
+        Parameter("sizes", "list", "[1]"),
+        Parameter("shuffle", "bool", "True"),
+        Parameter("augment", "bool", "True"),
+    ]
+    parser._add_parameters(cast(Any, SimpleNamespace(parameters=made)))
+    words = ["--lr", "0.1,1e-3", "--sizes=[1, 2],[3]", "--shuffle", "yes,no", "--no-augment"]
+    found = parser.read(words).parameters
+    assert found["lr"] == [0.1, 0.001] and found["sizes"] == [[1, 2], [3]]
+    assert found["shuffle"] == [True, False] and found["augment"] is False
+    with pytest.raises(RemoteError, match="'x'"):
+        parser.read(["--lr", "0.1,x"])

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import ContextManager, Iterator, Sequence
 
 from remote.agent import environments, launchers
-from remote.agent.job_folders import find
+from remote.agent.job_folders import find, of_sweep
 from remote.agent.job_state import state_of
-from remote.agent.jobs.accept import accept, clear, cleared, earlier_job
+from remote.agent.jobs.accept import accepted, clear, cleared, earlier_job
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, make_output, root_of
 from remote.errors import JobError, TargetError
@@ -89,26 +89,13 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
     # What it needs may be there only once its setup lines have run.
     if not spec.setup:
         env.check(kind_of(spec).modules)
-    paths = accept(root, spec, request.request)
-    while paths is None:
-        # The same request came twice at once.
-        earlier = earlier_job(root, request.request)
-        if earlier:
-            return _repeated(root, request, earlier)
-        paths = accept(root, spec, request.request)
+    paths, is_new = accepted(root, spec, request.request)
+    if not is_new:
+        return _repeated(root, request, paths)
     with cleared(paths):
-        if request.diff:
-            diff = request.diff.encode("utf-8", "surrogateescape")
-            write_atomic(paths.diff, diff, mode=0o600)
-        if request.proxy:
-            write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
-        agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
-        worker = [*agent, "work", request.key, paths.id]
         launcher = request.launcher or launchers.usual()
-        # The worker starts while the code is frozen, and waits for that.
         try:
-            with freezing(paths, source, spec.outputs):
-                launched = launchers.start(paths, launcher, worker, request.launcher_setting)
+            launched = launch(paths, request, launcher, freezing(paths, source, spec.outputs))
         finally:
             if source.name.startswith(INCOMING):
                 clear(source)
@@ -116,6 +103,21 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         _await_worker(paths, launched)
     chosen = "" if request.launcher else launched.launcher
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), launcher=chosen)
+
+
+def launch(
+    paths: JobPaths, request: SubmitRequest, launcher: str, code: ContextManager[None]
+) -> Launch:
+    """Start the worker of a job that was accepted; it waits for the `code`, which comes meanwhile."""
+    if request.diff:
+        diff = request.diff.encode("utf-8", "surrogateescape")
+        write_atomic(paths.diff, diff, mode=0o600)
+    if request.proxy:
+        write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
+    agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
+    worker = [*agent, "work", request.key, paths.id]
+    with code:
+        return launchers.start(paths, launcher, worker, request.launcher_setting)
 
 
 def _wants_store(root: Path, spec: JobSpec, env: environments.ProjectEnvironment) -> bool:
@@ -129,14 +131,15 @@ def _wants_store(root: Path, spec: JobSpec, env: environments.ProjectEnvironment
 
 
 def _predecessor(root: Path, name: str) -> str:
-    """The whole id of the job that is to end well before this one begins."""
+    """The whole id of the job, or of the sweep, that is to end well before this one begins."""
     if not name:
         return ""
-    paths = find(root, name)
-    state = state_of(paths).state
-    if state in ENDED and state != FINISHED:
-        raise JobError(f"{paths.id}, which this job was to follow, has ended: {state}.")
-    return paths.id
+    sweep = of_sweep(root, name)
+    for paths in sweep or [find(root, name)]:
+        state = state_of(paths).state
+        if state in ENDED and state != FINISHED:
+            raise JobError(f"{paths.id}, which this job was to follow, has ended: {state}.")
+    return name if sweep else paths.id
 
 
 def _source(root: Path, spec: JobSpec) -> Path:
@@ -178,12 +181,11 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     excludes += [f"--exclude={name}/" for name in CACHES]
     # What a group may change in the tree, it can't in what the job runs.
     argv = ["rsync", "-a", "--chmod=go-w", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
-    # While rsync works: each start of the agent is faster without.
-    import shutil
-
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
         try:
             yield
+            # While rsync works: each start of the agent is faster without.
+            import shutil  # noqa: F401
         except BaseException:
             rsync.kill()
             raise
@@ -199,11 +201,31 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     _drop_emptied(unfinished, source)
     _keep_links(unfinished, source)
     os.rename(str(unfinished), str(paths.pristine))
+    _place_code(paths, declared)
+
+
+@contextlib.contextmanager
+def sharing(paths: JobPaths, first: JobPaths, declared: Sequence[str]) -> Iterator[None]:
+    """Give the job the same code as another, whose `pristine` is whole, after the body."""
+    yield
+    unfinished = paths.folder / "pristine.part"
+    _share(first.pristine, unfinished)
+    os.rename(str(unfinished), str(paths.pristine))
+    _place_code(paths, declared)
+
+
+def _place_code(paths: JobPaths, declared: Sequence[str]) -> None:
     unfinished = paths.folder / "code.part"
-    shutil.copytree(str(paths.pristine), str(unfinished), symlinks=True, copy_function=link_or_copy)
+    _share(paths.pristine, unfinished)
     link_outputs(paths.root, unfinished, declared)
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))
+
+
+def _share(source: Path, target: Path) -> None:
+    import shutil
+
+    shutil.copytree(str(source), str(target), symlinks=True, copy_function=link_or_copy)
 
 
 def _is_folder(path: Path) -> bool:

@@ -165,7 +165,9 @@ class Worker(Record):
         from remote.agent.worker.attempt import attempts
 
         if self.job.after:
-            self.await_other(JobPaths(self.paths.root, self.job.after))
+            root, after = self.paths.root, self.job.after
+            for other in job_folders.of_sweep(root, after) or [JobPaths(root, after)]:
+                self.await_other(other)
         python = self.prepare()
         with self.job_lease.leased(self.wait) as lease:
             if lease is not None:

@@ -10,7 +10,7 @@ import sys
 from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import DIFF, HEX, INTEGER, MESSAGE, NAME, VERY_MANY, WORD
+from remote.job.fields import DIFF, HEX, INTEGER, MANY, MESSAGE, NAME, VERY_MANY, WORD
 from remote.job.messages.base import LOOK_FIRST, TargetRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
@@ -31,6 +31,10 @@ class SubmitAnswer(Struct):
     """Whose push the tree is, where it isn't the submitter's any more."""
     repeated: bool = fields.flag(default=False)
     """Whether the same request had started it before."""
+    ids: Tuple[str, ...] = fields.list_of(fields.job_id(), MANY, default=())
+    """Of several jobs that were asked for, those that were started."""
+    problem: str = fields.text(MESSAGE, default="")
+    """Why the others weren't."""
     launcher: str = fields.text(64, WORD, default="")
     """What keeps it alive, where the request left that to the server."""
 
@@ -49,6 +53,8 @@ class SubmitRequest(
     is a job that the same request has started before."""
 
     job: JobSpec = fields.nested(JobSpec)
+    more: Tuple[JobSpec, ...] = fields.list_of(fields.nested(JobSpec), MANY, default=())
+    """Further jobs of one sweep, to be started on the same code in the same environment."""
     request: str = fields.text(32, HEX, default="")
     """Its id, made before it was sent first."""
     push: str = fields.text(32, HEX, default="")

@@ -32,11 +32,14 @@ def rerun(
     theirs: bool = False,
     resume: bool = False,
     after: str = "",
+    sweep: str = "",
+    name: str = "",
 ) -> SubmitAnswer:
     """Start once more what `job` of `source` was: the same code, parameters and environment.
 
     Another target runs what was submitted from here; with `theirs`, what `source` says it was. With
-    `resume` it goes on in the state folder that the job had. Raises JobError.
+    `resume` it goes on in the state folder that the job had. As one of a new `sweep`, it has another
+    `name`. Raises JobError.
     """
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original, is_there = account.job.id, target.key == source.key
@@ -63,6 +66,8 @@ def rerun(
         spec = asked.replace(
             tags={**asked.tags, "remote.rerun_of": original},
             after=after,
+            sweep=sweep or asked.sweep,
+            name=name or asked.name,
             state=(asked.state or original) if resume else "",
             again=original if is_there else "",
             incoming=incoming,

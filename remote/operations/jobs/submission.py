@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class Submission:
     command: Any
     way: contextlib.ExitStack
     """What holds the way to the internet through this machine, where the server needs that."""
+    request: str = ""
+    """Its id, where its caller remembers that."""
     is_proxied: bool = False
 
     @functools.cached_property
@@ -47,15 +49,20 @@ class Submission:
         """What the server knows it by."""
         return PendingSubmission.of(self.server.project.state, self.command)
 
-    def ask(self, job: JobSpec, diff: str, *, push: str = "") -> SubmitAnswer:
-        """Ask for the job; `diff` is what its code has beyond its commit, `push` what brought it.
+    def ask(
+        self, job: JobSpec, diff: str, *, push: str = "", more: Sequence[JobSpec] = ()
+    ) -> SubmitAnswer:
+        """Ask for the job; `diff` is what its code has beyond its commit, `push` what brought it,
+        `more` are further jobs on the same code.
 
         What the server needs for that is brought there. Raises RemoteError.
         """
+        target = str(self.server.target)
         request = SubmitRequest(
             key=self.server.key,
-            job=job.replace(target=str(self.server.target)),
-            request=self.pending.id,
+            job=job.replace(target=target),
+            more=tuple(each.replace(target=target) for each in more),
+            request=self.request or self.pending.id,
             push=push,
             launcher=self.server.settings.launcher,
             launcher_setting=self.server.socket,
@@ -95,11 +102,15 @@ class Submission:
             raise KeyboardInterrupt(f"\nInterrupted. {UNKNOWN}\n{REPEAT}") from None
         except RemoteError:
             # It was refused, and there is no job.
-            self.pending.answered()
+            self._forget()
             raise
         if answer.id:
-            self.pending.answered()
+            self._forget()
         return answer
+
+    def _forget(self) -> None:
+        if not self.request:
+            self.pending.answered()
 
     def attend(self, answer: SubmitAnswer) -> SubmitAnswer:
         """Tell of a job that had started before, and stay as long as one needs this machine."""

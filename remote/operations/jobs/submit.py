@@ -123,7 +123,7 @@ def push_and_submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
     with contextlib.ExitStack() as way:
         submission = Submission(server, command, way)
         with push_lock(server.project):
-            answer = _push_until_accepted(submission, job)
+            answer = push_until_accepted(submission, job)
         return submission.attend(answer)
 
 
@@ -137,24 +137,31 @@ def _refuse_partial(problems: Sequence[Problem]) -> None:
         )
 
 
-def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
-    """Where somebody else pushes between our push and the job's copy of it, all is done again."""
+def push_until_accepted(
+    submission: Submission, job: JobSpec, more: Sequence[JobSpec] = (), *, is_usual: bool = True
+) -> SubmitAnswer:
+    """Push, and ask for the job, and `more` on the same code, while the caller holds the push lock.
+
+    Where somebody else pushes between our push and the job's copy of it, all is done again.
+    """
     server = submission.server
     for number in range(TRIES):
-        pushed = push_locked(server)
+        pushed = push_locked(server, is_usual=is_usual)
         say(line(server, pushed))
         _refuse_partial(pushed.files.problems)
         if number:
-            job = job.replace(git=git_state(server.project.root, job.outputs))
+            git = git_state(server.project.root, job.outputs)
+            job, more = job.replace(git=git), [each.replace(git=git) for each in more]
         diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""
         with ThreadPoolExecutor(1) as pool:
             code = pool.submit(pushed_code, server.project.root, job.outputs)
-            answer = submission.ask(job, diff, push=pushed.id)
+            answer = submission.ask(job, diff, push=pushed.id, more=more)
         # Without it, a rerun elsewhere asks for --theirs.
         with contextlib.suppress(OSError, TransferError):
-            if answer.id:
-                kept = Submitted(job, code.result(), text_hash(diff))
-                remember(server.project.state, answer.id, kept)
+            for job_id, asked in zip(answer.ids or (answer.id,), (job, *more)):
+                if job_id:
+                    kept = Submitted(asked, code.result(), text_hash(diff))
+                    remember(server.project.state, job_id, kept)
         if answer.need != PUSH:
             return answer
         say(

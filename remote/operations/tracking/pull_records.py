@@ -12,6 +12,7 @@ from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.operations.tracking.adopt_bases import adopt_bases
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
+from remote.operations.tracking.sweep_runs import update_sweeps
 from remote.operations.transfers.room import check_room
 from remote.output import Progress, size
 from remote.session import TargetSession
@@ -153,5 +154,7 @@ def merge_all(
     marks.update(dict.fromkeys(own.answer.outside))
     if marks != before and not dry_run:
         write_json(file, marks)
+    if not dry_run and to.location.exists():
+        update_sweeps(server.project, to.location)
     records.seconds = time.monotonic() - start
     return records

@@ -50,7 +50,7 @@ demo: ## the whole loop on this machine, with a private sshd as the GPU server
 	@sh scripts/tools.sh rsync tmux ssh sshd git && $(MAKE) -s install && $(PYTHON) -m scripts.demo
 
 test: ## install what the tests need, then run every check and test
-	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium && { [ "$$(uname)" != Linux ] || sh scripts/tools.sh --optional dockerd mmdebstrap; } && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@sh scripts/tools.sh rsync tmux ssh sshd git && sh scripts/tools.sh --optional fish zsh tcsh chromium && { [ "$$(uname)" != Linux ] || sh scripts/tools.sh --optional dockerd mmdebstrap slurmctld slurmd sbatch munged; } && $(MAKE) -s install && $(MAKE) -s check && $(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(READY) ## run the tests that need no MLflow, no server and no job: a minute
 	@$(PYTHON) -m pytest -q -n 4 -m fast $(ARGS)

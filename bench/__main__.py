@@ -13,7 +13,20 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import far, growth, job, large, listing, many, minute, push, records
+from bench import (  # fmt: skip
+    far,
+    growth,
+    job,
+    large,
+    listing,
+    many,
+    minute,
+    push,
+    records,
+    sampling,
+    slurm,
+    waiting,
+)
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
@@ -21,9 +34,12 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "push": push.measure,
     "far": far.measure,
     "job": job.measure,
+    "slurm": slurm.measure,
     "list": listing.measure,
     "many": many.measure,
+    "waiting": waiting.measure,
     "minute": minute.measure,
+    "sampling": sampling.measure,
     "records": records.measure,
     "growth": growth.measure,
     "large": large.measure,

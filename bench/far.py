@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.delay import quality
-from bench.many import Scene
 from bench.push import longer_way
 from bench.report import Row
-from bench.stage import INV, Stage, make_project, timed
+from bench.scene import Scene, scene
+from bench.stage import Stage, timed
 from bench.turns import Pairs, Side, Trial, alternate
-from remote.config import Project
 from remote.operations.jobs.run_options import RunOptions
-from remote.session import TargetSession
-from remote.target import Target
 from remote.transport.ssh import Ssh
 from scripts.sshd import ALIAS
 
@@ -29,28 +26,21 @@ RESULTS = 1000
 
 def measure(stage: Stage) -> Iterator[Row]:
     """All over a warm connection; Python's start isn't counted, which takes no round trip."""
-    with stage.server("far") as server:
-        project = make_project(stage.folder / "far" / "project")
-        (project / "requirements.lock").write_text("")
-        scene = Scene(project, server)
-        try:
-            scene.inv(TARGET, "remote-run", "--follow", "--", "true")
-            _add_results(server.home / TARGET / "data" / "results", stage.size(RESULTS))
-            for one_way in (NEAR, FAR):
-                config = stage.folder / "far" / f"config-{one_way:.0f}"
-                with longer_way(server, config, one_way) as far:
-                    way = Way(stage, scene, server.config, far, one_way)
-                    yield from way.rows()
-        finally:
-            scene.end()
+    with scene(stage, "far") as jobs:
+        jobs.inv(TARGET, "remote-run", "--follow", "--", "true")
+        _add_results(jobs.server.home / TARGET / "data" / "results", stage.size(RESULTS))
+        for one_way in (NEAR, FAR):
+            config = stage.folder / "far" / f"config-{one_way:.0f}"
+            with longer_way(jobs.server, config, one_way) as far:
+                yield from Way(stage, jobs, far, one_way).rows()
 
 
 class Way:
     """A long way to the server of a scene, beside the short one."""
 
-    def __init__(self, stage: Stage, scene: Scene, near: Path, far: Path, one_way: float) -> None:
-        self.stage, self.scene, self.near, self.far = stage, scene, near, far
-        self.one_way = one_way
+    def __init__(self, stage: Stage, jobs: Scene, far: Path, one_way: float) -> None:
+        self.stage, self.jobs, self.far, self.one_way = stage, jobs, far, one_way
+        self.near = jobs.server.config
         self.round_trip = quality(one_way).round_trip - quality(0).round_trip
 
     def rows(self) -> Iterator[Row]:
@@ -80,25 +70,14 @@ class Way:
         return timed(Ssh(ALIAS, str(config)).command("true"))
 
     def _inv(self, *words: str) -> Callable[[Path], float]:
-        project = self.scene.project
-
-        def trial(config: Path) -> float:
-            env = {"TARGET_DIR": f"{ALIAS}:{TARGET}", "REMOTE_SSH_CONFIG": str(config)}
-            return timed([INV, *words], cwd=project, env={**self.scene.settings, **env})
-
-        return trial
+        return lambda config: self.jobs.timed(TARGET, *words, config=config)
 
     def _submitting(self) -> Callable[[Path], float]:
         """Jobs that wait for one that runs, as in the measurement of many."""
-        servers = {config: self._server(config) for config in (self.near, self.far)}
-        blocker = self.scene.submit(servers[self.near], RunOptions(gpus=0), "sleep", "600")
+        servers = {config: self.jobs.session(TARGET, config) for config in (self.near, self.far)}
+        blocker = self.jobs.submit(servers[self.near], RunOptions(gpus=0), "sleep", "600")
         options = RunOptions(gpus=0, after=blocker)
-        return lambda config: self.scene.submitted(servers[config], options, "true")
-
-    def _server(self, config: Path) -> TargetSession:
-        settings = {**self.scene.settings, "REMOTE_SSH_CONFIG": str(config)}
-        project = Project(self.scene.project, settings)
-        return TargetSession.of(project, Target.parse(f"{ALIAS}:{TARGET}"))
+        return lambda config: self.jobs.submitted(servers[config], options, "true")
 
 
 def _add_results(folder: Path, count: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.pulls import Memory, fill, make_target, pull, require
 from bench.report import Row
-from bench.stage import Stage
+from bench.stage import INV, Stage, make_project, timed
 from bench.turns import Pairs, Side, alternate
 
 RUNS, POINTS = 10_000, 1000
@@ -22,10 +22,32 @@ EXPERIMENT = "growing"
 def measure(stage: Stage) -> Iterator[Row]:
     """Each pull is a new process, and another for the agent."""
     memory = Memory()
+    yield _first_pull(stage, stage.folder / "first")
     yield from _long(stage, stage.folder / "growth", memory)
     yield from _many(stage, stage.folder / "many-runs", memory)
     what = f"over all pulls from stores of {stage.size(RUNS) * POINTS} metric rows and fewer"
     yield from memory.rows("growth", f"{what}, or {stage.size(MANY)} runs")
+
+
+def _first_pull(stage: Stage, folder: Path) -> Row:
+    """A project's; the first trial, which isn't counted, has MLflow make a store on this machine."""
+    there = fill(folder / "there" / "mlflow.db", EXPERIMENT, 10, 100)
+    make_target(there.parent)
+
+    def trial(*, with_store: bool) -> float:
+        project = make_project(folder / "project")
+        if with_store:
+            fill(project / "mlflow.db", "others", 0, 0)
+        env = {"TARGET_DIR": str(there.parent)}
+        seconds = timed([INV, "sync-pull"], cwd=project, env=env, expect="10 new runs")
+        shutil.rmtree(project)
+        return seconds
+
+    pairs = alternate(
+        lambda: trial(with_store=False), lambda: trial(with_store=True), runs=stage.trials(9)
+    )
+    what = "a project's first inv sync-pull, of 10 runs, on a machine that has made a store before"
+    return Row("first pull", f"{what} / the same with an empty store there", 1.3, pairs)
 
 
 def _long(stage: Stage, folder: Path, memory: Memory) -> Iterator[Row]:

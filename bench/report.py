@@ -51,7 +51,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _side(side: Side, unit: str) -> str:
     if unit != "s":
-        return f"{side.median:.0f} {unit}"
+        return f"{side.median:.3g} {unit}"
     if len(side.trials) == 1:
         return f"{side.median:.3f} s (one trial)"
     low, high = side.spread
@@ -59,7 +59,7 @@ def _side(side: Side, unit: str) -> str:
 
 
 def _ratio(ratio: float, unit: str) -> str:
-    fast = unit == "s" and ratio < 0.1
+    fast = unit == "s" and 0 < ratio < 0.1
     return f"{ratio:.4f} ({1 / ratio:.0f} times faster)" if fast else f"{ratio:.2f}"
 
 

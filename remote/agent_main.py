@@ -37,6 +37,10 @@ def unpacked(archive):
 
 if __name__ == "__main__":
     sys.path[0] = unpacked(sys.path[0])
+    if "REMOTE_JOB_PACKAGES" in os.environ:
+        from remote.runtime.installed import note
+
+        note(os.environ["REMOTE_JOB_PACKAGES"])
     if sys.argv[1:2] == ["notebook"]:
         from remote.runtime.run_notebook import main
     elif sys.argv[1:2] == ["program"]:

@@ -1,13 +1,13 @@
-"""Settings: from make's command line, the environment, and `.env`, in that order.
+"""The project on this machine: where it is, and which target is meant.
 
-Where none of them names a target, it is the one that was pushed to last.
+Where no setting names a target, it is the one that was pushed to last.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ from pathlib import Path
 from remote.errors import ConfigError
 from remote.files import write_atomic
 from remote.job import outputs
+from remote.settings import env_file, load_settings, make_variables
 from remote.target import Target
+from remote.target_settings import TargetSettings, ToolSettings, is_name
 
 #: What the root of a project holds, one of them at least.
 MARKS = ("tasks.py", "pyproject.toml", ".rsyncignore")
@@ -38,18 +40,57 @@ class Project:
         """The toolkit's own folder in this project."""
         return self.root / ".remote"
 
+    @functools.cached_property
+    def tool(self) -> ToolSettings:
+        """`[tool.remote]` of pyproject.toml; raises ConfigError."""
+        try:
+            return ToolSettings.of(pyproject(self.root))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"pyproject.toml can't be read: {error}.") from None
+
+    def target_settings(self, target: Target) -> TargetSettings:
+        """What pyproject.toml says of a target, or of all; raises ConfigError."""
+        return self.tool.of_target(target)
+
     def target(self, text: str = "") -> Target:
         """The target: `text` where given, else TARGET_DIR, else the last one pushed to.
 
-        Raises ConfigError.
+        Each may be an address or a name of pyproject.toml. Raises ConfigError, also for a name that
+        stands for several.
         """
-        value = text or self.settings.get("TARGET_DIR", "") or self._last_target()
+        value = self._asked(text)
+        members = self.tool.members(value) if is_name(value) else None
+        if members is not None:
+            raise ConfigError(
+                f"{value} stands for several targets, and one is needed here.",
+                f"Name one of them: {', '.join(members) or 'there is none in pyproject.toml yet'}.",
+            )
+        return self._one(value)
+
+    def targets(self, text: str = "") -> tuple[Target, ...]:
+        """The targets that a group, `all` or `any` stands for, or the one that is named."""
+        value = self._asked(text)
+        members = self.tool.members(value) if is_name(value) else None
+        if members == ():
+            raise self.tool.unknown(value)
+        return tuple(self._one(name) for name in (members or (value,)))
+
+    def is_pool(self, text: str = "") -> bool:
+        """Whether that stands for several targets, though it may be a group of one."""
+        value = self._asked(text)
+        return is_name(value) and self.tool.members(value) is not None
+
+    def _asked(self, text: str) -> str:
+        value = (text or self.settings.get("TARGET_DIR", "") or self._last_target()).strip()
         if not value:
             raise ConfigError(
                 "TARGET_DIR is not set, so there is no server to work with.",
                 "Give it (make sync-push TARGET_DIR=user@host:/proj) or write it into .env.",
             )
-        target = Target.parse(value)
+        return value
+
+    def _one(self, value: str) -> Target:
+        target = self.tool.named(value) if is_name(value) else Target.parse(value)
         root, path = self.root.resolve(), Path(target.path).resolve()
         if target.is_local and (path == root or root in path.parents or path in root.parents):
             raise ConfigError(
@@ -58,11 +99,18 @@ class Project:
             )
         return target
 
+    def usual_target(self) -> str:
+        """What a command takes that names no target, on a command line of its own."""
+        typed_for_make = "TARGET_DIR" in make_variables()
+        settings = env_file(self.root) if typed_for_make else self.settings
+        return settings.get("TARGET_DIR", "") or self._last_target()
+
     def remember_target(self, target: Target) -> None:
         """Make `target` the one that is meant where none is named."""
-        if self._last_target() != str(target):
+        text = target.label
+        if self._last_target() != text:
             self.state.mkdir(exist_ok=True)
-            write_atomic(self.state / "last-target", str(target).encode("utf-8", "surrogateescape"))
+            write_atomic(self.state / "last-target", text.encode("utf-8", "surrogateescape"))
 
     def _last_target(self) -> str:
         try:
@@ -145,41 +193,6 @@ def _refuse_strangers(root: Path, start: Path) -> None:
                     f"{root / mark} is another user's, and {start} only lies below it.",
                     f"If you trust it, go to {root}; else put a tasks.py of your own here.",
                 )
-
-
-def load_settings(root: Path) -> dict[str, str]:
-    """All settings that are in force in the project at `root`."""
-    settings: dict[str, str] = {}
-    if (root / ".env").is_file():
-        from dotenv import dotenv_values
-
-        try:
-            values = dotenv_values(root / ".env")
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f".env can't be read: {error}.", "It has to be plain UTF-8 text: NAME=value."
-            ) from error
-        settings.update((key, value) for key, value in values.items() if value is not None)
-    settings.update((key, value) for key, value in os.environ.items() if value)
-    settings.update((key, value) for key, value in make_variables().items() if value)
-    return settings
-
-
-def make_variables(flags: str | None = None) -> dict[str, str]:
-    """The variables of make's own command line, as they were typed.
-
-    make hands them on in MAKEFLAGS, with `$` doubled and blanks and backslashes escaped (GNU make,
-    `quote_for_env`). The environment would hold them too, but after make had expanded them.
-    """
-    text = os.environ.get("MAKEFLAGS", "") if flags is None else flags
-    words = re.findall(r"(?:[^ \t\\]|\\.)+", text, re.DOTALL)
-    variables = {}
-    for word in words:
-        plain = re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$")
-        match = re.match(r"^([A-Za-z_][\w-]*)\s*(?:::?:?|[?+!])?=(.*)$", plain, re.DOTALL)
-        if match:
-            variables[match[1]] = match[2].lstrip(" ")
-    return variables
 
 
 def is_environment(folder: Path) -> bool:

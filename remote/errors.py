@@ -27,6 +27,10 @@ class ConnectError(RemoteError):
     """The server can't be reached or refuses us."""
 
 
+class LoginError(ConnectError):
+    """The server asks for what only its user can give: a key, a password, a look at its host key."""
+
+
 class NoAnswer(ConnectError):
     """A request was sent, and no answer came: what it asks for may have been done."""
 

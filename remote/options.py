@@ -66,9 +66,16 @@ class UnitError(RemoteError):
 
 
 def seconds(text: str, flag: str) -> int:
-    """What a duration such as `90`, `8h` or `1h30m` means; raises UnitError that names `flag`."""
-    # A number alone is of seconds.
-    amount = f"{text}s" if text.isdigit() else text.lower()
+    """What a duration such as `90s`, `8h` or `1h30m` means; raises UnitError that names `flag`.
+
+    A number alone is refused: days, hours and seconds are meant by it alike.
+    """
+    amount = text.lower()
+    if amount.isdecimal():
+        raise UnitError(
+            f"{flag} {text}: of what? A time needs its unit.",
+            f"Such as {text}s, {text}m, {text}h or {text}d.",
+        )
     if not re.fullmatch("([0-9]+[smhdw])+", amount):
         raise UnitError(f"{flag} takes a time, not {text!r}.", "Such as 90s, 20m, 8h or 1h30m.")
     total = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))

@@ -7,6 +7,8 @@ command writes to standard output or error in another way (tests/tasks/test_outp
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import json
 import os
 import re
@@ -14,16 +16,20 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from remote import files
 from remote.addresses import without_secrets
 from remote.files import plural as plural
 from remote.files import size as size
+from remote.next_steps import complete
 
 #: Letters to which a column of a table is filled up.
 WIDEST = 100
+
+#: Letters that a column keeps that gives way to others.
+NARROWEST = 12
 
 #: How many lines of one kind are printed before the rest is only counted.
 SHOWN = 5
@@ -58,8 +64,12 @@ def printable_lines(text: str) -> str:
     return "\n".join(_printable_line(line) for line in text.split("\n"))
 
 
+class Painted(str):
+    """A line that is escaped already, with colours of our own."""
+
+
 def _printable_line(line: str) -> str:
-    return printable(line.expandtabs(4))
+    return line if isinstance(line, Painted) else printable(line.expandtabs(4))
 
 
 def _is_plain(char: str) -> bool:
@@ -72,9 +82,30 @@ def print_lines(*lines: str) -> None:
     _write(sys.stdout, "".join(f"{_printable_line(line)}\n" for line in lines))
 
 
+#: Which of several targets this thread talks with.
+_target: contextvars.ContextVar[str] = contextvars.ContextVar("target", default="")
+
+
+@contextlib.contextmanager
+def saying_of(target: str) -> Iterator[None]:
+    """Have what this thread says in the body begin with the name of a target, where one is given."""
+    token = _target.set(f"{target}: " if target else "")
+    try:
+        yield
+    finally:
+        _target.reset(token)
+
+
 def say(*lines: str) -> None:
     """Print on standard error what is no result, each argument as one line."""
-    _write(sys.stderr, "".join(f"{_printable_line(line)}\n" for line in lines))
+    target = _target.get()
+    whole = (_printable_line(target + complete(line)) for line in lines)
+    _write(sys.stderr, "".join(f"{line}\n" for line in whole))
+
+
+def ask(question: str) -> None:
+    """Print a question on standard error, whose answer is typed behind it."""
+    _write(sys.stderr, printable(question))
 
 
 # Whoever waits for a lock in the client says so.
@@ -142,7 +173,10 @@ def draw_screen(lines: Sequence[str]) -> None:
         print_lines(*lines, "")
         return
     columns, rows = os.get_terminal_size()
-    visible = [printable(line)[: columns - 1] for line in [*lines[:1], *lines[1:][-(rows - 2) :]]]
+    visible = [
+        line if isinstance(line, Painted) else printable(line)[: columns - 1]
+        for line in [*lines[:1], *lines[1:][-(rows - 2) :]]
+    ]
     # Home, each line cleared to its end, then the rest of the screen: it doesn't flicker.
     _write(sys.stdout, "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in visible) + "\x1b[J")
 
@@ -162,6 +196,40 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(row).rstrip() for row in padded]
 
 
+def fitted_table(
+    rows: Iterable[Sequence[str]], shrink: Sequence[int], colours: Mapping[str, int]
+) -> list[str]:
+    """The same for a terminal: no line is longer than it is wide, and some cells are coloured.
+
+    `shrink` are the columns that give way, by their index, the first one first, down to NARROWEST,
+    then altogether; the last column takes what is left. `colours` are those of whole cells, by their text, as
+    numbers of ECMA-48's SGR. Elsewhere, it is a plain table.
+    """
+    if not sys.stdout.isatty():
+        return table(rows)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    room = shutil.get_terminal_size().columns - 1 - 2 * (len(widths) - 1)
+    for least in (NARROWEST, 0):
+        for index in shrink:
+            widths[index] -= min(max(sum(widths) - room, 0), max(widths[index] - least, 0))
+    widths[-1] -= max(sum(widths) - room, 0)
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
+    lines: list[str] = []
+    for row in cells:
+        painted = []
+        for cell, width in zip(row, widths):
+            colour = "" if plain or cell not in colours else f"\x1b[{colours[cell]}m"
+            fit = _cut(cell, width).ljust(width)
+            painted += [f"{colour}{fit}\x1b[0m" if colour else fit] if width else []
+        lines.append(Painted("  ".join(painted).rstrip()))
+    return lines
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else f"{cell[: max(width - 1, 0)]}…"
+
+
 def duration(seconds: float) -> str:
     """`4 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = max(0, int(seconds))
@@ -173,18 +241,26 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """One line on a terminal that is drawn over, and wiped where its `with` ends; elsewhere nothing."""
+    """One line on a terminal that is drawn over, and wiped where its `with` ends; elsewhere nothing.
 
-    def __init__(self, title: str) -> None:
+    While one is `alone`, those that begin inside of it, in whatever thread, aren't shown.
+    """
+
+    _is_taken = False
+
+    def __init__(self, title: str, *, alone: bool = False) -> None:
         self.title = title
-        self.shown = sys.stderr.isatty()
+        self.shown = sys.stderr.isatty() and not Progress._is_taken
+        self._alone = alone
         self._drawn = 0.0
         self._has_percentage = False
 
     def __enter__(self) -> Progress:
+        Progress._is_taken |= self._alone
         return self
 
     def __exit__(self, *error: object) -> None:
+        Progress._is_taken &= not self._alone
         if self._drawn:
             width = shutil.get_terminal_size().columns - 1
             _write(sys.stderr, "\r" + " " * width + "\r")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 import secrets
@@ -12,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from remote.config import Project
-from remote.errors import ConfigError, ProtocolError, TransferError
+from remote.errors import ConfigError, TransferError
 from remote.files import write_atomic
-from remote.job.fields import flag, integer, names, optional
 from remote.job.messages.target import ABSENT, OURS, PrepareAnswer, PrepareRequest
-from remote.job.struct import Struct
 from remote.job.tree import PushStamp
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire, SshWire
 from remote.target import Target
+from remote.target_facts import KnownTargets, TargetFacts, login_of
+from remote.target_settings import TargetSettings
 from remote.transport import rsync, tree_lock
 from remote.transport.rsync_args import Remote
 from remote.transport.rsync_dialect import dialect
@@ -30,30 +29,11 @@ from remote.transport.ssh import Ssh
 ID = re.compile("[0-9a-f]{32}")
 
 
-class TargetFacts(Struct):
-    """`targets/<key>.json`: what this project knows of a target."""
-
-    ours: bool = flag(default=False)
-    """Whether this project pushed there before."""
-    noisy: bool = flag(default=False)
-    """Whether the login shell prints where it should not."""
-    pushed: int = integer(0, 1 << 63, default=0)
-    """When the last push began, in nanoseconds by the clock of the project's file system."""
-    near: bool = flag(default=False)
-    """Whether a look at the project spares nothing: rsync found within an instant that there was
-    nothing to send, or had more to go through than is looked at."""
-    cut: bool = flag(default=False)
-    """Whether a push was begun since, and has not ended well."""
-    links: tuple[str, ...] | None = optional(names(), default=None)
-    """Those that pushes have sent; None where that isn't known."""
-    undecided: tuple[str, ...] | None = optional(names(), default=None)
-    """Files that may be secrets, and that pushes hold back; None before the first push."""
-
-
 @dataclass
 class TargetSession:
     """The target of a project, with the agent there.
 
+    `key` is what the target is called in requests, and in files about it, however it is spelled.
     `facts` is what earlier contacts told.
     """
 
@@ -61,6 +41,7 @@ class TargetSession:
     target: Target
     ssh: Ssh | None
     agent: Agent
+    key: str
     facts: TargetFacts
 
     @classmethod
@@ -70,16 +51,19 @@ class TargetSession:
         if not target.is_local:
             ssh = Ssh(target.login, project.settings.get("REMOTE_SSH_CONFIG", ""))
         agent = Agent(SshWire(ssh) if ssh else LocalWire())
-        session = cls(project, target, ssh, agent, TargetFacts())
-        # They only spare questions: what can't be read is asked again.
-        with contextlib.suppress(ProtocolError):
-            session.facts = TargetFacts.from_file(session.file) or session.facts
-        return session
+        known = KnownTargets(project.state / "targets")
+        key = known.key_of(target, ssh)
+        return cls(project, target, ssh, agent, key, known.read(key) or TargetFacts())
+
+    @functools.cached_property
+    def settings(self) -> TargetSettings:
+        """What pyproject.toml says of the target; raises ConfigError."""
+        return self.project.target_settings(self.target)
 
     @property
-    def key(self) -> str:
-        """What the target is called in requests to the agent there."""
-        return self.target.key
+    def source(self) -> str:
+        """What the target is called in records: as it was spelled first."""
+        return self.facts.spelling or str(self.target)
 
     @property
     def remote(self) -> Remote:
@@ -87,7 +71,7 @@ class TargetSession:
         # The whole list of files at once: else rsync asks for a thousand after the other, a round
         # trip for each.
         options = dialect().only("--no-inc-recursive") if self.ssh else []
-        return Remote(self.target, self.ssh, self.target.key, self.facts.noisy, options)
+        return Remote(self.target, self.ssh, self.key, self.facts.noisy, options)
 
     @property
     def socket(self) -> str:
@@ -97,7 +81,11 @@ class TargetSession:
     @property
     def file(self) -> Path:
         """Where `facts` are kept."""
-        return self.project.state / "targets" / f"{self.key}.json"
+        return self._known.file(self.key)
+
+    @property
+    def _known(self) -> KnownTargets:
+        return KnownTargets(self.project.state / "targets")
 
     @property
     def pulled(self) -> Path:
@@ -116,10 +104,24 @@ class TargetSession:
             project=project_id(self.project),
             take_over=take_over,
             look=look,
+            links=self.settings.links,
         )
         answer = self.agent.call(request)
-        self.remember(ours=answer.state == OURS, noisy=bool(self.agent.noisy))
+        self._take_same_place(answer.root)
+        noisy = bool(self.agent.noisy)
+        self.remember(ours=answer.state == OURS, noisy=noisy, root=answer.root)
+        if answer.state == OURS and not look:
+            self.remember(placed_links=dict(self.settings.links))
         return answer
+
+    def _take_same_place(self, root: str) -> None:
+        """Go on by what is known of the place, where only its server could tell that it is known."""
+        if self.facts.ours or self.facts.spelling or self._known.has_history(self.key):
+            return
+        key = self._known.key_at(self.key, login_of(self.ssh), root)
+        if key != self.key:
+            self._known.note_same(self.key, key)
+            self.key, self.facts = key, self._known.read(key) or TargetFacts()
 
     def look(self) -> None:
         """Have the agent say what is wrong with a target that gives no answer."""
@@ -163,6 +165,9 @@ class TargetSession:
         """Write down what is new of `facts`."""
         changed = self.facts.replace(**facts)
         if changed != self.facts:
+            if not changed.spelling:
+                spelling, login = str(self.target), login_of(self.ssh)
+                changed = changed.replace(spelling=spelling, login=login)
             self.facts = changed
             self.file.parent.mkdir(parents=True, exist_ok=True)
             changed.to_file(self.file)

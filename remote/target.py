@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from remote.errors import ConfigError
@@ -20,12 +20,14 @@ FORMS = "host:/dir, user@host:/dir, user@[::1]:/dir, host:dir (below the home th
 class Target:
     """A folder on a server (`host` is set) or on this machine (`host` is empty).
 
-    `path` is absolute, or relative to the home of the account that logs in.
+    `path` is absolute, or relative to the home of the account that logs in. `name` is what
+    pyproject.toml calls it, where it was given by that.
     """
 
     user: str
     host: str
     path: str
+    name: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Target:
@@ -55,6 +57,10 @@ class Target:
             raise _wrong(text, "the directory's name ends with a space")
         return cls(user=user, host=host, path=folder)
 
+    def called(self, name: str) -> Target:
+        """The same, given by that name."""
+        return replace(self, name=name)
+
     @property
     def is_local(self) -> bool:
         """Whether the target is a plain directory of this machine, reached without SSH."""
@@ -75,6 +81,11 @@ class Target:
     def key(self) -> str:
         """A short name for files about this target: sixteen hex digits."""
         return hashlib.sha256(str(self).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """The shortest that can be typed for it."""
+        return self.name or str(self)
 
     def __str__(self) -> str:
         return self.path if self.is_local else f"{self.bracketed_login}:{self.path}"

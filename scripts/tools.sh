@@ -12,6 +12,8 @@ package() {
         ssh) echo openssh-client ;;
         sshd) echo openssh-server ;;
         dockerd) echo docker.io ;;
+        sbatch) echo slurm-client ;;
+        munged) echo munge ;;
         *) echo "$1" ;;
     esac
 }

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from remote.job.paths import CACHE  # noqa: E402
 from scripts.sshd import PrivateSshd, find, running  # noqa: E402
+from tests.lab import Lab, lab_in  # noqa: E402
 from tests.stores import empty_store  # noqa: E402
 
 # With it, each Python that a test starts would compile all that it imports: seconds, for MLflow.
@@ -90,12 +91,14 @@ MARKS = {
         "agent/test_services.py",
         "agent/tracking/",
         "operations/test_diary.py",
+        "operations/test_pool_transfers.py",
         "operations/tracking/test_check_store.py",
         "operations/tracking/test_export_records.py",
         "operations/tracking/test_merge_records.py",
         "operations/tracking/test_pull_records.py",
         "operations/tracking/test_push_runs.py",
         "operations/tracking/test_select_runs.py",
+        "operations/tracking/test_sweep_runs.py",
         "real/",
         "runtime/",
         "security/test_hostile_stores.py",
@@ -111,6 +114,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
+        "slurm/",
     ),
 }
 
@@ -317,6 +321,18 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
     with running(server):
         yield server
         _end_tmux(server)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd) -> Iterator[Lab]:
+    """Two more servers, with GPUs, and a third that takes connections and says nothing."""
+    folder = tmp_path_factory.mktemp("lab")
+    with lab_in(folder, **sshd.settings) as made:
+        for server in made.servers.values():
+            stores = server.home / CACHE / "stores"
+            stores.parent.mkdir(mode=0o700, parents=True)
+            stores.symlink_to(STORES)
+        yield made
 
 
 SOCKET = f"remote-test-{os.getpid()}"

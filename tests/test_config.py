@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from remote.config import Project, find_project, load_settings, make_variables
+from remote.config import Project, find_project
 from remote.errors import ConfigError
+from remote.settings import SETTINGS, load_settings, make_variables
 from tests.conftest import ROOT
 
 PRINTER = """
 import json, sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from remote.config import load_settings, make_variables
+from remote.settings import load_settings, make_variables
 found = {{"made": make_variables(), "settings": dict(load_settings(Path.cwd()))}}
 sys.stdout.write(json.dumps(found))
 """
@@ -218,3 +219,53 @@ def test_without_a_mark_the_working_directory_is_the_project(
     monkeypatch.chdir(lonely)
     assert find_project().root == lonely.resolve()
     assert find_project().state == lonely.resolve() / ".remote"
+
+
+def test_the_usual_target_is_not_what_was_typed_for_make_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("TARGET_DIR=a:proj\n")
+    assert Project(tmp_path, {"TARGET_DIR": "a:proj"}).usual_target() == "a:proj"
+    monkeypatch.setenv("MAKEFLAGS", " -- TARGET_DIR=b:proj")
+    typed = Project(tmp_path, load_settings(tmp_path))
+    assert str(typed.target()) == "b:proj" and typed.usual_target() == "a:proj"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TARGETDIR", "Did you mean TARGET_DIR?"),
+        ("TARGET", "Did you mean TARGET_DIR?"),
+        ("REMOTE_NOTFY", "Did you mean REMOTE_NOTIFY?"),
+        ("REMOTE_HOURS_OF_WORK", "There are TARGET_DIR, "),
+    ],
+)
+def test_a_setting_that_is_none_is_refused(
+    name: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAKEFLAGS", f" -- {name}=x")
+    with pytest.raises(ConfigError, match="make's command line") as caught:
+        load_settings(tmp_path)
+    assert meant in str(caught.value)
+    monkeypatch.delenv("MAKEFLAGS")
+    (tmp_path / ".env").write_text(f"{name}=x\n")
+    with pytest.raises(ConfigError, match=f"no setting {name}, which stands in .env"):
+        load_settings(tmp_path)
+
+
+def test_variables_of_other_programs_and_parameters_for_make_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMOTE_CONTAINERS", "true")
+    monkeypatch.setenv("TARGET", "x86_64")
+    monkeypatch.setenv("MAKEFLAGS", " -- input_file=train.ipynb TARGET=3")
+    (tmp_path / ".env").write_text("WANDB_API_KEY=x\nMLFLOW_TRACKING_URI=y\n")
+    assert load_settings(tmp_path)["TARGET"] == "3"
+    monkeypatch.setenv("REMOTE_NOTFY", "true")
+    with pytest.raises(ConfigError, match="in the environment"):
+        load_settings(tmp_path)
+
+
+def test_every_setting_is_explained_in_the_readme() -> None:
+    for page in (ROOT / "README.md", ROOT / "docs/ja/README.md"):
+        assert [name for name in SETTINGS if f"`{name}`" not in page.read_text()] == []

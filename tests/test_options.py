@@ -38,7 +38,6 @@ def test_a_row_says_how_its_flag_is_typed() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("90", 90),
         ("90s", 90),
         ("20m", 1200),
         ("8h", 28800),
@@ -53,7 +52,14 @@ def test_times(text: str, expected: int) -> None:
     assert options.seconds(text, "--timeout") == expected
 
 
-@pytest.mark.parametrize("text", ["", "8 hours", "h", "-1h", "1.5h", "8h ", "1y", "0", "0s", "٣h"])
+@pytest.mark.parametrize("text", ["0", "8", "30"])
+def test_a_time_without_its_unit_is_never_guessed(text: str) -> None:
+    with pytest.raises(UnitError, match=f"--older {text}: of what") as caught:
+        options.seconds(text, "--older")
+    assert f"{text}m" in str(caught.value) and f"{text}d" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "8 hours", "h", "-1h", "1.5h", "8h ", "1y", "0s", "٣h"])
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(UnitError, match="--timeout"):
         options.seconds(text, "--timeout")

@@ -88,6 +88,12 @@ def find(root: Path, part: str) -> JobPaths:
     raise JobError(f"{part!r} is in the ids of {len(matching)} jobs.", f"Say more of it: {names}")
 
 
+def of_sweep(root: Path, sweep: str) -> List[JobPaths]:
+    """The jobs of a sweep, which is named by its whole id."""
+    named = (paths for paths in every(root) if sweep in paths.id)
+    return [paths for paths in named if getattr(job_of(paths), "sweep", "") == sweep]
+
+
 def forget(paths: JobPaths) -> None:
     """Take a job from the list of those that have not ended; where that can't be written, whoever
     looks next does."""

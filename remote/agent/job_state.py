@@ -17,7 +17,7 @@ from remote.errors import RemoteError
 from remote.files import link_or_copy, locked, name_new, write_atomic
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
-from remote.job.status import ENDED, FAILED, FINISHED, LOST, STOPPED, UNKNOWN, JobStatus
+from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UNKNOWN, JobStatus
 
 #: How long a job of which no worker was started (yet) counts as queued, in seconds.
 START_LIMIT = 60.0
@@ -52,7 +52,8 @@ def state_of(paths: JobPaths) -> JobStatus:
         # Where that can't be told, it isn't lost.
         may_live = launched.alive() is not False
     if may_live:
-        return status
+        waiting = launched.waiting() if launched else ""
+        return status.replace(state=QUEUED, waiting=waiting) if waiting else status
     with contextlib.ExitStack() as stack:
         # Without room, or the right to write, nobody else writes its end either.
         with contextlib.suppress(OSError):

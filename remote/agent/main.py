@@ -44,7 +44,7 @@ VERBS: Dict[str, Verb] = {
     "room": Verb("room", "measure", "target.RoomRequest"),
     "tree": Verb("dead_pushes", "end_dead", "target.TreeRequest"),
     "examine": Verb("server_facts", "examine", "target.ExamineRequest"),
-    "submit": Verb("jobs.submit", "submit", "jobs.SubmitRequest"),
+    "submit": Verb("jobs.sweep", "submit", "jobs.SubmitRequest"),
     "jobs": Verb("jobs.summaries", "describe", "jobs.JobsRequest"),
     "stop": Verb("jobs.live", "stop", "jobs.StopRequest"),
     "attach": Verb("jobs.live", "attach", "jobs.AttachRequest"),
@@ -81,16 +81,26 @@ def main() -> None:
     Where the request comes as a word, `ask <JSON in hexadecimal>`, standard input isn't read.
     """
     if sys.argv[1:2] in (["work"], ["work-here"]):
-        from remote.agent.worker import worker
-
-        serve_job = worker.work if sys.argv[1] == "work" else worker.work_here
-        sys.exit(serve_job(*sys.argv[2:]))
+        sys.exit(_work(*sys.argv[1:]))
     files.on_wait = _send_notice
     try:
         is_word = sys.argv[1:2] == ["ask"]
         handle(json.loads(bytes.fromhex(sys.argv[2]) if is_word else sys.stdin.buffer.read()))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _work(verb: str, place: str, job_id: str) -> int:
+    from remote.agent.launchers import allocation
+    from remote.agent.worker import worker
+
+    if verb == "work-here":
+        return worker.work_here(place, job_id)
+    if not allocation.is_ours():
+        return worker.work(place, job_id)
+    from remote.agent.worker import scheduled
+
+    return scheduled.work(place, job_id)
 
 
 def handle(document: Dict[str, Any]) -> None:

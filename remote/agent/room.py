@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, Iterator, Mapping, Optional
 
+from remote.agent import target_links
 from remote.agent.target_dir import first_existing, root_of
 from remote.folders import bytes_in
 from remote.job.messages.target import SPARE, RoomAnswer, RoomRequest, Shortage
@@ -62,8 +63,10 @@ def _shortage(root: Path, needs: Mapping[str, int]) -> Optional[Shortage]:
 
 
 def partial_folders(root: Path, *projects: str) -> Iterator[Path]:
-    """Where pushes by these copies of the project keep what is not finished, beside the files."""
-    names, entered = set(map(partial_name, projects)), {os.path.realpath(str(root))}
+    """Where pushes by these copies of the project keep what is not finished, beside the files; where
+    the project's `links` lead, no push writes."""
+    names = set(map(partial_name, projects))
+    entered = set(map(os.path.realpath, [str(root), *target_links.places(root)]))
     for place, folders, _ in os.walk(str(root), followlinks=True):
         yield from (Path(place) / name for name in names.intersection(folders))
         for name in list(folders):

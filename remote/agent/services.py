@@ -19,7 +19,7 @@ from remote.files import read_json, sha256
 from remote.job.messages import services as messages
 from remote.job.messages.base import AnswerWithFile
 from remote.job.paths import STATE, JobPaths
-from remote.job.status import ENDED, Serving
+from remote.job.status import ENDED, SOCKET, Serving
 
 
 def look(request: messages.ServiceRequest) -> messages.ServiceAnswer:
@@ -46,7 +46,7 @@ def _address(paths: JobPaths) -> Optional[messages.ServiceAddress]:
     if serving is None:
         return None
     folder = Path(serving.folder)
-    file = folder / "socket"
+    file = folder / SOCKET
     with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
         probe.connect(str(file))
         return messages.ServiceAddress(path=serving.path, socket=str(file))

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Dict, Optional
 
+from remote.agent import target_links
 from remote.errors import JobError, TargetError
 from remote.files import is_absent, locked, read_json, write_json
 from remote.job.messages import target as messages
@@ -47,9 +48,10 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
     """Make a target ready to be pushed to, or only look at it."""
     root, look = _root(request.path), request.look
     # Most calls of the agent don't prepare, and start faster without.
-    from remote.agent.launchers import DEFAULT, LAUNCHERS
+    from remote.agent import launchers
 
-    missing = [tool for tool in ("rsync", *LAUNCHERS[DEFAULT].PROGRAMS) if not _which(tool)]
+    launcher = launchers.named(request.launcher or launchers.usual())
+    missing = [tool for tool in ("rsync", *launcher.PROGRAMS) if not _which(tool)]
     if missing:
         raise TargetError(
             f"The server lacks {' and '.join(missing)}.",
@@ -68,6 +70,7 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
         jobs_folder(root).mkdir(parents=True, exist_ok=True)
         for name in FOLDERS:
             make_output(root, name)
+        target_links.arrange(root, request.project, request.links)
     fresh = before == messages.ABSENT and state == messages.OURS
     return messages.PrepareAnswer(state=state, root=str(root), fresh=fresh)
 

@@ -8,8 +8,10 @@ for those that `program` starts, `argv` is the command line that it becomes.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, NamedTuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple
 
 from remote.errors import JobError
 from remote.job.spec import JobSpec
@@ -35,6 +37,8 @@ class Kind(NamedTuple):
     """Whether `source` is a file or folder of the project, which must have been pushed."""
     source_files: Callable[[JobSpec], Iterable[Path]] = lambda job: ()
     """Where the Python source of the program may lie, below the code."""
+    modules: Tuple[str, ...] = ()
+    """What an environment must have for it, where that was made by others."""
     keeps_notebook: bool = False
     """Whether it leaves an executed notebook, which goes to the results."""
     mlflow_source_type: str = ""
@@ -68,6 +72,27 @@ def _mlproject_argv(job: JobSpec, python: str, run: str) -> List[str]:
     return [*words, *job.arguments]
 
 
+def _shell_argv(job: JobSpec, python: str, run: str) -> List[str]:
+    """bash, which is what people type at, where the server has it."""
+    # Other jobs begin sooner without.
+    import shutil
+
+    (line,) = job.arguments
+    bash = shutil.which("bash")
+    if bash is None:
+        return ["sh", "-c", line]
+    # sh ends where `.` fails, and bash goes on: in whatever environment it was in before.
+    ends = f"trap {shlex.quote(_FAILED_SOURCE)} ERR; " if _SOURCES.search(line) else ""
+    return [bash, "-c", ends + line]
+
+
+_SOURCES = re.compile(r"(?:^|[\s;&|({])(?:source|\.)\s")
+_FAILED_SOURCE = (
+    'case $BASH_COMMAND in "source "*|". "*)'
+    ' echo "[remote] $BASH_COMMAND: failed, so the job ends" >&2; exit 1;; esac'
+)
+
+
 def _plain_path(source: str) -> str:
     """A path that is neither taken for an option nor looked for on PATH."""
     return source if os.path.isabs(source) else os.path.join(".", source)
@@ -92,17 +117,32 @@ def _module_files(job: JobSpec) -> Iterable[Path]:
         yield top / path / "__main__.py"
 
 
-NOTEBOOK = Kind("notebook", NOTEBOOK_ENTRY, source_is_path=True, keeps_notebook=True)
+NOTEBOOK = Kind(
+    "notebook",
+    NOTEBOOK_ENTRY,
+    source_is_path=True,
+    # papermill, where it is there, brings the second.
+    modules=("ipykernel", "nbclient"),
+    keeps_notebook=True,
+)
 SCRIPT = Kind("script", argv=_script_argv, source_is_path=True, source_files=_script_files)
 MODULE = Kind("module", argv=_module_argv, source_files=_module_files)
 COMMAND = Kind("command")
+LINE = Kind("shell-line", argv=_shell_argv)
 MLPROJECT = Kind(
-    "mlproject", argv=_mlproject_argv, source_is_path=True, mlflow_source_type="PROJECT"
+    "mlproject",
+    argv=_mlproject_argv,
+    source_is_path=True,
+    modules=("mlflow",),
+    mlflow_source_type="PROJECT",
 )
 SERVICE = Kind("service", SERVICE_ENTRY, serves=True)
 
+#: The service whose page is a terminal.
+SHELL = "shell"
+
 KINDS: Dict[str, Kind] = {
-    kind.name: kind for kind in (NOTEBOOK, SCRIPT, MODULE, COMMAND, MLPROJECT, SERVICE)
+    kind.name: kind for kind in (NOTEBOOK, SCRIPT, MODULE, COMMAND, LINE, MLPROJECT, SERVICE)
 }
 
 

@@ -56,6 +56,7 @@ class JobPaths:
     serving = _Entry("serving.json")
     saved = _Entry("saved.json")
     stores = _Entry("stores")
+    packages = _Entry("packages.json")
     own_store = _Entry("mlflow.db")
     frozen = _Entry("frozen.json")
     unpulled = _Entry("unpulled.json")
@@ -64,6 +65,7 @@ class JobPaths:
     stop = _Entry("stop")
     log = _Entry("log")
     times = _Entry("log.times")
+    scheduler = _Entry("scheduler.out")
     code = _Entry("code")
     pristine = _Entry("pristine")
     notebook = _Entry("notebook.ipynb")
@@ -86,6 +88,12 @@ class JobPaths:
         """The code as it was before the job ran in it. Jobs of earlier versions have kept no other
         than what they left."""
         return self.pristine if self.pristine.is_dir() else self.code
+
+
+def states_folder(root: Path) -> Path:
+    """Where jobs keep what they go on with after an interruption: a folder for each, by the id of
+    the first one that used it."""
+    return root / STATE / "states"
 
 
 def jobs_folder(root: Path) -> Path:

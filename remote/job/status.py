@@ -27,6 +27,9 @@ STATES = (QUEUED, PREPARING, RUNNING, FINISHED, FAILED, STOPPED, LOST, UNKNOWN)
 
 ENDED = frozenset({FINISHED, FAILED, STOPPED, LOST})
 
+#: The cause of a job that was lost with the machine.
+RESTARTED = "the server was restarted"
+
 #: Why a job ended that could not even begin (`reason` in its status).
 REFUSED = "refused"
 
@@ -126,6 +129,9 @@ class Unpulled(Struct):
 
 #: How the folders of services begin: in /tmp, since a socket's path must fit into 104 bytes.
 PRIVATE = "/tmp/remote-serve-"
+
+#: What the socket is called in such a folder.
+SOCKET = "socket"
 
 
 class Serving(Struct):

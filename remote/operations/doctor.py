@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import stat
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote.agent.environments import conda
 from remote.agent.environments.uv import lock_file
 from remote.config import Project, StrayProject, declared, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
@@ -65,7 +67,7 @@ def examine(text: str = "") -> Iterator[Check]:
     """All that is to be said, as it is found out; `text` names the target."""
     project, check = project_here()
     yield check
-    yield from laptop(project)
+    yield from laptop(project, text)
     yield from target(project, text)
 
 
@@ -76,7 +78,7 @@ def project_here() -> tuple[Project, Check]:
     except StrayProject:
         raise
     except ConfigError as error:
-        fix = f"{error.hint} Or begin anew: cp .env.example .env"
+        fix = f"{error.hint} Or begin anew: install -m 600 .env.example .env"
         return Project(find_root(), {}), Check(
             "here", ".env", False, error.message, fix, stops=True
         )
@@ -88,19 +90,32 @@ def project_here() -> tuple[Project, Check]:
     return project, _check("here", ".env", ok, good, bad, f"chmod 600 {file}")
 
 
-def laptop(project: Project) -> Iterator[Check]:
-    """What this machine has."""
+def laptop(project: Project, text: str = "") -> Iterator[Check]:
+    """What this machine has for work with the target that `text` names."""
     yield Check("here", "python", True, ".".join(map(str, sys.version_info[:3])))
     yield _tool("rsync", "--version", rsync_dialect.INSTALL, stops=True)
     yield from _receiver()
     yield _tool("ssh", "-V", "sudo apt-get install openssh-client", stops=True)
     yield _tool("git", "--version", "sudo apt-get install git (macOS: xcode-select --install)")
     yield _disk("here", "disk", shutil.disk_usage(project.root).free, "uv cache prune")
-    try:
-        yield Check("here", "lock file", True, lock_file(project.root).name)
-    except JobError as error:
-        yield Check("here", "lock file", False, error.message, error.hint, stops=True)
+    yield _environment(project, text)
     yield from _records("here", schema_of(project.root / STORE, Path(sys.executable)))
+
+
+def _environment(project: Project, text: str) -> Check:
+    """What jobs' environments are made from, or that they are there already."""
+    kind = ""
+    # What is wrong with the target is told by itself.
+    with contextlib.suppress(ConfigError):
+        kind = project.target_settings(project.target(text)).environment
+    if kind not in ("", "uv"):
+        return Check("here", "environment", True, f"{kind}, by pyproject.toml")
+    try:
+        return Check("here", "lock file", True, lock_file(project.root).name)
+    except JobError as error:
+        if conda.suits(project.root):
+            return Check("here", "environment", True, "conda, by environment.yml")
+        return Check("here", "lock file", False, error.message, error.hint, stops=True)
 
 
 def _records(where: str, schema: StoreSchema | ExamineAnswer) -> Iterator[Check]:

@@ -15,14 +15,14 @@ from remote.job.messages import jobs, services
 from remote.job.spec import Job
 from remote.job.status import ENDED, PREPARING, QUEUED
 from remote.operations import tunnel
-from remote.operations.jobs.run_options import ServiceOptions
+from remote.operations.jobs.run_options import ServiceOptions, StartOptions
 from remote.operations.jobs.submit import describe, push_and_submit
 from remote.operations.saved_files import saved
 from remote.output import plural, print_lines, say, say_log
-from remote.programs.program import LAB, TENSORBOARD, UI, Service, ServicePage
+from remote.programs.program import LAB, SHELL, TENSORBOARD, UI, Service, ServicePage
 from remote.session import TargetSession
 
-__all__ = ["LAB", "TENSORBOARD", "UI", "Service"]
+__all__ = ["LAB", "SHELL", "TENSORBOARD", "UI", "Service"]
 
 #: Seconds between two looks at a service that starts, and how long its program may take to.
 LOOK = 0.3
@@ -41,20 +41,13 @@ PIECES = 200
 
 def serve(server: TargetSession, service: Service, options: ServiceOptions) -> None:
     """Find or start a service, and hold a tunnel to it until Ctrl-C, or until it ends."""
-    running = services.ServiceAnswer()
-    # Where nothing was pushed yet, none goes on.
-    if server.facts.ours:
-        running = server.agent.call(services.ServiceRequest(key=server.key, service=service.name))
-    if options.stop:
-        _stop(server, service, running.job)
-        return
-    if options.port and not tunnel.is_free(options.port):
+    if options.port and not options.stop and not tunnel.is_free(options.port):
         raise JobError(f"Port {options.port} of this machine is in use.", "Choose another one.")
-    if running.job:
-        _refuse_other(service, running.job, options)
-    job = running.job.id if running.job else _start(server, service, options)
+    job = find_or_start(server, service, options)
+    if not job:
+        return
     try:
-        address = _wait(server, service, job)
+        address = wait(server, service, job)
     except KeyboardInterrupt:
         say("", f"{service.title} is still being started: inv remote-{service.name} goes to it.")
         return
@@ -80,19 +73,44 @@ def serve(server: TargetSession, service: Service, options: ServiceOptions) -> N
     _say_saved(server)
 
 
+def find_or_start(
+    server: TargetSession,
+    service: Service,
+    options: StartOptions,
+    arguments: tuple[str, ...] = (),
+) -> str:
+    """The id of the job that a service is, which is started where none goes on; with `--stop` it is
+    ended, and none comes back. `arguments` are the words of a new one. Raises JobError."""
+    running = services.ServiceAnswer()
+    # Where nothing was pushed yet, none goes on.
+    if server.facts.ours:
+        running = server.agent.call(services.ServiceRequest(key=server.key, service=service.name))
+    if options.stop:
+        _stop(server, service, running.job)
+        return ""
+    if running.job is None:
+        return _start(server, service, options, arguments)
+    _refuse_other(service, running.job, options)
+    if arguments and arguments != running.job.arguments:
+        raise JobError(
+            f"{service.title} goes on already.", f"End it first: inv remote-{service.name} --stop"
+        )
+    return running.job.id
+
+
 def _stop(server: TargetSession, service: Service, job: Job | None) -> None:
     if job is None:
         raise JobError(f"{service.title} doesn't go on there.")
-    answer = server.agent.call(jobs.StopRequest(key=server.key, job=job.id))
-    print_lines(f"{answer.id} {answer.status.state}")
+    for ended in server.agent.call(jobs.StopRequest(key=server.key, jobs=(job.id,))).stopped:
+        print_lines(f"{ended.id} {ended.problem or ended.status.state}")
     _say_saved(server)
 
 
-def _refuse_other(service: Service, running: Job, options: ServiceOptions) -> None:
+def _refuse_other(service: Service, running: Job, options: StartOptions) -> None:
     """Raises JobError where the one that goes on isn't as it is wished; what wasn't said fits."""
     asked, wished = options.asked, dict[str, Any](options.said)
     if asked.gpus is not None:
-        wished["gpus"] = asked.gpus
+        wished.update(asked.leased)
     actual = {name: getattr(running, name) for name in wished}
     differing = [f"{name} {actual[name]}" for name in wished if actual[name] != wished[name]]
     missing = sorted(set(asked.extras) - set(running.extras))
@@ -104,7 +122,9 @@ def _refuse_other(service: Service, running: Job, options: ServiceOptions) -> No
         )
 
 
-def _start(server: TargetSession, service: Service, options: ServiceOptions) -> str:
+def _start(
+    server: TargetSession, service: Service, options: StartOptions, arguments: tuple[str, ...]
+) -> str:
     """Push, and start the service; its job's id.
 
     The extra that brings the service's package is added where the lock file hasn't that anyway.
@@ -119,7 +139,7 @@ def _start(server: TargetSession, service: Service, options: ServiceOptions) -> 
         if not any(line.startswith(named) for line in lines):
             extras.add(service.extra)
     asked = replace(asked, gpus=asked.gpus or 0, extras=tuple(extras))
-    job = describe(server.project, ServicePage(service, place), {}, options=asked)
+    job = describe(server.project, ServicePage(service, place, arguments), {}, options=asked)
     names = saved(server) if server.facts.ours else []
     if names:
         raise JobError(
@@ -127,13 +147,14 @@ def _start(server: TargetSession, service: Service, options: ServiceOptions) -> 
             "Bring it: inv remote-lab --bring. Or let it go: make sync-push",
         )
     if service == LAB and asked.gpus:
-        say(f"It leases {plural(asked.gpus, 'GPU')} until it ends: inv remote-lab --stop")
+        leased = plural(int(asked.gpus), "GPU") if asked.gpus >= 1 else f"{asked.gpus:g} of a GPU"
+        say(f"It leases {leased} until it ends: inv remote-lab --stop")
     elif service == LAB:
         say("It leases no GPU; --gpus 1 does, for as long as it goes on.")
     return push_and_submit(server, job).id
 
 
-def _wait(server: TargetSession, service: Service, job: str) -> services.ServiceAddress:
+def wait(server: TargetSession, service: Service, job: str) -> services.ServiceAddress:
     """Where the service answers; raises JobError. Its log is shown while it is being made ready."""
     offset, begun = 0, 0.0
     while True:
@@ -171,7 +192,7 @@ def port_for(server: TargetSession, service: Service) -> int:
 
     So a page that was open goes on when a tunnel is opened again.
     """
-    name = f"{server.target.key} {service.name}"
+    name = f"{server.key} {service.name}"
     number = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
     return tunnel.free_port(FIRST_PORT + number % PORTS)
 

@@ -30,6 +30,7 @@ from remote.transport.rsync_tally import Tally
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
+    from remote.operations.tracking.pull_records import FetchedDelta
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = Fals
         return push_locked(server, dry_run=dry_run, take_over=take_over)
 
 
-def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
-    """Push while the caller holds the push lock.
+def push_locked(
+    server: TargetSession, *, dry_run: bool = False, take_over: bool = False, is_usual: bool = True
+) -> Pushed:
+    """Push while the caller holds the push lock. The target is the usual one from then on, unless
+    it `is_usual` no more than others.
 
     A target that is known takes one rsync over the open connection and nothing else. Where that
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
@@ -65,7 +69,7 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
     stamp = PushStamp.new(project_id(server.project), user_and_host())
     # Others may push in the same second: each has a folder of its own for what it replaces.
     folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
-    held = undecided(server, declared, dry_run=dry_run)
+    held = [*undecided(server, declared, dry_run=dry_run), *server.settings.links]
     transfer = PushTransfer(server, folder, dry_run, declared, stamp, moment(server.project), held)
     with _finishing(server, dry_run):
         tally, state = None, OURS
@@ -75,6 +79,8 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
         claims.append(Path(server.target.path) / "data")
         is_claimed = not server.target.is_local or all(map(Path.is_dir, claims))
         known = server.facts.ours and is_claimed
+        if not dry_run:
+            known = known and dict(server.facts.placed_links) == dict(server.settings.links)
         if known and not take_over:
             with contextlib.suppress(rsync.Unready):
                 tally = transfer.run(project=project_id(server.project))
@@ -89,7 +95,8 @@ def push_locked(server: TargetSession, *, dry_run: bool = False, take_over: bool
                 tally = server.transfer(run)
         seconds = time.monotonic() - start
         if not dry_run:
-            server.project.remember_target(server.target)
+            if is_usual:
+                server.project.remember_target(server.target)
             server.remember(pushed=transfer.began)
             outlast(server.project, tally.sent)
     backup = (
@@ -150,41 +157,69 @@ class Pulled:
     """The paths that could not come. All the rest has."""
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """What a server has sent: results that are here already, and records that are to be merged."""
+
+    server: TargetSession
+    records: FetchedDelta
+    files: Tally
+    backup: str
+    start: float
+
+
 def pull(
     server: TargetSession, *, dry_run: bool = False, registry: bool = False, theirs: bool = False
 ) -> Pulled:
     """Bring back what jobs wrote; twice changes nothing."""
     # Only here: pushes start faster without.
     from remote.operations.tracking.merge_records import merging
-    from remote.operations.tracking.pull_records import ask, merge_all
-    from remote.operations.transfers.pull_backups import PulledFiles, new_backup
-    from remote.operations.transfers.pull_outputs import PulledOutputs
+    from remote.operations.transfers.pull_backups import new_backup
 
-    start = time.monotonic()
-    declared = declared_outputs(server.project.root)
-    backup = new_backup()
-    kept = server.project.root / backup
-    outputs = PulledOutputs(server, dialect(), kept, declared, dry_run)
     server.connect()
     with merging(server.project) as folder:
-        # First of all, so that jobs which the agent sees to now have their results brought too.
-        asked = ask(
-            server, folder, registry=registry, outputs=outputs.paths, marked=outputs.pulled_paths
-        )
-        files = outputs.bring(asked.answer.outputs, asked.answer.marks, folder)
-        if not dry_run:
-            pulled_files = PulledFiles.of(server)
-            pulled_files.drop_unchanged(files, kept)
-            pulled_files.add(files.sent)
-        records = merge_all(
-            server, asked, folder, registry=registry, dry_run=dry_run, theirs=theirs
-        )
-        before = set(read_json(server.pulled) or ())
-        unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
-        problems = [*files.problems, *records.problems]
-        # What didn't come, or can't be read, may be of any job that has ended since.
-        whole = not problems and not records.unreadable
-        if not dry_run:
-            ended = (job for job in asked.answer.ended if whole or job in before)
-            write_json(server.pulled, list(ended))
-    return Pulled(files, records, backup, time.monotonic() - start, unpulled, problems)
+        fetched = fetch(server, folder, new_backup(), dry_run=dry_run, registry=registry)
+        return merge(fetched, folder, dry_run=dry_run, registry=registry, theirs=theirs)
+
+
+def fetch(
+    server: TargetSession, folder: Path, backup: str, *, dry_run: bool, registry: bool
+) -> Fetched:
+    """The first half of a pull: all that waits for the server, but for artifacts.
+
+    `folder` is for what is on its way, `backup` for what is replaced here.
+    """
+    from remote.operations.tracking.pull_records import ask
+    from remote.operations.transfers.pull_backups import PulledFiles
+    from remote.operations.transfers.pull_outputs import PulledOutputs
+
+    start, root = time.monotonic(), server.project.root
+    outputs = PulledOutputs(server, dialect(), root / backup, declared_outputs(root), dry_run)
+    # First of all, so that jobs which the agent sees to now have their results brought too.
+    asked = ask(
+        server, folder, registry=registry, outputs=outputs.paths, marked=outputs.pulled_paths
+    )
+    files = outputs.bring(asked.answer.outputs, asked.answer.marks, folder)
+    if not dry_run:
+        pulled_files = PulledFiles.of(server)
+        pulled_files.drop_unchanged(files, root / backup)
+        pulled_files.add(files.sent)
+    return Fetched(server, asked, files, backup, start)
+
+
+def merge(fetched: Fetched, folder: Path, *, dry_run: bool, registry: bool, theirs: bool) -> Pulled:
+    """The second half: records are merged, and the artifacts come that they name."""
+    from remote.operations.tracking.pull_records import merge_all
+
+    server, asked, files = fetched.server, fetched.records, fetched.files
+    records = merge_all(server, asked, folder, registry=registry, dry_run=dry_run, theirs=theirs)
+    before = set(read_json(server.pulled) or ())
+    unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
+    problems = [*files.problems, *records.problems]
+    # What didn't come, or can't be read, may be of any job that has ended since.
+    whole = not problems and not records.unreadable
+    if not dry_run:
+        ended = (job for job in asked.answer.ended if whole or job in before)
+        write_json(server.pulled, list(ended))
+    seconds = time.monotonic() - fetched.start
+    return Pulled(files, records, fetched.backup, seconds, unpulled, problems)

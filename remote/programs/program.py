@@ -3,6 +3,8 @@ file of the project: a command, a page that is served."""
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,21 +38,37 @@ class Service:
 
     name: str
     title: str
-    package: str
+    package: str = ""
     extra: str = ""
 
 
 LAB = Service("lab", "JupyterLab", "jupyterlab", "lab")
 TENSORBOARD = Service("tensorboard", "TensorBoard", "tensorboard", "torch")
 UI = Service("ui", "MLflow's UI", "mlflow")
+SHELL = Service(kinds.SHELL, "The shell")
+
+
+@dataclass(frozen=True)
+class ShellLine:
+    """A command line as it is typed in a shell."""
+
+    line: str
+
+    def job_spec(self, root: Path, asked: Asked) -> JobSpec:
+        """A job without a source, called like the script in the line, or its first word."""
+        scripts = re.search(r"([\w-]+)\.(?:py|sh|ipynb)\b", self.line)
+        words = [scripts[1]] if scripts else re.findall(r"[\w-]+", self.line)
+        name = words[0] if words else "shell"
+        return JobSpec(kind=kinds.LINE.name, source="", name=name, arguments=(self.line,))
 
 
 @dataclass(frozen=True)
 class ServicePage:
-    """A service, and where it looks: `folder` or `logdir` of the target, by name."""
+    """A service, where it looks (`folder` or `logdir` of the target, by name), what it runs."""
 
     service: Service
     place: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
 
     def job_spec(self, root: Path, asked: Asked) -> JobSpec:
         """A job in the target's own tree, without an MLflow run."""
@@ -58,6 +76,7 @@ class ServicePage:
             kind=kinds.SERVICE.name,
             source=self.service.title,
             name=self.service.name,
+            arguments=self.arguments,
             service=self.service.name,
             live=True,
             record=False,
@@ -70,7 +89,7 @@ FileProgram = Notebook | Script | MLProject
 #: Its `job_spec(root, asked)` is what is asked of a job that runs it, as far as the program itself
 #: tells: an empty `experiment` leaves that to the project at `root`. It raises RemoteError where
 #: the program can't be given this, or can't run on a target. Its kind is a row of remote.job.kinds.
-Program = FileProgram | Command | ServicePage
+Program = FileProgram | Command | ShellLine | ServicePage
 
 
 def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
@@ -93,5 +112,15 @@ def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
     except NotebookError:
         module = None if name.endswith(".ipynb") else script.find(root, name)
         if module is None:
+            _refuse_command(name)
             raise
         return module
+
+
+def _refuse_command(name: str) -> None:
+    """Raises JobError where the name looks like a command line."""
+    words = name.split()
+    if len(words) > 1 and shutil.which(words[0]):
+        raise JobError(
+            f"{name!r} is no program of the project.", f"A command: inv remote-run -- {name}"
+        )

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from remote import errors
@@ -121,6 +121,16 @@ class Reader:
         return self._blob_left > 0 or self._awaited is not None
 
 
+@cache
+def _files() -> dict[str, bytes]:
+    return contents()
+
+
+@cache
+def _file_name() -> str:
+    return f"agent-{digest(_files())}.zip"
+
+
 @dataclass
 class Agent:
     """The agent on one machine. `noisy` is known after the first call."""
@@ -128,14 +138,10 @@ class Agent:
     wire: Wire
     noisy: bool | None = None
 
-    @cached_property
-    def _files(self) -> dict[str, bytes]:
-        return contents()
-
     @property
     def name(self) -> str:
         """The agent's file in the cache, named by its content."""
-        return f"agent-{digest(self._files)}.zip"
+        return _file_name()
 
     def call(
         self,
@@ -187,7 +193,7 @@ class Agent:
 
     def bring(self) -> None:
         """Put this version of the agent into the cache there."""
-        self.wire.bring(self.name, packed(self._files))
+        self.wire.bring(self.name, packed(_files()))
 
 
 def _read(request: Request[Answer], document: Any) -> Answer:

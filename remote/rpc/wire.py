@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from remote.errors import NoAnswer, RemoteError, TargetError
 from remote.files import write_atomic
@@ -64,7 +64,7 @@ class SshWire:
         """Put a file into the toolkit's cache there, whole or not at all."""
         temporary = f"{CACHE}/.tmp-{secrets.token_hex(16)}"
         script = (
-            f"umask 077 && mkdir -p {CACHE}/bin && cat > {temporary} && chmod 700 {temporary}"
+            f"umask 077 && mkdir -p {CACHE}/{PurePosixPath(name).parent} && cat > {temporary} && chmod 700 {temporary}"
             f" && mv {temporary} {CACHE}/{name} || {{ rm -f {temporary}; exit 1; }}"
         )
         command = self.ssh.command(f"exec sh -c '{script}'")
@@ -134,7 +134,7 @@ class LocalWire:
     def bring(self, name: str, data: bytes) -> None:
         folder = Path.home() / CACHE
         try:
-            (folder / "bin").mkdir(parents=True, exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(folder / name, data, mode=0o700)
         except OSError as error:
             raise TargetError(f"The toolkit's files can't be put here: {error}.", ROOM) from error

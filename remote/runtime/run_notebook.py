@@ -1,4 +1,4 @@
-"""Run a job's notebook with papermill, with the interpreter that runs this."""
+"""Run a job's notebook with papermill, or with nbclient alone, with the interpreter that runs this."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping, Tuple
 
 from remote.agent.processes import descendants, send
 from remote.files import FULL, overwrite, write_atomic
 from remote.job.paths import JobPaths
-from remote.job.spec import read_job
+from remote.job.spec import Job, read_job
 from remote.job.status import Progress
 
 KERNEL = "remote-job"
 ENGINE = "remote-job"
-MISSING = "The job's environment lacks {name}. Add papermill and ipykernel to the lock file."
+MISSING = (
+    "The job's environment lacks {name}. Add papermill and ipykernel to what it is made from (the lock"
+    " file, environment.yml, the image)."
+)
 
 
 def main() -> None:
@@ -52,36 +55,18 @@ def execute(paths: JobPaths) -> int:
     _write_kernel(paths.jupyter, {} if cwd == own else {"REMOTE_NOTEBOOK_FOLDER": str(own)})
     try:
         import ipykernel  # noqa: F401
-        from papermill import execute_notebook
-        from papermill.exceptions import PapermillExecutionError
-        from papermill.iorw import LocalHandler
+        from traitlets.config import Config
+
+        run, failure = _runner()
     except ModuleNotFoundError as error:
         print(MISSING.format(name=error.name), file=sys.stderr)
         return 1
-    from traitlets.config import Config
-
-    # The parameters were compared with the notebook's before; papermill reads the cell by patterns.
-    logging.getLogger("papermill").addFilter(_is_no_doubt)
-    _register_engine(paths)
-    LocalHandler.write = lambda handler, text, path: save(paths.notebook, text)
     try:
         with tempfile.TemporaryDirectory(prefix="remote-", dir=_short_folder()) as sockets:
             # Others could reach a kernel by its ports, but not by sockets in a folder of our own.
             kernel = {"transport": "ipc", "ip": f"{sockets}/k"}
-            execute_notebook(
-                _papermill_path(job.source),
-                _papermill_path(os.path.relpath(paths.notebook)),
-                parameters=dict(job.parameters),
-                engine_name=ENGINE,
-                kernel_name=KERNEL,
-                language="python",
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-                cwd=str(cwd),
-                config=Config({"KernelManager": kernel}),
-            )
-    except PapermillExecutionError as error:
+            run(paths, job, cwd, Config({"KernelManager": kernel}))
+    except failure as error:
         # The notebook's own traceback, without papermill's, and without colours: logs are searched.
         text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
         print(f"In cell [{error.exec_count}]:\n{text}", file=sys.stderr)
@@ -97,6 +82,62 @@ def execute(paths: JobPaths) -> int:
             )
         return 1
     return 0
+
+
+def _runner() -> Tuple[Callable[[JobPaths, Job, Path, Any], None], Any]:
+    """What runs notebooks here, and the exception by which it tells of a cell that failed."""
+    try:
+        from papermill.exceptions import PapermillExecutionError
+    except ModuleNotFoundError as error:
+        if error.name != "papermill":
+            raise
+        from remote.runtime.plain_notebook import CellFailed
+
+        return _run_plainly, CellFailed
+    return _run_with_papermill, PapermillExecutionError
+
+
+def _run_with_papermill(paths: JobPaths, job: Job, cwd: Path, config: Any) -> None:
+    from papermill import execute_notebook
+    from papermill.iorw import LocalHandler
+
+    # The parameters were compared with the notebook's before; papermill reads the cell by patterns.
+    logging.getLogger("papermill").addFilter(_is_no_doubt)
+    _register_engine(paths)
+    LocalHandler.write = lambda handler, text, path: save(paths.notebook, text)
+    execute_notebook(
+        _papermill_path(job.source),
+        _papermill_path(os.path.relpath(paths.notebook)),
+        parameters=dict(job.parameters),
+        engine_name=ENGINE,
+        kernel_name=KERNEL,
+        language="python",
+        progress_bar=False,
+        stdout_file=sys.stdout,
+        stderr_file=sys.stderr,
+        cwd=str(cwd),
+        config=config,
+    )
+
+
+def _run_plainly(paths: JobPaths, job: Job, cwd: Path, config: Any) -> None:
+    from remote.runtime.plain_notebook import run
+
+    run(
+        job.source,
+        job.parameters,
+        kernel=KERNEL,
+        cwd=cwd,
+        config=config,
+        begun=lambda cell, cells: _tell(paths, cell, cells),
+        save=lambda text: save(paths.notebook, text),
+    )
+
+
+def _tell(paths: JobPaths, cell: int, cells: int) -> None:
+    """Say which code cell of how many begins."""
+    with contextlib.suppress(OSError):
+        Progress(cell, cells).to_file(paths.progress)
 
 
 def save(notebook: Path, text: str) -> None:
@@ -172,8 +213,7 @@ def _register_engine(paths: JobPaths) -> None:
 
             def told(cell: Any, cell_index: Any = None, **rest: Any) -> Any:
                 if cell_index in code:
-                    with contextlib.suppress(OSError):
-                        Progress(code.index(cell_index) + 1, len(code)).to_file(paths.progress)
+                    _tell(paths, code.index(cell_index) + 1, len(code))
                 return start(cell, cell_index, **rest)
 
             nb_man.cell_start = told

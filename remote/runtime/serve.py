@@ -13,9 +13,12 @@ import os
 import pwd
 import secrets
 import shlex
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict
 from urllib.parse import quote
@@ -24,7 +27,10 @@ from remote.files import sha256, write_json
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job, read_job
-from remote.job.status import PRIVATE, Serving
+from remote.job.status import PRIVATE, SOCKET, Serving
+
+#: Seconds between two looks whether a terminal goes on.
+LOOK = 0.5
 
 MISSING = "[remote] This environment lacks {name}. Add it to the lock file: make lock"
 
@@ -64,7 +70,7 @@ def _serve_mlflow(paths: JobPaths, job: Job, private: Path) -> None:
     argv += ["--default-artifact-root", str(paths.root / "mlruns")]
     # What others log through it is not this job's.
     os.environ.pop("REMOTE_JOB_TAGS", None)
-    argv += ["--uvicorn-opts", f"--uds {shlex.quote(str(private / 'socket'))} --log-level warning"]
+    argv += ["--uvicorn-opts", f"--uds {shlex.quote(str(private / SOCKET))} --log-level warning"]
     os.execv(sys.executable, argv)
 
 
@@ -72,7 +78,7 @@ def _serve_tensorboard(paths: JobPaths, job: Job, private: Path) -> None:
     from tensorboard.program import TensorBoard, TensorBoardServer
     from werkzeug.serving import WSGIRequestHandler, make_server
 
-    address = f"unix://{private / 'socket'}"
+    address = f"unix://{private / SOCKET}"
 
     class Silent(WSGIRequestHandler):
         def log_request(self, *words: Any) -> None:
@@ -176,10 +182,45 @@ def __getattr__(name: str) -> Any:
     return Kernels
 
 
+def _serve_shell(paths: JobPaths, job: Job, private: Path) -> None:
+    """A tmux of its own, which ends with its last window: whoever attaches to it is in the job's
+    environment."""
+    shell = shlex.quote(os.environ.get("SHELL") or "/bin/sh")
+    # No login shell: what those read first may put another Python before the job's.
+    command = shlex.join(job.arguments) or f"exec {shell}"
+    address = str(private / SOCKET)
+    tmux = [
+        "tmux",
+        "-S",
+        address,
+        "new-session",
+        "-d",
+        "-s",
+        job.id,
+        "-x",
+        "160",
+        "-y",
+        "50",
+        command,
+    ]
+    tmux += [";", "set-option", "-g", "default-command", f"exec {shell}"]
+    subprocess.run(tmux, check=True)
+    print("[remote] to its terminal: inv remote-shell", flush=True)
+    # It is no child of ours, and its socket is closed when it ends.
+    while _answers(address):
+        time.sleep(LOOK)
+
+
+def _answers(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(address) == 0
+
+
 #: What a job may ask for. Each serves until this process is ended, and raises ModuleNotFoundError
 #: for what is not installed.
 SERVICES: Dict[str, Callable[[JobPaths, Job, Path], None]] = {
     "lab": _serve_lab,
+    "shell": _serve_shell,
     "tensorboard": _serve_tensorboard,
     "ui": _serve_mlflow,
 }

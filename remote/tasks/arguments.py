@@ -6,7 +6,6 @@ soon as the program is named, spelled `--batch-size` or `--batch_size`.
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,17 @@ if TYPE_CHECKING:
     from remote.programs.program import FileProgram
 
 HELP_FLAGS = ("--help", "-h")
+
+#: One letter for what other programs have it for: `docker logs -f -n 30`, `ps -a`, `rsync -n`.
+SHORT = {
+    "-a": ("--all",),
+    "-f": ("--follow",),
+    "-j": ("--json",),
+    "-n": ("--tail", "--dry-run"),
+    "-t": ("--target",),
+    "-w": ("--watch",),
+    "-y": ("--yes",),
+}
 
 
 @dataclass
@@ -59,12 +69,19 @@ class TaskParser:
 
     `arguments` come from the task's signature, positional ones first, of which the last may take
     all words that follow. `options` is a class of rows (see `remote.options`), whose object is the
-    value of `options`.
+    value of `options`. With `several`, the value of a program's parameter is a list of alternatives.
     """
 
     def __init__(
-        self, usage: str, about: str, arguments: Sequence[Argument], options: type | None = None
+        self,
+        usage: str,
+        about: str,
+        arguments: Sequence[Argument],
+        options: type | None = None,
+        *,
+        several: bool = False,
     ) -> None:
+        self._several = several
         self._usage, self._about, self._options = usage, about, options
         self._positional = [argument for argument in arguments if argument.positional]
         self._call = Call()
@@ -83,6 +100,10 @@ class TaskParser:
         for name, row in options_of(options).items() if options else ():
             self._flags[row.flag] = _Flag(row, self._given, name, row.constant)
         self._own_flags = list(self._flags)
+        for short, names in SHORT.items():
+            for name in names:
+                if name in self._flags:
+                    self._flags[short] = self._flags[name]
         for flag in HELP_FLAGS:
             self._flags[flag] = _Flag(Option(flag, switch=True), vars(self._call), "help")
 
@@ -117,6 +138,9 @@ class TaskParser:
     def _read_flag(self, word: str, following: deque[str]) -> None:
         """Put the value of a flag, or of the word that follows it, where it belongs."""
         typed, equals, text = word.partition("=")
+        if word[:2] in SHORT and len(word) > 2 and not equals:
+            # `-n30`
+            typed, equals, text = word[:2], "=", word[2:]
         flag = self._flags.get(typed) or self._flags.get(_dashed(typed))
         if flag is None:
             raise self._unknown(typed)
@@ -126,9 +150,7 @@ class TaskParser:
             flag.place[flag.name] = flag.constant
             return
         if flag.optional and not equals:
-            from remote.programs.parameter import WORDS
-
-            text = following.popleft() if following and following[0].lower() in WORDS else "true"
+            text = following.popleft() if following and self._is_answer(following[0]) else "true"
         elif not equals:
             if not following or following[0] == "--":
                 raise RemoteError(
@@ -141,7 +163,17 @@ class TaskParser:
         else:
             flag.place[flag.name] = value
 
+    def _is_answer(self, word: str) -> bool:
+        """Whether it is a yes or a no, or both where alternatives are taken."""
+        from remote.programs.parameter import WORDS
+
+        answers = word.lower().split(",") if self._several else [word.lower()]
+        return all(answer in WORDS for answer in answers)
+
     def _unknown(self, flag: str) -> RemoteError:
+        # Only who mistypes waits for it.
+        import difflib
+
         near = difflib.get_close_matches(flag, self._own_flags, n=2, cutoff=0.7)
         hint = f"Did you mean {' or '.join(near)}?" if near else ""
         if self._call.program is None:
@@ -171,7 +203,11 @@ class TaskParser:
                 text += f", or {no.flag}"
 
             def parse(word: str, flag: str, parameter: Parameter = parameter) -> Any:
-                return parameter.convert(word)
+                if not self._several:
+                    return parameter.convert(word)
+                from remote.programs.alternatives import split_values
+
+                return [parameter.convert(part) for part in split_values(word)]
 
             row = Option(flag, text, parse)
             self._flags[flag] = _Flag(row, place, parameter.name, optional=is_bool)
@@ -192,15 +228,18 @@ class TaskParser:
         # Python 3.14 colours it, and what is printed is escaped.
         vars(parser)["color"] = False
         positional = [str(argument.name) for argument in self._positional]
+        letters = {id(flag): short for short, flag in self._flags.items() if short in SHORT}
         for flag in [self._flags[name] for name in self._own_flags]:
             # argparse fills in %(default)s and the like.
             text = flag.row.help.replace("%", "%%")
             if flag.name in positional:
                 parser.add_argument(flag.name, nargs="?", help=text)
-            elif flag.row.switch:
-                parser.add_argument(flag.row.flag, action="store_true", help=text)
+                continue
+            typed = [*filter(None, [letters.get(id(flag))]), flag.row.flag]
+            if flag.row.switch:
+                parser.add_argument(*typed, action="store_true", help=text)
             else:
-                parser.add_argument(flag.row.flag, metavar="VALUE", help=text)
+                parser.add_argument(*typed, metavar="VALUE", help=text)
         if self._call.program:
             group = parser.add_argument_group(f"parameters of {self._call.program.path}")
             for flag in self._flags.values():

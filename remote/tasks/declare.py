@@ -11,6 +11,7 @@ import functools
 import inspect
 import itertools
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +24,13 @@ from invoke.tasks import Task
 from remote.config import find_project
 from remote.errors import RemoteError
 from remote.files import full_disk
+from remote.next_steps import complete
 from remote.options import options_of
-from remote.output import print_lines, printable_lines, say
+from remote.output import ask, print_lines, printable_lines, say
 
 if TYPE_CHECKING:
+    from invoke.program import Program
+
     from remote.programs.program import FileProgram
     from remote.tasks.arguments import Call
 
@@ -34,7 +38,7 @@ Body = TypeVar("Body", bound=Callable[..., Any])
 
 #: What arguments mean that several tasks have, by their flags.
 HELP = {
-    "target": "where to: [user@]host:/dir or /dir (default: TARGET_DIR, else the last one)",
+    "target": "where to: [user@]host:/dir, /dir, or a name (default: TARGET_DIR, else the last one)",
     "job": "a job's id, a unique part of it, or `last` (the default)",
     "force": "also what was not pulled",
     "dry-run": "show what would come, change nothing",
@@ -58,15 +62,16 @@ def command(
 ) -> Callable[[Body], Task[Any]]:
     """Invoke's `task` for the tasks of the toolkit, which end as `exit_on_error` says.
 
-    `help` tells only what HELP doesn't. One with positional words or `options` is an OwnParserTask.
+    `help` tells only what HELP doesn't.
     """
 
     def declared(body: Body) -> Task[Any]:
         flags = [name.replace("_", "-") for name in inspect.signature(body).parameters]
         known = {flag: HELP[flag] for flag in flags if flag in HELP}
-        kind = OwnParserTask if settings.keys() & {"positional", "options"} else Task
-        made: Task[Any] = kind(exit_on_error(body), help={**known, **(help or {})}, **settings)
-        return made
+        if "positional" not in settings:
+            # Invoke would take what has no default for positional.
+            settings["positional"] = ()
+        return OwnParserTask(exit_on_error(body), help={**known, **(help or {})}, **settings)
 
     return declared
 
@@ -107,9 +112,17 @@ def exit_on_error(body: Body) -> Body:
     return wrapped  # type: ignore[return-value]
 
 
+def confirm(question: str) -> None:
+    """Ask on the terminal; raises Exit with code 1 unless the answer is yes."""
+    ask(f"{question} [y/N] ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Exit("Nothing was changed.", code=1)
+
+
 def _message(text: str) -> str:
     """An error's words as they are shown; a server's may have no end."""
-    return printable_lines("\n".join(text[:LONGEST_MESSAGE].split("\n")[:MESSAGE_LINES]))
+    lines = text[:LONGEST_MESSAGE].split("\n")[:MESSAGE_LINES]
+    return printable_lines(complete("\n".join(lines)))
 
 
 def _say_traceback(kind: type[BaseException], error: BaseException, frames: Any) -> None:
@@ -119,26 +132,33 @@ def _say_traceback(kind: type[BaseException], error: BaseException, frames: Any)
 
 
 class OwnParserTask(Task[Any]):
-    """A task that reads its own words, so that positional arguments may be left out.
+    """A task that reads its own words: all have one kind of help, and positional arguments may be
+    left out.
 
     A positional argument without a default has to be given. With `options`, a class of
     `remote.options`, its flags are the task's too, and arrive as the keyword argument `options`.
     Where the task's function takes `parameters`, its first positional names a program, and that
     program's parameters are flags too; where it takes `arguments`, they are what was typed after
-    ` -- `.
+    ` -- `. With `several`, each parameter is given alternatives, separated by commas.
     """
 
-    #: What is typed for every such task: on a command line, only the first of them is read.
-    all_names: set[str] = set()
+    #: What is typed for every such task, and whether it takes words that are no flags: where one
+    #: such word ends, no task can begin for sure.
+    all_names: dict[str, bool] = {}
 
-    def __init__(self, *args: Any, options: type | None = None, **kwargs: Any) -> None:
+    #: How many words Invoke was spared, by the place of the task that they are of.
+    taken: dict[int, int] = {}
+
+    def __init__(
+        self, *args: Any, options: type | None = None, several: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **{**kwargs, "auto_shortflags": False})
-        self.options = options
+        self.options, self.several = options, several
         self.call: Call | None = None
         self.takes = set(inspect.signature(self.body).parameters)
         #: What is typed for this task.
         self.typed_name = self.name.replace("_", "-")
-        OwnParserTask.all_names.add(self.typed_name)
+        OwnParserTask.all_names[self.typed_name] = bool(self.positional)
 
     @exit_on_error
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
@@ -148,7 +168,10 @@ class OwnParserTask(Task[Any]):
             for argument in super().get_arguments(ignore_unknown_help)
             if argument.name not in _NO_FLAGS
         ]
-        place = place_of(self.typed_name, sys.argv)
+        program = running()
+        if program and not OwnParserTask.taken and program.args.help.value is None:
+            _refuse_unknown(program, 0)
+        place = place_of(self.typed_name, sys.argv) if program else None
         if place is None:
             # For Invoke to complete in a shell.
             rows = options_of(self.options).values() if self.options else ()
@@ -161,7 +184,11 @@ class OwnParserTask(Task[Any]):
         from remote.tasks.arguments import HELP_FLAGS, TaskParser
 
         parser = TaskParser(
-            self._usage(declared), inspect.getdoc(self) or "", declared, self.options
+            self._usage(declared),
+            inspect.getdoc(self) or "",
+            declared,
+            self.options,
+            several=self.several,
         )
         find_program = _program_finder(words) if "parameters" in self.takes else None
         self.call = parser.read(words, find_program)
@@ -169,7 +196,8 @@ class OwnParserTask(Task[Any]):
             print_lines(*parser.help().rstrip().split("\n"))
             raise Exit(code=0)
         self._check(declared, self.call, words)
-        _take_from_invoke(words, self.call.count)
+        assert program is not None
+        _refuse_unknown(program, 1 + _take_from_invoke(program, place, words, self.call.count))
         return [Argument(name=TYPED, kind=bool, default=True)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -200,8 +228,8 @@ class OwnParserTask(Task[Any]):
             if is_needed and argument.name not in call.values:
                 hint = f"inv {name} --help tells more."
                 raise RemoteError(f"inv {name} needs a {argument.name}.", hint)
-        for word in _before_dashes(words)[call.count :]:
-            if word in OwnParserTask.all_names:
+        for word in _before_dashes(words)[call.count :] if self.positional else ():
+            if OwnParserTask.all_names.get(word):
                 raise RemoteError(f"One call of inv takes one {name}, and no {word} after it.")
 
 
@@ -220,22 +248,71 @@ def _program_finder(words: Sequence[str]) -> Callable[[str], FileProgram]:
 
 
 def place_of(task: str, argv: Sequence[str]) -> int | None:
-    """Where the task's name stands among the words; None where another task is called."""
+    """Where the task's name stands among the words; None where it isn't called, or where it may be
+    a word of the one before."""
     if "--complete" in argv:
         return None
-    names = [word.rpartition(".")[2] for word in argv]
-    place = next((n for n, name in enumerate(names) if n and name in OwnParserTask.all_names), 0)
-    return place if place and names[place] == task else None
+    for place, word in enumerate(argv):
+        name = word.rpartition(".")[2] if place else ""
+        if name == task:
+            return place
+        if OwnParserTask.all_names.get(name):
+            return None
+    return None
 
 
-def _take_from_invoke(words: Sequence[str], count: int) -> None:
-    """Take the first `count` of the words behind the task's name from what Invoke is to read."""
+def _take_from_invoke(program: Program, place: int, words: Sequence[str], count: int) -> int:
+    """Take the first `count` of the words behind the task's name from what Invoke is to read; where
+    the name stands there."""
+    # Invoke has set its own flags apart, which leaves the end of the command line.
+    unparsed, taken = program.core.unparsed, OwnParserTask.taken
+    missing = sum(number for other, number in taken.items() if other > place)
+    start = len(unparsed) + missing - len(_before_dashes(words))
+    del unparsed[start : start + count]
+    taken[place] = count
+    return start - 1
+
+
+def running() -> Program | None:
+    """Invoke's `inv`, where it reads its command line now; not so where Python looks at a task."""
     from invoke.main import program
 
-    # Invoke has set its own flags apart, which leaves the end of the command line.
-    unparsed = program.core.unparsed
-    start = len(unparsed) - len(_before_dashes(words))
-    del unparsed[start : start + count]
+    return program if hasattr(program, "core") and program.collection else None
+
+
+def _refuse_unknown(program: Program, place: int) -> None:
+    """Say what was meant where a word that Invoke is to read next, at `place`, names no task.
+
+    Raises RemoteError.
+    """
+    words = program.core.unparsed
+    if place >= len(words) or words[place].startswith("-"):
+        return
+    word = words[place]
+    tasks = program.collection.task_names.items()
+    known = {name for primary, aliases in tasks for name in (primary, *aliases)}
+    if word in known:
+        return
+    if place:
+        raise RemoteError(*_superfluous(words[place - 1], word))
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=2, cutoff=0.7)
+    near = [f"remote-{word}"] if f"remote-{word}" in known else near
+    hint = f"Did you mean {' or '.join(near)}?" if near else "inv --list shows them."
+    raise RemoteError(f"There is no task {word!r}.", hint)
+
+
+def _superfluous(task: str, word: str) -> tuple[str, str]:
+    """What is said of a word behind all that a task takes, and the next step."""
+    name, equals, value = word.partition("=")
+    message = f"inv {task} does not take {word!r}."
+    if task.rpartition(".")[2] not in ("run", "remote-run"):
+        return message, f"inv {task} --help tells what it takes."
+    script = f"A script's own arguments follow --: inv {task} PROGRAM -- {shlex.quote(word)}"
+    if equals and name.isidentifier():
+        script = f"A notebook's parameter is a flag, --{name} {shlex.quote(value)}. {script}"
+    return message, script
 
 
 def _before_dashes(words: Sequence[str]) -> list[str]:

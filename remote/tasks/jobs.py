@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import declared
+from remote.config import declared, find_project
 from remote.errors import JobError
 from remote.files import read_json
-from remote.job.status import FINISHED
+from remote.job.status import FAILED, FINISHED, LOST
 from remote.output import (
     draw_screen,
     duration,
@@ -25,11 +24,14 @@ from remote.output import (
     say_first,
     size,
 )
-from remote.tasks.declare import HELP, command
-from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
+from remote.tasks.declare import HELP, command, confirm
+from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
+    from remote.job.messages.old_jobs import PruneRequest
     from remote.job.status import JobStatus
+    from remote.session import TargetSession
 
 #: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
 NEWEST = 20
@@ -61,13 +63,18 @@ def remote_logs(
     age = seconds(since, "--since") if since else 0
     followed = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
     if follow:
-        exit_as(*followed)
+        exit_as(*followed, shown=True)
 
 
-def exit_as(job: str, status: JobStatus) -> None:
-    """Exit as the job did, with a word on why, unless it finished."""
-    if status.state != FINISHED:
-        raise Exit(f"{job} {status.in_words}", code=status.exit_code or 1)
+def exit_as(job: str, status: JobStatus, *, shown: bool = False) -> None:
+    """Exit as the job did, unless it finished: with why, where its log was not `shown`."""
+    if status.state == FINISHED:
+        return
+    # A log ends with the cause, unless nobody was left to write it there.
+    words = "" if shown and status.state != LOST else f"{job} {status.in_words}"
+    if words and status.state == FAILED:
+        words += f"\nMore of it: inv remote-logs {job} --tail 30"
+    raise Exit(words, code=status.exit_code or 1)
 
 
 @command(
@@ -86,12 +93,22 @@ def remote_ps(
     watch: bool = False,
     json: bool = False,
 ) -> None:
-    """List the jobs of the target: state, GPU, how long, how far, and why they ended."""
+    """List the jobs of the target, or of several: state, GPU, how long, how far, and why they ended."""
     from remote.job.messages.jobs import JobsRequest
     from remote.tasks.tables import job_details, job_table
 
-    server = server_of(target)
+    if sweep := sweep_of(job):
+        from remote.tasks.sweep import list_sweep
+
+        list_sweep(find_project(), sweep, watch=watch, json=json)
+        return
     newest, named = 0 if all else NEWEST, (job,) if job else ()
+    if servers := pool_of(target):
+        from remote.tasks import pools
+
+        pools.list_jobs(servers, newest=newest, job=job, watch=watch, json=json)
+        return
+    server = server_of(target)
     request = JobsRequest(key=server.key, newest=newest, jobs=named)
     while True:
         answer = server.agent.call(request)
@@ -114,17 +131,20 @@ def remote_ps(
 @command(positional=["job"])
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
-    from remote.job.messages.jobs import AttachRequest
-    from remote.operations.jobs.follow import over_ssh
-    from remote.transport import process
+    from remote.operations.jobs.follow import attach
 
-    server = server_of(target)
-    terminal = os.environ.get("TERM", "")
-    argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
-    if not sys.stdin.isatty():
-        raise JobError("remote-attach needs a terminal.", f"inv remote-logs {job} --follow")
-    env = {name: value for name, value in os.environ.items() if name != "TMUX"}
-    process.become(over_ssh(server.ssh, argv) if server.ssh else argv, env=env)
+    attach(server_of(target), job)
+
+
+@command(
+    positional=["job"],
+    help={"job": "a job's id, a part of it, or `last` (default: the pushed tree itself)"},
+)
+def remote_code(c: Context, job: str = "", target: str = "") -> None:
+    """Open the folder that a job runs in, there, in the VS Code that is installed here."""
+    from remote.operations.editor import open_code
+
+    open_code(server_of(target), job)
 
 
 @command(positional=["job"], help={"pull": "pull when it has ended"})
@@ -142,24 +162,46 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
 
 @command(
     positional=["job"],
-    help={"job": "its id, a unique part of it, or `last` (default: the one that goes on)"},
+    iterable=["job"],
+    help={
+        "job": "ids, unique parts of them, or `last` (default: the one that goes on)",
+        "all": "all jobs that go on; JupyterLab and the like only where they are named",
+    },
 )
-def remote_stop(c: Context, job: str = "", target: str = "") -> None:
-    """End a job; its MLflow run ends as KILLED, and what its notebook did so far is kept."""
+def remote_stop(
+    c: Context, job: list[str] | None = None, target: str = "", all: bool = False
+) -> None:
+    """End jobs; their MLflow runs end as KILLED, and what a notebook did so far is kept."""
     from remote.job.messages.jobs import StopRequest
 
+    sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
+    if sweeps:
+        from remote.tasks.sweep import stop_sweep
+
+        if len(job or ()) > 1 or all:
+            raise JobError("A sweep is stopped by itself.", f"inv remote-stop {sweeps[0].id}")
+        stop_sweep(find_project(), sweeps[0])
+        return
     server, start = server_of(target), time.monotonic()
-    answer = server.agent.call(StopRequest(key=server.key, job=job))
-    state = answer.status.state
-    if answer.already:
-        print_lines(f"{answer.id} had ended already: {answer.status.in_words}")
-    else:
-        print_lines(f"{answer.id} {state} after {duration(time.monotonic() - start)}")
+    answer = server.agent.call(StopRequest(key=server.key, jobs=tuple(job or ()), all=all))
+    for ended in answer.stopped:
+        took = f"{ended.status.state} after {duration(time.monotonic() - start)}"
+        if ended.already:
+            took = f"had ended already: {ended.status.in_words}"
+        print_lines(f"{ended.id} {ended.problem or took}")
+    if not answer.stopped:
+        say(f"No job goes on on {server.target}.")
+    if any(ended.problem for ended in answer.stopped):
+        raise Exit("Look again: inv remote-ps", code=1)
 
 
 @command(
     positional=["before", "after"],
-    help={"before": HELP["job"], "after": "the job to compare it with"},
+    help={
+        "before": HELP["job"],
+        "after": "the job to compare it with; one job alone is compared with the last, and the"
+        " last with the one before",
+    },
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""
@@ -211,15 +253,22 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
     help={
         "older": "how long ago they must have ended, such as 30d (the default)",
         "dry-run": "show what would go, change nothing",
+        "yes": "don't ask",
     }
 )
 def remote_prune(
-    c: Context, older: str = "30d", target: str = "", force: bool = False, dry_run: bool = False
+    c: Context,
+    older: str = "30d",
+    target: str = "",
+    force: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
 ) -> None:
-    """Remove old jobs that were pulled, unused environments and downloads, old backups, also here."""
-    from remote.agent.jobs.prune import make_writable
+    """Remove old jobs that were pulled, unused environments and downloads, old backups, also here.
+
+    Backups younger than a day stay. On a terminal it shows what would go, and asks.
+    """
     from remote.job.messages.old_jobs import PruneRequest
-    from remote.operations.transfers.pull_backups import old_backups
     from remote.options import seconds
 
     server = server_of(target)
@@ -232,8 +281,20 @@ def remote_prune(
         python=declared(server.project.root, "requires-python"),
         now=time.time(),
     )
+    if not dry_run and not yes and sys.stdin.isatty():
+        if not _prune(server, request.replace(dry_run=True)):
+            return
+        confirm("Remove all that?")
+    _prune(server, request)
+
+
+def _prune(server: TargetSession, request: PruneRequest) -> bool:
+    """Have it removed, or with `dry_run` only told; whether there is anything to remove."""
+    from remote.agent.jobs.prune import make_writable
+    from remote.operations.transfers.pull_backups import old_backups
+
     answer = server.agent.call(request)
-    verb, would = ("would remove", "would be ") if dry_run else ("removed", "")
+    verb, would = ("would remove", "would be ") if request.dry_run else ("removed", "")
     print_lines(*(f"{verb} job {name}" for name in answer.jobs))
     print_lines(*(f"{verb} environment {name}" for name in answer.environments))
     print_lines(*(f"{verb} backup {name}" for name in answer.backups))
@@ -243,8 +304,9 @@ def remote_prune(
         print_lines(f"{verb} uv's downloads that no environment uses, {size(answer.downloads)}")
     print_lines(f"{plural(len(answer.jobs), 'job')}, {size(answer.bytes)} {would}freed")
     say_first([f"stays: {text}" for text in answer.remarks], "remarks")
-    for folder, count in old_backups(server.project, request.older):
-        if not dry_run:
+    backups = list(old_backups(server.project, request.older))
+    for folder, count in backups:
+        if not request.dry_run:
             shutil.rmtree(folder, onerror=make_writable)
         print_lines(f"{verb} here: {folder.name}, {size(count)} of what pulls replaced")
     if answer.unfetched:
@@ -257,3 +319,4 @@ def remote_prune(
             f"{plural(len(answer.kept), 'job')} of that age stayed, since not pulled yet: "
             "make sync-pull, or --force."
         )
+    return bool(answer.bytes or answer.jobs or answer.environments or answer.backups or backups)

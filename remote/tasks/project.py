@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -14,11 +15,12 @@ from typing import Any
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import find_project, is_environment, make_variables
+from remote.config import find_project, is_environment
 from remote.errors import ConfigError, NotebookError
 from remote.job.outputs import TABLE
 from remote.job.status import FINISHED
 from remote.output import print_lines, say, say_log
+from remote.settings import make_variables
 from remote.tasks.declare import command
 
 #: Variables of make's command line that are no parameters of a notebook.
@@ -103,16 +105,52 @@ def format_code(c: Context) -> None:
 
 @command(help={"port": "the port of 127.0.0.1 to listen on"})
 def ui(c: Context, port: int = 5000) -> None:
-    """Start mlflow ui on this project's records."""
+    """Start mlflow ui on this project's records; its page of runs is told."""
     from remote.transport import process
 
     root = find_project().root
+    _refuse_port(port)
     if not (root / "mlflow.db").exists():
         say("There are no records yet: make sync-pull brings them.")
-    # One process answers one person, and is there sooner than four.
-    env = {"MLFLOW_WORKERS": "1", **os.environ}
+    # One process answers one person, and is there sooner than ten: nothing is run from the page.
+    env = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    say(f"The runs, in a few seconds: http://127.0.0.1:{port}/#/experiments. Ctrl-C ends it.")
     mlflow = Path(sys.executable).with_name("mlflow")
     process.become([str(mlflow), "ui", "--port", str(port)], env=env, cwd=root)
+
+
+def _refuse_port(port: int) -> None:
+    """Raises ConfigError for one that nothing can listen on now."""
+    with socket.socket() as probe:
+        # As servers do: one that was used a minute ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OverflowError:
+            raise ConfigError(f"--port {port}: ports end at 65535.") from None
+        except OSError as error:
+            hint = f"Another one: inv ui --port {port + 1 if port < 65535 else 5000}"
+            raise ConfigError(f"--port {port}: {error.strerror}.", hint) from None
+
+
+@command(
+    positional=["package"],
+    help={
+        "package": "what to add, such as pandas or 'pandas>=2'",
+        "extra": "add it to this extra of the project",
+    },
+)
+def add(c: Context, package: str, extra: str = "") -> None:
+    """Add a package to pyproject.toml and the lock file; no other version moves.
+
+    Jobs have it from the next remote-run on.
+    """
+    from remote.operations.add_package import add as add_package
+
+    for change in add_package(find_project().root, package, extra):
+        print_lines(str(change))
+    say(f"{package} is in pyproject.toml, and in the next job's environment.")
+    say("Here: make install (or uv sync)")
 
 
 @command(help={"edit": "open it with $VISUAL or $EDITOR"})

@@ -14,7 +14,8 @@ from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
 from remote.tasks import merge_report
 from remote.tasks.declare import command
-from remote.tasks.sync import THEIRS_HELP, exit_unless_all, registry_asked, server_of
+from remote.tasks.sync import THEIRS_HELP, registry_asked, server_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records

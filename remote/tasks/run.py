@@ -3,6 +3,7 @@ page, which is opened here: `remote-lab`, `remote-tensorboard`, `remote-ui`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,23 @@ from invoke.context import Context
 
 from remote.config import find_project
 from remote.errors import JobError
+from remote.next_steps import name_target
 from remote.operations.jobs.run_options import (
     LabOptions,
     RunOptions,
     ServiceOptions,
+    ShellOptions,
     TensorboardOptions,
 )
-from remote.output import print_lines, say
+from remote.output import plural, print_lines, say
 from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
-from remote.tasks.sync import exit_unless_all, pull_and_tell, server_of
+from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
+from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import SubmitAnswer
+    from remote.job.spec import JobSpec
     from remote.programs.program import Program
     from remote.session import TargetSession
 
@@ -57,23 +62,39 @@ def remote_run(
     """
     from remote.operations.jobs.submit import describe, push_and_submit
 
-    what = _program(program, entry_point, shell, arguments)
-    server = server_of(target)
-    options = options.completed(server.project.settings)
+    what, project = _program(program, entry_point, shell, arguments), find_project()
+    options = options.completed(project.settings)
+    if options.after and sweep_of(options.after):
+        from remote.tasks.sweep import after_sweep
+
+        options = after_sweep(options)
     rest = arguments if program else ()
-    job = describe(server.project, what, parameters or {}, arguments=rest, options=options)
+    job = describe(project, what, parameters or {}, arguments=rest, options=options)
+    server = _server_for(job, target)
     _attend(server, push_and_submit(server, job), follow=follow, pull=pull)
 
 
+def _server_for(job: JobSpec, target: str) -> TargetSession:
+    """The target that is named; of several, the one where the job starts first."""
+    servers = pool_of(target)
+    if not servers:
+        return server_of(target)
+    from remote.operations.placement import place_one
+
+    server = place_one(servers, job)
+    name_target(server.target.label)
+    return server
+
+
 def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) -> Program:
-    from remote.programs.program import Command, find
+    from remote.programs.program import Command, ShellLine, find
 
     if (name != "") + (shell != "") + bool(arguments and not name) > 1:
         raise JobError("A program, --shell, or a command after --: only one of them can run.")
     if name:
         return find(find_project().root, name, entry_point)
     if shell:
-        return Command(("sh", "-c", shell))
+        return ShellLine(shell)
     if arguments:
         return Command(tuple(arguments))
     raise JobError(
@@ -95,7 +116,7 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
         return
     followed = follow_log(server, submitted.id, wait=True, silent=not follow)
     problems = pull_and_tell(server) if pull else []
-    exit_as(*followed)
+    exit_as(*followed, shown=follow)
     exit_unless_all(problems, "pulled")
 
 
@@ -112,7 +133,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     submitted = push_and_submit(server, job)
     if submitted.environment_ready:
         say("The environment is there already.")
-    exit_as(*follow_log(server, submitted.id, wait=True))
+    exit_as(*follow_log(server, submitted.id, wait=True), shown=True)
 
 
 @command(
@@ -121,6 +142,8 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
         "target": HELP["target"] + ", where the job ran",
         "on": "another target to run it on now",
         "theirs": "run what the first target says it was, not what was submitted from here",
+        "resume": "go on with what the job has kept in REMOTE_JOB_STATE_DIR",
+        "lost": "all jobs that the server's last restart took, and that were not run again",
         "follow": "stay and show the new job's log",
         "pull": "stay until the new job has ended, then pull",
     },
@@ -131,15 +154,31 @@ def remote_rerun(
     target: str = "",
     on: str = "",
     theirs: bool = False,
+    resume: bool = False,
+    lost: bool = False,
     follow: bool = False,
     pull: bool = False,
 ) -> None:
     """Run a job again exactly: its frozen code, its parameters, its lock file."""
-    from remote.operations.jobs.rerun import rerun
+    from remote.operations.jobs.rerun import rerun, rerun_lost
 
+    if sweep := sweep_of(job):
+        from remote.tasks.sweep import rerun_sweep
+
+        if on or theirs or follow or pull or lost:
+            raise JobError("A sweep runs again where it was: only --resume goes with it.")
+        rerun_sweep(find_project(), sweep, resume=resume)
+        return
     source = server_of(target)
+    if lost:
+        if job != "last" or on or theirs or follow or pull:
+            raise JobError("--lost means all of them, where they were: only --resume goes with it.")
+        started = rerun_lost(source, resume=resume)
+        print_lines(*(f"{old} -> {new}" for old, new in started))
+        say(f"{plural(len(started), 'job')} started again")
+        return
     there = server_of(on) if on else source
-    submitted = rerun(source, job, target=there, theirs=theirs)
+    submitted = rerun(source, job, target=there, theirs=theirs, resume=resume)
     _attend(there, submitted, follow=follow, pull=pull)
 
 
@@ -155,6 +194,36 @@ def remote_lab(c: Context, target: str = "", options: LabOptions = LabOptions())
         saved_files.bring_and_tell(server_of(target))
     else:
         services.serve(server_of(target), services.LAB, options)
+
+
+@command(options=ShellOptions)
+def remote_shell(
+    c: Context,
+    target: str = "",
+    options: ShellOptions = ShellOptions(),
+    arguments: Sequence[str] = (),
+) -> None:
+    """Open a shell on the target, in the environment of its jobs and a tmux of its own.
+
+    It goes on there when Ctrl-B D leaves it, and ends with its last window; inv remote-shell goes
+    back to it. In the place of a shell: inv remote-shell --gpus 1 -- python -m pdb src/train.py
+    """
+    from remote.operations.jobs.follow import attach
+    from remote.operations.services import SHELL, find_or_start, wait
+
+    if not (options.background or options.stop or sys.stdin.isatty()):
+        raise JobError("remote-shell needs a terminal.", "--background only starts it.")
+    server = server_of(target)
+    job = find_or_start(server, SHELL, options, tuple(arguments))
+    if not job:
+        return
+    wait(server, SHELL, job)
+    if options.background:
+        print_lines(job)
+        say("open: inv remote-shell", "stop: inv remote-shell --stop")
+        return
+    say("Ctrl-B D leaves it, and it goes on there; inv remote-shell goes back to it.")
+    attach(server, job)
 
 
 @command(options=TensorboardOptions)

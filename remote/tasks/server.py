@@ -11,7 +11,7 @@ from invoke.exceptions import Exit
 from remote.errors import ConfigError
 from remote.output import plural, print_json, print_lines, printable, say
 from remote.tasks.declare import command
-from remote.tasks.sync import server_of
+from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:
     from remote.operations.doctor import Check
@@ -51,10 +51,15 @@ def _show(check: Check) -> None:
 
 @command()
 def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
-    """List the server's GPUs: memory, load, which job or which stranger holds them."""
+    """List the GPUs of the server, or of several: memory, load, which job or which stranger holds them."""
     from remote.job.messages.gpus import GpusRequest
-    from remote.tasks.tables import gpu_table
+    from remote.tasks.tables import gpu_table, waiting_lines
 
+    if servers := pool_of(target):
+        from remote.tasks import pools
+
+        pools.list_gpus(servers, json=json)
+        return
     server = server_of(target)
     leases = server.project.settings.get("REMOTE_LEASES", "")
     answer = server.agent.call(GpusRequest(key=server.key, leases=leases))
@@ -62,12 +67,9 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
         print_json(answer)
         return
     if not answer.gpus:
-        say("The server has no NVIDIA GPU (no nvidia-smi finds one).")
+        say("The server has no GPU that nvidia-smi, amd-smi or rocm-smi finds.")
         return
-    print_lines(*gpu_table(answer))
-    for place, job in enumerate(answer.waiting, 1):
-        gpus_wanted = plural(job.gpus, "GPU")
-        print_lines(f"waiting, {place}.: {job.job or 'no job'} ({job.user}) for {gpus_wanted}")
+    print_lines(*gpu_table(answer), *waiting_lines(answer))
 
 
 @command(

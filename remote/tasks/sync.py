@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.exceptions import Exit
 
 from remote.config import Project, find_project
-from remote.output import plural, print_lines, say, say_first, size
+from remote.next_steps import name_target
+from remote.output import print_lines
 from remote.tasks.declare import command
+from remote.tasks.transfer_report import exit_unless_all, tell_pulled, tell_pushed
 
 if TYPE_CHECKING:
+    from remote.operations.sweep_record import Sweep
     from remote.session import TargetSession
     from remote.transport.rsync_problems import Problem
-
-
-#: The exit code of what was done but for some paths; what failed as a whole has another one.
-NOT_ALL = 3
-
 
 THEIRS_HELP = "take changes of runs that are here and didn't come from there, too"
 
@@ -29,18 +25,32 @@ def server_of(target: str) -> TargetSession:
     from remote.session import TargetSession
 
     project = find_project()
-    return TargetSession.of(project, project.target(target))
+    found = project.target(target)
+    name_target(found.label if found.label != project.usual_target() else "")
+    return TargetSession.of(project, found)
+
+
+def pool_of(target: str) -> list[TargetSession]:
+    """The servers that a group, `all` or `any` stands for; none where one target is meant."""
+    project = find_project()
+    if not project.is_pool(target):
+        return []
+    from remote.operations.pool import sessions
+
+    name_target(target if target != project.usual_target() else "")
+    return sessions(project, target)
+
+
+def sweep_of(name: str) -> Sweep | None:
+    """The sweep of that name that was started from here; None where there is none."""
+    from remote.operations.sweep_record import find_sweep
+
+    return find_sweep(find_project().state, name) if name else None
 
 
 def registry_asked(project: Project, flag: bool) -> bool:
     """Whether registered models are merged: by the flag, or by the project's settings."""
     return flag or project.settings.get("REMOTE_REGISTRY", "").lower() in ("1", "yes", "true", "on")
-
-
-def exit_unless_all(problems: Sequence[Problem], verb: str) -> None:
-    """Exit with NOT_ALL where a path could not be moved."""
-    if problems:
-        raise Exit(f"All but {plural(len(problems), 'path')} was {verb}.", code=NOT_ALL)
 
 
 @command(
@@ -51,20 +61,16 @@ def exit_unless_all(problems: Sequence[Problem], verb: str) -> None:
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
-    from remote.operations.sync import line, push, say_problems
+    from remote.operations.sync import push
 
+    if servers := pool_of(target):
+        from remote.tasks import pools
+
+        pools.push_all(servers, dry_run=dry_run, take_over=delete)
+        return
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
-    if dry_run:
-        print_lines(*(f"send    {name}" for name in pushed.files.sent))
-        print_lines(*(f"delete  {name}" for name in pushed.files.deleted))
-    print_lines(line(server, pushed, dry_run=dry_run))
-    if pushed.foreign:
-        say(
-            f"Nothing was deleted: {server.target} holds files that this project never pushed.",
-            "If it is yours to mirror into: inv sync-push --delete",
-        )
-    say_problems(pushed.files.problems, "pushed")
+    tell_pushed(server, pushed, dry_run=dry_run)
     exit_unless_all(pushed.files.problems, "pushed")
 
 
@@ -77,6 +83,12 @@ def sync_pull(
     theirs: bool = False,
 ) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
+    if servers := pool_of(target):
+        from remote.tasks import pools
+
+        registry = registry_asked(servers[0].project, registry)
+        pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs)
+        return
     problems = pull_and_tell(server_of(target), dry_run=dry_run, registry=registry, theirs=theirs)
     exit_unless_all(problems, "pulled")
 
@@ -90,24 +102,10 @@ def pull_and_tell(
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs)
-    files, records = pulled.files, pulled.records
-    if dry_run:
-        print_lines(*(f"bring   {name}" for name in files.sent))
-    parts = [plural(len(files.sent), "file"), *merge_report.parts(records)]
-    parts += [size(files.bytes + records.bytes), f"{pulled.seconds:.1f} s"]
-    verb = "would pull" if dry_run else "pulled"
-    print_lines(f"{verb} from {server.target}: {', '.join(parts)}")
-    merge_report.replaced(files.replaced, "file", pulled.backup)
-    merge_report.left(files.left, files.acting)
-    merge_report.cleared(files.cleared, pulled.backup)
-    unpulled = pulled.unpulled.items()
-    say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")
-    if records.summary is not None:
-        merge_report.remarks(records)
+    tell_pulled(server, pulled, dry_run=dry_run)
+    if pulled.records.summary is not None:
         print_lines("Look at them: mlflow ui")
-    elif not records.unreadable:
-        say("The target has no MLflow records yet.")
     merge_report.export(server.project, dry_run=dry_run)
     say_problems(pulled.problems, "pulled")
-    merge_report.refuse_unreadable(records, str(server.target))
+    merge_report.refuse_unreadable(pulled.records, str(server.target))
     return pulled.problems

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from collections.abc import Sequence
 
-from remote.job.messages.gpus import Gpu, GpusAnswer
+from remote.job.messages.gpus import Gpu, GpuHolder, GpusAnswer
 from remote.job.messages.jobs import JobSummary
 from remote.job.messages.old_jobs import DifferencesAnswer
-from remote.job.status import ENDED, PREPARING, QUEUED, RUNNING, UNKNOWN
-from remote.output import duration, plural, size, table
+from remote.job.status import (
+    ENDED,
+    FAILED,
+    FINISHED,
+    LOST,
+    PREPARING,
+    QUEUED,
+    RUNNING,
+    STOPPED,
+    UNKNOWN,
+)
+from remote.output import duration, fitted_table, plural, size, table
+
+JOB_HEADER = ("JOB", "STATE", "GPU", "TIME", "WHAT", "AT", "RESULT")
+#: The colours of states: red, green, blue, yellow, magenta.
+COLOURS = {FAILED: 31, LOST: 31, FINISHED: 32, RUNNING: 34, QUEUED: 33, PREPARING: 33, STOPPED: 35}
+
+#: What an id begins with: the moment of its submission.
+_STAMP = re.compile(r"^[0-9]{8}-[0-9]{6}-")
+
+GPU_HEADER = ("GPU", "NAME", "MEMORY", "LOAD", "HELD BY")
 
 
 def job_table(jobs: Sequence[JobSummary], now: float) -> list[str]:
     """All of them, none where there is no job; `now` is the server's clock, seconds since 1970."""
-    header = ("JOB", "STATE", "GPU", "TIME", "AT", "RESULT")
-    return table([header, *(row(job, now) for job in jobs)]) if jobs else []
+    return job_lines(JOB_HEADER, [row(job, now) for job in jobs])
+
+
+def job_lines(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of jobs below a header that has the columns of JOB_HEADER; none where there is no job.
+
+    On a terminal, a job is called by the end of its id, which commands take, too.
+    """
+    if sys.stdout.isatty():
+        place = header.index("JOB")
+        short = [_STAMP.sub("", cells[place]) for cells in rows]
+        rows = [
+            (*cells[:place], name, *cells[place + 1 :]) if short.count(name) == 1 else cells
+            for name, cells in zip(short, rows)
+        ]
+    give_way = [header.index(name) for name in ("WHAT", "AT")]
+    return fitted_table([header, *rows], give_way, COLOURS) if rows else []
 
 
 def row(job: JobSummary, now: float) -> tuple[str, ...]:
@@ -25,7 +61,8 @@ def row(job: JobSummary, now: float) -> tuple[str, ...]:
     if job.state in (RUNNING, UNKNOWN, *ENDED):
         attempt = f"attempt {job.attempt}" if job.attempt > 1 else ""
         outcome = ", ".join(part for part in (job.cause, attempt, job.result) if part)
-    return job.id, job.state, gpus or "-", duration(_time(job, now)), _at(job), outcome
+    time = duration(_time(job, now))
+    return job.id, job.state, gpus or "-", time, job.asked, _at(job), outcome
 
 
 def job_details(job: JobSummary, now: float) -> list[str]:
@@ -35,7 +72,13 @@ def job_details(job: JobSummary, now: float) -> list[str]:
     versions += [f"CUDA {job.cuda}"] if job.cuda else []
     facts = {
         "job": job.id,
-        "source": job.source,
+        "what": job.asked,
+        "parameters": ", ".join(f"{name}={value}" for name, value in job.parameters.items()),
+        "folder": job.cwd,
+        "variables": " ".join(job.variables),
+        "retries": job.retries or None,
+        "timeout": duration(job.timeout) if job.timeout else "",
+        "after": job.after,
         "state": job.state,
         "waiting": job.waiting,
         "cause": job.cause,
@@ -85,26 +128,42 @@ def _at(job: JobSummary) -> str:
 
 def gpu_table(answer: GpusAnswer) -> list[str]:
     """Every GPU of a server: memory, load, and who holds it."""
-    rows = [("GPU", "NAME", "MEMORY", "LOAD", "HELD BY")]
-    for gpu in answer.gpus:
-        used = "?" if gpu.memory_used is None else f"{gpu.memory_used / 1024:.1f}"
-        total = "?" if gpu.memory_total is None else f"{gpu.memory_total / 1024:.0f}"
-        load = "-" if gpu.load is None else f"{gpu.load} %"
-        rows.append((str(gpu.index), gpu.name, f"{used}/{total} GiB", load, _holder(gpu)))
-    return table(rows)
+    return table([GPU_HEADER, *map(gpu_row, answer.gpus)])
+
+
+def gpu_row(gpu: Gpu) -> tuple[str, ...]:
+    """One GPU's line."""
+    used = "?" if gpu.memory_used is None else f"{gpu.memory_used / 1024:.1f}"
+    total = "?" if gpu.memory_total is None else f"{gpu.memory_total / 1024:.0f}"
+    load = "-" if gpu.load is None else f"{gpu.load} %"
+    return str(gpu.index), gpu.name, f"{used}/{total} GiB", load, _holder(gpu)
+
+
+def waiting_lines(answer: GpusAnswer) -> list[str]:
+    """The line for a server's GPUs."""
+    lines = []
+    for place, job in enumerate(answer.waiting, 1):
+        wanted = plural(job.gpus, "GPU") if job.share == 1 else f"{job.share:g} of a GPU"
+        lines.append(f"waiting, {place}.: {job.job or 'no job'} ({job.user}) for {wanted}")
+    return lines
 
 
 def _holder(gpu: Gpu) -> str:
-    holder = gpu.holder
-    if holder and holder.job:
-        return f"{holder.job} ({holder.user})" if holder.user else holder.job
-    if holder:
-        return f"a job of {holder.user or 'another user'}"
+    if gpu.sharers:
+        return ", ".join(f"{each.share:g} {_job_of(each)}" for each in gpu.sharers)
+    if gpu.holder:
+        return _job_of(gpu.holder)
     strangers = [
         f"{process.user or 'somebody'}'s {process.name or 'process'} ({process.pid})"
         for process in gpu.processes
     ]
     return ", ".join(strangers) or "-"
+
+
+def _job_of(holder: GpuHolder) -> str:
+    if holder.job:
+        return f"{holder.job} ({holder.user})" if holder.user else holder.job
+    return f"a job of {holder.user or 'another user'}"
 
 
 def difference_lines(answer: DifferencesAnswer) -> list[str]:

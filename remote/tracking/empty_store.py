@@ -1,7 +1,8 @@
 """Makes a missing store: as MLflow makes one, the first time; after that as a copy of it.
 
 MLflow's migrations take it five seconds and more, and end in the same tables each time. So the first
-empty store of a version of MLflow is kept, named by its own digest, in this account's cache.
+empty store of a version of MLflow is kept, named by its own digest, in this account's cache. Where a
+job's environment has no MLflow, a kept one will do: that of another, or one that the laptop brought.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Iterator, Mapping, Optional
 
 from remote.errors import StoreError
 from remote.files import locked, remove_left, sha256, write_atomic
@@ -28,9 +29,13 @@ import sys
 try:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 except ModuleNotFoundError as error:
-    sys.exit(77 if error.name == "mlflow" else str(error))
+    # mlflow-skinny has no database.
+    sys.exit(77 if error.name in ("mlflow", "sqlalchemy", "alembic") else str(error))
 SqlAlchemyStore("sqlite:///" + sys.argv[1], sys.argv[2])
 """
+
+#: Where they are kept, below the toolkit's folder in the home.
+KEPT = "stores"
 
 #: A version in development may change its tables and keep its name.
 _RELEASE = re.compile(r"[0-9]+(\.[0-9]+)+(rc[0-9]+)?")
@@ -49,7 +54,8 @@ def ensure_store(store: Path, artifact_root: Path, python: str = sys.executable)
 def create_store(
     store: Path, artifact_root: Path, *, python: str, env: Mapping[str, str], lock: Path
 ) -> bool:
-    """Make a missing store with the MLflow of `python`; False where that has none.
+    """Make a missing store with the MLflow of `python`, else as a copy of one that is kept; False where
+    neither is there.
 
     Whoever else wants the store waits for `lock`. It is made beside that (always on the same disk)
     and put into its place when it is whole: nobody meets half of one. Another file in its place is
@@ -67,6 +73,28 @@ def create_store(
             raise StoreError(f"{store} couldn't be created with {python}: {error}") from error
 
 
+def kept() -> Iterator[Path]:
+    """The empty stores that are kept here, the newest first."""
+    with contextlib.suppress(OSError, sqlite3.Error):
+        files = (Path.home() / CACHE / KEPT).glob("*.db")
+        for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+            # The digest proves it empty: it was taken when MLflow had just made the file.
+            if file.stem.endswith(f"-{sha256(file)}") and _location(file):
+                yield file
+
+
+def made_here() -> Path:
+    """One that the MLflow of this Python makes, kept from then on; raises StoreError."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        ensure_store(Path(folder) / "mlflow.db", Path(folder) / "mlruns")
+        template = _Template(Path(sys.executable), folder).file()
+    if template is None:
+        raise StoreError("No empty MLflow store could be kept here.", f"See ~/{CACHE}/{KEPT}")
+    return template
+
+
 def _create(
     store: Path, artifact_root: Path, python: str, env: Mapping[str, str], folder: Path
 ) -> bool:
@@ -81,9 +109,10 @@ def _create(
             # A bare name: nothing in it needs quoting in a database's address.
             argv = ["-c", _CREATE, new.name, template.artifact_root]
             failure = f"mlflow couldn't create {store}"
-            if not run_mlflow(python, argv, cwd=new.parent, env=env, failure=failure):
+            if run_mlflow(python, argv, cwd=new.parent, env=env, failure=failure):
+                template.keep(new)
+            elif not template.copy(new, other=True):
                 return False
-            template.keep(new)
         os.replace(str(new), str(store))
         return True
 
@@ -93,39 +122,42 @@ class _Template:
 
     def __init__(self, python: Path, artifact_root: str) -> None:
         self.artifact_root = artifact_root
-        self._folder = Path.home() / CACHE / "stores"
+        self._folder = Path.home() / CACHE / KEPT
         schema = schema_of(Path(os.devnull), python)
-        self._head = schema.known[-1] if schema.known else ""
+        head = schema.known[-1] if schema.known else ""
         is_release = _RELEASE.fullmatch(schema.mlflow)
-        self._name = f"{schema.mlflow}-{self._head}-" if is_release and self._head else ""
+        self._name = f"{schema.mlflow}-{head}-" if is_release and head else ""
 
-    def copy(self, new: Path) -> bool:
+    def file(self, *, other: bool = False) -> Optional[Path]:
+        """The one of this MLflow, or of any `other`; None where there is none."""
+        if not (self._name or other):
+            return None
+        return next((file for file in kept() if other or file.name.startswith(self._name)), None)
+
+    def copy(self, new: Path, *, other: bool = False) -> bool:
         """Make `new` a copy for another folder of artifacts; False where there is nothing fit."""
         with contextlib.suppress(OSError, sqlite3.Error):
-            for file in self._folder.glob(f"{self._name}*.db") if self._name else ():
-                # The digest proves it empty: it was taken when MLflow had just made the file.
-                if file.stem == self._name + sha256(file) and _location(file, self._head):
-                    shutil.copyfile(str(file), str(new))
-                    _move(new, self.artifact_root)
-                    return True
+            file = self.file(other=other)
+            if file is not None:
+                shutil.copyfile(str(file), str(new))
+                _move(new, self.artifact_root)
+                return True
         return False
 
     def keep(self, new: Path) -> None:
         """Keep what MLflow has just made, unless it names its folder of artifacts in another way."""
         with contextlib.suppress(OSError, sqlite3.Error):
-            if self._name and _location(new, self._head) == f"{self.artifact_root}/0":
+            if self._name and _location(new) == f"{self.artifact_root}/0":
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 file = self._folder / f"{self._name}{sha256(new)}.db"
                 write_atomic(file, new.read_bytes(), mode=0o600)
 
 
-def _location(store: Path, head: str) -> Optional[str]:
-    """Where the one experiment of an empty store at revision `head` keeps its artifacts."""
+def _location(store: Path) -> Optional[str]:
+    """Where the one experiment of an empty store keeps its artifacts."""
     with closing(connect_read_only(store)) as database:
-        rows = database.execute(
-            "SELECT version_num, artifact_location FROM alembic_version, experiments"
-        ).fetchall()
-    return str(rows[0][1]) if len(rows) == 1 and rows[0][0] == head else None
+        rows = database.execute("SELECT artifact_location FROM experiments").fetchall()
+    return str(rows[0][0]) if len(rows) == 1 else None
 
 
 def _move(store: Path, artifact_root: str) -> None:

@@ -5,18 +5,21 @@ ruff holds it (`banned-api` in pyproject.toml). Server code starts its own, unde
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import os
 import select
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
-from remote.errors import ConfigError, TransferError
+from remote.errors import ConfigError, NoAnswer, TransferError
 from remote.output import printable_lines
 
 Process = subprocess.Popen
@@ -46,6 +49,33 @@ class TooMuch(TransferError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"What ran for this was ended: it wrote more than {limit} bytes.")
+
+
+#: The moment by which what is run here has to end, and the seconds that it had.
+_limit: contextvars.ContextVar[tuple[float, float] | None] = contextvars.ContextVar(
+    "limit", default=None
+)
+
+
+@contextlib.contextmanager
+def limited(seconds: float | None) -> Iterator[None]:
+    """End what this thread runs in the body, and raise NoAnswer, once that took so long."""
+    token = _limit.set(None if seconds is None else (time.monotonic() + seconds, seconds))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def _seconds_left() -> float | None:
+    """None where there is no limit; raises NoAnswer where it is over."""
+    limit = _limit.get()
+    if limit is None:
+        return None
+    left = limit[0] - time.monotonic()
+    if left <= 0:
+        raise NoAnswer(f"It gave no answer within {limit[1]:g} s.")
+    return left
 
 
 @dataclass(frozen=True)
@@ -180,7 +210,8 @@ def _listen(
     assert out is not None
     while True:
         streams = [out, errors.stream] if errors.is_open else [out]
-        ready = select.select(streams, [], [], SILENCE)[0]
+        left = _seconds_left()
+        ready = select.select(streams, [], [], SILENCE if left is None else min(left, SILENCE))[0]
         if errors.stream in ready:
             errors.read()
         if out in ready:
@@ -208,7 +239,12 @@ def run_parent(argv: Sequence[str]) -> Result:
     Standard output is thrown away: the one that stays would hold a pipe open for ever.
     """
     with tempfile.TemporaryFile() as errors:
-        code = subprocess.call(argv, stdin=DEVNULL, stdout=DEVNULL, stderr=errors)
+        left = _seconds_left()
+        try:
+            code = subprocess.call(argv, stdin=DEVNULL, stdout=DEVNULL, stderr=errors, timeout=left)
+        except subprocess.TimeoutExpired:
+            _seconds_left()
+            raise
         return Result(code, b"", _text(errors))
 
 

@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.errors import ConfigError, ConnectError, NoAnswer
+from remote.errors import ConfigError, ConnectError, LoginError, NoAnswer
 from remote.files import locked
 from remote.transport import process
 from remote.transport.process import Result
@@ -37,29 +37,34 @@ TMP = Path("/tmp")
 #: up to 29 to this, ssh another 17 while it makes one.
 LONGEST_BASE = 50
 
-_CAUSES = (
+_CAUSES: tuple[tuple[str, type[ConnectError], str, str], ...] = (
     (
         r"Could not resolve hostname",
+        ConnectError,
         "The host name {login!r} is not known.",
-        "Check TARGET_DIR, or add a Host entry to ~/.ssh/config.",
+        "Check TARGET_DIR, or add a Host entry to {config}.",
     ),
     (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        LoginError,
         "The host key of {login} is not the one that is known, or not known yet.",
-        "Log in once by hand (ssh {login}) and check its fingerprint.",
+        "Log in once by hand ({ssh}) and check its fingerprint.",
     ),
     (
         r"Permission denied|Too many authentication failures",
+        LoginError,
         "{login} refuses the login (user name or key).",
-        "Try it by hand: ssh {login}. ssh-copy-id {login} puts your key there.",
+        "Try it by hand: {ssh}. {copy_id} puts your key there.",
     ),
     (
         r"Connection refused",
+        ConnectError,
         "{login} answers, but nothing listens for SSH there.",
-        "Check the port in ~/.ssh/config, and that sshd runs.",
+        "Check the port in {config}, and that sshd runs.",
     ),
     (
         r"timed out|No route to host|Network is unreachable",
+        ConnectError,
         "{login} does not answer.",
         "Is it switched on, is the VPN up, is the jump host reachable?",
     ),
@@ -120,8 +125,11 @@ class Ssh:
             for part in ["ssh", *self.options()]
         )
 
-    def connect(self) -> None:
-        """Make sure that the master is up; raises ConnectError."""
+    def connect(self, *, may_ask: bool = True) -> None:
+        """Make sure that the master is up; raises ConnectError.
+
+        Unless ssh `may_ask` its user, a login that needs an answer raises LoginError.
+        """
         if _answers(self.control):
             return
         process.program("ssh", "Install OpenSSH's client, e.g. sudo apt install openssh-client.")
@@ -129,10 +137,23 @@ class Ssh:
             if _answers(self.control):
                 return
             self.control.unlink(missing_ok=True)
-            options = ["-o", "ControlMaster=yes", *self.options()]
+            mode = [] if may_ask else ["-o", "BatchMode=yes"]
+            options = ["-o", "ControlMaster=yes", *mode, *self.options()]
             result = process.run_parent(["ssh", *options, "-N", "-f", "--", self.login])
         if result.code:
             raise self.failure(result.stderr)
+
+    def resolved(self) -> str:
+        """Where the login leads by the user's configuration: account, host, port and the way there;
+        empty where ssh doesn't tell. Two spellings of one login have the same."""
+        config = ["-F", self.config] if self.config else []
+        try:
+            result = process.run(["ssh", "-G", *config, "--", self.login])
+        except OSError:
+            return ""
+        wanted = r"(?m)^(?:user|hostname|port|proxyjump|proxycommand) .*$"
+        lines = re.findall(wanted, result.stdout.decode("utf-8", "replace"))
+        return "" if result.code else "\n".join(sorted(lines))
 
     def tell_master(self, command: str, *forward: str) -> Result:
         """Have the master `check`, `exit`, or `forward` and `cancel` a port (ssh(1), -O).
@@ -155,7 +176,7 @@ class Ssh:
 
     def broken(self, stderr: str) -> ConnectError:
         """What it means that a command ended without an exit code of its own, by ssh's words."""
-        for pattern, _, _ in _CAUSES:
+        for pattern, *_ in _CAUSES:
             if re.search(pattern, stderr):
                 return self.failure(stderr)
         if self.answers:
@@ -164,11 +185,20 @@ class Ssh:
 
     def failure(self, stderr: str) -> ConnectError:
         """What ssh's words mean for the user."""
-        for pattern, message, hint in _CAUSES:
+        for pattern, kind, message, hint in _CAUSES:
             if re.search(pattern, stderr):
-                return ConnectError(message.format(login=self.login), hint.format(login=self.login))
+                return kind(message.format(login=self.login), self._completed(hint))
         last = process.last_line(stderr, "ssh said nothing")
-        return ConnectError(f"ssh to {self.login} failed: {last}", f"Try it: ssh {self.login}")
+        return ConnectError(f"ssh to {self.login} failed: {last}", self._completed("Try it: {ssh}"))
+
+    def _completed(self, hint: str) -> str:
+        """A hint whose commands work as typed."""
+        option = f"-F {shlex.quote(self.config)} " if self.config else ""
+        return hint.format(
+            ssh=f"ssh {option}{self.login}",
+            copy_id=f"ssh-copy-id {option}{self.login}",
+            config=self.config or "~/.ssh/config",
+        )
 
 
 class Log:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from remote.config import make_variables
 from remote.errors import RemoteError
+from remote.settings import make_variables
 from scripts.setup import changes, locks, pyproject
 from scripts.setup.values import Values, refuse_taken
 
@@ -66,6 +67,8 @@ def _format(paths: list[str]) -> None:
 def _environment_file() -> None:
     own, example = ROOT / ".env", ROOT / ".env.example"
     if not own.exists() and example.is_file():
+        # Tokens are written into it.
+        os.close(os.open(own, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         shutil.copyfile(example, own)
         _say(".env was made from .env.example: your settings go there")
 

@@ -12,6 +12,7 @@ from typing import Any
 from remote.agent import launchers, processes
 from remote.files import write_json
 from remote.job.paths import JobPaths
+from remote.job.spec import Job
 from remote.job.status import JobStatus, ProcessId
 
 KEY = "0" * 16
@@ -24,11 +25,13 @@ IDS = (
 )
 
 
-def add(root: Path, job_id: str = IDS[0], age: float = 0, **status: Any) -> JobPaths:
+def add(
+    root: Path, job_id: str = IDS[0], age: float = 0, kind: str = "notebook", **status: Any
+) -> JobPaths:
     """A job as `submit` writes it down, and its status where one is given."""
     paths = JobPaths(root, job_id)
     paths.folder.mkdir(parents=True)
-    asked = {"id": job_id, "name": "train", "kind": "notebook", "source": "src/a.ipynb"}
+    asked = {"id": job_id, "name": "train", "kind": kind, "source": "src/a.ipynb"}
     write_json(paths.job, {**asked, "submitted": 1.0})
     os.utime(paths.job, (time.time() - age,) * 2)
     if status:
@@ -50,16 +53,21 @@ class Elsewhere:
     PROGRAMS = ()
     START_LIMIT = None
     START_HINT = ""
+    ELSEWHERE = True
 
     def __init__(self) -> None:
         self.answer: bool | None = True
+        self.reason = ""
         self.calls: list[str] = []
 
-    def start(self, job_id: str, argv: Sequence[str], setting: str) -> dict[str, Any]:
+    def start(self, job: Job, argv: Sequence[str], setting: str) -> dict[str, Any]:
         return {"number": 7}
 
     def alive(self, handle: Mapping[str, Any]) -> bool | None:
         return self.answer
+
+    def waiting(self, handle: Mapping[str, Any]) -> str:
+        return self.reason
 
     def stop(self, handle: Mapping[str, Any]) -> None:
         self.calls.append(f"stop {handle['number']}")

@@ -66,10 +66,21 @@ class FakeGpus:
         self.state["gpus"][index].update(renamed)
         self.save()
 
-    def use(self, index: int, pid: int, memory: int = 1000) -> None:
-        """Let the process `pid` compute on a card until it dies."""
-        self.state["processes"].append({"gpu": index, "pid": pid, "memory": memory})
+    def use(self, index: int, pid: int, memory: int = 1000, mig: int | None = None) -> None:
+        """Let the process `pid` compute on a card, or a MIG device of it, until it dies."""
+        process = {"gpu": index, "pid": pid, "memory": memory, "mig": mig}
+        self.state["processes"].append(process)
         self.save()
+
+    def divide(self, index: int, *profiles: str, memory: int = 4864) -> list[str]:
+        """Have a card consist of MIG devices; their UUIDs."""
+        uuids = [f"MIG-{index:08x}-2222-5333-8444-{n:012x}" for n, _ in enumerate(profiles)]
+        self.state["gpus"][index]["mig"] = [
+            {"uuid": uuid, "profile": profile, "total": memory, "used": 3}
+            for uuid, profile in zip(uuids, profiles)
+        ]
+        self.save()
+        return uuids
 
     def change(self, **state: Any) -> None:
         """Change the machine: `change(failure="driver")`, `change(delay=5)`."""

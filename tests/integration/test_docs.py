@@ -29,6 +29,7 @@ PIPELINES = sorted((ROOT / "pipelines").glob("*/Makefile"))
 #: Their readers have the extras: tests/research/test_docs.py types them.
 WITH_EXTRAS = (
     "adopt.md",
+    "checkpoints.md",
     "containers.md",
     "experiments.md",
     "lab.md",

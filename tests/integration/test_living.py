@@ -216,6 +216,44 @@ def test_attaching_shows_the_log_and_ctrl_c_there_hurts_nobody(farm: Farm) -> No
     assert refused.code == 2 and "stopped" in refused.err
 
 
+def test_a_shell_is_gone_back_to_and_ends_with_its_last_window(tmp_path: Path) -> None:
+    """With a lease, in the target's own tree, and with the variables of a job."""
+    with farm_in(tmp_path, gpus=1) as farm:
+        use_a_shell(farm)
+
+
+def use_a_shell(farm: Farm) -> None:
+    there = farm.root / "told"
+    with inv_in_terminal(farm.project, "remote-shell", "--gpus", "1", SHELL="/bin/sh") as terminal:
+        terminal.until(b"\x1b[?1049h")
+        terminal.type(b"echo $REMOTE_JOB_ID $CUDA_VISIBLE_DEVICES > told\r")
+        until(lambda: there.exists() and there.read_text().strip())
+        assert terminal.end(keys=b"\x02d") == 0
+    job, gpu = there.read_text().split()
+    assert gpu == farm.gpus.uuids()[0] and farm.status(job)["state"] == "running"
+    refused = farm.project.inv("remote-shell", "--background", "--gpus", "2", check=False)
+    assert refused.code == 2 and "goes on already, with gpus 1" in refused.err
+    with inv_in_terminal(farm.project, "remote-shell") as terminal:
+        terminal.until(b"\x1b[?1049h")
+        terminal.type(b"exit\r")
+        assert terminal.end() == 0
+    assert farm.until(job, "finished")["exit_code"] == 0
+    assert not farm.file(job, "serving.json").exists()
+
+
+def test_a_command_runs_in_the_place_of_a_shell(farm: Farm) -> None:
+    words = ("remote-shell", "--background", "--", "sh", "-c", 'read line; echo "$line" > said')
+    job = farm.project.inv(*words).out.splitlines()[-1]
+    with inv_in_terminal(farm.project, "remote-attach", job) as terminal:
+        terminal.until(b"\x1b[?1049h")
+        terminal.type(b"continue\r")
+        assert terminal.end() == 0
+    farm.until(job, "finished")
+    assert (farm.root / "said").read_text() == "continue\n"
+    refused = farm.project.inv("remote-shell", check=False)
+    assert refused.code == 2 and "needs a terminal" in refused.err
+
+
 # What may go
 
 
@@ -289,6 +327,11 @@ def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:
     os.utime(spare / ".complete", (ago, ago))
     would = farm.project.inv("remote-prune", "--dry-run")
     assert f"would remove job {old}" in would.out and kept not in would.out
+    with inv_in_terminal(farm.project, "remote-prune") as terminal:
+        terminal.until(b"[y/N]")
+        assert f"would remove job {old}".encode() in terminal.seen
+        terminal.type(b"n\n")
+        assert terminal.end() == 1 and b"Nothing was changed" in terminal.seen
     assert farm.file(old, "log").exists()
     done = farm.project.inv("remote-prune", "--older", "30d")
     assert f"removed job {old}" in done.out and "1 job of that age stayed" in done.err

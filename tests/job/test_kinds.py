@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ def argv(job: JobSpec, run: str = "r1") -> list[str]:
     return kind_of(job).argv(job, "PY", run)
 
 
+SHELL = shutil.which("bash") or ""
 CASES: list[tuple[dict[str, Any], str | list[str]]] = [
     ({"kind": "command", "arguments": ("nvidia-smi", "-L")}, ["nvidia-smi", "-L"]),
+    ({"kind": "shell-line", "arguments": ("a 'b' | c",)}, [SHELL, "-c", "a 'b' | c"]),
     ({"kind": "module", "source": "a.b", "arguments": ("--x", "$(y)")}, "PY -m a.b --x $(y)"),
     ({"kind": "script", "source": "src/a.py"}, "PY ./src/a.py"),
     ({"kind": "script", "source": "-c.py", "arguments": ("-m", "x=1")}, "PY ./-c.py -m x=1"),
@@ -88,3 +91,29 @@ def test_no_kind_is_named_outside_of_its_row() -> None:
         text=True,
     )
     assert found.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("echo a; source nofile; echo after", 1, "a\n"),
+        (". ./nofile; echo after", 1, ""),
+        ("source nofile || echo after", 0, "after\n"),
+        ("source good; echo $A", 0, "5\n"),
+        ("false; echo after", 0, "after\n"),
+        ("[[ a == a ]] && echo bash", 0, "bash\n"),
+    ],
+)
+def test_a_shell_line_is_bashs_and_ends_where_source_fails(
+    line: str, code: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "good").write_text("A=5\n")
+    words = argv(spec(kind="shell-line", arguments=(line,)))
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (code, said), ended.stderr
+    assert ("so the job ends" in ended.stderr) is (code == 1)
+
+
+def test_without_bash_it_is_shs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert argv(spec(kind="shell-line", arguments=("a | b",))) == ["sh", "-c", "a | b"]

@@ -17,7 +17,7 @@ from remote.job.kinds import kind_of
 from remote.job.paths import JobPaths
 from remote.job.spec import Git, Job, read_job
 from remote.job.status import FINISHED, LOST, QUEUED, RUNNING, JobStatus, LeasedGpu, Progress
-from remote.session import TargetFacts
+from remote.target_facts import TargetFacts
 
 SAMPLES = Path(__file__).with_name("samples")
 FOLDERS = sorted(SAMPLES.iterdir())
@@ -95,4 +95,4 @@ def test_a_job_without_git_is_read() -> None:
 
 def test_what_was_known_of_a_target_is_read() -> None:
     document = {"files": 12, "noisy": False, "ours": True, "root": "/p", "target": "gpu:/p"}
-    assert TargetFacts.from_json(document, "facts") == TargetFacts(True, False)
+    assert TargetFacts.from_json(document, "facts") == TargetFacts(True, False, root="/p")

@@ -85,6 +85,10 @@ def test_a_project_without_a_lock_file_is_a_gap_that_stops(root: Path) -> None:
     (root / "requirements.lock").unlink()
     check = named(doctor.laptop(Project(root, {})), "lock file")
     assert not check.ok and check.stops and "uv pip compile" in check.fix
+    # Where the target has an environment, none is needed.
+    (root / "pyproject.toml").write_text('[tool.remote]\npython = "conda:torch"\n')
+    project = Project(root, {"TARGET_DIR": "gpu:/proj"})
+    assert named(doctor.laptop(project), "environment").message == "python, by pyproject.toml"
 
 
 def test_settings_that_others_can_read_are_a_gap(root: Path) -> None:

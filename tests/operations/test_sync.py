@@ -433,3 +433,34 @@ def test_a_target_that_is_not_there_says_what_to_do(server: TargetSession, there
     with pytest.raises(TransferError, match="does not exist yet") as caught:
         pull(server)
     assert caught.value.hint == "Push first: make sync-push" and not there.exists()
+
+
+# Links that the settings ask for
+
+
+def test_a_linked_folder_is_neither_pushed_over_nor_pulled(
+    server: TargetSession, here: Path, there: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "datasets/imagenet"
+    write(disk / "1.png", "theirs")
+    write(here / "data/imagenet/1.png", "ours")
+    write(here / "data/imagenet/2.png", "ours too")
+
+    def linked(text: str) -> TargetSession:
+        (here / "pyproject.toml").write_text(text)
+        project = Project(here, {})
+        return TargetSession.of(project, server.target)
+
+    settings = f'[tool.remote]\nlinks = {{ "data/imagenet" = "{disk}" }}\n'
+    for _ in range(2):
+        push(linked(settings))
+        assert os.readlink(there / "data/imagenet") == str(disk)
+        assert [path.name for path in disk.iterdir()] == ["1.png"]
+        assert (disk / "1.png").read_text() == "theirs"
+    pull(linked(settings))
+    assert (here / "data/imagenet/1.png").read_text() == "ours"
+    # Without the entry, what is here goes there again.
+    push(linked(""))
+    assert not (there / "data/imagenet").is_symlink()
+    assert (there / "data/imagenet/2.png").read_text() == "ours too"
+    assert [path.name for path in disk.iterdir()] == ["1.png"]

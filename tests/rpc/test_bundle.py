@@ -62,7 +62,10 @@ def test_the_zip_is_small_enough_to_be_sent_over_any_line() -> None:
 
 
 #: What modules of the runtime find in a job's environment, and the agent never has.
-OF_JOBS = ("hydra", "mlflow", "optuna", "omegaconf", "jupyter_server", "tensorboard")
+OF_JOBS = (
+    *("hydra", "mlflow", "optuna", "omegaconf", "jupyter_server", "tensorboard"),
+    *("nbclient", "nbformat"),
+)
 
 IMPORT_ALL = """
 import importlib, sys

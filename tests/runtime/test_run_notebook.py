@@ -96,6 +96,18 @@ sys.exit(execute(JobPaths(Path(sys.argv[1]), {ID!r})))
 """
 
 
+@pytest.fixture(params=["papermill", "nbclient"])
+def runner(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Variables with which a notebook is run by one or the other."""
+    if request.param == "papermill":
+        return {}
+    # As one that isn't installed.
+    hidden = tmp_path / "without/papermill.py"
+    hidden.parent.mkdir()
+    hidden.write_text("raise ModuleNotFoundError('papermill', name='papermill')")
+    return {"PYTHONPATH": str(hidden.parent)}
+
+
 def execute(paths: JobPaths, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the job's notebook as its worker would, here."""
     env = {**os.environ, "JUPYTER_PATH": str(paths.jupyter), "PYTHONUTF8": "1", **more}
@@ -104,7 +116,7 @@ def execute(paths: JobPaths, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=paths.root, capture_output=True, text=True, env=env)
 
 
-def test_values_arrive_as_they_were_given(paths: JobPaths) -> None:
+def test_values_arrive_as_they_were_given(paths: JobPaths, runner: dict[str, str]) -> None:
     values = {
         "text": "two words 'q' \"d\" $(x) `y` \\ \n日本 -x {z} #",
         "none": None,
@@ -117,16 +129,16 @@ def test_values_arrive_as_they_were_given(paths: JobPaths) -> None:
     write = f"import json; json.dump([{names}], open('seen.json', 'w'))"
     write_notebook(paths, "\n".join(f"{name} = 0" for name in values), write)
     read_job(paths.folder).replace(parameters=values).to_file(paths.job)
-    done = execute(paths)
+    done = execute(paths, **runner)
     assert done.returncode == 0, done.stderr
     assert read_json(paths.root / "seen.json") == list(values.values())
     assert paths.notebook.is_file()
     assert read_json(paths.progress) == {"cell": 3, "cells": 3}
 
 
-def test_a_cell_that_fails_is_told_and_kept(paths: JobPaths) -> None:
+def test_a_cell_that_fails_is_told_and_kept(paths: JobPaths, runner: dict[str, str]) -> None:
     write_notebook(paths, "a = 1", "print('before')", "raise ValueError('日本 broken')")
-    done = execute(paths)
+    done = execute(paths, **runner)
     assert done.returncode == 1
     assert "before" in done.stdout
     assert "ValueError: 日本 broken" in done.stderr and "papermill" not in done.stderr
@@ -177,9 +189,11 @@ def test_what_a_message_names_is_looked_for_beside(tmp_path: Path, message: str,
     assert run_notebook.file_beside(message.format(root=root), own, root) == name
 
 
-def test_a_notebook_ends_with_the_code_that_it_exits_with(paths: JobPaths) -> None:
+def test_a_notebook_ends_with_the_code_that_it_exits_with(
+    paths: JobPaths, runner: dict[str, str]
+) -> None:
     write_notebook(paths, "a = 1", "import sys; sys.exit(3)")
-    assert execute(paths).returncode == 3
+    assert execute(paths, **runner).returncode == 3
     codes = [run_notebook.exit_code(text) for text in ("1", "-1", "256", "no data", "None")]
     assert codes == [1, 255, 0, 1, 0]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from remote.agent import processes
 from remote.agent.gpus import kernel_names, lock_owners, tickets
 from remote.agent.gpus.lease import lease_file
 from remote.agent.gpus.queue import describe
@@ -156,7 +157,7 @@ def test_who_keeps_a_gpu_from_everybody_is_named(
 
 
 def test_what_the_kernel_does_not_tell_is_unknown() -> None:
-    assert 0 < lock_owners.age(os.getpid()) < lock_owners.uptime()
+    assert 0 < lock_owners.age(os.getpid()) < processes.uptime()
     assert lock_owners.age(0) == 0.0
     assert lock_owners.LockOwners(Path("/nowhere")).of(os.stat("/")) == 0
 

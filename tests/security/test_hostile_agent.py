@@ -20,7 +20,7 @@ from remote.job.messages.jobs import JobsRequest
 from remote.job.messages.records import DeltaRequest
 from remote.job.paths import CLAIMS
 from remote.job.struct import Struct
-from remote.operations.jobs.run_options import LabOptions, ServiceOptions
+from remote.operations.jobs.run_options import LabOptions, ServiceOptions, ShellOptions
 from remote.operations.tracking.pull_records import FetchedDelta
 from remote.rpc.client import Agent, AgentBug
 from remote.rpc.wire import SshWire
@@ -59,10 +59,11 @@ FREE = {
     "GpuProcess": "user name",
     "GpusAnswer": "cuda",
     "Job": "root host secrets",
-    "JobSpec": "source name parameters defaults arguments cwd env tags experiment output"
-    " entry_point folder logdir after notify python extras leases user project target interpreter",
+    "JobSpec": "source name parameters defaults arguments cwd env tags experiment output gpu_model"
+    " environment_source entry_point folder logdir after notify python extras leases user project"
+    " target interpreter setup sbatch",
     "JobStatus": "host waiting driver cuda result cause",
-    "JobSummary": "name source experiment user after unpulled",
+    "JobSummary": "name source experiment user after unpulled asked parameters cwd variables",
     "LeasedGpu": "name",
     "LogAnswer": "text",
     "Metric": "key",
@@ -73,6 +74,7 @@ FREE = {
     "RefusedRecord": "kind id reason",
     "SecretAnswer": "names",
     "Shortage": "folder",
+    "StoppedJob": "problem",
     "SubmitAnswer": "pushed_by",
     "TakeAnswer": "changed left_out obstacle",
     "WaitingJob": "user",
@@ -139,6 +141,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "doctor": lambda: server.doctor(Context()),
     "mlflow-pull": lambda: records.mlflow_pull(Context()),
     "remote-attach": lambda: jobs.remote_attach(Context()),
+    "remote-code": lambda: jobs.remote_code(Context(), job="a"),
     "remote-diff": lambda: jobs.remote_diff(Context(), before="a"),
     "remote-fetch": lambda: jobs.remote_fetch(Context()),
     "remote-gpus": lambda: server.remote_gpus(Context()),
@@ -155,6 +158,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "remote-rerun": lambda: run.remote_rerun(Context(), job="a"),
     "remote-rm": lambda: jobs.remote_rm(Context(), job="a"),
     "remote-run": lambda: run.remote_run(Context(), shell="true"),
+    "remote-shell": lambda: run.remote_shell(Context(), options=ShellOptions(background=True)),
     "remote-secrets": lambda: server.remote_secrets(Context()),
     "remote-stop": lambda: jobs.remote_stop(Context()),
     "remote-ui": lambda: run.remote_ui(Context(), options=ServiceOptions()),

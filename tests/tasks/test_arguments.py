@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from invoke.context import Context
@@ -168,6 +169,16 @@ def test_the_tasks_own_flags_may_stand_anywhere(read: Read) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [(["-f"], "follow", True), (["-t", "a:b"], "target", "a:b"), (["-ta:b"], "target", "a:b")],
+)
+def test_one_letter_where_fingers_expect_it(
+    read: Read, words: list[str], name: str, value: object
+) -> None:
+    assert read("train.ipynb", *words).values[name] == value
+
+
 def test_underscores_will_do_in_the_tasks_own_flags_too(read: Read) -> None:
     assert read("train.ipynb", "--n_best=4").values["n_best"] == 4
 
@@ -194,7 +205,7 @@ def test_another_tasks_words_are_left(read: Read) -> None:
         (["--target"], "--target needs a value"),
         (["--target", "--", "x"], "--target needs a value"),
         (["--folow"], "Did you mean --follow?"),
-        (["-f"], "no parameter 'f'"),
+        (["-z"], "no parameter 'z'"),
         (["-epoch", "3"], "two dashes"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -286,3 +297,20 @@ def test_the_help_shows_comments_as_they_are(tmp_path: Path) -> None:
     reader = parser()
     reader.read(["a.ipynb"], lambda name: program)
     assert "100 %(x)s of %d (float, default: 0.1)" in reader.help()
+
+
+def test_a_sweep_takes_alternatives_each_of_its_type() -> None:
+    parser = TaskParser("inv x", "", [], several=True)
+    made = [
+        Parameter("lr", "float", "0.1"),
+        Parameter("sizes", "list", "[1]"),
+        Parameter("shuffle", "bool", "True"),
+        Parameter("augment", "bool", "True"),
+    ]
+    parser._add_parameters(cast(Any, SimpleNamespace(parameters=made)))
+    words = ["--lr", "0.1,1e-3", "--sizes=[1, 2],[3]", "--shuffle", "yes,no", "--no-augment"]
+    found = parser.read(words).parameters
+    assert found["lr"] == [0.1, 0.001] and found["sizes"] == [[1, 2], [3]]
+    assert found["shuffle"] == [True, False] and found["augment"] is False
+    with pytest.raises(RemoteError, match="'x'"):
+        parser.read(["--lr", "0.1,x"])

@@ -95,7 +95,8 @@ def test_values_arrive_as_they_were_typed(stub: ProjectFolder) -> None:
     [
         (["--epcoh", "3"], "Did you mean epoch"),
         (["--n-best", "many"], "--n-best takes a number, not 'many'"),
-        (["another"], "another"),
+        (["another"], "inv run does not take 'another'"),
+        (["epoch=3"], "is a flag, --epoch 3"),
         (["run", "train.ipynb"], "One call of inv takes one run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -103,6 +104,25 @@ def test_values_arrive_as_they_were_typed(stub: ProjectFolder) -> None:
 def test_what_does_not_fit_is_told(stub: ProjectFolder, words: list[str], expected: str) -> None:
     assert expected in refused(stub.inv("run", "train.ipynb", *words, check=False))
     assert not (stub.root / ".remote").exists(), "nothing is changed"
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["logs"], "Did you mean remote-logs?"),
+        (["remote-rnu"], "remote-run"),
+        (["sync-pul", "--dry-run"], "sync-pull"),
+        (["xyzzy"], "inv --list"),
+        (["sync-push", "--dryrun"], "Did you mean --dry-run?"),
+        (["sync-push", "xyzzy"], "inv sync-push does not take 'xyzzy'"),
+        (["sync-push", "-n", "remote-ps", "-a", "job", "xyzzy"], "inv remote-ps does not take"),
+    ],
+    ids=str,
+)
+def test_a_mistyped_task_is_told_with_what_was_meant(
+    real: ProjectFolder, words: list[str], meant: str
+) -> None:
+    assert meant in refused(real.inv(*words, check=False))
 
 
 def test_a_word_behind_the_dashes_is_no_second_call(real: ProjectFolder) -> None:

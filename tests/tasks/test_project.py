@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -86,3 +87,14 @@ def test_all_of_the_projects_own_code_is_formatted_and_nothing_else(root: Path) 
     assert inv(root, "format").returncode == 0
     assert {name: (root / name).read_text() for name in own} == dict.fromkeys(own, tidy)
     assert {(root / name).read_text() for name in others} == {untidy}
+
+
+@pytest.mark.parametrize("port", ["99999", "taken"])
+def test_a_port_that_can_not_be_had_is_told(root: Path, port: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        typed = str(taken.getsockname()[1]) if port == "taken" else port
+        done = inv(root, "ui", "--port", typed)
+    assert done.returncode == 2 and f"--port {typed}: " in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""

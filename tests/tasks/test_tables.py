@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +17,7 @@ from remote.job.messages.jobs import JobSummary, Metric
 from remote.job.messages.old_jobs import Change, DifferencesAnswer
 from remote.job.status import LeasedGpu, Progress
 from remote.tasks import tables
+from tests.conftest import ROOT
 
 
 def job(**changes: Any) -> JobSummary:
@@ -42,7 +49,63 @@ def leased(index: int, name: str = "A100") -> LeasedGpu:
     ],
 )  # fmt: skip
 def test_rows(changes: dict[str, Any], cells: tuple[str, ...]) -> None:
-    assert tables.row(job(**changes), 220.0)[1:] == cells
+    shown = tables.row(job(**changes, asked="train.ipynb --epoch 9"), 220.0)
+    assert shown[4] == "train.ipynb --epoch 9" and (*shown[1:4], *shown[5:]) == cells
+
+
+MANY = """
+from remote.job.messages.jobs import JobSummary
+from remote.output import print_lines
+from remote.tasks import tables
+ids = ["20260101-100000-a-ffff", "20260102-100000-a-ffff", "20260103-100000-b-eeee"]
+jobs = [JobSummary(id=i, state="failed", submitted=1.0, ended=9.0, asked="train.ipynb " + "--lr 1 " * 20,
+    cause="ValueError: my own failure (cell 4)") for i in ids]
+print_lines(*tables.job_table(jobs, 9.0))
+"""
+
+
+def on_terminal(columns: int, **env: str) -> list[str]:
+    """The lines that MANY's table has there."""
+    master, slave = pty.openpty()
+    env = {**os.environ, "COLUMNS": str(columns), "PYTHONUTF8": "1", "TERM": "xterm", **env}
+    with subprocess.Popen([sys.executable, "-c", MANY], stdout=slave, env=env, cwd=ROOT) as process:
+        os.close(slave)
+        seen = b""
+        with contextlib.suppress(OSError):
+            while piece := os.read(master, 1 << 16):
+                seen += piece
+    os.close(master)
+    assert process.returncode == 0
+    return seen.decode().replace("\r\n", "\n").splitlines()
+
+
+def test_a_table_of_jobs_fits_the_terminal_and_keeps_why_they_failed() -> None:
+    lines = on_terminal(80)
+    plain = [re.sub(r"\x1b\[[0-9]*m", "", line) for line in lines]
+    assert all(len(line) < 80 for line in plain)
+    assert plain[3].startswith("b-eeee ") and plain[3].endswith("ValueError: my own failure (cel…")
+    assert plain[1].startswith("20260101-100000-a-ffff "), "two end alike: both keep their whole id"
+    assert "\x1b[31mfailed" in lines[3]
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colours_are_left_out_where_nobody_wants_them(env: dict[str, str]) -> None:
+    lines = on_terminal(200, **env)
+    assert "\x1b" not in "".join(lines) and "b-eeee" in lines[3]
+    assert lines[3].endswith("ValueError: my own failure (cell 4)")
+
+
+def test_all_of_one_job_is_told() -> None:
+    told = job(
+        asked="train.ipynb --epoch 9",
+        parameters={"epoch": "9", "lr": "0.1"},
+        retries=2,
+        timeout=3600,
+        variables=("A", "B"),
+    )
+    lines = " ".join(" ".join(tables.job_details(told, 220.0)).split())
+    assert "what: train.ipynb --epoch 9 parameters: epoch=9, lr=0.1 variables: A B" in lines
+    assert "retries: 2 timeout: 1 h 00 min" in lines
 
 
 def test_what_a_server_says_does_not_steer_the_terminal() -> None:
@@ -65,6 +128,10 @@ def test_a_gpu_is_told_with_who_holds_it() -> None:
         report = gpu.replace(processes=processes, holder=held)
         answer = GpusAnswer(gpus=(report,), waiting=(), now=0)
         assert tables.gpu_table(answer)[1] == f"0    A100  2.0/80 GiB  -     {shown}"
+    both = (holder.replace(share=0.5), holder.replace(job="other", share=0.25))
+    report = gpu.replace(holder=both[0], sharers=both)
+    line = tables.gpu_table(GpusAnswer(gpus=(report,), waiting=(), now=0))[1]
+    assert line.endswith("0.5 id-of-job (bob), 0.25 other (bob)")
 
 
 def test_differences() -> None:

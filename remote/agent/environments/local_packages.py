@@ -49,6 +49,9 @@ def folders(code: Path, lock_files: Iterable[Path]) -> List[str]:
     names = set()
     for file in lock_files:
         text = _read(file).decode("utf-8", "replace")
+        if file.suffix in (".yml", ".yaml"):
+            # The items of conda's part for pip are lines of requirements.
+            text = re.sub(r"^[ \t]*-[ \t]+", "", text, flags=re.MULTILINE)
         is_toml = file.suffix == ".toml" or file.name in ("uv.lock", "poetry.lock")
         for match in (_IN_TOML if is_toml else _IN_REQUIREMENTS).finditer(text):
             name = next(filter(None, match.groups()))

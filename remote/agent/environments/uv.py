@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
-from remote.agent.environments import local_packages
+from remote.agent.environments import local_packages, torch_backend
 from remote.agent.target_dir import find_uv
 from remote.errors import JobError
 from remote.files import sha256
@@ -16,6 +16,9 @@ from remote.files import sha256
 if TYPE_CHECKING:
     from remote.agent.environments import Request
     from remote.agent.environments.make_once import Recipe
+
+IS_MADE = True
+STARTS_ELSEWHERE = False
 
 #: The best-defined first.
 LOCK_FILES = tuple("uv.lock requirements.lock pylock.toml poetry.lock requirements.txt".split())
@@ -45,8 +48,9 @@ def suits(code: Path) -> bool:
 
 def key(request: Request) -> str:
     """The beginning of a SHA-256 of all that counts; raises JobError without a lock file."""
-    lock = lock_file(request.code, request.extras)
-    return digest(lock, python_version(request), request.extras)[:16]
+    lock, backend = lock_file(request.code, request.extras), request.torch_backend
+    name = digest(lock, python_version(request), request.extras)[:16]
+    return torch_backend.key(name, backend) if backend else name
 
 
 def python_version(request: Request) -> str:
@@ -107,13 +111,23 @@ def recipe(folder: Path, request: Request) -> Recipe:
     }
     return Recipe(
         source=lock.name + extras,
-        commands=_commands(uv, folder, lock, request),
+        commands=_with_backend(_commands(uv, folder, lock, request), folder, lock, request),
         cwd=local_packages.copy_for(folder) if packages else lock.parent,
         variables=variables,
         # A line for each of a hundred packages; the lock file says the same.
         omitted=b" + ",
         local_packages=packages,
     )
+
+
+def _with_backend(
+    commands: List[List[str]], folder: Path, lock: Path, request: Request
+) -> List[List[str]]:
+    """The same commands, or those that install the build of PyTorch that is asked for."""
+    if not request.torch_backend:
+        return commands
+    texts = [_read(file).decode("utf-8", "replace") for file in lock_files(lock, request.extras)]
+    return torch_backend.commands(commands, request.torch_backend, lock, texts, folder)
 
 
 def _commands(uv: str, folder: Path, lock: Path, request: Request) -> List[List[str]]:
@@ -124,7 +138,7 @@ def _commands(uv: str, folder: Path, lock: Path, request: Request) -> List[List[
         sync = [uv, "sync", "--frozen", "--no-editable", *version]
         return [[*sync, *_repeated("--extra", extras)]]
     venv = [uv, "venv", "--no-project", *version, str(folder)]
-    into = ["--python", str(python(folder))]
+    into = ["--python", str(python(folder, request))]
     if lock.name == "poetry.lock":
         # Only Poetry itself reads its lock file right; its own plugin turns it into requirements.
         tool = [uv, "tool", "run", "--python", ">=3.10", "--from", "poetry"]
@@ -145,9 +159,13 @@ def _repeated(option: str, values: Sequence[str]) -> List[str]:
     return [part for value in sorted(set(values)) for part in (option, value)]
 
 
-def python(folder: Path) -> Path:
+def python(folder: Path, request: Request) -> Path:
     """That of the virtual environment."""
     return folder / "bin" / "python"
+
+
+def check(folder: Path, request: Request, modules: Sequence[str]) -> None:
+    """Its lock file is the project's own: what a job misses there is told as it runs."""
 
 
 def record(request: Request) -> Mapping[str, str]:

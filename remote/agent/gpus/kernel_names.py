@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Optional
 if TYPE_CHECKING:
     from socket import socket
 
+#: How long one who listens on a name may take to answer, in seconds.
+PATIENCE = 2.0
+
 
 def take(path: Path) -> Optional[socket]:
     """The name that stands for `path`, until what comes back is closed; None where another process
@@ -31,6 +34,20 @@ def take(path: Path) -> Optional[socket]:
             name.close()
             return None
     return name
+
+
+def connect(path: Path) -> Optional[socket]:
+    """A connection to whoever has the name and listens on it; None where nobody does."""
+    from socket import AF_UNIX, socket
+
+    connection = socket(AF_UNIX)
+    try:
+        connection.settimeout(PATIENCE)
+        connection.connect(_name_of(path))
+    except OSError:
+        connection.close()
+        return None
+    return connection
 
 
 def is_taken(path: Path) -> bool:

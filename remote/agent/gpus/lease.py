@@ -32,7 +32,8 @@ FRESH = 3600.0
 #: How often a holder looks whether its files are still there, in seconds.
 LOOK = 1.0
 
-_NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)\.lease\Z")
+#: A card's, or that of a part of it (remote.agent.gpus.shares), which tells how much in percent.
+_NAME = re.compile(r"remote-gpu-([A-Za-z0-9-]+)(?:\.part-(\d{1,2})-[0-9a-f]{8})?\.lease\Z")
 
 
 class Lease:
@@ -40,6 +41,8 @@ class Lease:
 
     `files` are those whose locks we hold, by their paths, which `names` stand for too.
     """
+
+    look = LOOK
 
     def __init__(
         self, gpus: Sequence[Gpu], files: Dict[Path, io.FileIO], names: Sequence[socket]
@@ -67,7 +70,7 @@ class Lease:
 
     def stay_fresh(self) -> None:
         """Keep the files in their place, and fresh, until the release."""
-        while not self._released.wait(LOOK):
+        while not self._released.wait(self.look):
             self.keep_fresh()
 
     def keep_fresh(self) -> None:
@@ -121,18 +124,41 @@ def lease_file(folder: Path, uuid: str) -> Path:
     return folder / f"remote-gpu-{uuid}.lease"
 
 
+def part_file(folder: Path, uuid: str, amount: float) -> Path:
+    """A new name of a file whose lock tells who has so much of a GPU."""
+    return folder / f"remote-gpu-{uuid}.part-{amount * 100:.0f}-{os.urandom(4).hex()}.lease"
+
+
 def holders(folder: Path) -> Dict[str, GpuHolder]:
-    """The holder of each GPU that is leased now, by UUID."""
+    """The holder of each GPU that is leased now, by UUID; of one that is shared, one of them."""
+    return {uuid: several[0] for uuid, several in all_holders(folder).items()}
+
+
+def all_holders(folder: Path) -> Dict[str, List[GpuHolder]]:
+    """The holders of each GPU that is leased now, by UUID."""
     owners = LockOwners(PROC)
-    by_uuid = {}
-    for name in os.listdir(str(folder)):
+    whole: Dict[str, List[GpuHolder]] = {}
+    parts: Dict[str, List[GpuHolder]] = {}
+    for name in sorted(os.listdir(str(folder))):
         match = _NAME.match(name)
         if match:
             with contextlib.suppress(FileNotFoundError, lock_files.RefusedError):
                 with lock_files.open_plain(folder / name) as file:
-                    if not lock_files.is_free(file):
-                        by_uuid[match[1]] = _holder(os.fstat(file.fileno()), owners)
-    return by_uuid
+                    if lock_files.is_free(file):
+                        if match[2]:
+                            lock_files.delete(folder / name)
+                        continue
+                    holder = _holder(os.fstat(file.fileno()), owners)
+                    if match[2]:
+                        holder = holder.replace(share=int(match[2]) / 100)
+                    (parts if match[2] else whole).setdefault(match[1], []).append(holder)
+    return {uuid: _named(several, parts.get(uuid, [])) for uuid, several in whole.items()}
+
+
+def _named(whole: List[GpuHolder], parts: List[GpuHolder]) -> List[GpuHolder]:
+    """Those who share a card, of which the one that began may be gone; not who only pretends to."""
+    user = whole[0].user
+    return [part for part in parts if not user or part.user == user] or whole
 
 
 def _holder(file: os.stat_result, owners: LockOwners) -> GpuHolder:

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from pathlib import Path
 from typing import Dict
 
-from remote.agent.processes import started
+from remote.agent.processes import started, uptime
 
 
 class LockOwners:
@@ -37,11 +36,6 @@ def _read(locks: Path) -> Dict[str, int]:
             pids[words[5]] = int(words[4])
             pids.setdefault(words[5].rpartition(":")[2], int(words[4]))
     return pids
-
-
-def uptime() -> float:
-    """Seconds since this machine was booted; a clock that is set changes nothing in it."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def age(pid: int) -> float:

@@ -1,25 +1,24 @@
-"""The right of one job to GPUs: leased by file locks, first come first served, without a daemon.
-
-A GPU is leased by the lock on its file (see remote.agent.gpus.lease). Who waits has a ticket (see
-remote.agent.gpus.tickets), and only the first may lease. The order is strict: a later job never
-overtakes an earlier one, even if it would fit, since a job for many GPUs would otherwise wait for
-ever while small ones come and go.
+"""The right of one job to GPUs, leased by file locks (see remote.agent.gpus.lease) in the order of
+remote.agent.gpus.line.
 
 Strangers, who know nothing of leases, are passed over: a GPU on which any process computes, or
 whose memory is taken (all that shows of a stranger in a container), isn't free. A job that says how
-much memory it needs may share a card with a stranger who leaves that much, never with another job.
+much memory it needs may share a card with a stranger who leaves that much, never with another job;
+jobs for a part of a card share one with others of the same user (see remote.agent.gpus.shares).
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
+import os
 import time
 from pathlib import Path
-from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Union
 
-from remote.agent.gpus import lock_files, sources
-from remote.agent.gpus.lease import FRESH, Lease, holders, is_leased, lease, lease_file
+from remote.agent.gpus import lock_files, shares, sources
+from remote.agent.gpus.cpu_slots import CpuSlots
+from remote.agent.gpus.fitness import IDLE_MEMORY, equipment, gibibytes, obstacle, suits
+from remote.agent.gpus.lease import Lease, all_holders, holders, is_leased, lease, lease_file
+from remote.agent.gpus.line import QueuedLease, jobs_before
 from remote.agent.gpus.tickets import Ticket, waiting
 from remote.agent.processes import user_name
 from remote.errors import JobError
@@ -28,29 +27,25 @@ from remote.job.paths import LEASES
 from remote.job.spec import Job
 from remote.job.status import LeasedGpu
 
-#: Seconds between two looks of one who waits.
-POLL = 0.3
-
-#: How much memory of a GPU may be in use that counts as free, in MiB: a desktop, a driver's own.
-IDLE_MEMORY = 1024
-
-#: How long the source of GPU facts may fail before a job that waits gives up, in seconds.
-PATIENCE = 60.0
+#: What tells JAX how much of a card it may take: docs.jax.dev, "GPU memory allocation".
+JAX_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 
 
 def describe(request: GpusRequest) -> GpusAnswer:
     """Every GPU with the job that leases it, if one does, and the line of those that wait."""
     folder = Path(request.leases or LEASES)
-    held = holders(folder)
+    held = all_holders(folder)
     return GpusAnswer(
-        gpus=tuple(
-            gpu.replace(holder=held.get(gpu.uuid) or _keeper(folder, gpu.uuid))
-            for gpu in sources.gpus()
-        ),
+        gpus=tuple(_with_holders(folder, gpu, held.get(gpu.uuid)) for gpu in sources.gpus()),
         waiting=tuple(waiting(folder)),
         now=time.time(),
         cuda=sources.runtime_version(),
     )
+
+
+def _with_holders(folder: Path, gpu: Gpu, held: Optional[List[GpuHolder]]) -> Gpu:
+    sharers = tuple(each for each in held or () if each.share < 1)
+    return gpu.replace(holder=held[0] if held else _keeper(folder, gpu.uuid), sharers=sharers)
 
 
 def _keeper(folder: Path, uuid: str) -> Optional[GpuHolder]:
@@ -62,21 +57,21 @@ def _keeper(folder: Path, uuid: str) -> Optional[GpuHolder]:
         return GpuHolder(user=user_name(lease_file(folder, uuid).lstat().st_uid))
 
 
-class JobLease:
-    """The GPUs of one job, from joining the queue to the end of its lease."""
+class JobLease(QueuedLease):
+    """The GPUs of one job; where it has none, the CPU slots that it takes for that."""
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self.folder = Path(job.leases or LEASES)
+        super().__init__(job)
+        self.slots = CpuSlots(job)
         self.request = WaitingJob(
             job=job.id,
             user=job.user[:64],
             gpus=1 if job.gpus is None else job.gpus,
             memory=job.gpu_memory,
+            share=job.gpu_share,
             submitted=job.submitted,
         )
         self.gpus: List[Gpu] = []
-        self._ticket: Optional[Ticket] = None
         self._holders: Dict[str, GpuHolder] = {}
 
     def join(self) -> None:
@@ -86,47 +81,47 @@ class JobLease:
         this machine can never give what is asked.
         """
         # A job in the terminal leases none.
-        if self._ticket is not None or self.job.interpreter or self.job.gpus == 0:
+        if self.ticket is None and not self.job.interpreter:
+            self._join_for_gpus()
+            if self.ticket is None:
+                self.slots.join()
+
+    def leave(self) -> None:
+        """Give the place up. A second time does nothing."""
+        super().leave()
+        self.slots.leave()
+
+    def leased(self, say: Callable[[str], None]) -> ContextManager[Optional[Lease]]:
+        """Hold the GPUs, once it is the job's turn; None where it is to have none. Raises JobError
+        where they keep being unreadable."""
+        self.join()
+        if self.ticket is None and not self.job.interpreter:
+            return self.slots.held(say)
+        return super().leased(say)
+
+    def _join_for_gpus(self) -> None:
+        if self.job.gpus == 0:
             return
         try:
             self.gpus = sources.gpus()
         except JobError as error:
             hint = f"{error.hint} A job that needs no GPU: --gpus 0".strip()
             raise JobError(error.message, hint) from None
+        machine, self.gpus = self.gpus, list(filter(self._suits, self.gpus))
         if self.job.gpus is None and not self.gpus:
             return
-        memory = self.request.memory
-        # A card that doesn't tell its memory may have enough.
-        fitting = [
-            gpu for gpu in self.gpus if gpu.memory_total is None or gpu.memory_total >= memory
-        ]
-        if len(fitting) < self.request.gpus:
+        if len(self.gpus) < self.request.gpus:
+            excluded = ", ".join(self.job.gpu_exclude)
             raise JobError(
-                f"The job asks for {_wanted(self.request)}, which this machine never has.",
-                _equipment(self.gpus),
+                f"The job asks for {self._wanted()}, which this machine never has.",
+                equipment(machine) + (f"; excluded: {excluded}" if excluded else ""),
             )
-        self._ticket = Ticket(self.folder, self.request)
+        if len(self.gpus) < len(machine):
+            self.request = self.request.replace(cards=tuple(gpu.uuid for gpu in self.gpus))
+        self.ticket = Ticket(self.folder, self.request)
 
-    def leave(self) -> None:
-        """Give the place up. A second time does nothing."""
-        if self._ticket is not None:
-            self._ticket.close()
-
-    def leased(self, say: Callable[[str], None]) -> ContextManager[Optional[Lease]]:
-        """Hold the GPUs, once it is the job's turn; None where it is to have none.
-
-        `say` hears each new reason to wait. Raises JobError where the GPUs keep being unreadable.
-        However this ends, the job's place in the queue is gone.
-        """
-        self.join()
-        if self._ticket is None:
-            return contextlib.nullcontext()
-        try:
-            granted = self._wait(self._ticket, say)
-        finally:
-            self.leave()
-        threading.Thread(target=granted.stay_fresh, daemon=True).start()
-        return granted
+    def _suits(self, gpu: Gpu) -> bool:
+        return suits(self.job, gpu)
 
     def variables(self, lease: Optional[Lease]) -> Dict[str, str]:
         """What tells the job's code which GPUs it may see; nothing where there are none.
@@ -138,48 +133,28 @@ class JobLease:
         if self.job.gpus == 0:
             return dict.fromkeys((row.VISIBLE_DEVICES for row in sources.SOURCES.values()), "")
         source = sources.current()
-        return {source.VISIBLE_DEVICES: lease.visible if lease else ""} if source else {}
+        variables = {source.VISIBLE_DEVICES: lease.visible if lease else ""} if source else {}
+        if lease is not None and self.request.share < 1:
+            # JAX takes three quarters of a card at its start; what is asked of the job says more.
+            amount = self.job.env.get(JAX_MEMORY, f"{0.9 * self.request.share:.3f}")
+            variables[JAX_MEMORY] = amount
+        return variables
 
     def record(self, lease: Lease) -> Dict[str, Any]:
         """What the job's status tells of its GPUs."""
         gpus = tuple(LeasedGpu(gpu.index, gpu.uuid, gpu.name) for gpu in lease.gpus)
         return {"gpus": gpus, "driver": lease.gpus[0].driver, "cuda": sources.runtime_version()}
 
-    def _wait(self, ticket: Ticket, say: Callable[[str], None]) -> Lease:
-        last_reason, touched = "", time.monotonic()
-        failing_since: Optional[float] = None
-        while True:
-            began = time.monotonic()
-            try:
-                result = self._attempt(ticket)
-                failing_since = None
-            except JobError as error:
-                # A driver can be busy for a moment.
-                failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > PATIENCE:
-                    raise
-                result = f"waiting: {error.message}"
-            if isinstance(result, Lease):
-                return result
-            if result != last_reason:
-                say(result)
-                last_reason = result
-            if began - touched > FRESH:
-                ticket.keep_fresh()
-                touched = began
-            # Where the source takes long, it is asked less often.
-            time.sleep(max(POLL, time.monotonic() - began))
-
-    def _attempt(self, ticket: Ticket) -> Union[Lease, str]:
+    def attempt(self, ticket: Ticket) -> Union[Lease, str]:
         """The lease, or why there is none yet."""
         before = ticket.before()
         if before:
-            return _jobs_before(before)
+            return jobs_before(before)
         current = holders(self.folder)
         unleased = sum(gpu.uuid not in current for gpu in self.gpus)
         # The source is asked only where what it says can matter.
-        if unleased >= self.request.gpus or current != self._holders:
-            self.gpus = sources.gpus()
+        if unleased >= self.request.gpus or current != self._holders or self.request.share < 1:
+            self.gpus = list(filter(self._suits, sources.gpus()))
         self._holders = current
         obstacles = {gpu.uuid: self._obstacle(gpu) for gpu in self.gpus}
         free = [gpu for gpu in self.gpus if not obstacles[gpu.uuid]]
@@ -188,14 +163,16 @@ class JobLease:
         if self.request.memory:
             # The largest is left free for others.
             free.sort(key=lambda gpu: (gpu.memory_free is None, gpu.memory_free or 0, gpu.index))
-        chosen = sorted(free[: self.request.gpus], key=lambda gpu: gpu.index)
-        granted = lease(self.folder, chosen)
-        if granted and not ticket.before():
-            return granted
-        # An earlier job came while we chose, or locked a file before us.
-        if granted:
-            granted.release()
-        return _jobs_before(1)
+        return self.confirmed(ticket, self._lease(free))
+
+    def _lease(self, free: List[Gpu]) -> Optional[Lease]:
+        """Lock those of the free cards that are chosen; None where another job was faster."""
+        if self.request.share == 1:
+            chosen = sorted(free[: self.request.gpus], key=lambda gpu: gpu.index)
+            return lease(self.folder, chosen)
+        # One that is shared already comes first, so that others stay whole.
+        free.sort(key=lambda gpu: gpu.uuid not in self._holders)
+        return shares.share(self.folder, free[0], self.request.share)
 
     def _obstacle(self, gpu: Gpu) -> str:
         """Why we can't have this GPU now; empty where we can."""
@@ -207,10 +184,22 @@ class JobLease:
         except lock_files.RefusedError as error:
             return error.message.rstrip(".")
         if holder is None:
-            return _stranger(gpu, self.request.memory)
+            return obstacle(gpu, self.request.memory)
+        if self.request.share < 1 and _is_shared_by_us(holder):
+            return self._shortage(gpu)
         if holder.job:
             return f"job {holder.job}"
         return f"a job of {holder.user}, process {holder.pid}" if holder.user else "another job"
+
+    def _shortage(self, gpu: Gpu) -> str:
+        """What a card lacks that other jobs of ours share."""
+        if not shares.is_left(self.folder, gpu.uuid, self.request.share):
+            return "too little of it left"
+        # What others on it take beyond their parts, they take from ours.
+        needed = self.request.share * (gpu.memory_total or 0) - IDLE_MEMORY
+        return (
+            "" if gpu.memory_free is None or gpu.memory_free >= needed else "too little memory free"
+        )
 
     def _missing(self, obstacles: Dict[str, str]) -> str:
         """What the first in the queue waits for; `obstacles` by UUID, empty where one is free."""
@@ -220,42 +209,17 @@ class JobLease:
         ]
         detail = f" ({', '.join(reasons)})" if reasons else ""
         are = "is" if free == 1 else "are"
-        return f"waiting for {_wanted(self.request)}: {free} of {len(obstacles)} {are} free{detail}"
+        return f"waiting for {self._wanted()}: {free} of {len(obstacles)} {are} free{detail}"
+
+    def _wanted(self) -> str:
+        """What the job asks for."""
+        count, memory = self.request.gpus, self.request.memory
+        gpus = "a GPU" if count == 1 else f"{count} GPUs"
+        if self.request.share < 1:
+            gpus = f"{self.request.share:g} of a GPU"
+        named = f" named {self.job.gpu_model}" if self.job.gpu_model else ""
+        return gpus + named + (f" with {gibibytes(memory)} free" if memory else "")
 
 
-def _wanted(request: WaitingJob) -> str:
-    """What a job asks for."""
-    count = "a GPU" if request.gpus == 1 else f"{request.gpus} GPUs"
-    return f"{count} with {_gibibytes(request.memory)} free" if request.memory else count
-
-
-def _equipment(gpus: Sequence[Gpu]) -> str:
-    """The GPUs that a machine has, like ones counted together."""
-    if not gpus:
-        return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
-    models = [f"{gpu.name} ({_gibibytes(gpu.memory_total)})" for gpu in gpus]
-    return "It has " + ", ".join(f"{models.count(each)} x {each}" for each in dict.fromkeys(models))
-
-
-def _stranger(gpu: Gpu, memory: int) -> str:
-    """What keeps a GPU from being leased besides leases."""
-    if gpu.fault:
-        return gpu.fault
-    if memory and gpu.memory_free is not None:
-        return "" if gpu.memory_free >= memory else "too little memory free"
-    if gpu.processes:
-        first, *more = gpu.processes
-        name = first.name or f"process {first.pid}"
-        owner = f"{first.user}'s {name}" if first.user else name
-        return f"{owner} and {len(more)} more" if more else owner
-    return "" if (gpu.memory_used or 0) <= IDLE_MEMORY else "its memory is taken"
-
-
-def _jobs_before(before: int) -> str:
-    """What one waits for who isn't the first in the queue."""
-    return f"waiting: {before} {'job is' if before == 1 else 'jobs are'} before this one"
-
-
-def _gibibytes(memory: Optional[int]) -> str:
-    """MiB as GiB."""
-    return "? GiB" if memory is None else f"{memory / 1024:.4g} GiB"
+def _is_shared_by_us(holder: GpuHolder) -> bool:
+    return holder.share < 1 and holder.user == user_name(os.geteuid())

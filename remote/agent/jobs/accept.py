@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Tuple
 
 from remote.agent import processes
 from remote.agent.job_folders import STAMP, STAMP_FORMAT, STAMP_PATTERN, forget, job_of
@@ -35,6 +35,18 @@ def accept(root: Path, spec: JobSpec, request: str) -> Optional[JobPaths]:
         with cleared(paths):
             write_job(paths, spec, request)
         return paths
+
+
+def accepted(root: Path, spec: JobSpec, request: str) -> Tuple[JobPaths, bool]:
+    """The folder of the request's job, and whether it is a new one; the same request may come twice at
+    once."""
+    while True:
+        paths = accept(root, spec, request)
+        if paths:
+            return paths, True
+        earlier = earlier_job(root, request)
+        if earlier:
+            return earlier, False
 
 
 @contextlib.contextmanager

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import AbstractSet, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from remote.agent.environments import LOCK_FILES, packages
-from remote.agent.job_folders import find, job_of
+from remote.agent.job_folders import find, job_of, newest_first
 from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
+from remote.files import read_json
 from remote.job import outputs
 from remote.job.messages import old_jobs as messages
 from remote.job.paths import JobPaths
@@ -39,6 +40,8 @@ def differences(request: messages.DifferencesRequest) -> messages.DifferencesAns
     """How the second job differs from the first: what was asked, what it became, its code."""
     root = root_of(request.key)
     before, after = find(root, request.before), find(root, request.after)
+    if before.id == after.id:
+        before = _submitted_before(root, after)
     jobs = [job for job in map(job_of, (before, after)) if job]
     shared = outputs.links(name for job in jobs for name in job.outputs)
     lines = _code(before.first_code, after.first_code, leave={*LOCK_FILES, *shared})
@@ -49,9 +52,18 @@ def differences(request: messages.DifferencesRequest) -> messages.DifferencesAns
         ids=(before.id, after.id),
         asked=_changes(_asked(before), _asked(after)),
         became=_changes(_became(before), _became(after)),
-        packages=_changes(packages(before.first_code), packages(after.first_code)),
+        packages=_changes(_packages(before), _packages(after)),
         code=tuple(code),
     )
+
+
+def _submitted_before(root: Path, job: JobPaths) -> JobPaths:
+    """The job before that one; raises JobError for the first of all."""
+    others = itertools.dropwhile(lambda paths: paths.id != job.id, newest_first(root))
+    found = next(itertools.islice(others, 1, None), None)
+    if found is None:
+        raise JobError(f"{job.id} is the first job of this target: there is none before it.")
+    return found
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Tuple[messages.Change, ...]:
@@ -72,12 +84,18 @@ def _asked(paths: JobPaths) -> Dict[str, Any]:
     asked = {**job.spec.to_json(), "parameters": job.all_parameters}
     flat: Dict[str, Any] = {}
     for name, value in asked.items():
-        if name not in ("defaults", "again"):
+        if name not in ("defaults", "again", "state"):
             if isinstance(value, dict):
                 flat.update({f"{name}.{inner}": content for inner, content in value.items()})
             else:
                 flat[name] = value
     return flat
+
+
+def _packages(paths: JobPaths) -> Mapping[str, Any]:
+    """What the job's environment had: as the job noted it, else as its lock file says."""
+    noted = read_json(paths.packages)
+    return noted if isinstance(noted, dict) else packages(paths.first_code)
 
 
 def _became(paths: JobPaths) -> Dict[str, Any]:
@@ -108,7 +126,9 @@ def _code(before: Path, after: Path, *, leave: AbstractSet[str]) -> Iterator[str
 
 def _files(code: Path) -> Iterator[str]:
     """Their paths below `code`; folders that jobs share are links, which os.walk doesn't follow."""
-    for place, _, names in os.walk(str(code)):
+    for place, folders, names in os.walk(str(code)):
+        # What Python makes of the source differs wherever that does.
+        folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             yield os.path.relpath(os.path.join(place, name), str(code))
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Callable, List, Optional
 
 from remote.agent import launchers
 from remote.agent.job_folders import find, job_of, live, read_status
@@ -18,10 +18,10 @@ from remote.agent.target_dir import root_of
 from remote.agent.worker import NOTE
 from remote.errors import JobError
 from remote.files import is_absent
-from remote.job.kinds import kind_of
+from remote.job.kinds import SHELL, kind_of
 from remote.job.messages import jobs as messages
 from remote.job.paths import JobPaths
-from remote.job.status import ENDED, STOPPED, JobStatus
+from remote.job.status import ENDED, SOCKET, STOPPED, JobStatus, Serving
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
@@ -89,11 +89,21 @@ def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
         raise JobError(f"{paths.id} has ended: {status.state}.", f"inv remote-logs {paths.id}")
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
-    launched = _launch(paths, status)
-    argv = launched.row.attach(launched.handle, paths.id)
+    argv = _own_terminal(paths) if job and job.service == SHELL else []
+    if not argv:
+        launched = _launch(paths, status)
+        argv = launched.row.attach(launched.handle, paths.id)
     if request.terminal and not _is_known(request.terminal):
         argv = ["env", f"TERM={TERMINAL}", *argv]
     return messages.AttachAnswer(paths.id, tuple(argv))
+
+
+def _own_terminal(paths: JobPaths) -> List[str]:
+    """The command that shows the terminal which a job serves; none as long as it isn't there."""
+    serving = Serving.from_file(paths.serving)
+    if serving is None or not (Path(serving.folder) / SOCKET).exists():
+        return []
+    return ["tmux", "-S", f"{serving.folder}/{SOCKET}", "attach-session", "-t", f"={paths.id}"]
 
 
 def _is_known(terminal: str) -> bool:
@@ -117,48 +127,72 @@ def _launch(paths: JobPaths, status: JobStatus) -> Launch:
 
 
 def stop(request: messages.StopRequest) -> messages.StopAnswer:
-    """Ask the worker to end its job; kill it where it doesn't in time, and write the job's end
-    where it didn't.
+    """Ask the workers to end their jobs, all at once; then see to it that each has ended.
 
-    Without a name it is the one job that goes on; raises JobError where there are several.
+    Where nothing is named it is the one job that goes on; raises JobError where there are several.
     """
     root = root_of(request.key)
-    paths = find(root, request.job) if request.job else _only(root)
-    status = state_of(paths)
-    if status.state in ENDED:
-        return messages.StopAnswer(id=paths.id, status=status, already=True)
-    launched = _launch(paths, status)
-    # By this the worker knows that the signal is its user's; on a full disk it may not.
-    with contextlib.suppress(OSError):
-        paths.stop.touch()
-    launched.row.stop(launched.handle)
+    if request.all:
+        # A service that nobody named goes on.
+        chosen = [paths for paths in _going(root) if not _serves(paths)]
+    else:
+        chosen = [find(root, name) for name in request.jobs] or [_only(root)]
+    once = {paths.id: paths for paths in chosen}.values()
+    asked = [(paths, state_of(paths), _ask_to_end(paths)) for paths in once]
     deadline = time.monotonic() + PATIENCE
+    return messages.StopAnswer(tuple(_await_end(*each, deadline) for each in asked))
+
+
+def _ask_to_end(paths: JobPaths) -> Optional[Launch]:
+    """Who is asked; None where there is nobody to ask, since it has ended or is just starting."""
+    status = state_of(paths)
+    launched = None if status.state in ENDED else launchers.read(paths, status.worker)
+    if launched:
+        # By this the worker knows that the signal is its user's; on a full disk it may not.
+        with contextlib.suppress(OSError):
+            paths.stop.touch()
+        launched.row.stop(launched.handle)
+    return launched
+
+
+def _await_end(
+    paths: JobPaths, before: JobStatus, launched: Optional[Launch], deadline: float
+) -> messages.StoppedJob:
+    """Kill the worker where it hasn't ended its job in time, and write the job's end where it didn't."""
+    if launched is None:
+        ended, starting = before.state in ENDED, "it is just starting: try again in a few seconds"
+        return messages.StoppedJob(paths.id, before, ended, "" if ended else starting)
     while launched.alive() is not False and time.monotonic() < deadline:
         time.sleep(0.05)
     alive = launched.alive()
     if alive is None:
-        raise JobError(
-            f"{paths.id} was asked to end; whether it did can't be told now.",
-            "Look again: inv remote-ps",
-        )
+        problem = "it was asked to end; whether it did can't be told now"
+        return messages.StoppedJob(paths.id, read_status(paths), problem=problem)
     if alive:
         launched.row.kill(launched.handle)
     status = read_status(paths)
     if alive or status.state not in ENDED:
         status = end_job(paths, status, state=STOPPED, cause="killed" if alive else "stopped")
-    if status.state not in ENDED:
-        raise JobError(f"{paths.id} is {status.in_words}.", "Look again: inv remote-ps")
-    return messages.StopAnswer(id=paths.id, status=status, already=False)
+    problem = "" if status.state in ENDED else f"it is {status.in_words}"
+    return messages.StoppedJob(paths.id, status, problem=problem)
+
+
+def _going(root: Path) -> List[JobPaths]:
+    return [paths for paths in live(root) if state_of(paths).state not in ENDED]
+
+
+def _serves(paths: JobPaths) -> bool:
+    job = job_of(paths)
+    return job is not None and kind_of(job).serves
 
 
 def _only(root: Path) -> JobPaths:
     """The one job that goes on; a service is meant only where nothing else does."""
-    going = [paths for paths in live(root) if state_of(paths).state not in ENDED]
-    jobs = [(paths, job_of(paths)) for paths in going]
-    going = [paths for paths, job in jobs if job is None or not kind_of(job).serves] or going
+    going = _going(root)
+    going = [paths for paths in going if not _serves(paths)] or going
     if len(going) == 1:
         return going[0]
     if not going:
         raise JobError("No job goes on here.", "inv remote-ps lists those that have ended.")
-    names = ", ".join(paths.id for paths in going[-5:])
-    raise JobError(f"{len(going)} jobs go on here: say which.", names)
+    names = " ".join(paths.id for paths in going[-5:]) + (" ..." if len(going) > 5 else "")
+    raise JobError(f"{len(going)} jobs go on here: say which, or --all.", names)

@@ -15,6 +15,7 @@ from remote.agent import environments, room, unpulled
 from remote.agent.environments import downloads
 from remote.agent.job_folders import STAMP, STAMP_FORMAT, every, find, forget, job_of, live
 from remote.agent.job_state import state_of
+from remote.agent.jobs import states
 from remote.agent.target_dir import root_of
 from remote.errors import JobError, ProtocolError
 from remote.files import locked, size
@@ -25,12 +26,15 @@ from remote.job.outputs import below
 from remote.job.paths import STATE, JobPaths
 from remote.job.status import ENDED, UNKNOWN
 
+#: Seconds that a backup stays, however soon others may go.
+BACKUP_AGE = 86400.0
+
 #: How the names begin of what is being removed.
 GONE = ".removed-"
 
 #: What prunes that were killed left of what they removed, and what others did that were killed,
 #: below `.remote`.
-REMOVED = tuple(f"{folder}/{GONE}*" for folder in ("jobs", "envs", "backup"))
+REMOVED = tuple(f"{folder}/{GONE}*" for folder in ("jobs", "envs", "backup", "states"))
 OWNED = ("incoming-*", ".mlflow-new-*", "delta-*", ".tmp-*")
 
 
@@ -59,6 +63,7 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
     freed = sum(_remove(paths.folder) for paths in jobs)
     for paths in jobs:
         forget(paths)
+    freed += sum(map(_remove, states.unused(root)))
     return RemoveAnswer(removed=tuple(paths.id for paths in jobs), bytes=freed)
 
 
@@ -75,8 +80,13 @@ def prune(request: PruneRequest) -> PruneAnswer:
     unfetched = [paths for paths in pulled if not request.force and _may_be_only_here(paths)]
     jobs = [paths for paths in pulled if paths not in unfetched]
     unused = _unused_environments(root, limit, request.python, remarks)
-    backups = [path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < limit]
-    folders = [*backups, *(paths.folder for paths in jobs), *unused]
+    # What a push replaced may be missed only tomorrow.
+    kept_until = min(limit, time.time() - BACKUP_AGE)
+    backups = [
+        path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < kept_until
+    ]
+    left = states.unused(root, {paths.id for paths in jobs})
+    folders = [*backups, *(paths.folder for paths in jobs), *unused, *left]
     freed = sum(bytes_in(path) if request.dry_run else _remove(path) for path in folders)
     downloaded = _clear_downloads(request.dry_run, remarks)
     return PruneAnswer(
@@ -203,7 +213,7 @@ def _remove(folder: Path) -> int:
             gone = folder
         freed = bytes_in(gone)
         shutil.rmtree(str(gone), onerror=make_writable)
-        for suffix in (".log", ".json", ".requirements", ".lock"):
+        for suffix in (".log", ".json", ".requirements", ".torch-requirements", ".lock"):
             with contextlib.suppress(FileNotFoundError):
                 folder.with_name(folder.name + suffix).unlink()
     return freed

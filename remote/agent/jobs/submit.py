@@ -8,21 +8,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import ContextManager, Iterator, Sequence
 
 from remote.agent import environments, launchers
-from remote.agent.job_folders import find
+from remote.agent.job_folders import find, of_sweep
 from remote.agent.job_state import state_of
-from remote.agent.jobs.accept import accept, clear, cleared, earlier_job
+from remote.agent.jobs.accept import accepted, clear, cleared, earlier_job
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import machine, make_output, root_of
 from remote.errors import JobError, TargetError
-from remote.files import link_or_copy, locked, write_atomic
+from remote.files import is_absent, link_or_copy, locked, write_atomic
 from remote.folders import leads_out, links_in
 from remote.job import outputs
 from remote.job.kinds import kind_of
-from remote.job.messages.jobs import PUSH, SubmitAnswer, SubmitRequest
-from remote.job.paths import PARTIAL, STATE, JobPaths
+from remote.job.messages.jobs import EMPTY_STORE, PUSH, SubmitAnswer, SubmitRequest
+from remote.job.paths import PARTIAL, STATE, STORE, JobPaths
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED, FINISHED, REFUSED, JobStatus
 from remote.job.tree import read_stamp, reading
@@ -62,7 +62,7 @@ def _repeated(root: Path, request: SubmitRequest, paths: JobPaths) -> SubmitAnsw
         _await_worker(paths, launched)
     if request.job.incoming:
         clear(root / STATE / (INCOMING + request.job.incoming))
-    env = environments.of(root, paths.code, request.job.python, request.job.extras)
+    env = environments.of_job(root, paths.code, request.job)
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), repeated=True)
 
 
@@ -80,49 +80,66 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
     """Start the job; `tree`, which keeps pushes away, is closed when its code is frozen."""
     spec = request.job.replace(after=_predecessor(root, request.job.after))
     source = _source(root, spec)
-    env = environments.of(root, source, spec.python, spec.extras)
+    env = environments.of_job(root, source, spec)
     missing = env.missing_programs()
-    if missing:
-        return SubmitAnswer(need=missing[0], platform=machine())
+    if missing or _wants_store(root, spec, env):
+        return SubmitAnswer(need=missing[0] if missing else EMPTY_STORE, platform=machine())
     if request.offline and not request.proxy and not env.is_ready():
         return SubmitAnswer(need="proxy")
-    paths = accept(root, spec, request.request)
-    while paths is None:
-        # The same request came twice at once.
-        earlier = earlier_job(root, request.request)
-        if earlier:
-            return _repeated(root, request, earlier)
-        paths = accept(root, spec, request.request)
+    # What it needs may be there only once its setup lines have run.
+    if not spec.setup:
+        env.check(kind_of(spec).modules)
+    paths, is_new = accepted(root, spec, request.request)
+    if not is_new:
+        return _repeated(root, request, paths)
     with cleared(paths):
-        if request.diff:
-            diff = request.diff.encode("utf-8", "surrogateescape")
-            write_atomic(paths.diff, diff, mode=0o600)
-        if request.proxy:
-            write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
-        agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
-        worker = [*agent, "work", request.key, paths.id]
-        launcher = request.launcher or launchers.DEFAULT
-        # The worker starts while the code is frozen, and waits for that.
+        launcher = request.launcher or launchers.usual()
         try:
-            with freezing(paths, source, spec.outputs):
-                launched = launchers.start(paths, launcher, worker, request.launcher_setting)
+            launched = launch(paths, request, launcher, freezing(paths, source, spec.outputs))
         finally:
             if source.name.startswith(INCOMING):
                 clear(source)
         tree.close()
         _await_worker(paths, launched)
-    return SubmitAnswer(id=paths.id, environment_ready=env.is_ready())
+    chosen = "" if request.launcher else launched.launcher
+    return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), launcher=chosen)
+
+
+def launch(
+    paths: JobPaths, request: SubmitRequest, launcher: str, code: ContextManager[None]
+) -> Launch:
+    """Start the worker of a job that was accepted; it waits for the `code`, which comes meanwhile."""
+    if request.diff:
+        diff = request.diff.encode("utf-8", "surrogateescape")
+        write_atomic(paths.diff, diff, mode=0o600)
+    if request.proxy:
+        write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
+    agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
+    worker = [*agent, "work", request.key, paths.id]
+    with code:
+        return launchers.start(paths, launcher, worker, request.launcher_setting)
+
+
+def _wants_store(root: Path, spec: JobSpec, env: environments.ProjectEnvironment) -> bool:
+    """Whether a job needs a store, and its environment may have no MLflow that could make it."""
+    if not (spec.record or kind_of(spec).serves) or not is_absent(root / STORE):
+        return False
+    # Here, since most targets have a store.
+    from remote.tracking import empty_store
+
+    return "mlflow" not in env.packages() and next(empty_store.kept(), None) is None
 
 
 def _predecessor(root: Path, name: str) -> str:
-    """The whole id of the job that is to end well before this one begins."""
+    """The whole id of the job, or of the sweep, that is to end well before this one begins."""
     if not name:
         return ""
-    paths = find(root, name)
-    state = state_of(paths).state
-    if state in ENDED and state != FINISHED:
-        raise JobError(f"{paths.id}, which this job was to follow, has ended: {state}.")
-    return paths.id
+    sweep = of_sweep(root, name)
+    for paths in sweep or [find(root, name)]:
+        state = state_of(paths).state
+        if state in ENDED and state != FINISHED:
+            raise JobError(f"{paths.id}, which this job was to follow, has ended: {state}.")
+    return name if sweep else paths.id
 
 
 def _source(root: Path, spec: JobSpec) -> Path:
@@ -164,12 +181,11 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     excludes += [f"--exclude={name}/" for name in CACHES]
     # What a group may change in the tree, it can't in what the job runs.
     argv = ["rsync", "-a", "--chmod=go-w", *shared, *excludes, "--", f"{source}/", f"{unfinished}/"]
-    # While rsync works: each start of the agent is faster without.
-    import shutil
-
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as rsync:
         try:
             yield
+            # While rsync works: each start of the agent is faster without.
+            import shutil  # noqa: F401
         except BaseException:
             rsync.kill()
             raise
@@ -185,11 +201,31 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     _drop_emptied(unfinished, source)
     _keep_links(unfinished, source)
     os.rename(str(unfinished), str(paths.pristine))
+    _place_code(paths, declared)
+
+
+@contextlib.contextmanager
+def sharing(paths: JobPaths, first: JobPaths, declared: Sequence[str]) -> Iterator[None]:
+    """Give the job the same code as another, whose `pristine` is whole, after the body."""
+    yield
+    unfinished = paths.folder / "pristine.part"
+    _share(first.pristine, unfinished)
+    os.rename(str(unfinished), str(paths.pristine))
+    _place_code(paths, declared)
+
+
+def _place_code(paths: JobPaths, declared: Sequence[str]) -> None:
     unfinished = paths.folder / "code.part"
-    shutil.copytree(str(paths.pristine), str(unfinished), symlinks=True, copy_function=link_or_copy)
+    _share(paths.pristine, unfinished)
     link_outputs(paths.root, unfinished, declared)
     # Who sees `code` sees all of it.
     os.rename(str(unfinished), str(paths.code))
+
+
+def _share(source: Path, target: Path) -> None:
+    import shutil
+
+    shutil.copytree(str(source), str(target), symlinks=True, copy_function=link_or_copy)
 
 
 def _is_folder(path: Path) -> bool:

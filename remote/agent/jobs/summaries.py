@@ -6,27 +6,33 @@ import itertools
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from remote.agent import unpulled
 from remote.agent.job_folders import find, job_of, live, newest_first
 from remote.agent.job_state import state_of
+from remote.agent.processes import uptime
 from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError, StoreError
+from remote.job.fields import NAME
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.messages.old_jobs import UnpulledAnswer, UnpulledRequest
 from remote.job.paths import JobPaths
 from remote.job.status import ENDED, Progress
 
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
-_SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after")
+_SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after", "again")
+
+#: Letters of what was asked that a list shows, and of a value that is shown beside others.
+SHOWN = 200
 
 #: Seconds that a list of jobs waits for metrics in a store that somebody has locked.
 PATIENCE = 2.0
 
-#: The newest three metrics of a run.
+#: The newest three metrics of a run, without those of its machine.
 _METRICS = (
     "SELECT key, value, step FROM latest_metrics WHERE run_uuid = ? AND is_nan = 0"
+    " AND key NOT LIKE 'system/%'"
     " ORDER BY timestamp DESC, step DESC, key LIMIT 3"
 )
 _CHILDREN = (
@@ -48,11 +54,9 @@ def describe(request: JobsRequest) -> JobsAnswer:
     if any(job.state not in ENDED for job in summaries):
         summaries = with_metrics(root, summaries)
     if request.jobs:
-        summaries = [
-            summary.replace(unpulled=unpulled.of_ended(paths))
-            for paths, summary in zip(selected, summaries)
-        ]
-    return JobsAnswer(jobs=tuple(summaries), now=time.time())
+        summaries = [_in_full(paths, job) for paths, job in zip(selected, summaries)]
+    now = time.time()
+    return JobsAnswer(jobs=tuple(summaries), now=now, booted=max(0.0, now - uptime()))
 
 
 def list_unpulled(request: UnpulledRequest) -> UnpulledAnswer:
@@ -66,11 +70,35 @@ def list_unpulled(request: UnpulledRequest) -> UnpulledAnswer:
     return UnpulledAnswer(id=paths.id, files=unpulled.read(paths, job).files)
 
 
+def _in_full(paths: JobPaths, summary: JobSummary) -> JobSummary:
+    """A job that is named: all that was asked, and what it wrote where no pull brings it from."""
+    job = job_of(paths)
+    facts: Dict[str, Any] = {}
+    if job:
+        facts = {
+            "asked": _cut(job.typed, NAME),
+            "parameters": {
+                _cut(name, SHOWN): _cut(str(value), SHOWN)
+                for name, value in job.all_parameters.items()
+            },
+            "cwd": job.cwd,
+            "retries": job.retries,
+            "timeout": job.timeout,
+            "variables": tuple(sorted(job.env)),
+        }
+    return summary.replace(**facts, unpulled=unpulled.of_ended(paths))
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 3]}..."
+
+
 def _summary(paths: JobPaths) -> JobSummary:
     job, status = job_of(paths), state_of(paths)
     facts = dict(vars(status))
     if job:
         facts.update({name: getattr(job, name) for name in _SHOWN})
+        facts["asked"] = _cut(job.typed, SHOWN)
         facts["mlflow_run"] = status.mlflow_run or job.mlflow_run
     progress: Optional[Progress] = None
     with suppress(ProtocolError):
@@ -81,18 +109,30 @@ def _summary(paths: JobPaths) -> JobSummary:
 def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
     """The same jobs; those that go on with their newest metrics and the states of their runs."""
     # Most calls find no job that goes on, and start faster without.
+    from remote.agent.tracking.job_run import store_of_job
+
+    stores = {
+        job.id: store_of_job(JobPaths(root, job.id)) for job in jobs if job.state not in ENDED
+    }
+    for store in dict.fromkeys(stores.values()):
+        ids = {job_id for job_id, place in stores.items() if place == store}
+        jobs = _with_metrics_of(store, ids, jobs)
+    return jobs
+
+
+def _with_metrics_of(store: Path, ids: Set[str], jobs: List[JobSummary]) -> List[JobSummary]:
+    """The same jobs; those of these `ids` with what the store has of them."""
     import sqlite3
 
-    from remote.agent.tracking.job_run import store_of
     from remote.tracking.store import connect_read_only, is_store
 
     described = []
     try:
-        if not is_store(store_of(root), patience=PATIENCE):
+        if not is_store(store, patience=PATIENCE):
             return jobs
-        with closing(connect_read_only(store_of(root), PATIENCE)) as database:
+        with closing(connect_read_only(store, PATIENCE)) as database:
             for job in jobs:
-                if job.state not in ENDED:
+                if job.id in ids:
                     metrics = database.execute(_METRICS, (job.mlflow_run,))
                     children = database.execute(_CHILDREN, (job.mlflow_run,))
                     job = job.replace(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 
-from remote.agent.launchers import tmux
+from remote.agent.launchers import slurm, tmux
 from remote.errors import JobError, ProtocolError
 from remote.job import fields
 from remote.job.fields import MESSAGE, WORD
 from remote.job.paths import JobPaths
+from remote.job.spec import Job, read_job
 from remote.job.status import ProcessId
 from remote.job.struct import Struct
 
@@ -35,8 +36,12 @@ class Launcher(Protocol):
     #: Where to look when it doesn't.
     START_HINT: str
 
-    def start(self, job_id: str, argv: Sequence[str], setting: str) -> Handle:
-        """Start a worker that lives on without us; raises JobError.
+    #: Whether workers run on other machines than who asks for them: there, no lock, process or
+    #: clock of this one means anything.
+    ELSEWHERE: bool
+
+    def start(self, job: Job, argv: Sequence[str], setting: str) -> Handle:
+        """Start the worker of a job, which lives on without us; raises JobError.
 
         `setting` is what the user's settings say for this launcher, such as a socket's name.
         """
@@ -46,6 +51,9 @@ class Launcher(Protocol):
 
         Only a clear no has a job declared lost: unknown is not absent.
         """
+
+    def waiting(self, handle: Handle) -> str:
+        """Why the worker doesn't run yet, or not again, for people; empty where it may run."""
 
     def stop(self, handle: Handle) -> None:
         """Ask the worker to end its job (SIGTERM)."""
@@ -60,10 +68,25 @@ class Launcher(Protocol):
         """Why the worker is gone, as far as the launcher can tell, for people."""
 
 
-LAUNCHERS: Dict[str, Launcher] = {"tmux": tmux}
+LAUNCHERS: Dict[str, Launcher] = {"tmux": tmux, "slurm": slurm}
 
-#: That of a job which names none.
+#: That of jobs of versions which knew no other.
 DEFAULT = "tmux"
+
+
+def usual() -> str:
+    """The launcher of a job that names none: the scheduler's, where this machine has one."""
+    return "slurm" if slurm.is_used() else DEFAULT
+
+
+def named(name: str) -> Launcher:
+    """The row of that name; raises JobError."""
+    if name not in LAUNCHERS:
+        raise JobError(
+            f"The launcher {name!r} is not known to this version of the toolkit.",
+            f"It knows {', '.join(LAUNCHERS)}. Did a newer version start the job?",
+        )
+    return LAUNCHERS[name]
 
 
 class Launch(Struct):
@@ -75,22 +98,21 @@ class Launch(Struct):
     @property
     def row(self) -> Launcher:
         """Who is asked about `handle`; raises JobError."""
-        if self.launcher not in LAUNCHERS:
-            raise JobError(
-                f"The launcher {self.launcher!r} is not known to this version of the toolkit.",
-                f"It knows {', '.join(LAUNCHERS)}. Did a newer version start the job?",
-            )
-        return LAUNCHERS[self.launcher]
+        return named(self.launcher)
 
     def alive(self) -> Optional[bool]:
         """Whether the worker lives; None where that can't be told, as of a launcher unknown here."""
         return self.row.alive(self.handle) if self.launcher in LAUNCHERS else None
 
+    def waiting(self) -> str:
+        """Why the worker doesn't run yet; empty where it may run."""
+        return self.row.waiting(self.handle) if self.launcher in LAUNCHERS else ""
+
 
 def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> Launch:
     """Start a job's worker, and write down how; raises JobError."""
     launch = Launch(launcher, {})
-    launch = launch.replace(handle=launch.row.start(paths.id, argv, setting))
+    launch = launch.replace(handle=launch.row.start(read_job(paths.folder), argv, setting))
     launch.to_file(paths.launch)
     return launch
 

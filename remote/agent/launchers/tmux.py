@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 from remote.agent import processes
 from remote.agent.launchers import logind
 from remote.errors import JobError
-from remote.job.status import ProcessId
+from remote.job.status import RESTARTED, ProcessId
 
 if TYPE_CHECKING:
     from remote.agent.launchers import Handle
+    from remote.job.spec import Job
 
 PROGRAMS: Tuple[str, ...] = ("tmux",)
 START_LIMIT: Optional[float] = 20.0
+ELSEWHERE = False
 START_HINT = "See whether tmux works there: tmux new -d 'sleep 60'; tmux ls"
 
 #: The tmux server of jobs whose handle doesn't name one: older versions wrote none down.
@@ -27,7 +29,7 @@ SOCKET = "remote"
 _SOCKET = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
-def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
+def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     """Start `argv` in a new detached session, named by the job; raises JobError.
 
     `setting` is the name of a tmux server of our own (`-L`, without tmux.conf). Its shell is
@@ -36,10 +38,12 @@ def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     """
     if not _SOCKET.match(setting):
         raise JobError(f"REMOTE_TMUX_SOCKET {setting!r} is no plain name.", "Such as: remote")
+    if job.nodes > 1:
+        raise JobError("--nodes needs Slurm: tmux runs a job on one machine.", "See docs/slurm.md")
     # A job that is submitted by another job's code is no part of that one.
     foreign = ("TMUX", "TMUX_PANE", "REMOTE_JOB_ID")
     env = {name: os.environ[name] for name in os.environ if name not in foreign}
-    new = ["new-session", "-d", "-s", job_id, "-x", "160", "-y", "50", "-P", "-F", "#{pane_pid}"]
+    new = ["new-session", "-d", "-s", job.id, "-x", "160", "-y", "50", "-P", "-F", "#{pane_pid}"]
     # With exec, the pid of the pane is the worker's own.
     command = "exec " + " ".join(shlex.quote(word) for word in argv)
     tmux = ["tmux", "-L", setting, "-f", "/dev/null", *new, command]
@@ -56,12 +60,22 @@ def start(job_id: str, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     if result.returncode:
         reason = result.stderr.decode("utf-8", "replace").strip()
         raise JobError(f"tmux could not start the job: {reason}", "Try it there: tmux new -d true")
-    return {**vars(processes.identity(int(result.stdout))), "socket": setting}
+    identity = vars(processes.identity(int(result.stdout)))
+    return {**identity, "socket": setting, "host": os.uname().nodename}
 
 
 def alive(handle: Handle) -> Optional[bool]:
-    """Whether the process still runs; None where the system doesn't tell."""
+    """Whether the process still runs; None where the system doesn't tell, or it is another's: of
+    several that share a target's disk, each knows its own processes alone."""
+    here = os.uname().nodename
+    if handle.get("host", here) != here and handle.get("boot") != processes.boot():
+        return None
     return processes.alive(ProcessId(handle["pid"], handle.get("start"), handle.get("boot", "")))
+
+
+def waiting(handle: Handle) -> str:
+    """Nothing: it runs at once."""
+    return ""
 
 
 def stop(handle: Handle) -> None:
@@ -86,7 +100,7 @@ def attach(handle: Handle, job_id: str) -> List[str]:
 def why_ended(handle: Handle) -> str:
     """A restart shows; what else ended a process, the system doesn't tell anybody else."""
     restarted = handle.get("boot") != processes.boot()
-    return "the server was restarted" if restarted else "its worker is gone"
+    return RESTARTED if restarted else "its worker is gone"
 
 
 def server(socket: str) -> Optional[int]:

@@ -54,6 +54,7 @@ def begin_run(paths: JobPaths, job: Job, run_id: str) -> run_rows.RecordedRun:
             # Of a JOB, MLflow's UI shows the whole name, and of others what follows the last slash.
             **({} if job.source else {"mlflow.source.type": "JOB"}),
             **({"remote.command": job.command_line} if job.arguments else {}),
+            **({"mlflow.parentRunId": job.parent_run} if job.sweep else {}),
         },
         params=_params(job),
         start_ms=int(time.time() * 1000),
@@ -81,6 +82,7 @@ def tags(job: Job, gpus: Sequence[LeasedGpu]) -> Dict[str, str]:
         "remote.target": job.target,
         "remote.host": job.host,
         "remote.source": job.source,
+        "remote.sweep": job.sweep,
         "mlflow.project.entryPoint": job.entry_point,
         "mlflow.source.type": kind_of(job).mlflow_source_type,
         "remote.gpus": ", ".join(gpu.name for gpu in gpus),

@@ -222,6 +222,34 @@ def add_metric(store: Path, run_id: str, key: str, value: float, now_ms: int) ->
             )
 
 
+class Point(NamedTuple):
+    """One value of a metric, which is finite; `timestamp` in ms."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+
+def add_points(store: Path, run_id: str, points: Sequence[Point], *, newest: Optional[int]) -> bool:
+    """Log points of system metrics, in their order, each newer than all before.
+
+    `newest` is the time of the last one that was logged so; where the run has another one, somebody
+    else logs them too, and nothing is added: False.
+    """
+    latest = "SELECT MAX(timestamp) FROM latest_metrics WHERE run_uuid = ? AND key LIKE 'system/%'"
+    with writing(store) as database:
+        if database.execute(latest, (run_id,)).fetchone()[0] != newest:
+            return False
+        for verb, table in (("IGNORE", "metrics"), ("REPLACE", "latest_metrics")):
+            database.executemany(
+                f"INSERT OR {verb} INTO {table} (key, value, timestamp, step, run_uuid, is_nan)"
+                " VALUES (?, ?, ?, ?, ?, 0)",
+                [(*point, run_id) for point in points],
+            )
+    return True
+
+
 _CLOSE = (
     "UPDATE runs SET status = ?, end_time = ? WHERE status IN ('RUNNING', 'SCHEDULED')"
     " AND run_uuid IN"

@@ -7,21 +7,26 @@ job's MLflow run and in the terminal.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
-from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, Any, Dict, NamedTuple, Optional
 
 from remote.addresses import without_secrets
+from remote.agent import environments
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.status import QUEUED, JobStatus
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
+    from threading import Event
+
     from remote.agent.tracking.run_rows import RecordedRun
 
-#: Seconds between two looks at the log, and between two notes of how long it was.
-LOOK = 0.05
+#: Seconds between two looks at the log, at least and at most, and between two notes of how long it
+#: was.
+LOOK, SELDOM = 0.05, 2.0
 NOTE = 2.0
 
 
@@ -38,7 +43,7 @@ class Record:
     """A job and what its worker tells of it. `status.json` is written here alone while it lives.
 
     `status` is replaced, never changed: what was handed on stays what it was. `here` is a job that
-    runs in the project itself, and not in a snapshot.
+    runs in the project itself, and not in a snapshot. `exports` is what its setup lines have set.
     """
 
     def __init__(self, paths: JobPaths) -> None:
@@ -48,7 +53,13 @@ class Record:
         self.code = paths.root if self.here else paths.code
         self.status = JobStatus(QUEUED)
         self.run: Optional[RecordedRun] = None
+        self.exports: Dict[str, str] = {}
         self.log: IO[bytes] = open(str(paths.log), "ab", buffering=0)
+
+    @functools.cached_property
+    def environment(self) -> environments.ProjectEnvironment:
+        """What the job's code asks for, there or still to be made; raises JobError."""
+        return environments.of_job(self.paths.root, self.code, self.job)
 
     def write(self, **changes: Any) -> None:
         """Change some of the status, on disk in one step."""
@@ -76,16 +87,18 @@ class Record:
             self.run = job_run.begin_run(self.paths, self.job, run_id)
 
 
-def mirror(paths: JobPaths, ended: Callable[[], bool]) -> None:
+def mirror(paths: JobPaths, ended: Event) -> None:
     """Show the log in the terminal that the worker runs in, for whoever attaches to it.
 
-    Notes every few seconds how long the log was, for `since`.
+    Notes every few seconds how long the log was, for `since`. Of a log that doesn't grow, as while a
+    job waits in line, the end is looked at ever less often.
     """
-    noted = 0.0
+    noted, pause = 0.0, LOOK
     with open(str(paths.log), "rb") as file, open(str(paths.times), "a") as times:
         while True:
-            last = ended()
+            last, pause = ended.is_set(), min(2 * pause, SELDOM)
             for block in iter(lambda: file.read(1 << 16), b""):
+                pause = LOOK
                 if time.time() - noted > NOTE:
                     noted = time.time()
                     # A full disk ends no mirror.
@@ -97,4 +110,4 @@ def mirror(paths: JobPaths, ended: Callable[[], bool]) -> None:
                     os.write(1, block)
             if last:
                 return
-            time.sleep(LOOK)
+            ended.wait(pause)

@@ -14,18 +14,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Mapping, Union
 
 from remote.agent import processes, reserve
 from remote.agent.tracking import job_run
 from remote.agent.worker import Outcome, Record
-from remote.agent.worker.peak_memory import PeakGpuMemory, PeakMemory
+from remote.agent.worker.curves import Curves
+from remote.agent.worker.last_error import last_error
+from remote.agent.worker.usage import GpuUsage, ProcessUsage
 from remote.agent.worker.variables import of_job
 from remote.job.kinds import kind_of
+from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, RUNNING
 
 #: How long a job may take to end after it was asked to, in seconds.
 PATIENCE = 10.0
+
+#: Seconds between two looks whether its cards are idle.
+LOOK = 1.0
 
 #: How long the command of `--notify` may take, in seconds.
 NOTIFY_LIMIT = 60.0
@@ -49,7 +55,7 @@ _DISK = re.compile(rb"No space left on device|Disk quota exceeded|database or di
 _KERNEL_DIED = re.compile(rb"DeadKernelError|Kernel died")
 
 CRASHED, SIGNAL, TIMEOUT, OOM, OOM_GPU = "error", "signal", "timeout", "oom", "oom-gpu"
-DISK = "disk"
+DISK, IDLE = "disk", "idle"
 
 
 def attempts(record: Record, python: Path, devices: Mapping[str, str]) -> Outcome:
@@ -57,7 +63,8 @@ def attempts(record: Record, python: Path, devices: Mapping[str, str]) -> Outcom
 
     `devices` are the variables that tell it which GPUs it may see.
     """
-    number, last = 1, 1 + record.job.retries
+    number = record.status.attempt + 1
+    last = number + record.job.retries
     while True:
         result = _attempt(record, number, python, devices)
         if result.state != FAILED or number == last:
@@ -79,27 +86,36 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
     # What is edited in a service is the target's own; its environment is the snapshot's.
     place = paths.root if job.live else record.code
     env = {**of_job(record, place, python), **devices}
+    if job.idle and not record.status.gpus:
+        record.say("this job has no GPU, so that --idle has nothing to look at")
     offset, kills = paths.log.stat().st_size, kernel_kills()
-    memory, gpus = PeakMemory(), PeakGpuMemory(gpu.uuid for gpu in record.status.gpus)
+    gpus = GpuUsage(gpu.uuid for gpu in record.status.gpus)
+    curves = Curves(job_run.store_of_job(paths), record.run, gpus)
+    tree = ProcessUsage(curves.look)
     try:
-        with gpus, memory:
-            code = _execute(record, python, place, env)
-        if code is None:
-            return Outcome(FAILED, 124, f"timeout after {job.timeout} s", TIMEOUT)
+        with gpus, tree:
+            code = _execute(record, python, place, env, gpus)
+        if isinstance(code, Outcome):
+            return code
         log, killed = tail(paths.log, offset), kernel_kills() - kills
         return outcome(code, log=log, kills=killed, full=reserve.is_full(place))
     finally:
         # What is left of it must not use a GPU that others may lease now.
         processes.end_descendants(os.getpid())
+        if not record.here and record.environment.kind.STARTS_ELSEWHERE:
+            processes.end(lambda: processes.of_job(paths.id, paths.log, None))
+        curves.write()
         record.status = record.status.replace(
-            peak_memory=max(memory.peak, record.status.peak_memory),
+            peak_memory=max(tree.peak, record.status.peak_memory),
             peak_gpu_memory=max(gpus.peak, record.status.peak_gpu_memory),
         )
 
 
-def _execute(record: Record, python: Path, place: Path, env: Mapping[str, str]) -> Optional[int]:
-    """The exit code of the agent's program that starts the user's code inside the environment;
-    None where the time was over."""
+def _execute(
+    record: Record, python: Path, place: Path, env: Mapping[str, str], gpus: GpuUsage
+) -> Union[int, Outcome]:
+    """The exit code of the agent's program that starts the user's code inside the environment; else
+    why it was ended."""
     entry = kind_of(record.job).entry
     child = subprocess.Popen(
         [str(python), os.path.abspath(sys.argv[0]), entry, str(record.paths.folder)],
@@ -115,9 +131,7 @@ def _execute(record: Record, python: Path, place: Path, env: Mapping[str, str]) 
         # Whoever finds this worker gone ends what is left of its session.
         with contextlib.suppress(OSError):
             record.write(code=processes.identity(child.pid))
-        return child.wait(record.job.timeout or None)
-    except subprocess.TimeoutExpired:
-        return None
+        return _await(child, record.job, gpus)
     finally:
         if child.poll() is None:
             child.terminate()
@@ -126,6 +140,21 @@ def _execute(record: Record, python: Path, place: Path, env: Mapping[str, str]) 
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def _await(child: subprocess.Popen[bytes], job: Job, gpus: GpuUsage) -> Union[int, Outcome]:
+    """Its exit code; else why it is to be ended now."""
+    began = time.monotonic()
+    while True:
+        rest = job.timeout - (time.monotonic() - began) if job.timeout else None
+        if rest is not None and rest <= 0:
+            return Outcome(FAILED, 124, f"timeout after {job.timeout} s", TIMEOUT)
+        if job.idle and gpus.idle >= job.idle:
+            return Outcome(FAILED, 124, f"its GPUs did nothing for {job.idle} s", IDLE)
+        try:
+            return child.wait(LOOK if job.idle else rest)
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def notify(record: Record) -> None:
@@ -195,7 +224,10 @@ def outcome(code: int, *, log: bytes, kills: int, full: bool = False) -> Outcome
         return Outcome(FAILED, shown, f"killed by {name}", SIGNAL)
     if _KERNEL_DIED.search(log):
         return Outcome(FAILED, shown, "its notebook's kernel died", SIGNAL)
-    cause = f"its code failed (exit code {shown})"
+    # Python itself ends so, by an exception that nobody caught; a program's own exit codes tell of
+    # another end, whatever it had logged before.
+    raised = last_error(log) if code == 1 else ""
+    cause = raised or f"its code failed (exit code {shown})"
     if full or _DISK.search(log):
         where = "the server's disk is full" if full else "a disk was full, or a quota used up"
         return Outcome(FAILED, shown, f"{cause}: {where}", DISK)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
-from remote.agent import environments, job_folders, job_state, processes, reserve
+from remote.agent import job_folders, job_state, processes, reserve
 from remote.agent.gpus.queue import JobLease
 from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, Record, mirror
 from remote.errors import JobError, RemoteError, StoreError, UnusableStore
 from remote.files import FULL, is_absent
 from remote.job.kinds import kind_of
-from remote.job.paths import JobPaths
+from remote.job.paths import JobPaths, states_folder
 from remote.job.status import (
     ENDED,
     FAILED,
@@ -32,6 +31,7 @@ from remote.job.status import (
 
 # A submission waits for the worker's first word: what isn't needed for that is imported later.
 if TYPE_CHECKING:
+    from remote.agent.gpus.lease import Lease
     from remote.agent.raw_data import ReadOnly
 
 #: Seconds between two looks at the job that this one is to follow.
@@ -67,8 +67,8 @@ class Worker(Record):
         """Take the job to its end; its exit code comes back."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        args = (self.paths, lambda: self.status.state in ENDED)
-        shown = threading.Thread(target=mirror, args=args, daemon=True)
+        ended = threading.Event()
+        shown = threading.Thread(target=mirror, args=(self.paths, ended), daemon=True)
         shown.start()
         try:
             outcome = self.perform()
@@ -76,8 +76,9 @@ class Worker(Record):
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 signal.signal(number, _pass)
         self.finish(outcome)
+        ended.set()
         shown.join(timeout=2)
-        if self.job.notify:
+        if self.job.notify and self.status.state in ENDED:
             from remote.agent.worker.attempt import notify
 
             notify(self)
@@ -136,11 +137,6 @@ class Worker(Record):
                 raise JobError("The submission broke off before its code was there.")
             time.sleep(0.005)
 
-    @functools.cached_property
-    def environment(self) -> environments.ProjectEnvironment:
-        """What the job's code asks for, there or still to be made; raises JobError."""
-        return environments.of(self.paths.root, self.code, self.job.python, self.job.extras)
-
     def begin(self) -> None:
         """Say that the worker lives."""
         worker = processes.identity(os.getpid())
@@ -148,6 +144,10 @@ class Worker(Record):
         self.write(state=QUEUED, worker=worker, host=host, started=started)
         processes.adopt_orphans()
         reserve.set_aside(self.paths)
+        self.begin_records()
+
+    def begin_records(self) -> None:
+        """Give the job its run where the target has a store that can be used."""
         from remote.agent.tracking import job_run, moved_target
         from remote.tracking.store import is_present
 
@@ -161,25 +161,37 @@ class Worker(Record):
 
     def run_code(self) -> Outcome:
         """Run the job's code, with all that it waits for: another job, its environment, GPUs."""
-        from remote.agent import raw_data, unpulled
+        from remote.agent import unpulled
         from remote.agent.worker.attempt import attempts
 
         if self.job.after:
-            self.await_other(JobPaths(self.paths.root, self.job.after))
+            root, after = self.paths.root, self.job.after
+            for other in job_folders.of_sweep(root, after) or [JobPaths(root, after)]:
+                self.await_other(other)
         python = self.prepare()
         with self.job_lease.leased(self.wait) as lease:
             if lease is not None:
                 self.write(**self.job_lease.record(lease))
-            self.raw = raw_data.ReadOnly(self.paths.root)
-            try:
-                self.raw.take()
-            except OSError as error:
-                self.say(f"{raw_data.FOLDER} could not be made read-only: {error}")
+            self.protect_raw()
             try:
                 unpulled.begin(self.paths, self.job)
             except OSError as error:
                 self.say(f"what this job writes can't be told: {error}")
-            return attempts(self, python, self.job_lease.variables(lease))
+            return attempts(self, python, self.devices(lease))
+
+    def devices(self, lease: Optional[Lease]) -> Mapping[str, str]:
+        """The variables that tell the job's code what it may run on."""
+        return self.job_lease.variables(lease)
+
+    def protect_raw(self) -> None:
+        """Have data/raw be read-only for as long as the job's code runs."""
+        from remote.agent import raw_data
+
+        self.raw = raw_data.ReadOnly(self.paths.root)
+        try:
+            self.raw.take()
+        except OSError as error:
+            self.say(f"{raw_data.FOLDER} could not be made read-only: {error}")
 
     def await_other(self, other: JobPaths) -> None:
         """Wait until another job has finished; raises JobError where it ends in another way."""
@@ -196,28 +208,55 @@ class Worker(Record):
             time.sleep(LOOK)
 
     def prepare(self) -> Path:
-        """Have the environment for the job's lock file and the MLflow run ready, made now if they
-        aren't there; the interpreter comes back."""
-        from remote.agent.environments import job_hook
+        """Have the job's environment and the MLflow run ready, made now if they aren't there; the
+        interpreter comes back."""
         from remote.agent.worker import variables
 
-        python = Path(self.job.interpreter)
-        if not self.here:
-            self.write(**self.environment.record())
-            if not self.environment.is_ready():
-                self.write(state=PREPARING, waiting="")
-                with variables.proxied(self.paths):
-                    self.environment.make(self.log, job=self.paths.id)
-            try:
-                job_hook.install(self.environment.folder)
-            except OSError as error:
-                self.say(f"the environment can't be prepared for jobs: {error}")
-            self.write(environment_ready=True)
-            python = self.environment.python
+        python = Path(self.job.interpreter) if self.here else self.prepare_environment()
         # A service records nothing itself, and shows the store, or lets notebooks write to it.
         if not self.run and (self.job.record or kind_of(self.job).serves):
             self.open_store(python, variables.base(python))
         return python
+
+    def prepare_environment(self) -> Path:
+        """Have the environment ready for the job; its interpreter comes back. Raises JobError."""
+        from remote.agent.environments import job_hook
+        from remote.agent.worker import setup_lines, variables
+
+        env = self.environment
+        self.write(**env.record())
+        if self.job.setup:
+            self.write(state=PREPARING, waiting="")
+            self.take_exports(self.job.setup, variables.for_setup(self))
+        if not env.is_ready():
+            self.write(state=PREPARING, waiting="")
+            with variables.proxied(self.paths):
+                env.make(self.log, job=self.paths.id)
+        if env.kind.IS_MADE:
+            try:
+                job_hook.install(env.folder)
+            except OSError as error:
+                self.say(f"the environment can't be prepared for jobs: {error}")
+        env.check(kind_of(self.job).modules)
+        activation = setup_lines.activation(env.python.parent.parent)
+        if activation:
+            self.take_exports(activation, variables.base(env.python), quiet=True)
+        self.write(environment_ready=True)
+        return env.python
+
+    def take_exports(
+        self, lines: Sequence[str], env: Mapping[str, str], *, quiet: bool = False
+    ) -> None:
+        """Run lines in bash, and have what they export in the job's variables, and in those of all
+        that is started for it; raises JobError."""
+        from remote.agent.worker import setup_lines
+
+        exports = setup_lines.run(lines, self.log, self.code, env, quiet=quiet)
+        for name in exports.unset:
+            os.environ.pop(name, None)
+            self.exports.pop(name, None)
+        os.environ.update(exports.values)
+        self.exports.update(exports.values)
 
     def open_store(self, python: Path, env: Mapping[str, str]) -> None:
         """Begin the run in the target's store, or in one of the job's own where that is there and
@@ -225,7 +264,7 @@ class Worker(Record):
         from remote.agent.tracking import job_run
 
         try:
-            is_made = job_run.make_store(self.paths.root, python, env)
+            is_made = self.make_store(python, env)
             if is_made:
                 self.begin_run()
         except UnusableStore as error:
@@ -237,7 +276,13 @@ class Worker(Record):
             if is_made:
                 self.begin_run()
         if not is_made:
-            self.say("mlflow is not in the lock file, so this job gets no MLflow run.")
+            self.say("mlflow is not in the environment, so this job gets no MLflow run.")
+
+    def make_store(self, python: Path, env: Mapping[str, str]) -> bool:
+        """Make the target's store where it is missing; False where its environment has no MLflow."""
+        from remote.agent.tracking import job_run
+
+        return job_run.make_store(self.paths.root, python, env)
 
     def finish(self, outcome: Outcome) -> None:
         """End what still runs, keep what there is, and write the last word."""
@@ -247,6 +292,9 @@ class Worker(Record):
                 self.raw.give_back()
         except (OSError, ValueError) as error:
             self.say(f"data/raw is still read-only, until the next job ends: {error}")
+        # One that nobody used.
+        with contextlib.suppress(OSError):
+            (states_folder(self.paths.root) / self.paths.id).rmdir()
         ended = time.time()
         last = self.status.replace(
             state=outcome.state,
@@ -269,7 +317,6 @@ class Worker(Record):
             except Exception:
                 self.say(_traceback())
         reserve.publish(self.paths, last)
-        # Whoever sees that it has ended (`mirror`) finds the last word on disk.
         self.status = last
         if not errors:
             job_folders.forget(self.paths)

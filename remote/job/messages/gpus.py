@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 from remote.job import fields
 from remote.job.fields import NAME
 from remote.job.messages.base import TargetRequest
-from remote.job.status import LeasedGpu
+from remote.job.status import UUID, LeasedGpu
 from remote.job.struct import Struct
 
 
@@ -17,6 +17,8 @@ class GpuHolder(Struct):
     pid: int = fields.integer(0, 1 << 31, default=0)
     user: str = fields.line(default="")
     job: str = fields.job_id(default="")
+    share: float = fields.number(0, 1, default=1.0)
+    """How much of it."""
 
 
 class GpuProcess(Struct):
@@ -43,6 +45,8 @@ class Gpu(LeasedGpu):
     """The source's word for a broken card."""
     holder: Optional[GpuHolder] = fields.optional(fields.nested(GpuHolder), default=None)
     """None where no job leases it."""
+    sharers: Tuple[GpuHolder, ...] = fields.list_of(fields.nested(GpuHolder), 1024, default=())
+    """All that have a part of it."""
 
     @property
     def memory_free(self) -> Optional[int]:
@@ -59,6 +63,10 @@ class WaitingJob(Struct):
     gpus: int = fields.integer(0, 1 << 31, default=0)
     memory: int = fields.integer(0, 1 << 40, default=0)
     submitted: float = fields.number(0, 1e12, default=0.0)
+    cards: Tuple[str, ...] = fields.list_of(fields.text(128, UUID), 1024, default=())
+    """The UUIDs of those that will do; empty where all of the machine's do."""
+    share: float = fields.number(0, 1, default=1.0)
+    """How much of one GPU."""
 
 
 class GpusAnswer(Struct):

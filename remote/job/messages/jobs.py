@@ -10,7 +10,7 @@ import sys
 from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import DIFF, HEX, INTEGER, MESSAGE, NAME, VERY_MANY, WORD
+from remote.job.fields import DIFF, HEX, INTEGER, MANY, MESSAGE, NAME, VERY_MANY, WORD
 from remote.job.messages.base import LOOK_FIRST, TargetRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
@@ -19,21 +19,31 @@ from remote.job.struct import Struct
 
 
 class SubmitAnswer(Struct):
-    """A job that was accepted, or what has to be done first: `need` is `uv`, `proxy` or PUSH."""
+    """A job that was accepted, or what has to be done first: `need` is `uv`, EMPTY_STORE, `proxy` or
+    PUSH."""
 
     id: str = fields.job_id(default="")
     environment_ready: bool = fields.flag(default=False)
     need: str = fields.text(16, WORD, default="")
     platform: Optional[Machine] = fields.optional(fields.nested(Machine), default=None)
-    """What a uv that is brought must have been built for."""
+    """What a program that is brought must have been built for."""
     pushed_by: str = fields.line(default="")
     """Whose push the tree is, where it isn't the submitter's any more."""
     repeated: bool = fields.flag(default=False)
     """Whether the same request had started it before."""
+    ids: Tuple[str, ...] = fields.list_of(fields.job_id(), MANY, default=())
+    """Of several jobs that were asked for, those that were started."""
+    problem: str = fields.text(MESSAGE, default="")
+    """Why the others weren't."""
+    launcher: str = fields.text(64, WORD, default="")
+    """What keeps it alive, where the request left that to the server."""
 
 
 #: What a submission needs where somebody else pushed since its own push, or does so now.
 PUSH = "push"
+
+#: What it needs where no MLflow of the server's can make the store for its record.
+EMPTY_STORE = "mlflow-store"
 
 
 class SubmitRequest(
@@ -43,12 +53,14 @@ class SubmitRequest(
     is a job that the same request has started before."""
 
     job: JobSpec = fields.nested(JobSpec)
+    more: Tuple[JobSpec, ...] = fields.list_of(fields.nested(JobSpec), MANY, default=())
+    """Further jobs of one sweep, to be started on the same code in the same environment."""
     request: str = fields.text(32, HEX, default="")
     """Its id, made before it was sent first."""
     push: str = fields.text(32, HEX, default="")
     """The push that brought the code; empty where it is a snapshot that runs again."""
     launcher: str = fields.text(64, WORD, default="")
-    """Its row in remote.agent.launchers; empty is the usual one."""
+    """Its row in remote.agent.launchers; empty is what the server has."""
     launcher_setting: str = fields.text(NAME, default="")
     """What the user's settings say for it: the name of the tmux server that is to hold the job."""
     diff: str = fields.text(DIFF, default="")
@@ -78,6 +90,19 @@ class JobSummary(JobStatus):
     experiment: str = fields.text(NAME, default="")
     user: str = fields.text(NAME, default="")
     after: str = fields.text(NAME, default="")
+    again: str = fields.job_id(default="")
+    asked: str = fields.text(NAME, default="")
+    """The program with its parameters and arguments, as it would be typed; cut in a list."""
+    parameters: Mapping[str, str] = fields.mapping_of(
+        fields.text(MESSAGE), VERY_MANY, key=fields.text(NAME), default={}
+    )
+    """Those that were not given, too; told, as what follows, of a job that is named."""
+    cwd: str = fields.text(NAME, default="")
+    retries: int = fields.integer(0, 1 << 31, default=0)
+    timeout: int = fields.integer(0, 1 << 40, default=0)
+    """In seconds."""
+    variables: Tuple[str, ...] = fields.names(default=())
+    """The names of its environment variables: what they hold may be secret."""
     progress: Optional[Progress] = fields.optional(fields.nested(Progress), default=None)
     metrics: Tuple[Metric, ...] = fields.list_of(fields.nested(Metric), 100, default=())
     """The newest ones, while it runs."""
@@ -90,10 +115,11 @@ class JobSummary(JobStatus):
 
 
 class JobsAnswer(Struct):
-    """Jobs, the oldest first, and the server's clock."""
+    """Jobs, the oldest first, and the server's clock, now and when it was started."""
 
     jobs: Tuple[JobSummary, ...] = fields.list_of(fields.nested(JobSummary), VERY_MANY)
     now: float = fields.moment()
+    booted: float = fields.moment(default=0.0)
 
 
 class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer, public=True):
@@ -107,22 +133,29 @@ class JobsRequest(TargetRequest[JobsAnswer], verb="jobs", answer=JobsAnswer, pub
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_.,:/=@%+-]+")
 
 
-class StopAnswer(Struct):
-    """`already` says that it had ended before."""
+class StoppedJob(Struct):
+    """What became of a job that was to end; `already` says that it had ended before."""
 
     id: str = fields.job_id()
     status: JobStatus = fields.nested(JobStatus)
-    already: bool = fields.flag()
+    already: bool = fields.flag(default=False)
+    problem: str = fields.text(MESSAGE, default="")
+    """Why it goes on, or why that can't be told; empty where it has ended."""
+
+
+class StopAnswer(Struct):
+    stopped: Tuple[StoppedJob, ...] = fields.list_of(fields.nested(StoppedJob), VERY_MANY)
 
 
 class StopRequest(TargetRequest[StopAnswer], verb="stop", answer=StopAnswer, repeat=LOOK_FIRST):
-    """End a job; without a name, the one that goes on."""
+    """End jobs: those that are named, with `all` every one that goes on, else the one that does."""
 
-    job: str = fields.text(NAME, default="")
+    jobs: Tuple[str, ...] = fields.names(default=())
+    all: bool = fields.flag(default=False)
 
 
 class AttachAnswer(Struct):
-    """The command that shows the terminal of a job's worker, to be run on its server."""
+    """The command that shows the terminal of a job's worker, or of a shell, to be run on its server."""
 
     id: str = fields.job_id()
     argv: Tuple[str, ...] = fields.list_of(fields.text(NAME, _PLAIN_WORD), 100)

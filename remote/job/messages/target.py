@@ -50,6 +50,12 @@ class PrepareRequest(
     take_over: bool = fields.flag(default=False)
     """Whether a folder full of what others put there becomes this project's."""
     look: bool = fields.flag(default=False)
+    links: Mapping[str, str] = fields.mapping_of(
+        fields.text(NAME), MANY, key=fields.path(), default={}
+    )
+    """Paths of the target, and where each of them is to lead."""
+    launcher: str = fields.text(64, WORD, default="")
+    """What is to start jobs there; empty is what the server has."""
 
 
 class ClearAnswer(Struct):

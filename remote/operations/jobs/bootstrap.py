@@ -1,4 +1,4 @@
-"""What is brought to a server that lacks it: uv, a way to the internet."""
+"""What is brought to a server that lacks it: uv, an empty MLflow store, a way to the internet."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from remote.agent.target_dir import machine
 from remote.errors import ConnectError, TargetError
 from remote.job.messages.target import Machine
 from remote.session import TargetSession
+from remote.tracking import empty_store
 from remote.transport import process
 
 
@@ -38,6 +39,12 @@ def bring_uv(server: TargetSession, target_machine: Machine) -> None:
         server.agent.wire.bring("bin/uv", binary.read_bytes())
 
 
+def bring_store(server: TargetSession, target_machine: Machine) -> None:
+    """Put an empty store of this machine's MLflow into the cache of one whose jobs have no MLflow."""
+    template = empty_store.made_here()
+    server.agent.wire.bring(f"{empty_store.KEPT}/{template.name}", template.read_bytes())
+
+
 def own_uv() -> Path:
     """The uv binary that this environment was installed with."""
     from uv import find_uv_bin
@@ -55,7 +62,8 @@ def python_platform(target_machine: Machine) -> str:
 
 def wants_proxy(server: TargetSession) -> bool:
     """Whether installs go through this machine by the user's settings; a target on this machine needs none."""
-    return server.ssh is not None and server.project.settings.get("REMOTE_PROXY") == "laptop"
+    proxy = server.settings.proxy or server.project.settings.get("REMOTE_PROXY")
+    return server.ssh is not None and proxy == "laptop"
 
 
 @contextlib.contextmanager

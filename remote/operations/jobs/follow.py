@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
-from remote.errors import ConnectError, RemoteError
-from remote.job.messages.jobs import LogAnswer, LogRequest
+from remote.errors import ConnectError, JobError, RemoteError
+from remote.job.messages.jobs import AttachRequest, LogAnswer, LogRequest
 from remote.job.status import JobStatus
 from remote.output import LogOutput, say
 from remote.session import TargetSession
+from remote.transport import process
 from remote.transport.ssh import Ssh
 
 #: How long a broken connection is tried again before following gives up, in seconds.
@@ -69,6 +73,16 @@ def before_next_try(error: RemoteError, broken: float) -> float:
     say(f"{error.message} Trying again ...")
     time.sleep(RETRY_PAUSE)
     return broken
+
+
+def attach(server: TargetSession, job: str) -> NoReturn:
+    """Become what shows a job's terminal in this one; raises JobError where this is none."""
+    terminal = os.environ.get("TERM", "")
+    argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
+    if not sys.stdin.isatty():
+        raise JobError("It needs a terminal here.", f"inv remote-logs {job} --follow")
+    env = {name: value for name, value in os.environ.items() if name != "TMUX"}
+    process.become(over_ssh(server.ssh, argv) if server.ssh else argv, env=env)
 
 
 def over_ssh(ssh: Ssh, argv: Sequence[str]) -> list[str]:

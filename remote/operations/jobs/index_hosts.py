@@ -24,11 +24,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 #: also this machine itself.
 PUBLIC, PRIVATE, HERE = range(3)
 
-#: PyPI, PyTorch's and NVIDIA's wheels, uv itself and the Pythons that it installs.
+#: PyPI, PyTorch's and NVIDIA's wheels, uv itself and the Pythons that it installs, and conda's own
+#: channels.
 USUAL = (
     "pypi.org", "files.pythonhosted.org", "download.pytorch.org", "download-r2.pytorch.org",
     "pypi.nvidia.com", "github.com", "objects.githubusercontent.com",
-    "release-assets.githubusercontent.com", "releases.astral.sh",
+    "release-assets.githubusercontent.com", "releases.astral.sh", "conda.anaconda.org",
+    "repo.anaconda.com",
 )  # fmt: skip
 
 #: Settings of uv, pip and our own that name addresses of indexes or hosts.
@@ -56,7 +58,10 @@ _STAND_INS = tuple(
 )
 
 #: Where a project's own files tell what its packages come from.
-_LOCKS = ("uv.lock", "poetry.lock", "pylock.toml", "requirements*.lock", "requirements*.txt")
+_LOCKS = (
+    "uv.lock", "poetry.lock", "pylock.toml", "requirements*.lock", "requirements*.txt",
+    "environment.y*ml",
+)  # fmt: skip
 
 
 def index_hosts(project: Project) -> dict[HostPort, int]:

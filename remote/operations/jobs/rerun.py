@@ -7,10 +7,13 @@ import tempfile
 from pathlib import Path
 
 from remote.errors import JobError
-from remote.job.messages.jobs import SubmitAnswer
+from remote.job.kinds import KINDS
+from remote.job.messages.jobs import JobsRequest, SubmitAnswer
 from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
 from remote.job.spec import JobSpec
+from remote.job.status import LOST, RESTARTED
 from remote.operations.jobs.submission import Submission
+from remote.operations.jobs.submit import with_environment
 from remote.operations.jobs.submitted import Submitted, code_in, recall, remember
 from remote.operations.tracking.destination import digest
 from remote.session import TargetSession
@@ -22,32 +25,50 @@ THEIRS = "To run what it says: --theirs"
 
 
 def rerun(
-    source: TargetSession, job: str, *, target: TargetSession, theirs: bool = False
+    source: TargetSession,
+    job: str,
+    *,
+    target: TargetSession,
+    theirs: bool = False,
+    resume: bool = False,
+    after: str = "",
+    sweep: str = "",
+    name: str = "",
 ) -> SubmitAnswer:
     """Start once more what `job` of `source` was: the same code, parameters and environment.
 
-    Another target runs what was submitted from here; with `theirs`, what `source` says it was.
-    Raises JobError.
+    Another target runs what was submitted from here; with `theirs`, what `source` says it was. With
+    `resume` it goes on in the state folder that the job had. As one of a new `sweep`, it has another
+    `name`. Raises JobError.
     """
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original, is_there = account.job.id, target.key == source.key
     if job not in ("", "last") and job not in original:
         raise JobError(f"{source.target} tells of {original}, and not of {job!r}.")
+    if resume and not is_there:
+        raise JobError(
+            f"What {original} has kept is on {source.target}.", "Without --on, or --resume."
+        )
     kept = recall(source.project.state, original)
     asked = account.job.spec
     if not is_there and not theirs:
         asked = _as_submitted(source, account, kept)
     # `last` is another job as soon as this one has started.
-    command = ["rerun", source.key, job, target.key]
+    command = ["rerun", source.key, job, target.key, *(["resume"] if resume else [])]
     with contextlib.ExitStack() as way:
         submission = Submission(target, command, way)
         # The same command, typed again, finds there what it had sent.
         incoming = "" if is_there else digest(f"{submission.pending.id} {original}")
         if incoming:
             _send_code(source, target, account, incoming, "" if theirs or not kept else kept.code)
+        if not is_there:
+            asked = with_environment(asked, target.settings)
         spec = asked.replace(
             tags={**asked.tags, "remote.rerun_of": original},
-            after="",
+            after=after,
+            sweep=sweep or asked.sweep,
+            name=name or asked.name,
+            state=(asked.state or original) if resume else "",
             again=original if is_there else "",
             incoming=incoming,
         )
@@ -55,6 +76,27 @@ def rerun(
         if kept and not theirs and answer.id:
             remember(target.project.state, answer.id, kept)
         return submission.attend(answer)
+
+
+def rerun_lost(server: TargetSession, *, resume: bool) -> list[tuple[str, str]]:
+    """Start once more all that the server's last restart took, the oldest first: the ids of old jobs
+    and new ones. What has been run again since is left out, and services are.
+
+    One that was to follow another of them follows that one's new job.
+    """
+    answer = server.agent.call(JobsRequest(key=server.key))
+    again = {job.again for job in answer.jobs}
+    started = dict[str, str]()
+    for job in answer.jobs:
+        is_lost = job.state == LOST and job.cause.startswith(RESTARTED)
+        if is_lost and (job.ended or 0) >= answer.booted and job.id not in again:
+            kind = KINDS.get(job.kind)
+            if kind and not kind.serves:
+                after = started.get(job.after, "")
+                started[job.id] = rerun(
+                    server, job.id, target=server, resume=resume, after=after
+                ).id
+    return [*started.items()]
 
 
 def _as_submitted(source: TargetSession, account: AccountAnswer, kept: Submitted | None) -> JobSpec:

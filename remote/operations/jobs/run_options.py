@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from remote.errors import JobError
 from remote.job.paths import NAME_PATTERN
+from remote.job.status import UUID
 from remote.options import UnitError, count, mebibytes, option, seconds
 
 
@@ -20,12 +24,44 @@ def pair(text: str, flag: str) -> tuple[str, str]:
     return key, value
 
 
+def words(text: str, flag: str) -> tuple[str, ...]:
+    """The words of a text, as a shell reads them; raises JobError."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise JobError(f"{flag} {text!r} can't be split into words: {error}.") from None
+
+
 def variable(text: str, flag: str) -> tuple[str, str]:
     """The same, for a key that can name an environment variable."""
     key, value = pair(text, flag)
     if not NAME_PATTERN.match(key):
         raise JobError(f"{flag} takes KEY=VALUE, not {text!r}.")
     return key, value
+
+
+def gpu_count(text: str, flag: str) -> float:
+    """A number of GPUs, or a part of one; raises UnitError."""
+    if re.fullmatch(r"0?\.[0-9]{1,3}", text) and float(text) >= 0.01:
+        return float(text)
+    if "." in text:
+        raise UnitError(
+            f"{flag} takes a number, or a part of one GPU, not {text!r}.", "Such as 0.5."
+        )
+    return count(text, flag)
+
+
+def cards(text: str, flag: str) -> tuple[str, ...]:
+    """What `0,3` or UUIDs of GPUs mean; raises JobError."""
+    words = tuple(word.strip() for word in text.split(","))
+    if not all(map(UUID.fullmatch, words)):
+        raise JobError(f"{flag} takes indices or UUIDs of GPUs, not {text!r}.", "Such as 0,3.")
+    return words
+
+
+def joined(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """All values of a flag that may come again, each of which is a list."""
+    return tuple(itertools.chain.from_iterable(lists))
 
 
 @dataclass(frozen=True)
@@ -35,20 +71,42 @@ class RunOptions:
     To add a flag: a row here, a field of the same name in `remote.job.spec`, and what heeds it.
     """
 
-    gpus: int | None = option(
+    gpus: float | None = option(
         "--gpus",
-        "how many GPUs to lease (default: one where the server has any; 0: none)",
+        "how many GPUs to lease (default: one where the server has any; 0: none); 0.5: half of one,"
+        " beside other jobs of yours",
         None,
-        parse=count,
+        parse=gpu_count,
     )
     gpu_memory: int = option(
         "--gpus-memory", "lease a GPU with that much memory free, such as 20G", 0, parse=mebibytes
+    )
+    gpu_model: str = option(
+        "--gpus-model", "lease GPUs with this in their name, such as A100, in any case"
+    )
+    gpu_exclude: tuple[str, ...] = option(
+        "--gpus-exclude", "GPUs not to lease, by index or UUID: 0,3", parse=cards, collect=joined
+    )
+    cpus: int = option(
+        "--cpus", "without a GPU: how many of the machine's CPU slots it waits for", 0, parse=count
     )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
     )
     retries: int = option("--retries", "try again that often where the code fails", 0, parse=count)
     timeout: int = option("--timeout", "end the code after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
+    nodes: int = option(
+        "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=count
+    )
+    sbatch: tuple[str, ...] = option(
+        "--sbatch",
+        'with Slurm: more words for sbatch, such as "-p long --mem=64G"; may come again',
+        parse=words,
+        collect=joined,
+    )
     name: str = option("--name", "what the job is called (default: like its program)")
     cwd: str = option(
         "--cwd", "the folder to run in: `notebook`, the program's own, or one of the project"
@@ -73,12 +131,28 @@ class RunOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.gpu_memory and self.gpus == 0:
-            raise JobError("--gpus-memory asks for a GPU, and --gpus 0 for none.")
+        for what, value in (
+            ("--gpus-memory asks for", self.gpu_memory),
+            ("--gpus-model asks for", self.gpu_model),
+            ("--idle looks at", self.idle),
+        ):
+            if value and self.gpus == 0:
+                raise JobError(f"{what} a GPU, and --gpus 0 means none.")
+        if self.gpu_memory and self.leased["gpu_share"] < 1:
+            raise JobError(
+                "A part of a GPU is a part of its memory: --gpus-memory can't go with it."
+            )
+
+    @property
+    def leased(self) -> dict[str, Any]:
+        """How many GPUs, and how much of one, as job.json has it."""
+        is_part = self.gpus is not None and 0 < self.gpus < 1
+        return {"gpus": 1 if is_part else self.gpus, "gpu_share": self.gpus if is_part else 1.0}
 
     def completed(self, settings: Mapping[str, str]) -> RunOptions:
         """The same, with what the project's settings and the other flags imply."""
-        gpus = 1 if self.gpu_memory and self.gpus is None else self.gpus
+        asks = bool(self.gpu_memory or self.gpu_model)
+        gpus = 1 if asks and self.gpus is None else self.gpus
         return replace(self, gpus=gpus, notify=self.notify or settings.get("REMOTE_NOTIFY", ""))
 
 
@@ -99,23 +173,16 @@ def folder_there(text: str, flag: str) -> str:
 
 
 @dataclass(frozen=True)
-class ServiceOptions:
-    """The flags of all services. `place` is where one looks unless told."""
+class StartOptions:
+    """The flags of all that goes on until it is ended. `place` is where it looks unless told."""
 
     place: ClassVar[Mapping[str, str]] = {}
 
-    port: int = option(
-        "--port",
-        "the port of this machine (default: the same each time, if it is free)",
-        0,
-        parse=port_number,
-    )
-    no_browser: bool = option("--no-browser", "only print the address", False)
-    background: bool = option("--background", "start it and return, without a tunnel", False)
+    background: bool = option("--background", "start it and return", False)
     stop: bool = option("--stop", "end it", False)
 
     def __post_init__(self) -> None:
-        if self.stop and (self.background or self.no_browser):
+        if self.stop and self.background:
             raise JobError("--stop ends it: nothing else goes with that.")
 
     @property
@@ -127,6 +194,44 @@ class ServiceOptions:
     def asked(self) -> RunOptions:
         """What is asked of its job."""
         return RunOptions()
+
+
+@dataclass(frozen=True)
+class ServiceOptions(StartOptions):
+    """The flags of all services with a page, which is reached by a tunnel."""
+
+    port: int = option(
+        "--port",
+        "the port of this machine (default: the same each time, if it is free)",
+        0,
+        parse=port_number,
+    )
+    no_browser: bool = option("--no-browser", "only print the address", False)
+
+    def __post_init__(self) -> None:
+        if self.stop and (self.background or self.no_browser):
+            raise JobError("--stop ends it: nothing else goes with that.")
+
+
+@dataclass(frozen=True)
+class ShellOptions(StartOptions):
+    """The flags of `remote-shell`."""
+
+    gpus: float | None = option(
+        "--gpus", "how many GPUs to lease until it ends (default: none)", None, parse=gpu_count
+    )
+    extras: tuple[str, ...] = option(
+        "--extra", "an extra of the lock file for its environment; may come again", collect=tuple
+    )
+    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
+
+    @property
+    def asked(self) -> RunOptions:
+        """What is asked of its job."""
+        return RunOptions(gpus=self.gpus, timeout=self.timeout, idle=self.idle, extras=self.extras)
 
 
 @dataclass(frozen=True)
@@ -144,13 +249,16 @@ class LabOptions(ServiceOptions):
     extras: tuple[str, ...] = option(
         "--extra", "a further extra of the lock file, such as torch; may come again", collect=tuple
     )
-    gpus: int | None = option(
+    gpus: float | None = option(
         "--gpus",
-        "how many GPUs to lease for as long as it goes on (default: none)",
+        "how many GPUs to lease for as long as it goes on (default: none); 0.5: half of one",
         None,
-        parse=count,
+        parse=gpu_count,
     )
     timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    idle: int = option(
+        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+    )
     bring: bool = option(
         "--bring", "bring here what was saved in it among the project's files", False
     )
@@ -158,7 +266,7 @@ class LabOptions(ServiceOptions):
     @property
     def asked(self) -> RunOptions:
         """What is asked of its job."""
-        return RunOptions(gpus=self.gpus, timeout=self.timeout, extras=self.extras)
+        return RunOptions(gpus=self.gpus, timeout=self.timeout, idle=self.idle, extras=self.extras)
 
 
 @dataclass(frozen=True)

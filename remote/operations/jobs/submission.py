@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from remote.errors import ConnectError, JobError, NoAnswer, ProtocolError, RemoteError
-from remote.job.messages.jobs import PUSH, JobsRequest, SubmitAnswer, SubmitRequest
+from remote.job.messages.jobs import EMPTY_STORE, PUSH, JobsRequest, SubmitAnswer, SubmitRequest
 from remote.job.messages.target import Machine
 from remote.job.spec import JobSpec
 from remote.job.status import ENDED
@@ -19,8 +19,11 @@ from remote.operations.jobs.pending import PendingSubmission
 from remote.output import say
 from remote.session import TargetSession
 
-#: What this machine can bring to a server whose environments need it, by what the agent asks for.
-PROGRAMS: dict[str, Callable[[TargetSession, Machine], None]] = {"uv": bootstrap.bring_uv}
+#: What this machine can bring to a server whose jobs need it, by what the agent asks for.
+BROUGHT: dict[str, Callable[[TargetSession, Machine], None]] = {
+    "uv": bootstrap.bring_uv,
+    EMPTY_STORE: bootstrap.bring_store,
+}
 
 #: Seconds between two looks at an environment that is made through this machine.
 LOOK = 1.0
@@ -37,6 +40,8 @@ class Submission:
     command: Any
     way: contextlib.ExitStack
     """What holds the way to the internet through this machine, where the server needs that."""
+    request: str = ""
+    """Its id, where its caller remembers that."""
     is_proxied: bool = False
 
     @functools.cached_property
@@ -44,27 +49,34 @@ class Submission:
         """What the server knows it by."""
         return PendingSubmission.of(self.server.project.state, self.command)
 
-    def ask(self, job: JobSpec, diff: str, *, push: str = "") -> SubmitAnswer:
-        """Ask for the job; `diff` is what its code has beyond its commit, `push` what brought it.
+    def ask(
+        self, job: JobSpec, diff: str, *, push: str = "", more: Sequence[JobSpec] = ()
+    ) -> SubmitAnswer:
+        """Ask for the job; `diff` is what its code has beyond its commit, `push` what brought it,
+        `more` are further jobs on the same code.
 
         What the server needs for that is brought there. Raises RemoteError.
         """
+        target = str(self.server.target)
         request = SubmitRequest(
             key=self.server.key,
-            job=job.replace(target=str(self.server.target)),
-            request=self.pending.id,
+            job=job.replace(target=target),
+            more=tuple(each.replace(target=target) for each in more),
+            request=self.request or self.pending.id,
             push=push,
+            launcher=self.server.settings.launcher,
             launcher_setting=self.server.socket,
             diff=diff,
             offline=bootstrap.wants_proxy(self.server),
         )
-        answer = self._call(request)
-        if answer.need in PROGRAMS and answer.platform:
-            say(f"bringing {answer.need} to the server (once)")
-            PROGRAMS[answer.need](self.server, answer.platform)
+        answer, brought = self._call(request), set[str]()
+        while answer.need in BROUGHT and answer.platform:
+            if answer.need in brought:
+                raise JobError(f"{answer.need} was brought to the server, but does not run there.")
+            say(f"bringing {answer.need.replace('-', ' ')} to the server (once)")
+            BROUGHT[answer.need](self.server, answer.platform)
+            brought.add(answer.need)
             answer = self._call(request)
-        if answer.need in PROGRAMS:
-            raise JobError(f"{answer.need} was brought to the server, but does not run there.")
         if answer.need == "proxy":
             address = self.way.enter_context(bootstrap.through_this_machine(self.server))
             answer = self._call(request.replace(proxy=address))
@@ -90,11 +102,15 @@ class Submission:
             raise KeyboardInterrupt(f"\nInterrupted. {UNKNOWN}\n{REPEAT}") from None
         except RemoteError:
             # It was refused, and there is no job.
-            self.pending.answered()
+            self._forget()
             raise
         if answer.id:
-            self.pending.answered()
+            self._forget()
         return answer
+
+    def _forget(self) -> None:
+        if not self.request:
+            self.pending.answered()
 
     def attend(self, answer: SubmitAnswer) -> SubmitAnswer:
         """Tell of a job that had started before, and stay as long as one needs this machine."""
@@ -102,6 +118,11 @@ class Submission:
             say(
                 f"{answer.id} had started, and its answer was lost: no second job was started.",
                 "For a second one, type the same command again.",
+            )
+        if answer.launcher not in ("", "tmux"):
+            say(
+                f"{answer.launcher} runs it, which the server has;"
+                ' in tmux: launcher = "tmux" in [tool.remote] of pyproject.toml'
             )
         if not self.is_proxied:
             return answer

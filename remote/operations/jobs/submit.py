@@ -32,6 +32,7 @@ from remote.programs.program import Program
 from remote.rpc.client import Agent
 from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
+from remote.target_settings import TargetSettings
 from remote.transport import process
 from remote.transport.rsync_problems import Problem
 
@@ -55,6 +56,7 @@ def describe(
     return spec.replace(
         **{
             **vars(options),
+            **options.leased,
             "name": options.name or spec.name,
             "cwd": working_folder(project.root, spec, options.cwd),
             "record": spec.record and options.record,
@@ -66,6 +68,28 @@ def describe(
         user=getpass.getuser(),
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
+    )
+
+
+def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
+    """The same, with what a target's settings say where nothing was typed."""
+    return with_environment(job, settings).replace(
+        gpus=settings.gpus if job.gpus is None else job.gpus,
+        gpu_exclude=(*settings.gpus_exclude, *job.gpu_exclude),
+        cpu_slots=settings.cpus or 0,
+        extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
+        # Of two words that say the same, sbatch takes the last.
+        sbatch=(*settings.sbatch, *job.sbatch),
+    )
+
+
+def with_environment(job: JobSpec, settings: TargetSettings) -> JobSpec:
+    """The same, to be run by the environment that a target has for it, after its setup lines."""
+    return job.replace(
+        environment=settings.environment,
+        environment_source=settings.image or settings.python,
+        torch_backend=settings.torch_backend,
+        setup=settings.setup,
     )
 
 
@@ -93,12 +117,13 @@ def push_and_submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
 
     Without `environment_ready` in the answer, the job's environment is made first.
     """
+    job = with_settings(job, server.settings)
     server.connect()
     command = [server.key, job.replace(git=Git()).to_json()]
     with contextlib.ExitStack() as way:
         submission = Submission(server, command, way)
         with push_lock(server.project):
-            answer = _push_until_accepted(submission, job)
+            answer = push_until_accepted(submission, job)
         return submission.attend(answer)
 
 
@@ -112,24 +137,31 @@ def _refuse_partial(problems: Sequence[Problem]) -> None:
         )
 
 
-def _push_until_accepted(submission: Submission, job: JobSpec) -> SubmitAnswer:
-    """Where somebody else pushes between our push and the job's copy of it, all is done again."""
+def push_until_accepted(
+    submission: Submission, job: JobSpec, more: Sequence[JobSpec] = (), *, is_usual: bool = True
+) -> SubmitAnswer:
+    """Push, and ask for the job, and `more` on the same code, while the caller holds the push lock.
+
+    Where somebody else pushes between our push and the job's copy of it, all is done again.
+    """
     server = submission.server
     for number in range(TRIES):
-        pushed = push_locked(server)
+        pushed = push_locked(server, is_usual=is_usual)
         say(line(server, pushed))
         _refuse_partial(pushed.files.problems)
         if number:
-            job = job.replace(git=git_state(server.project.root, job.outputs))
+            git = git_state(server.project.root, job.outputs)
+            job, more = job.replace(git=git), [each.replace(git=git) for each in more]
         diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""
         with ThreadPoolExecutor(1) as pool:
             code = pool.submit(pushed_code, server.project.root, job.outputs)
-            answer = submission.ask(job, diff, push=pushed.id)
+            answer = submission.ask(job, diff, push=pushed.id, more=more)
         # Without it, a rerun elsewhere asks for --theirs.
         with contextlib.suppress(OSError, TransferError):
-            if answer.id:
-                kept = Submitted(job, code.result(), text_hash(diff))
-                remember(server.project.state, answer.id, kept)
+            for job_id, asked in zip(answer.ids or (answer.id,), (job, *more)):
+                if job_id:
+                    kept = Submitted(asked, code.result(), text_hash(diff))
+                    remember(server.project.state, job_id, kept)
         if answer.need != PUSH:
             return answer
         say(

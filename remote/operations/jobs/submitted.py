@@ -29,7 +29,7 @@ CACHES = ("__pycache__", ".ipynb_checkpoints")
 #: What decides on what is run, and stays as it was asked.
 DECISIVE = (
     "kind", "source", "arguments", "parameters", "env", "cwd", "notify", "entry_point", "service",
-    "extras", "outputs",
+    "extras", "outputs", "nodes", "sbatch",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def adopt_bases(server: TargetSession, to: Destination, delta: Path, root: str) 
                     name = server.key + other.name[len(key) :]
                     source = bases.source_name(other)
                     if source == former or source.startswith(f"{former}/"):
-                        source = f"{server.target}{source[len(former):]}"
+                        source = f"{server.source}{source[len(former):]}"
                     bases.rename(other, folder / name, source=source)
                 return True
     return False

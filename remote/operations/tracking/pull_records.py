@@ -12,6 +12,7 @@ from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.operations.tracking.adopt_bases import adopt_bases
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
+from remote.operations.tracking.sweep_runs import update_sweeps
 from remote.operations.transfers.room import check_room
 from remote.output import Progress, size
 from remote.session import TargetSession
@@ -109,7 +110,7 @@ def ask(
 
 def source_name(server: TargetSession, store: str = "") -> str:
     """What the files about a store of the target are called."""
-    return f"{server.target.key}.{digest(store)}" if store else server.target.key
+    return f"{server.key}.{digest(store)}" if store else server.key
 
 
 def merge_all(
@@ -124,7 +125,7 @@ def merge_all(
     """Merge the delta of the target's own store, and those of the others that it has."""
     start = time.monotonic()
     to, records = destination(server.project), Records()
-    file = server.project.state / "targets" / f"{server.target.key}.stores.json"
+    file = server.project.state / "targets" / f"{server.key}.stores.json"
     before, marks = read_json(file) or {}, dict(own.answer.others)
     changed = [name for name, mark in marks.items() if mark is None or before.get(name) != mark]
     records.unreadable += [own.answer.fault] if own.answer.fault else []
@@ -143,7 +144,7 @@ def merge_all(
                 to,
                 records,
                 name=source_name(server, store),
-                source=f"{server.target}/{store}" if store else str(server.target),
+                source=f"{server.source}/{store}" if store else server.source,
                 remote=server.remote,
                 dry_run=dry_run,
                 theirs=theirs,
@@ -153,5 +154,7 @@ def merge_all(
     marks.update(dict.fromkeys(own.answer.outside))
     if marks != before and not dry_run:
         write_json(file, marks)
+    if not dry_run and to.location.exists():
+        update_sweeps(server.project, to.location)
     records.seconds = time.monotonic() - start
     return records

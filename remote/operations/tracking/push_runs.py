@@ -124,9 +124,7 @@ class _Push:
                 )
             files, backup = self._send_artifacts(selected, answer)
             with merging(self.server.project):
-                experiment_map.learn(
-                    self.base, self.store, answer.links, source=str(self.server.target)
-                )
+                experiment_map.learn(self.base, self.store, answer.links, source=self.server.source)
             pull_records(self.server)
         files.bytes += sent_bytes
         return self._report(selected, answer, files, backup)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote.agent.jobs.prune import BACKUP_AGE
 from remote.config import Project
 from remote.files import write_atomic
 from remote.folders import bytes_in
@@ -92,7 +93,8 @@ def new_backup() -> str:
 
 
 def old_backups(project: Project, older: float) -> Iterator[tuple[Path, int]]:
-    """The backups of pulls that were made so many seconds ago, with the bytes in them."""
+    """The backups of pulls that were made so many seconds ago, a day at least, with their bytes."""
+    older = max(older, BACKUP_AGE)
     for folder in sorted(project.state.glob("backup/pull-*")):
         if folder.is_dir() and folder.stat().st_mtime < time.time() - older:
             yield folder, bytes_in(folder)

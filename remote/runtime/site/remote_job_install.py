@@ -79,7 +79,8 @@ def end(text: str) -> None:
 def main() -> None:
     """`<program> <words>`: refuse, or become the program that the script in `../bin` hides."""
     program, words = sys.argv[1], sys.argv[2:]
-    if os.environ.get("VIRTUAL_ENV", "") == os.environ.get("REMOTE_ENVIRONMENT"):
+    active = [os.environ.get(name) for name in ("VIRTUAL_ENV", "CONDA_PREFIX")]
+    if os.environ.get("REMOTE_ENVIRONMENT", "") in active:
         refuse(program, words)
     if program.startswith("pip"):
         os.execv(sys.executable, [sys.executable, "-m", "pip", *words])

@@ -11,6 +11,7 @@ import pytest
 from remote.agent import environments
 from remote.agent.environments import Request
 from remote.agent.environments.uv import (
+    LOCK_FILES,
     digest,
     lock_file,
     packages,
@@ -36,7 +37,7 @@ def quiet_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_the_best_lock_file_is_taken(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
-    for name in reversed(environments.LOCK_FILES):
+    for name in reversed(LOCK_FILES):
         (tmp_path / name).touch()
         assert lock_file(tmp_path).name == name
 

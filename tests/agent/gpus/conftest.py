@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.agent.gpus.jobs import Start
+from tests.agent.gpus.users import PYTHON
 from tests.conftest import ROOT
 from tests.fakegpu import FakeGpus
 
@@ -45,3 +49,22 @@ def start() -> Iterator[Start]:
     for each in started:
         each.kill()
         each.communicate()
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A world-writable folder and four GPUs for processes of several users."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to be two other users")
+    if PYTHON is None:
+        pytest.skip("needs a python3 of the system, for other users")
+    folder = Path(tempfile.mkdtemp(prefix="remote-test-"))
+    folder.chmod(0o1777)
+    try:
+        fake = FakeGpus(folder / "fake", count=4, python=PYTHON)
+        for path in (folder / "fake", fake.bin):
+            path.chmod(0o755)
+        monkeypatch.setenv("PATH", fake.path())
+        yield folder
+    finally:
+        shutil.rmtree(folder)

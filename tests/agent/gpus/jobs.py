@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from remote.agent.gpus.lease import Lease
+from remote.agent.gpus.line import QueuedLease
 from remote.agent.gpus.queue import JobLease
 from remote.agent.gpus.tickets import Ticket
 from remote.job.spec import Job
@@ -24,14 +25,15 @@ def job(folder: Path, **asked: Any) -> Job:
     )
 
 
-def take(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> JobLease:
-    """A place in the queue."""
-    entry = JobLease(job(folder, gpus=count, gpu_memory=memory, submitted=at))
+def take(folder: Path, count: float = 1, *, at: float = 1.0, memory: int = 0) -> JobLease:
+    """A place in the queue; a count below 1 is a part of a card."""
+    asked = {"gpus": 1, "gpu_share": count} if count < 1 else {"gpus": count}
+    entry = JobLease(job(folder, **asked, gpu_memory=memory, submitted=at))
     entry.join()
     return entry
 
 
-def get(folder: Path, count: int = 1, *, memory: int = 0) -> Lease:
+def get(folder: Path, count: float = 1, *, memory: int = 0) -> Lease:
     """A lease that must be there at once."""
 
     def refuse(reason: str) -> None:
@@ -40,13 +42,13 @@ def get(folder: Path, count: int = 1, *, memory: int = 0) -> Lease:
     return lease_of(take(folder, count, memory=memory), refuse)
 
 
-def lease_of(entry: JobLease, say: Callable[[str], object]) -> Lease:
+def lease_of(entry: QueuedLease, say: Callable[[str], object]) -> Lease:
     lease = entry.leased(say)
     assert isinstance(lease, Lease)
     return lease
 
 
-def reason(folder: Path, count: int = 1, *, at: float = 1.0, memory: int = 0) -> str:
+def reason(folder: Path, count: float = 1, *, at: float = 1.0, memory: int = 0) -> str:
     """Why there is no lease."""
     return refusal(take(folder, count, at=at, memory=memory))
 
@@ -56,9 +58,9 @@ class Watched(JobLease):
 
     look: Callable[[], object]
 
-    def _attempt(self, ticket: Ticket) -> Lease | str:
+    def attempt(self, ticket: Ticket) -> Lease | str:
         self.look()
-        return super()._attempt(ticket)
+        return super().attempt(ticket)
 
 
 def watch(folder: Path, count: int, look: Callable[[], object]) -> Watched:
@@ -72,7 +74,7 @@ class Heard(Exception):
     """Somebody heard a reason, and waits no more."""
 
 
-def refusal(entry: JobLease) -> str:
+def refusal(entry: QueuedLease) -> str:
     def stop(reason: str) -> None:
         raise Heard(reason)
 
@@ -92,7 +94,8 @@ HOLDER = """if True:
     from remote.job.spec import Job
     folder, name, submitted, count = sys.argv[1:5]
     spec = {"kind": "command", "source": "", "name": "job", "user": "me", "leases": folder}
-    entry = JobLease(Job(**spec, id=name, gpus=int(count), submitted=float(submitted)))
+    asked = {"gpus": max(1, int(float(count))), "gpu_share": min(1.0, float(count))}
+    entry = JobLease(Job(**spec, id=name, **asked, submitted=float(submitted)))
     try:
         entry.join()
         print("in line", flush=True)
@@ -105,7 +108,7 @@ HOLDER = """if True:
 """
 
 
-def hold(start: Start, folder: Path, job: str = "j", at: float = 1.0, count: int = 1) -> Any:
+def hold(start: Start, folder: Path, job: str = "j", at: float = 1.0, count: float = 1) -> Any:
     """A process that got its GPUs."""
     holder = start(HOLDER, folder, job, at, count, stdin=subprocess.PIPE)
     for line in holder.stdout or ():

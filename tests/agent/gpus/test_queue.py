@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from remote.agent import processes
-from remote.agent.gpus import queue
+from remote.agent.gpus import line
 from remote.agent.gpus.lease import holders
 from remote.agent.gpus.queue import JobLease
 from remote.agent.gpus.sources import nvidia_smi
@@ -82,6 +84,51 @@ def test_more_memory_than_enough_cards_have_is_refused(fake: FakeGpus, folder: P
     with pytest.raises(JobError, match="3 GPUs with 58.59 GiB free") as error:
         take(folder, 3, memory=60000)
     assert error.value.hint == ("It has 2 x NVIDIA L4 (24 GiB), 2 x NVIDIA A100-SXM4-80GB (80 GiB)")
+
+
+def mixed(fake: FakeGpus) -> None:
+    """Two A100s, then two L4s."""
+    for index in (2, 3):
+        fake.card(index, memory_total=24576, name="NVIDIA L4")
+
+
+def asks(folder: Path, *, at: float = 1.0, **asked: Any) -> JobLease:
+    entry = JobLease(job(folder, submitted=at, **asked))
+    entry.join()
+    return entry
+
+
+def test_a_model_is_a_part_of_the_name_in_any_case(fake: FakeGpus, folder: Path) -> None:
+    mixed(fake)
+    with lease_of(asks(folder, gpus=1, gpu_model="nvidia l4"), pytest.fail) as held:
+        assert held.visible == uuid(2)
+        why = refusal(asks(folder, gpus=2, gpu_model="L4"))
+    assert why.startswith("waiting for 2 GPUs named L4: 1 of 2 is free (GPU 2: ")
+    with pytest.raises(JobError, match="asks for a GPU named H100, which") as error:
+        asks(folder, gpus=1, gpu_model="H100")
+    assert error.value.hint.startswith("It has 2 x NVIDIA A100-SXM4-80GB (80 GiB), 2 x NVIDIA L4")
+
+
+def test_excluded_cards_are_never_leased(fake: FakeGpus, folder: Path) -> None:
+    excluded = ("0", uuid(1), "9")
+    with lease_of(asks(folder, gpus=2, gpu_exclude=excluded), pytest.fail) as held:
+        assert held.visible == f"{uuid(2)},{uuid(3)}"
+    with pytest.raises(JobError, match="3 GPUs, which") as error:
+        asks(folder, gpus=3, gpu_exclude=excluded)
+    assert error.value.hint.endswith(f"; excluded: 0, {uuid(1)}, 9")
+    # One that says nothing of GPUs has none where it may have none.
+    with asks(folder, gpu_exclude=("0", "1", "2", "3")).leased(pytest.fail) as lease:
+        assert lease is None
+
+
+def test_nobody_waits_behind_a_job_for_other_cards(fake: FakeGpus, folder: Path) -> None:
+    mixed(fake)
+    with get(folder, 2):
+        large = asks(folder, at=1, gpus=1, gpu_model="A100")
+        both = asks(folder, at=2, gpus=4)
+        lease_of(asks(folder, at=1.5, gpus=1, gpu_model="L4"), pytest.fail).release()
+        assert refusal(asks(folder, at=3, gpus=1, gpu_model="L4")).startswith("waiting: 1 job is")
+        assert "0 of 2 are free" in refusal(large) and "0 of 2" not in refusal(both)
 
 
 def test_a_strangers_process_is_passed_over(fake: FakeGpus, folder: Path, start: Start) -> None:
@@ -215,7 +262,7 @@ def test_a_driver_that_stays_broken_ends_the_job(
 ) -> None:
     ticket = take(folder)
     fake.change(failure="driver")
-    monkeypatch.setattr(queue, "PATIENCE", 0.5)
+    monkeypatch.setattr(line, "PATIENCE", 0.5)
     with pytest.raises(JobError, match="NVIDIA driver"):
         ticket.leased(lambda reason: None)
     assert not files(folder, ".ticket")
@@ -296,6 +343,24 @@ def test_a_waiter_hears_when_the_line_moves(fake: FakeGpus, folder: Path) -> Non
     assert heard == ["waiting: 2 jobs are before this one", "waiting: 1 job is before this one"]
 
 
+@pytest.mark.parametrize("before, pause", [(7, line.POLL), (8, line.FAR_POLL)])
+def test_who_can_hardly_be_next_looks_seldom(
+    fake: FakeGpus, folder: Path, monkeypatch: pytest.MonkeyPatch, before: int, pause: float
+) -> None:
+    others = [take(folder, at=at) for at in range(1, 1 + before)]
+    last, pauses = take(folder, at=9), []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        for other in others:
+            other.leave()
+
+    # The lock of who has just left may take another look.
+    monkeypatch.setattr(line, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0))
+    with lease_of(last, str):
+        assert pauses[0] == pause
+
+
 @pytest.mark.parametrize("when", ["in line", "waiting"])
 def test_a_signal_while_waiting_leaves_nothing_behind(
     fake: FakeGpus, folder: Path, start: Start, when: str
@@ -363,4 +428,5 @@ def test_a_job_without_gpus_sees_none_whatever_the_login_sets(
 ) -> None:
     if not with_cards:
         monkeypatch.setenv("PATH", str(tmp_path))
-    assert JobLease(job(folder, gpus=0)).variables(None) == {"CUDA_VISIBLE_DEVICES": ""}
+    variables = JobLease(job(folder, gpus=0)).variables(None)
+    assert variables == {"CUDA_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": ""}

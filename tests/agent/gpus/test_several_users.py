@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,57 +15,8 @@ from tests.agent.gpus.jobs import (
     Start,
     files,
 )
-from tests.fakegpu import FakeGpus, uuid
-
-#: Python of the system: other users can't reach one that lies in somebody's home.
-PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")
-
-
-#: Imported as root, run as another: a process that changes its user so is hidden in /proc
-#: unless it asks not to be (PR_SET_DUMPABLE), and may not reach the Python that it came from.
-BECOME = """if True:
-    import ctypes, hashlib, os, shutil, socket, subprocess, sys
-    import remote.agent.gpus.queue
-    uid, code = int(sys.argv[1]), sys.argv[2]
-    del sys.argv[1:3]
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
-    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
-    exec(code)
-"""
-
-
-def as_user(start: Start, uid: int, code: str, *words: object) -> Any:
-    return start(BECOME, uid, code, *words, stdin=subprocess.PIPE)
-
-
-@pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A world-writable folder and four GPUs for processes of several users."""
-    if os.getuid() != 0:
-        pytest.skip("needs root, to be two other users")
-    if PYTHON is None:
-        pytest.skip("needs a python3 of the system, for other users")
-    folder = Path(tempfile.mkdtemp(prefix="remote-test-"))
-    folder.chmod(0o1777)
-    try:
-        fake = FakeGpus(folder / "fake", count=4, python=PYTHON)
-        for path in (folder / "fake", fake.bin):
-            path.chmod(0o755)
-        monkeypatch.setenv("PATH", fake.path())
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def lines_until(process: Any, word: str) -> list[str]:
-    found = []
-    for line in process.stdout:
-        found.append(line)
-        if line.startswith(word):
-            return found
-    raise AssertionError(f"never said {word}: {found}")
+from tests.agent.gpus.users import as_user, lines_until
+from tests.fakegpu import uuid
 
 
 def test_two_users_share_the_machine(shared: Path, start: Start) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from remote.agent.gpus import lease as leases
-from remote.agent.gpus import lock_files, queue, sources
+from remote.agent.gpus import line, lock_files, sources
 from remote.agent.gpus.lease import Lease
 from remote.agent.gpus.tickets import Ticket, waiting
 from remote.job.messages.gpus import WaitingJob
@@ -75,7 +75,7 @@ def test_control_characters_of_a_user_are_not_shown(folder: Path) -> None:
 def test_a_ticket_is_kept_fresh(
     fake: FakeGpus, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "FRESH", 0.05)
+    monkeypatch.setattr(line, "FRESH", 0.05)
 
     def look() -> None:
         if (folder / name).stat().st_mtime != 1:

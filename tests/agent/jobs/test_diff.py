@@ -77,10 +77,13 @@ def test_a_job_that_can_not_be_read_is_told_as_such(root: Path) -> None:
         diff.account(AccountRequest(key=KEY, job=FIRST))
 
 
-def test_a_job_does_not_differ_from_itself(root: Path) -> None:
-    job(root, FIRST, {"a.py": "1\n"})
-    found = differences(FIRST, FIRST)
-    assert found == DifferencesAnswer((FIRST, FIRST), (), (), (), ())
+def test_a_job_is_compared_with_the_one_before_where_no_other_is_meant(root: Path) -> None:
+    job(root, FIRST, {"a.py": "1\n", "__pycache__/a.pyc": "1\n"})
+    job(root, SECOND, {"a.py": "1\n", "__pycache__/a.pyc": "2\n"})
+    found = differences(SECOND, SECOND)
+    assert found == DifferencesAnswer((FIRST, SECOND), (), (), (), ())
+    with pytest.raises(JobError, match="the first job"):
+        differences(FIRST, FIRST)
 
 
 def test_what_was_asked_is_told_flat_with_the_defaults(root: Path) -> None:

@@ -16,10 +16,11 @@ from remote.agent.jobs import live
 from remote.agent.jobs.live import stop
 from remote.errors import JobError
 from remote.files import write_json
-from remote.job.messages.jobs import StopRequest
+from remote.job.messages.jobs import StoppedJob, StopRequest
 from remote.job.paths import JobPaths
 from remote.job.status import FINISHED, LOST, RUNNING, STOPPED, JobStatus
 from tests.agent.job_folder import (
+    IDS,
     KEY,
     Elsewhere,
     add,
@@ -28,9 +29,14 @@ from tests.agent.job_folder import (
 )
 
 
+def stop_last() -> StoppedJob:
+    (ended,) = stop(StopRequest(key=KEY, jobs=("last",))).stopped
+    return ended
+
+
 def test_a_job_that_has_not_begun_is_stopped(root: Path, elsewhere: Elsewhere) -> None:
     paths = add_elsewhere(root)
-    answer = stop(StopRequest(key=KEY, job="last"))
+    answer = stop_last()
     assert answer.status.state == STOPPED and elsewhere.calls == ["stop 7"]
     assert state_of(paths).state == STOPPED
 
@@ -42,8 +48,7 @@ def test_a_stop_whose_effect_is_not_known_is_told_so(
     elsewhere.answer = None
     paths = add(root, age=9999, state=RUNNING)
     write_json(paths.launch, {"launcher": "elsewhere", "handle": {"number": 7, "stubborn": True}})
-    with pytest.raises(JobError, match="can't be told now"):
-        stop(StopRequest(key=KEY, job="last"))
+    assert "can't be told now" in stop_last().problem
     assert state_of(paths).state == RUNNING and elsewhere.calls == ["stop 7"]
 
 
@@ -70,7 +75,7 @@ def worker_of(paths: JobPaths, *words: str) -> subprocess.Popen[bytes]:
 def test_a_worker_is_asked_to_end_its_job(root: Path) -> None:
     paths = add(root)
     with worker_of(paths):
-        answer = stop(StopRequest(key=KEY, job="last"))
+        answer = stop_last()
     assert answer.id == paths.id and answer.already is False
     assert answer.status.state == STOPPED and answer.status.exit_code == 143
 
@@ -79,7 +84,7 @@ def test_a_stubborn_worker_is_killed(root: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(live, "PATIENCE", 0.3)
     paths = add(root)
     with worker_of(paths, "stubborn") as worker:
-        answer = stop(StopRequest(key=KEY, job="last"))
+        answer = stop_last()
     assert worker.returncode == -signal.SIGKILL
     assert answer.status.state == STOPPED and answer.status.cause == "killed"
     assert state_of(paths).state == STOPPED
@@ -87,25 +92,58 @@ def test_a_stubborn_worker_is_killed(root: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_job_that_has_ended_is_told_so(root: Path) -> None:
     add(root, state=FINISHED)
-    answer = stop(StopRequest(key=KEY, job="last"))
+    answer = stop_last()
     assert answer.already is True and answer.status.state == FINISHED
 
 
 def test_a_lost_job_is_not_stopped_twice(root: Path) -> None:
     add(root, state=RUNNING, worker=gone())
-    answer = stop(StopRequest(key=KEY, job="last"))
+    answer = stop_last()
     assert answer.already is True and answer.status.state == LOST
 
 
 def test_a_job_that_is_just_starting_can_not_be_stopped_yet(root: Path) -> None:
     add(root)
-    with pytest.raises(JobError, match="just starting"):
-        stop(StopRequest(key=KEY, job="last"))
+    assert "just starting" in stop_last().problem
 
 
 def test_a_reused_pid_is_never_signalled(root: Path, child: subprocess.Popen[bytes]) -> None:
     worker = processes.identity(child.pid)
     add(root, state=RUNNING, worker=worker.replace(start="1"))
-    stop(StopRequest(key=KEY, job="last"))
+    stop_last()
     time.sleep(0.1)
     assert child.poll() is None
+
+
+def test_several_are_asked_at_once_and_each_is_told(root: Path) -> None:
+    first, second, third = add(root, IDS[0]), add(root, IDS[1], state=FINISHED), add(root, IDS[2])
+    with worker_of(first), worker_of(third):
+        answer = stop(StopRequest(key=KEY, jobs=(third.id, second.id, first.id, third.id)))
+    assert [(ended.id, ended.status.state, ended.already) for ended in answer.stopped] == [
+        (third.id, STOPPED, False),
+        (second.id, FINISHED, True),
+        (first.id, STOPPED, False),
+    ]
+
+
+def test_all_that_go_on_are_stopped_but_for_what_serves(root: Path) -> None:
+    first, second = add(root, IDS[0]), add(root, IDS[1])
+    lab = add(root, IDS[2], kind="service")
+    for paths in (first, second, lab):
+        paths.live.parent.mkdir(exist_ok=True)
+        paths.live.touch()
+    with worker_of(first), worker_of(second), worker_of(lab) as serving:
+        answer = stop(StopRequest(key=KEY, all=True))
+        assert serving.poll() is None
+        serving.kill()
+    assert {ended.id for ended in answer.stopped} == {first.id, second.id}
+    assert stop(StopRequest(key=KEY, all=True)).stopped == ()
+
+
+def test_nothing_is_stopped_where_one_name_is_wrong(root: Path) -> None:
+    paths = add(root)
+    with worker_of(paths) as worker:
+        with pytest.raises(JobError, match="no job 'nonesuch'"):
+            stop(StopRequest(key=KEY, jobs=(paths.id, "nonesuch")))
+        assert worker.poll() is None
+        worker.kill()

@@ -56,6 +56,17 @@ def test_a_job_goes_when_it_is_old_by_any_clock(
     assert paths.folder.is_dir() is not goes
 
 
+@pytest.mark.parametrize(("age", "goes"), [(3600, False), (90000, True)])
+def test_a_backup_of_today_stays_however_soon_others_may_go(
+    root: Path, age: float, goes: bool
+) -> None:
+    backup = root / STATE / "backup" / "push-1"
+    backup.mkdir(parents=True)
+    os.utime(backup, (time.time() - age,) * 2)
+    answer = prune(PruneRequest(key=KEY, older=1))
+    assert answer.backups == (("push-1",) if goes else ()) and backup.is_dir() is not goes
+
+
 #: The id of a copy of the project that pushed here.
 COPY = "c" * 32
 

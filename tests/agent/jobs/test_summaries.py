@@ -12,6 +12,7 @@ import pytest
 from remote.agent import job_folders, processes
 from remote.agent.jobs.summaries import describe
 from remote.errors import TargetError
+from remote.files import read_json, write_json
 from remote.job.messages.jobs import JobsAnswer, JobsRequest
 from remote.job.paths import JobPaths
 from remote.job.status import FINISHED, RUNNING, JobStatus, Progress
@@ -31,6 +32,21 @@ def test_all_jobs_are_described_the_oldest_first(
     assert answer.jobs[1].state == RUNNING and answer.jobs[1].progress == Progress(2, 5)
     assert answer.jobs[0].source == "src/a.ipynb"
     assert JobsAnswer.from_json(json.loads(json.dumps(answer.to_json())), "answer") == answer
+
+
+def test_what_was_asked_is_told_shortly_in_a_list_and_whole_of_one(root: Path) -> None:
+    paths = add(root)
+    asked = read_json(paths.job)
+    assert isinstance(asked, dict)
+    given = {"source": "src/notebooks/a.ipynb", "parameters": {"epoch": 3, "text": "x y " * 100}}
+    write_json(paths.job, {**asked, **given, "defaults": {"lr": 0.1}, "env": {"TOKEN": "secret"}})
+    (shown,) = describe(JobsRequest(key=KEY)).jobs
+    assert shown.asked.startswith("a.ipynb --epoch 3 --text 'x y x y") and len(shown.asked) == 200
+    assert shown.parameters == {} and shown.variables == ()
+    (told,) = describe(JobsRequest(key=KEY, jobs=("last",))).jobs
+    assert told.asked.endswith("x y '") and told.variables == ("TOKEN",)
+    assert told.parameters["lr"] == "0.1" and len(told.parameters["text"]) == 200
+    assert "secret" not in json.dumps(told.to_json())
 
 
 def test_the_newest_and_those_that_go_on_are_found_without_a_look_at_the_rest(

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from remote.agent import processes
 from remote.agent.launchers import logind, tmux
 from remote.errors import JobError
+from remote.job.spec import Job
 from tests.waiting import until
 
 
@@ -28,6 +30,11 @@ def socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     subprocess.run(["tmux", "-L", "own", "kill-server"], capture_output=True)
 
 
+def start(name: str, argv: list[str], socket: str) -> dict[str, Any]:
+    """A session with the worker of a job."""
+    return tmux.start(Job(kind="command", source="", name="x", id=name), argv, socket)
+
+
 HOSTILE = "it's a $(touch owned) `x` \"; 日本"
 
 
@@ -39,7 +46,7 @@ def test_the_words_arrive_as_they_are_in_a_session_of_that_name(
         "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} {sys.argv[2]}');"
         " time.sleep(60)"
     )
-    handle = tmux.start("job-1", [sys.executable, "-c", code, str(out), HOSTILE], socket)
+    handle = start("job-1", [sys.executable, "-c", code, str(out), HOSTILE], socket)
     said = until(lambda: out.exists() and out.read_text())
     assert said == f"{handle['pid']} {HOSTILE}"
     argv = ["tmux", "-L", socket, "list-sessions", "-F", "#{session_name}"]
@@ -48,7 +55,7 @@ def test_the_words_arrive_as_they_are_in_a_session_of_that_name(
 
 def test_the_server_is_known_while_it_runs(socket: str) -> None:
     assert tmux.server(socket) is None
-    tmux.start("job-1", ["sleep", "60"], socket)
+    start("job-1", ["sleep", "60"], socket)
     pid = tmux.server(socket)
     argv = ["tmux", "-L", socket, "display-message", "-p", "#{pid}"]
     assert pid == int(subprocess.check_output(argv, text=True))
@@ -69,7 +76,7 @@ def test_where_logind_kills_only_the_server_is_started_apart(
     monkeypatch.setattr(logind, "wrap", wrap)
     for number in (1, 2):
         out = tmp_path / f"out-{number}"
-        tmux.start(f"job-{number}", ["sh", "-c", f'echo "$APART" > {out}; sleep 60'], socket)
+        start(f"job-{number}", ["sh", "-c", f'echo "$APART" > {out}; sleep 60'], socket)
         assert until(lambda out=out: out.exists() and out.read_text()) == "yes\n"
     assert asked == [None, tmux.server(socket)]
 
@@ -82,24 +89,24 @@ def test_a_server_where_nothing_survives_starts_nothing(
 
     monkeypatch.setattr(logind, "wrap", refuse)
     with pytest.raises(JobError, match="it would end"):
-        tmux.start("job-1", ["sleep", "60"], socket)
+        start("job-1", ["sleep", "60"], socket)
     assert tmux.server(socket) is None
 
 
 def test_a_session_that_is_there_already_is_told(socket: str) -> None:
-    tmux.start("job-1", ["sleep", "60"], socket)
+    start("job-1", ["sleep", "60"], socket)
     with pytest.raises(JobError, match="duplicate session"):
-        tmux.start("job-1", ["sleep", "60"], socket)
+        start("job-1", ["sleep", "60"], socket)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x\n", "$(id)"])
 def test_a_strange_name_of_a_socket_is_refused(name: str) -> None:
     with pytest.raises(JobError, match="REMOTE_TMUX_SOCKET"):
-        tmux.start("job-1", ["true"], name)
+        start("job-1", ["true"], name)
 
 
 def test_a_worker_lives_until_it_is_stopped(socket: str) -> None:
-    handle = json.loads(json.dumps(tmux.start("job-1", ["sleep", "60"], socket)))
+    handle = json.loads(json.dumps(start("job-1", ["sleep", "60"], socket)))
     assert tmux.alive(handle) is True
     tmux.stop(handle)
     until(lambda: tmux.alive(handle) is False)
@@ -110,7 +117,7 @@ def test_a_worker_lives_until_it_is_stopped(socket: str) -> None:
 def test_a_worker_is_killed_with_all_below_it(socket: str, tmp_path: Path) -> None:
     out = tmp_path / "child"
     script = f"trap '' TERM; sleep 60 & echo $! > {out}; while :; do sleep 1; done"
-    handle = tmux.start("job-1", ["sh", "-c", script], socket)
+    handle = start("job-1", ["sh", "-c", script], socket)
     child = int(until(lambda: out.exists() and out.read_text()))
     tmux.kill(handle)
     until(lambda: tmux.alive(handle) is False and processes.started(child) is None)
@@ -137,7 +144,7 @@ def test_where_the_system_hides_processes_nothing_is_known_of_a_worker(
 
 
 def test_the_session_is_attached_to_by_its_whole_name(socket: str) -> None:
-    handle = tmux.start("job-1", ["sleep", "60"], socket)
+    handle = start("job-1", ["sleep", "60"], socket)
     argv = tmux.attach(handle, "job-1")
     assert argv == ["tmux", "-L", socket, "attach-session", "-t", "=job-1"]
     said = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -151,7 +158,7 @@ def test_a_worker_of_an_older_version_is_found_in_the_usual_server() -> None:
 
 def test_a_tmux_around_us_does_not_matter(socket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMUX", f"/nowhere/default,{os.getpid()},0")
-    tmux.start("job-1", ["sleep", "60"], socket)
+    start("job-1", ["sleep", "60"], socket)
     assert tmux.server(socket)
 
 
@@ -159,5 +166,5 @@ def test_a_worker_that_a_job_starts_is_no_part_of_that_job(
     socket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("REMOTE_JOB_ID", "job-0")
-    tmux.start("job-1", ["sleep", "60"], socket)
+    start("job-1", ["sleep", "60"], socket)
     assert processes.of_job("job-0", tmp_path / "log", None) == []

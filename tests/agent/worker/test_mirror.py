@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -18,24 +19,29 @@ def paths(tmp_path: Path) -> JobPaths:
     return paths
 
 
-class Job:
-    """A job that writes a line at each look, and ends after `looks` of them."""
+class Job(Event):
+    """The end of a job that writes a line at each look, and ends after `looks` of them."""
 
-    def __init__(self, paths: JobPaths, looks: int) -> None:
-        self.paths, self.looks = paths, looks
+    def __init__(self, paths: JobPaths, looks: int, *, silent: bool = False) -> None:
+        super().__init__()
+        self.paths, self.looks, self.silent = paths, looks, silent
+        self.pauses: list[float | None] = []
 
-    def ended(self) -> bool:
+    def is_set(self) -> bool:
         with self.paths.log.open("ab") as log:
-            log.write(f"{self.looks}\n".encode())
+            log.write(b"" if self.silent else f"{self.looks}\n".encode())
         self.looks -= 1
         return self.looks == 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return False
 
 
 def test_all_is_shown_also_what_came_with_the_end(
     paths: JobPaths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "LOOK", 0)
-    worker.mirror(paths, Job(paths, 3).ended)
+    worker.mirror(paths, Job(paths, 3))
     assert capfd.readouterr().out == "first\n3\n2\n1\n"
 
 
@@ -43,10 +49,9 @@ def test_notes_say_how_long_the_log_was_before_it_grew(
     paths: JobPaths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(100, 200, 2))
-    monkeypatch.setattr(worker, "LOOK", 0)
     monkeypatch.setattr(worker, "NOTE", 1)
     monkeypatch.setattr(worker.time, "time", lambda: next(clock))
-    worker.mirror(paths, Job(paths, 3).ended)
+    worker.mirror(paths, Job(paths, 3))
     notes = [line.split() for line in paths.times.read_text().splitlines()]
     assert [int(length) for _, length in notes] == [0, 8, 10]
     assert [float(when) for when, _ in notes] == sorted(float(when) for when, _ in notes)
@@ -58,8 +63,16 @@ def test_a_terminal_that_is_gone_ends_nothing(
     def gone(handle: int, data: bytes) -> int:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(worker, "LOOK", 0)
     monkeypatch.setattr(worker.os, "write", gone)
     job = Job(paths, 2)
-    worker.mirror(paths, job.ended)
+    worker.mirror(paths, job)
     assert job.looks == 0
+
+
+@pytest.mark.parametrize("silent, last", [(False, worker.LOOK), (True, worker.SELDOM)])
+def test_a_log_that_does_not_grow_is_looked_at_ever_less_often(
+    paths: JobPaths, silent: bool, last: float
+) -> None:
+    job = Job(paths, 9, silent=silent)
+    worker.mirror(paths, job)
+    assert (job.pauses[0], job.pauses[-1]) == (worker.LOOK, last)

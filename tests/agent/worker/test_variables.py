@@ -51,6 +51,7 @@ def test_the_jobs_environment_comes_first_on_the_path(
 ) -> None:
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.setenv("HOME", "/h")
+    (tmp_path / "pyvenv.cfg").touch()
     found = base(tmp_path / "bin" / "python")
     assert found["PATH"].split(os.pathsep) == [f"{tmp_path}/bin", "/usr/bin"]
     assert found["VIRTUAL_ENV"] == str(tmp_path) and found["HOME"] == "/h"
@@ -62,3 +63,29 @@ def test_an_account_without_a_path_gets_one(
     monkeypatch.delenv("PATH")
     path = base(tmp_path / "bin" / "python")["PATH"]
     assert path.startswith(f"{tmp_path}/bin{os.pathsep}")
+
+
+def test_a_conda_prefix_is_told_as_activate_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDA_PREFIX", "/the/login's/base")
+    monkeypatch.setenv("PATH", "/usr/bin")
+    (tmp_path / "conda-meta").mkdir()
+    found = base(tmp_path / "bin/python")
+    assert found["CONDA_PREFIX"] == str(tmp_path) and "VIRTUAL_ENV" not in found
+    assert found["PATH"] == f"{tmp_path}/bin:/usr/bin"
+
+
+def test_the_systems_python_leaves_the_path_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "bin"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("PATH", f"{tmp_path}/first:{tmp_path}/bin:/usr/bin")
+    python = tmp_path / "bin/python9"
+    python.touch(mode=0o755)
+    found = base(python)
+    assert found["PATH"] == os.environ["PATH"] and not {"VIRTUAL_ENV", "CONDA_PREFIX"} & {*found}
+    # Another one before it would be taken for it.
+    (tmp_path / "first/python9").touch(mode=0o755)
+    assert base(python)["PATH"] == f"{tmp_path}/bin:{os.environ['PATH']}"

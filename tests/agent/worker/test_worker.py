@@ -17,13 +17,16 @@ import pytest
 from remote.agent import environments, processes
 from remote.agent.environments import job_hook
 from remote.agent.job_folders import read_status
-from remote.files import sha256
-from remote.job.paths import JobPaths
+from remote.files import read_json, sha256
+from remote.job.paths import CACHE, JobPaths
 from remote.job.spec import Job
 from remote.job.status import ENDED, FAILED, FINISHED, LOST, STOPPED, JobStatus
 from remote.rpc import bundle
+from remote.tracking.empty_store import KEPT
 from tests.agent.job_folder import KEY, gone
 from tests.conftest import ROOT
+from tests.fakegpu import FakeGpus
+from tests.research.engine import BASE, Engine, engine  # noqa: F401
 from tests.stores import empty_store
 from tests.waiting import until
 
@@ -109,6 +112,48 @@ def test_the_command_of_notify_is_told_of_the_end(root: Path, start: Start) -> N
     assert (root / "told").read_text() == "finished 0\n"
 
 
+KEEPS = 'cd "$REMOTE_JOB_STATE_DIR" && echo x >> tries && pwd && test $(wc -l < tries) = {tries}'
+
+
+def test_what_a_job_keeps_is_there_when_it_is_tried_again(root: Path, start: Start) -> None:
+    paths = job(root, KEEPS.format(tries=3), retries=2)
+    code, status = ended(start(paths), paths)
+    assert (code, status.attempt) == (0, 3)
+    assert (root / f".remote/states/{ID}/tries").read_text() == "x\nx\nx\n"
+
+
+def test_a_job_goes_on_with_what_another_has_kept(root: Path, start: Start) -> None:
+    kept = root / ".remote/states" / OTHER
+    kept.mkdir(parents=True)
+    (kept / "tries").write_text("x\n")
+    paths = job(root, KEEPS.format(tries=2), state=OTHER)
+    code, _ = ended(start(paths), paths)
+    assert code == 0 and paths.log.read_text().startswith(f"{kept}\n")
+    assert [path.name for path in kept.parent.iterdir()] == [OTHER]
+
+
+def test_what_is_gone_is_told_and_what_nobody_used_leaves_nothing(root: Path, start: Start) -> None:
+    paths = job(root, "true", state=OTHER)
+    ended(start(paths), paths)
+    assert f"{OTHER} has left nothing in REMOTE_JOB_STATE_DIR" in paths.log.read_text()
+    assert not list((root / ".remote/states").glob(f"{ID}*"))
+
+
+def test_a_job_whose_cards_do_nothing_is_ended(
+    root: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = job(
+        root, "sleep 60", gpus=1, idle=2, interpreter="", leases=str(tmp_path), mlflow_run="ab"
+    )
+    ready_environment(root, paths.code)
+    fake = FakeGpus(tmp_path / "fake", count=2)
+    fake.card(1, utilization_gpu=50)
+    monkeypatch.setenv("PATH", fake.path())
+    code, status = ended(start(paths, "work"), paths)
+    assert (code, status.state, status.reason) == (124, FAILED, "idle")
+    assert status.cause == "its GPUs did nothing for 2 s"
+
+
 WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
 
 
@@ -188,10 +233,111 @@ def test_the_environment_is_told_and_that_it_has_no_mlflow(root: Path, start: St
     assert (code, status.environment, status.environment_ready) == (0, name, True)
     assert status.lock == sha256(paths.code / "requirements.lock")
     log = paths.log.read_text()
-    assert "mlflow is not in the lock file, so this job gets no MLflow run." in log
+    assert "mlflow is not in the environment, so this job gets no MLflow run." in log
     assert f"{root}/.remote/envs/{name}/bin/python\n" in log
     # As in one that an earlier version of the toolkit has made.
     assert list(root.glob(f".remote/envs/{name}/lib/*/site-packages/{job_hook.NAME}"))
+
+
+def test_an_environment_of_others_runs_a_job_and_stays_as_it_is(
+    root: Path, start: Start, tmp_path: Path
+) -> None:
+    env = tmp_path / "theirs"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
+    packages = next(env.glob("lib/*/site-packages"))
+    (packages / "thing-1.2.dist-info").mkdir()
+    before = sorted(env.rglob("*"))
+    # The record needs no MLflow there: an empty store that was brought will do.
+    kept = empty_store(tmp_path / "empty")
+    stores = Path.home() / CACHE / KEPT
+    stores.mkdir(parents=True)
+    kept.rename(stores / f"3.17-abc-{sha256(kept)}.db")
+    asked = dict(interpreter="", record=True, mlflow_run="ab", experiment="x", user="ada")
+    paths = job(
+        root,
+        "command -v python; echo $VIRTUAL_ENV; pip install x; exit 0",
+        environment="python",
+        environment_source=str(env),
+        **asked,
+    )
+    paths.code.mkdir()
+    code, status = ended(start(paths, "work"), paths)
+    log = paths.log.read_text()
+    assert (code, status.state) == (0, FINISHED), log
+    assert log.startswith(f"{env}/bin/python\n{env}\n") and "refused" not in log
+    assert status.environment.startswith("python-") and status.lock == ""
+    assert read_json(paths.packages) == {"thing": "1.2"}
+    assert sorted(env.rglob("*")) == before
+    with closing(sqlite3.connect(root / "mlflow.db")) as database:
+        assert database.execute("SELECT run_uuid, status FROM runs").fetchall() == [
+            ("ab", "FINISHED")
+        ]
+
+
+@pytest.mark.slow
+def test_a_stop_ends_what_docker_has_started(
+    root: Path,
+    start: Start,
+    agent: Path,
+    engine: Engine,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also what heeds no signal: the engine's child, and not the worker's."""
+    for name, value in engine.env.items():
+        monkeypatch.setenv(name, value)
+    # Inside, the agent is found where it always is.
+    place = Path.home() / CACHE / "agent.zip"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(agent.read_bytes())
+    image = BASE if engine.private else "python:3.11-slim"
+    script = (
+        "trap '' TERM; echo $REMOTE_JOB_ID; touch data/ran; until test -e go; do sleep 0.05; done"
+    )
+    facts = dict(interpreter="", environment="container", environment_source=image)
+    paths = job(root, script, **facts)
+    paths.code.mkdir()
+    (paths.code / "data").symlink_to(root / "data")
+    argv = [sys.executable, "-IS", str(place), "work", KEY, paths.id]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as worker:
+        until((root / "data/ran").exists)
+        paths.stop.touch()
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(60)
+    status = read_status(paths)
+    log = paths.log.read_text()
+    assert (status.state, status.environment[:10]) == (STOPPED, "container-"), log
+    assert f"\n{ID}\n" in log and paths.packages.is_file()
+    until(lambda: not engine.docker("ps", "-q"))
+
+
+def test_what_setup_lines_export_reaches_the_job(root: Path, start: Start, tmp_path: Path) -> None:
+    """As `module load` does: the Python is found on the PATH that they make, and the job's own
+    variables are there for them."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python9").symlink_to(os.path.realpath(sys.executable))
+    lines = (
+        f"export PATH={tmp_path}/bin:$PATH",
+        "export PYTHONPATH=/mods LR=$LR.1 REMOTE_JOB_ID=x",
+    )
+    facts = dict(interpreter="", environment="python", environment_source="python9")
+    asked = 'command -v python9; echo "$PYTHONPATH $LR $REMOTE_JOB_ID"'
+    paths = job(root, asked, setup=lines, env={"LR": "0"}, **facts)
+    paths.code.mkdir()
+    code, status = ended(start(paths, "work"), paths)
+    log = paths.log.read_text()
+    assert (code, status.state) == (0, FINISHED), log
+    assert f"\n{tmp_path}/bin/python9\n" in log and f":/mods 0.1 {ID}\n" in log
+    assert f"[remote] setup: {lines[0]}\n" in log
+
+
+def test_a_setup_line_that_fails_ends_the_job_and_is_its_cause(root: Path, start: Start) -> None:
+    paths = job(root, "touch ran", interpreter="", setup=("true", "module load cuda/99"))
+    ready_environment(root, paths.code)
+    code, status = ended(start(paths, "work"), paths)
+    assert (code, status.state) == (1, FAILED)
+    assert status.cause == "`setup` failed (127): module load cuda/99"
+    assert "module: command not found" in paths.log.read_text()
+    assert not (paths.code / "ran").exists()
 
 
 def test_a_job_that_can_have_no_environment_is_refused_with_the_remedy(

@@ -29,8 +29,14 @@ def test_without_flags_it_is_the_default() -> None:
     [
         (["--gpus", "2"], {"gpus": 2}),
         (["--gpus=0"], {"gpus": 0}),
+        (["--gpus", "0.5"], {"gpus": 0.5}),
         (["--gpus-memory", "20G"], {"gpu_memory": 20480}),
         (["--gpus_memory=1G"], {"gpu_memory": 1024}),
+        (["--gpus-model", "A100"], {"gpu_model": "A100"}),
+        (
+            ["--gpus-exclude", "0, 3", "--gpus-exclude=GPU-6c0f-11"],
+            {"gpu_exclude": ("0", "3", "GPU-6c0f-11")},
+        ),
         (["--no-record"], {"record": False}),
         (["--timeout", "8h", "--retries", "3"], {"timeout": 28800, "retries": 3}),
         (["--env", "A=1", "--env=B=x=y"], {"env": {"A": "1", "B": "x=y"}}),
@@ -50,13 +56,23 @@ def test_flags_become_values(words: list[str], expected: dict[str, Any]) -> None
     ("words", "error", "message"),
     [
         (["--gpus", "x"], UnitError, "--gpus takes a number, not 'x'"),
+        (["--gpus", "1.5"], UnitError, "or a part of one GPU, not '1.5'"),
+        (["--gpus", "0.001"], UnitError, "or a part of one GPU"),
+        (["--gpus", "0.5", "--gpus-memory", "1G"], JobError, "is a part of its memory"),
         (["--retries", "-1"], UnitError, "--retries takes a number"),
         (["--gpus-memory", "20"], UnitError, "--gpus-memory takes a size"),
         (["--timeout", "soon"], UnitError, "--timeout takes a time"),
         (["--env", "A"], JobError, "--env takes KEY=VALUE, not 'A'"),
         (["--env", "1A=x"], JobError, "--env takes KEY=VALUE"),
         (["--tag", "=x"], JobError, "--tag takes KEY=VALUE"),
-        (["--gpus-memory", "1G", "--gpus", "0"], JobError, "and --gpus 0 for none"),
+        (
+            ["--gpus-memory", "1G", "--gpus", "0"],
+            JobError,
+            "--gpus-memory asks for a GPU, and --gpus 0 means",
+        ),
+        (["--gpus-model", "L4", "--gpus", "0"], JobError, "--gpus-model asks for a GPU"),
+        (["--idle", "2h", "--gpus", "0"], JobError, "--idle looks at a GPU"),
+        (["--gpus-exclude", "0,"], JobError, "--gpus-exclude takes indices or UUIDs of GPUs"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -70,7 +86,15 @@ def test_memory_asks_for_one_gpu_and_the_settings_are_heeded() -> None:
     completed = read("--gpus-memory", "1G").completed(settings)
     assert (completed.gpus, completed.notify) == (1, "mail me")
     assert read("--notify", "x", "--gpus", "2").completed(settings).notify == "x"
+    assert read("--gpus-model", "L4").completed({}).gpus == 1
+    assert read("--gpus-exclude", "0").completed({}).gpus is None
     assert read().completed({}) == RunOptions()
+
+
+def test_a_part_of_a_gpu_is_one_gpu_and_how_much_of_it() -> None:
+    assert read("--gpus", "0.5").leased == {"gpus": 1, "gpu_share": 0.5}
+    assert read("--gpus", "2").leased == {"gpus": 2, "gpu_share": 1.0}
+    assert read().leased == {"gpus": None, "gpu_share": 1.0}
 
 
 def test_every_field_is_a_flag_of_its_own() -> None:

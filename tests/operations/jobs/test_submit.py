@@ -15,6 +15,7 @@ from remote.operations.jobs import submit
 from remote.operations.jobs.run_options import RunOptions
 from remote.programs import notebook
 from remote.programs.program import Command
+from remote.target_settings import TargetSettings
 
 TOML = '[project]\nname = "digits"\nrequires-python = ">=3.10"\n'
 
@@ -193,3 +194,28 @@ def test_a_pyproject_that_is_no_toml_is_no_bug(project: Project, content: bytes)
 def test_without_pyproject_the_folder_names_the_project(tmp_path: Path) -> None:
     job = submit.describe(Project(tmp_path, {}), Command(("true",)), {})
     assert (job.project, job.python) == (tmp_path.name, "")
+
+
+def test_what_was_typed_goes_before_what_a_target_has() -> None:
+    settings = TargetSettings(gpus=2, extras=("torch", "text"))
+    job = JobSpec(kind="script", source="a.py", name="a")
+    assert submit.with_settings(job, settings) == job.replace(gpus=2, extras=("torch", "text"))
+    typed = job.replace(gpus=0, extras=("text", "lab"))
+    assert submit.with_settings(typed, settings).gpus == 0
+    assert submit.with_settings(typed, settings).extras == ("torch", "text", "lab")
+    settings = TargetSettings(gpus_exclude=("0",), cpus=4)
+    told = submit.with_settings(job.replace(gpu_exclude=("3",)), settings)
+    assert (told.gpu_exclude, told.cpu_slots) == (("0", "3"), 4)
+    assert submit.with_settings(typed, TargetSettings()) == typed
+
+
+def test_a_targets_environment_goes_with_the_job() -> None:
+    job = JobSpec(kind="script", source="a.py", name="a", environment="uv", environment_source="/x")
+    setup = ("module load cuda",)
+    settings = TargetSettings(environment="python", python="conda:torch", setup=setup)
+    there = submit.with_settings(job, settings)
+    assert (there.environment, there.environment_source) == ("python", "conda:torch")
+    assert there.setup == setup
+    # One that has none takes none of another target's.
+    there = submit.with_environment(there, TargetSettings())
+    assert (there.environment, there.environment_source, there.setup) == ("", "", ())

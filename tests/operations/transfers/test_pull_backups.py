@@ -43,10 +43,10 @@ def test_the_list_holds_each_file_once_in_the_end(tmp_path: Path) -> None:
     assert pulled.file.read_text() == "1 4000000000 a\n"
 
 
-def test_old_backups_are_those_of_pulls(tmp_path: Path) -> None:
+def test_old_backups_are_those_of_pulls_and_a_day_old(tmp_path: Path) -> None:
     for name in ("pull-1", "pull-2", "adopt-1"):
         (tmp_path / ".remote/backup" / name).mkdir(parents=True)
         (tmp_path / ".remote/backup" / name / "x").write_bytes(bytes(5000))
         os.utime(tmp_path / ".remote/backup" / name, (1, 1) if name != "pull-2" else None)
-    ((folder, count),) = old_backups(Project(tmp_path, {}), 3600)
+    ((folder, count),) = old_backups(Project(tmp_path, {}), 1)
     assert folder.name == "pull-1" and count >= 5000

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Protocol, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Protocol
 
-from remote.agent.gpus.sources import nvidia_smi
+from remote.agent.gpus.sample import GpuSample
+from remote.agent.gpus.sources import amd_smi, nvidia_smi, rocm_smi
 from remote.job.messages.gpus import Gpu
 
 
@@ -23,15 +24,19 @@ class GpuSource(Protocol):
     def runtime_version(self) -> str:
         """The newest CUDA (ROCm, …) that the driver serves; empty where nobody tells."""
 
-    def memory_command(self) -> List[str]:
-        """argv of a program that prints the use of each card's memory until it is ended."""
+    def watch_command(self, uuids: Iterable[str]) -> List[str]:
+        """argv of a program that prints what these cards do until it is ended."""
 
-    def memory_use(self, line: str) -> Optional[Tuple[str, int]]:
-        """A card's UUID and its memory in use, in MiB, as a line of that program says; else None."""
+    def samples(self, lines: Iterable[str]) -> Iterator[GpuSample]:
+        """What the lines of that program tell; what can't be read is passed over."""
 
 
 #: By the name of the program. The first one that is on this machine is asked.
-SOURCES: Dict[str, GpuSource] = {"nvidia-smi": nvidia_smi}
+SOURCES: Dict[str, GpuSource] = {
+    "nvidia-smi": nvidia_smi,
+    "amd-smi": amd_smi,
+    "rocm-smi": rocm_smi,
+}
 
 
 def current() -> Optional[GpuSource]:

@@ -12,7 +12,8 @@ import pytest
 
 from remote.agent import processes
 from remote.agent.gpus import sources
-from remote.agent.gpus.sources import nvidia_smi
+from remote.agent.gpus.sample import GpuSample
+from remote.agent.gpus.sources import nvidia_smi, programs
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuProcess
 from tests.agent.children import children_of
@@ -77,7 +78,7 @@ def test_a_process_of_another_namespace_has_no_user(
     fake: FakeGpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.use(0, os.getpid())
-    monkeypatch.setattr(nvidia_smi, "PROC", tmp_path)
+    monkeypatch.setattr(programs, "PROC", tmp_path)
     assert nvidia_smi.gpus()[0].processes == (GpuProcess(os.getpid(), 1000, "", ""),)
 
 
@@ -176,7 +177,7 @@ def test_a_uuid_that_is_no_name_for_a_file_is_no_card(fake: FakeGpus) -> None:
 
 def test_nvidia_smi_that_hangs_is_given_up(fake: FakeGpus, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.change(delay=600)
-    monkeypatch.setattr(nvidia_smi, "TIMEOUT", 0.3)
+    monkeypatch.setattr(programs, "TIMEOUT", 0.3)
     before = children_of(os.getpid())
     with pytest.raises(JobError, match="did not answer within 0 seconds"):
         nvidia_smi.gpus()
@@ -219,12 +220,13 @@ def test_the_version_of_cuda_as_new_drivers_tell_it(
 @pytest.mark.parametrize(
     "line, use",
     [
-        (f"{uuid(0)}, 512\n", (uuid(0), 512)),
-        (f"{uuid(0)}, [N/A]\n", None),
-        (f"{uuid(0)}\n", None),
+        (f"{uuid(0)}, 512, 81920, 7, 68.12, 400.00, 34\n", (512, 81920, 7, 68.12, 400, 34)),
+        (f"{uuid(0)}, [N/A], 1, [N/A], nan, [Not Supported], 3\n", (None, 1, None, None, None, 3)),
+        (f"{uuid(0)}, 512\n", None),
         ("WARNING: infoROM is corrupted, at gpu 0\n", None),
         ("", None),
     ],
 )
-def test_a_line_of_the_use_of_memory(line: str, use: object) -> None:
-    assert nvidia_smi.memory_use(line) == use
+def test_a_line_of_what_a_card_does(line: str, use: object) -> None:
+    told = [GpuSample(uuid(0), *use)] if isinstance(use, tuple) else []
+    assert list(nvidia_smi.samples([line])) == told

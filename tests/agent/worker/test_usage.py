@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from remote.agent.gpus.sample import GpuSample
 from remote.agent.processes import PROC, descendants
-from remote.agent.worker.peak_memory import PeakGpuMemory, tree_memory
+from remote.agent.worker import usage
+from remote.agent.worker.usage import GpuUsage, tree_use
 from tests.agent.children import children_of, is_dead
 from tests.conftest import ROOT
 from tests.fakegpu import FakeGpus, uuid
@@ -27,7 +30,7 @@ def test_a_whole_tree_counts() -> None:
     argv = [sys.executable, "-c", script]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as parent:
         assert parent.stdout is not None and parent.stdout.readline() == b"up\n"
-        assert 150e6 < tree_memory(parent.pid) < 300e6
+        assert 150e6 < tree_use(parent.pid).memory < 300e6
         os.killpg(parent.pid, 9)
 
 
@@ -45,15 +48,15 @@ def test_memory_that_is_shared_counts_once() -> None:
         for _ in range(3):
             parent.stdout.readline()
         # Two children, which share 150 MB with each other and with their parent.
-        assert tree_memory(parent.pid) < 150e6
+        assert tree_use(parent.pid).memory < 150e6
         os.killpg(parent.pid, 9)
 
 
 WATCHER = f"""
 import subprocess, sys, time
-from remote.agent.worker import peak_memory as memory
-memory.LOOK = 0.05
-with memory.PeakMemory() as watched:
+from remote.agent.worker import usage
+usage.LOOK = 0.05
+with usage.ProcessUsage(print) as watched:
     hog = subprocess.Popen([sys.executable, "-c", {HOG!r}], stdout=subprocess.PIPE)
     assert hog.stdout.readline() == b"up\\n"
     while watched.peak < 150e6:
@@ -70,7 +73,7 @@ def test_the_peak_is_kept() -> None:
         [sys.executable, "-c", WATCHER], cwd=ROOT, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
-    assert 150e6 < int(done.stdout) < 300e6
+    assert 150e6 < int(done.stdout.split()[-1]) < 300e6
 
 
 VFORK = """
@@ -93,14 +96,27 @@ def test_a_child_that_still_lives_in_its_parents_memory_does_not_count() -> None
     with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as parent:
         assert parent.stdout is not None and parent.stdout.readline() == b"up\n"
         until(lambda: len(list(descendants(parent.pid))) == 2)
-        assert 150e6 < tree_memory(parent.pid) < 250e6
+        assert 150e6 < tree_use(parent.pid).memory < 250e6
+        os.killpg(parent.pid, 9)
+
+
+def test_the_time_of_processors_is_that_of_all_even_of_those_that_have_ended() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    script = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {burn!r}])"
+    argv = [sys.executable, "-c", f"{script}; print('over', flush=True); time.sleep(60)"]
+    nest = f"import subprocess; subprocess.run({argv!r})"
+    with subprocess.Popen(
+        [sys.executable, "-c", nest], stdout=subprocess.PIPE, start_new_session=True
+    ) as parent:
+        assert parent.stdout is not None and parent.stdout.readline() == b"over\n"
+        assert 0.2 < tree_use(parent.pid).cpu < 60
         os.killpg(parent.pid, 9)
 
 
 def test_nobody_has_no_memory() -> None:
     with subprocess.Popen(["true"]) as dead:
         pass
-    assert tree_memory(dead.pid) == 0
+    assert tree_use(dead.pid).memory == 0
 
 
 @pytest.fixture
@@ -113,7 +129,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
 def test_the_peak_is_that_of_the_fullest_of_our_cards(fake: FakeGpus) -> None:
     fake.card(3, memory_used=9999)
     children = children_of(os.getpid())
-    with PeakGpuMemory([uuid(0), uuid(1)]) as watch:
+    with GpuUsage([uuid(0), uuid(1)]) as watch:
         until(lambda: watch.peak == 4)
         fake.card(1, memory_used=5000)
         until(lambda: watch.peak == 5000)
@@ -124,35 +140,61 @@ def test_the_peak_is_that_of_the_fullest_of_our_cards(fake: FakeGpus) -> None:
     assert len(fake.calls()) == 1 and children_of(os.getpid()) == children
 
 
+def test_cards_are_idle_while_none_computes_and_no_memory_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr(usage.time, "monotonic", lambda: next(clock))
+    watch = GpuUsage(["a", "b"])
+    signs = []
+    for sample in (
+        GpuSample("a", 5, 9, 0),
+        GpuSample("b", 5, 9, 0),
+        GpuSample("a", 5, 9, 0),
+        GpuSample("a", 5, 9, 1),
+        GpuSample("b", 5, 9, 0),
+        GpuSample("a", 5, 9, 0),
+        GpuSample("a", 6, 9, 0),
+        GpuSample("b", 5, 9, None),
+        GpuSample("a", 6, 9, 0),
+    ):
+        watch.note(sample)
+        signs.append(watch.idle)
+    assert signs == [0, 0, 1, 0, 1, 2, 0, 0, 1]
+    # Nobody looked since.
+    next(clock)
+    assert watch.idle == 1
+
+
 @pytest.mark.parametrize("failure", ["driver", "none", "lost"])
 def test_a_failing_nvidia_smi_has_no_peak(fake: FakeGpus, failure: str) -> None:
     fake.change(failure=failure)
-    with PeakGpuMemory([uuid(0)]) as watch:
+    with GpuUsage([uuid(0)]) as watch:
         pass
     assert watch.peak == 0
 
 
 def test_no_nvidia_smi_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with PeakGpuMemory([uuid(0)]) as watch:
+    with GpuUsage([uuid(0)]) as watch:
         pass
     assert watch.peak == 0
 
 
 def test_a_job_without_gpus_has_none_watched(fake: FakeGpus) -> None:
-    with PeakGpuMemory([]) as watch:
+    with GpuUsage([]) as watch:
         pass
     assert watch.peak == 0 and fake.calls() == []
 
 
 def test_garbage_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = f"printf '\\377\\n{uuid(0)}\\n{uuid(0)}, [N/A]\\n{uuid(0)}, 7\\n'; exec sleep 60"
+    text = f"printf '\\377\\n{uuid(0)}\\n{uuid(0)}, [N/A]\\n{uuid(0)}, 7, 80, 0, 1, 2, 3\\n'; exec sleep 60"
     program = tmp_path / "bin/nvidia-smi"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{text}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    with PeakGpuMemory([uuid(0)]) as watch:
+    with GpuUsage([uuid(0)]) as watch:
         until(lambda: watch.peak == 7)
     assert watch.peak == 7
 
@@ -160,8 +202,8 @@ def test_garbage_has_no_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_nvidia_smi_ends_soon_after_its_owner_is_killed(fake: FakeGpus) -> None:
     code = f"""if True:
         import time
-        from remote.agent.worker.peak_memory import PeakGpuMemory
-        with PeakGpuMemory([{uuid(0)!r}]) as watch:
+        from remote.agent.worker.usage import GpuUsage
+        with GpuUsage([{uuid(0)!r}]) as watch:
             while not watch.peak:
                 time.sleep(0.01)
             print(watch._process.pid, flush=True)

@@ -1,0 +1,56 @@
+"""Several jobs by one request: the first is started as any, the others on the same code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from remote.agent import launchers
+from remote.agent.jobs import submit as single
+from remote.agent.jobs.accept import accepted, cleared
+from remote.agent.target_dir import root_of
+from remote.errors import JobError, RemoteError
+from remote.job.messages.jobs import SubmitAnswer, SubmitRequest
+from remote.job.paths import JobPaths
+from remote.job.spec import JobSpec, read_job
+
+
+def submit(request: SubmitRequest) -> SubmitAnswer:
+    """Start all jobs that are asked for, or say what has to be done first; raises JobError where not
+    even the first could be started.
+
+    Asked again with the same id, it starts those that are lacking.
+    """
+    answer = single.submit(request)
+    return _start_others(root_of(request.key), request, answer) if answer.id else answer
+
+
+def _start_others(root: Path, request: SubmitRequest, answer: SubmitAnswer) -> SubmitAnswer:
+    if not request.more:
+        return answer
+    # Most requests are for one job.
+    import hashlib
+
+    first, ids, problem = JobPaths(root, answer.id), [answer.id], ""
+    after = read_job(first.folder).after
+    try:
+        for number, spec in enumerate(request.more, 1):
+            # As the server knows the first one's by its own.
+            own = hashlib.sha256(f"{request.request} {number}".encode()).hexdigest()[:32]
+            ids.append(_start(root, request, first, spec.replace(after=after), own))
+    except RemoteError as error:
+        problem = str(error)
+    return answer.replace(ids=tuple(ids), problem=problem)
+
+
+def _start(root: Path, request: SubmitRequest, first: JobPaths, spec: JobSpec, own: str) -> str:
+    """Start one of the others, unless that was done; its id."""
+    paths, is_new = accepted(root, spec, own)
+    if is_new:
+        launched = launchers.read(first, None)
+        if launched is None:
+            raise JobError(f"{first.id} has no worker any more, so no further job was started.")
+        with cleared(paths):
+            # Nobody waits for their workers: what could refuse them has let the first one begin.
+            code = single.sharing(paths, first, spec.outputs)
+            single.launch(paths, request, launched.launcher, code)
+    return paths.id

@@ -1,0 +1,173 @@
+"""The toolkit from Python: `from remote import Target`.
+
+    gpu = Target("user@host:proj")
+    job = gpu.run("train.ipynb", {"epoch": 3}, gpus=1)
+    job.wait()
+    gpu.pull()
+    gpu.records()
+
+It does what the commands do, by the same code. What goes wrong is a `remote.errors.RemoteError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from remote.config import find_project
+from remote.errors import JobError
+from remote.job.messages.jobs import JobsRequest, JobSummary, LogAnswer, LogRequest, StopRequest
+from remote.job.status import JobStatus
+from remote.operations.jobs.follow import follow_log
+from remote.operations.jobs.run_options import RunOptions
+from remote.operations.jobs.submit import describe, push_and_submit
+from remote.operations.sync import Pulled, Pushed, pull, push
+from remote.options import options_of
+from remote.programs.program import Program, ShellLine, find
+from remote.session import TargetSession
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+
+
+class Target:
+    """A project's folder on a server.
+
+    `address` is an address or a name, as for `--target`; without one it is the usual target.
+    `project` is a folder of the project (default: the working directory). Nothing is connected yet.
+    """
+
+    def __init__(self, address: str = "", project: Path | str | None = None) -> None:
+        self.project = find_project(Path(project) if project else None)
+        self.session = TargetSession.of(self.project, self.project.target(address))
+
+    def __repr__(self) -> str:
+        return f"Target({str(self.session.target)!r})"
+
+    def push(self, *, dry_run: bool = False) -> Pushed:
+        """Send the project, as `sync-push` does."""
+        return push(self.session, dry_run=dry_run)
+
+    def run(
+        self,
+        program: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        arguments: Sequence[str] = (),
+        shell: str = "",
+        **options: Any,
+    ) -> Job:
+        """Push, and start a job, as `remote-run` does.
+
+        `parameters` are a notebook's or MLproject's, `arguments` the words of a script. `options`
+        are the flags of `remote-run` by the names of RunOptions, as values or as they would be
+        typed: `gpus=1, timeout="8h", tags={"purpose": "trial"}`.
+        """
+        chosen = _run_options(options).completed(self.project.settings)
+        given = dict(parameters or {})
+        spec = describe(
+            self.project,
+            self._program(program, shell, given),
+            given,
+            arguments=arguments,
+            options=chosen,
+        )
+        return Job(self, push_and_submit(self.session, spec).id)
+
+    def _program(self, name: str, shell: str, parameters: Mapping[str, Any]) -> Program:
+        """Raises RemoteError, also for a parameter that it doesn't have."""
+        if (name != "") + (shell != "") != 1:
+            raise JobError("Either a program or a shell line can run.")
+        if shell:
+            if parameters:
+                raise JobError("A shell line has no parameters.")
+            return ShellLine(shell)
+        program = find(self.project.root, name)
+        for parameter in parameters:
+            program.parameter(parameter)
+        return program
+
+    def jobs(self, newest: int = 20) -> tuple[JobSummary, ...]:
+        """The newest jobs and those that go on (0: all), the oldest first."""
+        return self.session.agent.call(JobsRequest(key=self.session.key, newest=newest)).jobs
+
+    def job(self, name: str = "last") -> Job:
+        """A job by its id, a unique part of it, or `last`."""
+        return Job(self, Job(self, name).summary.id)
+
+    def pull(self, *, dry_run: bool = False, registry: bool = False) -> Pulled:
+        """Bring results and records back, as `sync-pull` does."""
+        return pull(self.session, dry_run=dry_run, registry=registry)
+
+    def records(self, filter_string: str = "") -> pd.DataFrame:
+        """The runs that are here, of all experiments; `filter_string` is of MLflow's search."""
+        import mlflow
+
+        from remote.operations.tracking.destination import destination
+
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(f"sqlite:///{destination(self.project).location}")
+        try:
+            found = mlflow.search_runs(search_all_experiments=True, filter_string=filter_string)
+        finally:
+            mlflow.set_tracking_uri(before)
+        return found
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a target, by its id."""
+
+    target: Target
+    id: str
+
+    @property
+    def summary(self) -> JobSummary:
+        """All that `remote-ps JOB` tells, as it is now."""
+        session = self.target.session
+        return session.agent.call(JobsRequest(key=session.key, jobs=(self.id,))).jobs[0]
+
+    @property
+    def state(self) -> str:
+        """Such as `running` or `finished`; see remote.job.status."""
+        return self.summary.state
+
+    def wait(self, *, follow: bool = False) -> JobStatus:
+        """Wait until it has ended, with `follow` printing its log; how it ended."""
+        return follow_log(self.target.session, self.id, wait=True, silent=not follow)[1]
+
+    def log(self, tail: int = 0) -> str:
+        """Its log so far, or the last lines of it."""
+        session, pieces = self.target.session, list[str]()
+
+        def take(piece: LogAnswer) -> None:
+            pieces.append(piece.text)
+
+        session.agent.call(LogRequest(key=session.key, job=self.id, tail=tail), on_answer=take)
+        return "".join(pieces)
+
+    def stop(self) -> JobStatus:
+        """End it; raises JobError where it goes on."""
+        session = self.target.session
+        (ended,) = session.agent.call(StopRequest(key=session.key, jobs=(self.id,))).stopped
+        if ended.problem:
+            raise JobError(f"{ended.id}: {ended.problem}.")
+        return ended.status
+
+
+def _run_options(given: Mapping[str, Any]) -> RunOptions:
+    """Values by the names of RunOptions' fields; those that are texts are read as typed."""
+    rows = options_of(RunOptions)
+    unknown = sorted(given.keys() - rows.keys())
+    if unknown:
+        raise JobError(
+            f"There is no option {unknown[0]!r} of a job.", f"There are {', '.join(rows)}."
+        )
+    values = dict(given)
+    for name, value in given.items():
+        parse = rows[name].parse
+        if isinstance(value, str) and parse and not rows[name].collect:
+            values[name] = parse(value, name)
+    return RunOptions(**values)

@@ -1,0 +1,31 @@
+"""The commands that messages name, completed so that they work as typed.
+
+A message names a command as it is typed where the usual target is meant: `inv remote-logs last`.
+Where this command was told another target, the next one has to be told it, too.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+_INV = re.compile(
+    r"\b(inv (?:remote-[a-z]+|sync-p(?:ush|ull)|mlflow-p(?:ush|ull)|doctor))\b(?! --target)"
+)
+_MAKE = re.compile(r"\b(make (?:sync-p(?:ush|ull)|remote-ps))\b(?! TARGET_DIR)")
+
+_target = ""
+
+
+def name_target(text: str) -> None:
+    """Have the commands name this target; an empty one isn't named."""
+    global _target
+    _target = shlex.quote(text) if text else ""
+
+
+def complete(text: str) -> str:
+    """A message, whose commands name the target that was set."""
+    if not _target:
+        return text
+    text = _INV.sub(lambda match: f"{match[0]} --target {_target}", text)
+    return _MAKE.sub(lambda match: f"{match[0]} TARGET_DIR={_target}", text)

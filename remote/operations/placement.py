@@ -1,0 +1,134 @@
+"""Which of several targets a job goes to: where its GPUs are free now, else where it would start first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from remote.agent.gpus.fitness import equipment, obstacle, suits
+from remote.errors import JobError
+from remote.job.messages.gpus import Gpu, GpusAnswer, GpusRequest
+from remote.job.messages.jobs import JobsRequest
+from remote.job.spec import JobSpec
+from remote.job.status import ENDED
+from remote.operations.jobs.submit import with_settings
+from remote.operations.pool import Reply, ask_all
+from remote.output import plural, say
+from remote.session import TargetSession
+
+
+@dataclass
+class Candidate:
+    """A target that can run the job: how many of it could begin there now, how many of it run there at
+    once where nothing else does, and how many jobs are before the next one."""
+
+    server: TargetSession
+    free: int
+    capacity: int
+    ahead: float = 0.0
+
+    @property
+    def wait(self) -> tuple[bool, float, float]:
+        """What is compared: whether it has to wait, how long the line is, how full the machine."""
+        return self.free == 0, self.ahead / self.capacity, -self.free / self.capacity
+
+    def add(self) -> None:
+        """Count one more job that goes there."""
+        if self.free:
+            self.free -= 1
+        else:
+            self.ahead += 1
+
+
+def place(servers: Sequence[TargetSession], job: JobSpec, count: int = 1) -> list[TargetSession]:
+    """Where each of `count` such jobs goes; raises JobError where none of the targets can run it.
+
+    Only what a job asks for decides who is asked: one without GPUs goes where the fewest go on.
+    """
+    wanted = {server.key: with_settings(job, server.settings) for server in servers}
+    on_gpus = [server for server in servers if wanted[server.key].gpus != 0]
+    replies = ask_all(on_gpus, _gpus)
+    candidates, reasons = [], [f"{_name(reply)}: {reply.words}" for reply in replies if reply.error]
+    for reply in replies:
+        if reply.answer:
+            found = by_gpus(reply.server, wanted[reply.server.key], reply.answer)
+            candidates += [found] if found else []
+            reasons += [] if found else [f"{_name(reply)}: {equipment(reply.answer.gpus)}"]
+    if not candidates and job.gpus in (None, 0):
+        without = ask_all([server for server in servers if server not in _silent(replies)], _going)
+        candidates = [
+            Candidate(each.server, 0, 1, each.answer) for each in without if each.answer is not None
+        ]
+        reasons += [f"{_name(each)}: {each.words}" for each in without if each.error]
+    if not candidates:
+        raise JobError("None of these targets can run the job.", "\n".join(reasons))
+    say(*(f"passed over: {reason}" for reason in reasons))
+    return _spread(candidates, count)
+
+
+def by_gpus(server: TargetSession, job: JobSpec, answer: GpusAnswer) -> Candidate | None:
+    """What a server's cards mean for such jobs; None where it never has what they ask for."""
+    cards = [gpu for gpu in answer.gpus if suits(job, gpu)]
+    needed = 1 if job.gpus is None else job.gpus
+    if server.settings.launcher == "slurm":
+        # Its login node knows nothing of the cards; Slurm itself will say what it can't give.
+        return Candidate(server, free=0, capacity=1)
+    if not cards or len(cards) < needed:
+        return None
+    if job.gpu_share < 1:
+        capacity, free = len(cards) * int(1 / job.gpu_share), sum(_parts(gpu, job) for gpu in cards)
+    else:
+        leasable = [gpu for gpu in cards if not gpu.holder and not obstacle(gpu, job.gpu_memory)]
+        capacity, free = len(cards) // needed, len(leasable) // needed
+    # Nobody overtakes: where one waits for such cards, a new one waits behind it.
+    own = {gpu.uuid for gpu in cards}
+    waiting = [each for each in answer.waiting if not each.cards or own & set(each.cards)]
+    ahead = sum(each.gpus * each.share for each in waiting) / (needed * job.gpu_share)
+    return Candidate(server, 0 if waiting else free, capacity, ahead)
+
+
+def _parts(gpu: Gpu, job: JobSpec) -> int:
+    """How many parts of a card are free."""
+    taken = sum(each.share for each in gpu.sharers) if gpu.sharers else float(bool(gpu.holder))
+    if not gpu.holder and obstacle(gpu, 0):
+        return 0
+    # What is left of thirds and the like isn't exactly one.
+    return int((1 - taken) / job.gpu_share + 1e-6)
+
+
+def _spread(candidates: Sequence[Candidate], count: int) -> list[TargetSession]:
+    chosen = []
+    for _ in range(count):
+        best = min(candidates, key=lambda each: each.wait)
+        best.add()
+        chosen.append(best.server)
+    return chosen
+
+
+def _gpus(server: TargetSession) -> GpusAnswer:
+    leases = server.project.settings.get("REMOTE_LEASES", "")
+    return server.agent.call(GpusRequest(key=server.key, leases=leases))
+
+
+def _going(server: TargetSession) -> int:
+    """How many jobs go on there."""
+    if not server.facts.ours:
+        return 0
+    jobs = server.agent.call(JobsRequest(key=server.key, newest=1)).jobs
+    return sum(job.state not in ENDED for job in jobs)
+
+
+def _silent(replies: Sequence[Reply[GpusAnswer]]) -> list[TargetSession]:
+    return [reply.server for reply in replies if reply.error]
+
+
+def _name(reply: Reply[Any]) -> str:
+    return reply.server.target.label
+
+
+def place_one(servers: Sequence[TargetSession], job: JobSpec) -> TargetSession:
+    """The target of one job; says which it is."""
+    [server] = place(servers, job)
+    say(f"of {plural(len(servers), 'target')}, it goes to {server.target.label}")
+    return server

@@ -1,0 +1,67 @@
+"""What was started together as a sweep, kept here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from remote.job import fields
+from remote.job.fields import MANY, NAME, VALUE
+from remote.job.struct import Struct
+
+#: Below the project's `.remote`: a file for each sweep that was started from here.
+FOLDER = "sweeps"
+
+#: Letters of a sweep's id: of its name, and of its request, by which it is known.
+NAME_LENGTH, LETTERS = 20, 6
+
+
+class SweepJob(Struct):
+    """One job: its target, its id, which is empty before it was started, and by what it differs."""
+
+    target: str = fields.text(NAME)
+    id: str = fields.job_id(default="")
+    values: Mapping[str, Any] = fields.mapping_of(fields.any_json(VALUE), MANY, default={})
+
+
+class Sweep(Struct):
+    """What was started together."""
+
+    id: str = fields.job_id()
+    name: str = fields.text(NAME)
+    program: str = fields.text(VALUE)
+    user: str = fields.text(NAME)
+    submitted: float = fields.moment()
+    jobs: tuple[SweepJob, ...] = fields.list_of(fields.nested(SweepJob), MANY)
+    ended: bool = fields.flag(default=False)
+    """Whether its own run has ended, with those of all jobs."""
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets that have jobs of it, each once."""
+        return list(dict.fromkeys(job.target for job in self.jobs if job.id))
+
+    def on(self, target: str) -> tuple[str, ...]:
+        """The ids of its jobs on one of them."""
+        return tuple(job.id for job in self.jobs if job.target == target and job.id)
+
+    def write(self, state: Path) -> None:
+        """Keep it, for its owner alone: parameters may be private."""
+        (state / FOLDER).mkdir(parents=True, exist_ok=True)
+        self.to_file(state / FOLDER / f"{self.id}.json", mode=0o600)
+
+
+def known_sweeps(state: Path) -> list[Sweep]:
+    """All that were started from here."""
+    read = (Sweep.from_file(path) for path in sorted((state / FOLDER).glob("*.json")))
+    return [sweep for sweep in read if sweep]
+
+
+def find_sweep(state: Path, text: str) -> Sweep | None:
+    """The sweep with that id, or with these letters at its end; None where there is none."""
+    if not (state / FOLDER).is_dir() or not text:
+        return None
+    names = [path.stem for path in (state / FOLDER).glob("*.json")]
+    matching = [name for name in names if text in (name, name[-LETTERS:])]
+    return Sweep.from_file(state / FOLDER / f"{matching[0]}.json") if len(matching) == 1 else None

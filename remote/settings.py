@@ -1,0 +1,93 @@
+"""Settings: from make's command line, the environment, and `.env`, in that order."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from remote.errors import ConfigError
+
+#: All that begin with TARGET or REMOTE_: what else does so is a mistake. README.md explains them.
+SETTINGS = (
+    "TARGET_DIR",
+    "REMOTE_SSH_CONFIG",
+    "REMOTE_TMUX_SOCKET",
+    "REMOTE_LEASES",
+    "REMOTE_NOTIFY",
+    "REMOTE_PROXY",
+    "REMOTE_PROXY_HOSTS",
+    "REMOTE_REGISTRY",
+)
+
+
+def load_settings(root: Path) -> dict[str, str]:
+    """All settings that are in force in the project at `root`.
+
+    Raises ConfigError, also for one that looks like a setting and is none.
+    """
+    from_file, typed = env_file(root), make_variables()
+    _refuse_unknown(from_file, "in .env")
+    # A notebook that is run by make has its parameters there.
+    _refuse_unknown(() if "input_file" in typed else typed, "on make's command line")
+    set_by_others = [name for name in os.environ if name not in typed and _nearest(name, 0.85)]
+    _refuse_unknown(set_by_others, "in the environment")
+    settings = dict(from_file)
+    settings.update((key, value) for key, value in os.environ.items() if value)
+    settings.update((key, value) for key, value in typed.items() if value)
+    return settings
+
+
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    """Raises ConfigError for the first name that begins like our settings and is none."""
+    for name in names:
+        if name.startswith(("TARGET", "REMOTE_")) and name not in SETTINGS:
+            near = _nearest(name, 0.7)
+            hint = f"Did you mean {near}?" if near else f"There are {', '.join(SETTINGS)}."
+            raise ConfigError(f"There is no setting {name}, which stands {where}.", hint)
+
+
+def _nearest(name: str, alike: float) -> str:
+    """The setting that was meant by a name that almost is one; empty without one.
+
+    `alike` is difflib's ratio. Other programs have variables that begin with REMOTE_, too.
+    """
+    if name in SETTINGS or not name.startswith(("TARGET", "REMOTE_")):
+        return ""
+    # Hardly ever is there such a name.
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, SETTINGS, n=1, cutoff=alike)), "")
+
+
+def env_file(root: Path) -> dict[str, str]:
+    """What the project's `.env` sets; raises ConfigError."""
+    if not (root / ".env").is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        values = dotenv_values(root / ".env")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f".env can't be read: {error}.", "It has to be plain UTF-8 text: NAME=value."
+        ) from error
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def make_variables(flags: str | None = None) -> dict[str, str]:
+    """The variables of make's own command line, as they were typed.
+
+    make hands them on in MAKEFLAGS, with `$` doubled and blanks and backslashes escaped (GNU make,
+    `quote_for_env`). The environment would hold them too, but after make had expanded them.
+    """
+    text = os.environ.get("MAKEFLAGS", "") if flags is None else flags
+    words = re.findall(r"(?:[^ \t\\]|\\.)+", text, re.DOTALL)
+    variables = {}
+    for word in words:
+        plain = re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$")
+        match = re.match(r"^([A-Za-z_][\w-]*)\s*(?:::?:?|[?+!])?=(.*)$", plain, re.DOTALL)
+        if match:
+            variables[match[1]] = match[2].lstrip(" ")
+    return variables

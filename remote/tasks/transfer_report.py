@@ -1,0 +1,62 @@
+"""What pushes and pulls did, in words, and how a task ends that left some of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from invoke.exceptions import Exit
+
+from remote.output import plural, print_lines, say, say_first, size
+
+if TYPE_CHECKING:
+    from remote.operations.sync import Pulled, Pushed
+    from remote.session import TargetSession
+    from remote.transport.rsync_problems import Problem
+
+#: The exit code of what was done but for some paths; what failed as a whole has another one.
+NOT_ALL = 3
+
+
+def exit_unless_all(problems: Sequence[Problem], verb: str) -> None:
+    """Exit with NOT_ALL where a path could not be moved."""
+    if problems:
+        raise Exit(f"All but {plural(len(problems), 'path')} was {verb}.", code=NOT_ALL)
+
+
+def tell_pushed(server: TargetSession, pushed: Pushed, *, dry_run: bool) -> None:
+    """Say what a push did, or would do, and what it left."""
+    from remote.operations.sync import line, say_problems
+
+    if dry_run:
+        print_lines(*(f"send    {name}" for name in pushed.files.sent))
+        print_lines(*(f"delete  {name}" for name in pushed.files.deleted))
+    print_lines(line(server, pushed, dry_run=dry_run))
+    if pushed.foreign:
+        say(
+            f"Nothing was deleted: {server.target} holds files that this project never pushed.",
+            "If it is yours to mirror into: inv sync-push --delete",
+        )
+    say_problems(pushed.files.problems, "pushed")
+
+
+def tell_pulled(server: TargetSession, pulled: Pulled, *, dry_run: bool) -> None:
+    """Say what a pull brought, and what it kept."""
+    from remote.tasks import merge_report
+
+    files, records = pulled.files, pulled.records
+    if dry_run:
+        print_lines(*(f"bring   {name}" for name in files.sent))
+    parts = [plural(len(files.sent), "file"), *merge_report.parts(records)]
+    parts += [size(files.bytes + records.bytes), f"{pulled.seconds:.1f} s"]
+    verb = "would pull" if dry_run else "pulled"
+    print_lines(f"{verb} from {server.target}: {', '.join(parts)}")
+    merge_report.replaced(files.replaced, "file", pulled.backup)
+    merge_report.left(files.left, files.acting)
+    merge_report.cleared(files.cleared, pulled.backup)
+    unpulled = pulled.unpulled.items()
+    say_first([f"not pulled: {files} (inv remote-fetch {job})" for job, files in unpulled], "jobs")
+    if records.summary is not None:
+        merge_report.remarks(records)
+    elif not records.unreadable:
+        say("The target has no MLflow records yet.")

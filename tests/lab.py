@@ -1,0 +1,69 @@
+"""Three servers on loopback: two that answer, and one that takes connections and says nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.config import Project
+from remote.target import Target
+from scripts.sshd import PrivateSshd, running
+from tests.fakegpu import FakeGpus
+
+#: The hosts that answer, and the one that doesn't.
+NAMES, DEAD = ("one", "two"), "dead"
+HOSTS = (*NAMES, DEAD)
+
+
+@dataclass
+class Lab:
+    """The servers, and an ssh_config that knows all three."""
+
+    folder: Path
+    servers: Mapping[str, PrivateSshd]
+    gpus: Mapping[str, FakeGpus]
+    config: Path
+
+    def project(self, root: Path, tables: str = "", **settings: str) -> Project:
+        """A project whose targets are named like the hosts, in a folder called like the test's."""
+        root.mkdir(parents=True, exist_ok=True)
+        dirs = "".join(f"{name} = {json.dumps(f'{name}:{root.parent.name}')}\n" for name in HOSTS)
+        groups = '[tool.remote.groups]\nlab = ["one", "two"]\n'
+        text = f"[tool.remote.targets]\n{dirs}{groups}{tables}"
+        (root / "pyproject.toml").write_text(text)
+        return Project(root, {"REMOTE_SSH_CONFIG": str(self.config), **settings})
+
+    def root(self, name: str, project: Project) -> Path:
+        """Where one of the targets lies, seen from this machine."""
+        return self.servers[name].home / Target.parse(project.tool.targets[name].dir).path
+
+
+@contextmanager
+def lab_in(folder: Path, *, gpus: int = 2, **settings: str) -> Iterator[Lab]:
+    """The three servers, started, below a folder."""
+    fakes, servers, texts = {}, {}, []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for number, name in enumerate(NAMES):
+            fakes[name] = FakeGpus(folder / name / "gpus", count=gpus)
+            for index in range(gpus):
+                # Leases are known by them, over all of this machine.
+                fakes[name].card(index, uuid=f"GPU-{number:08x}-1111-4222-8333-{index:012x}")
+            path = f"{fakes[name].bin}:/usr/local/bin:/usr/bin:/bin"
+            home = folder / name / "home"
+            server = PrivateSshd(folder / name, home, path=path, settings=settings)
+            servers[name] = server
+        with running(servers["one"]), running(servers["two"]):
+            for name, server in servers.items():
+                texts.append(server.config.read_text().replace("gpu", name))
+            texts.append(
+                f"Host {DEAD}\n  HostName 127.0.0.1\n  Port {port}\n  BatchMode yes\n"
+                "  UserKnownHostsFile /dev/null\n  GlobalKnownHostsFile /dev/null\n"
+            )
+            config = folder / "ssh_config"
+            config.write_text("".join(texts))
+            yield Lab(folder, servers, fakes, config)

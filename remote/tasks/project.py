@@ -133,6 +133,26 @@ def _refuse_port(port: int) -> None:
             raise ConfigError(f"--port {port}: {error.strerror}.", hint) from None
 
 
+@command(
+    positional=["package"],
+    help={
+        "package": "what to add, such as pandas or 'pandas>=2'",
+        "extra": "add it to this extra of the project",
+    },
+)
+def add(c: Context, package: str, extra: str = "") -> None:
+    """Add a package to pyproject.toml and the lock file; no other version moves.
+
+    Jobs have it from the next remote-run on.
+    """
+    from remote.operations.add_package import add as add_package
+
+    for change in add_package(find_project().root, package, extra):
+        print_lines(str(change))
+    say(f"{package} is in pyproject.toml, and in the next job's environment.")
+    say("Here: make install (or uv sync)")
+
+
 @command(help={"edit": "open it with $VISUAL or $EDITOR"})
 def diary(c: Context, edit: bool = False) -> None:
     """Make today's page of the diary from diary/template.md, with the newest runs; tell its path.

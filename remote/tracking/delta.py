@@ -3,13 +3,13 @@
 The file keeps the names and columns of MLflow's tables (ids and paths as they are on the server;
 the merge translates them), and adds
 
-    meta(key, value)                values in JSON: format, since, watermarks, alembic, roots,
-                                    left_out, mark, places
+    meta(key, value)                values in JSON: format, since, watermarks, blocks, alembic,
+                                    roots, left_out, mark, places
     entities(kind, id, signature)   the things (schema.KINDS) whose rows are in the file
     gone(kind, id)                  those that `known` names and the store no longer has
 
-Rows that can change are sent when their owner's signature differs from the known one; a run that
-is RUNNING is always sent, since its artifacts grow. Rows that are only ever added are sent by
+Rows that can change are sent when their owner's signature differs from the known one (of those who
+have rows in a block that differs, see row_blocks, others need not be signed); a run that is RUNNING is always sent, since its artifacts grow. Rows that are only ever added are sent by
 rowid, from a watermark with a guard: hard-deleting the newest run lets SQLite reuse its rowids, and
 rebuilding a table renumbers them, so the content of the last known row is remembered, and when it
 isn't there any more, all rows are sent.
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking import schema
+from remote.tracking.row_blocks import compare
 from remote.tracking.signatures import signatures
 from remote.tracking.store import readable_text, reading_url, usable
 
@@ -64,7 +65,7 @@ def write(
         database.execute("ATTACH ? AS store", (reading_url(store),))
         meta = {"format": FORMAT, "since": known.get("token"), "mark": mark}
         meta["roots"] = with_real_paths(roots or [str(store.parent)])
-        _Delta(database, known, mark, registry, chosen).write(meta)
+        _Delta(database, known, mark, registry, chosen, {}).write(meta)
 
 
 @contextmanager
@@ -108,6 +109,8 @@ class _Delta(NamedTuple):
     mark: Optional[str]
     registry: bool
     chosen: Optional[Mapping[str, Sequence[str]]]
+    blocks: Dict[str, Any]
+    """Those of each table whose rows can change, as they are now."""
 
     def write(self, meta: Dict[str, Any]) -> None:
         """One moment of the store, whoever writes to it.
@@ -128,7 +131,7 @@ class _Delta(NamedTuple):
         long_tables = [table for table in schema.append_only() if table.name in tables]
         starts = [self._start(table.name) for table in long_tables]
         marks = {table.name: _watermark(database, table.name) for table in long_tables}
-        meta["watermarks"] = marks
+        meta["watermarks"], meta["blocks"] = marks, self.blocks
         meta["alembic"] = _value(database, "SELECT version_num FROM store.alembic_version")
         meta["left_out"] = [
             name
@@ -172,12 +175,31 @@ class _Delta(NamedTuple):
             working = {identity for (identity,) in self.database.execute(query, (value,))}
         if self.mark is not None and self.known.get("mark") == self.mark:
             # The file is the very one that was read last: no row of it needs to be looked at.
+            self.blocks.update(self.known.get("blocks") or {})
             return {identity: old.get(identity, "") for identity in working}, []
-        changed = {}
-        for identity, signature in signatures(self.database, tables).items():
-            if old.pop(str(identity), None) != signature or identity in working:
-                changed[identity] = signature
-        return changed, list(old)
+        rows = self.database.execute(f'SELECT "{kind.column}" FROM store."{kind.table}"')
+        present = [identity for (identity,) in rows]
+        unsigned = [identity for identity in present if not old.get(str(identity))]
+        sums = signatures(self.database, tables, self._suspects(tables, [*working, *unsigned]))
+        changed = {
+            identity: signature
+            for identity, signature in sums.items()
+            if old.get(str(identity)) != signature or identity in working
+        }
+        return changed, list(old.keys() - map(str, present))
+
+    def _suspects(self, tables: Sequence[schema.Table], others: Sequence[object]) -> str:
+        """A query for those whose rows may have changed, with the others; empty where all may."""
+        run, before, is_told = self.database.execute, self.known.get("blocks") or {}, True
+        run("CREATE TEMP TABLE IF NOT EXISTS suspect (id PRIMARY KEY) WITHOUT ROWID")
+        run("DELETE FROM temp.suspect")
+        insert = "INSERT OR IGNORE INTO temp.suspect VALUES (?)"
+        self.database.executemany(insert, ((identity,) for identity in others))
+        for table in tables:
+            found = compare(self.database, table, before.get(table.name) or {})
+            self.blocks[table.name] = found.blocks
+            is_told = is_told and found.is_told
+        return "SELECT id FROM temp.suspect" if is_told else ""
 
     def _start(self, table: str) -> int:
         """Makes the table, still empty; the last row that is known, 0 where the guard fails."""

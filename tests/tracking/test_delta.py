@@ -74,6 +74,7 @@ def pull(store, known):
         "token": "t",
         "mark": meta["mark"],
         "watermarks": meta["watermarks"],
+        "blocks": meta["blocks"],
         "signatures": signatures,
     }
     return out, json.loads(json.dumps(after))

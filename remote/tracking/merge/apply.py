@@ -101,6 +101,8 @@ def _merge(session: MergeSession) -> MergeSummary:
         if session.ids("SELECT 1 FROM delta.entities LIMIT 1"):
             # From now on, a delta that was written before this one doesn't follow.
             bases.put(session.database, "token", secrets.token_hex(8))
+            # Stopped half way, some signatures are newer than they.
+            bases.put(session.database, "blocks", None)
         changed = place_experiments(session)
         _merge_owned(session, schema.EXPERIMENT, [(identity, None) for identity in changed])
         stage.append_datasets(session)
@@ -232,6 +234,7 @@ def _finish(session: MergeSession) -> None:
         bases.put(database, "token", secrets.token_hex(8))
     lacking = session.accepted_again or session.ids("SELECT 1 FROM base.refused LIMIT 1")
     bases.put(database, "mark", None if lacking else session.meta.get("mark"))
+    bases.put(database, "blocks", session.meta.get("blocks"))
     bases.put(database, "revision", revision_of(database))
 
 

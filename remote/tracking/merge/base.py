@@ -1,7 +1,7 @@
 """The merge base: a SQLite file beside the store, one for each target, written by the merge alone.
 
     meta           format, source, store (which local store it belongs to), token, watermarks,
-                   revision (of that store's schema when it was merged into last)
+                   blocks, revision (of that store's schema when it was merged into last)
     entity         the things pulled, with the signature of their rows there (NULL: gone there)
     refused        those that were left out
     experiment_map, dataset_map       ids there -> ids here
@@ -64,7 +64,7 @@ def pull_state(base: Path, *, store: Path) -> Dict[str, Any]:
     state = _read(base, _pull_state, is_sound=True) or {}
     if state and state.pop("revision") != revision:
         # Since the last merge the store got tables and columns that were left out until then.
-        state.update(mark=None, watermarks={})
+        state.update(mark=None, watermarks={}, blocks=None)
         for signatures in state["signatures"].values():
             signatures.update(dict.fromkeys(signatures, ""))
     return state
@@ -82,6 +82,7 @@ def _pull_state(database: sqlite3.Connection) -> Dict[str, Any]:
         "token": get(database, "token"),
         "revision": get(database, "revision"),
         "watermarks": get(database, "watermarks") or {},
+        "blocks": get(database, "blocks"),
         "signatures": signatures,
     }
 
@@ -142,7 +143,13 @@ _DISK = re.compile("disk I/O|is full|readonly")
 
 
 def _is_usable(base: Path, identity: str) -> bool:
-    return bool(_read(base, lambda database: get(database, "store")) == identity)
+    return bool((_read(base, _meta) or {}).get("store") == identity)
+
+
+def _meta(database: sqlite3.Connection) -> Dict[str, Any]:
+    """All values of the base's meta table: SQLite's check looks into no long ones."""
+    rows = database.execute("SELECT key, value FROM base.meta")
+    return {key: json.loads(value) for key, value in rows}
 
 
 def _read(base: Path, read: Callable[[sqlite3.Connection], Any], *, is_sound: bool = False) -> Any:

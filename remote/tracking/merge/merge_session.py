@@ -51,6 +51,7 @@ _META: Dict[str, type] = {
     "places": list,
     "left_out": list,
     "watermarks": dict,
+    "blocks": dict,
     "since": str,
     "mark": str,
 }

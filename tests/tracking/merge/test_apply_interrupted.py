@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -80,6 +81,20 @@ def test_killed_anywhere_the_next_pull_does_the_rest(world, journal):
         assert world.here.sql(query) == world.far.sql(query)
     before = world.here.dump()
     assert world.pull().run_ids == () and world.here.dump() == before
+
+
+def test_what_a_broken_merge_took_and_was_undone_there_is_undone_here(world, monkeypatch):
+    run_id = world.far.run(world.far.experiment("digits"))
+    colours = []
+    for colour in ("red", "blue", "red"):
+        world.far.client.set_tag(run_id, "colour", colour)
+        with monkeypatch.context() as broken:
+            if colour == "blue":
+                broken.delattr("remote.tracking.merge.stage.append_rows")
+            with suppress(AttributeError):
+                world.pull()
+        colours.append(world.here.client.get_run(run_id).data.tags["colour"])
+    assert colours == ["red", "blue", "red"]
 
 
 def metric_count(project):

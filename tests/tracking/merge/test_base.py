@@ -43,7 +43,7 @@ def test_a_base_of_an_older_version_is_read(base: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(base)) as database, database:
         revision = json.dumps(schema_of(store, Path()).revision)
         database.execute("INSERT INTO meta VALUES ('revision', ?)", (revision,))
-    assert pull_state(base, store=store) == known
+    assert pull_state(base, store=store) == {**known, "blocks": None}
 
 
 @pytest.mark.parametrize("revision", [None, '"a0"'])

@@ -24,6 +24,7 @@ from bench import (  # fmt: skip
     push,
     records,
     sampling,
+    slurm,
     waiting,
 )
 from bench.report import Row, machine, notes, table, write_json
@@ -33,6 +34,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "push": push.measure,
     "far": far.measure,
     "job": job.measure,
+    "slurm": slurm.measure,
     "list": listing.measure,
     "many": many.measure,
     "waiting": waiting.measure,

@@ -127,12 +127,12 @@ def _scene(stage: Stage, server: PrivateSshd) -> Scene:
     project = make_project(folder / "project")
     notebook = project / "src" / "notebooks" / NOTEBOOK
     write_notebook(notebook, PARAMETERS, FIRST)
-    _commit(project)
+    commit(project)
     (folder / "marks").mkdir()
     return Scene(project, server, folder / "marks")
 
 
-def _commit(project: Path) -> None:
+def commit(project: Path) -> None:
     """A project is a git repository, which every job looks at."""
     who = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
     for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "All"]):

@@ -53,10 +53,13 @@ class Stage:
         return usual // 10 if self.quick else usual
 
     @contextlib.contextmanager
-    def server(self, name: str, *, path: str = "") -> Iterator[PrivateSshd]:
+    def server(
+        self, name: str, *, path: str = "", settings: Mapping[str, str] = {}
+    ) -> Iterator[PrivateSshd]:
         """A private sshd, with a home in the stage's folder; `path` is where it finds programs."""
         folder = self.folder / name
-        settings = {key: os.environ[key] for key in _PASSED if key in os.environ}
+        passed = {key: os.environ[key] for key in _PASSED if key in os.environ}
+        settings = {**passed, **settings}
         made = PrivateSshd(folder / "sshd", folder / "server", settings=settings)
         made.path = path or made.path
         with running(made) as server:

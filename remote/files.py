@@ -14,6 +14,9 @@ from typing import IO, Any, Callable, Iterator, Optional, Tuple
 
 from remote.errors import RemoteError
 
+#: How a file system says that it has no locks, as network disks that are mounted without them do.
+LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
 #: Seconds after which it is told that a lock is waited for.
 SILENT = 1.0
 
@@ -98,6 +101,16 @@ def try_lock(file: IO[Any], kind: int) -> bool:
         return False
 
 
+def try_lock_if_any(file: IO[Any]) -> bool:
+    """Lock an open file alone, unless another holds it, or the file system has no locks."""
+    try:
+        return try_lock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in LOCKLESS:
+            raise
+        return True
+
+
 def _tell_nobody(words: str) -> None:
     """The `on_wait` of who has nobody to tell."""
 
@@ -112,10 +125,11 @@ def locked(path: Path, holder: str = "") -> Iterator[None]:
     """Hold an exclusive lock on `path`; the kernel frees it when this process dies.
 
     `holder` is what keeps others waiting, such as "another push"; who that is stands in the file.
+    Where the file system has no locks, nobody is kept away: what must hold there needs more.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(str(path), "a+") as file:
-        if not try_lock(file, fcntl.LOCK_EX):
+        if not try_lock_if_any(file):
             _await_lock(file, holder or f"the lock {path}")
         # Only for those who wait to be told: a lock holds on a full disk, too.
         with contextlib.suppress(OSError):

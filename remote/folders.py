@@ -26,6 +26,16 @@ def links_in(top: Path, left: Iterable[str] = ()) -> Iterator[Tuple[str, str]]:
                 folders.append(f"{name}/")
 
 
+def statuses(top: Path, names: Iterable[str]) -> Iterator[Tuple[str, os.stat_result]]:
+    """Those of the paths below a folder that are there, each with its own status, not a link's target's."""
+    for name in names:
+        try:
+            # A Path for each of many files would take longer than the look.
+            yield name, os.lstat(f"{top}/{name}")
+        except (OSError, ValueError):
+            continue
+
+
 def leads_out(name: str, target: str) -> bool:
     """Whether a link in a folder leads out of it, as rsync sees that (rsync(1), --safe-links)."""
     there = os.path.normpath(str(Path(name).parent / target))

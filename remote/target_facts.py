@@ -27,7 +27,8 @@ class TargetFacts(Struct):
     pushed: int = integer(0, 1 << 63, default=0)
     """When the last push began, in nanoseconds by the clock of the project's file system."""
     near: bool = flag(default=False)
-    """Whether rsync found within an instant that there was nothing to send."""
+    """Whether a look at the project spares nothing: rsync found within an instant that there was
+    nothing to send, or had more to go through than is looked at."""
     cut: bool = flag(default=False)
     """Whether a push was begun since, and has not ended well."""
     placed_links: Mapping[str, str] = mapping_of(text(NAME), MANY, default={})

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
 from remote.operations.transfers.project_outputs import declared_outputs
-from remote.operations.transfers.push_guard import moment, push_lock
+from remote.operations.transfers.push_guard import moment, outlast, push_lock
 from remote.operations.transfers.push_transfer import PushTransfer
 from remote.operations.transfers.room import clear_unfinished
 from remote.operations.transfers.undecided import undecided
@@ -98,7 +98,7 @@ def push_locked(
             if is_usual:
                 server.project.remember_target(server.target)
             server.remember(pushed=transfer.began)
-            _outlast(server.project.root, tally.sent)
+            outlast(server.project, tally.sent)
     backup = (
         f"{STATE}/backup/{transfer.stamp}"
         if tally.deleted or tally.replaced or tally.cleared
@@ -125,20 +125,6 @@ def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
         if was_cut:
             clear_unfinished(server)
         server.remember(cut=False)
-
-
-def _outlast(root: Path, sent: Iterable[str]) -> None:
-    """Wait until the second is over in which a sent file was written, one second at most.
-
-    rsync takes files of the same size and second for the same: an edit that follows at once, by a
-    script, would stay here.
-    """
-    now, newest = time.time(), 0.0
-    for name in sent:
-        with contextlib.suppress(OSError):
-            written = (root / name).lstat().st_mtime
-            newest = max(newest, written if written <= now else 0.0)
-    time.sleep(max(0.0, int(newest) + 1 - now))
 
 
 def say_problems(problems: Sequence[Problem], verb: str) -> None:

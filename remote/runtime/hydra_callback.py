@@ -36,13 +36,20 @@ _STRANGE = re.compile(r"[^\w.\- :/]")
 _held: List[IO[Any]] = []
 
 
+def visible_devices() -> str:
+    """The variable that tells which GPUs are the job's: NVIDIA's, or AMD's where that is set."""
+    return (
+        "ROCR_VISIBLE_DEVICES" if os.environ.get("ROCR_VISIBLE_DEVICES") else "CUDA_VISIBLE_DEVICES"
+    )
+
+
 class JobCallback(Callback):
     """Named by `remote.runtime.run_program`. It is pickled to the processes that a launcher starts."""
 
     def __init__(self) -> None:
         self.job = job_context.job()
         self.driver = os.getpid()
-        self.gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
+        self.gpus = [gpu for gpu in os.environ.get(visible_devices(), "").split(",") if gpu]
         #: The study or grid that goes on, and how many trials it had before.
         self.study, self.first = "", 0
         #: The run of the trial that this process is at, and what user code had open before it.
@@ -227,7 +234,7 @@ def take_gpu(folder: Path, gpus: Sequence[str]) -> None:
             file = open(str(folder / f"gpu-{number}.lock"), "a")
             if try_lock(file, fcntl.LOCK_EX):
                 _held.append(file)
-                os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+                os.environ[visible_devices()] = gpu
                 return
             file.close()
         time.sleep(0.05)

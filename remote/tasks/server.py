@@ -67,7 +67,7 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
         print_json(answer)
         return
     if not answer.gpus:
-        say("The server has no NVIDIA GPU (no nvidia-smi finds one).")
+        say("The server has no GPU that nvidia-smi, amd-smi or rocm-smi finds.")
         return
     print_lines(*gpu_table(answer), *waiting_lines(answer))
 

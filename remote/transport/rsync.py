@@ -106,7 +106,7 @@ def run(
         unfinished = unfinished[:LONGEST]
         for line in lines:
             text = line.decode("utf-8", "replace")
-            if not progress.read_rsync(text):
+            if not (progress.shown and progress.read_rsync(text)):
                 tally.read(text)
         if tally.sent:
             # An rsync that tells no progress (macOS) tells at least which files went.

@@ -13,6 +13,12 @@ from remote.transport.rsync_problems import Problem
 #: A number as rsync writes it, of a length that one can have: a server writes into the same stream.
 _COUNT = "[0-9][0-9,.]{0,24}"
 
+#: An itemized line up to the name, by rsync(1), --itemize-changes: a dot is what isn't moved.
+_ITEM = re.compile(r"(?:\.|([<>ch]))([fdLDS])[^ ]{7,9} ")
+
+_FILES = re.compile(rf"Number of files: ({_COUNT})")
+_BYTES = re.compile(rf"Total (?:bytes )?(?:sent|received): ({_COUNT})")
+
 #: What a sender says of a path that a rule has it leave out (rsync's exclude.c).
 _HIDDEN = re.compile(r"\[sender\] hiding (file|directory) (.*) because of pattern ")
 
@@ -72,24 +78,26 @@ class Tally:
 
     def read(self, line: str) -> None:
         """Take one line of rsync's output."""
-        self.anything |= bool(re.match(r"^(\*deleting|[<>ch.][fdLDS][^ ]{7,9} )", line))
-        if re.match(r"[<>ch.]L", line):
+        if line[1:2] == "L" and line[0] in "<>ch.":
             self.links.append(line.split(" ", 1)[-1].lstrip(" "))
-        if line.startswith("ignoring unsafe symlink"):
-            self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
-        hidden = _HIDDEN.match(line)
-        if hidden and acts(hidden[2], is_folder=hidden[1] == "directory"):
-            self.acting.append(hidden[2])
-        if line.startswith("*deleting"):
+        if item := _ITEM.match(line):
+            self.anything = True
+            if item[1] and item[2] in "fL":
+                name = line[item.end() :]
+                self.sent.append(name)
+                if "+++" not in item[0]:
+                    self.replaced.append(name)
+        elif line.startswith("*deleting"):
+            self.anything = True
             self.deleted.append(line[len("*deleting") :].strip())
-        elif count := re.match(rf"Number of files: ({_COUNT})", line):
+        elif line.startswith("ignoring unsafe symlink"):
+            self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
+        elif hidden := _HIDDEN.match(line):
+            if acts(hidden[2], is_folder=hidden[1] == "directory"):
+                self.acting.append(hidden[2])
+        elif count := _FILES.match(line):
             self.files = _number(count[1])
-        elif re.match(r"^[<>ch][fL][^ ]{7,9} ", line):
-            flags, _, name = line.partition(" ")
-            self.sent.append(name)
-            if "+++" not in flags:
-                self.replaced.append(name)
-        elif count := re.match(rf"Total (?:bytes )?(?:sent|received): ({_COUNT})", line):
+        elif count := _BYTES.match(line):
             self.bytes += _number(count[1])
 
 

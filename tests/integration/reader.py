@@ -21,7 +21,7 @@ from tests.waiting import until_it_answers
 RUN_ELSEWHERE = ("demo", "test", "bench", "lock", "lab-up", "lab-down", "lab-build")
 #: What a document may tell its reader to type.
 RUN_BY_MAKE = ("install", "help", "sync-push", "sync-pull", "remote-ps", "run", "format")
-PLAIN = ("cp", ".", "rsync")
+PLAIN = ("cp", "install", ".", "rsync")
 
 #: Stand-ins of the documents for what is the reader's own.
 TARGET, HOST, FOLDER = "user@host:/proj", "user@host", "/proj"

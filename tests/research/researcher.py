@@ -138,7 +138,10 @@ def begin(lab: Laboratory, sshd: PrivateSshd) -> Researcher:
     folder = lab.env.pop("TARGET_DIR").partition(":")[2]
     reader = Researcher(lab, sshd, folder)
     for line in commands((ROOT / "README.md").read_text("utf-8")):
-        if line.split()[0] in ("make", ".", "cp") and line not in ("make demo", "make test"):
+        if line.split()[0] in ("make", ".", "cp", "install") and line not in (
+            "make demo",
+            "make test",
+        ):
             reader.type(line)
         if TARGET in line:
             break

@@ -1,12 +1,14 @@
 """Make an environment once, however many processes want it, and show each of them how far it is.
 
-Beside the environment's folder `<name>/` lie `<name>.lock` (who makes it holds it), `<name>.log`
+Beside the environment's folder `<name>/` lie `<name>.lock` (who makes it holds it; among machines,
+where locks may not hold, remote.agent.environments.maker tells who that is), `<name>.log`
 (what its programs said; it grows) and `<name>.json` (the latest attempt: its id, the job, where in
 the log it begins, why it failed).
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -18,8 +20,9 @@ from typing import IO, Any, Dict, List, Mapping, NamedTuple, Sequence
 from remote.agent import processes
 from remote.agent.environments import COMPLETE, ProjectEnvironment
 from remote.agent.environments.local_packages import installed_from_copy
+from remote.agent.environments.maker import Claim
 from remote.errors import JobError
-from remote.files import read_json, try_lock, write_json
+from remote.files import read_json, try_lock_if_any, write_json
 
 #: How often who waits looks for news, in seconds.
 PAUSE = 0.1
@@ -45,8 +48,9 @@ class Recipe(NamedTuple):
 def make_once(env: ProjectEnvironment, log: IO[bytes], *, job: str) -> None:
     """Make it, or wait for who makes it already; raises JobError."""
     env.folder.parent.mkdir(parents=True, exist_ok=True)
+    claim = Claim(env.folder.parents[2], env.folder, job)
     with open(str(env.folder.with_suffix(".lock")), "a") as lock:
-        waited_for = _take(lock, env, log)
+        waited_for = _take(lock, claim, env, log)
         try:
             if not env.is_ready():
                 latest = _latest(env)
@@ -55,8 +59,10 @@ def make_once(env: ProjectEnvironment, log: IO[bytes], *, job: str) -> None:
                     raise JobError(latest["failed"], HINT)
                 _make(env, lock, log, job)
         finally:
+            claim.leave(is_made=env.is_ready())
             # Closing would not do, should something that was started have kept the file open.
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_UN)
     _say(log, "the environment is ready")
 
 
@@ -69,11 +75,13 @@ def _latest(env: ProjectEnvironment) -> Dict[str, Any]:
     return read_json(env.folder.with_suffix(".json")) or {}
 
 
-def _take(lock: IO[str], env: ProjectEnvironment, log: IO[bytes]) -> str:
-    """Take the lock, and show meanwhile what its holder's programs say; the last attempt seen."""
-    attempt, shown = "", 0
+def _take(lock: IO[str], claim: Claim, env: ProjectEnvironment, log: IO[bytes]) -> str:
+    """Take the lock and the claim, and show meanwhile what their holder's programs say; the last
+    attempt seen."""
+    attempt, shown, is_locked = "", 0, False
     while True:
-        is_ours = try_lock(lock, fcntl.LOCK_EX)
+        is_locked = is_locked or try_lock_if_any(lock)
+        is_ours = is_locked and (env.is_ready() or claim.take())
         latest = {} if is_ours else _latest(env)
         if "failed" not in latest and latest.get("id", attempt) != attempt:
             attempt, shown = latest["id"], latest["start"]

@@ -36,7 +36,7 @@ def obstacle(gpu: Gpu, memory: int) -> str:
 def equipment(gpus: Sequence[Gpu]) -> str:
     """The GPUs that a machine has, like ones counted together."""
     if not gpus:
-        return "It has no GPU that nvidia-smi sees. A job that needs none: --gpus 0"
+        return "It has no GPU that nvidia-smi, amd-smi or rocm-smi finds. A job that needs none: --gpus 0"
     models = [f"{gpu.name} ({gibibytes(gpu.memory_total)})" for gpu in gpus]
     return "It has " + ", ".join(f"{models.count(each)} x {each}" for each in dict.fromkeys(models))
 

@@ -6,7 +6,7 @@ import itertools
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from remote.agent import unpulled
 from remote.agent.job_folders import find, job_of, live, newest_first
@@ -109,18 +109,30 @@ def _summary(paths: JobPaths) -> JobSummary:
 def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
     """The same jobs; those that go on with their newest metrics and the states of their runs."""
     # Most calls find no job that goes on, and start faster without.
+    from remote.agent.tracking.job_run import store_of_job
+
+    stores = {
+        job.id: store_of_job(JobPaths(root, job.id)) for job in jobs if job.state not in ENDED
+    }
+    for store in dict.fromkeys(stores.values()):
+        ids = {job_id for job_id, place in stores.items() if place == store}
+        jobs = _with_metrics_of(store, ids, jobs)
+    return jobs
+
+
+def _with_metrics_of(store: Path, ids: Set[str], jobs: List[JobSummary]) -> List[JobSummary]:
+    """The same jobs; those of these `ids` with what the store has of them."""
     import sqlite3
 
-    from remote.agent.tracking.job_run import store_of
     from remote.tracking.store import connect_read_only, is_store
 
     described = []
     try:
-        if not is_store(store_of(root), patience=PATIENCE):
+        if not is_store(store, patience=PATIENCE):
             return jobs
-        with closing(connect_read_only(store_of(root), PATIENCE)) as database:
+        with closing(connect_read_only(store, PATIENCE)) as database:
             for job in jobs:
-                if job.state not in ENDED:
+                if job.id in ids:
                     metrics = database.execute(_METRICS, (job.mlflow_run,))
                     children = database.execute(_CHILDREN, (job.mlflow_run,))
                     job = job.replace(

@@ -16,12 +16,14 @@ from typing import IO, Dict, List, Optional, Tuple, Union
 from remote.agent import unpulled
 from remote.agent.job_folders import every, live
 from remote.agent.job_state import state_of
+from remote.agent.replication.gathered import gather, is_gathered
 from remote.agent.target_dir import cache, root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
 from remote.agent.tracking.moved_target import mend_moved
 from remote.errors import StoreError
 from remote.files import is_absent, read_json, remove_left, try_lock, write_json
 from remote.folders import mark_of
+from remote.job.fields import MESSAGE
 from remote.job.messages.base import AnswerWithFile
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.job.outputs import state_at
@@ -42,8 +44,8 @@ def delta(request: DeltaRequest) -> Union[DeltaAnswer, AnswerWithFile]:
     """What changed in a store; of the target's own, unless the request names another.
 
     With the target's own, its records are mended where it was moved, jobs that got lost are ended,
-    and the answer tells which jobs have ended, and which stores it has beside its own, also where
-    its own can't be read.
+    those of jobs elsewhere are gathered, and the answer tells which jobs have ended, and which
+    stores it has beside its own, also where its own can't be read.
     """
     root = root_of(request.key)
     if request.store:
@@ -70,6 +72,8 @@ def _state(root: Path) -> DeltaAnswer:
     # Whose end is not all written down has more to bring once it is.
     running = {paths.id for paths in live(root)}
     ended = tuple(paths.id for paths in every(root) if paths.id not in running)
+    faults = _gather(root)
+    ended = tuple(name for name in ended if name not in faults)
     texts = {name: unpulled.of_ended(JobPaths(root, name)) for name in ended}
     inside, outside = _places(root)
     return DeltaAnswer(
@@ -78,7 +82,16 @@ def _state(root: Path) -> DeltaAnswer:
         unpulled={name: text for name, text in texts.items() if text},
         others=_marked(root, inside),
         outside=outside,
+        fault="; ".join(faults.values())[:MESSAGE],
     )
+
+
+def _gather(root: Path) -> Dict[str, str]:
+    """What can't be gathered now, and why; without room, or the right to write, nothing is."""
+    try:
+        return gather(root)
+    except OSError as error:
+        return {"": f"records of jobs elsewhere can't be merged there: {error}"}
 
 
 def _with_delta(
@@ -182,8 +195,9 @@ def _of_jobs(root: Path) -> List[str]:
 def _of_job(paths: JobPaths) -> Tuple[List[str], bool]:
     """The stores that a job wrote to, and whether all that may be one could be looked at."""
     places, is_sure = [], True
+    own = str(paths.own_store.relative_to(paths.root)) if is_gathered(paths) else ""
     try:
-        noted = noted_stores(paths)
+        noted = [place for place in noted_stores(paths) if place != own]
         others = _made_in(paths.code, paths.root)
     except OSError:
         return [], False

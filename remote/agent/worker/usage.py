@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -159,6 +160,8 @@ class GpuUsage:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
+                    # With all that it starts itself, it is ended as one.
+                    start_new_session=True,
                 )
                 args = (source, self._process.stdout)
                 self._thread = threading.Thread(target=self._read, args=args, daemon=True)
@@ -168,13 +171,18 @@ class GpuUsage:
     def __exit__(self, *error: object) -> None:
         if self._process is None:
             return
-        self._process.terminate()
+        self._send(signal.SIGTERM)
         if self._thread:
             self._thread.join(timeout=2)
-        self._process.kill()
+        self._send(signal.SIGKILL)
         # One that hangs in the driver can't be killed, and nobody waits for it.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=1)
+
+    def _send(self, number: int) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
 
     def _read(self, source: GpuSource, output: IO[bytes]) -> None:
         with output:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.files import SILENT, locked
+from remote.folders import statuses
 from remote.job.messages.target import TreeRequest
 from remote.job.tree import COPY, waiting_for
 from remote.output import say
@@ -62,12 +63,28 @@ def moment(project: Project) -> int:
 
 def changed_since(moment: int, root: Path, names: Iterable[str]) -> list[str]:
     """Those of the files that are part of a job's copy of the code and were changed since."""
-    changed = []
-    for name in names:
-        with contextlib.suppress(OSError):
-            if not name.startswith("data/") and (root / name).lstat().st_ctime_ns > moment:
-                changed.append(name)
-    return changed
+    code = (name for name in names if not is_data(name))
+    return [name for name, status in statuses(root, code) if status.st_ctime_ns > moment]
+
+
+def is_data(name: str) -> bool:
+    """Whether it is no part of a job's copy of the code."""
+    return name.startswith("data/")
+
+
+def outlast(project: Project, sent: Iterable[str]) -> None:
+    """Wait until the second is over in which a sent file was written, one second at most.
+
+    rsync takes files of the same size and second for the same: an edit that follows at once, by a
+    script, would stay here.
+    """
+    now, since = time.time(), (project.state / LOCK).stat().st_mtime
+    if int(now) > since:
+        # Code that was written since the push began was sent once more: by then, or in this second.
+        sent = filter(is_data, sent)
+    times = (status.st_mtime for _, status in statuses(project.root, sent))
+    newest = max((written for written in times if written <= now), default=0.0)
+    time.sleep(max(0.0, int(newest) + 1 - now))
 
 
 def is_unchanged(root: Path, since: int, left: Collection[str]) -> bool:

@@ -16,7 +16,13 @@ from remote.job.messages.target import ClearRequest
 from remote.job.paths import STATE
 from remote.job.tree import PushStamp
 from remote.operations.transfers import linked_folders
-from remote.operations.transfers.push_guard import changed_since, is_unchanged, moment, when_free
+from remote.operations.transfers.push_guard import (
+    MANY,
+    changed_since,
+    is_unchanged,
+    moment,
+    when_free,
+)
 from remote.operations.transfers.room import LargePush, Scales, ask_for_room, fits_whole
 from remote.output import say
 from remote.session import TargetSession, project_id
@@ -89,7 +95,8 @@ class PushTransfer:
         start = time.monotonic()
         tally = self._whole(send)
         if not (self.dry_run or tally.anything):
-            self.server.remember(near=time.monotonic() - start < INSTANT)
+            instant = time.monotonic() - start < INSTANT
+            self.server.remember(near=instant or tally.files > MANY)
         self._remember_links(tally)
         changed = changed_since(self.began, self.server.project.root, tally.sent)
         if not changed or self.dry_run or self.repeats == 0:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import TransferError
+from remote.folders import statuses
 from remote.job.messages.target import SPARE, RoomAnswer, RoomRequest
 from remote.output import size
 from remote.session import TargetSession, project_id
@@ -41,21 +42,15 @@ class Scales:
         if self.is_weighed:
             return
         names, self.count = tally.sent[self.count :], len(tally.sent)
-        self.bytes += sum(disk_bytes(self.folder / name) for name in names)
+        self.bytes += sum(disk_bytes(status) for _, status in statuses(self.folder, names))
         if self.bytes > SPARE:
             if not self.fits():
                 raise LargePush
             self.is_weighed = True
 
 
-def disk_bytes(path: Path) -> int:
-    """What a file takes on a disk that knows holes; 0 for what isn't one."""
-    with contextlib.suppress(OSError):
-        return _bytes_of(path.lstat())
-    return 0
-
-
-def _bytes_of(status: os.stat_result) -> int:
+def disk_bytes(status: os.stat_result) -> int:
+    """What a file takes on a disk that knows holes."""
     # Of what was just written, some file systems don't know the blocks yet.
     return min(status.st_size, status.st_blocks * 512 or status.st_size)
 
@@ -65,10 +60,11 @@ def bytes_below(root: Path, left: Collection[str]) -> Counter[str]:
     needs, folders = Counter[str](), [""]
     while folders:
         folder = folders.pop()
+        place = _place(folder)
         with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
-                    needs[_place(folder)] += _bytes_of(entry.stat(follow_symlinks=False))
+                    needs[place] += disk_bytes(entry.stat(follow_symlinks=False))
                 elif folder + entry.name not in left:
                     folders.append(f"{folder}{entry.name}/")
     return needs
@@ -91,8 +87,8 @@ def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
     """Whether all these files go to the disk of the target's `.remote`; raises TransferError where
     they don't fit."""
     needs: Counter[str] = Counter()
-    for name in names:
-        needs[_place(name)] += disk_bytes(server.project.root / name)
+    for name, status in statuses(server.project.root, names):
+        needs[_place(name)] += disk_bytes(status)
     if needs.total() <= SPARE:
         return True
     answer = _room_for(server, needs)

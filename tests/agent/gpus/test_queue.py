@@ -428,4 +428,5 @@ def test_a_job_without_gpus_sees_none_whatever_the_login_sets(
 ) -> None:
     if not with_cards:
         monkeypatch.setenv("PATH", str(tmp_path))
-    assert JobLease(job(folder, gpus=0)).variables(None) == {"CUDA_VISIBLE_DEVICES": ""}
+    variables = JobLease(job(folder, gpus=0)).variables(None)
+    assert variables == {"CUDA_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": ""}

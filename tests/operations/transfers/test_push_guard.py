@@ -1,15 +1,17 @@
-"""What tells quickly that nothing was changed in a project."""
+"""What tells that nothing was changed in a project, and how long a push waits so that it can be told."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from remote.config import Project
 from remote.operations.transfers import push_guard
-from remote.operations.transfers.push_guard import is_unchanged
+from remote.operations.transfers.push_guard import LOCK, is_unchanged, outlast
 
 
 @pytest.fixture
@@ -57,3 +59,27 @@ def test_what_is_large_or_unreadable_may_have_changed(
     assert not is_unchanged(project, 0, [])
     monkeypatch.setattr(push_guard, "MANY", 2)
     assert not is_unchanged(project, since, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "began", "is_awaited"),
+    [("a.py", 0, 0, True), ("a.py", 5, 0, False), ("a.py", 0, 5, False), ("data/a", 0, 5, True)],
+)
+def test_the_second_is_awaited_in_which_a_file_was_written(
+    name: str,
+    age: int,
+    began: int,
+    is_awaited: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Code that was written while a push ran is sent once more, by a push that began later."""
+    project, second, waits = Project(tmp_path, {}), 1_700_000_000, list[float]()
+    for path, earlier in ((tmp_path / name, age), (project.state / LOCK, began)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        os.utime(path, (second - earlier, second - earlier))
+    monkeypatch.setattr(push_guard.time, "time", lambda: second + 0.25)
+    monkeypatch.setattr(push_guard.time, "sleep", waits.append)
+    outlast(project, [name, "gone"])
+    assert waits == [0.75 if is_awaited else 0.0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, Iterable, Iterator, List, Optional, Protocol
 
 from remote.agent.gpus.sample import GpuSample
-from remote.agent.gpus.sources import nvidia_smi
+from remote.agent.gpus.sources import amd_smi, nvidia_smi, rocm_smi
 from remote.job.messages.gpus import Gpu
 
 
@@ -32,7 +32,11 @@ class GpuSource(Protocol):
 
 
 #: By the name of the program. The first one that is on this machine is asked.
-SOURCES: Dict[str, GpuSource] = {"nvidia-smi": nvidia_smi}
+SOURCES: Dict[str, GpuSource] = {
+    "nvidia-smi": nvidia_smi,
+    "amd-smi": amd_smi,
+    "rocm-smi": rocm_smi,
+}
 
 
 def current() -> Optional[GpuSource]:

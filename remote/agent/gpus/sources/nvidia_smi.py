@@ -12,17 +12,15 @@ import re
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from remote.agent.gpus.sample import GpuSample
-from remote.agent.gpus.sources import mig
-from remote.agent.processes import PROC, user_name
+from remote.agent.gpus.sources import mig, programs
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuProcess
 from remote.job.status import UUID
 
+PROGRAM = "nvidia-smi"
+
 #: CUDA's own; it takes UUIDs: docs.nvidia.com/cuda/cuda-c-programming-guide, "Environment Variables".
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
-
-#: How long nvidia-smi may take, in seconds. Without persistence mode it wakes every card first.
-TIMEOUT = 30.0
 
 #: Milliseconds between two looks at what the cards do.
 LOOK = 500
@@ -43,10 +41,7 @@ _UNKNOWN = ("[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]")
 
 def is_present() -> bool:
     """Whether nvidia-smi, which comes with the driver, is on the PATH."""
-    # A worker starts faster without, where it asks for no GPU.
-    import shutil
-
-    return shutil.which("nvidia-smi") is not None
+    return programs.is_present(PROGRAM)
 
 
 def gpus() -> List[Gpu]:
@@ -94,25 +89,27 @@ def _device_of(gpu: Gpu, device: mig.MigDevice) -> Gpu:
         name=f"{gpu.name} MIG {device.profile} ({gpu.index}:{device.number})",
         memory_total=device.memory_total,
         memory_used=device.memory_used,
-        processes=tuple(_process(pid, memory) for pid, memory in device.processes),
+        processes=tuple(programs.process(pid, memory) for pid, memory in device.processes),
         fault="",
     )
 
 
 def _mig_devices() -> Dict[str, List[mig.MigDevice]]:
-    log = _said("-q", "-x")
+    log = programs.said(PROGRAM, "-q", "-x")
     if mig.ENABLED not in log:
         return {}
     try:
-        return mig.devices(log, mig.listed(_said("-L")))
+        return mig.devices(log, mig.listed(programs.said(PROGRAM, "-L")))
     except ValueError as error:
-        raise JobError(f"nvidia-smi -q -x can't be read: {_plain(str(error), 300)}") from None
+        raise JobError(
+            f"nvidia-smi -q -x can't be read: {programs.plain(str(error), 300)}"
+        ) from None
 
 
 def runtime_version() -> str:
     """The newest CUDA that the driver serves, such as `12.4`; empty where nobody tells."""
     try:
-        _, text = _run()
+        _, text = programs.run(PROGRAM)
     except JobError:
         return ""
     # Drivers from 590 on call it the version of the user mode driver (UMD).
@@ -144,7 +141,7 @@ def _mig_samples(lines: Iterable[str]) -> Iterator[GpuSample]:
     names: Dict[Tuple[str, int], mig.Listed] = {}
     for log in mig.documents(lines):
         with contextlib.suppress(JobError, ValueError):
-            names = names or mig.listed(_said("-L"))
+            names = names or mig.listed(programs.said(PROGRAM, "-L"))
             for device in itertools.chain.from_iterable(mig.devices(log, names).values()):
                 yield GpuSample(device.uuid, device.memory_used, device.memory_total)
 
@@ -156,19 +153,8 @@ def _processes() -> Dict[str, List[GpuProcess]]:
         # Drivers of old cards have one row of "[Not Supported]", whether anything computes or not.
         if not pid.isdigit():
             continue
-        processes.setdefault(uuid, []).append(_process(int(pid), _number(memory) or 0))
+        processes.setdefault(uuid, []).append(programs.process(int(pid), _number(memory) or 0))
     return processes
-
-
-def _process(pid: int, memory: int) -> GpuProcess:
-    folder = PROC / str(pid)
-    try:
-        user = user_name(folder.stat().st_uid)
-        name = (folder / "comm").read_bytes().decode("utf-8", "replace").strip()
-    except OSError:
-        # It is hidden, or the pid is that of another namespace.
-        user = name = ""
-    return GpuProcess(pid, memory, user, _plain(name))
 
 
 def _number(text: str) -> Optional[int]:
@@ -190,49 +176,8 @@ def _fault(text: str) -> str:
 
 def _query(what: str, fields: Tuple[str, ...]) -> List[List[str]]:
     """The rows of one of nvidia-smi's queries; raises JobError."""
-    output = _said(f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits")
+    output = programs.said(
+        PROGRAM, f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits"
+    )
     rows = [line.split(", ", len(fields) - 1) for line in output.splitlines()]
     return [[cell.strip() for cell in row] for row in rows if len(row) == len(fields)]
-
-
-def _said(*options: str) -> str:
-    """All that nvidia-smi says; nothing where it finds no card. Raises JobError where it fails."""
-    code, output = _run(*options)
-    if "No devices were found" in output:
-        return ""
-    if code:
-        said = " ".join(output.split()) or f"it ended with {code}"
-        raise JobError(f"nvidia-smi fails: {_plain(said, 300)}", "Run nvidia-smi there.")
-    return output
-
-
-def _plain(text: str, limit: int = 64) -> str:
-    """What strangers wrote, without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
-
-
-def _run(*options: str) -> Tuple[int, str]:
-    """nvidia-smi's exit code, and all that it says; raises JobError."""
-    import subprocess
-
-    try:
-        process = subprocess.Popen(
-            ["nvidia-smi", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-    except OSError as error:
-        raise JobError(f"nvidia-smi can't be started: {error.strerror}.") from error
-    try:
-        out, _ = process.communicate(timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise JobError(
-            f"nvidia-smi did not answer within {TIMEOUT:.0f} seconds.",
-            "The driver may hang; an administrator can tell: dmesg | grep -i nvrm",
-        ) from None
-    finally:
-        # Not waited for: a process that hangs in the driver can't be killed.
-        if process.returncode is None:
-            process.kill()
-    return process.returncode, out.decode("utf-8", "replace")

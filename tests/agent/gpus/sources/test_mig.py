@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.gpus.sources import mig, nvidia_smi
+from remote.agent.gpus.sources import mig, nvidia_smi, programs
 from remote.agent.worker.usage import GpuUsage
 from remote.errors import JobError
 from tests.agent.gpus.jobs import get, reason
@@ -84,6 +84,6 @@ def test_a_list_of_devices(text: str) -> None:
 
 def test_what_is_no_xml_is_told(fake: FakeGpus, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.divide(0, "1g.10gb")
-    monkeypatch.setattr(nvidia_smi, "_said", lambda *options: f"<nvidia_smi_log>{mig.ENABLED}")
+    monkeypatch.setattr(programs, "said", lambda *options: f"<nvidia_smi_log>{mig.ENABLED}")
     with pytest.raises(JobError, match="nvidia-smi -q -x can't be read"):
         nvidia_smi._mig_devices()

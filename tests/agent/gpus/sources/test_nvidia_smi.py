@@ -13,7 +13,7 @@ import pytest
 from remote.agent import processes
 from remote.agent.gpus import sources
 from remote.agent.gpus.sample import GpuSample
-from remote.agent.gpus.sources import nvidia_smi
+from remote.agent.gpus.sources import nvidia_smi, programs
 from remote.errors import JobError
 from remote.job.messages.gpus import Gpu, GpuProcess
 from tests.agent.children import children_of
@@ -78,7 +78,7 @@ def test_a_process_of_another_namespace_has_no_user(
     fake: FakeGpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.use(0, os.getpid())
-    monkeypatch.setattr(nvidia_smi, "PROC", tmp_path)
+    monkeypatch.setattr(programs, "PROC", tmp_path)
     assert nvidia_smi.gpus()[0].processes == (GpuProcess(os.getpid(), 1000, "", ""),)
 
 
@@ -177,7 +177,7 @@ def test_a_uuid_that_is_no_name_for_a_file_is_no_card(fake: FakeGpus) -> None:
 
 def test_nvidia_smi_that_hangs_is_given_up(fake: FakeGpus, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.change(delay=600)
-    monkeypatch.setattr(nvidia_smi, "TIMEOUT", 0.3)
+    monkeypatch.setattr(programs, "TIMEOUT", 0.3)
     before = children_of(os.getpid())
     with pytest.raises(JobError, match="did not answer within 0 seconds"):
         nvidia_smi.gpus()

@@ -1,4 +1,4 @@
-"""A Slurm of the tests' own: munge, a controller and two nodes of four GPUs, all on loopback.
+"""A private Slurm, for the tests and the measurements: munge, a controller and two nodes of four GPUs, all on loopback.
 
 Nothing of it runs as a service or is seen by another Slurm of this machine: its key, its sockets, its
 ports and its state are its own. A link to /dev/null is device enough for a GPU.
@@ -12,11 +12,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import pytest
 
 from scripts.sshd import free_port
 
@@ -72,11 +70,12 @@ class Cluster:
         self.env: Mapping[str, str] = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH}
 
     def run(self, *argv: str) -> str:
-        """What a program of Slurm's says; fails the test where it does."""
+        """What a program of Slurm's says; raises RuntimeError where it fails."""
         done = subprocess.run(
             argv, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=LIMIT
         )
-        assert done.returncode == 0, f"{argv}: {done.stderr}"
+        if done.returncode:
+            raise RuntimeError(f"{argv}: {done.stderr}")
         return done.stdout
 
     def start(self) -> None:
@@ -101,7 +100,7 @@ class Cluster:
     def mend(self) -> None:
         """Have nodes that were taken down serve again."""
         for node in NODES:
-            with suppress(AssertionError):
+            with suppress(RuntimeError):
                 self.run("scontrol", "update", f"nodename={node}", "state=resume")
         self._until(lambda: not {"down", "down*"} & {*self.states()})
 
@@ -129,7 +128,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End all of it, the jobs first."""
-        with suppress(AssertionError):
+        with suppress(RuntimeError):
             self.run("scancel", "-u", getpass.getuser(), "--full", "--signal=KILL")
             self.run("scancel", "-u", getpass.getuser())
             self._until(lambda: not self.run("squeue", "-h"))
@@ -138,13 +137,13 @@ class Cluster:
                 # Nobody needs the state that it would take seconds to save.
                 os.kill(int((self.folder / f"{name}.pid").read_text()), signal.SIGKILL)
 
-    def _until(self, look: object) -> None:
+    def _until(self, look: Callable[[], object]) -> None:
         end, said = time.monotonic() + LIMIT, "nothing"
         while time.monotonic() < end:
             try:
-                if look():  # type: ignore[operator]
+                if look():
                     return
-            except AssertionError as error:
+            except RuntimeError as error:
                 said = str(error)
             time.sleep(0.05)
         raise RuntimeError(f"Slurm is not as it should be ({said})\n{self._words()}")
@@ -156,12 +155,11 @@ class Cluster:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
-    """A Slurm with two nodes; skips where it isn't installed."""
+    """A Slurm with two nodes; raises FileNotFoundError where it isn't installed."""
     missing = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
     if missing:
-        pytest.skip(
-            f"{missing[0]} is not installed: sh scripts/tools.sh slurmctld slurmd sbatch munged"
-        )
+        names = "slurmctld slurmd sbatch munged"
+        raise FileNotFoundError(f"{missing[0]} is not installed: sh scripts/tools.sh {names}")
     cluster = Cluster(folder)
     try:
         cluster.start()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import ContextManager, Iterator, Sequence
+from typing import ContextManager, Iterator, List, Sequence
 
 from remote.agent import environments, launchers
 from remote.agent.job_folders import find, of_sweep
@@ -109,15 +109,20 @@ def launch(
     paths: JobPaths, request: SubmitRequest, launcher: str, code: ContextManager[None]
 ) -> Launch:
     """Start the worker of a job that was accepted; it waits for the `code`, which comes meanwhile."""
+    worker = prepare(paths, request)
+    with code:
+        return launchers.start(paths, launcher, worker, request.launcher_setting)
+
+
+def prepare(paths: JobPaths, request: SubmitRequest) -> List[str]:
+    """Put what a job needs beside its code into its folder; the argv of its worker."""
     if request.diff:
         diff = request.diff.encode("utf-8", "surrogateescape")
         write_atomic(paths.diff, diff, mode=0o600)
     if request.proxy:
         write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
     agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
-    worker = [*agent, "work", request.key, paths.id]
-    with code:
-        return launchers.start(paths, launcher, worker, request.launcher_setting)
+    return [*agent, "work", request.key, paths.id]
 
 
 def _wants_store(root: Path, spec: JobSpec, env: environments.ProjectEnvironment) -> bool:

@@ -33,8 +33,8 @@ from remote.job.status import PRIVATE, SOCKET, Serving
 LOOK = 0.5
 
 MISSING = (
-    "[remote] This environment lacks {name}. Add it to what it is made from: inv add {name}, or in"
-    " environment.yml, the image …"
+    "[remote] This environment lacks {name}. Add it to what that is made from: the lock file (inv add"
+    " {name}), environment.yml, the image."
 )
 
 

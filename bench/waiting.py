@@ -87,9 +87,9 @@ def _megabytes(pid: int) -> float:
 def _taken(jobs: Scene) -> float:
     """End a job that has a GPU; seconds until the next has begun."""
     before = [job for job in jobs.statuses(TARGET) if job.state == RUNNING]
-    assert before[0].code
+    assert before[-1].code
     began = time.time()
-    os.kill(before[0].code.pid, signal.SIGTERM)
+    os.kill(before[-1].code.pid, signal.SIGTERM)
 
     def newer() -> list[float]:
         statuses = jobs.statuses(TARGET)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +39,12 @@ class Lab:
         (root / "pyproject.toml").write_text(text)
         return Project(root, {"REMOTE_SSH_CONFIG": str(self.config), **settings})
 
+    def end_tmux(self, socket: str) -> None:
+        """End what jobs run in."""
+        for server in self.servers.values():
+            env = {**os.environ, **server.settings}
+            subprocess.run(["tmux", "-L", socket, "kill-server"], env=env, capture_output=True)
+
     def root(self, name: str, project: Project) -> Path:
         """Where one of the targets lies, seen from this machine."""
         return self.servers[name].home / Target.parse(project.tool.targets[name].dir).path
@@ -55,7 +63,9 @@ def lab_in(folder: Path, *, gpus: int = 2, **settings: str) -> Iterator[Lab]:
                 fakes[name].card(index, uuid=f"GPU-{number:08x}-1111-4222-8333-{index:012x}")
             path = f"{fakes[name].bin}:/usr/local/bin:/usr/bin:/bin"
             home = folder / name / "home"
-            server = PrivateSshd(folder / name, home, path=path, settings=settings)
+            # A tmux server of its own, as another machine has.
+            own = {**settings, "TMUX_TMPDIR": str(folder / name)}
+            server = PrivateSshd(folder / name, home, path=path, settings=own)
             servers[name] = server
         with running(servers["one"]), running(servers["two"]):
             for name, server in servers.items():

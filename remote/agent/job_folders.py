@@ -36,14 +36,20 @@ def live(root: Path) -> List[JobPaths]:
     return list(_submitted(root, _ids(root, live_folder(root))))
 
 
-def _ids(root: Path, folder: Path) -> List[str]:
+def _named(root: Path, part: str) -> List[JobPaths]:
+    """The folders of the jobs whose ids contain `part`, the oldest first; others aren't looked at."""
+    return list(_submitted(root, _ids(root, jobs_folder(root), part)))
+
+
+def _ids(root: Path, folder: Path, part: str = "") -> List[str]:
     """The ids of jobs that a folder names, in the order of their submission.
 
     An id tells that, and no clock sets it back; within a second, job.json does, which is written
     once.
     """
-    names = [] if is_absent(folder) else os.listdir(str(folder))
-    seconds = itertools.groupby(sorted(filter(ID_PATTERN.match, names)), lambda name: name[:STAMP])
+    all_names = [] if is_absent(folder) else os.listdir(str(folder))
+    names = sorted(name for name in all_names if part in name and ID_PATTERN.match(name))
+    seconds = itertools.groupby(names, lambda name: name[:STAMP])
     ordered: List[str] = []
     for _, within in seconds:
         same = list(within)
@@ -72,16 +78,13 @@ def _written(paths: JobPaths) -> Optional[int]:
 
 def find(root: Path, part: str) -> JobPaths:
     """The job whose id is, or alone contains, `part`; `last` is the newest; raises JobError."""
-    newest = next(newest_first(root), None)
-    if newest is None:
-        raise JobError("There is no job on this target yet.", "Start one: inv remote-run NOTEBOOK")
-    if part in ("", "last"):
-        return newest
-    jobs = every(root)
-    exact = [paths for paths in jobs if paths.id == part]
-    matching = exact or [paths for paths in jobs if part in paths.id]
+    is_newest = part in ("", "last")
+    jobs = list(itertools.islice(newest_first(root), 1)) if is_newest else _named(root, part)
+    matching = [paths for paths in jobs if paths.id == part] or jobs
     if len(matching) == 1:
         return matching[0]
+    if not matching and next(newest_first(root), None) is None:
+        raise JobError("There is no job on this target yet.", "Start one: inv remote-run NOTEBOOK")
     if not matching:
         raise JobError(f"There is no job {part!r} on this target.", "inv remote-ps lists them.")
     names = ", ".join(paths.id for paths in matching[-5:])
@@ -90,8 +93,7 @@ def find(root: Path, part: str) -> JobPaths:
 
 def of_sweep(root: Path, sweep: str) -> List[JobPaths]:
     """The jobs of a sweep, which is named by its whole id."""
-    named = (paths for paths in every(root) if sweep in paths.id)
-    return [paths for paths in named if getattr(job_of(paths), "sweep", "") == sweep]
+    return [paths for paths in _named(root, sweep) if getattr(job_of(paths), "sweep", "") == sweep]
 
 
 def forget(paths: JobPaths) -> None:

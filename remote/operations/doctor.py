@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from remote.agent.environments import conda
@@ -31,13 +31,17 @@ SMALL, TIGHT = 1_000_000_000, 8_000_000_000
 #: Seconds by which the server's clock may be wrong.
 OFFSET = 60.0
 
+#: Seconds that one of several servers has to say all that: it looks for an index, among others.
+LIMIT = 60.0
+
 RAISE = "raise mlflow in the project's dependencies, then: make lock"
 QUIET = "in its start-up files (~/.bashrc), begin with: case $- in *i*) ;; *) return;; esac"
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something that was looked at, on this machine (`here`) or the server (`there`).
+    """Something that was looked at, on this machine (`here`) or the server (`there`,
+    or its name where there are several).
 
     Where it is a gap (not `ok`), `fix` is the command that closes it, and `stops` says that no work
     is possible before.
@@ -68,7 +72,7 @@ def examine(text: str = "") -> Iterator[Check]:
     project, check = project_here()
     yield check
     yield from laptop(project, text)
-    yield from target(project, text)
+    yield from several(project, text) if _is_pool(project, text) else target(project, text)
 
 
 def project_here() -> tuple[Project, Check]:
@@ -163,15 +167,43 @@ def target(project: Project, text: str) -> Iterator[Check]:
     except ConfigError as error:
         yield Check("there", "target", False, error.message, error.hint, stops=True)
         return
-    start, python = time.time(), declared(project.root, "requires-python")
     try:
         server.connect()
-        # The first call brings the agent, perhaps: that is no time of the clock's.
-        answer = server.agent.call(ExamineRequest(path=server.target.path, python=python))
+        yield from _examined(server)
     except RemoteError as error:
         message = f"{server.target}: {error.message}"
         yield Check("there", "server", False, message, error.hint, stops=True)
-        return
+
+
+def _is_pool(project: Project, text: str) -> bool:
+    # What is wrong with a name is told as that of one target.
+    with contextlib.suppress(ConfigError):
+        return project.is_pool(text)
+    return False
+
+
+def several(project: Project, text: str) -> Iterator[Check]:
+    """The same of all that a group stands for, each by its name; only where none answers does that
+    stop all work."""
+    from remote.operations.pool import ask_all, sessions
+
+    servers = sessions(project, text)
+    replies = ask_all(servers, lambda server: list(_examined(server)), limit=LIMIT)
+    is_dead = not any(reply.answer for reply in replies)
+    for reply in replies:
+        label = reply.server.target.label
+        if reply.error:
+            message, hint = reply.error.message, reply.error.hint
+            yield Check(label, "server", False, message, hint, stops=is_dead)
+        for check in reply.answer or ():
+            yield replace(check, where=label)
+
+
+def _examined(server: TargetSession) -> Iterator[Check]:
+    """What a server has; raises RemoteError where it doesn't say."""
+    start, python = time.time(), declared(server.project.root, "requires-python")
+    # The first call brings the agent, perhaps: that is no time of the clock's.
+    answer = server.agent.call(ExamineRequest(path=server.target.path, python=python))
     yield Check("there", "server", True, f"{server.target} answers as {answer.host}")
     yield from _there(answer, noisy=bool(server.agent.noisy), start=start, end=time.time())
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import declared, find_project
+from remote.config import find_project
 from remote.errors import JobError
 from remote.files import read_json
 from remote.job.status import FAILED, FINISHED, LOST
@@ -21,17 +19,14 @@ from remote.output import (
     print_json,
     print_lines,
     say,
-    say_first,
     size,
 )
-from remote.tasks.declare import HELP, command, confirm
+from remote.tasks.declare import HELP, command
 from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
 from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
-    from remote.job.messages.old_jobs import PruneRequest
     from remote.job.status import JobStatus
-    from remote.session import TargetSession
 
 #: How many ended jobs `remote-ps` shows, and seconds between two looks of `--watch`.
 NEWEST = 20
@@ -247,76 +242,3 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
     answer = server.agent.call(request)
     for name in answer.removed:
         print_lines(f"removed {name}, {size(answer.bytes)} freed")
-
-
-@command(
-    help={
-        "older": "how long ago they must have ended, such as 30d (the default)",
-        "dry-run": "show what would go, change nothing",
-        "yes": "don't ask",
-    }
-)
-def remote_prune(
-    c: Context,
-    older: str = "30d",
-    target: str = "",
-    force: bool = False,
-    dry_run: bool = False,
-    yes: bool = False,
-) -> None:
-    """Remove old jobs that were pulled, unused environments and downloads, old backups, also here.
-
-    Backups younger than a day stay. On a terminal it shows what would go, and asks.
-    """
-    from remote.job.messages.old_jobs import PruneRequest
-    from remote.options import seconds
-
-    server = server_of(target)
-    request = PruneRequest(
-        key=server.key,
-        older=seconds(older, "--older"),
-        pulled=tuple(read_json(server.pulled) or ()),
-        force=force,
-        dry_run=dry_run,
-        python=declared(server.project.root, "requires-python"),
-        now=time.time(),
-    )
-    if not dry_run and not yes and sys.stdin.isatty():
-        if not _prune(server, request.replace(dry_run=True)):
-            return
-        confirm("Remove all that?")
-    _prune(server, request)
-
-
-def _prune(server: TargetSession, request: PruneRequest) -> bool:
-    """Have it removed, or with `dry_run` only told; whether there is anything to remove."""
-    from remote.agent.jobs.prune import make_writable
-    from remote.operations.transfers.pull_backups import old_backups
-
-    answer = server.agent.call(request)
-    verb, would = ("would remove", "would be ") if request.dry_run else ("removed", "")
-    print_lines(*(f"{verb} job {name}" for name in answer.jobs))
-    print_lines(*(f"{verb} environment {name}" for name in answer.environments))
-    print_lines(*(f"{verb} backup {name}" for name in answer.backups))
-    if answer.unfinished:
-        print_lines(f"{verb} what was left unfinished, {size(answer.unfinished)}")
-    if answer.downloads:
-        print_lines(f"{verb} uv's downloads that no environment uses, {size(answer.downloads)}")
-    print_lines(f"{plural(len(answer.jobs), 'job')}, {size(answer.bytes)} {would}freed")
-    say_first([f"stays: {text}" for text in answer.remarks], "remarks")
-    backups = list(old_backups(server.project, request.older))
-    for folder, count in backups:
-        if not request.dry_run:
-            shutil.rmtree(folder, onerror=make_writable)
-        print_lines(f"{verb} here: {folder.name}, {size(count)} of what pulls replaced")
-    if answer.unfetched:
-        say_first(
-            [f"kept {name}: it has the only copy of files" for name in answer.unfetched], "jobs"
-        )
-        say("To bring them: inv remote-fetch JOB. To remove them all the same: --force.")
-    if answer.kept:
-        say(
-            f"{plural(len(answer.kept), 'job')} of that age stayed, since not pulled yet: "
-            "make sync-pull, or --force."
-        )
-    return bool(answer.bytes or answer.jobs or answer.environments or answer.backups or backups)

@@ -13,7 +13,9 @@ from invoke.exceptions import Exit
 from remote.errors import ConnectError, JobError, StoreError
 from remote.job.messages.gpus import GpusAnswer, GpusRequest
 from remote.job.messages.jobs import JobsAnswer, JobsRequest
-from remote.operations.pool import Reply, ask_all
+from remote.job.spec import JobSpec
+from remote.job.status import FINISHED, JobStatus
+from remote.operations.pool import Reply, as_they_come, ask_all
 from remote.output import draw_screen, plural, print_json, print_lines, say, saying_of, table
 from remote.session import TargetSession
 from remote.tasks import merge_report, tables
@@ -157,6 +159,36 @@ def _exit_unless_all(
         names = ", ".join(reply.server.target.label for reply in failed)
         raise Exit(f"All but {names} was {verb}.", code=NOT_ALL)
     exit_unless_all(problems, verb)
+
+
+def set_up_all(servers: Sequence[TargetSession], job: JobSpec) -> None:
+    """Push to all of them, and have each make the job's environment; says of each how that ended."""
+    from remote.operations.jobs.follow import follow_log
+    from remote.operations.jobs.submit import push_and_submit_locked
+    from remote.operations.transfers.push_guard import push_lock
+
+    with push_lock(servers[0].project):
+        started = ask_all(servers, lambda server: push_and_submit_locked(server, job), limit=None)
+    failed: list[Reply[Any]] = [reply for reply in started if reply.error]
+    ids = {reply.server.key: reply.answer for reply in started if reply.answer}
+
+    def wait(server: TargetSession) -> tuple[str, JobStatus]:
+        return follow_log(server, ids[server.key].id, wait=True, silent=True)
+
+    for reply in as_they_come([each.server for each in started if each.answer], wait, limit=None):
+        label = reply.server.target.label
+        name, status = reply.answer or ("", None)
+        if status and status.state == FINISHED:
+            was_ready = ids[reply.server.key].environment_ready
+            print_lines(f"{label}: the environment is there{' already' if was_ready else ''}")
+            continue
+        words = f"{name} {status.in_words}" if status else reply.words
+        say(f"{label}: {words}", *([f"inv remote-logs {name} --target {label}"] if name else []))
+        failed.append(reply)
+    for each in started:
+        if each.error:
+            say(f"{each.server.target.label}: {each.words}")
+    _exit_unless_all(servers, failed, [], "set up")
 
 
 def _job_lines(replies: Sequence[Reply[JobsAnswer]]) -> list[str]:

@@ -127,9 +127,15 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     from remote.operations.jobs.submit import describe, push_and_submit
     from remote.programs.program import Command
 
-    server = server_of(target)
+    project, servers = find_project(), pool_of(target)
     options = RunOptions(gpus=0, name="setup", record=False, extras=tuple(extra or ()))
-    job = describe(server.project, Command(("true",)), {}, options=options)
+    job = describe(project, Command(("true",)), {}, options=options)
+    if servers:
+        from remote.tasks import pools
+
+        pools.set_up_all(servers, job)
+        return
+    server = server_of(target)
     submitted = push_and_submit(server, job)
     if submitted.environment_ready:
         say("The environment is there already.")

@@ -8,7 +8,7 @@ from invoke.context import Context
 
 from remote.config import Project, find_project
 from remote.next_steps import name_target
-from remote.output import print_lines
+from remote.output import plural, print_lines, size
 from remote.tasks.declare import command
 from remote.tasks.transfer_report import exit_unless_all, tell_pulled, tell_pushed
 
@@ -72,6 +72,29 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
     pushed = push(server, dry_run=dry_run, take_over=delete)
     tell_pushed(server, pushed, dry_run=dry_run)
     exit_unless_all(pushed.files.problems, "pushed")
+
+
+@command(
+    positional=["file"],
+    iterable=["file"],
+    help={
+        "file": "a file or folder of this machine; several may follow",
+        "to": "where to, in data",
+    },
+)
+def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = "") -> None:
+    """Copy files to the server once, wherever they are here: large data that the project doesn't hold.
+
+    The same command again goes on where it was cut off. What is there is compared by its content.
+    """
+    from remote.operations.put import put
+
+    server = server_of(target)
+    tally = put(server, file, to)
+    amount = f"{plural(len(tally.sent), 'file')}, {size(tally.bytes)}"
+    print_lines(f"copied to {server.target}, {to}: {amount}")
+    exit_unless_all(tally.problems, "copied")
+    print_lines("All of it is there as it is here.")
 
 
 @command(help={"theirs": THEIRS_HELP})

@@ -176,6 +176,29 @@ def processed_argv(
     return ["rsync", *options, *remote.arguments(project=project), *filters, *ends]
 
 
+def put_argv(
+    remote: Remote,
+    dialect: Dialect,
+    folder: str,
+    *,
+    project: str,
+    stamp: str,
+    push: PushStamp | None,
+    allowed: Iterable[str] = (),
+) -> list[str]:
+    """Copy `folder` of the working folder, in which links stand for what is meant, to the same one of
+    the target. What is replaced goes to the backup folder named `stamp`; without one, nothing is
+    copied, and what differs in content is named."""
+    options = [*_sending(dialect), "--omit-dir-times", "--keep-dirlinks", "--copy-unsafe-links"]
+    plan = ["-n", "-c"]
+    if stamp:
+        plan = ["--backup", f"--backup-dir={STATE}/backup/{stamp}"]
+        plan += unfinished(dialect, project, apart=False)
+    filters = [*secret_filters(allowed), *(f"--exclude={name}" for name in UNFINISHED)]
+    way = remote.arguments(project=project, stamp=push)
+    return ["rsync", *options, "-R", *plan, *way, *filters, f"{folder}/", remote.place()]
+
+
 def pull_argv(
     remote: Remote,
     dialect: Dialect,

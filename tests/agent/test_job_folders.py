@@ -6,10 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent.job_folders import every, find
+from remote.agent import job_folders
+from remote.agent.job_folders import every, find, of_sweep
 from remote.errors import JobError
 from remote.job.paths import STATE
 from tests.agent.job_folder import IDS, add
+
+
+def test_only_folders_that_may_be_meant_are_looked_at(
+    three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = job_folders._written
+    monkeypatch.setattr(
+        job_folders, "_written", lambda paths: looks.append(paths.id) or look(paths)
+    )
+    assert find(three, IDS[0]).id == IDS[0] and not of_sweep(three, IDS[0])
+    assert set(looks) == {IDS[0]}
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from remote.agent.gpus import sources
+from remote.agent.worker.usage import GpuUsage
 from tests.conftest import ROOT, ProjectFolder, make_project
 from tests.integration import notebooks
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -81,7 +83,44 @@ def test_a_job_for_no_gpu_sees_none(project: ProjectFolder) -> None:
     assert done.code == 1 and "CUDA error 100" in done.out
 
 
+def test_two_jobs_share_a_card(project: ProjectFolder) -> None:
+    """Both see the one card, each with half of it, and a third one waits."""
+    project.write("src/notebooks/cuda.ipynb", notebooks.notebook(CUDA.replace("(3)", "(20)")))
+    [model, *_] = {gpu.uuid for gpu in sources.gpus()}
+    others = [gpu.uuid for gpu in sources.gpus() if gpu.uuid != model]
+    words = ["remote-run", "cuda.ipynb", *(["--gpus-exclude", ",".join(others)] if others else [])]
+    jobs = [project.inv(*words, "--gpus", "0.5").out.splitlines()[0] for _ in range(2)]
+    until(lambda: all(state_of(project, job) == "running" for job in jobs))
+    [gpu] = [
+        gpu
+        for gpu in json.loads(project.inv("remote-gpus", "--json").out)["gpus"]
+        if gpu["uuid"] == model
+    ]
+    assert sorted(sharer["job"] for sharer in gpu["sharers"]) == sorted(jobs)
+    third = project.inv(*words, "--gpus", "0.1").out.splitlines()[0]
+    until(
+        lambda: "too little"
+        in json.loads(project.inv("remote-ps", third, "--json").out)[0]["waiting"]
+    )
+    for job in (*jobs, third):
+        assert project.inv("remote-wait", job).code == 0
+
+
+def state_of(project: ProjectFolder, job: str) -> str:
+    return str(json.loads(project.inv("remote-ps", job, "--json").out)[0]["state"])
+
+
 def test_what_nvidia_smi_says_is_understood() -> None:
     for gpu in sources.gpus():
-        assert gpu.uuid.startswith("GPU-") and gpu.memory_total > 0 and gpu.driver
+        assert gpu.uuid.startswith(("GPU-", "MIG-")) and gpu.memory_total > 0 and gpu.driver
     assert sources.runtime_version()
+
+
+def test_what_the_cards_do_is_told() -> None:
+    cards = sources.gpus()
+    with GpuUsage(gpu.uuid for gpu in cards) as watch:
+        until(lambda: len({sample.uuid for sample in watch._samples}) == len(cards))
+    for sample in watch.means().values():
+        assert sample.memory_total > 0 and sample.memory_used is not None
+        # Of a MIG device, no more is told.
+        assert sample.uuid.startswith("MIG-") or sample.load is not None and sample.temperature

@@ -32,7 +32,8 @@ class Place:
             WHERE p.run_uuid = r.run_uuid ORDER BY key)),
           (SELECT json_group_array(key || step || '=' || value) FROM (SELECT * FROM metrics m
             WHERE m.run_uuid = r.run_uuid ORDER BY key, step, value)
-            WHERE key NOT LIKE '%_runtime' AND key NOT LIKE '%_per_second'),
+            WHERE key NOT LIKE '%_runtime' AND key NOT LIKE '%_per_second'
+            AND key NOT LIKE 'system/%'),
           (SELECT json_group_array(key || '=' || value) FROM (SELECT * FROM tags t
             WHERE t.run_uuid = r.run_uuid AND key NOT LIKE 'remote.%' ORDER BY key)
             WHERE (key NOT LIKE 'mlflow.%' OR key = 'mlflow.note.content') AND key != 'run_id'),

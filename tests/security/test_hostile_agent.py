@@ -24,7 +24,7 @@ from remote.operations.jobs.run_options import LabOptions, ServiceOptions, Shell
 from remote.operations.tracking.pull_records import FetchedDelta
 from remote.rpc.client import Agent, AgentBug
 from remote.rpc.wire import SshWire
-from remote.tasks import jobs, records, run, server, sync
+from remote.tasks import jobs, prune, records, run, server, sync
 from remote.transport import process
 from remote.transport.ssh import Ssh
 from scripts.sshd import PrivateSshd
@@ -75,7 +75,7 @@ FREE = {
     "SecretAnswer": "names",
     "Shortage": "folder",
     "StoppedJob": "problem",
-    "SubmitAnswer": "pushed_by",
+    "SubmitAnswer": "problem pushed_by",
     "TakeAnswer": "changed left_out obstacle",
     "WaitingJob": "user",
 }
@@ -151,7 +151,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "remote-lab --stop": lambda: run.remote_lab(Context(), options=LabOptions(stop=True)),
     "remote-logs --follow": lambda: jobs.remote_logs(Context(), follow=True),
     "remote-logs": lambda: jobs.remote_logs(Context()),
-    "remote-prune": lambda: jobs.remote_prune(Context()),
+    "remote-prune": lambda: prune.remote_prune(Context()),
     "remote-ps": lambda: jobs.remote_ps(Context()),
     "remote-ps --json": lambda: jobs.remote_ps(Context(), json=True),
     "remote-ps JOB": lambda: jobs.remote_ps(Context(), job="a"),

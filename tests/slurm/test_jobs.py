@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from remote.agent import launchers
 from remote.agent.job_state import state_of
-from remote.agent.jobs import live
+from remote.agent.jobs import live, sweep
 from remote.agent.launchers import slurm, squeue
 from remote.errors import JobError
-from remote.job.messages.jobs import AttachRequest, StopRequest
+from remote.job.messages.jobs import AttachRequest, StopRequest, SubmitRequest
 from remote.job.paths import JobPaths
+from remote.job.spec import JobSpec
 from remote.job.status import FAILED, FINISHED, LOST, QUEUED, RUNNING, STOPPED, JobStatus
 from tests.agent.job_folder import KEY
 from tests.slurm.conftest import Target
@@ -250,6 +252,39 @@ def test_slurm_is_asked_for_all_jobs_at_once_and_seldom(
     assert len(asked) == 1
     for paths in several:
         stop(paths)
+
+
+def test_a_sweep_is_one_job_and_an_array(target: Target, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    script = f'echo "is $0"; until test -e "{gate}"; do sleep 0.1; done; test "$0" != 2'
+    specs = [
+        JobSpec(
+            kind="command",
+            source="",
+            name="sweep",
+            record=False,
+            gpus=0,
+            arguments=("sh", "-c", script, str(number)),
+            sweep="20260101-000000-sweep-abcd",
+        )
+        for number in range(4)
+    ]
+    request = SubmitRequest(
+        key=KEY, job=specs[0], more=tuple(specs[1:]), launcher="slurm", request="ab" * 16
+    )
+    answer = sweep.submit(request)
+    jobs = [JobPaths(target.root, name) for name in answer.ids]
+    numbers = [target.number(paths) for paths in jobs]
+    assert answer.problem == "" and len(jobs) == 4
+    assert len({number.partition("_")[0] for number in numbers}) == 2
+    assert [number.partition("_")[2] for number in numbers] == ["", "0", "1", "2"]
+    # Asked again, it starts nothing.
+    assert sweep.submit(request).ids == answer.ids
+    for at, paths in enumerate(jobs):
+        until(lambda paths=paths, at=at: paths.log.exists() and f"is {at}" in paths.log.read_text())
+    assert stop(jobs[3]).state == STOPPED
+    gate.touch()
+    assert [target.became(paths).state for paths in jobs] == [FINISHED, FINISHED, FAILED, STOPPED]
 
 
 def test_where_slurms_time_is_over_the_worker_ends_its_job_and_says_so(

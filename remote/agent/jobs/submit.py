@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import ContextManager, Iterator, Sequence
+from typing import ContextManager, Iterator, List, Sequence
 
 from remote.agent import environments, launchers
 from remote.agent.job_folders import find, of_sweep
@@ -86,14 +86,14 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         return SubmitAnswer(need=missing[0] if missing else EMPTY_STORE, platform=machine())
     if request.offline and not request.proxy and not env.is_ready():
         return SubmitAnswer(need="proxy")
-    # What it needs may be there only once its setup lines have run.
-    if not spec.setup:
+    launcher = request.launcher or launchers.usual()
+    # What it needs may be there only where a scheduler runs it, or once its setup lines have run.
+    if launchers.named(launcher).START_LIMIT is not None and not spec.setup:
         env.check(kind_of(spec).modules)
     paths, is_new = accepted(root, spec, request.request)
     if not is_new:
         return _repeated(root, request, paths)
     with cleared(paths):
-        launcher = request.launcher or launchers.usual()
         try:
             launched = launch(paths, request, launcher, freezing(paths, source, spec.outputs))
         finally:
@@ -109,15 +109,20 @@ def launch(
     paths: JobPaths, request: SubmitRequest, launcher: str, code: ContextManager[None]
 ) -> Launch:
     """Start the worker of a job that was accepted; it waits for the `code`, which comes meanwhile."""
+    worker = prepare(paths, request)
+    with code:
+        return launchers.start(paths, launcher, worker, request.launcher_setting)
+
+
+def prepare(paths: JobPaths, request: SubmitRequest) -> List[str]:
+    """Put what a job needs beside its code into its folder; the argv of its worker."""
     if request.diff:
         diff = request.diff.encode("utf-8", "surrogateescape")
         write_atomic(paths.diff, diff, mode=0o600)
     if request.proxy:
         write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
     agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
-    worker = [*agent, "work", request.key, paths.id]
-    with code:
-        return launchers.start(paths, launcher, worker, request.launcher_setting)
+    return [*agent, "work", request.key, paths.id]
 
 
 def _wants_store(root: Path, spec: JobSpec, env: environments.ProjectEnvironment) -> bool:

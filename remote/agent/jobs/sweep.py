@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import List, Sequence, Tuple
 
 from remote.agent import launchers
 from remote.agent.jobs import submit as single
@@ -27,19 +29,53 @@ def submit(request: SubmitRequest) -> SubmitAnswer:
 def _start_others(root: Path, request: SubmitRequest, answer: SubmitAnswer) -> SubmitAnswer:
     if not request.more:
         return answer
-    # Most requests are for one job.
-    import hashlib
-
     first, ids, problem = JobPaths(root, answer.id), [answer.id], ""
     after = read_job(first.folder).after
+    others = [
+        # As the server knows the first one's by its own.
+        (spec.replace(after=after), _digest(f"{request.request} {number}"))
+        for number, spec in enumerate(request.more, 1)
+    ]
     try:
-        for number, spec in enumerate(request.more, 1):
-            # As the server knows the first one's by its own.
-            own = hashlib.sha256(f"{request.request} {number}".encode()).hexdigest()[:32]
-            ids.append(_start(root, request, first, spec.replace(after=after), own))
+        launched = launchers.read(first, None)
+        if launched and launched.launcher in launchers.SEVERAL:
+            ids += _start_together(root, request, first, launched.launcher, others)
+        else:
+            for spec, own in others:
+                ids.append(_start(root, request, first, spec, own))
     except RemoteError as error:
         problem = str(error)
     return answer.replace(ids=tuple(ids), problem=problem)
+
+
+def _digest(text: str) -> str:
+    # Most requests are for one job.
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _start_together(
+    root: Path,
+    request: SubmitRequest,
+    first: JobPaths,
+    launcher: str,
+    others: Sequence[Tuple[JobSpec, str]],
+) -> List[str]:
+    """Start all of the others that were not started before at once, or none; the ids of all."""
+    ids, new, workers = [], [], []
+    with contextlib.ExitStack() as unfinished:
+        for spec, own in others:
+            paths, is_new = accepted(root, spec, own)
+            ids.append(paths.id)
+            if is_new:
+                unfinished.enter_context(cleared(paths))
+                new.append(paths)
+                workers.append(single.prepare(paths, request))
+                with single.sharing(paths, first, spec.outputs):
+                    pass
+        launchers.start_several(new, launcher, workers, request.launcher_setting)
+    return ids
 
 
 def _start(root: Path, request: SubmitRequest, first: JobPaths, spec: JobSpec, own: str) -> str:

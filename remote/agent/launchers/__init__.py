@@ -6,7 +6,7 @@ the launcher has the worker: before that begins, which can be hours later where 
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from remote.agent.launchers import slurm, tmux
 from remote.errors import JobError, ProtocolError
@@ -115,6 +115,26 @@ def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> 
     launch = launch.replace(handle=launch.row.start(read_job(paths.folder), argv, setting))
     launch.to_file(paths.launch)
     return launch
+
+
+#: What starts the workers of several jobs at once: of jobs that ask for the same, each argv ending
+#: with its job's id. Other launchers start one after the other.
+SEVERAL: Dict[str, Callable[[Sequence[Job], Sequence[Sequence[str]]], Sequence[Handle]]] = {
+    "slurm": slurm.start_all
+}
+
+
+def start_several(
+    jobs: Sequence[JobPaths], launcher: str, argvs: Sequence[Sequence[str]], setting: str
+) -> None:
+    """Start the workers of jobs that ask for the same, and write down how; raises JobError."""
+    if launcher in SEVERAL and len(jobs) > 1:
+        handles = SEVERAL[launcher]([read_job(paths.folder) for paths in jobs], argvs)
+        for paths, handle in zip(jobs, handles):
+            Launch(launcher, handle).to_file(paths.launch)
+    else:
+        for paths, argv in zip(jobs, argvs):
+            start(paths, launcher, argv, setting)
 
 
 def read(paths: JobPaths, worker: Optional[ProcessId]) -> Optional[Launch]:

@@ -24,8 +24,10 @@ _CPUS = ("--cpus-per-task", "-c")
 _ACCEPTED = re.compile(r"^(\d+)(?:;([A-Za-z0-9_.-]+))?$", re.MULTILINE)
 
 
-def words(job: JobSpec, name: str, *, root: Path, output: Path, gpu: str, after: str) -> List[str]:
-    """sbatch's own words for a job that is called `name` there.
+def words(
+    job: JobSpec, name: str, *, root: Path, output: str, gpu: str, after: str, count: int = 0
+) -> List[str]:
+    """sbatch's own words for a job that is called `name` there, or for an array of so many.
 
     `gpu` is what its GPUs are called, `after` the Slurm job that is to finish before.
     What the user's words ask for themselves goes before what the job asks; where the output goes,
@@ -34,7 +36,8 @@ def words(job: JobSpec, name: str, *, root: Path, output: Path, gpu: str, after:
     own = [*job.sbatch, *_resources(job, gpu)]
     if after:
         own += [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"]
-    fixed = [f"--job-name={name}", f"--output={escaped(output)}", f"--error={escaped(output)}"]
+    fixed = [f"--job-name={name}", f"--output={output}", f"--error={output}"]
+    fixed += [f"--array=0-{count - 1}"] if count else []
     # A job that Slurm starts again goes on writing.
     fixed += ["--open-mode=append", "--input=/dev/null", f"--chdir={root}", "--parsable"]
     return ["sbatch", *own, *fixed]
@@ -89,6 +92,14 @@ def script(argv: Sequence[str]) -> str:
     command = " ".join(shlex.quote(word) for word in argv)
     # What it shows in its terminal is the job's log, which is a file already.
     return f"#!/bin/sh\n{VARIABLE}=slurm exec {command} >/dev/null\n"
+
+
+def array_script(argv: Sequence[str], ids: Sequence[str]) -> str:
+    """The same for an array: `argv` lacks the id of the job, which the number of the task decides."""
+    cases = "".join(f"{number}) job={shlex.quote(job)};; " for number, job in enumerate(ids))
+    command = " ".join(shlex.quote(word) for word in argv)
+    choice = f'case "$SLURM_ARRAY_TASK_ID" in {cases}esac'
+    return f'#!/bin/sh\n{choice}\n{VARIABLE}=slurm exec {command} "$job" >/dev/null\n'
 
 
 def accepted(said: str) -> List[str]:

@@ -12,7 +12,7 @@ from remote.agent.launchers import sbatch, squeue
 from remote.agent.processes import answer, user_name
 from remote.errors import JobError
 from remote.files import read_json
-from remote.job.paths import JobPaths
+from remote.job.paths import STATE, JobPaths
 
 if TYPE_CHECKING:
     from remote.agent.launchers import Handle
@@ -65,29 +65,51 @@ def is_used() -> bool:
 def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     """Submit the worker; raises JobError with Slurm's words."""
     paths = JobPaths(Path(job.root), job.id)
+    number, cluster = _submit(job, job.id, sbatch.escaped(paths.scheduler), sbatch.script(argv))
+    return _handle(number, cluster, paths)
+
+
+def start_all(jobs: Sequence[Job], argvs: Sequence[Sequence[str]]) -> List[Dict[str, Any]]:
+    """Submit the workers of jobs that ask for the same as one array; raises JobError.
+
+    Each argv is the first one's but for its last word, which is the job's id.
+    """
+    first, root = jobs[0], Path(jobs[0].root)
+    # Slurm names a task's output by its number alone.
+    outputs = root / STATE / "arrays" / first.id
+    outputs.mkdir(parents=True)
+    paths = [JobPaths(root, job.id) for job in jobs]
+    for at, each in enumerate(paths):
+        os.symlink(str(each.scheduler), str(outputs / str(at)))
+    script = sbatch.array_script(argvs[0][:-1], [job.id for job in jobs])
+    output = f"{sbatch.escaped(outputs)}/%a"
+    number, cluster = _submit(first, first.sweep or first.id, output, script, count=len(jobs))
+    return [_handle(f"{number}_{at}", cluster, each) for at, each in enumerate(paths)]
+
+
+def _submit(job: Job, name: str, output: str, script: str, count: int = 0) -> Sequence[str]:
+    """Have sbatch take a job, or an array of so many; its number and its cluster."""
     _refuse(job)
+    root = Path(job.root)
+    after = _predecessor(root, job.after)
     words = sbatch.words(
-        job,
-        job.id,
-        root=paths.root,
-        output=paths.scheduler,
-        gpu=_gpu(job),
-        after=_predecessor(paths.root, job.after),
+        job, name, root=root, output=output, gpu=_gpu(job), after=after, count=count
     )
-    code, said, complaint = squeue.run(words, sbatch.script(argv))
+    code, said, complaint = squeue.run(words, script)
+    squeue.forget()
     if code:
         raise JobError(
             f"Slurm did not take the job: {complaint or said.strip() or code}"[:2000],
             "Partition, account and what else it needs: sbatch = [...] in pyproject.toml, --sbatch",
         )
-    number, cluster = sbatch.accepted(said)
-    return _handle(number, cluster, paths)
+    return sbatch.accepted(said)
 
 
 def start_of(paths: JobPaths) -> Dict[str, Any]:
     """What this process, which is a job's worker, is known by: should whoever started it have died
     before that was written down."""
-    return _handle(os.environ["SLURM_JOB_ID"], "", paths)
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return _handle(f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"], "", paths)
 
 
 def _handle(number: str, cluster: str, paths: JobPaths) -> Dict[str, Any]:
@@ -194,8 +216,11 @@ def attach(handle: Handle, job_id: str) -> List[str]:
             f"{job_id} does not run yet, so that there is no node to look at.",
             f"inv remote-logs {job_id} --follow",
         )
-    where = squeue.command("srun", str(handle.get("cluster", "")))
-    return [*where, f"--jobid={job.id}", "--overlap", "--pty", os.environ.get("SHELL", "/bin/sh")]
+    cluster = str(handle.get("cluster", ""))
+    # That of an array's task is not its number within the array.
+    number = squeue.details(job.id, cluster).get("JobId", job.id)
+    where = squeue.command("srun", cluster)
+    return [*where, f"--jobid={number}", "--overlap", "--pty", os.environ.get("SHELL", "/bin/sh")]
 
 
 def why_ended(handle: Handle) -> str:

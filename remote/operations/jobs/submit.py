@@ -127,6 +127,15 @@ def push_and_submit(server: TargetSession, job: JobSpec) -> SubmitAnswer:
         return submission.attend(answer)
 
 
+def push_and_submit_locked(server: TargetSession, job: JobSpec) -> SubmitAnswer:
+    """The same where the caller holds the push lock, and pushes to other targets as well."""
+    job = with_settings(job, server.settings)
+    command = [server.key, job.replace(git=Git()).to_json()]
+    with contextlib.ExitStack() as way:
+        submission = Submission(server, command, way)
+        return submission.attend(push_until_accepted(submission, job, is_usual=False))
+
+
 def _refuse_partial(problems: Sequence[Problem]) -> None:
     """Raises TransferError where a push has left something: a job would run other code than is here."""
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from remote.agent.launchers import sbatch
 from remote.errors import JobError
 from remote.job.spec import JobSpec
 
-ROOT, OUTPUT = Path("/work/a b"), Path("/work/a b/50%/scheduler.out")
+ROOT, OUTPUT = Path("/work/a b"), sbatch.escaped(Path("/work/a b/50%/scheduler.out"))
 
 
 def words(*, gpu: str = "gpu", after: str = "", **asked: Any) -> list[str]:
@@ -80,6 +81,18 @@ def test_the_script_becomes_the_worker_and_takes_hostile_words_as_they_are(tmp_p
     with subprocess.Popen(["sh", "-c", script], cwd=tmp_path) as started:
         pass
     assert out.read_text() == f"{started.pid} slurm {word}\n"
+
+
+def test_a_task_of_an_array_becomes_the_worker_of_its_job(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    script = sbatch.array_script(["sh", "-c", f'echo "$1" >>{out}', "x"], ["job-a", "job-b"])
+    for number in "10":
+        env = {**os.environ, "SLURM_ARRAY_TASK_ID": number}
+        subprocess.run(["sh", "-c", script], cwd=tmp_path, env=env, check=True)
+    assert out.read_text() == "job-b\njob-a\n"
+    job = JobSpec(kind="command", source="", name="x", gpus=0)
+    made = sbatch.words(job, "sweep", root=ROOT, output="o/%a", gpu="", after="", count=3)
+    assert "--array=0-2" in made and "--output=o/%a" in made
 
 
 def test_the_number_is_found_behind_what_a_site_prints() -> None:

@@ -1,0 +1,101 @@
+"""Files that the project needn't hold: copied to a target once, gone on with where that was cut off,
+and compared afterwards."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from remote.errors import ConfigError, TransferError
+from remote.files import user_and_host
+from remote.job.fields import PATH
+from remote.job.outputs import below
+from remote.job.tree import PushStamp
+from remote.operations.transfers.push_guard import push_lock, when_free
+from remote.secret_files import is_secret
+from remote.session import TargetSession, project_id
+from remote.transport import rsync_args
+from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_filters import IgnoreFile
+from remote.transport.rsync_tally import Tally
+
+#: Where they go unless it is said: what jobs read, and no push deletes.
+USUAL = "data/raw"
+
+
+def put(server: TargetSession, files: Sequence[str], to: str = USUAL) -> Tally:
+    """Copy files, and folders with all that is in them, into the folder `to` of the target; what was
+    copied. Raises RemoteError, also where something is not there as it is here."""
+    folder = _checked(server, to)
+    named = _named(server, files, folder)
+    server.connect()
+    # Links stand for the files: nothing of them is copied here, and no command names them.
+    with tempfile.TemporaryDirectory(prefix="remote-put-") as text, push_lock(server.project):
+        stage = Path(text)
+        (stage / folder).mkdir(parents=True)
+        for name, path in named.items():
+            os.symlink(path, stage / folder / name)
+        tally = _send(server, stage, folder)
+        different = [] if tally.problems else _send(server, stage, folder, verify=True).sent
+    if different:
+        raise TransferError(
+            f"Not there as here, after it was copied: {', '.join(different[:5])}",
+            "Does something write to it, here or there? Then the same command again.",
+        )
+    return tally
+
+
+def _checked(server: TargetSession, to: str) -> str:
+    folder = os.path.normpath(to)
+    if not PATH.fullmatch(folder) or not below(folder, ["data"]):
+        raise ConfigError(
+            f"--to {to}: a push would delete it there again.",
+            "Name a folder in data: --to data/raw",
+        )
+    linked = next((name for name in server.settings.links if below(folder, [name])), "")
+    if linked:
+        raise ConfigError(
+            f"{linked} of the target is a link to {server.settings.links[linked]}, by pyproject.toml.",
+            "Name another folder: --to data/raw",
+        )
+    return folder
+
+
+def _named(server: TargetSession, files: Sequence[str], folder: str) -> dict[str, Path]:
+    """The files by their names there."""
+    named: dict[str, Path] = {}
+    allowed = IgnoreFile.of(server.project.root).allowed
+    for text in files:
+        path = Path(os.path.abspath(Path(text).expanduser()))
+        if not path.exists():
+            raise ConfigError(f"There is no {text} here.")
+        if path.name in named:
+            raise ConfigError(f"Two of these are called {path.name}.", "Copy one after the other.")
+        if is_secret(path.name) and path.name not in allowed:
+            raise ConfigError(f"{text} looks like a secret, which stays here.")
+        if f"{folder}/{path.name}" in server.settings.links:
+            raise ConfigError(f"{folder}/{path.name} of the target is a link, by pyproject.toml.")
+        named[path.name] = path
+    return named
+
+
+def _send(server: TargetSession, stage: Path, folder: str, *, verify: bool = False) -> Tally:
+    """Copy what is staged; or say what differs there, by its content."""
+    project = project_id(server.project)
+    stamp = None if verify else PushStamp.new(project, user_and_host())
+    argv = rsync_args.put_argv(
+        server.remote,
+        dialect(),
+        folder,
+        project=project,
+        stamp=f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}" if stamp else "",
+        push=stamp,
+        allowed=IgnoreFile.of(server.project.root).allowed,
+    )
+    title = "comparing" if verify else "copying"
+    run = functools.partial(server.rsync, argv, title, cwd=stage, push=stamp, partly=True)
+    return server.transfer(lambda: when_free(server, run))

@@ -1,0 +1,127 @@
+"""`inv remote-prune`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from remote.config import declared
+from remote.files import read_json
+from remote.output import plural, print_lines, say, say_first, saying_of, size
+from remote.tasks.declare import command
+from remote.tasks.exits import confirm
+from remote.tasks.sync import pool_of, server_of
+
+if TYPE_CHECKING:
+    from remote.job.messages.old_jobs import PruneAnswer, PruneRequest
+    from remote.session import TargetSession
+
+
+@command(
+    help={
+        "older": "how long ago they must have ended, such as 30d (the default)",
+        "dry-run": "show what would go, change nothing",
+        "yes": "don't ask",
+    }
+)
+def remote_prune(
+    c: Context,
+    older: str = "30d",
+    target: str = "",
+    force: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
+) -> None:
+    """Remove old jobs that were pulled, unused environments and downloads, old backups, also here.
+
+    Backups younger than a day stay. On a terminal it shows what would go, and asks.
+    """
+    from remote.job.messages.old_jobs import PruneRequest
+    from remote.options import seconds
+
+    servers = pool_of(target) or [server_of(target)]
+    request = PruneRequest(
+        key=servers[0].key,
+        older=seconds(older, "--older"),
+        force=force,
+        dry_run=dry_run,
+        python=declared(servers[0].project.root, "requires-python"),
+        now=time.time(),
+    )
+    if not dry_run and not yes and sys.stdin.isatty():
+        if not _prune(servers, request.replace(dry_run=True)):
+            return
+        confirm("Remove all that?")
+    _prune(servers, request)
+
+
+def _prune(servers: Sequence[TargetSession], request: PruneRequest) -> bool:
+    """Have it removed on each, or with `dry_run` only told; whether there is anything to remove."""
+    from remote.operations.pool import ask_all
+
+    def ask(server: TargetSession) -> PruneAnswer:
+        pulled = tuple(read_json(server.pulled) or ())
+        return server.agent.call(request.replace(key=server.key, pulled=pulled))
+
+    if len(servers) == 1:
+        found = _tell(ask(servers[0]), dry_run=request.dry_run)
+        return _prune_here(servers[0], request) or found
+    found, silent = False, []
+    for reply in ask_all(servers, ask, limit=None):
+        label = reply.server.target.label
+        with saying_of(label):
+            if reply.answer:
+                found |= _tell(reply.answer, f"{label}: ", dry_run=request.dry_run)
+            else:
+                say(reply.words)
+                silent.append(label)
+    found |= _prune_here(servers[0], request)
+    if silent and not request.dry_run:
+        raise Exit(f"Nothing was removed on {', '.join(silent)}.", code=1)
+    return found
+
+
+def _tell(answer: PruneAnswer, lead: str = "", *, dry_run: bool) -> bool:
+    """Say what went, or would go, and what stays; whether that is anything."""
+    verb, would = ("would remove", "would be ") if dry_run else ("removed", "")
+    lines = [f"job {name}" for name in answer.jobs]
+    lines += [f"environment {name}" for name in answer.environments]
+    lines += [f"backup {name}" for name in answer.backups]
+    if answer.unfinished:
+        lines.append(f"what was left unfinished, {size(answer.unfinished)}")
+    if answer.downloads:
+        lines.append(f"uv's downloads that no environment uses, {size(answer.downloads)}")
+    print_lines(*(f"{lead}{verb} {line}" for line in lines))
+    print_lines(f"{lead}{plural(len(answer.jobs), 'job')}, {size(answer.bytes)} {would}freed")
+    say_first([f"stays: {text}" for text in answer.remarks], "remarks")
+    if answer.unfetched:
+        say_first(
+            [f"kept {name}: it has the only copy of files" for name in answer.unfetched], "jobs"
+        )
+        say("To bring them: inv remote-fetch JOB. To remove them all the same: --force.")
+    if answer.kept:
+        say(
+            f"{plural(len(answer.kept), 'job')} of that age stayed, since not pulled yet: "
+            "make sync-pull, or --force."
+        )
+    return bool(answer.bytes or answer.jobs or answer.environments or answer.backups)
+
+
+def _prune_here(server: TargetSession, request: PruneRequest) -> bool:
+    """Remove old backups of pulls from this machine, or tell of them; whether there are any."""
+    from remote.agent.jobs.prune import make_writable
+    from remote.operations.transfers.pull_backups import old_backups
+
+    verb = "would remove" if request.dry_run else "removed"
+    backups = list(old_backups(server.project, request.older))
+    for folder, count in backups:
+        if not request.dry_run:
+            shutil.rmtree(folder, onerror=make_writable)
+        print_lines(f"{verb} here: {folder.name}, {size(count)} of what pulls replaced")
+    return bool(backups)

@@ -24,6 +24,7 @@ from bench import (  # fmt: skip
     push,
     records,
     sampling,
+    servers,
     slurm,
     waiting,
 )
@@ -41,6 +42,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "minute": minute.measure,
     "sampling": sampling.measure,
     "records": records.measure,
+    "servers": servers.measure,
     "growth": growth.measure,
     "large": large.measure,
 }

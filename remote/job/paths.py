@@ -78,6 +78,11 @@ class JobPaths:
         self.id = job_id
         self.folder = jobs_folder(root) / job_id
 
+    def spread_store(self, name: str) -> Path:
+        """The store of what the job's code runs elsewhere, on a node or as a scheduler's job of that
+        name."""
+        return self.folder / f"mlflow-{name}.db"
+
     @property
     def live(self) -> Path:
         """The file that says that the job has not ended, as far as is known."""

@@ -23,7 +23,7 @@ from omegaconf import OmegaConf, flag_override
 
 from remote.agent.tracking import run_rows
 from remote.files import try_lock
-from remote.runtime import basic_grid, job_context, optuna_study, sweep_key
+from remote.runtime import basic_grid, job_context, optuna_study, spread, sweep_key
 from remote.runtime.job_context import Recording
 
 #: How long a process waits for a GPU of one that is just ending, in seconds.
@@ -49,6 +49,9 @@ class JobCallback(Callback):
     def __init__(self) -> None:
         self.job = job_context.job()
         self.driver = os.getpid()
+        self.allocation = os.environ.get(spread.VARIABLE, "")
+        #: Where the runs of trials go, if not to the job's store.
+        self.elsewhere: Optional[Recording] = None
         self.gpus = [gpu for gpu in os.environ.get(visible_devices(), "").split(",") if gpu]
         #: The study or grid that goes on, and how many trials it had before.
         self.study, self.first = "", 0
@@ -82,7 +85,11 @@ class JobCallback(Callback):
         if self.job is None:
             return
         is_trial = config.hydra.mode.name == "MULTIRUN"
-        if is_trial and len(self.gpus) > 1 and os.getpid() != self.driver:
+        if is_trial and spread.is_elsewhere(self.allocation):
+            # It has the GPUs that the scheduler gave it.
+            if self.job.recording:
+                self.elsewhere = spread.own(self.job, self.job.recording)
+        elif is_trial and len(self.gpus) > 1 and os.getpid() != self.driver:
             take_gpu(self.job.folder, self.gpus)
         recording = self.job.recording
         if recording and is_trial:
@@ -99,7 +106,7 @@ class JobCallback(Callback):
         if config.hydra.mode.name != "MULTIRUN":
             _add_params(recording, recording.run, config, at_end=True)
         elif self.run:
-            self._end(recording, config, job_return)
+            self._end(self.elsewhere or recording, config, job_return)
             self.run = ""
 
     def _begin(self, job: job_context.Job, recording: Recording, config: Any) -> str:
@@ -110,14 +117,14 @@ class JobCallback(Callback):
             run_rows.PARENT: recording.run,
             run_rows.OVERRIDES: run_rows.spelled(overrides),
         }
-        run = None
+        run, store = None, (self.elsewhere or recording).store
         if self.study:
             study = self.study
             tags.update({run_rows.STUDY: study, run_rows.TRIAL: run_rows.RUNNING})
-            run = run_rows.take_up(recording.store, study=study, overrides=overrides, tags=tags)
+            run = run_rows.take_up(store, study=study, overrides=overrides, tags=tags)
         if run is None:
             run = run_rows.begin(
-                recording.store,
+                store,
                 experiment=run_rows.experiment_of(recording.store, recording.run) or "Default",
                 run_id=secrets.token_hex(16),
                 tags={
@@ -129,7 +136,7 @@ class JobCallback(Callback):
                 start_ms=_now(),
             ).run_id
         recording.offer(run)
-        _add_params(recording, run, config, at_end=False)
+        _add_params(self.elsewhere or recording, run, config, at_end=False)
         return run
 
     def _end(self, recording: Recording, config: Any, job_return: Any) -> None:
@@ -141,7 +148,8 @@ class JobCallback(Callback):
             # What user code left open: the next trial would go on there.
             mlflow.end_run(status)
         recording.withdraw()
-        run_rows.join_experiment(recording.store, recording.run, self.run)
+        if self.elsewhere is None:
+            run_rows.join_experiment(recording.store, recording.run, self.run)
         _add_params(recording, self.run, config, at_end=True)
         result = job_return.return_value if returned else ()
         several = isinstance(result, (list, tuple))

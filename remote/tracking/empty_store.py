@@ -21,8 +21,9 @@ from typing import Iterator, Mapping, Optional
 from remote.errors import StoreError
 from remote.files import locked, remove_left, sha256, write_atomic
 from remote.job.paths import CACHE
+from remote.tracking import schema
 from remote.tracking.revisions import schema_of
-from remote.tracking.store import connect_read_only, is_present, run_mlflow
+from remote.tracking.store import columns_of, connect_read_only, is_present, run_mlflow
 
 _CREATE = """
 import sys
@@ -168,3 +169,21 @@ def _move(store: Path, artifact_root: str) -> None:
             "UPDATE experiments SET artifact_location = ?, creation_time = ?, last_update_time = ?",
             (f"{artifact_root}/0", now, now),
         )
+
+
+def empty_like(source: Path, store: Path) -> None:
+    """Make an empty store of the same schema as another; raises FileExistsError where there is one by
+    now."""
+    new = store.with_name(f".mlflow-new-{os.urandom(8).hex()}")
+    try:
+        with closing(connect_read_only(source)) as old, closing(sqlite3.connect(str(new))) as copy:
+            old.backup(copy)
+            with copy:
+                for table in (table.name for table in schema.TABLES):
+                    if columns_of(copy, "main", table):
+                        # MLflow's own experiment, which is in every store.
+                        kept = " WHERE experiment_id != 0" if table == "experiments" else ""
+                        copy.execute(f'DELETE FROM "{table}"{kept}')
+        os.link(str(new), str(store))
+    finally:
+        new.unlink()

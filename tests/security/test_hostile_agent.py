@@ -75,7 +75,7 @@ FREE = {
     "SecretAnswer": "names",
     "Shortage": "folder",
     "StoppedJob": "problem",
-    "SubmitAnswer": "pushed_by",
+    "SubmitAnswer": "problem pushed_by",
     "TakeAnswer": "changed left_out obstacle",
     "WaitingJob": "user",
 }

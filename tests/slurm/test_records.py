@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from remote.agent.job_folders import job_of
 from remote.agent.jobs import summaries
 from remote.agent.replication import delta_request
 from remote.job.messages.base import AnswerWithFile
@@ -17,6 +18,7 @@ from remote.job.messages.records import DeltaRequest
 from remote.job.spec import JobSpec
 from remote.job.status import FINISHED
 from tests.agent.job_folder import KEY
+from tests.conftest import ROOT
 from tests.slurm.conftest import Target
 from tests.waiting import until
 
@@ -91,3 +93,67 @@ def test_jobs_of_two_nodes_record_apart_and_a_pull_finds_all_in_one_delta(
     before = (target.root / "mlflow.db").stat().st_mtime_ns
     delta(target)
     assert (target.root / "mlflow.db").stat().st_mtime_ns == before
+
+
+APP = """\
+import hydra, mlflow
+@hydra.main(version_base=None, config_path=None, config_name=None)
+def main(cfg):
+    with mlflow.start_run():
+        mlflow.log_metric("double", 2 * cfg.lr)
+    return cfg.lr
+main()
+"""
+
+
+def here(**asked: Any) -> JobSpec:
+    """A job with the Python of the tests."""
+    facts = {"experiment": "proj", "environment": "python", "gpus": 0}
+    # Beside this Python's packages there may be another copy of the toolkit.
+    env = {"PYTHONPATH": str(ROOT)}
+    return JobSpec(**{**facts, "environment_source": sys.executable, "env": env, **asked})
+
+
+def test_a_multirun_that_hydra_spreads_has_its_runs_below_the_jobs(target: Target) -> None:
+    target.write("src/app.py", APP)
+    words = ("-m", "+lr=0.5,2", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=5")
+    paths = target.submit(
+        here(kind="script", source="src/app.py", name="app", hydra=True, arguments=words)
+    )
+    assert target.became(paths).state == FINISHED, paths.log.read_text()
+    stores = sorted(paths.folder.glob("mlflow-*.db"))
+    assert len(stores) == 2
+    said = delta(target)
+    assert dict(said.answer.others) == {} and said.answer.outside == ()
+    job = job_of(paths)
+    below = (
+        "SELECT params.value, metrics.value, runs.status FROM tags"
+        " JOIN params USING (run_uuid) JOIN metrics USING (run_uuid) JOIN runs USING (run_uuid)"
+        f" WHERE tags.key = 'mlflow.parentRunId' AND tags.value = '{job and job.mlflow_run}'"
+        " AND metrics.key = 'double' ORDER BY 1"
+    )
+    found = rows(said.file, below)
+    assert found == [("0.5", 1.0, "FINISHED"), ("2", 4.0, "FINISHED")]
+
+
+def test_a_notebook_runs_on_a_node_and_is_kept(target: Target) -> None:
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "epoch = 1"},
+        {"cell_type": "code", "metadata": {}, "source": "print('epoch', epoch)"},
+    ]
+    for cell in cells:
+        cell.update(execution_count=None, outputs=[])
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    target.write("src/notebooks/a.ipynb", json.dumps(notebook))
+    paths = target.submit(
+        here(
+            kind="notebook",
+            source="src/notebooks/a.ipynb",
+            name="a",
+            output="a",
+            parameters={"epoch": 3},
+        )
+    )
+    status = target.became(paths)
+    assert status.state == FINISHED, paths.log.read_text()
+    assert "epoch 3" in (target.root / status.result).read_text()

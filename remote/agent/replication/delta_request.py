@@ -195,9 +195,8 @@ def _of_jobs(root: Path) -> List[str]:
 def _of_job(paths: JobPaths) -> Tuple[List[str], bool]:
     """The stores that a job wrote to, and whether all that may be one could be looked at."""
     places, is_sure = [], True
-    own = str(paths.own_store.relative_to(paths.root)) if is_gathered(paths) else ""
     try:
-        noted = [place for place in noted_stores(paths) if place != own]
+        noted = [place for place in noted_stores(paths) if not is_gathered(paths, place)]
         others = _made_in(paths.code, paths.root)
     except OSError:
         return [], False

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from remote.agent import launchers
 from remote.agent.job_folders import every
@@ -18,33 +18,34 @@ from remote.agent.tracking.job_run import store_of
 from remote.errors import RemoteError
 from remote.files import is_absent, link_or_copy, locked, read_json, write_json
 from remote.job.paths import ARTIFACTS, STATE, JobPaths
-from remote.tracking import schema
 from remote.tracking.delta import file_mark
+from remote.tracking.empty_store import empty_like
 from remote.tracking.merge import mark_fetched, merge, pull_state
 from remote.tracking.revisions import revision_of
 from remote.tracking.sources import source_of
-from remote.tracking.store import columns_of, connect_read_only
+from remote.tracking.store import connect_read_only
 
-#: In the folder of a job: what was merged of it, in a folder where nothing else lies.
-BASE = "gathered/base.db"
+#: In the folder of a job: what was merged of each of its stores, in folders where nothing else lies.
+GATHERED = "gathered"
 
-#: What marks each job's store had when it was merged.
+#: What marks each job's stores had when it was merged.
 MARKS = f"{STATE}/gathered.json"
 
 
 def gather(root: Path) -> Dict[str, str]:
     """Merge what is new in the stores of jobs elsewhere; why not, by the id of each of which that
     can't be done now. A store of another schema is left to pulls, which ask for it by itself."""
-    jobs = [paths for paths in every(root) if _has_store_elsewhere(paths)]
-    if not jobs:
+    stores = [(paths, store) for paths in every(root) for store in _stores_elsewhere(paths)]
+    if not stores:
         return {}
     faults: Dict[str, str] = {}
     with locked(root / STATE / "take.lock", "another pull or push of records"):
         before: Dict[str, str] = read_json(root / MARKS) or {}
         after = {}
-        for paths in jobs:
+        for paths, store in stores:
+            name = f"{paths.id}/{store.name}"
             try:
-                after[paths.id] = _gathered(paths, before.get(paths.id, ""))
+                after[name] = _gathered(paths, store, before.get(name, ""))
             except (OSError, RemoteError, sqlite3.Error) as error:
                 faults[paths.id] = f"the records of {paths.id} can't be merged there: {error}"
         if after != before:
@@ -52,40 +53,50 @@ def gather(root: Path) -> Dict[str, str]:
     return faults
 
 
-def is_gathered(paths: JobPaths) -> bool:
-    """Whether a job's store is merged here, so that no pull may ask for it by itself."""
-    return not is_absent(paths.folder / BASE)
+def is_gathered(paths: JobPaths, store: str) -> bool:
+    """Whether a store of a job is merged here, so that no pull may ask for it by itself; `store` is
+    its path below the root."""
+    folder, _, name = store.rpartition("/")
+    is_own = paths.root / folder == paths.folder
+    return is_own and not is_absent(_base(paths, name))
 
 
-def _has_store_elsewhere(paths: JobPaths) -> bool:
+def _base(paths: JobPaths, name: str) -> Path:
+    return paths.folder / GATHERED / name / "base.db"
+
+
+def _stores_elsewhere(paths: JobPaths) -> List[Path]:
+    """The stores of a job that isn't of this machine: its own, and one of each node that its code
+    was spread to."""
     if is_absent(paths.own_store):
-        return False
+        return []
     launched = launchers.read(paths, None)
     row = launchers.LAUNCHERS.get(launched.launcher) if launched else None
-    return row is not None and row.ELSEWHERE
+    if row is None or not row.ELSEWHERE:
+        return []
+    return [paths.own_store, *sorted(paths.folder.glob(paths.spread_store("*").name))]
 
 
-def _gathered(paths: JobPaths, before: str) -> str:
+def _gathered(paths: JobPaths, store: Path, before: str) -> str:
     """The mark of a job's store when it was merged, now or `before`."""
     # First: what comes while it is merged comes again.
-    mark = file_mark(paths.own_store) or ""
-    return mark if mark and mark == before or _merge(paths) else before
+    mark = file_mark(store) or ""
+    return mark if mark and mark == before or _merge(paths, store) else before
 
 
-def _merge(paths: JobPaths) -> bool:
+def _merge(paths: JobPaths, found: Path) -> bool:
     """Merge what is new in a job's store; False where that is of another schema."""
-    store, base = store_of(paths.root), paths.folder / BASE
+    store, base = store_of(paths.root), _base(paths, found.name)
     if is_absent(store):
-        _make_like(paths.own_store, store)
-    if not _revision(store) == _revision(paths.own_store) is not None:
+        empty_like(found, store)
+    source = source_of(found)
+    if source is None or _revision(store) != _revision(found):
         return False
-    source, delta = source_of(paths.own_store), base.with_name("delta")
-    if source is None:
-        return False
-    base.parent.mkdir(exist_ok=True)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    delta = base.with_name("delta")
     try:
         known = pull_state(base, store=store)
-        source.write_delta(paths.own_store, delta, known, roots=[str(paths.root)], registry=True)
+        source.write_delta(found, delta, known, roots=[str(paths.root)], registry=True)
         root = paths.root / ARTIFACTS
         summary = merge(delta, store=store, artifact_root=root, base=base, source=paths.id)
     finally:
@@ -95,25 +106,6 @@ def _merge(paths: JobPaths) -> bool:
         _share(paths.root / folder.remote, paths.root / folder.local)
     mark_fetched(base, summary.artifacts)
     return True
-
-
-def _make_like(source: Path, store: Path) -> None:
-    """Give the target, which has none, an empty store of the same schema; raises FileExistsError
-    where it has one by now."""
-    new = store.with_name(f".mlflow-new-{os.urandom(8).hex()}")
-    try:
-        with closing(connect_read_only(source)) as old, closing(sqlite3.connect(str(new))) as copy:
-            old.backup(copy)
-            with copy:
-                for table in (
-                    each.name for each in schema.TABLES if columns_of(copy, "main", each.name)
-                ):
-                    # MLflow's own experiment, which is in every store.
-                    rows = " WHERE experiment_id != 0" if table == "experiments" else ""
-                    copy.execute(f'DELETE FROM "{table}"{rows}')
-        os.link(str(new), str(store))
-    finally:
-        new.unlink()
 
 
 def _revision(store: Path) -> Optional[str]:

@@ -93,7 +93,7 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
     if not is_new:
         return _repeated(root, request, paths)
     with cleared(paths):
-        launcher = request.launcher or launchers.usual()
+        launcher = launcher_of(request)
         try:
             launched = launch(paths, request, launcher, freezing(paths, source, spec.outputs))
         finally:
@@ -103,6 +103,21 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         _await_worker(paths, launched)
     chosen = "" if request.launcher else launched.launcher
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), launcher=chosen)
+
+
+def launcher_of(request: SubmitRequest) -> str:
+    """What is to keep a job alive. No tunnel leads to the nodes of a scheduler, so what is looked at
+    through one runs on this machine; raises JobError where it wants their GPUs."""
+    name = request.launcher or launchers.usual()
+    if not kind_of(request.job).serves or not launchers.named(name).ELSEWHERE:
+        return name
+    if request.job.gpus:
+        raise JobError(
+            f"{name}'s nodes can't be reached through a tunnel, so {request.job.name} can have none"
+            " of their GPUs.",
+            "Without --gpus it runs on the login node. A shell on a node, there: srun --pty bash",
+        )
+    return launchers.DEFAULT
 
 
 def launch(

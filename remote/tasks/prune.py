@@ -14,7 +14,8 @@ from invoke.exceptions import Exit
 from remote.config import declared
 from remote.files import read_json
 from remote.output import plural, print_lines, say, say_first, saying_of, size
-from remote.tasks.declare import command, confirm
+from remote.tasks.declare import command
+from remote.tasks.exits import confirm
 from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from remote.errors import RemoteError
 from remote.programs import notebook
 from remote.programs.parameter import Parameter
 from remote.tasks.arguments import Call, TaskParser
-from remote.tasks.declare import OwnParserTask
+from remote.tasks.own_parser import OwnParserTask
 from tests.tasks.test_declare import PARAMETERS
 
 Read = Callable[..., Call]

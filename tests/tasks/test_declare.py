@@ -9,7 +9,8 @@ import pytest
 from invoke.exceptions import Exit
 
 from remote.errors import ConfigError, RemoteError
-from remote.tasks.declare import exit_on_error, place_of
+from remote.tasks.exits import exit_on_error
+from remote.tasks.own_parser import place_of
 from tests.conftest import Command, ProjectFolder, make_project
 
 PARAMETERS = """epoch = 10  # how often
@@ -32,7 +33,8 @@ _hidden = 1
 STUB = """
 import json
 from invoke.tasks import task
-from remote.tasks.declare import OwnParserTask, command
+from remote.tasks.declare import command
+from remote.tasks.own_parser import OwnParserTask
 
 @command()
 def broken(c):

@@ -37,7 +37,8 @@ def unpacked(archive):
 
 if __name__ == "__main__":
     sys.path[0] = unpacked(sys.path[0])
-    if "REMOTE_JOB_PACKAGES" in os.environ:
+    in_job = sys.argv[1:2] in (["notebook"], ["program"], ["serve"])
+    if in_job and "REMOTE_JOB_PACKAGES" in os.environ:
         from remote.runtime.installed import note
 
         note(os.environ["REMOTE_JOB_PACKAGES"])

@@ -32,7 +32,10 @@ from remote.job.status import PRIVATE, SOCKET, Serving
 #: Seconds between two looks whether a terminal goes on.
 LOOK = 0.5
 
-MISSING = "[remote] This environment lacks {name}. Add it to the lock file: make lock"
+MISSING = (
+    "[remote] This environment lacks {name}. Add it to what that is made from: the lock file (inv add"
+    " {name}), environment.yml, the image."
+)
 
 
 def main() -> None:

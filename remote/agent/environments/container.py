@@ -137,7 +137,7 @@ def _fetched(engine: str, image: _Image, folder: Path) -> Tuple[str, List[List[s
         there = processes.answer([engine, "image", "inspect", "--format", "{{.Id}}", image.name])
         return image.name, [] if there else [[engine, "pull", "--quiet", image.name]]
     name = image.name if image.name.startswith(_SCHEMES) else f"docker://{image.name}"
-    return str(folder / "image.sif"), [[engine, "pull", str(folder / "image.sif"), name]]
+    return "image.sif", [[engine, "pull", str(folder / "image.sif"), name]]
 
 
 def python(folder: Path, request: Request) -> Path:

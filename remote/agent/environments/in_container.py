@@ -26,6 +26,9 @@ def main() -> None:
     folder = Path(os.path.realpath(__file__)).parent
     settings = json.loads((folder / "container.json").read_text("utf-8"))
     engine, root = settings["engine"], folder.parents[2]
+    # One that was fetched moves with the target.
+    own = folder / settings["image"]
+    settings["image"] = str(own) if own.is_file() else settings["image"]
     words = (docker if Path(engine).name == "docker" else apptainer)(settings, root)
     os.execv(engine, [engine, *words, *sys.argv[1:]])
 

@@ -86,14 +86,14 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         return SubmitAnswer(need=missing[0] if missing else EMPTY_STORE, platform=machine())
     if request.offline and not request.proxy and not env.is_ready():
         return SubmitAnswer(need="proxy")
-    # What it needs may be there only once its setup lines have run.
-    if not spec.setup:
+    launcher = launcher_of(request)
+    # What it needs may be there only where a scheduler runs it, or once its setup lines have run.
+    if launchers.named(launcher).START_LIMIT is not None and not spec.setup:
         env.check(kind_of(spec).modules)
     paths, is_new = accepted(root, spec, request.request)
     if not is_new:
         return _repeated(root, request, paths)
     with cleared(paths):
-        launcher = launcher_of(request)
         try:
             launched = launch(paths, request, launcher, freezing(paths, source, spec.outputs))
         finally:

@@ -99,9 +99,13 @@ def test_an_image_that_is_replaced_is_another_environment(root: Path, apptainer:
 def test_a_name_is_fetched_once(root: Path, apptainer: Path) -> None:
     env = made(root, "lab/torch:2.8")
     assert (env.folder / "image.sif").read_text() == "docker://lab/torch:2.8"
-    apptainer.write_text("#!/bin/sh\nexit 9\n")
-    env.make(io.BytesIO())
+    assert inside(env, root)["APPTAINER_CONTAINER"] == str(env.folder / "image.sif")
+    # It moves with the target.
+    moved = root.rename(root.with_name("moved"))
+    env = of(moved, "lab/torch:2.8")
+    apptainer.write_text(apptainer.read_text().replace('"pull"', '"-"'))
     assert env.is_ready()
+    assert inside(env, moved)["APPTAINER_CONTAINER"] == str(env.folder / "image.sif")
 
 
 @pytest.mark.parametrize(

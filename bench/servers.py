@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from bench.pulls import fill
 from bench.report import Row
 from bench.scene import scene
 from bench.stage import INV, Stage, make_project, timed
-from bench.turns import Pairs, Side, alternate
+from bench.turns import Pairs, Side, Trial, alternate
 from remote.config import Project
+from remote.operations import sync
 from remote.operations.jobs.run_options import RunOptions
 from remote.operations.pool import ask_all, sessions
+from remote.operations.tracking.merge_records import merging
 from remote.transport.ssh import Ssh
 from scripts.sshd import PrivateSshd, running
 
@@ -40,15 +43,33 @@ def measure(stage: Stage) -> Iterator[Row]:
             warm_ups=2,
         )
         yield Row("ps of all", f"inv remote-ps of {count} servers / of one", 3, pairs)
-        # The first pair merges, the others find nothing new.
+        # The first one merges, the others find nothing new.
+        inv("sync-pull", "all", "pulled from s1")
+        merge = _merging(project, config)
         pairs = alternate(
-            lambda: inv("sync-pull", "all", "pulled from s1"),
+            lambda: inv("sync-pull", "all", "pulled from s1") - (count - 1) * merge(),
             lambda: inv("sync-pull", "s1", "pulled from"),
             runs=stage.trials(7),
+            warm_ups=0,
         )
-        what = f"inv sync-pull of {count} servers / of one, with nothing new to merge"
-        yield Row("pull of all", what, 4, pairs)
+        what = f"inv sync-pull of {count} servers with nothing new, without the merges of all but"
+        yield Row("pull of all", f"{what} one / of one", 4, pairs)
     yield _sweep(stage)
+
+
+def _merging(project: Path, config: Path) -> Trial:
+    """Merges what one server has sent, which is nothing new."""
+    found = Project(project, {"REMOTE_SSH_CONFIG": str(config)})
+    server = sessions(found, "all")[0]
+
+    def merge() -> float:
+        with merging(found) as folder:
+            fetched = sync.fetch(server, folder, "unused", dry_run=False, registry=False)
+            began = time.perf_counter()
+            sync.merge(fetched, folder, dry_run=False, registry=False, theirs=False)
+            return time.perf_counter() - began
+
+    return merge
 
 
 @contextlib.contextmanager
@@ -57,7 +78,7 @@ def _servers(stage: Stage, count: int) -> Iterator[tuple[Path, Path]]:
     folder = stage.folder / "servers"
     project = make_project(folder / "project")
     names = [f"s{number}" for number in range(1, count + 1)]
-    dirs = "".join(f"{name} = {json.dumps(f'{name}:proj')}\n" for name in names)
+    dirs = "".join(f"{name} = {json.dumps(f'{name}:{name}')}\n" for name in names)
     with open(project / "pyproject.toml", "a") as file:
         file.write(f"\n[tool.remote.targets]\n{dirs}")
     config, made = folder / "ssh_config", []
@@ -74,7 +95,7 @@ def _servers(stage: Stage, count: int) -> Iterator[tuple[Path, Path]]:
             if reply.error:
                 raise reply.error
         for name, each in zip(names, made):
-            fill(each.home / "proj" / "mlflow.db", name, RUNS, POINTS)
+            fill(each.home / name / "mlflow.db", name, RUNS, POINTS)
         fill(project / "mlflow.db", "here", 1, 1)
         try:
             yield project, config

@@ -142,7 +142,7 @@ def push_argv(
         plan = [*late, *backup, *dialect.only("--delay-updates"), *partial]
     way = [] if destination else remote.arguments(project=project, stamp=push)
     place = destination or remote.place()
-    filters = push_filters(root, declared, left)
+    filters = push_filters(root, declared, left, negates=dialect.negates)
     source = "./data/" if data else "./"
     options = [*_sending(dialect), *links, *plan, *deleting]
     return ["rsync", *options, *way, *filters, source, place]
@@ -170,7 +170,7 @@ def processed_argv(
     """
     options = [*_sending(dialect), "--keep-dirlinks", "--ignore-existing"]
     options += ["-n"] if dry_run else partial
-    filters = push_filters(root, declared, left)
+    filters = push_filters(root, declared, left, negates=dialect.negates)
     filters.remove("--exclude=/data/processed")
     ends = ["-R", "--no-implied-dirs", "./data/processed/", remote.place()]
     return ["rsync", *options, *remote.arguments(project=project), *filters, *ends]

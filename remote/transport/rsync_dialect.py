@@ -35,6 +35,15 @@ class Dialect:
         """Read the output of `rsync --help`."""
         return cls(frozenset(re.findall(r"--[a-z0-9][a-z0-9-]*", help_text)))
 
+    @property
+    def negates(self) -> bool:
+        """Whether it surely knows rules of what a pattern doesn't fit (`+! PATTERN`).
+
+        One that passed over the mark would let through what fits: it takes an option of the same
+        program that no other has.
+        """
+        return bool(self.only("--no-inc-recursive"))
+
     def only(self, *options: str) -> list[str]:
         """Those of `options` that are there; `--name=value` counts by its name."""
         return [option for option in options if option.split("=")[0] in self.options]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -15,6 +16,7 @@ from remote.target import Target
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_args import Remote
 from remote.transport.rsync_dialect import dialect
+from remote.transport.rsync_filters import push_filters
 from remote.transport.sent_names import sent_names
 
 #: Of each kind one, in the letters of other systems too.
@@ -65,6 +67,13 @@ def push(root: Path) -> set[str]:
     return {str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()}
 
 
+def names_by(project: Path, filters: list[str]) -> set[str]:
+    """What the real rsync lets through."""
+    argv = ["rsync", "-rn", "--out-format=%n", *filters, "./", f"{project.parent}/nowhere/"]
+    done = subprocess.run(argv, cwd=project, capture_output=True, check=True)
+    return {name for name in os.fsdecode(done.stdout).splitlines() if not name.endswith("/")}
+
+
 def test_rsync_and_we_read_the_list_alike(project: Path) -> None:
     """Whoever writes a pattern that rsync's and our own reader take differently opens a way."""
     for name in (*SECRET, *OPEN):
@@ -72,6 +81,26 @@ def test_rsync_and_we_read_the_list_alike(project: Path) -> None:
     assert push(project) == set(OPEN)
     assert sent_names(project, [*SECRET, *OPEN]) == set(OPEN)
     assert [name for name in (*SECRET, *OPEN) if not is_secret(name)] == OPEN
+
+
+@pytest.mark.parametrize("ignored", ["", "*.csv\n/x\n", "+ *.KEY\n*.csv\n"])
+def test_filters_that_compare_less_keep_the_same_here(project: Path, ignored: str) -> None:
+    """Random names near to those of secrets, each in a folder of its own."""
+    random = Random(ignored)
+    (project / ".rsyncignore").write_text(ignored)
+    for number in range(1500):
+        name = random.choice((*SECRETS, *PUBLIC, *SECRET, *OPEN)).replace("[-_]", "-")
+        letters = [random.choice(("", "x", ".y", ".json")) if c in "*?" else c for c in name]
+        if random.random() < 0.5:
+            place = random.randrange(len(letters))
+            letters[place] = random.choice(("", ".", "a", "Y", "_", letters[place] * 2))
+        name = "".join(random.choice((letter, letter.upper())) for letter in letters)
+        if not {"", ".", ".."} & {*name.split("/")}:
+            write(project / str(number) / name)
+    quick, plain = (push_filters(project, negates=negates) for negates in (True, False))
+    sent = names_by(project, plain)
+    assert names_by(project, quick) == sent and 300 < len(sent) < 1200
+    assert (quick == plain) == ("+" in ignored)
 
 
 @pytest.mark.parametrize("pattern", SECRETS)

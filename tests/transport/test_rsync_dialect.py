@@ -66,6 +66,7 @@ def test_what_versions_can_do(machine: Machine, version: str) -> None:
     machine.install(version)
     known = machine.next_command()
     assert bool(known.only("--no-inc-recursive")) == LISTS_AT_ONCE[version]
+    assert known.negates == LISTS_AT_ONCE[version]
     assert {"--delete", "--backup-dir", "--exclude-from", "--rsync-path"} <= known.options
     assert bool(known.only("--info=progress2")) == (version[:3] in ("3.1", "3.4"))
     assert bool(known.only("--delete-delay")) == (version != "2.6.9")

@@ -13,6 +13,7 @@ from bench.report import Row
 from bench.scene import Scene, scene
 from bench.stage import Failed, Stage
 from bench.turns import Pairs, Side
+from remote.agent.processes import alive
 from remote.job.status import QUEUED, RUNNING, JobStatus
 from remote.operations.jobs.run_options import RunOptions
 from tests.fakegpu import FakeGpus
@@ -86,10 +87,10 @@ def _megabytes(pid: int) -> float:
 
 def _taken(jobs: Scene) -> float:
     """End a job that has a GPU; seconds until the next has begun."""
-    before = [job for job in jobs.statuses(TARGET) if job.state == RUNNING]
-    assert before[-1].code
+    codes = [job.code for job in jobs.statuses(TARGET) if job.state == RUNNING and job.code]
+    running = [code.pid for code in codes if alive(code)]
     began = time.time()
-    os.kill(before[-1].code.pid, signal.SIGTERM)
+    os.kill(running[0], signal.SIGTERM)
 
     def newer() -> list[float]:
         statuses = jobs.statuses(TARGET)

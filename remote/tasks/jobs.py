@@ -147,6 +147,11 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
     """Wait until a job has ended; the exit code is the job's."""
     from remote.operations.jobs.follow import follow_log
 
+    if sweep := sweep_of(job):
+        from remote.tasks.sweep import wait_for_sweep
+
+        wait_for_sweep(find_project(), sweep, pull=pull)
+        return
     server = server_of(target)
     name, status = follow_log(server, job, wait=True, silent=True)
     problems = pull_and_tell(server) if pull else []

@@ -1,9 +1,10 @@
-"""`inv remote-sweep`, and its jobs as a whole: listed, stopped, run again."""
+"""`inv remote-sweep`, and its jobs as a whole: listed, waited for, stopped, run again."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from invoke.exceptions import Exit
 
 from remote.config import Project, find_project
 from remote.errors import JobError
+from remote.job.status import ENDED, FINISHED
 from remote.operations.jobs.run_options import RunOptions
 from remote.output import draw_screen, plural, print_json, print_lines, say, table
 from remote.tasks.declare import command
-from remote.tasks.sync import pool_of, server_of, sweep_of
+from remote.tasks.sync import pool_of, registry_asked, server_of, sweep_of
 
 if TYPE_CHECKING:
     from remote.job.messages.jobs import JobsAnswer
@@ -182,9 +184,11 @@ def _ask(project: Project, sweep: Sweep) -> list[tuple[str, JobsAnswer]]:
     from remote.operations.pool import ask_all
 
     def ask(server: TargetSession) -> JobsAnswer:
-        ids = set(sweep.on(server.target.label))
+        ids = sweep.on(server.target.label)
+        with suppress(JobError):
+            return server.agent.call(JobsRequest(key=server.key, jobs=ids))
+        # One of them is there no more.
         answer = server.agent.call(JobsRequest(key=server.key))
-        # Some may be removed.
         return answer.replace(jobs=tuple(job for job in answer.jobs if job.id in ids))
 
     replies = ask_all(_servers(project, sweep), ask)
@@ -229,3 +233,27 @@ def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
     again = rerun_all(project, sweep, servers, resume=resume)
     _show_started(again)
     say(f"list: inv remote-ps {again.id}", f"stop: inv remote-stop {again.id}")
+
+
+def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
+    """Wait until all of its jobs have ended, then pull where that was asked; exit with 1 where one
+    hasn't finished well."""
+    while True:
+        answers = _ask(project, sweep)
+        jobs = [job for _, answer in answers for job in answer.jobs]
+        if len(answers) == len(sweep.targets) and all(job.state in ENDED for job in jobs):
+            break
+        time.sleep(LOOK)
+    print_lines(*_lines(sweep, answers))
+    if pull:
+        from remote.tasks import pools
+
+        pools.pull_all(
+            _servers(project, sweep),
+            dry_run=False,
+            registry=registry_asked(project, False),
+            theirs=False,
+        )
+    failed = sum(job.state != FINISHED for job in jobs)
+    if failed:
+        raise Exit(f"{failed} of {plural(len(jobs), 'job')} did not finish.", code=1)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking import schema
-from remote.tracking.row_blocks import compare
+from remote.tracking.row_blocks import suspects
 from remote.tracking.signatures import signatures
 from remote.tracking.store import readable_text, reading_url, usable
 
@@ -180,26 +180,16 @@ class _Delta(NamedTuple):
         rows = self.database.execute(f'SELECT "{kind.column}" FROM store."{kind.table}"')
         present = [identity for (identity,) in rows]
         unsigned = [identity for identity in present if not old.get(str(identity))]
-        sums = signatures(self.database, tables, self._suspects(tables, [*working, *unsigned]))
+        before = self.known.get("blocks") or {}
+        found = suspects(self.database, tables, before, [*working, *unsigned])
+        self.blocks.update(found.blocks)
+        sums = signatures(self.database, tables, found.query)
         changed = {
             identity: signature
             for identity, signature in sums.items()
             if old.get(str(identity)) != signature or identity in working
         }
         return changed, list(old.keys() - map(str, present))
-
-    def _suspects(self, tables: Sequence[schema.Table], others: Sequence[object]) -> str:
-        """A query for those whose rows may have changed, with the others; empty where all may."""
-        run, before, is_told = self.database.execute, self.known.get("blocks") or {}, True
-        run("CREATE TEMP TABLE IF NOT EXISTS suspect (id PRIMARY KEY) WITHOUT ROWID")
-        run("DELETE FROM temp.suspect")
-        insert = "INSERT OR IGNORE INTO temp.suspect VALUES (?)"
-        self.database.executemany(insert, ((identity,) for identity in others))
-        for table in tables:
-            found = compare(self.database, table, before.get(table.name) or {})
-            self.blocks[table.name] = found.blocks
-            is_told = is_told and found.is_told
-        return "SELECT id FROM temp.suspect" if is_told else ""
 
     def _start(self, table: str) -> int:
         """Makes the table, still empty; the last row that is known, 0 where the guard fails."""

@@ -15,7 +15,7 @@ import hashlib
 import marshal
 import sqlite3
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from remote.tracking import schema
 from remote.tracking.store import columns_of, readable_text
@@ -35,6 +35,32 @@ class Comparison(NamedTuple):
     and of their owners. {} for a table with a text that is no UTF-8: two of those may read alike."""
     is_told: bool
     """Whether temp.suspect has all whose rows may have changed."""
+
+
+class Suspects(NamedTuple):
+    """Those whose rows may have changed."""
+
+    query: str
+    """For their ids; empty where all may."""
+    blocks: Dict[str, Any]
+    """Of each table, as it is."""
+
+
+def suspects(
+    database: sqlite3.Connection,
+    tables: Sequence[schema.Table],
+    before: Mapping[str, Any],
+    others: Iterable[object],
+) -> Suspects:
+    """The owners of rows that may have changed since the tables had the blocks `before`, and `others`."""
+    database.execute("CREATE TEMP TABLE IF NOT EXISTS suspect (id PRIMARY KEY) WITHOUT ROWID")
+    database.execute("DELETE FROM temp.suspect")
+    rows = ((identity,) for identity in others)
+    database.executemany("INSERT OR IGNORE INTO temp.suspect VALUES (?)", rows)
+    found = {table.name: compare(database, table, before.get(table.name) or {}) for table in tables}
+    is_told = all(comparison.is_told for comparison in found.values())
+    blocks = {name: comparison.blocks for name, comparison in found.items()}
+    return Suspects("SELECT id FROM temp.suspect" if is_told else "", blocks)
 
 
 def compare(

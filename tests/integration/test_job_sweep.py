@@ -30,8 +30,7 @@ def test_a_sweep_is_a_job_for_each_combination_below_one_run(farm: Farm) -> None
     assert [job["values"] for job in jobs] == [
         {"lr": lr, "size": size} for lr in ("0.1", "0.2") for size in ("8", "16")
     ]
-    for job in jobs:
-        farm.until(job["id"], "finished")
+    farm.project.inv("remote-wait", sweep)
     assert "args --lr 0.2 --size=8" in farm.log(jobs[2]["id"])
     # All of them by one name.
     listed = farm.project.inv("remote-ps", sweep).out.splitlines()

@@ -18,7 +18,7 @@ from remote.agent.job_state import state_of
 from remote.agent.jobs import states
 from remote.agent.target_dir import root_of
 from remote.errors import JobError, ProtocolError
-from remote.files import locked, size
+from remote.files import is_absent, locked, size
 from remote.folders import bytes_in
 from remote.job import tree
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
@@ -86,6 +86,7 @@ def prune(request: PruneRequest) -> PruneAnswer:
         path for path in _folders(root / STATE / "backup") if path.stat().st_mtime < kept_until
     ]
     left = states.unused(root, {paths.id for paths in jobs})
+    left += _unused_arrays(root)
     folders = [*backups, *(paths.folder for paths in jobs), *unused, *left]
     freed = sum(bytes_in(path) if request.dry_run else _remove(path) for path in folders)
     downloaded = _clear_downloads(request.dry_run, remarks)
@@ -100,6 +101,16 @@ def prune(request: PruneRequest) -> PruneAnswer:
         backups=tuple(path.name for path in backups),
         bytes=freed + unfinished + downloaded,
     )
+
+
+def _unused_arrays(root: Path) -> List[Path]:
+    """Folders of links by which a scheduler wrote for the jobs of an array, which are all gone."""
+    links = {folder: list(folder.iterdir()) for folder in _folders(root / STATE / "arrays")}
+    return [
+        folder
+        for folder, there in links.items()
+        if all(is_absent(Path(os.readlink(str(link))).parent) for link in there)
+    ]
 
 
 def _clear_unfinished(root: Path, dry_run: bool, remarks: List[str]) -> int:

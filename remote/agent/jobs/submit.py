@@ -86,7 +86,7 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         return SubmitAnswer(need=missing[0] if missing else EMPTY_STORE, platform=machine())
     if request.offline and not request.proxy and not env.is_ready():
         return SubmitAnswer(need="proxy")
-    launcher = request.launcher or launchers.usual()
+    launcher = launcher_of(request)
     # What it needs may be there only where a scheduler runs it, or once its setup lines have run.
     if launchers.named(launcher).START_LIMIT is not None and not spec.setup:
         env.check(kind_of(spec).modules)
@@ -103,6 +103,21 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
         _await_worker(paths, launched)
     chosen = "" if request.launcher else launched.launcher
     return SubmitAnswer(id=paths.id, environment_ready=env.is_ready(), launcher=chosen)
+
+
+def launcher_of(request: SubmitRequest) -> str:
+    """What is to keep a job alive. No tunnel leads to the nodes of a scheduler, so what is looked at
+    through one runs on this machine; raises JobError where it wants their GPUs."""
+    name = request.launcher or launchers.usual()
+    if not kind_of(request.job).serves or not launchers.named(name).ELSEWHERE:
+        return name
+    if request.job.gpus:
+        raise JobError(
+            f"{name}'s nodes can't be reached through a tunnel, so {request.job.name} can have none"
+            " of their GPUs.",
+            "Without --gpus it runs on the login node. A shell on a node, there: srun --pty bash",
+        )
+    return launchers.DEFAULT
 
 
 def launch(

@@ -12,7 +12,7 @@ from remote.agent.launchers import sbatch, squeue
 from remote.agent.processes import answer, user_name
 from remote.errors import JobError
 from remote.files import read_json
-from remote.job.paths import STATE, JobPaths
+from remote.job.paths import STATE, JobPaths, jobs_folder
 
 if TYPE_CHECKING:
     from remote.agent.launchers import Handle
@@ -91,7 +91,7 @@ def _submit(job: Job, name: str, output: str, script: str, count: int = 0) -> Se
     """Have sbatch take a job, or an array of so many; its number and its cluster."""
     _refuse(job)
     root = Path(job.root)
-    after = _predecessor(root, job.after)
+    after = _predecessors(root, job.after)
     words = sbatch.words(
         job, name, root=root, output=output, gpu=_gpu(job), after=after, count=count
     )
@@ -158,12 +158,13 @@ def _gpu_kinds(words: Sequence[str]) -> Set[str]:
     return set(re.findall(r"\bgpu(?::[A-Za-z][\w.-]*)?", " ".join(usual or lines)))
 
 
-def _predecessor(root: Path, after: str) -> str:
-    """The number of the job that another one of a target is, unless Slurm has forgotten it."""
-    launched = read_json(JobPaths(root, after).launch) if after else None
-    if not launched or launched["launcher"] != "slurm" or not alive(launched["handle"]):
-        return ""
-    return str(launched["handle"]["job"])
+def _predecessors(root: Path, after: str) -> str:
+    """The numbers of the job, or of all jobs of the sweep, that another one follows, with colons;
+    without those that Slurm has forgotten."""
+    names = [name for name in os.listdir(str(jobs_folder(root))) if after and after in name]
+    launches = (read_json(JobPaths(root, name).launch) for name in sorted(names))
+    handles = [each["handle"] for each in launches if each and each["launcher"] == "slurm"]
+    return ":".join(str(handle["job"]) for handle in handles if alive(handle))
 
 
 def alive(handle: Handle) -> Optional[bool]:

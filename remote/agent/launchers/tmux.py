@@ -50,13 +50,16 @@ def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     # Most calls of the agent start nothing, and start faster without.
     import subprocess
 
-    result = subprocess.run(
-        [*logind.wrap(lambda: server(setting)), *tmux],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env={**env, "SHELL": "/bin/sh", "TERM": env.get("TERM") or "screen"},
-        cwd=str(Path.home()),
-    )
+    try:
+        result = subprocess.run(
+            [*logind.wrap(lambda: server(setting)), *tmux],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**env, "SHELL": "/bin/sh", "TERM": env.get("TERM") or "screen"},
+            cwd=str(Path.home()),
+        )
+    except FileNotFoundError:
+        raise JobError("This server has no tmux.", "Install it there, or ask for it.") from None
     if result.returncode:
         reason = result.stderr.decode("utf-8", "replace").strip()
         raise JobError(f"tmux could not start the job: {reason}", "Try it there: tmux new -d true")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,16 @@ def take(request: TakeRequest) -> TakeAnswer:
 def _ensure_store(root: Path, python: str) -> None:
     if is_present(store_of(root)):
         return
-    env = environments.of(root, root, python)
+    try:
+        env = environments.of(root, root, python)
+    except JobError:
+        # Its jobs have an environment that others made: a copy of an empty store will do.
+        interpreter = Path(sys.executable)
+        if not make_store(root, interpreter, variables(interpreter)):
+            raise StoreError(
+                "The target has no MLflow store yet.", "Its first job makes one: inv remote-run"
+            ) from None
+        return
     if not env.is_ready():
         raise StoreError(
             "The target has no MLflow store yet, nor an environment whose MLflow could make one.",

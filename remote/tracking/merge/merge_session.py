@@ -224,6 +224,9 @@ class MergeSession(LocalStore):
         self.database.create_function("web_link", 1, web_link)
         bases.attach(self.database, base)
         self.database.execute("ATTACH ? AS delta", (delta.resolve().as_uri() + "?mode=rw",))
+        # Whatever breaks off, the delta is asked for again: no disk is waited for.
+        self.database.execute("PRAGMA delta.journal_mode = MEMORY")
+        self.database.execute("PRAGMA delta.synchronous = OFF")
         tables = ("meta", "entities", "gone", "experiments", "runs")
         if not all(stores.columns_of(self.database, "delta", name) for name in tables):
             raise StoreError(f"{delta} isn't a delta of an MLflow store.")

@@ -129,3 +129,14 @@ def test_what_a_prune_that_was_killed_had_begun_to_remove_goes_with_the_next(roo
     assert prune(PruneRequest(key=KEY, older=60, dry_run=True)).bytes > 0 and gone.is_dir()
     assert prune(PruneRequest(key=KEY, older=60)).bytes > 0
     assert list(gone.parent.iterdir()) == []
+
+
+def test_what_an_array_was_written_by_goes_with_the_last_of_its_jobs(root: Path) -> None:
+    kept, gone = add(root, "20260101-090000-train-aaaa"), root / STATE / "jobs/removed"
+    for name, targets in {"both": (kept.folder, gone), "gone": (gone,)}.items():
+        folder = root / STATE / "arrays" / name
+        folder.mkdir(parents=True)
+        for number, target in enumerate(targets):
+            (folder / str(number)).symlink_to(target / "scheduler.out")
+    prune(PruneRequest(key=KEY, older=60))
+    assert [path.name for path in (root / STATE / "arrays").iterdir()] == ["both"]

@@ -131,6 +131,21 @@ def test_a_reused_pid_is_never_signalled() -> None:
     tmux.kill(handle)
 
 
+def test_nothing_is_known_of_a_worker_of_another_machine() -> None:
+    """Of several that share a target's disk, each knows its own processes alone."""
+    handle = {"pid": os.getpid(), "start": "1", "boot": "another", "host": "login2"}
+    assert tmux.alive(handle) is None
+    # The same one, after a restart; and one that was given another name since.
+    assert tmux.alive({**handle, "host": os.uname().nodename}) is False
+    assert tmux.alive({**handle, "boot": processes.boot()}) is False
+
+
+def test_several_nodes_are_not_tmuxs_to_give() -> None:
+    job = Job(kind="command", source="", name="x", id="job-1", nodes=2)
+    with pytest.raises(JobError, match="--nodes needs Slurm"):
+        tmux.start(job, ["true"], "own")
+
+
 def test_where_the_system_hides_processes_nothing_is_known_of_a_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from remote.agent.replication import receive
-from remote.errors import JobError, ProtocolError, StoreError
+from remote.errors import ProtocolError, StoreError
 from remote.job.messages.records import ArtifactFolder, TakeAnswer, TakeRequest
 from remote.operations.tracking.select_runs import Selection, gather, pack, resolve
 from remote.rpc.client import Agent
@@ -332,8 +332,14 @@ def test_what_an_earlier_push_left_is_cleared_up(world, target):
 def test_without_a_store_the_next_step_is_told(world, target, monkeypatch):
     run = world.here.run(world.here.experiment("mnist"))
     target.store.unlink()
-    with pytest.raises(JobError, match="no lock file"):
+    bare = target.root / "bare"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "$@"\n')
+    bare.chmod(0o755)
+    with monkeypatch.context() as server, pytest.raises(StoreError) as caught:
+        # As a server's own Python, which has no MLflow.
+        server.setattr(sys, "executable", str(bare))
         receive.take(send(world, run))
+    assert "first job makes one" in caught.value.hint
     (target.root / "requirements.lock").write_text("")
     with pytest.raises(StoreError, match="no MLflow store yet") as caught:
         receive.take(send(world, run))

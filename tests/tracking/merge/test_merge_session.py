@@ -7,6 +7,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from remote.tracking.merge import merge_session as module
 from remote.tracking.merge.merge_session import (
     Conflict,
     LocalStore,
+    MergeSession,
     MergeSummary,
     store_with_base,
     total,
@@ -234,3 +236,13 @@ def test_two_merges_are_told_as_one():
         left_out=("x",),
         artifacts=(folder,),
     )
+
+
+def test_no_disk_is_waited_for_where_only_the_delta_is_written_to(world: Any) -> None:
+    session = MergeSession(world.here.store, world.here.mlruns, "far", dry_run=False)
+    with closing(session.database):
+        session.attach(world.base(), world.delta())
+        waits = {
+            name: session.ids(f"PRAGMA {name}.synchronous") for name in ("delta", "main", "base")
+        }
+    assert waits == {"delta": [0], "main": [2], "base": [2]}

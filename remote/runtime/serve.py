@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 from urllib.parse import quote
 
+from remote.agent.services import announce
 from remote.files import sha256, write_json
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE, JobPaths
@@ -50,6 +51,7 @@ def main() -> None:
         shown = job.folder or ""
         page = "/lab" if os.path.isabs(shown) else f"/lab/tree/{quote(shown)}"
     Serving(str(private), page).to_file(paths.serving, mode=0o600)
+    threading.Thread(target=announce, args=(paths,), daemon=True).start()
     try:
         SERVICES[job.service](paths, job, private)
     except ModuleNotFoundError as error:

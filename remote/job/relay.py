@@ -23,13 +23,18 @@ MARK = b"==remote-relay==\n"
 #: The kind of a frame, the connection that it belongs to, the bytes of data that follow.
 _HEADER = struct.Struct("!BII")
 
-#: Kinds: a connection is opened; data; nothing more comes; a frame of data was taken.
+#: Kinds: a connection is opened, with its first data; more data; nothing more comes; BATCH frames of
+#: data were taken.
 OPEN, DATA, END, TAKEN = range(4)
 
 #: Bytes of data in a frame, and frames of a connection that wait to be taken: who reads slowly
 #: stops its own connection, and no other.
 LONGEST = 1 << 15
 WINDOW = 32
+
+#: Each frame that goes out while another isn't acknowledged waits for that, 40 ms (srun's streams are
+#: plain TCP): few are sent.
+BATCH = WINDOW // 2
 
 
 class Relay:
@@ -71,11 +76,14 @@ class Relay:
                 stream.abort()
 
     def carry(self, end: socket.socket) -> None:
-        """Lead a connection of this machine's to the other end, until both have ended it."""
-        number = next(self._numbers)
-        stream = self._add(number)
-        self._send(number, OPEN)
-        self._hold(number, stream, end)
+        """Lead a connection of this machine's to the other end, once it says something, until both
+        have ended it."""
+        first = _received(end)
+        if first:
+            number = next(self._numbers)
+            stream = self._add(number)
+            self._send(number, OPEN, first)
+            self._hold(number, stream, end)
 
     def _take(self, kind: int, number: int, data: bytes) -> None:
         # Nothing here waits: what one connection does keeps no other from its frames.
@@ -83,7 +91,9 @@ class Relay:
         if stream:
             stream.take(kind, data)
         elif kind == OPEN and self._connect:
-            words = (number, self._add(number), self._connect)
+            stream = self._add(number)
+            stream.take(DATA, data)
+            words = (number, stream, self._connect)
             threading.Thread(target=self._answer, args=words, daemon=True).start()
 
     def _answer(self, number: int, stream: _Stream, connect: Callable[[], socket.socket]) -> None:
@@ -129,7 +139,8 @@ class _Stream:
     def take(self, kind: int, data: bytes) -> None:
         """Take a frame of the other end's; raises ProtocolError for more than that may send."""
         if kind == TAKEN:
-            self._room.release()
+            for _ in range(BATCH):
+                self._room.release()
         elif kind in (DATA, END):
             if self._arrived.qsize() > WINDOW:
                 raise ProtocolError("The relay sends more than it may.")
@@ -151,25 +162,32 @@ class _Stream:
             _shut(self._end, socket.SHUT_RDWR)
 
     def _collect(self, end: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while self._room.acquire():
-                data = end.recv(LONGEST)
-                if not data:
-                    break
-                self._send(DATA, data)
+        while self._room.acquire():
+            data = _received(end)
+            if not data:
+                break
+            self._send(DATA, data)
         self._send(END)
 
     def _deliver(self, end: socket.socket) -> None:
         """Have `end` read what arrives; where it reads no more, it is taken all the same."""
         ways = socket.SHUT_WR
-        for data in iter(self._arrived.get, b""):
+        for count, data in enumerate(iter(self._arrived.get, b""), 1):
             try:
                 end.sendall(data)
             except OSError:
                 ways = socket.SHUT_RDWR
                 _shut(end, ways)
-            self._send(TAKEN)
+            if count % BATCH == 0:
+                self._send(TAKEN)
         _shut(end, ways)
+
+
+def _received(end: socket.socket) -> bytes:
+    """What comes next; nothing where nothing more does."""
+    with contextlib.suppress(OSError):
+        return end.recv(LONGEST)
+    return b""
 
 
 def _shut(end: socket.socket, ways: int) -> None:

@@ -13,6 +13,7 @@ import os
 import pwd
 import secrets
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -190,6 +191,8 @@ def __getattr__(name: str) -> Any:
 def _serve_shell(paths: JobPaths, job: Job, private: Path) -> None:
     """A tmux of its own, which ends with its last window: whoever attaches to it is in the job's
     environment."""
+    if shutil.which("tmux") is None:
+        sys.exit(f"[remote] {os.uname().nodename} has no tmux, which would hold the shell.")
     shell = shlex.quote(os.environ.get("SHELL") or "/bin/sh")
     # No login shell: what those read first may put another Python before the job's.
     command = shlex.join(job.arguments) or f"exec {shell}"

@@ -88,7 +88,7 @@ def test_what_is_sent_comes_whole_both_ways() -> None:
 def test_who_does_not_read_keeps_no_other_from_it() -> None:
     with led(echoing) as (here, _), opened(here) as slow:
         threading.Thread(target=lambda: slow.sendall(MUCH), daemon=True).start()
-        until(lambda: [*here._streams.values()][0]._room._value == 0)
+        until(lambda: [stream._room._value for stream in here._streams.values()] == [0])
         assert ask(here, b"quick") == b"quick"
         got = b""
         while len(got) < len(MUCH):

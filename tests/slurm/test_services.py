@@ -192,7 +192,8 @@ def test_a_shell_on_a_node_outlives_its_terminal(target: Target, server: TargetS
     server.connect()
     words, env = over_ssh(server.ssh, argv), {**os.environ, "TERM": "xterm"}
     with in_terminal(words, env) as terminal:
-        terminal.until(b"$")
+        # In tmux's line of status.
+        terminal.until(f"[{paths.id[:8]}".encode())
         terminal.type(b"kept=on-$SLURMD_NODENAME-$CUDA_VISIBLE_DEVICES; echo first-$kept\r")
         terminal.until(b"first-on-gpu")
         assert terminal.end(keys=b"\x02d") == 0

@@ -28,7 +28,7 @@ class ServiceAddress(Struct):
     port: int = fields.integer(0, 65535, default=0)
     token: str = fields.text(256, WORD, default="")
     socket: str = fields.text(104, _SOCKET, default="")
-    job: str = fields.text(NAME, default="")
+    job: str = fields.job_id(default="")
     """The job to whose node a relay leads."""
 
 

@@ -80,11 +80,13 @@ class ToolSettings:
         table = _table("tool.remote", tool.get("remote", {}) if isinstance(tool, dict) else {})
         _refuse_unknown("tool.remote", table, COMMON_KEYS)
         common = {key: value for key, value in table.items() if key in KEYS}
+        # What is wrong there is told there, and not of each target that has it.
+        for_all = _settings("tool.remote", common)
         own = _table("tool.remote.targets", table.get("targets", {}))
         targets = {name: _target(name, value, common) for name, value in own.items()}
         members = _table("tool.remote.groups", table.get("groups", {}))
         groups = {name: _group(name, value, targets) for name, value in members.items()}
-        return cls(_settings("tool.remote", common), targets, groups)
+        return cls(for_all, targets, groups)
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +134,9 @@ def _target(name: str, value: object, common: Mapping[str, object]) -> TargetSet
     """One of the targets: its address, or a table; what that doesn't say, the `common` table does."""
     where = f"tool.remote.targets.{name}"
     _check_name(where, name)
-    table = {"dir": value} if isinstance(value, str) else _table(where, value)
+    if not isinstance(value, (str, dict)):
+        raise ConfigError(f"{FILE}: {where} has to be an address or a table.", f"It takes {FORMS}.")
+    table = {"dir": value} if isinstance(value, str) else value
     _refuse_unknown(where, table, KEYS)
     if any(key in table for key in ("environment", *_IMPLIED)):
         # Who names one environment means no part of another.

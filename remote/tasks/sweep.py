@@ -97,7 +97,7 @@ def after_sweep(options: RunOptions) -> RunOptions:
     if len(sweep.targets) > 1:
         raise JobError(
             f"{sweep.id} runs on {', '.join(sweep.targets)}; a job follows what is on its own target.",
-            f"Start it when that has ended: inv remote-ps {sweep.id}",
+            f"Start it when that has ended: inv remote-wait {sweep.id}",
         )
     return replace(options, after=sweep.id)
 
@@ -144,9 +144,12 @@ def _tell(sweep: Sweep, words: Sequence[tuple[str, str]]) -> None:
         say(f"list: inv remote-ps {sweep.id}", f"stop: inv remote-stop {sweep.id}")
         where = "" if len(sweep.targets) == 1 else " --target all"
         say(f"then: inv sync-pull{where} && mlflow ui")
-    if started < len(sweep.jobs):
-        missing = plural(len(sweep.jobs) - started, "job")
-        raise Exit(f"{missing} of {len(sweep.jobs)} could not be started.", code=1)
+    _exit_unless_all(started, len(sweep.jobs))
+
+
+def _exit_unless_all(started: int, of: int) -> None:
+    if started < of:
+        raise Exit(f"{plural(of - started, 'job')} of {of} could not be started.", code=1)
 
 
 def list_sweep(project: Project, sweep: Sweep, *, watch: bool, json: bool) -> None:
@@ -231,8 +234,10 @@ def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
 
     servers = {server.target.label: server for server in _servers(project, sweep)}
     again = rerun_all(project, sweep, servers, resume=resume)
-    _show_started(again)
-    say(f"list: inv remote-ps {again.id}", f"stop: inv remote-stop {again.id}")
+    if again.jobs:
+        _show_started(again)
+        say(f"list: inv remote-ps {again.id}", f"stop: inv remote-stop {again.id}")
+    _exit_unless_all(len(again.jobs), len(sweep.jobs))
 
 
 def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
@@ -254,6 +259,7 @@ def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
             registry=registry_asked(project, False),
             theirs=False,
         )
-    failed = sum(job.state != FINISHED for job in jobs)
+    # Of one that was never started, or is there no more, nobody knows that it finished.
+    failed = len(sweep.jobs) - sum(job.state == FINISHED for job in jobs)
     if failed:
-        raise Exit(f"{failed} of {plural(len(jobs), 'job')} did not finish.", code=1)
+        raise Exit(f"{failed} of {plural(len(sweep.jobs), 'job')} did not finish.", code=1)

@@ -12,7 +12,7 @@ from bench.report import Row
 from bench.stage import INV, Stage, make_project, timed
 from bench.turns import Pairs, Side, alternate
 
-RUNS, POINTS = 10_000, 1000
+RUNS, POINTS = 20_000, 1000
 FRACTION = 100
 MANY, FEW = 40_000, 5_000
 FEW_POINTS = 2

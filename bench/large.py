@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,15 +31,19 @@ def measure(stage: Stage) -> Iterator[Row]:
         run(["ssh", *Ssh(ALIAS, str(server.config)).options(), ALIAS, "true"])
         size = f"{files} small files in {FOLDERS} folders; inv sync-push / rsync -az --delete, both over"
         size += " the same warm connection"
-        first = Pairs(Side([scene.ours()]), Side([scene.theirs()]))
-        yield Row("large first", f"the first push of {size}", 1.2, first)
-        for root in (scene.project, server.home / OURS, server.home / THEIRS):
+        pairs = alternate(scene.ours_first, scene.theirs_first, runs=stage.trials(3), warm_ups=0)
+        yield Row("large first", f"the first push of {size}", 1.2, pairs)
+        for root in (scene.project, *scene.folders()):
             _add_sparse(root / "data" / "raw", stage.size(SPARSE))
         size = f"{stage.size(SPARSE)} GB in sparse files and {size}"
         pairs = alternate(scene.ours, scene.theirs, runs=stage.trials(5))
         yield Row("large nothing", f"nothing to send of {size}", 1.15, pairs)
         pairs = alternate(scene.ours_edited, scene.theirs_edited, runs=stage.trials(5))
         yield Row("large changed", f"one edited file of {size}", 1.25, pairs)
+        pairs = alternate(scene.theirs_late, scene.theirs, runs=stage.trials(5))
+        what = "of what nothing to send takes, rsync's own: the same by hand, with --delay-updates"
+        what += " (a push that is cut off changes nothing: it looks for a begun copy of each file)"
+        yield Row("large limit", f"{what} / without", 1.15, pairs)
     what = f"the most memory that the client or one of its programs took for these / {MEMORY} MB"
     memory = Pairs(Side([max(scene.memory)]), Side([float(MEMORY)]))
     yield Row("large-client", what, 1, memory, unit="MB")
@@ -51,32 +56,56 @@ class Scene:
         self.project = project
         self.home = home
         self.memory: list[float] = []
-        self.settings = {"TARGET_DIR": f"{ALIAS}:{OURS}", "REMOTE_SSH_CONFIG": str(config)}
-        # It does the same work: to look for what is to be deleted takes nearly half as long again.
-        self.rsync = ["rsync", "-az", "--delete", "--exclude-from=.rsyncignore"]
-        self.rsync += ["-e", Ssh(ALIAS, str(config)).rsh(), "./", f"{ALIAS}:{THEIRS}/"]
+        self.config = str(config)
+        self.number = 0
+
+    def folders(self) -> tuple[Path, Path]:
+        """Where the last first pushes went, ours and theirs."""
+        return self.home / f"{OURS}-{self.number}", self.home / f"{THEIRS}-{self.number}"
+
+    def ours_first(self) -> float:
+        """To a target that nobody has pushed to."""
+        for folder in self.folders():
+            shutil.rmtree(folder, ignore_errors=True)
+        self.number += 1
+        # Neither waits for what was written before.
+        os.sync()
+        return self.ours()
+
+    def theirs_first(self) -> float:
+        os.sync()
+        return self.theirs()
 
     def ours(self) -> float:
-        seconds, megabytes = _timed([INV, "sync-push"], self.project, self.settings)
+        target = f"{ALIAS}:{self.folders()[0].name}"
+        settings = {"TARGET_DIR": target, "REMOTE_SSH_CONFIG": self.config}
+        seconds, megabytes = _timed([INV, "sync-push"], self.project, settings)
         self.memory.append(megabytes)
         return seconds
 
-    def theirs(self) -> float:
-        return _timed(self.rsync, self.project, {})[0]
+    def theirs(self, *options: str) -> float:
+        """What one types who mirrors a project, with the same list of what to leave."""
+        # To look for what is to be deleted takes nearly half as long again, and we do that, too.
+        argv = ["rsync", "-az", "--delete", "--exclude-from=.rsyncignore", *options]
+        argv += ["-e", Ssh(ALIAS, self.config).rsh(), "./", f"{ALIAS}:{self.folders()[1].name}/"]
+        return _timed(argv, self.project, {})[0]
+
+    def theirs_late(self) -> float:
+        return self.theirs("--delay-updates")
 
     def ours_edited(self) -> float:
-        return self._edited(self.ours, OURS)
+        return self._edited(self.ours, self.folders()[0])
 
     def theirs_edited(self) -> float:
-        return self._edited(self.theirs, THEIRS)
+        return self._edited(self.theirs, self.folders()[1])
 
-    def _edited(self, push: Trial, name: str) -> float:
+    def _edited(self, push: Trial, folder: Path) -> float:
         edited = _file(self.project, 7)
         edited.write_text(f"VALUES = {time.time_ns()}\n")
         seconds = push()
-        arrived = self.home / name / edited.relative_to(self.project)
+        arrived = folder / edited.relative_to(self.project)
         if arrived.read_bytes() != edited.read_bytes():
-            raise Failed(f"the edited file is not in {name}")
+            raise Failed(f"the edited file is not in {folder}")
         return seconds
 
 

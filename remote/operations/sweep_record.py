@@ -13,6 +13,9 @@ from remote.job.struct import Struct
 #: Below the project's `.remote`: a file for each sweep that was started from here.
 FOLDER = "sweeps"
 
+#: Of how many that is kept: each pull reads them.
+KEPT = 300
+
 #: Letters of a sweep's id: of its name, and of its request, by which it is known.
 NAME_LENGTH, LETTERS = 20, 6
 
@@ -48,8 +51,16 @@ class Sweep(Struct):
 
     def write(self, state: Path) -> None:
         """Keep it, for its owner alone: parameters may be private."""
-        (state / FOLDER).mkdir(parents=True, exist_ok=True)
-        self.to_file(state / FOLDER / f"{self.id}.json", mode=0o600)
+        folder = state / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        self.to_file(folder / f"{self.id}.json", mode=0o600)
+        by_age = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for path in by_age[:-KEPT]:
+            path.unlink(missing_ok=True)
+
+    def forget(self, state: Path) -> None:
+        """Keep nothing of it: none of its jobs was started."""
+        (state / FOLDER / f"{self.id}.json").unlink(missing_ok=True)
 
 
 def known_sweeps(state: Path) -> list[Sweep]:

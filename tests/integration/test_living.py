@@ -194,7 +194,7 @@ def test_watching_draws_anew(farm: Farm) -> None:
     job = farm.submit("sleep 600")
     with inv_in_terminal(farm.project, "remote-ps", "--watch") as terminal:
         terminal.until(b"running")
-        assert job.encode() in terminal.seen
+        assert job[16:].encode() in terminal.seen, "by the end of its id"
         terminal.seen = b""
         terminal.until(b"\x1b[H")
         terminal.process.send_signal(signal.SIGINT)

@@ -79,6 +79,8 @@ def start(
     sweep.write(project.state)
     if not any(isinstance(reply.error, ConnectError) for reply in replies):
         pending.answered()
+        if not sweep.targets:
+            sweep.forget(project.state)
     return sweep, replies
 
 

@@ -37,6 +37,10 @@ def test_without_flags_it_is_the_default() -> None:
             ["--gpus-exclude", "0, 3", "--gpus-exclude=GPU-6c0f-11"],
             {"gpu_exclude": ("0", "3", "GPU-6c0f-11")},
         ),
+        (
+            ["--sbatch", "-p 'a b' --mem=4G", "--sbatch=--hold", "--nodes", "2"],
+            {"sbatch": ("-p", "a b", "--mem=4G", "--hold"), "nodes": 2},
+        ),
         (["--no-record"], {"record": False}),
         (["--timeout", "8h", "--retries", "3"], {"timeout": 28800, "retries": 3}),
         (["--env", "A=1", "--env=B=x=y"], {"env": {"A": "1", "B": "x=y"}}),
@@ -72,6 +76,7 @@ def test_flags_become_values(words: list[str], expected: dict[str, Any]) -> None
         ),
         (["--gpus-model", "L4", "--gpus", "0"], JobError, "--gpus-model asks for a GPU"),
         (["--idle", "2h", "--gpus", "0"], JobError, "--idle looks at a GPU"),
+        (["--sbatch", "-p 'a"], JobError, "--sbatch .* can't be split into words"),
         (["--gpus-exclude", "0,"], JobError, "--gpus-exclude takes indices or UUIDs of GPUs"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

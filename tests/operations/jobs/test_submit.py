@@ -207,6 +207,9 @@ def test_what_was_typed_goes_before_what_a_target_has() -> None:
     told = submit.with_settings(job.replace(gpu_exclude=("3",)), settings)
     assert (told.gpu_exclude, told.cpu_slots) == (("0", "3"), 4)
     assert submit.with_settings(typed, TargetSettings()) == typed
+    settings = TargetSettings(sbatch=("--partition=gpu",))
+    told = submit.with_settings(job.replace(sbatch=("-p", "long")), settings)
+    assert told.sbatch == ("--partition=gpu", "-p", "long")
 
 
 def test_a_targets_environment_goes_with_the_job() -> None:

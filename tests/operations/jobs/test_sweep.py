@@ -66,6 +66,13 @@ def test_its_parameters_are_its_owners_alone(project: Project) -> None:
     assert file.stat().st_mode & 0o077 == 0
 
 
+def test_so_many_are_kept_and_no_more(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remote.operations.sweep_record.KEPT", 2)
+    kept(project, "c-000001", "a-000002", "b-000003")
+    names = [path.stem for path in (project.state / "sweeps").iterdir()]
+    assert sorted(names) == ["a-000002", "b-000003"]
+
+
 def test_each_target_is_asked_once_for_all_its_jobs(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +141,7 @@ def test_what_the_server_refused_begins_anew(
     a, b = servers(project, tmp_path)
     ids = {sweeps.start(project, JOBS, VALUES, [a], lambda: [a] * 3)[0].id for _ in range(2)}
     assert len(ids) == 2
+    assert not list((project.state / "sweeps").iterdir())
 
 
 def test_run_again_it_is_a_new_one_that_goes_on_where_it_broke_off(

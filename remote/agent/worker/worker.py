@@ -67,7 +67,8 @@ class Worker(PreparedRecord):
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
         ended = threading.Event()
-        shown = threading.Thread(target=mirror, args=(self.paths, ended), daemon=True)
+        args = (self.paths, ended, lambda: bool(self.status.waiting))
+        shown = threading.Thread(target=mirror, args=args, daemon=True)
         shown.start()
         try:
             outcome = self.perform()

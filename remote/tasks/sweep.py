@@ -154,8 +154,9 @@ def _exit_unless_all(started: int, of: int) -> None:
 
 def list_sweep(project: Project, sweep: Sweep, *, watch: bool, json: bool) -> None:
     """Show a table of its jobs, or all that is known of them as JSON."""
+    said = set[str]()
     while True:
-        answers = _ask(project, sweep)
+        answers = _ask(project, sweep, said)
         if json:
             print_json({"sweep": sweep, "jobs": [job for _, each in answers for job in each.jobs]})
         elif watch:
@@ -181,8 +182,8 @@ def _lines(sweep: Sweep, answers: Sequence[tuple[str, JobsAnswer]]) -> list[str]
     return table(rows)
 
 
-def _ask(project: Project, sweep: Sweep) -> list[tuple[str, JobsAnswer]]:
-    """What its targets say of its jobs; who doesn't answer is said."""
+def _ask(project: Project, sweep: Sweep, said: set[str]) -> list[tuple[str, JobsAnswer]]:
+    """What its targets say of its jobs; who doesn't answer is said, unless it was `said` before."""
     from remote.job.messages.jobs import JobsRequest
     from remote.operations.pool import ask_all
 
@@ -195,7 +196,9 @@ def _ask(project: Project, sweep: Sweep) -> list[tuple[str, JobsAnswer]]:
         return answer.replace(jobs=tuple(job for job in answer.jobs if job.id in ids))
 
     replies = ask_all(_servers(project, sweep), ask)
-    say(*(f"{reply.server.target.label}: {reply.words}" for reply in replies if reply.error))
+    silent = [f"{reply.server.target.label}: {reply.words}" for reply in replies if reply.error]
+    say(*(line for line in silent if line not in said))
+    said.update(silent)
     return [(reply.server.target.label, reply.answer) for reply in replies if reply.answer]
 
 
@@ -243,8 +246,9 @@ def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
 def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
     """Wait until all of its jobs have ended, then pull where that was asked; exit with 1 where one
     hasn't finished well."""
+    said = set[str]()
     while True:
-        answers = _ask(project, sweep)
+        answers = _ask(project, sweep, said)
         jobs = [job for _, answer in answers for job in answer.jobs]
         if len(answers) == len(sweep.targets) and all(job.state in ENDED for job in jobs):
             break

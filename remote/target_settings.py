@@ -28,6 +28,10 @@ _ABSOLUTE = re.compile(r"/[^\x00]*")
 _IMPLIED = {"python": "python", "image": "container"}
 
 
+#: What is told with a value that doesn't fit, where its form isn't plain.
+_EXAMPLES = {"links": 'Such as: { "data/imagenet" = "/datasets/imagenet" }'}
+
+
 class TargetSettings(Struct):
     """What is in force for one target: what stands by it, else what stands for all of them."""
 
@@ -169,7 +173,9 @@ def _settings(where: str, table: Mapping[str, object]) -> TargetSettings:
         settings = TargetSettings.read(document)
     except Misfit as misfit:
         path = where + "".join(reversed(misfit.path)).replace("torch_backend", "torch-backend")
-        raise ConfigError(f"{FILE}: {path}: {misfit.reason}.") from None
+        hint = _EXAMPLES.get(path[len(where) :].strip(".").partition("[")[0], "")
+        raise ConfigError(f"{FILE}: {path}: {misfit.reason}.", hint) from None
+    _refuse_unknown_rows(where, settings)
     for key, kind in _IMPLIED.items():
         if getattr(settings, key) and settings.environment not in ("", kind):
             raise ConfigError(
@@ -180,6 +186,21 @@ def _settings(where: str, table: Mapping[str, object]) -> TargetSettings:
         if getattr(settings, key):
             settings = settings.replace(environment=kind)
     return settings
+
+
+def _refuse_unknown_rows(where: str, settings: TargetSettings) -> None:
+    """Raises ConfigError for a launcher or a kind of environment that isn't there."""
+    if not (settings.launcher or settings.environment):
+        return
+    # Most projects name neither, and start faster without.
+    from remote.agent.environments import ENVIRONMENTS
+    from remote.agent.launchers import LAUNCHERS
+
+    for key, rows in (("launcher", [*LAUNCHERS]), ("environment", [*ENVIRONMENTS])):
+        value = getattr(settings, key)
+        if value and value not in rows:
+            hint = _guess(value, rows) or f"There are {', '.join(rows)}."
+            raise ConfigError(f"{FILE}: {where}.{key}: there is no {value!r}.", hint)
 
 
 def _group(name: str, value: object, targets: Mapping[str, object]) -> tuple[str, ...]:

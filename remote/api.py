@@ -24,7 +24,7 @@ from remote.operations.jobs.follow import follow_log
 from remote.operations.jobs.run_options import RunOptions
 from remote.operations.jobs.submit import describe, push_and_submit
 from remote.operations.sync import Pulled, Pushed, pull, push
-from remote.options import options_of
+from remote.options import Option, options_of
 from remote.programs.program import Program, ShellLine, find
 from remote.session import TargetSession
 
@@ -65,6 +65,8 @@ class Target:
         are the flags of `remote-run` by the names of RunOptions, as values or as they would be
         typed: `gpus=1, timeout="8h", tags={"purpose": "trial"}`.
         """
+        if isinstance(arguments, str):
+            raise JobError(f"arguments takes a list of words, not {arguments!r}.")
         chosen = _run_options(options).completed(self.project.settings)
         given = dict(parameters or {})
         spec = describe(
@@ -165,9 +167,13 @@ def _run_options(given: Mapping[str, Any]) -> RunOptions:
         raise JobError(
             f"There is no option {unknown[0]!r} of a job.", f"There are {', '.join(rows)}."
         )
-    values = dict(given)
-    for name, value in given.items():
-        parse = rows[name].parse
-        if isinstance(value, str) and parse and not rows[name].collect:
-            values[name] = parse(value, name)
-    return RunOptions(**values)
+    return RunOptions(**{name: _value(rows[name], name, value) for name, value in given.items()})
+
+
+def _value(row: Option, name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        read = row.parse(value, name) if row.parse else value
+        return row.collect([read]) if row.collect else read
+    if row.collect is dict and not isinstance(value, Mapping):
+        raise JobError(f"{name} takes a dict, not {value!r}.")
+    return value

@@ -28,6 +28,10 @@ _ABSOLUTE = re.compile(r"/[^\x00]*")
 _IMPLIED = {"python": "python", "image": "container"}
 
 
+#: What is told with a value that doesn't fit, where its form isn't plain.
+_EXAMPLES = {"links": 'Such as: { "data/imagenet" = "/datasets/imagenet" }'}
+
+
 class TargetSettings(Struct):
     """What is in force for one target: what stands by it, else what stands for all of them."""
 
@@ -80,11 +84,13 @@ class ToolSettings:
         table = _table("tool.remote", tool.get("remote", {}) if isinstance(tool, dict) else {})
         _refuse_unknown("tool.remote", table, COMMON_KEYS)
         common = {key: value for key, value in table.items() if key in KEYS}
+        # What is wrong there is told there, and not of each target that has it.
+        for_all = _settings("tool.remote", common)
         own = _table("tool.remote.targets", table.get("targets", {}))
         targets = {name: _target(name, value, common) for name, value in own.items()}
         members = _table("tool.remote.groups", table.get("groups", {}))
         groups = {name: _group(name, value, targets) for name, value in members.items()}
-        return cls(_settings("tool.remote", common), targets, groups)
+        return cls(for_all, targets, groups)
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +138,9 @@ def _target(name: str, value: object, common: Mapping[str, object]) -> TargetSet
     """One of the targets: its address, or a table; what that doesn't say, the `common` table does."""
     where = f"tool.remote.targets.{name}"
     _check_name(where, name)
-    table = {"dir": value} if isinstance(value, str) else _table(where, value)
+    if not isinstance(value, (str, dict)):
+        raise ConfigError(f"{FILE}: {where} has to be an address or a table.", f"It takes {FORMS}.")
+    table = {"dir": value} if isinstance(value, str) else value
     _refuse_unknown(where, table, KEYS)
     if any(key in table for key in ("environment", *_IMPLIED)):
         # Who names one environment means no part of another.
@@ -165,7 +173,9 @@ def _settings(where: str, table: Mapping[str, object]) -> TargetSettings:
         settings = TargetSettings.read(document)
     except Misfit as misfit:
         path = where + "".join(reversed(misfit.path)).replace("torch_backend", "torch-backend")
-        raise ConfigError(f"{FILE}: {path}: {misfit.reason}.") from None
+        hint = _EXAMPLES.get(path[len(where) :].strip(".").partition("[")[0], "")
+        raise ConfigError(f"{FILE}: {path}: {misfit.reason}.", hint) from None
+    _refuse_unknown_rows(where, settings)
     for key, kind in _IMPLIED.items():
         if getattr(settings, key) and settings.environment not in ("", kind):
             raise ConfigError(
@@ -176,6 +186,21 @@ def _settings(where: str, table: Mapping[str, object]) -> TargetSettings:
         if getattr(settings, key):
             settings = settings.replace(environment=kind)
     return settings
+
+
+def _refuse_unknown_rows(where: str, settings: TargetSettings) -> None:
+    """Raises ConfigError for a launcher or a kind of environment that isn't there."""
+    if not (settings.launcher or settings.environment):
+        return
+    # Most projects name neither, and start faster without.
+    from remote.agent.environments import ENVIRONMENTS
+    from remote.agent.launchers import LAUNCHERS
+
+    for key, rows in (("launcher", [*LAUNCHERS]), ("environment", [*ENVIRONMENTS])):
+        value = getattr(settings, key)
+        if value and value not in rows:
+            hint = _guess(value, rows) or f"There are {', '.join(rows)}."
+            raise ConfigError(f"{FILE}: {where}.{key}: there is no {value!r}.", hint)
 
 
 def _group(name: str, value: object, targets: Mapping[str, object]) -> tuple[str, ...]:

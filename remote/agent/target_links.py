@@ -15,7 +15,7 @@ from remote.files import is_absent, locked, read_json, write_json
 from remote.job.outputs import below, paths
 from remote.job.paths import STATE
 
-_AWAY = "Move it away there, or take the entry out of `links` in pyproject.toml."
+_OTHER = "Change the entry in `links` of pyproject.toml, or take it out."
 
 
 def arrange(root: Path, project: str, links: Mapping[str, str]) -> None:
@@ -28,6 +28,8 @@ def arrange(root: Path, project: str, links: Mapping[str, str]) -> None:
         before = _read(note)
         for name, place in links.items():
             _check(root, name, place)
+            if any(below(name, [other]) for other in links if other != name):
+                raise TargetError(f"`links` names {name}, which lies behind another link.", _OTHER)
         for name, place in before.items():
             if name not in links and _leads(root / name) == place:
                 (root / name).unlink()
@@ -69,9 +71,9 @@ def _check(root: Path, name: str, place: str) -> None:
         )
     real = os.path.realpath(place)
     if not os.path.lexists(real):
-        raise TargetError(f"{place}, to which {name} is to lead, isn't on the server.", _AWAY)
+        raise TargetError(f"{place}, to which {name} is to lead, isn't on the server.", _OTHER)
     if below(real, [str(root)]) or Path(real) in root.parents:
-        raise TargetError(f"{place}, to which {name} is to lead, is the target itself.", _AWAY)
+        raise TargetError(f"{place}, to which {name} is to lead, is the target itself.", _OTHER)
 
 
 def _make(root: Path, name: str, place: str, before: object) -> None:
@@ -85,7 +87,8 @@ def _make(root: Path, name: str, place: str, before: object) -> None:
         path.rmdir()
     if not is_absent(path):
         raise TargetError(
-            f"{path} is there on the server already, and is no link to {place}.", _AWAY
+            f"{path} is there on the server already, and is no link to {place}.",
+            "Move it away there, or take the entry out of `links` in pyproject.toml.",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     os.symlink(place, str(path))

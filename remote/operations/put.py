@@ -73,6 +73,8 @@ def _named(server: TargetSession, files: Sequence[str], folder: str) -> dict[str
         path = Path(os.path.abspath(Path(text).expanduser()))
         if not path.exists():
             raise ConfigError(f"There is no {text} here.")
+        if not (path.is_file() or path.is_dir()):
+            raise ConfigError(f"{text} is no file and no folder.")
         if path.name in named:
             raise ConfigError(f"Two of these are called {path.name}.", "Copy one after the other.")
         if is_secret(path.name) and path.name not in allowed:

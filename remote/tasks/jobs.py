@@ -174,11 +174,13 @@ def remote_stop(
     """End jobs; their MLflow runs end as KILLED, and what a notebook did so far is kept."""
     from remote.job.messages.jobs import StopRequest
 
+    if job and all:
+        raise JobError("--all means all jobs that go on, and some are named.", "Either of them.")
     sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
     if sweeps:
         from remote.tasks.sweep import stop_sweep
 
-        if len(job or ()) > 1 or all:
+        if len(job or ()) > 1:
             raise JobError("A sweep is stopped by itself.", f"inv remote-stop {sweeps[0].id}")
         stop_sweep(find_project(), sweeps[0])
         return

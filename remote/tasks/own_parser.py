@@ -128,9 +128,12 @@ class OwnParserTask(Task[Any]):
 
     def _check(self, declared: Sequence[Argument], call: Call, words: Sequence[str]) -> None:
         """Refuse what Invoke would not explain well; raises RemoteError."""
-        name = self.typed_name
+        name, signature = self.typed_name, inspect.signature(self.body).parameters
         for argument in declared:
             is_needed = argument.positional and argument.default is None
+            if argument.kind is list and argument.positional:
+                # Invoke's default of those that may come again is an empty list.
+                is_needed = signature[str(argument.name)].default is inspect.Parameter.empty
             if is_needed and argument.name not in call.values:
                 hint = f"inv {name} --help tells more."
                 raise RemoteError(f"inv {name} needs a {argument.name}.", hint)

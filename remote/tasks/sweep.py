@@ -97,7 +97,7 @@ def after_sweep(options: RunOptions) -> RunOptions:
     if len(sweep.targets) > 1:
         raise JobError(
             f"{sweep.id} runs on {', '.join(sweep.targets)}; a job follows what is on its own target.",
-            f"Start it when that has ended: inv remote-ps {sweep.id}",
+            f"Start it when that has ended: inv remote-wait {sweep.id}",
         )
     return replace(options, after=sweep.id)
 
@@ -144,15 +144,19 @@ def _tell(sweep: Sweep, words: Sequence[tuple[str, str]]) -> None:
         say(f"list: inv remote-ps {sweep.id}", f"stop: inv remote-stop {sweep.id}")
         where = "" if len(sweep.targets) == 1 else " --target all"
         say(f"then: inv sync-pull{where} && mlflow ui")
-    if started < len(sweep.jobs):
-        missing = plural(len(sweep.jobs) - started, "job")
-        raise Exit(f"{missing} of {len(sweep.jobs)} could not be started.", code=1)
+    _exit_unless_all(started, len(sweep.jobs))
+
+
+def _exit_unless_all(started: int, of: int) -> None:
+    if started < of:
+        raise Exit(f"{plural(of - started, 'job')} of {of} could not be started.", code=1)
 
 
 def list_sweep(project: Project, sweep: Sweep, *, watch: bool, json: bool) -> None:
     """Show a table of its jobs, or all that is known of them as JSON."""
+    said = set[str]()
     while True:
-        answers = _ask(project, sweep)
+        answers = _ask(project, sweep, said)
         if json:
             print_json({"sweep": sweep, "jobs": [job for _, each in answers for job in each.jobs]})
         elif watch:
@@ -178,8 +182,8 @@ def _lines(sweep: Sweep, answers: Sequence[tuple[str, JobsAnswer]]) -> list[str]
     return table(rows)
 
 
-def _ask(project: Project, sweep: Sweep) -> list[tuple[str, JobsAnswer]]:
-    """What its targets say of its jobs; who doesn't answer is said."""
+def _ask(project: Project, sweep: Sweep, said: set[str]) -> list[tuple[str, JobsAnswer]]:
+    """What its targets say of its jobs; who doesn't answer is said, unless it was `said` before."""
     from remote.job.messages.jobs import JobsRequest
     from remote.operations.pool import ask_all
 
@@ -192,7 +196,9 @@ def _ask(project: Project, sweep: Sweep) -> list[tuple[str, JobsAnswer]]:
         return answer.replace(jobs=tuple(job for job in answer.jobs if job.id in ids))
 
     replies = ask_all(_servers(project, sweep), ask)
-    say(*(f"{reply.server.target.label}: {reply.words}" for reply in replies if reply.error))
+    silent = [f"{reply.server.target.label}: {reply.words}" for reply in replies if reply.error]
+    say(*(line for line in silent if line not in said))
+    said.update(silent)
     return [(reply.server.target.label, reply.answer) for reply in replies if reply.answer]
 
 
@@ -231,15 +237,18 @@ def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
 
     servers = {server.target.label: server for server in _servers(project, sweep)}
     again = rerun_all(project, sweep, servers, resume=resume)
-    _show_started(again)
-    say(f"list: inv remote-ps {again.id}", f"stop: inv remote-stop {again.id}")
+    if again.jobs:
+        _show_started(again)
+        say(f"list: inv remote-ps {again.id}", f"stop: inv remote-stop {again.id}")
+    _exit_unless_all(len(again.jobs), len(sweep.jobs))
 
 
 def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
     """Wait until all of its jobs have ended, then pull where that was asked; exit with 1 where one
     hasn't finished well."""
+    said = set[str]()
     while True:
-        answers = _ask(project, sweep)
+        answers = _ask(project, sweep, said)
         jobs = [job for _, answer in answers for job in answer.jobs]
         if len(answers) == len(sweep.targets) and all(job.state in ENDED for job in jobs):
             break
@@ -254,6 +263,7 @@ def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
             registry=registry_asked(project, False),
             theirs=False,
         )
-    failed = sum(job.state != FINISHED for job in jobs)
+    # Of one that was never started, or is there no more, nobody knows that it finished.
+    failed = len(sweep.jobs) - sum(job.state == FINISHED for job in jobs)
     if failed:
-        raise Exit(f"{failed} of {plural(len(jobs), 'job')} did not finish.", code=1)
+        raise Exit(f"{failed} of {plural(len(sweep.jobs), 'job')} did not finish.", code=1)

@@ -89,6 +89,13 @@ def test_what_can_not_be_is_refused_and_nothing_is_lost(
     assert links(root) == before
 
 
+def test_nothing_is_made_in_the_folder_that_a_link_leads_to(root: Path, disk: Path) -> None:
+    nested = {"data/a/b": f"{disk}/coco", "data/a": f"{disk}/imagenet"}
+    with pytest.raises(TargetError, match="data/a/b, which lies behind another link"):
+        arrange(root, ONE, nested)
+    assert links(root) == links(disk) == {}
+
+
 def test_what_pushes_left_is_not_looked_for_behind_them(root: Path, disk: Path) -> None:
     left = disk / "imagenet" / partial_name(ONE)
     left.mkdir()

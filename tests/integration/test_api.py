@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remote import Target
+from remote import Target, api
 from remote.errors import JobError, NotebookError, RemoteError
 from tests.conftest import ROOT
 from tests.integration.farm import Farm, farm_in
@@ -54,6 +54,9 @@ def test_what_can_not_be_is_an_error_before_anything_is_sent(target: Target, far
         (RemoteError, "takes a time", {"shell": "x", "timeout": "soon"}),
         (JobError, "no option 'gpu' of a job", {"shell": "x", "gpu": 1}),
         (NotebookError, "nonesuch", {"program": "nonesuch.ipynb"}),
+        (JobError, "a list of words, not 'abc'", {"program": "x.py", "arguments": "abc"}),
+        (JobError, "env takes a dict", {"shell": "x", "env": ["A=1"]}),
+        (RemoteError, "job.env.*text is expected", {"shell": "x", "env": {"A": 1}}),
         (JobError, "no parameters", {"shell": "x", "parameters": {"a": 1}}),
     ]
     for kind, words, asked in cases:
@@ -101,3 +104,10 @@ def test_it_costs_nothing_where_it_is_not_asked_for() -> None:
         import remote
 
         remote.nonesuch  # noqa: B018
+
+
+def test_an_option_may_be_a_text_as_it_would_be_typed() -> None:
+    typed = {"tags": "a=b", "extras": "torch", "sbatch": "-p long", "gpu_exclude": "0,3"}
+    options = api._run_options(typed)
+    assert (options.tags, options.extras) == ({"a": "b"}, ("torch",))
+    assert (options.sbatch, options.gpu_exclude) == (("-p", "long"), ("0", "3"))

@@ -9,6 +9,8 @@ import pytest
 from invoke.exceptions import Exit
 
 from remote.errors import ConfigError, RemoteError
+from remote.tasks.arguments import Call
+from remote.tasks.declare import command
 from remote.tasks.exits import exit_on_error
 from remote.tasks.own_parser import place_of
 from tests.conftest import Command, ProjectFolder, make_project
@@ -347,3 +349,15 @@ def test_an_exit_without_words_keeps_its_code() -> None:
     with pytest.raises(Exit) as caught:
         body()
     assert caught.value.code == 3 and not caught.value.message
+
+
+def test_what_may_come_several_times_is_needed_once_unless_it_has_a_default() -> None:
+    def put(c: object, file: list[str]) -> None: ...
+
+    def stop(c: object, job: list[str] | None = None) -> None: ...
+
+    needed = command(positional=["file"], iterable=["file"])(put)
+    with pytest.raises(RemoteError, match="inv put needs a file"):
+        needed._check(needed.get_arguments(), Call(), [])
+    free = command(positional=["job"], iterable=["job"])(stop)
+    free._check(free.get_arguments(), Call(), [])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from invoke.context import Context
+from invoke.exceptions import Exit
 
 from remote.config import find_project
 from remote.files import write_json
@@ -35,6 +36,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TargetSession:
     write_json(paths.status, {"state": FINISHED})
     paths.log.write_text(LOG)
     return server
+
+
+def test_who_names_a_job_does_not_mean_all(server: TargetSession) -> None:
+    with pytest.raises(Exit, match="--all means all jobs that go on, and some are named"):
+        jobs.remote_stop(Context(), job=["aaaa"], all=True)
 
 
 def test_a_log_is_shown_from_its_first_line(

@@ -47,7 +47,9 @@ def suits(code: Path) -> bool:
 def _file(code: Path) -> Path:
     file = next((code / name for name in LOCK_FILES if (code / name).is_file()), None)
     if file is None:
-        raise JobError("The project has no environment.yml.", "Make one: conda env export")
+        raise JobError(
+            "The project has no environment.yml.", "Make one: conda env export > environment.yml"
+        )
     return file
 
 

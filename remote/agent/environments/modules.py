@@ -41,11 +41,14 @@ def require(python: Path, modules: Sequence[str], install: str) -> None:
         raise JobError(f"{python} doesn't start: {error}") from None
     said = done.stdout.decode("utf-8", "replace").splitlines()
     version = said[0] if said else ""
-    if version.replace(".", "").isdigit() and tuple(map(int, version.split("."))) < OLDEST:
+    is_python = version.replace(".", "").isdigit()
+    if is_python and tuple(map(int, version.split("."))) < OLDEST:
         raise JobError(f"{python} is Python {version}; jobs need 3.8 or newer.")
     if done.returncode:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
         raise JobError(f"{python} doesn't run: {words[-1]}")
+    if not is_python:
+        raise JobError(f"{python} is no Python: it was asked for its version, and told none.")
     missing = said[1].split() if said[1:] else []
     if missing:
         raise JobError(

@@ -34,6 +34,11 @@ JAX_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 def describe(request: GpusRequest) -> GpusAnswer:
     """Every GPU with the job that leases it, if one does, and the line of those that wait."""
     folder = Path(request.leases or LEASES)
+    if not folder.is_dir():
+        raise JobError(
+            f"There is no folder {folder} on this server, for leases (REMOTE_LEASES).",
+            "Everybody must be able to make files there: mkdir -m 1777 DIR",
+        )
     held = all_holders(folder)
     return GpusAnswer(
         gpus=tuple(_with_holders(folder, gpu, held.get(gpu.uuid)) for gpu in sources.gpus()),

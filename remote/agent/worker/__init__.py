@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import time
-from typing import IO, TYPE_CHECKING, Any, Dict, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Optional
 
 from remote.addresses import without_secrets
 from remote.agent import environments
@@ -87,16 +87,16 @@ class Record:
             self.run = job_run.begin_run(self.paths, self.job, run_id)
 
 
-def mirror(paths: JobPaths, ended: Event) -> None:
+def mirror(paths: JobPaths, ended: Event, is_waiting: Callable[[], bool]) -> None:
     """Show the log in the terminal that the worker runs in, for whoever attaches to it.
 
-    Notes every few seconds how long the log was, for `since`. Of a log that doesn't grow, as while a
-    job waits in line, the end is looked at ever less often.
+    Notes every few seconds how long the log was, for `since`. While a job waits and its log doesn't
+    grow, it looks ever less often.
     """
     noted, pause = 0.0, LOOK
     with open(str(paths.log), "rb") as file, open(str(paths.times), "a") as times:
         while True:
-            last, pause = ended.is_set(), min(2 * pause, SELDOM)
+            last, pause = ended.is_set(), min(2 * pause, SELDOM) if is_waiting() else LOOK
             for block in iter(lambda: file.read(1 << 16), b""):
                 pause = LOOK
                 if time.time() - noted > NOTE:

@@ -14,10 +14,11 @@ from remote.errors import JobError
 
 #: Runs its arguments, but for the first: a descriptor that gets all variables before the first of
 #: them and after the last, and between them the number of each. What they start in the background
-#: doesn't hold that open.
+#: doesn't hold that open. They may leave no PATH.
 _SCRIPT = r"""
 eval "exec 3>&$1 $1>&-"; shift
-env -0 >&3
+_remote_env=$(type -P env)
+"$_remote_env" -0 >&3
 _remote_number=0
 for _remote_line; do
     printf '%s\0' "$((_remote_number += 1))" >&3
@@ -25,7 +26,7 @@ for _remote_line; do
     eval "$_remote_line" 3>&- || exit
 done
 printf '0\0' >&3
-env -0 >&3
+"$_remote_env" -0 >&3
 """
 
 #: What each bash sets for itself.
@@ -74,7 +75,8 @@ def run(
     parts = list(_parts(records))
     if code or len(parts) < len(lines) + 2:
         line = lines[len(parts) - 2] if 1 < len(parts) < len(lines) + 2 else "its shell's start"
-        raise JobError(f"`setup` failed ({code}): {line}", "Its words are in the job's log.")
+        became = f"failed ({code})" if code else "ended its own shell"
+        raise JobError(f"`setup` {became}: {line}", "Its words are in the job's log.")
     return _difference(parts[0], parts[-1])
 
 

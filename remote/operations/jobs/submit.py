@@ -46,14 +46,15 @@ def describe(
     arguments: Sequence[str] = (),
     options: RunOptions = RunOptions(),
 ) -> JobSpec:
-    """What is asked of a job that runs this program with these parameters; raises RemoteError.
+    """What is asked of a job that runs this program with these parameters; raises RemoteError, also
+    for what a server would refuse of it.
 
     `output` names an executed notebook; without it, it is called like the notebook.
     """
     spec = program.job_spec(project.root, Asked(parameters, arguments, output))
     name = declared(project.root, "name") or project.root.name
     outputs = declared_outputs(project.root)
-    return spec.replace(
+    described = spec.replace(
         **{
             **vars(options),
             **options.leased,
@@ -69,6 +70,8 @@ def describe(
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
     )
+    JobSpec.from_json(described.to_json(), "job")
+    return described
 
 
 def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:

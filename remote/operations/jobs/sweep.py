@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from remote.config import Project
-from remote.errors import ConnectError
+from remote.errors import ConnectError, JobError
 from remote.job.messages.jobs import SubmitAnswer
 from remote.job.paths import slug
 from remote.job.spec import Git, JobSpec
@@ -22,6 +22,7 @@ from remote.operations.jobs.submit import describe, push_until_accepted, with_se
 from remote.operations.pool import Reply, ask_all
 from remote.operations.sweep_record import LETTERS, NAME_LENGTH, Sweep, SweepJob, find_sweep
 from remote.operations.transfers.push_guard import push_lock
+from remote.output import say
 from remote.programs.alternatives import Combination
 from remote.programs.parameter import Asked
 from remote.programs.program import Program
@@ -135,16 +136,25 @@ def rerun_all(
     project: Project, sweep: Sweep, servers: Mapping[str, TargetSession], *, resume: bool
 ) -> Sweep:
     """Start all jobs of a sweep once more, each where it was, as a new sweep. Where that is cut off,
-    the same command goes on with it."""
+    the same command goes on with it; what can't run again is said, and no part of it."""
     again = _again(project, sweep)
     for at, (old, new) in enumerate(zip(sweep.jobs, again.jobs)):
         if old.id and not new.id:
             server, name = servers[old.target], f"{again.id}-{at + 1:0{len(str(len(again.jobs)))}}"
-            answer = rerun(server, old.id, target=server, resume=resume, sweep=again.id, name=name)
+            try:
+                answer = rerun(
+                    server, old.id, target=server, resume=resume, sweep=again.id, name=name
+                )
+            except JobError as error:
+                say(f"{old.target}: {error.message}")
+                continue
             jobs = list(again.jobs)
             jobs[at] = new.replace(id=answer.id)
             again = again.replace(jobs=tuple(jobs))
             again.write(project.state)
+    again = again.replace(jobs=tuple(job for job in again.jobs if job.id))
+    if again.jobs:
+        again.write(project.state)
     return again
 
 

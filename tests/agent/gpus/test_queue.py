@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from remote.agent import processes
-from remote.agent.gpus import line
+from remote.agent.gpus import line, queue
 from remote.agent.gpus.lease import holders
 from remote.agent.gpus.queue import JobLease
 from remote.agent.gpus.sources import nvidia_smi
 from remote.agent.gpus.tickets import waiting
 from remote.errors import JobError
-from remote.job.messages.gpus import Gpu
+from remote.job.messages.gpus import Gpu, GpusRequest
 from tests.agent.gpus.jobs import (
     HOLDER,
     Heard,
@@ -272,6 +272,8 @@ def test_a_folder_that_cannot_be_written_to(fake: FakeGpus, tmp_path: Path) -> N
     with pytest.raises(JobError, match="can't join the queue") as error:
         take(tmp_path / "absent")
     assert "No such file" in error.value.message
+    with pytest.raises(JobError, match="There is no folder .*/absent"):
+        queue.describe(GpusRequest(key="", leases=str(tmp_path / "absent")))
 
 
 def test_the_next_look_after_a_holder_was_killed_gets_its_gpus(

@@ -41,7 +41,7 @@ class Job(Event):
 def test_all_is_shown_also_what_came_with_the_end(
     paths: JobPaths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker.mirror(paths, Job(paths, 3))
+    worker.mirror(paths, Job(paths, 3), lambda: True)
     assert capfd.readouterr().out == "first\n3\n2\n1\n"
 
 
@@ -51,7 +51,7 @@ def test_notes_say_how_long_the_log_was_before_it_grew(
     clock = iter(range(100, 200, 2))
     monkeypatch.setattr(worker, "NOTE", 1)
     monkeypatch.setattr(worker.time, "time", lambda: next(clock))
-    worker.mirror(paths, Job(paths, 3))
+    worker.mirror(paths, Job(paths, 3), lambda: True)
     notes = [line.split() for line in paths.times.read_text().splitlines()]
     assert [int(length) for _, length in notes] == [0, 8, 10]
     assert [float(when) for when, _ in notes] == sorted(float(when) for when, _ in notes)
@@ -65,14 +65,17 @@ def test_a_terminal_that_is_gone_ends_nothing(
 
     monkeypatch.setattr(worker.os, "write", gone)
     job = Job(paths, 2)
-    worker.mirror(paths, job)
+    worker.mirror(paths, job, lambda: True)
     assert job.looks == 0
 
 
-@pytest.mark.parametrize("silent, last", [(False, worker.LOOK), (True, worker.SELDOM)])
-def test_a_log_that_does_not_grow_is_looked_at_ever_less_often(
-    paths: JobPaths, silent: bool, last: float
+@pytest.mark.parametrize(
+    "silent, waits, last",
+    [(True, True, worker.SELDOM), (False, True, worker.LOOK), (True, False, worker.LOOK)],
+)
+def test_a_log_that_does_not_grow_while_a_job_waits_is_looked_at_ever_less_often(
+    paths: JobPaths, silent: bool, waits: bool, last: float
 ) -> None:
     job = Job(paths, 9, silent=silent)
-    worker.mirror(paths, job)
+    worker.mirror(paths, job, lambda: waits)
     assert (job.pauses[0], job.pauses[-1]) == (worker.LOOK, last)

@@ -89,3 +89,14 @@ def test_what_packages_of_conda_want_is_set_as_by_activate(tmp_path: Path) -> No
     exports, log = run(tmp_path, *lines, quiet=True)
     assert exports.values == {"GDAL_DATA": "1/gdal", "CC": "gcc"} and log == ""
     assert setup_lines.activation(tmp_path) == []
+
+
+def test_a_line_may_leave_no_path(tmp_path: Path) -> None:
+    exports, _ = run(tmp_path, "export A=1; unset PATH")
+    assert exports.values == {"A": "1"} and exports.unset == ["PATH"]
+
+
+@pytest.mark.parametrize("line", ["exit 0", "exec true"])
+def test_a_line_that_ends_its_shell_has_not_failed_with_0(tmp_path: Path, line: str) -> None:
+    with pytest.raises(JobError, match=f"`setup` ended its own shell: {line}"):
+        run(tmp_path, line, "true")

@@ -168,3 +168,21 @@ def test_run_again_it_is_a_new_one_that_goes_on_where_it_broke_off(
     assert [job.id for job in again.jobs] == [f"again-{again.id}-1", f"again-{again.id}-2"]
     assert started == ["j1", "", "j2"]
     assert sweeps.rerun_all(project, old, {label: a}, resume=False).id not in (old.id, again.id)
+
+
+def test_run_again_it_has_those_jobs_that_can(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rerun(source: TargetSession, job: str, **named: Any) -> SubmitAnswer:
+        if job == "gone":
+            raise JobError("There is no job 'gone' on this target.")
+        return SubmitAnswer(id=f"again-{named['name']}")
+
+    monkeypatch.setattr(sweeps, "rerun", rerun)
+    a, _ = servers(project, tmp_path)
+    label = a.target.label
+    jobs = tuple(SweepJob(target=label, id=name) for name in ("gone", "j2"))
+    old = Sweep(id="x-3f9a1c", name="x", program="x", user="u", submitted=1.0, jobs=jobs)
+    first, second = (sweeps.rerun_all(project, old, {label: a}, resume=False) for _ in range(2))
+    # The second one is anew: nothing of the first is left to be started.
+    assert [job.id for job in first.jobs] == [f"again-{first.id}-2"] and first.id != second.id

@@ -26,7 +26,7 @@ from remote.errors import ConfigError, ConnectError, ProtocolError
 from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.messages.services import ServiceAddress
 from remote.job.relay import MARK, Relay
-from remote.job.status import JobStatus
+from remote.job.status import ENDED, JobStatus
 from remote.operations.jobs.follow import before_next_try
 from remote.output import say
 from remote.rpc.wire import LONGEST_NOISE
@@ -216,6 +216,11 @@ def hold(
     reached = broken = 0.0
     while True:
         try:
+            # To a node whose job has ended, no tunnel opens again.
+            if broken:
+                status = status_of(server.agent.call(request.replace(wait=False)))
+                if status.state in ENDED:
+                    return status
             with tunnel(server, address, port):
                 if not reached:
                     check(server, port)

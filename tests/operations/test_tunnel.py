@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import socketserver
@@ -19,7 +20,9 @@ import pytest
 
 from remote.config import Project
 from remote.errors import ConfigError, ConnectError
+from remote.job.messages.jobs import LogAnswer
 from remote.job.messages.services import ServiceAddress
+from remote.job.status import STOPPED, JobStatus
 from remote.operations import services, tunnel
 from remote.session import TargetSession
 from remote.target import Target
@@ -217,3 +220,17 @@ def test_a_browser_that_can_not_be_started_is_none(
 
     monkeypatch.setattr(webbrowser, "open", broken)
     assert not tunnel.show(ADDRESS)
+
+
+def test_where_the_tunnel_breaks_before_its_job_ends_the_end_is_told(
+    server: TargetSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = JobStatus(STOPPED)
+    answers = iter([LogAnswer("1-lab-a", offset=0), LogAnswer("1-lab-a", offset=0, status=ended)])
+    monkeypatch.setattr(server.agent, "call", lambda *words, **more: next(answers))
+    # A second one would raise StopIteration.
+    tunnels = iter([contextlib.nullcontext()])
+    monkeypatch.setattr(tunnel, "tunnel", lambda *words: next(tunnels))
+    monkeypatch.setattr(tunnel, "check", lambda *words: None)
+    address = ServiceAddress("/", job="1-lab-a")
+    assert tunnel.hold(server, "1-lab-a", address, free_port(), lambda: None) == ended

@@ -149,11 +149,14 @@ def list_unpulled(paths: JobPaths, job: Job) -> None:
 
 
 def clear_service(paths: JobPaths) -> None:
-    """Remove the private folder in /tmp of a service that has ended, and nothing else."""
+    """Remove the private folder in /tmp of a service that has ended, with where it was reached, and
+    nothing else."""
     import shutil
 
     from remote.job.status import PRIVATE, Serving
 
+    with contextlib.suppress(FileNotFoundError):
+        paths.address.unlink()
     serving = Serving.from_file(paths.serving)
     if serving and re.match(PRIVATE + r"\w+\Z", serving.folder):
         shutil.rmtree(serving.folder, ignore_errors=True)

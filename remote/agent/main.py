@@ -76,12 +76,15 @@ SERVERS_FAULT = frozenset(
 
 
 def main() -> None:
-    """Serve one request, or be a job's worker: `work <key> <id>`, `work-here <root> <id>`.
+    """Serve one request, or be a job's worker: `work <key> <id>`, `work-here <root> <id>`; or lead to a
+    service on a node: `relay <key> <id>`, on the node itself `relay-here <key> <id>`.
 
     Where the request comes as a word, `ask <JSON in hexadecimal>`, standard input isn't read.
     """
     if sys.argv[1:2] in (["work"], ["work-here"]):
         sys.exit(_work(*sys.argv[1:]))
+    if sys.argv[1:2] in (["relay"], ["relay-here"]):
+        sys.exit(_relay(*sys.argv[1:]))
     files.on_wait = _send_notice
     try:
         is_word = sys.argv[1:2] == ["ask"]
@@ -101,6 +104,19 @@ def _work(verb: str, place: str, job_id: str) -> int:
     from remote.agent.worker import scheduled
 
     return scheduled.work(place, job_id)
+
+
+def _relay(verb: str, key: str, job_id: str) -> str:
+    """What stands in the way, for people; empty when the relay has ended."""
+    from remote.agent import services
+
+    try:
+        if verb == "relay":
+            services.relay(key, job_id)
+        services.relay_here(key, job_id)
+    except RemoteError as error:
+        return error.message
+    return ""
 
 
 def handle(document: Dict[str, Any]) -> None:

@@ -2,6 +2,9 @@
 
 A service is reached by a port of loopback and a token (JupyterLab), or by a socket in a folder of
 its own that nobody else can enter (what has no log-in). One of a kind runs on a target at a time.
+
+Under a scheduler that is a port or a socket of the job's node: the job writes down which, and a relay
+that the scheduler starts beside it leads there.
 """
 
 from __future__ import annotations
@@ -9,17 +12,25 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
+import time
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, NoReturn, Optional
 
+from remote.agent import launchers
 from remote.agent.job_folders import every, find, job_of, live
 from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
+from remote.errors import JobError
 from remote.files import read_json, sha256
 from remote.job.messages import services as messages
 from remote.job.messages.base import AnswerWithFile
 from remote.job.paths import STATE, JobPaths
+from remote.job.relay import MARK, Relay
 from remote.job.status import ENDED, SOCKET, Serving
+
+#: Seconds between two looks whether a service answers.
+LOOK = 0.2
 
 
 def look(request: messages.ServiceRequest) -> messages.ServiceAnswer:
@@ -41,7 +52,15 @@ def running(root: Path, service: str) -> Optional[JobPaths]:
 
 
 def _address(paths: JobPaths) -> Optional[messages.ServiceAddress]:
-    """Where it answers; None as long as it doesn't."""
+    """Where it answers, here or on the job's node; None as long as it doesn't."""
+    launched = launchers.read(paths, None)
+    if launched is None or not launched.is_elsewhere:
+        return address_here(paths)
+    return messages.ServiceAddress.from_file(paths.address)
+
+
+def address_here(paths: JobPaths) -> Optional[messages.ServiceAddress]:
+    """Where a service of this machine answers; None as long as it doesn't."""
     serving = Serving.from_file(paths.serving)
     if serving is None:
         return None
@@ -56,6 +75,51 @@ def _address(paths: JobPaths) -> Optional[messages.ServiceAddress]:
         if account.get("port"):
             return messages.ServiceAddress(serving.path, account["port"], account["token"])
     return None
+
+
+def announce(paths: JobPaths) -> None:
+    """Write down where the service that this process becomes answers, once it does; unless whoever
+    asks can see that for themselves."""
+    launched = launchers.read(paths, None)
+    if launched is None or not launched.is_elsewhere:
+        return
+    address = address_here(paths)
+    while address is None:
+        time.sleep(LOOK)
+        address = address_here(paths)
+    address.replace(job=paths.id).to_file(paths.address, mode=0o600)
+
+
+def relay(key: str, job_id: str) -> NoReturn:
+    """Become the relay on the node of a service; raises JobError."""
+    paths = find(root_of(key), job_id)
+    launched = launchers.read(paths, None)
+    if launched is None:
+        raise JobError(f"{job_id} is just starting.", "Try again in a few seconds.")
+    agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0]), "relay-here", key, job_id]
+    argv = [*launched.row.beside(launched.handle, job_id), *agent]
+    os.execvp(argv[0], argv)
+
+
+def relay_here(key: str, job_id: str) -> None:
+    """Lead connections from standard input and output to a service of this machine."""
+    paths = find(root_of(key), job_id)
+    out = sys.stdout.buffer
+    out.write(MARK)
+    out.flush()
+    Relay(sys.stdin.buffer, out, lambda: _connected(paths)).run()
+
+
+def _connected(paths: JobPaths) -> socket.socket:
+    """A connection to the service; raises OSError."""
+    address = address_here(paths)
+    if address is None:
+        raise ConnectionRefusedError(paths.id)
+    if not address.socket:
+        return socket.create_connection(("127.0.0.1", address.port))
+    end = socket.socket(socket.AF_UNIX)
+    end.connect(address.socket)
+    return end
 
 
 def find_saved(request: messages.SavedRequest) -> messages.SavedAnswer:

@@ -138,8 +138,8 @@ MLPROJECT = Kind(
 )
 SERVICE = Kind("service", SERVICE_ENTRY, serves=True)
 
-#: The service whose page is a terminal.
-SHELL = "shell"
+#: The service whose page is a terminal, and the one that shows a target's own store.
+SHELL, UI = "shell", "ui"
 
 KINDS: Dict[str, Kind] = {
     kind.name: kind for kind in (NOTEBOOK, SCRIPT, MODULE, COMMAND, LINE, MLPROJECT, SERVICE)

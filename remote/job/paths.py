@@ -54,6 +54,7 @@ class JobPaths:
     progress = _Entry("progress.json")
     proxy = _Entry("proxy")
     serving = _Entry("serving.json")
+    address = _Entry("address.json")
     saved = _Entry("saved.json")
     stores = _Entry("stores")
     packages = _Entry("packages.json")

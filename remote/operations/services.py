@@ -156,10 +156,14 @@ def _start(
 
 def wait(server: TargetSession, service: Service, job: str) -> services.ServiceAddress:
     """Where the service answers; raises JobError. Its log is shown while it is being made ready."""
-    offset, begun = 0, 0.0
+    offset, begun, waiting = 0, 0.0, ""
     while True:
         text, last = _log(server, jobs.LogRequest(key=server.key, job=job, offset=offset))
         offset, status = last.offset, tunnel.status_of(last)
+        # One that has no worker yet says itself nothing in its log.
+        if status.waiting and status.worker is None and status.waiting != waiting:
+            waiting = status.waiting
+            say(waiting)
         if status.state in (QUEUED, PREPARING):
             say_log(text)
         elif status.state in ENDED:

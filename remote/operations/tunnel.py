@@ -1,7 +1,8 @@
 """A port of this machine that leads to where a service answers on the target.
 
 To a server it is forwarded by `remote.connection`, over the login that is there. To a target on
-this machine a thread hands the bytes on: a browser takes no sockets.
+this machine a thread hands the bytes on: a browser takes no sockets. To a node, to which no login
+leads, all connections share one relay (`remote.job.relay`).
 """
 
 from __future__ import annotations
@@ -14,18 +15,23 @@ import secrets
 import socket
 import socketserver
 import sys
+import tempfile
 import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
+from typing import IO
 
-from remote.errors import ConfigError, ConnectError
+from remote.errors import ConfigError, ConnectError, ProtocolError
 from remote.job.messages.jobs import LogAnswer, LogRequest
 from remote.job.messages.services import ServiceAddress
+from remote.job.relay import MARK, Relay
 from remote.job.status import JobStatus
 from remote.operations.jobs.follow import before_next_try
 from remote.output import say
+from remote.rpc.wire import LONGEST_NOISE
 from remote.session import TargetSession
+from remote.transport.process import PIPE, last_line, start
 
 HERE = "127.0.0.1"
 
@@ -57,14 +63,18 @@ def free_port(preferred: int) -> int:
 def tunnel(server: TargetSession, address: ServiceAddress, port: int) -> Iterator[None]:
     """Have `port` here lead to the service; raises ConfigError or ConnectError.
 
-    The address is a socket there, or a port of the target's loopback.
+    The address is a socket there, or a port of the target's loopback, or such of a job's node.
     """
     if not is_free(port):
         raise ConfigError(
             f"Port {port} of this machine is in use.", "Leave --port out, or choose another one."
         )
+    if address.job:
+        with _relayed(server, address.job, port):
+            yield
+        return
     if server.ssh is None:
-        with _relayed(address, port):
+        with _listening(port, lambda end: _lead(end, address)):
             yield
         return
     # Fabric takes a third of a second to import: only who opens a tunnel waits for it.
@@ -78,28 +88,87 @@ def tunnel(server: TargetSession, address: ServiceAddress, port: int) -> Iterato
 
 
 @contextlib.contextmanager
-def _relayed(address: ServiceAddress, port: int) -> Iterator[None]:
-    class Relay(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            kind = socket.AF_UNIX if address.socket else socket.AF_INET
-            with contextlib.suppress(OSError), socket.socket(kind) as far:
-                far.connect(address.socket or (HERE, address.port))
-                back = threading.Thread(target=_hand_on, args=(far, self.request), daemon=True)
-                back.start()
-                _hand_on(self.request, far)
-                back.join()
+def _relayed(server: TargetSession, job: str, port: int) -> Iterator[None]:
+    """Have `port` lead to a job's node, by one program there; raises ConnectError."""
+    server.connect()
+    argv = server.agent.wire.agent(server.agent.name, "relay", server.key, job)
+    with (
+        tempfile.TemporaryFile() as errors,
+        start(argv, stdin=PIPE, stdout=PIPE, stderr=errors.fileno(), apart=True) as program,
+    ):
+        assert program.stdin and program.stdout
+        try:
+            if not _begins(program.stdout):
+                program.wait()
+                errors.seek(0)
+                words = last_line(errors.read(LONGEST_NOISE).decode("utf-8", "replace"))
+                raise ConnectError(f"Nothing leads to the node of {job}: {words}")
+            relay = Relay(program.stdout, program.stdin)
+            with _listening(port, relay.carry) as close:
+                # Where the way to the node breaks, the port is free again, which `hold` looks at.
+                reader = threading.Thread(target=_run, args=(relay, close), daemon=True)
+                reader.start()
+                yield
+        finally:
+            # srun hands the signal on to its program.
+            program.terminate()
 
-    class Relays(socketserver.ThreadingTCPServer):
+
+def _begins(output: IO[bytes]) -> bool:
+    """Whether the relay's first word comes, behind what a login shell prints."""
+    noise = 0
+    while noise < LONGEST_NOISE:
+        line = output.readline(LONGEST_NOISE)
+        if not line or line.endswith(MARK):
+            return bool(line)
+        noise += len(line)
+    return False
+
+
+def _run(relay: Relay, close: Callable[[], None]) -> None:
+    try:
+        relay.run()
+    except ProtocolError as error:
+        say(error.message)
+    finally:
+        close()
+
+
+def _lead(end: socket.socket, address: ServiceAddress) -> None:
+    """Hand on what a connection and a service of this machine have for each other."""
+    kind = socket.AF_UNIX if address.socket else socket.AF_INET
+    with contextlib.suppress(OSError), socket.socket(kind) as far:
+        far.connect(address.socket or (HERE, address.port))
+        back = threading.Thread(target=_hand_on, args=(far, end), daemon=True)
+        back.start()
+        _hand_on(end, far)
+        back.join()
+
+
+@contextlib.contextmanager
+def _listening(port: int, lead: Callable[[socket.socket], None]) -> Iterator[Callable[[], None]]:
+    """Have each connection to `port` be led on by a thread of its own; the block gets what ends that."""
+
+    class Connection(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            lead(self.request)
+
+    class Listener(socketserver.ThreadingTCPServer):
         daemon_threads = True
         block_on_close = False
         allow_reuse_address = True
 
-    with Relays((HERE, port), Relay) as relays:
-        threading.Thread(target=relays.serve_forever, daemon=True).start()
+    with Listener((HERE, port), Connection) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+
+        def close() -> None:
+            listener.shutdown()
+            listener.server_close()
+
         try:
-            yield
+            yield close
         finally:
-            relays.shutdown()
+            close()
 
 
 def _hand_on(source: socket.socket, to: socket.socket) -> None:

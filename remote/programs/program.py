@@ -44,7 +44,7 @@ class Service:
 
 LAB = Service("lab", "JupyterLab", "jupyterlab", "lab")
 TENSORBOARD = Service("tensorboard", "TensorBoard", "tensorboard", "torch")
-UI = Service("ui", "MLflow's UI", "mlflow")
+UI = Service(kinds.UI, "MLflow's UI", "mlflow")
 SHELL = Service(kinds.SHELL, "The shell")
 
 

@@ -13,6 +13,7 @@ import os
 import pwd
 import secrets
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 from urllib.parse import quote
 
+from remote.agent.services import announce
 from remote.files import sha256, write_json
 from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE, JobPaths
@@ -50,6 +52,7 @@ def main() -> None:
         shown = job.folder or ""
         page = "/lab" if os.path.isabs(shown) else f"/lab/tree/{quote(shown)}"
     Serving(str(private), page).to_file(paths.serving, mode=0o600)
+    threading.Thread(target=announce, args=(paths,), daemon=True).start()
     try:
         SERVICES[job.service](paths, job, private)
     except ModuleNotFoundError as error:
@@ -188,6 +191,8 @@ def __getattr__(name: str) -> Any:
 def _serve_shell(paths: JobPaths, job: Job, private: Path) -> None:
     """A tmux of its own, which ends with its last window: whoever attaches to it is in the job's
     environment."""
+    if shutil.which("tmux") is None:
+        sys.exit(f"[remote] {os.uname().nodename} has no tmux, which would hold the shell.")
     shell = shlex.quote(os.environ.get("SHELL") or "/bin/sh")
     # No login shell: what those read first may put another Python before the job's.
     command = shlex.join(job.arguments) or f"exec {shell}"

@@ -8,8 +8,9 @@ import pty
 import select
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.conftest import INV, ProjectFolder
 
@@ -48,17 +49,13 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def inv_in_terminal(project: ProjectFolder, *words: str, **env: str) -> Iterator[Terminal]:
-    """`inv` in a terminal; it is killed at the end, should it still run."""
+def in_terminal(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path | None = None
+) -> Iterator[Terminal]:
+    """A program in a terminal; it is killed at the end, should it still run."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [str(INV), *words],
-        cwd=project.root,
-        env={**os.environ, **project.env, "TERM": "xterm", **env},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
+        argv, cwd=cwd, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     )
     os.close(slave)
     try:
@@ -67,3 +64,11 @@ def inv_in_terminal(project: ProjectFolder, *words: str, **env: str) -> Iterator
         process.kill()
         process.wait()
         os.close(master)
+
+
+@contextlib.contextmanager
+def inv_in_terminal(project: ProjectFolder, *words: str, **env: str) -> Iterator[Terminal]:
+    """`inv` in a terminal."""
+    own = {**os.environ, **project.env, "TERM": "xterm", **env}
+    with in_terminal([str(INV), *words], own, project.root) as terminal:
+        yield terminal

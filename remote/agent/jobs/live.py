@@ -89,21 +89,25 @@ def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
         raise JobError(f"{paths.id} has ended: {status.state}.", f"inv remote-logs {paths.id}")
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
-    argv = _own_terminal(paths) if job and job.service == SHELL else []
+    launched = _launch(paths, status)
+    argv = _own_terminal(paths, launched) if job and job.service == SHELL else []
     if not argv:
-        launched = _launch(paths, status)
         argv = launched.row.attach(launched.handle, paths.id)
     if request.terminal and not _is_known(request.terminal):
         argv = ["env", f"TERM={TERMINAL}", *argv]
     return messages.AttachAnswer(paths.id, tuple(argv))
 
 
-def _own_terminal(paths: JobPaths) -> List[str]:
+def _own_terminal(paths: JobPaths, launched: Launch) -> List[str]:
     """The command that shows the terminal which a job serves; none as long as it isn't there."""
     serving = Serving.from_file(paths.serving)
-    if serving is None or not (Path(serving.folder) / SOCKET).exists():
+    if serving is None:
         return []
-    return ["tmux", "-S", f"{serving.folder}/{SOCKET}", "attach-session", "-t", f"={paths.id}"]
+    socket = Path(serving.folder) / SOCKET
+    if not (paths.address if launched.is_elsewhere else socket).exists():
+        return []
+    beside = launched.row.beside(launched.handle, paths.id, terminal=True)
+    return [*beside, "tmux", "-S", str(socket), "attach-session", "-t", f"={paths.id}"]
 
 
 def _is_known(terminal: str) -> bool:

@@ -20,7 +20,7 @@ from remote.errors import JobError, TargetError
 from remote.files import is_absent, link_or_copy, locked, write_atomic
 from remote.folders import leads_out, links_in
 from remote.job import outputs
-from remote.job.kinds import kind_of
+from remote.job.kinds import UI, kind_of
 from remote.job.messages.jobs import EMPTY_STORE, PUSH, SubmitAnswer, SubmitRequest
 from remote.job.paths import PARTIAL, STATE, STORE, JobPaths
 from remote.job.spec import JobSpec
@@ -106,18 +106,11 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
 
 
 def launcher_of(request: SubmitRequest) -> str:
-    """What is to keep a job alive. No tunnel leads to the nodes of a scheduler, so what is looked at
-    through one runs on this machine; raises JobError where it wants their GPUs."""
+    """What is to keep a job alive. SQLite is no store for several machines: what shows the target's own
+    runs on the one that writes to it."""
     name = request.launcher or launchers.usual()
-    if not kind_of(request.job).serves or not launchers.named(name).ELSEWHERE:
-        return name
-    if request.job.gpus:
-        raise JobError(
-            f"{name}'s nodes can't be reached through a tunnel, so {request.job.name} can have none"
-            " of their GPUs.",
-            "Without --gpus it runs on the login node. A shell on a node, there: srun --pty bash",
-        )
-    return launchers.DEFAULT
+    shows_store = request.job.service == UI
+    return launchers.DEFAULT if shows_store and launchers.named(name).ELSEWHERE else name
 
 
 def launch(

@@ -61,6 +61,10 @@ class Launcher(Protocol):
     def kill(self, handle: Handle) -> None:
         """End the worker and all below it at once."""
 
+    def beside(self, handle: Handle, job_id: str, *, terminal: bool = False) -> List[str]:
+        """The words before a command that run it where the worker runs, with what that was given, in
+        a `terminal` or not; raises JobError."""
+
     def attach(self, handle: Handle, job_id: str) -> List[str]:
         """argv that shows the worker's terminal, to be run on the server; raises JobError."""
 
@@ -99,6 +103,11 @@ class Launch(Struct):
     def row(self) -> Launcher:
         """Who is asked about `handle`; raises JobError."""
         return named(self.launcher)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the worker may run on another machine than this one."""
+        return self.launcher in LAUNCHERS and self.row.ELSEWHERE
 
     def alive(self) -> Optional[bool]:
         """Whether the worker lives; None where that can't be told, as of a launcher unknown here."""

@@ -29,6 +29,9 @@ CONFIGURATIONS = ("/etc/slurm", "/etc/slurm-llnl", "/run/slurm/conf")
 #: Bytes of the end of what Slurm wrote about a job that are read.
 TAIL = 1 << 16
 
+#: srun's words for one process on the first of a job's nodes, where its worker runs.
+FIRST_NODE = ("--nodes=1", "--ntasks=1", "--relative=0", "--quiet")
+
 #: What a worker writes there when it begins, before the name of its node.
 BEGINS = "[remote] begins on "
 
@@ -211,6 +214,11 @@ def _cancel(handle: Handle, *words: str) -> None:
 
 def attach(handle: Handle, job_id: str) -> List[str]:
     """A shell beside the worker, on its node: a batch job has no terminal."""
+    return [*beside(handle, job_id, terminal=True), os.environ.get("SHELL", "/bin/sh")]
+
+
+def beside(handle: Handle, job_id: str, *, terminal: bool = False) -> List[str]:
+    """srun, for one process on the first of the job's nodes."""
     job, _ = squeue.find(handle)
     if job is None or job.state != "RUNNING":
         raise JobError(
@@ -220,8 +228,8 @@ def attach(handle: Handle, job_id: str) -> List[str]:
     cluster = str(handle.get("cluster", ""))
     # That of an array's task is not its number within the array.
     number = squeue.details(job.id, cluster).get("JobId", job.id)
-    where = squeue.command("srun", cluster)
-    return [*where, f"--jobid={number}", "--overlap", "--pty", os.environ.get("SHELL", "/bin/sh")]
+    where, pty = squeue.command("srun", cluster), ["--pty"] if terminal else []
+    return [*where, f"--jobid={number}", "--overlap", *FIRST_NODE, *pty]
 
 
 def why_ended(handle: Handle) -> str:

@@ -94,6 +94,11 @@ def kill(handle: Handle) -> None:
         processes.send([*processes.descendants(pid), pid], signal.SIGKILL)
 
 
+def beside(handle: Handle, job_id: str, *, terminal: bool = False) -> List[str]:
+    """None: the worker runs on this machine."""
+    return []
+
+
 def attach(handle: Handle, job_id: str) -> List[str]:
     """tmux's own command; `=` has it take the name as a whole, and not the beginning of one."""
     socket = handle.get("socket", SOCKET)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Mapping, Optional
 
-from remote.agent import processes, reserve
+from remote.agent import job_state, processes, reserve
 from remote.agent.gpus.allocated import AllocatedGpus
 from remote.agent.gpus.lease import Lease
 from remote.agent.job_folders import read_status
@@ -72,6 +72,7 @@ class ScheduledWorker(Worker):
         with contextlib.suppress(OSError, StoreError):
             job_run.end_runs(self.paths, self.job, earlier.replace(state=FAILED, ended=time.time()))
         self.paths.live.touch()
+        job_state.clear_service(self.paths)
         self.status = self.status.replace(attempt=earlier.attempt, mlflow_run=os.urandom(16).hex())
 
     def begin_records(self) -> None:
@@ -106,6 +107,7 @@ class ScheduledWorker(Worker):
             return
         processes.end_descendants(os.getpid())
         reserve.free(self.paths)
+        job_state.clear_service(self.paths)
         self.say(f"{outcome.cause}; Slurm starts it again")
         with contextlib.suppress(OSError, StoreError):
             job_run.end_runs(self.paths, self.job, self.status.replace(state=FAILED))

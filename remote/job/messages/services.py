@@ -20,13 +20,16 @@ _SOCKET = re.compile(re.escape(PRIVATE) + r"[A-Za-z0-9_]+/socket")
 
 
 class ServiceAddress(Struct):
-    """Where a service answers there: a `port` of loopback with a `token`, or a `socket`."""
+    """Where a service answers there: a `port` of loopback with a `token`, or a `socket`; of the machine
+    that is asked, or of the node of a job."""
 
     path: str = fields.text(NAME, _PAGE)
     """The page that a browser is to open."""
     port: int = fields.integer(0, 65535, default=0)
     token: str = fields.text(256, WORD, default="")
     socket: str = fields.text(104, _SOCKET, default="")
+    job: str = fields.job_id(default="")
+    """The job to whose node a relay leads."""
 
 
 class ServiceAnswer(Struct):

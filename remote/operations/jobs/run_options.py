@@ -64,6 +64,16 @@ def joined(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(itertools.chain.from_iterable(lists))
 
 
+def sbatch_words() -> Any:
+    """The flag of all that can be a job of Slurm's."""
+    return option(
+        "--sbatch",
+        'with Slurm: more words for sbatch, such as "-p long --mem=64G"; may come again',
+        parse=words,
+        collect=joined,
+    )
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """What a job may be asked beside its program; each field is called as in job.json.
@@ -101,12 +111,7 @@ class RunOptions:
     nodes: int = option(
         "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=count
     )
-    sbatch: tuple[str, ...] = option(
-        "--sbatch",
-        'with Slurm: more words for sbatch, such as "-p long --mem=64G"; may come again',
-        parse=words,
-        collect=joined,
-    )
+    sbatch: tuple[str, ...] = sbatch_words()
     name: str = option("--name", "what the job is called (default: like its program)")
     cwd: str = option(
         "--cwd", "the folder to run in: `notebook`, the program's own, or one of the project"
@@ -227,11 +232,18 @@ class ShellOptions(StartOptions):
     idle: int = option(
         "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
     )
+    sbatch: tuple[str, ...] = sbatch_words()
 
     @property
     def asked(self) -> RunOptions:
         """What is asked of its job."""
-        return RunOptions(gpus=self.gpus, timeout=self.timeout, idle=self.idle, extras=self.extras)
+        return RunOptions(
+            gpus=self.gpus,
+            timeout=self.timeout,
+            idle=self.idle,
+            extras=self.extras,
+            sbatch=self.sbatch,
+        )
 
 
 @dataclass(frozen=True)
@@ -259,6 +271,7 @@ class LabOptions(ServiceOptions):
     idle: int = option(
         "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
     )
+    sbatch: tuple[str, ...] = sbatch_words()
     bring: bool = option(
         "--bring", "bring here what was saved in it among the project's files", False
     )
@@ -266,7 +279,13 @@ class LabOptions(ServiceOptions):
     @property
     def asked(self) -> RunOptions:
         """What is asked of its job."""
-        return RunOptions(gpus=self.gpus, timeout=self.timeout, idle=self.idle, extras=self.extras)
+        return RunOptions(
+            gpus=self.gpus,
+            timeout=self.timeout,
+            idle=self.idle,
+            extras=self.extras,
+            sbatch=self.sbatch,
+        )
 
 
 @dataclass(frozen=True)
@@ -276,3 +295,9 @@ class TensorboardOptions(ServiceOptions):
     place = {"logdir": "logs"}
 
     logdir: str = option("--logdir", f"a folder of the target (default: {place['logdir']})")
+    sbatch: tuple[str, ...] = sbatch_words()
+
+    @property
+    def asked(self) -> RunOptions:
+        """What is asked of its job."""
+        return RunOptions(sbatch=self.sbatch)

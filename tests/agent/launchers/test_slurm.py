@@ -9,7 +9,6 @@ import pytest
 from remote.agent import launchers
 from remote.agent.jobs.submit import launcher_of
 from remote.agent.launchers import slurm, squeue
-from remote.errors import JobError
 from remote.job.messages.jobs import SubmitRequest
 from remote.job.spec import JobSpec
 from tests.agent.job_folder import KEY
@@ -82,11 +81,10 @@ def test_a_server_with_sbatch_and_a_cluster_uses_slurm(
     assert launchers.usual() == "tmux"
 
 
-def test_what_is_reached_by_a_tunnel_runs_on_the_login_node() -> None:
-    lab = JobSpec(kind="service", source="", name="lab", service="lab", gpus=0)
-    request = SubmitRequest(key=KEY, job=lab, launcher="slurm")
+def test_only_what_shows_the_targets_store_runs_on_the_login_node() -> None:
+    page = JobSpec(kind="service", source="", name="ui", service="ui", gpus=0)
+    request = SubmitRequest(key=KEY, job=page, launcher="slurm")
     assert launcher_of(request) == "tmux"
-    with pytest.raises(JobError, match="can't be reached through a tunnel"):
-        launcher_of(request.replace(job=lab.replace(gpus=1)))
-    train = JobSpec(kind="command", source="", name="x")
-    assert launcher_of(request.replace(job=train)) == "slurm"
+    for service in ("lab", "shell", "tensorboard", None):
+        job = page.replace(service=service or "", gpus=1)
+        assert launcher_of(request.replace(job=job)) == "slurm"

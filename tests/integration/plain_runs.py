@@ -26,11 +26,15 @@ class Place:
         return (self.root / "said").read_text()
 
     def runs(self, name: str = "mlflow.db") -> dict[str, Any]:
-        """What is recorded of each run, by its id; without what is another each time."""
+        """What is recorded of each run, by its id; without what is another each time.
+
+        Of a value that is logged twice, MLflow keeps one where both fall into one millisecond.
+        """
         query = """SELECT r.run_uuid, e.name, r.name, r.status,
           (SELECT json_group_array(key || '=' || value) FROM (SELECT * FROM params p
             WHERE p.run_uuid = r.run_uuid ORDER BY key)),
-          (SELECT json_group_array(key || step || '=' || value) FROM (SELECT * FROM metrics m
+          (SELECT json_group_array(key || step || '=' || value) FROM (
+            SELECT DISTINCT key, step, value FROM metrics m
             WHERE m.run_uuid = r.run_uuid ORDER BY key, step, value)
             WHERE key NOT LIKE '%_runtime' AND key NOT LIKE '%_per_second'
             AND key NOT LIKE 'system/%'),

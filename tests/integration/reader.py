@@ -88,6 +88,8 @@ class Reader:
         elif _is_ordinary(words):
             if "../colleague" in words:
                 self.a_colleague()
+            if words[:2] == ["inv", "remote-put"]:
+                self.own(words[2 : words.index("--to")])
             self.run(line)
             self.wait_for_what_began(words)
         else:
@@ -120,6 +122,15 @@ class Reader:
         if HOST in here or FOLDER + "/" in here or BACKUP in here:
             raise Unknown(line)
         return "\n".join([*self.activated, here])
+
+    def own(self, names: list[str]) -> None:
+        """Have the files and folders that the document takes for the reader's."""
+        for name in names:
+            home, folder = Path(self.env["HOME"]), name.endswith("/")
+            path = self.project.root / name.replace("~", str(home))
+            file = path / "file" if folder else path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(name)
 
     def remember(self, line: str) -> None:
         if line.startswith(". "):

@@ -37,9 +37,12 @@ class Terminal:
         """Read on until the command has ended, typing `keys` now and then; its exit code."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
-            # A terminal that was just opened may miss a key.
+            # A terminal that was just opened may miss a key. Typed faster than they are answered, keys
+            # come to what is left when the command has ended.
             self.type(keys)
-            self._read_for(1.0)
+            again = time.monotonic() + 1.0
+            while self.process.poll() is None and time.monotonic() < again:
+                self._read_for(0.1)
         return self.process.wait(1)
 
     def _read_for(self, seconds: float) -> None:

@@ -233,6 +233,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def shortened(text: str, letters: int) -> str:
+    """A text of so many letters at most, the last three of which tell that it is cut."""
+    return text if len(text) <= letters else f"{text[: letters - 3]}..."
+
+
 def size(count: int) -> str:
     """Bytes in the unit that reads best: `999 B`, `1.0 kB`, `1.2 MB`."""
     if count < 1000:

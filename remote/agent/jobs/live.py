@@ -142,14 +142,14 @@ def stop(request: messages.StopRequest) -> messages.StopAnswer:
     else:
         chosen = [find(root, name) for name in request.jobs] or [_only(root)]
     once = {paths.id: paths for paths in chosen}.values()
-    asked = [(paths, state_of(paths), _ask_to_end(paths)) for paths in once]
+    found = [(paths, state_of(paths)) for paths in once]
+    asked = [(paths, status, _ask_to_end(paths, status)) for paths, status in found]
     deadline = time.monotonic() + PATIENCE
     return messages.StopAnswer(tuple(_await_end(*each, deadline) for each in asked))
 
 
-def _ask_to_end(paths: JobPaths) -> Optional[Launch]:
+def _ask_to_end(paths: JobPaths, status: JobStatus) -> Optional[Launch]:
     """Who is asked; None where there is nobody to ask, since it has ended or is just starting."""
-    status = state_of(paths)
     launched = None if status.state in ENDED else launchers.read(paths, status.worker)
     if launched:
         # By this the worker knows that the signal is its user's; on a full disk it may not.

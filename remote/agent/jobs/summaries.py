@@ -14,6 +14,7 @@ from remote.agent.job_state import state_of
 from remote.agent.processes import uptime
 from remote.agent.target_dir import root_of
 from remote.errors import ProtocolError, StoreError
+from remote.files import shortened
 from remote.job.fields import NAME
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.messages.old_jobs import UnpulledAnswer, UnpulledRequest
@@ -76,9 +77,9 @@ def _in_full(paths: JobPaths, summary: JobSummary) -> JobSummary:
     facts: Dict[str, Any] = {}
     if job:
         facts = {
-            "asked": _cut(job.typed, NAME),
+            "asked": shortened(job.typed, NAME),
             "parameters": {
-                _cut(name, SHOWN): _cut(str(value), SHOWN)
+                shortened(name, SHOWN): shortened(str(value), SHOWN)
                 for name, value in job.all_parameters.items()
             },
             "cwd": job.cwd,
@@ -89,16 +90,12 @@ def _in_full(paths: JobPaths, summary: JobSummary) -> JobSummary:
     return summary.replace(**facts, unpulled=unpulled.of_ended(paths))
 
 
-def _cut(text: str, letters: int) -> str:
-    return text if len(text) <= letters else f"{text[: letters - 3]}..."
-
-
 def _summary(paths: JobPaths) -> JobSummary:
     job, status = job_of(paths), state_of(paths)
     facts = dict(vars(status))
     if job:
         facts.update({name: getattr(job, name) for name in _SHOWN})
-        facts["asked"] = _cut(job.typed, SHOWN)
+        facts["asked"] = shortened(job.typed, SHOWN)
         facts["mlflow_run"] = status.mlflow_run or job.mlflow_run
     progress: Optional[Progress] = None
     with suppress(ProtocolError):

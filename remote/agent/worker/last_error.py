@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from remote.files import shortened
+
 #: Letters of an exception's message that are told.
 LONGEST = 200
 
@@ -33,4 +35,4 @@ def last_error(log: bytes) -> str:
     said = f"{name}: {message}" if message else name
     cells = _CELL.findall(log, 0, end.start())
     cell = f" (cell {cells[-1].decode()})" if cells else ""
-    return (said if len(said) <= LONGEST else said[: LONGEST - 3] + "...") + cell
+    return shortened(said, LONGEST) + cell

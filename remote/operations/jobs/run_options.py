@@ -218,6 +218,16 @@ class ServiceOptions(StartOptions):
             raise JobError("--stop ends it: nothing else goes with that.")
 
 
+def _asked_of(service: ShellOptions | LabOptions) -> RunOptions:
+    return RunOptions(
+        gpus=service.gpus,
+        timeout=service.timeout,
+        idle=service.idle,
+        extras=service.extras,
+        sbatch=service.sbatch,
+    )
+
+
 @dataclass(frozen=True)
 class ShellOptions(StartOptions):
     """The flags of `remote-shell`."""
@@ -237,13 +247,7 @@ class ShellOptions(StartOptions):
     @property
     def asked(self) -> RunOptions:
         """What is asked of its job."""
-        return RunOptions(
-            gpus=self.gpus,
-            timeout=self.timeout,
-            idle=self.idle,
-            extras=self.extras,
-            sbatch=self.sbatch,
-        )
+        return _asked_of(self)
 
 
 @dataclass(frozen=True)
@@ -279,13 +283,7 @@ class LabOptions(ServiceOptions):
     @property
     def asked(self) -> RunOptions:
         """What is asked of its job."""
-        return RunOptions(
-            gpus=self.gpus,
-            timeout=self.timeout,
-            idle=self.idle,
-            extras=self.extras,
-            sbatch=self.sbatch,
-        )
+        return _asked_of(self)
 
 
 @dataclass(frozen=True)

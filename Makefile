@@ -79,8 +79,8 @@ $(READY): $(wildcard requirements*.lock) pyproject.toml | tasks.py
 setup: $(READY) ## make this your project: project_name= your_name= your_email= package_name=
 	@$(PYTHON) -m scripts.setup
 
-lock: $(READY) ## resolve the lock files anew
-	@sh scripts/lock.sh $(VENV)/bin/uv
+lock: $(READY) ## bring the lock files up to pyproject.toml; upgrade=1 takes the newest versions
+	@sh scripts/lock.sh $(VENV)/bin/uv $(if $(upgrade),--upgrade)
 
 clean: ## remove .venv and the demonstration's server
 	@rm -rf $(VENV) .demo

@@ -106,7 +106,7 @@ def _commands(root: Path, package: str, extra: str) -> Iterator[list[str]]:
         return
     yield [uv, "add", "--quiet", "--frozen", *place, "--", package]
     if (root / SCRIPT).is_file():
-        yield ["sh", str(SCRIPT), uv, "--keep"]
+        yield ["sh", str(SCRIPT), uv]
         return
     # What is locked already stays as it is, as long as it may.
     yield from ([uv, *_compile(root, file)] for file in _locks(root))

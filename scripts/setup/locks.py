@@ -25,7 +25,7 @@ def resolve(root: Path) -> tuple[list[str], str]:
         (folder / "scripts").mkdir()
         for path in (root / "pyproject.toml", *root.glob("requirements*.lock")):
             shutil.copy(path, folder)
-        argv = ["sh", str(root / "scripts/lock.sh"), str(UV), "--keep"]
+        argv = ["sh", str(root / "scripts/lock.sh"), str(UV)]
         # uv would fetch the oldest Python that the project allows, and needs none to resolve.
         env = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
         done = subprocess.run(

@@ -270,6 +270,12 @@ def start(
     return Process(argv, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=apart)
 
 
+def call(argv: Sequence[str], *, env: Mapping[str, str]) -> int:
+    """Run in this terminal to the end, which is the program's own meanwhile; its exit code."""
+    sys.stdout.flush()
+    return subprocess.call(argv, env=env)
+
+
 def become(
     argv: Sequence[str],
     *,

@@ -22,7 +22,7 @@ from remote.output import (
     size,
 )
 from remote.tasks.declare import HELP, command
-from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
+from remote.tasks.sync import pool_of, pull_and_tell, refuse_sweep, server_of, sweep_of
 from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def remote_logs(
     from remote.operations.jobs.follow import follow_log
     from remote.options import seconds
 
+    refuse_sweep(job)
     if tail < 0:
         raise JobError("--tail takes the number of lines to show.")
     age = seconds(since, "--since") if since else 0
@@ -93,7 +94,7 @@ def remote_ps(
     from remote.tasks.tables import job_details, job_table
 
     if sweep := sweep_of(job):
-        from remote.tasks.sweep import list_sweep
+        from remote.tasks.sweep_jobs import list_sweep
 
         list_sweep(find_project(), sweep, watch=watch, json=json)
         return
@@ -128,6 +129,7 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
     from remote.operations.jobs.follow import attach
 
+    refuse_sweep(job)
     attach(server_of(target), job)
 
 
@@ -139,6 +141,7 @@ def remote_code(c: Context, job: str = "", target: str = "") -> None:
     """Open the folder that a job runs in, there, in the VS Code that is installed here."""
     from remote.operations.editor import open_code
 
+    refuse_sweep(job)
     open_code(server_of(target), job)
 
 
@@ -148,7 +151,7 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
     from remote.operations.jobs.follow import follow_log
 
     if sweep := sweep_of(job):
-        from remote.tasks.sweep import wait_for_sweep
+        from remote.tasks.sweep_jobs import wait_for_sweep
 
         wait_for_sweep(find_project(), sweep, pull=pull)
         return
@@ -178,7 +181,7 @@ def remote_stop(
         raise JobError("--all means all jobs that go on, and some are named.", "Either of them.")
     sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
     if sweeps:
-        from remote.tasks.sweep import stop_sweep
+        from remote.tasks.sweep_jobs import stop_sweep
 
         if len(job or ()) > 1:
             raise JobError("A sweep is stopped by itself.", f"inv remote-stop {sweeps[0].id}")
@@ -210,6 +213,8 @@ def remote_diff(c: Context, before: str, after: str = "last", target: str = "") 
     from remote.job.messages.old_jobs import DifferencesRequest
     from remote.tasks.tables import difference_lines
 
+    for name in (before, after):
+        refuse_sweep(name)
     server = server_of(target)
     request = DifferencesRequest(key=server.key, before=before, after=after)
     print_lines(*difference_lines(server.agent.call(request)))
@@ -228,6 +233,7 @@ def remote_fetch(
     from remote.operations.sync import say_problems
     from remote.tasks import merge_report
 
+    refuse_sweep(job)
     fetched = fetch(server_of(target), job, path or ())
     print_lines(*(f"fetched {name}" for name in sorted(fetched.files)))
     amount = f"{plural(len(fetched.files), 'file')}, {size(sum(fetched.files.values()))}"
@@ -238,11 +244,19 @@ def remote_fetch(
     exit_unless_all(fetched.problems, "fetched")
 
 
-@command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})
+@command(
+    positional=["job"],
+    help={"job": "a job's id, a unique part of it, or `last`; or a sweep's, for all of its jobs"},
+)
 def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
     """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
     from remote.job.messages.old_jobs import RemoveRequest
 
+    if sweep := sweep_of(job):
+        from remote.tasks.sweep_jobs import remove_sweep
+
+        remove_sweep(find_project(), sweep, force=force)
+        return
     server = server_of(target)
     pulled = tuple(read_json(server.pulled) or ())
     request = RemoveRequest(key=server.key, jobs=(job,), pulled=pulled, force=force)

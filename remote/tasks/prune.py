@@ -66,8 +66,16 @@ def _prune(servers: Sequence[TargetSession], request: PruneRequest) -> bool:
     from remote.operations.pool import ask_all
 
     def ask(server: TargetSession) -> PruneAnswer:
-        pulled = tuple(read_json(server.pulled) or ())
-        return server.agent.call(request.replace(key=server.key, pulled=pulled))
+        settings, pulled = server.settings, tuple(read_json(server.pulled) or ())
+        own = request.replace(
+            key=server.key,
+            pulled=pulled,
+            extras=settings.extras if settings.has_extras else (),
+            environment=settings.environment,
+            environment_source=settings.image or settings.python,
+            torch_backend=settings.torch_backend,
+        )
+        return server.agent.call(own)
 
     if len(servers) == 1:
         found = _tell(ask(servers[0]), dry_run=request.dry_run)

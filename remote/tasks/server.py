@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,11 @@ from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:
     from remote.operations.doctor import Check
+
+#: Variables by which shells, the linker and Python find what they run.
+STEERING = re.compile(
+    r"PATH|HOME|SHELL|ENV|BASH_ENV|IFS|(LD|DYLD)_\w+|PYTHON[A-Z]+|VIRTUAL_ENV|CONDA_PREFIX"
+)
 
 
 @command(help={"json": "print the findings as JSON"})
@@ -89,6 +95,12 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
     server = server_of(target)
     if forget and not key:
         raise ConfigError("--forget needs the name of a secret.")
+    if not forget and STEERING.fullmatch(key):
+        raise ConfigError(
+            f"{key} changes which programs and libraries jobs run, and is no secret.",
+            f"For one job: --env {key}=...; for all: a line `export {key}=...` of `setup` in"
+            " [tool.remote].",
+        )
     value = None if forget or not key else _read_secret(key)
     answer = server.agent.call(SecretRequest(key=server.key, name=key, value=value))
     print_lines(*answer.names or ["No secret is set."])

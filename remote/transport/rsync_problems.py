@@ -31,6 +31,9 @@ _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file h
 UNREADABLE, UNWRITABLE, IN_THE_WAY = "unreadable", "unwritable", "in the way"
 DANGLING, STRANGE = "a link to nothing", "a link that isn't followed"
 
+#: Of a file of the toolkit's own, which no rsync tells of.
+DAMAGED = "damaged"
+
 #: The next step, by what is the matter: on this machine, on the other one.
 _HINTS = {
     UNREADABLE: (
@@ -46,6 +49,7 @@ _HINTS = {
         "Mount the disk that it leads to, or remove the link.",
         "Mount there what it leads to, or remove the link there.",
     ),
+    DAMAGED: ("Put back a copy of it, or remove it.", "Put back a copy of it there."),
     STRANGE: (
         "Put a folder in its place, or a link of your own.",
         "Put a folder in its place there.",

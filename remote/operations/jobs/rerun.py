@@ -62,7 +62,11 @@ def rerun(
         if incoming:
             _send_code(source, target, account, incoming, "" if theirs or not kept else kept.code)
         if not is_there:
-            asked = with_environment(asked, target.settings)
+            asked = with_environment(asked, target.settings).replace(
+                # Words for one cluster mean nothing to another.
+                sbatch=target.settings.words_for_sbatch,
+                extras=asked.extras if target.settings.has_extras else (),
+            )
         spec = asked.replace(
             tags={**asked.tags, "remote.rerun_of": original},
             after=after,

@@ -8,8 +8,6 @@ import os
 import pty
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 

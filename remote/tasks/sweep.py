@@ -12,8 +12,9 @@ from invoke.exceptions import Exit
 from remote.config import Project, find_project
 from remote.errors import JobError
 from remote.operations.jobs.run_options import RunOptions
-from remote.output import plural, print_json, print_lines, say, table
+from remote.output import plural, print_lines, say, table
 from remote.tasks.declare import command
+from remote.tasks.result import tell
 from remote.tasks.sync import pool_of, server_of, sweep_of
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ LOOK = 2.0
     help={
         "program": "a notebook, script, module or MLproject folder, as for remote-run",
         "dry-run": "show the jobs, start none",
-        "json": "print the jobs as JSON",
     },
+    json=True,
 )
 def remote_sweep(
     c: Context,
@@ -42,7 +43,6 @@ def remote_sweep(
     target: str = "",
     entry_point: str = "",
     dry_run: bool = False,
-    json: bool = False,
     options: RunOptions = RunOptions(),
     parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
@@ -67,6 +67,8 @@ def remote_sweep(
     )
     values = [each.values for each in chosen]
     if dry_run:
+        planned = [{"target": "", "id": "", "values": each} for each in values]
+        tell(sweep="", jobs=planned, targets=[])
         _show_values(values)
         return
     servers = pool_of(target) or [server_of(target)]
@@ -77,11 +79,9 @@ def remote_sweep(
     sweep, replies = start(project, jobs, values, servers, choose)
     if len(replies) == 1 and replies[0].error:
         raise replies[0].error
-    if json:
-        print_json({"sweep": sweep.id, "jobs": sweep.jobs})
-    else:
-        show_started(sweep)
-    _tell(sweep, [(reply.server.target.label, _words(reply)) for reply in replies])
+    tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
+    show_started(sweep)
+    _say_how_to_go_on(sweep, [(reply.server.target.label, _words(reply)) for reply in replies])
 
 
 def after_sweep(options: RunOptions) -> RunOptions:
@@ -129,7 +129,7 @@ def show_started(sweep: Sweep) -> None:
     print_lines(*table(rows))
 
 
-def _tell(sweep: Sweep, words: Sequence[tuple[str, str]]) -> None:
+def _say_how_to_go_on(sweep: Sweep, words: Sequence[tuple[str, str]]) -> None:
     """Say how to go on; exit with 1 where a job could not be started."""
     started = sum(bool(job.id) for job in sweep.jobs)
     for target, text in words:

@@ -13,7 +13,8 @@ from remote.config import Project
 from remote.errors import JobError
 from remote.files import read_json
 from remote.job.status import ENDED, FINISHED
-from remote.output import draw_screen, plural, print_json, print_lines, say, size, table
+from remote.output import draw_screen, plural, print_lines, say, size, table
+from remote.tasks.result import tell, tell_now
 from remote.tasks.sweep import exit_unless_started, show_started
 from remote.tasks.sync import registry_asked
 
@@ -26,19 +27,16 @@ if TYPE_CHECKING:
 LOOK = 2.0
 
 
-def list_sweep(project: Project, sweep: Sweep, *, watch: bool, json: bool) -> None:
-    """Show a table of its jobs, or all that is known of them as JSON."""
+def list_sweep(project: Project, sweep: Sweep, *, watch: bool) -> None:
+    """Show a table of its jobs."""
     said = set[str]()
     while True:
         answers = _ask(project, sweep, said)
-        if json:
-            print_json({"sweep": sweep, "jobs": [job for _, each in answers for job in each.jobs]})
-        elif watch:
-            draw_screen([f"{sweep.id}  {time.strftime('%H:%M:%S')}", *_lines(sweep, answers)])
-        else:
-            print_lines(*_lines(sweep, answers))
         if not watch:
+            print_lines(*_lines(sweep, answers))
             return
+        tell_now()
+        draw_screen([f"{sweep.id}  {time.strftime('%H:%M:%S')}", *_lines(sweep, answers)])
         time.sleep(LOOK)
 
 
@@ -70,6 +68,7 @@ def _ask(project: Project, sweep: Sweep, said: set[str]) -> list[tuple[str, Jobs
         return answer.replace(jobs=tuple(job for job in answer.jobs if job.id in ids))
 
     replies = ask_all(_servers(project, sweep), ask)
+    tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
     silent = [f"{reply.server.target.label}: {reply.words}" for reply in replies if reply.error]
     say(*(line for line in silent if line not in said))
     said.update(silent)
@@ -91,8 +90,9 @@ def stop_sweep(project: Project, sweep: Sweep) -> None:
         ids = sweep.on(server.target.label)
         return server.agent.call(StopRequest(key=server.key, jobs=ids))
 
-    failed = False
-    for reply in ask_all(_servers(project, sweep), ask, limit=None):
+    failed, replies = False, ask_all(_servers(project, sweep), ask, limit=None)
+    tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
+    for reply in replies:
         label = reply.server.target.label
         failed |= bool(reply.error)
         if reply.error:
@@ -111,6 +111,7 @@ def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
 
     servers = {server.target.label: server for server in _servers(project, sweep)}
     again = rerun_all(project, sweep, servers, resume=resume)
+    tell(sweep=again.id, jobs=again.jobs)
     started = sum(bool(job.id) for job in again.jobs)
     if started:
         show_started(again)
@@ -129,6 +130,7 @@ def remove_sweep(project: Project, sweep: Sweep, *, force: bool) -> None:
         return server.agent.call(request)
 
     replies = ask_all(_servers(project, sweep), ask, limit=None)
+    tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
     for reply in replies:
         label = reply.server.target.label
         if reply.answer:
@@ -161,6 +163,7 @@ def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
             dry_run=False,
             registry=registry_asked(project, False),
             theirs=False,
+            part="pulled",
         )
     # Of one that was never started, or is there no more, nobody knows that it finished.
     failed = len(sweep.jobs) - sum(job.state == FINISHED for job in jobs)

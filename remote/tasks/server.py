@@ -58,7 +58,7 @@ def _show(check: Check) -> None:
 @command(json=True)
 def remote_gpus(c: Context, target: str = "") -> None:
     """List the GPUs of the server, or of several: memory, load, which job or which stranger holds them."""
-    from remote.job.messages.gpus import GpusRequest
+    from remote.operations.placement import gpus_of
     from remote.tasks.tables import gpu_table, waiting_lines
 
     if servers := pool_of(target):
@@ -67,8 +67,7 @@ def remote_gpus(c: Context, target: str = "") -> None:
         pools.list_gpus(servers)
         return
     server = server_of(target)
-    leases = server.project.settings.get("REMOTE_LEASES", "")
-    answer = server.agent.call(GpusRequest(key=server.key, leases=leases))
+    answer = gpus_of(server)
     tell_target(server, answer)
     if not answer.gpus:
         say("The server has no GPU that nvidia-smi, amd-smi or rocm-smi finds.")

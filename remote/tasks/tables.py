@@ -136,7 +136,9 @@ def gpu_row(gpu: Gpu) -> tuple[str, ...]:
     used = "?" if gpu.memory_used is None else f"{gpu.memory_used / 1024:.1f}"
     total = "?" if gpu.memory_total is None else f"{gpu.memory_total / 1024:.0f}"
     load = "-" if gpu.load is None else f"{gpu.load} %"
-    return str(gpu.index), gpu.name, f"{used}/{total} GiB", load, _holder(gpu)
+    index = f"{gpu.node} {gpu.index}".strip()
+    memory = "-" if gpu.node else f"{used}/{total} GiB"
+    return index, gpu.name, memory, load, _holder(gpu)
 
 
 def waiting_lines(answer: GpusAnswer) -> list[str]:
@@ -152,12 +154,12 @@ def _holder(gpu: Gpu) -> str:
     if gpu.sharers:
         return ", ".join(f"{each.share:g} {_job_of(each)}" for each in gpu.sharers)
     if gpu.holder:
-        return _job_of(gpu.holder)
+        return "a job" if gpu.node else _job_of(gpu.holder)
     strangers = [
         f"{process.user or 'somebody'}'s {process.name or 'process'} ({process.pid})"
         for process in gpu.processes
     ]
-    return ", ".join(strangers) or "-"
+    return ", ".join(strangers) or gpu.fault or "-"
 
 
 def _job_of(holder: GpuHolder) -> str:

@@ -22,7 +22,9 @@ PLACES = {"en": "", "ja": "ja"}
 
 def stage(language: str, folder: Path) -> None:
     """Write the pages of one language into `folder`; what is the same stays, for Sphinx to see."""
-    documents = [path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"{FOLDERS[language]}/*.md")]
+    documents = [
+        path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"{FOLDERS[language]}/*.md")
+    ]
     pages = site_pages(language, documents)
     folder.mkdir(parents=True, exist_ok=True)
     for old in {path.name for path in folder.iterdir()} - set(pages.values()):
@@ -47,9 +49,7 @@ def build(output: Path) -> int:
 
 def serve(port: int) -> None:
     """Show the site until Ctrl-C."""
-    handler = functools.partial(
-        http.server.SimpleHTTPRequestHandler, directory=str(BUILD / "site")
-    )
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(BUILD / "site"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)", flush=True)
         try:

@@ -42,7 +42,9 @@ def site_pages(language: str, documents: Iterable[str]) -> dict[str, str]:
     return {**names, **SHARED}
 
 
-def page(text: str, path: str, pages: Mapping[str, str], blocks: Mapping[str, Callable[[], str]]) -> str:
+def page(
+    text: str, path: str, pages: Mapping[str, str], blocks: Mapping[str, Callable[[], str]]
+) -> str:
     """A document at `path` as a page among `pages`; raises KeyError for an unknown mark."""
     text = _BREADCRUMBS.sub(r"\1", text)
     text = _LINK.sub(lambda link: _site_link(link[1], link[2], path, pages), text)
@@ -73,7 +75,7 @@ def navigation(index: str) -> str:
     """Hidden toctrees: a caption for each heading, and the pages that the list below it links."""
     trees = []
     for section in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
-        names = _ENTRY.findall(section)
+        names = [name for name in _ENTRY.findall(section) if name != PurePosixPath(INDEX).stem]
         if names:
             caption = section.splitlines()[0]
             lines = ["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```"]

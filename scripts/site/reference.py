@@ -5,6 +5,7 @@ A page has `<!-- reference: NAME -->` where such a part belongs; NAME is a key o
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -34,9 +35,10 @@ def commands() -> str:
 
 
 def _command(task: OwnParserTask) -> str:
-    lines = [f"### inv {task.typed_name}", "", inspect.getdoc(task) or "", ""]
-    lines += ["| flag | meaning |", "| --- | --- |"]
-    lines += [f"| `{flag.typed}` | {_cell(flag.help)} |" for flag in flags(task)]
+    about = re.sub(r"(?<=\S)\n(?=\S)", "\\\\\n", inspect.getdoc(task) or "")
+    lines = [f"### inv {task.typed_name}", "", about, ""]
+    rows = [f"| `{flag.typed}` | {_cell(flag.help)} |" for flag in flags(task)]
+    lines += ["| flag | meaning |", "| --- | --- |", *rows] if rows else []
     typed = examples(task.typed_name)
     return "\n".join([*lines, "", *(["```sh", *typed, "```", ""] if typed else [])])
 
@@ -44,6 +46,9 @@ def _command(task: OwnParserTask) -> str:
 def flags(task: OwnParserTask) -> Iterator[Flag]:
     """Positional arguments first, as in the task's own help."""
     rows = options_of(task.options).values() if task.options else ()
+    # Invoke takes the help out of a task that it reads.
+    task = copy.copy(task)
+    task.help = dict(task.help)
     of_class = {row.flag for row in rows}
     for argument in task.get_arguments():
         flag = f"--{argument.names[0]}".replace("_", "-")

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("sphinx", reason="the site needs Python 3.11")
 
-from scripts.site.__main__ import build  # noqa: E402
-from tests.conftest import ROOT  # noqa: E402
+from scripts.site.__main__ import build
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from scripts.site import reference
-from scripts.site.pages import FOLDERS, SHARED, page, site_pages
+from scripts.site.pages import FOLDERS, page, site_pages
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD = ROOT / "docs/_build"

@@ -169,7 +169,8 @@ def push_until_accepted(
             job, more = job.replace(git=git), [each.replace(git=git) for each in more]
         diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""
         with ThreadPoolExecutor(1) as pool:
-            code = pool.submit(pushed_code, server.project.root, job.outputs)
+            root, links = server.project.root, tuple(server.settings.links)
+            code = pool.submit(pushed_code, root, job.outputs, links)
             answer = submission.ask(job, diff, push=pushed.id, more=more)
         # Without it, a rerun elsewhere asks for --theirs.
         with contextlib.suppress(OSError, TransferError):

@@ -10,7 +10,6 @@ from invoke.exceptions import Exit
 
 from remote.config import find_project
 from remote.errors import JobError
-from remote.files import read_json
 from remote.job.status import FAILED, FINISHED, LOST
 from remote.output import (
     draw_screen,
@@ -249,26 +248,3 @@ def remote_fetch(
     merge_report.left(fetched.left, fetched.acting, f"inv remote-fetch {job} PATH")
     say_problems(fetched.problems, "fetched")
     exit_unless_all(fetched.problems, "fetched")
-
-
-@command(
-    positional=["job"],
-    help={"job": "a job's id, a unique part of it, or `last`; or a sweep's, for all of its jobs"},
-    json=True,
-)
-def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
-    """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
-    from remote.job.messages.old_jobs import RemoveRequest
-
-    if sweep := sweep_of(job):
-        from remote.tasks.sweep_jobs import remove_sweep
-
-        remove_sweep(find_project(), sweep, force=force)
-        return
-    server = server_of(target)
-    pulled = tuple(read_json(server.pulled) or ())
-    request = RemoveRequest(key=server.key, jobs=(job,), pulled=pulled, force=force)
-    answer = server.agent.call(request)
-    tell_target(server, answer)
-    for name in answer.removed:
-        print_lines(f"removed {name}, {size(answer.bytes)} freed")

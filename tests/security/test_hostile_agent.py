@@ -156,7 +156,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "remote-ps --json": lambda: jobs.remote_ps(Context(), json=True),
     "remote-ps JOB": lambda: jobs.remote_ps(Context(), job="a"),
     "remote-rerun": lambda: run.remote_rerun(Context(), job="a"),
-    "remote-rm": lambda: jobs.remote_rm(Context(), job="a"),
+    "remote-rm": lambda: prune.remote_rm(Context(), job="a"),
     "remote-run": lambda: run.remote_run(Context(), shell="true"),
     "remote-shell": lambda: run.remote_shell(Context(), options=ShellOptions(background=True)),
     "remote-secrets": lambda: server.remote_secrets(Context()),

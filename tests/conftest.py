@@ -116,6 +116,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
+        "scripts/site/test_build.py",
         "slurm/",
     ),
 }

@@ -13,13 +13,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remote.config import Project, find_project
 from remote.errors import JobError, ProtocolError, StoreError
-from remote.job.messages.jobs import JobsRequest, JobSummary, LogAnswer, LogRequest, StopRequest
+from remote.job.messages.jobs import (
+    JobsAnswer,
+    JobsRequest,
+    JobSummary,
+    LogAnswer,
+    LogRequest,
+    StopAnswer,
+    StopRequest,
+)
 from remote.job.status import JobStatus
 from remote.operations.jobs.follow import follow_log
 from remote.operations.jobs.run_options import RunOptions
@@ -83,7 +91,8 @@ class Target:
             arguments=arguments,
             options=chosen,
         )
-        return Job(self, push_and_submit(self.session, spec).id)
+        answer = push_and_submit(self.session, spec)
+        return Job(self, answer.id, answer.environment_ready)
 
     def _program(self, name: str, shell: str, parameters: Mapping[str, Any]) -> Program:
         """Raises RemoteError, also for a parameter that it doesn't have."""
@@ -100,11 +109,20 @@ class Target:
 
     def jobs(self, newest: int = 20) -> tuple[JobSummary, ...]:
         """The newest jobs and those that go on (0: all), the oldest first."""
-        return self.session.agent.call(JobsRequest(key=self.session.key, newest=newest)).jobs
+        return self.look(newest=newest).jobs
+
+    def look(self, *jobs: str, newest: int = 20) -> JobsAnswer:
+        """The same, or the jobs that are named, with the server's clock."""
+        request = JobsRequest(key=self.session.key, newest=newest, jobs=jobs)
+        return self.session.agent.call(request)
 
     def job(self, name: str = "last") -> Job:
         """A job by its id, a unique part of it, or `last`."""
         return Job(self, Job(self, name).summary.id)
+
+    def stop(self, *jobs: str) -> StopAnswer:
+        """End jobs; what became of each of them."""
+        return self.session.agent.call(StopRequest(key=self.session.key, jobs=jobs))
 
     def pull(self, *, dry_run: bool = False, registry: bool = False) -> Pulled:
         """Bring results and records back, as `sync-pull` does."""
@@ -115,9 +133,7 @@ class Target:
         return records(self.project, filter_string)
 
 
-def records(
-    project: Project, filter_string: str = "", *, newest: int = MOST_RUNS
-) -> pd.DataFrame:
+def records(project: Project, filter_string: str = "", *, newest: int = MOST_RUNS) -> pd.DataFrame:
     """The newest runs of a project that are here; raises StoreError."""
     from remote.operations.tracking.destination import destination
 
@@ -141,16 +157,19 @@ def records(
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a target, by its id."""
+    """A job of a target, by its id.
+
+    Of one that was started, `environment_ready` says whether its environment was there already.
+    """
 
     target: Target
     id: str
+    environment_ready: bool | None = field(default=None, compare=False)
 
     @property
     def summary(self) -> JobSummary:
         """All that `remote-ps JOB` tells, as it is now."""
-        session = self.target.session
-        return session.agent.call(JobsRequest(key=session.key, jobs=(self.id,))).jobs[0]
+        return self.target.look(self.id).jobs[0]
 
     @property
     def state(self) -> str:
@@ -177,8 +196,7 @@ class Job:
 
     def stop(self) -> JobStatus:
         """End it; raises JobError where it goes on."""
-        session = self.target.session
-        (ended,) = session.agent.call(StopRequest(key=session.key, jobs=(self.id,))).stopped
+        (ended,) = self.target.stop(self.id).stopped
         if ended.problem:
             raise JobError(f"{ended.id}: {ended.problem}.")
         return ended.status

@@ -18,14 +18,17 @@ def job_options() -> Iterator[Parameter]:
     """What may be given by name; None is what isn't."""
     kinds = typing.get_type_hints(RunOptions)
     for name, row in options_of(RunOptions).items():
-        kind = Annotated[_kind(row, kinds[name]) | None, Field(description=_help(row))]
-        yield Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        kind = _kind(row, kinds[name]) | None
+        told = Field(description=_help(row))
+        yield Parameter(
+            name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, told]
+        )
 
 
 def _kind(row: Option, kind: Any) -> Any:
     text = Annotated[str, Field(max_length=NAME)]
     if row.collect:
-        many = dict[str, text] if row.collect is dict else list[text]  # type: ignore[valid-type]
+        many = dict[str, text] if row.collect is dict else list[text]
         return Annotated[many, Field(max_length=1000)]
     if kind is str or row.parse in (seconds, mebibytes):
         # Amounts are typed with their unit.

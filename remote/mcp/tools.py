@@ -12,17 +12,19 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import anyio.from_thread
-from mcp.server.mcpserver import Context
 from pydantic import Field
 
+from mcp.server.mcpserver import Context
 from remote import api
-from remote.answers import JobAnswer, of_target
+from remote.answers import of_target
 from remote.api import Job, Target
 from remote.config import find_project
+from remote.errors import JobError
 from remote.job.fields import NAME, VALUE
 from remote.job.messages.jobs import JobSummary
 from remote.job.status import ENDED
 from remote.mcp.job_options import job_options
+from remote.operations.jobs.follow import JobOutcome
 from remote.output import plain_log, printable
 from remote.transport import process
 
@@ -41,9 +43,7 @@ Address = Annotated[
 ]
 JobName = Annotated[
     str,
-    Field(
-        min_length=1, max_length=NAME, description="a job's id, a unique part of it, or `last`"
-    ),
+    Field(min_length=1, max_length=NAME, description="a job's id, a unique part of it, or `last`"),
 ]
 DryRun = Annotated[bool, Field(description="only tell what would be done")]
 
@@ -65,7 +65,7 @@ def push(target: Address = "", dry_run: DryRun = False) -> Answer:
     are not touched. Old versions are kept on the server in the folder `backup`.
     """
     there = _reach(target)
-    return of_target(there.session, there.push(dry_run=dry_run))
+    return of_target(there.session, there.push(dry_run=dry_run), dry_run=dry_run)
 
 
 def run(
@@ -93,7 +93,7 @@ def run(
     there = _reach(target)
     given = {name: value for name, value in options.items() if value is not None}
     job = there.run(program, parameters, arguments=arguments or (), shell=shell, **given)
-    return of_target(there.session, JobAnswer(job.id))
+    return of_target(there.session, JobOutcome(job.id, job.environment_ready))
 
 
 def ps(
@@ -106,8 +106,8 @@ def ps(
     """List the newest jobs and those that go on, or tell all about one: `inv remote-ps`."""
     there = _reach(target)
     with process.limited(LIMIT):
-        jobs = [Job(there, job).summary] if job else there.jobs(newest)
-    return of_target(there.session, {"jobs": jobs})
+        jobs = there.look(*([job] if job else ()), newest=newest)
+    return of_target(there.session, jobs)
 
 
 def log(
@@ -131,21 +131,20 @@ def wait(
     ] = 45,
     target: Address = "",
 ) -> Answer:
-    """Wait until a job has ended, but no longer than `seconds`; then all about it.
+    """Wait until a job has ended, but no longer than `seconds`; then its `status`.
 
-    Its `state` is finished, failed, stopped or lost where it has ended. Else it goes on: wait again.
+    The state is finished, failed, stopped or lost where it has ended. Else it goes on: wait again.
     """
     there = _reach(target)
-    start, going = time.monotonic(), Job(there, job)
+    start = time.monotonic()
     while True:
         with process.limited(LIMIT):
-            summary = going.summary
+            status = Job(there, job).summary
         # `last` may be another one soon.
-        going = Job(there, summary.id)
-        waited = time.monotonic() - start
-        if summary.state in ENDED or waited >= seconds:
-            return of_target(there.session, {"jobs": [summary]})
-        anyio.from_thread.run(context.report_progress, waited, seconds, _progress(summary))
+        job, waited = status.id, time.monotonic() - start
+        if status.state in ENDED or waited >= seconds:
+            return of_target(there.session, JobOutcome(status.id, status=status))
+        anyio.from_thread.run(context.report_progress, waited, seconds, _progress(status))
         time.sleep(min(LOOK, seconds - waited))
 
 
@@ -161,9 +160,10 @@ def stop(job: JobName, target: Address = "") -> Answer:
     """
     there = _reach(target)
     with process.limited(LIMIT):
-        stopping = there.job(job)
-        status = stopping.stop()
-    return of_target(there.session, JobAnswer(stopping.id, status))
+        answer = there.stop(job)
+    for going in (each for each in answer.stopped if each.problem):
+        raise JobError(f"{going.id}: {going.problem}.", "Look again: inv remote-ps")
+    return of_target(there.session, answer)
 
 
 def pull(target: Address = "", dry_run: DryRun = False) -> Answer:
@@ -172,7 +172,7 @@ def pull(target: Address = "", dry_run: DryRun = False) -> Answer:
     Files here that differ are replaced, and kept in the folder `backup`. Twice changes nothing.
     """
     there = _reach(target)
-    return of_target(there.session, there.pull(dry_run=dry_run))
+    return of_target(there.session, there.pull(dry_run=dry_run), dry_run=dry_run)
 
 
 def records(
@@ -185,7 +185,9 @@ def records(
     """The newest MLflow runs that are here, with parameters and metrics. `pull` brings those there."""
     table = api.records(find_project(), filter, newest=newest)
     rows = json.loads(table.to_json(orient="records", date_format="iso"))
-    return {"runs": [{key: value for key, value in row.items() if _tells(key, value)} for row in rows]}
+    return {
+        "runs": [{key: value for key, value in row.items() if _tells(key, value)} for row in rows]
+    }
 
 
 def _tells(column: str, value: object) -> bool:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from remote.config import Project
 from remote.errors import StoreError
 from remote.output import plural, print_lines, say, say_first, size
-from remote.tasks.result import tell
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
+    from remote.tracking.export.export_record import ExportSummary
 
 
 def parts(records: Records) -> Iterator[str]:
@@ -113,12 +113,11 @@ def outside_hint(place: str) -> str:
     return f"runs that jobs logged to {place}: copy it here, then inv mlflow-merge COPY"
 
 
-def export(project: Project, *, dry_run: bool) -> None:
-    """Export what the project's server hasn't yet, and tell that; silent where no server is set."""
+def export(project: Project, *, dry_run: bool) -> ExportSummary | None:
+    """Export what the project's server hasn't yet, and say that; silent where no server is set."""
     from remote.operations.tracking.export_records import export_records
 
     summary = export_records(project, dry_run=dry_run)
-    tell(export=summary)
     if summary and dry_run:
         runs = plural(summary.grown_runs, "run")
         print_lines(f"would export to {summary.server}: {runs}, and what the merge brings")
@@ -129,3 +128,4 @@ def export(project: Project, *, dry_run: bool) -> None:
         parts += [plural(summary.metric_rows, "metric value"), plural(summary.files, "artifact")]
         print_lines(f"exported to {summary.server}: {', '.join([*parts, size(summary.bytes)])}")
         say_first(summary.notes, "remarks")
+    return summary

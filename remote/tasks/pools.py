@@ -126,7 +126,7 @@ def pull_all(
             except StoreError as error:
                 say(*str(error).split("\n"))
                 failed.append(reply)
-    merge_report.export(servers[0].project, dry_run=dry_run)
+    tell(export=merge_report.export(servers[0].project, dry_run=dry_run))
     if len(failed) < len(servers):
         print_lines("Look at them: mlflow ui")
     _exit_unless_all(servers, failed, problems, "pulled")

@@ -147,7 +147,7 @@ def _report(project: Project, records: Records, source: str, target: str, *, dry
         merge_report.remarks(records)
     elif not records.unreadable:
         say(f"{target} has no MLflow records yet.")
-    merge_report.export(project, dry_run=dry_run)
+    tell(export=merge_report.export(project, dry_run=dry_run))
     from remote.operations.sync import say_problems
 
     say_problems(records.problems, "pulled")

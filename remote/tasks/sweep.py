@@ -72,7 +72,8 @@ def remote_sweep(
     )
     values = [each.values for each in chosen]
     if dry_run:
-        tell(sweep=None, jobs=[{"target": "", "id": "", "values": each} for each in values])
+        planned = [{"target": "", "id": "", "values": each} for each in values]
+        tell(sweep="", jobs=planned, targets=[])
         _show_values(values)
         return
     servers = pool_of(target) or [server_of(target)]

@@ -144,7 +144,9 @@ def pull_and_tell(
     tell_pulled(server, pulled, dry_run=dry_run)
     if pulled.records.summary is not None:
         print_lines("Look at them: mlflow ui")
-    merge_report.export(server.project, dry_run=dry_run)
+    exported = merge_report.export(server.project, dry_run=dry_run)
+    if is_result:
+        tell(export=exported)
     say_problems(pulled.problems, "pulled")
     merge_report.refuse_unreadable(pulled.records, str(server.target))
     return pulled

@@ -26,6 +26,7 @@ from remote.job.status import ENDED
 from remote.mcp.job_options import job_options
 from remote.operations.jobs.follow import JobOutcome
 from remote.output import plain_log, printable
+from remote.tasks.sync import registry_asked
 from remote.transport import process
 
 #: Seconds for an answer that is one look, and between two looks of a wait.
@@ -172,7 +173,8 @@ def pull(target: Address = "", dry_run: DryRun = False) -> Answer:
     Files here that differ are replaced, and kept in the folder `backup`. Twice changes nothing.
     """
     there = _reach(target)
-    return of_target(there.session, there.pull(dry_run=dry_run), dry_run=dry_run)
+    registry = registry_asked(there.project, flag=False)
+    return of_target(there.session, there.pull(dry_run=dry_run, registry=registry), dry_run=dry_run)
 
 
 def records(

@@ -32,7 +32,8 @@ class _Room:
             if self.left <= 0:
                 fit["…"] = _rest(len(value) - number)
                 break
-            fit[self.text(name)] = self.any(member)
+            plain = self.text(name)
+            fit[plain] = self.any(member)
         return fit
 
     def list(self, value: list[Any]) -> list[Any]:
@@ -45,12 +46,14 @@ class _Room:
 
     def text(self, value: str) -> str:
         room = max(0, min(LONGEST_TEXT, self.left))
-        # What escapes make longer is cut once more.
-        plain = printable_lines(value[:room])
-        self.left -= len(plain) + 1
-        return plain if len(value) <= room >= len(plain) else f"{plain[:room]}…"
+        # As a whole: half of an address wouldn't have its password masked.
+        plain = printable_lines(value)
+        self.left -= min(len(plain), room)
+        return plain if len(plain) <= room else f"{plain[:room]}…"
 
     def any(self, value: Any) -> Any:
+        # Quotes and commas.
+        self.left -= 4
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):

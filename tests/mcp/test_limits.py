@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.mcp.limits import LONGEST, MOST, limited
+from remote.mcp.limits import MOST, _Room, limited
 
-WORDS = st.text(max_size=40) | st.sampled_from(["\x1b" * 30_000, "x" * 200_000, "\u202e"])
+WORDS = st.text(max_size=40) | st.sampled_from(["\x1b" * 300, '"' * 2000, "\u202e"])
 DATA = st.recursive(
     WORDS | st.none() | st.integers() | st.booleans(),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(WORDS, inner, max_size=5),
@@ -33,14 +34,14 @@ def test_nothing_in_it_steers_a_terminal_or_a_reader() -> None:
         {"\x1b]0;name\a": ["\u202etxt.exe", "https://me:secret@host/x"], "text": "a\tb\r"}
     )
     assert fit == {
-        "\\x1b]0;name\\x07": ["\\u202etxt.exe", "https://***@host/x"],
+        "\\x1b]0;name\\x07": ["\\u202etxt.exe", "https://me:***@host/x"],
         "text": "a   b\\r",
     }
 
 
 @given(st.dictionaries(WORDS, DATA, max_size=6))
 def test_whatever_a_server_says_it_is_bounded(answer: dict[str, Any]) -> None:
-    text = json.dumps(limited(answer), ensure_ascii=False)
-    # The names and numbers that JSON and the notes add.
-    assert len(text) < 2 * LONGEST
-    assert text.isprintable() or "\u3000" in text or set(text) & set("\u00a0\u2003")
+    text = json.dumps(_Room(1000).object(answer), ensure_ascii=False)
+    # JSON writes a quote and a backslash twice.
+    assert len(text) < 2 * 1000 + 500
+    assert all(char.isprintable() or unicodedata.category(char) == "Zs" for char in text)

@@ -100,7 +100,7 @@ def test_a_file_for_agents_keeps_what_its_owner_wrote(existing: Existing) -> Non
     existing.adopt()
     after = (existing.root / "AGENTS.md").read_text()
     assert after.startswith(own + "\n<!-- >>>") and after.count("inv sync-pull") == 1
-    existing.write("AGENTS.md", after.replace("safe to repeat", "an older text") + "More.\n")
+    existing.write("AGENTS.md", after.replace("Safe to repeat", "An older text") + "More.\n")
     assert existing.after("AGENTS.md") == after + "More.\n"
 
 

@@ -145,6 +145,8 @@ def wait(
         job, waited = status.id, time.monotonic() - start
         if status.state in ENDED or waited >= seconds:
             return of_target(there.session, JobOutcome(status.id, status=status))
+        # Where the client has cancelled the call, or gone, this ends it.
+        anyio.from_thread.check_cancelled()
         anyio.from_thread.run(context.report_progress, waited, seconds, _progress(status))
         time.sleep(min(LOOK, seconds - waited))
 

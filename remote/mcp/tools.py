@@ -117,11 +117,12 @@ def log(
     most: Annotated[int, Field(ge=1, le=30_000, description="how many last bytes at most")] = 8000,
     target: Address = "",
 ) -> Answer:
-    """The end of a job's log: `inv remote-logs`. Control characters are escaped."""
+    """The end of a job's log, and its state: `inv remote-logs`. Control characters are escaped."""
     there = _reach(target)
     with process.limited(LIMIT):
-        text = Job(there, job).log(tail, most=most)
-    return of_target(there.session, {"job": job, "text": plain_log(text)})
+        status = Job(there, job).summary
+        text = plain_log(Job(there, status.id).log(tail, most=most))
+    return of_target(there.session, {"id": status.id, "state": status.state, "text": text})
 
 
 def wait(

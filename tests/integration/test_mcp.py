@@ -85,7 +85,8 @@ async def _a_day(project: ProjectFolder) -> None:
         ended = answers["remote-wait"]["status"]
         assert (ended["id"], ended["state"], ended["timeout"]) == (started["id"], "finished", 3600)
         assert all(message and message.startswith(started["id"]) for message in seen)
-        assert "lr ['--lr', '0.1']" in (await call(client, "log"))["text"]
+        logged = await call(client, "log")
+        assert logged["id"] == started["id"] and "lr ['--lr', '0.1']" in logged["text"]
 
         await _two_at_once(client)
         states = {job["id"]: job["state"] for job in (await call(client, "ps"))["jobs"]}

@@ -16,9 +16,10 @@ from remote.files import read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
+from remote.operations.transfers.changes import Changes
 from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import moment, outlast, push_lock
-from remote.operations.transfers.push_transfer import PushTransfer
+from remote.operations.transfers.push_transfer import REPEATS, PushTransfer
 from remote.operations.transfers.room import clear_unfinished
 from remote.operations.transfers.undecided import undecided
 from remote.output import plural, say_first, size
@@ -46,6 +47,20 @@ class Pushed:
     backup: str
     foreign: bool
     id: str
+    began: int
+    """When, in nanoseconds by the clock of the project's file system."""
+    is_whole: bool
+    """Whether it looked at all of the project."""
+
+    @classmethod
+    def by(
+        cls, transfer: PushTransfer, tally: Tally, seconds: float, *, foreign: bool = False
+    ) -> Pushed:
+        """What a transfer did."""
+        is_kept = tally.deleted or tally.replaced or tally.cleared
+        backup = f"{STATE}/backup/{transfer.stamp}" if is_kept else ""
+        is_whole = transfer.changes is None
+        return cls(tally, seconds, backup, foreign, transfer.push.id, transfer.began, is_whole)
 
 
 def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
@@ -65,12 +80,7 @@ def push_locked(
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    declared = declared_outputs(server.project.root)
-    stamp = PushStamp.new(project_id(server.project), user_and_host())
-    # Others may push in the same second: each has a folder of its own for what it replaces.
-    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
-    held = [*undecided(server, declared, dry_run=dry_run), *server.settings.links]
-    transfer = PushTransfer(server, folder, dry_run, declared, stamp, moment(server.project), held)
+    transfer = _transfer(server, dry_run=dry_run)
     with _finishing(server, dry_run):
         tally, state = None, OURS
         claims = [
@@ -99,13 +109,50 @@ def push_locked(
                 server.project.remember_target(server.target)
             server.remember(pushed=transfer.began)
             outlast(server.project, tally.sent)
-    backup = (
-        f"{STATE}/backup/{transfer.stamp}"
-        if tally.deleted or tally.replaced or tally.cleared
-        else ""
-    )
     foreign = state == FOREIGN and not take_over
-    return Pushed(tally, seconds, backup, foreign=foreign, id=stamp.id)
+    return Pushed.by(transfer, tally, seconds, foreign=foreign)
+
+
+def push_changes(server: TargetSession, changes: Changes) -> Pushed | None:
+    """Push what was saved since the last push, and look at nothing else; None where the target isn't
+    as that one left it, so that a whole push is due.
+
+    Whoever calls sees to it that a file which is saved again within the second is sent (`checksum`).
+    """
+    start = time.monotonic()
+    server.connect()
+    with push_lock(server.project):
+        transfer = _transfer(server, changes=changes)
+        with _finishing(server, dry_run=False), contextlib.suppress(rsync.Unready):
+            tally = transfer.run(project=project_id(server.project))
+            return Pushed.by(transfer, tally, time.monotonic() - start)
+    return None
+
+
+def _transfer(
+    server: TargetSession, *, dry_run: bool = False, changes: Changes | None = None
+) -> PushTransfer:
+    """A push that begins now; one of some changes isn't repeated where more are made meanwhile."""
+    project, declared = server.project, declared_outputs(server.project.root)
+    after = changes.after if changes else ""
+    stamp = PushStamp.new(project_id(project), user_and_host(), after)
+    # Others may push in the same second: each has a folder of its own for what it replaces.
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
+    if changes:
+        held = [*(server.facts.undecided or ()), *changes.untouched(project.root)]
+    else:
+        held = undecided(server, declared, dry_run=dry_run)
+    return PushTransfer(
+        server,
+        folder,
+        dry_run,
+        declared,
+        stamp,
+        moment(project),
+        [*held, *server.settings.links],
+        repeats=0 if changes else REPEATS,
+        changes=changes,
+    )
 
 
 @contextlib.contextmanager
@@ -155,6 +202,11 @@ class Pulled:
     """What jobs that ended since the last pull wrote elsewhere, in words."""
     problems: list[Problem]
     """The paths that could not come. All the rest has."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether something came. What can't come is there again at each pull, and no news."""
+        return bool(self.files.sent or self.files.cleared or self.records.is_news or self.unpulled)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.errors import RemoteError
 from remote.files import read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
@@ -20,7 +19,7 @@ from remote.operations.transfers.changes import Changes
 from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import moment, outlast, push_lock
 from remote.operations.transfers.push_transfer import REPEATS, PushTransfer
-from remote.operations.transfers.room import clear_unfinished
+from remote.operations.transfers.room import finishing
 from remote.operations.transfers.undecided import undecided
 from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id
@@ -32,6 +31,9 @@ from remote.transport.rsync_tally import Tally
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
     from remote.operations.tracking.pull_records import FetchedDelta
+
+#: Rules that fit into a command line: a Mac takes a megabyte.
+MOST_LEFT = 4000
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def push_locked(
     """
     start = time.monotonic()
     transfer = _transfer(server, dry_run=dry_run)
-    with _finishing(server, dry_run):
+    with finishing(server, dry_run):
         tally, state = None, OURS
         claims = [
             Path(server.target.path) / STATE / name / project_id(server.project) for name in CLAIMS
@@ -114,23 +116,29 @@ def push_locked(
 
 
 def push_changes(server: TargetSession, changes: Changes) -> Pushed | None:
-    """Push what was saved since the last push, and look at nothing else; None where the target isn't
-    as that one left it, so that a whole push is due.
+    """Push what was saved since the last push, and look at nothing else; None where a whole push is
+    due: the target isn't as that one left it, or rsync can't be told of all other folders.
 
     Whoever calls sees to it that a file which is saved again within the second is sent (`checksum`).
     """
-    start = time.monotonic()
+    start, left = time.monotonic(), changes.untouched(server.project.root)
+    if len(left) > MOST_LEFT:
+        return None
     server.connect()
     with push_lock(server.project):
-        transfer = _transfer(server, changes=changes)
-        with _finishing(server, dry_run=False), contextlib.suppress(rsync.Unready):
+        transfer = _transfer(server, changes=changes, left=left)
+        with finishing(server, dry_run=False), contextlib.suppress(rsync.Unready):
             tally = transfer.run(project=project_id(server.project))
             return Pushed.by(transfer, tally, time.monotonic() - start)
     return None
 
 
 def _transfer(
-    server: TargetSession, *, dry_run: bool = False, changes: Changes | None = None
+    server: TargetSession,
+    *,
+    dry_run: bool = False,
+    changes: Changes | None = None,
+    left: Sequence[str] = (),
 ) -> PushTransfer:
     """A push that begins now; one of some changes isn't repeated where more are made meanwhile."""
     project, declared = server.project, declared_outputs(server.project.root)
@@ -139,7 +147,8 @@ def _transfer(
     # Others may push in the same second: each has a folder of its own for what it replaces.
     folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
     if changes:
-        held = [*(server.facts.undecided or ()), *changes.untouched(project.root)]
+        # What the last whole push told.
+        held = list(server.facts.undecided or ())
     else:
         held = undecided(server, declared, dry_run=dry_run)
     return PushTransfer(
@@ -149,29 +158,10 @@ def _transfer(
         declared,
         stamp,
         moment(project),
-        [*held, *server.settings.links],
+        [*held, *left, *server.settings.links],
         repeats=0 if changes else REPEATS,
         changes=changes,
     )
-
-
-@contextlib.contextmanager
-def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
-    """Note that a push goes on, and clear what it or one before it has left for nobody."""
-    was_cut = server.facts.cut
-    if not dry_run:
-        server.remember(cut=True)
-    try:
-        yield
-    except rsync.FullDisk:
-        # Others on that disk need the room more than a next push needs what came of this one.
-        with contextlib.suppress(RemoteError):
-            clear_unfinished(server)
-        raise
-    if not dry_run:
-        if was_cut:
-            clear_unfinished(server)
-        server.remember(cut=False)
 
 
 def say_problems(problems: Sequence[Problem], verb: str) -> None:

@@ -19,7 +19,7 @@ from remote.session import TargetSession
 
 #: Milliseconds without a change after which a burst is over, for which one is collected at most, and
 #: after which an empty set of changes comes.
-STEP, LONGEST, TICK = 25, 1600, 200
+STEP, LONGEST, TICK = 25, 500, 200
 
 #: Seconds for which git is waited for while it changes files: an editor that asks for a commit's
 #: message may hold its lock for hours.
@@ -138,9 +138,9 @@ class Watcher:
             self.saved.clear()
             self.retries.postpone(error)
             return
-        self.retries.end(f"{server.target} is again as it is here.")
         if pushed.files.is_news:
             self.tell(server, pushed)
+        self.retries.end(f"{server.target} is again as it is here.")
 
     def _push(self) -> tuple[TargetSession, Pushed]:
         start, server = time.monotonic(), self.session()

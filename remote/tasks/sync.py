@@ -161,10 +161,10 @@ def pull_again_and_again(server: TargetSession, pause: int, **options: bool) -> 
     from remote.session import TargetSession
 
     retries, target = Retries(), server.target
-    pull_and_tell(server, is_result=True, **options)
-    tell_now()
-    say(f"Pulling from {target} again and again. Ctrl-C ends it.")
     try:
+        pull_and_tell(server, is_result=True, **options)
+        tell_now()
+        say(f"Pulling from {target} again and again. Ctrl-C ends it.")
         while True:
             time.sleep(max(pause, retries.pause) if retries.failure else pause)
             try:

@@ -14,7 +14,7 @@ unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin
 # With it, each of these Pythons would compile all that it imports: seconds, for MLflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client test-faults coverage check bench docs docs-serve setup lock clean
+.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client test-faults coverage check bench pictures docs docs-serve setup lock clean
 
 help: ## show this list
 	@echo "first: make install, then . .venv/bin/activate && inv doctor" && sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'

@@ -175,7 +175,9 @@ def remote_stop(
     from remote.job.messages.jobs import StopRequest
 
     if job and all:
-        raise JobError("--all means all jobs that go on, and some are named.", "Either of them.")
+        raise JobError(
+            "--all stops all jobs that go on, and some are named too.", "Name some, or give --all."
+        )
     sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
     if sweeps:
         from remote.tasks.sweep import stop_sweep
@@ -201,7 +203,7 @@ def remote_stop(
 @command(
     positional=["before", "after"],
     help={
-        "before": HELP["job"],
+        "before": "a job's id, a unique part of it, or `last`",
         "after": "the job to compare it with; one job alone is compared with the last, and the"
         " last with the one before",
     },

@@ -234,7 +234,9 @@ def _having(job: str, replies: Sequence[Reply[JobsAnswer]]) -> list[Reply[JobsAn
     for reply in replies:
         if not isinstance(reply.error, JobError):
             say(f"{reply.server.target.label}: {reply.words}")
-    raise JobError(f"No job {job!r} on any of them, as far as they answer.", "inv remote-ps")
+    raise JobError(
+        f"No job {job!r} on any of them, as far as they answer.", "inv remote-ps lists them."
+    )
 
 
 def _again(

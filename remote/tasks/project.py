@@ -77,7 +77,10 @@ def run(
     variables = make_variables() if not program else {}
     name = program or variables.get("input_file", "")
     if not name:
-        raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
+        raise NotebookError(
+            "No notebook is named.",
+            "inv run train.ipynb --epoch 10, or make run input_file=train.ipynb epoch=10",
+        )
     source = find(project.root, name, entry_point)
     given = dict(parameters or {})
     for key, text in variables.items() if not parameters else ():

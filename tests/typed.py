@@ -15,7 +15,8 @@ from invoke.main import program
 
 from remote import next_steps
 from remote.tasks.own_parser import OwnParserTask
-from tests.conftest import Command, ProjectFolder
+from tests.conftest import Command, ProjectFolder, new_home
+from tests.integration.farm import Farm, farm_in
 
 
 def typed(project: ProjectFolder, *words: str, **env: str) -> Command:
@@ -32,6 +33,15 @@ def typed(project: ProjectFolder, *words: str, **env: str) -> Command:
             code = 1
             err.write(traceback.format_exc())
     return Command(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def resident(folder: Path) -> Iterator[Farm]:
+    """A farm whose project lives with one home, whichever test types in it."""
+    home = new_home(folder / "home")
+    with mock.patch.dict(os.environ, home), farm_in(folder) as farm:
+        farm.project.env.update(home)
+        yield farm
 
 
 @contextlib.contextmanager

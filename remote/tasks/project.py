@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import json
 import os
 import shlex
 import socket
@@ -118,9 +120,13 @@ def _formatters(root: Path) -> Iterator[list[str]]:
         ignored = ["--skip-gitignore"] if (root / ".git").exists() else []
         yield ["isort", *ignored, *places]
         yield ["black", *places]
-    if notebooks := _places(root, ".ipynb"):
+    if _places(root, ".ipynb"):
         if find_spec("ruff"):
-            yield ["ruff", "format", "--config", "include = ['*.ipynb']", *notebooks]
+            # What is named is formatted, though git may ignore it.
+            others = [path for path in root.iterdir() if not _is_source(path, ".ipynb")]
+            left = json.dumps([glob.escape(str(path)) for path in others])
+            settings = ("include = ['*.ipynb']", f"extend-exclude = {left}")
+            yield ["ruff", "format", *(f"--config={each}" for each in settings), "."]
         else:
             say("Notebooks stay as they are: ruff, which formats them, is not installed here.")
 

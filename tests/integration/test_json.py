@@ -17,10 +17,10 @@ from remote.tasks import namespace
 from remote.tracking.check.examine import Finding
 from remote.tracking.merge import Conflict
 from remote.transport.rsync_problems import Problem
-from tests.conftest import ROOT, Command, new_home
-from tests.integration.farm import Farm, farm_in
+from tests.conftest import ROOT, Command
+from tests.integration.farm import Farm
 from tests.stores import empty_store
-from tests.typed import typed
+from tests.typed import resident, typed
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -79,10 +79,7 @@ class Typed:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Farm, list[Typed]]]:
     """All of COMMANDS, typed."""
-    folder = tmp_path_factory.mktemp("json")
-    with pytest.MonkeyPatch.context() as patch, farm_in(folder) as farm:
-        for name, value in new_home(folder / "home").items():
-            patch.setenv(name, value)
+    with resident(tmp_path_factory.mktemp("json")) as farm:
         root = farm.project.root
         empty_store(root)
         (root / "other").mkdir()

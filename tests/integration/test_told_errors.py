@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import new_home
-from tests.integration.farm import Farm, farm_in
+from tests.integration.farm import Farm
 from tests.stores import empty_store
-from tests.typed import typed
+from tests.typed import resident, typed
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -372,10 +371,10 @@ def _(farm: Farm) -> None:
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    folder = tmp_path_factory.mktemp("errors")
-    with pytest.MonkeyPatch.context() as patch, farm_in(folder) as made:
-        for name, value in new_home(folder / "home").items():
-            patch.setenv(name, value)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        resident(tmp_path_factory.mktemp("errors")) as made,
+    ):
         for name in ("EDITOR", "VISUAL", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
         yield made

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from scripts.site import reference
-from scripts.site.pages import FOLDERS, page, site_pages
+from scripts.site.pages import FOLDERS, PICTURES, page, site_pages
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD = ROOT / "docs/_build"
@@ -24,7 +24,7 @@ def stage(language: str, folder: Path) -> None:
     """Write the pages of one language into `folder`."""
     documents = ROOT.glob(f"{FOLDERS[language]}/*.md")
     pages = site_pages(language, [path.relative_to(ROOT).as_posix() for path in documents])
-    folder.mkdir(parents=True)
+    shutil.copytree(ROOT / "docs" / PICTURES, folder / PICTURES)
     for path, name in pages.items():
         text = page((ROOT / path).read_text("utf-8"), path, pages, reference.BLOCKS)
         (folder / name).write_text(text, "utf-8")

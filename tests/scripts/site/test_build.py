@@ -74,5 +74,5 @@ def test_both_languages_can_be_searched(site: Path) -> None:
 
 
 def test_each_page_leads_to_itself_in_the_other_language(site: Path) -> None:
-    assert "ja/jobs.html" in _Page(site / "jobs.html").links
-    assert "../jobs.html" in _Page(site / "ja/jobs.html").links
+    assert "./ja/jobs.html" in _Page(site / "jobs.html").links
+    assert "./../jobs.html" in _Page(site / "ja/jobs.html").links

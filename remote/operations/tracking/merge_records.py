@@ -66,6 +66,13 @@ class Records:
     acting: list[str] = field(default_factory=list)
     """Artifacts that stay there, since they act by being there."""
 
+    @property
+    def is_news(self) -> bool:
+        """Whether something came."""
+        summary = self.summary or MergeSummary()
+        counts = [value for value in vars(summary).values() if isinstance(value, int)]
+        return bool(any(counts) or summary.conflicts or self.artifacts)
+
     def add(self, fetched: Tally) -> None:
         """What a transfer of artifacts brought."""
         self.artifacts += fetched.sent

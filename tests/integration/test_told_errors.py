@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.farm import Farm
+from tests.integration.farm import Farm, resident_farm
 from tests.stores import empty_store
-from tests.typed import resident, typed
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -373,7 +372,7 @@ def _(farm: Farm) -> None:
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with (
         pytest.MonkeyPatch.context() as patch,
-        resident(tmp_path_factory.mktemp("errors")) as made,
+        resident_farm(tmp_path_factory.mktemp("errors")) as made,
     ):
         for name in ("EDITOR", "VISUAL", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
@@ -397,7 +396,7 @@ def said(farm: Farm) -> Iterator[str]:
         yield f"# {title}\n"
         for line in filter(None, map(str.strip, mistakes.splitlines())):
             words = [NAMES.get(word.removeprefix("$"), word) for word in shlex.split(line)]
-            done = typed(farm.project, *words)
+            done = farm.project.inv(*words, check=False)
             told = plain(farm, done.err.strip()) or "(nothing)"
             yield f"$ inv {line}\n[{done.code}] {told}\n"
 

@@ -58,6 +58,7 @@ VERBS: Dict[str, Verb] = {
     "saved": Verb("services", "find_saved", "services.SavedRequest"),
     "fetch": Verb("services", "fetch", "services.FetchRequest"),
     "delta": Verb("replication.delta_request", "delta", "records.DeltaRequest", heard=True),
+    "artifacts": Verb("replication.artifact_files", "describe", "records.ArtifactsRequest"),
     "take": Verb("replication.receive", "take", "records.TakeRequest"),
     "gpus": Verb("gpus.queue", "describe", "gpus.GpusRequest"),
     "secret": Verb("target_dir", "change_secret", "target.SecretRequest"),

@@ -218,17 +218,31 @@ def remote_diff(c: Context, before: str, after: str = "last", target: str = "") 
 @command(
     positional=["job", "path"],
     iterable=["path"],
-    help={"job": HELP["job"], "path": "a file, folder or pattern of these (default: all)"},
+    help={
+        "job": f"{HELP['job']}; or the beginning of a run's id",
+        "path": "a file, folder or pattern of these (default: all)",
+    },
 )
 def remote_fetch(
     c: Context, job: str = "last", path: list[str] | None = None, target: str = ""
 ) -> None:
-    """Bring what a job wrote where no pull brings it from, into data/results/fetched/JOB/."""
+    """Bring what a job wrote where no pull brings it from, into data/results/fetched/JOB/.
+
+    Of a run, bring the artifacts that a pull has left (PULL_ARTIFACTS), and compare their sums.
+    """
     from remote.operations.fetch import fetch
     from remote.operations.sync import say_problems
+    from remote.operations.tracking.fetch_artifacts import fetch_artifacts, left_run
     from remote.tasks import merge_report
 
-    fetched = fetch(server_of(target), job, path or ())
+    server = server_of(target)
+    run = left_run(server.project, job)
+    if run:
+        brought = fetch_artifacts(server, run, path or ())
+        merge_report.fetched(run, brought)
+        exit_unless_all(brought.tally.problems, "fetched")
+        return
+    fetched = fetch(server, job, path or ())
     print_lines(*(f"fetched {name}" for name in sorted(fetched.files)))
     amount = f"{plural(len(fetched.files), 'file')}, {size(sum(fetched.files.values()))}"
     print_lines(f"{amount}, now in {fetched.folder}/")

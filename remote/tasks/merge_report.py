@@ -12,6 +12,7 @@ from remote.errors import RemoteError, StoreError
 from remote.output import plural, print_json, print_lines, say, say_first, size
 
 if TYPE_CHECKING:
+    from remote.operations.tracking.fetch_artifacts import FetchedArtifacts
     from remote.operations.tracking.merge_records import Records
 
 
@@ -96,6 +97,31 @@ def remarks(records: Records) -> None:
     if summary.left_out:
         hint = " (--registry brings it)" if "registered_models" in summary.left_out else ""
         say(f"not merged: {', '.join(summary.left_out)}{hint}")
+
+
+def on_server(records: Records, target: str) -> None:
+    """Say what of the artifacts was left there, and how it is had."""
+    sizes = [count for each in records.on_server for count in each.files.values()]
+    runs = [each.run for each in records.on_server if each.run]
+    if sizes:
+        one = f"those of a run: inv remote-fetch {runs[0][:8]}; " if runs else ""
+        say(
+            f"left on {target}: {plural(len(sizes), 'artifact')}, {size(sum(sizes))}, of"
+            f" {plural(len(runs), 'run')}. To bring {one}all: make sync-pull PULL_ARTIFACTS=all"
+        )
+
+
+def fetched(run: str, brought: FetchedArtifacts) -> None:
+    """Say what of a run's artifacts came, and what stays on its server."""
+    from remote.operations.sync import say_problems
+
+    print_lines(*(f"fetched {name}" for name in sorted(brought.files)))
+    amount = f"{plural(len(brought.files), 'artifact')}, {size(sum(brought.files.values()))}"
+    rest = f"; {brought.left} more stay on the server" if brought.left else ""
+    print_lines(f"{amount} of run {run}, the same as there{rest}")
+    replaced(brought.tally.replaced, "artifact", brought.backup)
+    left(brought.tally.left, brought.tally.acting)
+    say_problems(brought.tally.problems, "fetched")
 
 
 def refuse_unreadable(records: Records, target: str) -> None:

@@ -98,14 +98,19 @@ def push_all(servers: Sequence[TargetSession], *, dry_run: bool, take_over: bool
 
 
 def pull_all(
-    servers: Sequence[TargetSession], *, dry_run: bool, registry: bool, theirs: bool
+    servers: Sequence[TargetSession],
+    *,
+    dry_run: bool,
+    registry: bool,
+    theirs: bool,
+    only: Sequence[str] = (),
 ) -> None:
     """Pull from all of them, and say of each what came."""
     from remote.operations.pool_transfers import pull_all
     from remote.operations.sync import say_problems
 
     failed, problems = [], list[Problem]()
-    for reply in pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs):
+    for reply in pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs, only=only):
         with saying_of(reply.server.target.label):
             if not reply.answer:
                 say(*str(reply.error).split("\n"))
@@ -114,6 +119,7 @@ def pull_all(
             pulled = _without_known(servers, reply.server, reply.answer)
             tell_pulled(reply.server, pulled, dry_run=dry_run)
             say_problems(pulled.problems, "pulled")
+            merge_report.on_server(pulled.records, str(reply.server.target))
             problems += pulled.problems
             try:
                 merge_report.refuse_unreadable(pulled.records, str(reply.server.target))

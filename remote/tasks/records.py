@@ -14,7 +14,7 @@ from remote.config import Project, find_project
 from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
 from remote.tasks import merge_report
 from remote.tasks.declare import command
-from remote.tasks.sync import THEIRS_HELP, registry_asked, server_of
+from remote.tasks.sync import THEIRS_HELP, limit_artifacts, registry_asked, server_of
 from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def mlflow_pull(
     from remote.operations.tracking.pull_records import pull_records
 
     server = server_of(target)
+    limit_artifacts(server)
     registry = registry_asked(server.project, registry)
     records = pull_records(server, registry=registry, dry_run=dry_run, theirs=theirs)
     data = {"target": str(server.target), "dry_run": dry_run}
@@ -167,6 +168,7 @@ def _report(
     from remote.operations.sync import say_problems
 
     say_problems(records.problems, "pulled")
+    merge_report.on_server(records, target)
     merge_report.refuse_unreadable(records, target)
     exit_unless_all(records.problems, "pulled")
 
@@ -241,6 +243,7 @@ def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = F
             "findings": [_as_data(finding) for finding in checked.findings],
             "mended": [_as_data(finding) for finding in checked.mended],
             "backup": checked.backup or None,
+            "left": dict(checked.left),
         }
         print_json(told)
     else:
@@ -252,6 +255,8 @@ def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = F
         for finding in checked.findings:
             step = f"{finding.step}; then {mending}" if finding.mend_after else finding.step
             print_lines(f"wrong   {_finding_line(finding)}", f"{'':8}next: {step or mending}")
+        for run, text in checked.left.items():
+            print_lines(f"left on the server  {text}", f"{'':8}next: inv remote-fetch {run[:8]}")
         if not checked.findings:
             print_lines(f"{checked.store} is sound.")
     if checked.findings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -97,38 +99,68 @@ def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = 
     print_lines("All of it is there as it is here.")
 
 
-@command(help={"theirs": THEIRS_HELP})
+@command(
+    iterable=["only"],
+    help={
+        "theirs": THEIRS_HELP,
+        "only": "of the results, only this file, folder or pattern; may come again",
+        "artifacts-max": "leave larger artifacts there: 50M, small, none, or all (PULL_ARTIFACTS)",
+    },
+)
 def sync_pull(
     c: Context,
     target: str = "",
     dry_run: bool = False,
     registry: bool = False,
     theirs: bool = False,
+    only: list[str] | None = None,
+    artifacts_max: str = "",
 ) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
-    if servers := pool_of(target):
+    servers = pool_of(target)
+    for server in servers or [server_of(target)]:
+        limit_artifacts(server, artifacts_max)
+    if servers:
         from remote.tasks import pools
 
         registry = registry_asked(servers[0].project, registry)
-        pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs)
+        pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs, only=only or ())
         return
-    problems = pull_and_tell(server_of(target), dry_run=dry_run, registry=registry, theirs=theirs)
+    problems = pull_and_tell(
+        server, dry_run=dry_run, registry=registry, theirs=theirs, only=only or ()
+    )
     exit_unless_all(problems, "pulled")
 
 
+def limit_artifacts(server: TargetSession, typed: str = "") -> None:
+    """Have pulls of a session heed the limit that was typed, or that is set; raises ConfigError."""
+    from remote.operations.tracking.artifact_limit import SETTING, most_bytes
+
+    if typed:
+        settings = {**server.project.settings, SETTING: typed}
+        server.project = replace(server.project, settings=settings)
+    most_bytes(server.project)
+
+
 def pull_and_tell(
-    server: TargetSession, *, dry_run: bool = False, registry: bool = False, theirs: bool = False
+    server: TargetSession,
+    *,
+    dry_run: bool = False,
+    registry: bool = False,
+    theirs: bool = False,
+    only: Sequence[str] = (),
 ) -> list[Problem]:
     """Pull, and say what that brought and what it kept; the paths that could not come."""
     from remote.operations.sync import pull, say_problems
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
-    pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs)
+    pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs, only=only)
     tell_pulled(server, pulled, dry_run=dry_run)
     if pulled.records.summary is not None:
         print_lines("Look at them: mlflow ui")
     merge_report.export(server.project, dry_run=dry_run)
     say_problems(pulled.problems, "pulled")
+    merge_report.on_server(pulled.records, str(server.target))
     merge_report.refuse_unreadable(pulled.records, str(server.target))
     return pulled.problems

@@ -110,7 +110,7 @@ def test_a_step_before_mending(root: Path) -> None:
 def test_json(root: Path) -> None:
     done = inv(root, "--json")
     told = json.loads(done.stdout)
-    assert set(told) == {"store", "sound", "findings", "mended", "backup"}
+    assert set(told) == {"store", "sound", "findings", "mended", "backup", "left"}
     (finding,) = told["findings"]
     assert set(finding) == {"name", "message", "items", "step", "mendable"}
     assert finding["mendable"] and not told["sound"] and done.returncode == 1

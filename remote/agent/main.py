@@ -51,6 +51,7 @@ VERBS: Dict[str, Verb] = {
     "log": Verb("jobs.live", "follow", "jobs.LogRequest", following=True, heard=True),
     "remove": Verb("jobs.prune", "remove", "old_jobs.RemoveRequest"),
     "prune": Verb("jobs.prune", "prune", "old_jobs.PruneRequest"),
+    "free": Verb("replication.free_copies", "free", "old_jobs.FreeRequest"),
     "unpulled": Verb("jobs.summaries", "list_unpulled", "old_jobs.UnpulledRequest"),
     "account": Verb("jobs.diff", "account", "old_jobs.AccountRequest"),
     "differences": Verb("jobs.diff", "differences", "old_jobs.DifferencesRequest", heard=True),

@@ -232,11 +232,11 @@ def remote_fetch(
     """
     from remote.operations.fetch import fetch
     from remote.operations.sync import say_problems
-    from remote.operations.tracking.fetch_artifacts import fetch_artifacts, left_run
+    from remote.operations.tracking.fetch_artifacts import fetch_artifacts, run_here
     from remote.tasks import merge_report
 
     server = server_of(target)
-    run = left_run(server.project, job)
+    run = run_here(server.project, job)
     if run:
         brought = fetch_artifacts(server, run, path or ())
         merge_report.fetched(run, brought)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Dict, Iterable, Mapping
+from typing import Dict, Iterable, List, Mapping
 
 from remote.tracking.store import connect_read_only, has_table, usable, writing
 
@@ -32,6 +32,13 @@ def owners(store: Path, folders: Iterable[str]) -> Dict[str, str]:
                 row = database.execute(query, (identity,)).fetchone()
                 found.update({folder: str(row[0])} if row and row[0] else {})
     return found
+
+
+def runs(store: Path, prefix: str) -> List[str]:
+    """The runs whose ids begin so."""
+    with usable(store), closing(connect_read_only(store)) as database:
+        query = "SELECT run_uuid FROM runs WHERE substr(run_uuid, 1, length(?1)) = ?1"
+        return [str(run) for (run,) in database.execute(query, (prefix,))]
 
 
 def tagged(store: Path) -> Dict[str, str]:

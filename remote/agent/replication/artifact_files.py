@@ -20,7 +20,7 @@ def describe(request: ArtifactsRequest) -> ArtifactsAnswer:
     files: Dict[str, int] = {}
     sums: Dict[str, str] = {}
     for path in request.paths:
-        for name, status in statuses(root, _names(root, path)):
+        for name, status in statuses(root, names_in(root, path)):
             files[name] = status.st_size
             if request.sums and stat.S_ISREG(status.st_mode):
                 # Without one, it isn't taken for the same.
@@ -29,7 +29,7 @@ def describe(request: ArtifactsRequest) -> ArtifactsAnswer:
     return ArtifactsAnswer(files=files, sums=sums)
 
 
-def _names(root: Path, path: str) -> Iterator[str]:
+def names_in(root: Path, path: str) -> Iterator[str]:
     """All but folders at a path or below it, by their paths below the root."""
     if not (root / path).is_dir():
         yield path

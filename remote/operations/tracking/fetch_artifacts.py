@@ -38,12 +38,12 @@ class FetchedArtifacts:
     left: int = 0
 
 
-def left_run(project: Project, word: str) -> str:
-    """The run of which something was left whose id begins so; empty without one, or with several."""
+def run_here(project: Project, word: str) -> str:
+    """The run here whose id begins so; empty without one, or with several."""
     store = destination(project).location
     if not RUN.fullmatch(word) or not is_present(store):
         return ""
-    runs = [run for run in left_artifacts.tagged(store) if run.startswith(word)]
+    runs = left_artifacts.runs(store, word)
     return runs[0] if len(runs) == 1 else ""
 
 
@@ -68,7 +68,10 @@ def fetch_artifacts(server: TargetSession, run: str, wanted: Sequence[str]) -> F
                 note(to.location, folders, left, source)
     if not found:
         text = left_artifacts.tagged(to.location).get(run, "")
-        raise StoreError(f"Nothing of run {run} was left on {server.target}.", f"It has {text}.")
+        raise StoreError(
+            f"Nothing of run {run} was left on {server.target}.",
+            f"Left was {text}." if text else "All that it has is here.",
+        )
     return fetched
 
 

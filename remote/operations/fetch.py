@@ -28,7 +28,8 @@ FOLDER = "data/results/fetched"
 
 class Fetched(NamedTuple):
     """What came: the folder here, the bytes of each file in it, and what could not come; what was
-    replaced here, and the folder that keeps it; what was left there since it leads out, or acts by being there.
+    replaced here, and the folder that keeps it; what was left there since it leads out, or acts by being there;
+    and how many more artifacts a pull has left of the run.
     """
 
     folder: str
@@ -38,6 +39,7 @@ class Fetched(NamedTuple):
     backup: str
     left: list[str]
     acting: list[str]
+    on_server: int = 0
 
 
 def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:

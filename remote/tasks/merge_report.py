@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from remote.config import Project
-from remote.errors import RemoteError, StoreError
-from remote.output import plural, print_json, print_lines, say, say_first, size
+from remote.errors import StoreError
+from remote.output import plural, print_lines, say, say_first, size
 
 if TYPE_CHECKING:
-    from remote.operations.tracking.fetch_artifacts import FetchedArtifacts
+    from remote.operations.fetch import Fetched
     from remote.operations.tracking.merge_records import Records
+    from remote.tracking.export.export_record import ExportSummary
 
 
 def parts(records: Records) -> Iterator[str]:
@@ -111,17 +111,17 @@ def on_server(records: Records, target: str) -> None:
         )
 
 
-def fetched(run: str, brought: FetchedArtifacts) -> None:
+def fetched(run: str, brought: Fetched) -> None:
     """Say what of a run's artifacts came, and what stays on its server."""
     from remote.operations.sync import say_problems
 
     print_lines(*(f"fetched {name}" for name in sorted(brought.files)))
     amount = f"{plural(len(brought.files), 'artifact')}, {size(sum(brought.files.values()))}"
-    rest = f"; {brought.left} more stay on the server" if brought.left else ""
+    rest = f"; {brought.on_server} more stay there" if brought.on_server else ""
     print_lines(f"{amount} of run {run}, the same as there{rest}")
-    replaced(brought.tally.replaced, "artifact", brought.backup)
-    left(brought.tally.left, brought.tally.acting)
-    say_problems(brought.tally.problems, "fetched")
+    replaced(brought.replaced, "artifact", brought.backup)
+    left(brought.left, brought.acting)
+    say_problems(brought.problems, "fetched")
 
 
 def refuse_unreadable(records: Records, target: str) -> None:
@@ -139,22 +139,12 @@ def outside_hint(place: str) -> str:
     return f"runs that jobs logged to {place}: copy it here, then inv mlflow-merge COPY"
 
 
-def export(project: Project, *, dry_run: bool, data: dict[str, Any] | None = None) -> None:
-    """Export what the project's server hasn't yet, and tell that; silent where no server is set.
-
-    With `data`, print that as JSON, with what the export did, or with why it failed.
-    """
+def export(project: Project, *, dry_run: bool) -> ExportSummary | None:
+    """Export what the project's server hasn't yet, and say that; silent where no server is set."""
     from remote.operations.tracking.export_records import export_records
 
-    try:
-        summary = export_records(project, dry_run=dry_run)
-    except RemoteError as error:
-        if data is not None:
-            print_json({**data, "export": {"error": str(error)}})
-        raise
-    if data is not None:
-        print_json({**data, "export": asdict(summary)} if summary else data)
-    elif summary and dry_run:
+    summary = export_records(project, dry_run=dry_run)
+    if summary and dry_run:
         runs = plural(summary.grown_runs, "run")
         print_lines(f"would export to {summary.server}: {runs}, and what the merge brings")
     elif summary:
@@ -164,3 +154,4 @@ def export(project: Project, *, dry_run: bool, data: dict[str, Any] | None = Non
         parts += [plural(summary.metric_rows, "metric value"), plural(summary.files, "artifact")]
         print_lines(f"exported to {summary.server}: {', '.join([*parts, size(summary.bytes)])}")
         say_first(summary.notes, "remarks")
+    return summary

@@ -17,6 +17,7 @@ from remote.files import read_json
 from remote.output import plural, print_lines, say, say_first, saying_of, size
 from remote.tasks.declare import command
 from remote.tasks.exits import confirm
+from remote.tasks.result import refuse_question, tell, tell_target
 from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
         "pulled": "also artifacts and results that are here too, compared by their content",
         "dry-run": "show what would go, change nothing",
         "yes": "don't ask",
-    }
+    },
+    json=True,
 )
 def remote_prune(
     c: Context,
@@ -59,8 +61,10 @@ def remote_prune(
         python=declared(servers[0].project.root, "requires-python"),
         now=time.time(),
     )
+    tell(copies=[])
     copies = list(_copies(servers, request)) if pulled else []
     if not dry_run and not yes and sys.stdin.isatty():
+        refuse_question("--dry-run shows what would go, --yes removes it.")
         found = _tell_copies(copies)
         if not _prune(servers, request.replace(dry_run=True)) and not found:
             return
@@ -68,10 +72,16 @@ def remote_prune(
     elif dry_run:
         _tell_copies(copies)
     _prune(servers, request)
-    for each in () if dry_run else copies:
-        gone = each.remove()
-        amount = f"{plural(len(gone.files), 'file')}, {size(gone.bytes)}"
-        print_lines(f"freed on {each.server.target}: {amount} that are here too")
+    if pulled and not dry_run:
+        _remove(copies)
+
+
+def _remove(copies: Sequence[Copies]) -> None:
+    gone = [(each.server.target, each.remove()) for each in copies]
+    tell(copies=[{"target": str(target), **vars(answer)} for target, answer in gone])
+    for target, answer in gone:
+        amount = f"{plural(len(answer.files), 'file')}, {size(answer.bytes)}"
+        print_lines(f"freed on {target}: {amount} that are here too")
 
 
 def _copies(servers: Sequence[TargetSession], request: PruneRequest) -> Iterator[Copies]:
@@ -87,10 +97,11 @@ def _copies(servers: Sequence[TargetSession], request: PruneRequest) -> Iterator
 
 def _tell_copies(copies: Sequence[Copies]) -> bool:
     """Say what of the servers' files is here too, and would go; whether there is any."""
+    tell(copies=[{"target": str(each.server.target), **vars(each.answer)} for each in copies])
     for each in copies:
         names = [f"would remove there {name}, which is here too" for name in sorted(each.sums)]
         say_first(names, "files")
-        amount = f"{plural(len(names), 'file')}, {size(each.bytes)}"
+        amount = f"{plural(len(names), 'file')}, {size(each.answer.bytes)}"
         print_lines(f"{each.server.target}: {amount} of artifacts and results are here too")
     return any(each.sums for each in copies)
 
@@ -104,10 +115,14 @@ def _prune(servers: Sequence[TargetSession], request: PruneRequest) -> bool:
         return server.agent.call(request.replace(key=server.key, pulled=pulled))
 
     if len(servers) == 1:
-        found = _tell(ask(servers[0]), dry_run=request.dry_run)
+        answer = ask(servers[0])
+        tell_target(servers[0], answer, dry_run=request.dry_run)
+        found = _tell(answer, dry_run=request.dry_run)
         return _prune_here(servers[0], request) or found
     found, silent = False, []
-    for reply in ask_all(servers, ask, limit=None):
+    replies = ask_all(servers, ask, limit=None)
+    tell(targets=replies, dry_run=request.dry_run)
+    for reply in replies:
         label = reply.server.target.label
         with saying_of(label):
             if reply.answer:
@@ -154,6 +169,7 @@ def _prune_here(server: TargetSession, request: PruneRequest) -> bool:
 
     verb = "would remove" if request.dry_run else "removed"
     backups = list(old_backups(server.project, request.older))
+    tell(here=[{"backup": folder.name, "bytes": count} for folder, count in backups])
     for folder, count in backups:
         if not request.dry_run:
             shutil.rmtree(folder, onerror=make_writable)

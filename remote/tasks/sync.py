@@ -12,12 +12,13 @@ from remote.config import Project, find_project
 from remote.next_steps import name_target
 from remote.output import plural, print_lines, size
 from remote.tasks.declare import command
+from remote.tasks.result import tell, tell_target
 from remote.tasks.transfer_report import exit_unless_all, tell_pulled, tell_pushed
 
 if TYPE_CHECKING:
     from remote.operations.sweep_record import Sweep
+    from remote.operations.sync import Pulled
     from remote.session import TargetSession
-    from remote.transport.rsync_problems import Problem
 
 THEIRS_HELP = "take changes of runs that are here and didn't come from there, too"
 
@@ -59,7 +60,8 @@ def registry_asked(project: Project, flag: bool) -> bool:
     help={
         "dry-run": "show what would be sent and deleted, change nothing",
         "delete": "let this project delete files there that it did not put there itself",
-    }
+    },
+    json=True,
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
@@ -72,6 +74,7 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
         return
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
+    tell_target(server, pushed, dry_run=dry_run)
     tell_pushed(server, pushed, dry_run=dry_run)
     exit_unless_all(pushed.files.problems, "pushed")
 
@@ -83,6 +86,7 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
         "file": "a file or folder of this machine; several may follow",
         "to": "where to, in data",
     },
+    json=True,
 )
 def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = "") -> None:
     """Copy files to the server once, wherever they are here: large data that the project doesn't hold.
@@ -93,6 +97,7 @@ def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = 
 
     server = server_of(target)
     tally = put(server, file, to)
+    tell_target(server, {"to": to, "files": tally})
     amount = f"{plural(len(tally.sent), 'file')}, {size(tally.bytes)}"
     print_lines(f"copied to {server.target}, {to}: {amount}")
     exit_unless_all(tally.problems, "copied")
@@ -106,6 +111,7 @@ def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = 
         "only": "of the results, only this file, folder or pattern; may come again",
         "artifacts-max": "leave larger artifacts there: 50M, small, none, or all (PULL_ARTIFACTS)",
     },
+    json=True,
 )
 def sync_pull(
     c: Context,
@@ -126,10 +132,15 @@ def sync_pull(
         registry = registry_asked(servers[0].project, registry)
         pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs, only=only or ())
         return
-    problems = pull_and_tell(
-        server, dry_run=dry_run, registry=registry, theirs=theirs, only=only or ()
+    pulled = pull_and_tell(
+        server,
+        dry_run=dry_run,
+        registry=registry,
+        theirs=theirs,
+        only=only or (),
+        is_result=True,
     )
-    exit_unless_all(problems, "pulled")
+    exit_unless_all(pulled.problems, "pulled")
 
 
 def limit_artifacts(server: TargetSession, typed: str = "") -> None:
@@ -149,18 +160,25 @@ def pull_and_tell(
     registry: bool = False,
     theirs: bool = False,
     only: Sequence[str] = (),
-) -> list[Problem]:
-    """Pull, and say what that brought and what it kept; the paths that could not come."""
+    is_result: bool = False,
+) -> Pulled:
+    """Pull, and say what that brought and what it kept; it is the task's result, or a part of it."""
     from remote.operations.sync import pull, say_problems
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs, only=only)
+    if is_result:
+        tell_target(server, pulled, dry_run=dry_run, export=None)
+    else:
+        tell(pulled=pulled)
     tell_pulled(server, pulled, dry_run=dry_run)
     if pulled.records.summary is not None:
         print_lines("Look at them: mlflow ui")
-    merge_report.export(server.project, dry_run=dry_run)
+    exported = merge_report.export(server.project, dry_run=dry_run)
+    if is_result:
+        tell(export=exported)
     say_problems(pulled.problems, "pulled")
     merge_report.on_server(pulled.records, str(server.target))
     merge_report.refuse_unreadable(pulled.records, str(server.target))
-    return pulled.problems
+    return pulled

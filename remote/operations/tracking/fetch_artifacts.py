@@ -11,10 +11,10 @@ from remote.config import Project
 from remote.errors import StoreError
 from remote.files import read_json, sha256
 from remote.job.messages.records import ArtifactFolder, ArtifactsRequest
-from remote.operations.fetch import selected
+from remote.operations.fetch import Fetched, selected
 from remote.operations.tracking.artifact_limit import files_of, is_missing, named, note
 from remote.operations.tracking.artifact_transfer import ArtifactFetch
-from remote.operations.tracking.destination import destination
+from remote.operations.tracking.destination import ARTIFACTS, destination
 from remote.operations.tracking.merge_records import merging
 from remote.operations.tracking.pull_records import source_name
 from remote.operations.transfers.pull_backups import PulledFiles, new_backup
@@ -29,13 +29,19 @@ RUN = re.compile("[0-9a-f]{8,32}")
 
 
 @dataclass
-class FetchedArtifacts:
-    """What came, in bytes by path below the project; what the transfer said; and what stays there."""
+class _Arrived:
+    """What has come so far, in bytes by path below the project; what the transfers said; and how much
+    stays there."""
 
     files: dict[str, int] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     backup: str = field(default_factory=new_backup)
     left: int = 0
+
+    def result(self) -> Fetched:
+        tally = self.tally
+        ends = (tally.problems, tally.replaced, self.backup, tally.left, tally.acting)
+        return Fetched(ARTIFACTS, self.files, *ends, on_server=self.left)
 
 
 def run_here(project: Project, word: str) -> str:
@@ -47,13 +53,13 @@ def run_here(project: Project, word: str) -> str:
     return runs[0] if len(runs) == 1 else ""
 
 
-def fetch_artifacts(server: TargetSession, run: str, wanted: Sequence[str]) -> FetchedArtifacts:
+def fetch_artifacts(server: TargetSession, run: str, wanted: Sequence[str]) -> Fetched:
     """Bring what was left of a run, or these files, folders and patterns of it; raises StoreError
     and JobError.
 
     What is verified, and completes its folder, is on no list of what was left any more.
     """
-    to, fetched, found = destination(server.project), FetchedArtifacts(), False
+    to, fetched, found = destination(server.project), _Arrived(), False
     with merging(server.project) as scratch:
         for name, source in _sources(server):
             base = to.base(name)
@@ -72,7 +78,7 @@ def fetch_artifacts(server: TargetSession, run: str, wanted: Sequence[str]) -> F
             f"Nothing of run {run} was left on {server.target}.",
             f"Left was {text}." if text else "All that it has is here.",
         )
-    return fetched
+    return fetched.result()
 
 
 def _sources(server: TargetSession) -> Iterator[tuple[str, str]]:
@@ -95,7 +101,7 @@ class _Part:
     server: TargetSession
     folders: Sequence[ArtifactFolder]
     scratch: Path
-    fetched: FetchedArtifacts
+    fetched: _Arrived
 
     @property
     def root(self) -> Path:

@@ -24,12 +24,17 @@ KEPT = "data/processed"
 
 @dataclass(frozen=True)
 class Copies:
-    """Files of a server that are here too: the sum of each by its path there, and their bytes."""
+    """Files of a server that are here too: the sum and the bytes of each by its path there."""
 
     server: TargetSession
     request: FreeRequest
     sums: Mapping[str, str]
-    bytes: int
+    files: Mapping[str, int]
+
+    @property
+    def answer(self) -> FreeAnswer:
+        """What the server would answer if all of them went."""
+        return FreeAnswer(files=self.files, bytes=sum(self.files.values()))
 
     def remove(self) -> FreeAnswer:
         """Have them go there, as far as they still are the same; what went comes back."""
@@ -43,16 +48,15 @@ def find_copies(server: TargetSession, older: float, now: float) -> Copies:
     rows = outputs.table(declared_outputs(server.project.root))
     folders = (row.path for row in rows if row.pulled and not row.is_file and row.path != KEPT)
     request = FreeRequest(key=server.key, older=older, now=now, outputs=tuple(folders))
-    sums, total = dict[str, str](), 0
+    sums, sizes = dict[str, str](), dict[str, int]()
     places = dict(_artifact_folders(server))
     for path, size in server.agent.call(request).files.items():
         is_result = outputs.below(path, request.outputs)
         file = server.project.root / path if is_result else _artifact(places, path)
         with suppress(OSError):
             if file and not file.is_symlink() and file.stat().st_size == size:
-                sums[path] = sha256(file)
-                total += size
-    return Copies(server, request, sums, total)
+                sums[path], sizes[path] = sha256(file), size
+    return Copies(server, request, sums, sizes)
 
 
 def _artifact(places: dict[str, str], path: str) -> Path | None:

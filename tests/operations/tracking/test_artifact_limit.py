@@ -87,10 +87,10 @@ def test_what_is_large_stays_until_it_is_asked_for(
     with pytest.raises(JobError, match="left no 'nothing' to fetch"):
         fetch_artifacts(server, RUN, ["nothing"])
     fetched = fetch_artifacts(server, RUN, [NET])
-    assert [Path(name).name for name in fetched.files] == ["weights.pt"] and fetched.left == 2
+    assert [Path(name).name for name in fetched.files] == ["weights.pt"] and fetched.on_server == 2
     assert (artifacts(here) / NET).read_bytes() == (artifacts(grown) / NET).read_bytes()
     assert NET not in told(here)[0] and "2 files" in told(here)[0]
-    assert fetch_artifacts(server, RUN, []).left == 0 and told(here) == []
+    assert fetch_artifacts(server, RUN, []).on_server == 0 and told(here) == []
     assert (artifacts(here) / ODD).read_bytes() == (artifacts(grown) / ODD).read_bytes()
     with pytest.raises(StoreError, match="Nothing of run") as error:
         fetch_artifacts(server, RUN, [])
@@ -115,7 +115,7 @@ def test_what_came_otherwise_than_it_is_there_is_told_and_stays_on_the_list(
     pull(server, "1M")
     monkeypatch.setattr("remote.operations.tracking.fetch_artifacts.sha256", lambda path: "0" * 64)
     fetched = fetch_artifacts(server, RUN, [NET])
-    assert fetched.files == {} and len(fetched.tally.problems) == 1 and NET in told(here)[0]
+    assert fetched.files == {} and len(fetched.problems) == 1 and NET in told(here)[0]
 
 
 def test_a_setting_that_is_none_is_refused(server: TargetSession) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from remote.operations.transfers.pull_backups import PulledFiles, new_backup
 from remote.session import TargetSession
 from remote.tracking import left_artifacts, merge
 from remote.tracking.store import is_present
-from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_problems import CHANGED, Problem
 from remote.transport.rsync_tally import Tally
 
 #: Digits of a run's id that no part of a job's id is taken for.
@@ -145,9 +146,13 @@ class _Part:
             file = self.root / folder.local / name
             if file.is_symlink() or (file.is_file() and sha256(file) == sums.get(path)):
                 yield name
-            elif not self.fetched.tally.problems:
-                reason = "it came otherwise than it is there; once nobody writes to it, again"
-                self.fetched.tally.problems.append(Problem(f"{folder.local}/{name}", reason))
+                continue
+            # It must not be taken for the server's; what stood here before is in the backup.
+            with suppress(FileNotFoundError):
+                file.unlink()
+            if not self.fetched.tally.problems:
+                problem = Problem(f"{folder.local}/{name}", "it isn't as it is there", CHANGED)
+                self.fetched.tally.problems.append(problem)
 
 
 def _path(folder: ArtifactFolder, name: str) -> str:

@@ -236,8 +236,8 @@ def remote_fetch(
     Of a run, bring the artifacts that a pull has left (PULL_ARTIFACTS), and compare their sums.
     """
     from remote.operations.fetch import fetch
+    from remote.operations.fetch_artifacts import fetch_artifacts, run_here
     from remote.operations.sync import say_problems
-    from remote.operations.tracking.fetch_artifacts import fetch_artifacts, run_here
     from remote.tasks import merge_report
 
     server = server_of(target)

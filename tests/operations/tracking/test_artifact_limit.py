@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from remote.errors import ConfigError, JobError, StoreError
+from remote.operations.fetch_artifacts import fetch_artifacts, run_here
 from remote.operations.tracking import artifact_transfer
 from remote.operations.tracking.artifact_limit import SETTING, most_bytes
-from remote.operations.tracking.fetch_artifacts import fetch_artifacts, run_here
 from remote.operations.tracking.merge_records import Records
 from remote.operations.tracking.pull_records import pull_records
 from remote.session import TargetSession
@@ -113,7 +113,7 @@ def test_what_came_otherwise_than_it_is_there_is_told_and_stays_on_the_list(
     server: TargetSession, here: Store, grown: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pull(server, "1M")
-    monkeypatch.setattr("remote.operations.tracking.fetch_artifacts.sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("remote.operations.fetch_artifacts.sha256", lambda path: "0" * 64)
     fetched = fetch_artifacts(server, RUN, [NET])
     assert fetched.files == {} and NET in told(here)[0] and not (artifacts(here) / NET).exists()
     (problem,) = fetched.problems

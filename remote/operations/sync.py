@@ -6,20 +6,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.errors import RemoteError
 from remote.files import read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
+from remote.operations.transfers.changes import Changes
 from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import moment, outlast, push_lock
-from remote.operations.transfers.push_transfer import PushTransfer
-from remote.operations.transfers.room import clear_unfinished
+from remote.operations.transfers.push_transfer import REPEATS, PushTransfer
+from remote.operations.transfers.room import finishing
 from remote.operations.transfers.undecided import undecided
 from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id
@@ -31,6 +31,9 @@ from remote.transport.rsync_tally import Tally
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
     from remote.operations.tracking.pull_records import FetchedDelta
+
+#: Rules that fit into a command line: a Mac takes a megabyte.
+MOST_LEFT = 4000
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,20 @@ class Pushed:
     backup: str
     foreign: bool
     id: str
+    began: int
+    """When, in nanoseconds by the clock of the project's file system."""
+    is_whole: bool
+    """Whether it looked at all of the project."""
+
+    @classmethod
+    def by(
+        cls, transfer: PushTransfer, tally: Tally, seconds: float, *, foreign: bool = False
+    ) -> Pushed:
+        """What a transfer did."""
+        is_kept = tally.deleted or tally.replaced or tally.cleared
+        backup = f"{STATE}/backup/{transfer.stamp}" if is_kept else ""
+        is_whole = transfer.changes is None
+        return cls(tally, seconds, backup, foreign, transfer.push.id, transfer.began, is_whole)
 
 
 def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
@@ -65,13 +82,8 @@ def push_locked(
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    declared = declared_outputs(server.project.root)
-    stamp = PushStamp.new(project_id(server.project), user_and_host())
-    # Others may push in the same second: each has a folder of its own for what it replaces.
-    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
-    held = [*undecided(server, declared, dry_run=dry_run), *server.settings.links]
-    transfer = PushTransfer(server, folder, dry_run, declared, stamp, moment(server.project), held)
-    with _finishing(server, dry_run):
+    transfer = _transfer(server, dry_run=dry_run)
+    with finishing(server, dry_run):
         tally, state = None, OURS
         claims = [
             Path(server.target.path) / STATE / name / project_id(server.project) for name in CLAIMS
@@ -99,32 +111,57 @@ def push_locked(
                 server.project.remember_target(server.target)
             server.remember(pushed=transfer.began)
             outlast(server.project, tally.sent)
-    backup = (
-        f"{STATE}/backup/{transfer.stamp}"
-        if tally.deleted or tally.replaced or tally.cleared
-        else ""
-    )
     foreign = state == FOREIGN and not take_over
-    return Pushed(tally, seconds, backup, foreign=foreign, id=stamp.id)
+    return Pushed.by(transfer, tally, seconds, foreign=foreign)
 
 
-@contextlib.contextmanager
-def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
-    """Note that a push goes on, and clear what it or one before it has left for nobody."""
-    was_cut = server.facts.cut
-    if not dry_run:
-        server.remember(cut=True)
-    try:
-        yield
-    except rsync.FullDisk:
-        # Others on that disk need the room more than a next push needs what came of this one.
-        with contextlib.suppress(RemoteError):
-            clear_unfinished(server)
-        raise
-    if not dry_run:
-        if was_cut:
-            clear_unfinished(server)
-        server.remember(cut=False)
+def push_changes(server: TargetSession, changes: Changes) -> Pushed | None:
+    """Push what was saved since the last push, and look at nothing else; None where a whole push is
+    due: the target isn't as that one left it, or rsync can't be told of all other folders.
+
+    Whoever calls sees to it that a file which is saved again within the second is sent (`checksum`).
+    """
+    start, left = time.monotonic(), changes.untouched(server.project.root)
+    if len(left) > MOST_LEFT:
+        return None
+    server.connect()
+    with push_lock(server.project):
+        transfer = _transfer(server, changes=changes, left=left)
+        with finishing(server, dry_run=False), contextlib.suppress(rsync.Unready):
+            tally = transfer.run(project=project_id(server.project))
+            return Pushed.by(transfer, tally, time.monotonic() - start)
+    return None
+
+
+def _transfer(
+    server: TargetSession,
+    *,
+    dry_run: bool = False,
+    changes: Changes | None = None,
+    left: Sequence[str] = (),
+) -> PushTransfer:
+    """A push that begins now; one of some changes isn't repeated where more are made meanwhile."""
+    project, declared = server.project, declared_outputs(server.project.root)
+    after = changes.after if changes else ""
+    stamp = PushStamp.new(project_id(project), user_and_host(), after)
+    # Others may push in the same second: each has a folder of its own for what it replaces.
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
+    if changes:
+        # What the last whole push told.
+        held = list(server.facts.undecided or ())
+    else:
+        held = undecided(server, declared, dry_run=dry_run)
+    return PushTransfer(
+        server,
+        folder,
+        dry_run,
+        declared,
+        stamp,
+        moment(project),
+        [*held, *left, *server.settings.links],
+        repeats=0 if changes else REPEATS,
+        changes=changes,
+    )
 
 
 def say_problems(problems: Sequence[Problem], verb: str) -> None:
@@ -155,6 +192,11 @@ class Pulled:
     """What jobs that ended since the last pull wrote elsewhere, in words."""
     problems: list[Problem]
     """The paths that could not come. All the rest has."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether something came. What can't come is there again at each pull, and no news."""
+        return bool(self.files.sent or self.files.cleared or self.records.is_news or self.unpulled)
 
 
 @dataclass(frozen=True)

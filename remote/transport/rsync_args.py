@@ -117,6 +117,7 @@ def push_argv(
     push: PushStamp | None = None,
     data: bool = False,
     list_links: bool = False,
+    checksum: bool = False,
 ) -> list[str]:
     """Mirror the project to the target; run in `root`. `partial` is what `unfinished` says.
 
@@ -130,6 +131,7 @@ def push_argv(
     deleting = ["--delete"] if delete and not fresh else []
     links = ["--keep-dirlinks", *(["-R", "--copy-unsafe-links"] if data else [])]
     links += ["-i"] if list_links else []
+    links += ["-c"] if checksum else []
     if dry_run:
         # Later protocols first agree on how to compress and to sum up, which a look doesn't: a round
         # trip. A Mac's rsync speaks no later one.

@@ -69,6 +69,13 @@ class Records:
     on_server: list[LeftFiles] = field(default_factory=list)
     """Artifacts that stay there until they are asked for."""
 
+    @property
+    def is_news(self) -> bool:
+        """Whether something came."""
+        summary = self.summary or MergeSummary()
+        counts = [value for value in vars(summary).values() if isinstance(value, int)]
+        return bool(any(counts) or summary.conflicts or self.artifacts)
+
     def add(self, fetched: Tally) -> None:
         """What a transfer of artifacts brought."""
         self.artifacts += fetched.sent

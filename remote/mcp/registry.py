@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from mcp_types import ToolAnnotations
-
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
+from mcp_types import ToolAnnotations
+
 from remote import __version__
 from remote.mcp import tools
 from remote.mcp.limits import limited

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import anyio.from_thread
+from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from mcp.server.mcpserver import Context
 from remote import api
 from remote.answers import of_target
 from remote.api import Job, Target

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-
 from mcp import Client, StdioServerParameters
+
 from tests.conftest import ROOT, ProjectFolder
 from tests.integration.reader import commands
 from tests.typed import typed

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 from mcp_types import Tool
 
-from mcp import Client
 from remote.errors import JobError
 from remote.mcp import registry, tools
 from remote.operations.jobs.run_options import RunOptions

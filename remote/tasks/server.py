@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
 
     server = server_of(target)
     if forget and not key:
-        raise ConfigError("--forget needs the name of a secret.")
+        raise ConfigError("--forget needs the name of a secret.", "inv remote-secrets lists them.")
     if not forget and STEERING.fullmatch(key):
         raise ConfigError(
             f"{key} changes which programs and libraries jobs run, and is no secret.",
@@ -114,5 +115,8 @@ def _read_secret(key: str) -> str:
     else:
         value = sys.stdin.readline().rstrip("\n")
     if not value:
-        raise ConfigError("Nothing was typed, so nothing was changed.")
+        raise ConfigError(
+            "Nothing was typed, so nothing was changed.",
+            f"Type the value on a terminal, or pipe it in: inv remote-secrets {shlex.quote(key)} < FILE",
+        )
     return value

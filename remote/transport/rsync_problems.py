@@ -30,6 +30,7 @@ _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file h
 #: What may be the matter with a path.
 UNREADABLE, UNWRITABLE, IN_THE_WAY = "unreadable", "unwritable", "in the way"
 DANGLING, STRANGE = "a link to nothing", "a link that isn't followed"
+CHANGED = "changed meanwhile"
 
 #: Of a file of the toolkit's own, which no rsync tells of.
 DAMAGED = "damaged"
@@ -54,6 +55,7 @@ _HINTS = {
         "Put a folder in its place, or a link of your own.",
         "Put a folder in its place there.",
     ),
+    CHANGED: ("The same again, once nobody writes to it there.",) * 2,
 }
 
 

@@ -225,7 +225,8 @@ def test_a_shell_is_gone_back_to_and_ends_with_its_last_window(tmp_path: Path) -
 def use_a_shell(farm: Farm) -> None:
     there = farm.root / "told"
     with inv_in_terminal(farm.project, "remote-shell", "--gpus", "1", SHELL="/bin/sh") as terminal:
-        terminal.until(b"\x1b[?1049h")
+        # Its target is new: what it needs is brought first.
+        terminal.until(b"\x1b[?1049h", seconds=120)
         terminal.type(b"echo $REMOTE_JOB_ID $CUDA_VISIBLE_DEVICES > told\r")
         until(lambda: there.exists() and there.read_text().strip())
         assert terminal.end(keys=b"\x02d") == 0

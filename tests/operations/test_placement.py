@@ -107,7 +107,7 @@ def test_of_a_cluster_each_machine_counts_for_itself(
 ) -> None:
     held = {"holder": GpuHolder()}
     cards = [
-        card(at, uuid=f"{node}-{at}", node=node, memory_total=None, **(held if at < used else {}))
+        card(at, node=node, memory_total=None, **(held if at < used else {}))
         for node, used in (("n1", 0), ("n2", 3))
         for at in range(4)
     ]

@@ -54,7 +54,7 @@ FREE = {
     "ExperimentLink": "last_name base_name",
     "Failure": "message hint",
     "Git": "branch",
-    "Gpu": "driver fault",
+    "Gpu": "driver fault node",
     "GpuHolder": "user",
     "GpuProcess": "user name",
     "GpusAnswer": "cuda",

@@ -60,6 +60,7 @@ VERBS: Dict[str, Verb] = {
     "delta": Verb("replication.delta_request", "delta", "records.DeltaRequest", heard=True),
     "take": Verb("replication.receive", "take", "records.TakeRequest"),
     "gpus": Verb("gpus.queue", "describe", "gpus.GpusRequest"),
+    "overview": Verb("jobs.overview", "describe", "overview.OverviewRequest"),
     "secret": Verb("target_dir", "change_secret", "target.SecretRequest"),
 }
 

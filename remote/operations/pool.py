@@ -65,11 +65,12 @@ def as_they_come(
     question: Callable[[TargetSession], Answer],
     *,
     limit: float | None = LIMIT,
+    may_ask: bool = True,
 ) -> Iterator[Reply[Answer]]:
     """What each of them says, the first one first. `limit` is in seconds, None for what may take long.
 
     Those behind one login are asked one after another. Logins that need their user come last, where
-    there is a terminal to ask on.
+    there is a terminal to ask on, and they `may_ask`.
     """
     groups: dict[str, list[TargetSession]] = {}
     for server in servers:
@@ -87,7 +88,7 @@ def as_they_come(
             for task in as_completed(tasks):
                 for reply in task.result():
                     progress.of(done := done + 1, len(servers))
-                    if isinstance(reply.error, LoginError) and sys.stdin.isatty():
+                    if may_ask and isinstance(reply.error, LoginError) and sys.stdin.isatty():
                         refused.append(reply.server)
                     else:
                         yield reply

@@ -26,6 +26,7 @@ from bench import (  # fmt: skip
     sampling,
     servers,
     slurm,
+    top,
     waiting,
 )
 from bench.report import Row, machine, notes, table, write_json
@@ -37,6 +38,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "job": job.measure,
     "slurm": slurm.measure,
     "list": listing.measure,
+    "top": top.measure,
     "many": many.measure,
     "waiting": waiting.measure,
     "minute": minute.measure,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from typing import Any, Dict
 
 from remote.agent.gpus import queue
 from remote.agent.jobs import summaries
@@ -13,12 +14,22 @@ from remote.job.messages.overview import OverviewAnswer, OverviewRequest
 
 def describe(request: OverviewRequest) -> OverviewAnswer:
     """All of it; where the GPUs can't be told, the reason."""
-    listed = JobsRequest(key=request.key, newest=request.newest)
-    # The program that tells of the cards takes longer than all else.
-    with ThreadPoolExecutor(1) as executor:
-        gpus = executor.submit(queue.look, request.leases)
-        jobs = summaries.describe(listed, points=request.points)
+    facts: Dict[str, Any] = {}
+
+    def look() -> None:
         try:
-            return OverviewAnswer(jobs=jobs, gpus=gpus.result())
+            facts["gpus"] = queue.look(request.leases)
         except JobError as error:
-            return OverviewAnswer(jobs=jobs, gpu_fault=error.message)
+            facts["gpu_fault"] = error.message
+        except BaseException as bug:
+            facts["bug"] = bug
+
+    # The program that tells of the cards takes longer than all else.
+    looking = threading.Thread(target=look)
+    looking.start()
+    listed = JobsRequest(key=request.key, newest=request.newest)
+    jobs = summaries.describe(listed, points=request.points)
+    looking.join()
+    if "bug" in facts:
+        raise facts["bug"]
+    return OverviewAnswer(jobs=jobs, **facts)

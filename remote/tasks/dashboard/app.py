@@ -65,9 +65,7 @@ class Dashboard(App[None]):
     #header { margin-top: 1; }
     #jobs { height: 1fr; border: none; padding: 0; scrollbar-size-vertical: 1; }
     #jobs > .option-list--option { padding: 0; }
-    #jobs > .option-list--option-highlighted {
-        background: ansi_default; color: ansi_default; text-style: reverse;
-    }
+    #jobs > .option-list--option-highlighted { text-style: bold underline; }
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -14,7 +14,7 @@ unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin
 # With it, each of these Pythons would compile all that it imports: seconds, for MLflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client test-faults coverage check bench setup lock clean
+.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client test-faults coverage check bench docs docs-serve setup lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -69,6 +69,12 @@ check: $(READY) ## black, isort, ruff, mypy, import-linter, Python 3.8 for what 
 
 bench: $(READY) ## measure against rsync, ssh and mlflow-export-import, as ratios
 	@$(PYTHON) -m bench $(ARGS)
+
+docs: $(READY) ## build the documents as a site, in docs/_build/site
+	@$(PYTHON) -m scripts.site
+
+docs-serve: $(READY) ## build and show it: ARGS="--port 8001"
+	@$(PYTHON) -m scripts.site --serve $(ARGS)
 
 install: $(READY) ## make .venv from the lock files: extras="torch lab" adds those
 	@[ -z '$(quoted_extras)' ] || sh scripts/install.sh $(VENV) $(foreach extra,$(quoted_extras),'$(extra)')

@@ -48,6 +48,8 @@ if __name__ == "__main__":
         from remote.runtime.run_program import main
     elif sys.argv[1:2] == ["serve"]:
         from remote.runtime.serve import main
+    elif sys.argv[1:2] == ["draw"]:
+        from remote.runtime.draw_notebook import main
     else:
         from remote.agent.main import main
     main()

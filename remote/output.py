@@ -77,9 +77,25 @@ def _is_plain(char: str) -> bool:
     return char.isprintable() or unicodedata.category(char) == "Zs"
 
 
+#: Whether results are told as JSON, and in no other way.
+_json_alone = False
+
+
+@contextlib.contextmanager
+def json_alone() -> Iterator[None]:
+    """Keep standard output for `print_json`: lines of results are left out, and logs are said."""
+    global _json_alone
+    _json_alone = True
+    try:
+        yield
+    finally:
+        _json_alone = False
+
+
 def print_lines(*lines: str) -> None:
     """Print results on standard output, each argument as one line."""
-    _write(sys.stdout, "".join(f"{_printable_line(line)}\n" for line in lines))
+    if not _json_alone:
+        _write(sys.stdout, "".join(f"{_printable_line(line)}\n" for line in lines))
 
 
 #: Which of several targets this thread talks with.
@@ -140,7 +156,8 @@ class LogOutput:
         text = self._unfinished + text
         begun = _BEGUN.search(text)
         self._unfinished = begun[0] if begun else ""
-        _write(sys.stdout, _CONTROL.sub(_tamed, text[: begun.start()] if begun else text))
+        stream = sys.stderr if _json_alone else sys.stdout
+        _write(stream, _CONTROL.sub(_tamed, text[: begun.start()] if begun else text))
 
 
 def _tamed(match: re.Match[str]) -> str:
@@ -150,13 +167,8 @@ def _tamed(match: re.Match[str]) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print data for scripts. Whatever has fields becomes an object, what else JSON lacks becomes text."""
-
-    def plain(value: Any) -> Any:
-        return vars(value) if hasattr(value, "__dict__") else str(value)
-
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=plain)
-    text = without_secrets(text)
+    """Print data for scripts; see remote.answers."""
+    text = without_secrets(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
     # JSON leaves C1 controls and lone surrogates as they are, but has an escape for each of them.
     escaped = (
         char if char == "\n" or _is_plain(char) else json.dumps(char)[1:-1] for char in f"{text}\n"
@@ -169,6 +181,8 @@ def draw_screen(lines: Sequence[str]) -> None:
 
     The first line stays at the top; of the others, the last ones that fit are shown.
     """
+    if _json_alone:
+        return
     if not sys.stdout.isatty():
         print_lines(*lines, "")
         return

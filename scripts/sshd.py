@@ -35,7 +35,7 @@ SFTP_SERVERS = (
 )
 
 _SSHD_CONFIG = """\
-ListenAddress 127.0.0.1
+ListenAddress {listen}
 ListenAddress ::1
 Port {port}
 HostKey "{folder}/host_key"
@@ -73,7 +73,7 @@ Host {alias} {alias}6
   BatchMode yes
   LogLevel ERROR
 Host {alias}
-  HostName 127.0.0.1
+  HostName {host}
 Host {alias}6
   HostName ::1
 """
@@ -98,6 +98,9 @@ class PrivateSshd:
     path: str = "/usr/local/bin:/usr/bin:/bin"
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
+    listen: str = "127.0.0.1"
+    host: str = "127.0.0.1"
+    """By which the client knows it."""
 
     @property
     def config(self) -> Path:
@@ -131,12 +134,13 @@ class PrivateSshd:
 
     def _write(self) -> None:
         values: dict[str, object] = {"folder": self.folder, "port": self.port, "alias": ALIAS}
+        values.update(listen=self.listen, host=self.host)
         values.update(sftp=next(filter(os.path.exists, SFTP_SERVERS), "internal-sftp"))
         values.update(user=getpass.getuser(), login=shlex.quote(str(self.folder / "login")))
         (self.folder / "sshd_config").write_text(_SSHD_CONFIG.format(**values))
         self.config.write_text(_SSH_CONFIG.format(**values))
         key = (self.folder / "host_key.pub").read_text().split()[:2]
-        hosts = [f"[{address}]:{self.port} {' '.join(key)}\n" for address in ("127.0.0.1", "::1")]
+        hosts = [f"[{address}]:{self.port} {' '.join(key)}\n" for address in (self.host, "::1")]
         (self.folder / "known_hosts").write_text("".join(hosts))
         self.write_login()
 

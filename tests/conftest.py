@@ -114,6 +114,7 @@ MARKS = {
         "gpu/",
         "integration/",
         "research/",
+        "scripts/site/test_build.py",
         "slurm/",
     ),
 }

@@ -13,7 +13,7 @@ import pytest
 
 from remote.config import Project, find_project
 from remote.errors import ConfigError
-from remote.settings import SETTINGS, load_settings, make_variables
+from remote.settings import load_settings, make_variables
 from tests.conftest import ROOT
 
 PRINTER = """
@@ -264,8 +264,3 @@ def test_variables_of_other_programs_and_parameters_for_make_are_left_alone(
     monkeypatch.setenv("REMOTE_NOTFY", "true")
     with pytest.raises(ConfigError, match="in the environment"):
         load_settings(tmp_path)
-
-
-def test_every_setting_is_explained_in_the_readme() -> None:
-    for page in (ROOT / "README.md", ROOT / "docs/ja/README.md"):
-        assert [name for name in SETTINGS if f"`{name}`" not in page.read_text()] == []

@@ -8,8 +8,6 @@ import os
 import pty
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -59,16 +57,17 @@ def test_json_for_scripts_holds_every_text_and_no_control_character(
     assert all(char == "\n" or char.isprintable() for char in out)
 
 
-def test_json_has_one_layout_for_dataclasses_and_paths(
+def test_where_json_is_the_result_nothing_else_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    @dataclass
-    class Pair:
-        path: Path
-        count: int
-
-    output.print_json([Pair(Path("/a"), 1)])
-    assert capsys.readouterr().out == '[\n  {\n    "path": "/a",\n    "count": 1\n  }\n]\n'
+    with output.json_alone():
+        output.print_lines("a line")
+        output.draw_screen(["a picture"])
+        output.LogOutput().write("a log\n")
+        output.say("a hint")
+        output.print_json({})
+    output.print_lines("after")
+    assert capsys.readouterr() == ("{}\nafter\n", "a log\na hint\n")
 
 
 def test_the_first_few_are_said_and_the_rest_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -197,6 +197,10 @@ def _keep_account(paths: JobPaths, status: JobStatus, artifacts: Optional[Path])
             _share(paths.log, folder / "log.txt")
         if status.result:
             _share(paths.notebook, artifacts / Path(status.result).name)
+            # Of the job's own artifacts, one may stand where these go.
+            with contextlib.suppress(OSError):
+                _share(paths.page, artifacts / Path(status.result).with_suffix(".html").name)
+                _share_figures(paths.figures, artifacts / paths.figures.name)
 
 
 def _share(file: Path, artifact: Path) -> None:
@@ -205,6 +209,12 @@ def _share(file: Path, artifact: Path) -> None:
         artifact.unlink()
     if file.is_file():
         link_or_copy(str(file), str(artifact))
+
+
+def _share_figures(folder: Path, artifacts: Path) -> None:
+    for figure in sorted(folder.glob("cell-*")):
+        artifacts.mkdir(exist_ok=True)
+        _share(figure, artifacts / figure.name)
 
 
 def _end_of(log: Path) -> bytes:

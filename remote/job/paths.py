@@ -70,6 +70,8 @@ class JobPaths:
     code = _Entry("code")
     pristine = _Entry("pristine")
     notebook = _Entry("notebook.ipynb")
+    page = _Entry("notebook.html")
+    figures = _Entry("figures")
     jupyter = _Entry("jupyter")
 
     def __init__(self, root: Path, job_id: str) -> None:

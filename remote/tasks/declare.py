@@ -10,6 +10,7 @@ from invoke.tasks import Task
 
 from remote.tasks.exits import Body, exit_on_error
 from remote.tasks.own_parser import OwnParserTask
+from remote.tasks.result import with_json
 
 #: What arguments mean that several tasks have, by their flags.
 HELP = {
@@ -19,19 +20,21 @@ HELP = {
     "dry-run": "show what would come, change nothing",
     "registry": "registered models too (REMOTE_REGISTRY=yes in .env: always)",
     "entry-point": "which entry point of an MLproject (default: main)",
-    "json": "all that is known, as JSON",
+    "json": "print the result as JSON, and only that (docs/json.md)",
 }
 
 
 def command(
-    *, help: Mapping[str, str] | None = None, **settings: Any
+    *, help: Mapping[str, str] | None = None, json: bool = False, **settings: Any
 ) -> Callable[[Body], Task[Any]]:
     """Invoke's `task` for the tasks of the toolkit, which end as `exit_on_error` says.
 
-    `help` tells only what HELP doesn't.
+    `help` tells only what HELP doesn't. With `json`, what the task tells as its result can be had
+    as JSON.
     """
 
     def declared(body: Body) -> Task[Any]:
+        body = with_json(body) if json else body
         flags = [name.replace("_", "-") for name in inspect.signature(body).parameters]
         known = {flag: HELP[flag] for flag in flags if flag in HELP}
         if "positional" not in settings:

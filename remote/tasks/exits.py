@@ -35,27 +35,31 @@ def exit_on_error(body: Body) -> Body:
             result = body(*args, **kwargs)
             sys.stdout.flush()
             return result
-        except RemoteError as error:
-            raise Exit(_message(str(error)), code=2) from None
-        except Exit as exit:
-            # Invoke prints the message as it is, and why a job failed is its server's to say.
-            raise Exit(_message(exit.message or ""), code=exit.code) from None
         except BrokenPipeError:
             # What Python still holds for standard output goes nowhere when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Exit(code=128 + signal.SIGPIPE) from None
-        except OSError as error:
-            full = full_disk(error)
-            if full is None:
+        except BaseException as error:
+            exit = exit_of(error)
+            if exit is None:
+                sys.excepthook = _say_traceback
                 raise
-            raise Exit(_message(str(full)), code=2) from None
-        except KeyboardInterrupt as interrupt:
-            raise Exit(_message(str(interrupt)) or "Interrupted.", code=130) from None
-        except Exception:
-            sys.excepthook = _say_traceback
-            raise
+            raise exit from None
 
     return wrapped  # type: ignore[return-value]
+
+
+def exit_of(error: BaseException) -> Exit | None:
+    """How an error ends a task: its words, as they are shown, and the exit code; None for a bug."""
+    if isinstance(error, RemoteError):
+        return Exit(_message(str(error)), code=2)
+    if isinstance(error, Exit):
+        # Invoke prints the message as it is, and why a job failed is its server's to say.
+        return Exit(_message(error.message or ""), code=error.code)
+    if isinstance(error, KeyboardInterrupt):
+        return Exit(_message(str(error)) or "Interrupted.", code=130)
+    full = full_disk(error) if isinstance(error, OSError) else None
+    return Exit(_message(str(full)), code=2) if full else None
 
 
 def confirm(question: str) -> None:

@@ -16,12 +16,12 @@ from remote.output import (
     draw_screen,
     duration,
     plural,
-    print_json,
     print_lines,
     say,
     size,
 )
 from remote.tasks.declare import HELP, command
+from remote.tasks.result import tell_now, tell_target
 from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
 from remote.tasks.transfer_report import exit_unless_all
 
@@ -79,6 +79,7 @@ def exit_as(job: str, status: JobStatus, *, shown: bool = False) -> None:
         "all": f"all jobs, not only the newest {NEWEST} and those that go on",
         "watch": "stay, and draw it anew every two seconds",
     },
+    json=True,
 )
 def remote_ps(
     c: Context,
@@ -86,7 +87,6 @@ def remote_ps(
     target: str = "",
     all: bool = False,
     watch: bool = False,
-    json: bool = False,
 ) -> None:
     """List the jobs of the target, or of several: state, GPU, how long, how far, and why they ended."""
     from remote.job.messages.jobs import JobsRequest
@@ -95,13 +95,13 @@ def remote_ps(
     if sweep := sweep_of(job):
         from remote.tasks.sweep import list_sweep
 
-        list_sweep(find_project(), sweep, watch=watch, json=json)
+        list_sweep(find_project(), sweep, watch=watch)
         return
     newest, named = 0 if all else NEWEST, (job,) if job else ()
     if servers := pool_of(target):
         from remote.tasks import pools
 
-        pools.list_jobs(servers, newest=newest, job=job, watch=watch, json=json)
+        pools.list_jobs(servers, newest=newest, job=job, watch=watch)
         return
     server = server_of(target)
     request = JobsRequest(key=server.key, newest=newest, jobs=named)
@@ -110,14 +110,12 @@ def remote_ps(
         lines = [] if job else job_table(answer.jobs, answer.now)
         if job and answer.jobs:
             lines = job_details(answer.jobs[0], answer.now)
-        if json:
-            print_json(answer.jobs)
-        elif watch:
-            draw_screen([f"{server.target}  {time.strftime('%H:%M:%S')}", *lines])
-        else:
-            print_lines(*lines)
+        tell_target(server, answer)
         if not watch:
+            print_lines(*lines)
             break
+        tell_now()
+        draw_screen([f"{server.target}  {time.strftime('%H:%M:%S')}", *lines])
         time.sleep(LOOK)
     if not answer.jobs:
         say(f"No job on {server.target} yet. Start one: inv remote-run train.ipynb")
@@ -142,10 +140,10 @@ def remote_code(c: Context, job: str = "", target: str = "") -> None:
     open_code(server_of(target), job)
 
 
-@command(positional=["job"], help={"pull": "pull when it has ended"})
+@command(positional=["job"], help={"pull": "pull when it has ended"}, json=True)
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
     """Wait until a job has ended; the exit code is the job's."""
-    from remote.operations.jobs.follow import follow_log
+    from remote.operations.jobs.follow import JobOutcome, follow_log
 
     if sweep := sweep_of(job):
         from remote.tasks.sweep import wait_for_sweep
@@ -154,7 +152,8 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
         return
     server = server_of(target)
     name, status = follow_log(server, job, wait=True, silent=True)
-    problems = pull_and_tell(server) if pull else []
+    tell_target(server, JobOutcome(name, status=status))
+    problems = pull_and_tell(server).problems if pull else []
     exit_as(name, status)
     print_lines(f"{name} {status.state}")
     exit_unless_all(problems, "pulled")
@@ -167,6 +166,7 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
         "job": "ids, unique parts of them, or `last` (default: the one that goes on)",
         "all": "all jobs that go on; JupyterLab and the like only where they are named",
     },
+    json=True,
 )
 def remote_stop(
     c: Context, job: list[str] | None = None, target: str = "", all: bool = False
@@ -186,6 +186,7 @@ def remote_stop(
         return
     server, start = server_of(target), time.monotonic()
     answer = server.agent.call(StopRequest(key=server.key, jobs=tuple(job or ()), all=all))
+    tell_target(server, answer)
     for ended in answer.stopped:
         took = f"{ended.status.state} after {duration(time.monotonic() - start)}"
         if ended.already:
@@ -204,6 +205,7 @@ def remote_stop(
         "after": "the job to compare it with; one job alone is compared with the last, and the"
         " last with the one before",
     },
+    json=True,
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
     """Show how two jobs differ: what was asked, packages, what became of them, code."""
@@ -212,13 +214,16 @@ def remote_diff(c: Context, before: str, after: str = "last", target: str = "") 
 
     server = server_of(target)
     request = DifferencesRequest(key=server.key, before=before, after=after)
-    print_lines(*difference_lines(server.agent.call(request)))
+    answer = server.agent.call(request)
+    tell_target(server, answer)
+    print_lines(*difference_lines(answer))
 
 
 @command(
     positional=["job", "path"],
     iterable=["path"],
     help={"job": HELP["job"], "path": "a file, folder or pattern of these (default: all)"},
+    json=True,
 )
 def remote_fetch(
     c: Context, job: str = "last", path: list[str] | None = None, target: str = ""
@@ -228,7 +233,9 @@ def remote_fetch(
     from remote.operations.sync import say_problems
     from remote.tasks import merge_report
 
-    fetched = fetch(server_of(target), job, path or ())
+    server = server_of(target)
+    fetched = fetch(server, job, path or ())
+    tell_target(server, fetched)
     print_lines(*(f"fetched {name}" for name in sorted(fetched.files)))
     amount = f"{plural(len(fetched.files), 'file')}, {size(sum(fetched.files.values()))}"
     print_lines(f"{amount}, now in {fetched.folder}/")
@@ -238,7 +245,7 @@ def remote_fetch(
     exit_unless_all(fetched.problems, "fetched")
 
 
-@command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"})
+@command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"}, json=True)
 def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
     """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
     from remote.job.messages.old_jobs import RemoveRequest
@@ -247,5 +254,6 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
     pulled = tuple(read_json(server.pulled) or ())
     request = RemoveRequest(key=server.key, jobs=(job,), pulled=pulled, force=force)
     answer = server.agent.call(request)
+    tell_target(server, answer)
     for name in answer.removed:
         print_lines(f"removed {name}, {size(answer.bytes)} freed")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from remote.config import Project
-from remote.errors import RemoteError, StoreError
-from remote.output import plural, print_json, print_lines, say, say_first, size
+from remote.errors import StoreError
+from remote.output import plural, print_lines, say, say_first, size
 
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
+    from remote.tracking.export.export_record import ExportSummary
 
 
 def parts(records: Records) -> Iterator[str]:
@@ -113,22 +113,12 @@ def outside_hint(place: str) -> str:
     return f"runs that jobs logged to {place}: copy it here, then inv mlflow-merge COPY"
 
 
-def export(project: Project, *, dry_run: bool, data: dict[str, Any] | None = None) -> None:
-    """Export what the project's server hasn't yet, and tell that; silent where no server is set.
-
-    With `data`, print that as JSON, with what the export did, or with why it failed.
-    """
+def export(project: Project, *, dry_run: bool) -> ExportSummary | None:
+    """Export what the project's server hasn't yet, and say that; silent where no server is set."""
     from remote.operations.tracking.export_records import export_records
 
-    try:
-        summary = export_records(project, dry_run=dry_run)
-    except RemoteError as error:
-        if data is not None:
-            print_json({**data, "export": {"error": str(error)}})
-        raise
-    if data is not None:
-        print_json({**data, "export": asdict(summary)} if summary else data)
-    elif summary and dry_run:
+    summary = export_records(project, dry_run=dry_run)
+    if summary and dry_run:
         runs = plural(summary.grown_runs, "run")
         print_lines(f"would export to {summary.server}: {runs}, and what the merge brings")
     elif summary:
@@ -138,3 +128,4 @@ def export(project: Project, *, dry_run: bool, data: dict[str, Any] | None = Non
         parts += [plural(summary.metric_rows, "metric value"), plural(summary.files, "artifact")]
         print_lines(f"exported to {summary.server}: {', '.join([*parts, size(summary.bytes)])}")
         say_first(summary.notes, "remarks")
+    return summary

@@ -23,6 +23,7 @@ from remote.errors import RemoteError
 from remote.options import options_of
 from remote.output import print_lines
 from remote.tasks.exits import exit_on_error
+from remote.tasks.result import errors_as_json
 
 if TYPE_CHECKING:
     from invoke.program import Program
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: The keyword argument that tells a call from the command line from one by another task.
 TYPED = "typed on the command line"
+
+JSON_FLAGS = {"--json", "-j"}
 
 #: Arguments of a task's function that are no flags by themselves.
 _NO_FLAGS = ("options", "parameters", "arguments")
@@ -86,6 +89,18 @@ class OwnParserTask(Task[Any]):
                 for row in rows
             ]
         words = sys.argv[place + 1 :]
+        with errors_as_json(
+            "json" in self.takes and not JSON_FLAGS.isdisjoint(_before_dashes(words))
+        ):
+            return self._read(program, place, words, declared)
+
+    def _read(
+        self,
+        program: Program | None,
+        place: int,
+        words: Sequence[str],
+        declared: Sequence[Argument],
+    ) -> list[Argument]:
         # Other tasks start faster without it.
         from remote.tasks.arguments import HELP_FLAGS, TaskParser
 

@@ -16,22 +16,21 @@ from remote.job.messages.jobs import JobsAnswer, JobsRequest
 from remote.job.spec import JobSpec
 from remote.job.status import FINISHED, JobStatus
 from remote.operations.pool import Reply, as_they_come, ask_all
-from remote.output import draw_screen, plural, print_json, print_lines, say, saying_of, table
+from remote.output import draw_screen, plural, print_lines, say, saying_of, table
 from remote.session import TargetSession
 from remote.tasks import merge_report, tables
+from remote.tasks.result import tell, tell_now
 from remote.tasks.transfer_report import NOT_ALL, exit_unless_all, tell_pulled, tell_pushed
 from remote.transport.rsync_problems import Problem
 
 if TYPE_CHECKING:
-    from remote.operations.sync import Pulled
+    from remote.operations.sync import Pulled, Pushed
 
 #: Seconds between two looks of `--watch`; one that didn't answer is asked again after so many looks.
 LOOK, RETRY = 2.0, 15
 
 
-def list_jobs(
-    servers: Sequence[TargetSession], *, newest: int, job: str, watch: bool, json: bool
-) -> None:
+def list_jobs(servers: Sequence[TargetSession], *, newest: int, job: str, watch: bool) -> None:
     """Show the jobs of all of them, or the one of that name, and who doesn't answer."""
 
     def ask(server: TargetSession) -> JobsAnswer:
@@ -42,22 +41,22 @@ def list_jobs(
     for look in range(1, 1 << 62):
         if job:
             replies = _having(job, replies)
-        if json:
-            print_json([_data(reply, ("jobs", "now")) for reply in replies])
-        else:
-            lines = _details(replies) if job else _job_lines(replies)
-            title = f"{plural(len(servers), 'server')}  {time.strftime('%H:%M:%S')}"
-            draw_screen([title, *lines]) if watch else print_lines(*lines)
+        tell(targets=replies)
+        lines = _details(replies) if job else _job_lines(replies)
         if not watch:
+            print_lines(*lines)
             break
+        tell_now()
+        title = f"{plural(len(servers), 'server')}  {time.strftime('%H:%M:%S')}"
+        draw_screen([title, *lines])
         time.sleep(LOOK)
         replies = _again(replies, ask, everybody=look % RETRY == 0)
     _refuse_silence(replies)
-    if not json and not any(reply.answer and reply.answer.jobs for reply in replies):
+    if not any(reply.answer and reply.answer.jobs for reply in replies):
         say("No job on any of them yet. Start one: inv remote-run train.ipynb")
 
 
-def list_gpus(servers: Sequence[TargetSession], *, json: bool) -> None:
+def list_gpus(servers: Sequence[TargetSession]) -> None:
     """Show the GPUs of all of them, who waits for some, and who doesn't answer."""
 
     def ask(server: TargetSession) -> GpusAnswer:
@@ -65,19 +64,17 @@ def list_gpus(servers: Sequence[TargetSession], *, json: bool) -> None:
         return server.agent.call(GpusRequest(key=server.key, leases=leases))
 
     replies = ask_all(servers, ask)
-    if json:
-        print_json([_data(reply, ("gpus", "waiting", "now", "cuda")) for reply in replies])
-    else:
-        rows: list[tuple[str, ...]] = [("TARGET", *tables.GPU_HEADER)]
-        for reply in replies:
-            gpus = reply.answer.gpus if reply.answer else ()
-            nothing = "no GPU" if reply.answer else f"no answer: {reply.words}"
-            lines = [tables.gpu_row(gpu) for gpu in gpus] or [("-", nothing, "", "", "")]
-            rows += _led_by(reply, lines)
-        print_lines(*table(rows))
-        for reply in replies:
-            waiting = tables.waiting_lines(reply.answer) if reply.answer else []
-            print_lines(*(f"{reply.server.target.label}: {line}" for line in waiting))
+    tell(targets=replies)
+    rows: list[tuple[str, ...]] = [("TARGET", *tables.GPU_HEADER)]
+    for reply in replies:
+        gpus = reply.answer.gpus if reply.answer else ()
+        nothing = "no GPU" if reply.answer else f"no answer: {reply.words}"
+        lines = [tables.gpu_row(gpu) for gpu in gpus] or [("-", nothing, "", "", "")]
+        rows += _led_by(reply, lines)
+    print_lines(*table(rows))
+    for reply in replies:
+        waiting = tables.waiting_lines(reply.answer) if reply.answer else []
+        print_lines(*(f"{reply.server.target.label}: {line}" for line in waiting))
     _refuse_silence(replies)
 
 
@@ -85,8 +82,10 @@ def push_all(servers: Sequence[TargetSession], *, dry_run: bool, take_over: bool
     """Push to all of them, and say of each what was done there."""
     from remote.operations import pool_transfers
 
-    failed, problems = [], list[Problem]()
+    replies, failed, problems = list[Reply[Pushed]](), [], list[Problem]()
     for reply in pool_transfers.push_all(servers, dry_run=dry_run, take_over=take_over):
+        replies.append(reply)
+        tell(targets=replies, dry_run=dry_run)
         with saying_of(reply.server.target.label):
             if reply.answer:
                 tell_pushed(reply.server, reply.answer, dry_run=dry_run)
@@ -98,14 +97,21 @@ def push_all(servers: Sequence[TargetSession], *, dry_run: bool, take_over: bool
 
 
 def pull_all(
-    servers: Sequence[TargetSession], *, dry_run: bool, registry: bool, theirs: bool
+    servers: Sequence[TargetSession],
+    *,
+    dry_run: bool,
+    registry: bool,
+    theirs: bool,
+    part: str = "targets",
 ) -> None:
-    """Pull from all of them, and say of each what came."""
+    """Pull from all of them, and say of each what came; it is this `part` of the task's result."""
     from remote.operations.pool_transfers import pull_all
     from remote.operations.sync import say_problems
 
-    failed, problems = [], list[Problem]()
+    replies, failed, problems = list[Reply[Pulled]](), [], list[Problem]()
     for reply in pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs):
+        replies.append(reply)
+        tell(**{part: replies}, dry_run=dry_run, export=None)
         with saying_of(reply.server.target.label):
             if not reply.answer:
                 say(*str(reply.error).split("\n"))
@@ -120,7 +126,7 @@ def pull_all(
             except StoreError as error:
                 say(*str(error).split("\n"))
                 failed.append(reply)
-    merge_report.export(servers[0].project, dry_run=dry_run)
+    tell(export=merge_report.export(servers[0].project, dry_run=dry_run))
     if len(failed) < len(servers):
         print_lines("Look at them: mlflow ui")
     _exit_unless_all(servers, failed, problems, "pulled")
@@ -163,13 +169,14 @@ def _exit_unless_all(
 
 def set_up_all(servers: Sequence[TargetSession], job: JobSpec) -> None:
     """Push to all of them, and have each make the job's environment; says of each how that ended."""
-    from remote.operations.jobs.follow import follow_log
+    from remote.operations.jobs.follow import JobOutcome, follow_log
     from remote.operations.jobs.submit import push_and_submit_locked
     from remote.operations.transfers.push_guard import push_lock
 
     with push_lock(servers[0].project):
         started = ask_all(servers, lambda server: push_and_submit_locked(server, job), limit=None)
     failed: list[Reply[Any]] = [reply for reply in started if reply.error]
+    ended: list[Reply[Any]] = [*failed]
     ids = {reply.server.key: reply.answer for reply in started if reply.answer}
 
     def wait(server: TargetSession) -> tuple[str, JobStatus]:
@@ -178,13 +185,16 @@ def set_up_all(servers: Sequence[TargetSession], job: JobSpec) -> None:
     for reply in as_they_come([each.server for each in started if each.answer], wait, limit=None):
         label = reply.server.target.label
         name, status = reply.answer or ("", None)
+        is_ready = ids[reply.server.key].environment_ready
+        outcome = JobOutcome(name, is_ready, status) if status else None
+        ended.append(Reply(reply.server, outcome, reply.error))
         if status and status.state == FINISHED:
-            was_ready = ids[reply.server.key].environment_ready
-            print_lines(f"{label}: the environment is there{' already' if was_ready else ''}")
+            print_lines(f"{label}: the environment is there{' already' if is_ready else ''}")
             continue
         words = f"{name} {status.in_words}" if status else reply.words
         say(f"{label}: {words}", *([f"inv remote-logs {name} --target {label}"] if name else []))
         failed.append(reply)
+    tell(targets=ended)
     for each in started:
         if each.error:
             say(f"{each.server.target.label}: {each.words}")
@@ -234,17 +244,6 @@ def _again(
     asked = [reply.server for reply in replies if everybody or reply.answer]
     new = {reply.server.key: reply for reply in ask_all(asked, ask)}
     return [new.get(reply.server.key, reply) for reply in replies]
-
-
-def _data(reply: Reply[Any], names: Sequence[str]) -> dict[str, Any]:
-    """One server's part of the JSON."""
-    answer = {name: getattr(reply.answer, name) for name in names} if reply.answer else {}
-    return {
-        "target": reply.server.target.label,
-        "address": str(reply.server.target),
-        "error": reply.words or None,
-        **answer,
-    }
 
 
 def _refuse_silence(replies: Sequence[Reply[Any]]) -> None:

@@ -16,6 +16,7 @@ from remote.files import read_json
 from remote.output import plural, print_lines, say, say_first, saying_of, size
 from remote.tasks.declare import command
 from remote.tasks.exits import confirm
+from remote.tasks.result import refuse_question, tell, tell_target
 from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
         "older": "how long ago they must have ended, such as 30d (the default)",
         "dry-run": "show what would go, change nothing",
         "yes": "don't ask",
-    }
+    },
+    json=True,
 )
 def remote_prune(
     c: Context,
@@ -55,6 +57,7 @@ def remote_prune(
         now=time.time(),
     )
     if not dry_run and not yes and sys.stdin.isatty():
+        refuse_question("--dry-run shows what would go, --yes removes it.")
         if not _prune(servers, request.replace(dry_run=True)):
             return
         confirm("Remove all that?")
@@ -70,10 +73,14 @@ def _prune(servers: Sequence[TargetSession], request: PruneRequest) -> bool:
         return server.agent.call(request.replace(key=server.key, pulled=pulled))
 
     if len(servers) == 1:
-        found = _tell(ask(servers[0]), dry_run=request.dry_run)
+        answer = ask(servers[0])
+        tell_target(servers[0], answer, dry_run=request.dry_run)
+        found = _tell(answer, dry_run=request.dry_run)
         return _prune_here(servers[0], request) or found
     found, silent = False, []
-    for reply in ask_all(servers, ask, limit=None):
+    replies = ask_all(servers, ask, limit=None)
+    tell(targets=replies, dry_run=request.dry_run)
+    for reply in replies:
         label = reply.server.target.label
         with saying_of(label):
             if reply.answer:
@@ -120,6 +127,7 @@ def _prune_here(server: TargetSession, request: PruneRequest) -> bool:
 
     verb = "would remove" if request.dry_run else "removed"
     backups = list(old_backups(server.project, request.older))
+    tell(here=[{"backup": folder.name, "bytes": count} for folder, count in backups])
     for folder, count in backups:
         if not request.dry_run:
             shutil.rmtree(folder, onerror=make_writable)

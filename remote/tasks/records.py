@@ -4,16 +4,16 @@ looked through by `mlflow-check`."""
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.config import Project, find_project
-from remote.output import SHOWN, plural, print_json, print_lines, say, say_first, size
+from remote.output import SHOWN, plural, print_lines, say, say_first, size
 from remote.tasks import merge_report
 from remote.tasks.declare import command
+from remote.tasks.result import tell, tell_target
 from remote.tasks.sync import THEIRS_HELP, registry_asked, server_of
 from remote.tasks.transfer_report import exit_unless_all
 
@@ -26,17 +26,14 @@ if TYPE_CHECKING:
 #: How many examples of a finding are shown.
 _EXAMPLES = 3
 
-JSON_HELP = "print what was done as JSON"
 
-
-@command(help={"theirs": THEIRS_HELP, "json": JSON_HELP})
+@command(help={"theirs": THEIRS_HELP}, json=True)
 def mlflow_pull(
     c: Context,
     target: str = "",
     registry: bool = False,
     dry_run: bool = False,
     theirs: bool = False,
-    json: bool = False,
 ) -> None:
     """Merge the target's MLflow records, with their artifacts; no other results (see sync-pull)."""
     from remote.operations.tracking.pull_records import pull_records
@@ -44,8 +41,8 @@ def mlflow_pull(
     server = server_of(target)
     registry = registry_asked(server.project, registry)
     records = pull_records(server, registry=registry, dry_run=dry_run, theirs=theirs)
-    data = {"target": str(server.target), "dry_run": dry_run}
-    _report(server.project, records, f"from {server.target}", data, json=json)
+    tell_target(server, records, dry_run=dry_run, export=None)
+    _report(server.project, records, f"from {server.target}", str(server.target), dry_run=dry_run)
 
 
 @command(
@@ -57,8 +54,8 @@ def mlflow_pull(
         "traces": "the runs' traces too",
         "registry": "the versions of registered models that these runs made, too",
         "dry-run": "show what would be given, change nothing",
-        "json": JSON_HELP,
     },
+    json=True,
 )
 def mlflow_push(
     c: Context,
@@ -68,7 +65,6 @@ def mlflow_push(
     traces: bool = False,
     registry: bool = False,
     dry_run: bool = False,
-    json: bool = False,
 ) -> None:
     """Give runs, those below them and their models to the target, so that jobs there have them."""
     from remote.operations.tracking.push_runs import push_runs
@@ -77,10 +73,7 @@ def mlflow_push(
     server = server_of(target)
     selection = Selection(tuple(run or ()), experiment, traces, registry)
     pushed = push_runs(server, selection, dry_run=dry_run)
-    if json:
-        print_json({"target": str(server.target), "dry_run": dry_run, **asdict(pushed)})
-        exit_unless_all(pushed.problems, "given")
-        return
+    tell_target(server, pushed, dry_run=dry_run)
     if dry_run:
         names = (*pushed.runs, *pushed.models, *pushed.traces, *pushed.registered, *pushed.files)
         print_lines(*(f"give    {name}" for name in names))
@@ -123,8 +116,8 @@ def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
         "store": "a .db file, a folder with mlflow.db or mlruns, or a sqlite:/// address",
         "artifacts": "the folder that holds the store's mlruns (default: the store's own folder)",
         "theirs": THEIRS_HELP,
-        "json": JSON_HELP,
     },
+    json=True,
 )
 def mlflow_merge(
     c: Context,
@@ -133,7 +126,6 @@ def mlflow_merge(
     registry: bool = False,
     dry_run: bool = False,
     theirs: bool = False,
-    json: bool = False,
 ) -> None:
     """Merge an MLflow store that lies on this machine: a colleague's, an old project's."""
     from remote.operations.tracking.merge_records import merge_store
@@ -143,27 +135,19 @@ def mlflow_merge(
     records = merge_store(
         project, store, artifacts=artifacts, registry=registry, dry_run=dry_run, theirs=theirs
     )
-    _report(project, records, store, {"store": store, "dry_run": dry_run}, json=json)
+    tell(store=store, dry_run=dry_run, **vars(records), export=None)
+    _report(project, records, store, store, dry_run=dry_run)
 
 
-def _report(
-    project: Project, records: Records, source: str, data: dict[str, Any], *, json: bool
-) -> None:
-    """Tell what was merged, and export it; `data` goes into the JSON."""
-    dry_run = bool(data["dry_run"])
-    target = data.get("target", source)
-    if json:
-        merge_report.export(project, dry_run=dry_run, data={**data, **asdict(records)})
-        merge_report.refuse_unreadable(records, target)
-        exit_unless_all(records.problems, "pulled")
-        return
+def _report(project: Project, records: Records, source: str, target: str, *, dry_run: bool) -> None:
+    """Tell what was merged, and export it."""
     if records.summary is not None:
         verb = "would merge" if dry_run else "merged"
         print_lines(f"{verb} {source}: {merge_report.line(records)}")
         merge_report.remarks(records)
     elif not records.unreadable:
         say(f"{target} has no MLflow records yet.")
-    merge_report.export(project, dry_run=dry_run)
+    tell(export=merge_report.export(project, dry_run=dry_run))
     from remote.operations.sync import say_problems
 
     say_problems(records.problems, "pulled")
@@ -178,36 +162,33 @@ def _report(
         "conflict": "numbers of the list, or the beginning of a run's id (default: all)",
         "theirs": "take the other side's value",
         "ours": "keep yours, and list it no more",
-        "json": "print the list as JSON",
     },
+    json=True,
 )
 def mlflow_conflicts(
     c: Context,
     conflict: list[str] | None = None,
     theirs: bool = False,
     ours: bool = False,
-    json: bool = False,
 ) -> None:
     """List what was changed here and there since the last pull; yours was kept."""
     from remote.operations.tracking.conflict_list import choose, listed, resolve
 
     project = find_project()
     entries = choose(listed(project), conflict or [], theirs=theirs, ours=ours)
-    if json:
-        print_json(
-            [
-                {"number": entry.number, "from": entry.source, **vars(entry.conflict)}
-                for entry in entries
-            ]
+    settled = "theirs" if theirs else "ours" if ours else None
+    conflicts = [
+        {"number": entry.number, "source": entry.source, **vars(entry.conflict)}
+        for entry in entries
+    ]
+    tell(conflicts=conflicts, settled=settled)
+    for entry in entries:
+        value = entry.conflict
+        there = "removed" if value.theirs is None else repr(value.theirs)
+        print_lines(
+            f"{entry.number:3}  {value.table} {value.key} {value.column}:"
+            f" yours {value.ours!r}, there {there} ({entry.source})"
         )
-    else:
-        for entry in entries:
-            value = entry.conflict
-            there = "removed" if value.theirs is None else repr(value.theirs)
-            print_lines(
-                f"{entry.number:3}  {value.table} {value.key} {value.column}:"
-                f" yours {value.ours!r}, there {there} ({entry.source})"
-            )
     if theirs or ours:
         resolve(project, entries, theirs=theirs)
         outcome = "theirs taken" if theirs else "yours kept"
@@ -223,10 +204,10 @@ def mlflow_conflicts(
     help={
         "store": "a store's file, its project's folder, or sqlite:///… (default: mlflow.db)",
         "mend": "mend what can be mended; a copy of the store is made first",
-        "json": "print everything as JSON",
     },
+    json=True,
 )
-def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = False) -> None:
+def mlflow_check(c: Context, store: str = "", mend: bool = False) -> None:
     """Check an MLflow store: the file, the paths in it, artifacts, what lies in mlruns.
 
     The exit code is 1 where a problem is left.
@@ -234,30 +215,18 @@ def mlflow_check(c: Context, store: str = "", mend: bool = False, json: bool = F
     from remote.operations.tracking.check_store import check
 
     checked = check(store, mending=mend)
-    if json:
-        told = {
-            "store": checked.store,
-            "sound": not checked.findings,
-            "findings": [_as_data(finding) for finding in checked.findings],
-            "mended": [_as_data(finding) for finding in checked.mended],
-            "backup": checked.backup or None,
-        }
-        print_json(told)
-    else:
-        if checked.backup:
-            print_lines(f"a copy of the store as it was: {checked.backup}")
-        for finding in checked.mended:
-            print_lines(f"mended  {_finding_line(finding)}")
-        mending = shlex.join(["inv", "mlflow-check", *filter(None, [store]), "--mend"])
-        for finding in checked.findings:
-            step = f"{finding.step}; then {mending}" if finding.mend_after else finding.step
-            print_lines(f"wrong   {_finding_line(finding)}", f"{'':8}next: {step or mending}")
-        if not checked.findings:
-            print_lines(f"{checked.store} is sound.")
+    tell(**vars(checked))
+    if checked.backup:
+        print_lines(f"a copy of the store as it was: {checked.backup}")
+    for finding in checked.mended:
+        print_lines(f"mended  {_finding_line(finding)}")
+    mending = shlex.join(["inv", "mlflow-check", *filter(None, [store]), "--mend"])
+    for finding in checked.findings:
+        step = f"{finding.step}; then {mending}" if finding.mend_after else finding.step
+        print_lines(f"wrong   {_finding_line(finding)}", f"{'':8}next: {step or mending}")
     if checked.findings:
-        if not json:
-            say(f"{plural(len(checked.findings), 'problem')} in {checked.store}.")
-        raise Exit(code=1)
+        raise Exit(f"{plural(len(checked.findings), 'problem')} in {checked.store}.", code=1)
+    print_lines(f"{checked.store} is sound.")
 
 
 def _finding_line(finding: Finding) -> str:
@@ -265,13 +234,3 @@ def _finding_line(finding: Finding) -> str:
     examples = ", ".join(finding.items[:_EXAMPLES])
     more = ", …" if len(finding.items) > _EXAMPLES else ""
     return f"{finding.name}: {finding.message}" + (f": {examples}{more}" if examples else "")
-
-
-def _as_data(finding: Finding) -> dict[str, object]:
-    return {
-        "name": finding.name,
-        "message": finding.message,
-        "items": finding.items,
-        "step": finding.step,
-        "mendable": finding.mendable,
-    }

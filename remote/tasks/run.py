@@ -22,6 +22,7 @@ from remote.operations.jobs.run_options import (
 from remote.output import plural, print_lines, say
 from remote.tasks.declare import HELP, command
 from remote.tasks.jobs import exit_as
+from remote.tasks.result import tell, tell_target
 from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
 from remote.tasks.transfer_report import exit_unless_all
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         "pull": "stay until the job has ended, then pull",
         "shell": "a shell command line, in the place of a program",
     },
+    json=True,
 )
 def remote_run(
     c: Context,
@@ -104,26 +106,29 @@ def _program(name: str, entry_point: str, shell: str, arguments: Sequence[str]) 
 
 def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pull: bool) -> None:
     """Say which job it is, and stay with it as long as was asked."""
-    from remote.operations.jobs.follow import follow_log
+    from remote.operations.jobs.follow import JobOutcome, follow_log
 
+    is_ready = submitted.environment_ready
+    tell_target(server, JobOutcome(submitted.id, is_ready))
     print_lines(submitted.id)
-    if not submitted.environment_ready:
+    if not is_ready:
         say("Its environment is made first (once for each lock file); the log shows how far it is.")
     if not follow and not pull:
         say(f"log:  inv remote-logs {submitted.id} --follow")
         say(f"stop: inv remote-stop {submitted.id}")
         say("then: make sync-pull && mlflow ui")
         return
-    followed = follow_log(server, submitted.id, wait=True, silent=not follow)
-    problems = pull_and_tell(server) if pull else []
-    exit_as(*followed, shown=follow)
+    name, status = follow_log(server, submitted.id, wait=True, silent=not follow)
+    tell(status=status)
+    problems = pull_and_tell(server).problems if pull else []
+    exit_as(name, status, shown=follow)
     exit_unless_all(problems, "pulled")
 
 
-@command(iterable=["extra"], help={"extra": "an extra of the lock file; may come again"})
+@command(iterable=["extra"], help={"extra": "an extra of the lock file; may come again"}, json=True)
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
     """Push, and make the environment for the lock file ahead of the first job."""
-    from remote.operations.jobs.follow import follow_log
+    from remote.operations.jobs.follow import JobOutcome, follow_log
     from remote.operations.jobs.submit import describe, push_and_submit
     from remote.programs.program import Command
 
@@ -139,7 +144,10 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     submitted = push_and_submit(server, job)
     if submitted.environment_ready:
         say("The environment is there already.")
-    exit_as(*follow_log(server, submitted.id, wait=True), shown=True)
+    name, status = follow_log(server, submitted.id, wait=True)
+    is_ready = submitted.environment_ready
+    tell_target(server, JobOutcome(name, is_ready, status))
+    exit_as(name, status, shown=True)
 
 
 @command(
@@ -153,6 +161,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
         "follow": "stay and show the new job's log",
         "pull": "stay until the new job has ended, then pull",
     },
+    json=True,
 )
 def remote_rerun(
     c: Context,
@@ -180,6 +189,7 @@ def remote_rerun(
         if job != "last" or on or theirs or follow or pull:
             raise JobError("--lost means all of them, where they were: only --resume goes with it.")
         started = rerun_lost(source, resume=resume)
+        tell_target(source, {"started": [{"lost": old, "id": new} for old, new in started]})
         print_lines(*(f"{old} -> {new}" for old, new in started))
         say(f"{plural(len(started), 'job')} started again")
         return

@@ -9,16 +9,17 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.errors import ConfigError
-from remote.output import plural, print_json, print_lines, printable, say
+from remote.output import plural, print_lines, printable, say
 from remote.tasks.declare import command
+from remote.tasks.result import tell, tell_target
 from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:
     from remote.operations.doctor import Check
 
 
-@command(help={"json": "print the findings as JSON"})
-def doctor(c: Context, target: str = "", json: bool = False) -> None:
+@command(json=True)
+def doctor(c: Context, target: str = "") -> None:
     """Check this machine and the server; for each gap, the command that closes it.
 
     The exit code is 1 where a gap stops all work.
@@ -28,18 +29,17 @@ def doctor(c: Context, target: str = "", json: bool = False) -> None:
     checks = []
     for check in examine(target):
         checks.append(check)
-        if not json:
-            _show(check)
+        _show(check)
+    tell(checks=checks)
     gaps = [check for check in checks if not check.ok]
     stopping = [check for check in gaps if check.stops]
-    if json:
-        print_json(checks)
-    elif gaps:
-        say(f"{plural(len(gaps), 'gap')}; {len(stopping) or 'none'} of them stops all work.")
-    else:
-        say("Nothing is missing.")
     if stopping:
-        raise Exit(code=1)
+        raise Exit(f"{plural(len(gaps), 'gap')}; {len(stopping)} of them stops all work.", code=1)
+    say(
+        f"{plural(len(gaps), 'gap')}; none of them stops all work."
+        if gaps
+        else "Nothing is missing."
+    )
 
 
 def _show(check: Check) -> None:
@@ -49,8 +49,8 @@ def _show(check: Check) -> None:
         print_lines(f"{'':27}fix: {check.fix}")
 
 
-@command()
-def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
+@command(json=True)
+def remote_gpus(c: Context, target: str = "") -> None:
     """List the GPUs of the server, or of several: memory, load, which job or which stranger holds them."""
     from remote.job.messages.gpus import GpusRequest
     from remote.tasks.tables import gpu_table, waiting_lines
@@ -58,14 +58,12 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
     if servers := pool_of(target):
         from remote.tasks import pools
 
-        pools.list_gpus(servers, json=json)
+        pools.list_gpus(servers)
         return
     server = server_of(target)
     leases = server.project.settings.get("REMOTE_LEASES", "")
     answer = server.agent.call(GpusRequest(key=server.key, leases=leases))
-    if json:
-        print_json(answer)
-        return
+    tell_target(server, answer)
     if not answer.gpus:
         say("The server has no GPU that nvidia-smi, amd-smi or rocm-smi finds.")
         return
@@ -78,6 +76,7 @@ def remote_gpus(c: Context, target: str = "", json: bool = False) -> None:
         "key": "the name of the environment variable; without one, the names that are set",
         "forget": "remove it from the server",
     },
+    json=True,
 )
 def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = False) -> None:
     """Ask for a secret and keep it on the server, for jobs there, readable by you alone.
@@ -91,6 +90,7 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
         raise ConfigError("--forget needs the name of a secret.")
     value = None if forget or not key else _read_secret(key)
     answer = server.agent.call(SecretRequest(key=server.key, name=key, value=value))
+    tell_target(server, answer)
     print_lines(*answer.names or ["No secret is set."])
 
 

@@ -15,8 +15,9 @@ from remote.config import Project, find_project
 from remote.errors import JobError
 from remote.job.status import ENDED, FINISHED
 from remote.operations.jobs.run_options import RunOptions
-from remote.output import draw_screen, plural, print_json, print_lines, say, table
+from remote.output import draw_screen, plural, print_lines, say, table
 from remote.tasks.declare import command
+from remote.tasks.result import tell, tell_now
 from remote.tasks.sync import pool_of, registry_asked, server_of, sweep_of
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ LOOK = 2.0
     help={
         "program": "a notebook, script, module or MLproject folder, as for remote-run",
         "dry-run": "show the jobs, start none",
-        "json": "print the jobs as JSON",
     },
+    json=True,
 )
 def remote_sweep(
     c: Context,
@@ -46,7 +47,6 @@ def remote_sweep(
     target: str = "",
     entry_point: str = "",
     dry_run: bool = False,
-    json: bool = False,
     options: RunOptions = RunOptions(),
     parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
@@ -72,6 +72,8 @@ def remote_sweep(
     )
     values = [each.values for each in chosen]
     if dry_run:
+        planned = [{"target": "", "id": "", "values": each} for each in values]
+        tell(sweep="", jobs=planned, targets=[])
         _show_values(values)
         return
     servers = pool_of(target) or [server_of(target)]
@@ -82,11 +84,9 @@ def remote_sweep(
     sweep, replies = start(project, jobs, values, servers, choose)
     if len(replies) == 1 and replies[0].error:
         raise replies[0].error
-    if json:
-        print_json({"sweep": sweep.id, "jobs": sweep.jobs})
-    else:
-        _show_started(sweep)
-    _tell(sweep, [(reply.server.target.label, _words(reply)) for reply in replies])
+    tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
+    _show_started(sweep)
+    _say_how_to_go_on(sweep, [(reply.server.target.label, _words(reply)) for reply in replies])
 
 
 def after_sweep(options: RunOptions) -> RunOptions:
@@ -134,7 +134,7 @@ def _show_started(sweep: Sweep) -> None:
     print_lines(*table(rows))
 
 
-def _tell(sweep: Sweep, words: Sequence[tuple[str, str]]) -> None:
+def _say_how_to_go_on(sweep: Sweep, words: Sequence[tuple[str, str]]) -> None:
     """Say how to go on; exit with 1 where a job could not be started."""
     started = sum(bool(job.id) for job in sweep.jobs)
     for target, text in words:
@@ -152,19 +152,16 @@ def _exit_unless_all(started: int, of: int) -> None:
         raise Exit(f"{plural(of - started, 'job')} of {of} could not be started.", code=1)
 
 
-def list_sweep(project: Project, sweep: Sweep, *, watch: bool, json: bool) -> None:
-    """Show a table of its jobs, or all that is known of them as JSON."""
+def list_sweep(project: Project, sweep: Sweep, *, watch: bool) -> None:
+    """Show a table of its jobs."""
     said = set[str]()
     while True:
         answers = _ask(project, sweep, said)
-        if json:
-            print_json({"sweep": sweep, "jobs": [job for _, each in answers for job in each.jobs]})
-        elif watch:
-            draw_screen([f"{sweep.id}  {time.strftime('%H:%M:%S')}", *_lines(sweep, answers)])
-        else:
-            print_lines(*_lines(sweep, answers))
         if not watch:
+            print_lines(*_lines(sweep, answers))
             return
+        tell_now()
+        draw_screen([f"{sweep.id}  {time.strftime('%H:%M:%S')}", *_lines(sweep, answers)])
         time.sleep(LOOK)
 
 
@@ -196,6 +193,7 @@ def _ask(project: Project, sweep: Sweep, said: set[str]) -> list[tuple[str, Jobs
         return answer.replace(jobs=tuple(job for job in answer.jobs if job.id in ids))
 
     replies = ask_all(_servers(project, sweep), ask)
+    tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
     silent = [f"{reply.server.target.label}: {reply.words}" for reply in replies if reply.error]
     say(*(line for line in silent if line not in said))
     said.update(silent)
@@ -217,8 +215,9 @@ def stop_sweep(project: Project, sweep: Sweep) -> None:
         ids = sweep.on(server.target.label)
         return server.agent.call(StopRequest(key=server.key, jobs=ids))
 
-    failed = False
-    for reply in ask_all(_servers(project, sweep), ask, limit=None):
+    failed, replies = False, ask_all(_servers(project, sweep), ask, limit=None)
+    tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
+    for reply in replies:
         label = reply.server.target.label
         failed |= bool(reply.error)
         if reply.error:
@@ -237,6 +236,7 @@ def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
 
     servers = {server.target.label: server for server in _servers(project, sweep)}
     again = rerun_all(project, sweep, servers, resume=resume)
+    tell(sweep=again.id, jobs=again.jobs)
     if again.jobs:
         _show_started(again)
         say(f"list: inv remote-ps {again.id}", f"stop: inv remote-stop {again.id}")
@@ -262,6 +262,7 @@ def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
             dry_run=False,
             registry=registry_asked(project, False),
             theirs=False,
+            part="pulled",
         )
     # Of one that was never started, or is there no more, nobody knows that it finished.
     failed = len(sweep.jobs) - sum(job.state == FINISHED for job in jobs)

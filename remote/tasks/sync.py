@@ -10,12 +10,13 @@ from remote.config import Project, find_project
 from remote.next_steps import name_target
 from remote.output import plural, print_lines, size
 from remote.tasks.declare import command
+from remote.tasks.result import tell, tell_target
 from remote.tasks.transfer_report import exit_unless_all, tell_pulled, tell_pushed
 
 if TYPE_CHECKING:
     from remote.operations.sweep_record import Sweep
+    from remote.operations.sync import Pulled
     from remote.session import TargetSession
-    from remote.transport.rsync_problems import Problem
 
 THEIRS_HELP = "take changes of runs that are here and didn't come from there, too"
 
@@ -57,7 +58,8 @@ def registry_asked(project: Project, flag: bool) -> bool:
     help={
         "dry-run": "show what would be sent and deleted, change nothing",
         "delete": "let this project delete files there that it did not put there itself",
-    }
+    },
+    json=True,
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
     """Send the project to the server (honours .rsyncignore, never touches results)."""
@@ -70,6 +72,7 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
         return
     server = server_of(target)
     pushed = push(server, dry_run=dry_run, take_over=delete)
+    tell_target(server, pushed, dry_run=dry_run)
     tell_pushed(server, pushed, dry_run=dry_run)
     exit_unless_all(pushed.files.problems, "pushed")
 
@@ -81,6 +84,7 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
         "file": "a file or folder of this machine; several may follow",
         "to": "where to, in data",
     },
+    json=True,
 )
 def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = "") -> None:
     """Copy files to the server once, wherever they are here: large data that the project doesn't hold.
@@ -91,13 +95,14 @@ def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = 
 
     server = server_of(target)
     tally = put(server, file, to)
+    tell_target(server, {"to": to, "files": tally})
     amount = f"{plural(len(tally.sent), 'file')}, {size(tally.bytes)}"
     print_lines(f"copied to {server.target}, {to}: {amount}")
     exit_unless_all(tally.problems, "copied")
     print_lines("All of it is there as it is here.")
 
 
-@command(help={"theirs": THEIRS_HELP})
+@command(help={"theirs": THEIRS_HELP}, json=True)
 def sync_pull(
     c: Context,
     target: str = "",
@@ -112,23 +117,36 @@ def sync_pull(
         registry = registry_asked(servers[0].project, registry)
         pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs)
         return
-    problems = pull_and_tell(server_of(target), dry_run=dry_run, registry=registry, theirs=theirs)
-    exit_unless_all(problems, "pulled")
+    pulled = pull_and_tell(
+        server_of(target), dry_run=dry_run, registry=registry, theirs=theirs, is_result=True
+    )
+    exit_unless_all(pulled.problems, "pulled")
 
 
 def pull_and_tell(
-    server: TargetSession, *, dry_run: bool = False, registry: bool = False, theirs: bool = False
-) -> list[Problem]:
-    """Pull, and say what that brought and what it kept; the paths that could not come."""
+    server: TargetSession,
+    *,
+    dry_run: bool = False,
+    registry: bool = False,
+    theirs: bool = False,
+    is_result: bool = False,
+) -> Pulled:
+    """Pull, and say what that brought and what it kept; it is the task's result, or a part of it."""
     from remote.operations.sync import pull, say_problems
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs)
+    if is_result:
+        tell_target(server, pulled, dry_run=dry_run, export=None)
+    else:
+        tell(pulled=pulled)
     tell_pulled(server, pulled, dry_run=dry_run)
     if pulled.records.summary is not None:
         print_lines("Look at them: mlflow ui")
-    merge_report.export(server.project, dry_run=dry_run)
+    exported = merge_report.export(server.project, dry_run=dry_run)
+    if is_result:
+        tell(export=exported)
     say_problems(pulled.problems, "pulled")
     merge_report.refuse_unreadable(pulled.records, str(server.target))
-    return pulled.problems
+    return pulled

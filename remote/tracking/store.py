@@ -155,15 +155,25 @@ def writing(store: Path) -> Iterator[sqlite3.Connection]:
 def drop_super_journals(store: Path) -> None:
     """Remove what a commit over several databases left when it was killed (`mlflow.db-mj…`).
 
-    Within a transaction that writes: no other commit goes on. One that a journal still refers to
+    Within a transaction that writes: no other commit goes on. One that a journal still needs
     stays, since without it SQLite would take that journal's changes for committed
     (sqlite.org/atomiccommit.html, "Multi-file Commit").
     """
     for file in store.parent.glob(f"{glob.escape(store.name)}-mj*"):
         with suppress(OSError):
-            journals = file.read_bytes().split(b"\0")
-            if not any(journal and os.path.lexists(journal) for journal in journals):
+            journals = filter(None, file.read_bytes().split(b"\0"))
+            if not any(map(_is_hot, journals)):
                 file.unlink()
+
+
+def _is_hot(journal: bytes) -> bool:
+    """Whether SQLite would undo anything by a journal: it begins with a zero byte until the file that it
+    is for is written to (pager.c, hasHotJournal)."""
+    try:
+        with open(journal, "rb") as file:
+            return file.read(1).strip(b"\0") != b""
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def target(project: ProjectFolder, target_root: Path, tmp_path: Path) -> Iterato
 
 def look(project: ProjectFolder) -> None:
     """Every command that only looks."""
-    jobs = json.loads(project.inv("remote-ps", "--json").out)
+    jobs = json.loads(project.inv("remote-ps", "--json").out)["jobs"]
     states = {job["id"]: job["state"] for job in jobs}
     assert (states[ENDED], states[LOST]) == ("finished", "lost")
     (cause,) = (job["cause"] for job in jobs if job["id"] == LOST)
@@ -79,7 +79,7 @@ def test_a_full_disk_is_looked_at_pulled_from_and_pruned(
     pulls(project)
     out = project.inv("remote-prune", "--older", "1d").out
     assert f"removed job {OLD}" in out and f"removed job {ENDED}" in out
-    look_again = json.loads(project.inv("remote-ps", "--json").out)
+    look_again = json.loads(project.inv("remote-ps", "--json").out)["jobs"]
     assert [job["state"] for job in look_again] == ["lost"]
 
 

@@ -51,7 +51,7 @@ def scattered(farm: Farm, folder: Path) -> tuple[str, dict[str, int]]:
 
 
 def listed(farm: Farm, job: str) -> Any:
-    return json.loads(farm.project.inv("remote-ps", "--json", job).out)[0]
+    return json.loads(farm.project.inv("remote-ps", "--json", job).out)["jobs"][0]
 
 
 def test_a_lost_job_has_ended_wherever_its_code_went(farm: Farm, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_notebook_on_a_gpu(project: ProjectFolder) -> None:
     project.write("src/notebooks/cuda.ipynb", notebooks.notebook(CUDA))
     said = project.inv("remote-run", "cuda.ipynb", "--follow").out
     job = said.splitlines()[0]
-    [found] = json.loads(project.inv("remote-ps", job, "--json").out)
+    [found] = json.loads(project.inv("remote-ps", job, "--json").out)["jobs"]
     [gpu] = found["gpus"]
     assert f"visible {gpu['uuid']} count 1" in said
     assert f"device {gpu['name']}" in said
@@ -100,14 +100,14 @@ def test_two_jobs_share_a_card(project: ProjectFolder) -> None:
     third = project.inv(*words, "--gpus", "0.1").out.splitlines()[0]
     until(
         lambda: "too little"
-        in json.loads(project.inv("remote-ps", third, "--json").out)[0]["waiting"]
+        in json.loads(project.inv("remote-ps", third, "--json").out)["jobs"][0]["waiting"]
     )
     for job in (*jobs, third):
         assert project.inv("remote-wait", job).code == 0
 
 
 def state_of(project: ProjectFolder, job: str) -> str:
-    return str(json.loads(project.inv("remote-ps", job, "--json").out)[0]["state"])
+    return str(json.loads(project.inv("remote-ps", job, "--json").out)["jobs"][0]["state"])
 
 
 def test_what_nvidia_smi_says_is_understood() -> None:

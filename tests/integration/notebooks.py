@@ -60,4 +60,15 @@ FAILS = notebook("print('before')", "raise ValueError('the data is bad')", "prin
 
 SLEEPS = notebook("print('started', flush=True)\nimport time\ntime.sleep(600)")
 
+FIGURE = notebook(
+    "print('knows no mlflow')",
+    """
+import base64
+from IPython.display import Image
+Image(base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+))
+""",
+)
+
 PLAIN = notebook("print('knows no mlflow')", kernel="somebody-elses-kernel")

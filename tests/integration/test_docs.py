@@ -12,6 +12,7 @@ import pytest
 
 from remote.job.outputs import paths
 from remote.secret_files import SECRETS
+from remote.settings import SETTINGS
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET, make_project
 from tests.integration.reader import Reader, Unknown, blocks, commands, existing_commands
@@ -25,6 +26,9 @@ TEXTS = [*DOCUMENTS, ROOT / "CHANGELOG.md"]
 
 #: Pipelines have commands of their own.
 PIPELINES = sorted((ROOT / "pipelines").glob("*/Makefile"))
+
+#: What the README's reader reads next, with the same project and server.
+CONTINUED = ("quickstart.md", "notebooks.md", "troubleshooting.md", "own-tasks.md")
 
 #: Their readers have the extras: tests/research/test_docs.py types them.
 WITH_EXTRAS = (
@@ -112,7 +116,7 @@ def told_once() -> list[Path]:
     """The documents, without those that say the same commands as one before."""
     first: dict[tuple[str, ...], Path] = {}
     for document in DOCUMENTS:
-        if document.name in WITH_EXTRAS:
+        if document.name in (*WITH_EXTRAS, *CONTINUED):
             continue
         said = tuple(commands(document.read_text("utf-8")))
         if said:
@@ -131,12 +135,18 @@ def test_the_commands_of_the_documents_work(document: Path, reader: Reader) -> N
             if line == "make sync-push TARGET_DIR=user@host:/proj":
                 break
         empty_store(reader.project.root)
+        _type_all(reader, text)
+        return
+    for path in (document, *(ROOT / "docs" / name for name in CONTINUED)):
+        _type_all(reader, path.read_text("utf-8"))
+    _assert_the_loop_was_closed(reader)
+
+
+def _type_all(reader: Reader, text: str) -> None:
     with open(reader.project.root / "tasks.py", "a", encoding="utf-8") as tasks:
         tasks.write("\n\n" + "\n\n".join(blocks(text, "python")))
     for line in commands(text):
         reader.type(line)
-    if document.name == "README.md":
-        _assert_the_loop_was_closed(reader)
 
 
 def _assert_the_loop_was_closed(reader: Reader) -> None:
@@ -183,19 +193,21 @@ def test_a_command_that_fails_is_noticed(reader: Reader) -> None:
 @pytest.mark.parametrize("document", TEXTS, ids=named)
 def test_every_command_that_is_named_exists(document: Path) -> None:
     text = document.read_text("utf-8")
-    readme = (ROOT / "README.md").read_text("utf-8")
+    added = own_tasks((ROOT / "docs/own-tasks.md").read_text("utf-8"))
     known = existing_commands() | existing_commands(*PIPELINES)
-    assert named_commands(text) - known - own_tasks(readme) == set()
+    assert named_commands(text) - known - added == set()
 
 
-@pytest.mark.parametrize("readme", [ROOT / "README.md", ROOT / "docs/ja/README.md"], ids=named)
-def test_the_readme_names_every_command_setting_and_folder(readme: Path) -> None:
-    text = readme.read_text("utf-8")
-    assert existing_commands() - named_commands(text) == set()
-    settings = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    told = code(text)
-    for name in (*settings, *paths(), *SECRETS):
-        assert name in told.splitlines(), name
+@pytest.mark.parametrize("folder", [ROOT / "docs", ROOT / "docs/ja"], ids=named)
+def test_the_reference_names_every_command_setting_and_folder(folder: Path) -> None:
+    page = {
+        name: (folder / f"{name}.md").read_text("utf-8")
+        for name in ("commands", "settings", "sync")
+    }
+    assert existing_commands() - named_commands(page["commands"]) == set()
+    examples = re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert {*examples, *SETTINGS} - set(code(page["settings"]).splitlines()) == set()
+    assert {*paths(), *SECRETS} - set(code(page["sync"]).splitlines()) == set()
 
 
 @pytest.mark.parametrize("document", TEXTS, ids=named)

@@ -177,13 +177,17 @@ def test_pushing_while_it_runs_changes_nothing_for_it(
 def test_the_executed_notebook_is_complete_and_read_only(
     project: ProjectFolder, target_root: Path
 ) -> None:
-    job = finish(project, notebooks.PLAIN, name="report")
+    job = finish(project, notebooks.FIGURE, name="report")
     result = target_root / status(target_root, job)["result"]
     assert result.name == "-".join(job.split("-")[:2]) + "_report.ipynb"
     assert stat.S_IMODE(result.stat().st_mode) == 0o444
     outputs = [cell["outputs"] for cell in json.loads(result.read_text())["cells"]]
     assert "knows no mlflow" in json.dumps(outputs)
     assert not list(result.parent.glob(".tmp*"))
+    run = Store(target_root / "mlflow.db").run_of(job)
+    page = run.artifacts / result.with_suffix(".html").name
+    assert "knows no mlflow" in page.read_text() and "data:image/png;base64" in page.read_text()
+    assert [figure.name for figure in (run.artifacts / "figures").iterdir()] == ["cell-3-1.png"]
 
 
 def test_a_failed_notebook_is_kept_and_says_so(project: ProjectFolder, target_root: Path) -> None:
@@ -212,7 +216,8 @@ def test_every_job_is_a_run_whether_the_notebook_knows_mlflow_or_not(
     assert run.tags["remote.job"] == job
     assert run.tags["remote.target"] == project.env["TARGET_DIR"]
     kept = Path(status(target_root, job)["result"]).name
-    assert sorted(os.listdir(run.artifacts)) == sorted([kept, "remote"])
+    page = str(Path(kept).with_suffix(".html"))
+    assert sorted(os.listdir(run.artifacts)) == sorted([kept, page, "remote"])
     account = {"job.json", "log.txt", "status.json", "uncommitted.diff"}
     assert account >= set(os.listdir(run.artifacts / "remote")) >= account - {"uncommitted.diff"}
     assert stat.S_IMODE((run.artifacts / "remote/job.json").stat().st_mode) == 0o600

@@ -56,7 +56,7 @@ def test_a_sweep_over_several_servers(folder: ProjectFolder) -> None:
 
     def states() -> list[str]:
         shown = json.loads(folder.inv("remote-ps", started["sweep"], "--json").out)
-        return [job["state"] for job in shown["jobs"]]
+        return [job["state"] for each in shown["targets"] for job in each["jobs"]]
 
     until(states, lambda found: found == ["running"] * 4)
     table = folder.inv("remote-ps", "--target", "lab").out
@@ -65,12 +65,18 @@ def test_a_sweep_over_several_servers(folder: ProjectFolder) -> None:
     assert "of 2 targets, it goes to" in one.err
     gate.touch()
     until(states, lambda found: found == ["finished"] * 4)
+    waited = json.loads(folder.inv("remote-wait", started["sweep"], "--json").out)
+    assert waited["sweep"] == started["sweep"] and waited["error"] is None
     pulled = folder.inv("sync-pull").out
     assert "pulled from one:" in pulled and "pulled from two:" in pulled
+    for command in ("sync-push", "sync-pull", "remote-gpus", "remote-setup"):
+        told = json.loads(folder.inv(command, "--json").out)
+        assert sorted(each["target"] for each in told["targets"]) == ["one", "two"], command
+        assert all(each["error"] is None for each in told["targets"])
     runs = Store(folder.root / "mlflow.db").runs()
     children = [run for run in runs if run.tags.get("remote.sweep") == started["sweep"]]
     assert {run.status for run in children} == {"FINISHED"} and len(children) == 5
     checked = folder.inv("doctor", "--target", "lab", "--json", check=False).out
-    assert {"here", "one", "two"} == {check["where"] for check in json.loads(checked)}
-    gone = folder.inv("remote-prune", "--older", "1s").out
-    assert gone.count("one: removed job") + gone.count("two: removed job") >= 4
+    assert {"here", "one", "two"} == {check["where"] for check in json.loads(checked)["checks"]}
+    gone = json.loads(folder.inv("remote-prune", "--older", "1s", "--json").out)
+    assert sum(len(each["jobs"]) for each in gone["targets"]) >= 4 and gone["here"] == []

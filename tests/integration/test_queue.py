@@ -48,7 +48,7 @@ def test_a_killed_workers_gpus_go_to_who_waits(farm: Farm) -> None:
     os.kill(farm.until(first, "running")["worker"]["pid"], signal.SIGKILL)
     # Nobody has asked for the jobs meanwhile: the second one sees for itself that they are free.
     farm.until(second, "running", "finished")
-    listed = json.loads(farm.project.inv("remote-ps", "--json", first).out)[0]
+    listed = json.loads(farm.project.inv("remote-ps", "--json", first).out)["jobs"][0]
     assert listed["state"] == "lost" and listed["cause"].startswith("its worker is gone")
 
 

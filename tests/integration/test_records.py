@@ -96,7 +96,7 @@ def test_conflicts_are_listed_and_settled(project: ProjectFolder, far: Project) 
     assert "theirs taken" in project.inv("mlflow-conflicts", "--theirs", "1").err
     assert Store(here.store).rows("SELECT value FROM tags WHERE key = 'colour'")[0] != ("blue",)
     assert "No conflicts." in project.inv("mlflow-conflicts").err
-    assert json.loads(project.inv("mlflow-conflicts", "--json").out) == []
+    assert json.loads(project.inv("mlflow-conflicts", "--json").out)["conflicts"] == []
 
 
 def test_registered_models_come_when_asked_for(project: ProjectFolder, far: Project) -> None:

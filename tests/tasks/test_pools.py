@@ -55,7 +55,7 @@ def test_a_group_is_asked_alone_and_json_tells_each_ones_part(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.remote_ps(Context(), target="lab", json=True)
-    one, two = json.loads(capsys.readouterr().out)
+    one, two = json.loads(capsys.readouterr().out)["targets"]
     assert (one["target"], one["jobs"], one["error"]) == ("one", [], None)
     assert two["address"].startswith("two:") and two["now"] > 0
     assert [job["state"] for job in two["jobs"]] == ["failed"]
@@ -83,9 +83,9 @@ def test_one_table_has_all_gpus(project: Project, capsys: pytest.CaptureFixture[
         ["dead", "-"],
     ]
     server.remote_gpus(Context(), target="all", json=True)
-    data = json.loads(capsys.readouterr().out)
+    data = json.loads(capsys.readouterr().out)["targets"]
     assert [len(each.get("gpus", ())) for each in data] == [2, 2, 0]
-    assert data[2]["error"] == "It gave no answer within 0.5 s."
+    assert data[2]["error"]["message"] == "It gave no answer within 0.5 s."
 
 
 def test_where_nobody_answers_it_is_an_error(

@@ -146,7 +146,7 @@ def test_without_conflicts_it_says_so(capsys: pytest.CaptureFixture[str]) -> Non
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "No conflicts.\n")
     records.mlflow_conflicts(Context(), json=True)
-    assert document(capsys) == []
+    assert document(capsys)["conflicts"] == []
 
 
 def test_a_conflict_is_listed_with_both_values(
@@ -157,8 +157,8 @@ def test_a_conflict_is_listed_with_both_values(
     assert said.out == (f"  1  runs f1 name: yours 'mine', there 'their\\x1bs' ({target})\n")
     assert "inv mlflow-conflicts --theirs NUMBER (or --ours)" in said.err
     records.mlflow_conflicts(Context(), json=True)
-    (entry,) = document(capsys)
-    assert (entry["number"], entry["from"], entry["column"]) == (1, str(target), "name")
+    (entry,) = document(capsys)["conflicts"]
+    assert (entry["number"], entry["source"], entry["column"]) == (1, str(target), "name")
     assert (entry["ours"], entry["theirs"]) == ("mine", "their\x1bs")
 
 

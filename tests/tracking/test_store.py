@@ -63,12 +63,15 @@ def test_a_store_that_somebody_locks_is_named(store: Path, monkeypatch: pytest.M
 
 
 def test_what_a_killed_commit_left_goes_unless_a_journal_needs_it(store: Path) -> None:
-    journal = store.with_name("base.db-journal")
-    journal.touch()
+    journal, own = (store.with_name(name) for name in ("base.db-journal", "new.db-journal"))
+    journal.write_bytes(b"\xd9\xd5\x05\xf9 \xa1c\xd7")
+    # As that of a base which this transaction makes.
+    own.write_bytes(bytes(512))
     left = {
         "A": b"",
         "B": bytes(store.with_name("gone.db-journal")) + b"\0",
         "C": b"gone-journal\0" + bytes(journal) + b"\0",
+        "D": bytes(own) + b"\0",
     }
     files = {letter: Path(f"{store}-mj{letter}27A3E912") for letter in left}
     for letter, content in left.items():

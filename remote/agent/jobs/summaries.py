@@ -6,7 +6,7 @@ import itertools
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set
 
 from remote.agent import unpulled
 from remote.agent.job_folders import find, job_of, live, newest_first
@@ -20,9 +20,6 @@ from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
 from remote.job.messages.old_jobs import UnpulledAnswer, UnpulledRequest
 from remote.job.paths import JobPaths
 from remote.job.status import ENDED, Progress
-
-if TYPE_CHECKING:
-    import sqlite3
 
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
 _SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after", "again")
@@ -39,23 +36,14 @@ _METRICS = (
     " AND key NOT LIKE 'system/%'"
     " ORDER BY timestamp DESC, step DESC, key LIMIT 3"
 )
-#: The last values of one of them, by an index of MLflow's. Those without steps have the order in
-#: which they were written.
-_CURVE = (
-    "SELECT value FROM metrics WHERE run_uuid = ? AND key = ? AND is_nan = 0"
-    " ORDER BY step DESC, rowid DESC LIMIT ?"
-)
 _CHILDREN = (
     "SELECT runs.status, COUNT(*) FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid"
     " WHERE tags.key = 'mlflow.parentRunId' AND tags.value = ? GROUP BY runs.status"
 )
 
 
-def describe(request: JobsRequest, *, points: int = 0) -> JobsAnswer:
-    """The jobs of a target. Ended ones that nobody asks for are not even looked at.
-
-    `points` is how many values of its newest metric are told of a job that goes on.
-    """
+def describe(request: JobsRequest) -> JobsAnswer:
+    """The jobs of a target. Ended ones that nobody asks for are not even looked at."""
     root = root_of(request.key)
     if request.jobs:
         selected = [find(root, name) for name in request.jobs]
@@ -65,7 +53,7 @@ def describe(request: JobsRequest, *, points: int = 0) -> JobsAnswer:
         selected = [*(paths for paths in live(root) if paths.id not in shown), *newest]
     summaries = [_summary(paths) for paths in selected]
     if any(job.state not in ENDED for job in summaries):
-        summaries = with_metrics(root, summaries, points)
+        summaries = with_metrics(root, summaries)
     if request.jobs:
         summaries = [_in_full(paths, job) for paths, job in zip(selected, summaries)]
     now = time.time()
@@ -115,7 +103,7 @@ def _summary(paths: JobPaths) -> JobSummary:
     return JobSummary(**facts, id=paths.id, progress=progress)
 
 
-def with_metrics(root: Path, jobs: List[JobSummary], points: int = 0) -> List[JobSummary]:
+def with_metrics(root: Path, jobs: List[JobSummary]) -> List[JobSummary]:
     """The same jobs; those that go on with their newest metrics and the states of their runs."""
     # Most calls find no job that goes on, and start faster without.
     from remote.agent.tracking.job_run import store_of_job
@@ -125,13 +113,11 @@ def with_metrics(root: Path, jobs: List[JobSummary], points: int = 0) -> List[Jo
     }
     for store in dict.fromkeys(stores.values()):
         ids = {job_id for job_id, place in stores.items() if place == store}
-        jobs = _with_metrics_of(store, ids, jobs, points)
+        jobs = _with_metrics_of(store, ids, jobs)
     return jobs
 
 
-def _with_metrics_of(
-    store: Path, ids: Set[str], jobs: List[JobSummary], points: int
-) -> List[JobSummary]:
+def _with_metrics_of(store: Path, ids: Set[str], jobs: List[JobSummary]) -> List[JobSummary]:
     """The same jobs; those of these `ids` with what the store has of them."""
     import sqlite3
 
@@ -144,9 +130,10 @@ def _with_metrics_of(
         with closing(connect_read_only(store, PATIENCE)) as database:
             for job in jobs:
                 if job.id in ids:
+                    metrics = database.execute(_METRICS, (job.mlflow_run,))
                     children = database.execute(_CHILDREN, (job.mlflow_run,))
                     job = job.replace(
-                        metrics=_metrics(database, job.mlflow_run, points),
+                        metrics=tuple(Metric(*row) for row in metrics),
                         children=dict(children.fetchall()),
                     )
                 described.append(job)
@@ -154,12 +141,3 @@ def _with_metrics_of(
         # A store that is locked, moved or migrated: the list of jobs matters more.
         return jobs
     return described
-
-
-def _metrics(database: sqlite3.Connection, run_id: str, points: int) -> Tuple[Metric, ...]:
-    """The newest ones of a run, of which the first has its curve."""
-    metrics = [Metric(*row) for row in database.execute(_METRICS, (run_id,))]
-    if metrics and points:
-        values = database.execute(_CURVE, (run_id, metrics[0].key, points)).fetchall()
-        metrics[0] = metrics[0].replace(curve=tuple(value for (value,) in reversed(values)))
-    return tuple(metrics)

@@ -196,6 +196,8 @@ class Worker(PreparedRecord):
 
     def finish(self, outcome: Outcome) -> None:
         """End what still runs, keep what there is, and write the last word."""
+        from remote.agent.worker import notebook_views
+
         processes.end_descendants(os.getpid())
         try:
             if self.raw is not None:
@@ -216,6 +218,8 @@ class Worker(PreparedRecord):
             seconds=ended - (self.status.running or ended),
         )
         reserve.note(self.paths, last)
+        # With the room for the end still set aside: it has none to take.
+        notebook_views.draw(self, outcome)
         reserve.free(self.paths)
         errors = []
         for step in (self.keep_notebook, self.close_records):

@@ -72,15 +72,11 @@ class SubmitRequest(
 
 
 class Metric(Struct):
-    """The newest value of an MLflow metric."""
+    """A value of an MLflow metric."""
 
     key: str = fields.text(NAME)
     value: float = fields.number(-sys.float_info.max, sys.float_info.max)
     step: int = fields.integer(-INTEGER - 1, INTEGER)
-    curve: Tuple[float, ...] = fields.list_of(
-        fields.number(-sys.float_info.max, sys.float_info.max), 1000, default=()
-    )
-    """Its last values, the oldest first; told where they are asked for."""
 
 
 class JobSummary(JobStatus):

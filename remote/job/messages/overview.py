@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Optional
+import sys
+from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
 from remote.job.fields import MESSAGE, NAME, VERY_MANY
@@ -13,9 +14,16 @@ from remote.job.struct import Struct
 
 
 class OverviewAnswer(Struct):
-    """Jobs, of which those that go on have the curve of their newest metric, GPUs, and their queue."""
+    """Jobs, GPUs and their queue, and of jobs that go on the curve of their newest metric."""
 
     jobs: JobsAnswer = fields.nested(JobsAnswer)
+    curves: Mapping[str, Tuple[float, ...]] = fields.mapping_of(
+        fields.list_of(fields.number(-sys.float_info.max, sys.float_info.max), 1000),
+        VERY_MANY,
+        key=fields.job_id(),
+        default={},
+    )
+    """The last values of the first one of a job's metrics, the oldest first, by the job's id."""
     gpus: Optional[GpusAnswer] = fields.optional(fields.nested(GpusAnswer), default=None)
     gpu_fault: str = fields.text(MESSAGE, default="")
     """Why the GPUs can't be told."""

@@ -6,7 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 from remote.errors import ConnectError, JobError, RemoteError
 from remote.job.messages.jobs import AttachRequest, LogAnswer, LogRequest
@@ -16,11 +17,28 @@ from remote.session import TargetSession
 from remote.transport import process
 from remote.transport.ssh import Ssh
 
+if TYPE_CHECKING:
+    from remote.operations.sync import Pulled
+
 #: How long a broken connection is tried again before following gives up, in seconds.
 RETRY_LIMIT = 600.0
 
 #: Seconds between two tries.
 RETRY_PAUSE = 3.0
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """A job that was started, or waited for: how it ended, where that was waited for, and what a pull
+    brought then.
+
+    Of one that was started, `environment_ready` says whether its environment was there already.
+    """
+
+    id: str
+    environment_ready: bool | None = None
+    status: JobStatus | None = None
+    pulled: Pulled | None = None
 
 
 def follow_log(

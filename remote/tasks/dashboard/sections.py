@@ -32,6 +32,7 @@ class ShownJob(NamedTuple):
     server: TargetSession
     job: JobSummary
     now: float
+    curve: Sequence[float]
 
 
 def gpu_lines(replies: Replies, room: int) -> list[Text]:
@@ -82,7 +83,7 @@ def _remark(server: TargetSession, reply: Reply[OverviewAnswer] | None) -> Text 
 def jobs_in_order(replies: Replies) -> list[ShownJob]:
     """Those that go on first, and of each kind the newest first."""
     shown = [
-        ShownJob(reply.server, job, reply.answer.jobs.now)
+        ShownJob(reply.server, job, reply.answer.jobs.now, reply.answer.curves.get(job.id, ()))
         for reply in replies
         if reply.answer
         for job in reply.answer.jobs.jobs
@@ -112,8 +113,8 @@ def _job_cells(each: ShownJob, name: str, room: int) -> list[Text]:
         plain(time),
     ]
     if room >= WIDE:
-        return [*cells, _progress(job, 6), _metric(job, 12), what]
-    progress = [part for part in (_progress(job, 4), _metric(job, 6)) if part]
+        return [*cells, _progress(job, 6), _metric(each, 12), what]
+    progress = [part for part in (_progress(job, 4), _metric(each, 6)) if part]
     return [*cells, Text(" ").join(progress) if progress and not outcome else what]
 
 
@@ -124,12 +125,12 @@ def _progress(job: JobSummary, width: int) -> Text:
     return plain(tables.runs_below(job) if job.children else "")
 
 
-def _metric(job: JobSummary, width: int) -> Text:
-    if not job.metrics:
+def _metric(each: ShownJob, width: int) -> Text:
+    if not each.job.metrics:
         return Text()
-    newest = job.metrics[0]
+    newest = each.job.metrics[0]
     value = plain(f" {newest.value:.4g} {newest.key}")
-    return Text.assemble((curve(newest.curve, width), "cyan"), value)
+    return Text.assemble((curve(each.curve, width), "cyan"), value)
 
 
 def queue_lines(replies: Replies, room: int) -> list[Text]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from remote.agent import processes
-from remote.agent.jobs import summaries
+from remote.agent.jobs import overview
 from remote.agent.jobs.overview import describe
 from remote.agent.tracking import run_rows
 from remote.errors import TargetError
@@ -65,9 +65,8 @@ def test_jobs_curves_and_gpus_come_in_one_answer(
     assert OverviewAnswer.from_json(json.loads(json.dumps(answer.to_json())), "answer") == answer
     ended, going = answer.jobs.jobs
     assert (ended.state, ended.metrics) == (FINISHED, ())
-    newest, other = going.metrics
-    assert (newest.key, newest.curve) == ("accuracy", tuple(n / 100 for n in range(60, 100)))
-    assert (other.key, other.curve) == ("loss", ())
+    assert [metric.key for metric in going.metrics] == ["accuracy", "loss"]
+    assert answer.curves == {going.id: tuple(n / 100 for n in range(60, 100))}
     assert answer.gpus and [gpu.index for gpu in answer.gpus.gpus] == [0, 1]
     # The newest CUDA is nothing that changes while one looks.
     assert len(fake.calls()) == 2
@@ -80,12 +79,12 @@ def test_jobs_curves_and_gpus_come_in_one_answer(
 def test_a_metric_that_is_logged_without_steps_has_its_curve_too(root: Path, store: Path) -> None:
     log(store, "loss", [3.0, 2.0, 1.0], step=0)
     answer = describe(OverviewRequest(key=KEY, leases=str(root), points=2))
-    assert answer.jobs.jobs[-1].metrics[0].curve == (2.0, 1.0)
+    assert answer.curves == {IDS[1]: (2.0, 1.0)}
 
 
 def test_a_curve_is_read_by_an_index_whatever_else_the_store_holds(store: Path) -> None:
     with closing(connect_read_only(store)) as database:
-        plan = database.execute(f"EXPLAIN QUERY PLAN {summaries._CURVE}", (RUN, "loss", 40))
+        plan = database.execute(f"EXPLAIN QUERY PLAN {overview.CURVE}", (RUN, "loss", 40))
         [(*_, step)] = plan.fetchall()
     assert step.startswith("SEARCH metrics USING INDEX index_metrics_run_uuid_key_step")
 

@@ -83,6 +83,14 @@ def test_killed_anywhere_the_next_pull_does_the_rest(world, journal):
     assert world.pull().run_ids == () and world.here.dump() == before
 
 
+def test_what_a_commit_left_that_was_killed_as_it_made_a_base_goes(world):
+    """The transaction that looks has a journal of the base's again."""
+    left = world.here.root / "mlflow.db-mj6F2988982"
+    left.write_bytes(bytes(world.base()) + b"-journal\0")
+    world.far.run(world.far.experiment("digits"))
+    assert len(world.pull().run_ids) == 1 and not left.exists()
+
+
 def test_what_a_broken_merge_took_and_was_undone_there_is_undone_here(world, monkeypatch):
     run_id = world.far.run(world.far.experiment("digits"))
     colours = []

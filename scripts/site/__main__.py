@@ -1,0 +1,72 @@
+"""Build the site of each language into docs/_build/site, or show it on loopback with --serve."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import subprocess
+import sys
+from pathlib import Path
+
+from scripts.site import reference
+from scripts.site.pages import FOLDERS, page, site_pages
+
+ROOT = Path(__file__).parent.parent.parent
+BUILD = ROOT / "docs/_build"
+
+#: The languages' places below the site's root: English pages at /, Japanese ones at /ja/.
+PLACES = {"en": "", "ja": "ja"}
+
+
+def stage(language: str, folder: Path) -> None:
+    """Write the pages of one language into `folder`; what is the same stays, for Sphinx to see."""
+    documents = [
+        path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"{FOLDERS[language]}/*.md")
+    ]
+    pages = site_pages(language, documents)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in {path.name for path in folder.iterdir()} - set(pages.values()):
+        (folder / old).unlink()
+    for path, name in pages.items():
+        text = page((ROOT / path).read_text("utf-8"), path, pages, reference.BLOCKS)
+        if not (folder / name).exists() or (folder / name).read_text("utf-8") != text:
+            (folder / name).write_text(text, "utf-8")
+
+
+def build(output: Path) -> int:
+    """Build all languages below `output`, side by side; the first exit code that isn't 0."""
+    started = []
+    for language, place in PLACES.items():
+        stage(language, output / "source" / language)
+        argv = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs")]
+        argv += ["-D", f"language={language}", "-d", str(output / "doctrees" / language)]
+        argv += [str(output / "source" / language), str(output / "site" / place)]
+        started.append(subprocess.Popen([sys.executable, "-m", "sphinx", *argv], cwd=ROOT))
+    return next((code for code in [each.wait() for each in started] if code), 0)
+
+
+def serve(port: int) -> None:
+    """Show the site until Ctrl-C."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(BUILD / "site"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.site", description=__doc__)
+    parser.add_argument("--serve", action="store_true", help="show what was built")
+    parser.add_argument("--port", type=int, default=8000, help="where (default: 8000)")
+    chosen = parser.parse_args()
+    code = build(BUILD)
+    if code == 0 and chosen.serve:
+        serve(chosen.port)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""The reference and the code say the same: what is made from it, and what is written by hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from remote.agent.environments.uv import LOCK_FILES
+from remote.job.status import RUN_STATUS, STATES
+from remote.target_settings import KEYS
+from remote.tasks import namespace
+from scripts.site import reference
+from tests.conftest import ROOT
+
+FOLDERS = [ROOT / "docs", ROOT / "docs/ja"]
+
+each_language = pytest.mark.parametrize("folder", FOLDERS, ids=["en", "ja"])
+
+
+def sources(*folders: str) -> str:
+    """The toolkit's code below these folders of `remote/`."""
+    found = (
+        path for folder in folders for path in sorted((ROOT / "remote" / folder).rglob("*.py"))
+    )
+    return "\n".join(path.read_text("utf-8") for path in found)
+
+
+def first_cells(page: Path) -> set[str]:
+    """What stands as code in the first cells of a page's tables."""
+    rows = re.findall(r"^\| (.*?) \|", page.read_text("utf-8"), re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_every_command_is_listed_with_its_flags_and_what_they_mean() -> None:
+    text = reference.commands()
+    assert re.findall(r"^### inv (.*)$", text, re.MULTILINE) == sorted(namespace.task_names)
+    for typed in ("PROGRAM", "-f, --follow", "--gpus VALUE", "--no-record", "-t, --target VALUE"):
+        assert re.search(rf"^\| `{typed}` \| \w.+ \|$", text, re.MULTILINE), typed
+
+
+def test_every_flag_is_explained() -> None:
+    tasks = [namespace[name] for name in namespace.task_names]
+    silent = [
+        (task.name, flag.typed) for task in tasks for flag in reference.flags(task) if not flag.help
+    ]
+    assert silent == []
+
+
+def test_the_examples_are_lines_that_the_documents_type() -> None:
+    assert "inv remote-run train.ipynb --epoch 1000" not in reference.examples("remote-ru")
+    assert "inv remote-logs last --tail 20" in reference.examples("remote-logs")
+    assert all(" " * 2 not in line for line in reference.examples("remote-sweep"))
+
+
+@each_language
+def test_the_page_of_states_has_every_state_and_every_reason(folder: Path) -> None:
+    told = first_cells(folder / "states.md")
+    code = sources("agent/worker", "agent/launchers")
+    reasons = set(re.findall(r'Outcome\([^"]*?"[^"]*", "([a-z-]+)"\)', code))
+    reasons |= set(re.findall(r'^    \(r?"[^\n]*, "([a-z]+)"\),$', code, re.MULTILINE))
+    assert {"disk", "toolkit", "preempted"} <= reasons
+    assert {*STATES, *reasons, "error", "timeout", "idle", "oom", "oom-gpu", "refused"} <= told
+    text = (folder / "states.md").read_text("utf-8")
+    for state, status in RUN_STATUS.items():
+        assert re.search(rf"^\| `{state}` \| .* \| {status} \|$", text, re.MULTILINE)
+
+
+@each_language
+def test_the_page_of_tags_has_every_tag_and_no_other(folder: Path) -> None:
+    code = sources("agent/tracking", "runtime", "tracking")
+    used = set(re.findall(r'"(remote\.[a-z_]+(?:\.[a-z_]+)?)"', code))
+    # What a page of metrics is called, and the attribute of a study.
+    assert first_cells(folder / "tags.md") == {tag for tag in used if tag != "remote.runtime"}
+
+
+@each_language
+def test_the_page_of_variables_has_every_variable_of_a_job(folder: Path) -> None:
+    code = sources("agent/worker", "agent/launchers", "agent/tracking")
+    set_for_jobs = set(re.findall(r'"((?:REMOTE_JOB|MASTER|PYTHONU)[A-Z_0-9]*)"(?::|\])', code))
+    assert {"REMOTE_JOB_ID", "REMOTE_JOB_RUN", "MASTER_ADDR"} <= set_for_jobs
+    told = set(
+        re.findall(r"`([A-Z][A-Z_0-9]+)`", (folder / "job-environment.md").read_text("utf-8"))
+    )
+    assert set_for_jobs - told == set()
+
+
+@each_language
+def test_the_page_of_servers_has_every_key_of_a_target(folder: Path) -> None:
+    assert set(KEYS) - first_cells(folder / "servers.md") == set()
+
+
+@each_language
+def test_lock_files_are_named_in_the_order_in_which_they_are_looked_for(folder: Path) -> None:
+    text = (folder / "jobs.md").read_text("utf-8")
+    order = [*LOCK_FILES]
+    assert re.search(".{1,5}".join(f"`{re.escape(name)}`" for name in order), text)

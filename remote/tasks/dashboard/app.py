@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
 import time
@@ -140,18 +141,22 @@ class Dashboard(App[None]):
             for server in servers
             if server.key in self.watched.replies
         ]
-        answers = sum(reply.answer is not None for reply in replies)
-        title = f"remote-top  {answers} of {plural(len(servers), 'server')} answered"
-        self._put("title", [plain(f"{title}  {time.strftime('%H:%M:%S')}")])
+        answers, named = sum(reply.answer is not None for reply in replies), len(servers) > 1
+        title = f"{answers} of {plural(len(servers), 'server')} answered"
+        title = title if named else servers[0].target.label
+        self._put("title", [plain(f"remote-top  {title}  {time.strftime('%H:%M:%S')}")])
         self._put("remarks", sections.remarks(servers, replies, room))
-        self._put("gpus", sections.gpu_lines(replies, room - 1))
-        self._put("queue", sections.queue_lines(replies, room))
-        self._draw_jobs(sections.jobs_in_order(replies), room - 1, has_answer=answers > 0)
+        self._put("gpus", sections.gpu_lines(replies, room - 1, named=named))
+        self._put("queue", sections.queue_lines(replies, room, named=named))
+        shown = sections.jobs_in_order(replies)
+        header, *lines = sections.job_lines(shown, room - 1, named=named) or [
+            plain("No job yet. Start one: inv remote-run train.ipynb" if answers else "")
+        ]
+        self._put("header", [header])
+        self._list(shown, lines)
 
-    def _draw_jobs(self, shown: list[sections.ShownJob], room: int, *, has_answer: bool) -> None:
-        header, *lines = sections.job_lines(shown, room, named=len(self.watched.servers) > 1)
-        nothing = "No job yet. Start one: inv remote-run train.ipynb" if has_answer else ""
-        self._put("header", [header if shown else plain(nothing)])
+    def _list(self, shown: list[sections.ShownJob], lines: list[Text]) -> None:
+        """Show these jobs; the one that was chosen stays it."""
         jobs, before = self.query_one(OptionList), self._selected
         scrolled = jobs.scroll_offset
         self._shown = shown
@@ -216,7 +221,7 @@ class Dashboard(App[None]):
         """Run a command of ours in this terminal, as if it was typed."""
         words = [job if word == "JOB" else word for word in command] + ["--target", target]
         with self.suspend():
-            print_lines(f"$ inv {' '.join(words)}")
+            print_lines(f"$ inv {shlex.join(words)}")
             code = process.in_terminal(
                 [sys.executable, "-m", "invoke", *words], env=self._environment
             )

@@ -16,7 +16,9 @@ class Dialog(ModalScreen[bool]):
 
     CSS = """
     Dialog { align: center middle; background: ansi_default; }
-    Dialog > Static { width: auto; max-width: 90%; height: auto; padding: 1 2; border: ascii ansi_default; }
+    Dialog > Static {
+        width: auto; max-width: 90%; height: auto; padding: 1 2; border: ascii ansi_default;
+    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         ("y", "dismiss(True)", "Yes"),

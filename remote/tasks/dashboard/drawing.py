@@ -33,10 +33,13 @@ def curve(values: Sequence[float], width: int) -> str:
     return "".join(_BLOCKS[min(round((value / 2 - low) * steps), 7)] for value in last)
 
 
-def fitted(rows: Sequence[Sequence[Text]], room: int, shrink: Sequence[int]) -> list[Text]:
-    """A line for each row; `shrink` are the columns that give way where `room` is too narrow."""
+def fitted(rows: Sequence[Sequence[Text]], room: int, *, first: str = "") -> list[Text]:
+    """A line for each row, the header first; where `room` is too narrow, the column called `first`
+    gives way, then the others from the last one on."""
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows)]
-    widths = fitted_widths(widths, room, shrink)
+    shrink = sorted(range(len(widths)), reverse=True)
+    shrink.sort(key=lambda place: rows[0][place].plain != first)
+    widths = [max(width, 0) for width in fitted_widths(widths, room, shrink)]
     lines = []
     for row in rows:
         cells = [cell.copy() for cell, width in zip(row, widths) if width]

@@ -23,6 +23,7 @@ WIDE = 110
 GPU_HEADER = ("TARGET", "GPU", "NAME", "LOAD", "MEMORY", "HELD BY")
 JOB_HEADER = ("TARGET", "JOB", "STATE", "GPU", "TIME", "PROGRESS, OUTCOME")
 WIDE_HEADER = (*JOB_HEADER[:-1], "PROGRESS", "METRIC", "WHAT, OUTCOME")
+QUEUE_HEADER = ("TARGET", "PLACE", "WAITING", "USER", "WHY")
 Replies = Sequence[Reply[OverviewAnswer]]
 
 
@@ -35,16 +36,28 @@ class ShownJob(NamedTuple):
     curve: Sequence[float]
 
 
-def gpu_lines(replies: Replies, room: int) -> list[Text]:
-    """Every GPU: its load, its memory, and who holds it."""
+def gpu_lines(replies: Replies, room: int, *, named: bool) -> list[Text]:
+    """Every GPU: its load, its memory, and who holds it; `named` with its target's name."""
     rows = [
         [plain(reply.server.target.label), *_gpu_cells(gpu, room)]
         for reply in replies
         if reply.answer and reply.answer.gpus
         for gpu in reply.answer.gpus.gpus
     ]
-    header = [plain(name, "bold") for name in GPU_HEADER]
-    return fitted([header, *rows], room, [2]) if rows else []
+    return _table(GPU_HEADER, rows, room, named=named, first="NAME")
+
+
+def _table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    room: int,
+    *,
+    named: bool,
+    first: str = "",
+) -> list[Text]:
+    """Rows below their header, without the targets unless they are `named`; none without rows."""
+    whole = [[plain(name, "bold") for name in header], *rows]
+    return fitted([row[not named :] for row in whole], room, first=first) if rows else []
 
 
 def remarks(servers: Sequence[TargetSession], replies: Replies, room: int) -> list[Text]:
@@ -92,12 +105,11 @@ def jobs_in_order(replies: Replies) -> list[ShownJob]:
 
 
 def job_lines(shown: Sequence[ShownJob], room: int, *, named: bool) -> list[Text]:
-    """A header, and a line for each of them; `named` with the target's name."""
+    """A header, and a line for each of them; none without jobs."""
     ids = tables.short_ids([each.job.id for each in shown])
     header = WIDE_HEADER if room >= WIDE else JOB_HEADER
-    rows = [[plain(name, "bold") for name in header]]
-    rows += [_job_cells(each, name, room) for each, name in zip(shown, ids)]
-    return fitted([row if named else row[1:] for row in rows], room, [])
+    rows = [_job_cells(each, name, room) for each, name in zip(shown, ids)]
+    return _table(header, rows, room, named=named)
 
 
 def _job_cells(each: ShownJob, name: str, room: int) -> list[Text]:
@@ -133,13 +145,10 @@ def _metric(each: ShownJob, width: int) -> Text:
     return Text.assemble((curve(each.curve, width), "cyan"), value)
 
 
-def queue_lines(replies: Replies, room: int) -> list[Text]:
+def queue_lines(replies: Replies, room: int, *, named: bool) -> list[Text]:
     """Who waits, in the order of each server's line, and why; none where nobody does."""
     rows = [row for reply in replies if reply.answer for row in _queue_rows(reply, reply.answer)]
-    if not rows:
-        return []
-    header = ("TARGET", "PLACE", "WAITING", "USER", "WHY")
-    return fitted([[plain(name, "bold") for name in header], *rows], room, [])
+    return _table(QUEUE_HEADER, rows, room, named=named)
 
 
 def _queue_rows(reply: Reply[OverviewAnswer], answer: OverviewAnswer) -> list[list[Text]]:

@@ -197,7 +197,7 @@ def test_a_bug_of_who_asks_ends_it_and_is_kept(
         raise KeyError("a bug")
 
     async def run() -> None:
-        app = Dashboard(WatchedServers([]))
+        app = Dashboard(WatchedServers(pool.sessions(project, "one")))
         async with app.run_test() as pilot:
             await pilot.pause(1)
         assert repr(app.bug) == "KeyError('a bug')"

@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client test-faults coverage check bench docs docs-serve setup lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@echo "first: make install, then . .venv/bin/activate && inv doctor" && sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 sync-push: $(READY) ## send the project to the server: TARGET_DIR=user@host:/proj
 	@$(INV) sync-push $(ARGS)
@@ -31,7 +31,7 @@ remote-ps: $(READY) ## list the jobs on the server
 run: $(READY) ## run a notebook here: input_file=train.ipynb output_file=result.ipynb epoch=100
 	@$(INV) run
 
-format: $(READY) ## run isort and black
+format: $(READY) ## run isort and black, and ruff over notebooks
 	@$(INV) format $(ARGS)
 
 ui: $(READY) ## start mlflow ui on the project's records

@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from remote import __version__
 from remote.errors import RemoteError
 from remote.output import say
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Run a project's notebooks and scripts on GPU servers over SSH.",
         epilog="In a project that has the toolkit, `inv --list` shows the commands.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands")
     adopt = commands.add_parser("adopt", help=command.ABOUT, description=command.ABOUT)
     command.add_arguments(adopt)

@@ -57,5 +57,9 @@ for extra in $(cat "$venv/.extras" 2>/dev/null); do
     [ ! -f "requirements-$extra.lock" ] || locks="$locks requirements-$extra.lock"
 done
 echo "installing what the lock files name" >&2
-"$venv/bin/uv" pip sync -q --python "$venv/bin/python" $locks
+# On a terminal uv shows how far it is: with PyTorch, that are gigabytes.
+quiet=-q
+[ ! -t 2 ] || quiet=
+"$venv/bin/uv" pip sync $quiet --python "$venv/bin/python" $locks
 "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps -e .
+[ ! -t 2 ] || echo "next: . $venv/bin/activate && inv doctor" >&2

@@ -74,7 +74,9 @@ LONG = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How often somebody is killed, and how (tests/faults/test_random_kills.py)."""
+    """How often somebody is killed, and how (tests/faults/test_random_kills.py); whether the words of
+    errors are written anew (tests/integration/test_told_errors.py)."""
+    parser.addoption("--rewrite-errors", action="store_true", help="write errors.txt anew")
     parser.addoption("--rounds", type=int, default=5, help="rounds of random kills")
     parser.addoption("--seed", type=int, default=0, help="the first round's seed")
 

@@ -43,7 +43,7 @@ class Service:
 
 
 LAB = Service("lab", "JupyterLab", "jupyterlab", "lab")
-TENSORBOARD = Service("tensorboard", "TensorBoard", "tensorboard", "torch")
+TENSORBOARD = Service("tensorboard", "TensorBoard", "tensorboard", "tensorboard")
 UI = Service(kinds.UI, "MLflow's UI", "mlflow")
 SHELL = Service(kinds.SHELL, "The shell")
 

@@ -14,7 +14,7 @@ namespace = Collection()
 for _module in (sync, run, sweep, jobs, prune, records, project, server, top):
     for _value in vars(_module).values():
         if isinstance(_value, Task):
-            namespace.add_task(_value)
+            namespace.add_task(_value, default=_value.is_default)
 
 
 def joined(module: dict[str, Any]) -> Collection:
@@ -29,4 +29,5 @@ def joined(module: dict[str, Any]) -> Collection:
     for name in namespace.task_names:
         if name not in own.task_names and name not in own.collections:
             own.add_task(namespace[name], name=name)
+    own.default = own.default or namespace.default
     return own

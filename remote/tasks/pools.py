@@ -24,7 +24,7 @@ from remote.tasks.transfer_report import NOT_ALL, exit_unless_all, tell_pulled, 
 from remote.transport.rsync_problems import Problem
 
 if TYPE_CHECKING:
-    from remote.operations.sync import Pulled, Pushed
+    from remote.operations.sync import Pulled
 
 #: Seconds between two looks of `--watch`; one that didn't answer is asked again after so many looks.
 LOOK, RETRY = 2.0, 15
@@ -82,7 +82,7 @@ def push_all(servers: Sequence[TargetSession], *, dry_run: bool, take_over: bool
     """Push to all of them, and say of each what was done there."""
     from remote.operations import pool_transfers
 
-    replies, failed, problems = list[Reply[Pushed]](), [], list[Problem]()
+    replies, failed, problems = list[Reply[Any]](), [], list[Problem]()
     for reply in pool_transfers.push_all(servers, dry_run=dry_run, take_over=take_over):
         replies.append(reply)
         tell(targets=replies, dry_run=dry_run)
@@ -108,7 +108,7 @@ def pull_all(
     from remote.operations.pool_transfers import pull_all
     from remote.operations.sync import say_problems
 
-    replies, failed, problems = list[Reply[Pulled]](), [], list[Problem]()
+    replies, failed, problems = list[Reply[Any]](), [], list[Problem]()
     for reply in pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs):
         replies.append(reply)
         tell(**{part: replies}, dry_run=dry_run, export=None)

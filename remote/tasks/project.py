@@ -1,4 +1,4 @@
-"""`inv run`, `inv format`, `inv ui`, `inv diary`: the project on this machine."""
+"""`inv version`, `inv run`, `inv format`, `inv ui`, `inv diary`: the project on this machine."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from invoke._version import __version__ as invoke_version
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from remote import __version__
 from remote.config import find_project, is_environment
 from remote.errors import ConfigError, NotebookError
 from remote.job.outputs import TABLE
@@ -23,8 +26,24 @@ from remote.output import print_lines, say, say_log
 from remote.settings import make_variables
 from remote.tasks.declare import command
 
+FIRST_STEPS = (
+    "",
+    "first:      inv doctor                                 what is missing, here and there",
+    "then:       inv sync-push --target user@host:proj      the project goes there",
+    "            inv remote-run train.ipynb --follow        and runs there",
+    "            inv sync-pull                              results and records come back",
+    "            inv ui                                     to look at them",
+    "all of it:  inv --list; of one command: inv remote-run --help",
+)
+
 #: Variables of make's command line that are no parameters of a notebook.
 MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV", "ARGS", "UV")
+
+
+@command(name="version", default=True)
+def tell_version(c: Context) -> None:
+    """Tell the toolkit's version and the first steps; inv alone does the same."""
+    print_lines(f"remote-gpu-workflow {__version__}, Invoke {invoke_version}", *FIRST_STEPS)
 
 
 @command(
@@ -77,30 +96,50 @@ def run(
 NO_SOURCE = {"data", *(output.path.split("/")[0] for output in TABLE)}
 
 
-def _is_source(path: Path) -> bool:
-    """Whether a file or folder in the root is the project's own code; black and isort look inside."""
+def _places(root: Path, suffix: str) -> list[str]:
+    """The files and folders in the root with the project's own code of that kind."""
+    return [f"./{path.name}" for path in sorted(root.iterdir()) if _is_source(path, suffix)]
+
+
+def _is_source(path: Path, suffix: str) -> bool:
     if path.name.startswith(".") or path.name in NO_SOURCE or path.is_symlink():
         return False
     if path.is_file():
-        return path.suffix == ".py"
-    return not is_environment(path) and next(path.rglob("*.py"), None) is not None
+        return path.suffix == suffix
+    return not is_environment(path) and next(path.rglob(f"*{suffix}"), None) is not None
+
+
+def _formatters(root: Path) -> Iterator[list[str]]:
+    """What is run, over which of the project's places."""
+    if places := _places(root, ".py"):
+        ignored = ["--skip-gitignore"] if (root / ".git").exists() else []
+        yield ["isort", *ignored, *places]
+        yield ["black", *places]
+    if notebooks := _places(root, ".ipynb"):
+        if find_spec("ruff"):
+            yield ["ruff", "format", "--config", "include = ['*.ipynb']", *notebooks]
+        else:
+            say("Notebooks stay as they are: ruff, which formats them, is not installed here.")
 
 
 @command(name="format")
 def format_code(c: Context) -> None:
-    """Run isort and black over the project's Python."""
+    """Run isort and black over the project's Python, and ruff, in black's style, over notebooks."""
     from remote.transport import process
 
-    root = find_project().root
-    places = [f"./{path.name}" for path in sorted(root.iterdir()) if _is_source(path)]
-    if not places:
-        raise ConfigError("There is no Python here to format.")
-    ignored = ["--skip-gitignore"] if (root / ".git").exists() else []
-    for tool in (["isort", *ignored], ["black"]):
-        result = process.run([sys.executable, "-m", *tool, *places], cwd=root)
+    root, done = find_project().root, False
+    for words in _formatters(root):
+        result = process.run([sys.executable, "-m", *words], cwd=root)
         say_log(result.stderr + result.stdout.decode("utf-8", "replace"))
         if result.code:
             raise Exit(code=result.code)
+        done = True
+    if not done:
+        raise ConfigError("There is no Python here to format.")
+
+
+#: MLflow begins with traces; runs are on the page of model training.
+_PAGE = "workflowType=machine_learning"
 
 
 @command(help={"port": "the port of 127.0.0.1 to listen on"})
@@ -114,7 +153,9 @@ def ui(c: Context, port: int = 5000) -> None:
         say("There are no records yet: make sync-pull brings them.")
     # One process answers one person, and is there sooner than ten: nothing is run from the page.
     env = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
-    say(f"The runs, in a few seconds: http://127.0.0.1:{port}/#/experiments. Ctrl-C ends it.")
+    say(
+        f"The runs, in a few seconds: http://127.0.0.1:{port}/#/experiments?{_PAGE}  Ctrl-C ends it."
+    )
     mlflow = Path(sys.executable).with_name("mlflow")
     process.become([str(mlflow), "ui", "--port", str(port)], env=env, cwd=root)
 

@@ -28,7 +28,7 @@ TEXTS = [*DOCUMENTS, ROOT / "CHANGELOG.md"]
 PIPELINES = sorted((ROOT / "pipelines").glob("*/Makefile"))
 
 #: What the README's reader reads next, with the same project and server.
-CONTINUED = ("quickstart.md", "notebooks.md", "troubleshooting.md", "own-tasks.md")
+CONTINUED = ("quickstart.md", "notebooks.md", "troubleshooting.md", "own-tasks.md", "howto.md")
 
 #: Their readers have the extras: tests/research/test_docs.py types them.
 WITH_EXTRAS = (
@@ -239,9 +239,10 @@ def test_the_daily_loop_is_four_lines() -> None:
     assert loop in blocks((ROOT / "README.md").read_text("utf-8"), "sh")
 
 
-def test_the_version_is_in_the_changelog() -> None:
+def test_the_version_is_in_the_changelog_and_the_citation() -> None:
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version and f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert f"version: {version[1]}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
 # These checks can fail ----------------------------------------------------------------------------

@@ -23,7 +23,7 @@ LIMIT = 400.0  # seconds for one of the steps
 TORCH = "torch==2.13.0"
 #: What save_mlflow may be given beside what the project's own extras bring.
 FURTHER = ("lightgbm", "transformers", "accelerate", "kedro", "kedro-mlflow", "kedro-datasets")
-EXTRAS = ("torch", "lab")
+EXTRAS = ("torch", "lab", "tensorboard")
 
 #: Modules that hardly any environment imports.
 SELDOM = r"/archive-v0/.*/(tests?|transformers)/"
@@ -78,7 +78,8 @@ def _make(folder: Path) -> None:
     run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(WHEELS), TORCH)
     [wheel] = WHEELS.glob("torch-2.13.0*.whl")
     (folder / "torch.txt").write_text(f"torch=={wheel.name.split('-')[1]}\n")
-    fixed = ["-c", str(folder / "requirements.lock"), "-c", str(folder / "torch.txt")]
+    pinning = ("requirements.lock", "requirements-tensorboard.lock", "torch.txt")
+    fixed = [word for name in pinning for word in ("-c", str(folder / name))]
     lock = str(folder / "requirements-torch.lock")
     options = [*LOCK, "--extra", "torch", *fixed, str(ROOT / "pyproject.toml"), "-o", lock]
     (folder / "requirements-torch.lock").unlink()

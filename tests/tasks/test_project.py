@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from remote import __version__
 from tests.conftest import INV
 
 
@@ -82,11 +84,27 @@ def test_all_of_the_projects_own_code_is_formatted_and_nothing_else(root: Path) 
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(untidy)
     (root / "env/pyvenv.cfg").touch()
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": None}
+    notebook = {"cells": [{**cell, "source": "x = { 'a':1 }"}], "metadata": {}}
+    for name in ("notebooks_x/n.ipynb", "built/n.ipynb"):
+        (root / name).write_text(json.dumps({**notebook, "nbformat": 4, "nbformat_minor": 5}))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     (root / ".gitignore").write_text("built/\n")
     assert inv(root, "format").returncode == 0
     assert {name: (root / name).read_text() for name in own} == dict.fromkeys(own, tidy)
     assert {(root / name).read_text() for name in others} == {untidy}
+    sources = [
+        json.loads((root / name).read_text())["cells"][0]["source"]
+        for name in ("notebooks_x/n.ipynb", "built/n.ipynb")
+    ]
+    assert ["".join(source) for source in sources] == ['x = {"a": 1}', "x = { 'a':1 }"]
+
+
+def test_inv_alone_tells_the_version_and_the_first_steps(root: Path) -> None:
+    done = inv(root)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0].startswith(f"remote-gpu-workflow {__version__}, ")
+    assert "inv doctor" in lines[2] and inv(root, "version").stdout == done.stdout
 
 
 @pytest.mark.parametrize("port", ["99999", "taken"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from remote.tracking.store import connect_read_only, has_table, usable
 
 PREFIX = 4
 """Characters that the beginning of a run's id must have to name it."""
+_LISTED = 10
+"""How many runs of one name are told, for one of them to be chosen."""
 _ACTIVE = "lifecycle_stage = 'active'"
 _OF_SELECTED = "(run_id IN run OR source IN (SELECT 'models:/' || id FROM model))"
 """The condition that a version of a registered model is one of the selected runs or models."""
@@ -113,13 +116,24 @@ def _run(database: sqlite3.Connection, word: str) -> str:
     if len(runs) == 1:
         return runs[0]
     if runs:
+        listed = "\n".join(_told(database, run) for run in runs[-_LISTED:])
         raise StoreError(
-            f"{len(runs)} runs are called {word!r}.", f"Say which by its id: {', '.join(runs)}"
+            f"{len(runs)} runs are called {word!r}. The newest:\n{listed}",
+            f"Say which by the beginning of its id: inv mlflow-push {runs[-1][:2 * PREFIX]}",
         )
     raise StoreError(
         f"No run here is called {word!r}.",
         f"It takes a run's id, the first {PREFIX} characters of it or more, or its name.",
     )
+
+
+def _told(database: sqlite3.Connection, run: str) -> str:
+    """A run on one line: its id, when it began, how it ended, and its parameters."""
+    query = "SELECT start_time, status FROM runs WHERE run_uuid = ?"
+    start, status = database.execute(query, (run,)).fetchone()
+    query = "SELECT key || '=' || value FROM params WHERE run_uuid = ? ORDER BY key LIMIT 5"
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime((start or 0) / 1000))
+    return "  ".join([run, began, str(status), " ".join(_ids(database, query, run))[:80]]).rstrip()
 
 
 def gather(store: Path, named: Sequence[str], selection: Selection, root: Path) -> SelectedRuns:

@@ -26,9 +26,7 @@ _COLOURLESS = re.compile(r"dumb|vt[0-9]")
 def remote_top(c: Context, target: str = "") -> None:
     """Show jobs, GPUs and queues of all servers on a screen that stays, with keys for what to do."""
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        raise ConfigError(
-            "A dashboard needs a terminal.", "For scripts: inv remote-ps --target all --json"
-        )
+        raise ConfigError("A dashboard needs a terminal.", "For scripts: inv remote-ps --json")
     servers = _servers(target)
     if _COLOURLESS.match(os.environ.get("TERM", "dumb")):
         os.environ["NO_COLOR"] = "1"

@@ -38,7 +38,7 @@ class WatchedServers:
             asked = [server for server in self.servers if self._is_due(server.key, everybody)]
             self._asked.update(server.key for server in asked)
         try:
-            for reply in as_they_come(asked, overview, may_ask=False):
+            for reply in as_they_come(asked, overview, silent=True):
                 self.replies[reply.server.key] = reply
                 self._asked.discard(reply.server.key)
                 on_reply()

@@ -110,7 +110,7 @@ def drive(
 
     async def run() -> None:
         app = Driven(WatchedServers(pool.sessions(project, "all")))
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             assert "dead asking …" in text_of(app)
             await until_shown(pilot, "dead no answer", "train-aaaa", "train-bbbb")
             await play(app, pilot)

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from remote.config import Project
+from remote.errors import NoAnswer
 from remote.operations import pool
 from remote.operations.watched_servers import RETRY, WatchedServers
 from remote.rpc import client
+from remote.session import TargetSession
 from remote.transport import process
 from tests.lab import Lab
 from tests.waiting import until
@@ -64,7 +66,12 @@ def test_a_look_is_one_call_for_each_host_and_the_silent_one_is_asked_now_and_th
     watched.look(lambda: None)
     assert watched.replies[dead.key].words == "It gave no answer within 0.5 s."
     tried = list[str]()
-    monkeypatch.setattr(pool, "_log_in", lambda server, may_ask: tried.append(server.target.label))
+
+    def log_in(server: TargetSession, *, may_ask: bool) -> None:
+        tried.append(server.target.label)
+        raise NoAnswer("It says nothing.")
+
+    monkeypatch.setattr(pool, "_log_in", log_in)
     while watched.looks < RETRY:
         watched.look(lambda: None)
     assert tried == ["dead"]
@@ -79,7 +86,7 @@ def test_who_takes_his_time_is_not_asked_twice_and_holds_up_nobody(
     slow, quick, _ = watched.servers
     asked, waits = list[str](), threading.Event()
 
-    def log_in(server: pool.TargetSession, *, may_ask: bool) -> None:
+    def log_in(server: TargetSession, *, may_ask: bool) -> None:
         asked.append(server.target.label)
         if server is slow:
             waits.wait(60)

@@ -22,7 +22,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_is_refused_where_there_is_no_terminal(project: Path) -> None:
-    with pytest.raises(Exit, match="needs a terminal.\nFor scripts: inv remote-ps") as refused:
+    with pytest.raises(
+        Exit, match="needs a terminal.\nFor scripts: inv remote-ps --json"
+    ) as refused:
         top.remote_top(Context())
     assert refused.value.code == 2
 
@@ -33,7 +35,8 @@ def test_without_textual_it_says_how_to_install_it(
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setitem(sys.modules, "textual", None)
+    for name in ("textual", "textual.app"):
+        monkeypatch.setitem(sys.modules, name, None)
     for name in [name for name in sys.modules if name.startswith("remote.tasks.dashboard.")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(Exit) as refused:

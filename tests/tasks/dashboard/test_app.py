@@ -81,7 +81,12 @@ def add(root: Path, job_id: str, **status: Any) -> JobPaths:
     """A job's folder, as it lies on a server."""
     paths = JobPaths(root, job_id)
     paths.folder.mkdir(parents=True)
-    asked = {"id": job_id, "kind": "notebook", "source": "src/train.ipynb", "name": "train"}
+    asked = {
+        "id": job_id,
+        "kind": "notebook",
+        "source": "src/notebooks/train.ipynb",
+        "name": "train",
+    }
     asked["submitted"] = time.time() - 60 + int(job_id[14])
     write_json(paths.job, {**asked, "mlflow_run": "a" * 32})
     JobStatus(**status).to_file(paths.status)

@@ -5,7 +5,7 @@ VENV = .venv
 INV = $(VENV)/bin/inv
 PYTHON = $(VENV)/bin/python
 READY = $(VENV)/.ready
-CLIENT = adopt connection operations programs rpc tasks transport
+CLIENT = adopt connection mcp operations programs rpc tasks transport
 quoted_extras = $(subst ','\'',$(extras))
 
 # make would expand `$` in their values once more on the way into the environment.
@@ -14,7 +14,7 @@ unexport $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin
 # With it, each of these Pythons would compile all that it imports: seconds, for MLflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client test-faults coverage check bench docs docs-serve setup lock clean
+.PHONY: help install sync-push sync-pull remote-ps run format ui lab-up lab-down lab-build demo test test-fast test-client test-faults coverage check bench pictures docs docs-serve setup lock clean
 
 help: ## show this list
 	@echo "first: make install, then . .venv/bin/activate && inv doctor" && sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'

@@ -28,12 +28,14 @@ from bench import (  # fmt: skip
     slurm,
     top,
     waiting,
+    watch,
 )
 from bench.report import Row, machine, notes, table, write_json
 from bench.stage import Failed, Stage, stage
 
 MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "push": push.measure,
+    "watch": watch.measure,
     "far": far.measure,
     "job": job.measure,
     "slurm": slurm.measure,

@@ -25,7 +25,7 @@ OURS, THEIRS = "ours", "theirs"
 def measure(stage: Stage) -> Iterator[Row]:
     """On loopback, and with a longer way."""
     files = stage.size(FILES)
-    project = _project(stage.folder / "push" / "project", files)
+    project = make_tree(stage.folder / "push" / "project", files)
     what = f"nothing to send of {files} small files in {FOLDERS} folders; inv sync-push over a"
     what += " warm connection / rsync -az --exclude-from=.rsyncignore over a cold ssh"
     with stage.server("push") as server:
@@ -38,7 +38,8 @@ def measure(stage: Stage) -> Iterator[Row]:
             yield Row(f"push +{2 * one_way:.0f} ms", f"{what}; {_proxy_line(one_way)}", bar, pairs)
 
 
-def _project(root: Path, files: int) -> Path:
+def make_tree(root: Path, files: int) -> Path:
+    """A project with so many small modules."""
     make_project(root)
     for number in range(files):
         path = root / "src" / f"package_{number % FOLDERS:02}" / f"module_{number:05}.py"
@@ -49,7 +50,7 @@ def _project(root: Path, files: int) -> Path:
 
 def _pairs(stage: Stage, server: PrivateSshd, config: Path, project: Path) -> Pairs:
     env = {"TARGET_DIR": f"{ALIAS}:{OURS}", "REMOTE_SSH_CONFIG": str(config)}
-    rsync = ["rsync", "-az", "--exclude-from=.rsyncignore", "-e", f"ssh -F {_quoted(config)}"]
+    rsync = ["rsync", "-az", "--exclude-from=.rsyncignore", "-e", f"ssh -F {quoted(config)}"]
     rsync += ["./", f"{ALIAS}:{THEIRS}/"]
     # The first of each sends everything, and opens our connection.
     run([INV, "sync-push"], cwd=project, env=env)
@@ -62,7 +63,7 @@ def _pairs(stage: Stage, server: PrivateSshd, config: Path, project: Path) -> Pa
     )
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
     """rsync splits `-e` at blanks and knows quotes."""
     text = str(path)
     return text if text == shlex.quote(text) else "'" + text.replace("'", "''") + "'"

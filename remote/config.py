@@ -121,14 +121,22 @@ class Project:
 
 def pyproject(root: Path) -> dict[str, object]:
     """pyproject.toml, read; empty where there is none. Raises OSError, ValueError."""
+    file = root / "pyproject.toml"
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return _loaded(file, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(file: Path, written: int, size: int) -> dict[str, object]:
+    """A file of that version: each command reads it several times, and `inv watch` at each push."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
-    try:
-        return dict(tomllib.loads((root / "pyproject.toml").read_text("utf-8")))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+    return dict(tomllib.loads(file.read_text("utf-8")))
 
 
 def declared(root: Path, name: str) -> str:

@@ -29,17 +29,21 @@ COPY = 16
 
 
 class PushStamp(NamedTuple):
-    """A push: its `id`, made by the laptop, when it began by the laptop's clock, and whose it is."""
+    """A push: its `id`, made by the laptop, when it began by the laptop's clock, and whose it is.
+
+    One that comes `after` another sends what has changed since, and only to that one's tree.
+    """
 
     id: str
     since: int
     who: str
+    after: str = ""
 
     @classmethod
-    def new(cls, copy: str, who: str) -> PushStamp:
+    def new(cls, copy: str, who: str, after: str = "") -> PushStamp:
         """The stamp of a push that begins now; `copy` is the id of the project's copy."""
         id = copy[:COPY] + os.urandom(8).hex()
-        return cls(id, int(time.time()), re.sub(r"[^A-Za-z0-9_.@-]", "-", who)[:200])
+        return cls(id, int(time.time()), re.sub(r"[^A-Za-z0-9_.@-]", "-", who)[:200], after)
 
     @classmethod
     def find(cls, text: str) -> Optional[PushStamp]:

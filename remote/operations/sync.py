@@ -6,20 +6,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remote.errors import RemoteError
 from remote.files import read_json, user_and_host, write_json
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
+from remote.operations.transfers.changes import Changes
 from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import moment, outlast, push_lock
-from remote.operations.transfers.push_transfer import PushTransfer
-from remote.operations.transfers.room import clear_unfinished
+from remote.operations.transfers.push_transfer import REPEATS, PushTransfer
+from remote.operations.transfers.room import finishing
 from remote.operations.transfers.undecided import undecided
 from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id
@@ -31,6 +31,9 @@ from remote.transport.rsync_tally import Tally
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
     from remote.operations.tracking.pull_records import FetchedDelta
+
+#: Rules that fit into a command line: a Mac takes a megabyte.
+MOST_LEFT = 4000
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,20 @@ class Pushed:
     backup: str
     foreign: bool
     id: str
+    began: int
+    """When, in nanoseconds by the clock of the project's file system."""
+    is_whole: bool
+    """Whether it looked at all of the project."""
+
+    @classmethod
+    def by(
+        cls, transfer: PushTransfer, tally: Tally, seconds: float, *, foreign: bool = False
+    ) -> Pushed:
+        """What a transfer did."""
+        is_kept = tally.deleted or tally.replaced or tally.cleared
+        backup = f"{STATE}/backup/{transfer.stamp}" if is_kept else ""
+        is_whole = transfer.changes is None
+        return cls(tally, seconds, backup, foreign, transfer.push.id, transfer.began, is_whole)
 
 
 def push(server: TargetSession, *, dry_run: bool = False, take_over: bool = False) -> Pushed:
@@ -65,13 +82,8 @@ def push_locked(
     fails to start, the agent makes the target ready, says what is wrong with it, and once more.
     """
     start = time.monotonic()
-    declared = declared_outputs(server.project.root)
-    stamp = PushStamp.new(project_id(server.project), user_and_host())
-    # Others may push in the same second: each has a folder of its own for what it replaces.
-    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
-    held = [*undecided(server, declared, dry_run=dry_run), *server.settings.links]
-    transfer = PushTransfer(server, folder, dry_run, declared, stamp, moment(server.project), held)
-    with _finishing(server, dry_run):
+    transfer = _transfer(server, dry_run=dry_run)
+    with finishing(server, dry_run):
         tally, state = None, OURS
         claims = [
             Path(server.target.path) / STATE / name / project_id(server.project) for name in CLAIMS
@@ -99,32 +111,57 @@ def push_locked(
                 server.project.remember_target(server.target)
             server.remember(pushed=transfer.began)
             outlast(server.project, tally.sent)
-    backup = (
-        f"{STATE}/backup/{transfer.stamp}"
-        if tally.deleted or tally.replaced or tally.cleared
-        else ""
-    )
     foreign = state == FOREIGN and not take_over
-    return Pushed(tally, seconds, backup, foreign=foreign, id=stamp.id)
+    return Pushed.by(transfer, tally, seconds, foreign=foreign)
 
 
-@contextlib.contextmanager
-def _finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
-    """Note that a push goes on, and clear what it or one before it has left for nobody."""
-    was_cut = server.facts.cut
-    if not dry_run:
-        server.remember(cut=True)
-    try:
-        yield
-    except rsync.FullDisk:
-        # Others on that disk need the room more than a next push needs what came of this one.
-        with contextlib.suppress(RemoteError):
-            clear_unfinished(server)
-        raise
-    if not dry_run:
-        if was_cut:
-            clear_unfinished(server)
-        server.remember(cut=False)
+def push_changes(server: TargetSession, changes: Changes) -> Pushed | None:
+    """Push what was saved since the last push, and look at nothing else; None where a whole push is
+    due: the target isn't as that one left it, or rsync can't be told of all other folders.
+
+    Whoever calls sees to it that a file which is saved again within the second is sent (`checksum`).
+    """
+    start, left = time.monotonic(), changes.untouched(server.project.root)
+    if len(left) > MOST_LEFT:
+        return None
+    server.connect()
+    with push_lock(server.project):
+        transfer = _transfer(server, changes=changes, left=left)
+        with finishing(server, dry_run=False), contextlib.suppress(rsync.Unready):
+            tally = transfer.run(project=project_id(server.project))
+            return Pushed.by(transfer, tally, time.monotonic() - start)
+    return None
+
+
+def _transfer(
+    server: TargetSession,
+    *,
+    dry_run: bool = False,
+    changes: Changes | None = None,
+    left: Sequence[str] = (),
+) -> PushTransfer:
+    """A push that begins now; one of some changes isn't repeated where more are made meanwhile."""
+    project, declared = server.project, declared_outputs(server.project.root)
+    after = changes.after if changes else ""
+    stamp = PushStamp.new(project_id(project), user_and_host(), after)
+    # Others may push in the same second: each has a folder of its own for what it replaces.
+    folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
+    if changes:
+        # What the last whole push told.
+        held = list(server.facts.undecided or ())
+    else:
+        held = undecided(server, declared, dry_run=dry_run)
+    return PushTransfer(
+        server,
+        folder,
+        dry_run,
+        declared,
+        stamp,
+        moment(project),
+        [*held, *left, *server.settings.links],
+        repeats=0 if changes else REPEATS,
+        changes=changes,
+    )
 
 
 def say_problems(problems: Sequence[Problem], verb: str) -> None:
@@ -156,6 +193,11 @@ class Pulled:
     problems: list[Problem]
     """The paths that could not come. All the rest has."""
 
+    @property
+    def is_news(self) -> bool:
+        """Whether something came. What can't come is there again at each pull, and no news."""
+        return bool(self.files.sent or self.files.cleared or self.records.is_news or self.unpulled)
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -166,24 +208,37 @@ class Fetched:
     files: Tally
     backup: str
     start: float
+    only: Sequence[str]
 
 
 def pull(
-    server: TargetSession, *, dry_run: bool = False, registry: bool = False, theirs: bool = False
+    server: TargetSession,
+    *,
+    dry_run: bool = False,
+    registry: bool = False,
+    theirs: bool = False,
+    only: Sequence[str] = (),
 ) -> Pulled:
-    """Bring back what jobs wrote; twice changes nothing."""
+    """Bring back what jobs wrote, of their results `only` what these patterns name; twice changes
+    nothing."""
     # Only here: pushes start faster without.
     from remote.operations.tracking.merge_records import merging
     from remote.operations.transfers.pull_backups import new_backup
 
     server.connect()
     with merging(server.project) as folder:
-        fetched = fetch(server, folder, new_backup(), dry_run=dry_run, registry=registry)
+        fetched = fetch(server, folder, new_backup(), dry_run=dry_run, registry=registry, only=only)
         return merge(fetched, folder, dry_run=dry_run, registry=registry, theirs=theirs)
 
 
 def fetch(
-    server: TargetSession, folder: Path, backup: str, *, dry_run: bool, registry: bool
+    server: TargetSession,
+    folder: Path,
+    backup: str,
+    *,
+    dry_run: bool,
+    registry: bool,
+    only: Sequence[str] = (),
 ) -> Fetched:
     """The first half of a pull: all that waits for the server, but for artifacts.
 
@@ -194,7 +249,8 @@ def fetch(
     from remote.operations.transfers.pull_outputs import PulledOutputs
 
     start, root = time.monotonic(), server.project.root
-    outputs = PulledOutputs(server, dialect(), root / backup, declared_outputs(root), dry_run)
+    declared = declared_outputs(root)
+    outputs = PulledOutputs(server, dialect(), root / backup, declared, dry_run, tuple(only))
     # First of all, so that jobs which the agent sees to now have their results brought too.
     asked = ask(
         server, folder, registry=registry, outputs=outputs.paths, marked=outputs.pulled_paths
@@ -204,7 +260,7 @@ def fetch(
         pulled_files = PulledFiles.of(server)
         pulled_files.drop_unchanged(files, root / backup)
         pulled_files.add(files.sent)
-    return Fetched(server, asked, files, backup, start)
+    return Fetched(server, asked, files, backup, start, only)
 
 
 def merge(fetched: Fetched, folder: Path, *, dry_run: bool, registry: bool, theirs: bool) -> Pulled:
@@ -217,7 +273,7 @@ def merge(fetched: Fetched, folder: Path, *, dry_run: bool, registry: bool, thei
     unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
     problems = [*files.problems, *records.problems]
     # What didn't come, or can't be read, may be of any job that has ended since.
-    whole = not problems and not records.unreadable
+    whole = not (problems or records.unreadable or fetched.only)
     if not dry_run:
         ended = (job for job in asked.answer.ended if whole or job in before)
         write_json(server.pulled, list(ended))

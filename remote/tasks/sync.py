@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
 
 from invoke.context import Context
 
 from remote.config import Project, find_project
+from remote.errors import RemoteError
 from remote.next_steps import name_target
-from remote.output import plural, print_lines, size
+from remote.options import seconds
+from remote.output import plural, print_lines, say, size
 from remote.tasks.declare import command
-from remote.tasks.result import tell, tell_target
-from remote.tasks.transfer_report import exit_unless_all, tell_pulled, tell_pushed
+from remote.tasks.result import tell, tell_now, tell_target
+from remote.tasks.transfer_report import exit_unless_all, tell_pulled, tell_pushed, tell_saved
 
 if TYPE_CHECKING:
     from remote.operations.sweep_record import Sweep
@@ -77,6 +82,23 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
     exit_unless_all(pushed.files.problems, "pushed")
 
 
+@command()
+def watch(c: Context, target: str = "") -> None:
+    """Push the project, and from then on whatever is saved in it, until Ctrl-C."""
+    from remote.operations import watch as operation
+    from remote.session import TargetSession
+
+    meant = server_of(target).target
+
+    def session() -> TargetSession:
+        return TargetSession.of(find_project(), meant)
+
+    try:
+        operation.watch(session, tell_saved)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Stopped: what is saved from now on stays here.") from None
+
+
 @command(
     positional=["file"],
     iterable=["file"],
@@ -102,25 +124,79 @@ def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = 
     print_lines("All of it is there as it is here.")
 
 
-@command(help={"theirs": THEIRS_HELP}, json=True)
+@command(
+    iterable=["only"],
+    help={
+        "theirs": THEIRS_HELP,
+        "only": "of the results, only this file, folder or pattern; may come again",
+        "artifacts-max": "leave larger artifacts there: 50M, small, none, or all (PULL_ARTIFACTS)",
+        "watch": "again and again until Ctrl-C, so often: a time such as 10s or 2m, or seconds alone",
+    },
+    json=True,
+)
 def sync_pull(
     c: Context,
     target: str = "",
     dry_run: bool = False,
     registry: bool = False,
     theirs: bool = False,
+    only: list[str] | None = None,
+    artifacts_max: str = "",
+    watch: str = "",
 ) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
-    if servers := pool_of(target):
+    options = {"dry_run": dry_run, "registry": registry, "theirs": theirs}
+    servers = [] if watch else pool_of(target)
+    for server in servers or [server_of(target)]:
+        limit_artifacts(server, artifacts_max)
+    if watch:
+        pause = seconds(f"{watch}s" if watch.isdecimal() else watch, "--watch")
+        pull_again_and_again(server, pause, only or (), **options)
+    if servers:
         from remote.tasks import pools
 
         registry = registry_asked(servers[0].project, registry)
-        pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs)
+        pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs, only=only or ())
         return
-    pulled = pull_and_tell(
-        server_of(target), dry_run=dry_run, registry=registry, theirs=theirs, is_result=True
-    )
+    pulled = pull_and_tell(server, only=only or (), is_result=True, **options)
     exit_unless_all(pulled.problems, "pulled")
+
+
+def limit_artifacts(server: TargetSession, typed: str = "") -> None:
+    """Have pulls of a session heed the limit that was typed, or that is set; raises ConfigError."""
+    from remote.operations.tracking.artifact_limit import SETTING, most_bytes
+
+    if typed:
+        settings = {**server.project.settings, SETTING: typed}
+        server.project = replace(server.project, settings=settings)
+    most_bytes(server.project)
+
+
+def pull_again_and_again(
+    server: TargetSession, pause: int, only: Sequence[str] = (), **options: bool
+) -> NoReturn:
+    """Pull until Ctrl-C, and say only what came. The first pull raises RemoteError, later ones are
+    tried again."""
+    from remote.operations.retries import Retries
+    from remote.session import TargetSession
+
+    retries, target = Retries(), server.target
+    try:
+        pull_and_tell(server, only=only, is_result=True, **options)
+        tell_now()
+        say(f"Pulling from {target} again and again. Ctrl-C ends it.")
+        while True:
+            time.sleep(max(pause, retries.pause) if retries.failure else pause)
+            try:
+                server = TargetSession.of(server.project, target)
+                pulled = pull_and_tell(server, only=only, is_result=True, quietly=True, **options)
+                if pulled.is_news:
+                    tell_now()
+                retries.end(f"{target} answers again.")
+            except RemoteError as error:
+                retries.postpone(error)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Stopped: the next pull goes on from here.") from None
 
 
 def pull_and_tell(
@@ -129,24 +205,32 @@ def pull_and_tell(
     dry_run: bool = False,
     registry: bool = False,
     theirs: bool = False,
+    only: Sequence[str] = (),
     is_result: bool = False,
+    quietly: bool = False,
 ) -> Pulled:
-    """Pull, and say what that brought and what it kept; it is the task's result, or a part of it."""
+    """Pull, and say what that brought and what it kept; it is the task's result, or a part of it.
+
+    With `quietly`, nothing is said, or exported, where nothing came.
+    """
     from remote.operations.sync import pull, say_problems
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
-    pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs)
+    pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs, only=only)
+    if quietly and not pulled.is_news:
+        return pulled
     if is_result:
         tell_target(server, pulled, dry_run=dry_run, export=None)
     else:
         tell(pulled=pulled)
     tell_pulled(server, pulled, dry_run=dry_run)
-    if pulled.records.summary is not None:
+    if pulled.records.summary is not None and not quietly:
         print_lines("Look at them: mlflow ui")
     exported = merge_report.export(server.project, dry_run=dry_run)
     if is_result:
         tell(export=exported)
     say_problems(pulled.problems, "pulled")
+    merge_report.on_server(pulled.records, str(server.target))
     merge_report.refuse_unreadable(pulled.records, str(server.target))
     return pulled

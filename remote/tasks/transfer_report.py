@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
-from remote.output import plural, print_lines, say, say_first, size
+from remote.output import SHOWN, plural, print_lines, say, say_first, size
 
 if TYPE_CHECKING:
     from remote.operations.sync import Pulled, Pushed
@@ -37,6 +38,21 @@ def tell_pushed(server: TargetSession, pushed: Pushed, *, dry_run: bool) -> None
             f"Nothing was deleted: {server.target} holds files that this project never pushed.",
             "If it is yours to mirror into: inv sync-push --delete",
         )
+    say_problems(pushed.files.problems, "pushed")
+
+
+def tell_saved(server: TargetSession, pushed: Pushed) -> None:
+    """Say in one line what was saved and is there now; of a push of all, what is said of any."""
+    if pushed.is_whole:
+        tell_pushed(server, pushed, dry_run=False)
+        return
+    from remote.operations.sync import say_problems
+
+    names = [*pushed.files.sent, *(f"{name} (deleted)" for name in pushed.files.deleted)]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    if names:
+        moment = time.strftime("%H:%M:%S")
+        print_lines(f"{moment}  {', '.join(names[:SHOWN])}{more}, {pushed.seconds:.1f} s")
     say_problems(pushed.files.problems, "pushed")
 
 

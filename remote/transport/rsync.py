@@ -174,6 +174,8 @@ def failure(
     complaint = rsync_tally.complaint(words.strip().splitlines())
     if tree_lock.is_busy(words):
         return Busy(PushStamp.find(words))
+    if tree_lock.is_anothers(words):
+        return Unready("Somebody else has pushed there.")
     if code == 255 and remote.ssh:
         error = remote.ssh.broken(words)
         return type(error)(error.message, error.hint or GOES_ON)

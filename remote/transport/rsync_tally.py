@@ -46,6 +46,11 @@ class Tally:
     left: list[str] = field(default_factory=list)
     acting: list[str] = field(default_factory=list)
 
+    @property
+    def is_news(self) -> bool:
+        """Whether it is worth a line: more than times and modes, or something stayed."""
+        return bool(self.sent or self.deleted or self.cleared or self.problems)
+
     def add(self, other: Tally, folder: str) -> None:
         """Count what another transfer did in `folder`; "." is the same one."""
         above = "" if folder == "." else f"{folder}/"

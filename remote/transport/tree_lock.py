@@ -12,8 +12,10 @@ from pathlib import Path
 
 from remote.job.tree import LOCK, PushStamp
 
-#: Said where another holds the lock, before its stamp; and where the file system has no locks.
+#: Said where another holds the lock, before its stamp; where the tree isn't that of the push before;
+#: and where the file system has no locks.
 BUSY = "remote-tree-is-locked"
+ANOTHERS = "remote-tree-is-of-another-push"
 UNLOCKED = "remote-tree-has-no-lock"
 
 #: Where the program flock is missing (macOS) or says no, Python tells why: 75 is a lock that another
@@ -25,7 +27,7 @@ _ASK = (
     " fcntl.flock(9,6)"
 )
 
-#: $0 is the lock, $1 the stamp, the rest is rsync's. No quote, line break or exclamation mark: it is
+#: $0 is the lock, $1 the stamp, $2 the id of the push before or a dash, the rest is rsync's. No quote, line break or exclamation mark: it is
 #: read by login shells of all kinds, within single quotes.
 SCRIPT = (
     '[ -d "${0%/*}" ] || mkdir "${0%/*}"; exec 9>>"$0";'
@@ -33,24 +35,32 @@ SCRIPT = (
     f' 75) echo {BUSY} >&2; cat "$0" >&2; exit 75;;'
     f" 76) echo {UNLOCKED} >&2;;"
     " *) exit 127;; esac;"
+    # A push that takes two transfers finds its own stamp at the second one.
+    f' [ "$2" = - ] || grep -q -e "^$2:" -e "^${{1%%:*}}:" "$0" ||'
+    f" {{ echo {ANOTHERS} >&2; exit 127; }};"
     # In place: on a full disk there may be no room for a second line.
-    ' echo "$1" 1<>"$0" && shift && exec "$@"'
+    ' echo "$1" 1<>"$0" && shift 2 && exec "$@"'
 )
 
 
 def remote_command(stamp: PushStamp) -> str:
     """What stands before rsync's own words on the server, in the root of the target."""
-    return f"sh -c '{SCRIPT}' {LOCK} {stamp} rsync"
+    return f"sh -c '{SCRIPT}' {LOCK} {stamp} {stamp.after or '-'} rsync"
 
 
 def local_command(root: Path, stamp: PushStamp) -> list[str]:
     """What stands before the words of an rsync on this machine."""
-    return ["sh", "-c", SCRIPT, str(root / LOCK), str(stamp)]
+    return ["sh", "-c", SCRIPT, str(root / LOCK), str(stamp), stamp.after or "-"]
 
 
 def is_busy(words: str) -> bool:
     """Whether another holds the lock, by what the command said on standard error."""
     return re.search(rf"^{BUSY}$", words, re.M) is not None
+
+
+def is_anothers(words: str) -> bool:
+    """Whether the tree is no more that of the push before."""
+    return re.search(rf"^{ANOTHERS}$", words, re.M) is not None
 
 
 def is_unlocked(words: str) -> bool:

@@ -79,6 +79,8 @@ class Reader:
             assert f"make {words[1]}" in existing_commands(), line
         elif words in (["mlflow", "ui"], ["inv", "ui"]):
             self.look(line)
+        elif words == ["inv", "watch"] or "--watch" in words:
+            self.interrupt(line)
         elif BACKUP in line:
             self.restore(line)
         elif words[0] == "ssh" and words[-1] == f"{FOLDER}/.remote/backup":
@@ -177,6 +179,25 @@ class Reader:
         finally:
             os.killpg(ui.pid, signal.SIGTERM)
             ui.wait(60)
+
+    def interrupt(self, line: str) -> None:
+        """Type what goes on until Ctrl-C, and that once it has done its first round."""
+        command = subprocess.Popen(
+            ["sh", "-c", self.script(f"exec {line}")],
+            cwd=self.project.root,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert command.stderr
+        said = ""
+        while "Ctrl-C ends it." not in said:
+            assert (text := command.stderr.readline()), f"{line}\n{said}"
+            said += text
+        command.send_signal(signal.SIGINT)
+        assert command.stderr.read().startswith("Stopped: ") and command.wait(60) == 130
 
     def restore(self, line: str) -> None:
         """Lose a file the way the document has it, then bring it back by its command."""

@@ -276,7 +276,7 @@ def test_a_large_push_goes_on_where_the_whole_project_fits(
 def test_a_push_is_told_in_one_line(server: TargetSession, dry_run: bool, told: str) -> None:
     server.target = Target.parse("/there")
     tally = Tally(sent=["a", "b"], deleted=["c"], bytes=2000)
-    pushed = Pushed(tally, 1.25, ".remote/backup/1", foreign=False, id="")
+    pushed = Pushed(tally, 1.25, ".remote/backup/1", False, "", 0, True)
     assert line(server, pushed, dry_run=dry_run) == told
 
 

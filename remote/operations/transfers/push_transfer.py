@@ -16,6 +16,7 @@ from remote.job.messages.target import ClearRequest
 from remote.job.paths import STATE
 from remote.job.tree import PushStamp
 from remote.operations.transfers import linked_folders
+from remote.operations.transfers.changes import Changes
 from remote.operations.transfers.push_guard import (
     MANY,
     changed_since,
@@ -57,25 +58,35 @@ class PushTransfer:
     """What can't be read here, so that the server keeps what it has of it."""
     apart: list[str] = field(default_factory=list)
     """What has been sent by a transfer of its own."""
+    changes: Changes | None = None
+    """What is pushed; None is all."""
 
     def run(self, *, project: str = "", delete: bool = True, fresh: bool = False) -> Tally:
         """Push; with `project`, only to a target that is that project's own; a `fresh` one holds
         nothing yet."""
-        follow, problems = linked_folders.to_push(self.server.project.root, self.declared)
-        self.left.update((problem.path, problem) for problem in problems)
         data = Tally()
-        if follow:
+        if self._concerns("data") and self._follows_links():
             argv = functools.partial(self._argv, project=project, delete=False, data=True)
             data = self._whole(functools.partial(self._send, argv, "pushing data"))
             self.apart.append("data")
         tally = self._send_tree(project=project, delete=delete, fresh=fresh)
         tally.add(data, ".")
         processed = (self.server.project.root / "data" / "processed").rglob("*")
-        if any(path.name != ".gitkeep" and path.is_file() for path in processed):
+        is_processed = (path.name != ".gitkeep" and path.is_file() for path in processed)
+        if self._concerns("data/processed") and any(is_processed):
             argv = functools.partial(self._processed_argv, project=project)
             tally.add(self._send(argv, "pushing data"), ".")
         tally.problems += self.left.values()
         return tally
+
+    def _concerns(self, folder: str) -> bool:
+        return self.changes is None or self.changes.touch(folder)
+
+    def _follows_links(self) -> bool:
+        """Whether links lead out of `data` that are followed; what isn't is a problem."""
+        follow, problems = linked_folders.to_push(self.server.project.root, self.declared)
+        self.left.update((problem.path, problem) for problem in problems)
+        return bool(follow)
 
     def _send_tree(self, *, project: str, delete: bool, fresh: bool = False) -> Tally:
         """Send the tree, and once more what changed here while it was sent: a job would run half of
@@ -94,7 +105,7 @@ class PushTransfer:
         self._drop_links()
         start = time.monotonic()
         tally = self._whole(send)
-        if not (self.dry_run or tally.anything):
+        if not (self.dry_run or self.changes or tally.anything):
             instant = time.monotonic() - start < INSTANT
             self.server.remember(near=instant or tally.files > MANY)
         self._remember_links(tally)
@@ -114,7 +125,9 @@ class PushTransfer:
     def _looks_first(self, left: Collection[str]) -> bool:
         """A look spares round trips, where they take time, and there is nothing to send."""
         facts = self.server.facts
-        return not facts.near and is_unchanged(self.server.project.root, facts.pushed, left)
+        if self.changes or facts.near:
+            return False
+        return is_unchanged(self.server.project.root, facts.pushed, left)
 
     def _send(
         self,
@@ -220,6 +233,7 @@ class PushTransfer:
             list_links=self.server.facts.links is None,
             partial=self._unfinished(apart=apart),
             push=None if self.dry_run or data else self.push,
+            checksum=bool(self.changes and self.changes.checksum),
         )
 
     def _processed_argv(self, *, project: str, look: bool = False, apart: bool = True) -> list[str]:

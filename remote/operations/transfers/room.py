@@ -6,15 +6,16 @@ import contextlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote.errors import TransferError
+from remote.errors import RemoteError, TransferError
 from remote.folders import statuses
 from remote.job.messages.target import SPARE, RoomAnswer, RoomRequest
 from remote.output import size
 from remote.session import TargetSession, project_id
+from remote.transport import rsync
 from remote.transport.rsync_tally import Tally
 
 
@@ -134,3 +135,22 @@ def temporary_options(scratch: Path, *destinations: Path) -> list[str]:
 def clear_unfinished(server: TargetSession) -> None:
     """Remove what cut pushes left on the target."""
     server.agent.call(RoomRequest(key=server.key, project=project_id(server.project), clear=True))
+
+
+@contextlib.contextmanager
+def finishing(server: TargetSession, dry_run: bool) -> Iterator[None]:
+    """Note that a push goes on, and clear what it or one before it has left for nobody."""
+    was_cut = server.facts.cut
+    if not dry_run:
+        server.remember(cut=True)
+    try:
+        yield
+    except rsync.FullDisk:
+        # Others on that disk need the room more than a next push needs what came of this one.
+        with contextlib.suppress(RemoteError):
+            clear_unfinished(server)
+        raise
+    if not dry_run:
+        if was_cut:
+            clear_unfinished(server)
+        server.remember(cut=False)

@@ -1,0 +1,1 @@
+"""`make pictures`: what the documents show, drawn anew from a real run."""

@@ -5,7 +5,7 @@ VENV = .venv
 INV = $(VENV)/bin/inv
 PYTHON = $(VENV)/bin/python
 READY = $(VENV)/.ready
-CLIENT = adopt connection operations programs rpc tasks transport
+CLIENT = adopt connection mcp operations programs rpc tasks transport
 quoted_extras = $(subst ','\'',$(extras))
 
 # make would expand `$` in their values once more on the way into the environment.

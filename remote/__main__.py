@@ -14,6 +14,7 @@ from remote.output import say
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what was typed; the exit code comes back."""
     from remote.adopt import command
+    from remote.mcp import stdio
 
     parser = ArgumentParser(
         "remote-gpu-workflow",
@@ -24,12 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands")
     adopt = commands.add_parser("adopt", help=command.ABOUT, description=command.ABOUT)
     command.add_arguments(adopt)
+    adopt.set_defaults(act=command.adopt)
+    mcp = commands.add_parser("mcp", help=stdio.ABOUT, description=stdio.ABOUT)
+    mcp.set_defaults(act=stdio.serve)
     arguments = parser.parse_args(argv)
-    if "folder" not in arguments:
+    if "act" not in arguments:
         parser.print_help()
         return 0
     try:
-        return command.adopt(arguments)
+        code: int = arguments.act(arguments)
+        return code
     except RemoteError as error:
         say(*str(error).split("\n"))
         return 2

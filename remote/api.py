@@ -11,14 +11,23 @@ It does what the commands do, by the same code. What goes wrong is a `remote.err
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from remote.config import find_project
-from remote.errors import JobError
-from remote.job.messages.jobs import JobsRequest, JobSummary, LogAnswer, LogRequest, StopRequest
+from remote.config import Project, find_project
+from remote.errors import JobError, ProtocolError, StoreError
+from remote.job.messages.jobs import (
+    JobsAnswer,
+    JobsRequest,
+    JobSummary,
+    LogAnswer,
+    LogRequest,
+    StopAnswer,
+    StopRequest,
+)
 from remote.job.status import JobStatus
 from remote.operations.jobs.follow import follow_log
 from remote.operations.jobs.run_options import RunOptions
@@ -30,6 +39,12 @@ from remote.session import TargetSession
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
+
+#: As many as MLflow makes a table of (SEARCH_MAX_RESULTS_PANDAS).
+MOST_RUNS = 100_000
+
+#: Held while MLflow, which has one for the whole process, has the project's store set.
+_mlflow_setting = threading.Lock()
 
 
 class Target:
@@ -76,7 +91,8 @@ class Target:
             arguments=arguments,
             options=chosen,
         )
-        return Job(self, push_and_submit(self.session, spec).id)
+        answer = push_and_submit(self.session, spec)
+        return Job(self, answer.id, answer.environment_ready)
 
     def _program(self, name: str, shell: str, parameters: Mapping[str, Any]) -> Program:
         """Raises RemoteError, also for a parameter that it doesn't have."""
@@ -93,11 +109,20 @@ class Target:
 
     def jobs(self, newest: int = 20) -> tuple[JobSummary, ...]:
         """The newest jobs and those that go on (0: all), the oldest first."""
-        return self.session.agent.call(JobsRequest(key=self.session.key, newest=newest)).jobs
+        return self.look(newest=newest).jobs
+
+    def look(self, *jobs: str, newest: int = 20) -> JobsAnswer:
+        """The same, or the jobs that are named, with the server's clock."""
+        request = JobsRequest(key=self.session.key, newest=newest, jobs=jobs)
+        return self.session.agent.call(request)
 
     def job(self, name: str = "last") -> Job:
         """A job by its id, a unique part of it, or `last`."""
         return Job(self, Job(self, name).summary.id)
+
+    def stop(self, *jobs: str) -> StopAnswer:
+        """End jobs; what became of each of them."""
+        return self.session.agent.call(StopRequest(key=self.session.key, jobs=jobs))
 
     def pull(self, *, dry_run: bool = False, registry: bool = False) -> Pulled:
         """Bring results and records back, as `sync-pull` does."""
@@ -105,31 +130,49 @@ class Target:
 
     def records(self, filter_string: str = "") -> pd.DataFrame:
         """The runs that are here, of all experiments; `filter_string` is of MLflow's search."""
-        import mlflow
+        return records(self.project, filter_string)
 
-        from remote.operations.tracking.destination import destination
 
+def records(project: Project, filter_string: str = "", *, newest: int = MOST_RUNS) -> pd.DataFrame:
+    """The newest runs of a project that are here; raises StoreError."""
+    from remote.operations.tracking.destination import destination
+
+    store = destination(project).location
+    if not store.exists():
+        raise StoreError("No records are here yet.", "They come by a pull: inv sync-pull")
+    import mlflow
+
+    with _mlflow_setting:
         before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(f"sqlite:///{destination(self.project).location}")
+        mlflow.set_tracking_uri(f"sqlite:///{store}")
         try:
-            found = mlflow.search_runs(search_all_experiments=True, filter_string=filter_string)
+            return mlflow.search_runs(
+                search_all_experiments=True, filter_string=filter_string, max_results=newest
+            )
+        except mlflow.MlflowException as error:
+            raise StoreError(f"MLflow can't search for that: {error.message}") from None
         finally:
             mlflow.set_tracking_uri(before)
-        return found
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a target, by its id."""
+    """A job of a target, by its id.
+
+    Of one that was started, `environment_ready` says whether its environment was there already.
+    """
 
     target: Target
     id: str
+    environment_ready: bool | None = field(default=None, compare=False)
 
     @property
     def summary(self) -> JobSummary:
         """All that `remote-ps JOB` tells, as it is now."""
-        session = self.target.session
-        return session.agent.call(JobsRequest(key=session.key, jobs=(self.id,))).jobs[0]
+        jobs = self.target.look(self.id).jobs
+        if not jobs:
+            raise ProtocolError(f"The server tells nothing of {self.id}, which was asked for.")
+        return jobs[0]
 
     @property
     def state(self) -> str:
@@ -140,20 +183,23 @@ class Job:
         """Wait until it has ended, with `follow` printing its log; how it ended."""
         return follow_log(self.target.session, self.id, wait=True, silent=not follow)[1]
 
-    def log(self, tail: int = 0) -> str:
-        """Its log so far, or the last lines of it."""
+    def log(self, tail: int = 0, *, most: int = 0) -> str:
+        """Its log so far, or the last lines of it, or no more than the last `most` bytes."""
         session, pieces = self.target.session, list[str]()
 
         def take(piece: LogAnswer) -> None:
             pieces.append(piece.text)
+            # No byte is more than one letter.
+            if most and sum(map(len, pieces)) > most:
+                raise ProtocolError("The server sends more of a log than it was asked for.")
 
-        session.agent.call(LogRequest(key=session.key, job=self.id, tail=tail), on_answer=take)
+        request = LogRequest(key=session.key, job=self.id, tail=tail, most=most)
+        session.agent.call(request, on_answer=take)
         return "".join(pieces)
 
     def stop(self) -> JobStatus:
         """End it; raises JobError where it goes on."""
-        session = self.target.session
-        (ended,) = session.agent.call(StopRequest(key=session.key, jobs=(self.id,))).stopped
+        (ended,) = self.target.stop(self.id).stopped
         if ended.problem:
             raise JobError(f"{ended.id}: {ended.problem}.")
         return ended.status
@@ -176,4 +222,4 @@ def _value(row: Option, name: str, value: Any) -> Any:
         return row.collect([read]) if row.collect else read
     if row.collect is dict and not isinstance(value, Mapping):
         raise JobError(f"{name} takes a dict, not {value!r}.")
-    return value
+    return tuple(value) if isinstance(value, list) else value

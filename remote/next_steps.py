@@ -23,9 +23,10 @@ def name_target(text: str) -> None:
     _target = shlex.quote(text) if text else ""
 
 
-def complete(text: str) -> str:
-    """A message, whose commands name the target that was set."""
-    if not _target:
+def complete(text: str, target: str = "") -> str:
+    """A message, whose commands name this target, or the one that was set."""
+    named = shlex.quote(target) if target else _target
+    if not named:
         return text
-    text = _INV.sub(lambda match: f"{match[0]} --target {_target}", text)
-    return _MAKE.sub(lambda match: f"{match[0]} TARGET_DIR={_target}", text)
+    text = _INV.sub(lambda match: f"{match[0]} --target {named}", text)
+    return _MAKE.sub(lambda match: f"{match[0]} TARGET_DIR={named}", text)

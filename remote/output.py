@@ -135,10 +135,14 @@ def say_first(lines: Sequence[str], noun: str) -> None:
         say(f"… and {len(lines) - SHOWN} more {noun}")
 
 
+def plain_log(text: str) -> str:
+    """A piece of a log, which may begin and end within a line, without its colours."""
+    return printable_lines(_COLOUR.sub("", text).replace("\r\n", "\n"))
+
+
 def say_log(text: str) -> None:
-    """Say a piece of a log, which may begin and end within a line; without its colours."""
-    plain = _COLOUR.sub("", text).replace("\r\n", "\n")
-    _write(sys.stderr, printable_lines(plain))
+    """Say such a piece."""
+    _write(sys.stderr, plain_log(text))
 
 
 class LogOutput:

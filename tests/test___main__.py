@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -42,3 +43,12 @@ def test_ctrl_c_ends_with_130(
     monkeypatch.setattr(command, "adopt", interrupted)
     assert main(["adopt", str(tmp_path)]) == 130
     assert capsys.readouterr().err.split() == ["Interrupted."]
+
+
+def test_without_the_package_mcp_it_says_how_to_install_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
+    assert main(["mcp"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "uv pip install 'mcp>=2'" in said.err

@@ -127,6 +127,7 @@ EDITORS = (
     edits.rsyncignore,
     edits.gitignore,
     edits.env_example,
+    edits.agents_file,
     dependencies.requirements,
 )
 

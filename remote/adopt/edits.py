@@ -17,6 +17,9 @@ TEMPLATES = Path(__file__).with_name("files")
 BEGIN = "# >>> remote-gpu-workflow >>>"
 END = "# <<< remote-gpu-workflow <<<"
 
+#: The two lines where `#` is no comment.
+MARKDOWN = ("<!-- >>> remote-gpu-workflow >>> -->", "<!-- <<< remote-gpu-workflow <<< -->")
+
 
 @dataclass(frozen=True)
 class Change:
@@ -62,33 +65,34 @@ def paragraphs(text: str) -> list[str]:
     return [part.strip("\n") for part in parts if part.strip()]
 
 
-def around_block(text: str) -> tuple[str, str]:
+def around_block(text: str, marks: tuple[str, str] = (BEGIN, END)) -> tuple[str, str]:
     """What stands before the block and after it; all is before one that isn't there.
 
     Raises ManualStep.
     """
+    begin, end = marks
     lines = text.splitlines(keepends=True)
     words = [line.strip() for line in lines]
-    marks = [word for word in words if word in (BEGIN, END)]
-    if not marks:
+    found = [word for word in words if word in marks]
+    if not found:
         return text, ""
-    if marks != [BEGIN, END]:
-        raise ManualStep(f"the lines {BEGIN} and {END} must stand in it once each, in that order")
-    return "".join(lines[: words.index(BEGIN)]), "".join(lines[words.index(END) + 1 :])
+    if found != [begin, end]:
+        raise ManualStep(f"the lines {begin} and {end} must stand in it once each, in that order")
+    return "".join(lines[: words.index(begin)]), "".join(lines[words.index(end) + 1 :])
 
 
-def replace_block(text: str, block: Iterable[str]) -> str:
+def replace_block(text: str, block: Iterable[str], marks: tuple[str, str] = (BEGIN, END)) -> str:
     """`text` with these lines as its block, where it was, else at the end; raises ManualStep.
 
     The lines end as those of the text do.
     """
-    before, after = around_block(text)
+    before, after = around_block(text, marks)
     end = "\r\n" if "\r\n" in text else "\n"
     if before and not before.endswith("\n"):
         before += end
     is_new = len(before) >= len(text)
     gap = end if is_new and before.strip() and not before.endswith(end * 2) else ""
-    return before + gap + "".join(line + end for line in (BEGIN, *block, END)) + after
+    return before + gap + "".join(line + end for line in (marks[0], *block, marks[1])) + after
 
 
 def rsyncignore(root: Path) -> Change:
@@ -107,6 +111,13 @@ def gitignore(root: Path) -> Change | None:
     if not has_git and not (root / ".gitignore").exists():
         return None
     return _extended(root, ".gitignore", template("gitignore").splitlines(), "\n", _pattern)
+
+
+def agents_file(root: Path) -> Change:
+    """How the commands are used, for who types with a coding agent."""
+    before = read(root, "AGENTS.md")
+    block = template("AGENTS.md").splitlines()
+    return Change("AGENTS.md", before, replace_block(before or "", block, MARKDOWN))
 
 
 def env_example(root: Path) -> Change:

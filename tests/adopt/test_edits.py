@@ -94,6 +94,20 @@ def test_environments_stay_here_whatever_they_are_called(existing: Existing) -> 
     assert "envelope/letter.txt" in sent and "conda" not in sent and "[env]" not in sent
 
 
+def test_a_file_for_agents_keeps_what_its_owner_wrote(existing: Existing) -> None:
+    own = "# Rules\n\nUse tabs.\n"
+    existing.write("AGENTS.md", own)
+    existing.adopt()
+    after = (existing.root / "AGENTS.md").read_text()
+    assert after.startswith(own + "\n<!-- >>>") and after.count("inv sync-pull") == 1
+    existing.write("AGENTS.md", after.replace("Safe to repeat", "An older text") + "More.\n")
+    assert existing.after("AGENTS.md") == after + "More.\n"
+
+
+def test_this_project_has_the_same_file_for_agents(existing: Existing) -> None:
+    assert (ROOT / "AGENTS.md").read_text() == existing.after("AGENTS.md")
+
+
 def test_without_git_there_is_nothing_to_ignore(existing: Existing) -> None:
     assert ".gitignore" not in [change.name for change in existing.plan().changes]
     (existing.root / ".git").mkdir()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from remote import Target, api
-from remote.errors import JobError, NotebookError, RemoteError
+from remote.errors import JobError, NotebookError, ProtocolError, RemoteError
+from remote.job.messages.jobs import LogAnswer, LogRequest
 from tests.conftest import ROOT
 from tests.integration.farm import Farm, farm_in
 from tests.integration.reader import blocks
@@ -104,6 +106,17 @@ def test_it_costs_nothing_where_it_is_not_asked_for() -> None:
         import remote
 
         remote.nonesuch  # noqa: B018
+
+
+def test_a_server_that_floods_who_asks_for_little_of_a_log_is_refused() -> None:
+    def flood(request: LogRequest, on_answer: Callable[[LogAnswer], None]) -> None:
+        while request.most:
+            on_answer(LogAnswer(id="a", offset=0, text="x" * 1000))
+
+    flooded = object.__new__(Target)
+    flooded.session = SimpleNamespace(key="k", agent=SimpleNamespace(call=flood))  # type: ignore
+    with pytest.raises(ProtocolError, match="more of a log than it was asked for"):
+        api.Job(flooded, "a").log(most=5000)
 
 
 def test_an_option_may_be_a_text_as_it_would_be_typed() -> None:

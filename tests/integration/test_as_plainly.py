@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(600)
 #: A Python that has imported all that programs need, and becomes them, each plainly and as a job at
 #: the same time: importing takes longer than most of them. What a program starts is started anew.
 WARM = """
-import atexit, importlib, json, os, runpy, sys, threading, traceback
+import atexit, gc, importlib, json, os, runpy, sys, threading, traceback
 answers = os.fdopen(os.dup(1), "w")
 # Packages say something when they are imported.
 os.dup2(2, 1)
@@ -63,6 +63,8 @@ def become(path, env):
         experiments.register_entrypoints()
     runpy.run_path(path, run_name="__main__")
 
+# A collection would have each program copy all that was imported.
+gc.freeze()
 for line in sys.stdin:
     children = []
     for place in json.loads(line):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, ProjectFolder, make_project
+from tests.conftest import ROOT, Command, ProjectFolder, make_project
 from tests.integration import notebooks
 from tests.integration.witness import Store
 from tests.waiting import until
@@ -113,6 +113,16 @@ def test_inv_list_does_not_import_what_is_slow(project: ProjectFolder) -> None:
     done = project.inv("--list", PYTHONPROFILEIMPORTTIME="1")
     for name in ("mlflow", "papermill", "paramiko", "fabric", "dotenv"):
         assert f" {name}\n" not in done.err, name
+
+
+@pytest.mark.parametrize("words", [("--list",), ("remote-ps", "--target", "gpu:/"), ("no-such",)])
+def test_inv_says_the_same_where_its_imports_are_made_before(
+    project: ProjectFolder, words: tuple[str, ...]
+) -> None:
+    """As most of these tests have it."""
+    anew = project.start(*words)
+    out, err = anew.communicate()
+    assert project.inv(*words, check=False) == Command(anew.returncode, out, err)
 
 
 def test_the_templates_own_notebook_learns(project: ProjectFolder) -> None:

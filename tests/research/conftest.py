@@ -27,6 +27,9 @@ class Laboratory(ProjectFolder):
         """Where the programs of its environment lie."""
         return self.root / ".venv" / "bin"
 
+    def _finished(self, *words: str, **env: str) -> Command:
+        return self._done(self.start(*words, **env), words, check=False)
+
     def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
         """`inv` of this project's own environment, started."""
         return self.popen(str(self.bin / "inv"), *words, **env)

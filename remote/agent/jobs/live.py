@@ -49,10 +49,12 @@ def follow(
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     last_sent = time.monotonic()
     with open(os.devnull if is_silent else str(paths.log), "rb") as file:
-        start = request.offset
+        start, end = request.offset, file.seek(0, 2)
+        if request.most:
+            start = max(start, end - request.most)
         if request.since:
             start = max(start, _offset_at(paths, time.time() - request.since))
-        parts = tail(file, request.tail) if request.tail else [(start, start)]
+        parts = tail(file, request.tail) if request.tail else [(start, max(start, end))]
         # Where both are asked for, whichever shows less.
         log = pieces(file, [(max(start, begin), end) for begin, end in parts])
         while True:
@@ -64,7 +66,10 @@ def follow(
             if piece or time.monotonic() - last_sent > HEARTBEAT:
                 send(messages.LogAnswer(id=paths.id, text=text, offset=offset))
                 last_sent = time.monotonic()
-            if not piece and (status.state in ENDED or not request.wait):
+            has_ended = status.state in ENDED
+            # A job may write faster than it is read.
+            is_read = not piece or file.tell() >= end and not has_ended
+            if is_read and (has_ended or not request.wait):
                 return messages.LogAnswer(id=paths.id, offset=offset, status=status)
             if not piece:
                 time.sleep(LOOK)
@@ -86,7 +91,9 @@ def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
     paths = find(root_of(request.key), request.job)
     job, status = job_of(paths), state_of(paths)
     if status.state in ENDED:
-        raise JobError(f"{paths.id} has ended: {status.state}.", f"inv remote-logs {paths.id}")
+        raise JobError(
+            f"{paths.id} has ended: {status.state}.", f"Its log: inv remote-logs {paths.id}"
+        )
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
     launched = _launch(paths, status)

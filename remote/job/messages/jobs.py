@@ -182,7 +182,7 @@ class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer, public=
     """Send the log from byte `offset` on; with `wait`, until the job has ended.
 
     `tail` above 0 leaves out all but that many last lines of what is there now, `since` what is
-    older than so many seconds, `silent` everything.
+    older than so many seconds, `most` all but so many last bytes, `silent` everything.
     """
 
     job: str = fields.text(NAME)
@@ -190,4 +190,5 @@ class LogRequest(TargetRequest[LogAnswer], verb="log", answer=LogAnswer, public=
     wait: bool = fields.flag(default=False)
     tail: int = fields.integer(0, 1 << 40, default=0)
     since: float = fields.number(0, 1e12, default=0.0)
+    most: int = fields.integer(0, 1 << 40, default=0)
     silent: bool = fields.flag(default=False)

@@ -146,6 +146,29 @@ def test_without_wait_a_running_job_is_shown_as_far_as_it_is(paths: JobPaths) ->
     assert text == "so far\n" and last.status and last.status.state == RUNNING
 
 
+def test_a_log_that_grows_faster_than_it_is_read_is_shown_as_far_as_it_was(
+    paths: JobPaths,
+) -> None:
+    running().to_file(paths.status)
+    paths.log.write_text("x" * 3 * log_tail.BLOCK)
+    request, sent = LogRequest(key=KEY, job="last"), list[str]()
+
+    def send(answer: LogAnswer) -> None:
+        sent.append(answer.text)
+        with open(paths.log, "a") as file:
+            file.write("y" * 2 * log_tail.BLOCK)
+
+    live.follow(request, send=send)
+    assert "".join(sent) == "x" * 3 * log_tail.BLOCK
+
+
+@pytest.mark.parametrize(("tail", "expected"), [(0, "ne\nthree"), (1, "three"), (9, "ne\nthree")])
+def test_no_more_than_so_many_last_bytes_come(paths: JobPaths, tail: int, expected: str) -> None:
+    paths.log.write_text("one\nthree")
+    assert follow(most=8, tail=tail)[0] == expected
+    assert follow(most=99)[0] == "one\nthree"
+
+
 def running() -> JobStatus:
     return JobStatus(RUNNING, worker=processes.identity(os.getpid()))
 

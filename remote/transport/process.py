@@ -10,6 +10,7 @@ import contextvars
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -270,10 +271,14 @@ def start(
     return Process(argv, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=apart)
 
 
-def call(argv: Sequence[str], *, env: Mapping[str, str]) -> int:
-    """Run in this terminal to the end, which is the program's own meanwhile; its exit code."""
-    sys.stdout.flush()
-    return subprocess.call(argv, env=env)
+def in_terminal(argv: Sequence[str], *, env: Mapping[str, str]) -> int:
+    """Run what talks with the user in this terminal, to its end; Ctrl-C reaches it alone."""
+    # Not ignored: that would be inherited.
+    handler = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        return subprocess.call(argv, env=env)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def become(

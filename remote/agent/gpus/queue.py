@@ -42,7 +42,12 @@ def describe(request: GpusRequest) -> GpusAnswer:
 
         gpus, line = nodes.gpus(request.sbatch), nodes.waiting(request.sbatch)
         return GpusAnswer(gpus=tuple(gpus), waiting=tuple(line), now=time.time())
-    folder = Path(request.leases or LEASES)
+    return look(request.leases).replace(cuda=sources.runtime_version())
+
+
+def look(leases: str) -> GpusAnswer:
+    """The server's own, without the newest CUDA, to learn which the cards' program is started once more."""
+    folder = Path(leases or LEASES)
     if not folder.is_dir():
         raise JobError(
             f"There is no folder {folder} on this server, for leases (REMOTE_LEASES).",
@@ -53,7 +58,6 @@ def describe(request: GpusRequest) -> GpusAnswer:
         gpus=tuple(_with_holders(folder, gpu, held.get(gpu.uuid)) for gpu in sources.gpus()),
         waiting=tuple(waiting(folder)),
         now=time.time(),
-        cuda=sources.runtime_version(),
     )
 
 

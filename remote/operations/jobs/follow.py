@@ -102,7 +102,8 @@ def attach(server: TargetSession, job: str) -> NoReturn:
 def show_terminal(server: TargetSession, job: str) -> None:
     """Show a job's terminal in this one until it is left or has ended; raises JobError."""
     argv, env = _terminal(server, job)
-    process.call(argv, env=env)
+    sys.stdout.flush()
+    process.in_terminal(argv, env=env)
 
 
 def _terminal(server: TargetSession, job: str) -> tuple[Sequence[str], dict[str, str]]:

@@ -169,7 +169,10 @@ class Job:
     @property
     def summary(self) -> JobSummary:
         """All that `remote-ps JOB` tells, as it is now."""
-        return self.target.look(self.id).jobs[0]
+        jobs = self.target.look(self.id).jobs
+        if not jobs:
+            raise ProtocolError(f"The server tells nothing of {self.id}, which was asked for.")
+        return jobs[0]
 
     @property
     def state(self) -> str:

@@ -80,7 +80,7 @@ def seconds(text: str, flag: str) -> int:
         raise UnitError(f"{flag} takes a time, not {text!r}.", "Such as 90s, 20m, 8h or 1h30m.")
     total = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))
     if total == 0:
-        raise UnitError(f"{flag} takes a time longer than none.")
+        raise UnitError(f"{flag} takes a time longer than none.", "Such as 90s, 20m, 8h or 1h30m.")
     return total
 
 

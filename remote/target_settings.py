@@ -178,9 +178,11 @@ def _settings(where: str, table: Mapping[str, object]) -> TargetSettings:
     _refuse_unknown_rows(where, settings)
     for key, kind in _IMPLIED.items():
         if getattr(settings, key) and settings.environment not in ("", kind):
+            given = next(
+                (word for word in _IMPLIED if word in table and word != key), "environment"
+            )
             raise ConfigError(
-                f"{FILE}: {where}: {key} means the environment {kind!r},"
-                f" and environment says {settings.environment!r}.",
+                f"{FILE}: {where}: {key} and {given} mean different environments.",
                 "Take out one of them.",
             )
         if getattr(settings, key):
@@ -219,8 +221,12 @@ def _group(name: str, value: object, targets: Mapping[str, object]) -> tuple[str
 
 def _check_name(where: str, name: str) -> None:
     if not is_name(name) or name in (ALL, ANY):
-        reason = "means several targets" if name in (ALL, ANY) else "looks like no name"
-        hint = "A name has letters, digits, dots, dashes and underscores, and begins with no dash."
+        reason, hint = (
+            "looks like no name",
+            "A name has letters, digits, dots, dashes and underscores, and begins with no dash.",
+        )
+        if name in (ALL, ANY):
+            reason, hint = "means several targets", "Give it another name."
         raise ConfigError(f"{FILE}: {where}: {name!r} {reason}.", hint)
 
 

@@ -166,7 +166,7 @@ def _name(path: Path) -> str:
 
 
 #: The user's settings; and MLflow notes in the environment what a test of before has chosen.
-SETTINGS = ("TARGET_DIR", "REMOTE_", "MLFLOW_", "MAKE", "ARGS", "SSH_", "XDG_", "TMUX")
+SETTINGS = ("TARGET_DIR", "REMOTE_", "MLFLOW_", "PULL_", "MAKE", "ARGS", "SSH_", "XDG_", "TMUX")
 
 
 @pytest.hookimpl(tryfirst=True)

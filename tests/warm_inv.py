@@ -20,7 +20,7 @@ LIMIT = 240.0  # seconds
 
 #: Reads what is asked for, line by line, and answers with exit codes.
 PROGRAM = """
-import atexit, gc, importlib, json, os, sys, threading, traceback
+import atexit, gc, importlib, json, os, sys, threading
 sys.path[0] = os.path.dirname(sys.argv[1])
 from invoke.main import program
 for name in sys.argv[2:]:
@@ -55,7 +55,7 @@ for line in sys.stdin:
         except SystemExit as error:
             finish(error)
         except BaseException:
-            traceback.print_exc()
+            sys.excepthook(*sys.exc_info())
             finish(SystemExit(1))
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """

@@ -51,6 +51,7 @@ VERBS: Dict[str, Verb] = {
     "log": Verb("jobs.live", "follow", "jobs.LogRequest", following=True, heard=True),
     "remove": Verb("jobs.prune", "remove", "old_jobs.RemoveRequest"),
     "prune": Verb("jobs.prune", "prune", "old_jobs.PruneRequest"),
+    "free": Verb("replication.free_copies", "free", "old_jobs.FreeRequest"),
     "unpulled": Verb("jobs.summaries", "list_unpulled", "old_jobs.UnpulledRequest"),
     "account": Verb("jobs.diff", "account", "old_jobs.AccountRequest"),
     "differences": Verb("jobs.diff", "differences", "old_jobs.DifferencesRequest", heard=True),
@@ -58,8 +59,10 @@ VERBS: Dict[str, Verb] = {
     "saved": Verb("services", "find_saved", "services.SavedRequest"),
     "fetch": Verb("services", "fetch", "services.FetchRequest"),
     "delta": Verb("replication.delta_request", "delta", "records.DeltaRequest", heard=True),
+    "artifacts": Verb("replication.artifact_files", "describe", "records.ArtifactsRequest"),
     "take": Verb("replication.receive", "take", "records.TakeRequest"),
     "gpus": Verb("gpus.queue", "describe", "gpus.GpusRequest"),
+    "overview": Verb("jobs.overview", "describe", "overview.OverviewRequest"),
     "secret": Verb("target_dir", "change_secret", "target.SecretRequest"),
 }
 

@@ -137,9 +137,10 @@ def wait(
 
     The state is finished, failed, stopped or lost where it has ended. Else it goes on: wait again.
     """
-    there = _reach(target)
     start = time.monotonic()
     while True:
+        # Each time, since a connection may end in between.
+        there = _reach(target)
         with process.limited(LIMIT):
             status = Job(there, job).summary
         # `last` may be another one soon.

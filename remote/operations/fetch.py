@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from remote.errors import JobError
@@ -29,7 +28,8 @@ FOLDER = "data/results/fetched"
 
 class Fetched(NamedTuple):
     """What came: the folder here, the bytes of each file in it, and what could not come; what was
-    replaced here, and the folder that keeps it; what was left there since it leads out, or acts by being there.
+    replaced here, and the folder that keeps it; what was left there since it leads out, or acts by being there;
+    and how many more artifacts a pull has left of the run.
     """
 
     folder: str
@@ -39,6 +39,7 @@ class Fetched(NamedTuple):
     backup: str
     left: list[str]
     acting: list[str]
+    on_server: int = 0
 
 
 def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
@@ -64,7 +65,9 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
     with merging(server.project) as scratch:
         for source, names in ((".", in_data), (f"{STATE}/jobs/{answer.id}/code", in_code)):
             filters = scratch / "filters"
-            filters.write_bytes(file_filters(names).encode("utf-8", "surrogateescape"))
+            filters.write_bytes(
+                rsync_filters.file_filters(names).encode("utf-8", "surrogateescape")
+            )
             argv = rsync_args.artifacts_argv(
                 server.remote,
                 dialect(),
@@ -104,17 +107,6 @@ def selected(files: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
         }
         if not part:
             names = ", ".join(list(files)[:5]) or "nothing"
-            raise JobError(f"The job left no {path!r} to fetch.", f"It left {names}.")
+            raise JobError(f"It left no {path!r} to fetch.", f"It left {names}.")
         matching.update(part)
     return matching
-
-
-def file_filters(names: Iterable[str]) -> str:
-    """rsync's rules for these files and the folders above them, a line each."""
-    lines: dict[str, None] = {}
-    for name in names:
-        path = PurePosixPath(name)
-        for folder in reversed(path.parents[:-1] if path.parent.name else []):
-            lines[f"+ /{rsync_filters.literal(str(folder))}/"] = None
-        lines[f"+ /{rsync_filters.literal(name)}"] = None
-    return "".join(f"{line}\n" for line in lines)

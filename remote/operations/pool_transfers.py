@@ -32,7 +32,12 @@ def push_all(
 
 
 def pull_all(
-    servers: Sequence[TargetSession], *, dry_run: bool, registry: bool, theirs: bool
+    servers: Sequence[TargetSession],
+    *,
+    dry_run: bool,
+    registry: bool,
+    theirs: bool,
+    only: Sequence[str] = (),
 ) -> Iterator[Reply[Pulled]]:
     """Pull from all of them: each is merged when it has come, while others still do."""
     backup = new_backup()
@@ -43,7 +48,7 @@ def pull_all(
             own.mkdir()
             # Each its own: what the first one brought may be what the second one replaces.
             kept = f"{backup}-{server.key[:4]}"
-            return sync.fetch(server, own, kept, dry_run=dry_run, registry=registry)
+            return sync.fetch(server, own, kept, dry_run=dry_run, registry=registry, only=only)
 
         for reply in as_they_come(servers, fetch, limit=None):
             if not reply.answer:

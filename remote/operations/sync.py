@@ -208,24 +208,37 @@ class Fetched:
     files: Tally
     backup: str
     start: float
+    only: Sequence[str]
 
 
 def pull(
-    server: TargetSession, *, dry_run: bool = False, registry: bool = False, theirs: bool = False
+    server: TargetSession,
+    *,
+    dry_run: bool = False,
+    registry: bool = False,
+    theirs: bool = False,
+    only: Sequence[str] = (),
 ) -> Pulled:
-    """Bring back what jobs wrote; twice changes nothing."""
+    """Bring back what jobs wrote, of their results `only` what these patterns name; twice changes
+    nothing."""
     # Only here: pushes start faster without.
     from remote.operations.tracking.merge_records import merging
     from remote.operations.transfers.pull_backups import new_backup
 
     server.connect()
     with merging(server.project) as folder:
-        fetched = fetch(server, folder, new_backup(), dry_run=dry_run, registry=registry)
+        fetched = fetch(server, folder, new_backup(), dry_run=dry_run, registry=registry, only=only)
         return merge(fetched, folder, dry_run=dry_run, registry=registry, theirs=theirs)
 
 
 def fetch(
-    server: TargetSession, folder: Path, backup: str, *, dry_run: bool, registry: bool
+    server: TargetSession,
+    folder: Path,
+    backup: str,
+    *,
+    dry_run: bool,
+    registry: bool,
+    only: Sequence[str] = (),
 ) -> Fetched:
     """The first half of a pull: all that waits for the server, but for artifacts.
 
@@ -236,7 +249,8 @@ def fetch(
     from remote.operations.transfers.pull_outputs import PulledOutputs
 
     start, root = time.monotonic(), server.project.root
-    outputs = PulledOutputs(server, dialect(), root / backup, declared_outputs(root), dry_run)
+    declared = declared_outputs(root)
+    outputs = PulledOutputs(server, dialect(), root / backup, declared, dry_run, tuple(only))
     # First of all, so that jobs which the agent sees to now have their results brought too.
     asked = ask(
         server, folder, registry=registry, outputs=outputs.paths, marked=outputs.pulled_paths
@@ -246,7 +260,7 @@ def fetch(
         pulled_files = PulledFiles.of(server)
         pulled_files.drop_unchanged(files, root / backup)
         pulled_files.add(files.sent)
-    return Fetched(server, asked, files, backup, start)
+    return Fetched(server, asked, files, backup, start, only)
 
 
 def merge(fetched: Fetched, folder: Path, *, dry_run: bool, registry: bool, theirs: bool) -> Pulled:
@@ -259,7 +273,7 @@ def merge(fetched: Fetched, folder: Path, *, dry_run: bool, registry: bool, thei
     unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
     problems = [*files.problems, *records.problems]
     # What didn't come, or can't be read, may be of any job that has ended since.
-    whole = not problems and not records.unreadable
+    whole = not (problems or records.unreadable or fetched.only)
     if not dry_run:
         ended = (job for job in asked.answer.ended if whole or job in before)
         write_json(server.pulled, list(ended))

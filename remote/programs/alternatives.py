@@ -56,7 +56,9 @@ def combinations(
     for alternatives in (*choices, *split):
         count *= len(alternatives)
     if count > MOST:
-        raise JobError(f"That is {count} jobs; a sweep has {MOST} at most.")
+        raise JobError(
+            f"That is {count} jobs, and a sweep has {MOST} at most.", "Take fewer values at once."
+        )
     swept = {name for name, values in parameters.items() if len(values) > 1}
     found = []
     for chosen in itertools.product(*choices, *split):

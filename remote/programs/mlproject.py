@@ -85,7 +85,7 @@ class Project:
         if asked.arguments:
             raise JobError(
                 f"{self.path} is an MLproject: it takes parameters, and nothing after --.",
-                "Type them before: inv remote-run FOLDER --epochs 10",
+                "Type them as flags, each with two dashes.",
             )
         return JobSpec(
             kind=kinds.MLPROJECT.name,

@@ -52,7 +52,7 @@ class Notebook:
         if asked.arguments:
             raise NotebookError(
                 f"{self.path} is a notebook: it takes parameters, and nothing after --.",
-                "Type them before: inv remote-run NOTEBOOK --epoch 10",
+                "Type them as flags: train.ipynb --epoch 10",
             )
         if self.path.is_absolute():
             raise NotebookError(
@@ -102,7 +102,7 @@ def find(root: Path, name: str) -> Path:
     stems = [Path(notebook).stem for notebook in notebooks]
     near = [f"{stem}.ipynb" for stem in nearest(Path(name).stem, stems)]
     hint = (
-        f"There is {', '.join(notebooks[:10])}." if notebooks else f"{FOLDER}/ holds no notebook."
+        f"It holds {', '.join(notebooks[:10])}." if notebooks else f"{FOLDER}/ holds no notebook."
     )
     if near:
         hint = f"Did you mean {', '.join(near)}?"
@@ -132,7 +132,10 @@ def read(path: Path, root: Path) -> Notebook:
         metadata = document.get("metadata", {})
         language = _language(metadata)
     except MALFORMED as error:
-        raise NotebookError(f"{path} can't be read as a notebook: {error}.") from error
+        raise NotebookError(
+            f"{path} can't be read as a notebook: {error}.",
+            "Save it once more in Jupyter, or put back a copy.",
+        ) from error
     tagged = next((number for number, names in enumerate(tags) if "parameters" in names), None)
     parameters = () if tagged is None else cell_source.parameters(sources[tagged])
     resolved, top = path.resolve(), root.resolve()

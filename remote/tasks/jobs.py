@@ -175,7 +175,9 @@ def remote_stop(
     from remote.job.messages.jobs import StopRequest
 
     if job and all:
-        raise JobError("--all means all jobs that go on, and some are named.", "Either of them.")
+        raise JobError(
+            "--all stops all jobs that go on, and some are named too.", "Name some, or give --all."
+        )
     sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
     if sweeps:
         from remote.tasks.sweep import stop_sweep
@@ -201,7 +203,7 @@ def remote_stop(
 @command(
     positional=["before", "after"],
     help={
-        "before": HELP["job"],
+        "before": "a job's id, a unique part of it, or `last`",
         "after": "the job to compare it with; one job alone is compared with the last, and the"
         " last with the one before",
     },
@@ -222,18 +224,32 @@ def remote_diff(c: Context, before: str, after: str = "last", target: str = "") 
 @command(
     positional=["job", "path"],
     iterable=["path"],
-    help={"job": HELP["job"], "path": "a file, folder or pattern of these (default: all)"},
+    help={
+        "job": f"{HELP['job']}; or the beginning of a run's id",
+        "path": "a file, folder or pattern of these (default: all)",
+    },
     json=True,
 )
 def remote_fetch(
     c: Context, job: str = "last", path: list[str] | None = None, target: str = ""
 ) -> None:
-    """Bring what a job wrote where no pull brings it from, into data/results/fetched/JOB/."""
+    """Bring what a job wrote where no pull brings it from, into data/results/fetched/JOB/.
+
+    Of a run, bring the artifacts that a pull has left (PULL_ARTIFACTS), and compare their sums.
+    """
     from remote.operations.fetch import fetch
+    from remote.operations.fetch_artifacts import fetch_artifacts, run_here
     from remote.operations.sync import say_problems
     from remote.tasks import merge_report
 
     server = server_of(target)
+    run = run_here(server.project, job)
+    if run:
+        brought = fetch_artifacts(server, run, path or ())
+        tell_target(server, brought)
+        merge_report.fetched(run, brought)
+        exit_unless_all(brought.problems, "fetched")
+        return
     fetched = fetch(server, job, path or ())
     tell_target(server, fetched)
     print_lines(*(f"fetched {name}" for name in sorted(fetched.files)))

@@ -11,6 +11,7 @@ from remote.errors import StoreError
 from remote.output import plural, print_lines, say, say_first, size
 
 if TYPE_CHECKING:
+    from remote.operations.fetch import Fetched
     from remote.operations.tracking.merge_records import Records
     from remote.tracking.export.export_record import ExportSummary
 
@@ -96,6 +97,31 @@ def remarks(records: Records) -> None:
     if summary.left_out:
         hint = " (--registry brings it)" if "registered_models" in summary.left_out else ""
         say(f"not merged: {', '.join(summary.left_out)}{hint}")
+
+
+def on_server(records: Records, target: str) -> None:
+    """Say what of the artifacts was left there, and how it is had."""
+    sizes = [count for each in records.on_server for count in each.files.values()]
+    runs = [each.run for each in records.on_server if each.run]
+    if sizes:
+        one = f"those of a run: inv remote-fetch {runs[0][:8]}; " if runs else ""
+        say(
+            f"left on {target}: {plural(len(sizes), 'artifact')}, {size(sum(sizes))}, of"
+            f" {plural(len(runs), 'run')}. To bring {one}all: make sync-pull PULL_ARTIFACTS=all"
+        )
+
+
+def fetched(run: str, brought: Fetched) -> None:
+    """Say what of a run's artifacts came, and what stays on its server."""
+    from remote.operations.sync import say_problems
+
+    print_lines(*(f"fetched {name}" for name in sorted(brought.files)))
+    amount = f"{plural(len(brought.files), 'artifact')}, {size(sum(brought.files.values()))}"
+    rest = f"; {brought.on_server} more stay there" if brought.on_server else ""
+    print_lines(f"{amount} of run {run}, the same as there{rest}")
+    replaced(brought.replaced, "artifact", brought.backup)
+    left(brought.left, brought.acting)
+    say_problems(brought.problems, "fetched")
 
 
 def refuse_unreadable(records: Records, target: str) -> None:

@@ -134,24 +134,28 @@ class OwnParserTask(Task[Any]):
     def _usage(self, declared: Sequence[Argument]) -> str:
         parts = ["inv", self.typed_name]
         for argument in declared:
-            name = str(argument.name).upper()
             if argument.positional:
-                several = f"[{name} ...]" if argument.kind is list else f"[{name}]"
-                parts.append(name if argument.default is None else several)
+                name = str(argument.name).upper() + (" ..." if argument.kind is list else "")
+                parts.append(name if self._is_needed(argument) else f"[{name}]")
         rest = ["[-- ARGUMENTS]"] if "arguments" in self.takes else []
         return " ".join([*parts, "[--flags]", *rest])
 
+    def _is_needed(self, argument: Argument) -> bool:
+        """Whether it is positional, and the task has no default for it: Invoke's own for what may come
+        again is an empty list."""
+        parameters = inspect.signature(self.body).parameters
+        own = parameters.get(str(argument.name))
+        return bool(argument.positional and own and own.default is inspect.Parameter.empty)
+
     def _check(self, declared: Sequence[Argument], call: Call, words: Sequence[str]) -> None:
         """Refuse what Invoke would not explain well; raises RemoteError."""
-        name, signature = self.typed_name, inspect.signature(self.body).parameters
+        name = self.typed_name
         for argument in declared:
-            is_needed = argument.positional and argument.default is None
-            if argument.kind is list and argument.positional:
-                # Invoke's default of those that may come again is an empty list.
-                is_needed = signature[str(argument.name)].default is inspect.Parameter.empty
-            if is_needed and argument.name not in call.values:
-                hint = f"inv {name} --help tells more."
-                raise RemoteError(f"inv {name} needs a {argument.name}.", hint)
+            if self._is_needed(argument) and argument.name not in call.values:
+                what = str(argument.name).upper()
+                raise RemoteError(
+                    f"inv {name} needs {what}: {argument.help}.", self._usage(declared)
+                )
         for word in _before_dashes(words)[call.count :] if self.positional else ():
             if OwnParserTask.all_names.get(word):
                 raise RemoteError(f"One call of inv takes one {name}, and no {word} after it.")

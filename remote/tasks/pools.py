@@ -102,6 +102,7 @@ def pull_all(
     dry_run: bool,
     registry: bool,
     theirs: bool,
+    only: Sequence[str] = (),
     part: str = "targets",
 ) -> None:
     """Pull from all of them, and say of each what came; it is this `part` of the task's result."""
@@ -109,7 +110,7 @@ def pull_all(
     from remote.operations.sync import say_problems
 
     replies, failed, problems = list[Reply[Any]](), [], list[Problem]()
-    for reply in pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs):
+    for reply in pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs, only=only):
         replies.append(reply)
         tell(**{part: replies}, dry_run=dry_run, export=None)
         with saying_of(reply.server.target.label):
@@ -120,6 +121,7 @@ def pull_all(
             pulled = _without_known(servers, reply.server, reply.answer)
             tell_pulled(reply.server, pulled, dry_run=dry_run)
             say_problems(pulled.problems, "pulled")
+            merge_report.on_server(pulled.records, str(reply.server.target))
             problems += pulled.problems
             try:
                 merge_report.refuse_unreadable(pulled.records, str(reply.server.target))
@@ -234,7 +236,9 @@ def _having(job: str, replies: Sequence[Reply[JobsAnswer]]) -> list[Reply[JobsAn
     for reply in replies:
         if not isinstance(reply.error, JobError):
             say(f"{reply.server.target.label}: {reply.words}")
-    raise JobError(f"No job {job!r} on any of them, as far as they answer.", "inv remote-ps")
+    raise JobError(
+        f"No job {job!r} on any of them, as far as they answer.", "inv remote-ps lists them."
+    )
 
 
 def _again(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import json
 import os
 import shlex
 import socket
@@ -77,7 +79,10 @@ def run(
     variables = make_variables() if not program else {}
     name = program or variables.get("input_file", "")
     if not name:
-        raise NotebookError("No notebook is named.", "make run input_file=train.ipynb epoch=10")
+        raise NotebookError(
+            "No notebook is named.",
+            "inv run train.ipynb --epoch 10, or make run input_file=train.ipynb epoch=10",
+        )
     source = find(project.root, name, entry_point)
     given = dict(parameters or {})
     for key, text in variables.items() if not parameters else ():
@@ -115,9 +120,13 @@ def _formatters(root: Path) -> Iterator[list[str]]:
         ignored = ["--skip-gitignore"] if (root / ".git").exists() else []
         yield ["isort", *ignored, *places]
         yield ["black", *places]
-    if notebooks := _places(root, ".ipynb"):
+    if _places(root, ".ipynb"):
         if find_spec("ruff"):
-            yield ["ruff", "format", "--config", "include = ['*.ipynb']", *notebooks]
+            # What is named is formatted, though git may ignore it.
+            others = [path for path in root.iterdir() if not _is_source(path, ".ipynb")]
+            left = json.dumps([glob.escape(str(path)) for path in others])
+            settings = ("include = ['*.ipynb']", f"extend-exclude = {left}")
+            yield ["ruff", "format", *(f"--config={each}" for each in settings), "."]
         else:
             say("Notebooks stay as they are: ruff, which formats them, is not installed here.")
 

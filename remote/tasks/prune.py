@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.config import declared
+from remote.errors import RemoteError
 from remote.files import read_json
 from remote.output import plural, print_lines, say, say_first, saying_of, size
 from remote.tasks.declare import command
@@ -21,12 +22,14 @@ from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:
     from remote.job.messages.old_jobs import PruneAnswer, PruneRequest
+    from remote.operations.tracking.free_pulled import Copies
     from remote.session import TargetSession
 
 
 @command(
     help={
         "older": "how long ago they must have ended, such as 30d (the default)",
+        "pulled": "also artifacts and results that are here too, compared by their content",
         "dry-run": "show what would go, change nothing",
         "yes": "don't ask",
     },
@@ -39,10 +42,12 @@ def remote_prune(
     force: bool = False,
     dry_run: bool = False,
     yes: bool = False,
+    pulled: bool = False,
 ) -> None:
     """Remove old jobs that were pulled, unused environments and downloads, old backups, also here.
 
-    Backups younger than a day stay. On a terminal it shows what would go, and asks.
+    Backups younger than a day stay. On a terminal it shows what would go, and asks. With --pulled the
+    server's copies go of what is here too, and of no run or job that goes on.
     """
     from remote.job.messages.old_jobs import PruneRequest
     from remote.options import seconds
@@ -56,12 +61,49 @@ def remote_prune(
         python=declared(servers[0].project.root, "requires-python"),
         now=time.time(),
     )
+    tell(copies=[])
+    copies = list(_copies(servers, request)) if pulled else []
     if not dry_run and not yes and sys.stdin.isatty():
         refuse_question("--dry-run shows what would go, --yes removes it.")
-        if not _prune(servers, request.replace(dry_run=True)):
+        found = _tell_copies(copies)
+        if not _prune(servers, request.replace(dry_run=True)) and not found:
             return
         confirm("Remove all that?")
+    elif dry_run:
+        _tell_copies(copies)
     _prune(servers, request)
+    if pulled and not dry_run:
+        _remove(copies)
+
+
+def _remove(copies: Sequence[Copies]) -> None:
+    gone = [(each.server.target, each.remove()) for each in copies]
+    tell(copies=[{"target": str(target), **vars(answer)} for target, answer in gone])
+    for target, answer in gone:
+        amount = f"{plural(len(answer.files), 'file')}, {size(answer.bytes)}"
+        print_lines(f"freed on {target}: {amount} that are here too")
+
+
+def _copies(servers: Sequence[TargetSession], request: PruneRequest) -> Iterator[Copies]:
+    """What each server has that is here too; who doesn't answer is told of."""
+    from remote.operations.tracking.free_pulled import find_copies
+
+    for server in servers:
+        try:
+            yield find_copies(server, request.older, request.now)
+        except RemoteError as error:
+            say(f"{server.target}: {error.message}")
+
+
+def _tell_copies(copies: Sequence[Copies]) -> bool:
+    """Say what of the servers' files is here too, and would go; whether there is any."""
+    tell(copies=[{"target": str(each.server.target), **vars(each.answer)} for each in copies])
+    for each in copies:
+        names = [f"would remove there {name}, which is here too" for name in sorted(each.sums)]
+        say_first(names, "files")
+        amount = f"{plural(len(names), 'file')}, {size(each.answer.bytes)}"
+        print_lines(f"{each.server.target}: {amount} of artifacts and results are here too")
+    return any(each.sums for each in copies)
 
 
 def _prune(servers: Sequence[TargetSession], request: PruneRequest) -> bool:

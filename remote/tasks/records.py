@@ -14,7 +14,7 @@ from remote.output import SHOWN, plural, print_lines, say, say_first, size
 from remote.tasks import merge_report
 from remote.tasks.declare import command
 from remote.tasks.result import tell, tell_target
-from remote.tasks.sync import THEIRS_HELP, registry_asked, server_of
+from remote.tasks.sync import THEIRS_HELP, limit_artifacts, registry_asked, server_of
 from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def mlflow_pull(
     from remote.operations.tracking.pull_records import pull_records
 
     server = server_of(target)
+    limit_artifacts(server)
     registry = registry_asked(server.project, registry)
     records = pull_records(server, registry=registry, dry_run=dry_run, theirs=theirs)
     tell_target(server, records, dry_run=dry_run, export=None)
@@ -151,6 +152,7 @@ def _report(project: Project, records: Records, source: str, target: str, *, dry
     from remote.operations.sync import say_problems
 
     say_problems(records.problems, "pulled")
+    merge_report.on_server(records, target)
     merge_report.refuse_unreadable(records, target)
     exit_unless_all(records.problems, "pulled")
 
@@ -224,6 +226,8 @@ def mlflow_check(c: Context, store: str = "", mend: bool = False) -> None:
     for finding in checked.findings:
         step = f"{finding.step}; then {mending}" if finding.mend_after else finding.step
         print_lines(f"wrong   {_finding_line(finding)}", f"{'':8}next: {step or mending}")
+    for run, text in checked.left.items():
+        print_lines(f"left on the server  {text}", f"{'':8}next: inv remote-fetch {run[:8]}")
     if checked.findings:
         raise Exit(f"{plural(len(checked.findings), 'problem')} in {checked.store}.", code=1)
     print_lines(f"{checked.store} is sound.")

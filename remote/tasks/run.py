@@ -181,13 +181,15 @@ def remote_rerun(
         from remote.tasks.sweep import rerun_sweep
 
         if on or theirs or follow or pull or lost:
-            raise JobError("A sweep runs again where it was: only --resume goes with it.")
+            raise JobError("A sweep runs again where it was.", "Only --resume goes with it.")
         rerun_sweep(find_project(), sweep, resume=resume)
         return
     source = server_of(target)
     if lost:
         if job != "last" or on or theirs or follow or pull:
-            raise JobError("--lost means all of them, where they were: only --resume goes with it.")
+            raise JobError(
+                "--lost runs all lost jobs again, each where it was.", "Only --resume goes with it."
+            )
         started = rerun_lost(source, resume=resume)
         tell_target(source, {"started": [{"lost": old, "id": new} for old, new in started]})
         print_lines(*(f"{old} -> {new}" for old, new in started))
@@ -228,7 +230,10 @@ def remote_shell(
     from remote.operations.services import SHELL, find_or_start, wait
 
     if not (options.background or options.stop or sys.stdin.isatty()):
-        raise JobError("remote-shell needs a terminal.", "--background only starts it.")
+        raise JobError(
+            "remote-shell needs a terminal.",
+            "To start it and no more: inv remote-shell --background",
+        )
     server = server_of(target)
     job = find_or_start(server, SHELL, options, tuple(arguments))
     if not job:

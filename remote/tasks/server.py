@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,7 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
 
     server = server_of(target)
     if forget and not key:
-        raise ConfigError("--forget needs the name of a secret.")
+        raise ConfigError("--forget needs the name of a secret.", "inv remote-secrets lists them.")
     value = None if forget or not key else _read_secret(key)
     answer = server.agent.call(SecretRequest(key=server.key, name=key, value=value))
     tell_target(server, answer)
@@ -103,5 +104,8 @@ def _read_secret(key: str) -> str:
     else:
         value = sys.stdin.readline().rstrip("\n")
     if not value:
-        raise ConfigError("Nothing was typed, so nothing was changed.")
+        raise ConfigError(
+            "Nothing was typed, so nothing was changed.",
+            f"Type the value on a terminal, or pipe it in: inv remote-secrets {shlex.quote(key)} < FILE",
+        )
     return value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from invoke.context import Context
@@ -123,8 +125,11 @@ def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = 
 
 
 @command(
+    iterable=["only"],
     help={
         "theirs": THEIRS_HELP,
+        "only": "of the results, only this file, folder or pattern; may come again",
+        "artifacts-max": "leave larger artifacts there: 50M, small, none, or all (PULL_ARTIFACTS)",
         "watch": "again and again until Ctrl-C, so often: a time such as 10s or 2m, or seconds alone",
     },
     json=True,
@@ -135,26 +140,41 @@ def sync_pull(
     dry_run: bool = False,
     registry: bool = False,
     theirs: bool = False,
+    only: list[str] | None = None,
+    artifacts_max: str = "",
     watch: str = "",
 ) -> None:
     """Bring results and MLflow records back and merge them (twice changes nothing)."""
+    options = {"dry_run": dry_run, "registry": registry, "theirs": theirs}
+    servers = [] if watch else pool_of(target)
+    for server in servers or [server_of(target)]:
+        limit_artifacts(server, artifacts_max)
     if watch:
         pause = seconds(f"{watch}s" if watch.isdecimal() else watch, "--watch")
-        options = {"dry_run": dry_run, "registry": registry, "theirs": theirs}
-        pull_again_and_again(server_of(target), pause, **options)
-    if servers := pool_of(target):
+        pull_again_and_again(server, pause, only or (), **options)
+    if servers:
         from remote.tasks import pools
 
         registry = registry_asked(servers[0].project, registry)
-        pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs)
+        pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs, only=only or ())
         return
-    pulled = pull_and_tell(
-        server_of(target), dry_run=dry_run, registry=registry, theirs=theirs, is_result=True
-    )
+    pulled = pull_and_tell(server, only=only or (), is_result=True, **options)
     exit_unless_all(pulled.problems, "pulled")
 
 
-def pull_again_and_again(server: TargetSession, pause: int, **options: bool) -> NoReturn:
+def limit_artifacts(server: TargetSession, typed: str = "") -> None:
+    """Have pulls of a session heed the limit that was typed, or that is set; raises ConfigError."""
+    from remote.operations.tracking.artifact_limit import SETTING, most_bytes
+
+    if typed:
+        settings = {**server.project.settings, SETTING: typed}
+        server.project = replace(server.project, settings=settings)
+    most_bytes(server.project)
+
+
+def pull_again_and_again(
+    server: TargetSession, pause: int, only: Sequence[str] = (), **options: bool
+) -> NoReturn:
     """Pull until Ctrl-C, and say only what came. The first pull raises RemoteError, later ones are
     tried again."""
     from remote.operations.retries import Retries
@@ -162,14 +182,15 @@ def pull_again_and_again(server: TargetSession, pause: int, **options: bool) -> 
 
     retries, target = Retries(), server.target
     try:
-        pull_and_tell(server, is_result=True, **options)
+        pull_and_tell(server, only=only, is_result=True, **options)
         tell_now()
         say(f"Pulling from {target} again and again. Ctrl-C ends it.")
         while True:
             time.sleep(max(pause, retries.pause) if retries.failure else pause)
             try:
-                server = TargetSession.of(find_project(), target)
-                if pull_and_tell(server, is_result=True, quietly=True, **options).is_news:
+                server = TargetSession.of(server.project, target)
+                pulled = pull_and_tell(server, only=only, is_result=True, quietly=True, **options)
+                if pulled.is_news:
                     tell_now()
                 retries.end(f"{target} answers again.")
             except RemoteError as error:
@@ -184,6 +205,7 @@ def pull_and_tell(
     dry_run: bool = False,
     registry: bool = False,
     theirs: bool = False,
+    only: Sequence[str] = (),
     is_result: bool = False,
     quietly: bool = False,
 ) -> Pulled:
@@ -195,7 +217,7 @@ def pull_and_tell(
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
-    pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs)
+    pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs, only=only)
     if quietly and not pulled.is_news:
         return pulled
     if is_result:
@@ -209,5 +231,6 @@ def pull_and_tell(
     if is_result:
         tell(export=exported)
     say_problems(pulled.problems, "pulled")
+    merge_report.on_server(pulled.records, str(server.target))
     merge_report.refuse_unreadable(pulled.records, str(server.target))
     return pulled

@@ -210,8 +210,10 @@ def pull_argv(
     dry_run: bool = False,
     temporary: Sequence[str] = (),
     apart: Iterable[str] = (),
+    only: Sequence[str] = (),
 ) -> list[str]:
     """Bring back one output, a folder where `path` ends in a slash; run in the project's root.
+    `only` are filters of what is wanted of it.
 
     It is the one place here that the server can write to, and it comes without modes and times of
     folders. What is replaced goes to `backup` first. Nothing is deleted.
@@ -223,6 +225,7 @@ def pull_argv(
     skipped += [f"--exclude=/{literal(name)}" for name in apart]
     # A file is brought because the project asks for one of that very name.
     skipped += acting_files.rsync_rules() if path.endswith("/") else []
+    skipped += only
     links = ["-rl", "--safe-links"] if path.endswith("/") else ["-L"]
     links += dialect.only("--info=symsafe,name", NAME_HIDDEN[bool(remote.ssh)])
     empty = dialect.only("--prune-empty-dirs")

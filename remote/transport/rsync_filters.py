@@ -7,7 +7,8 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
 from remote.errors import ConfigError
 from remote.job import outputs
@@ -142,3 +143,36 @@ def literal(name: str) -> str:
     if not re.search(r"[*?[\n\r]", name):
         return name
     return re.sub(r"[\n\r]", "?", re.sub(r"([\\*?[])", r"\\\1", name))
+
+
+def file_filters(names: Iterable[str]) -> str:
+    """rsync's rules for these files and the folders above them, a line each."""
+    lines: dict[str, None] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        for folder in reversed(path.parents[:-1] if path.parent.name else []):
+            lines[f"+ /{literal(str(folder))}/"] = None
+        lines[f"+ /{literal(name)}"] = None
+    return "".join(f"{line}\n" for line in lines)
+
+
+def only_filters(patterns: Iterable[str], folder: str) -> list[str] | None:
+    """The options that let nothing of a folder through but what patterns from the project's root name,
+    with all that is in it; one without a slash is a name anywhere. None where none is of the folder.
+    """
+    inner = list(filter(None, (_within(pattern, folder) for pattern in patterns)))
+    if "**" in inner:
+        return []
+    rules = [rule for pattern in inner for rule in (pattern, f"{pattern}/**")]
+    # Behind that mark, whatever a pattern begins with is part of it.
+    kept = [f"--filter=+ {rule}" for rule in rules]
+    return [*kept, "--filter=+ */", "--filter=- *"] if kept else None
+
+
+def _within(pattern: str, folder: str) -> str:
+    """What a pattern means in a folder, `**` for all that is there, empty for nothing."""
+    parts, above = pattern.strip("/").split("/"), folder.split("/")
+    if all(fnmatchcase(name, part) for name, part in zip(above, parts)):
+        inner = "/".join(parts[len(above) :])
+        return f"/{inner}" if inner else "**"
+    return parts[0] if len(parts) == 1 else ""

@@ -30,6 +30,7 @@ _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file h
 #: What may be the matter with a path.
 UNREADABLE, UNWRITABLE, IN_THE_WAY = "unreadable", "unwritable", "in the way"
 DANGLING, STRANGE = "a link to nothing", "a link that isn't followed"
+CHANGED = "changed meanwhile"
 
 #: The next step, by what is the matter: on this machine, on the other one.
 _HINTS = {
@@ -50,6 +51,7 @@ _HINTS = {
         "Put a folder in its place, or a link of your own.",
         "Put a folder in its place there.",
     ),
+    CHANGED: ("The same again, once nobody writes to it there.",) * 2,
 }
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
+import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from scripts.site import reference
-from scripts.site.pages import FOLDERS, page, site_pages
+from scripts.site.pages import FOLDERS, PICTURES, page, site_pages
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD = ROOT / "docs/_build"
@@ -20,22 +22,19 @@ PLACES = {"en": "", "ja": "ja"}
 
 
 def stage(language: str, folder: Path) -> None:
-    """Write the pages of one language into `folder`; what is the same stays, for Sphinx to see."""
-    documents = [
-        path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"{FOLDERS[language]}/*.md")
-    ]
-    pages = site_pages(language, documents)
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in {path.name for path in folder.iterdir()} - set(pages.values()):
-        (folder / old).unlink()
+    """Write the pages of one language into `folder`."""
+    documents = ROOT.glob(f"{FOLDERS[language]}/*.md")
+    pages = site_pages(language, [path.relative_to(ROOT).as_posix() for path in documents])
+    shutil.copytree(ROOT / "docs" / PICTURES, folder / PICTURES)
     for path, name in pages.items():
         text = page((ROOT / path).read_text("utf-8"), path, pages, reference.BLOCKS)
-        if not (folder / name).exists() or (folder / name).read_text("utf-8") != text:
-            (folder / name).write_text(text, "utf-8")
+        (folder / name).write_text(text, "utf-8")
 
 
 def build(output: Path) -> int:
     """Build all languages below `output`, side by side; the first exit code that isn't 0."""
+    # Sphinx would leave old navigation in pages that did not change.
+    shutil.rmtree(output, ignore_errors=True)
     started = []
     for language, place in PLACES.items():
         stage(language, output / "source" / language)
@@ -62,6 +61,8 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="show what was built")
     parser.add_argument("--port", type=int, default=8000, help="where (default: 8000)")
     chosen = parser.parse_args()
+    if importlib.util.find_spec("sphinx") is None:
+        parser.error("Sphinx is not installed: make install, with Python 3.11 or newer.")
     code = build(BUILD)
     if code == 0 and chosen.serve:
         serve(chosen.port)

@@ -28,6 +28,9 @@ READMES = ("README.md", "docs/ja/README.md")
 
 INDEX = "index.md"
 
+#: The pictures of all languages, beside the English documents.
+PICTURES = "pictures"
+
 _LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(([^()\s]+)\)")
 _MARK = re.compile(r"^<!-- reference: ([a-z-]+) -->$", re.MULTILINE)
 _BREADCRUMBS = re.compile(r"\A(# .*\n\n)\[(?:日本語|English)\]\(.*\n\n?")
@@ -47,6 +50,7 @@ def page(
 ) -> str:
     """A document at `path` as a page among `pages`; raises KeyError for an unknown mark."""
     text = _BREADCRUMBS.sub(r"\1", text)
+    text = re.sub(rf"(!\[[^\[\]]*\]\()(?:[\w./]*/)?({PICTURES}/)", r"\1\2", text)
     text = _LINK.sub(lambda link: _site_link(link[1], link[2], path, pages), text)
     text = _MARK.sub(lambda mark: blocks[mark[1]](), text)
     return text + navigation(text) if pages.get(path) == INDEX else text

@@ -106,7 +106,7 @@ def greedy(folder: Path) -> Iterator[None]:
     ("code", "state", "cause", "run"),
     [
         (0, FINISHED, "", "FINISHED"),
-        (3, FAILED, "its code failed (exit code 3): the server's disk is full", "FAILED"),
+        (3, FAILED, "exit code 3: the server's disk is full", "FAILED"),
     ],
 )
 def test_a_job_that_filled_its_disk_ends_as_it_ended(

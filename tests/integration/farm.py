@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from tests.conftest import ProjectFolder, make_project
+from tests.conftest import ProjectFolder, make_project, new_home
 from tests.fakegpu import FakeGpus
 from tests.waiting import until
 
@@ -28,6 +29,15 @@ def farm_in(folder: Path, *, gpus: int = 4) -> Iterator[Farm]:
         yield made
     finally:
         subprocess.run(["tmux", "-L", made.socket, "kill-server"], capture_output=True)
+
+
+@contextmanager
+def resident_farm(folder: Path) -> Iterator[Farm]:
+    """A farm whose project lives with one home, whichever test types in it."""
+    home = new_home(folder / "home")
+    with mock.patch.dict(os.environ, home), farm_in(folder) as farm:
+        farm.project.env.update(home)
+        yield farm
 
 
 class Farm:

@@ -17,10 +17,9 @@ from remote.tasks import namespace
 from remote.tracking.check.examine import Finding
 from remote.tracking.merge import Conflict
 from remote.transport.rsync_problems import Problem
-from tests.conftest import ROOT, Command, new_home
-from tests.integration.farm import Farm, farm_in
+from tests.conftest import ROOT, Command
+from tests.integration.farm import Farm, resident_farm
 from tests.stores import empty_store
-from tests.typed import typed
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -79,10 +78,7 @@ class Typed:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Farm, list[Typed]]]:
     """All of COMMANDS, typed."""
-    folder = tmp_path_factory.mktemp("json")
-    with pytest.MonkeyPatch.context() as patch, farm_in(folder) as farm:
-        for name, value in new_home(folder / "home").items():
-            patch.setenv(name, value)
+    with resident_farm(tmp_path_factory.mktemp("json")) as farm:
         root = farm.project.root
         empty_store(root)
         (root / "other").mkdir()
@@ -93,7 +89,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Farm, li
         for name, words, code in COMMANDS:
             first = next((each.answer["id"] for each in answers if each.name == "remote-run"), "")
             argv = [*name.split(), "--json", *shlex.split(words.replace("FIRST", first))]
-            done = typed(farm.project, *argv)
+            done = farm.project.inv(*argv, check=False)
             assert done.code == code, done
             answers.append(Typed(name, words, code, done, strictly(done.out)))
         yield farm, answers
@@ -178,10 +174,10 @@ def test_python_gives_the_same(
     for name, value in farm.project.env.items():
         monkeypatch.setenv(name, value)
     target = api.Target(project=farm.project.root)
-    listed = strictly(typed(farm.project, "remote-ps", "-j").out)
+    listed = strictly(farm.project.inv("remote-ps", "-j", check=False).out)
     assert data_of(target.jobs()) == listed["jobs"]
     pushed = data_of(target.push(dry_run=True))
-    typed_push = strictly(typed(farm.project, "sync-push", "--dry-run", "--json").out)
+    typed_push = strictly(farm.project.inv("sync-push", "--dry-run", "--json", check=False).out)
     assert pushed.keys() == typed_push.keys() - {*EVERYWHERE, "dry_run"}
     assert pushed["files"]["sent"] == typed_push["files"]["sent"]
 
@@ -193,8 +189,10 @@ def test_what_can_not_be_is_an_object_too(session: tuple[Farm, list[Typed]]) -> 
         (["remote-run", "none.ipynb", "-j"], "no notebook 'none.ipynb'"),
         (["sync-push", "--json", "--target", "no-such-name"], "no-such-name"),
     ]:
-        done = typed(project, *words)
+        done = project.inv(*words, check=False)
         error = strictly(done.out)["error"]
         assert done.code == 2 and part in error["message"] and part in done.err
-    after = typed(project, "remote-run", "--", "true", "--json")
-    assert "{" not in after.out
+    # What follows the dashes is the program's.
+    assert (
+        project.inv("remote-run", "--after", "none", "--", "true", "--json", check=False).out == ""
+    )

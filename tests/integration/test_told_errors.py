@@ -10,15 +10,14 @@ import json
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import new_home
-from tests.integration.farm import Farm, farm_in
+from tests.integration.farm import Farm, resident_farm
 from tests.stores import empty_store
-from tests.typed import typed
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -27,6 +26,9 @@ FILE = Path(__file__).with_name("errors.txt")
 #: Sections, in the order in which they are typed: what is made before, and the mistakes. `$ENDED` is
 #: the id of a job that has ended, `$GOES` of one that goes on, `$RUN` that of a run.
 MISTAKES: dict[str, tuple[Callable[[Farm], None] | None, str]] = {}
+
+
+NAMES: dict[str, str] = {}
 
 
 def section(title: str, mistakes: str) -> Callable[[Callable[[Farm], None]], None]:
@@ -72,6 +74,8 @@ NOTEBOOK = {
     mlflow-merge
     add
     sync-push remote-ps extra
+    remote-logs last remote-rm x
+    add ==
     remote-logs --tail
     remote-logs --tail=many
     remote-logs --tail -1
@@ -127,9 +131,13 @@ def _(farm: Farm) -> None:
     remote-run docker
     remote-run bad
     run train.ipynb --epoch three
+    run train.ipynb --output ../x
+    remote-run $OUTSIDE
     """,
 )
 def _(farm: Farm) -> None:
+    NAMES["OUTSIDE"] = str(farm.root.parent.parent / "outside.ipynb")
+    Path(NAMES["OUTSIDE"]).write_text(json.dumps(NOTEBOOK))
     farm.project.write("src/notebooks/broken.ipynb", "{")
     other = {**NOTEBOOK, "metadata": {"kernelspec": {"name": "ir", "language": "R"}}}
     farm.project.write("src/notebooks/r.ipynb", json.dumps(other))
@@ -158,7 +166,6 @@ def _(farm: Farm) -> None:
     remote-run --env 1A=2 -- true
     remote-run --env A -- true
     remote-run --tag =b -- true
-    remote-run --name a/b -- true
     remote-run --extra none -- true
     remote-run --cwd nowhere -- true
     remote-run --after nothing -- true
@@ -174,6 +181,8 @@ def _(farm: Farm) -> None:
     remote-ui --stop --port 20001
     remote-ui --stop
     remote-lab --stop
+    remote-lab --stop --background
+    remote-lab --folder ../..
     """,
 )
 def _(farm: Farm) -> None:
@@ -183,10 +192,9 @@ def _(farm: Farm) -> None:
 @section(
     "Targets and settings",
     """
-    sync-push --target ''
     sync-push --target gpu1
     sync-push --target lab
-    sync-push --target ''@host:x
+    sync-push --target @host:x
     sync-push --target host:/
     sync-push --target host:
     sync-push --target host:../x
@@ -203,22 +211,34 @@ def _(farm: Farm) -> None:
     sync-push --target closed:proj
     sync-push --target nokey:proj
     remote-attach --target all
-    remote-ps --target /nowhere/proj
+    remote-ps --target /proc/none/proj
     remote-ps nothing --target lab
+    remote-gpus --target lab
+    sync-pull --target lab
+    remote-setup --target /proc/none
+    remote-prune --target all --older 1d
+    remote-put folder
     remote-put nothing.bin
     remote-put large.bin --to src
     remote-put large.bin --to ../x
     remote-put large.bin other/large.bin
     remote-put .env
+    remote-put /dev/null
+    remote-ps --target dead
+    sync-push --target dead
     """,
 )
 def _(farm: Farm) -> None:
     farm.project.write("large.bin", "x")
+    farm.project.write(".env", "")
     farm.project.write("other/large.bin", "x")
     farm.project.write("ssh_config", "Host closed\nHostName 127.0.0.1\nPort 1\n")
     farm.project.env["REMOTE_SSH_CONFIG"] = str(farm.project.root / "ssh_config")
     toml = farm.project.root / "pyproject.toml"
-    table = '[tool.remote.targets]\none = "/nowhere/one"\n[tool.remote.groups]\nlab = ["one"]\n'
+    table = '[tool.remote.targets]\none = "/proc/none/one"\n[tool.remote.groups]\nlab = ["one"]\n'
+    table = table.replace(
+        "[tool.remote.groups]", 'c = "closed:x"\n[tool.remote.groups]\ndead = ["c"]'
+    )
     toml.write_text(f"{toml.read_text()}\n{table}")
 
 
@@ -235,18 +255,23 @@ def _(farm: Farm) -> None:
     remote-rm nothing
     remote-logs sh
     remote-attach $ENDED
+    remote-top
     remote-rm $ENDED
     remote-rm $GOES
     remote-fetch $ENDED none.txt
     remote-wait $ENDED
     remote-run --after $ENDED -- true
-    remote-rerun $ENDED --resume --on /nowhere/proj
+    remote-rerun $ENDED --resume --on /proc/none/proj
     remote-code $ENDED
+    remote-rerun $SWEEP --follow
+    remote-stop $SWEEP $ENDED
     """,
 )
 def _(farm: Farm) -> None:
     NAMES["ENDED"] = farm.submit("exit 3", "--gpus", "0")
     NAMES["GOES"] = farm.submit(farm.wait, "--gpus", "0")
+    words = ("src/train.py", "--gpus", "0", "--json", "--", "--lr", "1,2")
+    NAMES["SWEEP"] = json.loads(farm.project.inv("remote-sweep", *words).out)["sweep"]
     farm.until(NAMES["ENDED"], "failed")
     farm.until(NAMES["GOES"], "running")
 
@@ -268,37 +293,47 @@ def _(farm: Farm) -> None:
     mlflow-check src
     mlflow-check http://host
     mlflow-conflicts 7
+    mlflow-push 22222222222222222222222222222222
+    mlflow-push --experiment empty
+    mlflow-merge old.db --artifacts none
     """,
 )
 def _(farm: Farm) -> None:
     import sqlite3
 
     with sqlite3.connect(empty_store(farm.project.root)) as store:
-        for number in range(2):
+        for number, stage in enumerate(("active", "active", "deleted")):
             store.execute(
                 "INSERT INTO runs (run_uuid, name, experiment_id, status, start_time, lifecycle_stage)"
-                " VALUES (?, 'twice', 0, 'FINISHED', ?, 'active')",
-                (f"{number}" * 32, 1_700_000_000_000 + number * 60_000),
+                " VALUES (?, 'twice', 0, 'FINISHED', ?, ?)",
+                (f"{number}" * 32, 1_700_000_000_000 + number * 60_000, stage),
             )
+        experiments = "INSERT INTO experiments (experiment_id, name, lifecycle_stage)"
+        store.execute(f"{experiments} VALUES (7, 'empty', 'active')")
+    shutil.copy(farm.project.root / "mlflow.db", farm.project.root / "old.db")
 
 
 def setting(text: str) -> Callable[[Farm], None]:
     """A project whose .env has this text."""
 
     def write(farm: Farm) -> None:
-        farm.project.write(".env", text)
+        (farm.project.root / ".env").write_bytes(text.encode("utf-8", "surrogateescape"))
 
     return write
 
 
-section("An .env that can't be right", "sync-push\ndoctor")(setting("TARGETDIR=gpu1:/x\n"))
+section("An .env that can't be right", "sync-push")(setting("TARGETDIR=gpu1:/x\n"))
 section("An .env with an unknown setting", "sync-push")(setting("REMOTE_NOTFY=x\n"))
+section("An .env that is no text", "sync-push")(setting("A=\udcff\n"))
 section("A database as the destination", "sync-pull")(setting("MLFLOW_TRACKING_URI=mysql://h/d\n"))
 section("A destination that is none", "sync-pull")(setting("MLFLOW_TRACKING_URI=ftp://h/d\n"))
 
 TOMLS = {
     "no TOML": "[tool.remote",
     "an unknown key": '[tool.remote.targets.a]\ndir = "h:x"\ngpu = 1\n',
+    "a number for a target": "[tool.remote.targets]\na = 3\n",
+    "a text for all": '[tool]\nremote = "gpu"\n',
+    "a text for a group": '[tool.remote.groups]\nlab = "a"\n',
     "no dir": "[tool.remote.targets.a]\ngpus = 1\n",
     "an unfit value": '[tool.remote.targets.a]\ndir = "h:x"\ngpus = "many"\n',
     "no address": '[tool.remote.targets]\na = "x"\n',
@@ -327,15 +362,19 @@ for _title, _text in TOMLS.items():
     section(f"pyproject.toml: {_title}", "sync-push --dry-run\nremote-ps --target a")(toml(_text))
 
 
-NAMES: dict[str, str] = {}
+@section("No target", "sync-push\nremote-ps")
+def _(farm: Farm) -> None:
+    farm.project.write("pyproject.toml", "")
+    del farm.project.env["TARGET_DIR"]
+    (farm.project.root / ".remote/last-target").unlink()
 
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    folder = tmp_path_factory.mktemp("errors")
-    with pytest.MonkeyPatch.context() as patch, farm_in(folder) as made:
-        for name, value in new_home(folder / "home").items():
-            patch.setenv(name, value)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        resident_farm(tmp_path_factory.mktemp("errors")) as made,
+    ):
         for name in ("EDITOR", "VISUAL", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
         yield made
@@ -358,7 +397,7 @@ def said(farm: Farm) -> Iterator[str]:
         yield f"# {title}\n"
         for line in filter(None, map(str.strip, mistakes.splitlines())):
             words = [NAMES.get(word.removeprefix("$"), word) for word in shlex.split(line)]
-            done = typed(farm.project, *words)
+            done = farm.project.inv(*words, check=False)
             told = plain(farm, done.err.strip()) or "(nothing)"
             yield f"$ inv {line}\n[{done.code}] {told}\n"
 

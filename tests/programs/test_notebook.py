@@ -213,7 +213,7 @@ def test_a_typo_without_the_suffix_is_told_with_the_nearest(root: Path) -> None:
 
 
 def test_what_is_near_to_nothing_is_told_with_what_there_is(root: Path) -> None:
-    with pytest.raises(NotebookError, match="There is train.ipynb"):
+    with pytest.raises(NotebookError, match="It holds train.ipynb"):
         notebook.find(root, "zzz")
 
 

@@ -41,7 +41,7 @@ def test_the_readme_of_the_package_has_all_but_links_to_files(hook: Any) -> None
 
 
 def test_a_link_to_an_address_stays(hook: Any) -> None:
-    text = "# T\n\n[a](a.md) · [b](b.md)\n\nSee [c](docs/c.md#x) and [d](https://example.org/).\n"
+    text = "# T\n\n![p](docs/p.svg)\n\n[a](a.md) · [b](b.md)\n\nSee [c](docs/c.md#x) and [d](https://example.org/).\n"
     shown = "# T\n\nSee c and [d](https://example.org/).\n"
     assert hook.without_links_to_files(text) == shown
 

@@ -356,8 +356,8 @@ def test_what_may_come_several_times_is_needed_once_unless_it_has_a_default() ->
 
     def stop(c: object, job: list[str] | None = None) -> None: ...
 
-    needed = command(positional=["file"], iterable=["file"])(put)
-    with pytest.raises(RemoteError, match="inv put needs a file"):
+    needed = command(positional=["file"], iterable=["file"], help={"file": "what goes"})(put)
+    with pytest.raises(RemoteError, match=r"inv put needs FILE: what goes\.\ninv put FILE \.\.\."):
         needed._check(needed.get_arguments(), Call(), [])
     free = command(positional=["job"], iterable=["job"])(stop)
     free._check(free.get_arguments(), Call(), [])

@@ -91,7 +91,9 @@ def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
     paths = find(root_of(request.key), request.job)
     job, status = job_of(paths), state_of(paths)
     if status.state in ENDED:
-        raise JobError(f"{paths.id} has ended: {status.state}.", f"inv remote-logs {paths.id}")
+        raise JobError(
+            f"{paths.id} has ended: {status.state}.", f"Its log: inv remote-logs {paths.id}"
+        )
     if job and job.interpreter:
         raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
     launched = _launch(paths, status)

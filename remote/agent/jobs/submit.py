@@ -151,7 +151,10 @@ def _predecessor(root: Path, name: str) -> str:
     for paths in sweep or [find(root, name)]:
         state = state_of(paths).state
         if state in ENDED and state != FINISHED:
-            raise JobError(f"{paths.id}, which this job was to follow, has ended: {state}.")
+            raise JobError(
+                f"{paths.id}, which this job was to follow, has ended: {state}.",
+                "Run that again first, or leave out --after.",
+            )
     return name if sweep else paths.id
 
 

@@ -227,7 +227,7 @@ def outcome(code: int, *, log: bytes, kills: int, full: bool = False) -> Outcome
     # Python itself ends so, by an exception that nobody caught; a program's own exit codes tell of
     # another end, whatever it had logged before.
     raised = last_error(log) if code == 1 else ""
-    cause = raised or f"its code failed (exit code {shown})"
+    cause = raised or f"exit code {shown}"
     if full or _DISK.search(log):
         where = "the server's disk is full" if full else "a disk was full, or a quota used up"
         return Outcome(FAILED, shown, f"{cause}: {where}", DISK)

@@ -249,8 +249,9 @@ class Worker(PreparedRecord):
         for place in filter(is_outside, noted_stores(self.paths)):
             self.say(f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)")
         job_state.list_unpulled(self.paths, self.job)
-        cause = f" ({last.cause})" if last.cause else ""
-        self.say(f"{last.state}, exit code {last.exit_code}{cause}")
+        code = f"exit code {last.exit_code}"
+        cause = f" ({last.cause})" if last.cause not in ("", code) else ""
+        self.say(f"{last.state}, {code}{cause}")
         job_state.close_records(self.paths, self.job, last)
         return last
 

@@ -122,3 +122,26 @@ class DifferencesRequest(
 
     before: str = fields.text(NAME)
     after: str = fields.text(NAME)
+
+
+class FreeAnswer(Struct):
+    """Files that may go, or went, in bytes by path; `bytes` are those that this freed."""
+
+    files: Mapping[str, int] = fields.mapping_of(
+        fields.integer(0, 1 << 62), VERY_MANY, key=fields.path()
+    )
+    bytes: int = fields.integer(0, 1 << 62, default=0)
+
+
+class FreeRequest(TargetRequest[FreeAnswer], verb="free", answer=FreeAnswer, repeat=SAME_TWICE):
+    """Remove artifacts and results of `older` seconds that are the asker's too, by the SHA-256 of each;
+    without sums, tell which may be asked for. What goes on keeps what it has."""
+
+    older: float = fields.number(0, 1e12)
+    now: float = fields.moment(default=0.0)
+    """What the laptop's clock says."""
+    outputs: Tuple[str, ...] = fields.list_of(fields.path(), MANY, default=())
+    """The folders of results."""
+    sums: Mapping[str, str] = fields.mapping_of(
+        fields.text(64, fields.HEX), VERY_MANY, key=fields.path(), default={}
+    )

@@ -135,3 +135,22 @@ class TakeRequest(TargetRequest[TakeAnswer], verb="take", answer=TakeAnswer, rep
     registry: bool = fields.flag(default=False)
     """Whether registered models are among them."""
     python: str = fields.text(NAME, default="")
+
+
+class ArtifactsAnswer(Struct):
+    """Files of artifacts, links too, by their paths below the target's root: bytes, and where they
+    were asked for, the SHA-256 of each file's content."""
+
+    files: Mapping[str, int] = fields.mapping_of(
+        fields.integer(0, 1 << 62), VERY_MANY, key=fields.path()
+    )
+    sums: Mapping[str, str] = fields.mapping_of(
+        fields.text(64, fields.HEX), VERY_MANY, key=fields.path(), default={}
+    )
+
+
+class ArtifactsRequest(TargetRequest[ArtifactsAnswer], verb="artifacts", answer=ArtifactsAnswer):
+    """Tell what lies in folders of artifacts, or of these files."""
+
+    paths: Tuple[str, ...] = fields.list_of(fields.path(), VERY_MANY)
+    sums: bool = fields.flag(default=False)

@@ -47,7 +47,7 @@ def rerun(
         raise JobError(f"{source.target} tells of {original}, and not of {job!r}.")
     if resume and not is_there:
         raise JobError(
-            f"What {original} has kept is on {source.target}.", "Without --on, or --resume."
+            f"What {original} has kept is on {source.target}.", "Leave out --on, or --resume."
         )
     kept = recall(source.project.state, original)
     asked = account.job.spec

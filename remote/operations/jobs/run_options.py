@@ -36,7 +36,10 @@ def variable(text: str, flag: str) -> tuple[str, str]:
     """The same, for a key that can name an environment variable."""
     key, value = pair(text, flag)
     if not NAME_PATTERN.match(key):
-        raise JobError(f"{flag} takes KEY=VALUE, not {text!r}.")
+        raise JobError(
+            f"{flag} {text}: no variable can be called {key!r}.",
+            "A name has letters, digits and _, and begins with no digit.",
+        )
     return key, value
 
 
@@ -142,7 +145,7 @@ class RunOptions:
             ("--idle looks at", self.idle),
         ):
             if value and self.gpus == 0:
-                raise JobError(f"{what} a GPU, and --gpus 0 means none.")
+                raise JobError(f"{what} a GPU, and --gpus 0 means none.", "Leave one of them out.")
         if self.gpu_memory and self.leased["gpu_share"] < 1:
             raise JobError(
                 "A part of a GPU is a part of its memory: --gpus-memory can't go with it."

@@ -16,11 +16,14 @@ from remote.operations.transfers.arrivals import Arrivals
 from remote.operations.transfers.linked_folders import refusal
 from remote.operations.transfers.room import temporary_options
 from remote.tracking.merge import ArtifactFolder
-from remote.transport import rsync, rsync_args
+from remote.transport import rsync, rsync_args, rsync_filters
 from remote.transport.rsync_args import Remote
 from remote.transport.rsync_dialect import Dialect, dialect
 from remote.transport.rsync_problems import Problem
 from remote.transport.rsync_tally import Tally
+
+#: What a file says that names what is wanted, made of the names.
+Content = Callable[[Iterable[str]], str]
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,17 @@ class ArtifactFetch:
     scratch: Path
     backup: str
 
-    def bring(self, folders: Sequence[ArtifactFolder]) -> Tally:
-        """Bring these folders, without files that act by being there."""
-        groups = _grouped(folders)
+    def bring(
+        self, folders: Sequence[ArtifactFolder], chosen: Mapping[str, Sequence[str]] | None = None
+    ) -> Tally:
+        """Bring these folders, without files that act by being there; or, of each by its `remote`,
+        what is `chosen` in it."""
+        groups = _grouped(folders, chosen)
         known = dialect() if groups else Dialect(frozenset())
         is_listed = rsync_args.listed(Path(), known)
-        content = rsync_args.artifact_list if is_listed else rsync_args.artifact_filters
+        content: Content = rsync_args.artifact_list
+        if not is_listed:
+            content = rsync_args.artifact_filters if chosen is None else rsync_filters.file_filters
         arrivals = {folder.local: Arrivals.of(self.root / folder.local) for folder in folders}
         fetched = transfer_artifacts(groups, partial(self._bring, known), content)
         names = {name[: slash.start()] for name in fetched.sent for slash in re.finditer("/", name)}
@@ -90,7 +98,7 @@ def came_whole(
 def transfer_artifacts(
     groups: Mapping[tuple[str, str], Sequence[str]],
     transfer: Callable[[str, str, Path], Tally],
-    content: Callable[[Iterable[str]], str] = rsync_args.artifact_filters,
+    content: Content = rsync_args.artifact_filters,
 ) -> Tally:
     """Bring or send groups of artifact folders: (folder at the one end, at the other) -> names in it.
 
@@ -99,7 +107,9 @@ def transfer_artifacts(
     """
 
     def move(ends: tuple[str, str]) -> Tally:
-        with tempfile.NamedTemporaryFile("w", suffix=".wanted") as wanted:
+        with tempfile.NamedTemporaryFile(
+            "w", suffix=".wanted", encoding="utf-8", errors="surrogateescape", newline=""
+        ) as wanted:
             wanted.write(content(groups[ends]))
             wanted.flush()
             return transfer(*ends, Path(wanted.name))
@@ -111,14 +121,20 @@ def transfer_artifacts(
     return result
 
 
-def _grouped(folders: Iterable[ArtifactFolder]) -> dict[tuple[str, str], list[str]]:
+def _grouped(
+    folders: Iterable[ArtifactFolder], chosen: Mapping[str, Sequence[str]] | None = None
+) -> dict[tuple[str, str], list[str]]:
     """(folder there, here) -> what to bring below it: runs of an experiment travel together."""
     groups: dict[tuple[str, str], list[str]] = {}
     for folder in folders:
         source, target = folder.remote.split("/", 2), folder.local.split("/", 2)
+        names = None if chosen is None else chosen.get(folder.remote, ())
+        if names is not None and not names:
+            continue
         if source[2:] == target[2:] and source[2:]:
             key = ("/".join(source[:2]), "/".join(target[:2]))
-            groups.setdefault(key, []).append(source[2])
+            inner = [source[2]] if names is None else [f"{source[2]}/{name}" for name in names]
+            groups.setdefault(key, []).extend(inner)
         else:
-            groups[folder.remote, folder.local] = ["**"]
+            groups[folder.remote, folder.local] = ["**"] if names is None else list(names)
     return groups

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote.config import find_project
@@ -12,17 +13,20 @@ from remote.errors import StoreError
 from remote.files import locked
 from remote.operations.tracking.destination import STORE
 from remote.tracking.check.examine import Finding, examine, mend
+from remote.tracking.left_artifacts import tagged
 from remote.tracking.store_address import FOLDER, SQLITE, StoreAddress
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What is wrong; after mending, what is left. `backup` is the copy made before."""
+    """What is wrong; after mending, what is still. `backup` is the copy made before, `left` what runs
+    tell of artifacts that a pull has left on their server."""
 
     store: str
     findings: tuple[Finding, ...]
     mended: tuple[Finding, ...] = ()
     backup: str = ""
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(store: str = "", *, mending: bool = False) -> Checked:
@@ -40,9 +44,16 @@ def check(store: str = "", *, mending: bool = False) -> Checked:
         findings = tuple(examine(path))
         backup = mend(path, findings) if mending else None
         if backup is None:
-            return Checked(str(path), findings)
+            return Checked(str(path), findings, left=_left(path))
         mended = tuple(finding for finding in findings if finding.mendable)
-        return Checked(str(path), tuple(examine(path)), mended, str(backup))
+        return Checked(str(path), tuple(examine(path)), mended, str(backup), _left(path))
+
+
+def _left(path: Path) -> Mapping[str, str]:
+    # Of a damaged store nothing can be told.
+    with contextlib.suppress(StoreError):
+        return tagged(path)
+    return {}
 
 
 def _path(store: str) -> Path:

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from remote.config import Project
 from remote.errors import StoreError
 from remote.files import locked, remove_left
+from remote.operations.tracking.artifact_limit import Choice, LeftFiles, note
 from remote.operations.tracking.artifact_transfer import ArtifactFetch, came_whole
 from remote.operations.tracking.destination import (
     ARTIFACTS,
@@ -28,7 +29,7 @@ from remote.output import Progress, say
 from remote.target import Target
 from remote.tracking import merge, migration, schema
 from remote.tracking.empty_store import ensure_store
-from remote.tracking.merge import MergeSummary, total
+from remote.tracking.merge import ArtifactFolder, MergeSummary, total
 from remote.tracking.sources import Source, source_of
 from remote.tracking.store import columns_of, connect_read_only, usable
 from remote.tracking.store_address import StoreAddress
@@ -65,6 +66,8 @@ class Records:
     """Links of artifacts that lead out of them, and stay there."""
     acting: list[str] = field(default_factory=list)
     """Artifacts that stay there, since they act by being there."""
+    on_server: list[LeftFiles] = field(default_factory=list)
+    """Artifacts that stay there until they are asked for."""
 
     @property
     def is_news(self) -> bool:
@@ -187,8 +190,9 @@ def merge_delta(
     remote: Remote,
     dry_run: bool,
     theirs: bool = False,
+    choose: Callable[[Sequence[ArtifactFolder]], Choice] = lambda folders: Choice(),
 ) -> None:
-    """Merge one delta, then fetch the artifacts that it names from `remote`.
+    """Merge one delta, then fetch the artifacts that it names from `remote`, as far as `choose` says.
 
     What came is added to `records`. `name` is what files about the source are called, `source` what
     the user calls it.
@@ -218,9 +222,13 @@ def merge_delta(
     if dry_run:
         return
     root = to.project.root
-    fetched = ArtifactFetch(root, remote, delta.parent, records.backup).bring(summary.artifacts)
+    choice = choose(summary.artifacts)
+    fetch = ArtifactFetch(root, remote, delta.parent, records.backup)
+    fetched = fetch.bring(summary.artifacts, choice.chosen)
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)
     pulled.add(fetched.sent)
-    merge.mark_fetched(base, came_whole(summary.artifacts, fetched.problems))
+    came = list(came_whole(summary.artifacts, fetched.problems))
+    merge.mark_fetched(base, (folder for folder in came if folder.remote not in choice.left))
+    records.on_server += note(store, came, choice.left, source)
     records.add(fetched)

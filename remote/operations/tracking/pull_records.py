@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 
 from remote.errors import ProtocolError, StoreError, TargetError
 from remote.files import read_json, write_json
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.operations.tracking.adopt_bases import adopt_bases
+from remote.operations.tracking.artifact_limit import choose
 from remote.operations.tracking.destination import destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
 from remote.operations.tracking.sweep_runs import update_sweeps
@@ -148,6 +150,7 @@ def merge_all(
                 remote=server.remote,
                 dry_run=dry_run,
                 theirs=theirs,
+                choose=partial(choose, server),
             )
     records.moved = own.moved
     records.outside = [place for place in own.answer.outside if place not in before]

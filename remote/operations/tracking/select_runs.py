@@ -93,7 +93,11 @@ def resolve(store: Path, selection: Selection) -> tuple[str, ...]:
             query = "SELECT experiment_id FROM experiments WHERE name = ?"
             ids = _ids(database, query, selection.experiment)
             if not ids:
-                raise StoreError(f"There is no experiment {selection.experiment!r} here.")
+                every = _ids(database, f"SELECT name FROM experiments WHERE {_ACTIVE} LIMIT 10")
+                raise StoreError(
+                    f"There is no experiment {selection.experiment!r} here.",
+                    f"The experiments here: {', '.join(every)}.",
+                )
             query = f"SELECT run_uuid FROM runs WHERE experiment_id = ? AND {_ACTIVE}"
             found = _ids(database, f"{query} ORDER BY start_time", *ids)
             if not found:

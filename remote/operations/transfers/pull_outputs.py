@@ -21,6 +21,7 @@ from remote.operations.transfers.unchanged_outputs import UnchangedOutputs
 from remote.session import TargetSession
 from remote.transport import rsync, rsync_args
 from remote.transport.rsync_dialect import Dialect
+from remote.transport.rsync_filters import only_filters
 from remote.transport.rsync_problems import DANGLING, IN_THE_WAY, UNREADABLE, Problem
 from remote.transport.rsync_tally import Tally
 
@@ -41,6 +42,8 @@ class PulledOutputs:
     backup: Path
     declared: tuple[str, ...]
     dry_run: bool
+    only: tuple[str, ...] = ()
+    """Patterns of what is wanted; everything without one."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -60,7 +63,11 @@ class PulledOutputs:
         What comes lies in `scratch` until it is whole.
         """
         tally = Tally(problems=list(self._unfit(states)))
-        rows = [row for row in outputs.table(self.declared) if row.pulled]
+        rows = [
+            row
+            for row in outputs.table(self.declared)
+            if row.pulled and self._filters(row.path) is not None
+        ]
         filled = [row for row in rows if states.get(row.path) == _wanted(row)]
         unchanged = UnchangedOutputs.of(self.server, marks, [row.path for row in filled])
         changed = [row for row in filled if row.path not in unchanged.paths]
@@ -69,9 +76,14 @@ class PulledOutputs:
             for row, part in zip(changed, pool.map(partial(self._bring, scratch), paths)):
                 unchanged.add(row.path, part)
                 tally.add(part, ".")
-        if not self.dry_run:
+        # Of what wasn't wanted, nothing is known.
+        if not self.dry_run and not self.only:
             unchanged.write()
         return tally
+
+    def _filters(self, folder: str) -> list[str] | None:
+        """rsync's options for what is wanted of a folder; None where that is nothing."""
+        return only_filters(self.only, folder) if self.only else []
 
     def _unfit(self, states: Mapping[str, str]) -> Iterator[Problem]:
         target = str(self.server.target)
@@ -122,6 +134,7 @@ class PulledOutputs:
             dry_run=dry_run,
             temporary=temporary_options(scratch, root / folder),
             apart=apart,
+            only=self._filters(path.rstrip("/")) or [],
         )
 
         def run() -> Tally:

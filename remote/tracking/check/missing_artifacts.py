@@ -2,7 +2,7 @@
 
 A run without artifacts has no folder, so a missing folder alone says nothing. What says something:
 a model that is ready, a version of a registered model, a trace whose spans are in a file, and the
-tags in which MLflow lists what a run logged.
+tags in which MLflow lists what a run logged. What a pull has left on its server isn't missing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import posixpath
 import sqlite3
 from typing import Iterator, Mapping, Sequence
 
-from remote.tracking import schema
+from remote.tracking import left_artifacts, schema
 from remote.tracking.check.stored_paths import State, StoredPath, has_file
 from remote.tracking.store import has_table
 
@@ -39,7 +39,12 @@ _TAGS: Mapping[str, str] = {
 
 def missing_artifacts(database: sqlite3.Connection, paths: Sequence[StoredPath]) -> tuple[str, ...]:
     """The names of what is missing."""
-    located = [path for path in paths if path.state is not State.OUTSIDE]
+    left = _left(database)
+    located = [
+        path
+        for path in paths
+        if path.state is not State.OUTSIDE and not left & {*path.place.split("/"), path.id}
+    ]
     expected = {
         kind: {identity for (identity,) in database.execute(query)}
         for kind, (table, query) in _WITH_FILES.items()
@@ -62,6 +67,16 @@ def _missing_files(database: sqlite3.Connection, located: Sequence[StoredPath]) 
             for path in _listed(text, key) if run in folders else ():
                 if not has_file(posixpath.join(folders[run], path)):
                     yield f"{path} of run {run}"
+
+
+def _left(database: sqlite3.Connection) -> set[str]:
+    """The runs that tell of artifacts left on their server, and the models that they made."""
+    query = "SELECT run_uuid FROM tags WHERE key = ?"
+    runs = {str(run) for (run,) in database.execute(query, (left_artifacts.TAG,))}
+    if not runs or not has_table(database, "logged_models"):
+        return runs
+    models = database.execute("SELECT model_id, source_run_id FROM logged_models")
+    return runs | {str(model) for model, run in models if run in runs}
 
 
 def _listed(text: str, key: str) -> list[str]:

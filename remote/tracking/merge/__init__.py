@@ -9,7 +9,7 @@
 """
 
 from remote.job.messages.records import ArtifactFolder
-from remote.tracking.merge.apply import mark_fetched, merge
+from remote.tracking.merge.apply import mark_fetched, merge, unfetched
 from remote.tracking.merge.base import pull_state
 from remote.tracking.merge.merge_session import Conflict, MergeSummary, total
 
@@ -21,4 +21,5 @@ __all__ = [
     "merge",
     "pull_state",
     "total",
+    "unfetched",
 ]

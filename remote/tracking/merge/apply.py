@@ -7,9 +7,10 @@ import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Callable, Iterable, Optional, Sequence, Tuple
+from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 from remote.errors import StoreError
+from remote.files import is_absent
 from remote.job.messages.records import ArtifactFolder
 from remote.tracking import schema
 from remote.tracking.merge import base as bases
@@ -85,6 +86,15 @@ def mark_fetched(base: Path, folders: Iterable[ArtifactFolder]) -> None:
         database.executemany(
             "DELETE FROM artifact WHERE local = ?", [(folder.local,) for folder in folders]
         )
+
+
+def unfetched(base: Path) -> List[ArtifactFolder]:
+    """The folders of artifacts that `mark_fetched` wasn't told of yet; none without a base."""
+    if is_absent(base):
+        return []
+    with closing(sqlite3.connect(base, timeout=60)) as database:
+        rows = database.execute("SELECT remote, local FROM artifact ORDER BY local")
+        return [ArtifactFolder(*row) for row in rows]
 
 
 def _merge(session: MergeSession) -> MergeSummary:

@@ -44,7 +44,7 @@ def written_by(code: str, folder: Path) -> bytes:
 def test_an_exception_that_nobody_caught_is_the_cause(code: str, said: str, tmp_path: Path) -> None:
     log = b"epoch 1\n" + written_by(code, tmp_path)
     assert last_error(log) == said
-    assert outcome(1, log=log, kills=0).cause == (said or "its code failed (exit code 1)")
+    assert outcome(1, log=log, kills=0).cause == (said or "exit code 1")
 
 
 def test_the_cell_of_a_notebook_is_named() -> None:
@@ -59,7 +59,7 @@ def test_the_cell_of_a_notebook_is_named() -> None:
 
 def test_a_program_that_chose_its_exit_code_did_not_end_by_what_it_had_logged() -> None:
     log = b"Traceback (most recent call last):\n  File x\nValueError: handled\n"
-    assert outcome(3, log=log, kills=0).cause == "its code failed (exit code 3)"
+    assert outcome(3, log=log, kills=0).cause == "exit code 3"
 
 
 def test_a_message_without_end_is_cut() -> None:

@@ -100,7 +100,7 @@ def test_a_job_that_fails_is_told_in_its_log_its_status_and_the_terminal(
     assert status.started and status.running and status.ended
     assert status.started <= status.running <= status.ended
     assert status.seconds == status.ended - status.running
-    last = "[remote] failed, exit code 3 (its code failed (exit code 3))\n"
+    last = "[remote] failed, exit code 3\n"
     assert paths.log.read_text() == f"hello\n{root}\n{last}" == said
     assert not paths.live.exists()
 

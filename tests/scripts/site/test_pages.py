@@ -34,6 +34,8 @@ def test_both_languages_have_the_same_pages() -> None:
         ("[a](ja/jobs.md#%E3%81%82)", "[a](jobs.md)"),
         ("[`a`](../containers)", "`a`"),
         ("![a](pictures/a.svg)", "![a](pictures/a.svg)"),
+        ("![a](../pictures/a.svg)", "![a](pictures/a.svg)"),
+        ("![a](docs/pictures/a.svg)", "![a](pictures/a.svg)"),
     ],
 )
 def test_links_between_files_become_links_between_pages(link: str, shown: str) -> None:

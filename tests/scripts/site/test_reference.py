@@ -96,3 +96,15 @@ def test_lock_files_are_named_in_the_order_in_which_they_are_looked_for(folder: 
     text = (folder / "jobs.md").read_text("utf-8")
     order = [*LOCK_FILES]
     assert re.search(".{1,5}".join(f"`{re.escape(name)}`" for name in order), text)
+
+
+@each_language
+def test_every_message_of_the_page_of_troubles_is_one_that_the_code_says(folder: Path) -> None:
+    text = (folder / "troubleshooting.md").read_text("utf-8")
+    start = [*re.finditer(r"^## ", text, re.MULTILINE)][1].start()
+    table = re.split(r"^## ", text[start + 3 :], flags=re.MULTILINE)[0]
+    messages = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    assert len(messages) > 10
+    code = sources("")
+    parts = [part.strip() for message in messages for part in message.split("…")]
+    assert [part for part in parts if part not in code] == []

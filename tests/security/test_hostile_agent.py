@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 import unicodedata
 import zlib
@@ -68,6 +69,7 @@ FREE = {
     "LogAnswer": "text",
     "Metric": "key",
     "Notice": "words",
+    "OverviewAnswer": "gpu_fault",
     "PrepareAnswer": "root",
     "ProcessId": "start boot",
     "PruneAnswer": "environments backups remarks",
@@ -226,6 +228,32 @@ def test_an_error_of_the_agents_is_shown_escaped_and_has_an_end(
     shown = capsys.readouterr()
     assert code != 0 and is_harmless(shown.out + shown.err + error)
     assert len(error) < 10_000 and (shown.out + shown.err + error).count("\n") < 60
+
+
+@pytest.mark.parametrize("is_error", [False, True])
+def test_the_dashboard_shows_whatever_a_server_says_escaped(
+    agent: HostileAgent, is_error: bool
+) -> None:
+    from remote.operations.watched_servers import WatchedServers
+    from remote.tasks.dashboard.app import Dashboard
+    from tests.tasks.dashboard.screens import text_of
+
+    error = {"error": {"kind": "JobError", "message": EVIL * 1000, "hint": EVIL}}
+    answer = full(requests()["overview"].answer, EVIL)
+    agent.answers("overview", error if is_error else answer)
+    watched = WatchedServers([sync.server_of("")])
+
+    async def shown() -> str:
+        dashboard = Dashboard(watched)
+        async with dashboard.run_test(size=(120, 40)) as pilot:
+            while not watched.replies:
+                await pilot.pause(0.05)
+            await pilot.pause(0.5)
+            return text_of(dashboard)
+
+    text = asyncio.run(shown())
+    assert is_harmless(text) and r"\x1b[2J" in text and "\nforged line" not in text
+    assert ("no answer" in text) is is_error
 
 
 def test_a_bug_of_the_agents_is_shown_escaped(agent: HostileAgent) -> None:

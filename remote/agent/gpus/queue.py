@@ -33,7 +33,12 @@ JAX_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 
 def describe(request: GpusRequest) -> GpusAnswer:
     """Every GPU with the job that leases it, if one does, and the line of those that wait."""
-    folder = Path(request.leases or LEASES)
+    return look(request.leases).replace(cuda=sources.runtime_version())
+
+
+def look(leases: str) -> GpusAnswer:
+    """The same without the newest CUDA, to learn which the cards' program is started once more."""
+    folder = Path(leases or LEASES)
     if not folder.is_dir():
         raise JobError(
             f"There is no folder {folder} on this server, for leases (REMOTE_LEASES).",
@@ -44,7 +49,6 @@ def describe(request: GpusRequest) -> GpusAnswer:
         gpus=tuple(_with_holders(folder, gpu, held.get(gpu.uuid)) for gpu in sources.gpus()),
         waiting=tuple(waiting(folder)),
         now=time.time(),
-        cuda=sources.runtime_version(),
     )
 
 

@@ -84,10 +84,12 @@ def remote_prune(
         python=declared(servers[0].project.root, "requires-python"),
         now=time.time(),
     )
+    asks = not dry_run and not yes and sys.stdin.isatty()
+    if asks:
+        refuse_question("--dry-run shows what would go, --yes removes it.")
     tell(copies=[])
     copies = list(_copies(servers, request)) if pulled else []
-    if not dry_run and not yes and sys.stdin.isatty():
-        refuse_question("--dry-run shows what would go, --yes removes it.")
+    if asks:
         found = _tell_copies(copies)
         if not _prune(servers, request.replace(dry_run=True)) and not found:
             return

@@ -26,6 +26,7 @@ from bench import (  # fmt: skip
     sampling,
     servers,
     slurm,
+    top,
     waiting,
     watch,
 )
@@ -39,6 +40,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Iterator[Row]]] = {
     "job": job.measure,
     "slurm": slurm.measure,
     "list": listing.measure,
+    "top": top.measure,
     "many": many.measure,
     "waiting": waiting.measure,
     "minute": minute.measure,

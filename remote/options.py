@@ -91,6 +91,16 @@ def count(text: str, flag: str) -> int:
     return int(text)
 
 
+def several(text: str, flag: str) -> int:
+    """The same, from 1 on."""
+    number = count(text, flag)
+    if not number:
+        raise UnitError(
+            f"{flag} takes a number from 1 on, not {text!r}.", f"Without {flag}: as usual."
+        )
+    return number
+
+
 def mebibytes(text: str, flag: str) -> int:
     """What a size such as `20G` or `20GB` means, in MiB; raises UnitError that names `flag`.
 

@@ -200,7 +200,8 @@ def draw_screen(lines: Sequence[str]) -> None:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    encoding = stream.encoding or "utf-8"
+    # The dashboard's has none.
+    encoding = getattr(stream, "encoding", "") or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
 
@@ -227,11 +228,7 @@ def fitted_table(
         return table(rows)
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells)]
-    room = shutil.get_terminal_size().columns - 1 - 2 * (len(widths) - 1)
-    for least in (NARROWEST, 0):
-        for index in shrink:
-            widths[index] -= min(max(sum(widths) - room, 0), max(widths[index] - least, 0))
-    widths[-1] -= max(sum(widths) - room, 0)
+    widths = fitted_widths(widths, shutil.get_terminal_size().columns - 1, shrink)
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
     lines: list[str] = []
     for row in cells:
@@ -242,6 +239,16 @@ def fitted_table(
             painted += [f"{colour}{fit}\x1b[0m" if colour else fit] if width else []
         lines.append(Painted("  ".join(painted).rstrip()))
     return lines
+
+
+def fitted_widths(widths: Sequence[int], room: int, shrink: Sequence[int]) -> list[int]:
+    """The widths that columns with two blanks between them have on a line that is `room` wide."""
+    fitted, room = list(widths), room - 2 * (len(widths) - 1)
+    for least in (NARROWEST, 0):
+        for index in shrink:
+            fitted[index] -= min(max(sum(fitted) - room, 0), max(fitted[index] - least, 0))
+    fitted[-1] -= max(sum(fitted) - room, 0)
+    return fitted
 
 
 def _cut(cell: str, width: int) -> str:

@@ -61,6 +61,16 @@ class TargetSettings(Struct):
     proxy: str = fields.text(NAME, default="")
     """How the internet is reached, as REMOTE_PROXY says it for all targets."""
 
+    @property
+    def has_extras(self) -> bool:
+        """Whether its environment may be made from a lock file, which alone has extras."""
+        return self.environment in ("", "uv")
+
+    @property
+    def words_for_sbatch(self) -> tuple[str, ...]:
+        """Those of `sbatch`, unless tmux is to run the jobs."""
+        return () if self.launcher == "tmux" else self.sbatch
+
 
 #: The keys of a target's own table.
 KEYS = {name.replace("_", "-"): name for name in TargetSettings.fields}

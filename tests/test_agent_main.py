@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from remote.agent_main import unpacked
+from remote.rpc import bundle
+from remote.rpc.wire import UNPACKED
 
 
 @pytest.fixture
@@ -67,3 +71,17 @@ def test_of_several_that_start_at_once_all_run_the_same_folder(archive: Path) ->
         thread.join()
     assert found == [f"{archive}.d"] * 8
     assert beside(archive) == ["agent-1.zip", "agent-1.zip.d"]
+
+
+def test_the_folder_answers_as_the_zip_does_and_is_called_like_it(tmp_path: Path) -> None:
+    zipped = tmp_path / "it's a cache" / "agent-1.zip"
+    zipped.parent.mkdir()
+    files = bundle.contents()
+    files["remote/agent/main.py"] = b"import sys\ndef main():\n    print(*sys.argv, sys.path[0])\n"
+    zipped.write_bytes(bundle.packed(files))
+    places = (zipped, f"{zipped}{UNPACKED}", Path(f"{zipped}{UNPACKED}").relative_to(tmp_path))
+    said = [
+        subprocess.check_output([sys.executable, "-IS", place, "ask"], cwd=tmp_path, text=True)
+        for place in places
+    ]
+    assert said == [f"{zipped} ask {zipped}.d\n"] * 3

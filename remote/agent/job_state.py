@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from remote.agent import launchers, processes, reserve
+from remote.agent import processes, reserve
 from remote.agent.job_folders import forget, job_of, read_status
 from remote.errors import RemoteError
 from remote.files import link_or_copy, locked, name_new, write_atomic
@@ -39,6 +39,9 @@ def state_of(paths: JobPaths) -> JobStatus:
     status = read_status(paths)
     if status.state == UNKNOWN or (status.state in ENDED and not paths.live.exists()):
         return status
+    # Of most jobs the end is written down, and a list of them starts faster without.
+    from remote.agent import launchers
+
     launched = launchers.read(paths, status.worker)
     if status.state in ENDED:
         # Its worker is about to forget it, or had no room for all that an end takes.

@@ -62,6 +62,7 @@ VERBS: Dict[str, Verb] = {
     "artifacts": Verb("replication.artifact_files", "describe", "records.ArtifactsRequest"),
     "take": Verb("replication.receive", "take", "records.TakeRequest"),
     "gpus": Verb("gpus.queue", "describe", "gpus.GpusRequest"),
+    "overview": Verb("jobs.overview", "describe", "overview.OverviewRequest"),
     "secret": Verb("target_dir", "change_secret", "target.SecretRequest"),
 }
 

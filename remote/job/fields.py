@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern, Type
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern, Type, Union
 
 #: A name, a path, a cause; a whole message; a value that a user typed, which Linux limits likewise
 #: (MAX_ARG_STRLEN, execve(2)).
@@ -40,7 +41,7 @@ LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 #: A path below a folder, each part of it a name; the only lone surrogates are those that stand for
 #: bytes which are no text (os.fsencode).
 _PART = r"(?!\.{1,2}(?:/|\Z))[^/\x00\ud800-\udc7f\udd00-\udfff]+"
-PATH = re.compile(f"{_PART}(?:/{_PART})*")
+PATH = f"{_PART}(?:/{_PART})*"
 
 #: What SQLite takes for a whole number.
 INTEGER = (1 << 63) - 1
@@ -85,9 +86,12 @@ def shown(value: Any) -> str:
     return ascii(value[:57]) + "..." if cut else ascii(value)[:60]
 
 
-def text(limit: int, pattern: Optional[Pattern[str]] = None, *, default: Any = REQUIRED) -> Any:
-    """Text of at most `limit` characters which as a whole matches `pattern`."""
-    match = pattern.fullmatch if pattern else None
+def text(
+    limit: int, pattern: Union[Pattern[str], str, None] = None, *, default: Any = REQUIRED
+) -> Any:
+    """Text of at most `limit` characters which as a whole matches `pattern`: one that takes long to
+    compile is a string, since most processes read no such field."""
+    match = partial(re.fullmatch, pattern) if pattern else None
 
     def read(value: Any) -> str:
         if type(value) is not str:

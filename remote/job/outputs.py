@@ -8,7 +8,6 @@ ends in a slash, a folder.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Iterable, NamedTuple, Optional, Tuple
 
@@ -49,7 +48,7 @@ FOLDERS = tuple(output.path for output in TABLE if output.shared and not output.
 
 #: A name that a project may declare: below the root, nothing hidden, no wildcard of rsync's.
 _PART = r"[^/\\*?\[\]\x00-\x1f\x7f.~\s-](?:[^/\\*?\[\]\x00-\x1f\x7f]*[^/\\*?\[\]\x00-\x1f\x7f\s])?"
-DECLARED = re.compile(rf"{_PART}(?:/{_PART})*/?")
+DECLARED = rf"{_PART}(?:/{_PART})*/?"
 
 
 def table(declared: Iterable[str] = ()) -> Tuple[Output, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from remote.agent.gpus.fitness import equipment, obstacle, suits
@@ -48,13 +49,15 @@ def place(servers: Sequence[TargetSession], job: JobSpec, count: int = 1) -> lis
     """
     wanted = {server.key: with_settings(job, server.settings) for server in servers}
     on_gpus = [server for server in servers if wanted[server.key].gpus != 0]
-    replies = ask_all(on_gpus, _gpus)
+    replies = ask_all(on_gpus, lambda server: gpus_of(server, wanted[server.key].sbatch))
     candidates, reasons = [], [f"{_name(reply)}: {reply.words}" for reply in replies if reply.error]
     for reply in replies:
         if reply.answer:
-            found = by_gpus(reply.server, wanted[reply.server.key], reply.answer)
+            asked = wanted[reply.server.key]
+            found = by_gpus(reply.server, asked, reply.answer)
             candidates += [found] if found else []
-            reasons += [] if found else [f"{_name(reply)}: {equipment(reply.answer.gpus)}"]
+            why = _mismatch(asked, reply.answer) or equipment(reply.answer.gpus)
+            reasons += [] if found else [f"{_name(reply)}: {why}"]
     if not candidates and job.gpus in (None, 0):
         without = ask_all([server for server in servers if server not in _silent(replies)], _going)
         candidates = [
@@ -71,21 +74,23 @@ def by_gpus(server: TargetSession, job: JobSpec, answer: GpusAnswer) -> Candidat
     """What a server's cards mean for such jobs; None where it never has what they ask for."""
     cards = [gpu for gpu in answer.gpus if suits(job, gpu)]
     needed = 1 if job.gpus is None else job.gpus
-    if server.settings.launcher == "slurm":
-        # Its login node knows nothing of the cards; Slurm itself will say what it can't give.
-        return Candidate(server, free=0, capacity=1)
-    if not cards or len(cards) < needed:
-        return None
+    machines = [[*of] for _, of in groupby(cards, key=lambda gpu: gpu.node)]
+    capacity = sum(len(own) // needed for own in machines) // max(1, job.nodes)
     if job.gpu_share < 1:
         capacity, free = len(cards) * int(1 / job.gpu_share), sum(_parts(gpu, job) for gpu in cards)
     else:
-        leasable = [gpu for gpu in cards if not gpu.holder and not obstacle(gpu, job.gpu_memory)]
-        capacity, free = len(cards) // needed, len(leasable) // needed
+        free = sum(len(_leasable(own, job)) // needed for own in machines) // max(1, job.nodes)
+    if not capacity or _mismatch(job, answer):
+        return None
     # Nobody overtakes: where one waits for such cards, a new one waits behind it.
     own = {gpu.uuid for gpu in cards}
     waiting = [each for each in answer.waiting if not each.cards or own & set(each.cards)]
     ahead = sum(each.gpus * each.share for each in waiting) / (needed * job.gpu_share)
     return Candidate(server, 0 if waiting else free, capacity, ahead)
+
+
+def _leasable(gpus: Sequence[Gpu], job: JobSpec) -> list[Gpu]:
+    return [gpu for gpu in gpus if not gpu.holder and not obstacle(gpu, job.gpu_memory)]
 
 
 def _parts(gpu: Gpu, job: JobSpec) -> int:
@@ -106,9 +111,25 @@ def _spread(candidates: Sequence[Candidate], count: int) -> list[TargetSession]:
     return chosen
 
 
-def _gpus(server: TargetSession) -> GpusAnswer:
-    leases = server.project.settings.get("REMOTE_LEASES", "")
-    return server.agent.call(GpusRequest(key=server.key, leases=leases))
+def _mismatch(job: JobSpec, answer: GpusAnswer) -> str:
+    """Why such jobs can't be asked of those who give out these cards; empty where they can."""
+    is_cluster = any(gpu.node for gpu in answer.gpus)
+    if is_cluster and (job.gpu_memory or job.gpu_exclude or job.gpu_share < 1):
+        return "Slurm gives whole cards, by their kind alone."
+    needs_cluster = job.sbatch or job.nodes > 1
+    return "No Slurm runs its jobs." if needs_cluster and not is_cluster else ""
+
+
+def gpus_of(server: TargetSession, sbatch: Sequence[str] | None = None) -> GpusAnswer:
+    """What a server tells of its cards, or of those of the partition that words for sbatch name (by
+    itself: what its settings have)."""
+    request = GpusRequest(
+        key=server.key,
+        leases=server.project.settings.get("REMOTE_LEASES", ""),
+        launcher=server.settings.launcher,
+        sbatch=tuple(server.settings.words_for_sbatch if sbatch is None else sbatch),
+    )
+    return server.agent.call(request)
 
 
 def _going(server: TargetSession) -> int:

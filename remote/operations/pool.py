@@ -65,11 +65,12 @@ def as_they_come(
     question: Callable[[TargetSession], Answer],
     *,
     limit: float | None = LIMIT,
+    silent: bool = False,
 ) -> Iterator[Reply[Answer]]:
     """What each of them says, the first one first. `limit` is in seconds, None for what may take long.
 
     Those behind one login are asked one after another. Logins that need their user come last, where
-    there is a terminal to ask on.
+    there is a terminal to ask on; a `silent` caller has it for himself.
     """
     groups: dict[str, list[TargetSession]] = {}
     for server in servers:
@@ -80,6 +81,7 @@ def as_they_come(
         _ = servers[0].agent.name
     title = f"asking {plural(len(servers), 'server')}"
     with Progress(title, alone=True) as progress, ThreadPoolExecutor(AT_ONCE) as executor:
+        progress.shown &= not silent
         progress.of(done := 0, len(servers))
         ask = partial(_ask, question=question, limit=limit, is_named=len(servers) > 1)
         tasks = [executor.submit(ask, group) for group in groups.values()]
@@ -87,7 +89,8 @@ def as_they_come(
             for task in as_completed(tasks):
                 for reply in task.result():
                     progress.of(done := done + 1, len(servers))
-                    if isinstance(reply.error, LoginError) and sys.stdin.isatty():
+                    is_refused = isinstance(reply.error, LoginError) and not silent
+                    if is_refused and sys.stdin.isatty():
                         refused.append(reply.server)
                     else:
                         yield reply

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ def put(server: TargetSession, files: Sequence[str], to: str = USUAL) -> Tally:
 
 def _checked(server: TargetSession, to: str) -> str:
     folder = os.path.normpath(to)
-    if not PATH.fullmatch(folder) or not below(folder, ["data"]):
+    if not re.fullmatch(PATH, folder) or not below(folder, ["data"]):
         raise ConfigError(
             f"--to {to}: a push would delete it there again.",
             "Name a folder in data: --to data/raw",

@@ -39,6 +39,10 @@ PORTS = 10000
 PIECES = 200
 
 
+class ServiceEnded(JobError):
+    """It has ended before it answered."""
+
+
 def serve(server: TargetSession, service: Service, options: ServiceOptions) -> None:
     """Find or start a service, and hold a tunnel to it until Ctrl-C, or until it ends."""
     if options.port and not options.stop and not tunnel.is_free(options.port):
@@ -133,7 +137,7 @@ def _start(
     root, asked, place = server.project.root, options.asked, {**options.place, **options.said}
     extras = set(asked.extras)
     lock = next((root / name for name in LOCK_FILES if (root / name).is_file()), None)
-    if lock is not None and service.extra:
+    if lock is not None and service.extra and server.settings.has_extras:
         lines = lock.read_text("utf-8", "replace").splitlines()
         named = (f"{service.package}==", f'name = "{service.package}"')
         if not any(line.startswith(named) for line in lines):
@@ -169,7 +173,7 @@ def wait(server: TargetSession, service: Service, job: str) -> services.ServiceA
         elif status.state in ENDED:
             text, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
             words = "\n".join(text.strip().split("\n")[-TAIL:])
-            raise JobError(
+            raise ServiceEnded(
                 f"{service.title} did not start: {status.in_words}." f" Its last words:\n{words}",
                 f"All of them: inv remote-logs {job}",
             )

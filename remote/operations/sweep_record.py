@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from remote.errors import JobError, ProtocolError
 from remote.job import fields
 from remote.job.fields import MANY, NAME, VALUE
+from remote.job.paths import STATE
 from remote.job.struct import Struct
 
 #: Below the project's `.remote`: a file for each sweep that was started from here.
 FOLDER = "sweeps"
+
+#: What is said of a file that can't be read, and the next step.
+DAMAGE = "is damaged: which jobs that sweep has isn't known"
+REMEDY = "Put back a copy of it, or remove it."
 
 #: Of how many that is kept: each pull reads them.
 KEPT = 300
@@ -63,16 +70,23 @@ class Sweep(Struct):
         (state / FOLDER / f"{self.id}.json").unlink(missing_ok=True)
 
 
-def known_sweeps(state: Path) -> list[Sweep]:
-    """All that were started from here."""
-    read = (Sweep.from_file(path) for path in sorted((state / FOLDER).glob("*.json")))
-    return [sweep for sweep in read if sweep]
+def sweep_files(state: Path) -> list[Path]:
+    """The files of all that were started from here."""
+    return sorted((state / FOLDER).glob("*.json"))
+
+
+def read_sweep(file: Path) -> Sweep:
+    """The sweep of a file; raises JobError where that is damaged."""
+    with contextlib.suppress(ProtocolError):
+        if sweep := Sweep.from_file(file):
+            return sweep
+    raise JobError(f"{STATE}/{FOLDER}/{file.name} {DAMAGE}.", REMEDY)
 
 
 def find_sweep(state: Path, text: str) -> Sweep | None:
     """The sweep with that id, or with these letters at its end; None where there is none."""
     if not (state / FOLDER).is_dir() or not text:
         return None
-    names = [path.stem for path in (state / FOLDER).glob("*.json")]
-    matching = [name for name in names if text in (name, name[-LETTERS:])]
-    return Sweep.from_file(state / FOLDER / f"{matching[0]}.json") if len(matching) == 1 else None
+    files = sweep_files(state)
+    matching = [file for file in files if text in (file.stem, file.stem[-LETTERS:])]
+    return read_sweep(matching[0]) if len(matching) == 1 else None

@@ -25,7 +25,7 @@ from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync
 from remote.transport.rsync_dialect import dialect
-from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_problems import DAMAGED, Problem
 from remote.transport.rsync_tally import Tally
 
 if TYPE_CHECKING:
@@ -273,7 +273,8 @@ def merge(fetched: Fetched, folder: Path, *, dry_run: bool, registry: bool, thei
     unpulled = {job: text for job, text in asked.answer.unpulled.items() if job not in before}
     problems = [*files.problems, *records.problems]
     # What didn't come, or can't be read, may be of any job that has ended since.
-    whole = not (problems or records.unreadable or fetched.only)
+    missing = [problem for problem in problems if problem.kind != DAMAGED]
+    whole = not (missing or records.unreadable or fetched.only)
     if not dry_run:
         ended = (job for job in asked.answer.ended if whole or job in before)
         write_json(server.pulled, list(ended))

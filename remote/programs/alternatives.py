@@ -73,6 +73,15 @@ def combinations(
     return found
 
 
+def once(every: Sequence[Combination]) -> list[Combination]:
+    """The same without those that are equal to one before."""
+    known: dict[str, Combination] = {}
+    for each in every:
+        # Values of notebooks may be lists and tables.
+        known.setdefault(repr((each.parameters, each.arguments)), each)
+    return [*known.values()]
+
+
 def _split_word(word: str) -> list[str]:
     """The alternatives of a word of a command line: of what follows its first `=`, if it has one."""
     key, equals, text = word.partition("=")

@@ -27,6 +27,9 @@ FIND_PYTHON = Path(__file__).with_name("find_python.sh")
 #: What it says: the version of python3, and the newer one that it linked.
 _PYTHON = re.compile(rb"==remote-python== ([\d.]{0,20}) ?(/.*)?\n")
 
+#: Behind the name of the agent's zip: what starts its first call's unpacked copy (remote.agent_main).
+UNPACKED = ".d/__main__.py"
+
 #: Bytes that a login shell may print beside what it is asked for.
 LONGEST_NOISE = 1 << 20
 
@@ -48,9 +51,12 @@ class SshWire:
         """argv that runs the agent's file called `name`; the `words` are plain."""
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
         # The look for a Python that `mend` found takes 0.6 ms.
-        run = " ".join([name, *words])
-        script = f"p={CACHE}/python3; [ -x $p ] || p=python3; exec $p -IS {CACHE}/{run}"
-        return self.ssh.command(f"exec sh -c '{script}'")
+        file = f"{CACHE}/{name}"
+        script = (
+            f"p={CACHE}/python3; [ -x $p ] || p=python3;"
+            f" a={file}; [ -f $a ] && [ -f $a{UNPACKED} ] && a=$a{UNPACKED}; exec $p -IS"
+        )
+        return self.ssh.command(f"exec sh -c '{' '.join([script, '$a', *words])}'")
 
     def works(self) -> bool:
         """Whether an answer can still come."""
@@ -129,7 +135,10 @@ class LocalWire:
         pass
 
     def agent(self, name: str, *words: str) -> list[str]:
-        return [sys.executable, "-IS", str(Path.home() / CACHE / name), *words]
+        file = Path.home() / CACHE / name
+        script = Path(f"{file}{UNPACKED}")
+        is_unpacked = file.is_file() and script.is_file()
+        return [sys.executable, "-IS", str(script if is_unpacked else file), *words]
 
     def bring(self, name: str, data: bytes) -> None:
         folder = Path.home() / CACHE

@@ -13,13 +13,9 @@ import os
 import pwd
 import secrets
 import shlex
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Any, Callable, Dict
 from urllib.parse import quote
@@ -30,9 +26,7 @@ from remote.job.outputs import is_left_alone
 from remote.job.paths import STATE, JobPaths
 from remote.job.spec import Job, read_job
 from remote.job.status import PRIVATE, SOCKET, Serving
-
-#: Seconds between two looks whether a terminal goes on.
-LOOK = 0.5
+from remote.runtime.terminal import serve_shell
 
 MISSING = (
     "[remote] This environment lacks {name}. Add it to what that is made from: the lock file (inv add"
@@ -188,47 +182,11 @@ def __getattr__(name: str) -> Any:
     return Kernels
 
 
-def _serve_shell(paths: JobPaths, job: Job, private: Path) -> None:
-    """A tmux of its own, which ends with its last window: whoever attaches to it is in the job's
-    environment."""
-    if shutil.which("tmux") is None:
-        sys.exit(f"[remote] {os.uname().nodename} has no tmux, which would hold the shell.")
-    shell = shlex.quote(os.environ.get("SHELL") or "/bin/sh")
-    # No login shell: what those read first may put another Python before the job's.
-    command = shlex.join(job.arguments) or f"exec {shell}"
-    address = str(private / SOCKET)
-    tmux = [
-        "tmux",
-        "-S",
-        address,
-        "new-session",
-        "-d",
-        "-s",
-        job.id,
-        "-x",
-        "160",
-        "-y",
-        "50",
-        command,
-    ]
-    tmux += [";", "set-option", "-g", "default-command", f"exec {shell}"]
-    subprocess.run(tmux, check=True)
-    print("[remote] to its terminal: inv remote-shell", flush=True)
-    # It is no child of ours, and its socket is closed when it ends.
-    while _answers(address):
-        time.sleep(LOOK)
-
-
-def _answers(address: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(address) == 0
-
-
 #: What a job may ask for. Each serves until this process is ended, and raises ModuleNotFoundError
 #: for what is not installed.
 SERVICES: Dict[str, Callable[[JobPaths, Job, Path], None]] = {
     "lab": _serve_lab,
-    "shell": _serve_shell,
+    "shell": serve_shell,
     "tensorboard": _serve_tensorboard,
     "ui": _serve_mlflow,
 }

@@ -8,10 +8,10 @@ from typing import Any
 from invoke.collection import Collection
 from invoke.tasks import Task
 
-from remote.tasks import jobs, project, prune, records, run, server, sweep, sync
+from remote.tasks import jobs, project, prune, records, run, server, sweep, sync, top
 
 namespace = Collection()
-for _module in (sync, run, sweep, jobs, prune, records, project, server):
+for _module in (sync, run, sweep, jobs, prune, records, project, server, top):
     for _value in vars(_module).values():
         if isinstance(_value, Task):
             namespace.add_task(_value, default=_value.is_default)

@@ -147,7 +147,7 @@ class TaskParser:
         if flag.row.switch:
             if equals:
                 raise RemoteError(f"{typed} takes no value.")
-            flag.place[flag.name] = flag.constant
+            self._put(flag, flag.constant)
             return
         if flag.optional and not equals:
             text = following.popleft() if following and self._is_answer(following[0]) else "true"
@@ -158,8 +158,15 @@ class TaskParser:
                 )
             text = following.popleft()
         value = flag.row.parse(text, flag.row.flag) if flag.row.parse else text
+        self._put(flag, value)
+
+    def _put(self, flag: _Flag, value: Any) -> None:
+        """Where a flag may come again, its values are joined; else the last one counts."""
         if flag.row.collect:
             flag.place.setdefault(flag.name, []).append(value)
+        elif self._several and flag.place is self._call.parameters:
+            values = value if isinstance(value, list) else [value]
+            flag.place.setdefault(flag.name, []).extend(values)
         else:
             flag.place[flag.name] = value
 

@@ -10,7 +10,6 @@ from invoke.exceptions import Exit
 
 from remote.config import find_project
 from remote.errors import JobError
-from remote.files import read_json
 from remote.job.status import FAILED, FINISHED, LOST
 from remote.output import (
     draw_screen,
@@ -22,7 +21,7 @@ from remote.output import (
 )
 from remote.tasks.declare import HELP, command
 from remote.tasks.result import tell_now, tell_target
-from remote.tasks.sync import pool_of, pull_and_tell, server_of, sweep_of
+from remote.tasks.sync import pool_of, pull_and_tell, refuse_sweep, server_of, sweep_of
 from remote.tasks.transfer_report import exit_unless_all
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ def remote_logs(
     from remote.operations.jobs.follow import follow_log
     from remote.options import seconds
 
+    refuse_sweep(job)
     if tail < 0:
         raise JobError("--tail takes the number of lines to show.")
     age = seconds(since, "--since") if since else 0
@@ -93,7 +93,7 @@ def remote_ps(
     from remote.tasks.tables import job_details, job_table
 
     if sweep := sweep_of(job):
-        from remote.tasks.sweep import list_sweep
+        from remote.tasks.sweep_jobs import list_sweep
 
         list_sweep(find_project(), sweep, watch=watch)
         return
@@ -126,6 +126,7 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
     """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
     from remote.operations.jobs.follow import attach
 
+    refuse_sweep(job)
     attach(server_of(target), job)
 
 
@@ -137,6 +138,7 @@ def remote_code(c: Context, job: str = "", target: str = "") -> None:
     """Open the folder that a job runs in, there, in the VS Code that is installed here."""
     from remote.operations.editor import open_code
 
+    refuse_sweep(job)
     open_code(server_of(target), job)
 
 
@@ -146,7 +148,7 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
     from remote.operations.jobs.follow import JobOutcome, follow_log
 
     if sweep := sweep_of(job):
-        from remote.tasks.sweep import wait_for_sweep
+        from remote.tasks.sweep_jobs import wait_for_sweep
 
         wait_for_sweep(find_project(), sweep, pull=pull)
         return
@@ -180,7 +182,7 @@ def remote_stop(
         )
     sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
     if sweeps:
-        from remote.tasks.sweep import stop_sweep
+        from remote.tasks.sweep_jobs import stop_sweep
 
         if len(job or ()) > 1:
             raise JobError("A sweep is stopped by itself.", f"inv remote-stop {sweeps[0].id}")
@@ -214,6 +216,8 @@ def remote_diff(c: Context, before: str, after: str = "last", target: str = "") 
     from remote.job.messages.old_jobs import DifferencesRequest
     from remote.tasks.tables import difference_lines
 
+    for name in (before, after):
+        refuse_sweep(name)
     server = server_of(target)
     request = DifferencesRequest(key=server.key, before=before, after=after)
     answer = server.agent.call(request)
@@ -242,6 +246,7 @@ def remote_fetch(
     from remote.operations.sync import say_problems
     from remote.tasks import merge_report
 
+    refuse_sweep(job)
     server = server_of(target)
     run = run_here(server.project, job)
     if run:
@@ -259,17 +264,3 @@ def remote_fetch(
     merge_report.left(fetched.left, fetched.acting, f"inv remote-fetch {job} PATH")
     say_problems(fetched.problems, "fetched")
     exit_unless_all(fetched.problems, "fetched")
-
-
-@command(positional=["job"], help={"job": "a job's id, a unique part of it, or `last`"}, json=True)
-def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
-    """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
-    from remote.job.messages.old_jobs import RemoveRequest
-
-    server = server_of(target)
-    pulled = tuple(read_json(server.pulled) or ())
-    request = RemoveRequest(key=server.key, jobs=(job,), pulled=pulled, force=force)
-    answer = server.agent.call(request)
-    tell_target(server, answer)
-    for name in answer.removed:
-        print_lines(f"removed {name}, {size(answer.bytes)} freed")

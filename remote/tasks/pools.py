@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from remote.errors import ConnectError, JobError, StoreError
-from remote.job.messages.gpus import GpusAnswer, GpusRequest
 from remote.job.messages.jobs import JobsAnswer, JobsRequest
 from remote.job.spec import JobSpec
 from remote.job.status import FINISHED, JobStatus
+from remote.operations.placement import gpus_of
 from remote.operations.pool import Reply, as_they_come, ask_all
 from remote.output import draw_screen, plural, print_lines, say, saying_of, table
 from remote.session import TargetSession
@@ -59,11 +59,7 @@ def list_jobs(servers: Sequence[TargetSession], *, newest: int, job: str, watch:
 def list_gpus(servers: Sequence[TargetSession]) -> None:
     """Show the GPUs of all of them, who waits for some, and who doesn't answer."""
 
-    def ask(server: TargetSession) -> GpusAnswer:
-        leases = server.project.settings.get("REMOTE_LEASES", "")
-        return server.agent.call(GpusRequest(key=server.key, leases=leases))
-
-    replies = ask_all(servers, ask)
+    replies = ask_all(servers, gpus_of)
     tell(targets=replies)
     rows: list[tuple[str, ...]] = [("TARGET", *tables.GPU_HEADER)]
     for reply in replies:

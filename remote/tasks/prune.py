@@ -1,4 +1,4 @@
-"""`inv remote-prune`."""
+"""What may go: `inv remote-rm` and `remote-prune`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,42 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from remote.config import declared
+from remote.config import declared, find_project
 from remote.errors import RemoteError
 from remote.files import read_json
 from remote.output import plural, print_lines, say, say_first, saying_of, size
 from remote.tasks.declare import command
 from remote.tasks.exits import confirm
 from remote.tasks.result import refuse_question, tell, tell_target
-from remote.tasks.sync import pool_of, server_of
+from remote.tasks.sync import pool_of, server_of, sweep_of
 
 if TYPE_CHECKING:
     from remote.job.messages.old_jobs import PruneAnswer, PruneRequest
     from remote.operations.tracking.free_pulled import Copies
     from remote.session import TargetSession
+
+
+@command(
+    positional=["job"],
+    help={"job": "a job's id, a unique part of it, or `last`; or a sweep's, for all of its jobs"},
+    json=True,
+)
+def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
+    """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
+    from remote.job.messages.old_jobs import RemoveRequest
+
+    if sweep := sweep_of(job):
+        from remote.tasks.sweep_jobs import remove_sweep
+
+        remove_sweep(find_project(), sweep, force=force)
+        return
+    server = server_of(target)
+    pulled = tuple(read_json(server.pulled) or ())
+    request = RemoveRequest(key=server.key, jobs=(job,), pulled=pulled, force=force)
+    answer = server.agent.call(request)
+    tell_target(server, answer)
+    for name in answer.removed:
+        print_lines(f"removed {name}, {size(answer.bytes)} freed")
 
 
 @command(
@@ -111,8 +134,16 @@ def _prune(servers: Sequence[TargetSession], request: PruneRequest) -> bool:
     from remote.operations.pool import ask_all
 
     def ask(server: TargetSession) -> PruneAnswer:
-        pulled = tuple(read_json(server.pulled) or ())
-        return server.agent.call(request.replace(key=server.key, pulled=pulled))
+        settings, pulled = server.settings, tuple(read_json(server.pulled) or ())
+        own = request.replace(
+            key=server.key,
+            pulled=pulled,
+            extras=settings.extras if settings.has_extras else (),
+            environment=settings.environment,
+            environment_source=settings.image or settings.python,
+            torch_backend=settings.torch_backend,
+        )
+        return server.agent.call(own)
 
     if len(servers) == 1:
         answer = ask(servers[0])

@@ -178,7 +178,7 @@ def remote_rerun(
     from remote.operations.jobs.rerun import rerun, rerun_lost
 
     if sweep := sweep_of(job):
-        from remote.tasks.sweep import rerun_sweep
+        from remote.tasks.sweep_jobs import rerun_sweep
 
         if on or theirs or follow or pull or lost:
             raise JobError("A sweep runs again where it was.", "Only --resume goes with it.")
@@ -225,26 +225,18 @@ def remote_shell(
 
     It goes on there when Ctrl-B D leaves it, and ends with its last window; inv remote-shell goes
     back to it. In the place of a shell: inv remote-shell --gpus 1 -- python -m pdb src/train.py
+    A command that has ended leaves its last screens here, and its exit code.
     """
-    from remote.operations.jobs.follow import attach
-    from remote.operations.services import SHELL, find_or_start, wait
+    from remote.operations.shell import open_shell
 
     if not (options.background or options.stop or sys.stdin.isatty()):
         raise JobError(
             "remote-shell needs a terminal.",
             "To start it and no more: inv remote-shell --background",
         )
-    server = server_of(target)
-    job = find_or_start(server, SHELL, options, tuple(arguments))
-    if not job:
-        return
-    wait(server, SHELL, job)
-    if options.background:
-        print_lines(job)
-        say("open: inv remote-shell", "stop: inv remote-shell --stop")
-        return
-    say("Ctrl-B D leaves it, and it goes on there; inv remote-shell goes back to it.")
-    attach(server, job)
+    job, status = open_shell(server_of(target), options, tuple(arguments))
+    if status:
+        exit_as(job, status, shown=True)
 
 
 @command(options=TensorboardOptions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -17,6 +18,11 @@ from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:
     from remote.operations.doctor import Check
+
+#: Variables by which shells, the linker and Python find what they run.
+STEERING = re.compile(
+    r"PATH|HOME|SHELL|ENV|BASH_ENV|IFS|(LD|DYLD)_\w+|PYTHON[A-Z]+|VIRTUAL_ENV|CONDA_PREFIX"
+)
 
 
 @command(json=True)
@@ -53,7 +59,7 @@ def _show(check: Check) -> None:
 @command(json=True)
 def remote_gpus(c: Context, target: str = "") -> None:
     """List the GPUs of the server, or of several: memory, load, which job or which stranger holds them."""
-    from remote.job.messages.gpus import GpusRequest
+    from remote.operations.placement import gpus_of
     from remote.tasks.tables import gpu_table, waiting_lines
 
     if servers := pool_of(target):
@@ -62,8 +68,7 @@ def remote_gpus(c: Context, target: str = "") -> None:
         pools.list_gpus(servers)
         return
     server = server_of(target)
-    leases = server.project.settings.get("REMOTE_LEASES", "")
-    answer = server.agent.call(GpusRequest(key=server.key, leases=leases))
+    answer = gpus_of(server)
     tell_target(server, answer)
     if not answer.gpus:
         say("The server has no GPU that nvidia-smi, amd-smi or rocm-smi finds.")
@@ -89,6 +94,12 @@ def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = F
     server = server_of(target)
     if forget and not key:
         raise ConfigError("--forget needs the name of a secret.", "inv remote-secrets lists them.")
+    if not forget and STEERING.fullmatch(key):
+        raise ConfigError(
+            f"{key} changes which programs and libraries jobs run, and is no secret.",
+            f"For one job: --env {key}=...; for all: a line `export {key}=...` of `setup` in"
+            " [tool.remote].",
+        )
     value = None if forget or not key else _read_secret(key)
     answer = server.agent.call(SecretRequest(key=server.key, name=key, value=value))
     tell_target(server, answer)

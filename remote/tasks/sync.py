@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from invoke.context import Context
 
 from remote.config import Project, find_project
-from remote.errors import RemoteError
+from remote.errors import JobError, RemoteError
 from remote.next_steps import name_target
 from remote.options import seconds
 from remote.output import plural, print_lines, say, size
@@ -52,6 +52,15 @@ def sweep_of(name: str) -> Sweep | None:
     from remote.operations.sweep_record import find_sweep
 
     return find_sweep(find_project().state, name) if name else None
+
+
+def refuse_sweep(name: str) -> None:
+    """Raises JobError where a sweep is named, and one job is meant."""
+    if sweep := sweep_of(name):
+        raise JobError(
+            f"{name} is a sweep of {plural(len(sweep.jobs), 'job')}, and this takes one of them.",
+            f"inv remote-ps {sweep.id} lists them.",
+        )
 
 
 def registry_asked(project: Project, flag: bool) -> bool:

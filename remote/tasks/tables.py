@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from remote.job.messages.gpus import Gpu, GpuHolder, GpusAnswer
+from remote.job.messages.gpus import Gpu, GpuHolder, GpusAnswer, WaitingJob
 from remote.job.messages.jobs import JobSummary
 from remote.job.messages.old_jobs import DifferencesAnswer
 from remote.job.status import (
@@ -28,7 +28,7 @@ JOB_HEADER = ("JOB", "STATE", "GPU", "TIME", "WHAT", "AT", "RESULT")
 COLOURS = {FAILED: 31, LOST: 31, FINISHED: 32, RUNNING: 34, QUEUED: 33, PREPARING: 33, STOPPED: 35}
 
 #: What an id begins with: the moment of its submission.
-_STAMP = re.compile(r"^[0-9]{8}-[0-9]{6}-")
+_STAMP = re.compile(r"\b[0-9]{8}-[0-9]{6}-")
 
 GPU_HEADER = ("GPU", "NAME", "MEMORY", "LOAD", "HELD BY")
 
@@ -45,13 +45,21 @@ def job_lines(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[st
     """
     if sys.stdout.isatty():
         place = header.index("JOB")
-        short = [_STAMP.sub("", cells[place]) for cells in rows]
-        rows = [
-            (*cells[:place], name, *cells[place + 1 :]) if short.count(name) == 1 else cells
-            for name, cells in zip(short, rows)
-        ]
+        short = short_ids([cells[place] for cells in rows])
+        rows = [(*cells[:place], name, *cells[place + 1 :]) for name, cells in zip(short, rows)]
     give_way = [header.index(name) for name in ("WHAT", "AT")]
     return fitted_table([header, *rows], give_way, COLOURS) if rows else []
+
+
+def short_ids(ids: Sequence[str]) -> list[str]:
+    """The ends of ids, by which commands find a job too; the whole one where that isn't unique."""
+    ends = [without_stamp(each) for each in ids]
+    return [end if ends.count(end) == 1 else each for end, each in zip(ends, ids)]
+
+
+def without_stamp(text: str) -> str:
+    """A text in which ids are called by their ends alone."""
+    return _STAMP.sub("", text)
 
 
 def row(job: JobSummary, now: float) -> tuple[str, ...]:
@@ -119,11 +127,16 @@ def _at(job: JobSummary) -> str:
     if job.progress and job.state not in (QUEUED, PREPARING):
         parts.append(f"cell {job.progress.cell}/{job.progress.cells}")
     if job.children:
-        going = job.children.get("RUNNING", 0)
-        done = sum(job.children.values()) - going
-        parts.append(f"{plural(done, 'run')} done" + (f", {going} going" if going else ""))
+        parts.append(runs_below(job))
     parts += [f"{metric.key}={metric.value:.4g} (step {metric.step})" for metric in job.metrics]
     return ", ".join(parts)
+
+
+def runs_below(job: JobSummary) -> str:
+    """How many runs of a sweep there are: `3 runs done, 1 going`."""
+    going = job.children.get("RUNNING", 0)
+    done = sum(job.children.values()) - going
+    return f"{plural(done, 'run')} done" + (f", {going} going" if going else "")
 
 
 def gpu_table(answer: GpusAnswer) -> list[str]:
@@ -136,28 +149,34 @@ def gpu_row(gpu: Gpu) -> tuple[str, ...]:
     used = "?" if gpu.memory_used is None else f"{gpu.memory_used / 1024:.1f}"
     total = "?" if gpu.memory_total is None else f"{gpu.memory_total / 1024:.0f}"
     load = "-" if gpu.load is None else f"{gpu.load} %"
-    return str(gpu.index), gpu.name, f"{used}/{total} GiB", load, _holder(gpu)
+    index = f"{gpu.node} {gpu.index}".strip()
+    memory = "-" if gpu.node else f"{used}/{total} GiB"
+    return index, gpu.name, memory, load, _holder(gpu)
 
 
 def waiting_lines(answer: GpusAnswer) -> list[str]:
     """The line for a server's GPUs."""
     lines = []
     for place, job in enumerate(answer.waiting, 1):
-        wanted = plural(job.gpus, "GPU") if job.share == 1 else f"{job.share:g} of a GPU"
-        lines.append(f"waiting, {place}.: {job.job or 'no job'} ({job.user}) for {wanted}")
+        lines.append(f"waiting, {place}.: {job.job or 'no job'} ({job.user}) for {wanted(job)}")
     return lines
+
+
+def wanted(job: WaitingJob) -> str:
+    """What a job in the line waits for."""
+    return plural(job.gpus, "GPU") if job.share == 1 else f"{job.share:g} of a GPU"
 
 
 def _holder(gpu: Gpu) -> str:
     if gpu.sharers:
         return ", ".join(f"{each.share:g} {_job_of(each)}" for each in gpu.sharers)
     if gpu.holder:
-        return _job_of(gpu.holder)
+        return "a job" if gpu.node else _job_of(gpu.holder)
     strangers = [
         f"{process.user or 'somebody'}'s {process.name or 'process'} ({process.pid})"
         for process in gpu.processes
     ]
-    return ", ".join(strangers) or "-"
+    return ", ".join(strangers) or gpu.fault or "-"
 
 
 def _job_of(holder: GpuHolder) -> str:

@@ -10,6 +10,7 @@ import contextvars
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -268,6 +269,16 @@ def start(
     A stream is inherited where None is given.
     """
     return Process(argv, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=apart)
+
+
+def in_terminal(argv: Sequence[str], *, env: Mapping[str, str]) -> int:
+    """Run what talks with the user in this terminal, to its end; Ctrl-C reaches it alone."""
+    # Not ignored: that would be inherited.
+    handler = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        return subprocess.call(argv, env=env)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def become(

@@ -288,11 +288,14 @@ def snapshot_argv(
     *,
     destination: Path,
     declared: Sequence[str] = (),
+    links: Iterable[str] = (),
     allowed: Iterable[str] = (),
 ) -> list[str]:
     """Bring the frozen code of a job, which lies in `source` below the folder of all jobs, without
-    links to the target's own folders, and without what the job put there under a secret's name."""
-    shared = [f"--exclude=/{name}" for name in outputs.links(declared)] + secret_filters(allowed)
+    links to the target's own folders, and `links` that it has by settings, and without what the job put
+    there under a secret's name."""
+    shared = [f"--exclude=/{name}" for name in (*outputs.links(declared), *map(literal, links))]
+    shared += secret_filters(allowed)
     ends = [remote.place(f"{STATE}/jobs/{source}/"), f"{destination}/"]
     return ["rsync", *OPTIONS, *remote.arguments(), *shared, *ends]
 

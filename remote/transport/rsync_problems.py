@@ -32,6 +32,9 @@ UNREADABLE, UNWRITABLE, IN_THE_WAY = "unreadable", "unwritable", "in the way"
 DANGLING, STRANGE = "a link to nothing", "a link that isn't followed"
 CHANGED = "changed meanwhile"
 
+#: Of a file of the toolkit's own, which no rsync tells of.
+DAMAGED = "damaged"
+
 #: The next step, by what is the matter: on this machine, on the other one.
 _HINTS = {
     UNREADABLE: (
@@ -47,6 +50,7 @@ _HINTS = {
         "Mount the disk that it leads to, or remove the link.",
         "Mount there what it leads to, or remove the link there.",
     ),
+    DAMAGED: ("Put back a copy of it, or remove it.", "Put back a copy of it there."),
     STRANGE: (
         "Put a folder in its place, or a link of your own.",
         "Put a folder in its place there.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,8 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="show what was built")
     parser.add_argument("--port", type=int, default=8000, help="where (default: 8000)")
     chosen = parser.parse_args()
+    if importlib.util.find_spec("sphinx") is None:
+        parser.error("Sphinx is not installed: make install, with Python 3.11 or newer.")
     code = build(BUILD)
     if code == 0 and chosen.serve:
         serve(chosen.port)

@@ -225,7 +225,8 @@ def test_a_shell_is_gone_back_to_and_ends_with_its_last_window(tmp_path: Path) -
 def use_a_shell(farm: Farm) -> None:
     there = farm.root / "told"
     with inv_in_terminal(farm.project, "remote-shell", "--gpus", "1", SHELL="/bin/sh") as terminal:
-        terminal.until(b"\x1b[?1049h")
+        # Its target is new: what it needs is brought first.
+        terminal.until(b"\x1b[?1049h", seconds=120)
         terminal.type(b"echo $REMOTE_JOB_ID $CUDA_VISIBLE_DEVICES > told\r")
         until(lambda: there.exists() and there.read_text().strip())
         assert terminal.end(keys=b"\x02d") == 0
@@ -241,17 +242,27 @@ def use_a_shell(farm: Farm) -> None:
     assert not farm.file(job, "serving.json").exists()
 
 
-def test_a_command_runs_in_the_place_of_a_shell(farm: Farm) -> None:
-    words = ("remote-shell", "--background", "--", "sh", "-c", 'read line; echo "$line" > said')
+def test_a_command_in_the_place_of_a_shell_leaves_its_words_and_its_exit_code(farm: Farm) -> None:
+    script = 'read line; echo "$line" > said; seq 60; echo the end; kill -9 $$'
+    words = ("remote-shell", "--background", "--", "sh", "-c", script)
     job = farm.project.inv(*words).out.splitlines()[-1]
-    with inv_in_terminal(farm.project, "remote-attach", job) as terminal:
+    with inv_in_terminal(farm.project, "remote-shell") as terminal:
         terminal.until(b"\x1b[?1049h")
         terminal.type(b"continue\r")
-        assert terminal.end() == 0
-    farm.until(job, "finished")
+        assert terminal.end() == 137
+    # After the terminal that was its own, what it left there is on this one.
+    left = terminal.seen.rpartition(b"\x1b[?1049l")[2]
+    assert b"59\r\n60\r\nthe end" in left and b"\r\n9\r\n" not in left
+    assert farm.until(job, "failed")["exit_code"] == 137
     assert (farm.root / "said").read_text() == "continue\n"
     refused = farm.project.inv("remote-shell", check=False)
     assert refused.code == 2 and "needs a terminal" in refused.err
+    # One that ends before anybody could attach to it.
+    with inv_in_terminal(
+        farm.project, "remote-shell", "--", "sh", "-c", "seq 60; exit 7"
+    ) as at_once:
+        assert at_once.end() == 7
+    assert b"59\r\n60\r\n" in at_once.seen.rpartition(b"\x1b[?1049l")[2]
 
 
 # What may go
@@ -364,6 +375,32 @@ def test_a_job_runs_again_exactly(farm: Farm, tmp_path: Path) -> None:
     told = json.loads((Path(elsewhere) / ".remote/jobs" / job / "job.json").read_text())
     assert told["tags"]["remote.rerun_of"] == first
     assert not list(Path(elsewhere, ".remote").glob("incoming-*"))
+
+
+def test_a_job_runs_again_behind_the_links_of_each_target(farm: Farm, tmp_path: Path) -> None:
+    """In data and elsewhere: each target has what it is asked for, and no code brings another's."""
+    disks = [tmp_path / "disk one", tmp_path / "disk two"]
+    for disk in disks:
+        for name in ("big", "weights"):
+            (disk / name).mkdir(parents=True)
+            (disk / name / "x").write_text(f"{name} of {disk.name}\n")
+    targets = [tmp_path / "server" / name / "proj" for name in ("one", "two")]
+    client = farm.client(tmp_path / "linked", targets[0])
+    tables = (
+        f'[tool.remote.targets.{target.parent.name}]\ndir = "{target}"\n'
+        f'links = {{"data/big" = "{disk}/big", "models/weights" = "{disk}/weights"}}\n'
+        for target, disk in zip(targets, disks)
+    )
+    client.write("pyproject.toml", "\n".join(tables))
+    client.write("models/m.py", "m\n")
+    script = "cat models/m.py data/big/x models/weights/x"
+    words = ("remote-run", "--target", "one", "--follow", "--", "sh", "-c", script)
+    first = client.inv(*words).out
+    assert "m\nbig of disk one\nweights of disk one\n" in first
+    client.inv("sync-push", "--target", "two")
+    words = ("remote-rerun", first.splitlines()[0], "--target", "one", "--on", "two", "--follow")
+    assert "m\nbig of disk two\nweights of disk two\n" in client.inv(*words).out
+    assert sorted(path.name for path in (disks[1] / "weights").iterdir()) == ["x"]
 
 
 def test_what_differs_between_two_jobs(farm: Farm) -> None:

@@ -255,6 +255,7 @@ def _(farm: Farm) -> None:
     remote-rm nothing
     remote-logs sh
     remote-attach $ENDED
+    remote-top
     remote-rm $ENDED
     remote-rm $GOES
     remote-fetch $ENDED none.txt

@@ -86,10 +86,34 @@ def test_where_others_wait_nothing_is_free(tmp_path: Path) -> None:
     assert found and (found.free, found.ahead) == (1, 0)
 
 
-def test_a_target_of_slurms_is_asked_nothing_of_cards(tmp_path: Path) -> None:
-    slurm = server(tmp_path, '[tool.remote]\nlauncher = "slurm"\n')
-    found = by_gpus(slurm, JOB.replace(gpus=8), GpusAnswer((), (), 0.0))
-    assert found and (found.free, found.ahead) == (0, 0)
+@pytest.mark.parametrize(
+    ("job", "free", "capacity"),
+    [
+        (JOB, 5, 8),
+        (JOB.replace(gpus=None), 5, 8),
+        # All of a job's cards are one machine's, or as many of each.
+        (JOB.replace(gpus=3), 1, 2),
+        (JOB.replace(gpus=2, nodes=2), 1, 2),
+        (JOB.replace(gpus=5), None, None),
+        (JOB.replace(gpu_model="H100"), None, None),
+        (JOB.replace(sbatch=("-p", "gpu")), 5, 8),
+        (JOB.replace(gpu_memory=1), None, None),
+        (JOB.replace(gpu_exclude=("7",)), None, None),
+        (JOB.replace(gpu_share=0.5), None, None),
+    ],
+)
+def test_of_a_cluster_each_machine_counts_for_itself(
+    tmp_path: Path, job: JobSpec, free: int | None, capacity: int | None
+) -> None:
+    held = {"holder": GpuHolder()}
+    cards = [
+        card(at, node=node, memory_total=None, **(held if at < used else {}))
+        for node, used in (("n1", 0), ("n2", 3))
+        for at in range(4)
+    ]
+    found = seen(tmp_path, job, *cards)
+    assert (found and found.free, found and found.capacity) == (free, capacity)
+    assert seen(tmp_path, JOB.replace(nodes=2), card()) is None
 
 
 def test_many_jobs_are_spread_by_what_each_can_run_at_once(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remote.errors import JobError
-from remote.programs.alternatives import combinations, split_values
+from remote.programs.alternatives import combinations, once, split_values
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,12 @@ def test_the_words_of_a_script_are_alternatives_too() -> None:
     assert len(found) == 8
     assert found[0].arguments == ("--lr", "0.1", "--size=8", "model.depth=2", "x", "--sizes=[1,2]")
     assert found[-1].values == {"lr": "0.2", "size": "16", "arg_5": "y"}
+
+
+def test_what_was_typed_twice_is_one_job() -> None:
+    found = once(combinations({"lr": [1.0, 1.0], "sizes": [[1], [1], [2]]}, ["a,a,b"]))
+    values = [(each.values["sizes"], each.values["arg_1"]) for each in found]
+    assert values == [([1], "a"), ([1], "b"), ([2], "a"), ([2], "b")]
 
 
 def test_one_job_too_many_is_refused_before_they_are_made() -> None:

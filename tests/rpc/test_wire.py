@@ -70,8 +70,8 @@ def fake_ssh(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def test_the_words_that_a_login_shell_reads_are_plain() -> None:
     command = WIRE.agent("agent-0.zip")[-1]
-    assert re.fullmatch(r"exec sh -c '[\w./;$\[\]|= -]+'", command)
-    assert command.endswith(f"exec $p -IS {wire.CACHE}/agent-0.zip'")
+    assert re.fullmatch(r"exec sh -c '[\w./;$\[\]|&= -]+'", command)
+    assert f" a={wire.CACHE}/agent-0.zip;" in command and command.endswith("exec $p -IS $a'")
     assert WIRE.agent("agent-0.zip", "ask", "00")[-1] == f"{command[:-1]} ask 00'"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 import unicodedata
 import zlib
@@ -54,7 +55,7 @@ FREE = {
     "ExperimentLink": "last_name base_name",
     "Failure": "message hint",
     "Git": "branch",
-    "Gpu": "driver fault",
+    "Gpu": "driver fault node",
     "GpuHolder": "user",
     "GpuProcess": "user name",
     "GpusAnswer": "cuda",
@@ -68,6 +69,7 @@ FREE = {
     "LogAnswer": "text",
     "Metric": "key",
     "Notice": "words",
+    "OverviewAnswer": "gpu_fault",
     "PrepareAnswer": "root",
     "ProcessId": "start boot",
     "PruneAnswer": "environments backups remarks",
@@ -156,7 +158,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "remote-ps --json": lambda: jobs.remote_ps(Context(), json=True),
     "remote-ps JOB": lambda: jobs.remote_ps(Context(), job="a"),
     "remote-rerun": lambda: run.remote_rerun(Context(), job="a"),
-    "remote-rm": lambda: jobs.remote_rm(Context(), job="a"),
+    "remote-rm": lambda: prune.remote_rm(Context(), job="a"),
     "remote-run": lambda: run.remote_run(Context(), shell="true"),
     "remote-shell": lambda: run.remote_shell(Context(), options=ShellOptions(background=True)),
     "remote-secrets": lambda: server.remote_secrets(Context()),
@@ -226,6 +228,32 @@ def test_an_error_of_the_agents_is_shown_escaped_and_has_an_end(
     shown = capsys.readouterr()
     assert code != 0 and is_harmless(shown.out + shown.err + error)
     assert len(error) < 10_000 and (shown.out + shown.err + error).count("\n") < 60
+
+
+@pytest.mark.parametrize("is_error", [False, True])
+def test_the_dashboard_shows_whatever_a_server_says_escaped(
+    agent: HostileAgent, is_error: bool
+) -> None:
+    from remote.operations.watched_servers import WatchedServers
+    from remote.tasks.dashboard.app import Dashboard
+    from tests.tasks.dashboard.screens import text_of
+
+    error = {"error": {"kind": "JobError", "message": EVIL * 1000, "hint": EVIL}}
+    answer = full(requests()["overview"].answer, EVIL)
+    agent.answers("overview", error if is_error else answer)
+    watched = WatchedServers([sync.server_of("")])
+
+    async def shown() -> str:
+        dashboard = Dashboard(watched)
+        async with dashboard.run_test(size=(120, 40)) as pilot:
+            while not watched.replies:
+                await pilot.pause(0.05)
+            await pilot.pause(0.5)
+            return text_of(dashboard)
+
+    text = asyncio.run(shown())
+    assert is_harmless(text) and r"\x1b[2J" in text and "\nforged line" not in text
+    assert ("no answer" in text) is is_error
 
 
 def test_a_bug_of_the_agents_is_shown_escaped(agent: HostileAgent) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from remote.agent import launchers
+from remote.agent.gpus.queue import describe
 from remote.agent.job_state import state_of
 from remote.agent.jobs import live, sweep
 from remote.agent.launchers import slurm, squeue
 from remote.errors import JobError
+from remote.job.messages.gpus import GpusAnswer, GpusRequest
 from remote.job.messages.jobs import AttachRequest, StopRequest, SubmitRequest
 from remote.job.paths import JobPaths
 from remote.job.spec import JobSpec
@@ -57,6 +59,33 @@ def test_a_job_runs_on_the_node_and_the_gpus_that_slurm_gave_it(target: Target) 
     assert [str(gpu.index) for gpu in status.gpus] == gpus.split(",")
     assert str(paths.code) in log
     assert not paths.live.exists()
+
+
+def test_its_cards_and_who_waits_for_them_are_told_of_the_partition(target: Target) -> None:
+    def seen(*words: str) -> GpusAnswer:
+        return describe(GpusRequest(key=KEY, launcher="slurm", sbatch=words))
+
+    before = seen()
+    assert [(gpu.node, gpu.index) for gpu in before.gpus] == [
+        (node, index) for node in ("gpu1", "gpu2") for index in range(4)
+    ]
+    assert {gpu.name for gpu in before.gpus} == {"a100"} and not before.waiting
+    # What others' tests have left running may hold some, and is over before long.
+    holder = target.start(WAIT, gpus=3, sbatch=("--nodelist=gpu1",))
+    ready(holder)
+    held = until(seen, lambda found: sum(bool(gpu.holder) for gpu in found.gpus) == 3)
+    assert [gpu.index for gpu in held.gpus if gpu.holder and gpu.node == "gpu1"] == [0, 1, 2]
+    behind = target.start("true", gpus=2, sbatch=("--nodelist=gpu1",))
+    [waiting] = until(seen, lambda found: found.waiting).waiting
+    assert waiting.gpus == 2 and waiting.user
+    stop(holder)
+    assert target.became(behind).state == FINISHED
+    target.cluster.run("scontrol", "update", "nodename=gpu2", "state=drain", "reason=test")
+    try:
+        faults = {gpu.node: gpu.fault for gpu in seen("-p", "urgent").gpus}
+        assert not faults["gpu1"] and faults["gpu2"].startswith("its node is drain")
+    finally:
+        target.cluster.run("scontrol", "update", "nodename=gpu2", "state=resume")
 
 
 def test_who_says_nothing_of_gpus_has_one_and_who_wants_none_sees_none(target: Target) -> None:

@@ -311,6 +311,8 @@ def test_a_sweep_takes_alternatives_each_of_its_type() -> None:
     words = ["--lr", "0.1,1e-3", "--sizes=[1, 2],[3]", "--shuffle", "yes,no", "--no-augment"]
     found = parser.read(words).parameters
     assert found["lr"] == [0.1, 0.001] and found["sizes"] == [[1, 2], [3]]
-    assert found["shuffle"] == [True, False] and found["augment"] is False
+    assert found["shuffle"] == [True, False] and found["augment"] == [False]
+    again = parser.read(["--lr", "0.5", "--shuffle", "--no-shuffle"]).parameters
+    assert again["lr"] == [0.1, 0.001, 0.5] and again["shuffle"] == [True, False, True, False]
     with pytest.raises(RemoteError, match="'x'"):
         parser.read(["--lr", "0.1,x"])

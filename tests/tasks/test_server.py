@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -88,6 +89,23 @@ def test_what_a_server_says_does_not_steer_the_terminal(
     assert capsys.readouterr().out.count("\n") == 2
     server._show(Check("there", "GPUs", False, "\x1b[2J", ""))
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "PYTHONPATH", "BASH_ENV", "HF_TOKEN"])
+def test_a_secret_changes_no_program(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from invoke.context import Context
+    from invoke.exceptions import Exit
+
+    from remote.tasks import server
+
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    is_secret = name == "HF_TOKEN"
+    words = "Nothing was typed" if is_secret else f"{name} changes which programs"
+    with pytest.raises(Exit, match=words):
+        server.remote_secrets(Context(), key=name, target=str(root.parent / "target"))
 
 
 def test_nothing_heavy_is_imported() -> None:

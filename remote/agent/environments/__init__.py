@@ -56,6 +56,9 @@ class Environment(Protocol):
     #: Whether its processes are no children of who starts them.
     STARTS_ELSEWHERE: bool
 
+    #: In the place of extras, which only a lock file has: what to do; empty where extras can be had.
+    NO_EXTRAS: str
+
     def suits(self, code: Path) -> bool:
         """Whether a project brings what such an environment is made from."""
 
@@ -122,6 +125,16 @@ class ProjectEnvironment(NamedTuple):
     def check(self, modules: Sequence[str]) -> None:
         """Raises JobError where it can't run a job that needs these modules."""
         self.kind.check(self.folder, self.request, modules)
+
+    def refuse_extras(self) -> None:
+        """Raises JobError where extras are asked for, and it can have none."""
+        if self.request.extras and self.kind.NO_EXTRAS:
+            names = ", ".join(self.request.extras)
+            raise JobError(
+                f"--extra {names}: extras are a lock file's, and this target's environment comes from"
+                " none.",
+                self.kind.NO_EXTRAS,
+            )
 
     def missing_programs(self) -> Tuple[str, ...]:
         """What has to be brought to this server before it can be made, if it has to be made."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 IS_MADE = True
 STARTS_ELSEWHERE = False
+NO_EXTRAS = "Name the packages in environment.yml; then without --extra."
 
 LOCK_FILES: Tuple[str, ...] = ("environment.yml", "environment.yaml")
 

@@ -26,6 +26,7 @@ IS_MADE = True
 
 #: Docker's engine starts them, and not the worker.
 STARTS_ELSEWHERE = True
+NO_EXTRAS = "Build what it names into the image; then without --extra."
 
 #: What it holds, no file of the project's says.
 LOCK_FILES: Tuple[str, ...] = ()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 IS_MADE = False
 STARTS_ELSEWHERE = False
+NO_EXTRAS = (
+    "Install what it names there, with the pip or conda of that environment; then without --extra."
+)
 
 #: What it holds, no file of the project's says.
 LOCK_FILES: Tuple[str, ...] = ()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 IS_MADE = True
 STARTS_ELSEWHERE = False
+NO_EXTRAS = ""
 
 #: The best-defined first.
 LOCK_FILES = tuple("uv.lock requirements.lock pylock.toml poetry.lock requirements.txt".split())

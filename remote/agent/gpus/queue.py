@@ -32,8 +32,22 @@ JAX_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 
 
 def describe(request: GpusRequest) -> GpusAnswer:
-    """Every GPU with the job that leases it, if one does, and the line of those that wait."""
-    folder = Path(request.leases or LEASES)
+    """Every GPU with the job that leases it, if one does, and the line of those that wait; where Slurm
+    runs the jobs, those of its nodes."""
+    # Workers, which look at the line all the time, start faster without.
+    from remote.agent import launchers
+
+    if (request.launcher or launchers.usual()) == "slurm":
+        from remote.agent.launchers import nodes
+
+        gpus, line = nodes.gpus(request.sbatch), nodes.waiting(request.sbatch)
+        return GpusAnswer(gpus=tuple(gpus), waiting=tuple(line), now=time.time())
+    return look(request.leases).replace(cuda=sources.runtime_version())
+
+
+def look(leases: str) -> GpusAnswer:
+    """The server's own, without the newest CUDA, to learn which the cards' program is started once more."""
+    folder = Path(leases or LEASES)
     if not folder.is_dir():
         raise JobError(
             f"There is no folder {folder} on this server, for leases (REMOTE_LEASES).",
@@ -44,7 +58,6 @@ def describe(request: GpusRequest) -> GpusAnswer:
         gpus=tuple(_with_holders(folder, gpu, held.get(gpu.uuid)) for gpu in sources.gpus()),
         waiting=tuple(waiting(folder)),
         now=time.time(),
-        cuda=sources.runtime_version(),
     )
 
 

@@ -79,7 +79,7 @@ def prune(request: PruneRequest) -> PruneAnswer:
     pulled = [paths for paths in old if request.force or paths.id in request.pulled]
     unfetched = [paths for paths in pulled if not request.force and _may_be_only_here(paths)]
     jobs = [paths for paths in pulled if paths not in unfetched]
-    unused = _unused_environments(root, limit, request.python, remarks)
+    unused = _unused_environments(root, limit, request, remarks)
     # What a push replaced may be missed only tomorrow.
     kept_until = min(limit, time.time() - BACKUP_AGE)
     backups = [
@@ -177,10 +177,12 @@ def _ended_before(paths: JobPaths, limit: float) -> bool:
     return status.state in ENDED and (status.ended or 0) < limit
 
 
-def _unused_environments(root: Path, limit: float, python: str, remarks: List[str]) -> List[Path]:
-    """Those that no living job uses, that the pushed lock file doesn't name, and that no job has
-    begun with since `limit`; why the others stay goes to `remarks`. None where a job can't be read
-    that may use one."""
+def _unused_environments(
+    root: Path, limit: float, request: PruneRequest, remarks: List[str]
+) -> List[Path]:
+    """Those that no living job uses, that what was pushed doesn't need, and that no job has begun with
+    since `limit`; why the others stay goes to `remarks`. None where a job can't be read that may use
+    one."""
     statuses = {paths.id: state_of(paths) for paths in live(root)}
     unknown = [id for id, status in statuses.items() if status.state == UNKNOWN]
     if unknown:
@@ -188,7 +190,16 @@ def _unused_environments(root: Path, limit: float, python: str, remarks: List[st
         return []
     used = {status.environment: f"job {id} uses it" for id, status in statuses.items()}
     with contextlib.suppress(JobError):
-        used[environments.of(root, root, python).name] = "what was pushed needs it"
+        next_one = environments.of(
+            root,
+            root,
+            request.python,
+            request.extras,
+            kind=request.environment,
+            source=request.environment_source,
+            torch_backend=request.torch_backend,
+        )
+        used[next_one.name] = "what was pushed needs it"
     unused = []
     for env in _folders(root / STATE / "envs"):
         ready = env / environments.COMPLETE

@@ -81,6 +81,7 @@ def _start(root: Path, request: SubmitRequest, tree: contextlib.ExitStack) -> Su
     spec = request.job.replace(after=_predecessor(root, request.job.after))
     source = _source(root, spec)
     env = environments.of_job(root, source, spec)
+    env.refuse_extras()
     missing = env.missing_programs()
     if missing or _wants_store(root, spec, env):
         return SubmitAnswer(need=missing[0] if missing else EMPTY_STORE, platform=machine())

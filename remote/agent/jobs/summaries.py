@@ -6,9 +6,8 @@ import itertools
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set
 
-from remote.agent import unpulled
 from remote.agent.job_folders import find, job_of, live, newest_first
 from remote.agent.job_state import state_of
 from remote.agent.processes import uptime
@@ -17,9 +16,11 @@ from remote.errors import ProtocolError, StoreError
 from remote.files import shortened
 from remote.job.fields import NAME
 from remote.job.messages.jobs import JobsAnswer, JobsRequest, JobSummary, Metric
-from remote.job.messages.old_jobs import UnpulledAnswer, UnpulledRequest
 from remote.job.paths import JobPaths
 from remote.job.status import ENDED, Progress
+
+if TYPE_CHECKING:
+    from remote.job.messages.old_jobs import UnpulledAnswer, UnpulledRequest
 
 #: What a summary has of what was asked; of the runs, the last attempt's counts.
 _SHOWN = ("name", "kind", "source", "submitted", "experiment", "user", "after", "again")
@@ -62,6 +63,10 @@ def describe(request: JobsRequest) -> JobsAnswer:
 
 def list_unpulled(request: UnpulledRequest) -> UnpulledAnswer:
     """What a job's code wrote, so far, and no pull brings."""
+    # Lists of jobs start faster without.
+    from remote.agent import unpulled
+    from remote.job.messages.old_jobs import UnpulledAnswer
+
     paths = find(root_of(request.key), request.job)
     job = job_of(paths)
     if request.brought and job and state_of(paths).state in ENDED:
@@ -73,6 +78,8 @@ def list_unpulled(request: UnpulledRequest) -> UnpulledAnswer:
 
 def _in_full(paths: JobPaths, summary: JobSummary) -> JobSummary:
     """A job that is named: all that was asked, and what it wrote where no pull brings it from."""
+    from remote.agent import unpulled
+
     job = job_of(paths)
     facts: Dict[str, Any] = {}
     if job:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 from remote.agent import processes
 from remote.agent.launchers import logind
 from remote.errors import JobError
+from remote.job.kinds import UI
 from remote.job.status import RESTARTED, ProcessId
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     """
     if not _SOCKET.match(setting):
         raise JobError(f"REMOTE_TMUX_SOCKET {setting!r} is no plain name.", "Such as: remote")
+    if job.sbatch and job.service != UI:
+        raise JobError(
+            "tmux runs this server's jobs, not Slurm: --sbatch, or `sbatch` of pyproject.toml, says"
+            " nothing to it.",
+            'Leave it out: the flag; the setting by launcher = "tmux" in the target\'s own table.',
+        )
     if job.nodes > 1:
         raise JobError("--nodes needs Slurm: tmux runs a job on one machine.", "See docs/slurm.md")
     # A job that is submitted by another job's code is no part of that one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import NAME
+from remote.job.fields import MANY, NAME, WORD
 from remote.job.messages.base import TargetRequest
 from remote.job.status import UUID, LeasedGpu
 from remote.job.struct import Struct
@@ -47,6 +47,8 @@ class Gpu(LeasedGpu):
     """None where no job leases it."""
     sharers: Tuple[GpuHolder, ...] = fields.list_of(fields.nested(GpuHolder), 1024, default=())
     """All that have a part of it."""
+    node: str = fields.line(default="")
+    """Which machine of a cluster has it; empty for the server's own."""
 
     @property
     def memory_free(self) -> Optional[int]:
@@ -83,3 +85,6 @@ class GpusRequest(TargetRequest[GpusAnswer], verb="gpus", answer=GpusAnswer, pub
 
     leases: str = fields.text(NAME, default="")
     """Where lease files lie, unless in the usual place."""
+    launcher: str = fields.text(64, WORD, default="")
+    sbatch: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    """As of a job: where that is Slurm's, the GPUs are those of its partition."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Tuple
 
 from remote.job import fields
-from remote.job.fields import DIFF, MANY, MESSAGE, NAME, VALUE, VERY_MANY
+from remote.job.fields import DIFF, MANY, MESSAGE, NAME, VALUE, VERY_MANY, WORD
 from remote.job.messages.base import LOOK_FIRST, SAME_TWICE, TargetRequest
 from remote.job.spec import Job
 from remote.job.status import JobStatus
@@ -59,6 +59,11 @@ class PruneRequest(TargetRequest[PruneAnswer], verb="prune", answer=PruneAnswer,
     dry_run: bool = fields.flag(default=False)
     python: str = fields.text(NAME, default="")
     """The versions of Python that the project allows: its environment is one that is used."""
+    extras: Tuple[str, ...] = fields.list_of(fields.text(NAME), MANY, default=())
+    environment: str = fields.text(64, WORD, default="")
+    environment_source: str = fields.text(NAME, default="")
+    torch_backend: str = fields.text(64, WORD, default="")
+    """By these, as a job has them, the next jobs' environment is known."""
     now: float = fields.moment(default=0.0)
     """What the laptop's clock says."""
 

@@ -95,12 +95,25 @@ def before_next_try(error: RemoteError, broken: float) -> float:
 
 def attach(server: TargetSession, job: str) -> NoReturn:
     """Become what shows a job's terminal in this one; raises JobError where this is none."""
+    argv, env = _terminal(server, job)
+    process.become(argv, env=env)
+
+
+def show_terminal(server: TargetSession, job: str) -> None:
+    """Show a job's terminal in this one until it is left or has ended; raises JobError."""
+    argv, env = _terminal(server, job)
+    sys.stdout.flush()
+    process.in_terminal(argv, env=env)
+
+
+def _terminal(server: TargetSession, job: str) -> tuple[Sequence[str], dict[str, str]]:
+    """The command that shows a job's terminal, and its variables."""
     terminal = os.environ.get("TERM", "")
     argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
     if not sys.stdin.isatty():
         raise JobError("It needs a terminal here.", f"inv remote-logs {job} --follow")
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}
-    process.become(over_ssh(server.ssh, argv) if server.ssh else argv, env=env)
+    return over_ssh(server.ssh, argv) if server.ssh else argv, env
 
 
 def over_ssh(ssh: Ssh, argv: Sequence[str]) -> list[str]:

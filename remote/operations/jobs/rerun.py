@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from remote.errors import JobError
+from remote.job import outputs
 from remote.job.kinds import KINDS
 from remote.job.messages.jobs import JobsRequest, SubmitAnswer
 from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
+from remote.job.outputs import below
 from remote.job.spec import JobSpec
 from remote.job.status import LOST, RESTARTED
 from remote.operations.jobs.submission import Submission
@@ -62,7 +66,11 @@ def rerun(
         if incoming:
             _send_code(source, target, account, incoming, "" if theirs or not kept else kept.code)
         if not is_there:
-            asked = with_environment(asked, target.settings)
+            asked = with_environment(asked, target.settings).replace(
+                # Words for one cluster mean nothing to another.
+                sbatch=target.settings.words_for_sbatch,
+                extras=asked.extras if target.settings.has_extras else (),
+            )
         spec = asked.replace(
             tags={**asked.tags, "remote.rerun_of": original},
             after=after,
@@ -131,6 +139,7 @@ def _send_code(
             f"{account.job.id}/{account.folder}",
             destination=folder,
             declared=account.job.outputs,
+            links=source.settings.links,
             allowed=IgnoreFile.of(source.project.root).allowed,
         )
         source.rsync(fetch, "fetching the code", whole=True)
@@ -141,5 +150,15 @@ def _send_code(
                 THEIRS,
             )
         target.prepare()
+        _link(folder, target, account.job.outputs)
         send = rsync_args.incoming_argv(target.remote, dialect(), name=incoming)
         target.rsync(send, "sending the code", cwd=folder, whole=True)
+
+
+def _link(folder: Path, target: TargetSession, declared: Sequence[str]) -> None:
+    """Have code that goes to a target hold the links which a push finds there."""
+    for name, place in target.settings.links.items():
+        link = folder / name
+        if not below(name, outputs.links(declared)) and not os.path.lexists(link):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.symlink(place, link)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from remote.errors import JobError
 from remote.job.paths import NAME_PATTERN
 from remote.job.status import UUID
-from remote.options import UnitError, count, mebibytes, option, seconds
+from remote.options import UnitError, count, mebibytes, option, seconds, several
 
 
 def pair(text: str, flag: str) -> tuple[str, str]:
@@ -101,7 +101,10 @@ class RunOptions:
         "--gpus-exclude", "GPUs not to lease, by index or UUID: 0,3", parse=cards, collect=joined
     )
     cpus: int = option(
-        "--cpus", "without a GPU: how many of the machine's CPU slots it waits for", 0, parse=count
+        "--cpus",
+        "without a GPU: how many of the machine's CPU slots it waits for",
+        0,
+        parse=several,
     )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
@@ -112,7 +115,7 @@ class RunOptions:
         "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
     )
     nodes: int = option(
-        "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=count
+        "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=several
     )
     sbatch: tuple[str, ...] = sbatch_words()
     name: str = option("--name", "what the job is called (default: like its program)")

@@ -80,9 +80,12 @@ def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:
         gpus=settings.gpus if job.gpus is None else job.gpus,
         gpu_exclude=(*settings.gpus_exclude, *job.gpu_exclude),
         cpu_slots=settings.cpus or 0,
-        extras=tuple(dict.fromkeys((*settings.extras, *job.extras))),
+        # What all targets have is left out where it can't be had; what was typed is refused there.
+        extras=tuple(
+            dict.fromkeys((*(settings.extras if settings.has_extras else ()), *job.extras))
+        ),
         # Of two words that say the same, sbatch takes the last.
-        sbatch=(*settings.sbatch, *job.sbatch),
+        sbatch=(*settings.words_for_sbatch, *job.sbatch),
     )
 
 
@@ -166,7 +169,8 @@ def push_until_accepted(
             job, more = job.replace(git=git), [each.replace(git=git) for each in more]
         diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""
         with ThreadPoolExecutor(1) as pool:
-            code = pool.submit(pushed_code, server.project.root, job.outputs)
+            root, links = server.project.root, tuple(server.settings.links)
+            code = pool.submit(pushed_code, root, job.outputs, links)
             answer = submission.ask(job, diff, push=pushed.id, more=more)
         # Without it, a rerun elsewhere asks for --theirs.
         with contextlib.suppress(OSError, TransferError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from remote.config import Project
-from remote.errors import ConnectError, JobError
+from remote.errors import ConnectError, RemoteError
 from remote.job.messages.jobs import SubmitAnswer
 from remote.job.paths import slug
 from remote.job.spec import Git, JobSpec
@@ -135,25 +135,33 @@ def _with_ids(sweep: Sweep, replies: Sequence[Reply[SubmitAnswer]]) -> Sweep:
 def rerun_all(
     project: Project, sweep: Sweep, servers: Mapping[str, TargetSession], *, resume: bool
 ) -> Sweep:
-    """Start all jobs of a sweep once more, each where it was, as a new sweep. Where that is cut off,
-    the same command goes on with it; what can't run again is said, and no part of it."""
-    again = _again(project, sweep)
+    """Start all jobs of a sweep once more, each where it was, as a new sweep. Where that is cut off, or
+    a server gives no answer, the same command goes on with it; what can't run again is said, and no part
+    of it."""
+    again, silent = _again(project, sweep), dict[str, str]()
     for at, (old, new) in enumerate(zip(sweep.jobs, again.jobs)):
-        if old.id and not new.id:
+        if old.id and not new.id and old.target not in silent:
             server, name = servers[old.target], f"{again.id}-{at + 1:0{len(str(len(again.jobs)))}}"
             try:
                 answer = rerun(
                     server, old.id, target=server, resume=resume, sweep=again.id, name=name
                 )
-            except JobError as error:
+            except ConnectError as error:
+                silent[old.target] = error.message
+                continue
+            except RemoteError as error:
                 say(f"{old.target}: {error.message}")
                 continue
             jobs = list(again.jobs)
             jobs[at] = new.replace(id=answer.id)
             again = again.replace(jobs=tuple(jobs))
             again.write(project.state)
-    again = again.replace(jobs=tuple(job for job in again.jobs if job.id))
-    if again.jobs:
+    if silent:
+        say(*(f"{target}: {message}" for target, message in silent.items()))
+        say("What is there goes on with the same command, and starts nothing twice.")
+    else:
+        again = again.replace(jobs=tuple(job for job in again.jobs if job.id))
+    if again.targets:
         again.write(project.state)
     return again
 

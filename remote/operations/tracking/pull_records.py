@@ -158,6 +158,6 @@ def merge_all(
     if marks != before and not dry_run:
         write_json(file, marks)
     if not dry_run and to.location.exists():
-        update_sweeps(server.project, to.location)
+        records.problems += update_sweeps(server.project, to.location)
     records.seconds = time.monotonic() - start
     return records

@@ -9,24 +9,32 @@ from pathlib import Path
 
 from remote.agent.tracking import run_rows
 from remote.config import Project
-from remote.errors import StoreError
+from remote.errors import JobError, StoreError
 from remote.job.spec import sweep_run
-from remote.operations.sweep_record import Sweep, known_sweeps
+from remote.operations.sweep_record import DAMAGE, Sweep, read_sweep, sweep_files
 from remote.output import say
 from remote.tracking.store import connect_read_only, usable
+from remote.transport.rsync_problems import DAMAGED, Problem
 
 #: How a job's run ends, the worst first: so ends the sweep's.
 _ENDS = ("FAILED", "KILLED", "FINISHED")
 
 
-def update_sweeps(project: Project, store: Path) -> None:
-    """Have the runs of sweeps tell how far those of their jobs are, as far as these are here."""
-    for sweep in known_sweeps(project.state):
-        if not sweep.ended:
-            try:
+def update_sweeps(project: Project, store: Path) -> list[Problem]:
+    """Have the runs of sweeps tell how far those of their jobs are, as far as these are here; the files
+    that don't tell which jobs those are."""
+    problems = []
+    for file in sweep_files(project.state):
+        try:
+            sweep = read_sweep(file)
+            if not sweep.ended:
                 _update(project, store, sweep)
-            except StoreError as error:
-                say(f"the run of the sweep {sweep.id}: {error.message}")
+        except JobError:
+            name = file.relative_to(project.root).as_posix()
+            problems.append(Problem(name, DAMAGE.partition(": ")[2], DAMAGED))
+        except StoreError as error:
+            say(f"the run of the sweep {file.stem}: {error.message}")
+    return problems
 
 
 def _update(project: Project, store: Path, sweep: Sweep) -> None:

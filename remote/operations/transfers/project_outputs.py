@@ -5,6 +5,7 @@ A pull writes there what a server sends, and a push leaves it alone: so it can't
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def refusal(root: Path, name: str) -> str:
     path = name.rstrip("/")
     # The disk of a Mac takes SRC and src for the same.
     plain = path.casefold()
-    if len(name) > 255 or not outputs.DECLARED.fullmatch(name):
+    if len(name) > 255 or not re.fullmatch(outputs.DECLARED, name):
         return "is no plain path below the project's root (nothing hidden, no .., no wildcards)"
     if plain.startswith(("mlflow.db", "mlruns", "mlartifacts")):
         return "is MLflow's, and comes by the merge"

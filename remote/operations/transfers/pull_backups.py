@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def _state(top: Path, name: str) -> str:
     The name is one that rsync told, and so perhaps the server's words: it may lead anywhere.
     """
     path = top / name
-    if not PATH.fullmatch(name):
+    if not re.fullmatch(PATH, name):
         return ""
     with contextlib.suppress(OSError):
         status = path.lstat()

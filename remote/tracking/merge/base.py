@@ -71,11 +71,11 @@ def pull_state(base: Path, *, store: Path) -> Dict[str, Any]:
 
 
 def _pull_state(database: sqlite3.Connection) -> Dict[str, Any]:
-    signatures: Dict[str, Dict[str, str]] = {kind: {} for kind in schema.KINDS}
-    for kind, identity, signature in database.execute(
-        "SELECT kind, id, signature FROM base.entity WHERE signature IS NOT NULL"
-    ):
-        signatures.setdefault(kind, {})[str(identity)] = signature
+    signed = (
+        "SELECT CAST(id AS TEXT), signature FROM base.entity"
+        " WHERE kind = ? AND signature IS NOT NULL"
+    )
+    signatures = {kind: dict(database.execute(signed, (kind,))) for kind in schema.KINDS}
     return {
         "format": delta.FORMAT,
         "mark": get(database, "mark"),

@@ -49,6 +49,24 @@ def test_an_interpreter_is_named_by_itself_or_by_its_folder(
     assert named("python3").python == venv / "bin/python3"
 
 
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [("python", "with the pip"), ("conda", "environment.yml"), ("container", "into the image")],
+)
+def test_extras_are_refused_where_no_lock_file_has_them(
+    tmp_path: Path, kind: str, way: str
+) -> None:
+    for name in ("environment.yml", "requirements-torch.lock", "requirements.lock"):
+        (tmp_path / name).write_text("")
+    job = JobSpec("command", "", "x", environment=kind, environment_source="a/b:1")
+    environments.of_job(tmp_path, tmp_path, job).refuse_extras()
+    job = job.replace(extras=("torch",))
+    with pytest.raises(JobError, match="--extra torch: extras are a lock file's") as caught:
+        environments.of_job(tmp_path, tmp_path, job).refuse_extras()
+    assert way in caught.value.hint
+    environments.of_job(tmp_path, tmp_path, job.replace(environment="uv")).refuse_extras()
+
+
 def test_each_name_has_its_own_name_in_the_status() -> None:
     assert named("/a").record() == {"environment": named("/a").name}
     assert named("/a").name != named("/b").name

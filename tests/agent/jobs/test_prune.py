@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from remote.files import locked
 from remote.job import tree
 from remote.job.messages.old_jobs import PruneRequest
 from remote.job.paths import STATE, partial_name
+from remote.job.spec import JobSpec
 from remote.job.status import FINISHED
 from tests.agent.job_folder import KEY, add
 
@@ -30,6 +32,36 @@ def test_the_environment_of_what_was_pushed_stays(root: Path, python: str) -> No
     answer = prune(PruneRequest(key=KEY, older=60, python=python))
     assert len(answer.environments) == 1 and pushed.name not in answer.environments
     assert pushed.is_ready()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"environment": "conda"},
+        {"environment": "container", "environment_source": "org/image:1"},
+        {"torch_backend": "cu126"},
+        {"extras": ("torch",)},
+    ],
+)
+def test_the_environment_that_settings_name_stays(root: Path, asked: dict[str, Any]) -> None:
+    for name in ("requirements.lock", "requirements-torch.lock", "environment.yml"):
+        (root / name).write_text("dependencies: [python]\n" if name.endswith("yml") else "")
+    job = JobSpec(kind="command", source="", name="x", **asked)
+    used, plain = (
+        environments.of_job(root, root, each)
+        for each in (
+            job,
+            JobSpec.replace(
+                job, environment="", environment_source="", torch_backend="", extras=()
+            ),
+        )
+    )
+    for env in (used, plain):
+        env.folder.mkdir(parents=True)
+        (env.folder / ".complete").touch()
+        os.utime(env.folder / ".complete", (1, 1))
+    answer = prune(PruneRequest(key=KEY, older=60, **asked))
+    assert answer.environments == (plain.name,)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,15 @@ def start(name: str, argv: list[str], socket: str) -> dict[str, Any]:
     return tmux.start(Job(kind="command", source="", name="x", id=name), argv, socket)
 
 
+def test_words_for_another_launcher_are_refused(socket: str) -> None:
+    job = Job(kind="command", source="", name="x", id="job-1", sbatch=("-p", "long"))
+    with pytest.raises(JobError, match="tmux runs this server's jobs, not Slurm"):
+        tmux.start(job, ["true"], socket)
+    # A page of the target's records runs on a login node, whose jobs are Slurm's.
+    page = job.replace(kind="service", service="ui")
+    assert tmux.start(page, ["true"], socket)["pid"]
+
+
 HOSTILE = "it's a $(touch owned) `x` \"; 日本"
 
 

@@ -19,6 +19,12 @@ def read(*words: str) -> RunOptions:
     return options
 
 
+@pytest.mark.parametrize("flag", ["--cpus", "--nodes"])
+def test_none_of_what_a_job_can_not_be_without_is_refused(flag: str) -> None:
+    with pytest.raises(UnitError, match=f"{flag} takes a number from 1 on"):
+        read(flag, "0")
+
+
 def test_without_flags_it_is_the_default() -> None:
     assert read() == RunOptions()
     assert read().env == {} and read().extras == ()

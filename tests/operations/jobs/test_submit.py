@@ -218,6 +218,18 @@ def test_what_was_typed_goes_before_what_a_target_has() -> None:
     assert told.sbatch == ("--partition=gpu", "-p", "long")
 
 
+def test_what_all_targets_have_is_left_out_where_it_can_not_be() -> None:
+    settings = TargetSettings(
+        extras=("torch",), environment="python", python="/x", sbatch=("-p", "gpu"), launcher="tmux"
+    )
+    job = JobSpec(kind="script", source="a.py", name="a")
+    told = submit.with_settings(job, settings)
+    assert (told.extras, told.sbatch) == ((), ())
+    # What was typed is left for the server to refuse.
+    told = submit.with_settings(job.replace(extras=("lab",), sbatch=("-p", "long")), settings)
+    assert (told.extras, told.sbatch) == (("lab",), ("-p", "long"))
+
+
 def test_a_targets_environment_goes_with_the_job() -> None:
     job = JobSpec(kind="script", source="a.py", name="a", environment="uv", environment_source="/x")
     setup = ("module load cuda",)

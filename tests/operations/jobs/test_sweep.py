@@ -162,12 +162,45 @@ def test_run_again_it_is_a_new_one_that_goes_on_where_it_broke_off(
     jobs = tuple(SweepJob(target=label, id=name) for name in ("j1", "j2"))
     old = Sweep(id="x-3f9a1c", name="x", program="x", user="u", submitted=1.0, jobs=jobs)
     old.write(project.state)
-    with pytest.raises(NoAnswer):
-        sweeps.rerun_all(project, old, {label: a}, resume=False)
+    first = sweeps.rerun_all(project, old, {label: a}, resume=False)
+    assert [job.id for job in first.jobs] == [f"again-{first.id}-1", ""]
     again = sweeps.rerun_all(project, old, {label: a}, resume=False)
     assert [job.id for job in again.jobs] == [f"again-{again.id}-1", f"again-{again.id}-2"]
     assert started == ["j1", "", "j2"]
     assert sweeps.rerun_all(project, old, {label: a}, resume=False).id not in (old.id, again.id)
+
+
+def test_run_again_a_dead_server_costs_its_jobs_alone_and_is_asked_once(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, dead = list[str](), {"b"}
+
+    def rerun(source: TargetSession, job: str, **named: Any) -> SubmitAnswer:
+        asked.append(job)
+        if Path(source.target.path).name in dead:
+            raise ConnectError("b can't be reached.")
+        if job == "a1":
+            raise JobError("There is no job 'a1' on this target.")
+        return SubmitAnswer(id=f"again-{job}")
+
+    monkeypatch.setattr(sweeps, "rerun", rerun)
+    by_label = {each.target.label: each for each in servers(project, tmp_path)}
+    a, b = by_label
+    jobs = tuple(
+        SweepJob(target=a if name[0] == "a" else b, id=name) for name in ("a1", "b1", "b2", "a2")
+    )
+    old = Sweep(id="x-3f9a1c", name="x", program="x", user="u", submitted=1.0, jobs=jobs)
+    first = sweeps.rerun_all(project, old, by_label, resume=False)
+    assert asked == ["a1", "b1", "a2"] and [job.id for job in first.jobs] == [
+        "",
+        "",
+        "",
+        "again-a2",
+    ]
+    dead.clear()
+    second = sweeps.rerun_all(project, old, by_label, resume=False)
+    assert second.id == first.id and asked[3:] == ["a1", "b1", "b2"]
+    assert [job.id for job in second.jobs] == ["again-b1", "again-b2", "again-a2"]
 
 
 def test_run_again_it_has_those_jobs_that_can(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remote.config import Project
+from remote.errors import JobError
 from remote.job.spec import sweep_run
 from remote.operations.sweep_record import Sweep, SweepJob, find_sweep
 from remote.operations.tracking.pull_records import pull_records
@@ -49,6 +50,22 @@ def test_it_is_made_with_the_first_of_them_and_ends_with_the_last(
     before = here.dump()
     pull_records(server)
     assert here.dump() == before
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"id": 3}', "[]"])
+def test_a_damaged_file_is_named_and_keeps_no_other_sweep_from_its_run(
+    server: TargetSession, sweep: Sweep, here: Store, far: Store, content: str
+) -> None:
+    (server.project.state / "sweeps/a-000000.json").write_text(content)
+    far.run("a1", parent=RUN)
+    [problem] = pull_records(server).problems
+    assert problem.text == (
+        ".remote/sweeps/a-000000.json on this machine: which jobs that sweep has isn't known."
+        " Put back a copy of it, or remove it."
+    )
+    assert row(here)
+    with pytest.raises(JobError, match="a-000000.json is damaged"):
+        find_sweep(server.project.state, "a-000000")
 
 
 def test_one_that_was_deleted_here_does_not_come_back(

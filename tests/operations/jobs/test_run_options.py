@@ -73,7 +73,7 @@ def test_flags_become_values(words: list[str], expected: dict[str, Any]) -> None
         (["--gpus-memory", "20"], UnitError, "--gpus-memory takes a size"),
         (["--timeout", "soon"], UnitError, "--timeout takes a time"),
         (["--env", "A"], JobError, "--env takes KEY=VALUE, not 'A'"),
-        (["--env", "1A=x"], JobError, "--env takes KEY=VALUE"),
+        (["--env", "1A=x"], JobError, "no variable can be called .1A."),
         (["--tag", "=x"], JobError, "--tag takes KEY=VALUE"),
         (
             ["--gpus-memory", "1G", "--gpus", "0"],

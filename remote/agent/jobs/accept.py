@@ -22,6 +22,9 @@ from remote.job.spec import Job, JobSpec
 #: How many letters of its request a job's id ends with.
 SUFFIX = 4
 
+#: How long an id's time lasts, and a little more.
+SECOND = 1.1
+
 #: Seconds between two looks at a job that another call is about to start.
 LOOK = 0.02
 
@@ -84,7 +87,16 @@ def earlier_job(root: Path, request: str) -> Optional[JobPaths]:
         if processes.alive(job.submitter) is False if is_here else _age(paths) > START_LIMIT:
             # The agent that was about to start it is gone, and its worker ends without the code.
             remove(paths)
+            _pass_over(paths)
             return None
+        time.sleep(LOOK)
+
+
+def _pass_over(paths: JobPaths) -> None:
+    """Wait until a new job gets another id: a worker of this one that still waits for its code must
+    not find that of the next in its folder, and tmux has its session."""
+    end = time.monotonic() + SECOND
+    while _next_stamp(paths.folder.parent) == paths.id[:STAMP] and time.monotonic() < end:
         time.sleep(LOOK)
 
 

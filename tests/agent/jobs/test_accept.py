@@ -1,0 +1,35 @@
+"""The folder of a job that is about to start, and the request that asked for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from remote.agent import processes
+from remote.agent.jobs import accept
+from remote.job.spec import JobSpec, read_job
+
+REQUEST = "abcd" * 8
+
+
+def dead_submission(root: Path, spec: JobSpec) -> str:
+    """A job whose agent was killed before its code was there; its id."""
+    paths = accept.accept(root, spec, REQUEST)
+    assert paths
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    submitter = processes.identity(child.pid)
+    child.communicate()
+    job = read_job(paths.folder)
+    paths.job.unlink()
+    job.replace(submitter=submitter).to_file(paths.job)
+    return paths.id
+
+
+def test_who_asks_again_after_a_dead_submission_gets_another_id(tmp_path: Path) -> None:
+    spec = JobSpec(kind="command", source="", name="sh", arguments=("true",))
+    dead = dead_submission(tmp_path, spec)
+    assert accept.earlier_job(tmp_path, REQUEST) is None
+    again, is_new = accept.accepted(tmp_path, spec, REQUEST)
+    assert is_new and again.id != dead and again.id[-5:] == dead[-5:]
+    assert not (again.folder.parent / dead).exists()

@@ -17,7 +17,9 @@ def dead_submission(root: Path, spec: JobSpec) -> str:
     """A job whose agent was killed before its code was there; its id."""
     paths = accept.accept(root, spec, REQUEST)
     assert paths
-    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    )
     submitter = processes.identity(child.pid)
     child.communicate()
     job = read_job(paths.folder)

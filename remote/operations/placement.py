@@ -123,13 +123,17 @@ def _mismatch(job: JobSpec, answer: GpusAnswer) -> str:
 def gpus_of(server: TargetSession, sbatch: Sequence[str] | None = None) -> GpusAnswer:
     """What a server tells of its cards, or of those of the partition that words for sbatch name (by
     itself: what its settings have)."""
-    request = GpusRequest(
+    return server.agent.call(gpus_request(server, sbatch))
+
+
+def gpus_request(server: TargetSession, sbatch: Sequence[str] | None = None) -> GpusRequest:
+    """As its settings have it."""
+    return GpusRequest(
         key=server.key,
         leases=server.project.settings.get("REMOTE_LEASES", ""),
         launcher=server.settings.launcher,
         sbatch=tuple(server.settings.words_for_sbatch if sbatch is None else sbatch),
     )
-    return server.agent.call(request)
 
 
 def _going(server: TargetSession) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from remote.job.messages.overview import OverviewAnswer, OverviewRequest
+from remote.operations.placement import gpus_request
 from remote.operations.pool import Reply, as_they_come
 from remote.session import TargetSession
 
@@ -58,6 +59,7 @@ class WatchedServers:
 
 def overview(server: TargetSession) -> OverviewAnswer:
     """All that is shown of a target, by one call."""
-    leases = server.project.settings.get("REMOTE_LEASES", "")
-    request = OverviewRequest(key=server.key, newest=NEWEST, leases=leases, points=POINTS)
+    request = OverviewRequest(
+        key=server.key, newest=NEWEST, gpus=gpus_request(server), points=POINTS
+    )
     return server.agent.call(request)

@@ -34,6 +34,14 @@ JAX_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 def describe(request: GpusRequest) -> GpusAnswer:
     """Every GPU with the job that leases it, if one does, and the line of those that wait; where Slurm
     runs the jobs, those of its nodes."""
+    answer = look(request)
+    if any(gpu.node for gpu in answer.gpus):
+        return answer
+    return answer.replace(cuda=sources.runtime_version())
+
+
+def look(request: GpusRequest) -> GpusAnswer:
+    """All but the newest CUDA, to learn which the cards' program is started once more."""
     # Workers, which look at the line all the time, start faster without.
     from remote.agent import launchers
 
@@ -42,12 +50,7 @@ def describe(request: GpusRequest) -> GpusAnswer:
 
         gpus, line = nodes.gpus(request.sbatch), nodes.waiting(request.sbatch)
         return GpusAnswer(gpus=tuple(gpus), waiting=tuple(line), now=time.time())
-    return look(request.leases).replace(cuda=sources.runtime_version())
-
-
-def look(leases: str) -> GpusAnswer:
-    """The server's own, without the newest CUDA, to learn which the cards' program is started once more."""
-    folder = Path(leases or LEASES)
+    folder = Path(request.leases or LEASES)
     if not folder.is_dir():
         raise JobError(
             f"There is no folder {folder} on this server, for leases (REMOTE_LEASES).",

@@ -29,7 +29,7 @@ def describe(request: OverviewRequest) -> OverviewAnswer:
 
     def look() -> None:
         try:
-            facts["gpus"] = queue.look(request.leases)
+            facts["gpus"] = queue.look(request.gpus)
         except JobError as error:
             facts["gpu_fault"] = error.message
         except BaseException as bug:

@@ -6,9 +6,9 @@ import sys
 from typing import Mapping, Optional, Tuple
 
 from remote.job import fields
-from remote.job.fields import MESSAGE, NAME, VERY_MANY
+from remote.job.fields import MESSAGE, VERY_MANY
 from remote.job.messages.base import TargetRequest
-from remote.job.messages.gpus import GpusAnswer
+from remote.job.messages.gpus import GpusAnswer, GpusRequest
 from remote.job.messages.jobs import JobsAnswer
 from remote.job.struct import Struct
 
@@ -34,8 +34,7 @@ class OverviewRequest(
 ):
     """Tell of the `newest` jobs, all that go on, and the server's GPUs."""
 
+    gpus: GpusRequest = fields.nested(GpusRequest)
     newest: int = fields.integer(0, VERY_MANY, default=0)
-    leases: str = fields.text(NAME, default="")
-    """Where lease files lie, unless in the usual place."""
     points: int = fields.integer(0, 1000, default=0)
     """How many values a curve has."""

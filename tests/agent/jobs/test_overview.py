@@ -15,6 +15,7 @@ from remote.agent.jobs.overview import describe
 from remote.agent.tracking import run_rows
 from remote.errors import TargetError
 from remote.files import read_json, write_json
+from remote.job.messages.gpus import GpusRequest
 from remote.job.messages.overview import OverviewAnswer, OverviewRequest
 from remote.job.status import FINISHED, RUNNING
 from remote.tracking.store import connect_read_only
@@ -41,6 +42,11 @@ def store(root: Path, child: subprocess.Popen[bytes]) -> Path:
     return store
 
 
+def asked(leases: Path, *, key: str = KEY, newest: int = 0, points: int = 0) -> OverviewRequest:
+    gpus = GpusRequest(key=key, leases=str(leases))
+    return OverviewRequest(key=key, newest=newest, gpus=gpus, points=points)
+
+
 def log(store: Path, key: str, values: list[float], *, step: int = 1) -> None:
     """Have a run log values as MLflow does, each a `step` after the one before."""
     points = [run_rows.Point(key, value, 1000 + n, n * step) for n, value in enumerate(values)]
@@ -60,7 +66,7 @@ def test_jobs_curves_and_gpus_come_in_one_answer(
     monkeypatch.setenv("PATH", fake.path())
     log(store, "loss", [9.0, 8.0])
     log(store, "accuracy", [n / 100 for n in range(100)])
-    request = OverviewRequest(key=KEY, newest=5, leases=str(tmp_path), points=40)
+    request = asked(tmp_path, newest=5, points=40)
     answer = describe(request)
     assert OverviewAnswer.from_json(json.loads(json.dumps(answer.to_json())), "answer") == answer
     ended, going = answer.jobs.jobs
@@ -78,7 +84,7 @@ def test_jobs_curves_and_gpus_come_in_one_answer(
 
 def test_a_metric_that_is_logged_without_steps_has_its_curve_too(root: Path, store: Path) -> None:
     log(store, "loss", [3.0, 2.0, 1.0], step=0)
-    answer = describe(OverviewRequest(key=KEY, leases=str(root), points=2))
+    answer = describe(asked(root, points=2))
     assert answer.curves == {IDS[1]: (2.0, 1.0)}
 
 
@@ -91,4 +97,4 @@ def test_a_curve_is_read_by_an_index_whatever_else_the_store_holds(store: Path) 
 
 def test_a_target_that_was_never_pushed_to_is_told(isolated: Path, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="not pushed to"):
-        describe(OverviewRequest(key="1" * 16, leases=str(tmp_path)))
+        describe(asked(tmp_path, key="1" * 16))

@@ -29,7 +29,8 @@ from tests.integration.plain_runs import OWN, Place, differences
 from tests.research import environment
 from tests.stores import empty_store
 
-pytestmark = pytest.mark.timeout(600)
+#: Whoever comes first makes the environment with all packages, too.
+pytestmark = pytest.mark.timeout(1500)
 
 #: A Python that has imported all that programs need, and becomes them, each plainly and as a job at
 #: the same time: importing takes longer than most of them. What a program starts is started anew.

@@ -68,7 +68,8 @@ def test_a_job_that_takes_all_memory_ends_alone(world: World) -> None:
     world.run("remote-wait", greedy, code=137)
     after = world.run("remote-run", "--shell", "echo well").job
     world.run("remote-wait", after)
-    listed = {job["id"]: job for job in json.loads(world.run("remote-ps", "--json").text)}
+    answer = json.loads(world.run("remote-ps", "--json").text)
+    listed = {job["id"]: job for job in answer["jobs"]}
     assert listed[greedy]["cause"] == "out of memory: the server's kernel killed it"
     assert (listed[after]["state"], listed[after]["exit_code"]) == ("finished", 0)
     assert "2 new runs" in world.run("sync-pull").text

@@ -123,9 +123,8 @@ def test_an_environment_without_nbconvert_has_the_figures_alone(
 ) -> None:
     (tmp_path / "without").mkdir()
     (tmp_path / "without/nbconvert.py").write_text("raise ImportError('nbconvert')")
-    monkeypatch.setenv(
-        "PYTHONPATH", f"{tmp_path / 'without'}{os.pathsep}{os.environ['PYTHONPATH']}"
-    )
+    path = [str(tmp_path / "without"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     done = draw(paths, cell(1, shown(image_png=base64.b64encode(PNG).decode())))
     assert (done.returncode, done.stderr) == (0, "")
     assert paths.figures.is_dir() and not paths.page.exists()

@@ -92,5 +92,7 @@ def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
 )
 def test_a_full_disk_is_named_as_the_cause(log: bytes, full: bool, words: str) -> None:
     ended = outcome(1, log=log, kills=0, full=full)
-    assert ended.reason == "disk" and "(exit code 1): " in ended.cause and words in ended.cause
+    assert (
+        ended.reason == "disk" and ended.cause.startswith("exit code 1: ") and words in ended.cause
+    )
     assert outcome(0, log=log, kills=0, full=full).cause == ""

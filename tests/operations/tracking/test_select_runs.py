@@ -95,7 +95,8 @@ def test_a_name_that_several_have_is_settled_by_their_ids(here: Store) -> None:
         here.run(run, name="twins")
     with pytest.raises(StoreError, match="2 runs are called 'twins'") as caught:
         found(here, "twins")
-    assert caught.value.hint.endswith("r2, r1")
+    assert [line.split()[0] for line in caught.value.message.splitlines()[1:]] == ["r2", "r1"]
+    assert caught.value.hint.endswith("inv mlflow-push r1")
     here.delete("r2")
     assert found(here, "twins") == ("r1",)
 

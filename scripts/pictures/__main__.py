@@ -6,9 +6,11 @@ Everything that is seen was printed by the real commands; pauses are cut to a se
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -67,6 +69,8 @@ def stage(place: Path, gpus: FakeGpus) -> Iterator[tuple[Path, dict[str, str]]]:
     for name in names:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, project / name)
+        # Older than .venv, which make would install anew.
+        os.utime(project / name, (1_700_000_000, 1_700_000_000))
     (project / ".venv").symlink_to(sys.prefix)
     (project / ".env").write_text("TARGET_DIR=gpu:digits\n")
     (project / ".env").chmod(0o600)
@@ -138,7 +142,8 @@ def shoot_ui(project: Path, profile: Path) -> None:
     """The charts of the runs, as MLflow draws them."""
     query = "workflowType=machine_learning&compareRunsMode=CHART"
     with ui.served(project) as address, browser.running(profile) as chromium:
-        with chromium.page(f"{address}/#/experiments/1/runs?{query}") as page:
+        place = f"{address}/#/experiments/{_experiment(project)}/runs?{query}"
+        with chromium.page(place) as page:
             page.shows("train", "accuracy")
             page.wait("document.querySelectorAll('.js-plotly-plot .main-svg').length > 3")
             file = PICTURES / "mlflow.png"
@@ -146,10 +151,17 @@ def shoot_ui(project: Path, profile: Path) -> None:
             shrink(file)
 
 
+def _experiment(project: Path) -> int:
+    with contextlib.closing(sqlite3.connect(project / "mlflow.db")) as store:
+        return int(store.execute("SELECT max(experiment_id) FROM runs").fetchone()[0])
+
+
 def shrink(file: Path) -> None:
     """256 colours are enough for a page, and take a third of the room."""
     with Image.open(io.BytesIO(file.read_bytes())) as image:
-        image.convert("RGB").quantize(256).save(file, optimize=True)
+        # At its right is MLflow's assistant.
+        shown = image.crop((0, 0, min(1100, image.width), image.height))
+        shown.convert("RGB").quantize(256).save(file, optimize=True)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,9 @@ def _pieces(line: str, y: float) -> Iterator[str]:
         cells = Segment(segment.text).cell_length
         x, wide = column * WIDTH, cells * WIDTH
         column += cells
-        ink, paper = _colour(style, style.color), _colour(style, style.bgcolor)
+        ink = _colour(style, style.color)
+        # Greys that are read as letters hide them as paper.
+        paper = re.sub('"c[078]"', '"b"', _colour(style, style.bgcolor))
         if style.reverse:
             ink, paper = paper or 'class="v"', ink or 'class="i"'
         if paper:
@@ -126,7 +128,7 @@ def _style() -> str:
         return (
             f"text,.i{{fill:{INK[mode]}}}.v{{fill:{PAPER[mode]}}}"
             f".p{{fill:{PAPER[mode]};stroke:{FRAME[mode]}}}circle{{fill:{FRAME[mode]}}}"
-            f".t{{fill:{COLOURS[8][mode]}}}{colours}"
+            f".t{{fill:{COLOURS[8][mode]}}}.b{{fill:{FRAME[mode]}}}{colours}"
         )
 
     return f"{rules(0)}@media(prefers-color-scheme:dark){{{rules(1)}}}"

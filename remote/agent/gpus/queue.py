@@ -35,17 +35,19 @@ def describe(request: GpusRequest) -> GpusAnswer:
     """Every GPU with the job that leases it, if one does, and the line of those that wait; where Slurm
     runs the jobs, those of its nodes."""
     answer = look(request)
-    if any(gpu.node for gpu in answer.gpus):
-        return answer
-    return answer.replace(cuda=sources.runtime_version())
+    return answer if _is_slurms(request) else answer.replace(cuda=sources.runtime_version())
+
+
+def _is_slurms(request: GpusRequest) -> bool:
+    # Workers, which look at the line all the time, start faster without.
+    from remote.agent import launchers
+
+    return (request.launcher or launchers.usual()) == "slurm"
 
 
 def look(request: GpusRequest) -> GpusAnswer:
     """All but the newest CUDA, to learn which the cards' program is started once more."""
-    # Workers, which look at the line all the time, start faster without.
-    from remote.agent import launchers
-
-    if (request.launcher or launchers.usual()) == "slurm":
+    if _is_slurms(request):
         from remote.agent.launchers import nodes
 
         gpus, line = nodes.gpus(request.sbatch), nodes.waiting(request.sbatch)

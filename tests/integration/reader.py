@@ -165,15 +165,7 @@ class Reader:
     def look(self, line: str) -> None:
         """Start the UI on a port of its own, see it answer, end it."""
         port = free_port()
-        ui = subprocess.Popen(
-            ["sh", "-c", self.script(f"exec {line} --port {port}")],
-            cwd=self.project.root,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        ui = self._begin(f"{line} --port {port}", subprocess.DEVNULL)
         try:
             until_it_answers(lambda: f"http://127.0.0.1:{port}/health", ui)
         finally:
@@ -182,15 +174,7 @@ class Reader:
 
     def interrupt(self, line: str) -> None:
         """Type what goes on until Ctrl-C, and that once it has done its first round."""
-        command = subprocess.Popen(
-            ["sh", "-c", self.script(f"exec {line}")],
-            cwd=self.project.root,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        command = self._begin(line, subprocess.PIPE)
         assert command.stderr
         said = ""
         while "Ctrl-C ends it." not in said:
@@ -198,6 +182,19 @@ class Reader:
             said += text
         command.send_signal(signal.SIGINT)
         assert command.stderr.read().startswith("Stopped: ") and command.wait(60) == 130
+
+    def _begin(self, line: str, stderr: int) -> subprocess.Popen[str]:
+        """Type what goes on, with a session of its own."""
+        return subprocess.Popen(
+            ["sh", "-c", self.script(f"exec {line}")],
+            cwd=self.project.root,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
 
     def restore(self, line: str) -> None:
         """Lose a file the way the document has it, then bring it back by its command."""

@@ -8,7 +8,7 @@ decides on its content and never changes once it is made.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Dict, Mapping, NamedTuple, Protocol, Sequence, Tuple
+from typing import IO, TYPE_CHECKING, Dict, Mapping, NamedTuple, Protocol, Sequence, Tuple, Union
 
 from remote.agent.environments import conda, container, python, uv
 from remote.errors import JobError
@@ -18,6 +18,7 @@ from remote.job.spec import JobSpec
 
 if TYPE_CHECKING:
     from remote.agent.environments.make_once import Recipe
+    from remote.job.messages.old_jobs import PruneRequest
 
 #: The file in an environment's folder that is there once the environment is whole.
 COMPLETE = ".complete"
@@ -184,8 +185,8 @@ def of(
     return ProjectEnvironment(row, request, root / STATE / "envs" / row.key(request))
 
 
-def of_job(root: Path, code: Path, job: JobSpec) -> ProjectEnvironment:
-    """The environment that a job asks for; raises JobError."""
+def of_job(root: Path, code: Path, job: Union[JobSpec, PruneRequest]) -> ProjectEnvironment:
+    """The environment that a job asks for, or one of today's settings would; raises JobError."""
     return of(
         root,
         code,

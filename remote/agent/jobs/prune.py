@@ -190,16 +190,7 @@ def _unused_environments(
         return []
     used = {status.environment: f"job {id} uses it" for id, status in statuses.items()}
     with contextlib.suppress(JobError):
-        next_one = environments.of(
-            root,
-            root,
-            request.python,
-            request.extras,
-            kind=request.environment,
-            source=request.environment_source,
-            torch_backend=request.torch_backend,
-        )
-        used[next_one.name] = "what was pushed needs it"
+        used[environments.of_job(root, root, request).name] = "what was pushed needs it"
     unused = []
     for env in _folders(root / STATE / "envs"):
         ready = env / environments.COMPLETE

@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from remote import next_steps  # noqa: E402
 from remote.job.paths import CACHE  # noqa: E402
 from scripts.sshd import PrivateSshd, find, running  # noqa: E402
 from tests import warm_inv  # noqa: E402
@@ -179,6 +180,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     fluent = sys.modules.get("mlflow.tracking.fluent")
     if fluent is not None:
         fluent._active_experiment_id = None  # type: ignore[attr-defined]
+    # A process is one command's: the target that a test's command was told isn't the next one's.
+    next_steps.name_target("")
     # One process serves a test's `mlflow ui` as well as four.
     os.environ["MLFLOW_WORKERS"] = "1"
 

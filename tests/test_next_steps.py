@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from remote import next_steps
 from remote.output import say
 from remote.transport.ssh import Ssh
-
-
-@pytest.fixture(autouse=True)
-def unnamed() -> Iterator[None]:
-    yield
-    next_steps.name_target("")
 
 
 def test_another_target_is_named_in_each_command(capsys: pytest.CaptureFixture[str]) -> None:

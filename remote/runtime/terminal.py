@@ -21,11 +21,11 @@ from remote.job.status import SOCKET
 #: The pane that tmux opens first; seconds between two looks whether it has read all of its output.
 FIRST, LOOK = "%0", 0.02
 
-#: By this name who waits inside of tmux hears that the command has ended.
-ENDED = "remote-ended"
-
 #: How the line begins that tmux itself adds to the output of a command that has ended.
 ADDED = "Pane is dead"
+
+#: The exit code of what SIGKILL ended.
+KILLED = 137
 
 
 def serve_shell(paths: JobPaths, job: Job, private: Path) -> None:
@@ -35,53 +35,54 @@ def serve_shell(paths: JobPaths, job: Job, private: Path) -> None:
     shell = shlex.quote(os.environ.get("SHELL") or "/bin/sh")
     tmux = ["tmux", "-S", str(private / SOCKET)]
     # No login shell: what those read first may put another Python before the job's.
-    command = f"exec {shell}"
+    command = [f"exec {shell}"]
+    code = private / "code"
     if job.arguments:
-        wake = shlex.join([*tmux, "wait-for", "-S", ENDED])
-        command = f"{shlex.join(job.arguments)}; code=$?; {wake}; exit $code"
-    begin = [*tmux, "new-session", "-d", "-s", job.id, "-x", "160", "-y", "50", command]
+        os.mkfifo(code)
+        # tmux forgets the exit code of one in seven: its library that notes logins waits for a
+        # child of its own then, and drops what it hears of others. And not by the account's shell,
+        # whose syntax may be another.
+        script = f"exec 9>{shlex.quote(str(code))}; {shlex.join(job.arguments)} 9>&-; echo $? >&9"
+        command = ["/bin/sh", "-c", script]
+    begin = [*tmux, "new-session", "-d", "-s", job.id, "-x", "160", "-y", "50", *command]
     begin += [";", "set-option", "-g", "default-command", f"exec {shell}"]
     if job.arguments:
-        # What it said at last, and its exit code, are read from the window that stays.
+        # What it said at last is read from the window that stays.
         begin += [";", "set-window-option", "-t", FIRST, "remain-on-exit", "on"]
-    subprocess.run(begin, check=True)
+    # tmux has a copy of this pipe's end, and its windows don't: it closes when tmux ends. Of its own
+    # commands, wait-for never hears of that where it is asked while tmux ends.
+    life, of_tmux = os.pipe()
+    subprocess.run(begin, check=True, pass_fds=[of_tmux])
+    os.close(of_tmux)
     print("[remote] to its terminal: inv remote-shell", flush=True)
-    # Who waits for a word that never comes is let go when tmux ends.
-    subprocess.call([*tmux, "wait-for", ENDED])
-    panes = _asked(tmux, "list-panes", "-a").splitlines()
-    if job.arguments and panes:
-        _end_as_command(paths, private, tmux, is_last=len(panes) == 1)
+    # Its end without a word is sh's own, by a signal, or that of its window.
+    ended = int(code.read_text() or KILLED) if job.arguments else 0
+    panes = _asked(tmux, "list-panes", "-a", "-F", "#{pane_id}").split() if job.arguments else []
+    if FIRST in panes:
+        print(_screens(tmux), flush=True)
+        if panes == [FIRST]:
+            tmux = _hide(paths, private)
+        subprocess.call([*tmux, "kill-pane", "-t", FIRST])
+    os.read(life, 1)
+    # A window that was closed is no failure, as a shell's isn't.
+    sys.exit(ended if FIRST in panes else 0)
 
 
-def _end_as_command(paths: JobPaths, private: Path, tmux: List[str], *, is_last: bool) -> None:
-    code = _exit_code(tmux)
-    print(_screens(tmux), flush=True)
-    if is_last:
-        # Before its terminal closes: whoever was attached asks then whether it goes on.
-        hidden = private / "ended"
-        tmux = ["tmux", "-S", str(hidden)]
-        (private / SOCKET).rename(hidden)
-        if paths.address.exists():
-            paths.address.unlink()
-    subprocess.call([*tmux, "kill-pane", "-t", FIRST])
-    subprocess.call([*tmux, "wait-for", ENDED], stderr=subprocess.DEVNULL)
-    sys.exit(code)
-
-
-def _exit_code(tmux: List[str]) -> int:
-    """That of the command; 0 where its window was closed, as a shell's may be."""
-    while True:
-        words = _asked(
-            tmux, "display-message", "-p", "-t", FIRST, "#{pane_dead} #{pane_dead_status}"
-        )
-        dead, _, code = words.strip().partition(" ")
-        if dead != "0":
-            return int(code or 0)
-        time.sleep(LOOK)
+def _hide(paths: JobPaths, private: Path) -> List[str]:
+    """tmux from where nobody else finds it: whoever is attached asks, when its terminal closes, whether
+    the shell goes on."""
+    hidden = private / "ended"
+    (private / SOCKET).rename(hidden)
+    if paths.address.exists():
+        paths.address.unlink()
+    return ["tmux", "-S", str(hidden)]
 
 
 def _screens(tmux: List[str]) -> str:
     """What the command wrote, as far back as tmux keeps it, in lines as it wrote them."""
+    # A window that has closed its terminal has read all of it.
+    while _asked(tmux, "display-message", "-p", "-t", FIRST, "#{pane_dead}").strip() == "0":
+        time.sleep(LOOK)
     text = _asked(tmux, "capture-pane", "-p", "-J", "-S", "-", "-t", FIRST)
     lines = [line.rstrip() for line in text.rstrip().splitlines()]
     if lines and lines[-1].startswith(ADDED):

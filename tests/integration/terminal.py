@@ -33,7 +33,7 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         os.write(self.master, keys)
 
-    def end(self, keys: bytes = b"", seconds: float = 30) -> int:
+    def end(self, keys: bytes = b"", seconds: float = 120) -> int:
         """Read on until the command has ended, typing `keys` now and then; its exit code."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
@@ -43,7 +43,8 @@ class Terminal:
             again = time.monotonic() + 1.0
             while self.process.poll() is None and time.monotonic() < again:
                 self._read_for(0.1)
-        return self.process.wait(1)
+        assert self.process.poll() is not None, self.seen[-2000:]
+        return self.process.returncode
 
     def _read_for(self, seconds: float) -> None:
         ready, _, _ = select.select([self.master], [], [], seconds)

@@ -199,7 +199,7 @@ def remote_stop(
     if not answer.stopped:
         say(f"No job goes on on {server.target}.")
     if any(ended.problem for ended in answer.stopped):
-        raise Exit("Look again: inv remote-ps", code=1)
+        raise Exit("Not all of them have ended.\nLook again: inv remote-ps", code=1)
 
 
 @command(

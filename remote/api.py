@@ -131,7 +131,10 @@ def records(project: Project, filter_string: str = "", *, newest: int = MOST_RUN
                 search_all_experiments=True, filter_string=filter_string, max_results=newest
             )
         except mlflow.MlflowException as error:
-            raise StoreError(f"MLflow can't search for that: {error.message}") from None
+            raise StoreError(
+                f"MLflow can't search for that: {error.message}",
+                "Such as: metrics.loss < 0.5 and params.lr = '0.1'",
+            ) from None
         finally:
             mlflow.set_tracking_uri(before)
 
@@ -206,10 +209,10 @@ def described(
 
 def _program(project: Project, name: str, shell: str, parameters: Mapping[str, Any]) -> Program:
     if (name != "") + (shell != "") != 1:
-        raise JobError("Either a program or a shell line can run.")
+        raise JobError("Either a program or a shell line can run.", "Give one of them.")
     if shell:
         if parameters:
-            raise JobError("A shell line has no parameters.")
+            raise JobError("A shell line has no parameters.", "Write the values into the line.")
         return ShellLine(shell)
     return find_with(project, name, parameters)
 

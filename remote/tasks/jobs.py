@@ -53,8 +53,6 @@ def remote_logs(
     from remote.options import seconds
 
     refuse_sweep(job)
-    if tail < 0:
-        raise JobError("--tail takes the number of lines to show.")
     age = seconds(since, "--since") if since else 0
     followed = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
     if follow:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.config import Project, declared
-from remote.errors import JobError, TransferError
+from remote.errors import JobError, ProtocolError, RemoteError, TransferError
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer
 from remote.job.paths import CACHE
@@ -26,6 +26,7 @@ from remote.operations.jobs.submitted import Submitted, pushed_code, remember, t
 from remote.operations.sync import line, push_locked, say_problems
 from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import push_lock
+from remote.options import options_of
 from remote.output import plural, say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
@@ -70,8 +71,18 @@ def describe(
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
     )
-    JobSpec.from_json(described.to_json(), "job")
+    try:
+        JobSpec.from_json(described.to_json(), "job")
+    except ProtocolError as error:
+        raise _in_flags(error) from None
     return described
+
+
+def _in_flags(error: ProtocolError) -> RemoteError:
+    """What doesn't fit, by the flag that it was typed with."""
+    name, colon, rest = error.message.removeprefix("job.").partition(":")
+    row = options_of(RunOptions).get(name)
+    return JobError(f"{row.flag}{colon}{rest}") if row else error
 
 
 def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:

@@ -24,7 +24,8 @@ def after_sweep(project: Project, options: RunOptions) -> RunOptions:
         return options
     if len(sweep.targets) > 1:
         raise JobError(
-            f"{sweep.id} runs on {', '.join(sweep.targets)}; a job follows what is on its own target.",
+            f"{sweep.id} is on {', '.join(sweep.targets)}, and a job can only follow what is on its own"
+            " target.",
             f"Start it when that has ended: inv remote-wait {sweep.id}",
         )
     return replace(options, after=sweep.id)

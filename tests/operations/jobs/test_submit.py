@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remote.config import Project
-from remote.errors import ConfigError, JobError, NotebookError, ProtocolError
+from remote.errors import ConfigError, JobError, NotebookError
 from remote.job.spec import Git, JobSpec
 from remote.operations.jobs import submit
 from remote.operations.jobs.run_options import RunOptions
@@ -129,7 +129,7 @@ def test_a_folder_that_is_none_of_the_projects_is_refused(project: Project, type
 
 def test_what_a_server_would_refuse_is_refused_before_a_push(project: Project) -> None:
     options = RunOptions(cpus=99999)
-    with pytest.raises(ProtocolError, match="job.cpus: a whole number from 0 to 65536"):
+    with pytest.raises(JobError, match="--cpus: a whole number from 0 to 65536"):
         submit.describe(project, source(project), {}, options=options)
 
 

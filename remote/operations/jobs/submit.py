@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from remote.config import Project, declared
-from remote.errors import JobError, ProtocolError, RemoteError, TransferError
+from remote.errors import JobError, TransferError
+from remote.job.fields import Misfit
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer
 from remote.job.paths import CACHE
@@ -71,18 +72,19 @@ def describe(
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
     )
-    try:
-        JobSpec.from_json(described.to_json(), "job")
-    except ProtocolError as error:
-        raise _in_flags(error) from None
+    _refuse_unfit(described)
     return described
 
 
-def _in_flags(error: ProtocolError) -> RemoteError:
-    """What doesn't fit, by the flag that it was typed with."""
-    name, colon, rest = error.message.removeprefix("job.").partition(":")
-    row = options_of(RunOptions).get(name)
-    return JobError(f"{row.flag}{colon}{rest}") if row else error
+def _refuse_unfit(job: JobSpec) -> None:
+    """Raises JobError for what a server would refuse, by the flag that asks for it."""
+    try:
+        JobSpec.read(job.to_json())
+    except Misfit as misfit:
+        field, *inner = (part.lstrip(".") for part in reversed(misfit.path))
+        row = options_of(RunOptions).get(field)
+        told = "".join((row.flag if row else field, *inner))
+        raise JobError(f"{told}: {misfit.reason}.") from None
 
 
 def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:

@@ -36,7 +36,7 @@ from remote.operations.jobs import sweep as sweeps
 from remote.operations.jobs.follow import JobOutcome
 from remote.operations.jobs.submit import push_and_submit
 from remote.operations.jobs.sweep_jobs import servers_of
-from remote.operations.placement import place_one
+from remote.operations.placement import place_one, placed
 from remote.operations.pool import Reply
 from remote.operations.sweep_record import Sweep
 from remote.programs.alternatives import combinations, once
@@ -117,9 +117,7 @@ def sweep(
         planned = [{"target": "", "id": "", "values": dict(each)} for each in values]
         return {"error": None, "sweep": "", "jobs": planned, "targets": []}
     servers = pool(target) or [reach(target).session]
-    started, replies = sweeps.start(
-        project, jobs, values, servers, lambda: sweeps.placed(servers, jobs)
-    )
+    started, replies = sweeps.start(project, jobs, values, servers, lambda: placed(servers, jobs))
     return _of_started(target, started, replies, len(jobs))
 
 

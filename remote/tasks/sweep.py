@@ -50,8 +50,9 @@ def remote_sweep(
     Values are separated by commas: inv remote-sweep train.ipynb --lr 0.1,0.01 --batch-size 8,16
     Those of a script follow --: inv remote-sweep src/train.py -- --lr 0.1,0.01
     """
-    from remote.operations.jobs.sweep import describe_all, placed, start
+    from remote.operations.jobs.sweep import describe_all, start
     from remote.operations.jobs.sweep_jobs import after_sweep
+    from remote.operations.placement import placed
     from remote.programs.alternatives import combinations, once
 
     project = find_project()

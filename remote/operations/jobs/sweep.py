@@ -19,7 +19,6 @@ from remote.operations.jobs.rerun import rerun
 from remote.operations.jobs.run_options import RunOptions
 from remote.operations.jobs.submission import Submission
 from remote.operations.jobs.submit import describe, push_until_accepted, with_settings
-from remote.operations.placement import place
 from remote.operations.pool import Reply, ask_all
 from remote.operations.sweep_record import LETTERS, NAME_LENGTH, Sweep, SweepJob, find_sweep
 from remote.operations.transfers.push_guard import push_lock
@@ -84,11 +83,6 @@ def start(
         if not sweep.targets:
             sweep.forget(project.state)
     return sweep, replies
-
-
-def placed(servers: Sequence[TargetSession], jobs: Sequence[JobSpec]) -> Sequence[TargetSession]:
-    """Which of the targets each of the jobs goes to; raises JobError where none can run them."""
-    return place(servers, jobs[0], len(jobs)) if len(servers) > 1 else [*servers] * len(jobs)
 
 
 def _planned(

@@ -58,7 +58,7 @@ def test_what_can_not_be_is_an_error_before_anything_is_sent(target: Target, far
         (NotebookError, "nonesuch", {"program": "nonesuch.ipynb"}),
         (JobError, "a list of words, not 'abc'", {"program": "x.py", "arguments": "abc"}),
         (JobError, "env takes a dict", {"shell": "x", "env": ["A=1"]}),
-        (RemoteError, "job.env.*text is expected", {"shell": "x", "env": {"A": 1}}),
+        (RemoteError, "--env.*text is expected", {"shell": "x", "env": {"A": 1}}),
         (JobError, "no parameters", {"shell": "x", "parameters": {"a": 1}}),
     ]
     for kind, words, asked in cases:

@@ -46,7 +46,7 @@ JobName = Annotated[
     str,
     Field(min_length=1, max_length=NAME, description="a job's id, a unique part of it, or `last`"),
 ]
-DryRun = Annotated[bool, Field(description="only tell what would be done")]
+DryRun = Annotated[bool, Field(description="only report what would be done")]
 
 
 def _reach(address: str) -> Target:
@@ -62,8 +62,9 @@ def _reach(address: str) -> Target:
 def push(target: Address = "", dry_run: DryRun = False) -> Answer:
     """Send the project to the server: `inv sync-push`. `run` does so by itself.
 
-    The code there becomes what it is here: what was deleted here is deleted there. Results of jobs
-    are not touched. Old versions are kept on the server in the folder `backup`.
+    The server's copy of the code becomes the same as the local one: files deleted locally are
+    deleted on the server. Results of jobs are not touched. Old versions are kept on the server in
+    the folder `backup`.
     """
     there = _reach(target)
     return of_target(there.session, there.push(dry_run=dry_run), dry_run=dry_run)
@@ -104,7 +105,7 @@ def ps(
     newest: Annotated[int, Field(ge=1, le=100, description="how many ended jobs at most")] = 20,
     target: Address = "",
 ) -> Answer:
-    """List the newest jobs and those that go on, or tell all about one: `inv remote-ps`."""
+    """List the newest jobs and the running ones, or details of one: `inv remote-ps`."""
     there = _reach(target)
     with process.limited(LIMIT):
         jobs = there.look(*([job] if job else ()), newest=newest)
@@ -129,13 +130,13 @@ def wait(
     context: Context,
     job: JobName = "last",
     seconds: Annotated[
-        float, Field(ge=0, le=3600, description="how long at most; 0 looks once")
+        float, Field(ge=0, le=3600, description="how long at most; 0 checks once")
     ] = 45,
     target: Address = "",
 ) -> Answer:
     """Wait until a job has ended, but no longer than `seconds`; then its `status`.
 
-    The state is finished, failed, stopped or lost where it has ended. Else it goes on: wait again.
+    The state is finished, failed, stopped or lost if it has ended. Otherwise, wait again.
     """
     start = time.monotonic()
     while True:
@@ -159,9 +160,9 @@ def _progress(job: JobSummary) -> str:
 
 
 def stop(job: JobName, target: Address = "") -> Answer:
-    """End a job: `inv remote-stop`. Its run ends as KILLED, and what it has written stays.
+    """Stop a job: `inv remote-stop`. Its MLflow run ends as KILLED, and its output is kept.
 
-    One that has ended stays as it was.
+    A job that has ended is not changed.
     """
     there = _reach(target)
     with process.limited(LIMIT):
@@ -172,9 +173,9 @@ def stop(job: JobName, target: Address = "") -> Answer:
 
 
 def pull(target: Address = "", dry_run: DryRun = False) -> Answer:
-    """Bring results here, and merge the server's MLflow records into the project's: `inv sync-pull`.
+    """Copy results here, and merge the server's MLflow records into the local ones: `inv sync-pull`.
 
-    Files here that differ are replaced, and kept in the folder `backup`. Twice changes nothing.
+    Local files that differ are replaced, and kept in the folder `backup`. A second pull changes nothing.
     """
     there = _reach(target)
     registry = registry_asked(there.project, flag=False)
@@ -188,7 +189,7 @@ def records(
     ] = "",
     newest: Annotated[int, Field(ge=1, le=100, description="how many runs at most")] = 20,
 ) -> Answer:
-    """The newest MLflow runs that are here, with parameters and metrics. `pull` brings those there."""
+    """The newest MLflow runs of the local store, with parameters and metrics; `pull` updates it."""
     table = api.records(find_project(), filter, newest=newest)
     rows = json.loads(table.to_json(orient="records", date_format="iso"))
     return {

@@ -345,7 +345,7 @@ def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:
         assert terminal.end() == 1 and b"Nothing was changed" in terminal.seen
     assert farm.file(old, "log").exists()
     done = farm.project.inv("remote-prune", "--older", "30d")
-    assert f"removed job {old}" in done.out and "1 job of that age stayed" in done.err
+    assert f"removed job {old}" in done.out and "1 job of that age kept" in done.err
     assert not farm.file(old, "log").exists() and not spare.exists()
     assert farm.file(young, "log").exists() and farm.file(kept, "log").exists()
     # The environment that jobs use now is still there.

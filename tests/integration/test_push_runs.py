@@ -534,9 +534,9 @@ def test_the_command_tells_what_it_did(tmp_path: Path, template: Path) -> None:
     run = made.run(text="note")
     made.here.client.update_run(run, name=name)
     said = push(project, run[:8], "--dry-run")
-    assert f"give    {run}" in said and "would give to" in said and "1 run (1 new there)" in said
+    assert f"copy    {run}" in said and "would copy to" in said and "1 run (1 new)" in said
     said = push(project, name)
-    assert f"gave to {far}: 1 run (1 new there), 1 artifact, " in said
+    assert f"copied to {far}: 1 run (1 new), 1 artifact, " in said
     found = json.loads(push(project, run, "--json"))
     assert found["runs"] == [run] and found["new_runs"] == 0 and found["target"] == str(far)
     assert "No run here is called" in push(project, "\x1b[31mnone", code=2)

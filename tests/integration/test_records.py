@@ -91,7 +91,7 @@ def test_conflicts_are_listed_and_settled(project: ProjectFolder, far: Project) 
     assert f"kept yours: tags {run_id}/colour value = 'blue' (there: 'green')" in said.err
     assert "1 conflict" in said.out and "inv mlflow-conflicts" in said.err
     listed = project.inv("mlflow-conflicts").out
-    assert "  1  tags" in listed and "yours 'blue', there 'green' (gpu:" in listed
+    assert "  1  tags" in listed and "yours 'blue', theirs 'green' (gpu:" in listed
     assert project.inv("mlflow-conflicts", "--theirs", "7", check=False).code == 2
     assert "theirs taken" in project.inv("mlflow-conflicts", "--theirs", "1").err
     assert Store(here.store).rows("SELECT value FROM tags WHERE key = 'colour'")[0] != ("blue",)

@@ -208,4 +208,4 @@ def test_a_link_that_is_cut_heals_and_ctrl_c_ends_it_in_one_line(watch: Watch) -
     watch.process.send_signal(signal.SIGINT)
     before = len(watch.lines)
     assert watch.process.wait(60) == 130
-    assert watch.lines[before:] == ["Stopped: what is saved from now on stays here."]
+    assert watch.lines[before:] == ["Stopped: later changes are not pushed."]

@@ -73,14 +73,14 @@ def seconds(text: str, flag: str) -> int:
     amount = text.lower()
     if amount.isdecimal():
         raise UnitError(
-            f"{flag} {text}: of what? A time needs its unit.",
+            f"{flag} {text}: a time needs a unit.",
             f"Such as {text}s, {text}m, {text}h or {text}d.",
         )
     if not re.fullmatch("([0-9]+[smhdw])+", amount):
         raise UnitError(f"{flag} takes a time, not {text!r}.", "Such as 90s, 20m, 8h or 1h30m.")
     total = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))
     if total == 0:
-        raise UnitError(f"{flag} takes a time longer than none.", "Such as 90s, 20m, 8h or 1h30m.")
+        raise UnitError(f"{flag} takes a time longer than 0.", "Such as 90s, 20m, 8h or 1h30m.")
     return total
 
 

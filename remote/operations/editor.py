@@ -24,7 +24,7 @@ def open_code(server: TargetSession, job: str) -> None:
     if program is None:
         raise JobError(
             f"VS Code's `{PROGRAM}` is not on the PATH of this machine.",
-            "In VS Code: Shell Command: Install 'code' command in PATH. Or open there by hand: "
+            "In VS Code: Shell Command: Install 'code' command in PATH. Or open this folder by hand: "
             + " ".join(_words(server, folder)),
         )
     result = process.run([program, *_words(server, folder)])
@@ -38,7 +38,9 @@ def _folder(server: TargetSession, job: str) -> str:
     if not job:
         root = server.facts.root
         if not root:
-            raise JobError(f"{server.target} was not pushed to from here yet.", "make sync-push")
+            raise JobError(
+                f"{server.target} was not pushed to from this machine yet.", "make sync-push"
+            )
     else:
         account = server.agent.call(AccountRequest(key=server.key, job=job))
         root = str(JobPaths(Path(account.job.root), account.job.id).code)

@@ -233,7 +233,7 @@ def use_a_shell(farm: Farm) -> None:
     job, gpu = there.read_text().split()
     assert gpu == farm.gpus.uuids()[0] and farm.status(job)["state"] == "running"
     refused = farm.project.inv("remote-shell", "--background", "--gpus", "2", check=False)
-    assert refused.code == 2 and "goes on already, with gpus 1" in refused.err
+    assert refused.code == 2 and "is running already, with gpus 1" in refused.err
     with inv_in_terminal(farm.project, "remote-shell") as terminal:
         terminal.until(b"\x1b[?1049h")
         terminal.type(b"exit\r")

@@ -104,7 +104,7 @@ def test_registered_models_come_when_asked_for(project: ProjectFolder, far: Proj
     far.client.create_registered_model("clf")
     far.client.create_model_version("clf", f"{far.mlruns}/1/{run_id}/artifacts", run_id=run_id)
     said = project.inv("mlflow-pull")
-    assert "not merged: registered_models (--registry brings it)" in said.err
+    assert "not merged: registered_models (--registry merges it)" in said.err
     assert "1 registered version" in project.inv("mlflow-pull", "--registry").out
     project.write(".env", "REMOTE_REGISTRY=yes\n")
     assert "registered_models" not in project.inv("sync-pull").err

@@ -114,7 +114,7 @@ def test_an_error_and_a_bug_are_told_of_their_own_host(project: Project) -> None
 
     one, two = pool.ask_all(pool.sessions(project, "lab"), question)
     assert one.words == "It has no room. Make some."
-    assert two.words == "The agent there failed: KeyError: 'x' Alone, it tells more: --target two"
+    assert two.words == "The server's agent failed: KeyError: 'x' For details: --target two"
 
 
 def test_what_is_said_meanwhile_begins_with_the_host(

@@ -65,7 +65,7 @@ def test_a_push_to_all_leaves_the_usual_target_and_tells_who_failed(
     assert not (project.state / "last-target").exists()
     captured = capsys.readouterr()
     assert captured.out.count("pushed to") == 2
-    assert "off: off answers, but nothing listens for SSH there." in captured.err
+    assert "off: off answers, but no SSH server listens." in captured.err
 
 
 def test_a_pull_from_all_merges_what_came(

@@ -185,7 +185,7 @@ def test_jupyterlab_lets_nobody_in_without_its_token(
         assert code == 200 and '"news": {"disabled": true}' in text
         token = page.token.encode()
         said = page.leave()
-    assert "JupyterLab goes on there" in said and "inv remote-lab --stop" in said
+    assert "JupyterLab keeps running" in said and "inv remote-lab --stop" in said
     found = listening(processes(target, job))
     assert len(found) == 1 and found[0].startswith("0100007F:")
     for proc in Path("/proc").glob("[0-9]*/cmdline"):

@@ -80,7 +80,7 @@ def test_an_answer_after_a_blob_is_read() -> None:
 
 
 def test_what_nobody_asked_for_is_refused() -> None:
-    with pytest.raises(ProtocolError, match="3 bytes that nobody asked for"):
+    with pytest.raises(ProtocolError, match="3 bytes that were not requested"):
         Reader().feed(framed({"a": 1}, b"xyz"))
     with pytest.raises(ProtocolError, match="twice"):
         Reader().feed(framed({"a": 1}) + framed({"a": 2}))

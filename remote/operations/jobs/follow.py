@@ -79,7 +79,7 @@ def follow_log(
         except KeyboardInterrupt:
             if not wait:
                 raise
-            said = f"\nThe job goes on. Its log: inv remote-logs {job} --follow"
+            said = f"\nThe job keeps running. Its log: inv remote-logs {job} --follow"
             raise KeyboardInterrupt(said) from None
 
 
@@ -111,7 +111,7 @@ def _terminal(server: TargetSession, job: str) -> tuple[Sequence[str], dict[str,
     terminal = os.environ.get("TERM", "")
     argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
     if not sys.stdin.isatty():
-        raise JobError("It needs a terminal here.", f"inv remote-logs {job} --follow")
+        raise JobError("It needs a terminal.", f"inv remote-logs {job} --follow")
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}
     return over_ssh(server.ssh, argv) if server.ssh else argv, env
 

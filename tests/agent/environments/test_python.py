@@ -122,7 +122,7 @@ def test_what_a_job_needs_there_is_looked_for_and_named_with_the_next_step(venv:
     [
         ("echo 3.6; exit 1", "is Python 3.6; jobs need 3.8 or newer"),
         ("echo 'libffi.so.7: not found' >&2; exit 127", "doesn't run: libffi.so.7: not found"),
-        ("exit 1", "doesn't run: it says nothing"),
+        ("exit 1", "doesn't run: it prints nothing"),
         ("exit 0", "is no Python"),
     ],
 )

@@ -94,7 +94,7 @@ def test_what_is_large_stays_until_it_is_asked_for(
     assert (artifacts(here) / ODD).read_bytes() == (artifacts(grown) / ODD).read_bytes()
     with pytest.raises(StoreError, match="Nothing of run") as error:
         fetch_artifacts(server, RUN, [])
-    assert error.value.hint == "All that it has is here."
+    assert error.value.hint == "This machine has all of it."
     assert pull(server, "none").on_server == []
 
 

@@ -96,7 +96,7 @@ def test_what_can_not_be_read_there_stays_there_and_all_the_rest_comes(
     assert (project.root / "data/results/sub/good.csv").exists()
     for path in (secret, artifact, closed):
         said = f"not pulled: {path} on {project.env['TARGET_DIR']}: Permission denied. Make it"
-        assert f"{said} readable there (chmod u+r)" in done.err
+        assert f"{said} readable on the server (chmod u+r)" in done.err
     assert "All but 3 paths" in done.err
     refused = project.inv("remote-rm", job, check=False)
     assert refused.code == 2 and "was not pulled yet" in refused.err
@@ -221,4 +221,4 @@ def test_what_can_not_be_written_there_is_named(project: ProjectFolder, there: P
     done = project.inv("sync-push", check=False)
     assert done.code == NOT_ALL, done.text
     assert f"src/locked/b.py on {project.env['TARGET_DIR']}" in done.err
-    assert "writable there" in done.err and (there / "src/other.py").exists()
+    assert "writable on the server" in done.err and (there / "src/other.py").exists()

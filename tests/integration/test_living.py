@@ -164,7 +164,7 @@ def test_stopping_ends_the_whole_group(farm: Farm) -> None:
 
 def test_without_a_name_only_a_single_job_is_stopped(farm: Farm) -> None:
     refused = farm.project.inv("remote-stop", check=False)
-    assert refused.code == 2 and "No job goes on" in refused.err
+    assert refused.code == 2 and "No job is running" in refused.err
     first, second = farm.submit("sleep 600"), farm.submit("sleep 600")
     refused = farm.project.inv("remote-stop", check=False)
     assert refused.code == 2 and first in refused.err and second in refused.err

@@ -160,7 +160,7 @@ def test_a_job_there_starts_from_it(shared_project: ProjectFolder, shared_root: 
     project.write("src/load.py", LOAD)
     project.inv("remote-setup")
     done = push(project, run[:8])
-    assert "gave to" in done and f"load_model('runs:/{run}/model')" in done
+    assert "copied to" in done and f"load_model('runs:/{run}/model')" in done
     words = ["--", f"runs:/{run}/model", f"models:/{model}"]
     job = project.inv("remote-run", "--follow", "src/load.py", *words)
     assert job.out.count("predicted 5.000 7.000") == 2, job.text
@@ -223,7 +223,7 @@ def test_words_name_runs(plain: Desk) -> None:
             plain.push(word)
     with pytest.raises(StoreError, match="No run is named"):
         plain.push()
-    with pytest.raises(StoreError, match="no experiment 'x' here"):
+    with pytest.raises(StoreError, match="no local experiment 'x'"):
         plain.push(experiment="x")
     plain.here.client.delete_run(only)
     with pytest.raises(StoreError, match="is deleted locally") as caught:
@@ -641,7 +641,7 @@ def test_without_an_environment_there_what_is_not_merged_is_said(
     for _ in range(2):
         pushed = away.push(run, traces=True)
         assert pushed.runs == (run,) and away.far.client.get_run(run).info.run_name
-        assert f"its schema ({BEFORE_NAMES}) is another than that of mlflow.db there" in (
+        assert f"its schema ({BEFORE_NAMES}) is another than that of mlflow.db on the server" in (
             pushed.obstacle
         )
         assert pushed.obstacle.endswith("inv remote-setup")

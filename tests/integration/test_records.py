@@ -88,7 +88,7 @@ def test_conflicts_are_listed_and_settled(project: ProjectFolder, far: Project) 
     here.client.set_tag(run_id, "colour", "blue")
     far.client.set_tag(run_id, "colour", "green")
     said = project.inv("sync-pull")
-    assert f"kept yours: tags {run_id}/colour value = 'blue' (there: 'green')" in said.err
+    assert f"kept yours: tags {run_id}/colour value = 'blue' (theirs: 'green')" in said.err
     assert "1 conflict" in said.out and "inv mlflow-conflicts" in said.err
     listed = project.inv("mlflow-conflicts").out
     assert "  1  tags" in listed and "yours 'blue', theirs 'green' (gpu:" in listed

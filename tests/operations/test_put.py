@@ -77,7 +77,7 @@ def test_what_is_not_there_as_here_is_told_though_times_and_sizes_agree(
     times = copy.stat().st_mtime_ns
     copy.write_text("wrong")
     os.utime(copy, ns=(times, times))
-    with pytest.raises(TransferError, match="Not there as here.*data/raw/x"):
+    with pytest.raises(TransferError, match="Different on the server.*data/raw/x"):
         put(server, [str(tmp_path / "x")])
 
 

@@ -277,7 +277,7 @@ def test_the_lab_is_no_run_and_its_runs_end_with_it(
     assert ended == run and status != "RUNNING"
     assert not Path(folder).exists()
     none = lab.inv("remote-lab", "--stop", check=False)
-    assert none.code == 2 and "doesn't go on" in none.err
+    assert none.code == 2 and "is not running" in none.err
 
 
 def runs(target: Path) -> list[tuple[str, str, str]]:

@@ -110,7 +110,7 @@ def test_only_what_was_pushed_or_lies_in_a_known_folder_comes(
     came = {name for name in names(root) if not name.startswith(".remote/")}
     assert came == {*before, *COMES}
     said = capsys.readouterr().err
-    assert said.count("is not brought") == len(RUN) + len(LEFT_OUT)
+    assert said.count("is not copied") == len(RUN) + len(LEFT_OUT)
     assert "dotenv/__init__.py is not copied: this machine runs it" in said
 
 

@@ -185,7 +185,7 @@ def test_code_that_is_not_what_was_submitted_is_refused(world: World, how: str) 
 
 
 def test_what_was_never_submitted_from_here_is_refused(world: World) -> None:
-    with pytest.raises(JobError, match="was not submitted from here"):
+    with pytest.raises(JobError, match="was not submitted from this machine"):
         world.rerun()
     assert world.asked == [] == world.arrived
     world.rerun(theirs=True)

@@ -76,7 +76,7 @@ def test_settings_that_can_not_be_read_are_a_gap_among_others(root: Path) -> Non
     (root / ".env").write_bytes(b"\xff\xfe\x00")
     done = inv(root)
     assert done.returncode == 1 and "fail  laptop  .env" in done.stdout
-    assert "ok   here   lock file" in done.stdout and "Traceback" not in done.stderr
+    assert "ok    laptop  lock file" in done.stdout and "Traceback" not in done.stderr
 
 
 def test_what_a_server_says_does_not_steer_the_terminal(

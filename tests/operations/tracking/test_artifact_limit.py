@@ -117,7 +117,7 @@ def test_what_came_otherwise_than_it_is_there_is_told_and_stays_on_the_list(
     fetched = fetch_artifacts(server, RUN, [NET])
     assert fetched.files == {} and NET in told(here)[0] and not (artifacts(here) / NET).exists()
     (problem,) = fetched.problems
-    assert "isn't as it is there. The same again" in problem.text
+    assert "it differs from the server's. Repeat the command" in problem.text
 
 
 def test_a_setting_that_is_none_is_refused(server: TargetSession) -> None:

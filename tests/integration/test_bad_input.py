@@ -36,9 +36,9 @@ def test_no_target(project: ProjectFolder) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("gpu:", "home directory itself"),
+        ("gpu:", "home folder itself"),
         ("gpu:/", "whole server"),
-        ("user@gpu", "directory is missing"),
+        ("user@gpu", "folder is missing"),
         ("-oProxyCommand=x:/d", "starts with a dash"),
         ("gpu::module/x", "daemons"),
         ("[::1]/x", "colon"),
@@ -147,7 +147,7 @@ def test_a_file_is_in_the_way(project: ProjectFolder, sshd: PrivateSshd) -> None
 
 
 def test_the_home_itself_is_no_target(project: ProjectFolder, sshd: PrivateSshd) -> None:
-    refused(project.inv("sync-push", TARGET_DIR=f"gpu:{sshd.home}", check=False), "home directory")
+    refused(project.inv("sync-push", TARGET_DIR=f"gpu:{sshd.home}", check=False), "home folder")
     refused(project.inv("sync-push", TARGET_DIR=f"gpu:{sshd.folder}", check=False), "home")
 
 

@@ -203,7 +203,7 @@ def test_a_bug_comes_back_as_a_bug() -> None:
 
 
 def test_the_real_agent_tells_its_errors(tmp_path: Path, isolated: Path) -> None:
-    with pytest.raises(TargetError, match="home directory"):
+    with pytest.raises(TargetError, match="home folder"):
         prepare(Agent(LocalWire()), isolated)
     with pytest.raises(TargetError, match="not pushed to yet"):
         Agent(LocalWire()).call(JobsRequest(KEY))

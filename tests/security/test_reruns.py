@@ -136,7 +136,7 @@ def test_what_the_server_says_otherwise_is_refused(
 ) -> None:
     world.submitted()
     world.say(**said)
-    with pytest.raises(JobError, match=f"says otherwise.*{name}") as error:
+    with pytest.raises(JobError, match=f"otherwise than it was.*{name}") as error:
         world.rerun()
     assert "--theirs" in error.value.hint and world.asked == [] == world.arrived
     world.rerun(theirs=True)

@@ -15,6 +15,7 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 def without_links_to_files(text: str) -> str:
     """Links to addresses stay; of others stays what they are called. Lines of links go, and pictures."""
     text = re.sub(r"^!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n", "", text, flags=re.M)
+    text = re.sub(r"^<picture>.*?^</picture>\n\n", "", text, flags=re.M | re.S)
     text = re.sub(
         r"^\[[^\]]*\]\((?!https?:)[^)]*\)(?: · \[[^\]]*\]\([^)]*\))*\n\n", "", text, flags=re.M
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 from PIL import Image
 
 from scripts.demo import DEMO, ROOT
-from scripts.pictures.svg import picture
+from scripts.pictures.svg import MODES, picture
 from scripts.pictures.terminal import Frame, Terminal, opened
 from scripts.sshd import PrivateSshd, running
 from tests.fakegpu import FakeGpus
@@ -101,6 +101,8 @@ def play_the_loop(terminal: Terminal) -> None:
     terminal.look(1)
     frames, length = terminal.recording()
     draw("loop", frames, length)
+    for mode in MODES:
+        draw("loop", frames, length, mode)
     terminal.press("C-c")
 
 
@@ -132,10 +134,10 @@ def still(name: str, terminal: Terminal) -> None:
     draw(name, [Frame(terminal.screen(), 0)], 1)
 
 
-def draw(name: str, frames: list[Frame], length: float) -> None:
-    (PICTURES / f"{name}.svg").write_text(
-        picture(frames, length, COLUMNS, f"inv {name}" if "-" in name else "digits")
-    )
+def draw(name: str, frames: list[Frame], length: float, mode: str = "") -> None:
+    file = PICTURES / f"{'-'.join(filter(None, (name, mode)))}.svg"
+    title = f"inv {name}" if "-" in name else "digits"
+    file.write_text(picture(frames, length, COLUMNS, title, mode))
 
 
 def shoot_ui(project: Path, profile: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a terminal showed as SVG: light or dark as its reader's browser is, and moving where it moved."""
+"""What a terminal showed as SVG: light, dark, or as its reader's system is, and moving where it moved."""
 
 from __future__ import annotations
 
@@ -29,8 +29,18 @@ COLOURS = {
 PAPER, INK, FRAME = ("#ffffff", "#0d1117"), ("#24292f", "#e6edf3"), ("#d0d7de", "#30363d")
 
 
-def picture(frames: Sequence[Frame], length: float, columns: int, title: str) -> str:
-    """An SVG of `length` seconds, repeated for ever; of one frame a still."""
+#: Variants of a picture, for a page that chooses between them: a code host's own switch isn't the
+#: system's, which is what an SVG alone can ask for.
+MODES = ("light", "dark")
+
+
+def picture(
+    frames: Sequence[Frame], length: float, columns: int, title: str, mode: str = ""
+) -> str:
+    """An SVG of `length` seconds, repeated for ever; of one frame a still.
+
+    Without a `mode` of MODES it follows the reader's system.
+    """
     rows = max(_height(frame) for frame in frames)
     width = columns * WIDTH + 2 * MARGIN
     height = rows * HEIGHT + 2 * MARGIN + BAR
@@ -39,7 +49,7 @@ def picture(frames: Sequence[Frame], length: float, columns: int, title: str) ->
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}"'
         f' role="img" aria-label="{escape(title)}" font-size="{SIZE}"'
         ' font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace">'
-        f"<style>{_style()}</style>"
+        f"<style>{style(mode)}</style>"
         f'<rect class="p" x=".5" y=".5" width="{width - 1:g}" height="{height - 1:g}" rx="8"/>'
         f'<circle cx="20" cy="19" r="5"/><circle cx="38" cy="19" r="5"/><circle cx="56" cy="19" r="5"/>'
         f'<text class="t" x="{width / 2:g}" y="23" text-anchor="middle">{escape(title)}</text>'
@@ -122,13 +132,17 @@ def _printable(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f]", " ", text)
 
 
-def _style() -> str:
-    def rules(mode: int) -> str:
-        colours = "".join(f".c{number}{{fill:{pair[mode]}}}" for number, pair in COLOURS.items())
-        return (
-            f"text,.i{{fill:{INK[mode]}}}.v{{fill:{PAPER[mode]}}}"
-            f".p{{fill:{PAPER[mode]};stroke:{FRAME[mode]}}}circle{{fill:{FRAME[mode]}}}"
-            f".t{{fill:{COLOURS[8][mode]}}}.b{{fill:{FRAME[mode]}}}{colours}"
-        )
+def style(mode: str) -> str:
+    """The style sheet of a mode; both, where there is none."""
+    if mode:
+        return _rules(MODES.index(mode))
+    return f"{_rules(0)}@media(prefers-color-scheme:dark){{{_rules(1)}}}"
 
-    return f"{rules(0)}@media(prefers-color-scheme:dark){{{rules(1)}}}"
+
+def _rules(mode: int) -> str:
+    colours = "".join(f".c{number}{{fill:{pair[mode]}}}" for number, pair in COLOURS.items())
+    return (
+        f"text,.i{{fill:{INK[mode]}}}.v{{fill:{PAPER[mode]}}}"
+        f".p{{fill:{PAPER[mode]};stroke:{FRAME[mode]}}}circle{{fill:{FRAME[mode]}}}"
+        f".t{{fill:{COLOURS[8][mode]}}}.b{{fill:{FRAME[mode]}}}{colours}"
+    )

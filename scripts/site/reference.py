@@ -1,4 +1,4 @@
-"""What the code itself says of the commands, as Markdown.
+"""What the code itself says of commands, records and JSON, as Markdown.
 
 A page has `<!-- reference: NAME -->` where such a part belongs; NAME is a key of BLOCKS.
 """
@@ -16,6 +16,9 @@ from remote.options import options_of
 from remote.tasks import namespace
 from remote.tasks.arguments import SHORT
 from remote.tasks.own_parser import OwnParserTask
+from remote.tracking import schema
+from scripts.site import json_objects
+from tests.real.venvs import VERSIONS
 
 DOCUMENTS = Path(__file__).parent.parent.parent / "docs"
 
@@ -85,4 +88,27 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"commands": commands}
+def mlflow_versions() -> str:
+    """The releases whose stores the tests pull."""
+    return ", ".join(f"`{version}`" for version in VERSIONS)
+
+
+def mlflow_tables() -> str:
+    """Each of MLflow's tables that a pull carries: what it hangs on, and how it merges."""
+    rows = [
+        f"| `{table.name}` | {_owner(table)} | `{table.rule}` |"
+        for table in sorted(schema.TABLES, key=lambda table: table.name)
+    ]
+    return "\n".join(["| table | part of | rule |", "| --- | --- | --- |", *rows])
+
+
+def _owner(table: schema.Table) -> str:
+    return table.owner.replace("_", " ") or "run, data set, model"
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "json-objects": json_objects.described,
+    "mlflow-tables": mlflow_tables,
+    "mlflow-versions": mlflow_versions,
+}

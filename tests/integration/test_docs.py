@@ -85,8 +85,9 @@ def anchors(text: str) -> set[str]:
 
 
 def dead_links(text: str, folder: Path) -> list[str]:
-    """The relative links of a text in `folder` that lead nowhere."""
-    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not _leads(link, text, folder)]
+    """The relative links of a text in `folder` that lead nowhere, pictures of either kind too."""
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'\bsrc(?:set)?="([^"]+)"', text)
+    return [link for link in links if not _leads(link, text, folder)]
 
 
 def _leads(link: str, text: str, folder: Path) -> bool:
@@ -261,3 +262,4 @@ def test_dead_links_are_found(tmp_path: Path) -> None:
     text = "# Title\n[a](other.md) [b](gone.md) [c](#title) [d](#gone) [e](other.md#no-heading)"
     assert dead_links(text, tmp_path) == ["gone.md", "#gone", "other.md#no-heading"]
     assert dead_links("[f](other.md#日本語--code-two) [g](https://x.org/)", tmp_path) == []
+    assert dead_links('<source srcset="gone.svg"><img src="other.md">', tmp_path) == ["gone.svg"]

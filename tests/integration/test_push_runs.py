@@ -28,6 +28,7 @@ from remote.target import Target
 from remote.tracking.revisions import schema_of
 from scripts.sshd import PrivateSshd
 from tests.conftest import ProjectFolder
+from tests.prefixes import make_prefix
 from tests.tracking.merge.conftest import Project
 
 pytestmark = pytest.mark.timeout(600)
@@ -612,10 +613,7 @@ def environment_there(project: Project) -> None:
     """One that is ready, with the MLflow of the tests."""
     (project.root / "requirements.lock").write_text("mlflow\n")
     made = environments.of(project.root, project.root).folder
-    (made / "bin").mkdir(parents=True)
-    (made / "bin/python").symlink_to(os.path.realpath(sys.executable))
-    (made / "pyvenv.cfg").write_bytes((Path(sys.prefix) / "pyvenv.cfg").read_bytes())
-    (made / "lib").symlink_to(Path(sys.prefix) / "lib")
+    make_prefix(made)
     (made / environments.COMPLETE).touch()
 
 

@@ -34,7 +34,9 @@ def minor_of(version: str) -> str:
     return version.rpartition(".")[0]
 
 
-MINORS = tuple(map(minor_of, (*OTHERS, OURS, NEW)))
+#: From the oldest on.
+VERSIONS = (*OTHERS, OURS, NEW)
+MINORS = tuple(map(minor_of, VERSIONS))
 
 
 def _bound(version: str) -> str:

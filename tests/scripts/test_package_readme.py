@@ -36,12 +36,13 @@ def test_the_readme_of_the_package_has_all_but_links_to_files(hook: Any) -> None
     text = metadata["readme"]["text"]
     links = re.findall(r"\]\(([^)]*)\)", text)
     assert [link for link in links if not link.startswith("https://")] == []
+    assert "<picture>" not in text
     assert "make sync-push TARGET_DIR=user@host:/proj" in text
     assert len(text.splitlines()) > 60
 
 
 def test_a_link_to_an_address_stays(hook: Any) -> None:
-    text = "# T\n\n![p](docs/p.svg)\n\n[a](a.md) · [b](b.md)\n\nSee [c](docs/c.md#x) and [d](https://example.org/).\n"
+    text = '# T\n\n![p](docs/p.svg)\n\n<picture>\n <img src="p">\n</picture>\n\n[a](a.md) · [b](b.md)\n\nSee [c](docs/c.md#x) and [d](https://example.org/).\n'
     shown = "# T\n\nSee c and [d](https://example.org/).\n"
     assert hook.without_links_to_files(text) == shown
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,16 +18,63 @@ import pytest
 
 pytest.importorskip("sphinx", reason="the site needs Python 3.11")
 
-from scripts.site.__main__ import build
-from tests.conftest import ROOT
+from scripts.site.pages import SHARED
+from tests.conftest import ROOT, ProjectFolder, make_project
+
+#: Python without a network, in whatever process.
+NO_NETWORK = """
+import socket
+def connect(*address):
+    raise OSError("there is no network")
+socket.socket.connect = connect
+"""
+
+
+def offline(root: Path, documents: dict[str, str] | None = None) -> ProjectFolder:
+    """A project without a network, with these documents; by default all of this repository's."""
+    project = make_project(root)
+    left = shutil.ignore_patterns("_build", "__pycache__", *(["*.md"] if documents else ()))
+    for folder in ("docs", "scripts"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=left)
+    for name in SHARED:
+        shutil.copy(ROOT / name, root)
+    for name, text in (documents or {}).items():
+        project.write(name, text)
+    project.write("no network/sitecustomize.py", NO_NETWORK)
+    path = [str(root / "no network"), os.environ.get("PYTHONPATH", "")]
+    project.env["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    return project
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Warnings are errors to Sphinx: dead links between pages, pages that no index lists."""
-    output = tmp_path_factory.mktemp("site")
-    assert build(output) == 0
-    return output / "site"
+    project = offline(tmp_path_factory.mktemp("site") / "project")
+    project.make("docs")
+    return project.root / "docs/_build/site"
+
+
+def test_docs_serve_shows_the_site_until_ctrl_c(tmp_path: Path) -> None:
+    index = "# Documents\n\n## Project\n\n" + "".join(f"- [x](UP/{name})\n" for name in SHARED)
+    places = {"docs/index.md": "..", "docs/ja/index.md": "../.."}
+    pages = {path: index.replace("UP", up) for path, up in places.items()}
+    project = offline(tmp_path / "project", pages)
+    words = ["make", "-s", f"PYTHON={sys.executable}", "docs-serve", "ARGS=--port 0"]
+    env = {**os.environ, **project.env}
+    shown = subprocess.Popen(
+        words, cwd=project.root, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert shown.stdout
+        line = shown.stdout.readline()
+        address = line.split(" ")[0]
+        assert line.endswith(" (Ctrl-C ends it)\n")
+        for page in ("index.html", "ja/changelog.html"):
+            with urllib.request.urlopen(address + page) as answer:
+                assert b"<title>" in answer.read()
+    finally:
+        os.killpg(shown.pid, signal.SIGINT)
+        shown.wait(60)
 
 
 class _Page(HTMLParser):

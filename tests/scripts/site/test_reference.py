@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import MEASUREMENTS
 from remote.agent.environments.uv import LOCK_FILES
 from remote.job.status import RUN_STATUS, STATES
 from remote.programs.program import find
 from remote.target_settings import KEYS
 from remote.tasks import namespace
 from remote.tasks.arguments import TaskParser
-from scripts.site import reference
+from remote.tracking.schema import TABLES
+from scripts.site import json_objects, reference
 from tests.conftest import ROOT
+from tests.real.venvs import MINORS
 
 FOLDERS = [ROOT / "docs", ROOT / "docs/ja"]
 
@@ -43,6 +46,21 @@ def test_every_command_is_listed_with_its_flags_and_what_they_mean() -> None:
     assert re.findall(r"^### inv (.*)$", text, re.MULTILINE) == sorted(namespace.task_names)
     for typed in ("PROGRAM", "-f, --follow", "--gpus VALUE", "--no-record", "-t, --target VALUE"):
         assert re.search(rf"^\| `{typed}` \| \w.+ \|$", text, re.MULTILINE), typed
+
+
+def test_each_object_of_json_is_described_with_the_fields_that_the_page_names() -> None:
+    section = (ROOT / "docs/json.md").read_text("utf-8").split("\n## ")[3]
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| ([^|]+) \|$", section, re.MULTILINE)[1:]
+    named = {name: set(re.findall("`([a-z_]+)`", fields)) for name, fields in rows if "`" in fields}
+    # What `remote.answers` and the task add.
+    added = {"problem": {"text"}, "conflict": {"number", "source"}}
+    assert {
+        name: {*json_objects.fields_of(kind), *added.get(name, ())}
+        for name, kind in json_objects.OBJECTS.items()
+    } == named
+    text = json_objects.described()
+    assert "| `started` | number or null | When its worker began. |" in text
+    assert "| `sent` | list of text |  |" in text
 
 
 def test_every_flag_is_explained() -> None:
@@ -115,6 +133,38 @@ def test_lock_files_are_named_in_the_order_in_which_they_are_looked_for(folder: 
     text = (folder / "jobs.md").read_text("utf-8")
     order = [*LOCK_FILES]
     assert re.search(".{1,5}".join(f"`{re.escape(name)}`" for name in order), text)
+
+
+@each_language
+def test_the_page_of_versions_names_the_oldest_the_newest_and_every_rule(folder: Path) -> None:
+    text = (folder / "compatibility.md").read_text("utf-8")
+    assert re.search(rf"\b{MINORS[0]} (?:to|から) {re.escape(MINORS[-1])} \|", text)
+    pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
+    [oldest] = re.findall(r'^ +"mlflow>=([\d.]+)",$', pyproject, re.MULTILINE)
+    assert re.search(rf"\| {re.escape(oldest)} (?:or newer|以上) \|", text)
+    rules = {table.rule for table in TABLES}
+    assert rules <= first_cells(folder / "compatibility.md")
+    for rule in rules:
+        assert f"| `{rule}` |" in reference.mlflow_tables()
+
+
+@each_language
+def test_every_measurement_has_its_figures(folder: Path) -> None:
+    assert first_cells(folder / "benchmarks.md") == set(MEASUREMENTS)
+
+
+def test_the_figures_are_the_same_in_both_languages() -> None:
+    figures = [
+        re.findall(
+            r"^\| `(\w+)` .*\| ([^|]+) \| ([^|]+) \|$", page.read_text("utf-8"), re.MULTILINE
+        )
+        for page in (folder / "benchmarks.md" for folder in FOLDERS)
+    ]
+    english, japanese = (
+        [(name, re.findall(r"[\d./]+", ratio), goal) for name, ratio, goal in rows]
+        for rows in figures
+    )
+    assert english == japanese != []
 
 
 @each_language

@@ -193,7 +193,7 @@ def test_what_was_never_submitted_from_here_is_refused(world: World) -> None:
 
 def test_a_server_that_tells_of_another_job_is_refused(world: World) -> None:
     world.submitted()
-    with pytest.raises(JobError, match="and not of 'other'"):
+    with pytest.raises(JobError, match="instead of 'other'"):
         told = AccountAnswer(read_job(world.paths.folder), JobStatus(FINISHED))
         world.a.agent = Namespace(call=lambda request: told)  # type: ignore[assignment]
         rerun(world.a, "other", target=world.b)

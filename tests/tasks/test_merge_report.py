@@ -27,7 +27,7 @@ def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixtur
     )
     merge_report.remarks(Records(summary))
     assert capsys.readouterr().err.splitlines() == [
-        "kept yours: runs r1 name = 'mine' (there: None)",
+        "kept yours: runs r1 name = 'mine' (theirs: None)",
         "To see them, and to take theirs: inv mlflow-conflicts",
         *(f"refused: run {number}: why" for number in range(5)),
         "… and 2 more refused",

@@ -61,6 +61,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _MEBIBYTES = {"M": 1, "G": 1024, "T": 1024 * 1024}
 
 
+#: Seconds that every clock and every sleep can be asked for.
+_LONGEST = 100 * 365 * 86400
+
+
 class UnitError(RemoteError):
     """A text is no amount."""
 
@@ -76,11 +80,18 @@ def seconds(text: str, flag: str) -> int:
             f"{flag} {text}: a time needs a unit.",
             f"Such as {text}s, {text}m, {text}h or {text}d.",
         )
-    if not re.fullmatch("([0-9]+[smhdw])+", amount):
-        raise UnitError(f"{flag} takes a time, not {text!r}.", "Such as 90s, 20m, 8h or 1h30m.")
+    examples = "Such as 90s, 20m, 8h or 1h30m."
+    if not re.fullmatch("([0-9]{1,12}[smhdw])+", amount):
+        raise UnitError(f"{flag} takes a time, not {text!r}.", examples)
     total = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))
     if total == 0:
+<<<<<<< HEAD
         raise UnitError(f"{flag} takes a time longer than 0.", "Such as 90s, 20m, 8h or 1h30m.")
+=======
+        raise UnitError(f"{flag} takes a time longer than none.", examples)
+    if total > _LONGEST:
+        raise UnitError(f"{flag} takes a time of 100 years at most, not {text}.", examples)
+>>>>>>> main
     return total
 
 
@@ -106,7 +117,7 @@ def mebibytes(text: str, flag: str) -> int:
 
     GPUs are sold by powers of two: `G` is 1024 MiB, as `nvidia-smi` counts.
     """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([MGT])(?:i?B)?", text, re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([MGT])(?:i?B)?", text, re.IGNORECASE)
     if not match or float(match[1]) == 0:
         raise UnitError(f"{flag} takes a size, not {text!r}.", "Such as 20G or 500M.")
     return round(float(match[1]) * _MEBIBYTES[match[2].upper()])

@@ -59,10 +59,18 @@ def test_a_time_without_its_unit_is_never_guessed(text: str) -> None:
     assert f"{text}m" in str(caught.value) and f"{text}d" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "8 hours", "h", "-1h", "1.5h", "8h ", "1y", "0s", "٣h"])
+@pytest.mark.parametrize(
+    "text", ["", "8 hours", "h", "-1h", "1.5h", "8h ", "1y", "0s", "٣h", "9" * 5000 + "s"]
+)
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(UnitError, match="--timeout"):
         options.seconds(text, "--timeout")
+
+
+@pytest.mark.parametrize("text", ["36501d", "99999999999w"])
+def test_a_time_that_no_clock_knows(text: str) -> None:
+    with pytest.raises(UnitError, match=f"--since takes a time of 100 years at most, not {text}"):
+        options.seconds(text, "--since")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,9 @@ def test_sizes(text: str, expected: int) -> None:
     assert options.mebibytes(text, "--gpus-memory") == expected
 
 
-@pytest.mark.parametrize("text", ["", "20", "G", "-1G", "20K", "0G", "1e3G", "20Gb/s"])
+@pytest.mark.parametrize(
+    "text", ["", "20", "G", "-1G", "20K", "0G", "1e3G", "20Gb/s", "9" * 400 + "T"]
+)
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(UnitError, match="--gpus-memory"):
         options.mebibytes(text, "--gpus-memory")

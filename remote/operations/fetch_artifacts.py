@@ -10,7 +10,7 @@ from pathlib import Path
 
 from remote.config import Project
 from remote.errors import StoreError
-from remote.files import read_json, sha256
+from remote.files import content_sum, read_json
 from remote.job.messages.records import ArtifactFolder, ArtifactsRequest
 from remote.operations.fetch import Fetched, selected
 from remote.operations.tracking.artifact_limit import files_of, is_missing, named, note
@@ -24,6 +24,8 @@ from remote.tracking import left_artifacts, merge
 from remote.tracking.store import is_present
 from remote.transport.rsync_problems import CHANGED, Problem
 from remote.transport.rsync_tally import Tally
+
+_State = tuple[int, int, int] | None
 
 #: Digits of a run's id that no part of a job's id is taken for.
 RUN = re.compile("[0-9a-f]{8,32}")
@@ -120,10 +122,15 @@ class _Part:
             each.remote: [name for name in left[each.remote] if _path(each, name) in taken]
             for each in self.folders
         }
+        before = {
+            file: _state(file)
+            for each in self.folders
+            for file in (self.root / each.local / name for name in chosen[each.remote])
+        }
         fetch = ArtifactFetch(self.root, self.server.remote, self.scratch, self.fetched.backup)
         self.fetched.tally.add(fetch.bring(self.folders, chosen), ".")
         for folder in self.folders:
-            for name in self._verified(folder, chosen[folder.remote]):
+            for name in self._verified(folder, chosen[folder.remote], before):
                 size = left[folder.remote].pop(name)
                 self.fetched.files[f"{folder.local}/{name}"] = size
         self.fetched.left += sum(map(len, left.values()))
@@ -135,8 +142,10 @@ class _Part:
         top, names = self.root / folder.local, files[folder.remote]
         return {name: size for name, size in names.items() if is_missing(top, name, size)}
 
-    def _verified(self, folder: ArtifactFolder, names: Sequence[str]) -> Iterator[str]:
-        """Those that are here as they are there, by their sums."""
+    def _verified(
+        self, folder: ArtifactFolder, names: Sequence[str], before: Mapping[Path, _State]
+    ) -> Iterator[str]:
+        """Those that are here as they are there, by their sums; `before` is what stood in their place."""
         paths = {f"{folder.remote}/{name}": name for name in names}
         if not paths:
             return
@@ -144,15 +153,24 @@ class _Part:
         sums = self.server.agent.call(request).sums
         for path, name in paths.items():
             file = self.root / folder.local / name
-            if file.is_symlink() or (file.is_file() and sha256(file) == sums.get(path)):
+            is_there = file.is_symlink() or file.is_file()
+            if is_there and content_sum(file) == sums.get(path):
                 yield name
                 continue
-            # It must not be taken for the server's; what stood here before is in the backup.
-            with suppress(FileNotFoundError):
+            # What came must not be taken for the server's; what didn't come is the user's own.
+            if is_there and _state(file) != before[file]:
                 file.unlink()
             if not self.fetched.tally.problems:
                 problem = Problem(f"{folder.local}/{name}", "it differs from the server's", CHANGED)
                 self.fetched.tally.problems.append(problem)
+
+
+def _state(file: Path) -> _State:
+    """Changes when a file or link is replaced; None where there is none."""
+    with suppress(OSError):
+        status = file.lstat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
+    return None
 
 
 def _path(folder: ArtifactFolder, name: str) -> str:

@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from remote.errors import RemoteError
 from remote.settings import make_variables
-from scripts.setup import changes, locks, pyproject
+from scripts.setup import changes, locks, pyproject, toolkit
 from scripts.setup.values import Values, refuse_taken
 
 ROOT = Path.cwd()
@@ -24,15 +24,29 @@ def main() -> int:
         package = pyproject.present(changes.read(ROOT / "pyproject.toml"))[1]
         refuse_taken(values, ROOT, package)
         planned = changes.planned(ROOT, values)
+        is_first = toolkit.is_there(ROOT) and toolkit.is_in_git(ROOT)
     except (RemoteError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     dirty = _uncommitted()
+    new = [f"src/{values.package}"] if package != values.package else []
+    if is_first:
+        new.append(_replace_toolkit(values))
+        planned = changes.planned(ROOT, values)
+    elif toolkit.is_there(ROOT):
+        _say(
+            "The toolkit's documents and tests stay: git doesn't have them, and couldn't bring them"
+        )
+        _say(
+            "back. To have them go: git init && git add -A && git commit -m begin, then this again."
+        )
     _rename(planned, package, values)
     _environment_file()
-    if planned:
+    if planned or is_first:
         _locks()
-    _tell(values, package, planned, dirty)
+    if (planned or is_first) and dirty is not None:
+        _tell_way_back(new, dirty)
+    _say("Next: make run input_file=train.ipynb output_file=result.ipynb epoch=2")
     return 0
 
 
@@ -40,11 +54,21 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
+def _replace_toolkit(values: Values) -> str:
+    """The path of the project's first test, which is new."""
+    commit, gone = toolkit.last_commit(ROOT), toolkit.replace(ROOT, values)
+    test = toolkit.test_file(values)
+    _say(f"{gone} files of the toolkit's own went, its documents and tests among them")
+    _say(f"git has them: git checkout {commit} -- docs, for its documents")
+    _say(f"README.md, CHANGELOG.md and {test} are your project's own; make help: what there is")
+    return test
+
+
 def _rename(planned: changes.Changes, package: str, values: Values) -> None:
     source = ROOT / "src"
     changes.write(planned, (source / package, source / values.package))
     if not planned:
-        _say("The project has these names already: no file was changed.")
+        _say("The project has these names already: no file was changed for that.")
         return
     _say(f"pyproject.toml: {values.project}, by {values.name} <{values.email}>")
     if package != values.package:
@@ -108,14 +132,12 @@ def _uncommitted() -> str | None:
     return None if done.returncode else done.stdout.decode("utf-8", "replace")
 
 
-def _tell(values: Values, package: str, planned: changes.Changes, dirty: str | None) -> None:
-    if planned and dirty is not None:
-        new = f" && rm -r src/{values.package}" if package != values.package else ""
-        _say("See what changed: git add -A && git diff --cached")
-        _say(f"Take it all back: git reset -q && git checkout -- .{new}")
-        if dirty:
-            _say("That would take back your own uncommitted changes too: commit those first.")
-    _say("Next: make run input_file=train.ipynb output_file=result.ipynb epoch=2")
+def _tell_way_back(new: Sequence[str], dirty: str) -> None:
+    remove = f" && rm -r {' '.join(new)}" if new else ""
+    _say("See what changed: git add -A && git diff --cached")
+    _say(f"Take it all back: git reset -q && git checkout -- .{remove}")
+    if dirty:
+        _say("That would take back your own uncommitted changes too: commit those first.")
 
 
 if __name__ == "__main__":

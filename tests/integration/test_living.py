@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ import pytest
 from tests.conftest import INV
 from tests.integration.farm import Farm, farm_in
 from tests.integration.terminal import inv_in_terminal
+from tests.stores import empty_store
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -200,6 +204,63 @@ def test_watching_draws_anew(farm: Farm) -> None:
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 130
     farm.project.inv("remote-stop", job)
+
+
+#: A job that logs a loss, and writes a result, each time that it is let through the next gate.
+STEPS = """
+import os, pathlib, sqlite3, sys, time
+store = sqlite3.connect(os.environ["MLFLOW_TRACKING_URI"][len("sqlite:///") :])
+[(run,)], gates = store.execute("SELECT run_uuid FROM runs").fetchall(), pathlib.Path(sys.argv[1])
+for step in range(2):
+    row = ("loss", 0.5 - step / 4, 1000 + step, run, step, False)
+    with store:
+        store.execute("INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
+            " VALUES (?, ?, ?, ?, ?, ?)", row)
+    pathlib.Path(f"data/results/step{step}").write_text(f"{step}")
+    while not (gates / f"gate{step}").exists():
+        time.sleep(0.05)
+"""
+
+
+def test_a_watched_pull_follows_a_job_until_ctrl_c(farm: Farm, folder: Path) -> None:
+    farm.project.write("src/steps.py", STEPS)
+    gates, said, here = farm.gate.parent, folder / "pulls", farm.project.root
+    job = farm.project.inv("remote-run", "src/steps.py", "--", str(gates)).out.split()[-1]
+
+    def runs() -> list[tuple[str, float]]:
+        """Of each run that is here: its status, and its newest loss."""
+        rows = "SELECT status, (SELECT value FROM metrics m WHERE key = 'loss' AND"
+        rows += " m.run_uuid = runs.run_uuid ORDER BY step DESC LIMIT 1) FROM runs"
+        with contextlib.suppress(sqlite3.OperationalError):
+            with closing(sqlite3.connect(f"file:{here}/mlflow.db?mode=ro", uri=True)) as store:
+                return store.execute(rows).fetchall()
+        return []
+
+    def following(state: str, loss: float) -> bool:
+        assert process.poll() is None, said.read_text()
+        return runs() == [(state, loss)]
+
+    farm.until(job, "running")
+    empty_store(here)
+    with open(said, "wb") as out:
+        words, env = [str(INV), "sync-pull", "--watch", "1"], {**os.environ, **farm.project.env}
+        process = subprocess.Popen(words, cwd=here, env=env, stdout=out, stderr=out)
+    try:
+        until(lambda: following("RUNNING", 0.5))
+        (gates / "gate0").touch()
+        until(lambda: following("RUNNING", 0.25) and (here / "data/results/step1").exists())
+        (gates / "gate1").touch()
+        until(lambda: following("FINISHED", 0.25))
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+    told = said.read_text().splitlines()
+    assert code == 130 and told[-1] == "Stopped: the next pull goes on from here.", told
+    pulls = [line for line in told if line.startswith("pulled from")]
+    assert "1 new run, 0 grown" in pulls[0] and len(pulls) > 1, told
+    assert not [line for line in pulls if "0 files, 0 new runs, 0 grown, 0 artifacts" in line]
+    assert farm.project.inv("mlflow-check").code == 0
+    assert " 0 new runs" in farm.project.inv("sync-pull").out
 
 
 def test_attaching_shows_the_log_and_ctrl_c_there_hurts_nobody(farm: Farm) -> None:

@@ -161,6 +161,7 @@ def _(farm: Farm) -> None:
     remote-run --cpus 1000000 --gpus 0 -- true
     remote-run --timeout 8 -- true
     remote-run --timeout 0s -- true
+    remote-run --timeout 9999w -- true
     remote-run --idle soon -- true
     remote-run --retries often -- true
     remote-run --env 1A=2 -- true

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from remote.errors import ConfigError
-from scripts.setup import changes, locks, pyproject
+from scripts.setup import changes, locks, pyproject, toolkit
 from scripts.setup.follow import Renaming, title
 from scripts.setup.values import Values, refuse_taken
 from tests.conftest import ROOT, Command
@@ -271,7 +271,7 @@ def tree(root: Path) -> dict[str, bytes]:
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", ".git"} & set(path.parts)
     }
 
 
@@ -324,6 +324,83 @@ def test_results_and_what_git_ignores_stay(clone: Path) -> None:
     assert "latin.py" not in changed
 
 
+# What is the toolkit's own
+
+
+def git(root: Path, *words: str) -> str:
+    who = ("-c", "user.name=A Tester", "-c", "user.email=tester@example.com")
+    return subprocess.run(
+        ["git", *who, *words], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def commit(root: Path) -> None:
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "begin")
+
+
+def test_the_toolkits_own_goes_and_git_brings_it_back(clone: Path) -> None:
+    assert [name for name in toolkit.REMOVED if not (clone / name).exists()] == []
+    assert toolkit.is_there(clone) and not toolkit.is_in_git(clone), "nothing could be brought back"
+    commit(clone)
+    before = tree(clone)
+    (clone / "tests/agent/__pycache__").mkdir()
+    (clone / "tests/mine").mkdir()
+    (clone / "tests/mine/test_new.py").write_text("")
+    assert toolkit.is_in_git(clone) and toolkit.replace(clone, TREADSTONE) > 500
+    assert not toolkit.is_there(clone)
+    after = tree(clone)
+    assert {
+        name for name in after if name.startswith(("tests/", "docs/", "bench/", ".github/"))
+    } == {
+        "tests/test_treadstone.py",
+        "tests/mine/test_new.py",
+    }
+    assert not (clone / "tests/agent").exists()
+    assert {name for name in after if name in before and after[name] != before[name]} == {
+        *("Makefile", "pyproject.toml", "README.md", "CHANGELOG.md")
+    }
+    assert (
+        after["README.md"].startswith(b"# Treadstone\n")
+        and b"src/treadstone/" in after["README.md"]
+    )
+    assert after["remote/__init__.py"] and after["scripts/install.sh"] and after["AGENTS.md"]
+    for name in ("docs/index.md", "tests/research/test_setup.py"):
+        assert git(clone, "show", f"{toolkit.last_commit(clone)}:{name}")
+    git(clone, "reset", "-q")
+    git(clone, "checkout", "--", ".")
+    shutil.rmtree(clone / "tests/mine")
+    (clone / "tests/test_treadstone.py").unlink()
+    assert tree(clone) == before
+
+
+def test_what_is_not_committed_is_neither_removed_nor_replaced(clone: Path) -> None:
+    commit(clone)
+    with open(clone / "docs/index.md", "a") as file:
+        file.write("mine\n")
+    with pytest.raises(ConfigError, match="remove or replace docs/index.md, which isn't committed"):
+        toolkit.is_in_git(clone)
+    (clone / "README.md").write_text("# What I measure\n")
+    (clone / "tests/test_treadstone.py").write_text("mine = 1\n")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-q", "-m", "mine")
+    assert toolkit.is_in_git(clone) and toolkit.replace(clone, TREADSTONE)
+    assert (clone / "README.md").read_text() == "# What I measure\n"
+
+
+def test_the_makefile_names_nothing_that_went() -> None:
+    text = (ROOT / "Makefile").read_text()
+    own = toolkit.makefile(text, (ROOT / toolkit.FILES / "targets.mk.txt").read_text())
+    targets = re.findall(r"(?m)^([a-z-]+):", own)
+    everything = re.findall(r"(?m)^([a-z-]+):", text)
+    assert [name for name in everything if name not in toolkit.TARGETS] == targets
+    assert set(toolkit.TARGETS) <= {*everything, "pictures"}
+    assert sorted(own.split(".PHONY: ")[1].split("\n")[0].split()) == sorted(targets)
+    used = re.findall(r"\b(?:sh |-m )(scripts[./][\w./]+|bench)", own)
+    assert used and not [name for name in used if name.replace(".", "/", 1) in toolkit.REMOVED]
+
+
 # Lock files
 
 
@@ -367,10 +444,8 @@ def test_without_a_network_the_locks_stay(
 
 @pytest.fixture(scope="module")
 def mine(laboratory: Make) -> Iterator[Laboratory]:
-    """A clone with its tests and what they need."""
+    """A clone, and what is needed to check it."""
     lab = laboratory("setup")
-    skipped = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "tests", lab.root / "tests", ignore=skipped)
     environment.install(lab.root / ".venv", "-r", str(ROOT / "requirements-dev.lock"))
     yield lab
 
@@ -414,10 +489,20 @@ def test_make_setup_makes_it_ones_own(mine: Laboratory) -> None:
 
     metadata = "from importlib.metadata import metadata as of; print(of('treadstone').json)"
     assert "jason@bourne.com" in mine.python("-c", metadata).out
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not command"]
-    own = [name for name in os.environ if name.startswith("PYTEST")]
-    tests = ["tests/research/test_plots.py", "tests/research/test_datasets.py"]
-    green = mine.python(*words, *tests, check=False, **dict.fromkeys(own, ""))
-    assert green.code == 0, green.text
-    check = mine.python("-m", "isort", "-q", "--check-only", "src", "tests/research", check=False)
-    assert check.code == 0, check.text
+    # What went, and its targets; what stays works.
+    assert not (mine.root / "CITATION.cff").exists() and not (mine.root / ".github").exists()
+    (mine.root / ".venv/.ready").touch()
+    own = dict.fromkeys([name for name in os.environ if name.startswith("PYTEST")], "")
+    for target, told in (
+        ("help", "make sync-push"),
+        ("test", "1 passed"),
+        ("check", ""),
+        ("sync-push", "pushed to gpu:"),
+        ("remote-ps", ""),
+    ):
+        done = mine.run_make(target, **own)
+        assert done.code == 0 and told in done.out, done.text
+        assert "make demo" not in done.out
+    before = tree(mine.root / "src"), tree(mine.root / "remote"), status(mine)
+    assert mine.run_make("format").code == 0
+    assert (tree(mine.root / "src"), tree(mine.root / "remote"), status(mine)) == before

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Iterator
 
 from remote.agent.target_dir import root_of
-from remote.files import sha256
+from remote.files import content_sum
 from remote.folders import statuses
 from remote.job.messages.records import ArtifactsAnswer, ArtifactsRequest
 
@@ -22,10 +22,10 @@ def describe(request: ArtifactsRequest) -> ArtifactsAnswer:
     for path in request.paths:
         for name, status in statuses(root, names_in(root, path)):
             files[name] = status.st_size
-            if request.sums and stat.S_ISREG(status.st_mode):
+            if request.sums and stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFLNK):
                 # Without one, it isn't taken for the same.
                 with contextlib.suppress(OSError):
-                    sums[name] = sha256(root / name)
+                    sums[name] = content_sum(root / name)
     return ArtifactsAnswer(files=files, sums=sums)
 
 

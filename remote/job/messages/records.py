@@ -139,7 +139,7 @@ class TakeRequest(TargetRequest[TakeAnswer], verb="take", answer=TakeAnswer, rep
 
 class ArtifactsAnswer(Struct):
     """Files of artifacts, links too, by their paths below the target's root: bytes, and where they
-    were asked for, the SHA-256 of each file's content."""
+    were asked for, the SHA-256 of each one's content (remote.files.content_sum)."""
 
     files: Mapping[str, int] = fields.mapping_of(
         fields.integer(0, 1 << 62), VERY_MANY, key=fields.path()

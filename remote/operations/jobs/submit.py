@@ -14,6 +14,7 @@ from typing import Any
 
 from remote.config import Project, declared
 from remote.errors import JobError, TransferError
+from remote.job.fields import Misfit
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer
 from remote.job.paths import CACHE
@@ -26,6 +27,7 @@ from remote.operations.jobs.submitted import Submitted, pushed_code, remember, t
 from remote.operations.sync import line, push_locked, say_problems
 from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import push_lock
+from remote.options import options_of
 from remote.output import plural, say
 from remote.programs.parameter import Asked, below
 from remote.programs.program import Program
@@ -70,8 +72,19 @@ def describe(
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
     )
-    JobSpec.from_json(described.to_json(), "job")
+    _refuse_unfit(described)
     return described
+
+
+def _refuse_unfit(job: JobSpec) -> None:
+    """Raises JobError for what a server would refuse, by the flag that asks for it."""
+    try:
+        JobSpec.read(job.to_json())
+    except Misfit as misfit:
+        field, *inner = (part.lstrip(".") for part in reversed(misfit.path))
+        row = options_of(RunOptions).get(field)
+        told = "".join((row.flag if row else field, *inner))
+        raise JobError(f"{told}: {misfit.reason}.") from None
 
 
 def with_settings(job: JobSpec, settings: TargetSettings) -> JobSpec:

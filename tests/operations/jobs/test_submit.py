@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remote.config import Project
-from remote.errors import ConfigError, JobError, NotebookError, ProtocolError
+from remote.errors import ConfigError, JobError, NotebookError
 from remote.job.spec import Git, JobSpec
 from remote.operations.jobs import submit
 from remote.operations.jobs.run_options import RunOptions
@@ -128,9 +128,19 @@ def test_a_folder_that_is_none_of_the_projects_is_refused(project: Project, type
 
 
 def test_what_a_server_would_refuse_is_refused_before_a_push(project: Project) -> None:
-    options = RunOptions(cpus=99999)
-    with pytest.raises(ProtocolError, match="job.cpus: a whole number from 0 to 65536"):
-        submit.describe(project, source(project), {}, options=options)
+    for options, told in (
+        (RunOptions(cpus=99999), "--cpus: a whole number from 0 to 65536"),
+        (RunOptions(gpus=2000), "--gpus: a whole number from 0 to 1024"),
+        (RunOptions(gpu_memory=1 << 41), "--gpus-memory: a whole number"),
+        (RunOptions(gpu_model="A" * 300), "--gpus-model: it is longer than 256"),
+        (RunOptions(gpu_exclude=("0", "9" * 200)), r"--gpus-exclude\[1\]: it is longer than 128"),
+        (RunOptions(tags={"a": "b" * (2 << 20)}), r"--tag\['a'\]: it is longer"),
+    ):
+        with pytest.raises(JobError, match=told):
+            submit.describe(project, source(project), {}, options=options)
+    named = Project(project.root, {"MLFLOW_EXPERIMENT_NAME": "x" * 5000})
+    with pytest.raises(JobError, match="^experiment: it is longer than 4096"):
+        submit.describe(named, source(project), {})
 
 
 def test_a_command_has_no_folder_of_its_own(project: Project) -> None:

@@ -3,6 +3,7 @@ the real ones."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,11 +114,28 @@ def test_what_came_otherwise_than_it_is_there_is_told_and_stays_on_the_list(
     server: TargetSession, here: Store, grown: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pull(server, "1M")
-    monkeypatch.setattr("remote.operations.fetch_artifacts.sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("remote.operations.fetch_artifacts.content_sum", lambda path: "0" * 64)
     fetched = fetch_artifacts(server, RUN, [NET])
     assert fetched.files == {} and NET in told(here)[0] and not (artifacts(here) / NET).exists()
     (problem,) = fetched.problems
     assert "it differs from the server's. Repeat the command" in problem.text
+
+
+def test_a_link_is_verified_by_where_it_leads(
+    server: TargetSession, here: Store, grown: Store
+) -> None:
+    (artifacts(grown) / "out.pt").symlink_to("/else/where")
+    pull(server, "none")
+    assert list(fetch_artifacts(server, RUN, ["link.pt"]).files) == [
+        f"{artifacts(here).relative_to(here.root)}/link.pt"
+    ]
+    assert os.readlink(artifacts(here) / "link.pt") == NET
+    # No link that leads out comes: the user's own is not that one, and stays.
+    own = artifacts(here) / "out.pt"
+    own.symlink_to("my own")
+    fetched = fetch_artifacts(server, RUN, ["out.pt"])
+    assert fetched.files == {} and "isn't as it is there" in fetched.problems[0].text
+    assert os.readlink(own) == "my own" and fetched.on_server == 5
 
 
 def test_a_setting_that_is_none_is_refused(server: TargetSession) -> None:

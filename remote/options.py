@@ -85,13 +85,9 @@ def seconds(text: str, flag: str) -> int:
         raise UnitError(f"{flag} takes a time, not {text!r}.", examples)
     total = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))
     if total == 0:
-<<<<<<< HEAD
-        raise UnitError(f"{flag} takes a time longer than 0.", "Such as 90s, 20m, 8h or 1h30m.")
-=======
-        raise UnitError(f"{flag} takes a time longer than none.", examples)
+        raise UnitError(f"{flag} takes a time longer than 0.", examples)
     if total > _LONGEST:
         raise UnitError(f"{flag} takes a time of 100 years at most, not {text}.", examples)
->>>>>>> main
     return total
 
 

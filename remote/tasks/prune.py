@@ -129,7 +129,8 @@ def _tell_copies(copies: Sequence[Copies]) -> bool:
     tell(copies=[{"target": str(each.server.target), **vars(each.answer)} for each in copies])
     for each in copies:
         names = [
-            f"would remove {name} on the server: this machine has it too" for name in sorted(each.sums)
+            f"would remove {name} on the server: this machine has it too"
+            for name in sorted(each.sums)
         ]
         say_first(names, "files")
         amount = f"{plural(len(names), 'file')}, {size(each.answer.bytes)}"

@@ -52,21 +52,23 @@ STORES = ROOT / ".demo" / "stores"
 #: matplotlib looks at every font once for each home.
 FONTS = ROOT / ".demo" / "matplotlib"
 
-#: Files of tests that take a minute or more, the longest first: they are begun before all others.
+#: Files of tests that take a minute or more, the longest first: they are begun before all others. On a
+#: new machine minutes go by until the first of research/ has made its environment, which the rest of it
+#: and as_plainly wait for: the others stand between.
 LONG = (
     "research/test_hydra.py",
-    "integration/test_as_plainly.py",
     "tracking/merge/test_histories.py",
-    "research/test_containers.py",
     "integration/test_push_runs.py",
-    "research/test_pipeline.py",
+    "research/test_containers.py",
     "integration/test_docs.py",
+    "integration/test_jobs.py",
+    "runtime/test_optuna_study.py",
+    "integration/test_living.py",
+    "integration/test_as_plainly.py",
+    "research/test_pipeline.py",
     "research/test_save_mlflow_lab.py",
     "research/test_lab.py",
     "research/test_task_runs.py",
-    "runtime/test_optuna_study.py",
-    "integration/test_jobs.py",
-    "integration/test_living.py",
     "research/test_pipeline_job.py",
     "research/test_docs.py",
     "real/test_minors.py",

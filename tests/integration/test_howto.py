@@ -33,7 +33,7 @@ SHOWN = {
     "inv remote-run --follow -- which python": "/miniforge3/envs/torch/bin/python",
     "inv remote-run --target cluster --follow -- nvcc --version": "release 12.4",
     "inv remote-run --target gpu1 --follow -- ls data/imagenet": "n01440764",
-    "inv remote-put ~/Downloads/imagenet.tar --to data/raw": "All of it is there",
+    "inv remote-put ~/Downloads/imagenet.tar --to data/raw": "data/raw: 1 file",
     "inv mlflow-pull": "new run",
     "inv remote-fetch last out/model.pt": "out/model.pt",
     "inv remote-run src/train.py --retries 2": "epoch 1",

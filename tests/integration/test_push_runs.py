@@ -217,8 +217,8 @@ def test_words_name_runs(plain: Desk) -> None:
         ("twins", "2 runs are called 'twins'"),
         (only[:3], "No local run is called"),
         ("nothing", "No local run is called 'nothing'"),
-        ("%", "No run here"),
-        ("", "No run here"),
+        ("%", "No local run"),
+        ("", "No local run"),
     ):
         with pytest.raises(StoreError, match=said) as caught:
             plain.push(word)

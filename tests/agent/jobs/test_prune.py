@@ -148,7 +148,7 @@ def test_why_an_environment_stays_is_told(root: Path) -> None:
         folder.mkdir(parents=True)
         (folder / ".complete").touch()
     remarks = prune(PruneRequest(key=KEY, older=60)).remarks
-    assert any(pushed.name in text and "pushed needs it" in text for text in remarks)
+    assert any(pushed.name in text and "pushed project needs it" in text for text in remarks)
     assert any(young.name in text and "job began" in text for text in remarks)
 
 

@@ -28,10 +28,12 @@ from remote.job.messages.jobs import (
     StopAnswer,
     StopRequest,
 )
+from remote.job.spec import JobSpec
 from remote.job.status import JobStatus
 from remote.operations.jobs.follow import follow_log
 from remote.operations.jobs.run_options import RunOptions
 from remote.operations.jobs.submit import describe, push_and_submit
+from remote.operations.jobs.sweep_jobs import after_sweep
 from remote.operations.sync import Pulled, Pushed, pull, push
 from remote.options import Option, options_of
 from remote.programs.program import Program, ShellLine, find
@@ -80,32 +82,11 @@ class Target:
         are the flags of `remote-run` by the names of RunOptions, as values or as they would be
         typed: `gpus=1, timeout="8h", tags={"purpose": "trial"}`.
         """
-        if isinstance(arguments, str):
-            raise JobError(f"arguments takes a list of words, not {arguments!r}.")
-        chosen = _run_options(options).completed(self.project.settings)
-        given = dict(parameters or {})
-        spec = describe(
-            self.project,
-            self._program(program, shell, given),
-            given,
-            arguments=arguments,
-            options=chosen,
+        spec = described(
+            self.project, program, parameters, arguments=arguments, shell=shell, **options
         )
         answer = push_and_submit(self.session, spec)
         return Job(self, answer.id, answer.environment_ready)
-
-    def _program(self, name: str, shell: str, parameters: Mapping[str, Any]) -> Program:
-        """Raises RemoteError, also for a parameter that it doesn't have."""
-        if (name != "") + (shell != "") != 1:
-            raise JobError("Either a program or a shell line can run.")
-        if shell:
-            if parameters:
-                raise JobError("A shell line has no parameters.")
-            return ShellLine(shell)
-        program = find(self.project.root, name)
-        for parameter in parameters:
-            program.parameter(parameter)
-        return program
 
     def jobs(self, newest: int = 20) -> tuple[JobSummary, ...]:
         """The newest jobs and those that go on (0: all), the oldest first."""
@@ -150,7 +131,10 @@ def records(project: Project, filter_string: str = "", *, newest: int = MOST_RUN
                 search_all_experiments=True, filter_string=filter_string, max_results=newest
             )
         except mlflow.MlflowException as error:
-            raise StoreError(f"MLflow can't search for that: {error.message}") from None
+            raise StoreError(
+                f"MLflow can't search for that: {error.message}",
+                "Such as: metrics.loss < 0.5 and params.lr = '0.1'",
+            ) from None
         finally:
             mlflow.set_tracking_uri(before)
 
@@ -203,6 +187,48 @@ class Job:
         if ended.problem:
             raise JobError(f"{ended.id}: {ended.problem}.")
         return ended.status
+
+
+def described(
+    project: Project,
+    program: str = "",
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    arguments: Sequence[str] = (),
+    shell: str = "",
+    **options: Any,
+) -> JobSpec:
+    """What `Target.run` asks of a job; raises RemoteError."""
+    if isinstance(arguments, str):
+        raise JobError(f"arguments takes a list of words, not {arguments!r}.")
+    given = dict(parameters or {})
+    what = _program(project, program, shell, given)
+    chosen = job_options(project, options)
+    return describe(project, what, given, arguments=arguments, options=chosen)
+
+
+def _program(project: Project, name: str, shell: str, parameters: Mapping[str, Any]) -> Program:
+    if (name != "") + (shell != "") != 1:
+        raise JobError("Either a program or a shell line can run.", "Give one of them.")
+    if shell:
+        if parameters:
+            raise JobError("A shell line has no parameters.", "Write the values into the line.")
+        return ShellLine(shell)
+    return find_with(project, name, parameters)
+
+
+def find_with(project: Project, name: str, parameters: Mapping[str, Any]) -> Program:
+    """The program; raises RemoteError, also for a parameter that it doesn't have."""
+    program = find(project.root, name)
+    for parameter in parameters:
+        program.parameter(parameter)
+    return program
+
+
+def job_options(project: Project, given: Mapping[str, Any]) -> RunOptions:
+    """What is asked of jobs by the names of RunOptions, and by the project's settings; raises
+    RemoteError."""
+    return after_sweep(project, _run_options(given).completed(project.settings))
 
 
 def _run_options(given: Mapping[str, Any]) -> RunOptions:

@@ -63,7 +63,11 @@ class Project:
         if members is not None:
             raise ConfigError(
                 f"{value} stands for several targets, and one is needed here.",
-                f"Name one of them: {', '.join(members) or 'there is none in pyproject.toml yet'}.",
+                (
+                    f"Name one of them: {', '.join(members)}."
+                    if members
+                    else "pyproject.toml names none yet: docs/servers.md"
+                ),
             )
         return self._one(value)
 

@@ -17,6 +17,16 @@ PROC = Path("/proc")
 LIMIT = 10.0
 
 
+def which(program: str) -> Optional[str]:
+    """The path of a program; None where it isn't on the PATH. Most calls of the agent start faster
+    without shutil, which brings all kinds of archives."""
+    for folder in os.get_exec_path():
+        path = os.path.join(folder, program)
+        if Path(path).is_file() and os.access(path, os.X_OK):
+            return path
+    return None
+
+
 def identity(pid: int) -> ProcessId:
     """What tells process `pid` from every other one, also after a reboot."""
     return ProcessId(pid=pid, start=started(pid), boot=boot())

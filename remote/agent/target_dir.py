@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from remote.agent import target_links
+from remote.agent.processes import which
 from remote.errors import JobError, TargetError
 from remote.files import is_absent, locked, read_json, write_json
 from remote.job.messages import target as messages
@@ -51,7 +52,7 @@ def prepare(request: messages.PrepareRequest) -> messages.PrepareAnswer:
     from remote.agent import launchers
 
     launcher = launchers.named(request.launcher or launchers.usual())
-    missing = [tool for tool in ("rsync", *launcher.PROGRAMS) if not _which(tool)]
+    missing = [tool for tool in ("rsync", *launcher.PROGRAMS) if not which(tool)]
     if missing:
         raise TargetError(
             f"The server lacks {' and '.join(missing)}.",
@@ -156,18 +157,11 @@ def find_uv() -> Optional[str]:
 
     home = Path.home()
     own = [home / ".local/bin/uv", home / ".cargo/bin/uv", cache() / "bin" / "uv"]
-    found = [_which("uv"), *(str(path) for path in own if path.is_file())]
+    found = [which("uv"), *(str(path) for path in own if path.is_file())]
     for path in found:
         if path and processes.answer([path, "--version"]) is not None:
             return path
     return None
-
-
-def _which(name: str) -> Optional[str]:
-    # Here, and so below, since most calls of the agent start faster without.
-    import shutil
-
-    return shutil.which(name)
 
 
 def machine() -> messages.Machine:

@@ -11,7 +11,7 @@ from argparse import Namespace
 from remote.errors import ConfigError
 from remote.output import say
 
-ABOUT = "Serve push, run, ps, log, wait, stop, pull and records to an MCP client, over stdio."
+ABOUT = "Serve push, run, sweep, ps, log, wait, stop, pull and so on to an MCP client, over stdio."
 
 
 def serve(arguments: Namespace) -> int:

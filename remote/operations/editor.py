@@ -29,7 +29,10 @@ def open_code(server: TargetSession, job: str) -> None:
         )
     result = process.run([program, *_words(server, folder)])
     if result.code:
-        raise JobError(f"VS Code could not be opened: {result.complaint}")
+        raise JobError(
+            f"VS Code could not be opened: {result.complaint}",
+            f"Open there by hand: {folder}",
+        )
     if server.project.settings.get("REMOTE_SSH_CONFIG"):
         say("VS Code reads ~/.ssh/config, and not REMOTE_SSH_CONFIG.")
 
@@ -39,7 +42,8 @@ def _folder(server: TargetSession, job: str) -> str:
         root = server.facts.root
         if not root:
             raise JobError(
-                f"{server.target} was not pushed to from this machine yet.", "make sync-push"
+                f"{server.target} was not pushed to from this machine yet.",
+                "Push first: make sync-push",
             )
     else:
         account = server.agent.call(AccountRequest(key=server.key, job=job))

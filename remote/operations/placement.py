@@ -70,6 +70,11 @@ def place(servers: Sequence[TargetSession], job: JobSpec, count: int = 1) -> lis
     return _spread(candidates, count)
 
 
+def placed(servers: Sequence[TargetSession], jobs: Sequence[JobSpec]) -> Sequence[TargetSession]:
+    """Where each of these jobs, which ask for the same, goes: with one target, there."""
+    return place(servers, jobs[0], len(jobs)) if len(servers) > 1 else [*servers] * len(jobs)
+
+
 def by_gpus(server: TargetSession, job: JobSpec, answer: GpusAnswer) -> Candidate | None:
     """What a server's cards mean for such jobs; None where it never has what they ask for."""
     cards = [gpu for gpu in answer.gpus if suits(job, gpu)]

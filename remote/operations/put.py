@@ -73,15 +73,23 @@ def _named(server: TargetSession, files: Sequence[str], folder: str) -> dict[str
     for text in files:
         path = Path(os.path.abspath(Path(text).expanduser()))
         if not path.exists():
-            raise ConfigError(f"There is no {text} on this machine.")
+            raise ConfigError(
+                f"There is no {text!r} on this machine.", "Name files or folders that exist."
+            )
         if not (path.is_file() or path.is_dir()):
-            raise ConfigError(f"{text} is no file and no folder.")
+            raise ConfigError(f"{text} is no file and no folder.", "Only these can be copied.")
         if path.name in named:
             raise ConfigError(f"Two of these are called {path.name}.", "Copy one after the other.")
         if is_secret(path.name) and path.name not in allowed:
-            raise ConfigError(f"{text} looks like a secret, which is not sent.")
+            raise ConfigError(
+                f"{text} looks like a secret, which is not sent.",
+                f"If it is none: a line !{path.name} in .rsyncignore",
+            )
         if f"{folder}/{path.name}" in server.settings.links:
-            raise ConfigError(f"{folder}/{path.name} of the target is a link, by pyproject.toml.")
+            raise ConfigError(
+                f"{folder}/{path.name} of the target is a link, by pyproject.toml.",
+                "Copy it by another name, or into another folder: --to data/raw",
+            )
         named[path.name] = path
     return named
 

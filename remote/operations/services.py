@@ -46,7 +46,10 @@ class ServiceEnded(JobError):
 def serve(server: TargetSession, service: Service, options: ServiceOptions) -> None:
     """Find or start a service, and hold a tunnel to it until Ctrl-C, or until it ends."""
     if options.port and not options.stop and not tunnel.is_free(options.port):
-        raise JobError(f"Port {options.port} of this machine is in use.", "Choose another one.")
+        raise JobError(
+            f"Port {options.port} of this machine is in use.",
+            "Leave --port out, or choose another one.",
+        )
     job = find_or_start(server, service, options)
     if not job:
         return
@@ -105,7 +108,7 @@ def find_or_start(
 
 def _stop(server: TargetSession, service: Service, job: Job | None) -> None:
     if job is None:
-        raise JobError(f"{service.title} is not running.")
+        raise JobError(f"{service.title} is not running.", f"Start it: inv remote-{service.name}")
     for ended in server.agent.call(jobs.StopRequest(key=server.key, jobs=(job.id,))).stopped:
         print_lines(f"{ended.id} {ended.problem or ended.status.state}")
     _say_saved(server)

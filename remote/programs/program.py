@@ -101,7 +101,9 @@ def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
         if mlproject.project_file(folder):
             return mlproject.read(folder, root, entry_point)
     if entry_point:
-        raise JobError(f"{name} is no MLproject, so it has no entry points.")
+        raise JobError(
+            f"{name} is no MLproject, so it has no entry points.", "Leave out --entry-point."
+        )
     named_script = script.find(root, name) if name.endswith(script.SUFFIXES) else None
     if named_script:
         return named_script

@@ -158,7 +158,7 @@ def save(notebook: Path, text: str) -> None:
 
 def exit_code(text: str) -> int:
     """What `sys.exit` ends a process with, given what it was called with as text."""
-    return int(text) & 0xFF if text.lstrip("-").isdigit() else int(text != "None")
+    return int(text) & 0xFF if re.fullmatch("-?[0-9]+", text) else int(text != "None")
 
 
 def _is_no_doubt(record: logging.LogRecord) -> bool:

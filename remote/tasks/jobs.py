@@ -56,8 +56,6 @@ def remote_logs(
     from remote.options import seconds
 
     refuse_sweep(job)
-    if tail < 0:
-        raise JobError("--tail takes the number of lines to show.")
     age = seconds(since, "--since") if since else 0
     followed = follow_log(server_of(target), job, wait=follow, tail=tail, since=age)
     if follow:
@@ -221,7 +219,7 @@ def remote_stop(
     if not answer.stopped:
         say(f"No job is running on {server.target}.")
     if any(ended.problem for ended in answer.stopped):
-        raise Exit("Look again: inv remote-ps", code=1)
+        raise Exit("Not all of them have ended.\nLook again: inv remote-ps", code=1)
 
 
 @command(

@@ -89,7 +89,7 @@ def push_all(servers: Sequence[TargetSession], *, dry_run: bool, take_over: bool
             else:
                 say(*str(reply.error).split("\n"))
                 failed.append(reply)
-    _exit_unless_all(servers, failed, problems, "pushed")
+    exit_unless_everywhere(servers, failed, problems, "pushed")
 
 
 def pull_all(
@@ -127,7 +127,7 @@ def pull_all(
     tell(export=merge_report.export(servers[0].project, dry_run=dry_run))
     if len(failed) < len(servers):
         print_lines("Look at them: mlflow ui")
-    _exit_unless_all(servers, failed, problems, "pulled")
+    exit_unless_everywhere(servers, failed, problems, "pulled")
 
 
 def _without_known(
@@ -150,7 +150,7 @@ def _without_known(
     return replace(pulled, records=replace(pulled.records, summary=summary.replace(refused=rest)))
 
 
-def _exit_unless_all(
+def exit_unless_everywhere(
     servers: Sequence[TargetSession],
     failed: Sequence[Reply[Any]],
     problems: Sequence[Problem],
@@ -196,7 +196,7 @@ def set_up_all(servers: Sequence[TargetSession], job: JobSpec) -> None:
     for each in started:
         if each.error:
             say(f"{each.server.target.label}: {each.words}")
-    _exit_unless_all(servers, failed, [], "set up")
+    exit_unless_everywhere(servers, failed, [], "set up")
 
 
 def _job_lines(replies: Sequence[Reply[JobsAnswer]]) -> list[str]:

@@ -67,10 +67,10 @@ def remote_run(
 
     what, project = _program(program, entry_point, shell, arguments), find_project()
     options = options.completed(project.settings)
-    if options.after and sweep_of(options.after):
-        from remote.tasks.sweep import after_sweep
+    if options.after:
+        from remote.operations.jobs.sweep_jobs import after_sweep
 
-        options = after_sweep(options)
+        options = after_sweep(project, options)
     rest = arguments if program else ()
     job = describe(project, what, parameters or {}, arguments=rest, options=options)
     server = _server_for(job, target)

@@ -52,7 +52,7 @@ def doctor(c: Context, target: str = "") -> None:
 
 def _show(check: Check) -> None:
     mark = "ok" if check.ok else "fail" if check.stops else "warn"
-    place = {"here": "laptop", "there": "server"}[check.where]
+    place = {"here": "laptop", "there": "server"}.get(check.where, check.where)
     print_lines(f"{mark:<4}  {place:<6}  {check.name:<13}  {check.message}".rstrip())
     if not check.ok and check.fix:
         print_lines(f"{'':29}fix: {check.fix}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
@@ -15,13 +14,12 @@ from remote.operations.jobs.run_options import RunOptions
 from remote.output import plural, print_lines, say, table
 from remote.tasks.declare import command
 from remote.tasks.result import tell
-from remote.tasks.sync import pool_of, server_of, sweep_of
+from remote.tasks.sync import pool_of, server_of
 
 if TYPE_CHECKING:
     from remote.operations.pool import Reply
     from remote.operations.sweep_record import Sweep
     from remote.programs.program import Program
-    from remote.session import TargetSession
 
 #: Seconds between two looks of `--watch`.
 LOOK = 2.0
@@ -53,11 +51,12 @@ def remote_sweep(
     Values of a script follow --: inv remote-sweep src/train.py -- --task Digits_A,Digits_B
     """
     from remote.operations.jobs.sweep import describe_all, start
-    from remote.operations.placement import place
+    from remote.operations.jobs.sweep_jobs import after_sweep
+    from remote.operations.placement import placed
     from remote.programs.alternatives import combinations, once
 
     project = find_project()
-    options = after_sweep(options.completed(project.settings))
+    options = after_sweep(project, options.completed(project.settings))
     typed = combinations(parameters or {}, arguments)
     chosen = once(typed)
     if len(chosen) < len(typed):
@@ -72,29 +71,12 @@ def remote_sweep(
         _show_values(values)
         return
     servers = pool_of(target) or [server_of(target)]
-
-    def choose() -> list[TargetSession]:
-        return place(servers, jobs[0], len(jobs)) if len(servers) > 1 else servers * len(jobs)
-
-    sweep, replies = start(project, jobs, values, servers, choose)
+    sweep, replies = start(project, jobs, values, servers, lambda: placed(servers, jobs))
     if len(replies) == 1 and replies[0].error:
         raise replies[0].error
     tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
     show_started(sweep)
     _say_how_to_go_on(sweep, [(reply.server.target.label, _words(reply)) for reply in replies])
-
-
-def after_sweep(options: RunOptions) -> RunOptions:
-    """The same, with the whole id of a sweep that a job is to follow; raises JobError."""
-    sweep = sweep_of(options.after)
-    if sweep is None:
-        return options
-    if len(sweep.targets) > 1:
-        raise JobError(
-            f"{sweep.id} runs on {', '.join(sweep.targets)}; --after works within one target.",
-            f"Start the job when the sweep has ended: inv remote-wait {sweep.id}",
-        )
-    return replace(options, after=sweep.id)
 
 
 def _program(project: Project, name: str, entry_point: str, arguments: Sequence[str]) -> Program:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from invoke.exceptions import Exit
 
 from remote.config import Project
-from remote.errors import JobError
 from remote.files import read_json
-from remote.job.status import ENDED, FINISHED
+from remote.job.status import FINISHED
 from remote.output import draw_screen, plural, print_lines, say, size, table
 from remote.tasks.result import tell, tell_now
 from remote.tasks.sweep import exit_unless_started, show_started
 from remote.tasks.sync import registry_asked
 
 if TYPE_CHECKING:
-    from remote.job.messages.jobs import JobsAnswer
+    from remote.job.messages.jobs import JobsAnswer, StopAnswer
+    from remote.operations.pool import Reply
     from remote.operations.sweep_record import Sweep
     from remote.session import TargetSession
 
@@ -31,87 +30,73 @@ def list_sweep(project: Project, sweep: Sweep, *, watch: bool) -> None:
     """Show a table of its jobs."""
     said = set[str]()
     while True:
-        answers = _ask(project, sweep, said)
+        replies = _look(project, sweep, said)
         if not watch:
-            print_lines(*_lines(sweep, answers))
+            print_lines(*_lines(sweep, replies))
             return
         tell_now()
-        draw_screen([f"{sweep.id}  {time.strftime('%H:%M:%S')}", *_lines(sweep, answers)])
+        draw_screen([f"{sweep.id}  {time.strftime('%H:%M:%S')}", *_lines(sweep, replies)])
         time.sleep(LOOK)
 
 
-def _lines(sweep: Sweep, answers: Sequence[tuple[str, JobsAnswer]]) -> list[str]:
+def _lines(sweep: Sweep, replies: Sequence[Reply[JobsAnswer]]) -> list[str]:
     from remote.tasks import tables
 
     values = {job.id: job.values for job in sweep.jobs}
     job_title, *titles = tables.JOB_HEADER
     rows: list[tuple[str, ...]] = [("TARGET", job_title, "VALUES", *titles)]
-    for label, answer in answers:
-        for job in answer.jobs:
+    for reply in replies:
+        for job in reply.answer.jobs if reply.answer else ():
+            assert reply.answer
             shown = " ".join(f"{name}={value}" for name, value in values.get(job.id, {}).items())
-            first, *rest = tables.row(job, answer.now)
-            rows.append((label, first, shown, *rest))
+            first, *rest = tables.row(job, reply.answer.now)
+            rows.append((reply.server.target.label, first, shown, *rest))
     return table(rows)
 
 
-def _ask(project: Project, sweep: Sweep, said: set[str]) -> list[tuple[str, JobsAnswer]]:
+def _look(project: Project, sweep: Sweep, said: set[str]) -> list[Reply[JobsAnswer]]:
     """What its targets say of its jobs; who doesn't answer is said, unless it was `said` before."""
-    from remote.job.messages.jobs import JobsRequest
-    from remote.operations.pool import ask_all
+    from remote.operations.jobs.sweep_jobs import look, states
 
-    def ask(server: TargetSession) -> JobsAnswer:
-        ids = sweep.on(server.target.label)
-        with suppress(JobError):
-            return server.agent.call(JobsRequest(key=server.key, jobs=ids))
-        # One of them is there no more.
-        answer = server.agent.call(JobsRequest(key=server.key))
-        return answer.replace(jobs=tuple(job for job in answer.jobs if job.id in ids))
-
-    replies = ask_all(_servers(project, sweep), ask)
-    tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
+    replies = look(project, sweep)
+    tell(sweep=sweep.id, states=states(replies), jobs=sweep.jobs, targets=replies)
     silent = [f"{reply.server.target.label}: {reply.words}" for reply in replies if reply.error]
     say(*(line for line in silent if line not in said))
     said.update(silent)
-    return [(reply.server.target.label, reply.answer) for reply in replies if reply.answer]
-
-
-def _servers(project: Project, sweep: Sweep) -> list[TargetSession]:
-    from remote.session import TargetSession
-
-    return [TargetSession.of(project, project.target(name)) for name in sweep.targets]
+    return replies
 
 
 def stop_sweep(project: Project, sweep: Sweep) -> None:
     """End all of its jobs, wherever they are."""
-    from remote.job.messages.jobs import StopAnswer, StopRequest
-    from remote.operations.pool import ask_all
+    from remote.operations.jobs.sweep_jobs import stop
 
-    def ask(server: TargetSession) -> StopAnswer:
-        ids = sweep.on(server.target.label)
-        return server.agent.call(StopRequest(key=server.key, jobs=ids))
-
-    failed, replies = False, ask_all(_servers(project, sweep), ask, limit=None)
+    replies = stop(project, sweep)
     tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
     for reply in replies:
-        label = reply.server.target.label
-        failed |= bool(reply.error)
         if reply.error:
-            say(f"{label}: {reply.words}")
+            say(f"{reply.server.target.label}: {reply.words}")
         for ended in reply.answer.stopped if reply.answer else ():
-            failed |= bool(ended.problem)
             before = "had ended already: " if ended.already else ""
             print_lines(f"{ended.id} {ended.problem or before + ended.status.state}")
-    if failed:
-        raise Exit(f"Look again: inv remote-ps {sweep.id}", code=1)
+    exit_unless_stopped(sweep, replies)
+
+
+def exit_unless_stopped(sweep: Sweep, replies: Sequence[Reply[StopAnswer]]) -> None:
+    """Exit with 1 where one of its jobs may go on."""
+    if any(
+        reply.answer is None or any(ended.problem for ended in reply.answer.stopped)
+        for reply in replies
+    ):
+        raise Exit(f"Not all of them have ended.\nLook again: inv remote-ps {sweep.id}", code=1)
 
 
 def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
     """Start all of its jobs once more, as a new sweep."""
     from remote.operations.jobs.sweep import rerun_all
+    from remote.operations.jobs.sweep_jobs import servers_of
 
-    servers = {server.target.label: server for server in _servers(project, sweep)}
-    again = rerun_all(project, sweep, servers, resume=resume)
-    tell(sweep=again.id, jobs=again.jobs)
+    again, replies = rerun_all(project, sweep, servers_of(project, sweep), resume=resume)
+    tell(sweep=again.id, jobs=again.jobs, targets=replies)
     started = sum(bool(job.id) for job in again.jobs)
     if started:
         show_started(again)
@@ -122,6 +107,7 @@ def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
 def remove_sweep(project: Project, sweep: Sweep, *, force: bool) -> None:
     """Remove the folders of all of its jobs, wherever they are; exit with 1 where one stays."""
     from remote.job.messages.old_jobs import RemoveAnswer, RemoveRequest
+    from remote.operations.jobs.sweep_jobs import servers_of
     from remote.operations.pool import ask_all
 
     def ask(server: TargetSession) -> RemoveAnswer:
@@ -129,7 +115,7 @@ def remove_sweep(project: Project, sweep: Sweep, *, force: bool) -> None:
         request = RemoveRequest(key=server.key, jobs=ids, pulled=pulled, force=force)
         return server.agent.call(request)
 
-    replies = ask_all(_servers(project, sweep), ask, limit=None)
+    replies = ask_all(servers_of(project, sweep), ask, limit=None)
     tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
     for reply in replies:
         label = reply.server.target.label
@@ -147,24 +133,28 @@ def remove_sweep(project: Project, sweep: Sweep, *, force: bool) -> None:
 def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
     """Wait until all of its jobs have ended, then pull where that was asked; exit with 1 where one
     hasn't finished well."""
+    from remote.operations.jobs.sweep_jobs import have_ended, servers_of
+
     said = set[str]()
-    while True:
-        answers = _ask(project, sweep, said)
-        jobs = [job for _, answer in answers for job in answer.jobs]
-        if len(answers) == len(sweep.targets) and all(job.state in ENDED for job in jobs):
-            break
+    while not have_ended(replies := _look(project, sweep, said)):
         time.sleep(LOOK)
-    print_lines(*_lines(sweep, answers))
+    print_lines(*_lines(sweep, replies))
     if pull:
         from remote.tasks import pools
 
         pools.pull_all(
-            _servers(project, sweep),
+            servers_of(project, sweep),
             dry_run=False,
             registry=registry_asked(project, False),
             theirs=False,
             part="pulled",
         )
+    exit_unless_finished(sweep, replies)
+
+
+def exit_unless_finished(sweep: Sweep, replies: Sequence[Reply[JobsAnswer]]) -> None:
+    """Exit with 1 where one of its jobs hasn't finished."""
+    jobs = [job for reply in replies if reply.answer for job in reply.answer.jobs]
     # Of one that was never started, or is there no more, nobody knows that it finished.
     failed = len(sweep.jobs) - sum(job.state == FINISHED for job in jobs)
     if failed:

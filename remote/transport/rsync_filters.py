@@ -66,7 +66,10 @@ def _rule(line: str, number: int) -> str:
             f"{where}: '!' would switch off what protects the results.", "Remove that line."
         )
     if re.search(r"[*?[]", name) or name.lower().strip("/") == ".git":
-        raise ConfigError(f"{where}: '!' lets through one file or folder, by its name.")
+        raise ConfigError(
+            f"{where}: '!' lets through one file or folder, by its name.",
+            "Write a line for each of them.",
+        )
     if is_secret(str(Path(name).parent)):
         raise ConfigError(
             f"{where}: the folder above {name} is not sent.", f"Write !{Path(name).parent}"

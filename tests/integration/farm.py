@@ -95,4 +95,9 @@ class Farm:
 
     def until(self, job: str, *states: str) -> dict[str, Any]:
         """Wait for one of these states."""
-        return until(lambda: self.status(job), lambda found: found["state"] in states)
+        # Of one that is just starting, there is none yet.
+        file = self.file(job, "status.json")
+        return until(
+            lambda: self.status(job) if file.exists() else {},
+            lambda found: found.get("state") in states,
+        )

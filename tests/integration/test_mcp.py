@@ -55,6 +55,11 @@ def quick(project: ProjectFolder) -> ProjectFolder:
     """A project whose environment is made in no time."""
     project.write("requirements.lock", "")
     project.write("src/train.py", "import sys\nprint('lr', sys.argv[1:])\n")
+    toml = project.root / "pyproject.toml"
+    places = f'here = "{project.env["TARGET_DIR"]}"\ndead = "elsewhere.invalid:proj"\n'
+    groups = 'lost = ["dead"]\n'
+    text = f"[tool.remote.targets]\n{places}[tool.remote.groups]\n{groups}"
+    toml.write_text(f"{toml.read_text('utf-8')}\n{text}", "utf-8")
     return project
 
 
@@ -88,6 +93,8 @@ async def _a_day(project: ProjectFolder) -> None:
         assert logged["id"] == started["id"] and "lr ['--lr', '0.1']" in logged["text"]
 
         await _two_at_once(client)
+        await _a_sweep(client)
+        await _all_targets(client)
         states = {job["id"]: job["state"] for job in (await call(client, "ps"))["jobs"]}
         assert states[started["id"]] == "finished" and "stopped" in states.values()
 
@@ -121,6 +128,42 @@ async def _two_at_once(client: Client) -> None:
     assert again["already"] and again["status"]["state"] == "stopped"
 
 
+async def _a_sweep(client: Client) -> None:
+    """Its jobs as a whole: planned, started, waited for, run again, ended."""
+    words = {"program": "src/train.py", "arguments": ["--lr", "1,2"], "gpus": 0, "record": False}
+    planned = await call(client, "sweep", dry_run=True, **words)
+    assert [job["values"] for job in planned["jobs"]] == [{"lr": "1"}, {"lr": "2"}]
+    started = await call(client, "sweep", **words)
+    assert started["error"] is None and all(job["id"] for job in started["jobs"])
+    waited = await call(client, "wait", job=started["sweep"], seconds=200)
+    assert waited["states"] == {"finished": 2} and waited["error"] is None
+    again = await call(client, "rerun", job=started["sweep"])
+    assert [job["values"] for job in again["jobs"]] == [{"lr": "1"}, {"lr": "2"}]
+    stopped = await call(client, "stop", job=again["sweep"])
+    assert len(stopped["targets"][0]["stopped"]) == 2 and stopped["error"] is None
+    listed = await call(client, "ps", job=again["sweep"])
+    assert {job["id"] for job in listed["targets"][0]["jobs"]} == {
+        job["id"] for job in again["jobs"]
+    }
+    assert "is a sweep of 2 jobs" in await refused(client, "log", job=started["sweep"])
+
+
+async def _all_targets(client: Client) -> None:
+    """One of them gives no answer: that is told, and done on the other."""
+    listed = await call(client, "ps", target="all")
+    assert [bool(each["error"]) for each in listed["targets"]] == [False, True]
+    assert listed["error"] is None and listed["targets"][0]["jobs"]
+    pushed = await call(client, "push", target="all", dry_run=True)
+    assert pushed["error"]["message"] == "All but dead was pushed."
+    pulled = await call(client, "pull", target="all", dry_run=True)
+    assert pulled["error"]["message"] == "All but dead was pulled."
+    started = await call(client, "run", shell="exit 7", target="all", record=False, gpus=0)
+    waited = await call(client, "wait", job=started["id"], seconds=200)
+    assert f"{started['id']} failed" in waited["error"]["message"]
+    again = await call(client, "rerun", job=started["id"])
+    assert again["id"] != started["id"]
+
+
 def _assert_commands_answer_the_same(
     project: ProjectFolder, answers: dict[str, dict[str, Any]]
 ) -> None:
@@ -142,6 +185,11 @@ async def _errors(client: Client) -> None:
     for tool, arguments, words in [
         ("log", {"job": "nonesuch"}, "nonesuch"),
         ("stop", {"job": "$(reboot)\x1b[2J"}, "$(reboot)\\x1b[2J"),
+        ("log", {"target": "all"}, "stands for several targets"),
+        ("ps", {"target": "dead"}, "is not known"),
+        ("push", {"target": "lost"}, "is not known"),
+        ("sweep", {"program": "src/train.py", "parameters": {"lr": [1]}}, "is a script"),
+        ("rerun", {"job": "nonesuch"}, "nonesuch"),
         ("run", {"shell": "true", "timeout": "soon"}, "takes a time"),
         ("run", {"program": "src/train.py", "shell": "true"}, "Either"),
         ("records", {"filter": "nonsense"}, "MLflow can't search for that"),

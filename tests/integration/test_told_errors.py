@@ -11,11 +11,16 @@ import os
 import re
 import shlex
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from remote.api import Target
+from remote.connection import Connection
+from remote.errors import RemoteError
+from remote.operations.sweep_record import Sweep, SweepJob
 from tests.integration.farm import Farm, resident_farm
 from tests.stores import empty_store
 
@@ -29,6 +34,9 @@ MISTAKES: dict[str, tuple[Callable[[Farm], None] | None, str]] = {}
 
 
 NAMES: dict[str, str] = {}
+
+#: It holds a port of this machine.
+BUSY = socket.socket()
 
 
 def section(title: str, mistakes: str) -> Callable[[Callable[[Farm], None]], None]:
@@ -91,6 +99,9 @@ NOTEBOOK = {
     mlflow-conflicts --theirs --ours
     ui --port 99999
     ui --port http
+    mlflow-push nothing
+    sync-pull --artifacts-max lots
+    sync-pull --watch soon
     diary --edit
     remote-shell
     """,
@@ -132,6 +143,8 @@ def _(farm: Farm) -> None:
     remote-run bad
     run train.ipynb --epoch three
     run train.ipynb --output ../x
+    run train.ipynb --output $LONG
+    remote-run ml/kinds.ipynb --mode slow
     remote-run $OUTSIDE
     """,
 )
@@ -145,6 +158,9 @@ def _(farm: Farm) -> None:
     farm.project.write("ml/MLproject", f"name: a\nentry_points:\n  {entries}")
     farm.project.write("docker/MLproject", "name: a\ndocker_env: {image: x}\n")
     farm.project.write("bad/MLproject", "a: [\n")
+    NAMES["LONG"] = "x" * 300
+    cell = {**NOTEBOOK["cells"][0], "source": 'mode: Literal["fast", "exact"] = "fast"\n'}
+    farm.project.write("ml/kinds.ipynb", json.dumps({**NOTEBOOK, "cells": [cell]}))
 
 
 @section(
@@ -179,6 +195,7 @@ def _(farm: Farm) -> None:
     remote-sweep src/train.py -- --a 1,2,3,4,5,6,7,8,9,10,11 --b 1,2,3,4,5,6,7,8,9,10,11 --c 1,2,3,4,5,6,7,8,9,10
     remote-tensorboard --logdir ../x
     remote-ui --port 0
+    remote-ui --port $BUSY
     remote-ui --stop --port 20001
     remote-ui --stop
     remote-lab --stop
@@ -187,7 +204,9 @@ def _(farm: Farm) -> None:
     """,
 )
 def _(farm: Farm) -> None:
-    pass
+    BUSY.bind(("127.0.0.1", 0))
+    BUSY.listen()
+    NAMES["BUSY"] = str(BUSY.getsockname()[1])
 
 
 @section(
@@ -225,6 +244,12 @@ def _(farm: Farm) -> None:
     remote-put large.bin other/large.bin
     remote-put .env
     remote-put /dev/null
+    remote-put large.bin --to data/sets/x --target linked
+    remote-put sets --to data --target linked
+    remote-run --target any --gpus 99 -- true
+    sync-push --target both
+    remote-code --target linked
+    remote-secrets LD_PRELOAD
     remote-ps --target dead
     sync-push --target dead
     """,
@@ -233,6 +258,7 @@ def _(farm: Farm) -> None:
     farm.project.write("large.bin", "x")
     farm.project.write(".env", "")
     farm.project.write("other/large.bin", "x")
+    farm.project.write("sets/x", "x")
     farm.project.write("ssh_config", "Host closed\nHostName 127.0.0.1\nPort 1\n")
     farm.project.env["REMOTE_SSH_CONFIG"] = str(farm.project.root / "ssh_config")
     toml = farm.project.root / "pyproject.toml"
@@ -240,6 +266,9 @@ def _(farm: Farm) -> None:
     table = table.replace(
         "[tool.remote.groups]", 'c = "closed:x"\n[tool.remote.groups]\ndead = ["c"]'
     )
+    place = farm.root.with_name("linked")
+    links = f'dir = "{place}"\nlinks = {{ "data/sets" = "{farm.root.parent}" }}'
+    table += f'both = ["linked", "c"]\n[tool.remote.targets.linked]\n{links}\n'
     toml.write_text(f"{toml.read_text()}\n{table}")
 
 
@@ -266,6 +295,11 @@ def _(farm: Farm) -> None:
     remote-code $ENDED
     remote-rerun $SWEEP --follow
     remote-stop $SWEEP $ENDED
+    remote-logs $SWEEP
+    remote-run --after apart-000001 -- true
+    remote-ps broken-000002
+    remote-attach $GOES
+    remote-rerun $GOES --on /proc/none/proj
     """,
 )
 def _(farm: Farm) -> None:
@@ -275,6 +309,11 @@ def _(farm: Farm) -> None:
     NAMES["SWEEP"] = json.loads(farm.project.inv("remote-sweep", *words).out)["sweep"]
     farm.until(NAMES["ENDED"], "failed")
     farm.until(NAMES["GOES"], "running")
+    state = farm.project.root / ".remote"
+    jobs = tuple(SweepJob(target=name, id=NAMES["GOES"]) for name in ("gpu1", "gpu2"))
+    Sweep("apart-000001", "apart", "train.py", "ada", 1.0, jobs).write(state)
+    (state / "sweeps/broken-000002.json").write_text("{")
+    (state / f"submitted/{NAMES['GOES']}.json").unlink()
 
 
 @section(
@@ -297,6 +336,11 @@ def _(farm: Farm) -> None:
     mlflow-push 22222222222222222222222222222222
     mlflow-push --experiment empty
     mlflow-merge old.db --artifacts none
+    mlflow-merge sqlite://
+    mlflow-merge file://elsewhere/mlruns
+    remote-fetch 00000000
+    mlflow-push late
+    mlflow-push away
     """,
 )
 def _(farm: Farm) -> None:
@@ -310,7 +354,13 @@ def _(farm: Farm) -> None:
                 (f"{number}" * 32, 1_700_000_000_000 + number * 60_000, stage),
             )
         experiments = "INSERT INTO experiments (experiment_id, name, lifecycle_stage)"
-        store.execute(f"{experiments} VALUES (7, 'empty', 'active')")
+        store.execute(f"{experiments} VALUES (7, 'empty', 'active'), (8, 'gone', 'deleted')")
+        for run, name, experiment in (("3" * 32, "late", 8), ("4" * 32, "away", 0)):
+            store.execute(
+                "INSERT INTO runs (run_uuid, name, experiment_id, status, start_time,"
+                " lifecycle_stage, artifact_uri) VALUES (?, ?, ?, 'FINISHED', 0, 'active', '/away')",
+                (run, name, experiment),
+            )
     shutil.copy(farm.project.root / "mlflow.db", farm.project.root / "old.db")
 
 
@@ -363,6 +413,73 @@ for _title, _text in TOMLS.items():
     section(f"pyproject.toml: {_title}", "sync-push --dry-run\nremote-ps --target a")(toml(_text))
 
 
+@section("A store that is none", "mlflow-push nothing\nsync-pull")
+def _(farm: Farm) -> None:
+    farm.project.write("pyproject.toml", '[project]\nname = "a"\n')
+    farm.project.write("mlflow.db", "This is no database, but a text of several words.\n" * 99)
+
+
+@section("A store on a disk that isn't there", "mlflow-push nothing")
+def _(farm: Farm) -> None:
+    (farm.project.root / "mlflow.db").unlink()
+    (farm.project.root / "mlflow.db").symlink_to("/away/mlflow.db")
+
+
+@section(
+    "From Python",
+    """
+    >>> Target().run()
+    >>> Target().run("src/train.py", shell="ls")
+    >>> Target().run(shell="ls", parameters={"lr": 1})
+    >>> Target().run("src/train.py", arguments="--lr 1")
+    >>> Target().run(shell="ls", gpu=1)
+    >>> Target().run(shell="ls", timeout="8")
+    >>> Target().run(shell="ls", env=["A"])
+    >>> Target().records()
+    >>> Target("all")
+    >>> Target(project="data/results/theirs")
+    >>> connect()
+    """,
+)
+def _(farm: Farm) -> None:
+    (farm.project.root / "mlflow.db").unlink()
+    farm.project.write("data/results/theirs/tasks.py", "")
+
+
+IGNORED = {"that empties the list": "!", "of many": "!*.pem", "in a kept folder": "!.ssh/id"}
+for _title, _text in {**IGNORED, "with a NUL": "a\0b"}.items():
+
+    def ignore(farm: Farm, text: str = _text) -> None:
+        farm.project.write(".rsyncignore", f"{text}\n")
+
+    section(f".rsyncignore: a line {_title}", "sync-push")(ignore)
+
+
+@section("A project whose number is damaged", "sync-push")
+def _(farm: Farm) -> None:
+    farm.project.write(".rsyncignore", "")
+    farm.project.write(".remote/id", "x")
+
+
+def editor(text: str) -> Callable[[Farm], None]:
+    """Somebody's EDITOR."""
+
+    def name(farm: Farm) -> None:
+        farm.project.env["EDITOR"] = text
+
+    return name
+
+
+section("An EDITOR that can't be read", "diary --edit")(editor("'vi"))
+section("An EDITOR that isn't there", "diary --edit")(editor("/nowhere/vi"))
+
+
+@section("Programs that aren't installed", "sync-push\nremote-ps --target host:x")
+def _(farm: Farm) -> None:
+    (farm.project.root / ".remote/id").unlink()
+    farm.project.env["PATH"] = "/nowhere"
+
+
 @section("No target", "sync-push\nremote-ps")
 def _(farm: Farm) -> None:
     farm.project.write("pyproject.toml", "")
@@ -397,10 +514,27 @@ def said(farm: Farm) -> Iterator[str]:
             prepare(farm)
         yield f"# {title}\n"
         for line in filter(None, map(str.strip, mistakes.splitlines())):
+            if line.startswith(">>> "):
+                yield f"{line}\n{plain(farm, in_python(farm, line[4:]))}\n"
+                continue
             words = [NAMES.get(word.removeprefix("$"), word) for word in shlex.split(line)]
             done = farm.project.inv(*words, check=False)
             told = plain(farm, done.err.strip()) or "(nothing)"
             yield f"$ inv {line}\n[{done.code}] {told}\n"
+
+
+def in_python(farm: Farm, line: str) -> str:
+    """The error of a line of Python that is typed in the project."""
+    names = {"Target": Target, "connect": lambda: Connection(Target().session.target)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(farm.project.root)
+        for name, value in farm.project.env.items():
+            patch.setenv(name, value)
+        try:
+            eval(line, names)
+        except RemoteError as error:
+            return str(error)
+    return "(nothing)"
 
 
 def plain(farm: Farm, text: str) -> str:

@@ -13,7 +13,7 @@ from mcp import Client
 from mcp_types import Tool
 
 from remote.errors import JobError
-from remote.mcp import registry, tools
+from remote.mcp import job_tools, registry
 from remote.operations.jobs.run_options import RunOptions
 from remote.options import options_of
 from tests.conftest import ROOT
@@ -22,6 +22,8 @@ from tests.conftest import ROOT
 HINTS = {
     "push": (False, True, True, True),
     "run": (False, True, False, True),
+    "sweep": (False, True, False, True),
+    "rerun": (False, True, False, True),
     "ps": (True, None, None, True),
     "log": (True, None, None, True),
     "wait": (True, None, None, True),
@@ -72,14 +74,15 @@ def test_the_documents_list_the_same_tools(page: str, listed: dict[str, Tool]) -
     assert re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE) == list(listed)
 
 
-def test_every_flag_of_remote_run_is_a_typed_argument(listed: dict[str, Tool]) -> None:
-    arguments = listed["run"].input_schema["properties"]
+@pytest.mark.parametrize("name", ["run", "sweep"])
+def test_every_flag_of_remote_run_is_a_typed_argument(name: str, listed: dict[str, Tool]) -> None:
+    arguments = listed[name].input_schema["properties"]
     assert options_of(RunOptions).keys() <= arguments.keys()
-    kinds = {name: arguments[name]["anyOf"][:-1] for name in options_of(RunOptions)}
+    kinds = {row: arguments[row]["anyOf"][:-1] for row in options_of(RunOptions)}
     assert kinds["timeout"] == [{"type": "string", "maxLength": 4096}]
     assert [kind["type"] for kind in kinds["gpus"]] == ["integer", "number"]
     assert kinds["env"][0]["type"] == "object" and kinds["extras"][0]["type"] == "array"
-    assert "--" not in str([arguments[name]["description"] for name in ("env", "tags")])
+    assert "--" not in str([arguments[row]["description"] for row in ("env", "tags")])
 
 
 def test_all_arguments_have_limits(listed: dict[str, Tool]) -> None:
@@ -98,6 +101,9 @@ def test_all_arguments_have_limits(listed: dict[str, Tool]) -> None:
         ("log", {"tail": 10**9}, "less than or equal to 2000"),
         ("wait", {"seconds": -1}, "greater than or equal to 0"),
         ("stop", {}, "Field required"),
+        ("sweep", {}, "Field required"),
+        ("sweep", {"program": "train.ipynb", "parameters": {"lr": 0.1}}, "valid list"),
+        ("sweep", {"program": "train.ipynb", "parameters": {"lr": []}}, "at least 1 item"),
         ("ps", {"job": ["a"]}, "string"),
         ("nonesuch", {}, "Unknown tool"),
     ],
@@ -117,7 +123,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
     def stop(job: str, target: str = "") -> dict[str, Any]:
         raise errors.pop()
 
-    monkeypatch.setattr(registry, "TOOLS", {stop: registry.TOOLS[tools.stop]})
+    monkeypatch.setattr(registry, "TOOLS", {stop: registry.TOOLS[job_tools.stop]})
     yield errors
 
 

@@ -84,7 +84,7 @@ def test_what_is_not_there_as_here_is_told_though_times_and_sizes_agree(
 @pytest.mark.parametrize(
     ("files", "to", "words"),
     [
-        (["/no/such/file"], "data/raw", "There is no /no/such/file on this machine"),
+        (["/no/such/file"], "data/raw", "There is no '/no/such/file' on this machine"),
         (["/dev/null"], "data/raw", "/dev/null is no file and no folder"),
         (["/etc/hostname", "/proc/sys/kernel/hostname"], "data/raw", "Two of these are called"),
         (["/etc/hostname"], "src", "a push would delete it"),

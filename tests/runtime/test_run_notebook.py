@@ -194,8 +194,10 @@ def test_a_notebook_ends_with_the_code_that_it_exits_with(
 ) -> None:
     write_notebook(paths, "a = 1", "import sys; sys.exit(3)")
     assert execute(paths, **runner).returncode == 3
-    codes = [run_notebook.exit_code(text) for text in ("1", "-1", "256", "no data", "None")]
-    assert codes == [1, 255, 0, 1, 0]
+    codes = [
+        run_notebook.exit_code(text) for text in ("1", "-1", "256", "no data", "None", "²", "--5")
+    ]
+    assert codes == [1, 255, 0, 1, 0, 1, 1]
 
 
 def test_a_notebook_is_saved_on_a_full_disk_or_stays_as_it_was(tmp_path: Path) -> None:

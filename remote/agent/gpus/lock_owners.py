@@ -4,6 +4,7 @@ can forge."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from pathlib import Path
 from typing import Dict
@@ -12,10 +13,14 @@ from remote.agent.processes import started, uptime
 
 
 class LockOwners:
-    """The processes that held locks when this was made: proc(5), /proc/locks."""
+    """The processes that held locks when one of them was asked for first: proc(5), /proc/locks."""
 
     def __init__(self, proc: Path) -> None:
-        self._pids = _read(proc / "locks")
+        self._locks = proc / "locks"
+
+    @functools.cached_property
+    def _pids(self) -> Dict[str, int]:
+        return _read(self._locks)
 
     def of(self, file: os.stat_result) -> int:
         """The pid of whoever holds the lock on a file; 0 where the system doesn't tell."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from remote.agent.launchers import sbatch, squeue
-from remote.agent.processes import answer, user_name
+from remote.agent.processes import answer, user_name, which
 from remote.errors import JobError
 from remote.files import read_json
 from remote.job.paths import STATE, JobPaths, jobs_folder
@@ -55,9 +55,7 @@ def is_used() -> bool:
 
     Nothing is run for it: where no cluster can be found, Slurm's programs look for one for long.
     """
-    import shutil
-
-    program = shutil.which("sbatch")
+    program = which("sbatch")
     if not program:
         return False
     prefix = Path(os.path.realpath(program)).parents[1]

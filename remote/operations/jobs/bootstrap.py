@@ -79,7 +79,9 @@ def through_this_machine(server: TargetSession) -> Iterator[str]:
     from remote.operations.jobs.index_hosts import index_hosts
 
     if server.ssh is None:
-        raise TargetError("A target on this machine needs no proxy.")
+        raise TargetError(
+            "A target on this machine needs no proxy.", "Take REMOTE_PROXY out of .env."
+        )
     login = f"remote:{secrets.token_hex(24)}"
     hosts = index_hosts(server.project)
     with contextlib.ExitStack() as stack:

@@ -111,7 +111,10 @@ def _terminal(server: TargetSession, job: str) -> tuple[Sequence[str], dict[str,
     terminal = os.environ.get("TERM", "")
     argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
     if not sys.stdin.isatty():
-        raise JobError("It needs a terminal.", f"inv remote-logs {job} --follow")
+        raise JobError(
+            "A job's terminal is shown in a terminal, and there is none.",
+            f"Its log: inv remote-logs {job} --follow",
+        )
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}
     return over_ssh(server.ssh, argv) if server.ssh else argv, env
 

@@ -133,37 +133,44 @@ def _with_ids(sweep: Sweep, replies: Sequence[Reply[SubmitAnswer]]) -> Sweep:
 
 
 def rerun_all(
-    project: Project, sweep: Sweep, servers: Mapping[str, TargetSession], *, resume: bool
-) -> Sweep:
-    """Start all jobs of a sweep once more, each where it was, as a new sweep. Where that is cut off, or
-    a server gives no answer, the same command goes on with it; what can't run again is said, and no part
-    of it."""
-    again, silent = _again(project, sweep), dict[str, str]()
+    project: Project, sweep: Sweep, servers: Sequence[TargetSession], *, resume: bool
+) -> tuple[Sweep, list[Reply[SubmitAnswer]]]:
+    """Start all jobs of a sweep once more, each where it was, as a new sweep; what each of the targets
+    answered. Where that is cut off, or a server gives no answer, the same command goes on with it; what
+    can't run again is said, and no part of it."""
+    again = _again(project, sweep)
+    # None of them is asked for its login in between.
+    reached = ask_all(servers, lambda server: SubmitAnswer(id=""))
+    silent = {reply.server.target.label: reply for reply in reached if reply.error}
+    started, failed = dict[str, Reply[SubmitAnswer]](), dict[str, Reply[SubmitAnswer]]()
+    by_label = {server.target.label: server for server in servers}
     for at, (old, new) in enumerate(zip(sweep.jobs, again.jobs)):
         if old.id and not new.id and old.target not in silent:
-            server, name = servers[old.target], f"{again.id}-{at + 1:0{len(str(len(again.jobs)))}}"
+            server, name = by_label[old.target], f"{again.id}-{at + 1:0{len(str(len(again.jobs)))}}"
             try:
                 answer = rerun(
                     server, old.id, target=server, resume=resume, sweep=again.id, name=name
                 )
             except ConnectError as error:
-                silent[old.target] = error.message
+                silent[old.target] = Reply(server, error=error)
                 continue
             except RemoteError as error:
+                failed.setdefault(old.target, Reply(server, error=error))
                 say(f"{old.target}: {error.message}")
                 continue
+            started[old.target] = Reply(server, answer)
             jobs = list(again.jobs)
             jobs[at] = new.replace(id=answer.id)
             again = again.replace(jobs=tuple(jobs))
             again.write(project.state)
     if silent:
-        say(*(f"{target}: {message}" for target, message in silent.items()))
+        say(*(f"{target}: {reply.words}" for target, reply in silent.items()))
         say("The same command continues with it, and starts nothing twice.")
     else:
         again = again.replace(jobs=tuple(job for job in again.jobs if job.id))
     if again.targets:
         again.write(project.state)
-    return again
+    return again, [*{**started, **failed, **silent}.values()]
 
 
 def _again(project: Project, sweep: Sweep) -> Sweep:

@@ -113,11 +113,16 @@ def merge_store(
     start = time.monotonic()
     to, records = destination(project), Records()
     if artifacts and not Path(artifacts).is_dir():
-        raise StoreError(f"There is no folder {artifacts}.")
+        raise StoreError(
+            f"There is no folder {artifacts}.", "Name the one that the artifacts lie in."
+        )
     with merging(project) as folder:
         for path, source in find(text).items():
             if to.location.exists() and path.samefile(to.location):
-                raise StoreError(f"{path} is the store that records are merged into.")
+                raise StoreError(
+                    f"{path} is the store that records are merged into.",
+                    "Name the one that they come from.",
+                )
             name = f"store-{digest(str(path))}"
             file = folder / f"{name}.db"
             root = str(Path(artifacts).resolve() if artifacts else path.parent)

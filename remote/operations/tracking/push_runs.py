@@ -78,7 +78,10 @@ def push_runs(server: TargetSession, selection: Selection, *, dry_run: bool = Fa
     """
     to, root = destination(server.project), server.project.root
     if not to.location.exists():
-        raise StoreError(f"There is no {to.location}, so there is no run to copy.")
+        raise StoreError(
+            f"There is no {to.location}, so there is no run to copy.",
+            "Pull them: inv sync-pull",
+        )
     named = select_runs.resolve(to.location, selection)
     push = _Push(server, to.location, to.base(source_name(server)), root, selection, named)
     return push.preview() if dry_run else push.run()

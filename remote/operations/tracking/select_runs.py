@@ -101,7 +101,10 @@ def resolve(store: Path, selection: Selection) -> tuple[str, ...]:
             query = f"SELECT run_uuid FROM runs WHERE experiment_id = ? AND {_ACTIVE}"
             found = _ids(database, f"{query} ORDER BY start_time", *ids)
             if not found:
-                raise StoreError(f"The experiment {selection.experiment!r} has no run.")
+                raise StoreError(
+                    f"The experiment {selection.experiment!r} has no run.",
+                    "Name another one, or runs by their id or name.",
+                )
             runs += found
     return tuple(dict.fromkeys(runs))
 

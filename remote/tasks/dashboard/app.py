@@ -207,7 +207,8 @@ class Dashboard(App[None]):
 
     def action_login(self) -> None:
         """Log in to the first server that asks its user for something."""
-        for reply in self.watched.replies.values():
+        # Threads that ask add to it meanwhile.
+        for reply in [*self.watched.replies.values()]:
             if isinstance(reply.error, LoginError):
                 self._type(COMMANDS["login"], reply.server.target.label)
                 self.action_look(everybody=True)

@@ -48,3 +48,13 @@ def test_a_system_without_such_names_is_no_obstacle(
     name = kernel_names.take(tmp_path / "x")
     assert name is not None
     name.close()
+
+
+def test_where_the_kernel_lists_no_names_each_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = kernel_names.take(tmp_path / "a")
+    assert name and kernel_names.is_taken(tmp_path / "a")
+    monkeypatch.setattr(kernel_names, "SOCKETS", tmp_path / "none")
+    assert kernel_names.is_taken(tmp_path / "a") and not kernel_names.is_taken(tmp_path / "b")
+    name.close()

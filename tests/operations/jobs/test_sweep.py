@@ -162,12 +162,12 @@ def test_run_again_it_is_a_new_one_that_goes_on_where_it_broke_off(
     jobs = tuple(SweepJob(target=label, id=name) for name in ("j1", "j2"))
     old = Sweep(id="x-3f9a1c", name="x", program="x", user="u", submitted=1.0, jobs=jobs)
     old.write(project.state)
-    first = sweeps.rerun_all(project, old, {label: a}, resume=False)
+    first = sweeps.rerun_all(project, old, [a], resume=False)[0]
     assert [job.id for job in first.jobs] == [f"again-{first.id}-1", ""]
-    again = sweeps.rerun_all(project, old, {label: a}, resume=False)
+    again = sweeps.rerun_all(project, old, [a], resume=False)[0]
     assert [job.id for job in again.jobs] == [f"again-{again.id}-1", f"again-{again.id}-2"]
     assert started == ["j1", "", "j2"]
-    assert sweeps.rerun_all(project, old, {label: a}, resume=False).id not in (old.id, again.id)
+    assert sweeps.rerun_all(project, old, [a], resume=False)[0].id not in (old.id, again.id)
 
 
 def test_run_again_a_dead_server_costs_its_jobs_alone_and_is_asked_once(
@@ -184,13 +184,17 @@ def test_run_again_a_dead_server_costs_its_jobs_alone_and_is_asked_once(
         return SubmitAnswer(id=f"again-{job}")
 
     monkeypatch.setattr(sweeps, "rerun", rerun)
-    by_label = {each.target.label: each for each in servers(project, tmp_path)}
-    a, b = by_label
+    pair = servers(project, tmp_path)
+    a, b = (each.target.label for each in pair)
     jobs = tuple(
         SweepJob(target=a if name[0] == "a" else b, id=name) for name in ("a1", "b1", "b2", "a2")
     )
     old = Sweep(id="x-3f9a1c", name="x", program="x", user="u", submitted=1.0, jobs=jobs)
-    first = sweeps.rerun_all(project, old, by_label, resume=False)
+    first, replies = sweeps.rerun_all(project, old, pair, resume=False)
+    assert {reply.server.target.label: str(reply.error) for reply in replies} == {
+        a: "There is no job 'a1' on this target.",
+        b: "b can't be reached.",
+    }
     assert asked == ["a1", "b1", "a2"] and [job.id for job in first.jobs] == [
         "",
         "",
@@ -198,7 +202,7 @@ def test_run_again_a_dead_server_costs_its_jobs_alone_and_is_asked_once(
         "again-a2",
     ]
     dead.clear()
-    second = sweeps.rerun_all(project, old, by_label, resume=False)
+    second = sweeps.rerun_all(project, old, pair, resume=False)[0]
     assert second.id == first.id and asked[3:] == ["a1", "b1", "b2"]
     assert [job.id for job in second.jobs] == ["again-b1", "again-b2", "again-a2"]
 
@@ -216,6 +220,6 @@ def test_run_again_it_has_those_jobs_that_can(
     label = a.target.label
     jobs = tuple(SweepJob(target=label, id=name) for name in ("gone", "j2"))
     old = Sweep(id="x-3f9a1c", name="x", program="x", user="u", submitted=1.0, jobs=jobs)
-    first, second = (sweeps.rerun_all(project, old, {label: a}, resume=False) for _ in range(2))
+    first, second = (sweeps.rerun_all(project, old, [a], resume=False)[0] for _ in range(2))
     # The second one is anew: nothing of the first is left to be started.
     assert [job.id for job in first.jobs] == [f"again-{first.id}-2"] and first.id != second.id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Tuple
 
-from remote.agent.processes import PROC, user_name
+from remote.agent.processes import PROC, user_name, which
 from remote.errors import JobError
 from remote.job.messages.gpus import GpuProcess
 
@@ -15,10 +15,7 @@ TIMEOUT = 30.0
 
 def is_present(program: str) -> bool:
     """Whether it is on the PATH."""
-    # A worker starts faster without, where it asks for no GPU.
-    import shutil
-
-    return shutil.which(program) is not None
+    return which(program) is not None
 
 
 def rocm_uuid(serial: str, index: int) -> str:

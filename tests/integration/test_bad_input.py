@@ -58,7 +58,7 @@ def test_nobody_listens(project: ProjectFolder, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(f"Host gpu\n HostName 127.0.0.1\n Port {free_port()}\n")
     done = project.inv("sync-push", REMOTE_SSH_CONFIG=str(config), check=False)
-    refused(done, "nothing listens for SSH", "port")
+    refused(done, "no SSH server listens", "port")
 
 
 def test_a_refused_key(project: ProjectFolder, sshd: PrivateSshd, tmp_path: Path) -> None:

@@ -171,4 +171,4 @@ def test_a_port_that_is_closed_is_told_at_once(lab: Lab, tmp_path: Path) -> None
     config.write_text(f"Host off\n  HostName 127.0.0.1\n  Port {port}\n")
     project = Project(tmp_path, {"REMOTE_SSH_CONFIG": str(config)})
     [reply] = pool.ask_all([TargetSession.of(project, Target.parse("off:x"))], gpus)
-    assert "nothing listens" in reply.words
+    assert "no SSH server listens" in reply.words

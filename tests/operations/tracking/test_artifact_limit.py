@@ -134,7 +134,7 @@ def test_a_link_is_verified_by_where_it_leads(
     own = artifacts(here) / "out.pt"
     own.symlink_to("my own")
     fetched = fetch_artifacts(server, RUN, ["out.pt"])
-    assert fetched.files == {} and "isn't as it is there" in fetched.problems[0].text
+    assert fetched.files == {} and "it differs from the server's" in fetched.problems[0].text
     assert os.readlink(own) == "my own" and fetched.on_server == 5
 
 

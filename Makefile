@@ -22,13 +22,13 @@ help: ## show this list
 sync-push: $(READY) ## send the project to the server: TARGET_DIR=user@host:/proj
 	@$(INV) sync-push $(ARGS)
 
-sync-pull: $(READY) ## bring results and MLflow records back
+sync-pull: $(READY) ## copy results and MLflow records back
 	@$(INV) sync-pull $(ARGS)
 
 remote-ps: $(READY) ## list the jobs on the server
 	@$(INV) remote-ps $(ARGS)
 
-run: $(READY) ## run a notebook here: input_file=train.ipynb output_file=result.ipynb epoch=100
+run: $(READY) ## run a notebook on this machine: input_file=train.ipynb output_file=result.ipynb epoch=100
 	@$(INV) run
 
 format: $(READY) ## run isort and black, and ruff over notebooks
@@ -37,16 +37,16 @@ format: $(READY) ## run isort and black, and ruff over notebooks
 ui: $(READY) ## start mlflow ui on the project's records
 	@$(INV) ui $(ARGS)
 
-lab-up: ## JupyterLab and MLflow in containers; LAB_GPU=1 with the GPU
+lab-up: ## start JupyterLab and MLflow in containers; LAB_GPU=1 with the GPU
 	@sh containers/lab.sh up
 
-lab-down: ## remove these containers; what was saved stays
+lab-down: ## remove these containers; saved files stay
 	@sh containers/lab.sh down
 
 lab-build: ## build their image from the lock files
 	@sh containers/lab.sh build
 
-demo: ## the whole loop on this machine, with a private sshd as the GPU server
+demo: ## run the complete loop on this machine, with a private sshd as the GPU server
 	@sh scripts/tools.sh rsync tmux ssh sshd git && $(MAKE) -s install && $(PYTHON) -m scripts.demo
 
 test: ## install what the tests need, then run every check and test
@@ -58,10 +58,10 @@ test-fast: $(READY) ## run the tests that need no MLflow, no server and no job: 
 test-client: $(READY) ## run the tests of what runs on the laptop, for a Mac
 	@$(PYTHON) -m pytest -q -n auto -m 'not server' $(foreach folder,$(CLIENT),tests/$(folder)) tests/test_*.py $(ARGS)
 
-test-faults: $(READY) ## kill whoever serves a command at 50 random moments: ARGS="--rounds 200 --seed 7"
+test-faults: $(READY) ## kill the processes behind a command at 50 random moments: ARGS="--rounds 200 --seed 7"
 	@$(PYTHON) -m pytest -v tests/faults/test_random_kills.py tests/faults/test_busy_stores.py tests/faults/test_slow_links.py --rounds 50 $(ARGS)
 
-coverage: $(READY) ## run the tests, and print what share of each folder they run: ARGS="-m fast"
+coverage: $(READY) ## run the tests, and print the coverage of each folder: ARGS="-m fast"
 	@rm -rf .coverage && mkdir .coverage && $(PYTHON) -m coverage run -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS); code=$$?; $(PYTHON) -m scripts.coverage_by_folder; exit $$code
 
 check: $(READY) ## black, isort, ruff, mypy, import-linter, Python 3.8 for what runs on servers, pip-audit
@@ -85,7 +85,7 @@ $(READY): $(wildcard requirements*.lock) pyproject.toml | tasks.py
 setup: $(READY) ## make this your project: project_name= your_name= your_email= package_name=
 	@$(PYTHON) -m scripts.setup
 
-lock: $(READY) ## bring the lock files up to pyproject.toml; upgrade=1 takes the newest versions
+lock: $(READY) ## update the lock files to pyproject.toml; upgrade=1 takes the newest versions
 	@sh scripts/lock.sh $(VENV)/bin/uv $(if $(upgrade),--upgrade)
 
 clean: ## remove .venv and the demonstration's server

@@ -120,7 +120,7 @@ def records(project: Project, filter_string: str = "", *, newest: int = MOST_RUN
 
     store = destination(project).location
     if not store.exists():
-        raise StoreError("No records are here yet.", "They come by a pull: inv sync-pull")
+        raise StoreError("There are no local records yet.", "Pull them: inv sync-pull")
     import mlflow
 
     with _mlflow_setting:
@@ -155,7 +155,7 @@ class Job:
         """All that `remote-ps JOB` tells, as it is now."""
         jobs = self.target.look(self.id).jobs
         if not jobs:
-            raise ProtocolError(f"The server tells nothing of {self.id}, which was asked for.")
+            raise ProtocolError(f"The server reported nothing about {self.id}.")
         return jobs[0]
 
     @property
@@ -175,7 +175,7 @@ class Job:
             pieces.append(piece.text)
             # No byte is more than one letter.
             if most and sum(map(len, pieces)) > most:
-                raise ProtocolError("The server sends more of a log than it was asked for.")
+                raise ProtocolError("The server sends more of a log than was requested.")
 
         request = LogRequest(key=session.key, job=self.id, tail=tail, most=most)
         session.agent.call(request, on_answer=take)

@@ -98,8 +98,8 @@ class Project:
         root, path = self.root.resolve(), Path(target.path).resolve()
         if target.is_local and (path == root or root in path.parents or path in root.parents):
             raise ConfigError(
-                f"TARGET_DIR {target.path!r} is this project, or lies in it, or around it.",
-                "Name a directory of its own.",
+                f"TARGET_DIR {target.path!r} overlaps this project.",
+                "Name a folder outside of it.",
             )
         return target
 
@@ -182,8 +182,8 @@ def _refuse_results(root: Path) -> None:
         results = (*outputs.paths(), *_declared_outputs(outer))
         if outputs.below(name.casefold(), [path.casefold().rstrip("/") for path in results]):
             raise StrayProject(
-                f"{root} lies in what the jobs of {outer} write, and is no project of yours.",
-                f"Go to {outer}, or move it out of there.",
+                f"{root} is in the output of the jobs of {outer}, and no project of yours.",
+                f"Go to {outer}, or move it out of that folder.",
             )
 
 

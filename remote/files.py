@@ -267,7 +267,7 @@ def full_disk(error: OSError) -> Optional[RemoteError]:
     if "No usable temporary directory" in str(error):
         return RemoteError(
             f"This machine has no room for temporary files: the disk of {temporary} is full.",
-            "Make room on it, or have TMPDIR name another folder; then the same again.",
+            "Make room on it, or have TMPDIR name another folder; then repeat the command.",
         )
     if error.errno not in FULL:
         return None
@@ -278,5 +278,5 @@ def full_disk(error: OSError) -> Optional[RemoteError]:
     )
     return RemoteError(
         f"A disk of this machine is full (or your quota is): {place}.",
-        "Make room on this machine, then the same again.",
+        "Make room on this machine, then repeat the command.",
     )

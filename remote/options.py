@@ -77,7 +77,7 @@ def seconds(text: str, flag: str) -> int:
     amount = text.lower()
     if amount.isdecimal():
         raise UnitError(
-            f"{flag} {text}: of what? A time needs its unit.",
+            f"{flag} {text}: a time needs a unit.",
             f"Such as {text}s, {text}m, {text}h or {text}d.",
         )
     examples = "Such as 90s, 20m, 8h or 1h30m."
@@ -85,7 +85,7 @@ def seconds(text: str, flag: str) -> int:
         raise UnitError(f"{flag} takes a time, not {text!r}.", examples)
     total = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in re.findall("[0-9]+.", amount))
     if total == 0:
-        raise UnitError(f"{flag} takes a time longer than none.", examples)
+        raise UnitError(f"{flag} takes a time longer than 0.", examples)
     if total > _LONGEST:
         raise UnitError(f"{flag} takes a time of 100 years at most, not {text}.", examples)
     return total

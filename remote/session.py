@@ -182,7 +182,7 @@ def project_id(project: Project) -> str:
     number = file.read_text("ascii", "replace").strip()
     if not ID.fullmatch(number):
         raise ConfigError(
-            f"{file} is damaged: by what stands there, targets know this copy of the project.",
-            "Put back a copy; or remove it, and claim the target anew: inv sync-push --delete",
+            f"{file} is damaged: by it, targets recognise this copy of the project.",
+            "Put back a copy; or remove it, and claim the target again: inv sync-push --delete",
         )
     return number

@@ -45,7 +45,7 @@ def _refuse_unknown(names: Iterable[str], where: str) -> None:
         if name.startswith(("TARGET", "REMOTE_")) and name not in SETTINGS:
             near = _nearest(name, 0.7)
             hint = f"Did you mean {near}?" if near else f"There are {', '.join(SETTINGS)}."
-            raise ConfigError(f"There is no setting {name}, which stands {where}.", hint)
+            raise ConfigError(f"There is no setting {name} ({where}).", hint)
 
 
 def _nearest(name: str, alike: float) -> str:

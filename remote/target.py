@@ -13,7 +13,7 @@ from remote.errors import ConfigError
 #: An IPv6 address, and the user before it.
 _BRACKETED = r"(?:[^@/\[\]]*@)?\[[^\]/]*\]"
 
-FORMS = "host:/dir, user@host:/dir, user@[::1]:/dir, host:dir (below the home there) or /dir"
+FORMS = "host:/dir, user@host:/dir, user@[::1]:/dir, host:dir (in the home folder) or /dir"
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Target:
             raise _wrong(text, "rsync daemons (rsync://, host::module) are not served, only SSH")
         unfinished = re.match(rf"({_BRACKETED})(?!:)", text)
         if unfinished:
-            raise _wrong(text, f"after {unfinished[1]!r} a colon and the directory are missing")
+            raise _wrong(text, f"after {unfinished[1]!r} a colon and the folder are missing")
         # rsync's rule: a colon before the first slash means a host.
         far = re.match(rf"({_BRACKETED}|[^/:]*):(.*)$", text, re.DOTALL)
         if not far and "@" in text and "/" not in text:
-            raise _wrong(text, f"the directory is missing (did you mean {text}:proj?)")
+            raise _wrong(text, f"the folder is missing (did you mean {text}:proj?)")
         user, host = _account(text, far[1]) if far else ("", "")
         path = far[2] if far else text
         if re.match("~[^/]", path):
@@ -54,7 +54,7 @@ class Target:
         folder = _remote_path(text, path) if far else _local_path(text)
         if folder != folder.rstrip():
             # Written down and read again, the name would lose that space.
-            raise _wrong(text, "the directory's name ends with a space")
+            raise _wrong(text, "the folder's name ends with a space")
         return cls(user=user, host=host, path=folder)
 
     def called(self, name: str) -> Target:
@@ -117,10 +117,10 @@ def _remote_path(text: str, path: str) -> str:
         path = path[2:]
     plain = _normal(path) if path else "."
     if plain in (".", "/"):
-        where = "the whole server" if plain != "." else "the home directory itself"
-        raise _wrong(text, f"the directory is {where}; name a folder below it")
+        where = "the whole server" if plain != "." else "the home folder itself"
+        raise _wrong(text, f"the folder is {where}; name one below it")
     if plain == ".." or plain.startswith("../"):
-        raise _wrong(text, "the directory lies outside of the home directory")
+        raise _wrong(text, "the folder is outside of the home folder")
     return plain
 
 
@@ -132,5 +132,5 @@ def _normal(path: str) -> str:
 def _local_path(text: str) -> str:
     plain = Path(_normal(str(Path.cwd() / Path(text).expanduser())))
     if plain in (Path("/"), Path.home()):
-        raise _wrong(text, "the directory is the whole machine or your home; name one below it")
+        raise _wrong(text, "the folder is the whole machine or your home; name one below it")
     return str(plain)

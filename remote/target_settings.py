@@ -131,7 +131,7 @@ class ToolSettings:
         if not self.targets:
             return ConfigError(
                 f"{name!r} is no address, and {FILE} names no targets.",
-                f"An address is {FORMS}; a folder here is ./{name}",
+                f"An address is {FORMS}; a folder of this machine is ./{name}",
             )
         return ConfigError(
             f"There is no target or group {name!r} in {FILE}.",
@@ -193,7 +193,7 @@ def _settings(where: str, table: Mapping[str, object]) -> TargetSettings:
             )
             raise ConfigError(
                 f"{FILE}: {where}: {key} and {given} mean different environments.",
-                "Take out one of them.",
+                "Remove one of them.",
             )
         if getattr(settings, key):
             settings = settings.replace(environment=kind)

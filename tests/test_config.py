@@ -182,7 +182,7 @@ def test_the_target_given_comes_before_the_setting(tmp_path: Path) -> None:
 def test_a_target_in_or_around_the_project_is_refused(tmp_path: Path, where: str) -> None:
     root = tmp_path / "proj"
     root.mkdir()
-    with pytest.raises(ConfigError, match="is this project"):
+    with pytest.raises(ConfigError, match="overlaps this project"):
         Project(root, {}).target(f"{tmp_path}/{where}")
 
 
@@ -191,9 +191,9 @@ def test_a_target_that_is_the_project_by_a_link_is_refused(tmp_path: Path) -> No
     root.mkdir()
     (tmp_path / "link").symlink_to(root)
     for path in ("link", "link/below"):
-        with pytest.raises(ConfigError, match="is this project"):
+        with pytest.raises(ConfigError, match="overlaps this project"):
             Project(root, {}).target(f"{tmp_path}/{path}")
-    with pytest.raises(ConfigError, match="is this project"):
+    with pytest.raises(ConfigError, match="overlaps this project"):
         Project(tmp_path / "link", {}).target(str(root))
 
 
@@ -249,7 +249,7 @@ def test_a_setting_that_is_none_is_refused(
     assert meant in str(caught.value)
     monkeypatch.delenv("MAKEFLAGS")
     (tmp_path / ".env").write_text(f"{name}=x\n")
-    with pytest.raises(ConfigError, match=f"no setting {name}, which stands in .env"):
+    with pytest.raises(ConfigError, match=f"no setting {name} \\(in .env\\)"):
         load_settings(tmp_path)
 
 

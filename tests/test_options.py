@@ -54,7 +54,7 @@ def test_times(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["0", "8", "30"])
 def test_a_time_without_its_unit_is_never_guessed(text: str) -> None:
-    with pytest.raises(UnitError, match=f"--older {text}: of what") as caught:
+    with pytest.raises(UnitError, match=f"--older {text}: a time needs a unit") as caught:
         options.seconds(text, "--older")
     assert f"{text}m" in str(caught.value) and f"{text}d" in str(caught.value)
 

@@ -126,7 +126,7 @@ def test_a_name_that_is_no_target_is_refused(tmp_path: Path, name: str, words: s
 def test_a_bare_word_is_no_folder_here(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError):
         project(tmp_path, "").target(name)
-    with pytest.raises(ConfigError, match="no address.*names no targets.\n.*here is ./"):
+    with pytest.raises(ConfigError, match="no address.*names no targets.\n.*this machine is ./"):
         project(tmp_path, "").targets(name)
 
 

@@ -20,12 +20,14 @@ from remote.files import write_atomic
 from remote.job.paths import STATE
 from remote.output import print_lines, printable, say
 
-ABOUT = "Bring the toolkit into a project that exists; asks before it touches a file there."
+ABOUT = "Add the toolkit to an existing project; asks before it changes a file."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What `adopt` takes."""
-    parser.add_argument("folder", nargs="?", default=".", help="the project's root (default: here)")
+    parser.add_argument(
+        "folder", nargs="?", default=".", help="the project's root (default: the current folder)"
+    )
     parser.add_argument("--yes", action="store_true", help="change files without asking")
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be done, do nothing"
@@ -46,14 +48,14 @@ def adopt(arguments: Namespace) -> int:
         _print_notes(planned)
         if arguments.dry_run:
             return 0
-        say("Nothing was changed: there is no terminal to ask at. --yes agrees to all of it.")
+        say("Nothing was changed: there is no terminal to ask on. --yes agrees to all changes.")
         return 1
     refused = _ask(existing) if has_to_ask else []
     if refused is None:
         print_lines("Nothing was changed.")
         return 1
     write(root, [change for change in planned.changes if change not in refused])
-    planned.notes.extend(f"Left as it is, as you said: {change.name}." for change in refused)
+    planned.notes.extend(f"Not changed: {change.name}." for change in refused)
     if not planned.changes:
         print_lines("Nothing to do: the project has all of it.")
     _print_notes(planned)
@@ -107,7 +109,7 @@ def write(root: Path, changes: Sequence[Change]) -> None:
         except OSError as error:
             raise ConfigError(f"{change.name} can't be written: {error.strerror}.") from None
     if existing:
-        print_lines(f"What was there before is kept in {folder}/")
+        print_lines(f"The old versions are kept in {folder}/")
 
 
 def _print_notes(planned: Plan) -> None:

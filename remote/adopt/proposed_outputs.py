@@ -39,6 +39,6 @@ def note(root: Path) -> str:
     if proposed == declared:
         return ""
     return (
-        "Programs here may write to these: to have jobs share them, and pulls bring them, have this"
-        f" in pyproject.toml:\n[tool.remote]\noutputs = {json.dumps(proposed, ensure_ascii=False)}"
+        "Programs may write to these folders. For jobs to share them, and for pulls to copy them, add"
+        f" to pyproject.toml:\n[tool.remote]\noutputs = {json.dumps(proposed, ensure_ascii=False)}"
     )

@@ -88,7 +88,7 @@ def find(root: Path, part: str) -> JobPaths:
     if not matching:
         raise JobError(f"There is no job {part!r} on this target.", "inv remote-ps lists them.")
     names = ", ".join(paths.id for paths in matching[-5:])
-    raise JobError(f"{part!r} is in the ids of {len(matching)} jobs.", f"Say more of it: {names}")
+    raise JobError(f"{part!r} is in the ids of {len(matching)} jobs.", f"Type more of it: {names}")
 
 
 def of_sweep(root: Path, sweep: str) -> List[JobPaths]:

@@ -114,7 +114,9 @@ def _complete(paths: JobPaths, status: JobStatus) -> JobStatus:
     with contextlib.suppress(OSError, ValueError):
         ReadOnly(paths.root).give_back()
     if obstacle:
-        cause = f"{status.cause or 'it has ended'}; its end is not all written down yet: {obstacle}"
+        cause = (
+            f"{status.cause or 'it has ended'}; its end is not completely recorded yet: {obstacle}"
+        )
         return status.replace(cause=cause)
     return status
 

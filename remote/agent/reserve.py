@@ -40,7 +40,7 @@ def set_aside(paths: JobPaths) -> None:
         if error.errno in FULL:
             raise JobError(
                 f"The server's disk is full: {error.filename or paths.root}",
-                "Make room there: inv remote-prune --older 30d",
+                "Make room on it: inv remote-prune --older 30d",
             ) from error
 
 

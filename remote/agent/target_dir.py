@@ -39,8 +39,8 @@ def root_of(key: str) -> Path:
     root = Path(os.path.realpath(str(path)))
     if is_absent(root):
         raise TargetError(
-            f"{root} isn't there any more: it was removed, or its disk isn't mounted.",
-            "Once its disk is there, or to make it anew: make sync-push",
+            f"{root} doesn't exist any more: it was removed, or its disk isn't mounted.",
+            "Once its disk is mounted, or to create it anew: make sync-push",
         )
     return root
 
@@ -85,12 +85,12 @@ def make_output(root: Path, name: str) -> None:
         if link:
             raise TargetError(
                 f"{root / link} on the server is a link to {os.readlink(str(root / link))},"
-                " which isn't there.",
-                "Mount there what it leads to, or remove the link there.",
+                " which doesn't exist.",
+                "Mount its destination on the server, or remove the link.",
             ) from None
         raise TargetError(
             f"{root / name} on the server is a file, and jobs need a folder in its place.",
-            "Move it away there, or take it out of [tool.remote] outputs in pyproject.toml.",
+            "Move it away on the server, or remove it from [tool.remote] outputs in pyproject.toml.",
         ) from None
 
 
@@ -107,7 +107,7 @@ def _claim(root: Path, request: messages.PrepareRequest) -> str:
         # The second is what /proc and the like say, which take no folders.
         raise TargetError(
             f"{first_existing(root)} on the server can't be written to.",
-            "Choose a directory you own, or ask its administrator to make it yours.",
+            "Choose a folder that you own, or ask its administrator to make it yours.",
         ) from None
 
 
@@ -115,10 +115,10 @@ def _root(path: str) -> Path:
     root = Path(os.path.normpath(str(Path.home() / os.path.expanduser(path))))
     home, real = (Path(os.path.realpath(str(path))) for path in (Path.home(), root))
     if real == home or real in home.parents:
-        raise TargetError(f"{root} is the home directory there, or around it.", "Name one below.")
+        raise TargetError(f"{root} is the home folder, or contains it.", "Name a folder in it.")
     existing = first_existing(root)
     if not existing.is_dir():
-        raise TargetError(f"{existing} on the server is a file, not a directory.")
+        raise TargetError(f"{existing} on the server is a file, not a folder.")
     return real
 
 
@@ -202,7 +202,7 @@ def read_secrets(root: Path) -> Dict[str, str]:
     if secrets is None and file.exists():
         raise TargetError(
             f"The secrets of this target can't be read: {file}.",
-            "Mend that file there, or move it away and set them again: inv remote-secrets NAME",
+            "Fix that file on the server, or move it away and set them again: inv remote-secrets NAME",
         )
     return secrets or {}
 

@@ -15,7 +15,7 @@ from remote.files import is_absent, locked, read_json, write_json
 from remote.job.outputs import below, paths
 from remote.job.paths import STATE
 
-_OTHER = "Change the entry in `links` of pyproject.toml, or take it out."
+_OTHER = "Change the entry in `links` of pyproject.toml, or remove it."
 
 
 def arrange(root: Path, project: str, links: Mapping[str, str]) -> None:
@@ -66,14 +66,16 @@ def _check(root: Path, name: str, place: str) -> None:
     outputs = paths()
     if below(name, [STATE, *outputs]) or any(below(output, [name]) for output in outputs):
         raise TargetError(
-            f"`links` names {name}, where jobs write what a pull brings.",
+            f"`links` names {name}, where jobs write results that a pull copies.",
             f"Make it a link on the server itself: ln -s {place} {root / name}",
         )
     real = os.path.realpath(place)
     if not os.path.lexists(real):
-        raise TargetError(f"{place}, to which {name} is to lead, isn't on the server.", _OTHER)
+        raise TargetError(
+            f"{place}, the destination of {name}, doesn't exist on the server.", _OTHER
+        )
     if below(real, [str(root)]) or Path(real) in root.parents:
-        raise TargetError(f"{place}, to which {name} is to lead, is the target itself.", _OTHER)
+        raise TargetError(f"{place}, the destination of {name}, is the target itself.", _OTHER)
 
 
 def _make(root: Path, name: str, place: str, before: object) -> None:
@@ -87,8 +89,8 @@ def _make(root: Path, name: str, place: str, before: object) -> None:
         path.rmdir()
     if not is_absent(path):
         raise TargetError(
-            f"{path} is there on the server already, and is no link to {place}.",
-            "Move it away there, or take the entry out of `links` in pyproject.toml.",
+            f"{path} exists on the server, and is no link to {place}.",
+            "Move it away on the server, or remove the entry from `links` in pyproject.toml.",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     os.symlink(place, str(path))

@@ -62,8 +62,8 @@ def end(paths: JobPaths, job: Job) -> None:
             _replace(paths, name, os.link, paths.pristine)
     if files:
         with open(str(paths.log), "ab") as log:
-            log.write(f"[remote] no pull brings what was written to {summary(files)}\n".encode())
-            log.write(f"[remote] to bring it: inv remote-fetch {paths.id}\n".encode())
+            log.write(f"[remote] no pull copies what was written to {summary(files)}\n".encode())
+            log.write(f"[remote] to copy it: inv remote-fetch {paths.id}\n".encode())
 
 
 def _replace(paths: JobPaths, name: str, copy: Callable[[str, str], Any], source: Path) -> None:
@@ -95,7 +95,7 @@ def of_ended(paths: JobPaths) -> str:
     try:
         left = Unpulled.from_file(paths.unpulled)
     except ProtocolError as error:
-        return f"what it wrote can't be told: {error.message}"
+        return f"what it wrote is unknown: {error.message}"
     return summary(left.files) if left and left.files else ""
 
 

@@ -103,7 +103,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         if isinstance(local, os.PathLike):
             local = os.fspath(local)
         if isinstance(local, str) and Path(local).is_dir():
-            advice = "It is a folder (put sends single files; make sync-push sends folders)"
+            advice = "It is a folder (put copies single files; make sync-push copies folders)"
             raise IsADirectoryError(errno.EISDIR, advice, local)
         with telling(self.ssh, remote or local):
             return Transfer(self).put(local, remote, preserve_mode)
@@ -116,7 +116,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         """
         with telling(self.ssh, remote):
             if remote and stat.S_ISDIR(self.sftp().stat(remote).st_mode or 0):
-                advice = "It is a folder (get brings single files; make sync-pull brings folders)"
+                advice = "It is a folder (get copies single files; make sync-pull copies folders)"
                 raise IsADirectoryError(errno.EISDIR, advice, remote)
             return Transfer(self).get(remote, local_template(local), preserve_mode)
 

@@ -38,4 +38,4 @@ def _kind(row: Option, kind: Any) -> Any:
 
 
 def _help(row: Option) -> str:
-    return row.help.replace("KEY=VALUE, ", "").replace("; may come again", "")
+    return row.help.replace("KEY=VALUE, ", "").replace("; repeatable", "")

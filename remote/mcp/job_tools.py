@@ -96,13 +96,13 @@ def wait(
     context: Context,
     job: SweepName = "last",
     seconds: Annotated[
-        float, Field(ge=0, le=3600, description="how long at most; 0 looks once")
+        float, Field(ge=0, le=3600, description="how long at most; 0 checks once")
     ] = 45,
     target: Address = "",
 ) -> Answer:
     """Wait until a job, or all of a sweep, has ended, but no longer than `seconds`; then its `status`.
 
-    The state is finished, failed, stopped or lost where it has ended. Else it goes on: wait again.
+    The state is finished, failed, stopped or lost if it has ended. Otherwise, wait again.
     """
     start, sweep = time.monotonic(), sweep_of(job)
     while True:

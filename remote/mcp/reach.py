@@ -40,7 +40,7 @@ JobName = Annotated[str, Field(min_length=1, max_length=NAME, description=f"a jo
 SweepName = Annotated[
     str, Field(min_length=1, max_length=NAME, description=f"a job: {JOB_ID}; or a sweep: its id")
 ]
-DryRun = Annotated[bool, Field(description="only tell what would be done")]
+DryRun = Annotated[bool, Field(description="only report what would be done")]
 
 
 def reach(address: str) -> Target:

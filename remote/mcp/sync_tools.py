@@ -28,8 +28,9 @@ from remote.tasks.transfer_report import exit_unless_all
 def push(target: Targets = "", dry_run: DryRun = False) -> Answer:
     """Send the project to the server: `inv sync-push`. `run` and `sweep` do so by themselves.
 
-    The code there becomes what it is here: what was deleted here is deleted there. Results of jobs
-    are not touched. Old versions are kept on the server in the folder `backup`.
+    The server's copy of the code becomes the same as the local one: files deleted locally are
+    deleted on the server. Results of jobs are not touched. Old versions are kept on the server in
+    the folder `backup`.
     """
     if servers := pool(target):
         replies = [*pool_transfers.push_all(servers, dry_run=dry_run)]
@@ -47,9 +48,9 @@ def push(target: Targets = "", dry_run: DryRun = False) -> Answer:
 
 
 def pull(target: Targets = "", dry_run: DryRun = False) -> Answer:
-    """Bring results here, and merge the server's MLflow records into the project's: `inv sync-pull`.
+    """Copy results here, and merge the server's MLflow records into the local ones: `inv sync-pull`.
 
-    Files here that differ are replaced, and kept in the folder `backup`. Twice changes nothing.
+    Local files that differ are replaced, and kept in the folder `backup`. A second pull changes nothing.
     """
     if servers := pool(target):
         registry = registry_asked(servers[0].project, flag=False)
@@ -79,7 +80,7 @@ def records(
     ] = "",
     newest: Annotated[int, Field(ge=1, le=100, description="how many runs at most")] = 20,
 ) -> Answer:
-    """The newest MLflow runs that are here, with parameters and metrics. `pull` brings those there."""
+    """The newest MLflow runs of the local store, with parameters and metrics; `pull` updates it."""
     table = api.records(find_project(), filter, newest=newest)
     rows = json.loads(table.to_json(orient="records", date_format="iso"))
     return {

@@ -129,7 +129,7 @@ def _compile(root: Path, file: Path) -> list[str]:
 def _reason(result: process.Result) -> str:
     """What uv says of it: the lines that tell why stand in the middle."""
     lines = [line.strip(" │╰─▶×├") for line in result.stderr.splitlines() if line.strip()]
-    return " ".join(lines[:6]) or "uv says nothing"
+    return " ".join(lines[:6]) or "uv prints nothing"
 
 
 def _changes(root: Path, before: Mapping[Path, bytes]) -> Iterator[Change]:

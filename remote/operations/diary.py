@@ -95,7 +95,7 @@ def _runs(store: Path, since: date) -> str:
                 ]
         except sqlite3.Error as error:
             raise StoreError(
-                f"{store.name} can't be read: {error}.", "inv mlflow-check looks it through."
+                f"{store.name} can't be read: {error}.", "Check it: inv mlflow-check"
             ) from error
     if not rows:
         return f"No run began since {since.isoformat()}."

@@ -139,7 +139,7 @@ def _tool(name: str, option: str, install: str, *, stops: bool = False) -> Check
         return Check("here", name, False, "is not installed", install, stops)
     version = _said_first(name, option)
     if name == "rsync" and not rsync_dialect.dialect().only("--delay-updates", "--info"):
-        version += ", an old dialect: that will do"
+        version += ", an old version: sufficient"
     return Check("here", name, True, version)
 
 
@@ -149,9 +149,11 @@ def _receiver() -> Iterator[Check]:
     docs/security.md."""
     if shutil.which("rsync") is not None:
         ok = bool(rsync_dialect.dialect().only("--trust-sender"))
-        bad = "believes a server (before 3.2.5): one may replace artifacts of its experiments' runs"
+        bad = "trusts the server (before 3.2.5), which could replace artifacts of its experiments' runs"
         update = "update rsync (macOS: brew install rsync)"
-        yield _check("here", "rsync's care", ok, "takes what it asked for, alone", bad, update)
+        yield _check(
+            "here", "rsync's care", ok, "accepts only the files that it asked for", bad, update
+        )
 
 
 def _said_first(*argv: str) -> str:
@@ -210,26 +212,26 @@ def _examined(server: TargetSession) -> Iterator[Check]:
 
 def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> Iterator[Check]:
     """The server's clock was read at some time between `start` and `end`."""
-    good, bad = "is quiet", "prints where no terminal is"
+    good, bad = "prints nothing", "prints text without a terminal"
     yield _check("there", "login shell", not noisy, good, bad, QUIET)
     yield Check("there", "python3", True, answer.python)
     for name in ("rsync", "tmux"):
         version, install = getattr(answer, name), f"sudo apt-get install -y {name} (or dnf …)"
         ok, bad = bool(version), "is not installed"
         yield _check("there", name, ok, version, bad, install, stops=True)
-    yield Check("there", "uv", True, answer.uv or "none yet: the first job brings it")
+    yield Check("there", "uv", True, answer.uv or "none yet: the first job copies it")
 
     good, bad = f"{answer.root} can be written to", f"{answer.root} can't be written to"
     own = shlex.join(["sudo", "chown", answer.user, answer.root])
-    fix = f"choose one that you own, or there: {own}"
+    fix = f"choose one that you own, or on the server: {own}"
     yield _check("there", "folder", answer.writable, good, bad, fix, stops=True)
     yield _disk("there", "disk", answer.free, "inv remote-prune --older 30d")
-    yield _disk("there", "home's disk", answer.home_free, "uv cache prune (there)")
+    yield _disk("there", "home's disk", answer.home_free, "uv cache prune (on the server)")
 
     yield from _records("there", answer)
     ours = schema_of(Path(), Path(sys.executable))._replace(revision=answer.revision)
-    bad = f"MLflow {ours.mlflow} here doesn't know their schema: pulls may leave out some"
-    yield _check("there", "records", not ours.is_refused, "can be pulled whole", bad, RAISE)
+    bad = f"the local MLflow {ours.mlflow} doesn't know their schema: pulls may leave out some"
+    yield _check("there", "records", not ours.is_refused, "can be pulled completely", bad, RAISE)
 
     offset = answer.now - min(max(answer.now, start), end)
     good = f"right to {max(1, abs(round(offset)))} s"
@@ -240,7 +242,7 @@ def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> I
     count = Counter(answer.gpus)
     good = ", ".join(f"{number} x {name}" for name, number in count.items())
     good = f"{good}, driver {answer.driver}" if good else "none: jobs run on the processor"
-    fix = "see what it says there: nvidia-smi. A reboot helps after a driver's update"
+    fix = "run nvidia-smi on the server. A reboot helps after a driver update"
     yield _check("there", "GPUs", not answer.gpu_fault, good, answer.gpu_fault, fix)
 
     good, bad = f"{answer.index} answers", f"{answer.index} can't be reached"
@@ -252,6 +254,6 @@ def _there(answer: ExamineAnswer, *, noisy: bool, start: float, end: float) -> I
     bad = "ends all processes at logout, jobs too (KillUserProcesses=yes)"
     fix = shlex.join(["sudo", "loginctl", "enable-linger", answer.user])
     yield _check("there", "logind", not answer.logind_kills or answer.lingers, good, bad, fix)
-    bad = "others could remove what is yours there, or can't write"
+    bad = "others could remove your files, or can't write"
     shared = "is shared and sticky"
     yield _check("there", "/tmp", answer.tmp_shared, shared, bad, "sudo chmod 1777 /tmp")

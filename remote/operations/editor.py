@@ -24,7 +24,7 @@ def open_code(server: TargetSession, job: str) -> None:
     if program is None:
         raise JobError(
             f"VS Code's `{PROGRAM}` is not on the PATH of this machine.",
-            "In VS Code: Shell Command: Install 'code' command in PATH. Or open there by hand: "
+            "In VS Code: Shell Command: Install 'code' command in PATH. Or open this folder by hand: "
             + " ".join(_words(server, folder)),
         )
     result = process.run([program, *_words(server, folder)])
@@ -42,7 +42,8 @@ def _folder(server: TargetSession, job: str) -> str:
         root = server.facts.root
         if not root:
             raise JobError(
-                f"{server.target} was not pushed to from here yet.", "Push first: make sync-push"
+                f"{server.target} was not pushed to from this machine yet.",
+                "Push first: make sync-push",
             )
     else:
         account = server.agent.call(AccountRequest(key=server.key, job=job))

@@ -79,7 +79,7 @@ def fetch_artifacts(server: TargetSession, run: str, wanted: Sequence[str]) -> F
         text = left_artifacts.tagged(to.location).get(run, "")
         raise StoreError(
             f"Nothing of run {run} was left on {server.target}.",
-            f"Left was {text}." if text else "All that it has is here.",
+            f"Left was {text}." if text else "This machine has all of it.",
         )
     return fetched.result()
 
@@ -161,7 +161,7 @@ class _Part:
             if is_there and _state(file) != before[file]:
                 file.unlink()
             if not self.fetched.tally.problems:
-                problem = Problem(f"{folder.local}/{name}", "it isn't as it is there", CHANGED)
+                problem = Problem(f"{folder.local}/{name}", "it differs from the server's", CHANGED)
                 self.fetched.tally.problems.append(problem)
 
 

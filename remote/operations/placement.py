@@ -66,7 +66,7 @@ def place(servers: Sequence[TargetSession], job: JobSpec, count: int = 1) -> lis
         reasons += [f"{_name(each)}: {each.words}" for each in without if each.error]
     if not candidates:
         raise JobError("None of these targets can run the job.", "\n".join(reasons))
-    say(*(f"passed over: {reason}" for reason in reasons))
+    say(*(f"skipped: {reason}" for reason in reasons))
     return _spread(candidates, count)
 
 

@@ -145,5 +145,5 @@ def _reply(
     except AgentBug as bug:
         # One server's bug is no reason to lose what the others say.
         last = str(bug).strip().rpartition("\n")[2]
-        hint = f"Alone, it tells more: --target {server.target.label}"
-        return Reply(server, error=RemoteError(f"The agent there failed: {last}", hint))
+        hint = f"For details: --target {server.target.label}"
+        return Reply(server, error=RemoteError(f"The server's agent failed: {last}", hint))

@@ -44,8 +44,8 @@ def put(server: TargetSession, files: Sequence[str], to: str = USUAL) -> Tally:
         different = [] if tally.problems else _send(server, stage, folder, verify=True).sent
     if different:
         raise TransferError(
-            f"Not there as here, after it was copied: {', '.join(different[:5])}",
-            "Does something write to it, here or there? Then the same command again.",
+            f"Different on the server after the copy: {', '.join(different[:5])}",
+            "Does a program write to it, on either side? Then repeat the command.",
         )
     return tally
 
@@ -54,7 +54,7 @@ def _checked(server: TargetSession, to: str) -> str:
     folder = os.path.normpath(to)
     if not re.fullmatch(PATH, folder) or not below(folder, ["data"]):
         raise ConfigError(
-            f"--to {to}: a push would delete it there again.",
+            f"--to {to}: a push would delete it again.",
             "Name a folder in data: --to data/raw",
         )
     linked = next((name for name in server.settings.links if below(folder, [name])), "")
@@ -74,7 +74,7 @@ def _named(server: TargetSession, files: Sequence[str], folder: str) -> dict[str
         path = Path(os.path.abspath(Path(text).expanduser()))
         if not path.exists():
             raise ConfigError(
-                f"There is no {text!r} here.", "Name files and folders of this machine."
+                f"There is no {text!r} on this machine.", "Name files or folders that exist."
             )
         if not (path.is_file() or path.is_dir()):
             raise ConfigError(f"{text} is no file and no folder.", "Only these can be copied.")
@@ -82,7 +82,7 @@ def _named(server: TargetSession, files: Sequence[str], folder: str) -> dict[str
             raise ConfigError(f"Two of these are called {path.name}.", "Copy one after the other.")
         if is_secret(path.name) and path.name not in allowed:
             raise ConfigError(
-                f"{text} looks like a secret, which stays here.",
+                f"{text} looks like a secret, which is not sent.",
                 f"If it is none: a line !{path.name} in .rsyncignore",
             )
         if f"{folder}/{path.name}" in server.settings.links:

@@ -64,14 +64,14 @@ def bring_and_tell(server: TargetSession) -> None:
     sent = sent_names(root, fit, outputs)
     coming = [name for name in fit if name in sent]
     for name in sorted(set(names) - set(coming)):
-        say(f"{name} is not brought: this machine runs it, or no push sends it. Copy it by hand.")
+        say(f"{name} is not copied: this machine runs it, or no push sends it. Copy it by hand.")
     if not coming:
-        say("Nothing was saved in JupyterLab there that is to come here.")
+        say("Nothing was saved in JupyterLab that is to be copied.")
         return
     brought, backup = bring(server, coming)
     print_lines(*brought)
     if backup:
-        say(f"{plural(len(brought), 'file')} came; versions of here are kept in {backup}/")
+        say(f"{plural(len(brought), 'file')} copied; local versions are kept in {backup}/")
 
 
 def may_come(name: str, root: Path, outputs: Sequence[str] = ()) -> bool:
@@ -147,10 +147,10 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
         wanted = set(names).intersection(times)
         for name, content in _unzipped(blob, root):
             if name not in wanted:
-                raise TargetError(f"The server sent {name!r}, which nobody asked for.")
+                raise TargetError(f"The server sent {name!r}, which was not requested.")
             # Meanwhile a folder may have become a link.
             if not may_come(name, root):
-                raise TargetError(f"{name} can't come here any more.")
+                raise TargetError(f"{name} can't be copied here any more.")
             file = root / name
             if file.exists():
                 copy_new(file, root / backup / name, mode=0o644)

@@ -56,7 +56,7 @@ def serve(server: TargetSession, service: Service, options: ServiceOptions) -> N
     try:
         address = wait(server, service, job)
     except KeyboardInterrupt:
-        say("", f"{service.title} is still being started: inv remote-{service.name} goes to it.")
+        say("", f"{service.title} is still starting: inv remote-{service.name} opens it.")
         return
     if options.background:
         print_lines(job)
@@ -68,15 +68,15 @@ def serve(server: TargetSession, service: Service, options: ServiceOptions) -> N
     def opened() -> None:
         print_lines(page)
         if not options.no_browser and not tunnel.show(page):
-            say("No browser could be opened here: open this address in one.")
-        say(f"Ctrl-C closes the tunnel; {service.title} goes on there.")
+            say("No browser could be opened: open this address in one.")
+        say(f"Ctrl-C closes the tunnel; {service.title} keeps running.")
 
     try:
         status = tunnel.hold(server, job, address, port, opened)
         say(f"{service.title} has ended: {status.state}")
     except KeyboardInterrupt:
-        say("", f"{service.title} goes on there: inv remote-{service.name} opens it again.")
-        say(f"End it: inv remote-{service.name} --stop")
+        say("", f"{service.title} keeps running: inv remote-{service.name} opens it again.")
+        say(f"Stop it: inv remote-{service.name} --stop")
     _say_saved(server)
 
 
@@ -100,16 +100,15 @@ def find_or_start(
     _refuse_other(service, running.job, options)
     if arguments and arguments != running.job.arguments:
         raise JobError(
-            f"{service.title} goes on already.", f"End it first: inv remote-{service.name} --stop"
+            f"{service.title} is running already.",
+            f"Stop it first: inv remote-{service.name} --stop",
         )
     return running.job.id
 
 
 def _stop(server: TargetSession, service: Service, job: Job | None) -> None:
     if job is None:
-        raise JobError(
-            f"{service.title} doesn't go on there.", f"To start it: inv remote-{service.name}"
-        )
+        raise JobError(f"{service.title} is not running.", f"Start it: inv remote-{service.name}")
     for ended in server.agent.call(jobs.StopRequest(key=server.key, jobs=(job.id,))).stopped:
         print_lines(f"{ended.id} {ended.problem or ended.status.state}")
     _say_saved(server)
@@ -126,8 +125,8 @@ def _refuse_other(service: Service, running: Job, options: StartOptions) -> None
     differing += [f"no extra {extra}" for extra in missing]
     if differing:
         raise JobError(
-            f"{service.title} goes on already, with {', '.join(differing)}.",
-            f"End it first: inv remote-{service.name} --stop",
+            f"{service.title} is running already, with {', '.join(differing)}.",
+            f"Stop it first: inv remote-{service.name} --stop",
         )
 
 
@@ -152,14 +151,14 @@ def _start(
     names = saved(server) if server.facts.ours else []
     if names:
         raise JobError(
-            f"Saved in JupyterLab there, and not here: {', '.join(names)}.",
-            "Bring it: inv remote-lab --bring. Or let it go: make sync-push",
+            f"Saved in JupyterLab, and not on this machine: {', '.join(names)}.",
+            "Copy it: inv remote-lab --bring. Or discard it: make sync-push",
         )
     if service == LAB and asked.gpus:
         leased = plural(int(asked.gpus), "GPU") if asked.gpus >= 1 else f"{asked.gpus:g} of a GPU"
         say(f"It leases {leased} until it ends: inv remote-lab --stop")
     elif service == LAB:
-        say("It leases no GPU; --gpus 1 does, for as long as it goes on.")
+        say("It leases no GPU; --gpus 1 does, while it runs.")
     return push_and_submit(server, job).id
 
 
@@ -179,8 +178,9 @@ def wait(server: TargetSession, service: Service, job: str) -> services.ServiceA
             text, _ = _log(server, jobs.LogRequest(key=server.key, job=job, tail=TAIL))
             words = "\n".join(text.strip().split("\n")[-TAIL:])
             raise ServiceEnded(
-                f"{service.title} did not start: {status.in_words}." f" Its last words:\n{words}",
-                f"All of them: inv remote-logs {job}",
+                f"{service.title} did not start: {status.in_words}."
+                f" The end of its log:\n{words}",
+                f"All of it: inv remote-logs {job}",
             )
         answer = server.agent.call(services.ServiceRequest(key=server.key, job=job))
         if answer.address:
@@ -219,5 +219,5 @@ def page_of(address: services.ServiceAddress, port: int) -> str:
 def _say_saved(server: TargetSession) -> None:
     names = saved(server)
     if names:
-        say(f"Saved there, and not here: {', '.join(names)}")
-        say("A push would replace that: inv remote-lab --bring brings it first.")
+        say(f"Saved on the server, and not on this machine: {', '.join(names)}")
+        say("A push would replace that. Copy it first: inv remote-lab --bring")

@@ -32,7 +32,7 @@ def open_shell(
         print_lines(job)
         say("open: inv remote-shell", "stop: inv remote-shell --stop")
         return job, None
-    say("Ctrl-B D leaves it, and it goes on there; inv remote-shell goes back to it.")
+    say("Ctrl-B D leaves it running; inv remote-shell returns to it.")
     return _go_to(server, job)
 
 
@@ -51,5 +51,5 @@ def _go_to(server: TargetSession, job: str) -> tuple[str, JobStatus | None]:
 
 def _ended(server: TargetSession, job: str) -> tuple[str, JobStatus]:
     ended = follow_log(server, job, wait=True, tail=TAIL)
-    say(f"More of it, if there was more: inv remote-logs {job}")
+    say(f"Its whole log: inv remote-logs {job}")
     return ended

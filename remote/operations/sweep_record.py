@@ -17,7 +17,7 @@ from remote.job.struct import Struct
 FOLDER = "sweeps"
 
 #: What is said of a file that can't be read, and the next step.
-DAMAGE = "is damaged: which jobs that sweep has isn't known"
+DAMAGE = "is damaged: the jobs of that sweep are unknown"
 REMEDY = "Put back a copy of it, or remove it."
 
 #: Of how many that is kept: each pull reads them.

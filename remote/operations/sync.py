@@ -175,7 +175,11 @@ def line(server: TargetSession, pushed: Pushed, *, dry_run: bool = False) -> str
     parts = [plural(len(files.sent), "file")]
     if not dry_run:
         parts += [size(files.bytes), f"{pushed.seconds:.1f} s"]
-    kept = f" (old versions kept there in {pushed.backup})" if pushed.backup and not dry_run else ""
+    kept = (
+        f" (old versions kept on the server in {pushed.backup})"
+        if pushed.backup and not dry_run
+        else ""
+    )
     parts.append(f"{len(files.deleted)} deleted{kept}")
     return f"{'would push' if dry_run else 'pushed'} to {server.target}: {', '.join(parts)}"
 

@@ -102,7 +102,7 @@ def _relayed(server: TargetSession, job: str, port: int) -> Iterator[None]:
                 program.wait()
                 errors.seek(0)
                 words = last_line(errors.read(LONGEST_NOISE).decode("utf-8", "replace"))
-                raise ConnectError(f"Nothing leads to the node of {job}: {words}")
+                raise ConnectError(f"The node of {job} can't be reached: {words}")
             relay = Relay(program.stdout, program.stdin)
             with _listening(port, relay.carry) as close:
                 # Where the way to the node breaks, the port is free again, which `hold` looks at.

@@ -56,7 +56,7 @@ def _changes(root: Path) -> Iterator[set[str]]:
         import watchfiles
     except ImportError:
         raise ConfigError(
-            "inv watch needs watchfiles, which isn't here. To install it: uv pip install watchfiles"
+            "inv watch needs watchfiles, which isn't installed. To install it: uv pip install watchfiles"
         ) from None
     missed = set[str]()
     while True:
@@ -76,7 +76,7 @@ def _changes(root: Path) -> Iterator[set[str]]:
         except OSError as error:
             raise ConfigError(
                 f"The project's folders can't be watched: {error}.",
-                "On Linux, more may be: sudo sysctl fs.inotify.max_user_watches=524288",
+                "On Linux, raise the limit: sudo sysctl fs.inotify.max_user_watches=524288",
             ) from None
         except RuntimeError:
             # It ends at a name that is no UTF-8.
@@ -140,7 +140,7 @@ class Watcher:
             return
         if pushed.files.is_news:
             self.tell(server, pushed)
-        self.retries.end(f"{server.target} is again as it is here.")
+        self.retries.end(f"{server.target} has the same files again.")
 
     def _push(self) -> tuple[TargetSession, Pushed]:
         start, server = time.monotonic(), self.session()

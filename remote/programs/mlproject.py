@@ -131,7 +131,7 @@ def _entry_points(file: Path) -> dict[str, tuple[TextParameter, ...]]:
         if "docker_env" in document:
             raise JobError(
                 f"{file} asks for Docker (docker_env).",
-                "Jobs run in the environment of the project's lock file: take docker_env away.",
+                "Jobs run in the environment of the project's lock file: remove docker_env.",
             )
         entries = dict(document.get("entry_points", {}))
         return {str(name): _parameters(entry) for name, entry in entries.items()}

@@ -134,7 +134,7 @@ def read(path: Path, root: Path) -> Notebook:
     except MALFORMED as error:
         raise NotebookError(
             f"{path} can't be read as a notebook: {error}.",
-            "Save it once more in Jupyter, or put back a copy.",
+            "Save it again in Jupyter, or put back a copy.",
         ) from error
     tagged = next((number for number, names in enumerate(tags) if "parameters" in names), None)
     parameters = () if tagged is None else cell_source.parameters(sources[tagged])

@@ -108,7 +108,10 @@ def find(root: Path, name: str, entry_point: str = "") -> FileProgram:
     if named_script:
         return named_script
     if name.endswith(script.SUFFIXES):
-        raise JobError(f"There is no script {name!r}.", "A path counts from here, or the root.")
+        raise JobError(
+            f"There is no script {name!r}.",
+            "A path is relative to the current folder, or to the project's root.",
+        )
     try:
         return notebook.read(notebook.find(root, name), root)
     except NotebookError:

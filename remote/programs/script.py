@@ -31,7 +31,7 @@ class Script:
         """Raises JobError that says how a script is given its arguments."""
         raise JobError(
             f"{self.path} is a script: flags of its own follow --.",
-            f"Type it there: {self.path} -- {'-' if len(name) == 1 else '--'}{name} ...",
+            f"Type: {self.path} -- {'-' if len(name) == 1 else '--'}{name} ...",
         )
 
     def job_spec(self, root: Path, asked: Asked) -> JobSpec:

@@ -85,7 +85,7 @@ class Reader:
         if noise > LONGEST_NOISE:
             raise ProtocolError(
                 "The server prints a megabyte and more before it answers.",
-                "Does a start-up file of the login shell there print without end?",
+                "Does a start-up file of its login shell print without end?",
             )
         if not head:
             self._searched = max(0, noise - _LONGEST_HEAD)
@@ -94,7 +94,9 @@ class Reader:
         if json_length > LONGEST_ANSWER:
             raise ProtocolError(f"The server announces an answer of {json_length} bytes.")
         if blob_length and not self.on_blob:
-            raise ProtocolError(f"The server announces {blob_length} bytes that nobody asked for.")
+            raise ProtocolError(
+                f"The server announces {blob_length} bytes that were not requested."
+            )
         if self.last is None and not self.noise:
             self.noise = bytes(self._held[:noise])
         self._awaited, self._searched = (json_length, blob_length), 0

@@ -20,7 +20,7 @@ _NO_PYTHON = re.compile(
     re.I,
 )
 
-ROOM = "They take a megabyte in ~/.cache there, once for each version: is its disk full, or yours?"
+ROOM = "They take a megabyte in ~/.cache on the server: is its disk full, or your quota?"
 
 FIND_PYTHON = Path(__file__).with_name("find_python.sh")
 
@@ -113,11 +113,11 @@ def _python_error(version: str) -> TargetError:
     if not version:
         return TargetError(
             "The server lacks python3.",
-            "Install it there: sudo apt-get install -y python3 (or dnf install python3)",
+            "Install it on the server: sudo apt-get install -y python3 (or dnf install python3)",
         )
     return TargetError(
         f"The server's python3 is {version}; the toolkit needs 3.8 or newer.",
-        "Install one there, e.g.: uv python install 3.12 (or dnf install python39)",
+        "Install one on the server, e.g.: uv python install 3.12 (or dnf install python39)",
     )
 
 

@@ -28,7 +28,7 @@ def go_on(recording: Recording, name: str) -> int:
         left = left_of(grid, finished)
         if len(left) < len(grid):
             done = f"{len(grid) - len(left)} of {len(grid)} combinations were done before"
-            say(f"{done}; going on. All of them anew: --name NAME")
+            say(f"{done}; continuing. To run all of them again: --name NAME")
         return list(BasicSweeper.split_overrides_to_chunks(left, max_batch_size))
 
     BasicSweeper.split_arguments = staticmethod(split_arguments)  # type: ignore[method-assign]

@@ -140,7 +140,7 @@ def _say_what_changed(
     if changed:
         say(
             f"{name} is a new study: the {changed} changed since {last['job']}. How: inv remote-diff"
-            f" {last['job']} {job.folder.name}. To go on with that: inv remote-rerun {last['job']}"
+            f" {last['job']} {job.folder.name}. To continue that: inv remote-rerun {last['job']}"
         )
 
 
@@ -198,7 +198,7 @@ def _left(study: Any, name: str, trials: Sequence[Any], total: int, ours: bool) 
         )
         raise SystemExit(0)
     if trials:
-        say(f"study {name}: {done} of {total} trials were done before; going on")
+        say(f"study {name}: {done} of {total} trials were done before; continuing")
     return left
 
 

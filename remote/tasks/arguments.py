@@ -185,7 +185,7 @@ class TaskParser:
         hint = f"Did you mean {' or '.join(near)}?" if near else ""
         if self._call.program is None:
             hint = hint or f"It takes {', '.join(self._own_flags)}."
-            return RemoteError(f"There is no flag {flag} here.", hint)
+            return RemoteError(f"There is no flag {flag}.", hint)
         try:
             parameter = self._call.program.parameter(flag.lstrip("-"))
         except RemoteError as error:

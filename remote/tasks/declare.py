@@ -14,12 +14,12 @@ from remote.tasks.result import with_json
 
 #: What arguments mean that several tasks have, by their flags.
 HELP = {
-    "target": "where to: [user@]host:/dir, /dir, or a name (default: TARGET_DIR, else the last one)",
+    "target": "[user@]host:/dir, /dir, or a name (default: TARGET_DIR, else the last target)",
     "job": "a job's id, a unique part of it, or `last` (the default)",
-    "force": "also what was not pulled",
-    "dry-run": "show what would come, change nothing",
+    "force": "also jobs that were not pulled",
+    "dry-run": "show what would be done, change nothing",
     "registry": "registered models too (REMOTE_REGISTRY=yes in .env: always)",
-    "entry-point": "which entry point of an MLproject (default: main)",
+    "entry-point": "the entry point of an MLproject (default: main)",
     "json": "print the result as JSON, and only that (docs/json.md)",
 }
 

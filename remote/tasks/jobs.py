@@ -1,4 +1,4 @@
-"""The jobs of the target, going on and old: `inv remote-ps`, `remote-logs`, `remote-rm` and so on."""
+"""The jobs of the target, running and ended: `inv remote-ps`, `remote-logs`, `remote-rm` and so on."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ LOOK = 2.0
 @command(
     positional=["job"],
     help={
-        "follow": "stay and show the log as it grows",
+        "follow": "show the log as it grows, until the job has ended",
         "tail": "only the last N lines",
-        "since": "only what came in this time, such as 10m (to a few seconds)",
+        "since": "only the output of this period, such as 10m (to a few seconds)",
     },
 )
 def remote_logs(
@@ -48,7 +48,10 @@ def remote_logs(
     tail: int = 0,
     since: str = "",
 ) -> None:
-    """Show the log of a job."""
+    """Show the log of a job.
+
+    Example: inv remote-logs last --tail 20
+    """
     from remote.operations.jobs.follow import follow_log
     from remote.options import seconds
 
@@ -66,16 +69,16 @@ def exit_as(job: str, status: JobStatus, *, shown: bool = False) -> None:
     # A log ends with the cause, unless nobody was left to write it there.
     words = "" if shown and status.state != LOST else f"{job} {status.in_words}"
     if words and status.state == FAILED:
-        words += f"\nMore of it: inv remote-logs {job} --tail 30"
+        words += f"\nIts log: inv remote-logs {job} --tail 30"
     raise Exit(words, code=status.exit_code or 1)
 
 
 @command(
     positional=["job"],
     help={
-        "job": "all about this one: its id, a unique part of it, or `last`",
-        "all": f"all jobs, not only the newest {NEWEST} and those that go on",
-        "watch": "stay, and draw it anew every two seconds",
+        "job": "details of one job: its id, a unique part of it, or `last`",
+        "all": f"all jobs, not only the newest {NEWEST} and the running ones",
+        "watch": "refresh the list every two seconds, until Ctrl-C",
     },
     json=True,
 )
@@ -86,7 +89,10 @@ def remote_ps(
     all: bool = False,
     watch: bool = False,
 ) -> None:
-    """List the jobs of the target, or of several: state, GPU, how long, how far, and why they ended."""
+    """List the jobs of one or several targets: state, GPU, duration, progress and outcome.
+
+    Example: inv remote-ps
+    """
     from remote.job.messages.jobs import JobsRequest
     from remote.tasks.tables import job_details, job_table
 
@@ -121,7 +127,10 @@ def remote_ps(
 
 @command(positional=["job"])
 def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
-    """Open the job's tmux session in this terminal: Ctrl-B D leaves it, the job goes on."""
+    """Open the job's tmux session in this terminal; Ctrl-B D leaves it, and the job keeps running.
+
+    Example: inv remote-attach last
+    """
     from remote.operations.jobs.follow import attach
 
     refuse_sweep(job)
@@ -130,10 +139,13 @@ def remote_attach(c: Context, job: str = "last", target: str = "") -> None:
 
 @command(
     positional=["job"],
-    help={"job": "a job's id, a part of it, or `last` (default: the pushed tree itself)"},
+    help={"job": "a job's id, a part of it, or `last` (default: the pushed project)"},
 )
 def remote_code(c: Context, job: str = "", target: str = "") -> None:
-    """Open the folder that a job runs in, there, in the VS Code that is installed here."""
+    """Open a job's folder on the server in VS Code on this machine.
+
+    Example: inv remote-code last
+    """
     from remote.operations.editor import open_code
 
     refuse_sweep(job)
@@ -142,7 +154,10 @@ def remote_code(c: Context, job: str = "", target: str = "") -> None:
 
 @command(positional=["job"], help={"pull": "pull when it has ended"}, json=True)
 def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = False) -> None:
-    """Wait until a job has ended; the exit code is the job's."""
+    """Wait until a job has ended; the exit code is the job's.
+
+    Example: inv remote-wait last --pull
+    """
     from remote.operations.jobs.follow import JobOutcome, follow_log
 
     if sweep := sweep_of(job):
@@ -163,27 +178,34 @@ def remote_wait(c: Context, job: str = "last", target: str = "", pull: bool = Fa
     positional=["job"],
     iterable=["job"],
     help={
-        "job": "ids, unique parts of them, or `last` (default: the one that goes on)",
-        "all": "all jobs that go on; JupyterLab and the like only where they are named",
+        "job": "ids, unique parts of them, or `last` (default: the running job)",
+        "all": "all running jobs, but not services such as JupyterLab",
     },
     json=True,
 )
 def remote_stop(
     c: Context, job: list[str] | None = None, target: str = "", all: bool = False
 ) -> None:
-    """End jobs; their MLflow runs end as KILLED, and what a notebook did so far is kept."""
+    """Stop jobs; their MLflow runs end as KILLED, and the output of a notebook so far is kept.
+
+    Example: inv remote-stop last
+    """
     from remote.job.messages.jobs import StopRequest
 
     if job and all:
         raise JobError(
-            "--all stops all jobs that go on, and some are named too.", "Name some, or give --all."
+            "--all stops all running jobs, so no job can be named with it.",
+            "Leave one of them out.",
         )
     sweeps = [sweep for sweep in map(sweep_of, job or ()) if sweep]
     if sweeps:
         from remote.tasks.sweep_jobs import stop_sweep
 
         if len(job or ()) > 1:
-            raise JobError("A sweep is stopped by itself.", f"inv remote-stop {sweeps[0].id}")
+            raise JobError(
+                "A sweep can't be stopped together with other jobs.",
+                f"inv remote-stop {sweeps[0].id}",
+            )
         stop_sweep(find_project(), sweeps[0])
         return
     server, start = server_of(target), time.monotonic()
@@ -195,7 +217,7 @@ def remote_stop(
             took = f"had ended already: {ended.status.in_words}"
         print_lines(f"{ended.id} {ended.problem or took}")
     if not answer.stopped:
-        say(f"No job goes on on {server.target}.")
+        say(f"No job is running on {server.target}.")
     if any(ended.problem for ended in answer.stopped):
         raise Exit("Not all of them have ended.\nLook again: inv remote-ps", code=1)
 
@@ -204,13 +226,15 @@ def remote_stop(
     positional=["before", "after"],
     help={
         "before": "a job's id, a unique part of it, or `last`",
-        "after": "the job to compare it with; one job alone is compared with the last, and the"
-        " last with the one before",
+        "after": "the job to compare with (default: the last one; for the last one, the job before it)",
     },
     json=True,
 )
 def remote_diff(c: Context, before: str, after: str = "last", target: str = "") -> None:
-    """Show how two jobs differ: what was asked, packages, what became of them, code."""
+    """Show how two jobs differ: options, packages, outcome, code.
+
+    Example: inv remote-diff last
+    """
     from remote.job.messages.old_jobs import DifferencesRequest
     from remote.tasks.tables import difference_lines
 
@@ -228,16 +252,17 @@ def remote_diff(c: Context, before: str, after: str = "last", target: str = "") 
     iterable=["path"],
     help={
         "job": f"{HELP['job']}; or the beginning of a run's id",
-        "path": "a file, folder or pattern of these (default: all)",
+        "path": "one of the files, a folder or a pattern (default: all)",
     },
     json=True,
 )
 def remote_fetch(
     c: Context, job: str = "last", path: list[str] | None = None, target: str = ""
 ) -> None:
-    """Bring what a job wrote where no pull brings it from, into data/results/fetched/JOB/.
+    """Copy files that a job wrote outside the folders of a pull into data/results/fetched/JOB/.
 
-    Of a run, bring the artifacts that a pull has left (PULL_ARTIFACTS), and compare their sums.
+    Of a run, copy the artifacts that a pull left on the server (PULL_ARTIFACTS), and check their sums.
+    Example: inv remote-fetch last copy.toml
     """
     from remote.operations.fetch import fetch
     from remote.operations.fetch_artifacts import fetch_artifacts, run_here

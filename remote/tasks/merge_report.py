@@ -41,14 +41,14 @@ def line(records: Records) -> str:
 
 def cleared(names: Sequence[str], backup: str) -> None:
     """Say what stood in the way here."""
-    say_first([f"{name} stood in the way; it is kept in {backup}/" for name in names], "paths")
+    say_first([f"{name} was in the way; it is kept in {backup}/" for name in names], "paths")
 
 
 def replaced(names: Sequence[str], noun: str, backup: str) -> None:
     """Say what was edited here, and where that is kept."""
     if names:
         say(
-            f"{plural(len(names), noun)} here differed from the server's;"
+            f"{plural(len(names), noun)} on this machine differed from the server's;"
             f" your version is kept in {backup}/"
         )
 
@@ -60,10 +60,15 @@ BY_HAND = "copy it by hand (scp)"
 def left(links: Sequence[str], acting: Sequence[str], how: str = BY_HAND) -> None:
     """Say what was not brought: links that lead out, and files that act by being there; `how` the
     latter can be had."""
-    say_first([f"left there, since it leads out: {link}" for link in links], "links")
-    say_first([f"left there, since it acts by being there: {name}" for name in acting], "files")
+    say_first(
+        [f"left on the server, since it leads out of its folder: {link}" for link in links], "links"
+    )
+    say_first(
+        [f"left on the server, since it takes effect just by existing: {name}" for name in acting],
+        "files",
+    )
     if acting:
-        say(f"To take one on purpose: {how}. Why: docs/security.md")
+        say(f"To copy one anyway: {how}. Why: docs/security.md")
 
 
 def remarks(records: Records) -> None:
@@ -78,7 +83,7 @@ def remarks(records: Records) -> None:
     if summary is None:
         return
     kept = [
-        f"kept yours: {each.table} {each.key} {each.column} = {each.ours!r} (there: {each.theirs!r})"
+        f"kept yours: {each.table} {each.key} {each.column} = {each.ours!r} (theirs: {each.theirs!r})"
         for each in summary.conflicts
     ]
     say_first(kept, "conflicts")
@@ -86,16 +91,18 @@ def remarks(records: Records) -> None:
         say("To see them, and to take theirs: inv mlflow-conflicts")
     refused = [f"refused: {record.kind} {record.id}: {record.reason}" for record in summary.refused]
     say_first(refused, "refused")
-    say_first([f"deleted there, kept here: run {run}" for run in summary.deleted_there], "runs")
+    say_first(
+        [f"deleted on the server, kept locally: run {run}" for run in summary.deleted_there], "runs"
+    )
     binned = Counter((run.experiment, run.experiment_id) for run in summary.binned)
     lines = [
-        f"{plural(count, 'new run')} went into the experiment {name!r}, which is deleted here."
+        f"{plural(count, 'new run')} went into the experiment {name!r}, which is deleted locally."
         f" To restore it: mlflow experiments restore -x {number}"
         for (name, number), count in binned.items()
     ]
     say_first(lines, "experiments")
     if summary.left_out:
-        hint = " (--registry brings it)" if "registered_models" in summary.left_out else ""
+        hint = " (--registry merges it)" if "registered_models" in summary.left_out else ""
         say(f"not merged: {', '.join(summary.left_out)}{hint}")
 
 
@@ -107,7 +114,7 @@ def on_server(records: Records, target: str) -> None:
         one = f"those of a run: inv remote-fetch {runs[0][:8]}; " if runs else ""
         say(
             f"left on {target}: {plural(len(sizes), 'artifact')}, {size(sum(sizes))}, of"
-            f" {plural(len(runs), 'run')}. To bring {one}all: make sync-pull PULL_ARTIFACTS=all"
+            f" {plural(len(runs), 'run')}. To copy {one}all: make sync-pull PULL_ARTIFACTS=all"
         )
 
 
@@ -117,8 +124,8 @@ def fetched(run: str, brought: Fetched) -> None:
 
     print_lines(*(f"fetched {name}" for name in sorted(brought.files)))
     amount = f"{plural(len(brought.files), 'artifact')}, {size(sum(brought.files.values()))}"
-    rest = f"; {brought.on_server} more stay there" if brought.on_server else ""
-    print_lines(f"{amount} of run {run}, the same as there{rest}")
+    rest = f"; {brought.on_server} more stay on the server" if brought.on_server else ""
+    print_lines(f"{amount} of run {run}, the same as on the server{rest}")
     replaced(brought.replaced, "artifact", brought.backup)
     left(brought.left, brought.acting)
     say_problems(brought.problems, "fetched")
@@ -128,7 +135,7 @@ def refuse_unreadable(records: Records, target: str) -> None:
     """Raises StoreError where a store of the target is there and could not be read."""
     *others, last = records.unreadable or [""]
     if last:
-        say(*others, f"{target}: records are there that could not be read; the rest was pulled.")
+        say(*others, f"{target}: some records could not be read; the rest was pulled.")
         raise StoreError(*last.split("\n", 1))
 
 
@@ -136,7 +143,7 @@ def outside_hint(place: str) -> str:
     """What to do about a store of a server that no pull brings."""
     if not place.startswith("/"):
         return f"runs that jobs logged to {place}"
-    return f"runs that jobs logged to {place}: copy it here, then inv mlflow-merge COPY"
+    return f"runs that jobs logged to {place}: copy it to this machine, then inv mlflow-merge COPY"
 
 
 def export(project: Project, *, dry_run: bool) -> ExportSummary | None:
@@ -146,7 +153,7 @@ def export(project: Project, *, dry_run: bool) -> ExportSummary | None:
     summary = export_records(project, dry_run=dry_run)
     if summary and dry_run:
         runs = plural(summary.grown_runs, "run")
-        print_lines(f"would export to {summary.server}: {runs}, and what the merge brings")
+        print_lines(f"would export to {summary.server}: {runs}, and those that the merge adds")
     elif summary:
         new = summary.new
         parts = [plural(new.get("run", 0), "new run"), f"{summary.grown_runs} grown"]

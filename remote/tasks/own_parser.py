@@ -236,7 +236,7 @@ def _superfluous(task: str, word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     message = f"inv {task} does not take {word!r}."
     if task.rpartition(".")[2] not in ("run", "remote-run"):
-        return message, f"inv {task} --help tells what it takes."
+        return message, f"inv {task} --help shows what it takes."
     script = f"A script's own arguments follow --: inv {task} PROGRAM -- {shlex.quote(word)}"
     if equals and name.isidentifier():
         script = f"A notebook's parameter is a flag, --{name} {shlex.quote(value)}. {script}"

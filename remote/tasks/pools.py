@@ -143,7 +143,7 @@ def _without_known(
     owners = came_from(others, [(record.kind, record.id) for record in summary.refused])
     for owner, count in Counter(owners.values()).items():
         say(
-            f"{plural(count, 'record')} came from {owner} before, and stays as it is there:"
+            f"{plural(count, 'record')} came from {owner} before, and is not changed:"
             f" inv sync-pull --target {server.target.label} --theirs takes these."
         )
     rest = tuple(each for each in summary.refused if (each.kind, each.id) not in owners)
@@ -187,7 +187,7 @@ def set_up_all(servers: Sequence[TargetSession], job: JobSpec) -> None:
         outcome = JobOutcome(name, is_ready, status) if status else None
         ended.append(Reply(reply.server, outcome, reply.error))
         if status and status.state == FINISHED:
-            print_lines(f"{label}: the environment is there{' already' if is_ready else ''}")
+            print_lines(f"{label}: the environment {'exists already' if is_ready else 'is ready'}")
             continue
         words = f"{name} {status.in_words}" if status else reply.words
         say(f"{label}: {words}", *([f"inv remote-logs {name} --target {label}"] if name else []))
@@ -248,4 +248,4 @@ def _again(
 
 def _refuse_silence(replies: Sequence[Reply[Any]]) -> None:
     if not any(reply.answer for reply in replies):
-        raise ConnectError("None of them gave an answer.", "Each one's line says why.")
+        raise ConnectError("No server answered.", "Each server's line says why.")

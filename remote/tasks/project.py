@@ -30,12 +30,12 @@ from remote.tasks.declare import command
 
 FIRST_STEPS = (
     "",
-    "first:      inv doctor                                 what is missing, here and there",
-    "then:       inv sync-push --target user@host:proj      the project goes there",
-    "            inv remote-run train.ipynb --follow        and runs there",
-    "            inv sync-pull                              results and records come back",
-    "            inv ui                                     to look at them",
-    "all of it:  inv --list; of one command: inv remote-run --help",
+    "first:      inv doctor                                 checks this machine and the server",
+    "then:       inv sync-push --target user@host:proj      copies the project to the server",
+    "            inv remote-run train.ipynb --follow        runs a notebook on it",
+    "            inv sync-pull                              copies results and MLflow records back",
+    "            inv ui                                     shows the runs",
+    "more:       inv --list; of one command: inv remote-run --help",
 )
 
 #: Variables of make's command line that are no parameters of a notebook.
@@ -44,7 +44,10 @@ MAKES_OWN = ("input_file", "output_file", "TARGET_DIR", "INV", "PYTHON", "VENV",
 
 @command(name="version", default=True)
 def tell_version(c: Context) -> None:
-    """Tell the toolkit's version and the first steps; inv alone does the same."""
+    """Print the toolkit's version and the first steps, as inv alone does.
+
+    Example: inv version
+    """
     print_lines(f"remote-gpu-workflow {__version__}, Invoke {invoke_version}", *FIRST_STEPS)
 
 
@@ -69,7 +72,8 @@ def run(
 ) -> None:
     """Run a notebook, script or MLproject on this machine; its parameters are flags.
 
-    make run input_file=train.ipynb output_file=result.ipynb epoch=100 does the same.
+    Example: inv run train.ipynb --epoch 100
+    The same by make: make run input_file=train.ipynb output_file=result.ipynb epoch=100
     """
     from remote.operations.jobs.run_options import RunOptions
     from remote.operations.jobs.submit import describe, run_here
@@ -128,12 +132,15 @@ def _formatters(root: Path) -> Iterator[list[str]]:
             settings = ("include = ['*.ipynb']", f"extend-exclude = {left}")
             yield ["ruff", "format", *(f"--config={each}" for each in settings), "."]
         else:
-            say("Notebooks stay as they are: ruff, which formats them, is not installed here.")
+            say("Notebooks are not formatted: ruff is not installed here.")
 
 
 @command(name="format")
 def format_code(c: Context) -> None:
-    """Run isort and black over the project's Python, and ruff, in black's style, over notebooks."""
+    """Run isort and black over the project's Python, and ruff, in black's style, over notebooks.
+
+    Example: inv format
+    """
     from remote.transport import process
 
     root, done = find_project().root, False
@@ -144,7 +151,7 @@ def format_code(c: Context) -> None:
             raise Exit(code=result.code)
         done = True
     if not done:
-        raise ConfigError("There is no Python here to format.")
+        raise ConfigError("This project has no Python code to format.")
 
 
 #: MLflow begins with traces; runs are on the page of model training.
@@ -153,13 +160,16 @@ _PAGE = "workflowType=machine_learning"
 
 @command(help={"port": "the port of 127.0.0.1 to listen on"})
 def ui(c: Context, port: int = 5000) -> None:
-    """Start mlflow ui on this project's records; its page of runs is told."""
+    """Start mlflow ui on this project's records, and print the address of their page.
+
+    Example: inv ui --port 5000
+    """
     from remote.transport import process
 
     root = find_project().root
     _refuse_port(port)
     if not (root / "mlflow.db").exists():
-        say("There are no records yet: make sync-pull brings them.")
+        say("There are no records yet. Pull them: make sync-pull")
     # One process answers one person, and is there sooner than ten: nothing is run from the page.
     env = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     say(
@@ -194,20 +204,22 @@ def add(c: Context, package: str, extra: str = "") -> None:
     """Add a package to pyproject.toml and the lock file; no other version moves.
 
     Jobs have it from the next remote-run on.
+    Example: inv add 'pandas>=2'
     """
     from remote.operations.add_package import add as add_package
 
     for change in add_package(find_project().root, package, extra):
         print_lines(str(change))
     say(f"{package} is in pyproject.toml, and in the next job's environment.")
-    say("Here: make install (or uv sync)")
+    say("On this machine: make install (or uv sync)")
 
 
 @command(help={"edit": "open it with $VISUAL or $EDITOR"})
 def diary(c: Context, edit: bool = False) -> None:
-    """Make today's page of the diary from diary/template.md, with the newest runs; tell its path.
+    """Create today's page of the diary from diary/template.md, with the newest runs; print its path.
 
-    A page that is there is left as it is.
+    A page that exists is not changed.
+    Example: inv diary --edit
     """
     from remote.operations.diary import entry
     from remote.transport import process

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     json=True,
 )
 def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> None:
-    """Remove an ended job's folder there: log and snapshot. Its results and records stay."""
+    """Remove an ended job's folder on the server: log and snapshot. Its results and records stay.
+
+    Example: inv remote-rm last
+    """
     from remote.job.messages.old_jobs import RemoveRequest
 
     if sweep := sweep_of(job):
@@ -51,10 +54,10 @@ def remote_rm(c: Context, job: str, target: str = "", force: bool = False) -> No
 
 @command(
     help={
-        "older": "how long ago they must have ended, such as 30d (the default)",
-        "pulled": "also artifacts and results that are here too, compared by their content",
-        "dry-run": "show what would go, change nothing",
-        "yes": "don't ask",
+        "older": "only what is older than this, such as 30d (the default)",
+        "pulled": "also artifacts and results that this machine has too, compared by content",
+        "dry-run": "show what would be removed, change nothing",
+        "yes": "remove without asking",
     },
     json=True,
 )
@@ -67,10 +70,11 @@ def remote_prune(
     yes: bool = False,
     pulled: bool = False,
 ) -> None:
-    """Remove old jobs that were pulled, unused environments and downloads, old backups, also here.
+    """Remove old jobs that were pulled, unused environments and downloads, old backups, also local ones.
 
-    Backups younger than a day stay. On a terminal it shows what would go, and asks. With --pulled the
-    server's copies go of what is here too, and of no run or job that goes on.
+    Backups younger than a day stay. On a terminal it shows what would be removed, and asks. --pulled
+    also removes the server's copies of files that this machine has too, of no running job.
+    Example: inv remote-prune --older 30d --dry-run
     """
     from remote.job.messages.old_jobs import PruneRequest
     from remote.options import seconds
@@ -86,7 +90,7 @@ def remote_prune(
     )
     asks = not dry_run and not yes and sys.stdin.isatty()
     if asks:
-        refuse_question("--dry-run shows what would go, --yes removes it.")
+        refuse_question("--dry-run shows what would be removed, --yes removes it.")
     tell(copies=[])
     copies = list(_copies(servers, request)) if pulled else []
     if asks:
@@ -106,7 +110,7 @@ def _remove(copies: Sequence[Copies]) -> None:
     tell(copies=[{"target": str(target), **vars(answer)} for target, answer in gone])
     for target, answer in gone:
         amount = f"{plural(len(answer.files), 'file')}, {size(answer.bytes)}"
-        print_lines(f"freed on {target}: {amount} that are here too")
+        print_lines(f"freed on {target}: {amount} that this machine has too")
 
 
 def _copies(servers: Sequence[TargetSession], request: PruneRequest) -> Iterator[Copies]:
@@ -124,10 +128,15 @@ def _tell_copies(copies: Sequence[Copies]) -> bool:
     """Say what of the servers' files is here too, and would go; whether there is any."""
     tell(copies=[{"target": str(each.server.target), **vars(each.answer)} for each in copies])
     for each in copies:
-        names = [f"would remove there {name}, which is here too" for name in sorted(each.sums)]
+        names = [
+            f"would remove {name} on the server: this machine has it too"
+            for name in sorted(each.sums)
+        ]
         say_first(names, "files")
         amount = f"{plural(len(names), 'file')}, {size(each.answer.bytes)}"
-        print_lines(f"{each.server.target}: {amount} of artifacts and results are here too")
+        print_lines(
+            f"{each.server.target}: {amount} of artifacts and results that this machine has too"
+        )
     return any(each.sums for each in copies)
 
 
@@ -176,7 +185,7 @@ def _tell(answer: PruneAnswer, lead: str = "", *, dry_run: bool) -> bool:
     lines += [f"environment {name}" for name in answer.environments]
     lines += [f"backup {name}" for name in answer.backups]
     if answer.unfinished:
-        lines.append(f"what was left unfinished, {size(answer.unfinished)}")
+        lines.append(f"leftovers of interrupted transfers, {size(answer.unfinished)}")
     if answer.downloads:
         lines.append(f"uv's downloads that no environment uses, {size(answer.downloads)}")
     print_lines(*(f"{lead}{verb} {line}" for line in lines))
@@ -186,10 +195,10 @@ def _tell(answer: PruneAnswer, lead: str = "", *, dry_run: bool) -> bool:
         say_first(
             [f"kept {name}: it has the only copy of files" for name in answer.unfetched], "jobs"
         )
-        say("To bring them: inv remote-fetch JOB. To remove them all the same: --force.")
+        say("To copy them: inv remote-fetch JOB. To remove them anyway: --force.")
     if answer.kept:
         say(
-            f"{plural(len(answer.kept), 'job')} of that age stayed, since not pulled yet: "
+            f"{plural(len(answer.kept), 'job')} of that age kept, not pulled yet: "
             "make sync-pull, or --force."
         )
     return bool(answer.bytes or answer.jobs or answer.environments or answer.backups)
@@ -206,5 +215,5 @@ def _prune_here(server: TargetSession, request: PruneRequest) -> bool:
     for folder, count in backups:
         if not request.dry_run:
             shutil.rmtree(folder, onerror=make_writable)
-        print_lines(f"{verb} here: {folder.name}, {size(count)} of what pulls replaced")
+        print_lines(f"{verb} on this machine: {folder.name}, {size(count)} of what pulls replaced")
     return bool(backups)

@@ -35,7 +35,10 @@ def mlflow_pull(
     dry_run: bool = False,
     theirs: bool = False,
 ) -> None:
-    """Merge the target's MLflow records, with their artifacts; no other results (see sync-pull)."""
+    """Merge the target's MLflow records, with their artifacts; no other results (see sync-pull).
+
+    Example: inv mlflow-pull
+    """
     from remote.operations.tracking.pull_records import pull_records
 
     server = server_of(target)
@@ -54,7 +57,7 @@ def mlflow_pull(
         "experiment": "all runs of the experiment with this name",
         "traces": "the runs' traces too",
         "registry": "the versions of registered models that these runs made, too",
-        "dry-run": "show what would be given, change nothing",
+        "dry-run": "show what would be copied, change nothing",
     },
     json=True,
 )
@@ -67,7 +70,10 @@ def mlflow_push(
     registry: bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Give runs, those below them and their models to the target, so that jobs there have them."""
+    """Copy runs, their child runs and their models to the target's store, for jobs to use.
+
+    Example: inv mlflow-push train
+    """
     from remote.operations.tracking.push_runs import push_runs
     from remote.operations.tracking.select_runs import Selection
 
@@ -77,15 +83,15 @@ def mlflow_push(
     tell_target(server, pushed, dry_run=dry_run)
     if dry_run:
         names = (*pushed.runs, *pushed.models, *pushed.traces, *pushed.registered, *pushed.files)
-        print_lines(*(f"give    {name}" for name in names))
-    _tell_pushed(server, pushed, "would give" if dry_run else "gave")
+        print_lines(*(f"copy    {name}" for name in names))
+    _tell_pushed(server, pushed, "would copy" if dry_run else "copied")
     if pushed.model and not dry_run:
-        print_lines(f"In a job there: mlflow.pyfunc.load_model({pushed.model!r})")
-    exit_unless_all(pushed.problems, "given")
+        print_lines(f"In a job on the server: mlflow.pyfunc.load_model({pushed.model!r})")
+    exit_unless_all(pushed.problems, "copied")
 
 
 def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
-    parts = [f"{plural(len(pushed.runs), 'run')} ({pushed.new_runs} new there)"]
+    parts = [f"{plural(len(pushed.runs), 'run')} ({pushed.new_runs} new)"]
     for names, noun in (
         (pushed.models, "model"),
         (pushed.traces, "trace"),
@@ -99,16 +105,16 @@ def _tell_pushed(server: TargetSession, pushed: PushedRuns, verb: str) -> None:
     if pushed.obstacle:
         say(f"{server.target}: {pushed.obstacle}.")
     if pushed.left_out:
-        say(f"not merged there: {', '.join(pushed.left_out)}")
+        say(f"not merged on the server: {', '.join(pushed.left_out)}")
     if pushed.without:
         more = ", …" if len(pushed.without) > SHOWN else ""
-        say(f"without artifacts here: {', '.join(pushed.without[:SHOWN])}{more}")
+        say(f"without local artifacts: {', '.join(pushed.without[:SHOWN])}{more}")
     from remote.operations.sync import say_problems
 
-    say_problems(pushed.problems, "given")
+    say_problems(pushed.problems, "copied")
     if pushed.replaced:
         count = plural(len(pushed.replaced), "artifact")
-        say(f"{count} there differed; what was there is kept there in {pushed.backup}/")
+        say(f"{count} differed on the server; the old versions are kept there in {pushed.backup}/")
 
 
 @command(
@@ -128,7 +134,10 @@ def mlflow_merge(
     dry_run: bool = False,
     theirs: bool = False,
 ) -> None:
-    """Merge an MLflow store that lies on this machine: a colleague's, an old project's."""
+    """Merge another MLflow store on this machine, such as a colleague's or an old project's.
+
+    Example: inv mlflow-merge ../colleague
+    """
     from remote.operations.tracking.merge_records import merge_store
 
     project = find_project()
@@ -162,8 +171,8 @@ def _report(project: Project, records: Records, source: str, target: str, *, dry
     iterable=["conflict"],
     help={
         "conflict": "numbers of the list, or the beginning of a run's id (default: all)",
-        "theirs": "take the other side's value",
-        "ours": "keep yours, and list it no more",
+        "theirs": "take the other store's value",
+        "ours": "keep your value, and drop the conflict from the list",
     },
     json=True,
 )
@@ -173,7 +182,10 @@ def mlflow_conflicts(
     theirs: bool = False,
     ours: bool = False,
 ) -> None:
-    """List what was changed here and there since the last pull; yours was kept."""
+    """List values changed both locally and on the server since the last pull; yours were kept.
+
+    Example: inv mlflow-conflicts
+    """
     from remote.operations.tracking.conflict_list import choose, listed, resolve
 
     project = find_project()
@@ -186,42 +198,43 @@ def mlflow_conflicts(
     tell(conflicts=conflicts, settled=settled)
     for entry in entries:
         value = entry.conflict
-        there = "removed" if value.theirs is None else repr(value.theirs)
+        other = "removed" if value.theirs is None else repr(value.theirs)
         print_lines(
             f"{entry.number:3}  {value.table} {value.key} {value.column}:"
-            f" yours {value.ours!r}, there {there} ({entry.source})"
+            f" yours {value.ours!r}, theirs {other} ({entry.source})"
         )
     if theirs or ours:
         resolve(project, entries, theirs=theirs)
         outcome = "theirs taken" if theirs else "yours kept"
-        say(f"{plural(len(entries), 'conflict')} settled: {outcome}.")
+        say(f"{plural(len(entries), 'conflict')} resolved: {outcome}.")
     elif not entries:
         say("No conflicts.")
     else:
-        say("Yours was kept. To take the other: inv mlflow-conflicts --theirs NUMBER (or --ours)")
+        say("Yours were kept. To take theirs: inv mlflow-conflicts --theirs NUMBER (or --ours)")
 
 
 @command(
     positional=["store"],
     help={
         "store": "a store's file, its project's folder, or sqlite:///… (default: mlflow.db)",
-        "mend": "mend what can be mended; a copy of the store is made first",
+        "mend": "fix what can be fixed; the store is copied first",
     },
     json=True,
 )
 def mlflow_check(c: Context, store: str = "", mend: bool = False) -> None:
-    """Check an MLflow store: the file, the paths in it, artifacts, what lies in mlruns.
+    """Check an MLflow store: the file, the paths in it, artifacts, the files in mlruns.
 
-    The exit code is 1 where a problem is left.
+    The exit code is 1 if a problem remains.
+    Example: inv mlflow-check
     """
     from remote.operations.tracking.check_store import check
 
     checked = check(store, mending=mend)
     tell(**vars(checked))
     if checked.backup:
-        print_lines(f"a copy of the store as it was: {checked.backup}")
+        print_lines(f"copy of the old store: {checked.backup}")
     for finding in checked.mended:
-        print_lines(f"mended  {_finding_line(finding)}")
+        print_lines(f"fixed   {_finding_line(finding)}")
     mending = shlex.join(["inv", "mlflow-check", *filter(None, [store]), "--mend"])
     for finding in checked.findings:
         step = f"{finding.step}; then {mending}" if finding.mend_after else finding.step

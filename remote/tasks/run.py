@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     options=RunOptions,
     help={
         "program": "a notebook (of src/notebooks/, or a path), script, module, or MLproject folder",
-        "follow": "stay and show the job's log; Ctrl-C leaves the job running",
-        "pull": "stay until the job has ended, then pull",
-        "shell": "a shell command line, in the place of a program",
+        "follow": "show the log until the job has ended; Ctrl-C leaves the job running",
+        "pull": "wait until the job has ended, then pull",
+        "shell": "a shell command line instead of a program",
     },
     json=True,
 )
@@ -56,11 +56,12 @@ def remote_run(
     parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
-    """Push, then run a program on the server in tmux; a notebook's parameters are flags.
+    """Push, then run a program on the server; a notebook's parameters are flags.
 
-    What follows -- reaches a script unchanged: inv remote-run src/train.py -- -m lr=0.1,0.2
-    Without a program it is a command: inv remote-run -- nvidia-smi -L
-    inv remote-run train.ipynb --help lists the parameters of train.ipynb.
+    Example: inv remote-run train.ipynb --epoch 1000
+    Parameters of train.ipynb: inv remote-run train.ipynb --help
+    Arguments of a script: inv remote-run src/train.py -- --task Digits_B
+    A command instead of a program: inv remote-run -- nvidia-smi -L
     """
     from remote.operations.jobs.submit import describe, push_and_submit
 
@@ -112,7 +113,7 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
     tell_target(server, JobOutcome(submitted.id, is_ready))
     print_lines(submitted.id)
     if not is_ready:
-        say("Its environment is made first (once for each lock file); the log shows how far it is.")
+        say("Its environment is made first (once for each lock file); the log shows the progress.")
     if not follow and not pull:
         say(f"log:  inv remote-logs {submitted.id} --follow")
         say(f"stop: inv remote-stop {submitted.id}")
@@ -125,9 +126,12 @@ def _attend(server: TargetSession, submitted: SubmitAnswer, *, follow: bool, pul
     exit_unless_all(problems, "pulled")
 
 
-@command(iterable=["extra"], help={"extra": "an extra of the lock file; may come again"}, json=True)
+@command(iterable=["extra"], help={"extra": "an extra of the lock file; repeatable"}, json=True)
 def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = None) -> None:
-    """Push, and make the environment for the lock file ahead of the first job."""
+    """Push, and make the environment of the lock file before the first job.
+
+    Example: inv remote-setup
+    """
     from remote.operations.jobs.follow import JobOutcome, follow_log
     from remote.operations.jobs.submit import describe, push_and_submit
     from remote.programs.program import Command
@@ -143,7 +147,7 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     server = server_of(target)
     submitted = push_and_submit(server, job)
     if submitted.environment_ready:
-        say("The environment is there already.")
+        say("The environment exists already.")
     name, status = follow_log(server, submitted.id, wait=True)
     is_ready = submitted.environment_ready
     tell_target(server, JobOutcome(name, is_ready, status))
@@ -154,12 +158,12 @@ def remote_setup(c: Context, target: str = "", extra: Sequence[str] | None = Non
     positional=["job"],
     help={
         "target": HELP["target"] + ", where the job ran",
-        "on": "another target to run it on now",
-        "theirs": "run what the first target says it was, not what was submitted from here",
-        "resume": "go on with what the job has kept in REMOTE_JOB_STATE_DIR",
-        "lost": "all jobs that the server's last restart took, and that were not run again",
-        "follow": "stay and show the new job's log",
-        "pull": "stay until the new job has ended, then pull",
+        "on": "another target to run it on",
+        "theirs": "trust the description of the job on its server, where the local record differs",
+        "resume": "continue from the files that the job kept in REMOTE_JOB_STATE_DIR",
+        "lost": "all jobs lost in the server's last restart and not rerun since",
+        "follow": "show the new job's log until it has ended",
+        "pull": "wait until the new job has ended, then pull",
     },
     json=True,
 )
@@ -174,21 +178,24 @@ def remote_rerun(
     follow: bool = False,
     pull: bool = False,
 ) -> None:
-    """Run a job again exactly: its frozen code, its parameters, its lock file."""
+    """Run a job again exactly: its frozen code, its parameters, its lock file.
+
+    Example: inv remote-rerun last --follow
+    """
     from remote.operations.jobs.rerun import rerun, rerun_lost
 
     if sweep := sweep_of(job):
         from remote.tasks.sweep_jobs import rerun_sweep
 
         if on or theirs or follow or pull or lost:
-            raise JobError("A sweep runs again where it was.", "Only --resume goes with it.")
+            raise JobError("A sweep is rerun on its own targets.", "Only --resume can be added.")
         rerun_sweep(find_project(), sweep, resume=resume)
         return
     source = server_of(target)
     if lost:
         if job != "last" or on or theirs or follow or pull:
             raise JobError(
-                "--lost runs all lost jobs again, each where it was.", "Only --resume goes with it."
+                "--lost reruns all lost jobs on their own target.", "Only --resume can be added."
             )
         started = rerun_lost(source, resume=resume)
         tell_target(source, {"started": [{"lost": old, "id": new} for old, new in started]})
@@ -202,9 +209,10 @@ def remote_rerun(
 
 @command(options=LabOptions)
 def remote_lab(c: Context, target: str = "", options: LabOptions = LabOptions()) -> None:
-    """Open JupyterLab on the target, on its whole machine, through a tunnel.
+    """Open JupyterLab on the server, through a tunnel.
 
-    It goes on there when Ctrl-C closes the tunnel; inv remote-lab opens it again.
+    It keeps running when Ctrl-C closes the tunnel; inv remote-lab opens it again, --stop ends it.
+    Example: inv remote-lab --gpus 1
     """
     from remote.operations import saved_files, services
 
@@ -221,18 +229,19 @@ def remote_shell(
     options: ShellOptions = ShellOptions(),
     arguments: Sequence[str] = (),
 ) -> None:
-    """Open a shell on the target, in the environment of its jobs and a tmux of its own.
+    """Open a shell on the server, in the environment of the jobs and a tmux session of its own.
 
-    It goes on there when Ctrl-B D leaves it, and ends with its last window; inv remote-shell goes
-    back to it. In the place of a shell: inv remote-shell --gpus 1 -- python -m pdb src/train.py
-    A command that has ended leaves its last screens here, and its exit code.
+    Ctrl-B D leaves it running, inv remote-shell returns to it, and closing its last window ends it.
+    Of a command that has ended, the last screens are shown, and its exit code is this one's.
+    Example: inv remote-shell --gpus 1
+    A command instead of a shell: inv remote-shell --gpus 1 -- python -m pdb src/train.py --task Digits_B
     """
     from remote.operations.shell import open_shell
 
     if not (options.background or options.stop or sys.stdin.isatty()):
         raise JobError(
             "remote-shell needs a terminal.",
-            "To start it and no more: inv remote-shell --background",
+            "To start it without opening it: inv remote-shell --background",
         )
     job, status = open_shell(server_of(target), options, tuple(arguments))
     if status:
@@ -243,7 +252,10 @@ def remote_shell(
 def remote_tensorboard(
     c: Context, target: str = "", options: TensorboardOptions = TensorboardOptions()
 ) -> None:
-    """Open TensorBoard on the target's logs, through a tunnel."""
+    """Open TensorBoard on the target's logs, through a tunnel.
+
+    Example: inv remote-tensorboard
+    """
     from remote.operations import services
 
     services.serve(server_of(target), services.TENSORBOARD, options)
@@ -251,7 +263,10 @@ def remote_tensorboard(
 
 @command(options=ServiceOptions)
 def remote_ui(c: Context, target: str = "", options: ServiceOptions = ServiceOptions()) -> None:
-    """Open mlflow ui on the target's own records, through a tunnel."""
+    """Open mlflow ui on the target's own records, through a tunnel.
+
+    Example: inv remote-ui
+    """
     from remote.operations import services
 
     services.serve(server_of(target), services.UI, options)

@@ -27,9 +27,10 @@ STEERING = re.compile(
 
 @command(json=True)
 def doctor(c: Context, target: str = "") -> None:
-    """Check this machine and the server; for each gap, the command that closes it.
+    """Check this machine and the server, and print how to fix each problem.
 
-    The exit code is 1 where a gap stops all work.
+    The exit code is 1 if a problem stops all work.
+    Example: inv doctor
     """
     from remote.operations.doctor import examine
 
@@ -38,27 +39,31 @@ def doctor(c: Context, target: str = "") -> None:
         checks.append(check)
         _show(check)
     tell(checks=checks)
-    gaps = [check for check in checks if not check.ok]
-    stopping = [check for check in gaps if check.stops]
+    problems = [check for check in checks if not check.ok]
+    stopping = [check for check in problems if check.stops]
     if stopping:
-        raise Exit(f"{plural(len(gaps), 'gap')}; {len(stopping)} of them stops all work.", code=1)
+        raise Exit(f"{plural(len(problems), 'problem')}, {len(stopping)} of them blocking.", code=1)
     say(
-        f"{plural(len(gaps), 'gap')}; none of them stops all work."
-        if gaps
-        else "Nothing is missing."
+        f"{plural(len(problems), 'problem')}, none of them blocking."
+        if problems
+        else "No problems."
     )
 
 
 def _show(check: Check) -> None:
-    mark = "ok" if check.ok else "gap"
-    print_lines(f"{mark:<3}  {check.where:<5}  {check.name:<13}  {check.message}".rstrip())
+    mark = "ok" if check.ok else "fail" if check.stops else "warn"
+    place = {"here": "laptop", "there": "server"}.get(check.where, check.where)
+    print_lines(f"{mark:<4}  {place:<6}  {check.name:<13}  {check.message}".rstrip())
     if not check.ok and check.fix:
-        print_lines(f"{'':27}fix: {check.fix}")
+        print_lines(f"{'':29}fix: {check.fix}")
 
 
 @command(json=True)
 def remote_gpus(c: Context, target: str = "") -> None:
-    """List the GPUs of the server, or of several: memory, load, which job or which stranger holds them."""
+    """List the GPUs of one or several servers: memory, load, and the job or process that uses them.
+
+    Example: inv remote-gpus
+    """
     from remote.operations.placement import gpus_of
     from remote.tasks.tables import gpu_table, waiting_lines
 
@@ -79,15 +84,16 @@ def remote_gpus(c: Context, target: str = "") -> None:
 @command(
     positional=["key"],
     help={
-        "key": "the name of the environment variable; without one, the names that are set",
+        "key": "the name of the environment variable; without it, the names that are set are listed",
         "forget": "remove it from the server",
     },
     json=True,
 )
 def remote_secrets(c: Context, key: str = "", target: str = "", forget: bool = False) -> None:
-    """Ask for a secret and keep it on the server, for jobs there, readable by you alone.
+    """Ask for a secret and store it on the server for jobs, readable only by you.
 
     Without a terminal it is read from standard input.
+    Example: inv remote-secrets WANDB_API_KEY
     """
     from remote.job.messages.target import SecretRequest
 

@@ -45,10 +45,10 @@ def remote_sweep(
     parameters: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> None:
-    """Push once, and start a job for each combination of the values that are typed.
+    """Push once, and start a job for each combination of values.
 
-    Values are separated by commas: inv remote-sweep train.ipynb --lr 0.1,0.01 --batch-size 8,16
-    Those of a script follow --: inv remote-sweep src/train.py -- --lr 0.1,0.01
+    Example: inv remote-sweep train.ipynb --learning-rate 0.003,0.01 --batch-size 16,32
+    Values of a script follow --: inv remote-sweep src/train.py -- --task Digits_A,Digits_B
     """
     from remote.operations.jobs.sweep import describe_all, start
     from remote.operations.jobs.sweep_jobs import after_sweep
@@ -60,7 +60,7 @@ def remote_sweep(
     typed = combinations(parameters or {}, arguments)
     chosen = once(typed)
     if len(chosen) < len(typed):
-        say(f"Values were typed twice: {plural(len(chosen), 'job')}, and not {len(typed)}.")
+        say(f"Some values are repeated: {plural(len(chosen), 'job')} instead of {len(typed)}.")
     jobs = describe_all(
         project, _program(project, program, entry_point, arguments), chosen, options
     )
@@ -88,7 +88,7 @@ def _program(project: Project, name: str, entry_point: str, arguments: Sequence[
         return Command(tuple(arguments))
     raise JobError(
         "inv remote-sweep needs a program.",
-        "Such as: inv remote-sweep train.ipynb --lr 0.1,0.01 --batch-size 8,16",
+        "Such as: inv remote-sweep train.ipynb --learning-rate 0.003,0.01 --batch-size 16,32",
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from remote.operations.sync import Pulled
     from remote.session import TargetSession
 
-THEIRS_HELP = "take changes of runs that are here and didn't come from there, too"
+THEIRS_HELP = "also take the server's changes to runs that did not come from it"
 
 
 def server_of(target: str) -> TargetSession:
@@ -58,7 +58,7 @@ def refuse_sweep(name: str) -> None:
     """Raises JobError where a sweep is named, and one job is meant."""
     if sweep := sweep_of(name):
         raise JobError(
-            f"{name} is a sweep of {plural(len(sweep.jobs), 'job')}, and this takes one of them.",
+            f"{name} is a sweep of {plural(len(sweep.jobs), 'job')}; this command takes one job.",
             f"inv remote-ps {sweep.id} lists them.",
         )
 
@@ -71,12 +71,15 @@ def registry_asked(project: Project, flag: bool) -> bool:
 @command(
     help={
         "dry-run": "show what would be sent and deleted, change nothing",
-        "delete": "let this project delete files there that it did not put there itself",
+        "delete": "also delete files on the target that this project did not put there",
     },
     json=True,
 )
 def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool = False) -> None:
-    """Send the project to the server (honours .rsyncignore, never touches results)."""
+    """Send the project to the server (honours .rsyncignore, never touches results).
+
+    Example: inv sync-push --dry-run
+    """
     from remote.operations.sync import push
 
     if servers := pool_of(target):
@@ -93,7 +96,10 @@ def sync_push(c: Context, target: str = "", dry_run: bool = False, delete: bool 
 
 @command()
 def watch(c: Context, target: str = "") -> None:
-    """Push the project, and from then on whatever is saved in it, until Ctrl-C."""
+    """Push the project, then each change when it is saved, until Ctrl-C.
+
+    Example: inv watch
+    """
     from remote.operations import watch as operation
     from remote.session import TargetSession
 
@@ -105,22 +111,23 @@ def watch(c: Context, target: str = "") -> None:
     try:
         operation.watch(session, tell_saved)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("Stopped: what is saved from now on stays here.") from None
+        raise KeyboardInterrupt("Stopped: later changes are not pushed.") from None
 
 
 @command(
     positional=["file"],
     iterable=["file"],
     help={
-        "file": "a file or folder of this machine; several may follow",
-        "to": "where to, in data",
+        "file": "files or folders of this machine",
+        "to": "the folder to copy to, in data (default: data/raw)",
     },
     json=True,
 )
 def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = "") -> None:
-    """Copy files to the server once, wherever they are here: large data that the project doesn't hold.
+    """Copy large files from anywhere on this machine to the server, once.
 
-    The same command again goes on where it was cut off. What is there is compared by its content.
+    The same command resumes an interrupted copy. Files that the server has are compared by content.
+    Example: inv remote-put ~/Downloads/imagenet.tar --to data/raw
     """
     from remote.operations.put import put
 
@@ -130,16 +137,16 @@ def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = 
     amount = f"{plural(len(tally.sent), 'file')}, {size(tally.bytes)}"
     print_lines(f"copied to {server.target}, {to}: {amount}")
     exit_unless_all(tally.problems, "copied")
-    print_lines("All of it is there as it is here.")
+    print_lines("The server has all of it, with the same content.")
 
 
 @command(
     iterable=["only"],
     help={
         "theirs": THEIRS_HELP,
-        "only": "of the results, only this file, folder or pattern; may come again",
-        "artifacts-max": "leave larger artifacts there: 50M, small, none, or all (PULL_ARTIFACTS)",
-        "watch": "again and again until Ctrl-C, so often: a time such as 10s or 2m, or seconds alone",
+        "only": "of the results, only this file, folder or pattern; repeatable",
+        "artifacts-max": "leave larger artifacts on the server: 50M, small, none, or all (PULL_ARTIFACTS)",
+        "watch": "repeat at this interval until Ctrl-C: 10s, 2m, or a number of seconds",
     },
     json=True,
 )
@@ -153,7 +160,10 @@ def sync_pull(
     artifacts_max: str = "",
     watch: str = "",
 ) -> None:
-    """Bring results and MLflow records back and merge them (twice changes nothing)."""
+    """Copy results and MLflow records back and merge them (a second pull changes nothing).
+
+    Example: inv sync-pull
+    """
     options = {"dry_run": dry_run, "registry": registry, "theirs": theirs}
     servers = [] if watch else pool_of(target)
     for server in servers or [server_of(target)]:
@@ -193,7 +203,7 @@ def pull_again_and_again(
     try:
         pull_and_tell(server, only=only, is_result=True, **options)
         tell_now()
-        say(f"Pulling from {target} again and again. Ctrl-C ends it.")
+        say(f"Pulling from {target} repeatedly. Ctrl-C ends it.")
         while True:
             time.sleep(max(pause, retries.pause) if retries.failure else pause)
             try:
@@ -205,7 +215,7 @@ def pull_again_and_again(
             except RemoteError as error:
                 retries.postpone(error)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("Stopped: the next pull goes on from here.") from None
+        raise KeyboardInterrupt("Stopped: the next pull continues from here.") from None
 
 
 def pull_and_tell(

@@ -136,7 +136,7 @@ def runs_below(job: JobSummary) -> str:
     """How many runs of a sweep there are: `3 runs done, 1 going`."""
     going = job.children.get("RUNNING", 0)
     done = sum(job.children.values()) - going
-    return f"{plural(done, 'run')} done" + (f", {going} going" if going else "")
+    return f"{plural(done, 'run')} done" + (f", {going} running" if going else "")
 
 
 def gpu_table(answer: GpusAnswer) -> list[str]:

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 _COLOURLESS = re.compile(r"dumb|vt[0-9]")
 
 
-@command(help={"target": "a name, a group or an address (default: all that have a name)"})
+@command(help={"target": "a name, a group or an address (default: all named targets)"})
 def remote_top(c: Context, target: str = "") -> None:
-    """Show jobs, GPUs and queues of all servers on a screen that stays, with keys for what to do."""
+    """Show jobs, GPUs and queues of all servers on a dashboard, with a key for each command.
+
+    Example: inv remote-top
+    """
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise ConfigError("A dashboard needs a terminal.", "For scripts: inv remote-ps --json")
     servers = _servers(target)
@@ -36,7 +39,7 @@ def remote_top(c: Context, target: str = "") -> None:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
         raise ConfigError(
-            "The dashboard is drawn by Textual, which is not installed here.",
+            "The dashboard is drawn by Textual, which is not installed.",
             "pip install 'remote-gpu-workflow[top]', in the template: make install",
         ) from None
     from remote.operations.watched_servers import WatchedServers

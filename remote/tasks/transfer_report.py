@@ -36,7 +36,7 @@ def tell_pushed(server: TargetSession, pushed: Pushed, *, dry_run: bool) -> None
     if pushed.foreign:
         say(
             f"Nothing was deleted: {server.target} holds files that this project never pushed.",
-            "If it is yours to mirror into: inv sync-push --delete",
+            "To delete them anyway: inv sync-push --delete",
         )
     say_problems(pushed.files.problems, "pushed")
 
@@ -62,7 +62,7 @@ def tell_pulled(server: TargetSession, pulled: Pulled, *, dry_run: bool) -> None
 
     files, records = pulled.files, pulled.records
     if dry_run:
-        print_lines(*(f"bring   {name}" for name in files.sent))
+        print_lines(*(f"pull    {name}" for name in files.sent))
     parts = [plural(len(files.sent), "file"), *merge_report.parts(records)]
     parts += [size(files.bytes + records.bytes), f"{pulled.seconds:.1f} s"]
     verb = "would pull" if dry_run else "pulled"

@@ -44,14 +44,14 @@ def fit(
     if ours._replace(revision=before).can_become(ours.revision):
         _migrate(delta, before, ours.revision, str(python), env)
         return ""
-    place = "there" if on_target else "here"
+    place = "on the server" if on_target else "on this machine"
     what = f"its schema ({before}) is another than that of {store.name} {place} ({ours.revision})"
     if ours.can_become(before):
         command = f"{on_target}mlflow db upgrade sqlite:///{store}"
         return f"{what}, which is older. To merge all of it: {command}"
     if on_target and not ours.mlflow:
         return (
-            f"{what}, and no environment there has an MLflow that could migrate it: what they keep"
+            f"{what}, and no environment on the server has an MLflow that could migrate it: what they keep"
             " in different places isn't merged. To make one: inv remote-setup"
         )
     return (

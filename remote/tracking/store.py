@@ -32,10 +32,10 @@ NO_STORE = "isn't an MLflow store"
 #: What is to be done, by what SQLite or the system says.
 _STEPS = {
     "locked": "Another program holds it; try again when that has ended: fuser {0}",
-    "malformed": "Put back a copy, or save what can be read (inv mlflow-check tells what is wrong):"
+    "malformed": "Put back a copy, or save what can be read (inv mlflow-check shows what is wrong):"
     ' sqlite3 {0} ".recover" | sqlite3 {0}.recovered',
     "full": "Make room on its disk.",
-    "": "See whose it is, and whether its disk is there: ls -l {0}",
+    "": "Check its owner, and that its disk is mounted: ls -l {0}",
 }
 
 _tried_in_vain: Set[Path] = set()
@@ -77,7 +77,7 @@ def is_present(store: Path, *, patience: Optional[float] = None) -> bool:
         raise unusable(store, error) from error
     if target:
         raise UnusableStore(
-            f"{store} is a link to {target}, which isn't there.", "Is that disk mounted?"
+            f"{store} is a link to {target}, which doesn't exist.", "Is that disk mounted?"
         )
     raise UnusableStore(
         f"{store} {'is empty (0 bytes)' if empty else NO_STORE}.",

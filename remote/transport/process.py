@@ -49,7 +49,7 @@ class TooMuch(TransferError):
     is ended."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"What ran for this was ended: it wrote more than {limit} bytes.")
+        super().__init__(f"The process was stopped: it wrote more than {limit} bytes.")
 
 
 #: The moment by which what is run here has to end, and the seconds that it had.

@@ -44,7 +44,7 @@ _ABSENT = re.compile(r"(change_dir|link_stat) .{0,5000}?No such file or director
 #: Bytes of names and messages from one transfer: millions of files.
 LONGEST_OUTPUT = 1 << 30
 
-GOES_ON = "Try again: it goes on from there."
+GOES_ON = "Try again: it continues from there."
 
 
 class Unready(TransferError):
@@ -99,7 +99,9 @@ def run(
         nonlocal unfinished, output
         output += len(piece)
         if output > LONGEST_OUTPUT:
-            raise TransferError(f"rsync with {remote.target} was ended: it tells no end of names.")
+            raise TransferError(
+                f"rsync with {remote.target} was stopped: it lists names without end."
+            )
         # A progress line ends with a carriage return.
         *lines, unfinished = re.split(rb"[\r\n]", unfinished + piece)
         # No path is that long.
@@ -130,7 +132,7 @@ def run(
         tally.problems = error.problems
     if tree_lock.is_unlocked(result.stderr):
         say(
-            f"The file system of {remote.target} has no locks: whoever pushes there at the same time"
+            f"The file system of {remote.target} has no locks: a push at the same time"
             " can change what a job is about to run."
         )
     for line in result.stderr.splitlines():
@@ -175,14 +177,14 @@ def failure(
     if tree_lock.is_busy(words):
         return Busy(PushStamp.find(words))
     if tree_lock.is_anothers(words):
-        return Unready("Somebody else has pushed there.")
+        return Unready("Somebody else has pushed to it.")
     if code == 255 and remote.ssh:
         error = remote.ssh.broken(words)
         return type(error)(error.message, error.hint or GOES_ON)
     if "No space left on device" in words or "Disk quota exceeded" in words:
         return FullDisk(
             f"The disk of {receiver} is full (or your quota is).",
-            f"What was there is as it was. Make room on {receiver}, then the same again.",
+            f"Existing files are unchanged. Make room on {receiver}, then repeat the command.",
         )
     if (code == SOME or code in NO_SOURCE and is_pull) and _ABSENT.search(words):
         return Absent(complaint)
@@ -202,7 +204,7 @@ def failure(
         # Of a write that failed there, rsync often brings the code and not the words.
         return FullDisk(
             f"A file could not be written on {receiver}: its disk is full, or your quota.",
-            f"Look there with df -h. What was there is as it was. (rsync said: {complaint})",
+            f"Check it with df -h. Existing files are unchanged. (rsync said: {complaint})",
         )
     if code in (10, 12, 30, 35):
         return TransferError(

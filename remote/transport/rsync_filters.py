@@ -72,7 +72,7 @@ def _rule(line: str, number: int) -> str:
         )
     if is_secret(str(Path(name).parent)):
         raise ConfigError(
-            f"{where}: the folder above {name} stays here.", f"Write !{Path(name).parent}"
+            f"{where}: the folder above {name} is not sent.", f"Write !{Path(name).parent}"
         )
     return f"!{name}"
 

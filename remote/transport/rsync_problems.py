@@ -39,23 +39,23 @@ DAMAGED = "damaged"
 _HINTS = {
     UNREADABLE: (
         "Make it readable (chmod u+r), or name it in .rsyncignore.",
-        "Make it readable there (chmod u+r), or ask its owner to.",
+        "Make it readable on the server (chmod u+r), or ask its owner to.",
     ),
     UNWRITABLE: (
         "Make it and its folder writable (chmod u+w).",
-        "Make it and its folder writable there (chmod u+w), or ask their owner to.",
+        "Make it and its folder writable on the server (chmod u+w), or ask their owner to.",
     ),
-    IN_THE_WAY: ("Move it away.", "Move it away there."),
+    IN_THE_WAY: ("Move it away.", "Move it away on the server."),
     DANGLING: (
         "Mount the disk that it leads to, or remove the link.",
-        "Mount there what it leads to, or remove the link there.",
+        "Mount its destination on the server, or remove the link.",
     ),
-    DAMAGED: ("Put back a copy of it, or remove it.", "Put back a copy of it there."),
+    DAMAGED: ("Put back a copy of it, or remove it.", "Put back a copy of it on the server."),
     STRANGE: (
         "Put a folder in its place, or a link of your own.",
-        "Put a folder in its place there.",
+        "Put a folder in its place on the server.",
     ),
-    CHANGED: ("The same again, once nobody writes to it there.",) * 2,
+    CHANGED: ("Repeat the command when nothing writes to it.",) * 2,
 }
 
 

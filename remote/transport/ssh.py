@@ -54,12 +54,12 @@ _CAUSES: tuple[tuple[str, type[ConnectError], str, str], ...] = (
         r"Permission denied|Too many authentication failures",
         LoginError,
         "{login} refuses the login (user name or key).",
-        "Try it by hand: {ssh}. {copy_id} puts your key there.",
+        "Try it by hand: {ssh}. {copy_id} copies your key to it.",
     ),
     (
         r"Connection refused",
         ConnectError,
-        "{login} answers, but nothing listens for SSH there.",
+        "{login} answers, but no SSH server listens.",
         "Check the port in {config}, and that sshd runs.",
     ),
     (
@@ -180,7 +180,7 @@ class Ssh:
             if re.search(pattern, stderr):
                 return self.failure(stderr)
         if self.answers:
-            return NoAnswer(f"What ran for this on {self.login} was killed before it was done.")
+            return NoAnswer(f"The process on {self.login} was killed before it was done.")
         return NoAnswer(f"The connection to {self.login} broke.")
 
     def failure(self, stderr: str) -> ConnectError:

@@ -38,11 +38,12 @@ def commands() -> str:
 
 
 def _command(task: OwnParserTask) -> str:
-    about = re.sub(r"(?<=\S)\n(?=\S)", "\\\\\n", inspect.getdoc(task) or "")
+    text = re.sub(r"^Example: .*\n?", "", inspect.getdoc(task) or "", flags=re.MULTILINE)
+    about = re.sub(r"(?<=\S)\n(?=\S)", "\\\\\n", text.rstrip())
     lines = [f"### inv {task.typed_name}", "", about, ""]
     rows = [f"| `{flag.typed}` | {_cell(flag.help)} |" for flag in flags(task)]
     lines += ["| flag | meaning |", "| --- | --- |", *rows] if rows else []
-    typed = examples(task.typed_name)
+    typed = dict.fromkeys([*own_examples(task), *examples(task.typed_name)])
     return "\n".join([*lines, "", *(["```sh", *typed, "```", ""] if typed else [])])
 
 
@@ -66,6 +67,11 @@ def flags(task: OwnParserTask) -> Iterator[Flag]:
 def _typed(flag: str, is_switch: bool) -> str:
     letters = [short for short, names in SHORT.items() if flag in names]
     return ", ".join([*letters, flag]) + ("" if is_switch else " VALUE")
+
+
+def own_examples(task: OwnParserTask) -> list[str]:
+    """The lines that the task's own help has as examples."""
+    return re.findall(r"^Example: (.*)$", inspect.getdoc(task) or "", re.MULTILINE)
 
 
 def examples(name: str) -> list[str]:

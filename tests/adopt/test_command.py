@@ -92,7 +92,7 @@ def test_yes_keeps_what_was_there(two: Existing) -> None:
 
 def test_each_file_is_asked_for(two: Existing) -> None:
     code, said = answered(two.root, b"maybe", b"no", b"Y")
-    assert code == 0 and "Left as it is, as you said: Makefile." in said
+    assert code == 0 and "Not changed: Makefile." in said
     assert (two.root / "Makefile").read_text() == "all:\n"
     assert "mlflow" in (two.root / ".gitignore").read_text()
     assert (two.root / "tasks.py").is_file()

@@ -139,14 +139,14 @@ def test_a_target_that_moves_is_found_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["", ".", "~", "x/..", "..", "/", "~/../", "/.."])
 def test_the_home_and_what_is_around_it_are_refused(isolated: Path, path: str) -> None:
     before = picture(isolated)
-    with pytest.raises(TargetError, match="home directory"):
+    with pytest.raises(TargetError, match="home folder"):
         prepare(path)
     assert picture(isolated) == before
 
 
 def test_a_link_to_the_home_is_refused(isolated: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(isolated)
-    with pytest.raises(TargetError, match="home directory"):
+    with pytest.raises(TargetError, match="home folder"):
         prepare(tmp_path / "link")
 
 

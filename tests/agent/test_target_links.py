@@ -62,10 +62,10 @@ def test_nobody_takes_away_what_is_another_copys(root: Path, disk: Path) -> None
 @pytest.mark.parametrize(
     ("name", "place", "words"),
     [
-        ("data/full", "{disk}", "is there on the server already"),
-        ("data/file", "{disk}", "is there on the server already"),
-        ("data/theirs", "{disk}", "is there on the server already"),
-        ("data/x", "/no/such/disk", "isn't on the server"),
+        ("data/full", "{disk}", "exists on the server"),
+        ("data/file", "{disk}", "exists on the server"),
+        ("data/theirs", "{disk}", "exists on the server"),
+        ("data/x", "/no/such/disk", "doesn't exist on the server"),
         ("data/x", "{root}/data", "is the target itself"),
         ("data/x", "/", "is the target itself"),
         ("data/results/x", "{disk}", "where jobs write"),

@@ -97,9 +97,9 @@ def test_a_large_file_goes_there_and_comes_back(
 
 
 def test_folders_are_refused(gpu: Connection, sshd: PrivateSshd, here: str, tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError, match="put sends single files"):
+    with pytest.raises(IsADirectoryError, match="put copies single files"):
         gpu.put(tmp_path, here)
-    with pytest.raises(IsADirectoryError, match="get brings single files"):
+    with pytest.raises(IsADirectoryError, match="get copies single files"):
         gpu.get(here, tmp_path / "folder")
     assert not (tmp_path / "folder").exists() and not list((sshd.home / here).iterdir())
 

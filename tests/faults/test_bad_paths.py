@@ -96,7 +96,7 @@ def test_what_can_not_be_read_there_stays_there_and_all_the_rest_comes(
     assert (project.root / "data/results/sub/good.csv").exists()
     for path in (secret, artifact, closed):
         said = f"not pulled: {path} on {project.env['TARGET_DIR']}: Permission denied. Make it"
-        assert f"{said} readable there (chmod u+r)" in done.err
+        assert f"{said} readable on the server (chmod u+r)" in done.err
     assert "All but 3 paths" in done.err
     refused = project.inv("remote-rm", job, check=False)
     assert refused.code == 2 and "was not pulled yet" in refused.err
@@ -135,7 +135,7 @@ def test_what_stands_in_the_way_here_is_kept_in_the_backup(
     for name in ("data/results/set/in/a", "outputs/link/a", "data/results/plain"):
         assert (kept / name).read_text() == "first", name
     assert (kept / "logs.file").read_text() == "my own notes"
-    assert "data/results/set stood in the way; it is kept in .remote/backup/pull-" in done.err
+    assert "data/results/set was in the way; it is kept in .remote/backup/pull-" in done.err
     assert "0 files" in project.inv("sync-pull").out
 
 
@@ -147,7 +147,7 @@ def test_a_file_in_the_place_of_a_folder_of_results_there_is_named(
     write(there / "data/results/a", "a")
     done = project.inv("sync-pull", check=False)
     assert done.code == NOT_ALL and (project.root / "data/results/a").exists()
-    assert "outputs on gpu:" in done.err and "Move it away there" in done.err
+    assert "outputs on gpu:" in done.err and "Move it away on the server" in done.err
 
 
 def test_what_stands_in_the_way_there_goes_into_the_backup_there(
@@ -170,7 +170,7 @@ def test_what_stands_in_the_way_there_goes_into_the_backup_there(
     project.write("src/new.py", "")
 
     done = project.inv("sync-push")
-    assert "old versions kept there in .remote/backup/" in done.out
+    assert "old versions kept on the server in .remote/backup/" in done.out
     assert (there / "data/raw/set").read_text() == "now a file"
     assert (there / "data/raw/plain/a").read_text() == "now a folder"
     assert os.readlink(there / "data/raw/linked") == "plain" and (there / "src/new.py").exists()
@@ -221,4 +221,4 @@ def test_what_can_not_be_written_there_is_named(project: ProjectFolder, there: P
     done = project.inv("sync-push", check=False)
     assert done.code == NOT_ALL, done.text
     assert f"src/locked/b.py on {project.env['TARGET_DIR']}" in done.err
-    assert "writable there" in done.err and (there / "src/other.py").exists()
+    assert "writable on the server" in done.err and (there / "src/other.py").exists()

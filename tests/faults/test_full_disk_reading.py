@@ -52,7 +52,7 @@ def look(project: ProjectFolder) -> None:
     states = {job["id"]: job["state"] for job in jobs}
     assert (states[ENDED], states[LOST]) == ("finished", "lost")
     (cause,) = (job["cause"] for job in jobs if job["id"] == LOST)
-    assert "its end is not all written down yet" in cause
+    assert "its end is not completely recorded yet" in cause
     assert LOST in project.inv("remote-ps", LOST).text
     assert "hello" in project.inv("remote-logs", ENDED).out
     assert "half a line" in project.inv("remote-logs", LOST, check=False).out

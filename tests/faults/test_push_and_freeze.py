@@ -109,7 +109,7 @@ def test_a_push_of_another_clone_before_the_job_is_submitted_is_noticed(
     between.write_text(f"cd '{clone.root}'\n{settings}exec '{INV}' sync-push\n")
     done = pushed.inv("remote-run", "--follow", "--gpus", "0", "--", "sh", "-c", SHOW)
     assert versions(done.out) == ["one", "one"]
-    assert f"pushed to {pushed.env['TARGET_DIR']} meanwhile: once more." in done.err
+    assert f"pushed to {pushed.env['TARGET_DIR']} meanwhile: pushing again." in done.err
 
 
 def test_a_job_is_not_frozen_while_another_push_writes(
@@ -160,7 +160,7 @@ test -e '{edited}' || {{ echo two > '{source}/a.txt'; touch '{edited}'; }}
     pushed.env["PATH"] = f"{rsync.parent}{os.pathsep}{os.environ['PATH']}"
     write(pushed, "three")
     done = pushed.inv("sync-push")
-    assert "src/a.txt changed while it was pushed: once more." in done.err
+    assert "src/a.txt changed while it was pushed: pushing again." in done.err
     assert (target_root / "src/a.txt").read_text() == "two\n"
     # What the first of the two replaced is kept.
     kept = (target_root / ".remote/backup").rglob("a.txt")

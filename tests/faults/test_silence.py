@@ -82,7 +82,7 @@ def unanswered(project: ProjectFolder) -> list[Path]:
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("agent", "What ran for this on gpu was killed before it was done."),
+        ("agent", "The process on gpu was killed before it was done."),
         ("sshd", "The connection to gpu broke."),
     ],
 )
@@ -145,7 +145,7 @@ def test_an_interrupted_submission_says_how_it_goes_on(
     client = pushed.start(*RUN)
     until(fault.with_suffix(".hangs").exists)
     client.send_signal(signal.SIGINT)
-    assert "Whether the job started isn't known." in client.communicate()[1]
+    assert "Whether the job started is unknown." in client.communicate()[1]
     assert pushed.inv(*RUN).out == f"{jobs(target_root)[0]}\n" and len(jobs(target_root)) == 1
 
 

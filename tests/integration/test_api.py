@@ -115,7 +115,7 @@ def test_a_server_that_floods_who_asks_for_little_of_a_log_is_refused() -> None:
 
     flooded = object.__new__(Target)
     flooded.session = SimpleNamespace(key="k", agent=SimpleNamespace(call=flood))  # type: ignore
-    with pytest.raises(ProtocolError, match="more of a log than it was asked for"):
+    with pytest.raises(ProtocolError, match="more of a log than was requested"):
         api.Job(flooded, "a").log(most=5000)
 
 

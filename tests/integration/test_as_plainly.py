@@ -494,7 +494,7 @@ def test_no_run_of_a_job_that_has_ended_is_running_and_stores_elsewhere_are_name
         [row] = place.runs(store).values()
         assert row[2] == "FAILED"
     outside = (place.root / "../elsewhere.db").resolve()
-    assert f"runs were logged to {outside}, which no pull brings" in place.said
+    assert f"runs were logged to {outside}, which no pull merges" in place.said
     assert "inside.db" not in place.said
     answer = delta_request._places(place.root)
     assert answer == (["data/results/inside.db", "data/results/files"], (str(outside),))

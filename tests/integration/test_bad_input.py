@@ -36,9 +36,9 @@ def test_no_target(project: ProjectFolder) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("gpu:", "home directory itself"),
+        ("gpu:", "home folder itself"),
         ("gpu:/", "whole server"),
-        ("user@gpu", "directory is missing"),
+        ("user@gpu", "folder is missing"),
         ("-oProxyCommand=x:/d", "starts with a dash"),
         ("gpu::module/x", "daemons"),
         ("[::1]/x", "colon"),
@@ -58,7 +58,7 @@ def test_nobody_listens(project: ProjectFolder, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(f"Host gpu\n HostName 127.0.0.1\n Port {free_port()}\n")
     done = project.inv("sync-push", REMOTE_SSH_CONFIG=str(config), check=False)
-    refused(done, "nothing listens for SSH", "port")
+    refused(done, "no SSH server listens", "port")
 
 
 def test_a_refused_key(project: ProjectFolder, sshd: PrivateSshd, tmp_path: Path) -> None:
@@ -140,14 +140,14 @@ def test_rsync_that_vanished_from_a_known_server(
 def test_a_file_is_in_the_way(project: ProjectFolder, sshd: PrivateSshd) -> None:
     (sshd.home / "a-file").write_text("precious")
     done = project.inv("sync-push", TARGET_DIR="gpu:a-file", check=False)
-    refused(done, "is a file, not a directory")
+    refused(done, "is a file, not a folder")
     done = project.inv("sync-push", TARGET_DIR="gpu:a-file/below", check=False)
     refused(done, "a-file")
     assert (sshd.home / "a-file").read_text() == "precious"
 
 
 def test_the_home_itself_is_no_target(project: ProjectFolder, sshd: PrivateSshd) -> None:
-    refused(project.inv("sync-push", TARGET_DIR=f"gpu:{sshd.home}", check=False), "home directory")
+    refused(project.inv("sync-push", TARGET_DIR=f"gpu:{sshd.home}", check=False), "home folder")
     refused(project.inv("sync-push", TARGET_DIR=f"gpu:{sshd.folder}", check=False), "home")
 
 

@@ -168,7 +168,7 @@ def test_stopping_ends_the_whole_group(farm: Farm) -> None:
 
 def test_without_a_name_only_a_single_job_is_stopped(farm: Farm) -> None:
     refused = farm.project.inv("remote-stop", check=False)
-    assert refused.code == 2 and "No job goes on" in refused.err
+    assert refused.code == 2 and "No job is running" in refused.err
     first, second = farm.submit("sleep 600"), farm.submit("sleep 600")
     refused = farm.project.inv("remote-stop", check=False)
     assert refused.code == 2 and first in refused.err and second in refused.err
@@ -294,7 +294,7 @@ def use_a_shell(farm: Farm) -> None:
     job, gpu = there.read_text().split()
     assert gpu == farm.gpus.uuids()[0] and farm.status(job)["state"] == "running"
     refused = farm.project.inv("remote-shell", "--background", "--gpus", "2", check=False)
-    assert refused.code == 2 and "goes on already, with gpus 1" in refused.err
+    assert refused.code == 2 and "is running already, with gpus 1" in refused.err
     with inv_in_terminal(farm.project, "remote-shell") as terminal:
         terminal.until(b"\x1b[?1049h")
         terminal.type(b"exit\r")
@@ -406,7 +406,7 @@ def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:
         assert terminal.end() == 1 and b"Nothing was changed" in terminal.seen
     assert farm.file(old, "log").exists()
     done = farm.project.inv("remote-prune", "--older", "30d")
-    assert f"removed job {old}" in done.out and "1 job of that age stayed" in done.err
+    assert f"removed job {old}" in done.out and "1 job of that age kept" in done.err
     assert not farm.file(old, "log").exists() and not spare.exists()
     assert farm.file(young, "log").exists() and farm.file(kept, "log").exists()
     # The environment that jobs use now is still there.

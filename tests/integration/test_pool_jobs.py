@@ -43,8 +43,8 @@ def folder(lab: Lab, tmp_path: Path) -> Iterator[ProjectFolder]:
 def test_a_sweep_over_several_servers(folder: ProjectFolder) -> None:
     ready = folder.inv("remote-setup").out
     assert sorted(ready.splitlines()) == [
-        "one: the environment is there",
-        "two: the environment is there",
+        "one: the environment is ready",
+        "two: the environment is ready",
     ]
     gate = folder.root / "gate"
     wait = f"until test -e '{gate}'; do sleep 0.1; done"

@@ -48,7 +48,7 @@ def test_what_was_deleted_here_is_deleted_there_and_kept(
     gone.unlink()
     done = project.inv("sync-push")
     assert not (target_root / "src/old.py").exists()
-    assert "1 deleted (old versions kept there in .remote/backup/" in done.out
+    assert "1 deleted (old versions kept on the server in .remote/backup/" in done.out
     kept = list((target_root / ".remote/backup").rglob("old.py"))
     assert [path.read_text() for path in kept] == ["old"]
 

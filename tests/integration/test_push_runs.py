@@ -161,7 +161,7 @@ def test_a_job_there_starts_from_it(shared_project: ProjectFolder, shared_root: 
     project.write("src/load.py", LOAD)
     project.inv("remote-setup")
     done = push(project, run[:8])
-    assert "gave to" in done and f"load_model('runs:/{run}/model')" in done
+    assert "copied to" in done and f"load_model('runs:/{run}/model')" in done
     words = ["--", f"runs:/{run}/model", f"models:/{model}"]
     job = project.inv("remote-run", "--follow", "src/load.py", *words)
     assert job.out.count("predicted 5.000 7.000") == 2, job.text
@@ -215,19 +215,19 @@ def test_words_name_runs(plain: Desk) -> None:
         assert plain.push(word, dry_run=True).runs == (only,)
     for word, said in (
         ("twins", "2 runs are called 'twins'"),
-        (only[:3], "No run here is called"),
-        ("nothing", "No run here is called 'nothing'"),
-        ("%", "No run here"),
-        ("", "No run here"),
+        (only[:3], "No local run is called"),
+        ("nothing", "No local run is called 'nothing'"),
+        ("%", "No local run"),
+        ("", "No local run"),
     ):
         with pytest.raises(StoreError, match=said) as caught:
             plain.push(word)
     with pytest.raises(StoreError, match="No run is named"):
         plain.push()
-    with pytest.raises(StoreError, match="no experiment 'x' here"):
+    with pytest.raises(StoreError, match="no local experiment 'x'"):
         plain.push(experiment="x")
     plain.here.client.delete_run(only)
-    with pytest.raises(StoreError, match="is deleted here") as caught:
+    with pytest.raises(StoreError, match="is deleted locally") as caught:
         plain.push(only)
     assert "mlflow runs restore" in caught.value.hint
     assert plain.far.sql("SELECT 1 FROM runs") == []
@@ -289,7 +289,7 @@ def test_a_conflict_is_settled_first(plain: Desk) -> None:
     plain.here.client.set_tag(run, "colour", "blue")
     far = plain.far.dump()
     for _ in range(2):
-        with pytest.raises(StoreError, match="was changed here and on") as caught:
+        with pytest.raises(StoreError, match="was changed both locally and on") as caught:
             plain.push(run)
         assert "inv mlflow-conflicts" in caught.value.hint and run in caught.value.message
     assert plain.far.dump() == far
@@ -349,7 +349,7 @@ def test_what_was_deleted_there_comes_back(plain: Desk) -> None:
     plain.far.hard_delete(hard)
     plain.pull()
     # The pull deleted it here as well: who gives it then is told to restore it.
-    with pytest.raises(StoreError, match="is deleted here"):
+    with pytest.raises(StoreError, match="is deleted locally"):
         plain.push(soft)
     plain.here.client.restore_run(soft)
     plain.push(soft, hard)
@@ -513,12 +513,12 @@ def test_a_target_that_is_not_there_says_what_to_do(tmp_path: Path, template: Pa
 
 def test_without_a_store_here_there_is_nothing_to_give(plain: Desk) -> None:
     plain.here.store.unlink()
-    with pytest.raises(StoreError, match="there is no run to give"):
+    with pytest.raises(StoreError, match="there is no run to copy"):
         plain.push("abcd")
     config = Config(plain.here.root, {"MLFLOW_TRACKING_URI": "https://me:secret@db/x"})
     server = TargetSession.of(config, plain.server.target)
     # Records that a pull exports to a server lie in the project's own store first.
-    with pytest.raises(StoreError, match="there is no run to give") as caught:
+    with pytest.raises(StoreError, match="there is no run to copy") as caught:
         push_runs.push_runs(server, Selection(("abcd",)))
     assert "secret" not in str(caught.value)
 
@@ -535,12 +535,12 @@ def test_the_command_tells_what_it_did(tmp_path: Path, template: Path) -> None:
     run = made.run(text="note")
     made.here.client.update_run(run, name=name)
     said = push(project, run[:8], "--dry-run")
-    assert f"give    {run}" in said and "would give to" in said and "1 run (1 new there)" in said
+    assert f"copy    {run}" in said and "would copy to" in said and "1 run (1 new)" in said
     said = push(project, name)
-    assert f"gave to {far}: 1 run (1 new there), 1 artifact, " in said
+    assert f"copied to {far}: 1 run (1 new), 1 artifact, " in said
     found = json.loads(push(project, run, "--json"))
     assert found["runs"] == [run] and found["new_runs"] == 0 and found["target"] == str(far)
-    assert "No run here is called" in push(project, "\x1b[31mnone", code=2)
+    assert "No local run is called" in push(project, "\x1b[31mnone", code=2)
     assert "\x1b" not in push(project, "\x1b[31mnone", code=2)
 
 
@@ -639,7 +639,7 @@ def test_without_an_environment_there_what_is_not_merged_is_said(
     for _ in range(2):
         pushed = away.push(run, traces=True)
         assert pushed.runs == (run,) and away.far.client.get_run(run).info.run_name
-        assert f"its schema ({BEFORE_NAMES}) is another than that of mlflow.db there" in (
+        assert f"its schema ({BEFORE_NAMES}) is another than that of mlflow.db on the server" in (
             pushed.obstacle
         )
         assert pushed.obstacle.endswith("inv remote-setup")

@@ -39,7 +39,7 @@ def test_a_copy_that_was_cut_off_goes_on_where_it_was(
     said = project.inv(*words).out
     assert (target_root / "data/raw/x/big.bin").read_bytes() == data
     assert (target_root / "data/raw/x/small.txt").read_text() == "small"
-    assert "All of it is there as it is here." in said
+    assert "The server has all of it, with the same content." in said
     # What had arrived is not sent again, nor anything the next time.
     sent = re.search(r"2 files, ([\d.]+) MB", said)
     assert sent and float(sent[1]) < 80

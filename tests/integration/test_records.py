@@ -88,10 +88,10 @@ def test_conflicts_are_listed_and_settled(project: ProjectFolder, far: Project) 
     here.client.set_tag(run_id, "colour", "blue")
     far.client.set_tag(run_id, "colour", "green")
     said = project.inv("sync-pull")
-    assert f"kept yours: tags {run_id}/colour value = 'blue' (there: 'green')" in said.err
+    assert f"kept yours: tags {run_id}/colour value = 'blue' (theirs: 'green')" in said.err
     assert "1 conflict" in said.out and "inv mlflow-conflicts" in said.err
     listed = project.inv("mlflow-conflicts").out
-    assert "  1  tags" in listed and "yours 'blue', there 'green' (gpu:" in listed
+    assert "  1  tags" in listed and "yours 'blue', theirs 'green' (gpu:" in listed
     assert project.inv("mlflow-conflicts", "--theirs", "7", check=False).code == 2
     assert "theirs taken" in project.inv("mlflow-conflicts", "--theirs", "1").err
     assert Store(here.store).rows("SELECT value FROM tags WHERE key = 'colour'")[0] != ("blue",)
@@ -104,7 +104,7 @@ def test_registered_models_come_when_asked_for(project: ProjectFolder, far: Proj
     far.client.create_registered_model("clf")
     far.client.create_model_version("clf", f"{far.mlruns}/1/{run_id}/artifacts", run_id=run_id)
     said = project.inv("mlflow-pull")
-    assert "not merged: registered_models (--registry brings it)" in said.err
+    assert "not merged: registered_models (--registry merges it)" in said.err
     assert "1 registered version" in project.inv("mlflow-pull", "--registry").out
     project.write(".env", "REMOTE_REGISTRY=yes\n")
     assert "registered_models" not in project.inv("sync-pull").err

@@ -41,7 +41,7 @@ def test_a_key_shows_the_log_and_enter_comes_back(lab: Lab, project: Project) ->
         terminal.until(b"train-aaaa", 60)
         assert b"finished" in terminal.seen and not COLOURS.search(terminal.seen)
         terminal.type(b"l")
-        terminal.until(b"Enter comes back to remote-top", 60)
+        terminal.until(b"Enter returns to remote-top", 60)
         assert b"$ inv remote-logs 20260101-090000-train-aaaa --tail 200" in terminal.seen
         assert b"what the job said" in terminal.seen
         terminal.seen = b""

@@ -202,10 +202,10 @@ def test_a_link_that_is_cut_heals_and_ctrl_c_ends_it_in_one_line(watch: Watch) -
     (watch.project.root / "src/first.py").unlink()
     watch.server.start()
     until(lambda: watch.has("src/meanwhile.py", "second"))
-    until(lambda: "gpu:target is again as it is here." in watch.said)
+    until(lambda: "gpu:target has the same files again." in watch.said)
     assert not (watch.there / "src/first.py").exists()
     assert watch.said.count("It is tried again") == 1, watch.lines[before:]
     watch.process.send_signal(signal.SIGINT)
     before = len(watch.lines)
     assert watch.process.wait(60) == 130
-    assert watch.lines[before:] == ["Stopped: what is saved from now on stays here."]
+    assert watch.lines[before:] == ["Stopped: later changes are not pushed."]

@@ -150,5 +150,5 @@ def test_a_project_without_a_target_or_records_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "TARGET_DIR is not set" in called("push")[1]
-    assert "No records are here yet" in called("records")[1]
+    assert "There are no local records yet" in called("records")[1]
     assert list(tmp_path.glob("mlflow.db*")) == []

@@ -77,7 +77,7 @@ def test_the_rsync_of_a_mac_will_do(
     check, care = named(checks, "rsync"), named(checks, "rsync's care")
     assert not care.ok and not care.stops and "brew install rsync" in care.fix
     assert (
-        check.ok and check.message == "openrsync: protocol version 29, an old dialect: that will do"
+        check.ok and check.message == "openrsync: protocol version 29, an old version: sufficient"
     )
 
 

@@ -146,7 +146,7 @@ def test_a_job_goes_where_a_card_is_free(
     try:
         [chosen] = place(servers, JOB)
         assert chosen.target.label == "two"
-        assert "passed over: dead: It gave no answer within 0.5 s." in capsys.readouterr().err
+        assert "skipped: dead: It gave no answer within 0.5 s." in capsys.readouterr().err
         assert place(servers, JOB, 3)[:2] == [chosen, chosen]
     finally:
         lab.gpus["one"].card(0, memory_used=0)

@@ -114,7 +114,7 @@ def test_an_error_and_a_bug_are_told_of_their_own_host(project: Project) -> None
 
     one, two = pool.ask_all(pool.sessions(project, "lab"), question)
     assert one.words == "It has no room. Make some."
-    assert two.words == "The agent there failed: KeyError: 'x' Alone, it tells more: --target two"
+    assert two.words == "The server's agent failed: KeyError: 'x' For details: --target two"
 
 
 def test_what_is_said_meanwhile_begins_with_the_host(
@@ -171,4 +171,4 @@ def test_a_port_that_is_closed_is_told_at_once(lab: Lab, tmp_path: Path) -> None
     config.write_text(f"Host off\n  HostName 127.0.0.1\n  Port {port}\n")
     project = Project(tmp_path, {"REMOTE_SSH_CONFIG": str(config)})
     [reply] = pool.ask_all([TargetSession.of(project, Target.parse("off:x"))], gpus)
-    assert "nothing listens" in reply.words
+    assert "no SSH server listens" in reply.words

@@ -65,7 +65,7 @@ def test_a_push_to_all_leaves_the_usual_target_and_tells_who_failed(
     assert not (project.state / "last-target").exists()
     captured = capsys.readouterr()
     assert captured.out.count("pushed to") == 2
-    assert "off: off answers, but nothing listens for SSH there." in captured.err
+    assert "off: off answers, but no SSH server listens." in captured.err
 
 
 def test_a_pull_from_all_merges_what_came(
@@ -122,7 +122,7 @@ def test_a_run_that_is_on_two_servers_stays_the_first_ones_and_is_told(
     with pytest.raises(Exit):
         sync.sync_pull(Context(), target="all")
     said = capsys.readouterr().err
-    assert "b: 1 record came from a before, and stays as it is there:" in said
+    assert "b: 1 record came from a before, and is not changed:" in said
     assert "refused" not in said
     assert here.runs() == {"f1", "f2"}
     assert here.sql("SELECT name FROM runs WHERE run_uuid = 'f1'") == [("sunny",)]

@@ -77,14 +77,14 @@ def test_what_is_not_there_as_here_is_told_though_times_and_sizes_agree(
     times = copy.stat().st_mtime_ns
     copy.write_text("wrong")
     os.utime(copy, ns=(times, times))
-    with pytest.raises(TransferError, match="Not there as here.*data/raw/x"):
+    with pytest.raises(TransferError, match="Different on the server.*data/raw/x"):
         put(server, [str(tmp_path / "x")])
 
 
 @pytest.mark.parametrize(
     ("files", "to", "words"),
     [
-        (["/no/such/file"], "data/raw", "There is no '/no/such/file' here"),
+        (["/no/such/file"], "data/raw", "There is no '/no/such/file' on this machine"),
         (["/dev/null"], "data/raw", "/dev/null is no file and no folder"),
         (["/etc/hostname", "/proc/sys/kernel/hostname"], "data/raw", "Two of these are called"),
         (["/etc/hostname"], "src", "a push would delete it"),

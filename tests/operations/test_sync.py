@@ -268,7 +268,7 @@ def test_a_large_push_goes_on_where_the_whole_project_fits(
         (
             False,
             "pushed to /there: 2 files, 2.0 kB, 1.2 s,"
-            " 1 deleted (old versions kept there in .remote/backup/1)",
+            " 1 deleted (old versions kept on the server in .remote/backup/1)",
         ),
         (True, "would push to /there: 2 files, 1 deleted"),
     ],

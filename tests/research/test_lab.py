@@ -185,7 +185,7 @@ def test_jupyterlab_lets_nobody_in_without_its_token(
         assert code == 200 and '"news": {"disabled": true}' in text
         token = page.token.encode()
         said = page.leave()
-    assert "JupyterLab goes on there" in said and "inv remote-lab --stop" in said
+    assert "JupyterLab keeps running" in said and "inv remote-lab --stop" in said
     found = listening(processes(target, job))
     assert len(found) == 1 and found[0].startswith("0100007F:")
     for proc in Path("/proc").glob("[0-9]*/cmdline"):
@@ -277,7 +277,7 @@ def test_the_lab_is_no_run_and_its_runs_end_with_it(
     assert ended == run and status != "RUNNING"
     assert not Path(folder).exists()
     none = lab.inv("remote-lab", "--stop", check=False)
-    assert none.code == 2 and "doesn't go on" in none.err
+    assert none.code == 2 and "is not running" in none.err
 
 
 def runs(target: Path) -> list[tuple[str, str, str]]:

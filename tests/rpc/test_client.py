@@ -80,7 +80,7 @@ def test_an_answer_after_a_blob_is_read() -> None:
 
 
 def test_what_nobody_asked_for_is_refused() -> None:
-    with pytest.raises(ProtocolError, match="3 bytes that nobody asked for"):
+    with pytest.raises(ProtocolError, match="3 bytes that were not requested"):
         Reader().feed(framed({"a": 1}, b"xyz"))
     with pytest.raises(ProtocolError, match="twice"):
         Reader().feed(framed({"a": 1}) + framed({"a": 2}))
@@ -203,7 +203,7 @@ def test_a_bug_comes_back_as_a_bug() -> None:
 
 
 def test_the_real_agent_tells_its_errors(tmp_path: Path, isolated: Path) -> None:
-    with pytest.raises(TargetError, match="home directory"):
+    with pytest.raises(TargetError, match="home folder"):
         prepare(Agent(LocalWire()), isolated)
     with pytest.raises(TargetError, match="not pushed to yet"):
         Agent(LocalWire()).call(JobsRequest(KEY))

@@ -103,7 +103,7 @@ def test_a_killed_sweep_goes_on(sweep: Place, jobs: int) -> None:
 
     again = sweep.job("src/sweep.py", "pause=0.4", *words)
     said = sweep.run(again)
-    assert f"{left.count('COMPLETE')} of 6 trials were done before; going on" in said
+    assert f"{left.count('COMPLETE')} of 6 trials were done before; continuing" in said
     assert states(sweep) == ["COMPLETE"] * 6
     values = optuna_sql(sweep, "SELECT param_value FROM trial_params ORDER BY trial_id")
     assert values[: len(params)] == params and len(set(values)) == 6

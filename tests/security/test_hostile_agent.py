@@ -369,7 +369,7 @@ ENDLESS = [
     (f"printf '{FRAME_WORDS} 1000000 0\\n'; yes '[' | tr -d '\\n'", "no JSON"),
     (
         f"printf '{FRAME_WORDS} 22 999999999999999999\\n'; printf '{{\"jobs\": [], \"now\": 1}}'; yes",
-        "asked",
+        "requested",
     ),
     (f'while printf \'{FRAME_WORDS} 22 0\\n{{"jobs": [], "now": 1}}\'; do :; done', "twice"),
     (f"printf '{FRAME_WORDS} 22 0\\n{{\"jobs\":'", "gave no answer"),
@@ -407,7 +407,7 @@ def delta_answer(size: int) -> dict[str, Any]:
         (1000, bytes(1001), "more records than"),
         (1000, bytes(999), "1 bytes short"),
         (0, b"x", "more records than"),
-        (60 << 30, b"x", "short|free here"),
+        (60 << 30, b"x", "short|free on this machine"),
     ],
 )
 def test_no_more_is_unpacked_than_was_announced(

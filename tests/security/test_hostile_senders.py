@@ -401,6 +401,6 @@ def test_a_pull_tells_what_stays_there_and_ends_well(
     (target_root / "outputs/x.py").symlink_to("../tasks.py")
     done = project.inv("sync-pull")
     assert names(project.root / "data/results") == {"clone/README"}
-    assert "it acts by being there: data/results/clone/.git\n" in done.err
-    assert "since it leads out: outputs/x.py -> ../tasks.py" in done.err
+    assert "it takes effect just by existing: data/results/clone/.git\n" in done.err
+    assert "since it leads out of its folder: outputs/x.py -> ../tasks.py" in done.err
     assert "copy it by hand" in done.err and "\x1b" not in done.err and "tasks.py" in done.err

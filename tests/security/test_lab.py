@@ -110,8 +110,8 @@ def test_only_what_was_pushed_or_lies_in_a_known_folder_comes(
     came = {name for name in names(root) if not name.startswith(".remote/")}
     assert came == {*before, *COMES}
     said = capsys.readouterr().err
-    assert said.count("is not brought") == len(RUN) + len(LEFT_OUT)
-    assert "dotenv/__init__.py is not brought: this machine runs it" in said
+    assert said.count("is not copied") == len(RUN) + len(LEFT_OUT)
+    assert "dotenv/__init__.py is not copied: this machine runs it" in said
 
 
 @pytest.mark.parametrize("name", [*RUN, *LEFT_OUT, "src/x.py\0"])
@@ -142,6 +142,6 @@ def test_a_folder_that_becomes_a_link_between_the_look_and_the_transfer_is_not_f
     assert saved_files.may_come("src/train.py", root)
     (root / "src").rename(tmp_path / "elsewhere")
     (root / "src").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(saved_files.TargetError, match="can't come here any more"):
+    with pytest.raises(saved_files.TargetError, match="can't be copied here any more"):
         saved_files.bring(session, ["src/train.py"])
     assert (tmp_path / "elsewhere/train.py").read_text() == "mine"

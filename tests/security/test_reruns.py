@@ -136,7 +136,7 @@ def test_what_the_server_says_otherwise_is_refused(
 ) -> None:
     world.submitted()
     world.say(**said)
-    with pytest.raises(JobError, match=f"says otherwise.*{name}") as error:
+    with pytest.raises(JobError, match=f"otherwise than it was.*{name}") as error:
         world.rerun()
     assert "--theirs" in error.value.hint and world.asked == [] == world.arrived
     world.rerun(theirs=True)
@@ -185,7 +185,7 @@ def test_code_that_is_not_what_was_submitted_is_refused(world: World, how: str) 
 
 
 def test_what_was_never_submitted_from_here_is_refused(world: World) -> None:
-    with pytest.raises(JobError, match="was not submitted from here"):
+    with pytest.raises(JobError, match="was not submitted from this machine"):
         world.rerun()
     assert world.asked == [] == world.arrived
     world.rerun(theirs=True)
@@ -193,7 +193,7 @@ def test_what_was_never_submitted_from_here_is_refused(world: World) -> None:
 
 def test_a_server_that_tells_of_another_job_is_refused(world: World) -> None:
     world.submitted()
-    with pytest.raises(JobError, match="and not of 'other'"):
+    with pytest.raises(JobError, match="instead of 'other'"):
         told = AccountAnswer(read_job(world.paths.folder), JobStatus(FINISHED))
         world.a.agent = Namespace(call=lambda request: told)  # type: ignore[assignment]
         rerun(world.a, "other", target=world.b)

@@ -282,7 +282,7 @@ def test_a_typo_after_a_value_that_looks_like_a_flag_is_still_found(read: Read) 
 
 
 def test_flags_of_a_program_that_is_not_named_yet_are_unknown(read: Read) -> None:
-    with pytest.raises(RemoteError, match="There is no flag --epoch here"):
+    with pytest.raises(RemoteError, match="There is no flag --epoch."):
         read("--epoch", "3", "train.ipynb")
 
 

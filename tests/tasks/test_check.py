@@ -61,9 +61,7 @@ def test_found_mended_and_sound(root: Path) -> None:
     assert step == "        next: inv mlflow-check --mend"
     done = inv(root, "--mend")
     copy, mended, sound = done.stdout.splitlines()
-    assert copy.startswith("a copy of the store as it was: ") and mended.startswith(
-        "mended  paths: "
-    )
+    assert copy.startswith("copy of the old store: ") and mended.startswith("fixed   paths: ")
     assert sound == f"{root}/mlflow.db is sound."
     assert (done.returncode, done.stderr) == (0, "")
     for words in ((), ("--mend",)):

@@ -233,7 +233,7 @@ def test_help_without_a_notebook_shows_the_tasks_own_flags(
     real: ProjectFolder, words: tuple[str, ...]
 ) -> None:
     said = real.inv(*words).out
-    assert "--target" in said and "--follow" in said and "--epoch" not in said
+    assert "--target" in said and "--follow" in said and "\n  --epoch" not in said
 
 
 @pytest.mark.parametrize("task", ["run", "remote-logs", "remote-stop"])

@@ -39,7 +39,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TargetSession:
 
 
 def test_who_names_a_job_does_not_mean_all(server: TargetSession) -> None:
-    with pytest.raises(Exit, match="--all stops all jobs that go on, and some are named too"):
+    with pytest.raises(Exit, match="--all stops all running jobs, so no job can be named with it"):
         jobs.remote_stop(Context(), job=["aaaa"], all=True)
 
 

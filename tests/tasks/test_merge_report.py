@@ -27,14 +27,14 @@ def test_what_was_kept_refused_and_left_out_is_said(capsys: pytest.CaptureFixtur
     )
     merge_report.remarks(Records(summary))
     assert capsys.readouterr().err.splitlines() == [
-        "kept yours: runs r1 name = 'mine' (there: None)",
+        "kept yours: runs r1 name = 'mine' (theirs: None)",
         "To see them, and to take theirs: inv mlflow-conflicts",
         *(f"refused: run {number}: why" for number in range(5)),
         "… and 2 more refused",
-        "deleted there, kept here: run r2",
-        "2 new runs went into the experiment 'digits', which is deleted here."
+        "deleted on the server, kept locally: run r2",
+        "2 new runs went into the experiment 'digits', which is deleted locally."
         " To restore it: mlflow experiments restore -x 3",
-        "not merged: registered_models (--registry brings it)",
+        "not merged: registered_models (--registry merges it)",
     ]
 
 

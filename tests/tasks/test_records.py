@@ -108,10 +108,10 @@ def test_a_push_of_runs_is_told(
     store(here, empty, "r1")
     records.mlflow_push(Context(), run=["r1"], dry_run=True)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["give    r1", "give    mlruns/1/r1/artifacts/note.txt"]
-    assert lines[2].startswith(f"would give to {target}: 1 run (1 new there), 1 artifact, 4 B, ")
+    assert lines[:2] == ["copy    r1", "copy    mlruns/1/r1/artifacts/note.txt"]
+    assert lines[2].startswith(f"would copy to {target}: 1 run (1 new), 1 artifact, 4 B, ")
     records.mlflow_push(Context(), run=["r1"])
-    assert capsys.readouterr().out.startswith(f"gave to {target}: 1 run (1 new there), 1 artifact,")
+    assert capsys.readouterr().out.startswith(f"copied to {target}: 1 run (1 new), 1 artifact,")
     records.mlflow_push(Context(), run=["r1"], json=True)
     did = document(capsys)
     assert (did["target"], did["dry_run"]) == (str(target), False)
@@ -154,7 +154,7 @@ def test_a_conflict_is_listed_with_both_values(
 ) -> None:
     records.mlflow_conflicts(Context())
     said = capsys.readouterr()
-    assert said.out == (f"  1  runs f1 name: yours 'mine', there 'their\\x1bs' ({target})\n")
+    assert said.out == (f"  1  runs f1 name: yours 'mine', theirs 'their\\x1bs' ({target})\n")
     assert "inv mlflow-conflicts --theirs NUMBER (or --ours)" in said.err
     records.mlflow_conflicts(Context(), json=True)
     (entry,) = document(capsys)["conflicts"]
@@ -168,7 +168,7 @@ def test_a_conflict_that_is_settled_is_listed_no_more(
 ) -> None:
     outcome = {"theirs": "theirs taken", "ours": "yours kept"}[side]
     records.mlflow_conflicts(Context(), conflict=["1"], **{side: True})
-    assert f"1 conflict settled: {outcome}." in capsys.readouterr().err
+    assert f"1 conflict resolved: {outcome}." in capsys.readouterr().err
     assert name_of(conflict) == name
     records.mlflow_conflicts(Context())
     assert capsys.readouterr().err == "No conflicts.\n"

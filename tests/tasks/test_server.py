@@ -47,36 +47,36 @@ def inv(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_every_line_is_ok_or_a_gap_with_its_command(root: Path, tmp_path: Path) -> None:
+def test_every_line_is_ok_or_a_problem_with_its_fix(root: Path, tmp_path: Path) -> None:
     done = inv(root, "--target", f"{tmp_path}/target", HTTPS_PROXY="", https_proxy="")
     lines = done.stdout.splitlines()
-    assert all(line.startswith(("ok ", "gap", "   ")) for line in lines)
+    assert all(line.startswith(("ok ", "warn", "fail", "   ")) for line in lines)
     at = next(i for i, line in enumerate(lines) if "package index" in line)
-    assert lines[at].startswith("gap") and lines[at + 1].strip().startswith("fix: ")
-    assert done.returncode == 0, "no gap that stops work"
-    assert "gap" in done.stderr
+    assert lines[at].startswith("warn") and lines[at + 1].strip().startswith("fix: ")
+    assert done.returncode == 0, "no problem that stops all work"
+    assert "problem" in done.stderr
 
 
 def test_a_server_that_is_not_reached_leaves_the_laptops_part(root: Path) -> None:
     done = inv(root, "--target", "no-such-host.invalid:/proj")
     assert done.returncode == 1
-    assert "ok   here   rsync" in done.stdout and "ok   here   lock file" in done.stdout
-    assert "gap  there  server" in done.stdout and "~/.ssh/config" in done.stdout
+    assert "ok    laptop  rsync" in done.stdout and "ok    laptop  lock file" in done.stdout
+    assert "fail  server  server" in done.stdout and "~/.ssh/config" in done.stdout
 
 
 def test_json(root: Path) -> None:
     done = inv(root, "--json")
     found = json.loads(done.stdout)
     (gap,) = [check for check in found["checks"] if not check["ok"]]
-    assert found["error"]["message"] == "1 gap; 1 of them stops all work."
+    assert found["error"]["message"] == "1 problem, 1 of them blocking."
     assert gap["name"] == "target" and gap["stops"] and done.returncode == 1
 
 
 def test_settings_that_can_not_be_read_are_a_gap_among_others(root: Path) -> None:
     (root / ".env").write_bytes(b"\xff\xfe\x00")
     done = inv(root)
-    assert done.returncode == 1 and "gap  here   .env" in done.stdout
-    assert "ok   here   lock file" in done.stdout and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "fail  laptop  .env" in done.stdout
+    assert "ok    laptop  lock file" in done.stdout and "Traceback" not in done.stderr
 
 
 def test_what_a_server_says_does_not_steer_the_terminal(

@@ -36,5 +36,5 @@ def test_a_dry_run_lists_what_would_go_and_come_one_line_each(
     results.mkdir(parents=True, exist_ok=True)
     (results / EVIL).write_text("y")
     shown = project.inv("sync-pull", "--dry-run").out
-    assert "bring   data/results/a\\u202etxt\\x9b" in shown
+    assert "pull    data/results/a\\u202etxt\\x9b" in shown
     assert all(line.isprintable() for line in shown.splitlines())

@@ -40,7 +40,7 @@ def leased(index: int, name: str = "A100") -> LeasedGpu:
           "metrics": (Metric("loss", 0.12345678, 90),)},
          ("running", "-", "10 s", "cell 7/12, loss=0.1235 (step 90)", "")),
         ({"running": 210.0, "children": {"RUNNING": 2, "FINISHED": 5, "FAILED": 1}},
-         ("running", "-", "10 s", "6 runs done, 2 going", "")),
+         ("running", "-", "10 s", "6 runs done, 2 running", "")),
         ({"state": "failed", "running": 110.0, "ended": 115.0, "cause": "out of GPU memory",
           "attempt": 3, "result": "data/x.failed.ipynb"},
          ("failed", "-", "5 s", "", "out of GPU memory, attempt 3, data/x.failed.ipynb")),

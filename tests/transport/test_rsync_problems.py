@@ -65,4 +65,4 @@ def test_what_a_hostile_server_writes_there_is_kept_in_bounds() -> None:
 def test_each_has_its_machine_and_its_next_step(kind: str) -> None:
     assert Problem("a", "b", kind).text.startswith("a on this machine: b. ")
     there = Problem("a", "b", kind, TARGET).text
-    assert there.startswith("a on gpu:proj: b. ") and "there" in there
+    assert there.startswith("a on gpu:proj: b. ") and "on the server" in there

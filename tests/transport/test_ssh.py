@@ -179,7 +179,7 @@ CASES = {
     "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key failed.": "host key",
     "me@gpu: Permission denied (publickey,password).": "refuses the login",
     "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures": "refuses",
-    "ssh: connect to host gpu port 22: Connection refused": "nothing listens",
+    "ssh: connect to host gpu port 22: Connection refused": "no SSH server listens",
     "ssh: connect to host gpu port 22: Connection timed out": "does not answer",
     "ssh: connect to host gpu port 22: Operation timed out": "does not answer",
     "ssh: connect to host gpu port 22: No route to host": "does not answer",

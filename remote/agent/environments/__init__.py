@@ -132,8 +132,8 @@ class ProjectEnvironment(NamedTuple):
         if self.request.extras and self.kind.NO_EXTRAS:
             names = ", ".join(self.request.extras)
             raise JobError(
-                f"--extra {names}: extras are a lock file's, and this target's environment comes from"
-                " none.",
+                f"--extra {names}: extras belong to a lock file, and this target's environment is"
+                " made without one.",
                 self.kind.NO_EXTRAS,
             )
 

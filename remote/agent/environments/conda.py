@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 IS_MADE = True
 STARTS_ELSEWHERE = False
-NO_EXTRAS = "Name the packages in environment.yml; then without --extra."
+NO_EXTRAS = "Name the packages in environment.yml, and leave out --extra."
 
 LOCK_FILES: Tuple[str, ...] = ("environment.yml", "environment.yaml")
 
@@ -37,7 +37,9 @@ _VARIABLES = {
 #: What a login with an active environment has set.
 _ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_SHLVL", "PYTHONPATH")
 
-INSTALL = "Put one there, such as micromamba into ~/.local/bin, or name an environment: python = …"
+INSTALL = (
+    "Install one there, such as micromamba into ~/.local/bin, or name an environment: python = …"
+)
 
 
 def suits(code: Path) -> bool:

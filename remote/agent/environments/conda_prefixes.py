@@ -37,7 +37,7 @@ def prefix(name: str) -> Path:
         names = ", ".join(sorted(known)) or "none where conda keeps them"
         raise JobError(
             f"There is no conda environment {name!r} on this server; there are: {names}.",
-            'One elsewhere is named by its folder: python = "/path/to/environment"',
+            'Name another one by its folder: python = "/path/to/environment"',
         )
     return known[name]
 

@@ -26,13 +26,13 @@ IS_MADE = True
 
 #: Docker's engine starts them, and not the worker.
 STARTS_ELSEWHERE = True
-NO_EXTRAS = "Build what it names into the image; then without --extra."
+NO_EXTRAS = "Add the extra's packages to the image, and leave out --extra."
 
 #: What it holds, no file of the project's says.
 LOCK_FILES: Tuple[str, ...] = ()
 
 HINT = '[tool.remote] image names one: "x.sif" in the target, or "pytorch/pytorch:2.8.0".'
-ENGINES = "Ask for Apptainer there, or for the right to use Docker (the group docker)."
+ENGINES = "Ask its administrator for Apptainer, or for access to Docker (the group docker)."
 
 #: Where others than Docker's own engine fetch an image from.
 _SCHEMES = ("docker://", "oras://", "library://", "shub://")
@@ -70,7 +70,7 @@ def _engine(image: _Image) -> str:
         return docker
     engine = next(filter(None, programs), None)
     if engine is None:
-        not_allowed = " (Docker is there, and this account may not use it)" if docker else ""
+        not_allowed = " (Docker is installed, but this account may not use it)" if docker else ""
         raise JobError(
             f"{image.file or image.name} needs Apptainer, Singularity or Docker, and the server has"
             f" none{not_allowed}.",

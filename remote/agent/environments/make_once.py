@@ -27,7 +27,7 @@ from remote.files import read_json, try_lock_if_any, write_json
 #: How often who waits looks for news, in seconds.
 PAUSE = 0.1
 
-HINT = "Its words are in the job's log."
+HINT = "Its output is in the job's log."
 
 
 class Recipe(NamedTuple):

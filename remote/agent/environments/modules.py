@@ -45,10 +45,10 @@ def require(python: Path, modules: Sequence[str], install: str) -> None:
     if is_python and tuple(map(int, version.split("."))) < OLDEST:
         raise JobError(f"{python} is Python {version}; jobs need 3.8 or newer.")
     if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it prints nothing"]
         raise JobError(f"{python} doesn't run: {words[-1]}")
     if not is_python:
-        raise JobError(f"{python} is no Python: it was asked for its version, and told none.")
+        raise JobError(f"{python} is no Python: it printed no version.")
     missing = said[1].split() if said[1:] else []
     if missing:
         raise JobError(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 IS_MADE = False
 STARTS_ELSEWHERE = False
 NO_EXTRAS = (
-    "Install what it names there, with the pip or conda of that environment; then without --extra."
+    "Install the extra's packages with that environment's pip or conda, and leave out --extra."
 )
 
 #: What it holds, no file of the project's says.

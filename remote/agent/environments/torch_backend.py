@@ -72,7 +72,7 @@ def commands(
     if lock.suffix not in (".lock", ".txt") or lock.name == "poetry.lock":
         raise JobError(
             f"torch-backend can't be used with {lock.name}.",
-            "Make a lock file with which it can: uv lock, or uv pip compile … -o requirements.lock",
+            "Make a lock file that supports it: uv lock, or uv pip compile … -o requirements.lock",
         )
     for file, text in zip((rest, held), split(texts)):
         file.write_text(text, "utf-8")

@@ -98,7 +98,9 @@ def recipe(folder: Path, request: Request) -> Recipe:
 
     uv, lock = find_uv(), lock_file(request.code, request.extras)
     if uv is None:
-        raise JobError("uv is not on this server any more.", "Run the job again: uv is brought.")
+        raise JobError(
+            "uv is not on this server any more.", "Run the job again: uv is copied to the server."
+        )
     extras = f" with {', '.join(request.extras)}" if request.extras else ""
     packages = local_packages.folders(request.code, lock_files(lock, request.extras))
     variables = {
@@ -199,7 +201,7 @@ def lock_file(code: Path, extras: Sequence[str] = ()) -> Path:
     if lock.name in WITH_PROJECT and not (code / "pyproject.toml").is_file():
         raise JobError(
             f"{lock.name} needs the pyproject.toml that it was made from.",
-            "Is it there, and does .rsyncignore let it through?",
+            "Does it exist, and does .rsyncignore allow it?",
         )
     for extra, file in zip(sorted(set(extras)), requirement_files(lock, extras)[1:]):
         if lock.name in REQUIREMENTS and not file.is_file():

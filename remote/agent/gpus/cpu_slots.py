@@ -37,7 +37,7 @@ class CpuSlots(QueuedLease):
             return
         if self.wanted > self.count:
             raise JobError(
-                f"The job asks for {self._wanted()}, and jobs without a GPU have {self.count} here.",
+                f"The job asks for {self._wanted()}, and this server has {self.count} for jobs without a GPU.",
                 "Ask for fewer (--cpus), or raise the target's `cpus` in pyproject.toml.",
             )
         request = WaitingJob(

@@ -30,7 +30,7 @@ def obstacle(gpu: Gpu, memory: int) -> str:
         name = first.name or f"process {first.pid}"
         owner = f"{first.user}'s {name}" if first.user else name
         return f"{owner} and {len(more)} more" if more else owner
-    return "" if (gpu.memory_used or 0) <= IDLE_MEMORY else "its memory is taken"
+    return "" if (gpu.memory_used or 0) <= IDLE_MEMORY else "its memory is in use"
 
 
 def equipment(gpus: Sequence[Gpu]) -> str:

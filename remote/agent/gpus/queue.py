@@ -56,7 +56,7 @@ def look(request: GpusRequest) -> GpusAnswer:
     if not folder.is_dir():
         raise JobError(
             f"There is no folder {folder} on this server, for leases (REMOTE_LEASES).",
-            "Everybody must be able to make files there: mkdir -m 1777 DIR",
+            "All users must be able to create files in it: mkdir -m 1777 DIR",
         )
     held = all_holders(folder)
     return GpusAnswer(
@@ -136,7 +136,7 @@ class JobLease(QueuedLease):
         if len(self.gpus) < self.request.gpus:
             excluded = ", ".join(self.job.gpu_exclude)
             raise JobError(
-                f"The job asks for {self._wanted()}, which this machine never has.",
+                f"The job asks for {self._wanted()}, which this server does not have.",
                 equipment(machine) + (f"; excluded: {excluded}" if excluded else ""),
             )
         if len(self.gpus) < len(machine):

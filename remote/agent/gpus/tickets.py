@@ -146,7 +146,7 @@ def _make(folder: Path, request: WaitingJob, kind: str, tries: int = 20) -> Tupl
             return _make(folder, request, kind, tries - 1)
         raise JobError(
             f"The job can't join the queue for {kind.upper()}s in {folder}: {error.strerror}.",
-            "Everybody must be able to make files there, and it must not be full.",
+            "All users must be able to create files in it, and its disk must not be full.",
         ) from error
     return folder / name, file
 

@@ -47,7 +47,7 @@ def differences(request: messages.DifferencesRequest) -> messages.DifferencesAns
     lines = _code(before.first_code, after.first_code, leave={*LOCK_FILES, *shared})
     code = list(itertools.islice(lines, messages.DIFF_LINES))
     if next(lines, None) is not None:
-        code.append(f"({messages.DIFF_LINES} lines; what follows is left out)")
+        code.append(f"({messages.DIFF_LINES} lines; the rest is left out)")
     return messages.DifferencesAnswer(
         ids=(before.id, after.id),
         asked=_changes(_asked(before), _asked(after)),

@@ -95,7 +95,7 @@ def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
             f"{paths.id} has ended: {status.state}.", f"Its log: inv remote-logs {paths.id}"
         )
     if job and job.interpreter:
-        raise JobError(f"{paths.id} runs in a terminal of that machine, which is no session.")
+        raise JobError(f"{paths.id} runs in a terminal of the server itself, which is no session.")
     launched = _launch(paths, status)
     argv = _own_terminal(paths, launched) if job and job.service == SHELL else []
     if not argv:
@@ -177,7 +177,7 @@ def _await_end(
         time.sleep(0.05)
     alive = launched.alive()
     if alive is None:
-        problem = "it was asked to end; whether it did can't be told now"
+        problem = "it was asked to end; whether it did is unknown"
         return messages.StoppedJob(paths.id, read_status(paths), problem=problem)
     if alive:
         launched.row.kill(launched.handle)
@@ -204,6 +204,8 @@ def _only(root: Path) -> JobPaths:
     if len(going) == 1:
         return going[0]
     if not going:
-        raise JobError("No job goes on here.", "inv remote-ps lists those that have ended.")
+        raise JobError(
+            "No job is running on this target.", "inv remote-ps lists those that have ended."
+        )
     names = " ".join(paths.id for paths in going[-5:]) + (" ..." if len(going) > 5 else "")
-    raise JobError(f"{len(going)} jobs go on here: say which, or --all.", names)
+    raise JobError(f"{len(going)} jobs are running: name one, or --all.", names)

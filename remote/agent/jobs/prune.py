@@ -52,13 +52,13 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
         if paths.id not in request.pulled and not request.force:
             raise JobError(
                 f"{paths.id} was not pulled yet.",
-                "Pull first (make sync-pull), or remove it all the same: --force",
+                "Pull first (make sync-pull), or remove it anyway: --force",
             )
         files = _only_here(paths)
         if files and not request.force:
             raise JobError(
                 f"{paths.id} has the only copy of {unpulled.summary(files)}.",
-                f"Bring it (inv remote-fetch {paths.id}), or remove it all the same: --force",
+                f"Copy it (inv remote-fetch {paths.id}), or remove it anyway: --force",
             )
     freed = sum(_remove(paths.folder) for paths in jobs)
     for paths in jobs:
@@ -131,7 +131,7 @@ def _clear_unfinished(root: Path, dry_run: bool, remarks: List[str]) -> int:
             is_free = stack.enter_context(tree.reading(root, ""))
         if is_free:
             return freed + room.clear(root, *copies, dry_run=dry_run)
-    remarks.append("what a push has sent so far: it goes on")
+    remarks.append("the files of a push that is still running")
     return freed
 
 
@@ -142,13 +142,13 @@ def _clear_downloads(dry_run: bool, remarks: List[str]) -> int:
         return 0
     if not downloads.is_default(folder):
         remarks.append(
-            f"uv's cache {folder}: a setting put it there, maybe for others: uv cache clean"
+            f"uv's cache {folder}: a setting names it, maybe for others too: uv cache clean"
         )
         return 0
     unused = downloads.unused(folder)
     freed = sum(unused.values())
     if unused and not dry_run and not downloads.remove(unused):
-        remarks.append(f"{size(freed)} of uv's cache {folder}: uv is at work on it, or failed")
+        remarks.append(f"{size(freed)} of uv's cache {folder}: uv is using it, or failed")
         return 0
     return freed
 
@@ -190,14 +190,14 @@ def _unused_environments(
         return []
     used = {status.environment: f"job {id} uses it" for id, status in statuses.items()}
     with contextlib.suppress(JobError):
-        used[environments.of_job(root, root, request).name] = "what was pushed needs it"
+        used[environments.of_job(root, root, request).name] = "the pushed project needs it"
     unused = []
     for env in _folders(root / STATE / "envs"):
         ready = env / environments.COMPLETE
         young = ready.exists() and ready.stat().st_mtime > limit
         # `<name>.source` belongs to who makes it.
         if env.stem in used or young:
-            why = used.get(env.stem, "a job began with it since then")
+            why = used.get(env.stem, "a job has used it since")
             remarks.append(f"environment {env.name}: {why}")
         else:
             unused.append(env)

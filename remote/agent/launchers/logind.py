@@ -47,7 +47,7 @@ def wrap(server: Callable[[], Optional[int]]) -> List[str]:
         raise JobError(
             f"logind on this server ends all processes of {user.pw_name} at logout"
             " (KillUserProcesses=yes): the job would end with your connection.",
-            f"An administrator has to run there, once: sudo loginctl enable-linger {user.pw_name}",
+            f"An administrator has to run once on the server: sudo loginctl enable-linger {user.pw_name}",
         )
     return _scope()
 
@@ -95,6 +95,6 @@ def _scope() -> List[str]:
     if answer([*words, "true"]) is None:
         raise JobError(
             "logind on this server ends tmux at logout, and systemd-run can't start it apart.",
-            "See why, there: systemd-run --user --scope true",
+            "See why, on the server: systemd-run --user --scope true",
         )
     return words

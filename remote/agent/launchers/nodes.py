@@ -75,5 +75,5 @@ def _asked(program: str, words: Sequence[str], *flags: str) -> str:
     argv = squeue.command(program, sbatch.value(words, "--clusters", "-M"))
     said = answer([*argv, *flags, *(["-p", partition] if partition else [])], limit=squeue.LIMIT)
     if said is None:
-        raise JobError(f"Slurm doesn't answer there ({program}).", "Try it there: sinfo")
+        raise JobError(f"Slurm doesn't answer ({program}).", "Try it on the server: sinfo")
     return said

@@ -106,5 +106,5 @@ def accepted(said: str) -> List[str]:
     """The number of the job that sbatch has told, and its cluster, which may be empty."""
     found = _ACCEPTED.findall(said)
     if not found:
-        raise JobError(f"sbatch told no job's number: {said.strip()[:200]!r}")
+        raise JobError(f"sbatch printed no job number: {said.strip()[:200]!r}")
     return list(found[-1])

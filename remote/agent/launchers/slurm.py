@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PROGRAMS: Tuple[str, ...] = ("sbatch", "squeue", "scancel")
 START_LIMIT: Optional[float] = None
 ELSEWHERE = True
-START_HINT = "See there: squeue --me"
+START_HINT = "See on the server: squeue --me"
 
 #: Where sites, packages and Slurm itself (without files of its own) put what names the cluster.
 CONFIGURATIONS = ("/etc/slurm", "/etc/slurm-llnl", "/run/slurm/conf")
@@ -220,7 +220,7 @@ def beside(handle: Handle, job_id: str, *, terminal: bool = False) -> List[str]:
     job, _ = squeue.find(handle)
     if job is None or job.state != "RUNNING":
         raise JobError(
-            f"{job_id} does not run yet, so that there is no node to look at.",
+            f"{job_id} does not run yet, so it has no node yet.",
             f"inv remote-logs {job_id} --follow",
         )
     cluster = str(handle.get("cluster", ""))
@@ -243,7 +243,7 @@ def why_ended(handle: Handle) -> str:
         return told[0]
     if shown.get("ExitCode", "0:0") != "0:0":
         return _why_failed(number, shown, output)
-    return f"its worker is gone; Slurm says no more of its job {number}"
+    return f"its worker is gone; Slurm no longer knows its job {number}"
 
 
 def _why_failed(number: str, shown: Dict[str, str], output: Path) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROGRAMS: Tuple[str, ...] = ("tmux",)
 START_LIMIT: Optional[float] = 20.0
 ELSEWHERE = False
-START_HINT = "See whether tmux works there: tmux new -d 'sleep 60'; tmux ls"
+START_HINT = "Check that tmux works on the server: tmux new -d 'sleep 60'; tmux ls"
 
 #: The tmux server of jobs whose handle doesn't name one: older versions wrote none down.
 SOCKET = "remote"
@@ -41,9 +41,9 @@ def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
         raise JobError(f"REMOTE_TMUX_SOCKET {setting!r} is no plain name.", "Such as: remote")
     if job.sbatch and job.service != UI:
         raise JobError(
-            "tmux runs this server's jobs, not Slurm: --sbatch, or `sbatch` of pyproject.toml, says"
-            " nothing to it.",
-            'Leave it out: the flag; the setting by launcher = "tmux" in the target\'s own table.',
+            "tmux runs this server's jobs, not Slurm: --sbatch, or `sbatch` of pyproject.toml, has"
+            " no effect.",
+            'Leave out the flag; replace the setting by launcher = "tmux" in the target\'s own table.',
         )
     if job.nodes > 1:
         raise JobError("--nodes needs Slurm: tmux runs a job on one machine.", "See docs/slurm.md")
@@ -66,10 +66,14 @@ def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
             cwd=str(Path.home()),
         )
     except FileNotFoundError:
-        raise JobError("This server has no tmux.", "Install it there, or ask for it.") from None
+        raise JobError(
+            "This server has no tmux.", "Install it on the server, or ask for it."
+        ) from None
     if result.returncode:
         reason = result.stderr.decode("utf-8", "replace").strip()
-        raise JobError(f"tmux could not start the job: {reason}", "Try it there: tmux new -d true")
+        raise JobError(
+            f"tmux could not start the job: {reason}", "Try it on the server: tmux new -d true"
+        )
     identity = vars(processes.identity(int(result.stdout)))
     return {**identity, "socket": setting, "host": os.uname().nodename}
 

@@ -91,7 +91,7 @@ def _gather(root: Path) -> Dict[str, str]:
     try:
         return gather(root)
     except OSError as error:
-        return {"": f"records of jobs elsewhere can't be merged there: {error}"}
+        return {"": f"records of jobs elsewhere can't be merged on the server: {error}"}
 
 
 def _with_delta(

@@ -47,7 +47,9 @@ def gather(root: Path) -> Dict[str, str]:
             try:
                 after[name] = _gathered(paths, store, before.get(name, ""))
             except (OSError, RemoteError, sqlite3.Error) as error:
-                faults[paths.id] = f"the records of {paths.id} can't be merged there: {error}"
+                faults[paths.id] = (
+                    f"the records of {paths.id} can't be merged on the server: {error}"
+                )
         if after != before:
             write_json(root / MARKS, after)
     return faults

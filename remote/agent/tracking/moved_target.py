@@ -34,7 +34,7 @@ def mend_moved(root: Path) -> str:
         # Whoever needs its records tells of it.
         return ""
     except StoreError as error:
-        return f"The paths of its records lead out of {root}, and can't be mended: {error.message}"
+        return f"The paths of its records lead out of {root}, and can't be fixed: {error.message}"
     if not mended:
         return ""
     old = ", ".join(sorted({path.old or "mlruns" for path in mended}))[:1000]

@@ -87,7 +87,7 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
     place = paths.root if job.live else record.code
     env = {**of_job(record, place, python), **devices}
     if job.idle and not record.status.gpus:
-        record.say("this job has no GPU, so that --idle has nothing to look at")
+        record.say("this job has no GPU, so --idle has no effect")
     offset, kills = paths.log.stat().st_size, kernel_kills()
     gpus = GpuUsage(gpu.uuid for gpu in record.status.gpus)
     curves = Curves(job_run.store_of_job(paths), record.run, gpus)

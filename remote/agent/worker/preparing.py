@@ -96,7 +96,7 @@ class PreparedRecord(Record):
             if kind_of(self.job).serves:
                 raise
             self.say(error.message)
-            self.say("this job keeps its records in a store of its own; a pull brings them too.")
+            self.say("this job keeps its records in a store of its own; a pull merges them too.")
             is_made = job_run.make_own_store(self.paths, python, env)
             if is_made:
                 self.begin_run()

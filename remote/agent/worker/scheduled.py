@@ -68,7 +68,7 @@ class ScheduledWorker(Worker):
     def take_up(self, earlier: JobStatus) -> None:
         """Go on as the next attempt of a job that Slurm has ended and starts again."""
         host = os.uname().nodename
-        self.say(f"Slurm starts this job again, on {host}: its code begins anew")
+        self.say(f"Slurm starts this job again, on {host}: its code starts from the beginning")
         with contextlib.suppress(OSError, StoreError):
             job_run.end_runs(self.paths, self.job, earlier.replace(state=FAILED, ended=time.time()))
         self.paths.live.touch()

@@ -76,7 +76,7 @@ def run(
     if code or len(parts) < len(lines) + 2:
         line = lines[len(parts) - 2] if 1 < len(parts) < len(lines) + 2 else "its shell's start"
         became = f"failed ({code})" if code else "ended its own shell"
-        raise JobError(f"`setup` {became}: {line}", "Its words are in the job's log.")
+        raise JobError(f"`setup` {became}: {line}", "Its output is in the job's log.")
     return _difference(parts[0], parts[-1])
 
 

@@ -95,7 +95,9 @@ def state_folder(record: Record) -> Path:
     origin = record.job.state
     folder = states_folder(record.paths.root) / (origin or record.paths.id)
     if origin and not folder.is_dir():
-        record.say(f"{origin} has left nothing in REMOTE_JOB_STATE_DIR: this job begins anew.")
+        record.say(
+            f"{origin} kept nothing in REMOTE_JOB_STATE_DIR: this job starts from the beginning."
+        )
     # On a full disk a job begins all the same.
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

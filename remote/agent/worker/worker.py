@@ -163,7 +163,7 @@ class Worker(PreparedRecord):
             try:
                 unpulled.begin(self.paths, self.job)
             except OSError as error:
-                self.say(f"what this job writes can't be told: {error}")
+                self.say(f"what this job writes is unknown: {error}")
             return attempts(self, python, self.devices(lease))
 
     def devices(self, lease: Optional[Lease]) -> Mapping[str, str]:
@@ -227,7 +227,7 @@ class Worker(PreparedRecord):
                 last = step(last)
             except (OSError, StoreError) as error:
                 errors.append(error)
-                self.say(f"{error}\nWhat is missing of this job's record follows: inv remote-ps")
+                self.say(f"{error}\ninv remote-ps completes this job's record.")
             except Exception:
                 self.say(_traceback())
         reserve.publish(self.paths, last)
@@ -247,7 +247,7 @@ class Worker(PreparedRecord):
         from remote.agent.tracking.job_run import is_outside, noted_stores
 
         for place in filter(is_outside, noted_stores(self.paths)):
-            self.say(f"runs were logged to {place}, which no pull brings (see inv mlflow-merge)")
+            self.say(f"runs were logged to {place}, which no pull merges (see inv mlflow-merge)")
         job_state.list_unpulled(self.paths, self.job)
         code = f"exit code {last.exit_code}"
         cause = f" ({last.cause})" if last.cause not in ("", code) else ""

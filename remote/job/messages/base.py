@@ -19,8 +19,8 @@ Answer = TypeVar("Answer")
 #: What is told where no answer came, by what asking again does: nothing is changed; done twice it is
 #: as done once; done twice it is so too, but `last` may be another job by then.
 READS = "Type the same command again."
-SAME_TWICE = "Whether it was done isn't known. Type the same command again: twice does no harm."
-LOOK_FIRST = "Whether it was done isn't known: inv remote-ps tells."
+SAME_TWICE = "Whether it was done is unknown. Type the same command again: that does no harm."
+LOOK_FIRST = "Whether it was done is unknown: inv remote-ps shows it."
 
 
 class Request(Struct, Generic[Answer]):

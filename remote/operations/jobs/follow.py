@@ -79,7 +79,7 @@ def follow_log(
         except KeyboardInterrupt:
             if not wait:
                 raise
-            said = f"\nThe job goes on. Its log: inv remote-logs {job} --follow"
+            said = f"\nThe job keeps running. Its log: inv remote-logs {job} --follow"
             raise KeyboardInterrupt(said) from None
 
 
@@ -112,7 +112,7 @@ def _terminal(server: TargetSession, job: str) -> tuple[Sequence[str], dict[str,
     argv = server.agent.call(AttachRequest(key=server.key, job=job, terminal=terminal)).argv
     if not sys.stdin.isatty():
         raise JobError(
-            "A job's terminal is shown in a terminal, and here is none.",
+            "A job's terminal is shown in a terminal, and there is none.",
             f"Its log: inv remote-logs {job} --follow",
         )
     env = {name: value for name, value in os.environ.items() if name != "TMUX"}

@@ -25,7 +25,7 @@ from remote.transport import rsync_args
 from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_filters import IgnoreFile
 
-THEIRS = "To run what it says: --theirs"
+THEIRS = "To trust the server: --theirs"
 
 
 def rerun(
@@ -48,10 +48,11 @@ def rerun(
     account = source.agent.call(AccountRequest(key=source.key, job=job))
     original, is_there = account.job.id, target.key == source.key
     if job not in ("", "last") and job not in original:
-        raise JobError(f"{source.target} tells of {original}, and not of {job!r}.")
+        raise JobError(f"{source.target} reported {original} instead of {job!r}.")
     if resume and not is_there:
         raise JobError(
-            f"What {original} has kept is on {source.target}.", "Leave out --on, or --resume."
+            f"The files that {original} kept are on {source.target}.",
+            "Leave out --on, or --resume.",
         )
     kept = recall(source.project.state, original)
     asked = account.job.spec
@@ -111,15 +112,15 @@ def _as_submitted(source: TargetSession, account: AccountAnswer, kept: Submitted
     """What was asked of the job here; raises JobError where that isn't known, or is told otherwise."""
     if kept is None:
         raise JobError(
-            f"{account.job.id} was not submitted from here, so that only {source.target} says what"
-            " it was.",
+            f"{account.job.id} was not submitted from this machine, so only {source.target} knows"
+            " what it was.",
             THEIRS,
         )
     differing = kept.differences(account.job.spec, account.diff)
     if differing:
         raise JobError(
-            f"{source.target} says otherwise than was submitted from here what {account.job.id}"
-            f" was: {', '.join(differing)}.",
+            f"{source.target} describes {account.job.id} otherwise than it was submitted from this"
+            f" machine: {', '.join(differing)}.",
             THEIRS,
         )
     return kept.job
@@ -146,7 +147,7 @@ def _send_code(
         if code and code_in(folder) != code:
             raise JobError(
                 f"The code that {source.target} has of {account.job.id} isn't what was submitted"
-                " from here.",
+                " from this machine.",
                 THEIRS,
             )
         target.prepare()

@@ -71,7 +71,7 @@ def sbatch_words() -> Any:
     """The flag of all that can be a job of Slurm's."""
     return option(
         "--sbatch",
-        'with Slurm: more words for sbatch, such as "-p long --mem=64G"; may come again',
+        'with Slurm: more arguments of sbatch, such as "-p long --mem=64G"; repeatable',
         parse=words,
         collect=joined,
     )
@@ -86,13 +86,13 @@ class RunOptions:
 
     gpus: float | None = option(
         "--gpus",
-        "how many GPUs to lease (default: one where the server has any; 0: none); 0.5: half of one,"
-        " beside other jobs of yours",
+        "how many GPUs to lease (default: one if the server has any; 0: none; 0.5: half of one,"
+        " shared with other jobs of yours)",
         None,
         parse=gpu_count,
     )
     gpu_memory: int = option(
-        "--gpus-memory", "lease a GPU with that much memory free, such as 20G", 0, parse=mebibytes
+        "--gpus-memory", "lease a GPU with this much free memory, such as 20G", 0, parse=mebibytes
     )
     gpu_model: str = option(
         "--gpus-model", "lease GPUs with this in their name, such as A100, in any case"
@@ -102,40 +102,44 @@ class RunOptions:
     )
     cpus: int = option(
         "--cpus",
-        "without a GPU: how many of the machine's CPU slots it waits for",
+        "without a GPU: how many of the server's CPU slots to take",
         0,
         parse=several,
     )
     after: str = option(
         "--after", "begin when this job has finished: its id, a part of it, or `last`"
     )
-    retries: int = option("--retries", "try again that often where the code fails", 0, parse=count)
-    timeout: int = option("--timeout", "end the code after this time, such as 8h", 0, parse=seconds)
+    retries: int = option(
+        "--retries", "how many times to try again if the code fails", 0, parse=count
+    )
+    timeout: int = option(
+        "--timeout", "stop the code after this time, such as 8h", 0, parse=seconds
+    )
     idle: int = option(
-        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+        "--idle", "stop it when its GPUs were idle for this time, such as 2h", 0, parse=seconds
     )
     nodes: int = option(
-        "--nodes", "with Slurm: how many machines, each with as many GPUs", 0, parse=several
+        "--nodes", "with Slurm: how many machines, each with that many GPUs", 0, parse=several
     )
     sbatch: tuple[str, ...] = sbatch_words()
-    name: str = option("--name", "what the job is called (default: like its program)")
+    name: str = option("--name", "the job's name (default: its program's)")
     cwd: str = option(
-        "--cwd", "the folder to run in: `notebook`, the program's own, or one of the project"
+        "--cwd", "the folder to run in: `notebook` (the program's own), or a folder of the project"
     )
     env: Mapping[str, str] = option(
         "--env",
-        "KEY=VALUE, an environment variable of the job; may come again",
+        "KEY=VALUE, an environment variable of the job; repeatable",
         parse=variable,
         collect=dict,
     )
     tags: Mapping[str, str] = option(
-        "--tag", "KEY=VALUE, a tag of its MLflow runs; may come again", parse=pair, collect=dict
+        "--tag", "KEY=VALUE, a tag of its MLflow runs; repeatable", parse=pair, collect=dict
     )
     extras: tuple[str, ...] = option(
-        "--extra", "an extra of the lock file for its environment; may come again", collect=tuple
+        "--extra", "an extra of the lock file for its environment; repeatable", collect=tuple
     )
     record: bool = option(
-        "--no-record", "no MLflow run for this job: it is no experiment, as nvidia-smi", True
+        "--no-record", "no MLflow run for this job (of nvidia-smi, for example)", True
     )
     notify: str = option(
         "--notify", "a shell command to run on the server when the job has ended (REMOTE_NOTIFY)"
@@ -151,7 +155,7 @@ class RunOptions:
                 raise JobError(f"{what} a GPU, and --gpus 0 means none.", "Leave one of them out.")
         if self.gpu_memory and self.leased["gpu_share"] < 1:
             raise JobError(
-                "A part of a GPU is a part of its memory: --gpus-memory can't go with it."
+                "A part of a GPU has a part of its memory: --gpus-memory can't be added."
             )
 
     @property
@@ -179,7 +183,9 @@ def folder_there(text: str, flag: str) -> str:
     """A folder that JupyterLab is to show: below the target's root, or absolute."""
     folder = os.path.normpath(text)
     if folder == ".." or folder.startswith("../") or "\0" in folder:
-        raise JobError(f"{text!r} is outside of the target.", "Give its whole path there: /...")
+        raise JobError(
+            f"{text!r} is outside of the target.", "Type its absolute path on the server: /..."
+        )
     return folder
 
 
@@ -189,12 +195,12 @@ class StartOptions:
 
     place: ClassVar[Mapping[str, str]] = {}
 
-    background: bool = option("--background", "start it and return", False)
-    stop: bool = option("--stop", "end it", False)
+    background: bool = option("--background", "start it without opening it", False)
+    stop: bool = option("--stop", "stop it", False)
 
     def __post_init__(self) -> None:
         if self.stop and self.background:
-            raise JobError("--stop ends it: nothing else goes with that.")
+            raise JobError("--stop can't be combined with other flags.")
 
     @property
     def said(self) -> dict[str, str]:
@@ -213,7 +219,7 @@ class ServiceOptions(StartOptions):
 
     port: int = option(
         "--port",
-        "the port of this machine (default: the same each time, if it is free)",
+        "the local port (default: the same each time, if it is free)",
         0,
         parse=port_number,
     )
@@ -221,7 +227,7 @@ class ServiceOptions(StartOptions):
 
     def __post_init__(self) -> None:
         if self.stop and (self.background or self.no_browser):
-            raise JobError("--stop ends it: nothing else goes with that.")
+            raise JobError("--stop can't be combined with other flags.")
 
 
 def _asked_of(service: ShellOptions | LabOptions) -> RunOptions:
@@ -242,11 +248,11 @@ class ShellOptions(StartOptions):
         "--gpus", "how many GPUs to lease until it ends (default: none)", None, parse=gpu_count
     )
     extras: tuple[str, ...] = option(
-        "--extra", "an extra of the lock file for its environment; may come again", collect=tuple
+        "--extra", "an extra of the lock file for its environment; repeatable", collect=tuple
     )
-    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    timeout: int = option("--timeout", "stop it after this time, such as 8h", 0, parse=seconds)
     idle: int = option(
-        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+        "--idle", "stop it when its GPUs were idle for this time, such as 2h", 0, parse=seconds
     )
     sbatch: tuple[str, ...] = sbatch_words()
 
@@ -265,25 +271,25 @@ class LabOptions(ServiceOptions):
 
     folder: str = option(
         "--folder",
-        f"the folder to begin in (default: {place['folder']}); /... shows that one alone",
+        f"the folder to open (default: {place['folder']}); of /... nothing else is shown",
         parse=folder_there,
     )
     extras: tuple[str, ...] = option(
-        "--extra", "a further extra of the lock file, such as torch; may come again", collect=tuple
+        "--extra", "another extra of the lock file, such as torch; repeatable", collect=tuple
     )
     gpus: float | None = option(
         "--gpus",
-        "how many GPUs to lease for as long as it goes on (default: none); 0.5: half of one",
+        "how many GPUs to lease while it runs (default: none; 0.5: half of one)",
         None,
         parse=gpu_count,
     )
-    timeout: int = option("--timeout", "end it after this time, such as 8h", 0, parse=seconds)
+    timeout: int = option("--timeout", "stop it after this time, such as 8h", 0, parse=seconds)
     idle: int = option(
-        "--idle", "end it when its GPUs did nothing for this time, such as 2h", 0, parse=seconds
+        "--idle", "stop it when its GPUs were idle for this time, such as 2h", 0, parse=seconds
     )
     sbatch: tuple[str, ...] = sbatch_words()
     bring: bool = option(
-        "--bring", "bring here what was saved in it among the project's files", False
+        "--bring", "copy the project's files that were saved in it to this machine", False
     )
 
     @property

@@ -28,7 +28,7 @@ BROUGHT: dict[str, Callable[[TargetSession, Machine], None]] = {
 #: Seconds between two looks at an environment that is made through this machine.
 LOOK = 1.0
 
-UNKNOWN = "Whether the job started isn't known."
+UNKNOWN = "Whether the job started is unknown."
 REPEAT = "Type the same command again: it finds that out, and starts no second job."
 
 
@@ -72,8 +72,8 @@ class Submission:
         answer, brought = self._call(request), set[str]()
         while answer.need in BROUGHT and answer.platform:
             if answer.need in brought:
-                raise JobError(f"{answer.need} was brought to the server, but does not run there.")
-            say(f"bringing {answer.need.replace('-', ' ')} to the server (once)")
+                raise JobError(f"{answer.need} was copied to the server, but does not run there.")
+            say(f"copying {answer.need.replace('-', ' ')} to the server (once)")
             BROUGHT[answer.need](self.server, answer.platform)
             brought.add(answer.need)
             answer = self._call(request)
@@ -90,7 +90,7 @@ class Submission:
         try:
             return self._answered(request)
         except NoAnswer as error:
-            say(f"{error.message} Asking what became of the job ...")
+            say(f"{error.message} Checking whether it started ...")
         return self._answered(request)
 
     def _answered(self, request: SubmitRequest) -> SubmitAnswer:
@@ -127,13 +127,15 @@ class Submission:
         if not self.is_proxied:
             return answer
         say(
-            f"{answer.id}: its environment is made through this machine, which has to stay for that."
+            f"{answer.id}: its environment is made through this machine, which has to stay connected for that."
         )
         look = JobsRequest(key=self.server.key, jobs=(answer.id,))
         while True:
             jobs = self.server.agent.call(look).jobs
             if not jobs:
-                raise ProtocolError(f"The server tells nothing of {answer.id}, which it started.")
+                raise ProtocolError(
+                    f"The server reported nothing about {answer.id}, which it started."
+                )
             summary = jobs[0]
             if summary.environment_ready or summary.state in ENDED:
                 return answer.replace(environment_ready=True)

@@ -161,7 +161,7 @@ def _refuse_partial(problems: Sequence[Problem]) -> None:
         say_problems(problems, "pushed")
         raise TransferError(
             f"{plural(len(problems), 'path')} could not be pushed, so nothing was started.",
-            "Mend that, then the same command again.",
+            "Fix that, then repeat the command.",
         )
 
 
@@ -194,10 +194,10 @@ def push_until_accepted(
         if answer.need != PUSH:
             return answer
         say(
-            f"{answer.pushed_by or 'Somebody else'} pushed to {server.target} meanwhile: once more."
+            f"{answer.pushed_by or 'Somebody else'} pushed to {server.target} meanwhile: pushing again."
         )
     raise JobError(
-        f"{server.target} is pushed to all the time, so that no job could be started.",
+        f"{server.target} is pushed to all the time, so no job could be started.",
         "Try again later, or take a target of your own: --target",
     )
 

@@ -165,7 +165,7 @@ def rerun_all(
             again.write(project.state)
     if silent:
         say(*(f"{target}: {reply.words}" for target, reply in silent.items()))
-        say("What is there goes on with the same command, and starts nothing twice.")
+        say("The same command continues with it, and starts nothing twice.")
     else:
         again = again.replace(jobs=tuple(job for job in again.jobs if job.id))
     if again.targets:

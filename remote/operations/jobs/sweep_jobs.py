@@ -26,7 +26,7 @@ def after_sweep(project: Project, options: RunOptions) -> RunOptions:
         raise JobError(
             f"{sweep.id} is on {', '.join(sweep.targets)}, and a job can only follow what is on its own"
             " target.",
-            f"Start it when that has ended: inv remote-wait {sweep.id}",
+            f"Start the job when the sweep has ended: inv remote-wait {sweep.id}",
         )
     return replace(options, after=sweep.id)
 

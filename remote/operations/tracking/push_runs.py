@@ -79,8 +79,8 @@ def push_runs(server: TargetSession, selection: Selection, *, dry_run: bool = Fa
     to, root = destination(server.project), server.project.root
     if not to.location.exists():
         raise StoreError(
-            f"There is no {to.location}, so there is no run to give.",
-            "Runs come by a pull: inv sync-pull",
+            f"There is no {to.location}, so there is no run to copy.",
+            "Pull them: inv sync-pull",
         )
     named = select_runs.resolve(to.location, selection)
     push = _Push(server, to.location, to.base(source_name(server)), root, selection, named)
@@ -123,7 +123,7 @@ class _Push:
             else:
                 raise StoreError(
                     f"{self.server.target} changed each time meanwhile: {', '.join(answer.changed)}",
-                    "Wait until nothing writes to that there, then try again.",
+                    "Wait until nothing writes to it, then try again.",
                 )
             files, backup = self._send_artifacts(selected, answer)
             with merging(self.server.project):
@@ -171,9 +171,9 @@ class _Push:
             owner = dict(zip(table.key, key)).get(table.owner_column, "".join(ids[:1]))
             if str(owner) in ids:
                 raise StoreError(
-                    f"{conflict.table} {conflict.key} was changed here and on"
+                    f"{conflict.table} {conflict.key} was changed both locally and on"
                     f" {self.server.target}.",
-                    "Settle that first: inv mlflow-conflicts",
+                    "Resolve that first: inv mlflow-conflicts",
                 )
         return selected
 
@@ -261,7 +261,7 @@ class _Push:
             refused.append(f"{identity}: its artifacts are at {path}")
         for name in self._artifacts(selected):
             if is_secret(name, self.allowed):
-                refused.append(f"{name}: called like a secret (!NAME in .rsyncignore lets it go)")
+                refused.append(f"{name}: called like a secret (!NAME in .rsyncignore allows it)")
         with_folder = [name for name in (*ids[schema.RUN], *ids[schema.MODEL]) if name in folders]
         return PushedRuns(
             runs=tuple(ids[schema.RUN]),

@@ -95,8 +95,8 @@ def resolve(store: Path, selection: Selection) -> tuple[str, ...]:
             if not ids:
                 every = _ids(database, f"SELECT name FROM experiments WHERE {_ACTIVE} LIMIT 10")
                 raise StoreError(
-                    f"There is no experiment {selection.experiment!r} here.",
-                    f"The experiments here: {', '.join(every)}.",
+                    f"There is no local experiment {selection.experiment!r}.",
+                    f"The local experiments: {', '.join(every)}.",
                 )
             query = f"SELECT run_uuid FROM runs WHERE experiment_id = ? AND {_ACTIVE}"
             found = _ids(database, f"{query} ORDER BY start_time", *ids)
@@ -126,10 +126,10 @@ def _run(database: sqlite3.Connection, word: str) -> str:
         listed = "\n".join(_told(database, run) for run in runs[-_LISTED:])
         raise StoreError(
             f"{len(runs)} runs are called {word!r}. The newest:\n{listed}",
-            f"Say which by the beginning of its id: inv mlflow-push {runs[-1][:2 * PREFIX]}",
+            f"Choose one by the beginning of its id: inv mlflow-push {runs[-1][:2 * PREFIX]}",
         )
     raise StoreError(
-        f"No run here is called {word!r}.",
+        f"No local run is called {word!r}.",
         f"It takes a run's id, the first {PREFIX} characters of it or more, or its name.",
     )
 
@@ -152,7 +152,7 @@ def gather(store: Path, named: Sequence[str], selection: Selection, root: Path) 
         for run in outside.keys() & set(named):
             raise StoreError(
                 f"The artifacts of run {run} aren't in this project's mlruns: {outside[run]}",
-                "inv mlflow-check says what can be done.",
+                "inv mlflow-check shows what can be done.",
             )
         _add(database, _OF_THOSE, selection)
         ids = {kind: _ids(database, f"SELECT id FROM {kind}") for kind in _KINDS}
@@ -206,7 +206,7 @@ def _gather_runs(database: sqlite3.Connection, named: Sequence[str]) -> None:
     for run in named:
         if run not in going:
             raise StoreError(
-                f"Run {run} is deleted here.",
+                f"Run {run} is deleted locally.",
                 f"Restore it first: mlflow runs restore --run-id {run}",
             )
     for name in _ids(
@@ -215,7 +215,7 @@ def _gather_runs(database: sqlite3.Connection, named: Sequence[str]) -> None:
         " (SELECT experiment_id FROM runs WHERE run_uuid IN run)",
     ):
         raise StoreError(
-            f"The experiment {name!r} is deleted here.",
+            f"The experiment {name!r} is deleted locally.",
             "Restore it first: mlflow experiments restore --experiment-id ID",
         )
 

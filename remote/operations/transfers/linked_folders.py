@@ -27,7 +27,7 @@ def refusal(root: Path, path: str, declared: Iterable[str] = ()) -> Problem | No
             continue
         target = os.readlink(root / name)
         if not (root / name).exists():
-            return Problem(name, f"a link to {target}, which isn't there", DANGLING)
+            return Problem(name, f"a link to {target}, which doesn't exist", DANGLING)
         if tracked(root, name):
             return Problem(name, f"a link to {target}, which git brought", STRANGE)
         if _is_project(root, root / name, declared):

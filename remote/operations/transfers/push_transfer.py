@@ -112,7 +112,7 @@ class PushTransfer:
         changed = changed_since(self.began, self.server.project.root, tally.sent)
         if not changed or self.dry_run or self.repeats == 0:
             return tally
-        say(f"{changed[0]} changed while it was pushed: once more.")
+        say(f"{changed[0]} changed while it was pushed: pushing again.")
         # With a folder of its own: in the first one is what was there before this push.
         again = replace(
             self,

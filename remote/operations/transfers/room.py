@@ -97,8 +97,8 @@ def ask_for_room(server: TargetSession, names: Iterable[str]) -> bool:
         short = answer.short
         raise TransferError(
             f"{size(short.needed)} don't fit on {server.target}:"
-            f" {size(short.free)} are free in {short.folder}. What was there is as it was.",
-            "Make room there (inv remote-prune), or leave files here: .rsyncignore.",
+            f" {size(short.free)} are free in {short.folder}. Nothing was changed.",
+            "Make room (inv remote-prune), or exclude files in .rsyncignore.",
         )
     return answer.together
 
@@ -116,8 +116,8 @@ def check_room(folder: Path, count: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if count > free:
         raise TransferError(
-            f"The server announces {size(count)} {what}, and {size(free)} are free here.",
-            "Make room on this machine, then the same again.",
+            f"The server announces {size(count)} {what}, and {size(free)} are free on this machine.",
+            "Make room on this machine, then repeat the command.",
         )
 
 

@@ -34,7 +34,7 @@ def undecided(server: TargetSession, declared: Sequence[str], *, dry_run: bool) 
             f"not pushed: {name}: git ignores it, and it is called like a secret" for name in held
         ]
         say_first(lines, "files")
-        say(f"A line in {IGNORE_FILE} decides: NAME leaves it here, !NAME sends it.")
+        say(f"A line in {IGNORE_FILE} decides: NAME excludes it, !NAME sends it.")
     return held
 
 

@@ -42,14 +42,14 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 HELP = """\
 up, down  choose a job           tab  scroll the GPUs
-l, enter  follow its log: Ctrl-C comes back, the job goes on
-a         attach to its terminal: Ctrl-B D comes back
+l, enter  follow its log: Ctrl-C returns, the job keeps running
+a         attach to its terminal: Ctrl-B D returns
 s         stop it, after a question
 r         run it again, exactly
 p         pull results and records of its target
-c         log in to a server that asks for something
-f         look again now, also at who didn't answer
-q         quit; the jobs go on
+c         log in to a server that asks for a password or code
+f         refresh now, servers without an answer too
+q         quit; the jobs keep running
 
 Each key types the command of that name, which is shown."""
 
@@ -199,7 +199,7 @@ class Dashboard(App[None]):
     def action_stop(self) -> None:
         chosen = self._selected
         if chosen is None or chosen.job.state in ENDED:
-            self.notify("No job that goes on is chosen.", markup=False)
+            self.notify("No running job is chosen.", markup=False)
             return
         words = (COMMANDS["stop"], chosen.server.target.label, chosen.job.id)
         question = plain(f"Stop {chosen.job.id} on {chosen.server.target.label}? y/n")
@@ -227,6 +227,6 @@ class Dashboard(App[None]):
                 [sys.executable, "-m", "invoke", *words], env=self._environment
             )
             if command is not COMMANDS["attach"] or code:
-                ask("Enter comes back to remote-top: ")
+                ask("Enter returns to remote-top: ")
                 sys.stdin.readline()
         self.action_look()

@@ -58,7 +58,7 @@ def examine(store: Path) -> list[Finding]:
     if damage:
         return damage
     if not is_present(store):
-        raise StoreError(f"{store} isn't there.", "Name a store: a file such as mlflow.db.")
+        raise StoreError(f"There is no {store}.", "Name a store: a file such as mlflow.db.")
     project, paths = ProjectDir(store), paths_of(store)
     with usable(store), closing(connect_read_only(store)) as database:
         missing = missing_artifacts(database, paths)
@@ -66,7 +66,7 @@ def examine(store: Path) -> list[Finding]:
     findings = _unfit_findings(unfit) + _path_findings(paths, project)
     if missing:
         message = f"{plural(len(missing), 'artifact')} that records name can't be found"
-        step = "Pull again (make sync-pull), or bring them back from a copy of mlruns/."
+        step = "Pull again (make sync-pull), or restore them from a copy of mlruns/."
         findings.append(Finding("artifacts", message, missing, step))
     return findings + _file_store(project)
 
@@ -116,10 +116,10 @@ def _path_findings(paths: Iterable[StoredPath], project: ProjectDir) -> list[Fin
             continue
         items = tuple(f"{path.label}: {path.text}" for path in group)
         example = next((path.standard for path in group if path.standard), "mlruns")
-        step = f"Bring the files to where MLflow keeps them here, such as {example}"
+        step = f"Copy the files to where MLflow keeps them in this project, such as {example}"
         if old:
             copy = shlex.join(["rsync", "-a", "--ignore-existing", f"{old}/mlruns", project.folder])
-            step = f"Bring the files of {old}: {copy}"
+            step = f"Copy the files of {old}: {copy}"
         findings.append(Finding("paths", message, items, step, mend_after=True))
     return findings
 
@@ -131,8 +131,10 @@ def _file_store(project: ProjectDir) -> list[Finding]:
     if not items:
         return []
     count = plural(len(items), "experiment")
-    message = f"mlruns holds a file store ({count}), for which mlflow ui passes the database over"
-    step = "Bring its runs into the database (inv mlflow-merge mlruns), then move these files away."
+    message = (
+        f"mlruns holds a file store ({count}), because of which mlflow ui ignores the database"
+    )
+    step = "Merge its runs into the database (inv mlflow-merge mlruns), then move these files away."
     return [Finding("file store", message, items, step)]
 
 

@@ -115,7 +115,7 @@ def send_artifacts(session: Session, placed: Placed, local: str, server: str) ->
         session.summary.note(f"{what}: they lie outside of this project.")
     states = placed.sent.states
     for name in [name for name in files if is_secret(name, session.order.allowed)]:
-        session.summary.note(f"{name} of {placed} stays here: it is called like a secret")
+        session.summary.note(f"{name} of {placed} is not sent: it is called like a secret")
         del files[name]
     new = {name: files[name] for name in files if states.get(_FILE + name) != [files[name]]}
     if not folder or not new:

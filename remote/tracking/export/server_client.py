@@ -66,7 +66,7 @@ def server_client(address: str, settings: Mapping[str, str]) -> Iterator[Any]:
         try:
             get_default_host_creds(url)
         except (ValueError, MlflowException) as error:
-            raise ConfigError(reason(error), "It stands in .env or in the environment.") from error
+            raise ConfigError(reason(error), "It is set in .env or in the environment.") from error
         try:
             yield MlflowClient(tracking_uri=url, registry_uri=url)
         except (MlflowException, requests.RequestException) as error:
@@ -120,11 +120,11 @@ def _user_error(error: BaseException, url: str) -> RemoteError:
         return ConnectError(
             f"The MLflow server {url} can't be reached: {reason(causes[-1])}",
             f"Check {VARIABLE}, MLFLOW_TRACKING_SERVER_CERT_PATH, and that the server runs."
-            " What was merged is here; pull again.",
+            " The merged records are kept; pull again.",
         )
     if status in (401, 403):
         step = f"Set {USER} and {PASSWORD}, or {TOKEN}."
         return StoreError(f"{url} refuses this login: {reason(error)}", step)
     if status in (404, 405) and not getattr(error, "json", None) or "valid JSON" in str(error):
         return StoreError(f"{url} isn't an MLflow server.", f"Check {VARIABLE}.")
-    return StoreError(f"{url} fails: {reason(error)}", "What was merged is here; pull again.")
+    return StoreError(f"{url} fails: {reason(error)}", "The merged records are kept; pull again.")

@@ -107,7 +107,7 @@ def _merge(session: MergeSession) -> MergeSummary:
         # the next.
         since = session.meta.get("since")
         if session.agreed is None and since != bases.get(session.database, "token"):
-            raise StoreError("The delta doesn't follow what was pulled last.", "Pull again.")
+            raise StoreError("The delta doesn't continue the last pull.", "Pull again.")
         if session.ids("SELECT 1 FROM delta.entities LIMIT 1"):
             # From now on, a delta that was written before this one doesn't follow.
             bases.put(session.database, "token", secrets.token_hex(8))

@@ -178,7 +178,7 @@ def _read(base: Path, read: Callable[[sqlite3.Connection], Any], *, is_sound: bo
         if isinstance(error, OSError) or _DISK.search(str(error)):
             raise StoreError(
                 f"{base} can't be read: {error}.",
-                "By it, a pull tells what was changed here: see whose it is, and that disk's room.",
+                "By it, a pull knows what was changed locally: check its owner, and the free space.",
             ) from error
         return None
 

@@ -20,7 +20,7 @@ MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
 
 
 LABEL = 200
-NOT_THEIRS = "it is here, and didn't come from there: --theirs takes it"
+NOT_THEIRS = "it exists locally, and didn't come from there: --theirs takes it"
 NO_TEXT = "no UTF-8 text, or no number"
 
 
@@ -77,7 +77,7 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
             if pulled_before:
                 accepted.append(Incoming(identity, signature))
             else:
-                session.refuse(kind.name, identity, "its experiment isn't here")
+                session.refuse(kind.name, identity, "its experiment doesn't exist locally")
         elif not fetched:
             accepted.append(Incoming(identity, signature, experiment))
         else:
@@ -215,7 +215,7 @@ def place_versions(session: MergeSession) -> None:
         " WHERE b.name = d.name AND b.version = d.version)"
     ).fetchall()
     for name, version in clashes:
-        _exclude(session, name, version, "another model has this name and version here")
+        _exclude(session, name, version, "another local model has this name and version")
     # MLflow keeps the row of a deleted version, without its content.
     run(
         "INSERT OR IGNORE INTO temp.excluded SELECT name, version FROM delta.model_versions"
@@ -233,7 +233,7 @@ def place_versions(session: MergeSession) -> None:
             if source is not None:
                 run("INSERT OR IGNORE INTO temp.place VALUES (?, ?)", (path, source))
             elif path is not None:
-                _exclude(session, name, version, f"its model isn't here: {path}")
+                _exclude(session, name, version, f"its model doesn't exist locally: {path}")
 
 
 def _exclude(session: MergeSession, name: object, version: object, reason: str) -> None:

@@ -51,7 +51,7 @@ def test_an_interpreter_is_named_by_itself_or_by_its_folder(
 
 @pytest.mark.parametrize(
     ("kind", "way"),
-    [("python", "with the pip"), ("conda", "environment.yml"), ("container", "into the image")],
+    [("python", "'s pip"), ("conda", "environment.yml"), ("container", "to the image")],
 )
 def test_extras_are_refused_where_no_lock_file_has_them(
     tmp_path: Path, kind: str, way: str
@@ -61,7 +61,7 @@ def test_extras_are_refused_where_no_lock_file_has_them(
     job = JobSpec("command", "", "x", environment=kind, environment_source="a/b:1")
     environments.of_job(tmp_path, tmp_path, job).refuse_extras()
     job = job.replace(extras=("torch",))
-    with pytest.raises(JobError, match="--extra torch: extras are a lock file's") as caught:
+    with pytest.raises(JobError, match="--extra torch: extras belong to a lock file") as caught:
         environments.of_job(tmp_path, tmp_path, job).refuse_extras()
     assert way in caught.value.hint
     environments.of_job(tmp_path, tmp_path, job.replace(environment="uv")).refuse_extras()
@@ -122,7 +122,7 @@ def test_what_a_job_needs_there_is_looked_for_and_named_with_the_next_step(venv:
     [
         ("echo 3.6; exit 1", "is Python 3.6; jobs need 3.8 or newer"),
         ("echo 'libffi.so.7: not found' >&2; exit 127", "doesn't run: libffi.so.7: not found"),
-        ("exit 1", "doesn't run: it says nothing"),
+        ("exit 1", "doesn't run: it prints nothing"),
         ("exit 0", "is no Python"),
     ],
 )

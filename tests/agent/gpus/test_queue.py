@@ -147,7 +147,7 @@ def test_taken_memory_is_passed_over(fake: FakeGpus, folder: Path) -> None:
     fake.card(1, memory_used=1024)
     with get(folder) as held:
         assert held.visible == uuid(1)
-    assert reason(folder, 4).endswith("3 of 4 are free (GPU 0: its memory is taken)")
+    assert reason(folder, 4).endswith("3 of 4 are free (GPU 0: its memory is in use)")
 
 
 def test_a_broken_card_is_passed_over(fake: FakeGpus, folder: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_long_comparison_is_cut_off_and_says_so(
     monkeypatch.setattr(diff.messages, "DIFF_LINES", 7)
     found = code(root, {}, {"a.py": "x\n" * lines})
     assert len(found) == shown
-    assert (found[-1] == "(7 lines; what follows is left out)") is (lines == 5)
+    assert (found[-1] == "(7 lines; the rest is left out)") is (lines == 5)
 
 
 def test_names_that_are_no_utf_8_are_told(root: Path) -> None:

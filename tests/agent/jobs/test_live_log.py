@@ -274,5 +274,5 @@ def test_a_job_that_is_just_starting_has_none_yet(root: Path) -> None:
 def test_a_job_in_a_users_own_terminal_has_no_session(root: Path) -> None:
     paths = add(root, state=RUNNING, worker=processes.identity(os.getpid()))
     write_json(paths.job, {**(read_json(paths.job) or {}), "interpreter": "/usr/bin/python3"})
-    with pytest.raises(JobError, match="runs in a terminal of that machine"):
+    with pytest.raises(JobError, match="runs in a terminal of the server itself"):
         attach(LAST)

@@ -48,7 +48,7 @@ def test_a_stop_whose_effect_is_not_known_is_told_so(
     elsewhere.answer = None
     paths = add(root, age=9999, state=RUNNING)
     write_json(paths.launch, {"launcher": "elsewhere", "handle": {"number": 7, "stubborn": True}})
-    assert "can't be told now" in stop_last().problem
+    assert "is unknown" in stop_last().problem
     assert state_of(paths).state == RUNNING and elsewhere.calls == ["stop 7"]
 
 

@@ -148,8 +148,8 @@ def test_why_an_environment_stays_is_told(root: Path) -> None:
         folder.mkdir(parents=True)
         (folder / ".complete").touch()
     remarks = prune(PruneRequest(key=KEY, older=60)).remarks
-    assert any(pushed.name in text and "pushed needs it" in text for text in remarks)
-    assert any(young.name in text and "job began" in text for text in remarks)
+    assert any(pushed.name in text and "pushed project needs it" in text for text in remarks)
+    assert any(young.name in text and "job has used it" in text for text in remarks)
 
 
 def test_what_a_prune_that_was_killed_had_begun_to_remove_goes_with_the_next(root: Path) -> None:

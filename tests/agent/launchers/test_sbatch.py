@@ -98,5 +98,5 @@ def test_a_task_of_an_array_becomes_the_worker_of_its_job(tmp_path: Path) -> Non
 def test_the_number_is_found_behind_what_a_site_prints() -> None:
     assert sbatch.accepted("welcome\n42\n") == ["42", ""]
     assert sbatch.accepted("42;east\n") == ["42", "east"]
-    with pytest.raises(JobError, match="told no job's number"):
+    with pytest.raises(JobError, match="printed no job number"):
         sbatch.accepted("Submitted batch job 42\n")

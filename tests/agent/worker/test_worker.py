@@ -135,7 +135,7 @@ def test_a_job_goes_on_with_what_another_has_kept(root: Path, start: Start) -> N
 def test_what_is_gone_is_told_and_what_nobody_used_leaves_nothing(root: Path, start: Start) -> None:
     paths = job(root, "true", state=OTHER)
     ended(start(paths), paths)
-    assert f"{OTHER} has left nothing in REMOTE_JOB_STATE_DIR" in paths.log.read_text()
+    assert f"{OTHER} kept nothing in REMOTE_JOB_STATE_DIR" in paths.log.read_text()
     assert not list((root / ".remote/states").glob(f"{ID}*"))
 
 

@@ -68,7 +68,7 @@ def test_flags_become_values(words: list[str], expected: dict[str, Any]) -> None
         (["--gpus", "x"], UnitError, "--gpus takes a number, not 'x'"),
         (["--gpus", "1.5"], UnitError, "or a part of one GPU, not '1.5'"),
         (["--gpus", "0.001"], UnitError, "or a part of one GPU"),
-        (["--gpus", "0.5", "--gpus-memory", "1G"], JobError, "is a part of its memory"),
+        (["--gpus", "0.5", "--gpus-memory", "1G"], JobError, "has a part of its memory"),
         (["--retries", "-1"], UnitError, "--retries takes a number"),
         (["--gpus-memory", "20"], UnitError, "--gpus-memory takes a size"),
         (["--timeout", "soon"], UnitError, "--timeout takes a time"),

@@ -95,7 +95,7 @@ def test_what_is_large_stays_until_it_is_asked_for(
     assert (artifacts(here) / ODD).read_bytes() == (artifacts(grown) / ODD).read_bytes()
     with pytest.raises(StoreError, match="Nothing of run") as error:
         fetch_artifacts(server, RUN, [])
-    assert error.value.hint == "All that it has is here."
+    assert error.value.hint == "This machine has all of it."
     assert pull(server, "none").on_server == []
 
 
@@ -118,7 +118,7 @@ def test_what_came_otherwise_than_it_is_there_is_told_and_stays_on_the_list(
     fetched = fetch_artifacts(server, RUN, [NET])
     assert fetched.files == {} and NET in told(here)[0] and not (artifacts(here) / NET).exists()
     (problem,) = fetched.problems
-    assert "isn't as it is there. The same again" in problem.text
+    assert "it differs from the server's. Repeat the command" in problem.text
 
 
 def test_a_link_is_verified_by_where_it_leads(
@@ -134,7 +134,7 @@ def test_a_link_is_verified_by_where_it_leads(
     own = artifacts(here) / "out.pt"
     own.symlink_to("my own")
     fetched = fetch_artifacts(server, RUN, ["out.pt"])
-    assert fetched.files == {} and "isn't as it is there" in fetched.problems[0].text
+    assert fetched.files == {} and "it differs from the server's" in fetched.problems[0].text
     assert os.readlink(own) == "my own" and fetched.on_server == 5
 
 

@@ -112,16 +112,16 @@ def test_a_run_with_an_open_conflict_is_not_given(
         store.sql("UPDATE runs SET name = ? WHERE run_uuid = 'r1'", name)
     pull_records(server)
     before = far.dump()
-    with pytest.raises(StoreError, match="runs r1 was changed here and on") as caught:
+    with pytest.raises(StoreError, match="runs r1 was changed both locally and on") as caught:
         push(server, "r1", dry_run=dry_run)
-    assert caught.value.hint == "Settle that first: inv mlflow-conflicts"
+    assert caught.value.hint == "Resolve that first: inv mlflow-conflicts"
     assert far.dump() == before
     assert push(server, "r2", dry_run=dry_run).runs == ("r2",)
 
 
 def test_without_a_store_here_there_is_nothing_to_give(server: TargetSession, here: Store) -> None:
     here.file.unlink()
-    with pytest.raises(StoreError, match="there is no run to give"):
+    with pytest.raises(StoreError, match="there is no run to copy"):
         push(server, "r1")
     assert not here.file.exists()
 

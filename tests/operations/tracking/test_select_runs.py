@@ -85,7 +85,7 @@ def test_a_run_keeps_the_name_that_only_its_tag_has(here: Store) -> None:
 @pytest.mark.parametrize("word", ["abc", "", "%", "abc_ef01", "ABCDEF01", "bcde"])
 def test_what_is_no_id_no_beginning_and_no_name_is_refused(here: Store, word: str) -> None:
     here.run("abcdef01")
-    with pytest.raises(StoreError, match="No run here is called") as caught:
+    with pytest.raises(StoreError, match="No local run is called") as caught:
         found(here, word)
     assert "the first 4 characters" in caught.value.hint
 
@@ -120,7 +120,7 @@ def test_an_experiment_gives_its_runs_by_their_start_after_the_named(here: Store
     ("words", "experiment", "told"),
     [
         ((), "", "No run is named"),
-        ((), "nothing", "There is no experiment 'nothing' here"),
+        ((), "nothing", "There is no local experiment 'nothing'"),
         ((), "Default", "The experiment 'Default' has no run"),
     ],
 )
@@ -169,7 +169,7 @@ def test_runs_that_are_each_others_parents_end(here: Store) -> None:
 def test_a_deleted_run_has_to_be_restored_first(here: Store) -> None:
     here.run("r1")
     here.delete("r1")
-    with pytest.raises(StoreError, match="Run r1 is deleted here") as caught:
+    with pytest.raises(StoreError, match="Run r1 is deleted locally") as caught:
         gathered(here, "r1")
     assert caught.value.hint == "Restore it first: mlflow runs restore --run-id r1"
 
@@ -177,7 +177,7 @@ def test_a_deleted_run_has_to_be_restored_first(here: Store) -> None:
 def test_a_deleted_experiment_has_to_be_restored_first(here: Store) -> None:
     here.run("r1", experiment="old")
     here.sql("UPDATE experiments SET lifecycle_stage = 'deleted' WHERE name = 'old'")
-    with pytest.raises(StoreError, match="The experiment 'old' is deleted here"):
+    with pytest.raises(StoreError, match="The experiment 'old' is deleted locally"):
         gathered(here, "r1")
 
 

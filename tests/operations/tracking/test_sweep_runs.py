@@ -60,7 +60,7 @@ def test_a_damaged_file_is_named_and_keeps_no_other_sweep_from_its_run(
     far.run("a1", parent=RUN)
     [problem] = pull_records(server).problems
     assert problem.text == (
-        ".remote/sweeps/a-000000.json on this machine: which jobs that sweep has isn't known."
+        ".remote/sweeps/a-000000.json on this machine: the jobs of that sweep are unknown."
         " Put back a copy of it, or remove it."
     )
     assert row(here)

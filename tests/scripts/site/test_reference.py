@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
+import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,10 @@ import pytest
 from bench.__main__ import MEASUREMENTS
 from remote.agent.environments.uv import LOCK_FILES
 from remote.job.status import RUN_STATUS, STATES
+from remote.programs.program import find
 from remote.target_settings import KEYS
 from remote.tasks import namespace
+from remote.tasks.arguments import TaskParser
 from remote.tracking.schema import TABLES
 from scripts.site import json_objects, reference
 from tests.conftest import ROOT
@@ -70,6 +75,20 @@ def test_the_examples_are_lines_that_the_documents_type() -> None:
     assert "inv remote-run train.ipynb --epoch 1000" not in reference.examples("remote-ru")
     assert "inv remote-logs last --tail 20" in reference.examples("remote-logs")
     assert all(" " * 2 not in line for line in reference.examples("remote-sweep"))
+
+
+@pytest.mark.parametrize("name", sorted(namespace.task_names))
+def test_every_tasks_help_has_an_example_that_the_task_takes(name: str) -> None:
+    task = copy.copy(namespace[name])
+    task.help = dict(task.help)
+    lines = reference.own_examples(task)
+    for line in lines:
+        _, typed, *words = shlex.split(line)
+        parser = TaskParser("", "", task.get_arguments(), task.options, several=task.several)
+        names_program = "parameters" in task.takes
+        call = parser.read(words, partial(find, ROOT) if names_program else None)
+        assert typed == name and call.count == len(words)
+    assert lines
 
 
 @each_language

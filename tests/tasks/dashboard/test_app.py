@@ -177,7 +177,7 @@ def test_each_key_types_the_command_of_its_name(project: Project) -> None:
         assert app.typed == [("remote-stop", "one", RUNS)]
 
         await pilot.press("end", "s")
-        await until_shown(pilot, "No job that goes on is chosen.")
+        await until_shown(pilot, "No running job is chosen.")
         # What is looked at meanwhile leaves the choice where it is.
         looks = app.watched.looks
         await pilot.press("f")

@@ -184,7 +184,7 @@ def test_a_path_to_nothing(project: Project) -> None:
     # An old project of which nobody knows whether it is only away for now.
     project.sql("UPDATE runs SET artifact_uri = '/mnt/p/mlruns/0/x/artifacts' WHERE name = 'bare'")
     (found,) = project.check()
-    assert found.step.startswith("Bring the files of /mnt/p: rsync") and not found.mendable
+    assert found.step.startswith("Copy the files of /mnt/p: rsync") and not found.mendable
 
 
 def test_mlruns_behind_a_link(project: Project, tmp_path: Path) -> None:

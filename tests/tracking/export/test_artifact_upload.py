@@ -49,7 +49,7 @@ def test_secrets_among_the_artifacts_stay_here(laptop: Laptop) -> None:
     assert summary is not None and summary.files == 2
     secrets = [note for note in summary.notes if "called like a secret" in note]
     assert sorted(secrets) == [
-        f"{name} of run {run} stays here: it is called like a secret"
+        f"{name} of run {run} is not sent: it is called like a secret"
         for name in ("conf/.ENV", "kaggle.json")
     ]
 

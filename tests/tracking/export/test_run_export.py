@@ -273,7 +273,7 @@ def test_what_no_server_takes_is_named(laptop: Laptop) -> None:
     laptop.project.run(laptop.experiment)
     summary = laptop.export()
     assert summary is not None
-    for text in ("new ids", "is deleted here", "registered models"):
+    for text in ("new ids", "is deleted locally", "registered models"):
         assert any(text in note for note in summary.notes)
 
 

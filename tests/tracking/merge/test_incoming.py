@@ -158,7 +158,7 @@ def test_a_run_whose_experiment_does_not_come_is_refused(world):
     run_id = world.far.run(world.far.experiment("digits"))
     summary = world.apply(world.forged("UPDATE runs SET experiment_id = 99"))
     (refused,) = summary.refused
-    assert (refused.id, refused.reason) == (run_id, "its experiment isn't here")
+    assert (refused.id, refused.reason) == (run_id, "its experiment doesn't exist locally")
     for table in ("runs", "tags", "params", "metrics", "latest_metrics"):
         assert world.here.one(f"SELECT count(*) FROM {table}") == 0
 

@@ -44,7 +44,7 @@ def said(program: str, *options: str) -> str:
         return ""
     if code:
         words = " ".join(output.split()) or f"it ended with {code}"
-        raise JobError(f"{program} fails: {plain(words, 300)}", f"Run {program} there.")
+        raise JobError(f"{program} fails: {plain(words, 300)}", f"Run {program} on the server.")
     return output
 
 

@@ -255,7 +255,7 @@ def test_a_watched_pull_follows_a_job_until_ctrl_c(farm: Farm, folder: Path) -> 
         process.send_signal(signal.SIGINT)
         code = process.wait(60)
     told = said.read_text().splitlines()
-    assert code == 130 and told[-1] == "Stopped: the next pull goes on from here.", told
+    assert code == 130 and told[-1] == "Stopped: the next pull continues from here.", told
     pulls = [line for line in told if line.startswith("pulled from")]
     assert "1 new run, 0 grown" in pulls[0] and len(pulls) > 1, told
     assert not [line for line in pulls if "0 files, 0 new runs, 0 grown, 0 artifacts" in line]

@@ -299,7 +299,7 @@ def test_a_grid_runs_its_combinations_once_each(sweep: Place, sweeper: str) -> N
     words = ["x=1,2", "pause=0.2,0.3", "-m", *chosen]
     kill_at(sweep, sweep.start(sweep.job("src/sweep.py", *words)), 3)
     said = sweep.run(sweep.job("src/sweep.py", *words))
-    assert said.count("TRIAL") == 2 and "going on" in said and "2 of 4" in said
+    assert said.count("TRIAL") == 2 and "continuing" in said and "2 of 4" in said
     runs = trial_runs(sweep)
     assert [sweep.statuses()[run] for run in runs] == ["FINISHED"] * 4
     combinations = {tuple(sorted(sweep.values("params", run).items())) for run in runs}

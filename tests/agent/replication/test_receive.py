@@ -290,7 +290,7 @@ def test_registered_models_that_are_there_are_never_overwritten(world, target):
     answer = push(world, ours, registry=True)
     assert [target.sql(f"SELECT * FROM {table}") for table in tables] == before
     (refusal,) = answer.refused
-    assert refusal.id == "net/1" and "another model has this name" in refusal.reason
+    assert refusal.id == "net/1" and "another local model has this name" in refusal.reason
     assert target.client.get_run(ours).data.tags["colour"] == "red"
 
 

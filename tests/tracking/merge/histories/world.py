@@ -168,7 +168,7 @@ class World:
         try:
             summary = self._merge(written)
         except StoreError as error:
-            assert "doesn't follow" in error.message, error
+            assert "doesn't continue" in error.message, error
             assert written.pulls != self.pulls[place.name]
             assert self.here.records.file.read_bytes() == before
             return

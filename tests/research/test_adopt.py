@@ -18,7 +18,7 @@ from tests.integration.witness import Store
 from tests.research.conftest import Laboratory
 
 #: An environment is made from an index, for the first time anywhere.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 MAKEFILE = """\
 help:  ## Show help

@@ -18,7 +18,8 @@ from tests.real import browser, ui
 from tests.research.conftest import Laboratory, Make
 from tests.research.researcher import PARENT, Researcher, Step, begin, typed
 
-pytestmark = pytest.mark.timeout(600)
+#: The first of these tests also makes the environment, and types the document.
+pytestmark = pytest.mark.timeout(1500)
 
 TRAIN = "src/model/model01/train.py"
 RATES = "learning_rate=interval(0.001,0.002)"

@@ -213,6 +213,14 @@ def new_home(home: Path) -> dict[str, str]:
     }
 
 
+def share_stores(home: Path) -> None:
+    """Have an account keep the empty stores that all tests share: MLflow takes seconds to make one."""
+    stores = home / CACHE / "stores"
+    stores.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    STORES.mkdir(exist_ok=True)
+    stores.symlink_to(STORES)
+
+
 @dataclass
 class Command:
     """What a finished `inv` said."""
@@ -329,11 +337,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
         if name in os.environ:
             settings[name] = os.environ[name]
     server = PrivateSshd(folder, folder / "server's home", settings=settings)
-    # Each account keeps an empty store of MLflow's; the tests' servers share one.
-    stores = server.home / CACHE / "stores"
-    stores.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    STORES.mkdir(exist_ok=True)
-    stores.symlink_to(STORES)
+    share_stores(server.home)
     with running(server):
         yield server
         _end_tmux(server)
@@ -345,9 +349,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, sshd: PrivateSshd) -> Iterator
     folder = tmp_path_factory.mktemp("lab")
     with lab_in(folder, **sshd.settings) as made:
         for server in made.servers.values():
-            stores = server.home / CACHE / "stores"
-            stores.parent.mkdir(mode=0o700, parents=True)
-            stores.symlink_to(STORES)
+            share_stores(server.home)
         yield made
 
 

@@ -7,9 +7,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from remote.job.paths import CACHE
-from tests.conftest import STORES
-
 
 def make_prefix(folder: Path, programs: Mapping[str, str] = {}) -> None:
     """An environment with the packages of the tests' own, and with scripts of the shell in its `bin`."""
@@ -26,11 +23,3 @@ def write_program(file: Path, script: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
-
-
-def share_stores(home: Path) -> None:
-    """Have an account keep the empty stores that all tests share."""
-    stores = home / CACHE / "stores"
-    stores.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    STORES.mkdir(exist_ok=True)
-    stores.symlink_to(STORES)

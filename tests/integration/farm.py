@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from tests.conftest import ProjectFolder, make_project, new_home
+from tests.conftest import ProjectFolder, make_project, new_home, share_stores
 from tests.fakegpu import FakeGpus
 from tests.waiting import until
 
@@ -49,6 +49,7 @@ class Farm:
         self.gate = folder / "gate"
         #: What a job's script waits with until `open_gate`: no test guesses how long a machine takes.
         self.wait = f"until test -e '{self.gate}'; do sleep 0.1; done"
+        share_stores(Path.home())
         self.leases.mkdir()
         self.leases.chmod(0o1777)
         self.socket = f"remote-test-{os.getpid()}-{folder.name[-12:]}"

@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.integration.farm import Farm, resident_farm
 from tests.integration.notebooks import notebook
 from tests.integration.reader import blocks
-from tests.prefixes import make_prefix, share_stores, write_program
+from tests.prefixes import make_prefix, write_program
 from tests.stores import empty_store
 
 pytestmark = pytest.mark.timeout(600)
@@ -73,7 +73,6 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     folder = tmp_path_factory.mktemp("howto")
     with resident_farm(folder) as farm:
         home = folder / "home"
-        share_stores(home)
         make_prefix(home / "miniforge3/envs/torch", {"torchrun": TORCHRUN})
         for name, script in PROGRAMS.items():
             write_program(home / name, script)

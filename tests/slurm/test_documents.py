@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from scripts.slurm import Cluster
-from tests.conftest import ROOT, ProjectFolder, make_project
+from tests.conftest import ROOT, ProjectFolder, make_project, share_stores
 from tests.integration.reader import blocks
-from tests.prefixes import make_prefix, share_stores
+from tests.prefixes import make_prefix
 from tests.stores import empty_store
 
 pytestmark = pytest.mark.timeout(600)

@@ -218,7 +218,8 @@ def share_stores(home: Path) -> None:
     stores = home / CACHE / "stores"
     stores.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     STORES.mkdir(exist_ok=True)
-    stores.symlink_to(STORES)
+    if not stores.is_symlink():
+        stores.symlink_to(STORES)
 
 
 @dataclass

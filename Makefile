@@ -70,6 +70,9 @@ check: $(READY) ## black, isort, ruff, mypy, import-linter, Python 3.8 for what 
 bench: $(READY) ## measure against rsync, ssh and mlflow-export-import, as ratios
 	@$(PYTHON) -m bench $(ARGS)
 
+pictures: $(READY) ## draw the documents' pictures again, from a real run
+	@$(PYTHON) -m scripts.pictures
+
 docs: $(READY) ## build the documents as a site, in docs/_build/site
 	@$(PYTHON) -m scripts.site
 

@@ -46,9 +46,11 @@ def existing_commands(*makefiles: Path) -> set[str]:
     """`inv x` and `make y` of the project; of these Makefiles where any are given."""
     tasks = set() if makefiles else {f"inv {name}" for name in namespace.task_names}
     for makefile in makefiles or (ROOT / "Makefile",):
-        phony = re.search(r"^\.PHONY: (.*)$", makefile.read_text(), re.MULTILINE)
-        assert phony, makefile
-        tasks |= {f"make {name}" for name in phony[1].split()}
+        text = makefile.read_text()
+        rules = set(re.findall(r"^([a-z][a-z_-]*):", text, re.MULTILINE))
+        phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+        assert phony and set(phony[1].split()) == rules, makefile
+        tasks |= {f"make {name}" for name in rules}
     return tasks
 
 

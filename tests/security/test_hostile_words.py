@@ -85,7 +85,7 @@ def test_names_without_end_end_the_transfer(
     for words in ("yes '>f+++++++++ x'", "yes x | tr -d '\\n'"):
         argv = ["rsync", "-c", words, "x"]
         # In rsync's place.
-        with pytest.raises(TransferError, match="no end of names"):
+        with pytest.raises(TransferError, match="names without end"):
             rsync.run(["sh", *argv[1:]], remote, cwd=tmp_path, title="pulling")
 
 

@@ -135,7 +135,8 @@ async def until_shown(pilot: Pilot[None], *words: str) -> str:
 
 def test_one_small_screen_shows_all_of_them(project: Project) -> None:
     async def play(app: Driven, pilot: Pilot[None]) -> None:
-        shown = text_of(app)
+        # Of tables that are filled at once, one may be laid out before the other.
+        shown = await until_shown(pilot, "two 1 NVIDIA")
         assert shown.startswith("remote-top 2 of 3 servers answered")
         lines = shown.splitlines()
         assert "dead no answer: It gave no answer within 0.5 s." in lines

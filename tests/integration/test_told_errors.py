@@ -547,4 +547,6 @@ def plain(farm: Farm, text: str) -> str:
     text = re.sub(r"\b[0-9]{8}-[0-9]{6}-([a-z]+)-[0-9a-f]{4}\b", r"ID-\1", text)
     text = text.replace(os.uname().nodename, "SERVER")
     text = re.sub(r"[0-9.]+ k?B, [0-9.]+ s", "SIZE, TIME", text)
+    # Who shares its empty stores with other tests finds that one of them has copied it before.
+    text = text.replace("copying mlflow store to the server (once)\n", "")
     return re.sub(r"20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}", "DATE", text)

@@ -135,6 +135,9 @@ class Dashboard(App[None]):
         self._draw()
 
     def _draw(self) -> None:
+        if not self.is_running:
+            # An answer that comes while the screen is taken down finds half of it.
+            return
         servers, room = self.watched.servers, self.size.width
         replies = [
             self.watched.replies[server.key]

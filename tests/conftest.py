@@ -86,8 +86,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Six processes where there are fewer cores: most tests wait for others."""
-    return max(6, os.cpu_count() or 1)
+    """Four processes where there are fewer cores: many tests wait for others. Six took as long on two
+    cores, with more of each test's time spent on the others' imports."""
+    return max(4, os.cpu_count() or 1)
 
 
 #: Marks by folder or file (see "markers" in pyproject.toml). What has none of them is `fast`.

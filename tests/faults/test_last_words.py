@@ -30,6 +30,9 @@ ID, RUN = "20260101-090001-eat-bbbb", "ab" * 16
 #: Takes the last byte.
 EAT = "echo begun; cat /dev/zero > data/filler 2>/dev/null; "
 
+#: Of a job on a disk that is `greedy`; the argument is the disk.
+UNTIL_FULL = "touch {0}/data/running; until test -e {0}/../full; do sleep 0.05; done; "
+
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -79,7 +82,7 @@ def end_time(store: Path) -> Any:
 @contextmanager
 def greedy(folder: Path) -> Iterator[None]:
     """Somebody takes each byte that is freed on a disk, from the moment when a job's code runs
-    until the end of the block."""
+    until the end of the block. That code waits until there is none: UNTIL_FULL."""
     done = threading.Event()
 
     def eat() -> None:
@@ -87,8 +90,11 @@ def greedy(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder / "greedy", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         while not done.is_set():
             try:
-                os.write(descriptor, bytes(4096) if free(folder) else b"")
+                taken = free(folder) and os.write(descriptor, bytes(4096))
             except OSError:
+                taken = 0
+            if not taken:
+                (folder.parent.parent / "full").touch()
                 done.wait(0.0005)
         os.close(descriptor)
 
@@ -123,7 +129,7 @@ def test_a_job_that_filled_its_disk_ends_as_it_ended(
 
 def test_what_others_left_no_room_for_follows_once_there_is_some(agent: Path, root: Path) -> None:
     with greedy(root / "data"):
-        paths, status = perform(agent, root, "touch data/running; sleep 0.5; exit 3")
+        paths, status = perform(agent, root, f"{UNTIL_FULL.format(root)} exit 3")
         assert (status.state, status.exit_code) == (FAILED, 3)
         # Whoever looks now can't do more, and is told why.
         seen = state_of(paths)
@@ -158,8 +164,7 @@ def test_a_run_ends_where_the_disk_of_its_artifacts_has_no_room(
     empty_store(target)
     (target / "mlruns").symlink_to(root / "data")
     with greedy(root / "data"):
-        script = f"touch {root}/data/running; sleep 0.5"
-        paths, status = perform(agent, target, script)
+        paths, status = perform(agent, target, UNTIL_FULL.format(root))
         assert status.state == FINISHED and run_status(target / "mlflow.db") == "FINISHED"
         before = end_time(target / "mlflow.db")
     assert paths.live.exists() and not list(root.glob("data/*/*/artifacts/remote/log.txt"))

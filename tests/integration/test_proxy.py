@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.sshd import PrivateSshd, find, running
-from tests.conftest import SOCKET, ProjectFolder, make_project
+from tests.conftest import SOCKET, ProjectFolder, make_project, share_stores
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -33,6 +33,7 @@ def server(tmp_path: Path) -> Iterator[PrivateSshd]:
         if name in os.environ:
             settings[name] = os.environ[name]
     made = PrivateSshd(tmp_path / "sshd", tmp_path / "home there", settings=settings)
+    share_stores(made.home)
     with running(made):
         yield made
 

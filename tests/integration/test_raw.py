@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.sshd import PrivateSshd, running
-from tests.conftest import INV, UV_CACHE, ProjectFolder, make_project
+from tests.conftest import INV, UV_CACHE, ProjectFolder, make_project, share_stores
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -76,6 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
 def project(tmp_path: Path, server: PrivateSshd) -> Iterator[ProjectFolder]:
     """A project with an empty lock file, so that its environment is made in no time."""
     socket = f"remote-raw-{os.getpid()}"
+    share_stores(Path.home())
     made = make_project(
         tmp_path / "project",
         TARGET_DIR=f"gpu:{tmp_path.name}",

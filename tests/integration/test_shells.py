@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.sshd import PrivateSshd, running
-from tests.conftest import SOCKET, ProjectFolder
+from tests.conftest import SOCKET, ProjectFolder, share_stores
 from tests.integration.terminal import inv_in_terminal
 
 STARTUP = {
@@ -34,6 +34,7 @@ def server(sshd: PrivateSshd, tmp_path: Path, request) -> Iterator[PrivateSshd]:
     own = dataclasses.replace(
         sshd, folder=tmp_path / "sshd", home=tmp_path / "server", shell=shell, port=0
     )
+    share_stores(own.home)
     with running(own):
         yield own
 

@@ -428,7 +428,7 @@ def test_half_a_delta_is_never_merged(histories: type[Histories]) -> None:
     state.teardown()
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2700)
 def test_histories_end_as_the_rule_says(
     histories: type[Histories], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import re
 import shlex
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from remote.programs.program import find
 from remote.target_settings import KEYS
 from remote.tasks import namespace
 from remote.tasks.arguments import TaskParser
+from remote.tasks.transfer_report import NOT_ALL
 from remote.tracking.schema import TABLES
 from scripts.site import json_objects, reference
 from tests.conftest import ROOT
@@ -102,6 +105,35 @@ def test_the_page_of_states_has_every_state_and_every_reason(folder: Path) -> No
     text = (folder / "states.md").read_text("utf-8")
     for state, status in RUN_STATUS.items():
         assert re.search(rf"^\| `{state}` \| .* \| {status} \|$", text, re.MULTILINE)
+
+
+@each_language
+def test_the_page_of_states_has_every_exit_code_and_who_ends_with_not_all(folder: Path) -> None:
+    text = (folder / "states.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| ([0-9]+) \| (.*) \|$", text, re.MULTILINE))
+    codes, calls = exits()
+    assert codes == {*map(int, rows)}
+    ending = {"exit_unless_all"}
+    while more := {name for name, called in calls.items() if called & ending} - ending:
+        ending |= more
+    commands = {name for name in namespace.task_names if name.replace("-", "_") in ending}
+    assert commands == set(re.findall("`([a-z]+-[a-z]+)`", rows[str(NOT_ALL)]))
+
+
+def exits() -> tuple[set[int], dict[str, set[str]]]:
+    """The codes that tasks end with themselves, and what each of their functions calls."""
+    codes, calls = set(), dict[str, set[str]]()
+    for path in sorted((ROOT / "remote/tasks").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                called = [each.func for each in ast.walk(node) if isinstance(each, ast.Call)]
+                calls[node.name] = {getattr(f, "id", getattr(f, "attr", "")) for f in called}
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Exit":
+                codes |= {ast.unparse(word.value) for word in node.keywords if word.arg == "code"}
+    # What isn't a number is a job's code, or another program's.
+    words = {"NOT_ALL": str(NOT_ALL), "128 + signal.SIGPIPE": str(128 + signal.SIGPIPE)}
+    numbers = {words.get(code, code) for code in codes}
+    return {int(number) for number in numbers if number.isdigit()}, calls
 
 
 @each_language

@@ -165,15 +165,23 @@ def _end_with_reader() -> None:
     import select
     import signal
     import threading
+    import time
 
     def watch() -> None:
         poll = select.poll()
         poll.register(1, 0)
         poll.poll()
-        os.kill(os.getpid(), signal.SIGTERM)
+        # One that comes just before a call that waits does not interrupt it.
+        while True:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        sys.exit(1)
 
     # What is begun is left as whoever raises an exception leaves it.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    signal.signal(signal.SIGTERM, end)
     threading.Thread(target=watch, daemon=True).start()
 
 

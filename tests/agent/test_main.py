@@ -106,20 +106,27 @@ def test_a_verb_is_handled_by_a_function_below_the_agent(verb: str) -> None:
 
 
 _READ = """
-import sys, time
+import os, sys, time
 from remote.agent import main
 main._end_with_reader()
+kill = os.kill
+if sys.argv[1] == "lost":
+    os.kill = lambda *given: setattr(os, "kill", kill)
 try:
     print("begun", flush=True)
     time.sleep(600)
 finally:
+    time.sleep(0.5)
     print("cleared up", file=sys.stderr)
 """
 
 
-def test_a_verb_that_only_reads_ends_with_its_reader() -> None:
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", _READ], stdout=pipe, stderr=pipe) as agent:
+@pytest.mark.parametrize("first", ["heard", "lost"])
+def test_a_verb_that_only_reads_ends_with_its_reader(first: str) -> None:
+    """A signal that comes just before a call that waits is as good as lost: there is another one,
+    which does not disturb how the first one's work is left."""
+    pipe, argv = subprocess.PIPE, [sys.executable, "-c", _READ, first]
+    with subprocess.Popen(argv, stdout=pipe, stderr=pipe) as agent:
         assert agent.stdout and agent.stdout.readline() == b"begun\n"
         agent.stdout.close()
         assert agent.stderr and agent.stderr.read() == b"cleared up\n"

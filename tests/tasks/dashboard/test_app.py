@@ -137,8 +137,8 @@ async def until_shown(pilot: Pilot[None], *words: str) -> str:
 
 def test_one_small_screen_shows_all_of_them(project: Project) -> None:
     async def play(app: Driven, pilot: Pilot[None]) -> None:
-        # Of tables that are filled at once, one may be laid out before the other.
-        shown = await until_shown(pilot, "two 1 NVIDIA")
+        # What is filled at once may be laid out one after the other.
+        shown = await until_shown(pilot, "two 1 NVIDIA", "waiting for 1 GPU", "p Pull")
         assert shown.startswith("remote-top 2 of 3 servers answered")
         lines = shown.splitlines()
         assert "dead no answer: It gave no answer within 0.5 s." in lines

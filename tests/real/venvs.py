@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from tests.research.environment import run
 
 FOLDER = ROOT / ".demo" / "real"
-LIMIT = 180.0  # seconds for one of the steps
+LIMIT = 600.0  # seconds for one of the steps
 
 OLD = "2.16.2"
 NEW = "3.18.0"

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.integration.witness import Run, Store
 from tests.real import browser, ui
 from tests.research.conftest import Laboratory, Make
 from tests.research.researcher import PARENT, Researcher, Step, begin, typed
+from tests.research.warm_python import OF_EXPERIMENTS
 
 #: The first of these tests also makes the environment, and types the document.
 pytestmark = pytest.mark.timeout(1500)
@@ -54,8 +56,9 @@ with runs.sweep("killed"):
 
 
 @pytest.fixture(scope="module")
-def lab(laboratory: Make) -> Laboratory:
-    return laboratory("hydra")
+def lab(laboratory: Make) -> Iterator[Laboratory]:
+    with laboratory("hydra").warm(OF_EXPERIMENTS) as warm:
+        yield warm
 
 
 @pytest.fixture(scope="module")

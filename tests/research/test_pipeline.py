@@ -18,6 +18,7 @@ from tests.integration.witness import Run, Store
 from tests.research.conftest import Laboratory, Make
 from tests.research.engine import Engine, engine  # noqa: F401
 from tests.research.researcher import Step, begin, typed
+from tests.research.warm_python import OF_PIPELINE
 from tests.waiting import until_it_answers
 
 pytestmark = pytest.mark.timeout(900)
@@ -48,11 +49,12 @@ def tree(runs: list[Run]) -> tuple[Run, dict[str, Run]]:
 
 
 @pytest.fixture(scope="module")
-def lab(laboratory: Make) -> Laboratory:
+def lab(laboratory: Make) -> Iterator[Laboratory]:
     """Without CIFAR-10, and without a Docker engine."""
     made = laboratory("a pipeline's")
     made.env |= {"DATASETS_MIRROR": "http://127.0.0.1:9/", "DOCKER_HOST": "unix:///no/engine"}
-    return made
+    with made.warm(OF_PIPELINE):
+        yield made
 
 
 @pytest.fixture(scope="module")

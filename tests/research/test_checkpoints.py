@@ -17,7 +17,7 @@ PROGRAMS = dict(files((ROOT / "docs/checkpoints.md").read_text("utf-8")))
 #: has imported what all of them need.
 EACH = """
 import os, runpy, sys
-import accelerate, lightning, torch, transformers.models.bert, transformers.trainer
+import accelerate, lightning, torch._dynamo, torch.utils.tensorboard, transformers.trainer
 name, *folders = sys.argv[1:]
 for folder in folders:
     if not os.fork():

@@ -1,8 +1,8 @@
 """A Python in a laboratory's environment that has imported what the template's programs need, and
 becomes them: importing takes most of their time.
 
-What is typed as `python src/…`, `python -c …`, `python -m STEP` or `mlflow run …`, also by what was
-typed, asks that Python for a copy of itself. All else is started anew, and so are jobs.
+What is typed as `python src/…`, `python -c …`, `mlflow run …` or `mlflow ui`, and what these start,
+asks that Python for a copy of itself. All else is started anew, and so are jobs.
 """
 
 from __future__ import annotations
@@ -17,19 +17,24 @@ from pathlib import Path
 
 from tests.waiting import until
 
-#: The steps of the pipeline, which MLflow starts.
-STEPS = ("main", "preprocess", "train", "building", "evaluate")
+#: The steps of the pipeline, and what serves MLflow's pages: MLflow starts them.
+MODULES = ("main", "preprocess", "train", "building", "building.image", "evaluate", "uvicorn")
 
-#: What the template's tasks import.
-OF_TASKS = (
+#: What MLflow's commands and its users import.
+OF_MLFLOW = (
     "git",
-    "matplotlib.backends.backend_agg",
+    "mlflow.cli",
     "mlflow.pyfunc.scoring_server",
-    "mlflow.sklearn",
     "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "sqlalchemy.dialects.sqlite",
+)
+#: What the template's tasks import beside it.
+OF_TASKS = (
+    *OF_MLFLOW,
+    "matplotlib.backends.backend_agg",
+    "mlflow.sklearn",
     "skops.io",
     "sklearn.datasets",
-    "sqlalchemy.dialects.sqlite",
 )
 #: What training with Lightning and Hydra imports beside it.
 OF_EXPERIMENTS = (
@@ -43,10 +48,9 @@ OF_EXPERIMENTS = (
     "torch.export._trace",
     "torch.utils.tensorboard",
 )
-#: What the pipeline's steps import beside it, and `mlflow run`.
+#: What the pipeline's steps import beside it.
 OF_PIPELINE = (
     *OF_TASKS,
-    "mlflow.cli",
     "mlflow.projects",
     "onnxruntime",
     "onnxscript",
@@ -63,9 +67,9 @@ argv, words, env = sys.argv, sys.argv[1:], os.environ
 first, second = (words + ["", ""])[:2]
 is_program = (
     first == "-c"
-    or (first == "-m" and second in {steps})
+    or (first == "-m" and second in {modules})
     or (first.endswith(".py") and "src" in os.path.dirname(first).split("/"))
-    or (os.path.basename(first) == "mlflow" and second == "run")
+    or (os.path.basename(first) == "mlflow" and second in ("run", "ui"))
 )
 # What only the start of a Python heeds, and what a job's worker looks for.
 is_plain = not any(
@@ -108,6 +112,7 @@ for name in sys.argv[2:]:
 started_with = list(sys.path)
 
 def become(words, cwd, env, is_deaf):
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN if is_deaf else signal.default_int_handler)
     os.environ.clear()
     os.environ.update(env)
@@ -171,6 +176,11 @@ def serve(wire):
         os.close(stream)
     wire.sendall(f"{pid}\\n".encode())
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        # A server's own processes, which its terminal would end with it.
+        os.killpg(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
     wire.sendall(f"{code}\\n".encode())
     os._exit(0)
 
@@ -179,7 +189,7 @@ gc.freeze()
 while True:
     ready, _, _ = select.select([listener, 0], [], [])
     if 0 in ready:
-        os.killpg(0, signal.SIGKILL)
+        sys.exit()
     wire, _ = listener.accept()
     if not os.fork():
         listener.close()
@@ -210,7 +220,7 @@ def warm(python: Path, imports: Sequence[str], env: Mapping[str, str]) -> Iterat
         try:
             until(address.exists)
             python.unlink()
-            python.write_text(ASKING.format(real=real, address=str(address), steps=STEPS))
+            python.write_text(ASKING.format(real=real, address=str(address), modules=MODULES))
             python.chmod(0o755)
             yield
         finally:

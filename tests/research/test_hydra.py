@@ -261,6 +261,13 @@ def test_data_and_features_are_made_anew(reader: Researcher, steps: list[Step]) 
     assert made["standardize"] is False and made["from"]["seed"] == 1
 
 
+def test_the_commands_of_further_documents_work(reader: Researcher) -> None:
+    """They need nothing but such a project and its target."""
+    reader.read("adopt.md")
+    reader.read("containers.md")
+    reader.read("checkpoints.md")
+
+
 def test_features_that_are_not_there_are_told(lab: Laboratory) -> None:
     done = lab.python(TRAIN, "features=data/processed/none", check=False)
     told = "Make them: python src/feature/feature01/make.py output=data/processed/none"

@@ -16,9 +16,11 @@ from remote.errors import ConfigError
 from scripts.setup import changes, locks, pyproject, toolkit
 from scripts.setup.follow import Renaming, title
 from scripts.setup.values import Values, refuse_taken
+from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, Command
 from tests.research import environment
 from tests.research.conftest import Laboratory, Make
+from tests.research.researcher import Researcher
 
 TREADSTONE = Values("Treadstone", "Jason Bourne", "jason@bourne.com", "treadstone")
 GIVEN = {
@@ -470,7 +472,7 @@ def test_make_setup_refuses_and_changes_nothing(mine: Laboratory) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_make_setup_makes_it_ones_own(mine: Laboratory) -> None:
+def test_make_setup_makes_it_ones_own(mine: Laboratory, sshd: PrivateSshd) -> None:
     name = """O'Brien "Bob" \\ & $(touch pwned) `touch pwned` / 山田"""
     done = setup(mine, your_name=name)
     assert done.code == 0, done.text
@@ -486,6 +488,14 @@ def test_make_setup_makes_it_ones_own(mine: Laboratory) -> None:
     assert again.code == 0 and "no file was changed" in again.out
     assert (tree(mine.root / "src"), status(mine)) == before
     assert (mine.root / ".env").read_text() == "REMOTE_NOTIFY=true\n"
+
+    # Again, as the document has it, with what it tells to do then.
+    reader = Researcher(mine, sshd, mine.env["TARGET_DIR"].partition(":")[2])
+    reader.type(". .venv/bin/activate")
+    reader.read("template.md")
+    assert loaded((mine.root / "pyproject.toml").read_text("utf-8"))["project"]["authors"] == [
+        {"name": "Jason Bourne", "email": "jason@bourne.com"}
+    ]
 
     metadata = "from importlib.metadata import metadata as of; print(of('treadstone').json)"
     assert "jason@bourne.com" in mine.python("-c", metadata).out

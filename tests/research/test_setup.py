@@ -448,13 +448,15 @@ def test_without_a_network_the_locks_stay(
 def mine(laboratory: Make) -> Iterator[Laboratory]:
     """A clone, and what is needed to check it."""
     lab = laboratory("setup")
+    # Locks are resolved above.
+    lab.env["UV_OFFLINE"] = "1"
     environment.install(lab.root / ".venv", "-r", str(ROOT / "requirements-dev.lock"))
     yield lab
 
 
 def setup(lab: Laboratory, **given: str) -> Command:
     words = [f"{name}={value}" for name, value in {**GIVEN, **given}.items() if value]
-    return lab.run_make("setup", *words, UV_OFFLINE="1")
+    return lab.run_make("setup", *words)
 
 
 def status(lab: Laboratory) -> str:

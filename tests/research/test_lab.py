@@ -26,14 +26,12 @@ from tests.conftest import ROOT
 from tests.real import browser
 from tests.research.conftest import Laboratory, Make
 from tests.research.environment import EXTRAS
-from tests.research.researcher import Researcher, typed
+from tests.research.researcher import Researcher
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 
 DEV_LOCK = ROOT / "requirements-dev.lock"
-#: From here on the document is about what was saved.
-BRING = "## Where notebooks belong"
 SHOTS = ROOT / ".demo" / "screenshots"
 
 NOTEBOOK = {
@@ -269,13 +267,26 @@ def test_a_tunnel_that_breaks_is_opened_again(lab: Laboratory, job: str) -> None
         assert get(f"{page.base}/api/status", page.token)[0] == 200
 
 
-def test_the_lab_is_no_run(lab: Laboratory, target: Path, job: str) -> None:
+def test_the_lab_is_no_run_and_its_runs_end_with_it(
+    lab: Laboratory, target: Path, job: str
+) -> None:
     code = (
         "import mlflow; run = mlflow.start_run(run_name='by hand'); print(run.info.run_id) #--keep"
     )
     with opened(lab, "remote-lab", "--no-browser") as page:
         run = run_code(lab, page, "data/results/lab/runs.ipynb", code).split()[-1]
-    assert runs(target) == [(run, "RUNNING", "remote-gpu-workflow")]
+        assert runs(target) == [(run, "RUNNING", "remote-gpu-workflow")]
+        folder = json.loads((target / ".remote/jobs" / job / "serving.json").read_text())["folder"]
+        assert Path(folder).stat().st_mode & 0o777 == 0o700
+        stopped = lab.inv("remote-lab", "--stop")
+        page.hears("JupyterLab has ended: stopped")
+        assert page.process.wait(30) == 0
+    assert stopped.out == f"{job} stopped\n" and "--bring" in stopped.err
+    [(ended, status, _)] = runs(target)
+    assert ended == run and status != "RUNNING"
+    assert not Path(folder).exists()
+    none = lab.inv("remote-lab", "--stop", check=False)
+    assert none.code == 2 and "is not running" in none.err
 
 
 def runs(target: Path) -> list[tuple[str, str, str]]:
@@ -287,6 +298,19 @@ def runs(target: Path) -> list[tuple[str, str, str]]:
     found = store.execute(query).fetchall()
     store.close()
     return found
+
+
+def test_what_was_saved_is_brought_before_a_push_replaces_it(lab: Laboratory) -> None:
+    """The lab has ended, with what the test above saved in it."""
+    refused = lab.inv("remote-lab", "--background", check=False)
+    assert refused.code == 2 and "mine.ipynb" in refused.err and "--bring" in refused.err
+    brought = lab.inv("remote-lab", "--bring")
+    assert brought.out.splitlines() == ["src/notebooks/mine.ipynb", "src/notebooks/mine.py"]
+    assert "answer = 43" in (lab.root / "src/notebooks/mine.ipynb").read_text()
+    backup = re.findall(r"\.remote/backup/\S+/", brought.err)[0]
+    assert json.loads((lab.root / backup / "src/notebooks/mine.ipynb").read_text()) == NOTEBOOK
+    assert "Nothing was saved" in lab.inv("remote-lab", "--bring").err
+    assert "mine" not in lab.inv("sync-push", "--dry-run").out
 
 
 def test_two_at_once_start_one(lab: Laboratory, target: Path) -> None:
@@ -368,45 +392,11 @@ def test_tensorboard_shows_the_targets_logs_on_no_port(lab: Laboratory, target: 
         assert "loss" in get(f"{page.base}/data/plugin/scalars/tags")[1]
 
 
-@pytest.fixture(scope="module")
-def reader(lab: Laboratory, sshd: PrivateSshd) -> Researcher:
-    """Of the document, with what the tests before have started and saved."""
-    found = Researcher(lab, sshd, lab.env["TARGET_DIR"].partition(":")[2])
-    found.type(". .venv/bin/activate")
-    return found
-
-
-def test_its_runs_end_with_it(lab: Laboratory, target: Path, job: str, reader: Researcher) -> None:
-    folder = json.loads((target / ".remote/jobs" / job / "serving.json").read_text())["folder"]
-    assert Path(folder).stat().st_mode & 0o777 == 0o700
-    with opened(lab, "remote-lab", "--no-browser") as page:
-        steps = reader.read("lab.md", until=BRING)
-        page.hears("JupyterLab has ended: stopped")
-        assert page.process.wait(30) == 0
-    stopped = typed(steps, "remote-lab --stop").said
-    assert f"{job} stopped\n" in stopped and "--bring" in stopped
-    [(_, status, _)] = runs(target)
-    assert status != "RUNNING"
-    assert not Path(folder).exists()
-    none = lab.inv("remote-lab", "--stop", check=False)
-    assert none.code == 2 and "is not running" in none.err
-
-
-def test_what_was_saved_is_brought_before_a_push_replaces_it(
-    lab: Laboratory, reader: Researcher
-) -> None:
-    """The lab has ended, with what a test above saved in it."""
-    refused = lab.inv("remote-lab", "--background", check=False)
-    assert refused.code == 2 and "mine.ipynb" in refused.err and "--bring" in refused.err
-    [brought] = reader.read("lab.md", since=BRING)
-    told = brought.said.splitlines()
-    assert {"src/notebooks/mine.ipynb", "src/notebooks/mine.py"} <= set(told)
-    assert len([line for line in told if line.startswith("src/")]) == 2
-    assert "answer = 43" in (lab.root / "src/notebooks/mine.ipynb").read_text()
-    backup = re.findall(r"\.remote/backup/\S+/", brought.said)[0]
-    assert json.loads((lab.root / backup / "src/notebooks/mine.ipynb").read_text()) == NOTEBOOK
-    assert "Nothing was saved" in lab.inv("remote-lab", "--bring").err
-    assert "mine" not in lab.inv("sync-push", "--dry-run").out
+def test_the_commands_of_the_document_work(lab: Laboratory, sshd: PrivateSshd) -> None:
+    """With MLflow's UI of the tests before."""
+    reader = Researcher(lab, sshd, lab.env["TARGET_DIR"].partition(":")[2])
+    reader.type(". .venv/bin/activate")
+    reader.read("lab.md")
 
 
 def test_an_environment_without_the_program_is_told(lab: Laboratory) -> None:

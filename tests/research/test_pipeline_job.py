@@ -43,7 +43,7 @@ def test_as_a_remote_job_its_runs_come_with_a_pull(pulled: tuple[Laboratory, lis
     main, steps = tree(runs)
     assert list(steps) == STEPS and {run.status for run in runs} == {"FINISHED"}
     assert {run.tags["data"] for run in runs} == {"cifar10"}
-    assert len({run.tags["remote.job"] for run in runs}) == 1
+    assert len({run.tags.get("remote.job") for run in runs}) == 1 and "remote.job" in main.tags
     assert steps["preprocess"].history("train_images") == [(0, 60.0)]
     assert [step for step, _ in steps["train"].history("valid_accuracy")] == [1, 2]
     assert steps["evaluate"].history("images") == [(0, 12.0)]

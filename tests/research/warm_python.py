@@ -224,6 +224,5 @@ def warm(python: Path, imports: Sequence[str], env: Mapping[str, str]) -> Iterat
             python.chmod(0o755)
             yield
         finally:
-            assert started.stdin
-            started.stdin.close()
-            started.wait(30)
+            started.terminate()
+            started.communicate()

@@ -226,20 +226,6 @@ def test_a_job_says_what_to_type_next_and_is_a_run_though_its_notebook_knows_no_
     assert stat.S_IMODE((run.artifacts / "remote/job.json").stat().st_mode) == 0o600
 
 
-def test_the_jobs_run_is_in_the_experiment_that_the_notebook_chooses(
-    project: ProjectFolder, target_root: Path
-) -> None:
-    text = notebooks.notebook(
-        "import mlflow\nmlflow.set_experiment('digits' + message)\n"
-        "with mlflow.start_run(): mlflow.log_metric('m', 1)"
-    )
-    job = finish(project, text, "--message", " of mine")
-    store = Store(target_root / "mlflow.db")
-    runs = store.runs_of(job)
-    assert [run.experiment for run in runs] == ["digits of mine"]
-    assert runs[0].history("m") == [(0, 1.0)]
-
-
 LOGS = """
 import argparse, mlflow
 
@@ -314,9 +300,11 @@ def test_a_job_whose_worker_is_gone_is_lost_and_its_run_fails(
 def test_a_run_survives_the_laptop_and_each_pull_brings_its_newest_metrics(
     project: ProjectFolder, target_root: Path
 ) -> None:
-    """It is one that the notebook itself starts."""
+    """It is one that the notebook itself starts, in an experiment that it chooses as it runs."""
+    choice = "import mlflow, time; mlflow.set_experiment('digits of ' + 'mine')"
+    text = notebooks.METRICS.replace("import mlflow, time", choice)
     before = len(Store(target_root / "mlflow.db").runs()) if exists(target_root) else 0
-    job = submit(project, notebooks.METRICS, "--message", "wait", "--epoch", "4")
+    job = submit(project, text, "--message", "wait", "--epoch", "4")
     follower = project.start("remote-logs", job, "--follow")
     until(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
     follower.send_signal(signal.SIGINT)
@@ -335,6 +323,7 @@ def test_a_run_survives_the_laptop_and_each_pull_brings_its_newest_metrics(
     run = local.run_of(job)
     assert run.status == "FINISHED" and len(run.history("loss")) == 5
     assert len(Store(target_root / "mlflow.db").runs()) == before + 1
+    assert run.experiment == "digits of mine"
     there = Store(target_root / "mlflow.db").run_of(job)
     assert "note.txt" in os.listdir(there.artifacts)
     assert str(there.artifacts).startswith(str(target_root / "mlruns"))

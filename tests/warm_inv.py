@@ -33,7 +33,11 @@ def become(argv, cwd, env, streams):
     for number, path in enumerate([os.devnull, *streams]):
         os.dup2(os.open(path, os.O_RDWR), number)
     sys.argv[:] = argv
-    sys.exit(program.run())
+    if argv[0] == "-c":
+        exec(sys.argv.pop(1), {"__name__": "__main__"})
+    else:
+        program.run()
+    sys.exit()
 
 def finish(error):
     # As the end of a Python does.
@@ -83,20 +87,25 @@ def can_become(env: Mapping[str, str]) -> bool:
     return is_main and mine == theirs and "COVERAGE_PROCESS_CONFIG" not in env
 
 
-def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """The exit code of `inv` with these words, and what it said."""
+def run(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    imports: tuple[str, ...] = IMPORTS,
+) -> tuple[int, str, str]:
+    """The exit code of `inv` with these words, or of `python -c …`, and what it said."""
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("out", "err")]
         for stream in streams:
             stream.touch()
         asked = [list(argv), str(cwd), dict(env), list(map(str, streams))]
-        code = _ask(json.dumps(asked))
+        code = _ask(json.dumps(asked), imports)
         out, err = (stream.read_text() for stream in streams)
     return code, out, err
 
 
-def _ask(line: str) -> int:
-    python = _python()
+def _ask(line: str, imports: tuple[str, ...]) -> int:
+    python = _python(imports)
     assert python.stdin and python.stdout
     print(line, file=python.stdin, flush=True)
     if not select([python.stdout], [], [], LIMIT)[0]:
@@ -107,11 +116,11 @@ def _ask(line: str) -> int:
 
 
 @functools.cache
-def _python() -> subprocess.Popen[str]:
+def _python(imports: tuple[str, ...]) -> subprocess.Popen[str]:
     """It ends with who asks, whose end of its input the kernel closes."""
     inv = str(Path(sys.executable).with_name("inv"))
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, inv, *IMPORTS],
+        [sys.executable, "-c", PROGRAM, inv, *imports],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -32,10 +32,10 @@ def farm_in(folder: Path, *, gpus: int = 4) -> Iterator[Farm]:
 
 
 @contextmanager
-def resident_farm(folder: Path) -> Iterator[Farm]:
+def resident_farm(folder: Path, *, gpus: int = 4) -> Iterator[Farm]:
     """A farm whose project lives with one home, whichever test types in it."""
     home = new_home(folder / "home")
-    with mock.patch.dict(os.environ, home), farm_in(folder) as farm:
+    with mock.patch.dict(os.environ, home), farm_in(folder, gpus=gpus) as farm:
         farm.project.env.update(home)
         yield farm
 

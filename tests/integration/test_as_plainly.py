@@ -22,18 +22,22 @@ from remote.job.paths import JobPaths
 from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, JobStatus
 from remote.rpc import bundle
+from tests.integration import plain_packages as others
+from tests.integration import plain_programs as programs
 from tests.integration.plain_packages import IMPORTS as OF_PACKAGES
 from tests.integration.plain_packages import PACKAGES
 from tests.integration.plain_programs import MODULES, PROGRAMS
 from tests.integration.plain_runs import OWN, Place, differences
+from tests.kept import made_once
+from tests.kept import packages as installed
 from tests.research import environment
 from tests.stores import empty_store
 
 #: Whoever comes first makes the environment with all packages, too.
 pytestmark = pytest.mark.timeout(1500)
 
-#: A Python that has imported all that programs need, and becomes them, each plainly and as a job at
-#: the same time: importing takes longer than most of them. What a program starts is started anew.
+#: A Python that has imported all that programs need, and becomes them: importing takes longer than most
+#: of them. What a program starts is started anew.
 WARM = """
 import atexit, gc, importlib, json, os, runpy, sys, threading, traceback
 answers = os.fdopen(os.dup(1), "w")
@@ -67,25 +71,22 @@ def become(path, env):
 # A collection would have each program copy all that was imported.
 gc.freeze()
 for line in sys.stdin:
-    children = []
-    for place in json.loads(line):
-        children.append(os.fork())
-        if not children[-1]:
-            code = 0
-            try:
-                become(*place)
-            except SystemExit as error:
-                code = error.code if isinstance(error.code, int) else bool(error.code)
-            except BaseException:
-                traceback.print_exc()
-                code = 1
-            threading._shutdown()
-            atexit._run_exitfuncs()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    print(json.dumps(codes), file=answers, flush=True)
+    child = os.fork()
+    if not child:
+        code = 0
+        try:
+            become(*json.loads(line))
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else bool(error.code)
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers, flush=True)
 """
 
 IMPORTS = (
@@ -174,13 +175,13 @@ class Warm:
             text=True,
         )
 
-    def run(self, *places: tuple[Place, Mapping[str, str]]) -> None:
-        """Run the main programs of these folders, with these variables."""
+    def run(self, place: Place, variables: Mapping[str, str]) -> Place:
+        """Run the main program of a folder, with these variables."""
         assert self.process.stdin and self.process.stdout
-        asked = [[str(place.root / "main.py"), variables] for place, variables in places]
+        asked = [str(place.root / "main.py"), variables]
         print(json.dumps(asked), file=self.process.stdin, flush=True)
-        for (place, _), code in zip(places, json.loads(self.process.stdout.readline())):
-            place.code = code
+        place.code = int(self.process.stdout.readline())
+        return place
 
 
 class Submitted(Typed):
@@ -251,30 +252,51 @@ def submitted(tmp_path_factory: pytest.TempPathFactory, bin: Path) -> Iterator[S
 
 
 @pytest.fixture(scope="module")
+def warm(submitted: Submitted, packages: Path | str) -> Iterator[Warm]:
+    is_whole = isinstance(packages, Path)
+    made = Warm(submitted.python, [*IMPORTS, *(OF_PACKAGES if is_whole else ())])
+    yield made
+    made.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def typed(bin: Path, warm: Warm, packages: Path | str) -> dict[str, Place]:
+    """All programs, typed. What MLflow leaves then is none of the toolkit's doing, so that it is kept."""
+    names = ALL if isinstance(packages, Path) else PROGRAMS
+    texts = [Path(str(file)).read_text() for file in (__file__, programs.__file__, others.__file__)]
+
+    def make(folder: Path) -> None:
+        places = {name: _typed(Typed(folder, bin), warm, name) for name in names}
+        codes = {name: place.code for name, place in places.items()}
+        (folder / "codes.json").write_text(json.dumps(codes))
+
+    folder = made_once("plain", (names, texts, installed(bin)), make)
+    codes = json.loads((folder / "codes.json").read_text())
+    return {name: Place(folder / name, code) for name, code in codes.items()}
+
+
+def _typed(typed: Typed, warm: Warm, name: str) -> Place:
+    place, argv = typed.place(name), COLD.get(name, {}).get("arguments")
+    return typed.type(place, *argv) if argv else warm.run(place, typed.variables)
+
+
+@pytest.fixture(scope="module")
 def pairs(
-    submitted: Submitted, packages: Path | str, tmp_path_factory: pytest.TempPathFactory
+    submitted: Submitted, warm: Warm, typed: dict[str, Place]
 ) -> dict[str, tuple[Place, Place]]:
     """All programs, typed and as jobs."""
-    typed = Typed(tmp_path_factory.mktemp("typed"), submitted.python.parent)
-    is_whole = isinstance(packages, Path)
-    warm = Warm(submitted.python, [*IMPORTS, *(OF_PACKAGES if is_whole else ())])
-    both = {}
-    for name in ALL if is_whole else PROGRAMS:
-        plain, job = both[name] = typed.place(name), submitted.place(name)
-        asked = COLD.get(name, {})
-        if asked:
-            submitted.work(job, **asked)
-            if "arguments" in asked:
-                typed.type(plain, *asked["arguments"])
-            else:
-                warm.run((plain, typed.variables))
-            continue
-        record, seen = submitted.begin(job)
-        warm.run((plain, typed.variables), (job, seen))
-        state = FAILED if job.code else FINISHED
-        job_run.end_runs(record.paths, record.job, JobStatus(state))
-    warm.process.communicate()
-    return both
+    return {name: (plain, _as_a_job(submitted, warm, name)) for name, plain in typed.items()}
+
+
+def _as_a_job(submitted: Submitted, warm: Warm, name: str) -> Place:
+    job = submitted.place(name)
+    if name in COLD:
+        return submitted.work(job, **COLD[name])
+    record, seen = submitted.begin(job)
+    warm.run(job, seen)
+    state = FAILED if job.code else FINISHED
+    job_run.end_runs(record.paths, record.job, JobStatus(state))
+    return job
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, UV_CACHE
+from tests.conftest import ROOT, UV_CACHE, share_stores
+from tests.integration.notebooks import notebook
 from tests.integration.witness import Store
 from tests.stores import empty_store
 
 pytestmark = pytest.mark.timeout(900)
+
+
+SAYING = notebook("print(f'epoch {epoch}: loss')", parameters="epoch: int = 20")
 
 
 @pytest.fixture
@@ -30,8 +34,9 @@ def clone(tmp_path: Path) -> Path:
     (tmp_path / "clone/.venv").mkdir()
     (tmp_path / "clone/.venv/bin").symlink_to(Path(sys.executable).parent)
     (tmp_path / "clone/.venv/.ready").touch()
-    # The README's reader has MLflow make one.
+    # The README's reader has MLflow make one, here and on the server.
     empty_store(tmp_path / "clone")
+    share_stores(tmp_path / "clone/.demo/server")
     return tmp_path / "clone"
 
 
@@ -72,6 +77,12 @@ def test_the_demonstration_plays_the_whole_loop_twice(clone: Path, isolated: Pat
         assert said.count("FINISHED") == times
         assert len(Store(clone / "mlflow.db").runs()) == times
         assert len(list((clone / "data/results/notebooks").glob("*_train.ipynb"))) == times
+        if times == 1:
+            [run] = Store(clone / "mlflow.db").runs()
+            accuracy = [value for _, value in run.history("accuracy")]
+            assert len(accuracy) == 20 and accuracy[-1] > 0.9
+            # That it learns is shown: the second time it only says so.
+            (clone / "src/notebooks/train.ipynb").write_text(SAYING)
     assert sshds(clone) == []
     assert not (isolated / ".ssh").exists()
     assert not (clone / ".remote/last-target").exists()

@@ -15,6 +15,7 @@ from remote.secret_files import SECRETS
 from remote.settings import SETTINGS
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET, make_project
+from tests.integration.notebooks import notebook
 from tests.integration.reader import Reader, Unknown, blocks, commands, existing_commands
 from tests.integration.witness import Store
 from tests.stores import empty_store
@@ -30,7 +31,7 @@ PIPELINES = sorted((ROOT / "pipelines").glob("*/Makefile"))
 #: What the README's reader reads next, with the same project and server.
 CONTINUED = ("quickstart.md", "notebooks.md", "troubleshooting.md", "own-tasks.md", "howto.md")
 
-#: Their readers have the extras: tests/research/test_docs.py types them.
+#: Their readers have the extras: the files named in tests/research/test_docs.py type them.
 WITH_EXTRAS = (
     "adopt.md",
     "checkpoints.md",
@@ -45,6 +46,26 @@ WITH_EXTRAS = (
 
 #: Its commands are compared with MCP's tools: tests/integration/test_mcp.py types them.
 TYPED_BESIDE_MCP = "agents.md"
+
+
+#: In the place of the template's programs, which take ten seconds to import what they learn with: tests
+#: of their own train them (test_demo.py, research/test_hydra.py). These take the same words.
+NOTEBOOK = notebook(
+    "import mlflow\nwith mlflow.start_run():\n    for step in range(epoch):\n"
+    "        mlflow.log_metric('accuracy', step, step=step)",
+    parameters="epoch: int = 20  # passes\nbatch_size: int = 32  # images for each step",
+)
+QUICK_NOTEBOOK = notebook("print(epoch)", parameters="epoch: int = 20  # passes")
+SCRIPT = """
+from pathlib import Path
+import hydra
+CONFIG = Path(__file__).resolve().parents[3] / "config/model/model02"
+@hydra.main(config_path=str(CONFIG), config_name="config")
+def main(config):
+    return config.epochs * config.learning_rate
+if __name__ == "__main__":
+    main()
+"""
 
 
 def named(document: Path) -> str:
@@ -109,6 +130,8 @@ def reader(tmp_path: Path, sshd: PrivateSshd, request: pytest.FixtureRequest) ->
     skipped = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src", project.root / "src", dirs_exist_ok=True, ignore=skipped)
     shutil.copytree(ROOT / "config", project.root / "config", ignore=skipped)
+    project.write("src/notebooks/train.ipynb", NOTEBOOK)
+    project.write("src/model/model02/train.py", SCRIPT)
     shutil.copy(ROOT / ".env.example", project.root)
     (project.root / ".venv/bin").mkdir()
     for program in Path(sys.executable).parent.iterdir():
@@ -133,6 +156,8 @@ def told_once() -> list[Path]:
 def test_the_commands_of_the_documents_work(document: Path, reader: Reader) -> None:
     text = document.read_text("utf-8")
     if document.name != "README.md":
+        # Nobody looks at what it logs.
+        reader.project.write("src/notebooks/train.ipynb", QUICK_NOTEBOOK)
         # Its reader has read the README: what that says to do once is done.
         for line in commands((ROOT / "README.md").read_text("utf-8")):
             reader.type(line)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import stat
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Command, ProjectFolder, make_project
+from tests.conftest import Command, ProjectFolder, make_project
 from tests.integration import notebooks
 from tests.integration.witness import Store
+from tests.stores import empty_store
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,6 +26,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
     made.write("src/notebooks/metrics.ipynb", notebooks.METRICS)
     made.write("src/notebooks/fails.ipynb", notebooks.FAILS)
     (made.root / "logs").mkdir()
+    empty_store(made.root)
     return made
 
 
@@ -123,12 +124,3 @@ def test_inv_says_the_same_where_its_imports_are_made_before(
     anew = project.start(*words)
     out, err = anew.communicate()
     assert project.inv(*words, check=False) == Command(anew.returncode, out, err)
-
-
-def test_the_templates_own_notebook_learns(project: ProjectFolder) -> None:
-    shutil.copytree(ROOT / "src/lib", project.root / "src/lib", dirs_exist_ok=True)
-    shutil.copy(ROOT / "src/notebooks/train.ipynb", project.root / "src/notebooks")
-    project.inv("run", "train.ipynb", "--epoch", "8")
-    run = max(Store(project.root / "mlflow.db").runs(), key=lambda run: run.start_time)
-    accuracy = [value for _, value in run.history("accuracy")]
-    assert len(accuracy) == 8 and accuracy[-1] > 0.9

@@ -21,6 +21,7 @@ from tests.integration import notebooks
 from tests.integration.plain_programs import MODULES
 from tests.integration.plain_runs import Place, differences
 from tests.integration.witness import Store
+from tests.kept import made_once, packages
 from tests.stores import empty_store
 from tests.waiting import until
 
@@ -57,7 +58,9 @@ def finish(project: ProjectFolder, text: str, *flags: str, name: str = "some") -
     return job
 
 
-def test_parameters_arrive_as_they_were_typed(project: ProjectFolder, target_root: Path) -> None:
+def test_parameters_arrive_as_they_were_typed_in_the_snapshot_and_the_jobs_own_environment(
+    project: ProjectFolder, target_root: Path
+) -> None:
     message = (
         '-it\'s "quoted" $(touch pwned) `touch pwned` $HOME \\ 日本\nnew line; & | * '
         + "x" * 90_000
@@ -76,21 +79,6 @@ def test_parameters_arrive_as_they_were_typed(project: ProjectFolder, target_roo
     seen = json.loads((target_root / "logs/echo.json").read_text())
     assert seen == [-3, message, 0.001, True, [3]]
     assert not list(target_root.rglob("pwned"))
-
-
-def test_a_job_prints_its_id_and_what_to_type_next(project: ProjectFolder) -> None:
-    project.write("src/notebooks/some.ipynb", notebooks.PLAIN)
-    done = project.inv("remote-run", "some.ipynb")
-    job = done.out.strip()
-    assert job and " " not in job
-    assert f"inv remote-logs {job} --follow" in done.err and "make sync-pull" in done.err
-    project.inv("remote-logs", job, "--follow")
-
-
-def test_it_runs_the_snapshot_in_the_jobs_own_environment(
-    project: ProjectFolder, target_root: Path
-) -> None:
-    job = finish(project, notebooks.ECHO)
     log = (job_folder(target_root, job) / "log").read_text()
     told = json.loads(next(line for line in log.splitlines() if line.startswith("{")))
     assert told["cwd"] == str(job_folder(target_root, job) / "code")
@@ -105,19 +93,19 @@ def test_a_program_sees_what_it_sees_when_it_is_typed_in_its_folder(
     project.write("src/__init__.py", "")
     project.write("src/logging.py", "def get(): return 'own logging'")
     project.write("src/lib/own.py", "NAME = 'lib'")
-    project.write("mlflow/__init__.py", "")
+    project.write("yaml/__init__.py", "")
     project.write("tools/beside.py", "")
     project.write(
         "tools/app.py",
-        "import beside, logging, mlflow, os, subprocess, sys\n"
+        "import beside, logging, os, subprocess, sys, yaml\n"
         "from lib.own import NAME\nfrom src.logging import get\n"
-        "print(logging.INFO, NAME, get(), 'site-packages' in mlflow.__file__)\n"
+        "print(logging.INFO, NAME, get(), 'site-packages' in yaml.__file__)\n"
         "print(os.path.basename(os.getcwd()), *sys.argv[1:])\n"
         "sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', 'six']) + 4)\n",
     )
     words = ["remote-run", "tools/app.py", "--cwd", "notebook", "--gpus", "0", "--follow"]
     done = project.inv(*words, "--", "a b", check=False)
-    shutil.rmtree(project.root / "mlflow")
+    shutil.rmtree(project.root / "yaml")
     assert "20 lib own logging True\ntools a b\n" in done.out
     assert "`pip install` is refused in a job" in done.out and "requirements.lock" in done.out
     assert done.code == 5, done.text
@@ -137,15 +125,25 @@ subprocess.run([sys.executable, "fit.py", "0.1"], check=True)
 """
 
 
+def typed() -> Path:
+    """The folder in which it was typed."""
+    files = {**MODULES, "main.py": FOLDS}
+
+    def make(folder: Path) -> None:
+        empty_store(folder)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        subprocess.run([sys.executable, "main.py"], cwd=folder, check=True)
+
+    return made_once("typed folds", (files, packages(Path(sys.executable).parent)), make)
+
+
 def test_its_runs_are_here_after_a_pull_as_it_leaves_them_when_it_is_typed(
-    project: ProjectFolder, tmp_path: Path
+    project: ProjectFolder,
 ) -> None:
-    plain = Place(tmp_path / "typed")
-    empty_store(plain.root)
+    plain = Place(typed())
     for name, text in {**MODULES, "main.py": FOLDS}.items():
         project.write(f"src/typed/{name}", text)
-        (plain.root / name).write_text(text)
-    subprocess.run([sys.executable, "main.py"], cwd=plain.root, check=True)
     words = ["src/typed/main.py", "--cwd", "notebook", "--gpus", "0", "--follow"]
     job = project.inv("remote-run", *words).out.splitlines()[0]
     project.inv("sync-pull")
@@ -203,11 +201,16 @@ def test_a_failed_notebook_is_kept_and_says_so(project: ProjectFolder, target_ro
     assert job in project.inv("remote-ps").out and "failed" in project.inv("remote-ps").out
 
 
-def test_every_job_is_a_run_whether_the_notebook_knows_mlflow_or_not(
+def test_a_job_says_what_to_type_next_and_is_a_run_though_its_notebook_knows_no_mlflow(
     project: ProjectFolder, target_root: Path
 ) -> None:
     git(project.root)
-    job = finish(project, notebooks.PLAIN, "--epoch", "7")
+    project.write("src/notebooks/some.ipynb", notebooks.PLAIN)
+    done = project.inv("remote-run", "some.ipynb", "--epoch", "7")
+    job = done.out.strip()
+    assert job and " " not in job
+    assert f"inv remote-logs {job} --follow" in done.err and "make sync-pull" in done.err
+    project.inv("remote-logs", job, "--follow")
     run = Store(target_root / "mlflow.db").run_of(job)
     commit = git_output(project.root, "rev-parse", "HEAD")
     assert run.status == "FINISHED" and run.end_time >= run.start_time > 0
@@ -221,35 +224,6 @@ def test_every_job_is_a_run_whether_the_notebook_knows_mlflow_or_not(
     account = {"job.json", "log.txt", "status.json", "uncommitted.diff"}
     assert account >= set(os.listdir(run.artifacts / "remote")) >= account - {"uncommitted.diff"}
     assert stat.S_IMODE((run.artifacts / "remote/job.json").stat().st_mode) == 0o600
-
-
-def test_a_notebook_that_starts_a_run_goes_on_with_the_jobs_run(
-    project: ProjectFolder, target_root: Path
-) -> None:
-    before = len(Store(target_root / "mlflow.db").runs()) if exists(target_root) else 0
-    job = finish(project, notebooks.METRICS, "--epoch", "3")
-    store = Store(target_root / "mlflow.db")
-    run = store.run_of(job)
-    assert len(store.runs()) == before + 1
-    assert run.history("loss") == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
-    assert run.status == "FINISHED" and "note.txt" in os.listdir(run.artifacts)
-    assert str(run.artifacts).startswith(str(target_root / "mlruns"))
-
-
-@pytest.mark.parametrize(
-    "line", ["mlflow.set_experiment(message)", "mlflow.set_experiment('digits' + ' of mine')"]
-)
-def test_the_jobs_run_is_in_the_experiment_that_the_notebook_chooses(
-    project: ProjectFolder, target_root: Path, line: str
-) -> None:
-    text = notebooks.notebook(
-        f"import mlflow\n{line}\nwith mlflow.start_run(): mlflow.log_metric('m', 1)"
-    )
-    job = finish(project, text, "--message", "digits of mine")
-    store = Store(target_root / "mlflow.db")
-    runs = store.runs_of(job)
-    assert [run.experiment for run in runs] == ["digits of mine"]
-    assert runs[0].history("m") == [(0, 1.0)]
 
 
 LOGS = """
@@ -285,22 +259,23 @@ def test_a_scripts_arguments_stand_in_its_run_and_a_deleted_experiment_has_a_way
     way = re.search(r"^\[remote\] Restore it: inv (\S+) (.*)$", refused.out, re.MULTILINE)
     assert way, refused.text
     assert "restored" in project.inv(way[1], "--follow", *way[2].split()).out
-    project.inv(*words, *arguments, **settings)
+    project.inv("remote-run", "--follow", "--gpus", "0", "--", "true", **settings)
 
 
-def test_a_stopped_job_is_killed_and_keeps_what_it_did(
+def test_a_stopped_job_is_killed_with_its_tmux_session_and_keeps_what_it_did(
     project: ProjectFolder, target_root: Path
 ) -> None:
     job = submit(project, notebooks.SLEEPS)
     until(lambda: "started" in (job_folder(target_root, job) / "log").read_text())
     pids = processes_of(job_folder(target_root, job))
-    assert pids
+    assert pids and f"{job}:" in tmux_sessions()
     done = project.inv("remote-stop", job[-4:])
     assert "stopped" in done.out
     told = status(target_root, job)
     assert told["state"] == "stopped" and told["result"].endswith(".stopped.ipynb")
     assert Store(target_root / "mlflow.db").run_of(job).status == "KILLED"
     assert not processes_of(job_folder(target_root, job))
+    until(lambda: job not in tmux_sessions())
     assert "had ended already" in project.inv("remote-stop", job).out
 
 
@@ -322,32 +297,20 @@ def test_a_job_whose_worker_is_gone_is_lost_and_its_run_fails(
     assert kept.name in project.inv("remote-ps").out
 
 
-def test_it_survives_the_laptop(project: ProjectFolder, target_root: Path) -> None:
-    job = submit(project, notebooks.METRICS, "--message", "wait")
+def test_a_run_survives_the_laptop_and_each_pull_brings_its_newest_metrics(
+    project: ProjectFolder, target_root: Path
+) -> None:
+    """It is one that the notebook itself starts, in an experiment that it chooses as it runs."""
+    choice = "import mlflow, time; mlflow.set_experiment('digits of ' + 'mine')"
+    text = notebooks.METRICS.replace("import mlflow, time", choice)
+    before = len(Store(target_root / "mlflow.db").runs()) if exists(target_root) else 0
+    job = submit(project, text, "--message", "wait", "--epoch", "4")
     follower = project.start("remote-logs", job, "--follow")
     until(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
     follower.send_signal(signal.SIGINT)
     out, err = follower.communicate(timeout=30)
     assert follower.returncode != 0 and "keeps running" in err, err
     close_masters(project)
-    (target_root / "data/processed/go").write_text("")
-    until(lambda: status(target_root, job)["state"] == "finished")
-
-
-def test_a_tmux_session_for_each_job(project: ProjectFolder, target_root: Path) -> None:
-    job = submit(project, notebooks.SLEEPS)
-    listing = subprocess.check_output(["tmux", "-L", SOCKET, "list-sessions"], text=True)
-    assert f"{job}:" in listing
-    project.inv("remote-stop", job)
-    until(lambda: job not in tmux_sessions())
-
-
-def test_sync_pull_brings_a_running_runs_newest_metrics_each_time(
-    project: ProjectFolder, target_root: Path
-) -> None:
-    (target_root / "data/processed/go").unlink(missing_ok=True)
-    job = submit(project, notebooks.METRICS, "--message", "wait", "--epoch", "4")
-    until(lambda: "first part done" in (job_folder(target_root, job) / "log").read_text())
     listed = project.inv("remote-ps").out
     assert re.search(rf"{job} +running .*cell \d+/\d+, .*loss=\S+ \(step 3\)", listed), listed
     project.inv("sync-pull")
@@ -359,22 +322,22 @@ def test_sync_pull_brings_a_running_runs_newest_metrics_each_time(
     project.inv("sync-pull")
     run = local.run_of(job)
     assert run.status == "FINISHED" and len(run.history("loss")) == 5
+    assert len(Store(target_root / "mlflow.db").runs()) == before + 1
+    assert run.experiment == "digits of mine"
     there = Store(target_root / "mlflow.db").run_of(job)
+    assert "note.txt" in os.listdir(there.artifacts)
+    assert str(there.artifacts).startswith(str(target_root / "mlruns"))
+    assert there.history("loss") == [(0, 1.0), (1, 0.5), (2, 1 / 3), (3, 0.25), (4, 0.0)]
     assert (run.id, run.start_time, run.end_time) == (there.id, there.start_time, there.end_time)
     assert (run.params, run.tags) == (there.params, there.tags)
     assert run.history("loss") == there.history("loss")
     assert {"note.txt"} < set(os.listdir(run.artifacts))
     assert str(run.artifacts).startswith(str(project.root / "mlruns"))
     assert list((project.root / "data/results/notebooks").glob("*_some.ipynb"))
-
-
-def test_pulling_twice_changes_nothing(project: ProjectFolder, target_root: Path) -> None:
-    finish(project, notebooks.PLAIN)
-    project.inv("sync-pull")
-    before = (project.root / "mlflow.db").read_bytes()
-    done = project.inv("sync-pull")
-    assert "0 files, 0 new runs, 0 grown, 0 artifacts" in done.out
-    assert (project.root / "mlflow.db").read_bytes() == before
+    store = (project.root / "mlflow.db").read_bytes()
+    said = project.inv("sync-pull")
+    assert "0 files, 0 new runs, 0 grown, 0 artifacts" in said.out
+    assert (project.root / "mlflow.db").read_bytes() == store
 
 
 def test_a_pull_keeps_what_it_replaces_here(project: ProjectFolder, target_root: Path) -> None:

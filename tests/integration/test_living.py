@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import INV
-from tests.integration.farm import Farm, farm_in
+from tests.integration.farm import Farm, farm_in, resident_farm
 from tests.integration.terminal import inv_in_terminal
 from tests.stores import empty_store
 from tests.waiting import until
@@ -32,9 +32,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("farm")
 
 
+@pytest.fixture(scope="module")
+def shared_farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with resident_farm(tmp_path_factory.mktemp("living"), gpus=0) as made:
+        yield made
+
+
 @pytest.fixture
-def farm(tmp_path: Path) -> Iterator[Farm]:
-    """A server without GPUs."""
+def farm(shared_farm: Farm) -> Farm:
+    """A server without GPUs, whose jobs have ended."""
+    shared_farm.gate.unlink(missing_ok=True)
+    return shared_farm
+
+
+@pytest.fixture
+def new_farm(tmp_path: Path) -> Iterator[Farm]:
+    """One that has had no job: for who counts them, or changes the project's settings."""
     with farm_in(tmp_path, gpus=0) as made:
         yield made
 
@@ -222,10 +235,10 @@ for step in range(2):
 """
 
 
-def test_a_watched_pull_follows_a_job_until_ctrl_c(farm: Farm, folder: Path) -> None:
-    farm.project.write("src/steps.py", STEPS)
-    gates, said, here = farm.gate.parent, folder / "pulls", farm.project.root
-    job = farm.project.inv("remote-run", "src/steps.py", "--", str(gates)).out.split()[-1]
+def test_a_watched_pull_follows_a_job_until_ctrl_c(new_farm: Farm, folder: Path) -> None:
+    new_farm.project.write("src/steps.py", STEPS)
+    gates, said, here = new_farm.gate.parent, folder / "pulls", new_farm.project.root
+    job = new_farm.project.inv("remote-run", "src/steps.py", "--", str(gates)).out.split()[-1]
 
     def runs() -> list[tuple[str, float]]:
         """Of each run that is here: its status, and its newest loss."""
@@ -240,10 +253,10 @@ def test_a_watched_pull_follows_a_job_until_ctrl_c(farm: Farm, folder: Path) -> 
         assert process.poll() is None, said.read_text()
         return runs() == [(state, loss)]
 
-    farm.until(job, "running")
+    new_farm.until(job, "running")
     empty_store(here)
     with open(said, "wb") as out:
-        words, env = [str(INV), "sync-pull", "--watch", "1"], {**os.environ, **farm.project.env}
+        words, env = [str(INV), "sync-pull", "--watch", "1"], {**os.environ, **new_farm.project.env}
         process = subprocess.Popen(words, cwd=here, env=env, stdout=out, stderr=out)
     try:
         until(lambda: following("RUNNING", 0.5))
@@ -259,8 +272,8 @@ def test_a_watched_pull_follows_a_job_until_ctrl_c(farm: Farm, folder: Path) -> 
     pulls = [line for line in told if line.startswith("pulled from")]
     assert "1 new run, 0 grown" in pulls[0] and len(pulls) > 1, told
     assert not [line for line in pulls if "0 files, 0 new runs, 0 grown, 0 artifacts" in line]
-    assert farm.project.inv("mlflow-check").code == 0
-    assert " 0 new runs" in farm.project.inv("sync-pull").out
+    assert new_farm.project.inv("mlflow-check").code == 0
+    assert " 0 new runs" in new_farm.project.inv("sync-pull").out
 
 
 def test_attaching_shows_the_log_and_ctrl_c_there_hurts_nobody(farm: Farm) -> None:
@@ -329,50 +342,54 @@ def test_a_command_in_the_place_of_a_shell_leaves_its_words_and_its_exit_code(fa
 # What may go
 
 
-def test_only_what_was_pulled_is_removed(farm: Farm) -> None:
-    job = run(farm, "--", "echo", "hello")
-    refused = farm.project.inv("remote-rm", job, check=False)
-    assert refused.code == 2 and "not pulled" in refused.err and farm.file(job, "log").exists()
-    farm.project.inv("sync-pull")
-    assert "freed" in farm.project.inv("remote-rm", job).out
-    assert not farm.file(job, "log").exists()
-    other = run(farm, "--", "true")
-    farm.project.inv("remote-rm", other, "--force")
-    assert other not in farm.project.inv("remote-ps", "--all").out
-    running = farm.submit("sleep 600")
-    refused = farm.project.inv("remote-rm", running, "--force", check=False)
+def test_only_what_was_pulled_is_removed(new_farm: Farm) -> None:
+    job = run(new_farm, "--", "echo", "hello")
+    refused = new_farm.project.inv("remote-rm", job, check=False)
+    assert refused.code == 2 and "not pulled" in refused.err and new_farm.file(job, "log").exists()
+    new_farm.project.inv("sync-pull")
+    assert "freed" in new_farm.project.inv("remote-rm", job).out
+    assert not new_farm.file(job, "log").exists()
+    other = run(new_farm, "--", "true")
+    new_farm.project.inv("remote-rm", other, "--force")
+    assert other not in new_farm.project.inv("remote-ps", "--all").out
+    running = new_farm.submit("sleep 600")
+    refused = new_farm.project.inv("remote-rm", running, "--force", check=False)
     assert refused.code == 2 and "remote-stop" in refused.err
-    farm.project.inv("remote-stop", running)
+    new_farm.project.inv("remote-stop", running)
 
 
-def test_what_a_job_wrote_elsewhere_is_told_kept_and_fetched(farm: Farm) -> None:
-    farm.project.write("config.json", "{}")
-    farm.project.write("pyproject.toml", '[tool.remote]\noutputs = ["saved", "model.pkl"]\n')
+def test_what_a_job_wrote_elsewhere_is_told_kept_and_fetched(new_farm: Farm) -> None:
+    new_farm.project.write("config.json", "{}")
+    new_farm.project.write("pyproject.toml", '[tool.remote]\noutputs = ["saved", "model.pkl"]\n')
     line = (
         "mkdir -p out __pycache__ data/06 && echo weights > out/ckpt.pt && echo [1] > config.json"
         " && echo m > model.pkl && echo s > saved/a.pt && echo x > __pycache__/y && echo d > data/06/d"
     )
-    job = run(farm, "--shell", line)
+    job = run(new_farm, "--shell", line)
     told = "config.json, data/06/d (3 files, 14 B)"
-    assert f"out/ckpt.pt, {told}" in farm.log(job) and f"inv remote-fetch {job}" in farm.log(job)
-    assert f"out/ckpt.pt, {told}" in farm.project.inv("remote-ps", job).out
-    pulled = farm.project.inv("sync-pull")
+    assert f"out/ckpt.pt, {told}" in new_farm.log(
+        job
+    ) and f"inv remote-fetch {job}" in new_farm.log(job)
+    assert f"out/ckpt.pt, {told}" in new_farm.project.inv("remote-ps", job).out
+    pulled = new_farm.project.inv("sync-pull")
     assert told in pulled.err and f"inv remote-fetch {job}" in pulled.err
-    assert (farm.project.root / "model.pkl").read_text() == "m\n"
-    assert (farm.project.root / "saved/a.pt").read_text() == "s\n"
+    assert (new_farm.project.root / "model.pkl").read_text() == "m\n"
+    assert (new_farm.project.root / "saved/a.pt").read_text() == "s\n"
     # The next job finds what the one before has left in its outputs.
-    assert "m" in farm.log(run(farm, "--no-record", "--", "cat", "model.pkl", "saved/a.pt"))
-    assert told not in farm.project.inv("sync-pull").err
-    refused = farm.project.inv("remote-rm", job, check=False)
+    assert "m" in new_farm.log(run(new_farm, "--no-record", "--", "cat", "model.pkl", "saved/a.pt"))
+    assert told not in new_farm.project.inv("sync-pull").err
+    refused = new_farm.project.inv("remote-rm", job, check=False)
     assert refused.code == 2 and f"inv remote-fetch {job}" in refused.err
-    pruned = farm.project.inv("remote-prune", "--older", "1s")
+    pruned = new_farm.project.inv("remote-prune", "--older", "1s")
     assert f"kept {job}" in pruned.err and "--force" in pruned.err
-    fetched = farm.project.inv("remote-fetch", job, "out", "*.json")
-    folder = farm.project.root / "data/results/fetched" / job
-    assert "2 files" in fetched.out and str(folder.relative_to(farm.project.root)) in fetched.out
+    fetched = new_farm.project.inv("remote-fetch", job, "out", "*.json")
+    folder = new_farm.project.root / "data/results/fetched" / job
+    assert (
+        "2 files" in fetched.out and str(folder.relative_to(new_farm.project.root)) in fetched.out
+    )
     assert (folder / "out/ckpt.pt").read_text() == "weights\n"
-    assert (farm.project.root / "config.json").read_text() == "{}"
-    assert "freed" in farm.project.inv("remote-rm", job).out
+    assert (new_farm.project.root / "config.json").read_text() == "{}"
+    assert "freed" in new_farm.project.inv("remote-rm", job).out
 
 
 def aged(farm: Farm, job: str, ago: float) -> str:
@@ -387,30 +404,30 @@ def aged(farm: Farm, job: str, ago: float) -> str:
     return name
 
 
-def test_pruning_keeps_what_is_young_or_not_pulled(farm: Farm) -> None:
-    old, young = run(farm, "--", "true"), run(farm, "--", "true")
-    farm.project.inv("sync-pull")
-    kept = run(farm, "--", "true")
+def test_pruning_keeps_what_is_young_or_not_pulled(new_farm: Farm) -> None:
+    old, young = run(new_farm, "--", "true"), run(new_farm, "--", "true")
+    new_farm.project.inv("sync-pull")
+    kept = run(new_farm, "--", "true")
     ago = time.time() - 40 * 86400
-    old, kept = aged(farm, old, ago), aged(farm, kept, ago)
-    spare = farm.root / ".remote/envs/0123456789abcdef"
+    old, kept = aged(new_farm, old, ago), aged(new_farm, kept, ago)
+    spare = new_farm.root / ".remote/envs/0123456789abcdef"
     spare.mkdir(parents=True)
     (spare / ".complete").touch()
     os.utime(spare / ".complete", (ago, ago))
-    would = farm.project.inv("remote-prune", "--dry-run")
+    would = new_farm.project.inv("remote-prune", "--dry-run")
     assert f"would remove job {old}" in would.out and kept not in would.out
-    with inv_in_terminal(farm.project, "remote-prune") as terminal:
+    with inv_in_terminal(new_farm.project, "remote-prune") as terminal:
         terminal.until(b"[y/N]")
         assert f"would remove job {old}".encode() in terminal.seen
         terminal.type(b"n\n")
         assert terminal.end() == 1 and b"Nothing was changed" in terminal.seen
-    assert farm.file(old, "log").exists()
-    done = farm.project.inv("remote-prune", "--older", "30d")
+    assert new_farm.file(old, "log").exists()
+    done = new_farm.project.inv("remote-prune", "--older", "30d")
     assert f"removed job {old}" in done.out and "1 job of that age kept" in done.err
-    assert not farm.file(old, "log").exists() and not spare.exists()
-    assert farm.file(young, "log").exists() and farm.file(kept, "log").exists()
+    assert not new_farm.file(old, "log").exists() and not spare.exists()
+    assert new_farm.file(young, "log").exists() and new_farm.file(kept, "log").exists()
     # The environment that jobs use now is still there.
-    run(farm, "--", "true")
+    run(new_farm, "--", "true")
 
 
 # How a result came to be
@@ -464,31 +481,31 @@ def test_a_job_runs_again_behind_the_links_of_each_target(farm: Farm, tmp_path: 
     assert sorted(path.name for path in (disks[1] / "weights").iterdir()) == ["x"]
 
 
-def test_what_differs_between_two_jobs(farm: Farm) -> None:
-    farm.project.write("src/a.py", "print(1)\nsame\n")
-    first = run(farm, "--env", "K=1", "--", "true")
-    same = run(farm, "--env", "K=1", "--", "true")
-    assert "nothing differs" in farm.project.inv("remote-diff", first, same).out
-    farm.project.write("src/a.py", "print(22)\nsame\n")
-    farm.project.write("requirements.lock", "# a comment is another lock file\n")
-    second = run(farm, "--env", "K=2", "--", "true")
-    said = farm.project.inv("remote-diff", first, second).out
+def test_what_differs_between_two_jobs(new_farm: Farm) -> None:
+    new_farm.project.write("src/a.py", "print(1)\nsame\n")
+    first = run(new_farm, "--env", "K=1", "--", "true")
+    same = run(new_farm, "--env", "K=1", "--", "true")
+    assert "nothing differs" in new_farm.project.inv("remote-diff", first, same).out
+    new_farm.project.write("src/a.py", "print(22)\nsame\n")
+    new_farm.project.write("requirements.lock", "# a comment is another lock file\n")
+    second = run(new_farm, "--env", "K=2", "--", "true")
+    said = new_farm.project.inv("remote-diff", first, second).out
     assert "env.K: 1 -> 2" in said and "-print(1)" in said and "+print(22)" in said
     assert re.search(r"environment: \w+ -> \w+", said)
 
 
-def test_git_is_recorded_with_what_is_not_committed(farm: Farm) -> None:
-    git = ["git", "-C", str(farm.project.root), "-c", "user.name=a", "-c", "user.email=a@b.c"]
-    farm.project.write("src/a.txt", "committed\n")
-    farm.project.write(".gitignore", ".remote/\n")
+def test_git_is_recorded_with_what_is_not_committed(new_farm: Farm) -> None:
+    git = ["git", "-C", str(new_farm.project.root), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    new_farm.project.write("src/a.txt", "committed\n")
+    new_farm.project.write(".gitignore", ".remote/\n")
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], check=True)
-    farm.project.write("src/a.txt", "changed\n")
-    farm.project.write("src/new.txt", "new\n")
-    job = run(farm, "--", "true")
-    diff = farm.file(job, "uncommitted.diff").read_text()
+    new_farm.project.write("src/a.txt", "changed\n")
+    new_farm.project.write("src/new.txt", "new\n")
+    job = run(new_farm, "--", "true")
+    diff = new_farm.file(job, "uncommitted.diff").read_text()
     assert "+changed" in diff and "src/new.txt" in diff
-    assert json.loads(farm.file(job, "job.json").read_text())["git"]["dirty"] is True
+    assert json.loads(new_farm.file(job, "job.json").read_text())["git"]["dirty"] is True
 
 
 # Secrets

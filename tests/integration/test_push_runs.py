@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,9 @@ from remote.target import Target
 from remote.tracking.revisions import schema_of
 from scripts.sshd import PrivateSshd
 from tests.conftest import ProjectFolder
+from tests.kept import made_once, move, packages
 from tests.prefixes import make_prefix
+from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project
 
 pytestmark = pytest.mark.timeout(600)
@@ -133,10 +137,23 @@ def python(code: str, *words: str, root: Path, **env: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_a_model_trained_here_is_loaded_there(wired: Desk, template: Path) -> None:
+def trained(root: Path) -> list[str]:
+    """Have a project the store in which TRAIN was run; what it printed."""
+
+    def make(folder: Path) -> None:
+        empty_store(folder)
+        (folder / "said").write_text(" ".join(python(TRAIN, root=folder)))
+
+    kept = made_once("trained", (TRAIN, packages(Path(sys.executable).parent)), make)
+    shutil.copytree(kept, root, dirs_exist_ok=True)
+    move(root, str(kept), str(root))
+    return (root / "said").read_text().split()
+
+
+def test_a_model_trained_here_is_the_same_there(wired: Desk) -> None:
     here, far = wired.here, wired.far
     far.run(far.experiment("what has the number 1 there"))
-    run, model = python(TRAIN, root=here.root)
+    run, model = trained(here.root)
     pushed = wired.push("teacher")
     assert len(pushed.runs) == 2 and pushed.new_runs == 2 and pushed.models == (model,)
     assert pushed.model == f"runs:/{run}/model" and pushed.refused == ()
@@ -147,11 +164,6 @@ def test_a_model_trained_here_is_loaded_there(wired: Desk, template: Path) -> No
     assert [m.step for m in far.client.get_metric_history(run, "loss")] == list(range(20))
     assert far.client.get_run(child).data.tags["mlflow.parentRunId"] == run
     wired.quiet()
-    # Nothing there may need what is here.
-    here.root.rename(here.root.with_name("gone"))
-    uris = [f"runs:/{run}/model", f"models:/{model}"]
-    said = python(LOAD, *uris, root=far.root, MLFLOW_TRACKING_URI=f"sqlite:///{far.store}")
-    assert said == ["predicted", "5.000", "7.000"] * 2
 
 
 def test_a_job_there_starts_from_it(shared_project: ProjectFolder, shared_root: Path) -> None:
@@ -162,9 +174,12 @@ def test_a_job_there_starts_from_it(shared_project: ProjectFolder, shared_root: 
     project.inv("remote-setup")
     done = push(project, run[:8])
     assert "copied to" in done and f"load_model('runs:/{run}/model')" in done
+    # Nothing there may need what is here.
+    models = (project.root / "mlruns").rename(project.root / "gone")
     words = ["--", f"runs:/{run}/model", f"models:/{model}"]
     job = project.inv("remote-run", "--follow", "src/load.py", *words)
     assert job.out.count("predicted 5.000 7.000") == 2, job.text
+    models.rename(project.root / "mlruns")
     again = json.loads(push(project, run, "--json"))
     assert again["new_runs"] == 0 and again["files"] == [] and again["runs"][0] == run
 
@@ -553,14 +568,17 @@ BEFORE_NAMES = KNOWN[KNOWN.index("75868b020152") - 1]
 
 
 @pytest.fixture(scope="module")
-def old_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def old_template() -> Path:
     """A folder with an empty store as an older MLflow makes it."""
+    return made_once("old template", (BEFORE_NAMES, version("mlflow")), make_old)
+
+
+def make_old(folder: Path) -> None:
     from alembic import command
     from mlflow.store.db.utils import _get_alembic_config
     from mlflow.store.tracking.dbmodels.initial_models import Base
     from sqlalchemy import create_engine
 
-    folder = tmp_path_factory.mktemp("old")
     url = f"sqlite:///{folder}/mlflow.db"
     engine = create_engine(url)
     Base.metadata.create_all(engine)
@@ -571,7 +589,6 @@ def old_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "INSERT INTO experiments (experiment_id, name, lifecycle_stage, creation_time)"
             " VALUES (0, 'Default', 'active', 1)"
         )
-    return folder
 
 
 @pytest.fixture
@@ -617,19 +634,6 @@ def environment_there(project: Project) -> None:
     (made / environments.COMPLETE).touch()
 
 
-def test_records_of_an_older_mlflow_are_migrated_by_the_environment_there(
-    away: Desk, old_template: Path
-) -> None:
-    replace_store(away.here, old_template)
-    environment_there(away.far)
-    run = traced(away.here, "told by name")
-    pushed = away.push(run, traces=True)
-    assert (pushed.runs, pushed.obstacle, pushed.left_out) == ((run,), "", ())
-    assert away.far.sql("SELECT request_id, trace_name FROM trace_info") == [
-        (f"tr-{run}", "told by name")
-    ]
-
-
 def test_without_an_environment_there_what_is_not_merged_is_said(
     away: Desk, old_template: Path
 ) -> None:
@@ -643,10 +647,13 @@ def test_without_an_environment_there_what_is_not_merged_is_said(
             pushed.obstacle
         )
         assert pushed.obstacle.endswith("inv remote-setup")
-    # With one, the next push brings the rest.
+    # With one, whose MLflow migrates them, the next push brings the rest.
     environment_there(away.far)
-    assert away.push(run, traces=True).obstacle == ""
-    assert away.far.sql("SELECT trace_name FROM trace_info") == [("told by name",)]
+    pushed = away.push(run, traces=True)
+    assert (pushed.obstacle, pushed.left_out) == ("", ())
+    assert away.far.sql("SELECT request_id, trace_name FROM trace_info") == [
+        (f"tr-{run}", "told by name")
+    ]
 
 
 def test_an_older_store_there_is_named_with_how_it_gets_the_schema(

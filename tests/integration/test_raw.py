@@ -68,6 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSshd]:
     shell.write_text(f'#!/bin/sh\nexec {" ".join([*ordinary(), "/bin/bash"])} "$@"\n')
     shell.chmod(0o755)
     settings = {"UV_CACHE_DIR": str(UV_CACHE)}
+    share_stores(folder / "home")
     with running(PrivateSshd(folder, folder / "home", str(shell), settings=settings)) as made:
         yield made
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,31 @@ SWEEP = ["src/model/model02/train.py", "--", "-m", "learning_rate=interval(0.001
 SWEEP += ["hydra.sweeper.n_trials=12"]
 
 
+#: Takes and logs what the project's own does, and learns nothing.
+TRAIN = """
+import time
+from pathlib import Path
+import hydra, mlflow
+CONFIG = Path(__file__).resolve().parents[3] / "config/model/model02"
+@hydra.main(config_path=str(CONFIG), config_name="config")
+def main(config):
+    with mlflow.start_run():
+        mlflow.log_params(dict(config))
+        for epoch in range(config.epochs):
+            mlflow.log_metric("accuracy", config.learning_rate * epoch, step=epoch)
+            time.sleep(0.1)
+    return config.learning_rate
+if __name__ == "__main__":
+    main()
+"""
+
+
 @pytest.fixture
-def project(project: ProjectFolder) -> Iterator[ProjectFolder]:
-    """The project's own sample."""
-    for name in ("src/lib", "src/model", "config"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, project.root / name, ignore=ignored)
-    yield project
+def project(project: ProjectFolder) -> ProjectFolder:
+    """One with the settings of the project's own sample."""
+    shutil.copytree(ROOT / "config", project.root / "config")
+    project.write("src/model/model02/train.py", TRAIN)
+    return project
 
 
 def states(study: Path) -> list[str]:

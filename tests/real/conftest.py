@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from remote.tracking import migration
 from remote.tracking.empty_store import ensure_store
+from remote.tracking.store import run_mlflow
+from tests import warm_inv
+from tests.kept import made_once, packages
 from tests.real import venvs
 from tests.real.world import Laptop, Server, rows
 from tests.research import environment
 from tests.stores import empty_store
+from tests.warm_inv import can_become
 
 OURS = Path(sys.executable)
 
 Make = Callable[..., Laptop]
+
+#: What a migration's Python imports.
+MIGRATION = (
+    "alembic.command",
+    "mlflow.store.db.utils",
+    "mlflow.store.tracking.sqlalchemy_store",
+)
 
 
 @pytest.fixture(scope="session")
@@ -38,14 +50,39 @@ def laptop(folder: Path, template: Path) -> Make:
     def make(name: str, python: Path = OURS) -> Laptop:
         made = Laptop(folder / f"laptop {name}" / "project")
         made.root.mkdir(parents=True)
-        if python != OURS:
-            ensure_store(made.store, made.root / "mlruns", str(python))
-            return made
-        shutil.copy(template, made.store)
+        shutil.copy(template if python == OURS else store_of(python), made.store)
         rows(made.store, "UPDATE experiments SET artifact_location = ?", f"{made.root}/mlruns/0")
         return made
 
     return make
+
+
+def store_of(python: Path) -> Path:
+    """An empty store that another MLflow made."""
+
+    def make(folder: Path) -> None:
+        ensure_store(folder / "mlflow.db", folder / "mlruns", str(python))
+
+    return made_once(f"store {python.parts[-3]}", packages(python.parent), make) / "mlflow.db"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def warm_migrations() -> Iterator[None]:
+    """The Python that migrates is a copy of one which has imported MLflow; with another MLflow it is
+    started, as all are elsewhere."""
+
+    def run(
+        python: str, argv: list[str], *, cwd: Path, env: Mapping[str, str], failure: str
+    ) -> bool:
+        if python != sys.executable or not can_become(env):
+            return run_mlflow(python, argv, cwd=cwd, env=env, failure=failure)
+        code, _, said = warm_inv.run(argv, cwd, env, MIGRATION)
+        assert code == 0, said
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migration, "run_mlflow", run)
+        yield
 
 
 def with_environment(name: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from remote.operations.sync import pull
 from remote.session import TargetSession
 from remote.target import Target
 from remote.tracking.merge import MergeSummary
+from tests.kept import made_once, move, packages
 from tests.real.programs.tell import told
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -62,10 +64,22 @@ class Server:
     def written_by(
         cls, root: Path, python: Path, program: str, *, uri: str = SQLITE, tell: bool = False
     ) -> Server:
-        root.mkdir(parents=True)
-        facts = execute(python, program, cwd=root, uri=uri)
-        server = cls(root, facts, execute(python, "tell.py", cwd=root, uri=uri) if tell else {})
-        root.rename(server.parked)
+        """A copy of the one that is kept, as if the program had run in `root`."""
+
+        def make(folder: Path) -> None:
+            first = folder / root.parent.name[:-1] / root.name
+            first.mkdir(parents=True)
+            facts = execute(python, program, cwd=first, uri=uri)
+            said = execute(python, "tell.py", cwd=first, uri=uri) if tell else {}
+            (folder / "facts.json").write_text(json.dumps([str(first), facts, said]))
+
+        texts = [file.read_text("utf-8") for file in sorted(PROGRAMS.glob("*.py"))]
+        key = (program, uri, tell, texts, packages(python.parent))
+        kept = made_once(f"server {root.name}", key, make)
+        first, facts, said = json.loads((kept / "facts.json").read_text())
+        server = cls(root, facts, said)
+        shutil.copytree(first, server.parked, symlinks=True)
+        move(server.parked, first, str(root))
         return server
 
     @property

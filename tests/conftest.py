@@ -70,7 +70,6 @@ LONG = (
     "research/test_lab.py",
     "research/test_task_runs.py",
     "research/test_pipeline_job.py",
-    "research/test_docs.py",
     "real/test_minors.py",
     "integration/test_queue.py",
     "integration/test_sweep.py",

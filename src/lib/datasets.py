@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 #: Where data sets lie, the first that has one: what was pushed, then what a job fetched itself.
 #: data/raw is read-only to jobs.
@@ -111,6 +109,10 @@ def _brief(error: Exception) -> str:
 
 
 def _digits(seed: int) -> Images:
+    # Not above: the others do without scikit-learn, whose import takes seconds.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     images, digits = load_digits(return_X_y=True)
     pixels = (images / 16.0).astype(np.float32).reshape(-1, 8, 8, 1)
     train_x, test_x, train_y, test_y = train_test_split(

@@ -31,7 +31,7 @@ PIPELINES = sorted((ROOT / "pipelines").glob("*/Makefile"))
 #: What the README's reader reads next, with the same project and server.
 CONTINUED = ("quickstart.md", "notebooks.md", "troubleshooting.md", "own-tasks.md", "howto.md")
 
-#: Their readers have the extras: tests/research/test_docs.py types them.
+#: Their readers have the extras: the files named in tests/research/test_docs.py type them.
 WITH_EXTRAS = (
     "adopt.md",
     "checkpoints.md",

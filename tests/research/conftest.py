@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, SOCKET, Command, ProjectFolder, new_home
-from tests.research import environment
+from tests.research import environment, warm_python
 from tests.stores import empty_store
 
 #: Parts of the repository that a job or a notebook of the template never needs.
@@ -26,6 +27,12 @@ class Laboratory(ProjectFolder):
     def bin(self) -> Path:
         """Where the programs of its environment lie."""
         return self.root / ".venv" / "bin"
+
+    @contextmanager
+    def warm(self, imports: Sequence[str]) -> Iterator[Laboratory]:
+        """Itself; programs that are typed in it are copies of a Python that has imported these."""
+        with warm_python.warm(self.bin / "python", imports, self.env):
+            yield self
 
     def _finished(self, *words: str, **env: str) -> Command:
         return self._done(self.start(*words, **env), words, check=False)

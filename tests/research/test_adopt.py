@@ -13,7 +13,7 @@ import pytest
 from remote.adopt.edits import BEGIN
 from remote.operations.jobs.bootstrap import own_uv
 from scripts.sshd import PrivateSshd
-from tests.conftest import ROOT, SOCKET
+from tests.conftest import ROOT, SOCKET, share_stores
 from tests.integration.witness import Store
 from tests.research.conftest import Laboratory
 
@@ -130,9 +130,14 @@ def tools(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
 @pytest.fixture
 def theirs(
-    tmp_path: Path, tools: Path, sshd: PrivateSshd, request: pytest.FixtureRequest
+    tmp_path: Path,
+    isolated: Path,
+    tools: Path,
+    sshd: PrivateSshd,
+    request: pytest.FixtureRequest,
 ) -> Theirs:
     """An empty project with a target."""
+    share_stores(isolated)
     settings = {
         "TARGET_DIR": f"gpu:adopted-{abs(hash(request.node.nodeid)):x}",
         "REMOTE_SSH_CONFIG": str(sshd.config),

@@ -22,6 +22,7 @@ from tests.conftest import ROOT, Command
 from tests.integration.witness import Store
 from tests.research.conftest import copy_template
 from tests.research.engine import Engine, compose, engine  # noqa: F401
+from tests.stores import empty_store
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -235,7 +236,7 @@ def lab(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     env = {**engine.env, "GIT_CONFIG_GLOBAL": str(identity)}
     made = Lab(root, env, engine, (str(free_port()), str(free_port())))
     (root / "volume" / "jupyter" / "project").mkdir(parents=True)
-    (root / "volume" / "mlflow").mkdir()
+    empty_store(root / "volume" / "mlflow")
     _give(root)
     try:
         made.make("lab-build")

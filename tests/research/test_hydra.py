@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.integration.witness import Run, Store
 from tests.real import browser, ui
 from tests.research.conftest import Laboratory, Make
 from tests.research.researcher import PARENT, Researcher, Step, begin, typed
+from tests.research.warm_python import OF_EXPERIMENTS
 
 #: The first of these tests also makes the environment, and types the document.
 pytestmark = pytest.mark.timeout(1500)
@@ -54,8 +56,9 @@ with runs.sweep("killed"):
 
 
 @pytest.fixture(scope="module")
-def lab(laboratory: Make) -> Laboratory:
-    return laboratory("hydra")
+def lab(laboratory: Make) -> Iterator[Laboratory]:
+    with laboratory("hydra").warm(OF_EXPERIMENTS) as warm:
+        yield warm
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +190,12 @@ def test_the_notebook_on_the_server_takes_the_best_of_the_experiment(
 
 
 def test_a_run_that_is_not_there_is_told(lab: Laboratory) -> None:
-    words = ["run", "input_file=load_model.ipynb", "experiment_name=none"]
-    done = lab.run_make(*words)
-    assert done.code != 0 and "No finished run of experiment 'none'" in done.text
+    """By the cells of the notebook, up to the one that looks for it, without a kernel."""
+    notebook = json.loads((lab.root / "src/notebooks/load_model.ipynb").read_text("utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    code = "\n".join([cells[0], "experiment_name = 'none'", *cells[1:3]])
+    done = lab.python("-c", code.replace("%matplotlib inline", ""), check=False)
+    assert done.code == 1 and "No finished run of experiment 'none'" in done.err
 
 
 def interrupt(process: subprocess.Popen[str], number: signal.Signals) -> None:
@@ -253,6 +259,13 @@ def test_data_and_features_are_made_anew(reader: Researcher, steps: list[Step]) 
     [run] = typed(said, f"python {TRAIN}").runs
     made = json.loads((run.artifacts / "features.json").read_text())
     assert made["standardize"] is False and made["from"]["seed"] == 1
+
+
+def test_the_commands_of_further_documents_work(reader: Researcher) -> None:
+    """They need nothing but such a project and its target."""
+    reader.read("adopt.md")
+    reader.read("containers.md")
+    reader.read("checkpoints.md")
 
 
 def test_features_that_are_not_there_are_told(lab: Laboratory) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -27,10 +26,12 @@ from tests.conftest import ROOT
 from tests.real import browser
 from tests.research.conftest import Laboratory, Make
 from tests.research.environment import EXTRAS
+from tests.research.researcher import Researcher
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 
+DEV_LOCK = ROOT / "requirements-dev.lock"
 SHOTS = ROOT / ".demo" / "screenshots"
 
 NOTEBOOK = {
@@ -119,7 +120,6 @@ def lab(laboratory: Make) -> Iterator[Laboratory]:
     """
     made = laboratory("served")
     lock = made.root / "requirements.lock"
-    shutil.copy(lock, made.root / "small.lock")
     extras = [made.root / f"requirements-{extra}.lock" for extra in EXTRAS]
     lock.write_text("".join(path.read_text() for path in (lock, *extras)))
     yield made
@@ -260,6 +260,13 @@ def test_what_is_saved_is_told_and_new_notebooks_are_pulled(
     assert "# %%" in (lab.root / "data/results/lab/new.py").read_text()
 
 
+def test_a_tunnel_that_breaks_is_opened_again(lab: Laboratory, job: str) -> None:
+    with opened(lab, "remote-lab", "--no-browser") as page:
+        Ssh("gpu", lab.env["REMOTE_SSH_CONFIG"]).close()
+        page.hears("The tunnel is open again.")
+        assert get(f"{page.base}/api/status", page.token)[0] == 200
+
+
 def test_the_lab_is_no_run_and_its_runs_end_with_it(
     lab: Laboratory, target: Path, job: str
 ) -> None:
@@ -268,10 +275,12 @@ def test_the_lab_is_no_run_and_its_runs_end_with_it(
     )
     with opened(lab, "remote-lab", "--no-browser") as page:
         run = run_code(lab, page, "data/results/lab/runs.ipynb", code).split()[-1]
-    assert runs(target) == [(run, "RUNNING", "remote-gpu-workflow")]
-    folder = json.loads((target / ".remote/jobs" / job / "serving.json").read_text())["folder"]
-    assert Path(folder).stat().st_mode & 0o777 == 0o700
-    stopped = lab.inv("remote-lab", "--stop")
+        assert runs(target) == [(run, "RUNNING", "remote-gpu-workflow")]
+        folder = json.loads((target / ".remote/jobs" / job / "serving.json").read_text())["folder"]
+        assert Path(folder).stat().st_mode & 0o777 == 0o700
+        stopped = lab.inv("remote-lab", "--stop")
+        page.hears("JupyterLab has ended: stopped")
+        assert page.process.wait(30) == 0
     assert stopped.out == f"{job} stopped\n" and "--bring" in stopped.err
     [(ended, status, _)] = runs(target)
     assert ended == run and status != "RUNNING"
@@ -302,17 +311,6 @@ def test_what_was_saved_is_brought_before_a_push_replaces_it(lab: Laboratory) ->
     assert json.loads((lab.root / backup / "src/notebooks/mine.ipynb").read_text()) == NOTEBOOK
     assert "Nothing was saved" in lab.inv("remote-lab", "--bring").err
     assert "mine" not in lab.inv("sync-push", "--dry-run").out
-
-
-def test_a_tunnel_that_breaks_is_opened_again(lab: Laboratory, target: Path) -> None:
-    lab.inv("remote-lab", "--background")
-    with opened(lab, "remote-lab", "--no-browser") as page:
-        Ssh("gpu", lab.env["REMOTE_SSH_CONFIG"]).close()
-        page.hears("The tunnel is open again.")
-        assert get(f"{page.base}/api/status", page.token)[0] == 200
-        lab.inv("remote-lab", "--stop")
-        page.hears("JupyterLab has ended: stopped")
-        assert page.process.wait(30) == 0
 
 
 def test_two_at_once_start_one(lab: Laboratory, target: Path) -> None:
@@ -394,11 +392,17 @@ def test_tensorboard_shows_the_targets_logs_on_no_port(lab: Laboratory, target: 
         assert "loss" in get(f"{page.base}/data/plugin/scalars/tags")[1]
 
 
+def test_the_commands_of_the_document_work(lab: Laboratory, sshd: PrivateSshd) -> None:
+    """With MLflow's UI of the tests before."""
+    reader = Researcher(lab, sshd, lab.env["TARGET_DIR"].partition(":")[2])
+    reader.type(". .venv/bin/activate")
+    reader.read("lab.md")
+
+
 def test_an_environment_without_the_program_is_told(lab: Laboratory) -> None:
-    lab.inv("remote-lab", "--stop", check=False)
-    whole, small = lab.root / "requirements.lock", lab.root / "small.lock"
     extra = lab.root / "requirements-lab.lock"
-    shutil.copy(small, whole)
+    [one] = re.findall(r"^iniconfig==.*\n(?: .*\n)+", DEV_LOCK.read_text(), re.MULTILINE)
+    (lab.root / "requirements.lock").write_text(one)
     extra.write_text("")
     done = lab.inv("remote-lab", "--no-browser", check=False)
     assert done.code == 2 and "JupyterLab did not start: failed" in done.err

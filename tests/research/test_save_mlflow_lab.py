@@ -26,6 +26,7 @@ from tests.real import browser
 from tests.real.ui import served
 from tests.research.conftest import Laboratory, Make
 from tests.research.researcher import Step, begin, typed
+from tests.research.warm_python import OF_MLFLOW
 
 pytestmark = pytest.mark.timeout(900)
 LIMIT = 120.0  # seconds
@@ -33,11 +34,12 @@ NAME = "学習 'a' [1]"
 
 
 @pytest.fixture(scope="module")
-def lab(laboratory: Make) -> Laboratory:
+def lab(laboratory: Make) -> Iterator[Laboratory]:
     made = laboratory("save")
     for name, value in (("user.name", "A Tester"), ("user.email", "tester@example.com")):
         git(made, "config", name, value)
-    return made
+    with made.warm(OF_MLFLOW):
+        yield made
 
 
 def git(lab: Laboratory, *words: str) -> str:

@@ -16,9 +16,11 @@ from remote.errors import ConfigError
 from scripts.setup import changes, locks, pyproject, toolkit
 from scripts.setup.follow import Renaming, title
 from scripts.setup.values import Values, refuse_taken
+from scripts.sshd import PrivateSshd
 from tests.conftest import ROOT, Command
 from tests.research import environment
 from tests.research.conftest import Laboratory, Make
+from tests.research.researcher import Researcher
 
 TREADSTONE = Values("Treadstone", "Jason Bourne", "jason@bourne.com", "treadstone")
 GIVEN = {
@@ -446,13 +448,15 @@ def test_without_a_network_the_locks_stay(
 def mine(laboratory: Make) -> Iterator[Laboratory]:
     """A clone, and what is needed to check it."""
     lab = laboratory("setup")
+    # Locks are resolved above.
+    lab.env["UV_OFFLINE"] = "1"
     environment.install(lab.root / ".venv", "-r", str(ROOT / "requirements-dev.lock"))
     yield lab
 
 
 def setup(lab: Laboratory, **given: str) -> Command:
     words = [f"{name}={value}" for name, value in {**GIVEN, **given}.items() if value]
-    return lab.run_make("setup", *words, UV_OFFLINE="1")
+    return lab.run_make("setup", *words)
 
 
 def status(lab: Laboratory) -> str:
@@ -470,7 +474,7 @@ def test_make_setup_refuses_and_changes_nothing(mine: Laboratory) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_make_setup_makes_it_ones_own(mine: Laboratory) -> None:
+def test_make_setup_makes_it_ones_own(mine: Laboratory, sshd: PrivateSshd) -> None:
     name = """O'Brien "Bob" \\ & $(touch pwned) `touch pwned` / 山田"""
     done = setup(mine, your_name=name)
     assert done.code == 0, done.text
@@ -486,6 +490,14 @@ def test_make_setup_makes_it_ones_own(mine: Laboratory) -> None:
     assert again.code == 0 and "no file was changed" in again.out
     assert (tree(mine.root / "src"), status(mine)) == before
     assert (mine.root / ".env").read_text() == "REMOTE_NOTIFY=true\n"
+
+    # Again, as the document has it, with what it tells to do then.
+    reader = Researcher(mine, sshd, mine.env["TARGET_DIR"].partition(":")[2])
+    reader.type(". .venv/bin/activate")
+    reader.read("template.md")
+    assert loaded((mine.root / "pyproject.toml").read_text("utf-8"))["project"]["authors"] == [
+        {"name": "Jason Bourne", "email": "jason@bourne.com"}
+    ]
 
     metadata = "from importlib.metadata import metadata as of; print(of('treadstone').json)"
     assert "jason@bourne.com" in mine.python("-c", metadata).out

@@ -6,6 +6,7 @@ import csv
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.real import browser
 from tests.real.ui import served
 from tests.research.conftest import Laboratory, Make
 from tests.research.researcher import Step, begin, typed
+from tests.research.warm_python import OF_TASKS
 
 pytestmark = pytest.mark.timeout(900)
 FILES = (CATALOG, PARAMETERS, OPTIMIZER)
@@ -27,8 +29,9 @@ PLOTS = ["accuracy.png", "confusion_matrix.png", "loss.png"]
 
 
 @pytest.fixture(scope="module")
-def lab(laboratory: Make) -> Laboratory:
-    return laboratory("tasks")
+def lab(laboratory: Make) -> Iterator[Laboratory]:
+    with laboratory("tasks").warm(OF_TASKS) as warm:
+        yield warm
 
 
 @pytest.fixture(scope="module")

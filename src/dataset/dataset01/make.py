@@ -9,7 +9,6 @@ from pathlib import Path
 import hydra
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from sklearn.model_selection import train_test_split
 
 from dataset import parts
 from dataset.parts import Missing, Part, Parts
@@ -32,6 +31,9 @@ def main(config: DictConfig) -> None:
 
 def make(config: DictConfig) -> Parts:
     """Write the file that `config` describes; raises Unreachable or KeyError."""
+    # Not above: who reads the file that is there does without scikit-learn.
+    from sklearn.model_selection import train_test_split
+
     images = datasets.load(config.which, seed=config.seed)
     rows = np.arange(len(images.train_y))
     train, valid = train_test_split(

@@ -73,6 +73,8 @@ def _typed(
 ) -> List[Tuple[str, bool]]:
     """The columns that both databases have, and whether each holds numbers."""
     theirs = set(columns_of(database, source, table))
+    if not theirs:
+        return []
     info = database.execute(f'PRAGMA {types}.table_info("{table}")')
     return [
         (name, any(word in declared.upper() for word in _NUMBERS))

@@ -51,11 +51,9 @@ TYPED_BESIDE_MCP = "agents.md"
 #: In the place of the template's programs, which take ten seconds to import what they learn with: tests
 #: of their own train them (test_demo.py, research/test_hydra.py). These take the same words.
 NOTEBOOK = notebook(
-    "import mlflow\nwith mlflow.start_run():\n    for step in range(epoch):\n"
-    "        mlflow.log_metric('accuracy', step, step=step)",
+    "print(epoch, batch_size)",
     parameters="epoch: int = 20  # passes\nbatch_size: int = 32  # images for each step",
 )
-QUICK_NOTEBOOK = notebook("print(epoch)", parameters="epoch: int = 20  # passes")
 SCRIPT = """
 from pathlib import Path
 import hydra
@@ -156,8 +154,6 @@ def told_once() -> list[Path]:
 def test_the_commands_of_the_documents_work(document: Path, reader: Reader) -> None:
     text = document.read_text("utf-8")
     if document.name != "README.md":
-        # Nobody looks at what it logs.
-        reader.project.write("src/notebooks/train.ipynb", QUICK_NOTEBOOK)
         # Its reader has read the README: what that says to do once is done.
         for line in commands((ROOT / "README.md").read_text("utf-8")):
             reader.type(line)
@@ -187,7 +183,7 @@ def _assert_the_loop_was_closed(reader: Reader) -> None:
     assert [run.params["batch_size"] for run in there] == ["32"]
     assert [run.params["batch_size"] for run in here] == ["8"]
     assert {run.status for run in runs} == {"FINISHED"}
-    assert all(len(run.history("accuracy")) == 2 for run in runs)
+    assert {run.params["epoch"] for run in runs} == {"2"}
     names = [path.name for path in (root / "data/results/notebooks").glob("*.ipynb")]
     assert sorted(name.split("_")[1] for name in names) == ["result.ipynb", "train.ipynb"]
 

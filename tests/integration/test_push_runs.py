@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ from remote.tracking.revisions import schema_of
 from scripts.sshd import PrivateSshd
 from tests.conftest import ProjectFolder
 from tests.kept import made_once, move, packages
+from tests.migrations import warm_migrations
 from tests.prefixes import make_prefix
 from tests.stores import empty_store
 from tests.tracking.merge.conftest import Project
@@ -78,6 +80,12 @@ def desk(folder: Path, template: Path, target: str, far: Path, **settings: str) 
     server = TargetSession.of(Config(here.root, settings), Target.parse(target))
     server.prepare(take_over=True)
     return Desk(here, there, server)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_migrations() -> Iterator[None]:
+    with warm_migrations():
+        yield
 
 
 @pytest.fixture
@@ -166,10 +174,13 @@ def test_a_model_trained_here_is_the_same_there(wired: Desk) -> None:
     wired.quiet()
 
 
-def test_a_job_there_starts_from_it(shared_project: ProjectFolder, shared_root: Path) -> None:
-    """Also where the target has an environment and no store yet."""
+def test_a_job_there_starts_from_it(
+    shared_project: ProjectFolder, shared_root: Path, tmp_path: Path
+) -> None:
+    """A colleague's is merged here first. Also where the target has an environment and no store yet."""
     project = shared_project
-    run, model = python(TRAIN, root=project.root)
+    run, model = trained(tmp_path / "colleague")
+    project.inv("mlflow-merge", str(tmp_path / "colleague"))
     project.write("src/load.py", LOAD)
     project.inv("remote-setup")
     done = push(project, run[:8])

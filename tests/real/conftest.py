@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from remote.tracking import migration
 from remote.tracking.empty_store import ensure_store
-from remote.tracking.store import run_mlflow
-from tests import warm_inv
 from tests.kept import made_once, packages
+from tests.migrations import warm_migrations
 from tests.real import venvs
 from tests.real.world import Laptop, Server, rows
 from tests.research import environment
 from tests.stores import empty_store
-from tests.warm_inv import can_become
 
 OURS = Path(sys.executable)
 
 Make = Callable[..., Laptop]
-
-#: What a migration's Python imports.
-MIGRATION = (
-    "alembic.command",
-    "mlflow.store.db.utils",
-    "mlflow.store.tracking.sqlalchemy_store",
-)
 
 
 @pytest.fixture(scope="session")
@@ -66,22 +56,9 @@ def store_of(python: Path) -> Path:
     return made_once(f"store {python.parts[-3]}", packages(python.parent), make) / "mlflow.db"
 
 
-@pytest.fixture(autouse=True, scope="session")
-def warm_migrations() -> Iterator[None]:
-    """The Python that migrates is a copy of one which has imported MLflow; with another MLflow it is
-    started, as all are elsewhere."""
-
-    def run(
-        python: str, argv: list[str], *, cwd: Path, env: Mapping[str, str], failure: str
-    ) -> bool:
-        if python != sys.executable or not can_become(env):
-            return run_mlflow(python, argv, cwd=cwd, env=env, failure=failure)
-        code, _, said = warm_inv.run(argv, cwd, env, MIGRATION)
-        assert code == 0, said
-        return True
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migration, "run_mlflow", run)
+@pytest.fixture(autouse=True, scope="module")
+def quick_migrations() -> Iterator[None]:
+    with warm_migrations():
         yield
 
 

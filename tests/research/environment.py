@@ -26,7 +26,10 @@ FURTHER = ("lightgbm", "transformers", "accelerate", "kedro", "kedro-mlflow", "k
 EXTRAS = ("torch", "lab", "tensorboard")
 
 #: Modules that hardly any environment imports.
-SELDOM = r"/archive-v0/.*/(tests?|transformers)/"
+SELDOM = (
+    r"/archive-v0/.*/(tests?|testing|transformers|databricks|fontTools|networkx|setuptools|docutils"
+    r"|sphinx|textual|dulwich|poetry|mypy|physics|lexers|_inductor|_vendored?)/"
+)
 
 LOCK = ("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "-q")
 
@@ -84,10 +87,17 @@ def _make(folder: Path) -> None:
     options = [*LOCK, "--extra", "torch", *fixed, str(ROOT / "pyproject.toml"), "-o", lock]
     (folder / "requirements-torch.lock").unlink()
     run(str(own_uv()), "pip", "compile", "--python", sys.executable, *options)
+    _fill(folder)
+    _compile()
+    # Anew, with what is compiled now.
+    shutil.rmtree(folder / "venv")
+    _fill(folder)
+
+
+def _fill(folder: Path) -> None:
     new(folder / "venv", folder)
     pinned = [word for lock in lock_files(folder) for word in ("-c", str(lock))]
     install(folder / "venv", *pinned, *FURTHER)
-    _compile()
 
 
 def _compile() -> None:

@@ -241,11 +241,13 @@ class MergeSession(LocalStore):
         self.places = [*PLACES, *(self.meta.get("places") or [])]
         self.left_out = list(self.meta.get("left_out") or [])
         (self.total,) = self.ids("SELECT count(*) FROM delta.entities")
+        present = set(self.ids("SELECT name FROM delta.sqlite_master WHERE type = 'table'"))
         for table in schema.TABLES:
-            self._compare(table)
+            if table.name in present:
+                self._compare(table)
 
     def _compare(self, table: schema.Table) -> None:
-        """Learn which columns both sides have, and count what is to do."""
+        """Learn which columns of a delta's table both sides have, and count what is to do."""
         theirs = stores.columns_of(self.database, "delta", table.name)
         ours = stores.columns_of(self.database, "main", table.name)
         carried = {
@@ -255,7 +257,7 @@ class MergeSession(LocalStore):
         extra = sorted(set(theirs) - carried)
         has_content = {f"{table.name}.{name}": f'"{name}" IS NOT NULL' for name in extra}
         if not set(table.key) <= set(theirs) & set(ours):
-            has_content = {table.name: "1"} if theirs else {}
+            has_content = {table.name: "1"}
         else:
             self.shared[table.name] = [name for name in ours if name in theirs]
             if table.rule != schema.APPEND:

@@ -58,15 +58,17 @@ WORKER = """if True:
 SIZES = "1,2,4,1,1,2,4,2,1,1"
 
 
-@pytest.mark.parametrize("count", [4, 8])
+COUNT = 4  # GPUs
+
+
 def test_forty_jobs_of_four_clients(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, start: Start, count: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, start: Start
 ) -> None:
-    fake = FakeGpus(tmp_path / "fake", count=count)
+    fake = FakeGpus(tmp_path / "fake", count=COUNT)
     monkeypatch.setenv("PATH", fake.path())
     log = tmp_path / "log"
     log.mkdir()
-    clients = [start(CLIENT, WORKER, folder, log, count, client, SIZES) for client in range(4)]
+    clients = [start(CLIENT, WORKER, folder, log, COUNT, client, SIZES) for client in range(4)]
     assert [client.wait(timeout=200) for client in clients] == [0] * 4
     jobs = [json.loads(path.read_text()) for path in sorted(log.iterdir())]
     assert len(jobs) == 40 and any(job["said"] for job in jobs)
@@ -74,7 +76,7 @@ def test_forty_jobs_of_four_clients(
     assert {uuid for job in jobs for uuid in job["uuids"]} <= set(fake.uuids())
     check_no_gpu_is_held_twice(jobs)
     check_order(jobs)
-    check_no_gpu_is_idle(jobs, count)
+    check_no_gpu_is_idle(jobs, COUNT)
     assert not files(folder, ".ticket") and not files(folder, ".new")
     assert not holders(folder)
 

@@ -28,7 +28,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 from remote.tracking import schema
 from remote.tracking.row_blocks import suspects
 from remote.tracking.signatures import signatures
-from remote.tracking.store import readable_text, reading_url, usable
+from remote.tracking.store import readable_text, reading_url, tables_of, usable
 
 FORMAT = 2
 PART = 200_000
@@ -91,7 +91,7 @@ def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str,
         database.execute("CREATE TABLE wanted (id PRIMARY KEY) WITHOUT ROWID")
         database.execute("ATTACH ? AS store", (reading_url(store),))
         database.execute("BEGIN")
-        tables = _source_tables(database)
+        tables = tables_of(database, "store")
         for kind, ids in chosen.items():
             database.execute("DELETE FROM wanted")
             database.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((i,) for i in ids))
@@ -120,7 +120,7 @@ class _Delta(NamedTuple):
         """
         database = self.database
         database.execute("BEGIN")
-        tables = _source_tables(database)
+        tables = tables_of(database, "store")
         unasked = {
             kind.table for kind in schema.KINDS.values() if kind.optional and not self.registry
         }
@@ -277,11 +277,6 @@ def _guard(database: sqlite3.Connection, table: str, rowid: int) -> str:
     """What row `rowid` says; rowid 0 and a vanished row say nothing."""
     row = database.execute(f'SELECT * FROM store."{table}" WHERE rowid = ?', (rowid,)).fetchone()
     return "" if row is None else f"{_hash(table, row):016x}"
-
-
-def _source_tables(database: sqlite3.Connection) -> List[str]:
-    rows = database.execute("SELECT name FROM store.sqlite_master WHERE type = 'table'")
-    return sorted(name for (name,) in rows)
 
 
 def with_real_paths(roots: Sequence[str]) -> List[str]:

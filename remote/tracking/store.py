@@ -51,8 +51,7 @@ def is_store(store: Path, *, patience: Optional[float] = None) -> bool:
         if not stat.S_ISREG(os.stat(str(store)).st_mode):
             return False
         with closing(connect_read_only(store, patience)) as database:
-            rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            return {name for (name,) in rows} >= _TABLES
+            return set(tables_of(database)) >= _TABLES
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, sqlite3.Error) as error:
@@ -100,6 +99,12 @@ def readable_text(data: bytes) -> str:
 def patience_with(store: Path) -> float:
     """How long to wait for who has locked a store: no command waits a minute twice."""
     return IMPATIENCE if store in _tried_in_vain else BUSY_TIMEOUT
+
+
+def tables_of(database: sqlite3.Connection, schema_name: str = "main") -> List[str]:
+    """The names of all tables; no views."""
+    query = f"SELECT name FROM {schema_name}.sqlite_master WHERE type = 'table' ORDER BY name"
+    return [name for (name,) in database.execute(query)]
 
 
 def has_table(database: sqlite3.Connection, name: str, schema_name: str = "main") -> bool:

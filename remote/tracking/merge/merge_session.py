@@ -241,9 +241,9 @@ class MergeSession(LocalStore):
         self.places = [*PLACES, *(self.meta.get("places") or [])]
         self.left_out = list(self.meta.get("left_out") or [])
         (self.total,) = self.ids("SELECT count(*) FROM delta.entities")
-        present = set(self.ids("SELECT name FROM delta.sqlite_master WHERE type = 'table'"))
+        sent = set(stores.tables_of(self.database, "delta"))
         for table in schema.TABLES:
-            if table.name in present:
+            if table.name in sent:
                 self._compare(table)
 
     def _compare(self, table: schema.Table) -> None:

@@ -661,7 +661,7 @@ def test_without_an_environment_there_what_is_not_merged_is_said(
     # With one, whose MLflow migrates them, the next push brings the rest.
     environment_there(away.far)
     pushed = away.push(run, traces=True)
-    assert (pushed.obstacle, pushed.left_out) == ("", ())
+    assert (pushed.runs, pushed.obstacle, pushed.left_out) == ((run,), "", ())
     assert away.far.sql("SELECT request_id, trace_name FROM trace_info") == [
         (f"tr-{run}", "told by name")
     ]

@@ -166,8 +166,7 @@ def _read(base: Path, read: Callable[[sqlite3.Connection], Any], *, is_sound: bo
         with closing(sqlite3.connect(":memory:", uri=True, timeout=60)) as database:
             # Not mode=ro: what a killed merge left must be rolled back first.
             attach(database, base)
-            check = "PRAGMA base.quick_check(1)"
-            is_sound = is_sound or database.execute(check).fetchone() == ("ok",)
+            is_sound = is_sound or _is_sound(database, base)
             return read(database) if is_sound and get(database, "format") == FORMAT else None
     except (sqlite3.DatabaseError, OSError, ValueError) as error:
         # A base that another merge is writing isn't a damaged one.
@@ -181,6 +180,23 @@ def _read(base: Path, read: Callable[[sqlite3.Connection], Any], *, is_sound: bo
                 "By it, a pull knows what was changed locally: check its owner, and the free space.",
             ) from error
         return None
+
+
+#: The marks of the bases that this process has looked through: a pull needs one before it asks, and
+#: again once it has the delta.
+_looked_through: Dict[Path, str] = {}
+
+
+def _is_sound(database: sqlite3.Connection, base: Path) -> bool:
+    """Whether SQLite finds no damage in the base that is attached."""
+    # Before the look: who writes meanwhile changes it.
+    mark = delta.file_mark(base)
+    if mark is not None and _looked_through.get(base) == mark:
+        return True
+    is_sound = bool(database.execute("PRAGMA base.quick_check(1)").fetchone() == ("ok",))
+    if is_sound and mark is not None:
+        _looked_through[base] = mark
+    return is_sound
 
 
 def attach(database: sqlite3.Connection, base: Path) -> None:

@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from select import select
 
+from tests.copied_python import LIVING
+
 #: What only the start of a Python heeds.
 AT_START = ("PYTHON", "LC_", "LANG")
 
 LIMIT = 240.0  # seconds
 
 #: Reads what is asked for, line by line, and answers with exit codes.
-PROGRAM = """
-import atexit, gc, importlib, json, os, sys, threading
+PROGRAM = LIVING + """
+import gc, importlib, json
 sys.path[0] = os.path.dirname(sys.argv[1])
 from invoke.main import program
 for name in sys.argv[2:]:
@@ -39,29 +41,13 @@ def become(argv, cwd, env, streams):
         program.run()
     sys.exit()
 
-def finish(error):
-    # As the end of a Python does.
-    if error.code is not None and not isinstance(error.code, int):
-        print(error.code, file=sys.stderr)
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(error.code if isinstance(error.code, int) else bool(error.code))
-
 # A collection would have each child copy all that was imported.
 gc.freeze()
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        try:
-            become(*json.loads(line))
-        except SystemExit as error:
-            finish(error)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            finish(SystemExit(1))
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        live(become, *json.loads(line))
+    print(exit_code_of(child), flush=True)
 """
 
 #: What tasks import when they are called, most of them.

@@ -22,6 +22,7 @@ from remote.job.paths import JobPaths
 from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, JobStatus
 from remote.rpc import bundle
+from tests.copied_python import LIVING
 from tests.integration import plain_packages as others
 from tests.integration import plain_programs as programs
 from tests.integration.plain_packages import IMPORTS as OF_PACKAGES
@@ -38,8 +39,8 @@ pytestmark = pytest.mark.timeout(1500)
 
 #: A Python that has imported all that programs need, and becomes them: importing takes longer than most
 #: of them. What a program starts is started anew.
-WARM = """
-import atexit, gc, importlib, json, os, runpy, sys, threading, traceback
+WARM = LIVING + """
+import gc, importlib, json, runpy
 answers = os.fdopen(os.dup(1), "w")
 # Packages say something when they are imported.
 os.dup2(2, 1)
@@ -73,20 +74,8 @@ gc.freeze()
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        code = 0
-        try:
-            become(*json.loads(line))
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else bool(error.code)
-        except BaseException:
-            traceback.print_exc()
-            code = 1
-        threading._shutdown()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers, flush=True)
+        live(become, *json.loads(line))
+    print(exit_code_of(child), file=answers, flush=True)
 """
 
 IMPORTS = (

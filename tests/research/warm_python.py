@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.copied_python import LIVING
 from tests.waiting import until
 
 #: The steps of the pipeline, and what serves MLflow's pages: MLflow starts them.
@@ -101,9 +102,8 @@ os._exit(code)
 """
 
 #: Copies itself for each who asks, until its input ends.
-PROGRAM = """
-import array, atexit, gc, importlib, json, os, runpy, select, signal, socket, sys, threading
-import traceback
+PROGRAM = LIVING + """
+import array, gc, importlib, json, runpy, select, socket
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[1])
 listener.listen()
@@ -135,33 +135,11 @@ def become(words, cwd, env, is_deaf):
         sys.argv[:] = words
         runpy.run_path(first, run_name="__main__")
 
-def end(code):
-    # As the end of a Python does.
-    if not isinstance(code, (int, type(None))):
-        print(code, file=sys.stderr)
-        code = 1
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code or 0)
-
 def run(streams, asked):
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    try:
-        become(*asked)
-    except SystemExit as error:
-        end(error.code)
-    except KeyboardInterrupt:
-        traceback.print_exc()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-    except BaseException:
-        traceback.print_exc()
-        end(1)
-    end(0)
+    live(become, *asked)
 
 def serve(wire):
     # One byte, with the streams; then the question.
@@ -175,7 +153,7 @@ def serve(wire):
     for stream in streams:
         os.close(stream)
     wire.sendall(f"{pid}\\n".encode())
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = exit_code_of(pid)
     try:
         # A server's own processes, which its terminal would end with it.
         os.killpg(pid, signal.SIGTERM)

@@ -69,6 +69,12 @@ class Table(NamedTuple):
     unsigned: Tuple[str, ...] = ()
     """Large columns that never change alone: left out of the signature."""
 
+    @property
+    def references(self) -> Dict[str, str]:
+        """All columns that hold an id, and the kind of thing it names; for those of ENDS, a type
+        beside them names it."""
+        return {self.owner_column: self.owner, **self.links}
+
 
 class Kind(NamedTuple):
     """A kind of thing with an id, and the row that stands for it."""

@@ -356,6 +356,28 @@ def test_what_came_from_a_server_or_went_there_grows(world: World, how: str) -> 
     assert world.here.sql("SELECT count(*) FROM metrics") == [(1,)]
 
 
+def test_a_base_that_the_index_does_not_know_is_noted_once(world: World) -> None:
+    """It is older than the index, or the index was lost."""
+    index = world.base.with_name(ownership.INDEX)
+    world.far.run()
+    world.pull()
+    index.unlink()
+    world.far.tag("more", "yes")
+    world.pull()
+    noted = [("far", "base", "far.db"), ("far", "run", RUN)]
+    with closing(sqlite3.connect(index)) as database:
+        assert database.execute("SELECT * FROM owned ORDER BY kind").fetchall() == noted
+        with database:
+            database.execute("DELETE FROM owned WHERE kind = 'run'")
+    world.far.run(OTHER)
+    world.pull()
+    with closing(sqlite3.connect(index)) as database:
+        assert database.execute("SELECT kind, id FROM owned ORDER BY kind").fetchall() == [
+            ("base", "far.db"),
+            ("run", OTHER),
+        ]
+
+
 def test_a_store_under_another_path_is_known_by_its_experiments(world: World) -> None:
     world.far.run()
     world.pull()

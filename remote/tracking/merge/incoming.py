@@ -7,7 +7,7 @@ and an id, and no foreign key (schema.ENDS).
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from remote.tracking import schema
 from remote.tracking.merge import artifact_paths as paths
@@ -20,6 +20,8 @@ MAPS = {schema.EXPERIMENT: "temp.placement", schema.DATASET: "base.dataset_map"}
 
 
 LABEL = 200
+FEW = 10_000
+"""Added rows of a delta: to look through them takes no longer than to look for some thousand runs."""
 NOT_THEIRS = "it exists locally, and didn't come from there: --theirs takes it"
 NO_TEXT = "no UTF-8 text, or no number"
 
@@ -163,14 +165,34 @@ def list_foreign(session: MergeSession) -> None:
 
 
 def list_present(session: MergeSession) -> None:
-    """Notes all that came from this target, now or before, and is here."""
+    """Notes what came from this target, now or before, and is here: of all that, or, where little
+    is added, of what the delta names."""
+    tables = session.tables([schema.table_of("entity_associations"), *schema.append_only()])
+    added = sum(session.last_row(f'delta."{table.name}"') for table in tables)
     for kind in schema.KINDS.values():
         if kind.table in session.shared and kind.name != schema.EXPERIMENT:
+            pulled = f"SELECT id FROM base.entity WHERE kind = '{kind.name}'"
             session.database.execute(
                 f"INSERT OR IGNORE INTO temp.present SELECT '{kind.name}', id"
-                f" FROM (SELECT id FROM base.entity WHERE kind = '{kind.name}') e WHERE EXISTS"
-                f' (SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = e.id)'
+                f" FROM ({_named(tables, kind.name) if added <= FEW else pulled}) n WHERE EXISTS"
+                f" (SELECT 1 FROM base.entity b WHERE b.kind = '{kind.name}' AND b.id = n.id)"
+                f' AND EXISTS (SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = n.id)'
             )
+
+
+def _named(tables: Sequence[schema.Table], kind: str) -> str:
+    """A query for the ids of one kind that rows of the delta's tables name; maybe for others, too."""
+    columns = [
+        (table.name, column)
+        for table in tables
+        for column in (
+            ("source_id", "destination_id")
+            if table.name in schema.ENDS
+            else [name for name, of in table.references.items() if of == kind]
+        )
+    ]
+    queries = [f'SELECT "{column}" AS id FROM delta."{table}"' for table, column in columns]
+    return " UNION ".join(queries or ["SELECT NULL AS id"])
 
 
 def references_exist(table: schema.Table) -> str:
@@ -187,9 +209,10 @@ def references_exist(table: schema.Table) -> str:
         return " AND ".join(f"({end})" for end in ends)
     if table.name == "input_tags":
         return "d.input_uuid IN (SELECT input_uuid FROM main.inputs)"
-    links = {table.owner_column: table.owner, **table.links}
     return " AND ".join(
-        _here(f'd."{column}"', kind) for column, kind in links.items() if kind != schema.DATASET
+        _here(f'd."{column}"', kind)
+        for column, kind in table.references.items()
+        if kind != schema.DATASET
     )
 
 

@@ -53,14 +53,18 @@ def remember(base: Path, kind: str, ids: Iterable[object]) -> None:
 
 
 def remember_base(base: Path) -> None:
-    """Note all that a base tells of."""
+    """Note all that a base tells of, once: it may be older than the index, or the index was lost."""
+    noted = (_key(base), "base", base.name)
     with suppress(sqlite3.DatabaseError), closing(_index(base)) as index, index:
+        if index.execute("SELECT 1 FROM owned WHERE (key, kind, id) = (?, ?, ?)", noted).fetchone():
+            return
         bases.attach(index, base)
         index.execute(
             "INSERT OR IGNORE INTO owned SELECT ?, kind, id FROM base.entity"
             f" WHERE kind NOT IN {_SHARED}",
             (_key(base),),
         )
+        index.execute("INSERT INTO owned VALUES (?, ?, ?)", noted)
 
 
 def _index(base: Path, mode: str = "rwc") -> sqlite3.Connection:

@@ -152,7 +152,7 @@ def _translated(session: MergeSession, table: schema.Table, column: str) -> str:
         return f"CASE d.{column[:-3]}_type {' '.join(branches)} ELSE {value} END"
     if table.name == "experiments" and column == "name":
         return "(SELECT name FROM temp.placement WHERE theirs = d.experiment_id)"
-    kind = {table.owner_column: table.owner, **table.links}.get(column)
+    kind = table.references.get(column)
     return _local_id(kind, value) if kind in MAPS else value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remote.tracking import delta, merge
+from remote.tracking.merge import incoming
 
 
 @pytest.fixture
@@ -192,3 +193,19 @@ def test_an_input_comes_only_with_both_its_ends(world, type_there):
     assert (
         world.here.sql("SELECT * FROM inputs") == world.here.sql("SELECT * FROM input_tags") == []
     )
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_of_added_rows_those_come_whose_run_is_here(world, monkeypatch, few):
+    """Looked for among all that was pulled, or by what the delta names."""
+    monkeypatch.setattr(incoming, "FEW", few)
+    experiment = world.far.experiment("digits")
+    stays, goes = (world.far.run(experiment, steps=2) for _ in range(2))
+    assert world.pull().metric_rows == 4
+    world.here.hard_delete(goes)
+    for run in (stays, goes):
+        # No later than the last: nothing but the added row says so.
+        world.far.log(run, range(-2, -1))
+    assert world.pull().metric_rows == 1
+    rows = world.here.sql("SELECT run_uuid, step FROM metrics ORDER BY step")
+    assert rows == [(stays, step) for step in (-2, 0, 1)]

@@ -16,7 +16,7 @@ from unittest import mock
 
 from remote.errors import StoreError
 from remote.tracking import delta, merge
-from remote.tracking.merge import apply, stage
+from remote.tracking.merge import apply, incoming, stage
 from remote.tracking.merge.conflicts import open_conflicts
 from remote.tracking.merge.merge_session import MergeSession
 from tests.tracking.merge.histories.model import Experiment, Store
@@ -307,9 +307,10 @@ class World:
 
 @contextmanager
 def parts(size: int) -> Iterator[None]:
-    """Merges in many small transactions."""
+    """Merges in many small transactions, and as if few added rows were many."""
     with mock.patch.object(apply, "BATCH", size), mock.patch.object(stage, "ROWS", size):
-        yield
+        with mock.patch.object(incoming, "FEW", size):
+            yield
 
 
 def readable(store: Store) -> dict[object, object]:

@@ -178,8 +178,8 @@ class _Delta(NamedTuple):
             self.blocks.update(self.known.get("blocks") or {})
             return {identity: old.get(identity, "") for identity in working}, []
         rows = self.database.execute(f'SELECT "{kind.column}" FROM store."{kind.table}"')
-        present = [identity for (identity,) in rows]
-        unsigned = [identity for identity in present if not old.get(str(identity))]
+        present = {str(identity): identity for (identity,) in rows}
+        unsigned = [identity for name, identity in present.items() if not old.get(name)]
         before = self.known.get("blocks") or {}
         found = suspects(self.database, tables, before, [*working, *unsigned])
         self.blocks.update(found.blocks)
@@ -189,7 +189,7 @@ class _Delta(NamedTuple):
             for identity, signature in sums.items()
             if old.get(str(identity)) != signature or identity in working
         }
-        return changed, list(old.keys() - map(str, present))
+        return changed, list(old.keys() - present.keys())
 
     def _start(self, table: str) -> int:
         """Makes the table, still empty; the last row that is known, 0 where the guard fails."""

@@ -49,12 +49,12 @@ def _hashes(
     """
     unsigned = (*table.unsigned, table.owner_column)
     names = columns_of(database, "store", table.name)
-    spelled = " || ".join(_spelled(name) for name in names if name not in unsigned)
+    row = " || ".join(spelled(name) for name in names if name not in unsigned)
     owner = f'"{table.owner_column}"'
     # Rows with a key of their own may be long, and many: one at a time.
     each = "" if table.owner_column in table.key else ", rowid"
     rows = database.execute(
-        f"SELECT CAST({owner} AS BLOB), CAST(group_concat({spelled}, '') AS BLOB)"
+        f"SELECT CAST({owner} AS BLOB), CAST(group_concat({row}, '') AS BLOB)"
         f' FROM store."{table.name}"{_where_in(owner, ids)} GROUP BY {owner}{each}'
     )
     for identity, text in rows:
@@ -62,7 +62,7 @@ def _hashes(
         yield identity, int.from_bytes(digest.digest(), "big")
 
 
-def _spelled(name: str) -> str:
+def spelled(name: str) -> str:
     """The SQL for a value and its type: quote() alone would end at a zero byte."""
     text = f'length(CAST("{name}" AS BLOB)) || \':\' || "{name}"'
     return f"CASE typeof(\"{name}\") WHEN 'text' THEN {text} ELSE quote(\"{name}\") || ',' END"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -20,13 +21,17 @@ from tests.stores import empty_store
 TAGS = schema.table_of("tags")
 
 
-@pytest.fixture
-def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+@pytest.fixture(params=["VARCHAR(8000)", "TEXT"])
+def database(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[sqlite3.Connection]:
     """A store with a table of ten rows, four in each block, of three owners in turn."""
     monkeypatch.setattr(row_blocks, "SIZE", 4)
+    monkeypatch.setattr(row_blocks, "_AT_ONCE", 3)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
         made.execute("ATTACH ':memory:' AS store")
-        made.execute("CREATE TABLE store.tags (key, value, run_uuid)")
+        columns = f"key VARCHAR(250), value {request.param}, run_uuid VARCHAR(32)"
+        made.execute(f"CREATE TABLE store.tags ({columns})")
         made.execute("CREATE TEMP TABLE suspect (id PRIMARY KEY) WITHOUT ROWID")
         rows = [(f"k{number}", "v", f"r{number % 3}") for number in range(1, 11)]
         made.executemany("INSERT INTO store.tags VALUES (?, ?, ?)", rows)
@@ -42,6 +47,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
         ("INSERT INTO store.tags VALUES ('new', 'v', 'r7')", "r0 r1 r2 r7"),
         ("INSERT INTO store.tags (rowid, run_uuid) VALUES (9000, 'r7')", "r7"),
         ("INSERT INTO store.tags (rowid, run_uuid) VALUES (-9000, 'r7')", "r7"),
+        ("INSERT INTO store.tags VALUES ('k', CAST(x'FF' AS TEXT), 'r7')", "r0 r1 r2 r7"),
         ("ALTER TABLE store.tags ADD COLUMN more", "r0 r1 r2"),
     ],
 )
@@ -64,7 +70,6 @@ def test_who_has_a_row_in_a_block_that_differs_may_have_changed(
         "UPDATE store.tags SET run_uuid = 'r7' WHERE key = 'k1'",
         "UPDATE store.tags SET rowid = rowid + 1 WHERE key = 'k10'",
         "DELETE FROM store.tags WHERE key = 'k10'; INSERT INTO store.tags VALUES ('k', 'v', 'r0')",
-        "INSERT INTO store.tags VALUES ('k', CAST(x'FF' AS TEXT), 'r0')",
     ],
 )
 def test_nothing_is_told_where_a_row_may_have_been_anothers(
@@ -73,6 +78,57 @@ def test_nothing_is_told_where_a_row_may_have_been_anothers(
     before = compare(database, TAGS, {})
     database.executescript(change)
     assert not compare(database, TAGS, before.blocks).is_told
+
+
+NOTHING_ALIKE = [
+    *(
+        None,
+        "",
+        "a",
+        b"",
+        b"a",
+        b"\xff",
+        "NULL",
+        "null",
+        "a,b",
+        '"',
+        "\\",
+        "\n",
+        "é",
+        "x'61'",
+        "1:a",
+    ),
+    *("a\0b", "a\0c", "\0", 0, 1, -1, "1", " 1", "1.0", "1.5", 1.5, 1.25, 1e300, 1e-300),
+    *(0.3, 0.1 + 0.2, 1.0, 1234567890123456.0, 1234567890123457.0, 2**53, 2.0**53, 2**53 + 1),
+    *(2**63 - 1, 2.0**63, -(2**63), float("inf"), float("-inf"), 1e17 + 16, 1e17 + 32),
+]
+
+
+@pytest.mark.parametrize("has_json", [True, False])
+@pytest.mark.parametrize("kind", ["VARCHAR(9)", "TEXT", "BIGINT", "BOOLEAN", "FLOAT", "JSON", ""])
+def test_values_that_differ_have_hashes_that_differ(
+    kind: str, has_json: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SQLite keeps them: a column's type makes some into others."""
+    if not has_json:
+        columns = row_blocks._Rows._columns
+        monkeypatch.setattr(
+            row_blocks._Rows, "_columns", lambda *of: ("no_such_function()", columns(*of)[1])
+        )
+    hashes: dict[str, Any] = {}
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        database.execute("ATTACH ':memory:' AS store")
+        database.execute(f"CREATE TABLE store.tags (run_uuid VARCHAR(32), a {kind}, b {kind})")
+        for a, b in itertools.product(NOTHING_ALIKE, [None, "", "a", "1:a", 1, 1.5]):
+            database.execute("DELETE FROM store.tags")
+            database.execute("INSERT INTO store.tags VALUES ('r', ?, ?)", (a, b))
+            query = (
+                "SELECT typeof(a), hex(a), quote(a), typeof(b), hex(b), quote(b) FROM store.tags"
+            )
+            kept = database.execute(query).fetchone()
+            blocks = compare(database, TAGS, {}).blocks["blocks"]
+            assert hashes.setdefault(str(blocks), kept) == kept
+    assert len(hashes) == len(set(hashes.values())) > 100
 
 
 class Store:

@@ -208,12 +208,17 @@ def nested(cls: Type[Any], *, default: Any = REQUIRED) -> Any:
     return Field(cls.read, cls.to_json, default)
 
 
-def any_json(limit: int, *, default: Any = REQUIRED) -> Any:
-    """Whatever JSON can say, in at most `limit` characters: a user's own parameters."""
+def any_json(limit: Optional[int], *, default: Any = REQUIRED) -> Any:
+    """Whatever JSON can say, in at most `limit` characters: a user's own parameters.
+
+    None is for what has no other limit than the whole message: to measure a long one takes time.
+    """
 
     def read(value: Any) -> Any:
-        if _is_deeper(value, DEEPEST) or len(json.dumps(value)) > limit:
-            raise Misfit(f"it is longer than {limit} characters, or too deep")
+        if _is_deeper(value, DEEPEST):
+            raise Misfit("it is too deep")
+        if limit is not None and len(json.dumps(value)) > limit:
+            raise Misfit(f"it is longer than {limit} characters")
         return value
 
     return Field(read, default=default)

@@ -22,7 +22,7 @@ from remote.tracking.signatures import spelled
 
 SIZE = 512
 """Row numbers of a block."""
-_AT_ONCE = 64
+_AT_ONCE = 8
 """Rows in memory where a value may be of any length."""
 _MAX_ROWID = 2**63 - 1
 
@@ -99,7 +99,8 @@ class _Rows:
         self._types = {row[1]: row[2].upper() for row in declared if row[1] not in table.unsigned}
         is_short = all(map(_SHORT.search, self._types.values()))
         self._at_once = SIZE if is_short else _AT_ONCE
-        self._content, self._whose = self._columns(list(self._types)), self._columns([self._owner])
+        self._content = self._columns(list(self._types))
+        self._whose = self._columns([self._owner], "rowid")
 
     def last(self) -> int:
         """The greatest row number."""
@@ -128,24 +129,24 @@ class _Rows:
         """Add whose rows are in a block to temp.suspect."""
         self._database.execute(
             f'INSERT OR IGNORE INTO temp.suspect SELECT "{self._owner}" FROM {self._table}'
-            " WHERE rowid >= ? AND rowid < ?",
-            (number * SIZE, (number + 1) * SIZE),
+            " WHERE rowid BETWEEN ? AND ?",
+            (number * SIZE, (number + 1) * SIZE - 1),
         )
 
-    def _columns(self, names: Sequence[str]) -> Tuple[str, str]:
-        """The SQL for these columns and the row numbers: as JSON, and spelled.
+    def _columns(self, names: Sequence[str], *more: str) -> Tuple[str, str]:
+        """The SQL for these columns, and for `more` that are whole: as JSON, and spelled.
 
         Beside the JSON there are types, which are neither integer nor null where the JSON may be that
         of other numbers, too: it has but fifteen digits of what isn't whole.
         """
-        values, types = ["rowid"], []
+        values, types = list(more), []
         for name in names:
             is_whole = _WHOLE.search(self._types[name])
             is_plain = is_whole or _TEXT.search(self._types[name])
             values.append(f'"{name}"' if is_plain else _number(name))
             types += [f'typeof(sum("{name}"))'] if is_whole else []
         as_json = f"json_array({', '.join(values)})"
-        as_spelled = " || ".join(["rowid || ','", *map(spelled, names)])
+        as_spelled = " || ".join(map(spelled, [*more, *names]))
         return ", ".join([_in_turn(as_json), *types]), _in_turn(as_spelled)
 
     def _hash(self, columns: Tuple[str, str], number: int, end: int = _MAX_ROWID) -> str:
@@ -158,13 +159,11 @@ class _Rows:
 
     def _digest(self, columns: str, number: int, end: int) -> str:
         # With other columns, it is another query.
-        query = (
-            f"SELECT {columns} FROM {self._table} NOT INDEXED"
-            " WHERE rowid >= ? AND rowid < ? AND rowid <= ?"
-        )
+        query = f"SELECT {columns} FROM {self._table} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
         digest = hashlib.blake2b(query.encode(), digest_size=8)
-        for start in range(number * SIZE, (number + 1) * SIZE, self._at_once):
-            span = (start, min(start + self._at_once, (number + 1) * SIZE), end)
+        last = min((number + 1) * SIZE - 1, end)
+        for start in range(number * SIZE, last + 1, self._at_once):
+            span = (start, min(start + self._at_once - 1, last))
             rows, *types = self._database.execute(query, span).fetchone()
             if not {"integer", "null"}.issuperset(types):
                 raise _Ambiguous

@@ -42,6 +42,7 @@ def database(
     "change, suspects",
     [
         ("SELECT 1", ""),
+        ("UPDATE store.tags SET rowid = rowid + 1 WHERE key = 'k10'", ""),
         ("UPDATE store.tags SET value = 'w' WHERE key = 'k1'", "r0 r1 r2"),
         ("UPDATE store.tags SET value = CAST('v' AS BLOB) WHERE key = 'k10'", "r0 r1 r2"),
         ("INSERT INTO store.tags VALUES ('new', 'v', 'r7')", "r0 r1 r2 r7"),
@@ -68,7 +69,6 @@ def test_who_has_a_row_in_a_block_that_differs_may_have_changed(
         "DELETE FROM store.tags WHERE key >= 'k4'",
         "DELETE FROM store.tags WHERE rowid BETWEEN 4 AND 7",
         "UPDATE store.tags SET run_uuid = 'r7' WHERE key = 'k1'",
-        "UPDATE store.tags SET rowid = rowid + 1 WHERE key = 'k10'",
         "DELETE FROM store.tags WHERE key = 'k10'; INSERT INTO store.tags VALUES ('k', 'v', 'r0')",
     ],
 )

@@ -56,7 +56,7 @@ class DeltaAnswer(Struct):
 class DeltaRequest(TargetRequest[DeltaAnswer], verb="delta", answer=DeltaAnswer):
     """Write what changed in a store since `known` (remote.tracking.merge.pull_state)."""
 
-    known: Mapping[str, Any] = fields.any_json(1 << 40)
+    known: Mapping[str, Any] = fields.any_json(None)
     store: str = fields.text(NAME, default="")
     """The target's own where it is empty."""
     registry: bool = fields.flag(default=False)

@@ -9,13 +9,13 @@ import contextlib
 import fcntl
 import os
 import re
-import zlib
 from pathlib import Path
 from typing import IO, Dict, List, Optional, Tuple, Union
 
 from remote.agent import unpulled
 from remote.agent.job_folders import every, live
 from remote.agent.job_state import state_of
+from remote.agent.replication.compressed import compressed
 from remote.agent.replication.gathered import gather, is_gathered
 from remote.agent.target_dir import cache, root_of
 from remote.agent.tracking.job_run import PLAIN, is_outside, noted_stores, store_of
@@ -113,7 +113,7 @@ def _with_delta(
                 store, file, request.known, roots=[str(root)], registry=request.registry
             )
             answer = answer.replace(empty=False, size=os.stat(str(file)).st_size)
-            return AnswerWithFile(answer, _compressed(file) if request.compress else file, lock)
+            return AnswerWithFile(answer, compressed(file) if request.compress else file, lock)
         except (OSError, StoreError) as error:
             fault = fault or error
             for part in folder.glob(f"{file.name}*"):
@@ -134,22 +134,6 @@ def _lock(folder: Path) -> Optional[IO[str]]:
         fcntl.flock(lock, fcntl.LOCK_SH)
         return lock
     return None
-
-
-def _compressed(file: Path) -> Path:
-    """Rows repeat their words: even the fastest setting makes them a quarter as long."""
-    packer = zlib.compressobj(1)
-    packed = file.with_name(f"{file.name}.z")
-    with open(str(file), "rb") as source, open(str(packed), "wb", opener=_private) as out:
-        for part in iter(lambda: source.read(1 << 20), b""):
-            out.write(packer.compress(part))
-        out.write(packer.flush())
-    file.unlink()
-    return packed
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _marked(root: Path, names: List[str]) -> Dict[str, Optional[str]]:

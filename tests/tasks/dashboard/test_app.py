@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from textual.pilot import Pilot
@@ -114,9 +116,20 @@ def drive(
     """Play on a dashboard that has heard from all of them."""
 
     async def run() -> None:
-        app = Driven(WatchedServers(pool.sessions(project, "all")))
+        app, is_drawn = Driven(WatchedServers(pool.sessions(project, "all"))), threading.Event()
+        look = app.watched.look
+
+        def look_once_it_is_drawn(*args: Any, **more: Any) -> None:
+            assert is_drawn.wait(60)
+            look(*args, **more)
+
+        with mock.patch.object(app.watched, "look", look_once_it_is_drawn):
+            await run_with(app, is_drawn)
+
+    async def run_with(app: Driven, is_drawn: threading.Event) -> None:
         async with app.run_test(size=size, notifications=True) as pilot:
-            assert "dead asking …" in text_of(app)
+            await until_shown(pilot, "one asking …", "two asking …", "dead asking …")
+            is_drawn.set()
             await until_shown(pilot, "dead no answer", "train-aaaa", "train-bbbb")
             await play(app, pilot)
         assert app.bug is None

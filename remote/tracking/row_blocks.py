@@ -18,7 +18,7 @@ import sqlite3
 from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
 from remote.tracking import schema
-from remote.tracking.signatures import spelled
+from remote.tracking.signatures import in_turn, spelled
 
 SIZE = 512
 """Row numbers of a block."""
@@ -147,7 +147,7 @@ class _Rows:
             types += [f'typeof(sum("{name}"))'] if is_whole else []
         as_json = f"json_array({', '.join(values)})"
         as_spelled = " || ".join(map(spelled, [*more, *names]))
-        return ", ".join([_in_turn(as_json), *types]), _in_turn(as_spelled)
+        return ", ".join([in_turn(as_json), *types]), in_turn(as_spelled)
 
     def _hash(self, columns: Tuple[str, str], number: int, end: int = _MAX_ROWID) -> str:
         """Of columns of a block: other values have another."""
@@ -174,8 +174,3 @@ class _Rows:
 def _number(name: str) -> str:
     """The SQL for a value, which is quick where it is a number: those come before all texts."""
     return f'CASE WHEN "{name}" < \'\' THEN quote("{name}") ELSE {spelled(name)} END'
-
-
-def _in_turn(row: str) -> str:
-    """The SQL for the bytes of all rows that are selected."""
-    return f"CAST(group_concat({row}, '') AS BLOB)"

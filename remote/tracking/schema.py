@@ -71,8 +71,8 @@ class Table(NamedTuple):
 
     @property
     def references(self) -> Dict[str, str]:
-        """All columns that hold an id, and the kind of thing it names; for those of ENDS, a type
-        beside them names it."""
+        """All columns that hold ids of one kind of thing, and the kind; not those of ENDS, where it
+        is another in each row."""
         return {self.owner_column: self.owner, **self.links}
 
 

@@ -54,7 +54,7 @@ def _hashes(
     # Rows with a key of their own may be long, and many: one at a time.
     each = "" if table.owner_column in table.key else ", rowid"
     rows = database.execute(
-        f"SELECT CAST({owner} AS BLOB), CAST(group_concat({row}, '') AS BLOB)"
+        f"SELECT CAST({owner} AS BLOB), {in_turn(row)}"
         f' FROM store."{table.name}"{_where_in(owner, ids)} GROUP BY {owner}{each}'
     )
     for identity, text in rows:
@@ -66,3 +66,8 @@ def spelled(name: str) -> str:
     """The SQL for a value and its type: quote() alone would end at a zero byte."""
     text = f'length(CAST("{name}" AS BLOB)) || \':\' || "{name}"'
     return f"CASE typeof(\"{name}\") WHEN 'text' THEN {text} ELSE quote(\"{name}\") || ',' END"
+
+
+def in_turn(row: str) -> str:
+    """The SQL for the bytes of all rows of a group, by what spells one."""
+    return f"CAST(group_concat({row}, '') AS BLOB)"

@@ -6,6 +6,7 @@ import os
 import threading
 import zlib
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Deque
 
@@ -24,11 +25,9 @@ class _Part(threading.Thread):
     def __init__(self, data: bytes) -> None:
         super().__init__(daemon=True)
         self._data, self._blocks = data, b""
-        try:
+        # The account may be at its limit of threads.
+        with suppress(RuntimeError):
             self.start()
-        except RuntimeError:
-            # The account has as many threads as it may.
-            self.run()
 
     def run(self) -> None:
         # Rows repeat their words: even the fastest setting makes them a quarter as long.
@@ -38,6 +37,9 @@ class _Part(threading.Thread):
     def blocks(self) -> bytes:
         if self.ident is not None:
             self.join()
+        # Without a thread, or where it failed: done here it is done, or says why not.
+        if not self._blocks:
+            self.run()
         return self._blocks
 
 

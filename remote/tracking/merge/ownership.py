@@ -54,6 +54,7 @@ def remember(base: Path, kind: str, ids: Iterable[object]) -> None:
 
 def remember_base(base: Path) -> None:
     """Note all that a base tells of, once: it may be older than the index, or the index was lost."""
+    # No record is of this kind.
     noted = (_key(base), "base", base.name)
     with suppress(sqlite3.DatabaseError), closing(_index(base)) as index, index:
         if index.execute("SELECT 1 FROM owned WHERE (key, kind, id) = (?, ?, ?)", noted).fetchone():

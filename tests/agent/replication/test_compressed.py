@@ -40,6 +40,28 @@ def test_without_another_thread_it_takes_longer(
     assert zlib.decompress(compressed.compressed(file).read_bytes()) == b"ab" * 3 * PART
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_part_that_a_thread_could_not_do_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = compressed._Part.run
+
+    def fail(part: compressed._Part) -> None:
+        if threading.current_thread() is part or not is_free:
+            raise MemoryError
+        run(part)
+
+    monkeypatch.setattr(compressed._Part, "run", fail)
+    for is_free in (True, False):
+        file = tmp_path / "delta"
+        file.write_bytes(b"ab" * PART)
+        if not is_free:
+            with pytest.raises(MemoryError):
+                compressed.compressed(file)
+        else:
+            assert zlib.decompress(compressed.compressed(file).read_bytes()) == b"ab" * PART
+
+
 def test_what_comes_is_checked(tmp_path: Path) -> None:
     file = tmp_path / "delta"
     file.write_bytes(bytes(2 * PART))

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 from textual.pilot import Pilot
@@ -37,11 +36,16 @@ EVIL = "[red]markup[/red] \x1b[31m\x9b2J\u202e"
 
 
 class Driven(Dashboard):
-    """One whose commands are noted, and not typed."""
+    """One whose commands are noted, and not typed, and which asks once it `is_drawn`."""
 
     def __init__(self, watched: WatchedServers) -> None:
         super().__init__(watched)
         self.typed: list[tuple[str, str, str]] = []
+        self.is_drawn = threading.Event()
+
+    def _look(self, everybody: bool) -> None:
+        assert self.is_drawn.wait(60)
+        super()._look(everybody)
 
     def _type(self, command: tuple[str, ...], target: str, job: str = "") -> None:
         self.typed.append((command[0], target, job))
@@ -116,20 +120,10 @@ def drive(
     """Play on a dashboard that has heard from all of them."""
 
     async def run() -> None:
-        app, is_drawn = Driven(WatchedServers(pool.sessions(project, "all"))), threading.Event()
-        look = app.watched.look
-
-        def look_once_it_is_drawn(*args: Any, **more: Any) -> None:
-            assert is_drawn.wait(60)
-            look(*args, **more)
-
-        with mock.patch.object(app.watched, "look", look_once_it_is_drawn):
-            await run_with(app, is_drawn)
-
-    async def run_with(app: Driven, is_drawn: threading.Event) -> None:
+        app = Driven(WatchedServers(pool.sessions(project, "all")))
         async with app.run_test(size=size, notifications=True) as pilot:
             await until_shown(pilot, "one asking …", "two asking …", "dead asking …")
-            is_drawn.set()
+            app.is_drawn.set()
             await until_shown(pilot, "dead no answer", "train-aaaa", "train-bbbb")
             await play(app, pilot)
         assert app.bug is None

@@ -1,10 +1,9 @@
-"""Three servers on loopback: two that answer, and one that takes connections and says nothing."""
+"""Three servers: two on loopback that answer, and one that is reached and says nothing."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,26 +53,22 @@ class Lab:
 def lab_in(folder: Path, *, gpus: int = 2, **settings: str) -> Iterator[Lab]:
     """The three servers, started, below a folder."""
     fakes, servers, texts = {}, {}, []
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        for number, name in enumerate(NAMES):
-            fakes[name] = FakeGpus(folder / name / "gpus", count=gpus)
-            for index in range(gpus):
-                # Leases are known by them, over all of this machine.
-                fakes[name].card(index, uuid=f"GPU-{number:08x}-1111-4222-8333-{index:012x}")
-            path = f"{fakes[name].bin}:/usr/local/bin:/usr/bin:/bin"
-            home = folder / name / "home"
-            # A tmux server of its own, as another machine has.
-            own = {**settings, "TMUX_TMPDIR": str(folder / name)}
-            server = PrivateSshd(folder / name, home, path=path, settings=own)
-            servers[name] = server
-        with running(servers["one"]), running(servers["two"]):
-            for name, server in servers.items():
-                texts.append(server.config.read_text().replace("gpu", name))
-            texts.append(
-                f"Host {DEAD}\n  HostName 127.0.0.1\n  Port {port}\n  BatchMode yes\n"
-                "  UserKnownHostsFile /dev/null\n  GlobalKnownHostsFile /dev/null\n"
-            )
-            config = folder / "ssh_config"
-            config.write_text("".join(texts))
-            yield Lab(folder, servers, fakes, config)
+    for number, name in enumerate(NAMES):
+        fakes[name] = FakeGpus(folder / name / "gpus", count=gpus)
+        for index in range(gpus):
+            # Leases are known by them, over all of this machine.
+            fakes[name].card(index, uuid=f"GPU-{number:08x}-1111-4222-8333-{index:012x}")
+        path = f"{fakes[name].bin}:/usr/local/bin:/usr/bin:/bin"
+        home = folder / name / "home"
+        # A tmux server of its own, as another machine has.
+        own = {**settings, "TMUX_TMPDIR": str(folder / name)}
+        server = PrivateSshd(folder / name, home, path=path, settings=own)
+        servers[name] = server
+    with running(servers["one"]), running(servers["two"]):
+        for name, server in servers.items():
+            texts.append(server.config.read_text().replace("gpu", name))
+        # No port: ssh once found another server's sshd on one that a silent socket had.
+        texts.append(f"Host {DEAD}\n  ProxyCommand sed d\n  BatchMode yes\n")
+        config = folder / "ssh_config"
+        config.write_text("".join(texts))
+        yield Lab(folder, servers, fakes, config)

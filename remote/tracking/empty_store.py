@@ -71,7 +71,10 @@ def create_store(
         try:
             return _create(store, artifact_root, python, env, lock.parent)
         except OSError as error:
-            raise StoreError(f"{store} couldn't be created with {python}: {error}") from error
+            raise StoreError(
+                f"{store} couldn't be created with {python}: {error}",
+                "Check who owns its folder, and the free space.",
+            ) from error
 
 
 def kept() -> Iterator[Path]:

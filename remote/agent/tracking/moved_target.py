@@ -40,7 +40,7 @@ def mend_moved(root: Path) -> str:
     old = ", ".join(sorted({path.old or "mlruns" for path in mended}))[:1000]
     paths = plural(len(mended), "path")
     return (
-        f"This target was moved, or is reached by another path: {paths} of its records led to"
+        f"This target was moved or copied, or is reached by another path: {paths} of its records led to"
         f" {old}, and lead to {root} now."
     )
 

@@ -222,7 +222,8 @@ def _finish(session: MergeSession) -> None:
     database.executemany("INSERT OR IGNORE INTO base.refused VALUES (?, ?)", refused)
     # One that was pulled before is asked for again, though no row of it changes there any more.
     database.executemany(
-        "UPDATE base.entity SET signature = '' WHERE (kind, id) = (?, ?) AND signature != ''", refused
+        "UPDATE base.entity SET signature = '' WHERE (kind, id) = (?, ?) AND signature != ''",
+        refused,
     )
     # Runs that were pulled and are no longer there are kept; a tag says so.
     for identity in session.ids(

@@ -35,8 +35,9 @@ def measure(stage: Stage) -> Iterator[Row]:
     memory = Memory()
     for runs in RUNS:
         contest = _contest(stage, stage.size(runs), stage.size(ROWS), memory)
-        yield contest.bare_row(BARE_BAR[runs], stage.trials(5))
-        yield from contest.rows(stage.trials(3), FILES_BAR[runs])
+        merged = contest.merged(stage.trials(5))
+        yield contest.bare_row(BARE_BAR[runs], merged)
+        yield from contest.rows(stage.trials(3), FILES_BAR[runs], merged.theirs)
         shutil.rmtree(contest.folder)
     what = f"over all pulls of {stage.size(ROWS)} metric rows"
     yield from memory.rows("records", what)
@@ -65,13 +66,15 @@ class Contest:
     metric_rows: int
     memory: Memory
 
-    def bare_row(self, bar: float, trials: int) -> Row:
-        """The merge alone."""
+    def merged(self, trials: int) -> Pairs:
+        """The merge alone, against the bare statements that put the same rows there."""
         file = self.folder / "all.delta"
         delta.write(self.there, file, {})
-        pairs = alternate(
+        return alternate(
             lambda: self.bare("merge", file), lambda: self.bare("insert", file), runs=trials
         )
+
+    def bare_row(self, bar: float, pairs: Pairs) -> Row:
         what = f"the merge alone of {self.metric_rows} metric rows in {self.runs} runs / bare"
         what += " INSERT ... SELECT of the same rows, sorted as the primary keys are"
         return Row(self._name("bare"), what, bar, pairs)
@@ -84,12 +87,18 @@ class Contest:
             require(store, self.there, self.here)
         return seconds
 
-    def rows(self, trials: int, files_bar: float) -> Iterator[Row]:
-        """One row for each of the others, and one for a file store as our source."""
+    def rows(self, trials: int, files_bar: float, inserted: Side) -> Iterator[Row]:
+        """One row for each of the others, and one for a file store as our source.
+
+        `inserted` are the bare statements alone, which no pull can do without.
+        """
         mlflow = f"MLflow {version('mlflow')}"
         what = self._what(f"mlflow migrate-filestore of the same into an empty store ({mlflow})")
         migrated = self._against(self.migrate, trials)
         yield Row(self._name("migrate"), what, MIGRATE_BAR, migrated)
+        what = "bare INSERT ... SELECT of the same rows, nothing read and sent / the same trial"
+        pairs = Pairs(inserted, migrated.theirs)
+        yield Row(f"{self._name('migrate')} limit", what, MIGRATE_BAR, pairs)
         what = self._what(f"a loop with MlflowClient ({mlflow})")
         yield Row(self._name("loop"), what, LOOP_BAR, self._against(self.loop, trials))
         yield self._export_row(mlflow, trials)

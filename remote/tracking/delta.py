@@ -60,8 +60,7 @@ def write(
     if known.get("format") != FORMAT:
         known = {}
     with usable(store), new_delta(out) as database:
-        mark = file_mark(store)
-        mark = f"{mark}:{int(registry)}" if mark else None
+        mark = with_registry(file_mark(store), registry)
         database.execute("ATTACH ? AS store", (reading_url(store),))
         meta = {"format": FORMAT, "since": known.get("token"), "mark": mark}
         meta["roots"] = with_real_paths(roots or [str(store.parent)])
@@ -244,6 +243,11 @@ def file_mark(store: Path) -> Optional[str]:
         return None
     counter = header[24:28].hex()
     return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{counter}"
+
+
+def with_registry(mark: Optional[str], registry: bool) -> Optional[str]:
+    """What a mark is for a delta: with the registered models another, since they are looked at too."""
+    return f"{mark}:{int(registry)}" if mark else None
 
 
 def _is_of_chosen(table: schema.Table) -> str:

@@ -109,8 +109,8 @@ class _Rows:
 
     def numbers(self) -> Iterator[int]:
         """Those of the blocks that have rows, whatever gaps are between them."""
-        first, query = -_MAX_ROWID, f"SELECT min(rowid) FROM {self._table} WHERE rowid >= ?"
-        while True:
+        first, query = -_MAX_ROWID - 1, f"SELECT min(rowid) FROM {self._table} WHERE rowid >= ?"
+        while first <= _MAX_ROWID:
             (rowid,) = self._database.execute(query, (first,)).fetchone()
             if rowid is None:
                 return

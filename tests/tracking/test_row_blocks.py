@@ -48,6 +48,8 @@ def database(
         ("INSERT INTO store.tags VALUES ('new', 'v', 'r7')", "r0 r1 r2 r7"),
         ("INSERT INTO store.tags (rowid, run_uuid) VALUES (9000, 'r7')", "r7"),
         ("INSERT INTO store.tags (rowid, run_uuid) VALUES (-9000, 'r7')", "r7"),
+        ("INSERT INTO store.tags (rowid, run_uuid) VALUES (9223372036854775807, 'r7')", "r7"),
+        ("INSERT INTO store.tags (rowid, run_uuid) VALUES (-9223372036854775808, 'r7')", "r7"),
         ("INSERT INTO store.tags VALUES ('k', CAST(x'FF' AS TEXT), 'r7')", "r0 r1 r2 r7"),
         ("ALTER TABLE store.tags ADD COLUMN more", "r0 r1 r2"),
     ],

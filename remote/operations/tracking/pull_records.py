@@ -12,13 +12,14 @@ from remote.files import read_json, write_json
 from remote.job.messages.records import DeltaAnswer, DeltaRequest
 from remote.operations.tracking.adopt_bases import adopt_bases
 from remote.operations.tracking.artifact_limit import choose
-from remote.operations.tracking.destination import destination, digest
+from remote.operations.tracking.destination import Destination, destination, digest
 from remote.operations.tracking.merge_records import Records, merge_delta, merging
 from remote.operations.tracking.sweep_runs import update_sweeps
 from remote.operations.transfers.room import check_room
 from remote.output import Progress, size
 from remote.session import TargetSession
 from remote.tracking import merge
+from remote.tracking.delta import with_registry
 
 
 class FetchedDelta:
@@ -128,16 +129,16 @@ def merge_all(
     start = time.monotonic()
     to, records = destination(server.project), Records()
     file = server.project.state / "targets" / f"{server.key}.stores.json"
-    before, marks = read_json(file) or {}, dict(own.answer.others)
-    changed = [name for name, mark in marks.items() if mark is None or before.get(name) != mark]
+    before, names = read_json(file) or [], [*own.answer.others, *own.answer.outside]
     records.unreadable += [own.answer.fault] if own.answer.fault else []
-    for store in ["", *changed]:
+    for store in ["", *own.answer.others]:
         try:
+            mark = with_registry(own.answer.others.get(store), registry)
+            if mark and _is_here(to, source_name(server, store), mark):
+                continue
             delta = ask(server, folder, store=store, registry=registry) if store else own
         except StoreError as error:
-            # The next pull asks for it again.
             records.unreadable.append(str(error))
-            del marks[store]
             continue
         records.bytes += delta.bytes
         if not delta.answer.empty:
@@ -154,10 +155,15 @@ def merge_all(
             )
     records.moved = own.moved
     records.outside = [place for place in own.answer.outside if place not in before]
-    marks.update(dict.fromkeys(own.answer.outside))
-    if marks != before and not dry_run:
-        write_json(file, marks)
+    if names != before and not dry_run:
+        write_json(file, names)
     if not dry_run and to.location.exists():
         records.problems += update_sweeps(server.project, to.location)
     records.seconds = time.monotonic() - start
     return records
+
+
+def _is_here(to: Destination, source: str, mark: str) -> bool:
+    """Whether a store has the mark that it had when all of it came, its artifacts included."""
+    known = merge.pull_state(to.base(source), store=to.location).get("mark")
+    return known == mark and not merge.unfetched(to.base(source))

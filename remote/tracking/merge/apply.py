@@ -219,9 +219,12 @@ def _merge_table(session: MergeSession, table: schema.Table) -> None:
 def _finish(session: MergeSession) -> None:
     """Only now: stopped before, the next delta starts from the old watermarks again."""
     database = session.database
+    refused = [(each.kind, each.id) for each in session.refused if each.kind in schema.KINDS]
+    database.executemany("INSERT OR IGNORE INTO base.refused VALUES (?, ?)", refused)
+    # One that was pulled before is asked for again, though no row of it changes there any more.
     database.executemany(
-        "INSERT OR IGNORE INTO base.refused VALUES (?, ?)",
-        [(refusal.kind, refusal.id) for refusal in session.refused if refusal.kind in schema.KINDS],
+        "UPDATE base.entity SET signature = '' WHERE (kind, id) = (?, ?) AND signature != ''",
+        refused,
     )
     # Runs that were pulled and are no longer there are kept; a tag says so.
     for identity in session.ids(
@@ -243,7 +246,8 @@ def _finish(session: MergeSession) -> None:
     if arrived or gone.rowcount or marks != bases.get(database, "watermarks"):
         bases.put(database, "watermarks", marks)
         bases.put(database, "token", secrets.token_hex(8))
-    lacking = session.accepted_again or session.ids("SELECT 1 FROM base.refused LIMIT 1")
+    lacking = session.accepted_again or session.refused
+    lacking = lacking or session.ids("SELECT 1 FROM base.refused LIMIT 1")
     bases.put(database, "mark", None if lacking else session.meta.get("mark"))
     bases.put(database, "blocks", session.meta.get("blocks"))
     bases.put(database, "revision", revision_of(database))

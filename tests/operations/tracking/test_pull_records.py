@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -11,9 +12,11 @@ from remote.errors import TransferError
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
 from remote.job.status import FINISHED, JobStatus
+from remote.operations.tracking.artifact_transfer import ArtifactFetch
 from remote.operations.tracking.merge_records import Records
-from remote.operations.tracking.pull_records import pull_records, source_name
+from remote.operations.tracking.pull_records import FetchedDelta, pull_records, source_name
 from remote.session import TargetSession
+from remote.transport.rsync_tally import Tally
 from tests.operations.tracking.conftest import Store
 from tests.tracking.filestore.file_stores import FileStore
 
@@ -105,14 +108,57 @@ def test_other_stores_of_the_target_come_too(
     assert here.runs() == {"f1", run} and merged(records)[0] == 2
     bases = {path.name for path in (server.project.state / "targets").glob("*.base.db")}
     assert bases == {f"{source_name(server, store)}.base.db" for store in ("", "mlruns")}
-    marks = server.project.state / f"targets/{server.target.key}.stores.json"
-    assert json.loads(marks.read_text()) == {"mlruns": None}
+    names = server.project.state / f"targets/{server.target.key}.stores.json"
+    assert json.loads(names.read_text()) == ["mlruns"]
 
 
 def test_each_store_of_a_target_has_a_name_of_its_own(server: TargetSession) -> None:
     names = {source_name(server, store) for store in ("", "mlruns", "a/mlflow.db")}
     assert len(names) == 3 and source_name(server) == server.target.key
     assert all(name.startswith(server.target.key) and "/" not in name for name in names)
+
+
+def test_a_store_beside_is_asked_for_until_all_of_it_is_here(
+    server: TargetSession, here: Store, far: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By --theirs, with its registered models, after a pull that was killed, into a new store."""
+    beside = Store(far.root / "made", far.file)
+    beside.run("b1", artifact="note")
+    (beside.root / "mlruns").rename(far.root / "mlruns")
+    beside.sql("UPDATE runs SET artifact_uri = ?", f"{far.root}/mlruns/1/b1/artifacts")
+    beside.sql("INSERT INTO registered_models (name) VALUES ('clf')")
+    noted(far, json.dumps(str(beside.file)))
+    empty = here.file.read_bytes()
+    here.run("b1", name="ours")
+    pulls = [pull_records(server, theirs=theirs).summary for theirs in (False, False, True)]
+    assert [len(each.refused) for each in pulls if each] == [1, 1, 0]
+    pull_records(server, registry=True)
+    assert here.sql("SELECT name FROM registered_models") == [("clf",)]
+
+    here.file.write_bytes(empty)
+    here.sql("UPDATE experiments SET creation_time = 1")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ArtifactFetch, "bring", Mock(side_effect=[Tally(), KeyboardInterrupt]))
+        pull_records(server)
+    (here.root / "mlruns/1/b1/artifacts/it's a note.txt").unlink()
+    pull_records(server)
+    assert (here.runs(), here.notes()) == ({"b1"}, {"b1": "note"})
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "remote.operations.tracking.pull_records.FetchedDelta",
+            asked := Mock(wraps=FetchedDelta),
+        )
+        pull_records(server)
+    assert asked.call_count == 1
+
+
+def noted(far: Store, *lines: str) -> None:
+    """What a job that has ended noted of the stores that it logged to."""
+    paths = JobPaths(far.root, "20260101-000000-train-aaaa")
+    paths.folder.mkdir(parents=True)
+    Job(id=paths.id, kind="command", source="", name="train").to_file(paths.job)
+    JobStatus(FINISHED).to_file(paths.status)
+    paths.stores.write_text("\n".join(lines))
 
 
 def test_stores_that_jobs_logged_to_come_from_below_the_target_and_are_named_else(
@@ -123,13 +169,9 @@ def test_stores_that_jobs_logged_to_come_from_below_the_target_and_are_named_els
     run = files.run(1, 900)
     elsewhere = tmp_path / "elsewhere.db"
     elsewhere.touch()
-    paths = JobPaths(far.root, "20260101-000000-train-aaaa")
-    paths.folder.mkdir(parents=True)
-    Job(id=paths.id, kind="command", source="", name="train").to_file(paths.job)
-    JobStatus(FINISHED).to_file(paths.status)
     places = [files.root, elsewhere, far.root / "outputs/gone.db", "https://mlflow.example"]
     lines = [json.dumps(str(place)) for place in places]
-    paths.stores.write_text("\n".join([*lines, "{]", '"\\u001b[2J"', "7", *lines]))
+    noted(far, *lines, "{]", '"\\u001b[2J"', "7", *lines)
     records = pull_records(server)
     assert here.runs() == {run}
     assert records.outside == [str(elsewhere), "https://mlflow.example"]

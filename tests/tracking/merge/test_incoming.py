@@ -136,6 +136,27 @@ def test_a_refused_run_that_was_mended_there_arrives_whole(world):
     assert len(world.here.client.get_metric_history(run_id, "loss")) == 3
 
 
+def test_a_run_that_is_refused_once_it_was_pulled_is_asked_for_again(world):
+    """Whether it fits isn't told by its rows alone: the target's folder may have had another name."""
+    run_id = world.far.run(world.far.experiment("digits"))
+    world.pull()
+    world.far.client.set_tag(run_id, "note", "kept")
+    roots = "UPDATE meta SET value = '[\"/elsewhere\"]' WHERE key = 'roots'"
+    (refused,) = world.apply(world.forged(roots)).refused
+    assert (refused.id, world.pull().refused) == (run_id, ())
+    assert world.here.client.get_run(run_id).data.tags["note"] == "kept"
+
+
+def test_a_version_whose_run_comes_from_elsewhere_later_comes_then(world, run_id):
+    other = world.project("other")
+    experiment = other.experiment("letters")
+    source = f"{world.far.mlruns}/{experiment}/{other.run(experiment)}/artifacts/model"
+    world.far.client.create_model_version("clf", source)
+    assert [each.id for each in pull(world).refused] == ["clf/2"]
+    world.pull(other)
+    assert pull(world).new_versions == 1
+
+
 def test_a_model_elsewhere_is_refused(world):
     world.far.experiment("digits")
     model = world.far.client.create_logged_model("1", name="net", params={"a": "1"})

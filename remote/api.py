@@ -185,7 +185,7 @@ class Job:
         """End it; raises JobError where it goes on."""
         (ended,) = self.target.stop(self.id).stopped
         if ended.problem:
-            raise JobError(f"{ended.id}: {ended.problem}.")
+            raise JobError(f"{ended.id}: {ended.problem}.", "Look again: inv remote-ps")
         return ended.status
 
 

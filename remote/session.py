@@ -159,7 +159,10 @@ class TargetSession:
         try:
             return run()
         except rsync.Unready as error:
-            raise TransferError(f"rsync did not start on {self.target}: {error}") from None
+            raise TransferError(
+                f"rsync did not start on {self.target}: {error}",
+                "Does `rsync --version` run there, from its login shell?",
+            ) from None
 
     def remember(self, **facts: Any) -> None:
         """Write down what is new of `facts`."""

@@ -6,14 +6,16 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from remote.config import Project
-from remote.errors import TargetError
+from remote.errors import TargetError, TransferError
 from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.session import TargetSession, project_id
 from remote.target import Target
+from remote.transport.rsync import Unready
 from remote.transport.rsync_dialect import dialect
 
 
@@ -124,3 +126,13 @@ def test_every_transfer_over_a_long_way_lists_at_once(project: Project) -> None:
     done = subprocess.run(["rsync", "--no-inc-recursive", "--version"], capture_output=True)
     assert bool(options) == (done.returncode == 0)
     assert TargetSession.of(project, Target.parse("/d")).remote.arguments() == []
+
+
+def test_an_rsync_that_never_starts_is_told_after_a_second_try(
+    server: TargetSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TargetSession, "look", lambda server: None)
+    run = mock.Mock(side_effect=Unready("rsync: not found"))
+    with pytest.raises(TransferError, match="did not start on .*: rsync: not found") as told:
+        server.transfer(run)
+    assert run.call_count == 2 and "rsync --version" in told.value.hint

@@ -97,18 +97,20 @@ def write(root: Path, changes: Sequence[Change]) -> None:
     Each keeps the mode that it had. Raises ConfigError.
     """
     folder = f"{STATE}/backup/adopt-{time.strftime('%Y%m%d-%H%M%S')}"
-    existing = [change.name for change in changes if change.before is not None]
-    for name in existing:
-        (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(root / name, root / folder / name)
     for change in changes:
-        path = root / change.name
+        path, copy = root / change.name, root / folder / change.name
         try:
+            if change.before is not None:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy)
             mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
             write_atomic(path, change.after.encode("utf-8"), mode=mode)
         except OSError as error:
-            raise ConfigError(f"{change.name} can't be written: {error.strerror}.") from None
-    if existing:
+            raise ConfigError(
+                f"{change.name} can't be written: {error.strerror}.",
+                "Mend that, then repeat the command: what is written already stays.",
+            ) from None
+    if any(change.before is not None for change in changes):
         print_lines(f"The old versions are kept in {folder}/")
 
 
@@ -176,7 +178,7 @@ def _refuse(root: Path) -> None:
     if not root.is_dir():
         raise ConfigError(f"There is no folder {root}.", "Name the root of your project.")
     if root in (Path.home().resolve(), Path(root.anchor)):
-        raise ConfigError(f"{root} is no project.", "Name the folder of one.")
+        raise ConfigError(f"{root} is no project.", "Name one: python -m remote adopt FOLDER")
     if (root / "remote" / "adopt").is_dir():
         raise ConfigError(
             f"{root} holds the toolkit itself, so there is nothing to adopt.",

@@ -158,7 +158,9 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         with self._forwarding("-R", f"[{remote_host}]:{remote_port}:{to}") as message:
             allocated = re.search(r"\d+", message)
             if not remote_port and not allocated:
-                raise ConnectError("ssh doesn't tell which port the server forwards.")
+                raise ConnectError(
+                    "ssh doesn't tell which port the server forwards.", "Name a port in place of 0."
+                )
             yield remote_port or int(allocated[0] if allocated else 0)
 
     @contextlib.contextmanager

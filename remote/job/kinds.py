@@ -150,5 +150,8 @@ def kind_of(job: JobSpec) -> Kind:
     """The row of a job's kind; raises JobError for one of a newer version."""
     kind = KINDS.get(job.kind)
     if kind is None:
-        raise JobError(f"This version of the toolkit knows no kind of job {job.kind!r}.")
+        raise JobError(
+            f"This version of the toolkit knows no kind of job {job.kind!r}.",
+            "A newer one started it: update yours.",
+        )
     return kind

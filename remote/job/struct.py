@@ -143,7 +143,9 @@ class Struct:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
         except OSError as error:
-            raise ProtocolError(f"{path.name} can't be read: {error.strerror}.") from error
+            raise ProtocolError(
+                f"{path.name} can't be read: {error.strerror}.", f"Check its owner: ls -l {path}"
+            ) from error
         return None if document is None else cls.from_json(document, path.name)
 
     def to_file(self, path: Path, *, mode: int = 0o644) -> None:

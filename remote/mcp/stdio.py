@@ -20,7 +20,8 @@ def serve(arguments: Namespace) -> int:
         import mcp.server.mcpserver  # noqa: F401
     except ImportError:
         raise ConfigError(
-            "The MCP server needs the package mcp, version 2 or newer: uv pip install 'mcp>=2'"
+            "The MCP server needs the package mcp, version 2 or newer.",
+            "Install it: uv pip install 'mcp>=2'",
         ) from None
     from remote.mcp.registry import server
 

@@ -65,7 +65,10 @@ def add(root: Path, package: str, extra: str = "") -> list[Change]:
             env = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
             result = process.run(argv, cwd=root, env=env)
             if result.code:
-                raise ConfigError(f"{package} could not be added: {_reason(result)}")
+                raise ConfigError(
+                    f"{package} could not be added: {_reason(result)}",
+                    "Nothing was changed. Is its name right, and its version?",
+                )
         changes = list(_changes(root, before))
         moved = [change for change in changes if not change.before <= change.after]
         if moved:

@@ -150,7 +150,7 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
                 raise TargetError(f"The server sent {name!r}, which was not requested.")
             # Meanwhile a folder may have become a link.
             if not may_come(name, root):
-                raise TargetError(f"{name} can't be copied here any more.")
+                raise TargetError(f"{name} can't be copied here any more.", COPY)
             file = root / name
             if file.exists():
                 copy_new(file, root / backup / name, mode=0o644)
@@ -175,4 +175,4 @@ def _unzipped(blob: IO[bytes], root: Path) -> Iterator[tuple[str, bytes]]:
                     # A few bytes may unpack to any number.
                     yield entry.filename, file.read(LONGEST_SAVED)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        raise TargetError(f"What the server sent can't be unpacked: {error}.") from None
+        raise TargetError(f"What the server sent can't be unpacked: {error}.", COPY) from None

@@ -189,7 +189,7 @@ def wait(server: TargetSession, service: Service, job: str) -> services.ServiceA
             say_log(f"{service.title} starts ...\n")
             begun = time.monotonic()
         if begun and time.monotonic() - begun > START_LIMIT:
-            raise JobError(f"{service.title} doesn't answer.", f"inv remote-logs {job}")
+            raise JobError(f"{service.title} doesn't answer.", f"Its log: inv remote-logs {job}")
         time.sleep(LOOK)
 
 

@@ -38,6 +38,8 @@ HERE = "127.0.0.1"
 #: How long a service may take to answer through a tunnel that was just made, in seconds.
 PATIENCE = 20.0
 
+AGAIN = "The same command reaches it again."
+
 
 def is_free(port: int) -> bool:
     """Whether a port of loopback can be listened on."""
@@ -102,7 +104,10 @@ def _relayed(server: TargetSession, job: str, port: int) -> Iterator[None]:
                 program.wait()
                 errors.seek(0)
                 words = last_line(errors.read(LONGEST_NOISE).decode("utf-8", "replace"))
-                raise ConnectError(f"The node of {job} can't be reached: {words}")
+                raise ConnectError(
+                    f"The node of {job} can't be reached: {words}",
+                    f"Does it still run? inv remote-ps {job}",
+                )
             relay = Relay(program.stdout, program.stdin)
             with _listening(port, relay.carry) as close:
                 # Where the way to the node breaks, the port is free again, which `hold` looks at.
@@ -210,7 +215,7 @@ def hold(
         """The wait may have a login of its own, and outlive the tunnel's: with each sign of life
         that comes, there is a look whether the port is still listened on."""
         if is_free(port):
-            raise ConnectError("The tunnel broke.")
+            raise ConnectError("The tunnel broke.", AGAIN)
 
     request = LogRequest(key=server.key, job=job, wait=True, silent=True)
     reached = broken = 0.0
@@ -238,7 +243,7 @@ def hold(
 def status_of(last: LogAnswer) -> JobStatus:
     """The job's status, which the last answer has; raises ConnectError where that never came."""
     if last.status is None:
-        raise ConnectError("The connection to the server broke.")
+        raise ConnectError("The connection to the server broke.", AGAIN)
     return last.status
 
 

@@ -56,7 +56,8 @@ def _changes(root: Path) -> Iterator[set[str]]:
         import watchfiles
     except ImportError:
         raise ConfigError(
-            "inv watch needs watchfiles, which isn't installed. To install it: uv pip install watchfiles"
+            "inv watch needs watchfiles, which is not installed.",
+            "Install it: uv pip install watchfiles",
         ) from None
     missed = set[str]()
     while True:

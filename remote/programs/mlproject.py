@@ -118,8 +118,7 @@ def read(folder: Path, root: Path, entry_point: str = "") -> Project:
     """Read the MLproject file of a folder of the project; raises JobError."""
     path = below(root, folder)
     file = project_file(folder)
-    if file is None:
-        raise JobError(f"{folder} holds no MLproject file.")
+    assert file is not None
     return Project(path, _entry_points(file)).at(entry_point)
 
 
@@ -139,7 +138,12 @@ def _entry_points(file: Path) -> dict[str, tuple[TextParameter, ...]]:
         raise
     except (yaml.YAMLError, *MALFORMED) as error:
         words = " ".join(str(error).split())
-        raise JobError(f"{file} can't be read as an MLproject file: {words}.") from error
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            words = f"{error.problem}, line {error.problem_mark.line + 1}"
+        raise JobError(
+            f"{file} can't be read as an MLproject file: {words}.",
+            "Each of its entry_points has a command, and may have parameters.",
+        ) from error
 
 
 def _parameters(entry: Mapping[str, Any]) -> tuple[TextParameter, ...]:

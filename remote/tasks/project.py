@@ -151,7 +151,7 @@ def format_code(c: Context) -> None:
             raise Exit(code=result.code)
         done = True
     if not done:
-        raise ConfigError("This project has no Python code to format.")
+        raise ConfigError(f"{root} has no Python code to format.", "Go to the project's folder.")
 
 
 #: MLflow begins with traces; runs are on the page of model training.

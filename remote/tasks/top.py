@@ -40,7 +40,7 @@ def remote_top(c: Context, target: str = "") -> None:
             raise
         raise ConfigError(
             "The dashboard is drawn by Textual, which is not installed.",
-            "pip install 'remote-gpu-workflow[top]', in the template: make install",
+            "Install it: pip install 'remote-gpu-workflow[top]', or in the template: make install",
         ) from None
     from remote.operations.watched_servers import WatchedServers
 

@@ -49,7 +49,10 @@ def ensure_store(store: Path, artifact_root: Path, python: str = sys.executable)
     """
     lock = Path(f"{store}.lock")
     if not create_store(store, artifact_root, python=python, env=os.environ, lock=lock):
-        raise StoreError(f"{store} couldn't be created: {python} has no mlflow.", "make install")
+        raise StoreError(
+            f"{store} couldn't be created: {python} has no mlflow.",
+            "Install it: make install, or pip install mlflow",
+        )
 
 
 def create_store(
@@ -71,7 +74,10 @@ def create_store(
         try:
             return _create(store, artifact_root, python, env, lock.parent)
         except OSError as error:
-            raise StoreError(f"{store} couldn't be created with {python}: {error}") from error
+            raise StoreError(
+                f"{store} couldn't be created with {python}: {error}",
+                "Check who owns its folder, and the free space.",
+            ) from error
 
 
 def kept() -> Iterator[Path]:
@@ -92,7 +98,10 @@ def made_here() -> Path:
         ensure_store(Path(folder) / "mlflow.db", Path(folder) / "mlruns")
         template = _Template(Path(sys.executable), folder).file()
     if template is None:
-        raise StoreError("No empty MLflow store could be kept here.", f"See ~/{CACHE}/{KEPT}")
+        raise StoreError(
+            "No empty MLflow store could be kept here.",
+            f"May you write there? ls -ld ~/{CACHE}/{KEPT}",
+        )
     return template
 
 

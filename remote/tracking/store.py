@@ -229,5 +229,7 @@ def run_mlflow(
         return False
     if done.returncode or not is_store(cwd / "mlflow.db"):
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise StoreError(f"{failure}: {''.join(last)}", python)
+        raise StoreError(
+            f"{failure}: {''.join(last)}", f"Is its MLflow whole? {python} -m mlflow --version"
+        )
     return True

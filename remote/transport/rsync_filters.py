@@ -44,7 +44,10 @@ class IgnoreFile:
         except FileNotFoundError:
             return cls()
         except OSError as error:
-            raise ConfigError(f"{IGNORE_FILE} can't be read: {error.strerror}.") from None
+            raise ConfigError(
+                f"{IGNORE_FILE} can't be read: {error.strerror}.",
+                "It has to be a text file that you may read.",
+            ) from None
         lines = re.split(rb"\r\n|\n|\r", content.removeprefix(BOM_UTF8))
         rules = [_rule(os.fsdecode(line), number) for number, line in enumerate(lines, 1)]
         return cls(

@@ -41,7 +41,8 @@ def _sent(tree: Path, filters: Sequence[str]) -> set[str]:
         result = process.run(argv, cwd=tree)
     if result.code not in (0, SOME):
         raise TransferError(
-            f"rsync can't read its filters: {complaint(result.stderr.splitlines())}"
+            f"rsync can't read its filters: {complaint(result.stderr.splitlines())}",
+            "Look for it in .rsyncignore.",
         )
     lines = result.stdout.decode("utf-8", "surrogateescape").split("\n")
     return set(map(_unescaped, lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import socketserver
@@ -314,3 +315,13 @@ def test_the_users_own_forwards_stay_out_of_it(
         assert ask(ours) == b"HELLO\n"
         with pytest.raises(ConnectionRefusedError):
             ask(theirs)
+
+
+def test_a_port_that_ssh_does_not_tell_is_no_port(
+    gpu: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = contextlib.nullcontext("")
+    monkeypatch.setattr(Connection, "_forwarding", lambda *words: silent)
+    with pytest.raises(ConnectError, match="which port") as told, gpu.forward_remote(0, 1):
+        pytest.fail("it was forwarded")
+    assert "in place of 0" in told.value.hint

@@ -78,3 +78,11 @@ def test_what_a_server_calls_its_folder_is_looked_at_first(said: Path, root: str
     with pytest.raises(JobError, match="names no folder that can be opened"):
         editor.open_code(hostile, "")
     assert not said.exists()
+
+
+def test_one_that_fails_is_told_with_the_folder_to_open(said: Path) -> None:
+    program = said.parent / "bin" / "code"
+    program.write_text("#!/bin/sh\necho no display >&2\nexit 1\n")
+    with pytest.raises(JobError, match="could not be opened: no display") as told:
+        editor.open_code(server(), "")
+    assert told.value.hint == "Open there by hand: /srv/my proj"

@@ -24,6 +24,8 @@ from remote.job.messages.jobs import LogAnswer
 from remote.job.messages.services import ServiceAddress
 from remote.job.status import STOPPED, JobStatus
 from remote.operations import services, tunnel
+from remote.operations.jobs import follow
+from remote.rpc.wire import LocalWire
 from remote.session import TargetSession
 from remote.target import Target
 from scripts.sshd import PrivateSshd, free_port
@@ -234,3 +236,29 @@ def test_where_the_tunnel_breaks_before_its_job_ends_the_end_is_told(
     monkeypatch.setattr(tunnel, "check", lambda *words: None)
     address = ServiceAddress("/", job="1-lab-a")
     assert tunnel.hold(server, "1-lab-a", address, free_port(), lambda: None) == ended
+
+
+def test_a_tunnel_that_stays_broken_tells_what_opens_it_again(
+    server: TargetSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "RETRY_LIMIT", -1)
+    monkeypatch.setattr(tunnel, "tunnel", lambda *words: contextlib.nullcontext())
+    monkeypatch.setattr(tunnel, "check", lambda *words: None)
+    sign = LogAnswer("1-lab-a", offset=0)
+    monkeypatch.setattr(server.agent, "call", lambda request, on_answer: on_answer(sign))
+    with pytest.raises(ConnectError, match="The tunnel broke") as told:
+        tunnel.hold(server, "1-lab-a", ServiceAddress("/"), free_port(), lambda: None)
+    assert "same command" in told.value.hint
+    with pytest.raises(ConnectError, match="The connection to the server broke"):
+        tunnel.status_of(sign)
+
+
+def test_a_node_that_can_not_be_reached_is_told_in_its_own_words(
+    server: TargetSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "echo motd; echo no such job >&2"
+    monkeypatch.setattr(LocalWire, "agent", lambda *words: ["sh", "-c", script])
+    with pytest.raises(ConnectError, match="1-lab-a can't be reached: no such job") as told:
+        with tunnel.tunnel(server, ServiceAddress("/", job="1-lab-a"), free_port()):
+            pytest.fail("it was opened")
+    assert "inv remote-ps 1-lab-a" in told.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -45,3 +46,13 @@ def test_rules_that_cannot_be_read_are_told_and_taken_once_they_can(
     assert capsys.readouterr().err.count("would switch off") == 1
     assert sorted(told[-1].files.sent) == [".rsyncignore", "a.py"]
     assert told[-1].is_whole and len(told) == 2
+
+
+def test_more_folders_than_the_system_watches_are_told(
+    server: TargetSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = mock.Mock(side_effect=OSError("OS file watch limit reached"))
+    monkeypatch.setitem(sys.modules, "watchfiles", mock.Mock(watch=lambda *_, **__: iter(full, 0)))
+    with pytest.raises(ConfigError, match="can't be watched: OS file watch limit") as told:
+        watch(lambda: server, lambda *_: None)
+    assert "max_user_watches" in told.value.hint

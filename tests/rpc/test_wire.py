@@ -18,7 +18,7 @@ from remote.errors import (
 from remote.job.messages.jobs import JobsRequest
 from remote.rpc import bundle, wire
 from remote.rpc.client import Agent
-from remote.rpc.wire import SshWire
+from remote.rpc.wire import LocalWire, SshWire
 from remote.transport.process import Result
 from remote.transport.ssh import Ssh
 from tests.rpc.calls import KEY, installed_python, prepare
@@ -226,3 +226,9 @@ def test_a_real_old_python_refuses_the_zip_in_words_that_are_known(
         [installed_python(version), file], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert done.returncode and wire._OLD_PYTHON.search(done.stderr), done.stderr
+
+
+def test_a_file_that_can_not_be_put_on_this_machine_is_told(isolated: Path) -> None:
+    (isolated / ".cache").write_text("a file")
+    with pytest.raises(TargetError, match="can't be put here"):
+        LocalWire().bring("agent-0.zip", b"x")

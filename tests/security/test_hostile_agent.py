@@ -432,6 +432,13 @@ def test_no_more_is_unpacked_than_was_announced(
     assert file.stat().st_size <= 1000 and peak < 8 << 20
 
 
+def test_what_can_not_be_unpacked_is_no_delta(agent: HostileAgent, tmp_path: Path) -> None:
+    agent.answers("delta", delta_answer(7), b"garbage")
+    request = DeltaRequest(key="0" * 16, known={}, compress=True)
+    with pytest.raises(ProtocolError, match="records can't be unpacked"):
+        FetchedDelta(sync.server_of(""), request, tmp_path / "delta.db")
+
+
 def test_what_no_delta_is_ends_the_pull(agent: HostileAgent) -> None:
     agent.answers("delta", delta_answer(7), zlib.compress(b"garbage"))
     code, error = outcome("sync-pull")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from remote.errors import StoreError
 from remote.job.messages.records import RefusedRecord
 from remote.operations.tracking.merge_records import Records
 from remote.tasks import merge_report
@@ -56,3 +57,13 @@ def test_what_a_server_says_does_not_steer_the_terminal(
 def test_before_the_first_merge_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     merge_report.remarks(Records())
     assert list(merge_report.parts(Records())) == [] and capsys.readouterr().err == ""
+
+
+def test_a_store_that_could_not_be_read_is_told_after_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    merge_report.refuse_unreadable(Records(), "gpu")
+    records = Records(unreadable=["one is locked\nWait.", "two is locked\nWait."])
+    with pytest.raises(StoreError, match="^two is locked\nWait.$"):
+        merge_report.refuse_unreadable(records, "gpu")
+    assert "one is locked" in capsys.readouterr().err

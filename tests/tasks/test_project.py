@@ -10,8 +10,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from invoke.context import Context
+from invoke.exceptions import Exit
 
 from remote import __version__
+from remote.tasks import project
 from tests.conftest import INV
 
 
@@ -116,3 +119,12 @@ def test_a_port_that_can_not_be_had_is_told(root: Path, port: str) -> None:
         done = inv(root, "ui", "--port", typed)
     assert done.returncode == 2 and f"--port {typed}: " in done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_a_folder_without_code_has_nothing_to_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exit, match="has no Python code to format.\nGo to"):
+        project.format_code(Context())

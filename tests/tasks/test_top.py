@@ -43,7 +43,7 @@ def test_without_textual_it_says_how_to_install_it(
         top.remote_top(Context())
     assert "Textual, which is not installed" in refused.value.message
     assert (
-        "pip install 'remote-gpu-workflow[top]', in the template: make install"
+        "pip install 'remote-gpu-workflow[top]', or in the template: make install"
         in refused.value.message
     )
 

@@ -125,3 +125,22 @@ def _dump(store: Path) -> dict[str, object]:
         (experiment,) = database.execute("SELECT * FROM experiments")
         lines = [line for line in database.iterdump() if 'INTO "experiments"' not in line]
         return {**dict(experiment), "": lines}
+
+
+def test_without_mlflow_it_says_how_to_install_it(
+    tmp_path: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "run_mlflow", lambda *_, **__: False)
+    with pytest.raises(StoreError, match="has no mlflow") as told:
+        ensure_store(tmp_path / "mlflow.db", tmp_path / "mlruns")
+    assert "pip install mlflow" in told.value.hint and not (tmp_path / "mlflow.db").exists()
+
+
+def test_one_that_can_not_be_kept_is_brought_nowhere(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (isolated / ".cache").write_text("a file in its place")
+    monkeypatch.setattr(module, "run_mlflow", _copying)
+    with pytest.raises(StoreError, match="could be kept here") as told:
+        module.made_here()
+    assert f"~/{CACHE}/{module.KEPT}" in told.value.hint

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.transport.rsync_filters import only_filters
+from remote.errors import ConfigError
+from remote.transport.rsync_filters import IgnoreFile, only_filters
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,10 @@ def test_a_pull_of_some_results_brings_those_alone(
     subprocess.run(["rsync", "-r", *filters, f"{source}/", f"{target}/"], check=True)
     files = (path for path in target.rglob("*") if path.is_file())
     assert {path.relative_to(target).as_posix() for path in files} == wanted
+
+
+def test_a_list_that_can_not_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".rsyncignore").mkdir()
+    with pytest.raises(ConfigError, match="rsyncignore can't be read") as told:
+        IgnoreFile.of(tmp_path)
+    assert "a text file" in told.value.hint

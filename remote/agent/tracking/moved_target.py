@@ -39,7 +39,10 @@ def mend_moved(root: Path) -> str:
         return ""
     old = ", ".join(sorted({path.old or "mlruns" for path in mended}))[:1000]
     paths = plural(len(mended), "path")
-    return f"This target was moved: {paths} of its records led to {old}, and lead to {root} now."
+    return (
+        f"This target was moved or copied, or is reached by another path: {paths} of its records led to"
+        f" {old}, and lead to {root} now."
+    )
 
 
 def _mend_programs(root: Path, old: str) -> None:

@@ -71,7 +71,10 @@ def follow_log(
             answer = server.agent.call(request, on_answer=take)
             if answer.status is not None:
                 return answer.id, answer.status
-            raise ConnectError("The connection broke while the log was followed.")
+            raise ConnectError(
+                "The connection broke while the log was followed.",
+                f"Follow it again: inv remote-logs {request.job} --follow",
+            )
         except ConnectError as error:
             if not answered:
                 raise

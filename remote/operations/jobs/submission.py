@@ -71,9 +71,13 @@ class Submission:
         )
         answer, brought = self._call(request), set[str]()
         while answer.need in BROUGHT and answer.platform:
+            needed = answer.need.replace("-", " ")
             if answer.need in brought:
-                raise JobError(f"{answer.need} was copied to the server, but does not run there.")
-            say(f"copying {answer.need.replace('-', ' ')} to the server (once)")
+                raise JobError(
+                    f"The {needed} that was copied to the server can't be used there.",
+                    "Install there by hand: uv into ~/.local/bin, or mlflow with what the job needs.",
+                )
+            say(f"copying {needed} to the server (once)")
             BROUGHT[answer.need](self.server, answer.platform)
             brought.add(answer.need)
             answer = self._call(request)

@@ -70,7 +70,9 @@ def send(
     try:
         store = SqlAlchemyStore(str(address), str(order.root / "mlruns"))
     except MlflowException as error:
-        raise StoreError(f"MLflow can't read {order.store}: {reason(error)}") from error
+        raise StoreError(
+            f"MLflow can't read {order.store}: {reason(error)}", "Check it: inv mlflow-check"
+        ) from error
     session = Session(order, client, store, record, ExportSummary(client.tracking_uri))
     _greet(session)
     # The record may just have turned out to be about another server.

@@ -31,7 +31,9 @@ def parse_address(text: str) -> Tuple[str, Dict[str, str]]:
     except ValueError:
         usable = False
     if not usable or parts.scheme not in ("http", "https"):
-        raise ConfigError(f"{VARIABLE} isn't the address of an MLflow server.")
+        raise ConfigError(
+            f"{VARIABLE} isn't the address of an MLflow server.", "Such as http://host:5000."
+        )
     url = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     names = ((USER, parts.username), (PASSWORD, parts.password))
     login = {name: unquote(value) for name, value in names if value}

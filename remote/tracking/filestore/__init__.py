@@ -57,7 +57,9 @@ def write(
             output.finish(meta)
             database.execute("COMMIT")
     except sqlite3.Error as error:
-        raise StoreError(f"The records of {folder} can't be written to {out}: {error}") from error
+        raise StoreError(
+            f"The records of {folder} can't be written to {out}: {error}", "Is that disk full?"
+        ) from error
 
 
 def _send_all(output: DeltaOutput, root: str, roots: List[str]) -> None:

@@ -76,7 +76,8 @@ def merge(
         return summary
     except sqlite3.Error as error:
         raise StoreError(
-            f"The records of {source} can't be merged into {store}: {error}"
+            f"The records of {source} can't be merged into {store}: {error}",
+            "What came in stays, and the next pull does the rest. Is the disk full?",
         ) from error
 
 

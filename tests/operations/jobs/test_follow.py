@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from unittest import mock
 
 import pytest
 
-from remote.errors import ProtocolError
-from remote.job.messages.jobs import AttachAnswer
-from remote.operations.jobs.follow import over_ssh
+from remote.errors import ConnectError, ProtocolError
+from remote.job.messages.jobs import AttachAnswer, LogAnswer
+from remote.operations.jobs.follow import follow_log, over_ssh
 from remote.target import Target
 from remote.transport.ssh import Ssh
 
@@ -28,3 +29,11 @@ def test_every_shell_reads_the_words_as_they_are() -> None:
 def test_a_server_whose_words_a_shell_would_obey_is_refused(word: str) -> None:
     with pytest.raises(ProtocolError, match="argv"):
         AttachAnswer.from_json({"id": "20260101-a", "argv": ["tmux", word]}, "answer")
+
+
+def test_a_log_that_breaks_off_tells_how_to_follow_it_again() -> None:
+    server = mock.Mock(key="k")
+    server.agent.call.return_value = LogAnswer("1-a", offset=0)
+    with pytest.raises(ConnectError, match="connection broke") as told:
+        follow_log(server, "last", wait=True)
+    assert told.value.hint == "Follow it again: inv remote-logs last --follow"

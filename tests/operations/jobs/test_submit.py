@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from remote.config import Project
-from remote.errors import ConfigError, JobError, NotebookError
+from remote.errors import ConfigError, JobError, NotebookError, TransferError
+from remote.job.messages.jobs import PUSH, SubmitAnswer
 from remote.job.spec import Git, JobSpec
 from remote.operations.jobs import submit
 from remote.operations.jobs.run_options import RunOptions
 from remote.programs import notebook
 from remote.programs.program import Command
 from remote.target_settings import TargetSettings
+from remote.transport.rsync_problems import Problem
 
 TOML = '[project]\nname = "digits"\nrequires-python = ">=3.10"\n'
 
@@ -250,3 +253,31 @@ def test_a_targets_environment_goes_with_the_job() -> None:
     # One that has none takes none of another target's.
     there = submit.with_environment(there, TargetSettings())
     assert (there.environment, there.environment_source, there.setup) == ("", "", ())
+
+
+def test_where_others_push_all_the_time_it_is_given_up(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed = mock.Mock(files=mock.Mock(problems=()))
+    monkeypatch.setattr(submit, "push_locked", lambda *words, **more: pushed)
+    monkeypatch.setattr(submit, "line", lambda *words: "pushed")
+    submission = mock.Mock()
+    submission.server.project = project
+    submission.server.settings.links = {}
+    submission.ask.return_value = SubmitAnswer(need=PUSH)
+    job = JobSpec(kind="command", source="", name="a")
+    with pytest.raises(JobError, match="is pushed to all the time") as told:
+        submit.push_until_accepted(submission, job)
+    assert submission.ask.call_count == submit.TRIES and "--target" in told.value.hint
+
+
+def test_no_job_starts_on_a_part_of_the_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = Problem("src/a.py", "it can't be read")
+    pushed = mock.Mock(files=mock.Mock(problems=(problem,)))
+    monkeypatch.setattr(submit, "push_locked", lambda *words, **more: pushed)
+    monkeypatch.setattr(submit, "line", lambda *words: "pushed")
+    with pytest.raises(TransferError, match="1 path could not be pushed, so nothing was started"):
+        submit.push_until_accepted(mock.Mock(), JobSpec(kind="command", source="", name="a"))
+    assert "src/a.py" in capsys.readouterr().err

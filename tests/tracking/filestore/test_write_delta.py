@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remote import errors
-from remote.tracking import merge
+from remote.tracking import filestore, merge
 from remote.tracking.filestore import layout
 from tests.stores import empty_store
 from tests.tracking.filestore.file_stores import POINT, Delta, FileStore, big_store
@@ -231,3 +231,13 @@ def read_by(work) -> int:
             patch.setattr(f"remote.tracking.filestore.{module}.open_file", counted)
         work()
     return total
+
+
+def test_a_delta_that_can_not_be_written_is_told(store, tmp_path, monkeypatch):
+    def full(out):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(filestore, "new_delta", full)
+    with pytest.raises(errors.StoreError, match="can't be written to .*delta.db") as told:
+        filestore.write(store.root, tmp_path / "delta.db", {})
+    assert told.value.hint == "Is that disk full?"

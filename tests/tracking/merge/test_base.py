@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 from contextlib import closing
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from remote.errors import StoreError
 from remote.tracking import schema
+from remote.tracking.merge import base as bases
 from remote.tracking.merge.base import pull_state
 from remote.tracking.merge.merge_session import store_with_base
 from remote.tracking.revisions import schema_of
@@ -92,3 +95,21 @@ def _rows(database: sqlite3.Connection, table: str) -> list[dict[str, object]]:
     found = database.execute(f'SELECT * FROM "{table}"')
     names = [column[0] for column in found.description]
     return sorted((dict(sorted(zip(names, row))) for row in found), key=repr)
+
+
+def test_a_base_that_is_in_use_or_can_not_be_read_is_not_a_damaged_one(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_created_at(tmp_path / "project", CREATED)
+    at_once = functools.partial(sqlite3.connect, uri=True)
+    with closing(sqlite3.connect(base, isolation_level="EXCLUSIVE")) as merging:
+        merging.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(bases.sqlite3, "connect", lambda name, **_: at_once(name, timeout=0))
+        with pytest.raises(StoreError, match="Another merge is using") as told:
+            pull_state(base, store=store)
+        assert "Wait for it" in told.value.hint
+    base.unlink()
+    base.mkdir()
+    with pytest.raises(StoreError, match="can't be read: .*Is a directory") as told:
+        pull_state(base, store=store)
+    assert "check its owner" in told.value.hint

@@ -172,7 +172,7 @@ def _location(store: Path) -> Optional[str]:
 
 def _move(store: Path, artifact_root: str) -> None:
     """Have the experiment begin now and elsewhere."""
-    now = round(time.time() * 1000)
+    now = _now()
     with closing(sqlite3.connect(str(store))) as database, database:
         database.execute(
             "UPDATE experiments SET artifact_location = ?, creation_time = ?, last_update_time = ?",
@@ -193,6 +193,12 @@ def empty_like(source: Path, store: Path) -> None:
                         # MLflow's own experiment, which is in every store.
                         kept = " WHERE experiment_id != 0" if table == "experiments" else ""
                         copy.execute(f'DELETE FROM "{table}"{kept}')
+                # By the time it is told that it isn't the other, nor another one that was made so.
+                copy.execute("UPDATE experiments SET creation_time = ?", (_now(),))
         os.link(str(new), str(store))
     finally:
         new.unlink()
+
+
+def _now() -> int:
+    return round(time.time() * 1000)

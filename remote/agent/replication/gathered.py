@@ -15,12 +15,13 @@ from typing import Dict, List, Optional
 from remote.agent import launchers
 from remote.agent.job_folders import every
 from remote.agent.tracking.job_run import store_of
-from remote.errors import RemoteError
+from remote.errors import RemoteError, StoreError
 from remote.files import is_absent, link_or_copy, locked, read_json, write_json
 from remote.job.paths import ARTIFACTS, STATE, JobPaths
 from remote.tracking.delta import file_mark
 from remote.tracking.empty_store import empty_like
 from remote.tracking.merge import mark_fetched, merge, pull_state
+from remote.tracking.merge.base import store_identity
 from remote.tracking.revisions import revision_of
 from remote.tracking.sources import source_of
 from remote.tracking.store import connect_read_only
@@ -28,7 +29,7 @@ from remote.tracking.store import connect_read_only
 #: In the folder of a job: what was merged of each of its stores, in folders where nothing else lies.
 GATHERED = "gathered"
 
-#: What marks each job's stores had when it was merged.
+#: What marks each job's stores had when it was merged, and into which store that was.
 MARKS = f"{STATE}/gathered.json"
 
 
@@ -40,7 +41,8 @@ def gather(root: Path) -> Dict[str, str]:
         return {}
     faults: Dict[str, str] = {}
     with locked(root / STATE / "take.lock", "another pull or push of records"):
-        before: Dict[str, str] = read_json(root / MARKS) or {}
+        noted, into = read_json(root / MARKS) or {}, _identity(store_of(root))
+        before: Dict[str, str] = noted.get("marks", {}) if noted.get("store") == into else {}
         after = {}
         for paths, store in stores:
             name = f"{paths.id}/{store.name}"
@@ -50,9 +52,18 @@ def gather(root: Path) -> Dict[str, str]:
                 faults[paths.id] = (
                     f"the records of {paths.id} can't be merged on the server: {error}"
                 )
-        if after != before:
-            write_json(root / MARKS, after)
+        now = {"store": _identity(store_of(root)), "marks": after}
+        if now != noted:
+            write_json(root / MARKS, now)
     return faults
+
+
+def _identity(store: Path) -> Optional[str]:
+    """Which store it is: into one that was made anew, all is merged again. None: there is none."""
+    if is_absent(store):
+        return None
+    with closing(connect_read_only(store)) as database:
+        return store_identity(database)
 
 
 def is_gathered(paths: JobPaths, store: str) -> bool:
@@ -87,7 +98,10 @@ def _gathered(paths: JobPaths, store: Path, before: str) -> str:
 
 
 def _merge(paths: JobPaths, found: Path) -> bool:
-    """Merge what is new in a job's store; False where that is of another schema."""
+    """Merge what is new in a job's store; False where that is of another schema.
+
+    Raises StoreError where something is refused, after all else was merged.
+    """
     store, base = store_of(paths.root), _base(paths, found.name)
     if is_absent(store):
         empty_like(found, store)
@@ -107,6 +121,10 @@ def _merge(paths: JobPaths, found: Path) -> bool:
     for folder in summary.artifacts:
         _share(paths.root / folder.remote, paths.root / folder.local)
     mark_fetched(base, summary.artifacts)
+    if summary.refused:
+        first, *others = [f"{each.kind} {each.id}: {each.reason}" for each in summary.refused]
+        more = f" (and {len(others)} more)" if others else ""
+        raise StoreError(f"refused: {first}{more}")
     return True
 
 

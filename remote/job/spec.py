@@ -196,5 +196,7 @@ def read_job(folder: Path) -> Job:
     """What a job's folder says was asked of it; raises JobError where that can't be read."""
     job = Job.from_file(folder / "job.json")
     if job is None:
-        raise JobError(f"{folder / 'job.json'} can't be read.")
+        raise JobError(
+            f"{folder / 'job.json'} can't be read.", "Its folder was changed: start a new job."
+        )
     return job

@@ -194,7 +194,9 @@ def usable(store: Path) -> Iterator[None]:
 def refuse_foreign(store: Path) -> None:
     """sqlite3 would create a missing file."""
     if not is_store(store):
-        raise StoreError(f"{store} {NO_STORE}.")
+        raise StoreError(
+            f"{store} {NO_STORE}.", "One is a file that MLflow made, such as mlflow.db."
+        )
 
 
 def unusable(store: Path, error: Exception) -> UnusableStore:

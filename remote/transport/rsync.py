@@ -211,4 +211,4 @@ def failure(
             f"The connection to {remote.target} broke: {complaint}",
             GOES_ON,
         )
-    return TransferError(f"rsync failed with {remote.target} (exit {code}): {complaint}")
+    return TransferError(f"rsync failed with {remote.target} (exit {code}): {complaint}", GOES_ON)

@@ -52,6 +52,12 @@ def test_files(tmp_path: Path) -> None:
         Car.from_file(file)
 
 
+def test_a_file_that_can_not_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+    with pytest.raises(ProtocolError, match="can't be read: Is a directory") as told:
+        Car.from_file(tmp_path)
+    assert told.value.hint == f"Check its owner: ls -l {tmp_path}"
+
+
 def test_values_are_given_by_place_or_by_name_each_once() -> None:
     assert Wheel(3, "acme") == Wheel(size=3, maker="acme") == Wheel(3, maker="acme")
     for wrong in (lambda: Wheel(), lambda: Wheel(3, size=3), lambda: Wheel(3, tyre=1)):

@@ -262,7 +262,10 @@ def prepare(database: sqlite3.Connection, source: str) -> None:
             _prepare_table(database, table)
     owner = get(database, "source")
     if owner not in (None, source):
-        raise StoreError(f"This merge base belongs to {owner}, not to {source}.")
+        raise StoreError(
+            f"This merge base belongs to {owner}, not to {source}.",
+            "Was .remote copied? Move its targets/*.base.db away: the next pull makes them anew.",
+        )
     if get(database, "format") is None:
         put(database, "revision", revision_of(database))
     put(database, "format", FORMAT)

@@ -55,7 +55,10 @@ def resolve(base: Path, store: Path, chosen: Iterable[OpenConflict], *, theirs: 
                     (conflict.table, json.dumps(list(key)), conflict.column),
                 )
         except sqlite3.IntegrityError as error:
-            raise StoreError(f"Theirs can't be taken: {error}.", "Nothing was changed.") from error
+            raise StoreError(
+                f"Theirs can't be taken: {error}.",
+                "Nothing was changed. Rename here what has that name, then repeat the command.",
+            ) from error
 
 
 def _take(database: sqlite3.Connection, conflict: Conflict, key: Sequence[Any]) -> None:

@@ -280,7 +280,9 @@ def merge(fetched: Fetched, folder: Path, *, dry_run: bool, registry: bool, thei
     missing = [problem for problem in problems if problem.kind != DAMAGED]
     whole = not (missing or records.unreadable or fetched.only)
     if not dry_run:
+        # A job's folder may hold the only copy of what was refused.
+        held = "\n".join(records.withholding)
         ended = (job for job in asked.answer.ended if whole or job in before)
-        write_json(server.pulled, list(ended))
+        write_json(server.pulled, [job for job in ended if f"/{job}/" not in held])
     seconds = time.monotonic() - fetched.start
     return Pulled(files, records, fetched.backup, seconds, unpulled, problems)

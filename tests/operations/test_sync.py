@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from remote.errors import ConfigError, TransferError
 from remote.files import write_json
 from remote.job.messages.target import SPARE
 from remote.job.paths import JobPaths
-from remote.job.status import FINISHED, Unpulled
+from remote.job.spec import Job
+from remote.job.status import FINISHED, JobStatus, Unpulled
 from remote.operations.sync import Pushed, line, pull, push
 from remote.operations.transfers import push_transfer
 from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.rsync_tally import Tally
+from tests.operations.tracking.conftest import Store
+from tests.stores import empty_store
 
 
 def write(path: Path, text: str) -> None:
@@ -412,6 +416,29 @@ def test_the_ended_jobs_of_a_pull_are_noted(server: TargetSession, there: Path) 
         write_json(paths.status, {"state": FINISHED})
     pull(again(server))
     assert sorted(json.loads(server.pulled.read_text())) == [ended.id, other.id]
+
+
+def test_a_job_whose_own_store_holds_what_was_refused_is_not_done_with(
+    server: TargetSession, here: Path, there: Path, tmp_path: Path
+) -> None:
+    push(server)
+    empty = empty_store(tmp_path / "empty")
+    shutil.copy(empty, here / "mlflow.db")
+    paths, done = (JobPaths(there, f"20260101-09000{n}-train-aaaa") for n in (1, 2))
+    for each in (paths, done):
+        each.folder.mkdir(parents=True)
+        Job(id=each.id, kind="command", source="", name="train").to_file(each.job)
+        JobStatus(FINISHED).to_file(each.status)
+    own = Store(paths.code, empty)
+    own.run("r1")
+    paths.stores.write_text(json.dumps(str(own.file)))
+    own.sql("UPDATE runs SET artifact_uri = '/elsewhere/r1/artifacts'")
+    assert [each.id for each in pull(again(server)).records.summary.refused] == ["r1"]
+    assert json.loads(server.pulled.read_text()) == [done.id]
+
+    own.sql("UPDATE runs SET artifact_uri = ?", f"{own.root}/mlruns/1/r1/artifacts")
+    assert pull(again(server)).records.summary.refused == ()
+    assert sorted(json.loads(server.pulled.read_text())) == [paths.id, done.id]
 
 
 def test_what_a_job_left_elsewhere_is_told_by_the_first_pull_after_its_end(

@@ -24,7 +24,7 @@ from remote.tracking.merge import mark_fetched, merge, pull_state
 from remote.tracking.merge.base import store_identity
 from remote.tracking.revisions import revision_of
 from remote.tracking.sources import source_of
-from remote.tracking.store import connect_read_only
+from remote.tracking.store import connect_read_only, usable
 
 #: In the folder of a job: what was merged of each of its stores, in folders where nothing else lies.
 GATHERED = "gathered"
@@ -59,11 +59,12 @@ def gather(root: Path) -> Dict[str, str]:
 
 
 def _identity(store: Path) -> Optional[str]:
-    """Which store it is: into one that was made anew, all is merged again. None: there is none."""
-    if is_absent(store):
-        return None
-    with closing(connect_read_only(store)) as database:
-        return store_identity(database)
+    """Which store it is: into one that was made anew, all is merged again. None for none, and for one
+    that can't be read, of which each merge tells."""
+    with suppress(OSError, RemoteError), usable(store):
+        with closing(connect_read_only(store)) as database:
+            return store_identity(database)
+    return None
 
 
 def is_gathered(paths: JobPaths, store: str) -> bool:

@@ -50,6 +50,8 @@ class Records:
     """Stores outside of the target that its jobs logged to, named once."""
     unreadable: list[str] = field(default_factory=list)
     """What is wrong with stores of the target that are there and could not be read."""
+    withholding: list[str] = field(default_factory=list)
+    """Stores of the target of which something was refused."""
     moved: str = ""
     """What became of the records of a target that was moved, in words."""
     bytes: int = 0
@@ -196,7 +198,7 @@ def merge_delta(
     dry_run: bool,
     theirs: bool = False,
     choose: Callable[[Sequence[ArtifactFolder]], Choice] = lambda folders: Choice(),
-) -> None:
+) -> MergeSummary:
     """Merge one delta, then fetch the artifacts that it names from `remote`, as far as `choose` says.
 
     What came is added to `records`. `name` is what files about the source are called, `source` what
@@ -225,7 +227,7 @@ def merge_delta(
         )
     records.summary = total(records.summary, summary) if records.summary else summary
     if dry_run:
-        return
+        return summary
     root = to.project.root
     choice = choose(summary.artifacts)
     fetch = ArtifactFetch(root, remote, delta.parent, records.backup)
@@ -237,3 +239,4 @@ def merge_delta(
     merge.mark_fetched(base, (folder for folder in came if folder.remote not in choice.left))
     records.on_server += note(store, came, choice.left, source)
     records.add(fetched)
+    return summary

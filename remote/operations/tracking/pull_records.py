@@ -142,7 +142,7 @@ def merge_all(
             continue
         records.bytes += delta.bytes
         if not delta.answer.empty:
-            merge_delta(
+            summary = merge_delta(
                 delta.file,
                 to,
                 records,
@@ -153,6 +153,7 @@ def merge_all(
                 theirs=theirs,
                 choose=partial(choose, server),
             )
+            records.withholding += [store] if summary.refused else []
     records.moved = own.moved
     records.outside = [place for place in own.answer.outside if place not in before]
     if names != before and not dry_run:

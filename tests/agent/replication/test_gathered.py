@@ -67,3 +67,10 @@ def test_what_was_merged_is_not_read_again(root: Path, monkeypatch: pytest.Monke
     noted = json.loads((root / MARKS).read_text())
     monkeypatch.setattr("remote.agent.replication.gathered._merge", lambda *_: pytest.fail("read"))
     assert gather(root) == {} and json.loads((root / MARKS).read_text()) == noted
+
+
+def test_a_target_store_that_cannot_be_read_is_told_of_by_each_merge(root: Path) -> None:
+    assert gather(root) == {}
+    (root / "mlflow.db").write_bytes(b"no database" * 99)
+    [fault] = gather(root).values()
+    assert "can't be merged on the server" in fault

@@ -378,6 +378,28 @@ def test_a_base_that_the_index_does_not_know_is_noted_once(world: World) -> None
         ]
 
 
+def test_what_the_index_could_not_take_is_noted_by_a_later_pull(world: World) -> None:
+    index = world.base.with_name(ownership.INDEX)
+    world.far.run()
+    world.pull()
+    with closing(sqlite3.connect(index)) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON owned BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+        world.far.run(OTHER)
+        for _ in range(2):
+            assert world.pull().refused == ()
+        database.execute("DROP TRIGGER full")
+    for _ in range(2):
+        world.pull()
+        with closing(sqlite3.connect(index)) as database:
+            noted = database.execute("SELECT id FROM owned WHERE kind = 'run'").fetchall()
+        assert sorted(noted) == sorted([(RUN,), (OTHER,)])
+    for file in (world.base, bases.backup_of(world.base)):
+        file.unlink()
+    assert world.pull().refused == ()
+
+
 def test_a_store_under_another_path_is_known_by_its_experiments(world: World) -> None:
     world.far.run()
     world.pull()

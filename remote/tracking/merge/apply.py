@@ -126,7 +126,10 @@ def _merge(session: MergeSession) -> MergeSummary:
                 list_present(session)
             accepted = accept(session, kind)
         if session.own_base and ownership.has_owner(kind.name):
-            ownership.remember(session.own_base, kind.name, [thing.id for thing in accepted])
+            ids = [thing.id for thing in accepted]
+            if not ownership.remember(session.own_base, kind.name, ids):
+                with session.transaction():
+                    bases.put(session.database, ownership.UNNOTED, True)
         for start in range(0, len(accepted), BATCH):
             part = accepted[start : start + BATCH]
             with session.transaction():

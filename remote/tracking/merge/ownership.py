@@ -21,6 +21,8 @@ _TABLE = (
     "CREATE TABLE IF NOT EXISTS owned (key TEXT, kind TEXT, id, PRIMARY KEY (key, kind, id))"
     " WITHOUT ROWID"
 )
+UNNOTED = "unnoted"
+"""What a base calls it that it tells of something which the index lacks."""
 _SHARED = (schema.EXPERIMENT, schema.REGISTERED_MODEL)
 """What goes by its name: both sides mean the same by it."""
 
@@ -41,8 +43,8 @@ def owned_by(base: Path, delta: Path) -> Iterator[Tuple[str, object]]:
                 yield from database.execute("SELECT kind, id FROM entity")
 
 
-def remember(base: Path, kind: str, ids: Iterable[object]) -> None:
-    """Note what belongs to the source of a base from now on.
+def remember(base: Path, kind: str, ids: Iterable[object]) -> bool:
+    """Note what belongs to the source of a base from now on; False where that can't be done.
 
     Before it is merged or given: a store in WAL mode may have it while the base hasn't yet.
     """
@@ -50,22 +52,27 @@ def remember(base: Path, kind: str, ids: Iterable[object]) -> None:
     with suppress(sqlite3.DatabaseError), closing(_index(base)) as index, index:
         rows = ((_key(base), kind, identity) for identity in ids)
         index.executemany("INSERT OR IGNORE INTO owned VALUES (?, ?, ?)", rows)
+        return True
+    return False
 
 
 def remember_base(base: Path) -> None:
-    """Note all that a base tells of, once: it may be older than the index, or the index was lost."""
+    """Note all that a base tells of, once, and again where it says that something wasn't noted: it may
+    be older than the index, or the index was lost."""
     # No record is of this kind.
     noted = (_key(base), "base", base.name)
     with suppress(sqlite3.DatabaseError), closing(_index(base)) as index, index:
-        if index.execute("SELECT 1 FROM owned WHERE (key, kind, id) = (?, ?, ?)", noted).fetchone():
-            return
         bases.attach(index, base)
+        query = "SELECT 1 FROM owned WHERE (key, kind, id) = (?, ?, ?)"
+        if index.execute(query, noted).fetchone() and not bases.get(index, UNNOTED):
+            return
         index.execute(
             "INSERT OR IGNORE INTO owned SELECT ?, kind, id FROM base.entity"
             f" WHERE kind NOT IN {_SHARED}",
             (_key(base),),
         )
-        index.execute("INSERT INTO owned VALUES (?, ?, ?)", noted)
+        index.execute("INSERT OR IGNORE INTO owned VALUES (?, ?, ?)", noted)
+        bases.put(index, UNNOTED, None)
 
 
 def _index(base: Path, mode: str = "rwc") -> sqlite3.Connection:

@@ -23,6 +23,7 @@ from remote.operations.sync import Pushed, line, pull, push
 from remote.operations.transfers import push_transfer
 from remote.session import TargetSession
 from remote.target import Target
+from remote.transport.rsync_problems import IN_THE_WAY
 from remote.transport.rsync_tally import Tally
 from tests.operations.tracking.conftest import Store
 from tests.stores import empty_store
@@ -454,6 +455,20 @@ def test_what_a_job_left_elsewhere_is_told_by_the_first_pull_after_its_end(
     assert pull(again(server), dry_run=True).unpulled == told
     assert pull(again(server)).unpulled == told
     assert pull(again(server)).unpulled == {}
+
+
+def test_a_file_where_a_folder_of_outputs_has_to_be_is_told_and_keeps_nothing_else(
+    server: TargetSession, here: Path, there: Path
+) -> None:
+    push(server)
+    write(there / "data/results/a.csv", "a")
+    write(there / "logs/train.log", "b")
+    write(here / "data", "mine")
+    for dry_run in (True, False):
+        pulled = pull(again(server), dry_run=dry_run)
+        assert [(each.path, each.kind) for each in pulled.problems] == [("data", IN_THE_WAY)]
+        assert pulled.files.sent == ["logs/train.log"]
+    assert (here / "data").read_text() == "mine"
 
 
 def test_a_target_that_is_not_there_says_what_to_do(server: TargetSession, there: Path) -> None:

@@ -65,7 +65,10 @@ class ArtifactFetch:
         problem = refusal(self.root, here)
         if problem:
             return Tally(problems=[problem])
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return Tally(problems=[Problem(here, error.strerror or str(error))])
         argv = rsync_args.artifacts_argv(
             self.remote,
             known,
@@ -89,10 +92,15 @@ def came_whole(
 ) -> Iterator[ArtifactFolder]:
     """The folders of artifacts that came whole, as far as the problems name a path."""
     for folder in folders:
-        names = (f"/{folder.local}/", f"/{folder.remote}/")
-        paths = [f"/{problem.path}/" for problem in problems]
-        if not any(path == "//" or name in path for path in paths for name in names):
+        if not any(_concerns(problem, folder) for problem in problems):
             yield folder
+
+
+def _concerns(problem: Problem, folder: ArtifactFolder) -> bool:
+    """Whether a problem's path is in one of the folder's places, or above it, or isn't named."""
+    path, places = f"/{problem.path}/", (folder.local, folder.remote)
+    above = tuple(f"/{parent}/" for place in places for parent in Path(place).parents)
+    return path == "//" or path.endswith(above) or any(f"/{place}/" in path for place in places)
 
 
 def transfer_artifacts(

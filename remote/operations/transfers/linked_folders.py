@@ -13,7 +13,7 @@ from pathlib import Path
 from remote.folders import leads_out, links_in
 from remote.job import outputs
 from remote.operations.git import tracked
-from remote.transport.rsync_problems import DANGLING, STRANGE, Problem
+from remote.transport.rsync_problems import DANGLING, IN_THE_WAY, STRANGE, Problem
 from remote.transport.sent_names import sent_names
 
 #: Where no disk for data is mounted.
@@ -21,9 +21,12 @@ SYSTEM = ("/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/dev", "/
 
 
 def refusal(root: Path, path: str, declared: Iterable[str] = ()) -> Problem | None:
-    """Why a path of the project isn't written to, where a link lies at it or above it."""
+    """Why a path of the project isn't written to, where a link lies at it or above it, or a file
+    above it."""
     for name in (path, *map(str, Path(path).parents[:-1])):
         if not (root / name).is_symlink():
+            if name != path and (root / name).is_file():
+                return Problem(name, "a file, and no folder", IN_THE_WAY)
             continue
         target = os.readlink(root / name)
         if not (root / name).exists():

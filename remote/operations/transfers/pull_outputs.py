@@ -100,6 +100,8 @@ class PulledOutputs:
         root = self.server.project.root
         folder = str(Path(path).parent) if not path.endswith("/") else path[:-1]
         problem = self._make_folder(folder)
+        if problem and problem.kind == IN_THE_WAY:
+            return Tally(problems=[problem])
         if problem:
             # What it would not bring anyway is no problem.
             would = self._transfer(path, folder, scratch, dry_run=True)

@@ -152,6 +152,27 @@ def test_a_store_beside_is_asked_for_until_all_of_it_is_here(
     assert asked.call_count == 1
 
 
+@pytest.mark.parametrize("way", ["mlruns is a file", "mlruns/1 is a file", "mlruns is a link"])
+def test_artifacts_wait_until_there_can_be_a_folder_for_them(
+    server: TargetSession, here: Store, far: Store, way: str
+) -> None:
+    far.run("f1", artifact="note")
+    name, _, kind = way.partition(" is a ")
+    (here.root / name).parent.mkdir(exist_ok=True)
+    if kind == "file":
+        (here.root / name).write_text("mine")
+    else:
+        # To a disk that isn't mounted now.
+        (here.root / name).symlink_to("/mnt/no such disk")
+    for _ in range(2):
+        [problem] = pull_records(server).problems
+        assert (problem.path, here.runs()) == (name, {"f1"})
+    assert kind == "link" or (here.root / name).read_text() == "mine"
+    (here.root / name).unlink()
+    pull_records(server)
+    assert here.notes() == {"f1": "note"}
+
+
 def noted(far: Store, *lines: str) -> None:
     """What a job that has ended noted of the stores that it logged to."""
     paths = JobPaths(far.root, "20260101-000000-train-aaaa")

@@ -82,11 +82,11 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
                 tally.add(server.rsync(argv, "fetching", partly=True), folder)
     arrivals.undo(tally, root / backup / folder, kept=files)
     # What stood here before may be another one.
-    failed = [problem.path for problem in tally.problems]
     brought = {
         name: files[name]
         for name in files
-        if (root / folder / name).is_file() and not any(path.endswith(name) for path in failed)
+        if (root / folder / name).is_file()
+        and not any(problem.concerns(name) for problem in tally.problems)
     }
     server.agent.call(UnpulledRequest(key=server.key, job=answer.id, brought=tuple(brought)))
     acting = [*sorted(set(chosen) - set(files)), *tally.acting]

@@ -7,7 +7,8 @@ server writes into the same stream, so what is read here is told and kept in bou
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 #: rsync's exit code (rsync(1)) for "some files were not transferred".
@@ -63,7 +64,8 @@ _HINTS = {
 class Problem:
     """A path that stayed as it was on the machine that had to read or to write it.
 
-    `path` is below the project's or the target's root, or absolute; empty where rsync names none. `there` is the other machine, empty for this one.
+    `path` is below the project's or the target's root, or absolute; empty where rsync names none.
+    `there` is the other machine, empty for this one.
     """
 
     path: str
@@ -77,26 +79,43 @@ class Problem:
         where = f"{self.path or 'a path'} on {self.there or 'this machine'}"
         return f"{where}: {self.reason}. {_HINTS[self.kind][bool(self.there)]}"
 
+    def concerns(self, place: str) -> bool:
+        """Whether something in `place` may have stayed: the path is in it or above it, or unknown."""
+        path, above = f"/{self.path}/", (place, *map(str, PurePosixPath(place).parents))
+        return (
+            path == "//"
+            or f"/{place}/" in path
+            or path.endswith(tuple(f"/{each}/" for each in above))
+        )
+
 
 def problems_of(words: str, *, is_pull: bool, target: str, root: str, folder: str) -> list[Problem]:
-    """The problems that rsync's standard error names, each once.
+    """The problems that rsync's standard error names, each once; of more than MANY lines the last one
+    has no path.
 
     `root` is rsync's folder on this machine; `folder` was written to, seen from there or from the
     target.
     """
     problems: dict[Problem, None] = {}
-    for line in filter(None, map(_parse, words.splitlines()[:MANY])):
+    lines = words.splitlines()
+    for line in filter(None, map(_parse, lines[:MANY])):
         here = (line.kind == UNREADABLE) != is_pull
         path = line.path[len(root) + 1 :] if line.path.startswith(f"{root}/") else line.path
-        path = folder + path if line.kind == IN_THE_WAY else path
+        path = folder + path if line.is_written else path
         problems[Problem(path, line.reason, line.kind, "" if here else target)] = None
-    return list(problems)
+    told = list(problems)
+    if len(lines) > MANY:
+        last = told[-1] if told else Problem("", "")
+        told.append(replace(last, path="", reason=f"it is one of {len(lines) - MANY} more"))
+    return told
 
 
 class _Line(NamedTuple):
     path: str
     reason: str
     kind: str = UNWRITABLE
+    is_written: bool = False
+    """Whether the path is one in the folder that is written to."""
 
 
 def _parse(line: str) -> _Line | None:
@@ -106,10 +125,10 @@ def _parse(line: str) -> _Line | None:
     line = re.sub(r"^(?:open)?rsync(?:\(\d+\))?: (?:error: )?", "", line)
     obstacle = _IN_THE_WAY.fullmatch(line)
     if obstacle:
-        return _Line(obstacle[2], f"it stands in the way of a {obstacle[1]}", IN_THE_WAY)
+        return _Line(obstacle[2], f"it stands in the way of a {obstacle[1]}", IN_THE_WAY, True)
     unfit = _UNFIT.fullmatch(line)
     if unfit:
-        return _Line(unfit[1], "its folder can't be written to")
+        return _Line(unfit[1], "its folder can't be written to", is_written=True)
     # The reason holds no quotes; a name may.
     head, _, tail = line.rpartition('"')
     action, _, path = head.partition('"')
@@ -117,6 +136,11 @@ def _parse(line: str) -> _Line | None:
         return _Line("", line.strip())
     role = _ROLE.match(action)
     of_sender = role[1] == "sender" if role else bool(_SENDERS.search(action))
-    path = path if of_sender else _TEMPORARY.sub(r"\1\2", path.split('" -> "')[0])
-    reason = re.sub(r" \(\d+\)$", "", tail.partition(": ")[2])
-    return _Line(path, reason or action.strip(" :"), UNREADABLE if of_sender else UNWRITABLE)
+    reason = re.sub(r" \(\d+\)$", "", tail.partition(": ")[2]) or action.strip(" :")
+    if of_sender:
+        return _Line(path, reason, UNREADABLE)
+    first, _, second = path.partition('" -> "')
+    if action.split()[-1:] in (["rename"], ["copy"]):
+        # The first lies where a file is until it is whole, which may be another folder.
+        return _Line(second, reason, is_written=True)
+    return _Line(_TEMPORARY.sub(r"\1\2", first), reason)

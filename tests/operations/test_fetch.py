@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from remote.operations.fetch import FOLDER, fetch
 from remote.operations.sync import push
 from remote.session import TargetSession
 from remote.target import Target
+from remote.transport.rsync_problems import UNREADABLE
+from tests.machine import heed_modes
 
 JOB = "20260101-090000-train-aaaa"
 
@@ -96,6 +99,24 @@ def test_a_file_that_has_gone_there_is_not_taken_for_brought(server: TargetSessi
     with pytest.raises(JobError, match="'nothing' to fetch") as error:
         fetch(server, JOB, ["nothing"])
     assert error.value.hint == "It left -dash."
+
+
+def test_what_lies_here_already_is_not_taken_for_what_could_not_be_read_there(
+    server: TargetSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bin = heed_modes("rsync", tmp_path / "bin").parent
+    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    before = server.project.root / FOLDER / JOB / "out/ckpt.pt"
+    before.parent.mkdir(parents=True)
+    before.write_text("of an earlier fetch")
+    closed = JobPaths(Path(server.target.path), JOB).code / "out"
+    closed.chmod(0)
+    try:
+        _, brought, problems, *_ = fetch(server, JOB, ["out", "-dash"])
+    finally:
+        closed.chmod(0o755)
+    assert set(brought) == {"-dash"} and problems[0].kind == UNREADABLE
+    assert set(fetch(server, JOB, ()).files) == {*LEFT} - {"-dash"}
 
 
 def test_a_link_that_a_pull_brought_leads_nowhere(server: TargetSession) -> None:

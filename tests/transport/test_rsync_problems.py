@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remote.transport.rsync_problems import DANGLING, STRANGE, Problem, problems_of
+from remote.transport.rsync_problems import DANGLING, MANY, STRANGE, Problem, problems_of
 
 TARGET, ROOT = "gpu:proj", "/me/project"
 
@@ -21,8 +21,9 @@ def read(words: str, *, is_pull: bool = False, folder: str = "") -> list[tuple[s
         ('rsync: send_files failed to open "/x/it"s": Permission denied (13)', '/x/it"s', True, ""),
         ('rsync: [receiver] mkstemp "/x/r/.f.1.xgivYJ" failed: Permission denied (13)', "/x/r/f.1", False, ""),
         ('rsync: recv_generator: mkdir "/x/new" failed: Permission denied (13)', "/x/new", False, ""),
-        ('rsync: rename "/x/.f.abcdef" -> "f": Permission denied (13)', "/x/f", False, ""),
+        ('rsync: [receiver] rename "/tmp/f.01xkmw" -> "a/f": Permission denied (13)', "a/f", False, ""),
         ('rsync: [generator] failed to set times on "/x/.": Permission denied (13)', "/x/.", False, ""),
+        ('rsync: [generator] symlink "/x/l" -> "a/f" failed: Permission denied (13)', "/x/l", False, ""),
         ('symlink has no referent: "/x/l"', "/x/l", True, "symlink has no referent"),
         ("could not make way for new regular file: a: b", "a: b", False, "it stands in the way of a regular file"),
         ("Unable to create partial-dir for a/b -- discarding completed file.", "a/b", False, "its folder can't be written to"),
@@ -42,6 +43,8 @@ def test_paths_here_are_those_of_the_project() -> None:
     assert read(words)[0][0] == "src/a.py"
     words = "could not make way for new symlink: thing"
     assert read(words, is_pull=True, folder="data/results/")[0][0] == "data/results/thing"
+    words = 'rsync: [receiver] rename "/me/project/.remote/x/f.01xkmw" -> "sub/f": Permission denied (13)'
+    assert read(words, is_pull=True, folder="data/results/")[0][0] == "data/results/sub/f"
 
 
 def test_what_names_no_path_is_no_problem() -> None:
@@ -58,9 +61,39 @@ def test_what_names_no_path_is_no_problem() -> None:
 def test_what_a_hostile_server_writes_there_is_kept_in_bounds() -> None:
     line = 'rsync: [sender] send_files failed to open "' + '": ' * 100_000
     # Few long lines, and many of which each is longer than what is read of it.
-    for lines in (f"{line}\n" * 20, f"{line[:6000]}\n" * 20_000):
+    for lines, count in ((f"{line}\n" * 20, 1), (f"{line[:6000]}\n" * 20_000, 2)):
         problems = problems_of(lines, is_pull=True, target=TARGET, root=ROOT, folder="")
-        assert len(problems) == 1 and len(problems[0].text) < 6000
+        assert len(problems) == count and len(problems[0].text) < 6000
+
+
+def test_of_very_many_the_last_one_is_of_any_path() -> None:
+    lines = [
+        f'rsync: [sender] send_files failed to open "/p/a{number}": Permission denied (13)'
+        for number in range(MANY + 2)
+    ]
+    named = problems_of("\n".join(lines), is_pull=True, target=TARGET, root=ROOT, folder="")
+    *told, last = named
+    assert [problem.path for problem in told] == [f"/p/a{number}" for number in range(MANY)]
+    assert last.text.startswith(f"a path on {TARGET}: it is one of 2 more. Make it readable")
+    assert last.concerns("p/b") and not any(problem.concerns("p/b") for problem in told)
+
+
+@pytest.mark.parametrize(
+    ("path", "does"),
+    [
+        ("mlruns/1/a/artifacts/x", True),
+        ("mlruns/1/a/artifacts", True),
+        ("/srv/p/mlruns/1/a/artifacts/x", True),
+        ("mlruns/1", True),
+        ("/srv/p/mlruns", True),
+        ("", True),
+        ("mlruns/1/b", False),
+        ("mlruns/1/a/artifacts2", False),
+        ("data", False),
+    ],
+)
+def test_a_problem_concerns_what_it_is_in_and_what_it_is_above(path: str, does: bool) -> None:
+    assert Problem(path, "").concerns("mlruns/1/a/artifacts") == does
 
 
 @pytest.mark.parametrize("kind", ["unreadable", "unwritable", "in the way", DANGLING, STRANGE])

@@ -92,15 +92,9 @@ def came_whole(
 ) -> Iterator[ArtifactFolder]:
     """The folders of artifacts that came whole, as far as the problems name a path."""
     for folder in folders:
-        if not any(_concerns(problem, folder) for problem in problems):
+        places = (folder.local, folder.remote)
+        if not any(problem.concerns(place) for problem in problems for place in places):
             yield folder
-
-
-def _concerns(problem: Problem, folder: ArtifactFolder) -> bool:
-    """Whether a problem's path is in one of the folder's places, or above it, or isn't named."""
-    path, places = f"/{problem.path}/", (folder.local, folder.remote)
-    above = tuple(f"/{parent}/" for place in places for parent in Path(place).parents)
-    return path == "//" or path.endswith(above) or any(f"/{place}/" in path for place in places)
 
 
 def transfer_artifacts(

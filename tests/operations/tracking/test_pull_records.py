@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -17,6 +18,7 @@ from remote.operations.tracking.merge_records import Records
 from remote.operations.tracking.pull_records import FetchedDelta, pull_records, source_name
 from remote.session import TargetSession
 from remote.transport.rsync_tally import Tally
+from tests.machine import heed_modes
 from tests.operations.tracking.conftest import Store
 from tests.tracking.filestore.file_stores import FileStore
 
@@ -169,6 +171,27 @@ def test_artifacts_wait_until_there_can_be_a_folder_for_them(
         assert (problem.path, here.runs()) == (name, {"f1"})
     assert kind == "link" or (here.root / name).read_text() == "mine"
     (here.root / name).unlink()
+    pull_records(server)
+    assert here.notes() == {"f1": "note"}
+
+
+def test_artifacts_wait_until_their_folder_can_be_written_to(
+    server: TargetSession,
+    here: Store,
+    far: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bin = heed_modes("rsync", tmp_path / "bin").parent
+    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    far.run("f1", artifact="note")
+    folder = here.root / "mlruns/1/f1/artifacts"
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    for _ in range(2):
+        [problem] = pull_records(server).problems
+        assert problem.path == "mlruns/1/f1/artifacts/it's a note.txt"
+    folder.chmod(0o755)
     pull_records(server)
     assert here.notes() == {"f1": "note"}
 

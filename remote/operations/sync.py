@@ -263,7 +263,7 @@ def fetch(
     if not dry_run:
         pulled_files = PulledFiles.of(server)
         pulled_files.drop_unchanged(files, root / backup)
-        pulled_files.add(files.sent)
+        pulled_files.add_brought(files)
     return Fetched(server, asked, files, backup, start, only)
 
 

@@ -25,6 +25,7 @@ from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.rsync_problems import IN_THE_WAY
 from remote.transport.rsync_tally import Tally
+from tests.machine import heed_modes
 from tests.operations.tracking.conftest import Store
 from tests.stores import empty_store
 
@@ -340,6 +341,24 @@ def test_what_was_changed_here_since_the_last_pull_is_kept(
     assert pulled.files.replaced == ["data/results/a.csv"]
     assert [path.name for path in (here / pulled.backup).rglob("*.csv")] == ["a.csv"]
     assert (here / pulled.backup / "data/results/a.csv").read_text() == "mine!"
+
+
+def test_what_could_not_be_replaced_is_still_the_users_own(
+    server: TargetSession, here: Path, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bin = heed_modes("rsync", tmp_path / "bin").parent
+    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    push(server)
+    write(there / "data/results/a.csv", "theirs, longer")
+    write(here / "data/results/a.csv", "mine")
+    (here / "data/results").chmod(0o555)
+    pulled = pull(again(server))
+    assert [problem.path for problem in pulled.problems] == ["data/results/a.csv"]
+    assert (here / "data/results/a.csv").read_text() == "mine"
+    (here / "data/results").chmod(0o755)
+    pulled = pull(again(server))
+    assert (here / "data/results/a.csv").read_text() == "theirs, longer"
+    assert (here / pulled.backup / "data/results/a.csv").read_text() == "mine"
 
 
 def test_what_a_pull_found_unchanged_is_transferred_again_once_either_side_changes(

@@ -234,7 +234,7 @@ def merge_delta(
     fetched = fetch.bring(summary.artifacts, choice.chosen)
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)
-    pulled.add(fetched.sent)
+    pulled.add_brought(fetched)
     came = list(came_whole(summary.artifacts, fetched.problems))
     merge.mark_fetched(base, (folder for folder in came if folder.remote not in choice.left))
     records.on_server += note(store, came, choice.left, source)

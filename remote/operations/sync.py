@@ -260,10 +260,11 @@ def fetch(
         server, folder, registry=registry, outputs=outputs.paths, marked=outputs.pulled_paths
     )
     files = outputs.bring(asked.answer.outputs, asked.answer.marks, folder)
+    files.drop_stayed()
     if not dry_run:
         pulled_files = PulledFiles.of(server)
         pulled_files.drop_unchanged(files, root / backup)
-        pulled_files.add_brought(files)
+        pulled_files.add(files.sent)
     return Fetched(server, asked, files, backup, start, only)
 
 

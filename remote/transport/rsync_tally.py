@@ -65,6 +65,19 @@ class Tally:
         self.files += other.files
         self.anything |= other.anything
 
+    def drop_stayed(self) -> None:
+        """Take out of what was sent and replaced the files that a problem is of: rsync names a file
+        before it tries. A problem without a path may be of any that was there before."""
+        names, stayed = {*self.sent}, set[str]()
+        for problem in self.problems:
+            # It may be absolute, on the other machine: then the longest end that was named is meant.
+            slashes = re.finditer("/", f"/{problem.path}")
+            ends = (problem.path[slash.start() :] for slash in slashes)
+            stayed.update(next(([end] for end in ends if end in names), ()))
+            stayed.update(() if problem.path else self.replaced)
+        self.sent = [name for name in self.sent if name not in stayed]
+        self.replaced = [name for name in self.replaced if name not in stayed]
+
     def then(self, other: Tally) -> Tally:
         """What this transfer and another one of the same files did together."""
         return Tally(

@@ -354,6 +354,7 @@ def test_what_could_not_be_replaced_is_still_the_users_own(
     (here / "data/results").chmod(0o555)
     pulled = pull(again(server))
     assert [problem.path for problem in pulled.problems] == ["data/results/a.csv"]
+    assert (pulled.files.sent, pulled.files.replaced) == ([], [])
     assert (here / "data/results/a.csv").read_text() == "mine"
     (here / "data/results").chmod(0o755)
     pulled = pull(again(server))

@@ -50,18 +50,8 @@ class PulledFiles:
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
 
-    def add_brought(self, tally: Tally) -> None:
-        """Note what a pull has brought: rsync also names what it then could not replace, which may be
-        the user's."""
-        stayed = {
-            name
-            for name in tally.replaced
-            if any(problem.concerns(name) for problem in tally.problems)
-        }
-        self.add(name for name in tally.sent if name not in stayed)
-
     def add(self, names: Iterable[str]) -> None:
-        """Note that these are as a pull brought them."""
+        """Note what a pull has brought."""
         states = ((name, _state(self.root, name)) for name in names)
         lines = [f"{state} {name}\n" for name, state in states if state]
         with open(self.file, "a", encoding="utf-8", errors="surrogateescape") as file:

@@ -77,6 +77,7 @@ class PushTransfer:
             argv = functools.partial(self._processed_argv, project=project)
             tally.add(self._send(argv, "pushing data"), ".")
         tally.problems += self.left.values()
+        tally.drop_stayed()
         return tally
 
     def _concerns(self, folder: str) -> bool:

@@ -19,7 +19,7 @@ from remote.session import TargetSession
 from remote.transport import rsync_args, rsync_filters
 from remote.transport.acting_files import acts
 from remote.transport.rsync_dialect import dialect
-from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_problems import Problem, concerned
 from remote.transport.rsync_tally import Tally
 
 #: Where it goes: at its own path it would take the place of the project's files.
@@ -82,11 +82,11 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
                 tally.add(server.rsync(argv, "fetching", partly=True), folder)
     arrivals.undo(tally, root / backup / folder, kept=files)
     # What stood here before may be another one.
+    stayed = concerned(tally.problems, files)
     brought = {
         name: files[name]
         for name in files
-        if (root / folder / name).is_file()
-        and not any(problem.concerns(name) for problem in tally.problems)
+        if (root / folder / name).is_file() and name not in stayed
     }
     server.agent.call(UnpulledRequest(key=server.key, job=answer.id, brought=tuple(brought)))
     acting = [*sorted(set(chosen) - set(files)), *tally.acting]

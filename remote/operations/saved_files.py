@@ -133,7 +133,7 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
 
     Raises TargetError where what came isn't what was asked for.
     """
-    root = server.project.root
+    root, brought = server.project.root, list[str]()
     backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
     with tempfile.TemporaryFile() as blob:
         request = FetchRequest(key=server.key, names=tuple(names))
@@ -158,7 +158,8 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
             write_atomic(file, content)
             # rsync takes files of the same size and time for the same.
             os.utime(file, (times[name], times[name]))
-    return sorted(times), backup if (root / backup).is_dir() else ""
+            brought.append(name)
+    return sorted(brought), backup if (root / backup).is_dir() else ""
 
 
 def _unzipped(blob: IO[bytes], root: Path) -> Iterator[tuple[str, bytes]]:

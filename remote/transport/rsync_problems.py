@@ -7,8 +7,10 @@ server writes into the same stream, so what is read here is told and kept in bou
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from itertools import accumulate
 from typing import NamedTuple
 
 #: rsync's exit code (rsync(1)) for "some files were not transferred".
@@ -19,6 +21,9 @@ MANY = 1000
 
 #: How many letters of one are read: a path and a reason.
 LONGEST = 5000
+
+#: How many names a path may have.
+DEEPEST = 100
 
 _ROLE = re.compile(r"\[(\w+)\] ")
 _IN_THE_WAY = re.compile(r"could not make way for (?:new |backup )?([a-z -]+): (.*)")
@@ -79,14 +84,24 @@ class Problem:
         where = f"{self.path or 'a path'} on {self.there or 'this machine'}"
         return f"{where}: {self.reason}. {_HINTS[self.kind][bool(self.there)]}"
 
-    def concerns(self, place: str) -> bool:
-        """Whether something in `place` may have stayed: the path is in it or above it, or unknown."""
-        path, above = f"/{self.path}/", (place, *map(str, PurePosixPath(place).parents))
-        return (
-            path == "//"
-            or f"/{place}/" in path
-            or path.endswith(tuple(f"/{each}/" for each in above))
-        )
+
+def concerned(problems: Sequence[Problem], places: Iterable[str]) -> set[str]:
+    """Those places in which something may have stayed: a problem's path is in it or above it, or
+    unknown, or so long that it is nobody's."""
+    below = defaultdict[str, set[str]](set)
+    for place in places if problems else ():
+        for above in accumulate(place.split("/"), "{}/{}".format):
+            below[above].add(place)
+    every, found = set().union(*below.values()), set[str]()
+    for problem in problems:
+        parts = problem.path.split("/")
+        if not problem.path or len(parts) > DEEPEST:
+            return every
+        # It may be absolute, on the other machine: any end of it may be what a place lies below.
+        for start in range(len(parts)):
+            found |= below.get("/".join(parts[start:]), set())
+            found |= every.intersection(accumulate(parts[start:], "{}/{}".format))
+    return found
 
 
 def problems_of(words: str, *, is_pull: bool, target: str, root: str, folder: str) -> list[Problem]:

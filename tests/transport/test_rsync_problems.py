@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remote.transport.rsync_problems import DANGLING, MANY, STRANGE, Problem, problems_of
+from remote.transport.rsync_problems import DANGLING, MANY, STRANGE, Problem, concerned, problems_of
 
 TARGET, ROOT = "gpu:proj", "/me/project"
 
@@ -75,7 +75,7 @@ def test_of_very_many_the_last_one_is_of_any_path() -> None:
     *told, last = named
     assert [problem.path for problem in told] == [f"/p/a{number}" for number in range(MANY)]
     assert last.text.startswith(f"a path on {TARGET}: it is one of 2 more. Make it readable")
-    assert last.concerns("p/b") and not any(problem.concerns("p/b") for problem in told)
+    assert concerned(named, ["p/b"]) == {"p/b"} and concerned(told, ["p/b"]) == set()
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,15 @@ def test_of_very_many_the_last_one_is_of_any_path() -> None:
         ("mlruns/1", True),
         ("/srv/p/mlruns", True),
         ("", True),
+        ("/".join("x" * 101), True),
         ("mlruns/1/b", False),
         ("mlruns/1/a/artifacts2", False),
         ("data", False),
     ],
 )
 def test_a_problem_concerns_what_it_is_in_and_what_it_is_above(path: str, does: bool) -> None:
-    assert Problem(path, "").concerns("mlruns/1/a/artifacts") == does
+    places = ["mlruns/1/a/artifacts", "mlruns/2/c/artifacts"]
+    assert (places[0] in concerned([Problem(path, "")], places)) == does
 
 
 @pytest.mark.parametrize("kind", ["unreadable", "unwritable", "in the way", DANGLING, STRANGE])

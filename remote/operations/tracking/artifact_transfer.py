@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from remote.folders import move_aside
@@ -19,7 +20,7 @@ from remote.tracking.merge import ArtifactFolder
 from remote.transport import rsync, rsync_args, rsync_filters
 from remote.transport.rsync_args import Remote
 from remote.transport.rsync_dialect import Dialect, dialect
-from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_problems import Problem, concerned
 from remote.transport.rsync_tally import Tally
 
 #: What a file says that names what is wanted, made of the names.
@@ -88,13 +89,11 @@ class ArtifactFetch:
 
 
 def came_whole(
-    folders: Iterable[ArtifactFolder], problems: Sequence[Problem]
+    folders: Sequence[ArtifactFolder], problems: Sequence[Problem]
 ) -> Iterator[ArtifactFolder]:
     """The folders of artifacts that came whole, as far as the problems name a path."""
-    for folder in folders:
-        places = (folder.local, folder.remote)
-        if not any(problem.concerns(place) for problem in problems for place in places):
-            yield folder
+    stayed = concerned(problems, chain.from_iterable((each.local, each.remote) for each in folders))
+    return (each for each in folders if not stayed.intersection((each.local, each.remote)))
 
 
 def transfer_artifacts(

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote.config import Project
-from remote.errors import StoreError
+from remote.errors import JobError, StoreError
 from remote.files import content_sum, read_json
 from remote.job.messages.records import ArtifactFolder, ArtifactsRequest
 from remote.operations.fetch import Fetched, selected
 from remote.operations.tracking.artifact_limit import files_of, is_missing, named, note
-from remote.operations.tracking.artifact_transfer import ArtifactFetch
+from remote.operations.tracking.artifact_transfer import ArtifactFetch, came_whole
 from remote.operations.tracking.destination import ARTIFACTS, destination
 from remote.operations.tracking.merge_records import merging
 from remote.operations.tracking.pull_records import source_name
@@ -73,7 +73,8 @@ def fetch_artifacts(server: TargetSession, run: str, wanted: Sequence[str]) -> F
                 left = part.bring(wanted)
                 pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", part.root)
                 pulled.add(fetched.files)
-                merge.mark_fetched(base, [each for each in folders if each.remote not in left])
+                came = came_whole(folders, fetched.tally.problems)
+                merge.mark_fetched(base, [each for each in came if each.remote not in left])
                 note(to.location, folders, left, source)
     if not found:
         text = left_artifacts.tagged(to.location).get(run, "")
@@ -112,12 +113,16 @@ class _Part:
 
     def bring(self, wanted: Sequence[str]) -> dict[str, dict[str, int]]:
         """Bring what is wanted; what stays there comes back, as `Choice` has it."""
-        files = files_of(self.server, self.folders)
+        files, problems = files_of(self.server, self.folders)
+        self.fetched.tally.problems += problems
         left = {folder.remote: self._missing(folder, files) for folder in self.folders}
         sizes = {
             path: size for each in self.folders for path, size in named(each, left[each.remote])
         }
-        taken = selected(sizes, wanted)
+        try:
+            taken = selected(sizes, wanted)
+        except JobError as error:
+            raise JobError(error.message, problems[0].text if problems else error.hint) from None
         chosen = {
             each.remote: [name for name in left[each.remote] if _path(each, name) in taken]
             for each in self.folders

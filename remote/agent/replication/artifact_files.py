@@ -6,11 +6,10 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import Callable, Dict, Iterator, Optional
 
 from remote.agent.target_dir import root_of
 from remote.files import content_sum
-from remote.folders import statuses
 from remote.job.messages.records import ArtifactsAnswer, ArtifactsRequest
 
 
@@ -19,21 +18,36 @@ def describe(request: ArtifactsRequest) -> ArtifactsAnswer:
     root = root_of(request.key)
     files: Dict[str, int] = {}
     sums: Dict[str, str] = {}
-    for path in request.paths:
-        for name, status in statuses(root, names_in(root, path)):
-            files[name] = status.st_size
-            if request.sums and stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFLNK):
-                # Without one, it isn't taken for the same.
-                with contextlib.suppress(OSError):
-                    sums[name] = content_sum(root / name)
-    return ArtifactsAnswer(files=files, sums=sums)
+    closed: Dict[str, str] = {}
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            path = os.path.relpath(os.fsdecode(error.filename), str(root))
+            closed[path] = error.strerror or str(error)
+
+    for name in (name for path in request.paths for name in names_in(root, path, note)):
+        try:
+            # A Path for each of many files would take longer than the look.
+            status = os.lstat(f"{root}/{name}")
+        except OSError as error:
+            note(error)
+            continue
+        files[name] = status.st_size
+        if request.sums and stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFLNK):
+            # Without one, it isn't taken for the same.
+            with contextlib.suppress(OSError):
+                sums[name] = content_sum(root / name)
+    return ArtifactsAnswer(files=files, sums=sums, closed=closed)
 
 
-def names_in(root: Path, path: str) -> Iterator[str]:
-    """All but folders at a path or below it, by their paths below the root."""
-    if not (root / path).is_dir():
+def names_in(
+    root: Path, path: str, on_error: Optional[Callable[[OSError], None]] = None
+) -> Iterator[str]:
+    """All but folders at a path or below it, by their paths below the root; folders that can't be read
+    are passed over, but for `on_error`."""
+    if not os.path.isdir(f"{root}/{path}"):
         yield path
-    for place, folders, names in os.walk(str(root / path)):
-        links = [name for name in folders if Path(place, name).is_symlink()]
+    for place, folders, names in os.walk(str(root / path), onerror=on_error):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         for name in (*names, *links):
             yield os.path.relpath(os.path.join(place, name), str(root))

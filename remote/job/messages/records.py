@@ -147,6 +147,10 @@ class ArtifactsAnswer(Struct):
     sums: Mapping[str, str] = fields.mapping_of(
         fields.text(64, fields.HEX), VERY_MANY, key=fields.path(), default={}
     )
+    closed: Mapping[str, str] = fields.mapping_of(
+        fields.text(MESSAGE), VERY_MANY, key=fields.path(), default={}
+    )
+    """What can't be looked at there, and why: what may lie in it is unknown."""
 
 
 class ArtifactsRequest(TargetRequest[ArtifactsAnswer], verb="artifacts", answer=ArtifactsAnswer):

@@ -18,6 +18,7 @@ from remote.options import UnitError, mebibytes
 from remote.session import TargetSession
 from remote.tracking import left_artifacts
 from remote.transport.acting_files import acts
+from remote.transport.rsync_problems import UNREADABLE, Problem
 
 SETTING = "PULL_ARTIFACTS"
 
@@ -31,10 +32,11 @@ LONGEST = 500
 @dataclass(frozen=True)
 class Choice:
     """Of folders of artifacts, each by its path on the server: the files that come, all where that is
-    None, and the bytes of those that are left."""
+    None, the bytes of those that are left, and what could not be looked at."""
 
     chosen: Mapping[str, Sequence[str]] | None = None
     left: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()
 
 
 def most_bytes(project: Project) -> int | None:
@@ -57,7 +59,7 @@ def choose(server: TargetSession, folders: Sequence[ArtifactFolder]) -> Choice:
     most, root = most_bytes(server.project), server.project.root
     if most is None or not folders:
         return Choice()
-    files = files_of(server, folders)
+    files, problems = files_of(server, folders)
     left = {
         folder.remote: {
             name: size
@@ -72,11 +74,15 @@ def choose(server: TargetSession, folders: Sequence[ArtifactFolder]) -> Choice:
         folder: [name for name in names if name not in left.get(folder, ())]
         for folder, names in files.items()
     }
-    return Choice(chosen, {folder: names for folder, names in left.items() if names})
+    left = {folder: names for folder, names in left.items() if names}
+    return Choice(chosen, left, problems)
 
 
-def files_of(server: TargetSession, folders: Sequence[ArtifactFolder]) -> dict[str, dict[str, int]]:
-    """The files in each of these folders with their bytes, by the folder's path on the server."""
+def files_of(
+    server: TargetSession, folders: Sequence[ArtifactFolder]
+) -> tuple[dict[str, dict[str, int]], list[Problem]]:
+    """The files in each of these folders with their bytes, by the folder's path on the server; and
+    what can't be looked at there."""
     files: dict[str, dict[str, int]] = {folder.remote: {} for folder in folders}
     answer = server.agent.call(ArtifactsRequest(key=server.key, paths=tuple(files)))
     for path, size in answer.files.items():
@@ -85,7 +91,8 @@ def files_of(server: TargetSession, folders: Sequence[ArtifactFolder]) -> dict[s
             if folder in files:
                 files[folder][path[match.end() :]] = size
                 break
-    return files
+    there = str(server.target)
+    return files, [Problem(path, why, UNREADABLE, there) for path, why in answer.closed.items()]
 
 
 def is_missing(folder: Path, name: str, size: int) -> bool:

@@ -232,6 +232,7 @@ def merge_delta(
     choice = choose(summary.artifacts)
     fetch = ArtifactFetch(root, remote, delta.parent, records.backup)
     fetched = fetch.bring(summary.artifacts, choice.chosen)
+    fetched.problems += choice.problems
     fetched.drop_stayed()
     pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", root)
     pulled.drop_unchanged(fetched, root / records.backup)

@@ -4,6 +4,7 @@ the real ones."""
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from remote.session import TargetSession
 from remote.tracking.check.examine import examine
 from remote.tracking.left_artifacts import TAG
 from remote.transport.rsync_dialect import Dialect
+from tests.machine import heed_modes
 from tests.operations.tracking.conftest import Store
 
 RUN = "f1" * 16
@@ -108,6 +110,35 @@ def test_a_later_pull_of_all_brings_what_none_has_left(
     assert len(pull(server, "all").artifacts) == 5
     assert told(here) == [] and here.notes() == {RUN: "note"}
     assert (artifacts(here) / NET).is_file()
+
+
+def test_a_folder_that_cannot_be_looked_at_there_is_told_until_it_can(
+    server: TargetSession,
+    here: Store,
+    grown: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bin = heed_modes("rsync", tmp_path / "bin").parent
+    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    # It runs the agent here.
+    monkeypatch.setattr(sys, "executable", str(heed_modes(sys.executable, bin)))
+    closed = artifacts(grown) / "net"
+    path = str(closed.relative_to(grown.root))
+    # Its names can be read then, and nothing else.
+    for mode in (0, 0o444):
+        closed.chmod(mode)
+        for _ in range(2):
+            problems = pull(server, "1M").problems
+            assert problems and all(problem.path.startswith(path) for problem in problems)
+        with pytest.raises(JobError, match="no 'net' to fetch") as error:
+            fetch_artifacts(server, RUN, ["net"])
+        assert "/net" in error.value.hint and "Permission denied. Make it" in error.value.hint
+    closed.chmod(0o755)
+    assert pull(server, "1M").problems == [] and NET in told(here)[0]
+    assert set(fetch_artifacts(server, RUN, ["net"]).files) == {
+        f"{path}/{Path(name).name}" for name in (NET, ODD)
+    }
 
 
 def test_what_came_otherwise_than_it_is_there_is_told_and_stays_on_the_list(

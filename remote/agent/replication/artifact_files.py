@@ -45,9 +45,10 @@ def names_in(
 ) -> Iterator[str]:
     """All but folders at a path or below it, by their paths below the root; folders that can't be read
     are passed over, but for `on_error`."""
-    if not os.path.isdir(f"{root}/{path}"):
+    # A Path raises where it can't look.
+    if not os.path.isdir(f"{root}/{path}"):  # noqa: PTH112
         yield path
     for place, folders, names in os.walk(str(root / path), onerror=on_error):
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        links = [name for name in folders if os.path.islink(f"{place}/{name}")]  # noqa: PTH114
         for name in (*names, *links):
             yield os.path.relpath(os.path.join(place, name), str(root))

@@ -138,7 +138,7 @@ def _share(source: Path, folder: Path) -> None:
     """Have a folder hold the files of another one, as they are now."""
     if source == folder:
         return
-    for place, _, names in os.walk(str(source)):
+    for place, _, names in os.walk(str(source), onerror=_unless_absent):
         there = folder / os.path.relpath(place, str(source))
         there.mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -148,3 +148,9 @@ def _share(source: Path, folder: Path) -> None:
                 with suppress(FileNotFoundError):
                     new.unlink()
                 link_or_copy(str(old), str(new))
+
+
+def _unless_absent(error: OSError) -> None:
+    """A run without artifacts has no folder; what else can't be looked at is not passed over."""
+    if not isinstance(error, FileNotFoundError):
+        raise error

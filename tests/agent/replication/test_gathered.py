@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from remote.agent.launchers import Launch
 from remote.agent.replication.gathered import MARKS, gather
+from remote.agent.tracking import run_rows
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
 from remote.tracking.empty_store import empty_like
 from tests.operations.tracking.conftest import Store
 from tests.stores import empty_store
+
+TAGS = {"mlflow.runName": "b", "mlflow.user": "ada"}
 
 
 @pytest.fixture
@@ -45,6 +51,26 @@ def test_they_come_again_where_the_targets_store_was_made_anew(root: Path) -> No
     (root / "mlflow.db").unlink()
     assert gather(root) == {}
     assert runs(root) == {"a"}
+
+
+def test_artifacts_that_cannot_be_looked_at_are_told_until_they_can(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("1/a/artifacts"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    # The job's experiment has another number there.
+    run_rows.begin(root / "mlflow.db", experiment="other", run_id="b", tags=TAGS, start_ms=1)
+    listed = os.scandir
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        for _ in range(2):
+            [fault] = gather(root).values()
+            assert "Permission denied" in fault and runs(root) == {"a", "b"}
+    assert gather(root) == {}
+    assert [path.read_text() for path in root.glob("mlruns/2/a/artifacts/*.txt")] == ["note"]
 
 
 def test_a_run_that_is_refused_is_told_until_it_can_come(root: Path) -> None:

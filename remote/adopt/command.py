@@ -97,12 +97,18 @@ def write(root: Path, changes: Sequence[Change]) -> None:
     Each keeps the mode that it had. Raises ConfigError.
     """
     folder = f"{STATE}/backup/adopt-{time.strftime('%Y%m%d-%H%M%S')}"
-    for change in changes:
-        path, copy = root / change.name, root / folder / change.name
+    existing = [change.name for change in changes if change.before is not None]
+    for name in existing:
         try:
-            if change.before is not None:
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, copy)
+            (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, root / folder / name)
+        except OSError as error:
+            raise ConfigError(
+                f"{name} can't be kept in {folder}/: {error.strerror}.", "Nothing was changed."
+            ) from None
+    for change in changes:
+        path = root / change.name
+        try:
             mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
             write_atomic(path, change.after.encode("utf-8"), mode=mode)
         except OSError as error:
@@ -110,7 +116,7 @@ def write(root: Path, changes: Sequence[Change]) -> None:
                 f"{change.name} can't be written: {error.strerror}.",
                 "Mend that, then repeat the command: what is written already stays.",
             ) from None
-    if any(change.before is not None for change in changes):
+    if existing:
         print_lines(f"The old versions are kept in {folder}/")
 
 

@@ -82,6 +82,7 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
                 tally.add(server.rsync(argv, "fetching", partly=True), folder)
     arrivals.undo(tally, root / backup / folder, kept=files)
     # What stood here before may be another one.
+    tally.drop_stayed()
     stayed = concerned(tally.problems, files)
     brought = {
         name: files[name]

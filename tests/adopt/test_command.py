@@ -156,6 +156,17 @@ def test_what_can_not_be_written_is_an_error(existing: Existing) -> None:
         write(existing.root, [Change("no folder/x", None, "")])
 
 
+def test_what_can_not_be_kept_first_is_an_error_and_changes_nothing(existing: Existing) -> None:
+    from remote.errors import ConfigError
+
+    existing.write(".remote", "in the way")
+    names = [existing.write(name, "old").name for name in ("a", "b")]
+    with pytest.raises(ConfigError, match="a can't be kept in .remote/backup/adopt-") as error:
+        write(existing.root, [Change(name, "old", "new") for name in names])
+    assert error.value.hint == "Nothing was changed."
+    assert [(existing.root / name).read_text() for name in names] == ["old", "old"]
+
+
 def test_without_words_it_helps_and_starts_light() -> None:
     script = "import runpy, sys; sys.argv = ['remote']\ntry: runpy.run_module('remote', run_name='__main__')\nfinally: print([each for each in ('mlflow', 'invoke', 'fabric') if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

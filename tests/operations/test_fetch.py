@@ -112,10 +112,10 @@ def test_what_lies_here_already_is_not_taken_for_what_could_not_be_read_there(
     closed = JobPaths(Path(server.target.path), JOB).code / "out"
     closed.chmod(0)
     try:
-        _, brought, problems, *_ = fetch(server, JOB, ["out", "-dash"])
+        _, brought, problems, replaced, *_ = fetch(server, JOB, ["out", "-dash"])
     finally:
         closed.chmod(0o755)
-    assert set(brought) == {"-dash"} and problems[0].kind == UNREADABLE
+    assert (set(brought), replaced) == ({"-dash"}, []) and problems[0].kind == UNREADABLE
     assert set(fetch(server, JOB, ()).files) == {*LEFT} - {"-dash"}
 
 

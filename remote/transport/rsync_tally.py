@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from remote.transport.acting_files import acts
 from remote.transport.process import LONGEST_LINE
-from remote.transport.rsync_problems import Problem
+from remote.transport.rsync_problems import DEEPEST, Problem
 
 #: A number as rsync writes it, of a length that one can have: a server writes into the same stream.
 _COUNT = "[0-9][0-9,.]{0,24}"
@@ -71,7 +72,7 @@ class Tally:
         names, stayed = {*self.sent}, set[str]()
         for problem in self.problems:
             # It may be absolute, on the other machine: then the longest end that was named is meant.
-            slashes = re.finditer("/", f"/{problem.path}")
+            slashes = islice(re.finditer("/", f"/{problem.path}"), DEEPEST)
             ends = (problem.path[slash.start() :] for slash in slashes)
             stayed.update(next(([end] for end in ends if end in names), ()))
             stayed.update(() if problem.path else self.replaced)

@@ -40,7 +40,8 @@ SHOWN = {
     "inv remote-rerun last --resume": "epoch 2",
     "inv remote-run train.ipynb --target any": "of 2 targets, it goes to",
     "inv remote-ps --target all": "train.ipynb",
-    "inv sync-pull --target all": "server/cluster: 0 files, 2 new runs",
+    # Whether the notebook has ended by then isn't said.
+    "inv sync-pull --target all": " 2 new runs",
     "inv remote-code last": "",
     "inv remote-run --gpus 4 -- torchrun --standalone --nproc-per-node 4 src/train.py": "4 cards",
 }

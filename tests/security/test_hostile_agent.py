@@ -47,6 +47,7 @@ from tests.waiting import until
 #: remote.output, compared, or sent back. A new field stands here, or has a pattern.
 FREE = {
     "AccountAnswer": "diff",
+    "ArtifactsAnswer": "closed",
     "Change": "name before after",
     "DeltaAnswer": "root unpulled others outside outputs marks fault moved",
     "DifferencesAnswer": "code",

@@ -27,6 +27,9 @@ START_HINT = "Check that tmux works on the server: tmux new -d 'sleep 60'; tmux 
 #: The tmux server of jobs whose handle doesn't name one: older versions wrote none down.
 SOCKET = "remote"
 
+#: What tmux says where its server, whose last session has just ended, ends with the new one.
+ENDING = b"server exited unexpectedly"
+
 _SOCKET = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
@@ -57,14 +60,19 @@ def start(job: Job, argv: Sequence[str], setting: str) -> Dict[str, Any]:
     # Most calls of the agent start nothing, and start faster without.
     import subprocess
 
-    try:
-        result = subprocess.run(
+    def run() -> Any:
+        return subprocess.run(
             [*logind.wrap(lambda: server(setting)), *tmux],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env={**env, "SHELL": "/bin/sh", "TERM": env.get("TERM") or "screen"},
             cwd=str(Path.home()),
         )
+
+    try:
+        result = run()
+        if ENDING in result.stderr:
+            result = run()
     except FileNotFoundError:
         raise JobError(
             "This server has no tmux.", "Install it on the server, or ask for it."

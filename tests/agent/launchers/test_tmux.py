@@ -102,6 +102,21 @@ def test_a_server_where_nothing_survives_starts_nothing(
     assert tmux.server(socket) is None
 
 
+def test_a_server_that_ends_at_that_moment_is_started_again(
+    socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, fake = tmp_path / "once", tmp_path / "bin/tmux"
+    fake.parent.mkdir()
+    says = "echo 'server exited unexpectedly' >&2; exit 1"
+    fake.write_text(
+        f'#!/bin/sh\n[ -e "{once}" ] || {{ touch "{once}"; {says}; }}\nexec {shutil.which("tmux")} "$@"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
+    handle = start("job-1", ["sleep", "60"], socket)
+    assert once.exists() and tmux.alive(handle)
+
+
 def test_a_session_that_is_there_already_is_told(socket: str) -> None:
     start("job-1", ["sleep", "60"], socket)
     with pytest.raises(JobError, match="duplicate session"):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from typing import Iterable, Iterator, Tuple
+from typing import Callable, Iterable, Iterator, Optional, Tuple
 
 
 def links_in(top: Path, left: Iterable[str] = ()) -> Iterator[Tuple[str, str]]:
@@ -26,13 +26,19 @@ def links_in(top: Path, left: Iterable[str] = ()) -> Iterator[Tuple[str, str]]:
                 folders.append(f"{name}/")
 
 
-def statuses(top: Path, names: Iterable[str]) -> Iterator[Tuple[str, os.stat_result]]:
-    """Those of the paths below a folder that are there, each with its own status, not a link's target's."""
+def statuses(
+    top: Path, names: Iterable[str], on_error: Optional[Callable[[OSError], None]] = None
+) -> Iterator[Tuple[str, os.stat_result]]:
+    """Those of the paths below a folder that are there, each with its own status, not a link's target's;
+    what can't be looked at is passed over, but for `on_error`."""
     for name in names:
         try:
             # A Path for each of many files would take longer than the look.
             yield name, os.lstat(f"{top}/{name}")
-        except (OSError, ValueError):
+        except OSError as error:
+            if on_error:
+                on_error(error)
+        except ValueError:
             continue
 
 

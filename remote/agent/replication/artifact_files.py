@@ -10,6 +10,7 @@ from typing import Callable, Dict, Iterator, Optional
 
 from remote.agent.target_dir import root_of
 from remote.files import content_sum
+from remote.folders import statuses
 from remote.job.messages.records import ArtifactsAnswer, ArtifactsRequest
 
 
@@ -25,13 +26,8 @@ def describe(request: ArtifactsRequest) -> ArtifactsAnswer:
             path = os.path.relpath(os.fsdecode(error.filename), str(root))
             closed[path] = error.strerror or str(error)
 
-    for name in (name for path in request.paths for name in names_in(root, path, note)):
-        try:
-            # A Path for each of many files would take longer than the look.
-            status = os.lstat(f"{root}/{name}")
-        except OSError as error:
-            note(error)
-            continue
+    names = (name for path in request.paths for name in names_in(root, path, note))
+    for name, status in statuses(root, names, note):
         files[name] = status.st_size
         if request.sums and stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFLNK):
             # Without one, it isn't taken for the same.

@@ -48,3 +48,10 @@ def heed_modes(program: str, folder: Path) -> Path:
     wrapper.write_text(f'#!/bin/sh\nexec {as_others if os.geteuid() == 0 else ""}{real} "$@"\n')
     wrapper.chmod(0o755)
     return wrapper
+
+
+def rsync_that_heeds_modes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """Have such an rsync come first on the PATH; the folder that it is in."""
+    bin = heed_modes("rsync", folder / "bin").parent
+    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    return bin

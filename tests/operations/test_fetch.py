@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from remote.operations.sync import push
 from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.rsync_problems import UNREADABLE
-from tests.machine import heed_modes
+from tests.machine import rsync_that_heeds_modes
 
 JOB = "20260101-090000-train-aaaa"
 
@@ -104,8 +103,7 @@ def test_a_file_that_has_gone_there_is_not_taken_for_brought(server: TargetSessi
 def test_what_lies_here_already_is_not_taken_for_what_could_not_be_read_there(
     server: TargetSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bin = heed_modes("rsync", tmp_path / "bin").parent
-    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    rsync_that_heeds_modes(monkeypatch, tmp_path)
     before = server.project.root / FOLDER / JOB / "out/ckpt.pt"
     before.parent.mkdir(parents=True)
     before.write_text("of an earlier fetch")

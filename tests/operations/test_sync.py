@@ -25,7 +25,7 @@ from remote.session import TargetSession
 from remote.target import Target
 from remote.transport.rsync_problems import IN_THE_WAY
 from remote.transport.rsync_tally import Tally
-from tests.machine import heed_modes
+from tests.machine import rsync_that_heeds_modes
 from tests.operations.tracking.conftest import Store
 from tests.stores import empty_store
 
@@ -346,8 +346,7 @@ def test_what_was_changed_here_since_the_last_pull_is_kept(
 def test_what_could_not_be_replaced_is_still_the_users_own(
     server: TargetSession, here: Path, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bin = heed_modes("rsync", tmp_path / "bin").parent
-    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    rsync_that_heeds_modes(monkeypatch, tmp_path)
     push(server)
     write(there / "data/results/a.csv", "theirs, longer")
     write(here / "data/results/a.csv", "mine")

@@ -20,7 +20,7 @@ from remote.session import TargetSession
 from remote.tracking.check.examine import examine
 from remote.tracking.left_artifacts import TAG
 from remote.transport.rsync_dialect import Dialect
-from tests.machine import heed_modes
+from tests.machine import heed_modes, rsync_that_heeds_modes
 from tests.operations.tracking.conftest import Store
 
 RUN = "f1" * 16
@@ -119,8 +119,7 @@ def test_a_folder_that_cannot_be_looked_at_there_is_told_until_it_can(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bin = heed_modes("rsync", tmp_path / "bin").parent
-    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    bin = rsync_that_heeds_modes(monkeypatch, tmp_path)
     # It runs the agent here.
     monkeypatch.setattr(sys, "executable", str(heed_modes(sys.executable, bin)))
     closed = artifacts(grown) / "net"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,7 +17,7 @@ from remote.operations.tracking.merge_records import Records
 from remote.operations.tracking.pull_records import FetchedDelta, pull_records, source_name
 from remote.session import TargetSession
 from remote.transport.rsync_tally import Tally
-from tests.machine import heed_modes
+from tests.machine import rsync_that_heeds_modes
 from tests.operations.tracking.conftest import Store
 from tests.tracking.filestore.file_stores import FileStore
 
@@ -182,8 +181,7 @@ def test_artifacts_wait_until_their_folder_can_be_written_to(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bin = heed_modes("rsync", tmp_path / "bin").parent
-    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
+    rsync_that_heeds_modes(monkeypatch, tmp_path)
     far.run("f1", artifact="note")
     folder = here.root / "mlruns/1/f1/artifacts"
     folder.mkdir(parents=True)

@@ -34,15 +34,15 @@ def unfit_rows(database: sqlite3.Connection, source: str, types: str) -> Iterato
         columns = _typed(database, table.name, source, types)
         if not set(table.key) <= {name for name, _ in columns}:
             continue
-        place, repeated = f'{source}."{table.name}"', table.key if len(table.key) > 1 else ()
-        conditions = [
-            (
-                _is_in_unfit(name, place)
-                if name in repeated and not is_number
-                else _is_unfit(name, is_number)
-            )
-            for name, is_number in columns
-        ]
+        place = f'{source}."{table.name}"'
+        if len(table.key) > 1:
+            # What many rows repeat is looked at once: most often no row needs to be looked at for it.
+            columns = [
+                (name, is_number)
+                for name, is_number in columns
+                if is_number or name not in table.key or _has_unfit(database, name, place)
+            ]
+        conditions = [_is_unfit(name, is_number) for name, is_number in columns] or ["0"]
         shown = (table.owner_column or table.key[0], *table.key)
         rows = database.execute(
             f"SELECT rowid, {', '.join(_shown(name) for name in shown)}, {', '.join(conditions)}"
@@ -96,14 +96,14 @@ def _is_unfit(name: str, is_number: bool) -> str:
     return f"(typeof({column}) = 'blob' OR coalesce({odd}, 0) AND NOT is_utf8({data}))"
 
 
-def _is_in_unfit(name: str, place: str) -> str:
-    """The same for a part of a key: there are few, each in many rows, and each is looked at once.
+def _has_unfit(database: sqlite3.Connection, name: str, place: str) -> bool:
+    """Whether one of the different texts in a column isn't fit.
 
     Without the LIMIT, SQLite would look at each before it sorts out those that are the same.
     """
-    column = f'"{name}"'
-    each = f"SELECT DISTINCT {column} FROM {place} LIMIT -1"
-    return f"{column} IN (SELECT {column} FROM ({each}) WHERE {_is_unfit(name, False)})"
+    each = f'SELECT DISTINCT "{name}" FROM {place} LIMIT -1'
+    query = f"SELECT EXISTS (SELECT 1 FROM ({each}) WHERE {_is_unfit(name, False)})"
+    return bool(database.execute(query).fetchone()[0])
 
 
 def _shown(name: str) -> str:

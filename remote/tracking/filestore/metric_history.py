@@ -16,17 +16,20 @@ from remote.tracking.filestore.layout import Unreadable, open_file
 
 BLOCK = 1 << 20
 
+#: All bytes but those that part words, and the ends of lines.
+_NO_SPACE = bytes(byte for byte in range(256) if not chr(byte).isspace())
+
 
 class Points(NamedTuple):
     """Some points of a metric, by the column, as the database store keeps them.
 
-    `nans` is None where no value is NaN.
+    `nans` are 0 or 1, None where no value is NaN.
     """
 
     times: Sequence[int]
     values: Sequence[float]
     steps: Sequence[int]
-    nans: Optional[Sequence[bool]]
+    nans: Optional[Sequence[int]]
 
     def latest(self) -> Tuple[int, int, float, bool]:
         """(step, timestamp, value, is NaN) of the greatest; the first of equal ones."""
@@ -85,13 +88,14 @@ def _blocks(path: str, is_over: bool) -> Iterator[bytes]:
 def _by_column(block: bytes) -> Optional[Points]:
     """None unless each line is exactly two numbers around a value."""
     lines = block.count(b"\n")
+    if block.translate(None, _NO_SPACE) != b"  \n" * lines:
+        return None
     try:
-        parts = block.decode("ascii").replace("\n", " \n ").split(" ")
-        if len(parts) != 4 * lines + 1 or parts[3::4].count("\n") != lines:
+        parts = block.decode("ascii").split()
+        if len(parts) != 3 * lines:
             return None
-        end = 4 * lines
-        times, steps = list(map(int, parts[0:end:4])), list(map(int, parts[2:end:4]))
-        values = list(map(float, parts[1:end:4]))
+        times, steps = list(map(int, parts[0::3])), list(map(int, parts[2::3]))
+        values = list(map(float, parts[1::3]))
     except ValueError:
         return None
     if not all(map(fits, (min(times), max(times), min(steps), max(steps)))):
@@ -124,7 +128,7 @@ def point_of(fields: Sequence[str]) -> Tuple[int, float, int]:
 def _points(times: List[int], values: List[float], steps: List[int]) -> Points:
     if all(map(isfinite, values)):
         return Points(times, values, steps, None)
-    return Points(times, list(map(finite, values)), steps, list(map(isnan, values)))
+    return Points(times, list(map(finite, values)), steps, list(map(int, map(isnan, values))))
 
 
 def fits(number: int) -> bool:

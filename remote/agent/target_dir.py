@@ -118,7 +118,10 @@ def _root(path: str) -> Path:
         raise TargetError(f"{root} is the home folder, or contains it.", "Name a folder in it.")
     existing = first_existing(root)
     if not existing.is_dir():
-        raise TargetError(f"{existing} on the server is a file, not a folder.")
+        raise TargetError(
+            f"{existing} on the server is a file, not a folder.",
+            "Name another folder: make sync-push TARGET_DIR=user@host:/proj",
+        )
     return real
 
 
@@ -213,11 +216,16 @@ def change_secret(request: messages.SecretRequest) -> messages.SecretAnswer:
     if not name:
         return messages.SecretAnswer(tuple(sorted(read_secrets(root))))
     if not NAME_PATTERN.match(name):
-        raise JobError(f"{name!r} can't be the name of an environment variable.")
+        raise JobError(
+            f"{name!r} can't be the name of an environment variable.",
+            "Such a name has letters, digits and _, and begins with no digit.",
+        )
     with locked(root / STATE / "secrets.lock", "another change of secrets"):
         secrets = read_secrets(root)
         if value is None and name not in secrets:
-            raise JobError(f"There is no secret {name} on this target.")
+            raise JobError(
+                f"There is no secret {name} on this target.", "List them: inv remote-secrets"
+            )
         secrets.pop(name, None)
         if value is not None:
             secrets[name] = value

@@ -58,7 +58,8 @@ class Tally:
         self.sent += [above + name for name in other.sent]
         self.replaced += [above + name for name in other.replaced]
         self.deleted += [above + name for name in other.deleted]
-        self.problems += other.problems
+        # What stands in the way of several folders is one problem.
+        self.problems = list(dict.fromkeys([*self.problems, *other.problems]))
         self.cleared += other.cleared
         self.left += [above + name for name in other.left]
         self.acting += [above + name for name in other.acting]

@@ -140,7 +140,7 @@ def test_rsync_that_vanished_from_a_known_server(
 def test_a_file_is_in_the_way(project: ProjectFolder, sshd: PrivateSshd) -> None:
     (sshd.home / "a-file").write_text("precious")
     done = project.inv("sync-push", TARGET_DIR="gpu:a-file", check=False)
-    refused(done, "is a file, not a folder")
+    refused(done, "is a file, not a folder", "Name another folder")
     done = project.inv("sync-push", TARGET_DIR="gpu:a-file/below", check=False)
     refused(done, "a-file")
     assert (sshd.home / "a-file").read_text() == "precious"

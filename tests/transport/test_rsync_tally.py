@@ -24,3 +24,10 @@ def test_what_stayed_was_not_sent(path: str, sent: list[str], replaced: list[str
     tally.problems = [Problem(path, "Permission denied")]
     tally.drop_stayed()
     assert (tally.sent, tally.replaced) == (sent, replaced)
+
+
+def test_what_stands_in_the_way_of_several_folders_is_one_problem() -> None:
+    tally, one, other = Tally(), Problem("data", "a file, and no folder"), Problem("b", "busy")
+    for name, problems in (("data/results", [one]), ("data/processed", [one, other])):
+        tally.add(Tally(problems=problems), name)
+    assert tally.problems == [one, other]

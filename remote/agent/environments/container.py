@@ -110,7 +110,10 @@ def recipe(folder: Path, request: Request) -> Recipe:
     image = _image(request)
     engine = _engine(image)
     if ":" in str(request.root):
-        raise JobError(f"No container can be given {request.root}: its name has a colon.")
+        raise JobError(
+            f"No container can be given {request.root}: its name has a colon.",
+            "Push to a folder without one: make sync-push TARGET_DIR=user@host:/proj",
+        )
     name, fetch = _fetched(engine, image, folder)
     python(folder, request).parent.mkdir(parents=True)
     rootless = "rootless" in (processes.answer([engine, "info"]) or "") and "docker" in engine

@@ -12,6 +12,9 @@ from remote.errors import JobError
 #: What jobs are started by needs this one.
 OLDEST = (3, 8)
 
+OTHER = "Name another one in [tool.remote], or let the toolkit make the environment."
+_TRY = "Try it on the server: {} --version"
+
 #: Seconds that it may take to start, from a slow disk.
 LIMIT = 60.0
 
@@ -38,17 +41,17 @@ def require(python: Path, modules: Sequence[str], install: str) -> None:
             timeout=LIMIT,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise JobError(f"{python} doesn't start: {error}") from None
+        raise JobError(f"{python} doesn't start: {error}", _TRY.format(python)) from None
     said = done.stdout.decode("utf-8", "replace").splitlines()
     version = said[0] if said else ""
     is_python = version.replace(".", "").isdigit()
     if is_python and tuple(map(int, version.split("."))) < OLDEST:
-        raise JobError(f"{python} is Python {version}; jobs need 3.8 or newer.")
+        raise JobError(f"{python} is Python {version}; jobs need 3.8 or newer.", OTHER)
     if done.returncode:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it prints nothing"]
-        raise JobError(f"{python} doesn't run: {words[-1]}")
+        raise JobError(f"{python} doesn't run: {words[-1]}", _TRY.format(python))
     if not is_python:
-        raise JobError(f"{python} is no Python: it printed no version.")
+        raise JobError(f"{python} is no Python: it printed no version.", _TRY.format(python))
     missing = said[1].split() if said[1:] else []
     if missing:
         raise JobError(

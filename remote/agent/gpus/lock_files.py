@@ -103,9 +103,12 @@ def open_plain(path: Path) -> io.FileIO:
     if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
         return file
     file.close()
+    fault = "isn't a plain file"
     if stat.S_ISREG(status.st_mode):
-        raise RefusedError(f"{path} has {status.st_nlink} names (hard links), so it isn't used.")
-    raise RefusedError(f"{path} isn't a plain file, so it isn't used.")
+        fault = f"has {status.st_nlink} names (hard links)"
+    raise RefusedError(
+        f"{path} {fault}, so it isn't used.", "Remove it; the next job makes it anew."
+    )
 
 
 def make(path: Path) -> io.FileIO:

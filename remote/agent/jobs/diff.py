@@ -29,7 +29,10 @@ def account(request: messages.AccountRequest) -> messages.AccountAnswer:
     paths = find(root_of(request.key), request.job)
     job = job_of(paths)
     if job is None:
-        raise JobError(f"{paths.id} has no job.json that this version of the toolkit reads.")
+        raise JobError(
+            f"{paths.id} has no job.json that this version of the toolkit reads.",
+            f"Its files are in {paths.folder} on the server.",
+        )
     diff = paths.diff.read_text("utf-8", "surrogateescape") if paths.diff.is_file() else ""
     return messages.AccountAnswer(
         job=job, status=state_of(paths), diff=diff, folder=paths.first_code.name
@@ -62,7 +65,10 @@ def _submitted_before(root: Path, job: JobPaths) -> JobPaths:
     others = itertools.dropwhile(lambda paths: paths.id != job.id, newest_first(root))
     found = next(itertools.islice(others, 1, None), None)
     if found is None:
-        raise JobError(f"{job.id} is the first job of this target: there is none before it.")
+        raise JobError(
+            f"{job.id} is the first job of this target: there is none before it.",
+            "Name the two jobs: inv remote-diff JOB JOB",
+        )
     return found
 
 

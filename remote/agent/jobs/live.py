@@ -95,7 +95,10 @@ def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
             f"{paths.id} has ended: {status.state}.", f"Its log: inv remote-logs {paths.id}"
         )
     if job and job.interpreter:
-        raise JobError(f"{paths.id} runs in a terminal of the server itself, which is no session.")
+        raise JobError(
+            f"{paths.id} runs in a terminal of the server itself, which is no session.",
+            f"What it prints: inv remote-logs {paths.id}",
+        )
     launched = _launch(paths, status)
     argv = _own_terminal(paths, launched) if job and job.service == SHELL else []
     if not argv:

@@ -167,7 +167,9 @@ def _source(root: Path, spec: JobSpec) -> Path:
     elif spec.incoming:
         code = root / STATE / (INCOMING + spec.incoming)
     if not code.is_dir():
-        raise JobError("That job's code is not on this target any more.")
+        raise JobError(
+            "That job's code is not on this target any more.", "Push and run it: inv remote-run"
+        )
     if kind_of(spec).source_is_path and not (code / spec.source).exists():
         raise JobError(
             f"{spec.source} was not pushed to the server.", "Does .rsyncignore exclude it?"
@@ -212,9 +214,11 @@ def freezing(paths: JobPaths, source: Path, declared: Sequence[str] = ()) -> Ite
     if rsync.returncode not in ((0, 24) if source == paths.root else (0,)):
         # What it complained of first; what follows is how it broke off.
         reason = (stderr.strip().splitlines() or ["rsync said nothing"])[0]
+        hint = f"Copies are made in {paths.folder.parent} on the server: can it be written to?"
         if "No space left on device" in stderr:
             reason = "No space left on the server's disk."
-        raise TargetError(f"The job's copy of the code could not be made: {reason}")
+            hint = "Make room on it: inv remote-prune --older 30d"
+        raise TargetError(f"The job's copy of the code could not be made: {reason}", hint)
     _drop_emptied(unfinished, source)
     _keep_links(unfinished, source)
     os.rename(str(unfinished), str(paths.pristine))

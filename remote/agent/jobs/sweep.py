@@ -84,7 +84,10 @@ def _start(root: Path, request: SubmitRequest, first: JobPaths, spec: JobSpec, o
     if is_new:
         launched = launchers.read(first, None)
         if launched is None:
-            raise JobError(f"{first.id} has no worker any more, so no further job was started.")
+            raise JobError(
+                f"{first.id} has no worker any more, so no further job was started.",
+                f"Why it ended: inv remote-logs {first.id}",
+            )
         with cleared(paths):
             # Nobody waits for their workers: what could refuse them has let the first one begin.
             code = single.sharing(paths, first, spec.outputs)

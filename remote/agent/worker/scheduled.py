@@ -52,7 +52,9 @@ class ScheduledWorker(Worker):
             if is_absent(self.paths.job):
                 os._exit(1)
             if time.monotonic() > deadline:
-                raise JobError("The submission broke off before its code was there.")
+                raise JobError(
+                    "The submission broke off before its code was there.", "Run it again."
+                )
             time.sleep(0.1)
 
     def begin(self) -> None:

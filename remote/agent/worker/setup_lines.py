@@ -61,7 +61,10 @@ def run(
         )
     except OSError as error:
         os.close(reading)
-        raise JobError(f"bash, which is to run `setup`, doesn't start: {error}") from None
+        raise JobError(
+            f"bash, which is to run `setup`, doesn't start: {error}",
+            "Install bash on the server, or take `setup` out of [tool.remote].",
+        ) from None
     finally:
         os.close(writing)
     try:

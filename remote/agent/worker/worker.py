@@ -134,7 +134,9 @@ class Worker(PreparedRecord):
             # Where the worker runs elsewhere, nobody can tell whether the submitter lives.
             gone = is_here and processes.alive(self.job.submitter) is False
             if gone and not self.code.is_dir():
-                raise JobError("The submission broke off before its code was there.")
+                raise JobError(
+                    "The submission broke off before its code was there.", "Run it again."
+                )
             time.sleep(0.005)
 
     def begin(self) -> None:
@@ -185,13 +187,19 @@ class Worker(PreparedRecord):
         self.wait(f"waiting for {other.id} to finish")
         while True:
             if is_absent(other.job):
-                raise JobError(f"{other.id}, which this job was to follow, was removed.")
+                raise JobError(
+                    f"{other.id}, which this job was to follow, was removed.",
+                    "Run it again without --after.",
+                )
             state = job_state.state_of(other).state
             if state == FINISHED:
                 return
             if state in ENDED:
                 told = {"lost": "was lost", "stopped": "was stopped"}.get(state, state)
-                raise JobError(f"{other.id}, which this job was to follow, {told}.")
+                raise JobError(
+                    f"{other.id}, which this job was to follow, {told}.",
+                    f"Why: inv remote-logs {other.id}",
+                )
             time.sleep(LOOK)
 
     def finish(self, outcome: Outcome) -> None:

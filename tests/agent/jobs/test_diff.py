@@ -73,7 +73,8 @@ def test_without_changes_beyond_the_commit_the_diff_is_empty(root: Path) -> None
 
 def test_a_job_that_can_not_be_read_is_told_as_such(root: Path) -> None:
     job(root, FIRST).job.write_text('{"kind": 7}')
-    with pytest.raises(JobError, match=f"{FIRST} has no job.json that this version"):
+    told = f"{FIRST} has no job.json that this version.*\nIts files are in {root}/.*/{FIRST} on"
+    with pytest.raises(JobError, match=told):
         diff.account(AccountRequest(key=KEY, job=FIRST))
 
 
@@ -82,7 +83,9 @@ def test_a_job_is_compared_with_the_one_before_where_no_other_is_meant(root: Pat
     job(root, SECOND, {"a.py": "1\n", "__pycache__/a.pyc": "2\n"})
     found = differences(SECOND, SECOND)
     assert found == DifferencesAnswer((FIRST, SECOND), (), (), (), ())
-    with pytest.raises(JobError, match="the first job"):
+    with pytest.raises(
+        JobError, match="the first job.*\nName the two jobs: inv remote-diff JOB JOB"
+    ):
         differences(FIRST, FIRST)
 
 

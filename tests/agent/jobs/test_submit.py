@@ -220,7 +220,7 @@ def test_a_copy_that_fails_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) 
     fake = write(root.parent / "bin/rsync", "#!/bin/sh\necho 'rsync: weird' >&2\nexit 11\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    with pytest.raises(TargetError, match="could not be made: rsync: weird"):
+    with pytest.raises(TargetError, match="could not be made: rsync: weird\nCopies are made in"):
         snapshot(root, 1)
 
 

@@ -359,7 +359,7 @@ def test_a_submission_that_broke_off_is_refused(root: Path, start: Start) -> Non
     paths = job(root, interpreter="", host=HERE, submitter=gone())
     code, status = ended(start(paths, "work"), paths)
     assert (code, status.state, status.reason) == (1, FAILED, "refused")
-    assert status.cause == "The submission broke off before its code was there."
+    assert status.cause == "The submission broke off before its code was there.\nRun it again."
 
 
 def test_a_submitter_on_another_machine_is_waited_for(root: Path, start: Start) -> None:
@@ -412,6 +412,8 @@ def test_a_job_fails_with_the_one_that_it_was_to_follow(
     code, status = ended(start(paths), paths)
     assert (code, status.state, status.reason) == (1, FAILED, "toolkit")
     assert status.cause == f"{OTHER}, which this job was to follow, {told}."
+    hint = f"Why: inv remote-logs {OTHER}" if state else "Run it again without --after."
+    assert f"[remote] {hint}\n" in paths.log.read_text()
     assert not (root / "ran").exists()
 
 

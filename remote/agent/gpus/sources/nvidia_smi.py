@@ -102,7 +102,8 @@ def _mig_devices() -> Dict[str, List[mig.MigDevice]]:
         return mig.devices(log, mig.listed(programs.said(PROGRAM, "-L")))
     except ValueError as error:
         raise JobError(
-            f"nvidia-smi -q -x can't be read: {programs.plain(str(error), 300)}"
+            f"nvidia-smi -q -x can't be read: {programs.plain(str(error), 300)}",
+            "See what it prints on the server.",
         ) from None
 
 

@@ -42,7 +42,10 @@ def gpus() -> List[Gpu]:
     said = programs.said(PROGRAM, *_ASKED)
     answer = next((each for each in map(_read, said.splitlines()) if each), None)
     if answer is None and said.strip():
-        raise JobError(f"rocm-smi can't be understood: {programs.plain(said.strip(), 300)}")
+        raise JobError(
+            f"rocm-smi can't be understood: {programs.plain(said.strip(), 300)}",
+            "See what it prints on the server (rocm-smi).",
+        )
     driver = _first(_system(answer), ("Driver version",))
     return [_gpu(index, card, driver) for index, card in sorted(_cards(answer).items())]
 

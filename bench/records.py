@@ -96,11 +96,14 @@ class Contest:
         what = self._what(f"mlflow migrate-filestore of the same into an empty store ({mlflow})")
         migrated = self._against(self.migrate, trials)
         yield Row(self._name("migrate"), what, MIGRATE_BAR, migrated)
-        what = "bare INSERT ... SELECT of the same rows, nothing read and sent / the same trial"
+        limit = "bare INSERT ... SELECT of the same rows, nothing read and sent / the same trial"
         pairs = Pairs(inserted, migrated.theirs)
-        yield Row(f"{self._name('migrate')} limit", what, MIGRATE_BAR, pairs)
+        yield Row(f"{self._name('migrate')} limit", limit, MIGRATE_BAR, pairs)
         what = self._what(f"a loop with MlflowClient ({mlflow})")
-        yield Row(self._name("loop"), what, LOOP_BAR, self._against(self.loop, trials))
+        looped = self._against(self.loop, trials)
+        yield Row(self._name("loop"), what, LOOP_BAR, looped)
+        pairs = Pairs(inserted, looped.theirs)
+        yield Row(f"{self._name('loop')} limit", limit, LOOP_BAR, pairs)
         yield self._export_row(mlflow, trials)
         what = self._what("the same trial of mlflow migrate-filestore", source="as a file store, ")
         ours = Side([self.pull(self.files, MLRUNS) for _ in range(trials)])

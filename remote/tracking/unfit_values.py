@@ -35,6 +35,9 @@ def unfit_rows(database: sqlite3.Connection, source: str, types: str) -> Iterato
         if not set(table.key) <= {name for name, _ in columns}:
             continue
         place = f'{source}."{table.name}"'
+        if source != types and table.rule == schema.APPEND:
+            # They come in only with what they name, which is fit where its own row is.
+            columns = [pair for pair in columns if pair[0] not in table.references]
         if len(table.key) > 1:
             # What many rows repeat is looked at once: most often no row needs to be looked at for it.
             columns = [

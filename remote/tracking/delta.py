@@ -20,25 +20,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.row_blocks import suspects
 from remote.tracking.signatures import signatures
-from remote.tracking.store import readable_text, reading_url, tables_of, usable
+from remote.tracking.store import quoted, readable_text, reading_url, tables_of, usable
 
 FORMAT = 2
 PART = 200_000
 """Rows read at once from a long table: about a quarter of a second, in which nobody can write."""
 MAX_ROWID = 2**63 - 1
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE entities (kind TEXT, id, signature TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
-CREATE TABLE gone (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
-"""
+_OWN_TABLES = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE entities (kind TEXT, id, signature TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID",
+    "CREATE TABLE gone (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT ROWID",
+)
+_NAME = r'(?:\w+|"(?:[^"]|"")+")'
+_COLUMN = rf"\s*{_NAME}(?: (?:TEXT|INT|INTEGER|REAL|NUM|BLOB))?\s*"
+_PLAIN_TABLE = re.compile(rf"CREATE TABLE {_NAME} ?\({_COLUMN}(?:,{_COLUMN})*\)")
 
 
 def write(
@@ -78,8 +83,30 @@ def new_delta(out: Path) -> Iterator[sqlite3.Connection]:
         database.isolation_level, database.text_factory = None, readable_text
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
-        database.executescript(_TABLES)
+        database.executescript(";".join(_OWN_TABLES))
         yield database
+
+
+def refuse_strange(file: Path) -> None:
+    """Raises StoreError for a delta that has more than tables of plain columns, and for no delta.
+
+    It comes from another machine. How a column compares (COLLATE), a trigger, or an index that says
+    something else than its table would have a merge take for one thing what is another.
+    """
+    url = file.resolve().as_uri() + "?mode=ro"
+    try:
+        with closing(sqlite3.connect(url, uri=True)) as database:
+            database.execute("PRAGMA trusted_schema = OFF")
+            schema_rows = database.execute("SELECT name, sql FROM sqlite_master").fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(f"The records can't be read: {error}", "Pull again.") from None
+    for name, text in schema_rows:
+        is_plain = text in _OWN_TABLES or _PLAIN_TABLE.fullmatch(str(text))
+        if not is_plain or str(name).startswith("sqlite_"):
+            raise StoreError(
+                f"The records can't be merged: {str(name)[:60]!r} in them is no plain table.",
+                "This toolkit makes none of another kind: who has changed it on the server?",
+            )
 
 
 def signatures_of(store: Path, chosen: Mapping[str, Sequence[str]]) -> Dict[str, Dict[str, str]]:
@@ -136,7 +163,7 @@ class _Delta(NamedTuple):
             name
             for name in tables
             if (name in unasked or schema.is_left_out(name))
-            and _value(database, f'SELECT EXISTS (SELECT 1 FROM store."{name}")')
+            and _value(database, f"SELECT EXISTS (SELECT 1 FROM store.{quoted(name)})")
         ]
         database.execute("COMMIT")
         for table, start in zip(long_tables, starts):

@@ -19,6 +19,7 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence,
 
 from remote.tracking import schema
 from remote.tracking.signatures import in_turn, spelled
+from remote.tracking.store import quoted
 
 SIZE = 512
 """Row numbers of a block."""
@@ -143,8 +144,8 @@ class _Rows:
         for name in names:
             is_whole = _WHOLE.search(self._types[name])
             is_plain = is_whole or _TEXT.search(self._types[name])
-            values.append(f'"{name}"' if is_plain else _number(name))
-            types += [f'typeof(sum("{name}"))'] if is_whole else []
+            values.append(quoted(name) if is_plain else _number(name))
+            types += [f"typeof(sum({quoted(name)}))"] if is_whole else []
         as_json = f"json_array({', '.join(values)})"
         as_spelled = " || ".join(map(spelled, [*more, *names]))
         return ", ".join([in_turn(as_json), *types]), in_turn(as_spelled)
@@ -174,4 +175,5 @@ class _Rows:
 
 def _number(name: str) -> str:
     """The SQL for a value, which is quick where it is a number: those come before all texts."""
-    return f'CASE WHEN "{name}" < \'\' THEN quote("{name}") ELSE {spelled(name)} END'
+    column = quoted(name)
+    return f"CASE WHEN {column} < '' THEN quote({column}) ELSE {spelled(name)} END"

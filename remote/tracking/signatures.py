@@ -11,7 +11,7 @@ import sqlite3
 from typing import Dict, Iterator, Sequence, Tuple
 
 from remote.tracking import schema
-from remote.tracking.store import columns_of
+from remote.tracking.store import columns_of, quoted
 
 
 def signatures(
@@ -64,8 +64,9 @@ def _hashes(
 
 def spelled(name: str) -> str:
     """The SQL for a value and its type: quote() alone would end at a zero byte."""
-    text = f'length(CAST("{name}" AS BLOB)) || \':\' || "{name}"'
-    return f"CASE typeof(\"{name}\") WHEN 'text' THEN {text} ELSE quote(\"{name}\") || ',' END"
+    column = quoted(name)
+    text = f"length(CAST({column} AS BLOB)) || ':' || {column}"
+    return f"CASE typeof({column}) WHEN 'text' THEN {text} ELSE quote({column}) || ',' END"
 
 
 def in_turn(row: str) -> str:

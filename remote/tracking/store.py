@@ -113,6 +113,11 @@ def has_table(database: sqlite3.Connection, name: str, schema_name: str = "main"
     return database.execute(query, (name,)).fetchone() is not None
 
 
+def quoted(name: str) -> str:
+    """A name for a statement: what a store calls its tables and columns is anybody's."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def columns_of(
     database: sqlite3.Connection, schema_name: str, table: str, *, computed: bool = False
 ) -> List[str]:

@@ -26,6 +26,7 @@ from remote.operations.tracking.pull_records import FetchedDelta
 from remote.rpc.client import Agent, AgentBug
 from remote.rpc.wire import SshWire
 from remote.tasks import jobs, prune, records, run, server, sync
+from remote.tracking import delta
 from remote.transport import process
 from remote.transport.ssh import Ssh
 from scripts.sshd import PrivateSshd
@@ -446,6 +447,17 @@ def test_what_no_delta_is_ends_the_pull(agent: HostileAgent) -> None:
     assert code == 2 and error.count("\n") < 2
     agent.answers("delta", delta_answer(7), b"garbage")
     assert outcome("mlflow-pull")[0] == 2
+
+
+def test_a_delta_with_a_schema_of_its_own_is_refused(agent: HostileAgent, tmp_path: Path) -> None:
+    file = tmp_path / "hostile.db"
+    with delta.new_delta(file) as database:
+        database.execute("CREATE TABLE tags (key, value, run_uuid TEXT COLLATE NOCASE)")
+    content = file.read_bytes()
+    agent.answers("delta", delta_answer(len(content)), content)
+    for task in ("sync-pull", "mlflow-pull"):
+        code, error = outcome(task)
+        assert code == 2 and "'tags' in them is no plain table" in error, error
 
 
 @pytest.mark.parametrize(

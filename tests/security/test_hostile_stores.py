@@ -85,6 +85,7 @@ class World:
         self.far.tag("grown", "yes")
 
     def merge(self, file: Path, **more: Any) -> merge.MergeSummary:
+        delta.refuse_strange(file)
         root, store = self.here.folder / "mlruns", self.here.store
         return merge.merge(
             file, store=store, artifact_root=root, base=self.base, source="far", **more
@@ -321,6 +322,42 @@ def test_a_server_that_knows_the_id_of_a_run_changes_nothing_of_it(world: World)
         (refusal,) = summary.refused
         assert (refusal.kind, refusal.id) == ("run", RUN) and "--theirs" in refusal.reason
         assert summary.artifacts == () and summary.run_ids == ()
+    assert text_of(world.here) == before
+
+
+#: Deltas in which names that differ are the same: ids that are here pass for ids of the server's.
+ALIKE = {
+    "entities": ["id COLLATE NOCASE", "UPDATE entities SET id = upper(id) WHERE kind = 'run'"],
+    "tags": ["run_uuid TEXT COLLATE NOCASE", "UPDATE tags SET run_uuid = lower(run_uuid)"],
+    "metrics": ["run_uuid TEXT COLLATE NOCASE", "UPDATE metrics SET run_uuid = lower(run_uuid)"],
+}
+
+
+@pytest.mark.parametrize("table", ALIKE)
+def test_a_server_that_has_names_compare_its_own_way_changes_nothing(
+    world: World, table: str
+) -> None:
+    world.here.run()
+    world.far.run(RUN if table == "entities" else RUN.upper())
+    world.far.sql(
+        "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
+        " SELECT 'acc', 0.99, 9, run_uuid, 99, 0 FROM runs"
+    )
+    world.far.sql("INSERT INTO tags SELECT 'evil', 'yes', run_uuid FROM runs")
+    before = text_of(world.here)
+    column, change = ALIKE[table]
+    with closing(sqlite3.connect(world.delta())) as database:
+        columns = [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]
+    kept = ", ".join(name for name in columns if name != column.split()[0])
+    name = column.split()[0]
+    with pytest.raises(StoreError, match=f"'{table}' in them is no plain table"):
+        world.pull(
+            f"ALTER TABLE {table} RENAME TO before",
+            f"CREATE TABLE {table} ({kept}, {column})",
+            f"INSERT INTO {table} ({kept}, {name}) SELECT {kept}, {name} FROM before",
+            "DROP TABLE before",
+            change,
+        )
     assert text_of(world.here) == before
 
 

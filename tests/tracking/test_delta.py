@@ -17,7 +17,8 @@ import pytest
 from remote import errors
 from remote.agent.tracking import run_rows
 from remote.errors import StoreError
-from remote.tracking import delta, schema
+from remote.tracking import delta, merge, schema
+from remote.tracking.store import quoted
 from tests.stores import empty_store
 from tests.waiting import until
 
@@ -275,3 +276,82 @@ def test_python_3_8_writes_the_same(store, tmp_path):
     for table in ("entities", "runs", "tags", "metrics", "meta"):
         query = f"SELECT * FROM {table} ORDER BY 1, 2"
         assert sql(tmp_path / "old", query) == sql(out, query)
+
+
+#: What a server could add to a delta, so that a merge takes one thing for another.
+STRANGE = [
+    ("tags", "CREATE TABLE tags (key, value, run_uuid TEXT COLLATE NOCASE)"),
+    ("tags", 'CREATE TABLE tags ("key" TEXT, value TEXT, run_uuid TEXT collate RTRIM)'),
+    ("tags", "CREATE TABLE tags (key, run_uuid, value AS (lower(run_uuid)))"),
+    ("tags", "CREATE TABLE tags (key, value, run_uuid, UNIQUE (key, run_uuid))"),
+    ("tags", "CREATE TABLE tags (key, value, run_uuid PRIMARY KEY) WITHOUT ROWID"),
+    ("tags", "CREATE TABLE tags (key, value, run_uuid CHECK (run_uuid != 'a'))"),
+    ("tags", "CREATE VIRTUAL TABLE tags USING fts5(key, value, run_uuid)"),
+    ("entities", "CREATE TABLE entities (kind TEXT, id COLLATE NOCASE, signature TEXT)"),
+    ("", "CREATE INDEX of_tags ON tags (run_uuid)"),
+    ("", "CREATE VIEW more AS SELECT * FROM tags"),
+    ("", "CREATE TRIGGER t AFTER DELETE ON tags BEGIN DELETE FROM entities; END"),
+    ("", "CREATE TABLE sqlite_stat1 (tbl, idx, stat)"),
+]
+
+
+@pytest.mark.parametrize(("table", "statement"), STRANGE)
+def test_a_delta_of_more_than_plain_tables_is_refused(store, tmp_path, table, statement):
+    run(store, "a")
+    file = tmp_path / "delta.db"
+    delta.write(store, file, {})
+    delta.refuse_strange(file)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"DROP TABLE {table}") if table else None
+        if "sqlite_" in statement:
+            # SQLite itself makes no such table by its name.
+            database.execute("CREATE TABLE stat (tbl, idx, stat)")
+            database.execute("PRAGMA writable_schema = ON")
+            database.execute(
+                "UPDATE sqlite_master SET name = 'sqlite_stat1', tbl_name = 'sqlite_stat1', sql = ?"
+                " WHERE name = 'stat'",
+                (statement,),
+            )
+        else:
+            database.execute(statement)
+    with pytest.raises(StoreError, match="is no plain table"):
+        delta.refuse_strange(file)
+
+
+def test_what_is_called_anything_is_read(store, tmp_path):
+    """The store is what jobs made of it: names of tables and columns are data."""
+    run(store, "a")
+    odd = 'o"dd", (COLLATE'
+    sql(store, f"CREATE TABLE {quoted(odd)} (x TEXT)")
+    sql(store, f"INSERT INTO {quoted(odd)} VALUES ('content')")
+    for table in ("tags", "runs"):
+        for column, kind in (
+            ('a"b', "TEXT COLLATE NOCASE"),
+            ('c" OR 1)', "DOUBLE"),
+            ("d e", "JSON"),
+        ):
+            sql(store, f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {kind}")
+    sql(store, f"UPDATE tags SET {quoted('a' + chr(34) + 'b')} = 'content'")
+    file, here = tmp_path / "delta.db", tmp_path / "here"
+    delta.write(store, file, {})
+    delta.refuse_strange(file)
+    summary = merge.merge(
+        file,
+        store=empty_store(here),
+        artifact_root=here / "mlruns",
+        base=here / "base.db",
+        source="far",
+    )
+    assert summary.run_ids == ("a",) and summary.left_out == (odd, 'tags.a"b')
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"SQLite format 3\0" + b"\xff" * 4096])
+def test_what_is_no_database_is_refused(tmp_path, content):
+    file = tmp_path / "delta.db"
+    file.write_bytes(content)
+    if not content:
+        # An empty file is an empty database; the merge says that it is no delta.
+        delta.refuse_strange(file)
+    else:
+        with pytest.raises(StoreError, match="can't be read.*\nPull again"):
+            delta.refuse_strange(file)

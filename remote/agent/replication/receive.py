@@ -20,7 +20,7 @@ from remote.files import locked
 from remote.job.messages.records import ArtifactFolder, TakeAnswer, TakeRequest
 from remote.job.paths import ARTIFACTS, STATE
 from remote.tracking import migration
-from remote.tracking.delta import signatures_of
+from remote.tracking.delta import refuse_strange, signatures_of
 from remote.tracking.merge import experiment_map, merge, total
 from remote.tracking.store import is_present
 
@@ -109,6 +109,8 @@ def _take(root: Path, folder: Path, request: TakeRequest) -> TakeAnswer:
     into = partial(
         merge, store=store, artifact_root=root / ARTIFACTS, base=base, source=request.source
     )
+    for name in (RUNS, REGISTRY)[: 1 + request.registry]:
+        refuse_strange(folder / name)
     obstacle = _migrate(folder, root, request.python)
     if obstacle:
         _refuse_loss(into(folder / RUNS, agreed=True, dry_run=True).left_out, obstacle)

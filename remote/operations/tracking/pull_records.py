@@ -19,7 +19,7 @@ from remote.operations.transfers.room import check_room
 from remote.output import Progress, size
 from remote.session import TargetSession
 from remote.tracking import merge
-from remote.tracking.delta import with_registry
+from remote.tracking.delta import refuse_strange, with_registry
 
 
 class FetchedDelta:
@@ -27,7 +27,8 @@ class FetchedDelta:
 
     `bytes` are those that were sent; `answer` is what the agent says beside it, `moved` what was
     done because the target was moved. Raises TransferError where the disk here has no room for
-    what the server announces, and ProtocolError where that isn't what comes.
+    what the server announces, ProtocolError where that isn't what comes, and StoreError where it is
+    no delta as the agent writes them.
     """
 
     def __init__(self, server: TargetSession, request: DeltaRequest, file: Path) -> None:
@@ -37,6 +38,8 @@ class FetchedDelta:
             self.answer = server.agent.call(request, on_answer=self._expect, on_blob=self._take)
         if self._left:
             raise ProtocolError(f"The server's records are {self._left} bytes short.")
+        if not self.answer.empty:
+            refuse_strange(file)
         self.moved = self.answer.moved
 
     def _expect(self, answer: DeltaAnswer) -> None:

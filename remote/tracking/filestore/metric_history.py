@@ -31,11 +31,11 @@ class Points(NamedTuple):
     steps: Sequence[int]
     nans: Optional[Sequence[int]]
 
-    def latest(self) -> Tuple[int, int, float, bool]:
+    def latest(self) -> Tuple[int, int, float, int]:
         """(step, timestamp, value, is NaN) of the greatest; the first of equal ones."""
         # Of equal points, the one with the smallest position has the greatest negative one.
         step, time, value, negative = max(zip(self.steps, self.times, self.values, count(0, -1)))
-        return step, time, value, self.nans is not None and self.nans[-negative]
+        return step, time, value, self.nans[-negative] if self.nans else 0
 
 
 @dataclass
@@ -47,7 +47,7 @@ class History:
 
     path: str
     is_over: bool
-    latest: Optional[Tuple[int, int, float, bool]] = None
+    latest: Optional[Tuple[int, int, float, int]] = None
     bad: int = 0
 
     def __iter__(self) -> Iterator[Points]:

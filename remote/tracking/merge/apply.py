@@ -109,7 +109,7 @@ def _merge(session: MergeSession) -> MergeSummary:
         since = session.meta.get("since")
         if session.agreed is None and since != bases.get(session.database, "token"):
             raise StoreError("The delta doesn't continue the last pull.", "Pull again.")
-        if session.ids("SELECT 1 FROM delta.entities LIMIT 1"):
+        if session.ids("SELECT 1 FROM temp.entities LIMIT 1"):
             # From now on, a delta that was written before this one doesn't follow.
             bases.put(session.database, "token", secrets.token_hex(8))
             # Stopped half way, some signatures are newer than they.
@@ -245,7 +245,7 @@ def _finish(session: MergeSession) -> None:
         " AND (kind, CAST(id AS TEXT)) IN (SELECT kind, CAST(id AS TEXT) FROM delta.gone)"
     )
     marks = {} if session.accepted_again else session.meta.get("watermarks")
-    arrived = session.ids("SELECT 1 FROM delta.entities LIMIT 1")
+    arrived = session.ids("SELECT 1 FROM temp.entities LIMIT 1")
     if arrived or gone.rowcount or marks != bases.get(database, "watermarks"):
         bases.put(database, "watermarks", marks)
         bases.put(database, "token", secrets.token_hex(8))

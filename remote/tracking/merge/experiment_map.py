@@ -133,7 +133,7 @@ def place_experiments(session: MergeSession) -> List[object]:
                 run(f'DELETE FROM base."{table.name}" WHERE experiment_id = ?', (home,))
     # Their signatures are remembered in this same transaction as their rows.
     changed = (
-        " FROM delta.entities e JOIN temp.placement p ON p.theirs = e.id"
+        " FROM temp.entities e JOIN temp.placement p ON p.theirs = e.id"
         f" WHERE e.kind = '{schema.EXPERIMENT}'"
     )
     run(f"INSERT OR REPLACE INTO base.entity SELECT e.kind, e.id, e.signature{changed}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from remote.errors import StoreError
 from remote.tracking import schema
 from remote.tracking.merge import artifact_paths as paths
 from remote.tracking.merge.merge_session import MergeSession
@@ -42,7 +43,8 @@ def refuse_unfit(session: MergeSession) -> None:
     """Takes out of the delta what MLflow couldn't read here: the thing whose own row it is, else
     the one row."""
     run = session.database.execute
-    for row in list(unfit_rows(session.database, "delta", "main")):
+    found = list(unfit_rows(session.database, "delta", "main"))
+    for row in found:
         table, reason = row.table, f"MLflow can't read its {', '.join(row.columns)}"
         kind = schema.KINDS.get(table.owner)
         own = kind is not None and kind.table == table.name
@@ -51,11 +53,13 @@ def refuse_unfit(session: MergeSession) -> None:
         )
         if own:
             run(
-                f'DELETE FROM delta.entities WHERE kind = ? AND id IN (SELECT "{table.owner_column}"'
+                f'DELETE FROM temp.entities WHERE kind = ? AND id IN (SELECT "{table.owner_column}"'
                 f' FROM delta."{table.name}" WHERE rowid = ?)',
                 (table.owner, row.rowid),
             )
         run(f'DELETE FROM delta."{table.name}" WHERE rowid = ?', (row.rowid,))
+    if found and any(unfit_rows(session.database, "delta", "main")):
+        raise StoreError("The delta is damaged: several rows have one number.", "Pull again.")
 
 
 def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
@@ -125,7 +129,7 @@ def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:
     return session.database.execute(
         f'SELECT d."{key}", e.signature, {experiment},'
         " EXISTS (SELECT 1 FROM base.entity b WHERE b.kind = e.kind AND b.id = e.id)"
-        f' FROM delta."{kind.table}" d JOIN delta.entities e ON e.kind = ? AND e.id = d."{key}"'
+        f' FROM delta."{kind.table}" d JOIN temp.entities e ON e.kind = ? AND e.id = d."{key}"'
         f"{more}",
         (kind.name,),
     ).fetchall()
@@ -153,7 +157,7 @@ def list_foreign(session: MergeSession) -> None:
     for kind in schema.KINDS.values():
         if kind.table in session.shared and has_owner(kind.name):
             session.database.execute(
-                f"INSERT OR IGNORE INTO temp.foreign_thing SELECT kind, id FROM delta.entities e"
+                f"INSERT OR IGNORE INTO temp.foreign_thing SELECT kind, id FROM temp.entities e"
                 f" WHERE kind = '{kind.name}' AND EXISTS"
                 f' (SELECT 1 FROM main."{kind.table}" o WHERE o."{kind.column}" = e.id)'
                 " AND NOT EXISTS"

@@ -255,7 +255,9 @@ class MergeSession(LocalStore):
             "workspace",
         }
         extra = sorted(set(theirs) - carried)
-        has_content = {f"{table.name}.{name}": f'"{name}" IS NOT NULL' for name in extra}
+        has_content = {
+            f"{table.name}.{name}": f"{stores.quoted(name)} IS NOT NULL" for name in extra
+        }
         if not set(table.key) <= set(theirs) & set(ours):
             has_content = {table.name: "1"}
         else:

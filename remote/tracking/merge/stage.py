@@ -15,6 +15,8 @@ from remote.tracking.merge.merge_sql import names, staged
 ROWS = 250_000
 """Rows per transaction: one to two seconds, after which others may write."""
 TEMPORARY = """
+CREATE TABLE temp.entities (kind TEXT, id, signature TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+INSERT OR IGNORE INTO temp.entities SELECT kind, id, signature FROM delta.entities;
 CREATE TABLE temp.batch (id PRIMARY KEY, experiment INTEGER) WITHOUT ROWID;
 CREATE TABLE temp.placement (theirs INTEGER PRIMARY KEY, ours INTEGER UNIQUE, name TEXT);
 CREATE TABLE temp.touched (id PRIMARY KEY) WITHOUT ROWID;
@@ -23,13 +25,14 @@ CREATE TABLE temp.foreign_thing (kind TEXT, id, PRIMARY KEY (kind, id)) WITHOUT 
 CREATE TABLE temp.place (theirs TEXT PRIMARY KEY, ours TEXT) WITHOUT ROWID;
 CREATE TABLE temp.excluded (name TEXT, version, PRIMARY KEY (name, version)) WITHOUT ROWID;
 """
+"""What a delta brings is read once: in a damaged table, each way to look finds other rows."""
 
 
 def prepare(session: MergeSession) -> None:
     """Make the temporary tables, and triggers that note every run whose rows really change."""
     run = session.database.execute
-    refuse_unfit(session)
     session.database.executescript(TEMPORARY)
+    refuse_unfit(session)
     for table in session.tables([table for table in schema.TABLES if table.rule != schema.APPEND]):
         columns = names(session.shared[table.name])
         run(f'CREATE TABLE {staged(table)} AS SELECT {columns} FROM main."{table.name}" WHERE 0')

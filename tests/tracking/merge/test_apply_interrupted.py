@@ -20,8 +20,17 @@ from remote.tracking import merge
 from remote.tracking.merge import apply, stage
 stage.ROWS, apply.BATCH = 500, 3   # many short transactions, so that a kill falls between two
 delta, root, base = map(Path, sys.argv[1:])
-print("go", flush=True)
-merge.merge(delta, store=root / "mlflow.db", artifact_root=root / "mlruns", base=base, source="far")
+def part(done, total):
+    print("part", flush=True)
+part(0, 0)
+merge.merge(
+    delta,
+    store=root / "mlflow.db",
+    artifact_root=root / "mlruns",
+    base=base,
+    source="far",
+    progress=part,
+)
 """
 
 
@@ -66,8 +75,11 @@ def test_killed_anywhere_the_next_pull_does_the_rest(world, journal):
         with subprocess.Popen(
             argv, stdout=subprocess.PIPE, cwd=merge.__path__[0] + "/../.."
         ) as job:
-            assert job.stdout is not None and job.stdout.readline() == b"go\n"
-            time.sleep(0.004 * 1.2**attempt)
+            assert job.stdout is not None and job.stdout.readline() == b"part\n"
+            # Between two parts, or a little later, in the middle of one.
+            for _ in range(attempt):
+                job.stdout.readline()
+            time.sleep(0.001 * (attempt % 5))
             job.kill()
         seen.add(world.here.one("SELECT count(*) FROM runs") * 1000 + metric_count(world.here))
         assert world.here.broken_links() == []

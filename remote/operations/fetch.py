@@ -11,7 +11,7 @@ from remote.job.messages.old_jobs import UnpulledRequest
 from remote.job.outputs import below
 from remote.job.paths import STATE
 from remote.operations.tracking.merge_records import merging
-from remote.operations.transfers import linked_folders
+from remote.operations.transfers import linked_folders, one_name
 from remote.operations.transfers.arrivals import Arrivals
 from remote.operations.transfers.pull_backups import new_backup
 from remote.operations.transfers.room import temporary_options
@@ -81,6 +81,8 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
             if names:
                 tally.add(server.rsync(argv, "fetching", partly=True), folder)
     arrivals.undo(tally, root / backup / folder, kept=files)
+    if one_name.is_blind(root / folder):
+        tally.problems += one_name.problems(files, str(server.target))
     # What stood here before may be another one.
     tally.drop_stayed()
     stayed = concerned(tally.problems, files)

@@ -37,6 +37,7 @@ _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file h
 UNREADABLE, UNWRITABLE, IN_THE_WAY = "unreadable", "unwritable", "in the way"
 DANGLING, STRANGE = "a link to nothing", "a link that isn't followed"
 CHANGED = "changed meanwhile"
+ONE_NAME = "two names, and one file"
 
 #: Of a file of the toolkit's own, which no rsync tells of.
 DAMAGED = "damaged"
@@ -62,6 +63,7 @@ _HINTS = {
         "Put a folder in its place on the server.",
     ),
     CHANGED: ("Repeat the command when nothing writes to it.",) * 2,
+    ONE_NAME: ("Rename one of them.", "Rename one of them on the server."),
 }
 
 

@@ -361,6 +361,32 @@ def test_a_server_that_has_names_compare_its_own_way_changes_nothing(
     assert text_of(world.here) == before
 
 
+@pytest.mark.parametrize("kind", [schema.RUN, schema.MODEL, schema.TRACE])
+def test_ids_that_differ_only_in_case_are_refused(world: World, kind: str) -> None:
+    """On a Mac, the artifacts of both would be in one folder."""
+    own = schema.KINDS[kind]
+    rows = {
+        schema.RUN: "INSERT INTO runs (run_uuid, experiment_id, status, lifecycle_stage, artifact_uri)"
+        " VALUES (?1, 0, 'FINISHED', 'active', ?2 || '/mlruns/0/' || ?1 || '/artifacts')",
+        schema.MODEL: "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location,"
+        " creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage) VALUES"
+        " (?1, 0, 'm', ?2 || '/mlruns/0/models/' || ?1 || '/artifacts', 1, 1, 2, 'active')",
+        schema.TRACE: "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status)"
+        " VALUES (?1, length(?2) * 0, 1, 'OK')",
+    }
+    world.here.sql(rows[kind], "id-of-mine", str(world.here.folder))
+    for name in ("id-of-mINE", "id-of-you", "ID-of-you", "id-of-YOU"):
+        world.far.sql(rows[kind], name, str(world.far.folder))
+    summary = world.pull()
+    query = f"SELECT {own.column} FROM {own.table}"
+    assert {row[0] for row in world.here.sql(query)} == {"id-of-mine", "id-of-you"}
+    assert {record.id for record in summary.refused} == {"id-of-mINE", "ID-of-you", "id-of-YOU"}
+    assert {record.reason for record in summary.refused} == {
+        "another one's id differs from its only in case"
+    }
+    assert world.pull().refused == summary.refused
+
+
 def test_what_is_taken_with_theirs_is_that_servers_from_then_on(world: World) -> None:
     world.here.run()
     world.far.run()

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from remote.folders import move_aside
+from remote.operations.transfers import one_name
 from remote.operations.transfers.arrivals import Arrivals
 from remote.operations.transfers.linked_folders import refusal
 from remote.operations.transfers.room import temporary_options
@@ -79,12 +80,19 @@ class ArtifactFetch:
             backup=backup / here,
             temporary=temporary_options(self.scratch, folder),
         )
-        run = partial(
-            rsync.run, argv, self.remote, cwd=self.root, title="pulling artifacts", partly=True
+        bring = partial(
+            rsync.run, remote=self.remote, cwd=self.root, title="pulling artifacts", partly=True
         )
         # An experiment whose runs logged no artifact has no folder.
         with suppress(rsync.Absent):
-            return rsync.run_clearing(run, partial(move_aside, self.root, folder, backup=backup))
+            clear = partial(move_aside, self.root, folder, backup=backup)
+            tally = rsync.run_clearing(partial(bring, argv), clear)
+            if one_name.is_blind(folder):
+                # What would come if nothing were here.
+                every = bring([argv[0], "--dry-run", "--ignore-times", *argv[1:]]).sent
+                paths = (f"{here}/{name}" for name in every)
+                tally.problems += one_name.problems(paths, str(self.remote.target))
+            return tally
         return Tally()
 
 

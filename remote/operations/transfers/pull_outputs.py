@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from remote.folders import move_aside
 from remote.job import outputs
 from remote.job.outputs import Output
-from remote.operations.transfers import linked_folders
+from remote.operations.transfers import linked_folders, one_name
 from remote.operations.transfers.arrivals import Arrivals
 from remote.operations.transfers.room import temporary_options
 from remote.operations.transfers.unchanged_outputs import UnchangedOutputs
@@ -115,6 +115,9 @@ class PulledOutputs:
             return self._transfer(path, folder, scratch, dry_run=self.dry_run)
         arrivals = Arrivals.of(root / folder)
         tally = self._transfer(path, folder, scratch, arrivals.links, dry_run=self.dry_run)
+        if one_name.is_blind(root / folder):
+            every = self._transfer(path, folder, scratch, arrivals.links, dry_run=True, every=True)
+            tally.problems += one_name.problems(every.sent, str(self.server.target))
         if tally.sent and not self.dry_run:
             removed = Tally()
             arrivals.undo(removed, self.backup / folder)
@@ -125,8 +128,16 @@ class PulledOutputs:
         return tally
 
     def _transfer(
-        self, path: str, folder: str, scratch: Path, apart: Sequence[str] = (), *, dry_run: bool
+        self,
+        path: str,
+        folder: str,
+        scratch: Path,
+        apart: Sequence[str] = (),
+        *,
+        dry_run: bool,
+        every: bool = False,
     ) -> Tally:
+        """Bring an output, or tell what would come: of `every` file, as if none were here."""
         root = self.server.project.root
         argv = rsync_args.pull_argv(
             self.server.remote,
@@ -136,7 +147,7 @@ class PulledOutputs:
             dry_run=dry_run,
             temporary=temporary_options(scratch, root / folder),
             apart=apart,
-            only=self._filters(path.rstrip("/")) or [],
+            only=[*(self._filters(path.rstrip("/")) or []), *["--ignore-times"] * every],
         )
 
         def run() -> Tally:
@@ -148,7 +159,7 @@ class PulledOutputs:
             if not dry_run:
                 move_aside(root, root / folder, paths, self.backup)
 
-        with contextlib.suppress(rsync.Absent):
+        with suppress(rsync.Absent):
             return self.server.transfer(lambda: rsync.run_clearing(run, clear))
         return Tally()
 

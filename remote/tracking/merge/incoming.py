@@ -70,12 +70,16 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
     accepted, locations = [], _locations(session, kind)
     query = f"SELECT id FROM temp.foreign_thing WHERE kind = '{kind.name}'"
     foreign = set(session.ids(query))
-    for identity, signature, experiment, pulled_before in _rows(session, kind):
+    rows = _rows(session, kind)
+    spelled = {row[0]: row[0] for row in rows if str(row[0]).lower() == row[0]}
+    for identity, signature, experiment, pulled_before in rows:
         fetched = [place for place in locations[identity] if not paths.lies_elsewhere(place)]
         if kind.name == schema.RUN and not pulled_before:
             session.first_seen.add(identity)
         if not isinstance(identity, str) or not (kind.folder is None or paths.is_safe_id(identity)):
             session.refuse(kind.name, identity, "its id can't be part of a path")
+        elif kind.folder is not None and _has_twin(session, kind, identity, spelled):
+            session.refuse(kind.name, identity, "another one's id differs from its only in case")
         elif identity in foreign:
             session.refuse(kind.name, identity, NOT_THEIRS)
         elif in_experiment and experiment is None:
@@ -102,6 +106,20 @@ def accept(session: MergeSession, kind: schema.Kind) -> List[Incoming]:
                 Incoming(identity, signature, experiment, (local_folder, remote_folder))
             )
     return accepted
+
+
+def _has_twin(
+    session: MergeSession, kind: schema.Kind, identity: str, spelled: Dict[str, str]
+) -> bool:
+    """Whether another id, here or in the delta, is the same on a disk that tells no case: their
+    artifacts would be. `spelled` are those of the delta by their lower case: those without capitals,
+    as MLflow's own are, and then those that were asked for before.
+    """
+    lower = identity.lower()
+    if spelled.setdefault(lower, identity) != identity:
+        return True
+    query = f'SELECT 1 FROM main."{kind.table}" WHERE "{kind.column}" = ?'
+    return lower != identity and bool(session.database.execute(query, (lower,)).fetchone())
 
 
 def _rows(session: MergeSession, kind: schema.Kind) -> List[Tuple[Any, ...]]:

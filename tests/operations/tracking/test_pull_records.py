@@ -9,12 +9,15 @@ from unittest.mock import Mock
 import pytest
 
 from remote.errors import TransferError
+from remote.files import read_json
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
 from remote.job.status import FINISHED, JobStatus
+from remote.operations import sync
 from remote.operations.tracking.artifact_transfer import ArtifactFetch
 from remote.operations.tracking.merge_records import Records
 from remote.operations.tracking.pull_records import FetchedDelta, pull_records, source_name
+from remote.operations.transfers import one_name
 from remote.session import TargetSession
 from remote.transport.rsync_tally import Tally
 from tests.machine import rsync_that_heeds_modes
@@ -218,3 +221,26 @@ def test_stores_that_jobs_logged_to_come_from_below_the_target_and_are_named_els
     assert here.runs() == {run}
     assert records.outside == [str(elsewhere), "https://mlflow.example"]
     assert pull_records(server).outside == []
+
+
+def test_what_a_disk_mixes_up_is_told_and_counts_as_left(
+    server: TargetSession, here: Store, far: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Mac, whose disk takes two names that differ in case for one."""
+    far.run("f1", artifact="note")
+    monkeypatch.setattr(one_name, "is_blind", lambda folder: True)
+    for name in ("Model.pt", "model.pt", "other.pt"):
+        next(far.root.glob("mlruns/*/f1/artifacts")).joinpath(name).write_text(name)
+        (far.root / "data/results" / name).write_text(name)
+    # Also when nothing is left to bring.
+    for _ in range(2):
+        pulled = sync.pull(server)
+        told = {problem.path.rpartition("/")[2] for problem in pulled.files.problems}
+        assert told == {"Model.pt", "model.pt"}
+        told = {problem.path.rpartition("/")[2] for problem in pulled.records.problems}
+        assert told == {"Model.pt", "model.pt"}
+    assert not server.pulled.exists() or read_json(server.pulled) == []
+    for name in ("Model.pt", "model.pt"):
+        next(far.root.glob("mlruns/*/f1/artifacts")).joinpath(name).unlink()
+        (far.root / "data/results" / name).unlink()
+        assert not sync.pull(server).problems

@@ -75,6 +75,8 @@ class UnpulledAnswer(Struct):
     files: Mapping[str, int] = fields.mapping_of(
         fields.integer(0, 1 << 62), VERY_MANY, key=fields.path()
     )
+    ended: bool = fields.flag(default=True)
+    """Whether that is as the job left it, and not as it is while it writes."""
 
 
 class UnpulledRequest(TargetRequest[UnpulledAnswer], verb="unpulled", answer=UnpulledAnswer):

@@ -54,8 +54,8 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
                 f"{paths.id} was not pulled yet.",
                 "Pull first (make sync-pull), or remove it anyway: --force",
             )
-        files = _only_here(paths)
-        if files and not request.force:
+        files: Mapping[str, int] = {} if request.force else _only_here(paths)
+        if files:
             raise JobError(
                 f"{paths.id} has the only copy of {unpulled.summary(files)}.",
                 f"Copy it (inv remote-fetch {paths.id}), or remove it anyway: --force",

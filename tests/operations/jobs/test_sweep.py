@@ -121,13 +121,15 @@ def test_one_that_was_cut_off_goes_on_as_it_was_planned(
     first, replies = sweeps.start(project, JOBS, VALUES, [a, b], lambda: [a, b, a])
     assert isinstance(replies[1].error, ConnectError)
     assert [bool(job.id) for job in first.jobs] == [True, False, True]
+    # As a pull has it, once those that are known have ended.
+    first.replace(ended=True).write(project.state)
     errors[1] = None
     # As at the end of its process: the error's frames hold what was pending.
     replies.clear()
     gc.collect()
     # Wherever it would go now.
     again, _ = sweeps.start(project, JOBS, VALUES, [a, b], lambda: [b, b, b])
-    assert again.id == first.id and all(job.id for job in again.jobs)
+    assert again.id == first.id and all(job.id for job in again.jobs) and not again.ended
     assert sorted(requests[:2]) == sorted(requests[2:])
 
 
@@ -164,9 +166,10 @@ def test_run_again_it_is_a_new_one_that_goes_on_where_it_broke_off(
     old.write(project.state)
     first = sweeps.rerun_all(project, old, [a], resume=False)[0]
     assert [job.id for job in first.jobs] == [f"again-{first.id}-1", ""]
+    first.replace(ended=True).write(project.state)
     again = sweeps.rerun_all(project, old, [a], resume=False)[0]
     assert [job.id for job in again.jobs] == [f"again-{again.id}-1", f"again-{again.id}-2"]
-    assert started == ["j1", "", "j2"]
+    assert started == ["j1", "", "j2"] and not again.ended
     assert sweeps.rerun_all(project, old, [a], resume=False)[0].id not in (old.id, again.id)
 
 

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from invoke.exceptions import Exit
 
 from remote.config import Project
 from remote.errors import ConnectError, JobError, NoAnswer
-from remote.job.messages.jobs import SubmitAnswer
+from remote.job.messages.jobs import StopAnswer, SubmitAnswer
 from remote.job.spec import JobSpec, sweep_run
+from remote.job.status import FINISHED
 from remote.operations.jobs import sweep as sweeps
+from remote.operations.jobs import sweep_jobs
 from remote.operations.sweep_record import Sweep, SweepJob, find_sweep
 from remote.session import TargetSession
 from remote.target import Target
+from remote.tasks.sweep_jobs import remove_sweep
+from tests.agent.job_folder import IDS, add
 
 JOBS = [JobSpec(kind="command", source="", name="it's train", arguments=(x,)) for x in "abc"]
 VALUES = [{"x": x} for x in "abc"]
@@ -226,3 +231,22 @@ def test_run_again_it_has_those_jobs_that_can(
     first, second = (sweeps.rerun_all(project, old, [a], resume=False)[0] for _ in range(2))
     # The second one is anew: nothing of the first is left to be started.
     assert [job.id for job in first.jobs] == [f"again-{first.id}-2"] and first.id != second.id
+
+
+def test_what_is_there_of_a_sweep_is_stopped_and_removed_though_one_job_is_gone(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, _ = servers(project, tmp_path)
+    a.prepare(take_over=True)
+    jobs = tuple(SweepJob(target=a.target.label, id=name) for name in IDS[:2])
+    sweep = Sweep(id="x-3f9a1c", name="x", program="x", user="u", submitted=1.0, jobs=jobs)
+    paths = add(Path(a.target.path), IDS[1], state=FINISHED)
+    (reply,) = sweep_jobs.stop(project, sweep)
+    assert reply.answer and [job.id for job in reply.answer.stopped] == [IDS[1]]
+    with pytest.raises(Exit, match="Not all"):
+        remove_sweep(project, sweep, force=False)
+    assert "was not pulled yet" in capsys.readouterr().err and paths.folder.is_dir()
+    for _ in range(2):
+        remove_sweep(project, sweep, force=True)
+        assert not paths.folder.exists()
+    assert sweep_jobs.stop(project, sweep)[0].answer == StopAnswer(stopped=())

@@ -15,17 +15,17 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Dict, NoReturn, Optional
+from typing import Dict, Iterable, NoReturn, Optional
 
 from remote.agent import launchers
 from remote.agent.job_folders import every, find, job_of, live
 from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
 from remote.errors import JobError
-from remote.files import read_json, sha256
+from remote.files import FULL, is_absent, read_json, sha256
 from remote.job.messages import services as messages
 from remote.job.messages.base import AnswerWithFile
-from remote.job.paths import STATE, JobPaths
+from remote.job.paths import STATE, JobPaths, saved_folder
 from remote.job.relay import MARK, Relay
 from remote.job.status import ENDED, SOCKET, Serving
 
@@ -131,16 +131,47 @@ def find_saved(request: messages.SavedRequest) -> messages.SavedAnswer:
     return messages.SavedAnswer(_saved(root_of(request.key)))
 
 
+def keep_saved(paths: JobPaths) -> None:
+    """Have what a job noted as saved be known when it is removed: a push would replace it still."""
+    if not is_absent(paths.saved):
+        kept = saved_folder(paths.root) / f"{paths.id}.json"
+        try:
+            kept.parent.mkdir(exist_ok=True)
+            os.replace(str(paths.saved), str(kept))
+        except OSError as error:
+            # A disk so full that it takes no name any more needs room first.
+            if error.errno not in FULL:
+                raise
+
+
 def _saved(root: Path) -> Dict[str, str]:
+    notes = {paths.id: paths.saved for paths in every(root)}
+    notes.update((path.stem, path) for path in saved_folder(root).glob("*.json"))
     noted: Dict[str, str] = {}
-    for paths in every(root):
-        if paths.saved.is_file():
-            noted.update(read_json(paths.saved) or {})
+    # An id begins with the time of its submission.
+    for job in sorted(notes):
+        noted.update(read_json(notes[job]) or {})
+    sums: Dict[str, str] = {}
+    for path in {there for name in noted for there in _named_now(root, name)}:
+        # What can't be read can't be sent.
+        with contextlib.suppress(OSError):
+            sums[path] = sha256(root / path)
     return {
-        name: digest
+        there: digest
         for name, digest in sorted(noted.items())
-        if (root / name).is_file() and sha256(root / name) == digest
+        for there in _named_now(root, name)
+        if sums.get(there) == digest
     }
+
+
+def _named_now(root: Path, name: str) -> Iterable[str]:
+    """The file, or where it is gone those that may be it under another name in its folder."""
+    file = root / name
+    with contextlib.suppress(OSError):
+        if is_absent(file):
+            alike = (path for path in file.parent.iterdir() if path.suffix == file.suffix)
+            return [path.relative_to(root).as_posix() for path in alike]
+    return [name]
 
 
 def fetch(request: messages.FetchRequest) -> AnswerWithFile:
@@ -151,7 +182,12 @@ def fetch(request: messages.FetchRequest) -> AnswerWithFile:
     names = [name for name in _saved(root) if name in request.names]
     archive = root / STATE / f"saved-{os.urandom(8).hex()}.zip"
     times = {name: int(os.stat(str(root / name)).st_mtime) for name in names}
-    with zipfile.ZipFile(str(archive), "w", zipfile.ZIP_DEFLATED) as file:
-        for name in names:
-            file.writestr(name, (root / name).read_bytes())
+    try:
+        with zipfile.ZipFile(str(archive), "w", zipfile.ZIP_DEFLATED) as file:
+            for name in names:
+                file.writestr(name, (root / name).read_bytes())
+    except BaseException:
+        # As on a full disk.
+        archive.unlink()
+        raise
     return AnswerWithFile(messages.FetchAnswer(times), archive)

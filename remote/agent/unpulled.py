@@ -84,25 +84,40 @@ def _drop_part(paths: JobPaths) -> None:
 
 
 def read(paths: JobPaths, job: Optional[Job]) -> Unpulled:
-    """What the job's code has written so far, and nobody has brought."""
-    if job and paths.frozen.exists():
-        return Unpulled(files=_written(paths, job))
-    return Unpulled.from_file(paths.unpulled) or Unpulled()
+    """What the job's code has written so far, and nobody has brought; raises ProtocolError where that
+    can't be told."""
+    if not paths.frozen.exists():
+        return _listed(paths)
+    if job is None:
+        raise ProtocolError(f"{paths.job.name} is damaged.", _look(paths))
+    return Unpulled(files=_written(paths, job))
+
+
+def _listed(paths: JobPaths) -> Unpulled:
+    """What unpulled.json lists; a damaged one is not one of no files."""
+    listed = Unpulled.from_file(paths.unpulled)
+    if listed is None and not is_absent(paths.unpulled):
+        raise ProtocolError(f"{paths.unpulled.name} is damaged.", _look(paths))
+    return listed or Unpulled()
+
+
+def _look(paths: JobPaths) -> str:
+    return f"Copy what you need of {paths.code} by hand. Then: inv remote-rm {paths.id} --force"
 
 
 def of_ended(paths: JobPaths) -> str:
     """What an ended job left, in words; empty where it left nothing."""
     try:
-        left = Unpulled.from_file(paths.unpulled)
+        files = _listed(paths).files
     except ProtocolError as error:
         return f"what it wrote is unknown: {error.message}"
-    return summary(left.files) if left and left.files else ""
+    return summary(files) if files else ""
 
 
 def brought(paths: JobPaths, names: Iterable[str]) -> None:
     """Forget files that were brought."""
     gone = set(names)
-    files = (Unpulled.from_file(paths.unpulled) or Unpulled()).files
+    files = _listed(paths).files
     Unpulled(files={name: bytes for name, bytes in files.items() if name not in gone}).to_file(
         paths.unpulled
     )

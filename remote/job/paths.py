@@ -104,6 +104,11 @@ def states_folder(root: Path) -> Path:
     return root / STATE / "states"
 
 
+def saved_folder(root: Path) -> Path:
+    """What was saved in JupyterLabs whose jobs are removed: a file for each, by its id."""
+    return root / STATE / "saved"
+
+
 def jobs_folder(root: Path) -> Path:
     """Where the job folders of a target lie."""
     return root / STATE / "jobs"

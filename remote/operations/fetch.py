@@ -91,7 +91,9 @@ def fetch(server: TargetSession, job: str, wanted: Sequence[str]) -> Fetched:
         for name in files
         if (root / folder / name).is_file() and name not in stayed
     }
-    server.agent.call(UnpulledRequest(key=server.key, job=answer.id, brought=tuple(brought)))
+    # A job that went on may have ended since, and have written more: that is still only there.
+    if answer.ended:
+        server.agent.call(UnpulledRequest(key=server.key, job=answer.id, brought=tuple(brought)))
     acting = [*sorted(set(chosen) - set(files)), *tally.acting]
     return Fetched(folder, brought, tally.problems, tally.replaced, backup, tally.left, acting)
 

@@ -62,7 +62,7 @@ def fetch_artifacts(server: TargetSession, run: str, wanted: Sequence[str]) -> F
 
     What is verified, and completes its folder, is on no list of what was left any more.
     """
-    to, fetched, found = destination(server.project), _Arrived(), False
+    to, fetched, found, gone = destination(server.project), _Arrived(), False, False
     with merging(server.project) as scratch:
         for name, source in _sources(server):
             base = to.base(name)
@@ -71,13 +71,21 @@ def fetch_artifacts(server: TargetSession, run: str, wanted: Sequence[str]) -> F
                 found = True
                 part = _Part(server, folders, scratch, fetched)
                 left = part.bring(wanted)
+                if left is None:
+                    gone = True
+                    continue
                 pulled = PulledFiles(to.project.state / "targets" / f"{name}.artifacts", part.root)
                 pulled.add(fetched.files)
                 came = came_whole(folders, fetched.tally.problems)
                 merge.mark_fetched(base, [each for each in came if each.remote not in left])
                 note(to.location, folders, left, source)
+    text = left_artifacts.tagged(to.location).get(run, "")
+    if gone and not fetched.files:
+        raise StoreError(
+            f"{server.target} has none of the artifacts of run {run} any more.",
+            f"Left was {text}." if text else "This machine has none either.",
+        )
     if not found:
-        text = left_artifacts.tagged(to.location).get(run, "")
         raise StoreError(
             f"Nothing of run {run} was left on {server.target}.",
             f"Left was {text}." if text else "This machine has all of it.",
@@ -111,9 +119,13 @@ class _Part:
     def root(self) -> Path:
         return self.server.project.root
 
-    def bring(self, wanted: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Bring what is wanted; what stays there comes back, as `Choice` has it."""
+    def bring(self, wanted: Sequence[str]) -> dict[str, dict[str, int]] | None:
+        """Bring what is wanted; what stays there comes back, as `Choice` has it, or None where nothing is
+        there, and nothing here."""
         files, problems = files_of(self.server, self.folders)
+        tops = [self.root / folder.local for folder in self.folders]
+        if not problems and not any(files.values()) and not any(map(_holds_files, tops)):
+            return None
         self.fetched.tally.problems += problems
         left = {folder.remote: self._missing(folder, files) for folder in self.folders}
         sizes = {
@@ -168,6 +180,10 @@ class _Part:
             if not self.fetched.tally.problems:
                 problem = Problem(f"{folder.local}/{name}", "it differs from the server's", CHANGED)
                 self.fetched.tally.problems.append(problem)
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(not path.is_dir() for path in folder.rglob("*"))
 
 
 def _state(file: Path) -> _State:

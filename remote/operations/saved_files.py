@@ -68,10 +68,15 @@ def bring_and_tell(server: TargetSession) -> None:
     if not coming:
         say("Nothing was saved in JupyterLab that is to be copied.")
         return
-    brought, backup = bring(server, coming)
-    print_lines(*brought)
-    if backup:
-        say(f"{plural(len(brought), 'file')} copied; local versions are kept in {backup}/")
+    brought, backup = list[str](), f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        for name in bring(server, coming, backup):
+            brought.append(name)
+    finally:
+        # Whatever became of the others.
+        print_lines(*brought)
+        if (root / backup).is_dir():
+            say(f"{plural(len(brought), 'file')} copied; local versions are kept in {backup}/")
 
 
 def may_come(name: str, root: Path, outputs: Sequence[str] = ()) -> bool:
@@ -128,13 +133,12 @@ def _is_imported(path: Path) -> bool:
     return os.path.realpath(path) in map(os.path.realpath, alike)
 
 
-def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
-    """Bring these saved files here: their names, and the folder with the versions they replaced.
+def bring(server: TargetSession, names: list[str], backup: str) -> Iterator[str]:
+    """Bring these saved files here, and tell each that is; what they replace goes to `backup`.
 
-    Raises TargetError where what came isn't what was asked for.
+    Raises TargetError where what came isn't what was asked for, or not all of it.
     """
-    root, brought = server.project.root, list[str]()
-    backup = f"{STATE}/backup/lab-{time.strftime('%Y%m%d-%H%M%S')}"
+    root, left = server.project.root, dict.fromkeys(names, "changed on the server meanwhile")
     with tempfile.TemporaryFile() as blob:
         request = FetchRequest(key=server.key, names=tuple(names))
 
@@ -148,6 +152,9 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
         for name, content in _unzipped(blob, root):
             if name not in wanted:
                 raise TargetError(f"The server sent {name!r}, which was not requested.")
+            if content is None:
+                left[name] = f"longer than {size(LONGEST_SAVED)}"
+                continue
             # Meanwhile a folder may have become a link.
             if not may_come(name, root):
                 raise TargetError(f"{name} can't be copied here any more.", COPY)
@@ -158,20 +165,22 @@ def bring(server: TargetSession, names: list[str]) -> tuple[list[str], str]:
             write_atomic(file, content)
             # rsync takes files of the same size and time for the same.
             os.utime(file, (times[name], times[name]))
-            brought.append(name)
-    return sorted(brought), backup if (root / backup).is_dir() else ""
+            left.pop(name, None)
+            yield name
+    if left:
+        reasons = ", ".join(f"{name} ({reason})" for name, reason in left.items())
+        raise TargetError(f"Not copied: {reasons}.", COPY)
 
 
-def _unzipped(blob: IO[bytes], root: Path) -> Iterator[tuple[str, bytes]]:
-    """The files in a zip file of the server's; raises TargetError."""
+def _unzipped(blob: IO[bytes], root: Path) -> Iterator[tuple[str, bytes | None]]:
+    """The files in a zip file of the server's, None for what is too long; raises TargetError."""
     try:
         with zipfile.ZipFile(blob) as archive:
             check_room(root, sum(entry.file_size for entry in archive.infolist()), "of saved files")
             for entry in archive.infolist():
                 if entry.file_size > LONGEST_SAVED:
-                    raise TargetError(
-                        f"{entry.filename} is longer than {size(LONGEST_SAVED)}.", COPY
-                    )
+                    yield entry.filename, None
+                    continue
                 with archive.open(entry) as file:
                     # A few bytes may unpack to any number.
                     yield entry.filename, file.read(LONGEST_SAVED)

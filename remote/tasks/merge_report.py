@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from remote.config import Project
-from remote.errors import StoreError
+from remote.errors import RemoteError, StoreError
 from remote.output import plural, print_lines, say, say_first, size
 
 if TYPE_CHECKING:
     from remote.operations.fetch import Fetched
     from remote.operations.tracking.merge_records import Records
     from remote.tracking.export.export_record import ExportSummary
+    from remote.transport.rsync_problems import Problem
 
 
 def parts(records: Records) -> Iterator[str]:
@@ -144,6 +145,27 @@ def outside_hint(place: str) -> str:
     if not place.startswith("/"):
         return f"runs that jobs logged to {place}"
     return f"runs that jobs logged to {place}: copy it to this machine, then inv mlflow-merge COPY"
+
+
+def finish(
+    project: Project,
+    records: Records,
+    problems: Sequence[Problem],
+    target: str,
+    *,
+    dry_run: bool,
+) -> ExportSummary | None:
+    """Say what didn't come, and export what did. All of it is said where the export fails: then
+    `refuse_unreadable` has no turn."""
+    from remote.operations.sync import say_problems
+
+    say_problems(problems, "pulled")
+    on_server(records, target)
+    try:
+        return export(project, dry_run=dry_run)
+    except RemoteError:
+        say(*(line for text in records.unreadable for line in text.split("\n")))
+        raise
 
 
 def export(project: Project, *, dry_run: bool) -> ExportSummary | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -21,9 +21,10 @@ from remote.tasks.result import refuse_question, tell, tell_target
 from remote.tasks.sync import pool_of, server_of, sweep_of
 
 if TYPE_CHECKING:
-    from remote.job.messages.old_jobs import PruneAnswer, PruneRequest
+    from remote.job.messages.old_jobs import FreeAnswer, PruneAnswer, PruneRequest
     from remote.operations.tracking.free_pulled import Copies
     from remote.session import TargetSession
+    from remote.target import Target
 
 
 @command(
@@ -107,10 +108,19 @@ def remote_prune(
 
 def _remove(copies: Sequence[Copies]) -> None:
     gone = [(each.server.target, each.remove()) for each in copies]
-    tell(copies=[{"target": str(target), **vars(answer)} for target, answer in gone])
+    _tell_freed(gone)
     for target, answer in gone:
         amount = f"{plural(len(answer.files), 'file')}, {size(answer.bytes)}"
         print_lines(f"freed on {target}: {amount} that this machine has too")
+
+
+def _tell_freed(freed: Iterable[tuple[Target, FreeAnswer]]) -> None:
+    tell(
+        copies=[
+            {"target": str(target), "files": answer.files, "bytes": answer.bytes}
+            for target, answer in freed
+        ]
+    )
 
 
 def _copies(servers: Sequence[TargetSession], request: PruneRequest) -> Iterator[Copies]:
@@ -126,7 +136,7 @@ def _copies(servers: Sequence[TargetSession], request: PruneRequest) -> Iterator
 
 def _tell_copies(copies: Sequence[Copies]) -> bool:
     """Say what of the servers' files is here too, and would go; whether there is any."""
-    tell(copies=[{"target": str(each.server.target), **vars(each.answer)} for each in copies])
+    _tell_freed((each.server.target, each.answer) for each in copies)
     for each in copies:
         names = [
             f"would remove {name} on the server: this machine has it too"

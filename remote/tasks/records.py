@@ -157,11 +157,7 @@ def _report(project: Project, records: Records, source: str, target: str, *, dry
         merge_report.remarks(records)
     elif not records.unreadable:
         say(f"{target} has no MLflow records yet.")
-    tell(export=merge_report.export(project, dry_run=dry_run))
-    from remote.operations.sync import say_problems
-
-    say_problems(records.problems, "pulled")
-    merge_report.on_server(records, target)
+    tell(export=merge_report.finish(project, records, records.problems, target, dry_run=dry_run))
     merge_report.refuse_unreadable(records, target)
     exit_unless_all(records.problems, "pulled")
 

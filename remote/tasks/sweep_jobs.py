@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from invoke.exceptions import Exit
 
 from remote.config import Project
-from remote.files import read_json
 from remote.job.status import FINISHED
 from remote.output import draw_screen, plural, print_lines, say, size, table
 from remote.tasks.result import tell, tell_now
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from remote.job.messages.jobs import JobsAnswer, StopAnswer
     from remote.operations.pool import Reply
     from remote.operations.sweep_record import Sweep
-    from remote.session import TargetSession
 
 #: Seconds between two looks of `--watch`.
 LOOK = 2.0
@@ -106,16 +104,9 @@ def rerun_sweep(project: Project, sweep: Sweep, *, resume: bool) -> None:
 
 def remove_sweep(project: Project, sweep: Sweep, *, force: bool) -> None:
     """Remove the folders of all of its jobs, wherever they are; exit with 1 where one stays."""
-    from remote.job.messages.old_jobs import RemoveAnswer, RemoveRequest
-    from remote.operations.jobs.sweep_jobs import servers_of
-    from remote.operations.pool import ask_all
+    from remote.operations.jobs.sweep_jobs import remove
 
-    def ask(server: TargetSession) -> RemoveAnswer:
-        pulled, ids = tuple(read_json(server.pulled) or ()), sweep.on(server.target.label)
-        request = RemoveRequest(key=server.key, jobs=ids, pulled=pulled, force=force)
-        return server.agent.call(request)
-
-    replies = ask_all(servers_of(project, sweep), ask, limit=None)
+    replies = remove(project, sweep, force=force)
     tell(sweep=sweep.id, jobs=sweep.jobs, targets=replies)
     for reply in replies:
         label = reply.server.target.label

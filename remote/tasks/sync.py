@@ -208,7 +208,8 @@ def pull_again_and_again(
             time.sleep(max(pause, retries.pause) if retries.failure else pause)
             try:
                 server = TargetSession.of(server.project, target)
-                pulled = pull_and_tell(server, only=only, is_result=True, quietly=True, **options)
+                again = {**options, "exports": bool(retries.failure)}
+                pulled = pull_and_tell(server, only=only, is_result=True, quietly=True, **again)
                 if pulled.is_news:
                     tell_now()
                 retries.end(f"{target} answers again.")
@@ -227,17 +228,21 @@ def pull_and_tell(
     only: Sequence[str] = (),
     is_result: bool = False,
     quietly: bool = False,
+    exports: bool = False,
 ) -> Pulled:
     """Pull, and say what that brought and what it kept; it is the task's result, or a part of it.
 
-    With `quietly`, nothing is said, or exported, where nothing came.
+    With `quietly`, nothing is said where nothing came, and only exported what an earlier pull could
+    not, as far as that is known (`exports`).
     """
-    from remote.operations.sync import pull, say_problems
+    from remote.operations.sync import pull
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs, only=only)
     if quietly and not pulled.is_news:
+        if exports:
+            merge_report.export(server.project, dry_run=dry_run)
         return pulled
     if is_result:
         tell_target(server, pulled, dry_run=dry_run, export=None)
@@ -246,10 +251,10 @@ def pull_and_tell(
     tell_pulled(server, pulled, dry_run=dry_run)
     if pulled.records.summary is not None and not quietly:
         print_lines("Look at them: mlflow ui")
-    exported = merge_report.export(server.project, dry_run=dry_run)
+    exported = merge_report.finish(
+        server.project, pulled.records, pulled.problems, str(server.target), dry_run=dry_run
+    )
     if is_result:
         tell(export=exported)
-    say_problems(pulled.problems, "pulled")
-    merge_report.on_server(pulled.records, str(server.target))
     merge_report.refuse_unreadable(pulled.records, str(server.target))
     return pulled

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from remote.agent import processes, services, target_dir
+from remote.agent.jobs import prune
 from remote.agent.tracking import job_run, run_rows
 from remote.files import sha256, write_json
+from remote.job.messages.old_jobs import PruneRequest, RemoveRequest
 from remote.job.messages.services import (
     FetchRequest,
     SavedRequest,
@@ -136,3 +138,58 @@ def test_what_was_saved_counts_as_long_as_it_is_there_so(root: Path) -> None:
     result = services.fetch(FetchRequest(KEY, ("src/kept.ipynb", "../secret")))
     assert list(result.answer.times) == ["src/kept.ipynb"]
     result.file.unlink()
+
+
+@pytest.mark.parametrize("by", ["rm", "prune"])
+def test_what_was_saved_counts_also_when_the_job_that_noted_it_is_removed(
+    root: Path, by: str
+) -> None:
+    paths, later = job(root, "1-lab-a", service="lab"), job(root, "2-lab-b", service="lab")
+    (root / "top.ipynb").write_text("saved later")
+    digest = sha256(root / "top.ipynb")
+    write_json(paths.saved, {"top.ipynb": "0" * 64})
+    write_json(later.saved, {"top.ipynb": digest, "gone.ipynb": digest})
+    for each in (paths, later):
+        JobStatus(STOPPED, ended=1.0).to_file(each.status)
+        each.live.unlink()
+        os.utime(each.folder, (1, 1))
+    ids = ("2-lab-b", "1-lab-a")
+    if by == "rm":
+        assert prune.remove(RemoveRequest(key=KEY, jobs=ids[:1], pulled=ids)).removed == ids[:1]
+    else:
+        assert prune.prune(PruneRequest(key=KEY, older=60, pulled=ids, dry_run=True)).jobs
+        assert later.saved.exists()
+        assert set(prune.prune(PruneRequest(key=KEY, older=60, pulled=ids)).jobs) == set(ids)
+    assert services.find_saved(SavedRequest(KEY)).files == {"top.ipynb": digest}
+    assert list(services.fetch(FetchRequest(KEY, ("top.ipynb",))).answer.times) == ["top.ipynb"]
+    (root / "top.ipynb").write_text("pushed")
+    assert services.find_saved(SavedRequest(KEY)).files == {}
+
+
+def test_a_full_disk_keeps_nothing_of_what_was_to_be_sent(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = job(root, "1-lab-a", service="lab")
+    (root / "a.ipynb").write_text("saved")
+    write_json(paths.saved, {"a.ipynb": sha256(root / "a.ipynb")})
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile.writestr", full)
+    with pytest.raises(OSError, match="No space left"):
+        services.fetch(FetchRequest(KEY, ("a.ipynb",)))
+    assert list((root / ".remote").glob("saved-*")) == []
+
+
+def test_what_was_renamed_after_it_was_saved_still_counts(root: Path) -> None:
+    paths = job(root, "1-lab-a", service="lab")
+    (root / "src").mkdir()
+    for name in ("Untitled.ipynb", "other.ipynb"):
+        (root / "src" / name).write_text(f"saved as {name}")
+    digest = sha256(root / "src/Untitled.ipynb")
+    write_json(paths.saved, {"src/Untitled.ipynb": digest})
+    (root / "src/Untitled.ipynb").rename(root / "src/rates.ipynb")
+    assert services.find_saved(SavedRequest(KEY)).files == {"src/rates.ipynb": digest}
+    (root / "src/rates.ipynb").write_text("pushed")
+    assert services.find_saved(SavedRequest(KEY)).files == {}

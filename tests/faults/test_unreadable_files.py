@@ -18,10 +18,10 @@ from remote.agent.jobs import prune, summaries
 from remote.agent.jobs.submit import freezing
 from remote.agent.replication.delta_request import delta
 from remote.config import Project
-from remote.errors import ConfigError, TargetError
+from remote.errors import ConfigError, ProtocolError, TargetError
 from remote.files import is_absent
 from remote.job.messages.jobs import JobsRequest
-from remote.job.messages.old_jobs import PruneRequest
+from remote.job.messages.old_jobs import PruneRequest, RemoveRequest, UnpulledRequest
 from remote.job.messages.records import DeltaRequest
 from remote.job.messages.target import PrepareRequest
 from remote.job.paths import JobPaths
@@ -100,6 +100,33 @@ def test_a_job_whose_list_of_files_can_not_be_read_is_not_pruned(root: Path) -> 
     answer = prune.prune(PruneRequest(key=KEY, older=60, pulled=(IDS[0],)))
     assert (answer.jobs, answer.unfetched) == ((), (IDS[0],))
     assert "can't be read" in delta(DeltaRequest(key=KEY, known={})).unpulled[IDS[0]]
+
+
+@pytest.mark.parametrize("content", ["", '{"files": {"ckpt.pt": 1'])
+def test_a_list_of_files_that_is_damaged_is_none_of_no_files(root: Path, content: str) -> None:
+    paths = add(root, IDS[0], state=FINISHED, ended=1.0)
+    paths.unpulled.write_text(content)
+    os.utime(paths.folder, (1, 1))
+    pulled = (IDS[0],)
+    answer = prune.prune(PruneRequest(key=KEY, older=60, pulled=pulled))
+    assert (answer.jobs, answer.unfetched) == ((), pulled)
+    with pytest.raises(ProtocolError, match="unpulled.json is damaged"):
+        prune.remove(RemoveRequest(key=KEY, jobs=pulled, pulled=pulled))
+    with pytest.raises(ProtocolError, match="unpulled.json is damaged"):
+        summaries.list_unpulled(UnpulledRequest(key=KEY, job=IDS[0], brought=("ckpt.pt",)))
+    assert "is damaged" in delta(DeltaRequest(key=KEY, known={})).unpulled[IDS[0]]
+    assert prune.remove(RemoveRequest(key=KEY, jobs=pulled, force=True)).removed == pulled
+
+
+def test_what_a_job_wrote_is_not_nothing_where_what_was_asked_of_it_is_damaged(root: Path) -> None:
+    paths = add(root, IDS[0], state=FINISHED, ended=1.0)
+    paths.frozen.write_text("{}")
+    paths.code.mkdir()
+    (paths.code / "ckpt.pt").write_text("weights")
+    paths.job.write_text("")
+    os.utime(paths.folder, (1, 1))
+    answer = prune.prune(PruneRequest(key=KEY, older=60, pulled=(IDS[0],)))
+    assert (answer.jobs, answer.unfetched) == ((), (IDS[0],))
 
 
 def test_a_target_whose_disk_is_not_mounted_is_not_told_as_new(root: Path) -> None:

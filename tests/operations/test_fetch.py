@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from remote.agent import processes
 from remote.config import Project
 from remote.errors import JobError
 from remote.files import write_json
 from remote.job.paths import JobPaths
-from remote.job.status import FINISHED, Unpulled
+from remote.job.status import FINISHED, RUNNING, JobStatus, Unpulled
 from remote.operations.fetch import FOLDER, fetch
 from remote.operations.sync import push
 from remote.session import TargetSession
@@ -115,6 +118,30 @@ def test_what_lies_here_already_is_not_taken_for_what_could_not_be_read_there(
         closed.chmod(0o755)
     assert (set(brought), replaced) == ({"-dash"}, []) and problems[0].kind == UNREADABLE
     assert set(fetch(server, JOB, ()).files) == {*LEFT} - {"-dash"}
+
+
+def test_what_came_while_the_job_wrote_is_not_taken_for_what_it_left(
+    server: TargetSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = JobPaths(Path(server.target.path), JOB)
+    paths.unpulled.unlink()
+    write_json(paths.frozen, {})
+    JobStatus(RUNNING, worker=processes.identity(os.getpid())).to_file(paths.status)
+    checkpoint, rsync = paths.code / "out/ckpt.pt", TargetSession.rsync
+
+    def ends_meanwhile(*args: Any, **rest: Any) -> Any:
+        done = rsync(*args, **rest)
+        checkpoint.write_bytes(b"of the end   ")
+        JobStatus(FINISHED).to_file(paths.status)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TargetSession, "rsync", ends_meanwhile)
+        assert "out/ckpt.pt" in fetch(server, JOB, ["out/ckpt.pt"]).files
+    assert "out/ckpt.pt" in fetch(server, JOB, ["out"]).files
+    assert (server.project.root / FOLDER / JOB / "out/ckpt.pt").read_bytes() == b"of the end   "
+    with pytest.raises(JobError, match="left no 'out' to fetch"):
+        fetch(server, JOB, ["out"])
 
 
 def test_a_link_that_a_pull_brought_leads_nowhere(server: TargetSession) -> None:

@@ -90,7 +90,8 @@ def test_only_what_differs_waits(root: Path) -> None:
 def test_what_is_replaced_here_is_kept(root: Path) -> None:
     (root / "src/a.py").write_bytes(b"mine")
     there = {"src/a.py": b"theirs", "src/new/b.py": b"new"}
-    names, backup = saved_files.bring(server(root, there, there), list(there))
+    backup = ".remote/backup/lab"
+    names = list(saved_files.bring(server(root, there, there), list(there), backup))
     assert names == ["src/a.py", "src/new/b.py"]
     assert (root / "src/a.py").read_bytes() == b"theirs"
     assert (root / "src/a.py").stat().st_mtime == 1_000_000_000
@@ -101,5 +102,48 @@ def test_what_is_replaced_here_is_kept(root: Path) -> None:
 def test_what_nobody_asked_for_is_refused(root: Path) -> None:
     sent = {"../../.bashrc": b"evil"}
     with pytest.raises(TargetError, match="which was not requested"):
-        saved_files.bring(server(root, {}, sent), ["src/a.py"])
+        list(saved_files.bring(server(root, {}, sent), ["src/a.py"], "kept"))
     assert not (root.parent.parent / ".bashrc").exists()
+
+
+def test_what_is_too_long_keeps_nothing_else_there(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(saved_files, "LONGEST_SAVED", 10)
+    (root / "src/a.py").write_bytes(b"mine")
+    there = {"src/a.py": b"theirs", "src/b.ipynb": b"longer than that", "src/c.ipynb": b"new"}
+    with pytest.raises(TargetError, match=r"Not copied: src/b.ipynb \(longer than 10 B\)") as error:
+        saved_files.bring_and_tell(server(root, there, there))
+    assert "by hand" in error.value.hint
+    assert (root / "src/c.ipynb").read_bytes() == b"new"
+    out, err = capfd.readouterr()
+    assert out.splitlines() == ["src/a.py", "src/c.ipynb"]
+    assert "2 files copied; local versions are kept in .remote/backup/lab-" in err
+
+
+def test_what_was_replaced_before_the_rest_failed_is_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (root / "src/a.py").write_bytes(b"mine")
+    there = {"src/a.py": b"theirs", "src/b.py": b"theirs"}
+    session = server(root, there, there)
+    may_come = saved_files.may_come
+    monkeypatch.setattr(
+        saved_files,
+        "may_come",
+        lambda name, root, outputs=(): may_come(name, root, outputs)
+        and not (name == "src/b.py" and (root / ".remote/backup").exists()),
+    )
+    with pytest.raises(TargetError, match="src/b.py can't be copied here any more"):
+        saved_files.bring_and_tell(session)
+    out, err = capfd.readouterr()
+    assert out == "src/a.py\n" and "local versions are kept in .remote/backup/lab-" in err
+
+
+def test_what_the_server_did_not_send_is_told(
+    root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    there = {"src/a.py": b"theirs", "src/b.py": b"theirs"}
+    with pytest.raises(TargetError, match=r"src/b.py \(changed on the server meanwhile\)"):
+        saved_files.bring_and_tell(server(root, there, {"src/a.py": b"theirs"}))
+    assert capfd.readouterr().out == "src/a.py\n"

@@ -128,7 +128,7 @@ def saved(root: Path, blob: bytes) -> None:
 
     server = TargetSession.of(Project(root, {}), Target.parse(str(root.parent / "target")))
     server.agent = Agent()  # type: ignore[assignment]
-    saved_files.bring(server, ["src/a.py"])
+    list(saved_files.bring(server, ["src/a.py"], "kept"))
 
 
 def zipped(content: bytes, name: str = "src/a.py", kind: int = zipfile.ZIP_DEFLATED) -> bytes:

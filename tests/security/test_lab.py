@@ -118,7 +118,7 @@ def test_only_what_was_pushed_or_lies_in_a_known_folder_comes(
 def test_what_is_sent_and_was_not_asked_for_is_refused(root: Path, name: str) -> None:
     before = names(root)
     with pytest.raises((saved_files.TargetError, ValueError)):
-        saved_files.bring(server(root, {}, {name: b"planted"}), ["src/train.py"])
+        list(saved_files.bring(server(root, {}, {name: b"planted"}), ["src/train.py"], "kept"))
     assert names(root) == before
 
 
@@ -143,5 +143,5 @@ def test_a_folder_that_becomes_a_link_between_the_look_and_the_transfer_is_not_f
     (root / "src").rename(tmp_path / "elsewhere")
     (root / "src").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(saved_files.TargetError, match="can't be copied here any more"):
-        saved_files.bring(session, ["src/train.py"])
+        list(saved_files.bring(session, ["src/train.py"], "kept"))
     assert (tmp_path / "elsewhere/train.py").read_text() == "mine"

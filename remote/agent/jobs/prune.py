@@ -16,6 +16,7 @@ from remote.agent.environments import downloads
 from remote.agent.job_folders import STAMP, STAMP_FORMAT, every, find, forget, job_of, live
 from remote.agent.job_state import state_of
 from remote.agent.jobs import states
+from remote.agent.services import keep_saved
 from remote.agent.target_dir import root_of
 from remote.errors import JobError, ProtocolError
 from remote.files import is_absent, locked, size
@@ -35,7 +36,7 @@ GONE = ".removed-"
 #: What prunes that were killed left of what they removed, and what others did that were killed,
 #: below `.remote`.
 REMOVED = tuple(f"{folder}/{GONE}*" for folder in ("jobs", "envs", "backup", "states"))
-OWNED = ("incoming-*", ".mlflow-new-*", "delta-*", ".tmp-*")
+OWNED = ("incoming-*", ".mlflow-new-*", "delta-*", "saved-*.zip", ".tmp-*")
 
 
 def remove(request: RemoveRequest) -> RemoveAnswer:
@@ -54,14 +55,16 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
                 f"{paths.id} was not pulled yet.",
                 "Pull first (make sync-pull), or remove it anyway: --force",
             )
-        files = _only_here(paths)
-        if files and not request.force:
+        files: Mapping[str, int] = {} if request.force else _only_here(paths)
+        if files:
             raise JobError(
                 f"{paths.id} has the only copy of {unpulled.summary(files)}.",
                 f"Copy it (inv remote-fetch {paths.id}), or remove it anyway: --force",
             )
-    freed = sum(_remove(paths.folder) for paths in jobs)
+    freed = 0
     for paths in jobs:
+        keep_saved(paths)
+        freed += _remove(paths.folder)
         forget(paths)
     freed += sum(map(_remove, states.unused(root)))
     return RemoveAnswer(removed=tuple(paths.id for paths in jobs), bytes=freed)
@@ -88,6 +91,8 @@ def prune(request: PruneRequest) -> PruneAnswer:
     left = states.unused(root, {paths.id for paths in jobs})
     left += _unused_arrays(root)
     folders = [*backups, *(paths.folder for paths in jobs), *unused, *left]
+    for paths in () if request.dry_run else jobs:
+        keep_saved(paths)
     freed = sum(bytes_in(path) if request.dry_run else _remove(path) for path in folders)
     downloaded = _clear_downloads(request.dry_run, remarks)
     return PruneAnswer(

@@ -68,12 +68,12 @@ def list_unpulled(request: UnpulledRequest) -> UnpulledAnswer:
     from remote.job.messages.old_jobs import UnpulledAnswer
 
     paths = find(root_of(request.key), request.job)
-    job = job_of(paths)
-    if request.brought and job and state_of(paths).state in ENDED:
+    job, ended = job_of(paths), state_of(paths).state in ENDED
+    if request.brought and job and ended:
         # Where the disk was full at its end, the list is still to be written.
         unpulled.end(paths, job)
         unpulled.brought(paths, request.brought)
-    return UnpulledAnswer(id=paths.id, files=unpulled.read(paths, job).files)
+    return UnpulledAnswer(id=paths.id, files=unpulled.read(paths, job).files, ended=ended)
 
 
 def _in_full(paths: JobPaths, summary: JobSummary) -> JobSummary:

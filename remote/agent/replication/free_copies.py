@@ -4,6 +4,7 @@ what the laptop says, and nothing of what goes on."""
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import stat
 import time
@@ -34,7 +35,9 @@ def free(request: FreeRequest) -> FreeAnswer:
     limit = min(time.time(), request.now or math.inf) - request.older
     old = dict(_old_files(root, request, limit))
     if not request.sums:
-        return FreeAnswer(files=old)
+        files = {name: status.st_size for name, status in old.items()}
+        changed = {name: status.st_ctime_ns for name, status in old.items()}
+        return FreeAnswer(files=files, changed=changed)
     gone: Dict[str, int] = {}
     freed = 0
     for name in request.sums.keys() & old.keys():
@@ -49,7 +52,9 @@ def free(request: FreeRequest) -> FreeAnswer:
     return FreeAnswer(files=gone, bytes=freed)
 
 
-def _old_files(root: Path, request: FreeRequest, limit: float) -> Iterator[Tuple[str, int]]:
+def _old_files(
+    root: Path, request: FreeRequest, limit: float
+) -> Iterator[Tuple[str, os.stat_result]]:
     """The plain files of what has ended, and was changed last before `limit`."""
     jobs = {paths.id for paths in live(root)}
     # Whose results are whose can't be told, nor what a job that goes on reads.
@@ -57,7 +62,7 @@ def _old_files(root: Path, request: FreeRequest, limit: float) -> Iterator[Tuple
     for folder in folders:
         for name, status in statuses(root, names_in(root, folder)):
             if stat.S_ISREG(status.st_mode) and status.st_mtime < limit:
-                yield name, status.st_size
+                yield name, status
 
 
 def _artifacts(root: Path, jobs: Set[str], limit: float) -> List[str]:

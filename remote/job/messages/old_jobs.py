@@ -75,6 +75,8 @@ class UnpulledAnswer(Struct):
     files: Mapping[str, int] = fields.mapping_of(
         fields.integer(0, 1 << 62), VERY_MANY, key=fields.path()
     )
+    ended: bool = fields.flag(default=True)
+    """Whether that is as the job left it, and not as it is while it writes."""
 
 
 class UnpulledRequest(TargetRequest[UnpulledAnswer], verb="unpulled", answer=UnpulledAnswer):
@@ -136,6 +138,11 @@ class FreeAnswer(Struct):
         fields.integer(0, 1 << 62), VERY_MANY, key=fields.path()
     )
     bytes: int = fields.integer(0, 1 << 62, default=0)
+    changed: Mapping[str, int] = fields.mapping_of(
+        fields.integer(0, 1 << 63), VERY_MANY, key=fields.path(), default={}
+    )
+    """Of files that may go, the inode's last change (ctime) in nanoseconds: no copy has the same, and
+    what both sides reach on one disk has."""
 
 
 class FreeRequest(TargetRequest[FreeAnswer], verb="free", answer=FreeAnswer, repeat=SAME_TWICE):

@@ -119,7 +119,7 @@ def _start_on(
 
 
 def _with_ids(sweep: Sweep, replies: Sequence[Reply[SubmitAnswer]]) -> Sweep:
-    """The same with the ids of those that were started."""
+    """The same with the ids of those that were started, which may not have ended yet."""
     ids = {
         reply.server.target.label: iter(reply.answer.ids or (reply.answer.id,))
         for reply in replies
@@ -129,7 +129,7 @@ def _with_ids(sweep: Sweep, replies: Sequence[Reply[SubmitAnswer]]) -> Sweep:
         job.replace(id=next(ids[job.target], "")) if job.target in ids else job
         for job in sweep.jobs
     )
-    return sweep.replace(jobs=tuple(named))
+    return sweep.replace(jobs=tuple(named), ended=False)
 
 
 def rerun_all(
@@ -161,7 +161,7 @@ def rerun_all(
             started[old.target] = Reply(server, answer)
             jobs = list(again.jobs)
             jobs[at] = new.replace(id=answer.id)
-            again = again.replace(jobs=tuple(jobs))
+            again = again.replace(jobs=tuple(jobs), ended=False)
             again.write(project.state)
     if silent:
         say(*(f"{target}: {reply.words}" for target, reply in silent.items()))

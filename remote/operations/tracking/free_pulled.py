@@ -50,11 +50,14 @@ def find_copies(server: TargetSession, older: float, now: float) -> Copies:
     request = FreeRequest(key=server.key, older=older, now=now, outputs=tuple(folders))
     sums, sizes = dict[str, str](), dict[str, int]()
     places = dict(_artifact_folders(server))
-    for path, size in server.agent.call(request).files.items():
+    answer = server.agent.call(request)
+    for path, size in answer.files.items():
         is_result = outputs.below(path, request.outputs)
         file = server.project.root / path if is_result else _artifact(places, path)
         with suppress(OSError):
-            if file and not file.is_symlink() and file.stat().st_size == size:
+            # Links of both may lead to one folder: then it is no copy.
+            same = file and file.stat().st_ctime_ns == answer.changed.get(path)
+            if file and not same and not file.is_symlink() and file.stat().st_size == size:
                 sums[path], sizes[path] = sha256(file), size
     return Copies(server, request, sums, sizes)
 

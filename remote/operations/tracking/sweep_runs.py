@@ -41,24 +41,31 @@ def _update(project: Project, store: Path, sweep: Sweep) -> None:
     run, rows = sweep_run(sweep.id), _children(store, sweep_run(sweep.id))
     if not rows:
         return
-    if run_rows.run_status(store, run) is None:
+    before = run_rows.run_status(store, run)
+    if before is None:
         experiment = Counter(name for name, *_ in rows).most_common(1)[0][0]
         _begin(store, sweep, experiment, min(start for *_, start, _ in rows))
-    count = sum(bool(job.id) for job in sweep.jobs)
-    ended = [(status, end or 0) for _, status, _, end in rows if status in _ENDS]
-    if len(ended) >= count:
+    # Of one that was tried again, the last attempt tells; one that was rerun alone is another job.
+    last = {job: (status, end or 0) for _, job, status, _, end in rows}
+    ended = [last[job.id] for job in sweep.jobs if job.id in last and last[job.id][0] in _ENDS]
+    if ended and len(ended) == sum(bool(job.id) for job in sweep.jobs):
         worst = min((status for status, _ in ended), key=_ENDS.index)
         run_rows.update(store, run, status=worst, end_time=max(end for _, end in ended))
         sweep.replace(ended=True).write(project.state)
+    elif before in _ENDS:
+        # Others of its jobs were started since.
+        run_rows.update(store, run, status="RUNNING", end_time=None)
 
 
-def _children(store: Path, run: str) -> Sequence[tuple[str, str, int, int]]:
-    """Experiment, status, start and end of the jobs' runs."""
+def _children(store: Path, run: str) -> Sequence[tuple[str, str, str, int, int]]:
+    """Experiment, job, status, start and end of the jobs' runs, in the order of their beginnings."""
     query = (
-        "SELECT e.name, r.status, r.start_time, r.end_time FROM tags t"
+        "SELECT e.name, j.value, r.status, r.start_time, r.end_time FROM tags t"
         " JOIN runs r ON r.run_uuid = t.run_uuid JOIN experiments e USING (experiment_id)"
+        " JOIN tags j ON j.run_uuid = r.run_uuid AND j.key = 'remote.job'"
         " WHERE t.key = 'mlflow.parentRunId' AND t.value = ?"
         " AND r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'"
+        " ORDER BY r.start_time, r.rowid"
     )
     with usable(store), closing(connect_read_only(store)) as database:
         return database.execute(query, (run,)).fetchall()

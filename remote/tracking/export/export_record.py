@@ -147,16 +147,24 @@ def artifact_files(
     """The folder, which is None where artifacts aren't in the project; by name below it the size and
     time of each file, which differ once it was written again.
 
-    Plain files only: where a link leads isn't the run's.
+    Plain files only: where a link leads isn't the run's. For what is none, and for a folder that can't
+    be read, words say so that begin with no digit.
     """
     relative = artifacts_below(location, identity, roots=delta.with_real_paths([str(root)]))
     if relative is None:
         return None, {}
-    versions = {}
-    for parent, _, names in os.walk(str(root / relative)):
-        for path in map(Path(parent).joinpath, names):
+    top, versions = root / relative, {}
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            name = os.path.relpath(os.fsdecode(error.filename), str(top))
+            versions[name] = f"can't be read: {error.strerror}"
+
+    for parent, folders, names in os.walk(str(top), onerror=note):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for path in map(Path(parent).joinpath, (*names, *links)):
             status = path.lstat()
-            if stat.S_ISREG(status.st_mode):
-                name = path.relative_to(root / relative).as_posix()
-                versions[name] = f"{status.st_size} {status.st_mtime_ns}"
-    return root / relative, versions
+            is_plain = stat.S_ISREG(status.st_mode)
+            version = f"{status.st_size} {status.st_mtime_ns}" if is_plain else "is no plain file"
+            versions[path.relative_to(top).as_posix()] = version
+    return top, versions

@@ -16,6 +16,8 @@ from remote.tracking.export.export_record import ExportOrder, ExportRecord, Expo
 from remote.tracking.export.server_client import reason, refuses_content
 
 NAME, STATUS, TAG, PARAM = "name", "status", "tag:", "param:"
+REFUSED = "refused:"
+"""How states are called of what the server would not take: that value isn't tried again, another is."""
 UNFINISHED = ("RUNNING", "SCHEDULED", "PENDING", "UNSPECIFIED")
 _PAIRS = 50
 """Parameters or tags in one request, of at most 8000 characters each: it may have a megabyte."""
@@ -59,19 +61,24 @@ class Session:
         self.record.put(placed.kind, placed.id, placed.sent)
 
     @contextmanager
-    def refusable(self, what: str) -> Iterator[None]:
-        """Where the server refuses the content of a request in here, note that `what` is left out."""
+    def refusable(self, what: str) -> Iterator[List[str]]:
+        """Where the server refuses the content of a request in here, note that `what` is left out: it is
+        in what is yielded then."""
+        refused: List[str] = []
         try:
-            yield
+            yield refused
         except (MlflowException, requests.RequestException) as error:
             if not refuses_content(error):
                 raise
+            refused.append(what)
             self.summary.note(f"{what} is left out: {reason(error)}")
 
     def send_all(
         self, placed: Placed, items: Sequence[Any], at_once: int, send: Callable[[Any], object]
-    ) -> None:
-        """Send so many items in one request; where the server refuses one, each of them alone."""
+    ) -> List[Any]:
+        """Send so many items in one request; where the server refuses one, each of them alone. Those
+        that it refuses come back."""
+        left = []
         for start in range(0, len(items), at_once):
             part = items[start : start + at_once]
             try:
@@ -81,8 +88,10 @@ class Session:
                     raise
                 for item in part:
                     name = item[0] if isinstance(item, tuple) else getattr(item, "key", "an input")
-                    with self.refusable(f"{name} of {placed}"):
+                    with self.refusable(f"{name} of {placed}") as refused:
                         send([item])
+                    left += [item] if refused else []
+        return left
 
     def write_fields(
         self, placed: Placed, local: Mapping[str, str], server: Mapping[str, str], writers: Writers
@@ -93,14 +102,18 @@ class Session:
             # One that goes on, on the server, gives way where we don't know how it came so.
             states.setdefault(name, [*UNFINISHED] if name == STATUS else [None])
         write, kept = changed_fields(local, server, states)
+        write = [name for name in write if states.get(REFUSED + name) != [local[name]]]
         states.update({name: [*states[name], local[name]] for name in write})
         self.save(placed)
         for prefix, send in writers.items():
             names = [name for name in write if name.startswith(prefix)]
             pairs = [(name[len(prefix) :] or name, local[name]) for name in names]
-            self.send_all(placed, pairs, _PAIRS, send)
+            for pair in self.send_all(placed, pairs, _PAIRS, send):
+                refused = names[pairs.index(pair)]
+                states[REFUSED + refused] = [local[refused]]
+        taken = [name for name in write if states.get(REFUSED + name) != [local[name]]]
         equal = [name for name in local if server.get(name) == local[name]]
-        states.update({name: [local[name]] for name in (*write, *equal)})
+        states.update({name: [local[name]] for name in (*taken, *equal)})
         self.save(placed)
         if kept:
             self.summary.note(f"kept the server's: {', '.join(kept)} of {placed}")

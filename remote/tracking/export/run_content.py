@@ -14,7 +14,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from remote.secret_files import is_secret
 from remote.tracking.export.export_record import artifact_files
-from remote.tracking.export.export_session import Placed, Session
+from remote.tracking.export.export_session import REFUSED, Placed, Session
 from remote.tracking.export.server_client import reason
 from remote.tracking.merge.artifact_paths import lies_elsewhere
 from remote.tracking.schema import MODEL
@@ -65,8 +65,8 @@ def send_history(session: Session, run: Placed) -> None:
                     model = model_there(model)
                     about = (model, *dataset) if model else ()
                     metrics.append(Metric(key, float(value), timestamp, step, *about))
-            session.send_all(run, metrics, _POINTS, log)
-            session.summary.metric_rows += len(metrics)
+            refused = session.send_all(run, metrics, _POINTS, log)
+            session.summary.metric_rows += len(metrics) - len(refused)
             last, sent = rows[-1][0], sent + len({row[0] for row in rows})
     run.sent.points = sent
     session.save(run)
@@ -111,13 +111,23 @@ def send_artifacts(session: Session, placed: Placed, local: str, server: str) ->
     root, url = session.order.root, session.client.tracking_uri
     folder, files = artifact_files(root, local, placed.id)
     what = f"The artifacts of {placed} aren't sent"
-    if folder is None and not lies_elsewhere(local):
+    if lies_elsewhere(local):
+        session.summary.note(
+            "Artifacts in cloud storage stay there: the server's runs don't name them."
+        )
+    elif folder is None:
         session.summary.note(f"{what}: they lie outside of this project.")
     states = placed.sent.states
     for name in [name for name in files if is_secret(name, session.order.allowed)]:
         session.summary.note(f"{name} of {placed} is not sent: it is called like a secret")
         del files[name]
-    new = {name: files[name] for name in files if states.get(_FILE + name) != [files[name]]}
+    for name in [name for name in files if not files[name][0].isdigit()]:
+        session.summary.note(f"{name} of {placed} is not sent: it {files.pop(name)}")
+    new = {
+        name: version
+        for name, version in files.items()
+        if [version] not in (states.get(_FILE + name), states.get(REFUSED + _FILE + name))
+    }
     if not folder or not new:
         return True
     if not _is_reachable(server, url):
@@ -150,6 +160,7 @@ def _send_files(
 ) -> None:
     """`files` are versions by name: size and time."""
     sizes, states, ours = _sizes(repository), placed.sent.states, []
+    refused: List[str] = []
     for name, version in files.items():
         before = [state for state in states.get(_FILE + name, [None]) if state != version]
         if sizes.get(name) in [state and _size(state) for state in before]:
@@ -162,12 +173,15 @@ def _send_files(
                 session.summary.note(f"kept the server's: {name} of {placed}")
         elif _MISREAD.search(name) and repository.artifact_uri.startswith("http"):
             session.summary.note(f"{name} of {placed} is left out: MLflow's client misreads it")
+            refused.append(name)
         else:
-            with session.refusable(f"{name} of {placed}"):
+            with session.refusable(f"{name} of {placed}") as left:
                 repository.log_artifact(str(folder / name), name.rpartition("/")[0] or None)
                 session.summary.files += 1
                 session.summary.bytes += _size(version)
-    states.update({_FILE + name: [version] for name, version in files.items()})
+            refused += [name] if left else []
+    states.update({REFUSED + _FILE + name: [files[name]] for name in refused})
+    states.update({_FILE + name: [files[name]] for name in files if name not in refused})
     session.save(placed)
 
 

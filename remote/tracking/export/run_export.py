@@ -77,6 +77,7 @@ def send(
     _greet(session)
     # The record may just have turned out to be about another server.
     todo = record.unsent(signatures)
+    todo.update(_children_before(session, todo, signatures))
     experiment = lru_cache(maxsize=None)(partial(_experiment, session))
     placed: List[Placed] = []
     for kind, identity in todo:
@@ -96,6 +97,16 @@ def send(
                 entity.sent.signature = todo[entity.kind, entity.id]
                 session.save(entity)
     return session.summary
+
+
+def _children_before(session: Session, todo: Signatures, signatures: Signatures) -> Signatures:
+    """Runs that may have been sent before their parents, which only now get an id there."""
+    new = {name for kind, name in todo if kind == RUN and not session.server_id(kind, name)}
+    query = "SELECT run_uuid, value FROM tags WHERE key = ?"
+    with closing(connect_read_only(session.order.store)) as database:
+        rows = database.execute(query, (_PARENT[len(TAG) :],)).fetchall()
+    children = ((RUN, child) for child, parent in rows if parent in new)
+    return {key: signatures[key] for key in children if key in signatures}
 
 
 def _greet(session: Session) -> None:
@@ -184,6 +195,8 @@ def _create(session: Session, entity: Placed, experiment: str) -> Any:
             states[NAME] = [*states.get(NAME, [None]), info.run_name]
             session.save(entity)
             server = session.client.create_run(experiment, info.start_time, tags, info.run_name)
+            # The server gives a name to one that has none.
+            states[NAME].append(server.info.run_name)
             entity.sent.points = 0
     session.summary.new[entity.kind] = session.summary.new.get(entity.kind, 0) + 1
     return server
@@ -218,7 +231,7 @@ def _fields(raw: Any) -> Dict[str, Any]:
     info, data = _info(raw), getattr(raw, "data", raw)
     fields = {STATUS: str(info.status)}
     if data is not raw:
-        fields[NAME] = info.run_name
+        fields.update({NAME: info.run_name} if info.run_name else {})
         if info.status not in UNFINISHED:
             fields[STATUS] += f" {info.end_time}"
     fields.update({PARAM + key: value for key, value in data.params.items()})

@@ -111,6 +111,7 @@ def leave(root: Path) -> list[Path]:
         root / ".remote/jobs/.removed-x/code/a.py",
         root / ".remote/incoming-0123/a.py",
         root / ".remote/delta-0123",
+        root / ".remote/saved-0123.zip",
     ]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,7 @@ def test_what_a_push_is_sending_stays_and_is_told(root: Path) -> None:
     left = leave(root)
     with locked(root / tree.LOCK):
         answer = prune(PruneRequest(key=KEY, older=1e6))
-    assert [path.exists() for path in left] == [True, True, False, False, False]
+    assert [path.exists() for path in left] == [True, True, False, False, False, False]
     assert "push" in answer.remarks[0]
 
 

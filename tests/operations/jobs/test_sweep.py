@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from invoke.exceptions import Exit
 
 from remote.config import Project
 from remote.errors import ConnectError, JobError, NoAnswer
-from remote.job.messages.jobs import SubmitAnswer
+from remote.job.messages.jobs import StopAnswer, SubmitAnswer
 from remote.job.spec import JobSpec, sweep_run
+from remote.job.status import FINISHED
 from remote.operations.jobs import sweep as sweeps
+from remote.operations.jobs import sweep_jobs
 from remote.operations.sweep_record import Sweep, SweepJob, find_sweep
 from remote.session import TargetSession
 from remote.target import Target
+from remote.tasks.sweep_jobs import remove_sweep
+from tests.agent.job_folder import IDS, add
 
 JOBS = [JobSpec(kind="command", source="", name="it's train", arguments=(x,)) for x in "abc"]
 VALUES = [{"x": x} for x in "abc"]
@@ -121,13 +126,15 @@ def test_one_that_was_cut_off_goes_on_as_it_was_planned(
     first, replies = sweeps.start(project, JOBS, VALUES, [a, b], lambda: [a, b, a])
     assert isinstance(replies[1].error, ConnectError)
     assert [bool(job.id) for job in first.jobs] == [True, False, True]
+    # As a pull has it, once those that are known have ended.
+    first.replace(ended=True).write(project.state)
     errors[1] = None
     # As at the end of its process: the error's frames hold what was pending.
     replies.clear()
     gc.collect()
     # Wherever it would go now.
     again, _ = sweeps.start(project, JOBS, VALUES, [a, b], lambda: [b, b, b])
-    assert again.id == first.id and all(job.id for job in again.jobs)
+    assert again.id == first.id and all(job.id for job in again.jobs) and not again.ended
     assert sorted(requests[:2]) == sorted(requests[2:])
 
 
@@ -164,9 +171,10 @@ def test_run_again_it_is_a_new_one_that_goes_on_where_it_broke_off(
     old.write(project.state)
     first = sweeps.rerun_all(project, old, [a], resume=False)[0]
     assert [job.id for job in first.jobs] == [f"again-{first.id}-1", ""]
+    first.replace(ended=True).write(project.state)
     again = sweeps.rerun_all(project, old, [a], resume=False)[0]
     assert [job.id for job in again.jobs] == [f"again-{again.id}-1", f"again-{again.id}-2"]
-    assert started == ["j1", "", "j2"]
+    assert started == ["j1", "", "j2"] and not again.ended
     assert sweeps.rerun_all(project, old, [a], resume=False)[0].id not in (old.id, again.id)
 
 
@@ -223,3 +231,22 @@ def test_run_again_it_has_those_jobs_that_can(
     first, second = (sweeps.rerun_all(project, old, [a], resume=False)[0] for _ in range(2))
     # The second one is anew: nothing of the first is left to be started.
     assert [job.id for job in first.jobs] == [f"again-{first.id}-2"] and first.id != second.id
+
+
+def test_what_is_there_of_a_sweep_is_stopped_and_removed_though_one_job_is_gone(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, _ = servers(project, tmp_path)
+    a.prepare(take_over=True)
+    jobs = tuple(SweepJob(target=a.target.label, id=name) for name in IDS[:2])
+    sweep = Sweep(id="x-3f9a1c", name="x", program="x", user="u", submitted=1.0, jobs=jobs)
+    paths = add(Path(a.target.path), IDS[1], state=FINISHED)
+    (reply,) = sweep_jobs.stop(project, sweep)
+    assert reply.answer and [job.id for job in reply.answer.stopped] == [IDS[1]]
+    with pytest.raises(Exit, match="Not all"):
+        remove_sweep(project, sweep, force=False)
+    assert "was not pulled yet" in capsys.readouterr().err and paths.folder.is_dir()
+    for _ in range(2):
+        remove_sweep(project, sweep, force=True)
+        assert not paths.folder.exists()
+    assert sweep_jobs.stop(project, sweep)[0].answer == StopAnswer(stopped=())

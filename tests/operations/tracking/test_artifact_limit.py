@@ -4,6 +4,7 @@ the real ones."""
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,22 @@ def test_what_came_otherwise_than_it_is_there_is_told_and_stays_on_the_list(
     assert fetched.files == {} and NET in told(here)[0] and not (artifacts(here) / NET).exists()
     (problem,) = fetched.problems
     assert "it differs from the server's. Repeat the command" in problem.text
+
+
+def test_what_is_gone_there_is_not_told_as_brought(
+    server: TargetSession, here: Store, grown: Store
+) -> None:
+    pull(server, "none")
+    before = told(here)
+    for folder in (artifacts(grown), *grown.root.glob("mlruns/*/models/*/artifacts")):
+        shutil.rmtree(folder)
+    with pytest.raises(StoreError, match="has none of the artifacts of run") as error:
+        fetch_artifacts(server, RUN, [])
+    assert before[0] in error.value.hint and told(here) == before
+    # Whoever has got them otherwise has all that there is.
+    artifacts(here).mkdir(parents=True)
+    (artifacts(here) / "net.pt").write_text("by hand")
+    assert fetch_artifacts(server, RUN, []).on_server == 0 and told(here) == []
 
 
 def test_a_link_is_verified_by_where_it_leads(

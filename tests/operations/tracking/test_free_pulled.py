@@ -82,3 +82,20 @@ def test_what_was_written_since_the_look_stays(
     note.write_text("else")
     os.utime(note, (1, 1))
     assert len(copies.sums) == 1 and copies.remove().files == {} and note.is_file()
+
+
+def test_the_very_file_that_both_have_by_links_to_one_folder_stays(
+    server: TargetSession, here: Store, far: Store, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "a.csv").write_text("the only copy")
+    os.utime(shared / "a.csv", (1, 1))
+    for root in (here.root, far.root):
+        (root / "data/results").parent.mkdir(exist_ok=True)
+        if (root / "data/results").is_dir():
+            (root / "data/results").rmdir()
+        (root / "data/results").symlink_to(shared)
+    copies = find_copies(server, 60, time.time())
+    copies.remove()
+    assert (shared / "a.csv").read_text() == "the only copy" and copies.answer.files == {}

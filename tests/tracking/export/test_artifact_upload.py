@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from remote.tracking.export.run_content import _is_reachable
 from tests.tracking.export.conftest import Laptop
@@ -74,6 +77,7 @@ def test_links_and_names_that_the_server_refuses(laptop: Laptop) -> None:
     laptop.log(run, "100#.txt", b"odd")
     (laptop.project.root / "secret").write_text("secret")
     (folder / "link.txt").symlink_to(laptop.project.root / "secret")
+    (folder / "folder").symlink_to(laptop.project.root)
 
     summary = laptop.export()
 
@@ -82,7 +86,65 @@ def test_links_and_names_that_the_server_refuses(laptop: Laptop) -> None:
     assert there.info.status == "FINISHED"
     assert summary is not None
     assert ["100#.txt" in note for note in summary.notes if "left out" in note] == [True]
+    links = [note for note in summary.notes if "is no plain file" in note]
+    assert sorted(note.split()[0] for note in links) == ["folder", "link.txt"]
     assert laptop.export() is None
+    # What isn't there was not kept there.
+    laptop.log(run, "100#.txt", b"other")
+    again = laptop.export()
+    assert again is not None and not any("kept" in note for note in again.notes)
+    assert ["100#.txt" in note for note in again.notes if "left out" in note] == [True]
+
+
+def test_what_takes_the_place_of_a_refused_file_is_sent(
+    laptop: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy that takes no large files."""
+    run = laptop.project.run(laptop.experiment, end=None)
+    laptop.log(run, "a.txt", b"too large")
+    put = requests.Session.request
+
+    def refuse(self: Any, method: str, url: str, *args: Any, **rest: Any) -> Any:
+        if method != "PUT":
+            return put(self, method, url, *args, **rest)
+        answer = requests.Response()
+        answer.status_code, answer.url = 413, url
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Session, "request", refuse)
+        first = laptop.export()
+    assert first is not None and first.files == 0
+    assert any("a.txt" in note and "left out" in note for note in first.notes)
+    laptop.log(run, "a.txt", b"small")
+
+    summary = laptop.export()
+
+    assert summary is not None and (summary.files, summary.notes) == (1, [])
+    assert laptop.artifact(run, "a.txt", tmp_path / "read") == b"small"
+
+
+def test_a_folder_that_can_not_be_read_is_named_and_sent_once_it_can(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = laptop.project.run(laptop.experiment)
+    laptop.log(run, "a.txt", b"a")
+    laptop.log(run, "plots/b.txt", b"b")
+    scandir = os.scandir
+
+    def closed(path: Any) -> Any:
+        if str(path).endswith("/plots"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", closed)
+        summary = laptop.export()
+    assert summary is not None and summary.files == 1
+    note = f"plots of run {run} is not sent: it can't be read: Permission denied"
+    assert note in summary.notes
+    summary = laptop.export()
+    assert summary is not None and (summary.files, summary.notes) == (1, [])
 
 
 def test_artifacts_outside_of_the_project_are_named(laptop: Laptop) -> None:
@@ -91,3 +153,11 @@ def test_artifacts_outside_of_the_project_are_named(laptop: Laptop) -> None:
     summary = laptop.export()
     assert summary is not None and summary.files == 0
     assert [run in note for note in summary.notes if "outside" in note] == [True]
+
+
+def test_artifacts_in_cloud_storage_are_named_once(laptop: Laptop) -> None:
+    for _ in range(2):
+        laptop.project.run(laptop.experiment)
+    laptop.project.sql("UPDATE runs SET artifact_uri = 's3://bucket/1'")
+    summary = laptop.export()
+    assert summary is not None and ["cloud" in note for note in summary.notes[3:]] == [True]

@@ -269,6 +269,54 @@ def test_a_value_that_the_server_refuses_is_named(laptop: Laptop) -> None:
     assert laptop.export() is None
 
 
+def test_what_takes_the_place_of_a_refused_value_is_sent(laptop: Laptop) -> None:
+    run = laptop.project.run(laptop.experiment, end=None)
+    laptop.project.sql("INSERT INTO tags VALUES ('/../odd', 'x', ?)", run)
+    laptop.project.sql("INSERT INTO params VALUES ('lr rate', 'x', ?)", run)
+    summary = laptop.export()
+    assert summary is not None and summary.metric_rows == 3
+    laptop.project.sql("UPDATE tags SET value = 'y' WHERE key = '/../odd'")
+
+    summary = laptop.export()
+
+    assert summary is not None
+    (note,) = summary.notes
+    assert "/../odd" in note and "left out" in note
+
+
+def test_a_run_without_a_name_gets_the_one_that_it_is_given_later(laptop: Laptop) -> None:
+    run = laptop.project.run(laptop.experiment)
+    laptop.project.sql("UPDATE runs SET name = ''")
+    laptop.project.sql("DELETE FROM tags WHERE key = 'mlflow.runName'")
+    laptop.export()
+    assert laptop.run_of(run).info.run_name
+    laptop.client.set_tag(run, "colour", "green")
+    laptop.export()
+    assert laptop.run_of(run).info.run_name
+    laptop.client.update_run(run, name="rainy")
+
+    summary = laptop.export()
+
+    assert summary is not None and summary.notes == []
+    assert laptop.run_of(run).info.run_name == "rainy"
+
+
+def test_a_parent_that_comes_later_is_named_by_its_children(laptop: Laptop) -> None:
+    child = laptop.project.run(laptop.experiment)
+    parent = laptop.project.run(laptop.experiment)
+    laptop.client.set_tag(child, "mlflow.parentRunId", parent)
+    laptop.client.delete_run(parent)
+    laptop.export()
+    assert laptop.run_of(child).data.tags["mlflow.parentRunId"] == parent
+    laptop.client.restore_run(parent)
+
+    laptop.export()
+
+    tag = laptop.run_of(child).data.tags["mlflow.parentRunId"]
+    assert tag == laptop.run_of(parent).info.run_id
+    assert laptop.export() is None
+
+
 def test_what_no_server_takes_is_named(laptop: Laptop) -> None:
     laptop.project.run(laptop.experiment)
     summary = laptop.export()

@@ -20,7 +20,7 @@ from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import moment, outlast, push_lock
 from remote.operations.transfers.push_transfer import REPEATS, PushTransfer
 from remote.operations.transfers.room import finishing
-from remote.operations.transfers.undecided import undecided
+from remote.operations.transfers.undecided import undecided, undecided_among
 from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync
@@ -147,8 +147,7 @@ def _transfer(
     # Others may push in the same second: each has a folder of its own for what it replaces.
     folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
     if changes:
-        # What the last whole push told.
-        held = list(server.facts.undecided or ())
+        held = undecided_among(server, declared, changes.paths)
     else:
         held = undecided(server, declared, dry_run=dry_run)
     return PushTransfer(

@@ -6,8 +6,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -200,6 +201,14 @@ class Pulled:
     def is_news(self) -> bool:
         """Whether something came. What can't come is there again at each pull, and no news."""
         return bool(self.files.sent or self.files.cleared or self.records.is_news or self.unpulled)
+
+    @property
+    def remarks(self) -> frozenset[Hashable]:
+        """What is told beside that: what stayed there, or was refused."""
+        files, records, merged = self.files, self.records, self.records.summary
+        left = (files.left, files.acting, records.left, records.acting, records.outside)
+        refused = (merged.refused, merged.deleted_there, merged.left_out) if merged else ()
+        return frozenset(chain(self.problems, *left, *refused, filter(None, [records.moved])))
 
 
 @dataclass(frozen=True)

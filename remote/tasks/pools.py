@@ -194,7 +194,7 @@ def set_up_all(servers: Sequence[TargetSession], job: JobSpec) -> None:
             print_lines(f"{label}: the environment {'exists already' if is_ready else 'is ready'}")
             continue
         words = f"{name} {status.in_words}" if status else reply.words
-        say(f"{label}: {words}", *([f"inv remote-logs {name} --target {label}"] if name else []))
+        say(f"{label}: {words}", *([f"inv remote-logs --target {label} {name}"] if name else []))
         failed.append(reply)
     tell(targets=ended)
     for each in started:

@@ -33,7 +33,9 @@ def data_of(value: Any) -> Any:
     if isinstance(value, Problem):
         return {**_fields(value), "text": value.text}
     if isinstance(value, Reply):
-        return of_target(value.server, value.answer or value.error)
+        error, label = value.error, value.server.target.label
+        told = {"error": _error(error.message, error.hint, label)} if error else value.answer
+        return of_target(value.server, told)
     if isinstance(value, Mapping):
         return {str(name): data_of(member) for name, member in value.items()}
     members = _fields(value)
@@ -66,5 +68,5 @@ def error_of(text: str) -> dict[str, str]:
     return _error(message, hint)
 
 
-def _error(message: str, hint: str) -> dict[str, str]:
-    return {"message": complete(message), "next": complete(hint)}
+def _error(message: str, hint: str, target: str = "") -> dict[str, str]:
+    return {"message": complete(message, target), "next": complete(hint, target)}

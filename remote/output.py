@@ -104,8 +104,9 @@ _target: contextvars.ContextVar[str] = contextvars.ContextVar("target", default=
 
 @contextlib.contextmanager
 def saying_of(target: str) -> Iterator[None]:
-    """Have what this thread says in the body begin with the name of a target, where one is given."""
-    token = _target.set(f"{target}: " if target else "")
+    """Have what this thread says in the body begin with the name of a target, where one is given, which
+    the commands in it name, too."""
+    token = _target.set(target)
     try:
         yield
     finally:
@@ -115,7 +116,8 @@ def saying_of(target: str) -> Iterator[None]:
 def say(*lines: str) -> None:
     """Print on standard error what is no result, each argument as one line."""
     target = _target.get()
-    whole = (_printable_line(target + complete(line)) for line in lines)
+    begin = f"{target}: " if target else ""
+    whole = (_printable_line(begin + complete(line, target)) for line in lines)
     _write(sys.stderr, "".join(f"{line}\n" for line in whole))
 
 

@@ -21,6 +21,7 @@ from remote.errors import JobError
 from remote.job.fields import NAME
 from remote.job.messages.jobs import JobsAnswer, JobsRequest
 from remote.job.status import ENDED
+from remote.mcp.limits import LONGEST_TEXT
 from remote.mcp.reach import (
     JOB_ID,
     LIMIT,
@@ -89,6 +90,9 @@ def log(
     with process.limited(LIMIT):
         status = Job(there, job).summary
         text = plain_log(Job(there, status.id).log(tail, most=most))
+    if len(text) > LONGEST_TEXT:
+        # By what was escaped it is longer than it was, and its end matters.
+        text = f"…{text[1 - LONGEST_TEXT :]}"
     return of_target(there.session, {"id": status.id, "state": status.state, "text": text})
 
 

@@ -5,14 +5,14 @@ The docstrings and descriptions are what a client's model reads.
 
 from __future__ import annotations
 
-import json
+from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from remote import api
-from remote.answers import of_target
+from remote.answers import data_of, of_target
 from remote.config import find_project
 from remote.job.fields import NAME
 from remote.mcp.reach import Answer, DryRun, Targets, error_in, of_all, pool, reach, refuse_silence
@@ -57,9 +57,10 @@ def pull(target: Targets = "", dry_run: DryRun = False) -> Answer:
         every = pool_transfers.pull_all(servers, dry_run=dry_run, registry=registry, theirs=False)
         replies = [*every]
         refuse_silence(replies)
-        failed = [each for each in replies if not each.answer or each.answer.records.unreadable]
+        failed = [reply for reply in replies if reply.error]
+        unread = [each for each in replies if each.answer and each.answer.records.unreadable]
         problems = [each for reply in replies if reply.answer for each in reply.answer.problems]
-        end = partial(exit_unless_everywhere, servers, failed, problems, "pulled")
+        end = partial(exit_unless_everywhere, servers, failed, problems, "pulled", unread)
         return of_all(replies, dry_run=dry_run, error=error_in(target, end))
     there = reach(target)
     registry = registry_asked(there.project, flag=False)
@@ -82,11 +83,19 @@ def records(
 ) -> Answer:
     """The newest MLflow runs of the local store, with parameters and metrics; `pull` updates it."""
     table = api.records(find_project(), filter, newest=newest)
-    rows = json.loads(table.to_json(orient="records", date_format="iso"))
+    # Not by to_json, which tells no more than ten places behind the point.
+    rows = table.to_dict("records")
     return {
-        "runs": [{key: value for key, value in row.items() if _tells(key, value)} for row in rows]
+        "runs": [
+            {key: _plain(value) for key, value in row.items() if _tells(key, value)} for row in rows
+        ]
     }
 
 
-def _tells(column: str, value: object) -> bool:
-    return value is not None and not column.startswith("tags.mlflow.")
+def _tells(column: str, value: Any) -> bool:
+    # What a run doesn't have is no number, or no time: neither is equal to itself.
+    return value is not None and value == value and not column.startswith("tags.mlflow.")
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else data_of(value)

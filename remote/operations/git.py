@@ -118,10 +118,14 @@ def tracked(root: Path, name: str) -> bool:
     return any(not file.endswith((".gitkeep", ".gitignore")) for file in names)
 
 
-def ignored(root: Path) -> list[str]:
-    """The files of the project that git is told to ignore; none where there is no git."""
+def ignored(root: Path, paths: Sequence[str] = ()) -> list[str]:
+    """The files of the project, or at and below these paths of it, that git is told to ignore; none
+    where there is no git."""
+    words = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard")
+    # More than a command line holds are asked for with all the others.
+    named = [f":(literal){path}" for path in paths] if len(paths) <= MANY else []
     try:
-        return _names(root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard")
+        return _names(root, *words, "--", *named)
     except FileNotFoundError:
         return []
 

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from remote.config import Project
 from remote.errors import LoginError, RemoteError
+from remote.next_steps import complete
 from remote.output import Progress, plural, saying_of
 from remote.rpc.client import AgentBug
 from remote.session import TargetSession
@@ -36,8 +37,9 @@ class Reply(Generic[Answer]):
 
     @property
     def words(self) -> str:
-        """The error on one line."""
-        return " ".join(str(self.error).split("\n")) if self.error else ""
+        """The error on one line, whose commands name its target."""
+        text = " ".join(str(self.error).split("\n")) if self.error else ""
+        return complete(text, self.server.target.label)
 
 
 def sessions(project: Project, text: str) -> list[TargetSession]:

@@ -158,11 +158,12 @@ def bring(server: TargetSession, names: list[str], backup: str) -> Iterator[str]
             # Meanwhile a folder may have become a link.
             if not may_come(name, root):
                 raise TargetError(f"{name} can't be copied here any more.", COPY)
-            file = root / name
+            file, mode = root / name, 0o644
             if file.exists():
-                copy_new(file, root / backup / name, mode=0o644)
+                mode = file.stat().st_mode & 0o777
+                copy_new(file, root / backup / name, mode=mode)
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(file, content)
+            write_atomic(file, content, mode=mode)
             # rsync takes files of the same size and time for the same.
             os.utime(file, (times[name], times[name]))
             left.pop(name, None)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import moment, outlast, push_lock
 from remote.operations.transfers.push_transfer import REPEATS, PushTransfer
 from remote.operations.transfers.room import finishing
-from remote.operations.transfers.undecided import undecided
+from remote.operations.transfers.undecided import undecided, undecided_among
 from remote.output import plural, say_first, size
 from remote.session import TargetSession, project_id
 from remote.transport import rsync
@@ -147,8 +148,7 @@ def _transfer(
     # Others may push in the same second: each has a folder of its own for what it replaces.
     folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
     if changes:
-        # What the last whole push told.
-        held = list(server.facts.undecided or ())
+        held = undecided_among(server, declared, changes.paths)
     else:
         held = undecided(server, declared, dry_run=dry_run)
     return PushTransfer(
@@ -201,6 +201,14 @@ class Pulled:
     def is_news(self) -> bool:
         """Whether something came. What can't come is there again at each pull, and no news."""
         return bool(self.files.sent or self.files.cleared or self.records.is_news or self.unpulled)
+
+    @property
+    def remarks(self) -> frozenset[Hashable]:
+        """What is told beside that: what stayed there, or was refused."""
+        files, records, merged = self.files, self.records, self.records.summary
+        left = (files.left, files.acting, records.left, records.acting, records.outside)
+        refused = (merged.refused, merged.deleted_there, merged.left_out) if merged else ()
+        return frozenset(chain(self.problems, *left, *refused, filter(None, [records.moved])))
 
 
 @dataclass(frozen=True)

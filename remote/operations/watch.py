@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from remote.errors import ConfigError, RemoteError
 from remote.operations.retries import Retries
 from remote.operations.sync import Pushed, push, push_changes
 from remote.operations.transfers.changes import Changes
+from remote.operations.transfers.push_guard import is_data
 from remote.operations.transfers.sent_paths import ROOT, RULES, SentPaths
 from remote.output import say
 from remote.session import TargetSession
@@ -25,8 +28,12 @@ STEP, LONGEST, TICK = 25, 500, 200
 #: message may hold its lock for hours.
 GIT_PATIENCE = 5.0
 
-#: So many changes are taken for a whole push: the system may have dropped some.
+#: So many changes of what is pushed are taken for a whole push.
 MANY = 2000
+
+#: Of so many at once, the system may have dropped some: Linux holds 16384 events (inotify(7)), and a
+#: file that is written has four.
+FLOOD = 4000
 
 #: In nanoseconds.
 SECOND = 10**9
@@ -59,7 +66,9 @@ def _changes(root: Path) -> Iterator[set[str]]:
             "inv watch needs watchfiles, which is not installed.",
             "Install it: uv pip install watchfiles",
         ) from None
-    missed = set[str]()
+    missed, resumed = set[str](), threading.Event()
+    # While it is stopped (Ctrl-Z), nobody takes what the system has to tell.
+    signal.signal(signal.SIGCONT, lambda *_: resumed.set())
     while True:
         batches = watchfiles.watch(
             root,
@@ -73,7 +82,11 @@ def _changes(root: Path) -> Iterator[set[str]]:
         try:
             for batch in batches:
                 yield {os.path.relpath(path, root) for _, path in batch} | missed
-                missed = set()
+                # What didn't fit was dropped, and of a folder that was made then nothing is told.
+                missed = {ROOT} if len(batch) > FLOOD or resumed.is_set() else set()
+                if missed:
+                    resumed.clear()
+                    break
         except OSError as error:
             raise ConfigError(
                 f"The project's folders can't be watched: {error}.",
@@ -161,8 +174,14 @@ class Watcher:
         """Push what was saved; None where something else may have changed."""
         if not self.last or self.retries.failure or self.saved & RULES or len(self.saved) > MANY:
             return None
-        checksum = any(_second(self.root / path) in self.seconds for path in self.saved)
+        checksum = any(map(self._may_look_sent, self.saved))
         return push_changes(server, Changes(frozenset(self.saved), self.last.id, checksum))
+
+    def _may_look_sent(self, path: str) -> bool:
+        """Whether rsync could take a file for the one that was sent: it was written in a second of the
+        last push, or before and renamed since. To compare data takes too long for the latter."""
+        second = _second(self.root / path)
+        return second in self.seconds or 0 <= second < self.seconds.start and not is_data(path)
 
 
 def _second(path: Path) -> int:

@@ -132,11 +132,12 @@ def fetched(run: str, brought: Fetched) -> None:
     say_problems(brought.problems, "fetched")
 
 
-def refuse_unreadable(records: Records, target: str) -> None:
+def refuse_unreadable(records: Records, target: str, *, quietly: bool = False) -> None:
     """Raises StoreError where a store of the target is there and could not be read."""
     *others, last = records.unreadable or [""]
     if last:
-        say(*others, f"{target}: some records could not be read; the rest was pulled.")
+        if not quietly:
+            say(*others, f"{target}: some records could not be read; the rest was pulled.")
         raise StoreError(*last.split("\n", 1))
 
 

@@ -106,6 +106,7 @@ def pull_all(
     from remote.operations.sync import say_problems
 
     replies, failed, problems = list[Reply[Any]](), [], list[Problem]()
+    unread = list[Reply[Any]]()
     for reply in pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs, only=only):
         replies.append(reply)
         tell(**{part: replies}, dry_run=dry_run, export=None)
@@ -123,11 +124,11 @@ def pull_all(
                 merge_report.refuse_unreadable(pulled.records, str(reply.server.target))
             except StoreError as error:
                 say(*str(error).split("\n"))
-                failed.append(reply)
+                unread.append(reply)
     tell(export=merge_report.export(servers[0].project, dry_run=dry_run))
     if len(failed) < len(servers):
         print_lines("Look at them: mlflow ui")
-    exit_unless_everywhere(servers, failed, problems, "pulled")
+    exit_unless_everywhere(servers, failed, problems, "pulled", unread)
 
 
 def _without_known(
@@ -155,13 +156,16 @@ def exit_unless_everywhere(
     failed: Sequence[Reply[Any]],
     problems: Sequence[Problem],
     verb: str,
+    unread: Sequence[Reply[Any]] = (),
 ) -> None:
-    """Exit with NOT_ALL where a server gave no answer, or a path could not be moved."""
+    """Exit with NOT_ALL where a server gave no answer, or a path could not be moved, or records (of
+    those that are `unread`) not be read."""
     if len(failed) == len(servers):
         raise ConnectError(f"Nothing was {verb}.", "Each server's line says why.")
-    if failed:
-        names = ", ".join(reply.server.target.label for reply in failed)
-        raise Exit(f"All but {names} was {verb}.", code=NOT_ALL)
+    names = [reply.server.target.label for reply in failed]
+    names += [f"records of {reply.server.target.label}" for reply in unread]
+    if names:
+        raise Exit(f"All but {', '.join(names)} was {verb}.", code=NOT_ALL)
     exit_unless_all(problems, verb)
 
 
@@ -190,7 +194,7 @@ def set_up_all(servers: Sequence[TargetSession], job: JobSpec) -> None:
             print_lines(f"{label}: the environment {'exists already' if is_ready else 'is ready'}")
             continue
         words = f"{name} {status.in_words}" if status else reply.words
-        say(f"{label}: {words}", *([f"inv remote-logs {name} --target {label}"] if name else []))
+        say(f"{label}: {words}", *([f"inv remote-logs --target {label} {name}"] if name else []))
         failed.append(reply)
     tell(targets=ended)
     for each in started:

@@ -119,7 +119,8 @@ def _read_secret(key: str) -> str:
 
         value = getpass(printable(f"{key}: "))
     else:
-        value = sys.stdin.readline().rstrip("\n")
+        # All lines: a private key has several.
+        value = sys.stdin.read().rstrip("\r\n")
     if not value:
         raise ConfigError(
             "Nothing was typed, so nothing was changed.",

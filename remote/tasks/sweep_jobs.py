@@ -130,16 +130,21 @@ def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
     while not have_ended(replies := _look(project, sweep, said)):
         time.sleep(LOOK)
     print_lines(*_lines(sweep, replies))
-    if pull:
-        from remote.tasks import pools
+    try:
+        if pull:
+            from remote.tasks import pools
 
-        pools.pull_all(
-            servers_of(project, sweep),
-            dry_run=False,
-            registry=registry_asked(project, False),
-            theirs=False,
-            part="pulled",
-        )
+            pools.pull_all(
+                servers_of(project, sweep),
+                dry_run=False,
+                registry=registry_asked(project, False),
+                theirs=False,
+                part="pulled",
+            )
+    except Exit:
+        # As with one job, how the jobs ended goes before what could not be pulled.
+        exit_unless_finished(sweep, replies)
+        raise
     exit_unless_finished(sweep, replies)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -164,20 +165,27 @@ def sync_pull(
 
     Example: inv sync-pull
     """
-    options = {"dry_run": dry_run, "registry": registry, "theirs": theirs}
+    pull = functools.partial(
+        pull_and_tell,
+        dry_run=dry_run,
+        registry=registry,
+        theirs=theirs,
+        only=only or (),
+        is_result=True,
+    )
     servers = [] if watch else pool_of(target)
     for server in servers or [server_of(target)]:
         limit_artifacts(server, artifacts_max)
     if watch:
         pause = seconds(f"{watch}s" if watch.isdecimal() else watch, "--watch")
-        pull_again_and_again(server, pause, only or (), **options)
+        pull_again_and_again(server, pause, pull)
     if servers:
         from remote.tasks import pools
 
         registry = registry_asked(servers[0].project, registry)
         pools.pull_all(servers, dry_run=dry_run, registry=registry, theirs=theirs, only=only or ())
         return
-    pulled = pull_and_tell(server, only=only or (), is_result=True, **options)
+    pulled = pull(server)
     exit_unless_all(pulled.problems, "pulled")
 
 
@@ -192,27 +200,30 @@ def limit_artifacts(server: TargetSession, typed: str = "") -> None:
 
 
 def pull_again_and_again(
-    server: TargetSession, pause: int, only: Sequence[str] = (), **options: bool
+    server: TargetSession, pause: int, pull: Callable[..., Pulled]
 ) -> NoReturn:
-    """Pull until Ctrl-C, and say only what came. The first pull raises RemoteError, later ones are
-    tried again."""
+    """Pull (as `pull_and_tell` does) until Ctrl-C, and say only what came. The first pull raises
+    RemoteError, later ones are tried again."""
     from remote.operations.retries import Retries
     from remote.session import TargetSession
+    from remote.tasks.merge_report import refuse_unreadable
 
     retries, target = Retries(), server.target
     try:
-        pull_and_tell(server, only=only, is_result=True, **options)
+        told = pull(server).remarks
         tell_now()
         say(f"Pulling from {target} repeatedly. Ctrl-C ends it.")
         while True:
             time.sleep(max(pause, retries.pause) if retries.failure else pause)
             try:
                 server = TargetSession.of(server.project, target)
-                again = {**options, "exports": bool(retries.failure)}
-                pulled = pull_and_tell(server, only=only, is_result=True, quietly=True, **again)
-                if pulled.is_news:
+                pulled = pull(server, told=told, again=bool(retries.failure))
+                is_news = pulled.is_news or not pulled.remarks <= told
+                if is_news:
                     tell_now()
-                retries.end(f"{target} answers again.")
+                told = pulled.remarks
+                refuse_unreadable(pulled.records, str(target), quietly=not is_news)
+                retries.end(f"Pulling from {target} works again.")
             except RemoteError as error:
                 retries.postpone(error)
     except KeyboardInterrupt:
@@ -227,21 +238,21 @@ def pull_and_tell(
     theirs: bool = False,
     only: Sequence[str] = (),
     is_result: bool = False,
-    quietly: bool = False,
-    exports: bool = False,
+    told: frozenset[Hashable] | None = None,
+    again: bool = False,
 ) -> Pulled:
     """Pull, and say what that brought and what it kept; it is the task's result, or a part of it.
 
-    With `quietly`, nothing is said where nothing came, and only exported what an earlier pull could
-    not, as far as that is known (`exports`).
+    After a pull whose remarks were `told`, nothing is said where there is no news beside them; nor is
+    anything exported, but `again` where that may be what failed. Its caller refuses what can't be read.
     """
     from remote.operations.sync import pull
     from remote.tasks import merge_report
 
     registry = registry_asked(server.project, registry)
     pulled = pull(server, dry_run=dry_run, registry=registry, theirs=theirs, only=only)
-    if quietly and not pulled.is_news:
-        if exports:
+    if told is not None and not pulled.is_news and pulled.remarks <= told:
+        if again:
             merge_report.export(server.project, dry_run=dry_run)
         return pulled
     if is_result:
@@ -249,12 +260,13 @@ def pull_and_tell(
     else:
         tell(pulled=pulled)
     tell_pulled(server, pulled, dry_run=dry_run)
-    if pulled.records.summary is not None and not quietly:
+    if pulled.records.summary is not None and told is None:
         print_lines("Look at them: mlflow ui")
     exported = merge_report.finish(
         server.project, pulled.records, pulled.problems, str(server.target), dry_run=dry_run
     )
     if is_result:
         tell(export=exported)
-    merge_report.refuse_unreadable(pulled.records, str(server.target))
+    if told is None:
+        merge_report.refuse_unreadable(pulled.records, str(server.target))
     return pulled

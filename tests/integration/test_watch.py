@@ -178,6 +178,24 @@ def test_a_checkout_of_many_files_is_one_push(watch: Watch) -> None:
     assert len(pushes) == 1 and " more, " in pushes[0], watch.said
 
 
+def test_what_changed_while_it_was_stopped_is_pushed_though_the_system_dropped_it(
+    watch: Watch,
+) -> None:
+    held = Path("/proc/sys/fs/inotify/max_queued_events")
+    most = int(held.read_text()) if held.exists() else 0
+    noise = [watch.project.write(f"outputs/{name}", "") for name in "ab"]
+    watch.settle()
+    watch.process.send_signal(signal.SIGSTOP)
+    # Those of one file that follow each other count once.
+    for number in range(most + 1):
+        os.utime(noise[number % 2])
+    watch.project.write("src/dropped/new/late.py", "late")
+    watch.process.send_signal(signal.SIGCONT)
+    until(lambda: watch.has("src/dropped/new/late.py", "late"))
+    # And the folder, of which nothing was told, is watched from then on.
+    watch.save("src/dropped/new/late.py", "later")
+
+
 def test_a_push_by_another_laptop_in_between_leads_to_a_whole_one(
     watch: Watch, tmp_path: Path
 ) -> None:

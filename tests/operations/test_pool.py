@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from remote import next_steps
+from remote.answers import data_of
 from remote.config import Project
 from remote.errors import LoginError, NoAnswer, TargetError
 from remote.job.messages.gpus import GpusRequest
@@ -115,6 +117,25 @@ def test_an_error_and_a_bug_are_told_of_their_own_host(project: Project) -> None
     one, two = pool.ask_all(pool.sessions(project, "lab"), question)
     assert one.words == "It has no room. Make some."
     assert two.words == "The server's agent failed: KeyError: 'x' For details: --target two"
+
+
+def test_the_next_step_of_one_host_is_for_that_one_alone(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next_steps.name_target("lab")
+
+    def question(server: TargetSession) -> None:
+        say("Files stay: inv sync-push --delete")
+        raise TargetError("It is full.", "Make room (inv remote-prune).")
+
+    replies = pool.ask_all(pool.sessions(project, "lab"), question)
+    for reply in replies:
+        prune = f"inv remote-prune --target {reply.server.target.label}"
+        assert prune in reply.words and prune in data_of(reply)["error"]["next"]
+    said = sorted(capsys.readouterr().err.splitlines())
+    assert said == [
+        f"{name}: Files stay: inv sync-push --target {name} --delete" for name in ("one", "two")
+    ]
 
 
 def test_what_is_said_meanwhile_begins_with_the_host(

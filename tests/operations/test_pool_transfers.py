@@ -11,6 +11,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from remote.config import Project
+from remote.mcp import sync_tools
 from remote.operations import pool, pool_transfers
 from remote.session import TargetSession
 from remote.tasks import sync
@@ -104,10 +105,27 @@ def test_a_server_whose_records_cannot_be_read_keeps_nobody_elses_away(
 ) -> None:
     far(project, "a", empty).run("fa")
     far(project, "b", empty).file.write_bytes(b"no database at all" * 100)
-    with pytest.raises(Exit, match="All but off, b was pulled.|All but b, off was pulled."):
+    with pytest.raises(Exit, match="All but off, records of b was pulled."):
         sync.sync_pull(Context(), target="all")
     assert here.runs() == {"fa"}
     assert "b: " in capsys.readouterr().err
+
+
+def test_results_that_came_without_records_are_not_told_as_nothing(
+    here: Store, project: Project, empty: Path
+) -> None:
+    text = (here.root / "pyproject.toml").read_text()
+    (here.root / "pyproject.toml").write_text(f'{text}[tool.remote.groups]\nlab = ["a", "b"]\n')
+    for name in "ab":
+        there = far(project, name, empty)
+        there.file.write_bytes(b"no database at all" * 100)
+        (there.root / "data/results" / f"{name}.txt").write_text(name)
+    with pytest.raises(Exit, match="All but records of [ab], records of [ab] was") as exit:
+        sync.sync_pull(Context(), target="lab")
+    assert exit.value.code == 3
+    assert {path.name for path in (here.root / "data/results").iterdir()} == {"a.txt", "b.txt"}
+    answer = sync_tools.pull(target="lab")
+    assert "All but records of" in answer["error"]["message"]
 
 
 def test_a_run_that_is_on_two_servers_stays_the_first_ones_and_is_told(

@@ -99,6 +99,17 @@ def test_what_is_replaced_here_is_kept(root: Path) -> None:
     assert (root / backup / "src/a.py").read_bytes() == b"mine"
 
 
+def test_what_is_its_owners_alone_or_a_program_stays_so(root: Path) -> None:
+    there = {"src/mine.py": b"theirs", "src/run.py": b"theirs"}
+    for name, mode in (("mine", 0o600), ("run", 0o755)):
+        (root / f"src/{name}.py").write_bytes(b"mine")
+        (root / f"src/{name}.py").chmod(mode)
+    _, backup = saved_files.bring(server(root, there, there), list(there))
+    for folder in (root, root / backup):
+        assert (folder / "src/mine.py").stat().st_mode & 0o777 == 0o600
+        assert (folder / "src/run.py").stat().st_mode & 0o777 == 0o755
+
+
 def test_what_nobody_asked_for_is_refused(root: Path) -> None:
     sent = {"../../.bashrc": b"evil"}
     with pytest.raises(TargetError, match="which was not requested"):

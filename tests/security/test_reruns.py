@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import subprocess
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from remote.job.spec import JobSpec, read_job
 from remote.job.status import FINISHED, JobStatus
 from remote.operations.jobs.rerun import rerun
 from remote.operations.jobs.submission import Submission
+from remote.operations.jobs.submit import push_until_accepted
 from remote.operations.jobs.submitted import (
     KEPT,
     Submitted,
@@ -198,6 +202,24 @@ def test_a_server_that_tells_of_another_job_is_refused(world: World) -> None:
         world.a.agent = Namespace(call=lambda request: told)  # type: ignore[assignment]
         rerun(world.a, "other", target=world.b)
     assert world.asked == []
+
+
+def test_a_file_that_a_push_held_back_is_no_part_of_what_was_submitted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = world.project.root
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    world.write(root / ".gitignore", "*_token.txt\n")
+    world.write(root / "src/my_token.txt")
+    monkeypatch.setattr(Submission, "ask", lambda *_, **__: SubmitAnswer(id=JOB))
+    with contextlib.ExitStack() as way:
+        push_until_accepted(Submission(world.a, None, way, request="0" * 32), ASKED)
+    for folder in (world.paths.pristine, world.paths.code):
+        shutil.rmtree(folder)
+    with freezing(world.paths, world.paths.root):
+        pass
+    assert not (world.code / "src/my_token.txt").exists()
+    assert (world.rerun() / ".gitignore").is_file()
 
 
 def test_a_push_that_changed_nothing_is_hashed_the_same(world: World) -> None:

@@ -108,6 +108,22 @@ def test_a_secret_changes_no_program(
         server.remote_secrets(Context(), key=name, target=str(root.parent / "target"))
 
 
+def test_a_secret_of_several_lines_is_kept_whole(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from invoke.context import Context
+
+    from remote.tasks import server, sync
+
+    monkeypatch.chdir(root)
+    target = f"{tmp_path}/target"
+    sync.sync_push(Context(), target=target)
+    monkeypatch.setattr("sys.stdin", io.StringIO('{\n "key": "a"\n}\n'))
+    server.remote_secrets(Context(), key="GCP_KEY", target=target)
+    kept = json.loads((tmp_path / "target/.remote/secrets.json").read_text())
+    assert kept == {"GCP_KEY": '{\n "key": "a"\n}'}
+
+
 def test_nothing_heavy_is_imported() -> None:
     code = "import sys, remote.tasks.server; print(*sorted(sys.modules))"
     loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()

@@ -169,7 +169,7 @@ def notify(record: Record) -> None:
         "REMOTE_JOB_RESULT": status.result,
     }
     try:
-        subprocess.run(
+        ended = subprocess.run(
             ["sh", "-c", job.notify],
             cwd=str(record.paths.root),
             env={**os.environ, **job.env, **variables},
@@ -178,6 +178,8 @@ def notify(record: Record) -> None:
             stderr=record.log,
             timeout=NOTIFY_LIMIT,
         )
+        if ended.returncode:
+            record.say(f"--notify: its command failed (exit code {ended.returncode})")
     except (OSError, subprocess.TimeoutExpired) as error:
         record.say(f"--notify: {error}")
 

@@ -182,8 +182,9 @@ def push_until_accepted(
             job, more = job.replace(git=git), [each.replace(git=git) for each in more]
         diff = uncommitted(server.project.root, job.outputs) if job.git.dirty else ""
         with ThreadPoolExecutor(1) as pool:
-            root, links = server.project.root, tuple(server.settings.links)
-            code = pool.submit(pushed_code, root, job.outputs, links)
+            root, held = server.project.root, server.facts.undecided or ()
+            left = (*server.settings.links, *held)
+            code = pool.submit(pushed_code, root, job.outputs, left)
             answer = submission.ask(job, diff, push=pushed.id, more=more)
         # Without it, a rerun elsewhere asks for --theirs.
         with contextlib.suppress(OSError, TransferError):

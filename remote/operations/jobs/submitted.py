@@ -65,10 +65,10 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def pushed_code(root: Path, declared: Iterable[str], links: Iterable[str] = ()) -> str:
+def pushed_code(root: Path, declared: Iterable[str], left: Iterable[str] = ()) -> str:
     """The hash of what a push of the project sends, but for what is no part of a job's code: outputs,
-    and where the target has `links`."""
-    shared = (*outputs.links(declared), *links)
+    where the target has links, and what is held back, which both are `left`."""
+    shared = (*outputs.links(declared), *left)
     names = all_sent_names(root, [*declared])
     code = (name for name in names if not outputs.below(name, shared) and _is_code(name))
     return _tree_hash(root, code, cache=root / STATE / FOLDER / "hashes.json")

@@ -3,9 +3,14 @@ until the project's ignore file says what becomes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
+from remote.config import is_environment
+from remote.job import outputs
+from remote.job.paths import STATE
 from remote.operations.git import ignored
 from remote.output import say, say_first
 from remote.secret_files import is_allowed, may_be_secret
@@ -18,37 +23,81 @@ LONGEST = 1 << 16
 
 
 def undecided(server: TargetSession, declared: Sequence[str], *, dry_run: bool) -> list[str]:
-    """What this push holds back, which is said. The first one to a target looks for such files."""
-    root, names = server.project.root, server.facts.undecided
-    if names is None:
-        names = tuple(filter(_may_be_secret(root), ignored(root)))
-    allowed = IgnoreFile.of(root).allowed
-    sent = sent_names(root, names, declared) if names else set()
-    held = sorted(
-        name for name in sent if not is_allowed(name, allowed) and (root / name).is_file()
-    )
+    """What a push of all holds back, which is said."""
+    root, known = server.project.root, server.facts.undecided or ()
+    held = _held(server, declared, {*known, *_ignored(root, _files(root, declared))})
     if not dry_run:
         server.remember(undecided=tuple(held))
+    _tell(held)
+    return held
+
+
+def undecided_among(
+    server: TargetSession, declared: Sequence[str], paths: Iterable[str]
+) -> list[str]:
+    """What a push of these paths holds back; what no push told before is said."""
+    root, known = server.project.root, server.facts.undecided or ()
+    files = chain.from_iterable(_files(root, declared, path) for path in paths)
+    new = _held(server, declared, {*_ignored(root, files)} - {*known})
+    if new:
+        server.remember(undecided=(*known, *new))
+        _tell(new)
+    return [*known, *new]
+
+
+def _files(root: Path, declared: Sequence[str], top: str = "") -> Iterator[str]:
+    """A file, or those in a folder, but for what jobs write, data, environments and caches."""
+    left, folders = {STATE, ".git", *outputs.links(declared), *outputs.paths(declared)}, [top]
+    while folders:
+        folder = folders.pop()
+        if folder in left or is_environment(root / folder):
+            continue
+        try:
+            with os.scandir(root / folder) as entries:
+                for entry in entries:
+                    name = f"{folder}/{entry.name}" if folder else entry.name
+                    if not entry.is_dir(follow_symlinks=False):
+                        yield name
+                    elif entry.name != "__pycache__":
+                        folders.append(name)
+        except NotADirectoryError:
+            yield folder
+        except OSError:
+            # It went meanwhile, or rsync can't read it either.
+            continue
+
+
+def _ignored(root: Path, files: Iterable[str]) -> list[str]:
+    """Those that git ignores, and that are called like secrets."""
+    likely = [name for name in files if _may_be_secret(root, name)]
+    return ignored(root, likely) if likely else []
+
+
+def _held(server: TargetSession, declared: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Those that would be sent, though the ignore file doesn't say so."""
+    root = server.project.root
+    allowed, sent = IgnoreFile.of(root).allowed, sent_names(root, names, declared)
+    return sorted(
+        name for name in sent if not is_allowed(name, allowed) and (root / name).is_file()
+    )
+
+
+def _tell(held: Sequence[str]) -> None:
     if held:
         lines = [
             f"not pushed: {name}: git ignores it, and it is called like a secret" for name in held
         ]
         say_first(lines, "files")
         say(f"A line in {IGNORE_FILE} decides: NAME excludes it, !NAME sends it.")
-    return held
 
 
-def _may_be_secret(root: Path) -> Callable[[str], bool]:
-    """What tells whether a file is called like a secret; data may be called anything."""
-
-    def look(name: str) -> bool:
-        path = root / name
-        return (
-            may_be_secret(name)
-            and not name.startswith("data/")
-            and not path.is_symlink()
-            and path.is_file()
-            and path.stat().st_size <= LONGEST
-        )
-
-    return look
+def _may_be_secret(root: Path, name: str) -> bool:
+    """Whether a file is called like a secret, and may be one."""
+    path = root / name
+    return (
+        may_be_secret(name)
+        and not name.startswith("data/")
+        and not path.is_symlink()
+        and path.is_file()
+        and path.stat().st_size <= LONGEST
+    )

@@ -25,6 +25,8 @@ _POINTS = 1000
 _INPUTS = 20
 """Data sets in one request: they may have long schemas and profiles."""
 _FILE = "file:"
+_ASKED = "remote/job.json"
+"""What was asked of a job, which only its owner may read: variables, and the command of --notify."""
 _MISREAD = re.compile(r"[#?]|%[0-9A-Fa-f]{2}")
 """MLflow's client puts names into URLs as they are: these would arrive under other names."""
 _LAST_ROW = """
@@ -118,6 +120,7 @@ def send_artifacts(session: Session, placed: Placed, local: str, server: str) ->
     elif folder is None:
         session.summary.note(f"{what}: they lie outside of this project.")
     states = placed.sent.states
+    files.pop(_ASKED, None)
     for name in [name for name in files if is_secret(name, session.order.allowed)]:
         session.summary.note(f"{name} of {placed} is not sent: it is called like a secret")
         del files[name]

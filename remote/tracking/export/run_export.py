@@ -49,7 +49,8 @@ _NOT_WRITTEN = (*_SOURCE.values(), "mlflow.runName")
 _PARENT = TAG + "mlflow.parentRunId"
 _LIMITS = (
     "Runs and logged models get new ids on the server; the tags remote.source_run and"
-    " remote.source_model hold their local ids. Files such as MLmodel go as they are.",
+    " remote.source_model hold their local ids. Files such as MLmodel go as they are;"
+    " remote/job.json, which holds the variables of a job, stays here.",
     "Experiments and logged models are created at the server's time. What is deleted locally stays on the"
     " server, and an experiment keeps the name and the tags that it was created with.",
     "Traces, evaluation data sets and registered models aren't exported: no server takes them so.",

@@ -110,6 +110,7 @@ def test_the_command_of_notify_is_told_of_the_end(root: Path, start: Start) -> N
     code, status = ended(start(paths), paths)
     assert (code, status.state) == (0, FINISHED)
     assert (root / "told").read_text() == "finished 0\n"
+    assert paths.log.read_text().endswith("--notify: its command failed (exit code 5)\n")
 
 
 KEEPS = 'cd "$REMOTE_JOB_STATE_DIR" && echo x >> tries && pwd && test $(wc -l < tries) = {tries}'

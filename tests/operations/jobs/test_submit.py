@@ -263,7 +263,7 @@ def test_where_others_push_all_the_time_it_is_given_up(
     monkeypatch.setattr(submit, "line", lambda *words: "pushed")
     submission = mock.Mock()
     submission.server.project = project
-    submission.server.settings.links = {}
+    submission.server.settings.links, submission.server.facts.undecided = {}, None
     submission.ask.return_value = SubmitAnswer(need=PUSH)
     job = JobSpec(kind="command", source="", name="a")
     with pytest.raises(JobError, match="is pushed to all the time") as told:

@@ -68,3 +68,14 @@ def test_without_git_nothing_is_held_back(
     subprocess.run(["rm", "-r", str(server.project.root / ".git")], check=True)
     push(server)
     assert sent(server) == {"a.py", *OTHERS, *LIKELY} and "token" not in capsys.readouterr().err
+
+
+def test_one_that_came_after_the_first_push_stays_too(
+    server: TargetSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(server)
+    capsys.readouterr()
+    (server.project.root / "new_token.txt").write_text("x")
+    push(again(server))
+    assert sent(server) == {"a.py", *OTHERS}
+    assert "not pushed: new_token.txt" in capsys.readouterr().err

@@ -57,6 +57,16 @@ def test_secrets_among_the_artifacts_stay_here(laptop: Laptop) -> None:
     ]
 
 
+def test_the_variables_of_a_job_stay_here(laptop: Laptop) -> None:
+    run = laptop.project.run(laptop.experiment)
+    laptop.log(run, "remote/log.txt", b"x")
+    laptop.log(
+        run, "remote/job.json", b'{"env": {"API_KEY": "abc"}, "notify": "curl https://hook/abc"}'
+    )
+    summary = laptop.export()
+    assert summary is not None and summary.files == 1
+
+
 def test_a_file_that_was_changed_on_the_server_is_kept(laptop: Laptop, tmp_path: Path) -> None:
     run = laptop.project.run(laptop.experiment, end=None)
     laptop.log(run, "a.txt", b"one")

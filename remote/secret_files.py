@@ -88,8 +88,13 @@ _LIKELY = re.compile(
 _PARTS = ("secret", "token", "cred", "pass", "key")
 
 
+def any_may_be_secret(paths: str) -> bool:
+    """False, at a quick look, where none of the paths in a text speaks of secrets."""
+    return not paths.isascii() or any(map(paths.lower().__contains__, _PARTS))
+
+
 def may_be_secret(path: str) -> bool:
     """Whether a word in a path speaks of secrets, in whatever form Unicode has it."""
-    if path.isascii() and not any(map(path.lower().__contains__, _PARTS)):
+    if not any_may_be_secret(path):
         return False
     return bool(_LIKELY.search(unicodedata.normalize("NFKC", path)))

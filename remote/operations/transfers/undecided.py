@@ -13,7 +13,7 @@ from remote.job import outputs
 from remote.job.paths import STATE
 from remote.operations.git import ignored
 from remote.output import say, say_first
-from remote.secret_files import is_allowed, may_be_secret
+from remote.secret_files import any_may_be_secret, is_allowed, may_be_secret
 from remote.session import TargetSession
 from remote.transport.rsync_filters import IGNORE_FILE, IgnoreFile
 from remote.transport.sent_names import sent_names
@@ -25,7 +25,7 @@ LONGEST = 1 << 16
 def undecided(server: TargetSession, declared: Sequence[str], *, dry_run: bool) -> list[str]:
     """What a push of all holds back, which is said."""
     root, known = server.project.root, server.facts.undecided or ()
-    held = _held(server, declared, {*known, *_ignored(root, _files(root, declared))})
+    held = _held(server, declared, {*known, *_ignored(root, _likely(root, declared))})
     if not dry_run:
         server.remember(undecided=tuple(held))
     _tell(held)
@@ -37,40 +37,47 @@ def undecided_among(
 ) -> list[str]:
     """What a push of these paths holds back; what no push told before is said."""
     root, known = server.project.root, server.facts.undecided or ()
-    files = chain.from_iterable(_files(root, declared, path) for path in paths)
-    new = _held(server, declared, {*_ignored(root, files)} - {*known})
+    likely = chain.from_iterable(_likely(root, declared, path) for path in paths)
+    new = _held(server, declared, {*_ignored(root, likely)} - {*known})
     if new:
         server.remember(undecided=(*known, *new))
         _tell(new)
     return [*known, *new]
 
 
-def _files(root: Path, declared: Sequence[str], top: str = "") -> Iterator[str]:
-    """A file, or those in a folder, but for what jobs write, data, environments and caches."""
+def _likely(root: Path, declared: Sequence[str], top: str = "") -> Iterator[str]:
+    """A file that is called like a secret, or those in a folder, but for what jobs write, data,
+    environments and caches."""
     left, folders = {STATE, ".git", *outputs.links(declared), *outputs.paths(declared)}, [top]
     while folders:
         folder = folders.pop()
         if folder in left or is_environment(root / folder):
             continue
         try:
-            with os.scandir(root / folder) as entries:
-                for entry in entries:
-                    name = f"{folder}/{entry.name}" if folder else entry.name
-                    if not entry.is_dir(follow_symlinks=False):
-                        yield name
-                    elif entry.name != "__pycache__":
-                        folders.append(name)
+            with os.scandir(root / folder) as found:
+                entries = list(found)
         except NotADirectoryError:
-            yield folder
+            yield from filter(may_be_secret, [folder])
+            continue
         except OSError:
             # It went meanwhile, or rsync can't read it either.
             continue
+        above = f"{folder}/" if folder else ""
+        # One look for all of them: a large project has few such names.
+        if any_may_be_secret(above + "/".join(entry.name for entry in entries)):
+            names = (above + entry.name for entry in entries if not entry.is_dir())
+            yield from filter(may_be_secret, names)
+        folders += [
+            above + entry.name
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__"
+        ]
 
 
-def _ignored(root: Path, files: Iterable[str]) -> list[str]:
-    """Those that git ignores, and that are called like secrets."""
-    likely = [name for name in files if _may_be_secret(root, name)]
-    return ignored(root, likely) if likely else []
+def _ignored(root: Path, likely: Iterable[str]) -> list[str]:
+    """Those that git ignores, and that may be secrets."""
+    names = [name for name in likely if _may_be_secret(root, name)]
+    return ignored(root, names) if names else []
 
 
 def _held(server: TargetSession, declared: Sequence[str], names: Iterable[str]) -> list[str]:
@@ -92,11 +99,10 @@ def _tell(held: Sequence[str]) -> None:
 
 
 def _may_be_secret(root: Path, name: str) -> bool:
-    """Whether a file is called like a secret, and may be one."""
+    """Whether a file that is called like a secret may be one; data may be called anything."""
     path = root / name
     return (
-        may_be_secret(name)
-        and not name.startswith("data/")
+        not name.startswith("data/")
         and not path.is_symlink()
         and path.is_file()
         and path.stat().st_size <= LONGEST

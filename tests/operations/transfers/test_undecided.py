@@ -12,8 +12,15 @@ from remote.operations.sync import push
 from remote.session import TargetSession
 from remote.target import Target
 
-LIKELY = ["my_token.txt", "conf/API-Keys.yaml", "secrets/prod.yml", "パスワード.txt", "a\nkey.json"]
-OTHERS = ["tokenizer.json", "data/raw/tokens.txt", "big_token.bin", "known_token.txt"]
+LIKELY = [
+    "my_token.txt",
+    "deep/key.json",
+    "conf/API-Keys.yaml",
+    "secrets/prod.yml",
+    "パスワード.txt",
+    "a\nkey.json",
+]
+OTHERS = ["tokenizer.json", "deep/z.txt", "data/raw/tokens.txt", "big_token.bin", "known_token.txt"]
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ LIKELY = [
     "conf/API-Keys.yaml",
     "secrets/prod.yml",
     "パスワード.txt",
-    "a\nkey.json",
+    "a\nd/key.json",
 ]
-OTHERS = ["tokenizer.json", "deep/z.txt", "data/raw/tokens.txt", "big_token.bin", "known_token.txt"]
+OTHERS = ["tokenizer.json", "a\nd/z.txt", "data/raw/tokens.txt", "big_token.bin", "known_token.txt"]
 
 
 @pytest.fixture

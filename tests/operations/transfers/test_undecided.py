@@ -14,7 +14,6 @@ from remote.target import Target
 
 LIKELY = [
     "my_token.txt",
-    "deep/key.json",
     "conf/API-Keys.yaml",
     "secrets/prod.yml",
     "パスワード.txt",

@@ -17,9 +17,10 @@ from remote.job.messages.target import ABSENT, FOREIGN, OURS
 from remote.job.paths import CLAIMS, STATE
 from remote.job.tree import PushStamp
 from remote.operations.transfers.changes import Changes
+from remote.operations.transfers.project_look import look
 from remote.operations.transfers.project_outputs import declared_outputs
 from remote.operations.transfers.push_guard import moment, outlast, push_lock
-from remote.operations.transfers.push_transfer import REPEATS, PushTransfer
+from remote.operations.transfers.push_transfer import MOST_LEFT, REPEATS, PushTransfer
 from remote.operations.transfers.room import finishing
 from remote.operations.transfers.undecided import undecided, undecided_among
 from remote.output import plural, say_first, size
@@ -32,9 +33,6 @@ from remote.transport.rsync_tally import Tally
 if TYPE_CHECKING:
     from remote.operations.tracking.merge_records import Records
     from remote.operations.tracking.pull_records import FetchedDelta
-
-#: Rules that fit into a command line: a Mac takes a megabyte.
-MOST_LEFT = 4000
 
 
 @dataclass(frozen=True)
@@ -147,10 +145,12 @@ def _transfer(
     stamp = PushStamp.new(project_id(project), user_and_host(), after)
     # Others may push in the same second: each has a folder of its own for what it replaces.
     folder = f"{time.strftime('%Y%m%d-%H%M%S')}-{stamp.id[-4:]}"
+    moved: list[str] = []
     if changes:
         held = undecided_among(server, declared, changes.paths)
     else:
-        held = undecided(server, declared, dry_run=dry_run)
+        found = look(project.root, declared, since=server.facts.pushed)
+        held, moved = undecided(server, declared, found.likely, dry_run=dry_run), found.moved
     return PushTransfer(
         server,
         folder,
@@ -161,6 +161,7 @@ def _transfer(
         [*held, *left, *server.settings.links],
         repeats=0 if changes else REPEATS,
         changes=changes,
+        moved=moved,
     )
 
 

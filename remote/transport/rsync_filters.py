@@ -55,6 +55,15 @@ class IgnoreFile:
             tuple(rule[1:] for rule in rules if rule.startswith("!")),
         )
 
+    def plain(self) -> tuple[set[str], set[str]]:
+        """Names, and paths from the root on, of what is left here whatever else it says. Patterns are
+        rsync's to read, as are rules that let something through."""
+        if any(pattern.startswith(("+", "-", "merge", "include")) for pattern in self.patterns):
+            return set(), set()
+        plain = [pattern for pattern in self.patterns if not re.search(r"[*?[\\]", pattern)]
+        names = {pattern.rstrip("/") for pattern in plain if "/" not in pattern.rstrip("/")}
+        return names, {pattern.strip("/") for pattern in plain if pattern.startswith("/")}
+
 
 def _rule(line: str, number: int) -> str:
     """One line of the ignore file, as it is used."""

@@ -32,6 +32,9 @@ from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_problems import UNREADABLE, Problem
 from remote.transport.rsync_tally import Tally
 
+#: Rules that fit into a command line: a Mac takes a megabyte.
+MOST_LEFT = 4000
+
 #: How often a push is repeated because files change meanwhile.
 REPEATS = 2
 
@@ -60,6 +63,8 @@ class PushTransfer:
     """What has been sent by a transfer of its own."""
     changes: Changes | None = None
     """What is pushed; None is all."""
+    moved: Sequence[str] = ()
+    """What rsync may take for what was sent before, though it is another."""
 
     def run(self, *, project: str = "", delete: bool = True, fresh: bool = False) -> Tally:
         """Push; with `project`, only to a target that is that project's own; a `fresh` one holds
@@ -70,6 +75,12 @@ class PushTransfer:
             data = self._whole(functools.partial(self._send, argv, "pushing data"))
             self.apart.append("data")
         tally = self._send_tree(project=project, delete=delete, fresh=fresh)
+        if self.moved and not fresh:
+            more = self._compare(project=project, delete=delete)
+            # Of a dry run, both tell what would go.
+            problems = dict.fromkeys([*tally.problems, *more.problems])
+            deleted = dict.fromkeys([*tally.deleted, *more.deleted])
+            tally = replace(tally.then(more), problems=list(problems), deleted=list(deleted))
         tally.add(data, ".")
         processed = (self.server.project.root / "data" / "processed").rglob("*")
         is_processed = (path.name != ".gitkeep" and path.is_file() for path in processed)
@@ -79,6 +90,15 @@ class PushTransfer:
         tally.problems += self.left.values()
         tally.drop_stayed()
         return tally
+
+    def _compare(self, *, project: str, delete: bool) -> Tally:
+        """Compare the contents of what was moved, and of what lies beside it, and send what differs."""
+        changes = Changes(frozenset(self.moved), self.push.id, checksum=True)
+        folders = changes.untouched(self.server.project.root)
+        # Where there are too many to name, all but data is compared.
+        beside = folders if len(folders) <= MOST_LEFT else ["data"]
+        again = replace(self, held=[*self.held, *beside], changes=changes, moved=(), repeats=0)
+        return again._send_tree(project=project, delete=delete)
 
     def _concerns(self, folder: str) -> bool:
         return self.changes is None or self.changes.touch(folder)

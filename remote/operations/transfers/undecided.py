@@ -3,17 +3,14 @@ until the project's ignore file says what becomes of them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
-from remote.config import is_environment
-from remote.job import outputs
-from remote.job.paths import STATE
 from remote.operations.git import ignored
+from remote.operations.transfers.project_look import look
 from remote.output import say, say_first
-from remote.secret_files import any_may_be_secret, is_allowed, may_be_secret
+from remote.secret_files import is_allowed
 from remote.session import TargetSession
 from remote.transport.rsync_filters import IGNORE_FILE, IgnoreFile
 from remote.transport.sent_names import sent_names
@@ -22,10 +19,12 @@ from remote.transport.sent_names import sent_names
 LONGEST = 1 << 16
 
 
-def undecided(server: TargetSession, declared: Sequence[str], *, dry_run: bool) -> list[str]:
-    """What a push of all holds back, which is said."""
+def undecided(
+    server: TargetSession, declared: Sequence[str], likely: Iterable[str], *, dry_run: bool
+) -> list[str]:
+    """What a push of all holds back of what is called like a secret, which is said."""
     root, known = server.project.root, server.facts.undecided or ()
-    held = _held(server, declared, {*known, *_ignored(root, _likely(root, declared))})
+    held = _held(server, declared, {*known, *_ignored(root, likely)})
     if not dry_run:
         server.remember(undecided=tuple(held))
     _tell(held)
@@ -37,41 +36,12 @@ def undecided_among(
 ) -> list[str]:
     """What a push of these paths holds back; what no push told before is said."""
     root, known = server.project.root, server.facts.undecided or ()
-    likely = chain.from_iterable(_likely(root, declared, path) for path in paths)
+    likely = chain.from_iterable(look(root, declared, top=path).likely for path in paths)
     new = _held(server, declared, {*_ignored(root, likely)} - {*known})
     if new:
         server.remember(undecided=(*known, *new))
         _tell(new)
     return [*known, *new]
-
-
-def _likely(root: Path, declared: Sequence[str], top: str = "") -> Iterator[str]:
-    """A file that is called like a secret, or those in a folder, but for what jobs write, data,
-    environments and caches."""
-    left, folders = {STATE, ".git", *outputs.links(declared), *outputs.paths(declared)}, [top]
-    while folders:
-        folder = folders.pop()
-        if folder in left or is_environment(root / folder):
-            continue
-        try:
-            with os.scandir(root / folder) as found:
-                entries = list(found)
-        except NotADirectoryError:
-            yield from filter(may_be_secret, [folder])
-            continue
-        except OSError:
-            # It went meanwhile, or rsync can't read it either.
-            continue
-        above = f"{folder}/" if folder else ""
-        # One look for all of them: a large project has few such names.
-        if any_may_be_secret(above + "/".join(entry.name for entry in entries)):
-            names = (above + entry.name for entry in entries if not entry.is_dir())
-            yield from filter(may_be_secret, names)
-        folders += [
-            above + entry.name
-            for entry in entries
-            if entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__"
-        ]
 
 
 def _ignored(root: Path, likely: Iterable[str]) -> list[str]:

@@ -1,0 +1,89 @@
+"""What a push has to know of a project's files before it sends them, found in one look at them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from remote.config import is_environment
+from remote.job import outputs
+from remote.job.paths import STATE
+from remote.operations.transfers.push_guard import is_data
+from remote.secret_files import any_may_be_secret, may_be_secret
+from remote.transport.rsync_filters import IgnoreFile
+
+_Entries = list["os.DirEntry[str]"]
+
+
+@dataclass(frozen=True)
+class ProjectLook:
+    """`likely` are files that are called like secrets. `moved` are files of code that came to their
+    names since the last push, and are older: rsync may take one for another of its size and second.
+    """
+
+    likely: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+
+
+def look(root: Path, declared: Sequence[str], *, since: int = 0, top: str = "") -> ProjectLook:
+    """Look at all but data, what jobs write, environments and what the ignore file leaves here by its
+    name, or at what is at and below `top`. `since` is the moment of the last push by the file system's
+    clock, 0 without one. Raises ConfigError.
+    """
+    found = ProjectLook()
+    if not (root / top).is_dir() and not is_data(top):
+        found.likely.extend(filter(may_be_secret, [top]))
+    for folder, entries, is_moved in _folders(root, declared, since, top):
+        # One look for all of them: a large project has few such names.
+        if any_may_be_secret(folder + "/".join(entry.name for entry in entries)):
+            names = (folder + entry.name for entry in entries if not entry.is_dir())
+            found.likely.extend(filter(may_be_secret, names))
+        if since:
+            found.moved.extend(_moved(root, folder, entries, since, is_moved=is_moved))
+    return found
+
+
+def _folders(
+    root: Path, declared: Sequence[str], since: int, top: str
+) -> Iterator[tuple[str, _Entries, bool]]:
+    """Each folder, with a slash, and what is in it, and whether it was moved itself, or one above."""
+    names, paths = IgnoreFile.of(root).plain()
+    names |= {"__pycache__"}
+    paths |= {STATE, ".git", "data", *outputs.links(declared), *outputs.paths(declared)}
+    folders = [(top, False, False)]
+    while folders:
+        folder, is_moved, may_be_moved = folders.pop()
+        if folder in paths or is_data(folder) or is_environment(root / folder):
+            continue
+        try:
+            status = os.stat(root / folder)
+            with os.scandir(root / folder) as found:
+                entries = list(found)
+        except OSError:
+            # It went meanwhile, or rsync can't read it either.
+            continue
+        # A change of what is in it has a new time, too: then the folder above tells.
+        is_old = status.st_mtime_ns <= since
+        is_moved = is_moved or status.st_ctime_ns > since and (is_old or may_be_moved)
+        above = f"{folder}/" if folder else ""
+        yield above, entries, is_moved
+        folders += [
+            (above + entry.name, is_moved, not is_old)
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and entry.name not in names
+        ]
+
+
+def _moved(
+    root: Path, folder: str, entries: _Entries, since: int, *, is_moved: bool
+) -> Iterator[str]:
+    # Whatever comes to a name, or goes, is a change to its folder.
+    if not is_moved and os.stat(root / folder).st_mtime_ns <= since:
+        return
+    for entry in entries:
+        if entry.is_file(follow_symlinks=False):
+            status = entry.stat(follow_symlinks=False)
+            if status.st_mtime_ns <= since and (is_moved or status.st_ctime_ns > since):
+                yield folder + entry.name

@@ -96,27 +96,31 @@ class Contest:
         what = self._what(f"mlflow migrate-filestore of the same into an empty store ({mlflow})")
         migrated = self._against(self.migrate, trials)
         yield Row(self._name("migrate"), what, MIGRATE_BAR, migrated)
-        limit = "bare INSERT ... SELECT of the same rows, nothing read and sent / the same trial"
-        pairs = Pairs(inserted, migrated.theirs)
-        yield Row(f"{self._name('migrate')} limit", limit, MIGRATE_BAR, pairs)
+        yield self._limit_row("migrate", MIGRATE_BAR, inserted, migrated)
         what = self._what(f"a loop with MlflowClient ({mlflow})")
         looped = self._against(self.loop, trials)
         yield Row(self._name("loop"), what, LOOP_BAR, looped)
-        pairs = Pairs(inserted, looped.theirs)
-        yield Row(f"{self._name('loop')} limit", limit, LOOP_BAR, pairs)
-        yield self._export_row(mlflow, trials)
+        yield self._limit_row("loop", LOOP_BAR, inserted, looped)
+        yield from self._export_rows(mlflow, trials, inserted)
         what = self._what("the same trial of mlflow migrate-filestore", source="as a file store, ")
         ours = Side([self.pull(self.files, MLRUNS) for _ in range(trials)])
         yield Row(self._name("files"), what, files_bar, Pairs(ours, migrated.theirs))
 
-    def _export_row(self, mlflow: str, trials: int) -> Row:
+    def _limit_row(self, other: str, bar: float, inserted: Side, pulled: Pairs) -> Row:
+        what = "bare INSERT ... SELECT of the same rows, nothing read and sent / the same trial"
+        return Row(f"{self._name(other)} limit", what, bar, Pairs(inserted, pulled.theirs))
+
+    def _export_rows(self, mlflow: str, trials: int, inserted: Side) -> Iterator[Row]:
         name, told = self._name("export"), f"({exporter.PACKAGES[0]}, {mlflow})"
         what = self._what(f"export-experiment and import-experiment into a running server {told}")
         try:
             exporter.install()
         except Skipped as reason:
-            return Row(name, f"{what}; skipped: {reason}", EXPORT_BAR)
-        return Row(name, what, EXPORT_BAR, self._against(self.export, trials))
+            yield Row(name, f"{what}; skipped: {reason}", EXPORT_BAR)
+            return
+        exported = self._against(self.export, trials)
+        yield Row(name, what, EXPORT_BAR, exported)
+        yield self._limit_row("export", EXPORT_BAR, inserted, exported)
 
     def _what(self, theirs: str, source: str = "") -> str:
         return (

@@ -6,6 +6,7 @@ Macs' disks don't, nor what Windows formatted. rsync writes the one over the oth
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -29,7 +30,8 @@ def problems(paths: Iterable[str], there: str) -> Iterator[Problem]:
     the machine that has them all."""
     names: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for folder, name in _parts(paths):
-        names[folder, name.casefold()].add(name)
+        # Nor do Macs tell the forms of Unicode apart.
+        names[folder, unicodedata.normalize("NFC", name).casefold()].add(name)
     for (folder, _), alike in sorted(names.items()):
         for name in sorted(alike) if len(alike) > 1 else ():
             others = " and ".join(sorted(alike - {name}))

@@ -33,6 +33,7 @@ def test_a_disk_is_blind_where_another_case_finds_the_same_file(tmp_path: Path) 
         (["a/B", "A/c"], ["A", "a"]),
         (["x/Ä.csv", "x/ä.csv", "x/a.csv"], ["x/Ä.csv", "x/ä.csv"]),
         (["a", "A", "b"], ["A", "a"]),
+        (["caf\u00e9", "cafe\u0301"], ["cafe\u0301", "caf\u00e9"]),
         (["B/a", "b/c", "b/C"], ["B", "b", "b/C", "b/c"]),
     ],
 )

@@ -104,7 +104,8 @@ def test_what_is_its_owners_alone_or_a_program_stays_so(root: Path) -> None:
     for name, mode in (("mine", 0o600), ("run", 0o755)):
         (root / f"src/{name}.py").write_bytes(b"mine")
         (root / f"src/{name}.py").chmod(mode)
-    _, backup = saved_files.bring(server(root, there, there), list(there))
+    backup = ".remote/backup/lab"
+    assert list(saved_files.bring(server(root, there, there), list(there), backup)) == list(there)
     for folder in (root, root / backup):
         assert (folder / "src/mine.py").stat().st_mode & 0o777 == 0o600
         assert (folder / "src/run.py").stat().st_mode & 0o777 == 0o755

@@ -1,6 +1,7 @@
-"""A merge alone, and the bare statements that put the same rows into the same tables.
+"""A merge alone, and the bare statements that put the same rows into the same tables; and a bare
+reading of a file store's metrics.
 
-`python -m bench.bare merge|insert DELTA STORE` prints the seconds that it took.
+`python -m bench.bare merge|insert DELTA STORE` and `… read MLRUNS` print the seconds that it took.
 """
 
 from __future__ import annotations
@@ -51,6 +52,16 @@ def _insert(database: sqlite3.Connection, table: str) -> str:
     )
 
 
+def read(mlruns: Path) -> float:
+    """Seconds in which Python makes numbers of all points, and does nothing with them."""
+    start = time.perf_counter()
+    for file in mlruns.glob("*/*/metrics/*"):
+        parts = file.read_text().split()
+        numbers = list(map(int, parts[0::3])), list(map(float, parts[1::3]))
+        assert len(list(map(int, parts[2::3]))) == len(numbers[0]) == len(numbers[1])
+    return time.perf_counter() - start
+
+
 if __name__ == "__main__":
-    WAYS = {"merge": merged, "insert": inserted}
-    print(WAYS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3])))
+    WAYS = {"merge": merged, "insert": inserted, "read": read}
+    print(WAYS[sys.argv[1]](*map(Path, sys.argv[2:])))

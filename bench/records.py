@@ -105,6 +105,18 @@ class Contest:
         what = self._what("the same trial of mlflow migrate-filestore", source="as a file store, ")
         ours = Side([self.pull(self.files, MLRUNS) for _ in range(trials)])
         yield Row(self._name("files"), what, files_bar, Pairs(ours, migrated.theirs))
+        yield self._files_limit_row(files_bar, inserted, migrated)
+
+    def _files_limit_row(self, bar: float, inserted: Side, migrated: Pairs) -> Row:
+        argv = [sys.executable, "-m", "bench.bare", "read", str(self.files / MLRUNS)]
+        bare = Side([seconds + float(run(argv, cwd=ROOT)) for seconds in inserted.trials])
+        what = "Python makes numbers of all lines, and bare INSERT ... SELECT of the rows, nothing sent"
+        return Row(
+            f"{self._name('files')} limit",
+            f"{what} / the same trial",
+            bar,
+            Pairs(bare, migrated.theirs),
+        )
 
     def _limit_row(self, other: str, bar: float, inserted: Side, pulled: Pairs) -> Row:
         what = "bare INSERT ... SELECT of the same rows, nothing read and sent / the same trial"

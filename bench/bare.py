@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -63,5 +64,5 @@ def read(mlruns: Path) -> float:
 
 
 if __name__ == "__main__":
-    WAYS = {"merge": merged, "insert": inserted, "read": read}
+    WAYS: dict[str, Callable[..., float]] = {"merge": merged, "insert": inserted, "read": read}
     print(WAYS[sys.argv[1]](*map(Path, sys.argv[2:])))

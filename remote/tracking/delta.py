@@ -88,7 +88,8 @@ def new_delta(out: Path) -> Iterator[sqlite3.Connection]:
 
 
 def refuse_strange(file: Path) -> None:
-    """Raises StoreError for a delta that has more than tables of plain columns, and for no delta.
+    """Raises StoreError for a delta that has more than tables of plain columns, and for what is no
+    database.
 
     It comes from another machine. How a column compares (COLLATE), a trigger, or an index that says
     something else than its table would have a merge take for one thing what is another.

@@ -62,7 +62,9 @@ class IgnoreFile:
             return set(), set()
         plain = [pattern for pattern in self.patterns if not re.search(r"[*?[\\]", pattern)]
         names = {pattern.rstrip("/") for pattern in plain if "/" not in pattern.rstrip("/")}
-        return names, {pattern.strip("/") for pattern in plain if pattern.startswith("/")}
+        paths = {pattern.strip("/") for pattern in plain if pattern.startswith("/")}
+        # The root is left by no line.
+        return names, paths - {""}
 
 
 def _rule(line: str, number: int) -> str:

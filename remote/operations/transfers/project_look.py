@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,20 +36,22 @@ def look(root: Path, declared: Sequence[str], *, since: int = 0, top: str = "") 
     found = ProjectLook()
     if not (root / top).is_dir() and not is_data(top):
         found.likely.extend(filter(may_be_secret, [top]))
-    for folder, entries, is_moved in _folders(root, declared, since, top):
+    for folder, entries, is_moved, is_old in _folders(root, declared, since, top):
         # One look for all of them: a large project has few such names.
         if any_may_be_secret(folder + "/".join(entry.name for entry in entries)):
-            names = (folder + entry.name for entry in entries if not entry.is_dir())
-            found.likely.extend(filter(may_be_secret, names))
-        if since:
-            found.moved.extend(_moved(root, folder, entries, since, is_moved=is_moved))
+            files = (entry for entry in entries if not entry.is_dir(follow_symlinks=False))
+            found.likely.extend(filter(may_be_secret, (folder + entry.name for entry in files)))
+        # Whatever comes to a name, or goes, is a change to its folder.
+        if since and (is_moved or not is_old):
+            found.moved.extend(_moved(folder, entries, since, is_moved=is_moved))
     return found
 
 
 def _folders(
     root: Path, declared: Sequence[str], since: int, top: str
-) -> Iterator[tuple[str, _Entries, bool]]:
-    """Each folder, with a slash, and what is in it, and whether it was moved itself, or one above."""
+) -> Iterator[tuple[str, _Entries, bool, bool]]:
+    """Each folder, with a slash, and what is in it, whether it was moved itself, or one above, and
+    whether the names in it are those of then."""
     names, paths = IgnoreFile.of(root).plain()
     names |= {"__pycache__"}
     paths |= {STATE, ".git", "data", *outputs.links(declared), *outputs.paths(declared)}
@@ -68,7 +71,7 @@ def _folders(
         is_old = status.st_mtime_ns <= since
         is_moved = is_moved or status.st_ctime_ns > since and (is_old or may_be_moved)
         above = f"{folder}/" if folder else ""
-        yield above, entries, is_moved
+        yield above, entries, is_moved, is_old
         folders += [
             (above + entry.name, is_moved, not is_old)
             for entry in entries
@@ -76,14 +79,12 @@ def _folders(
         ]
 
 
-def _moved(
-    root: Path, folder: str, entries: _Entries, since: int, *, is_moved: bool
-) -> Iterator[str]:
-    # Whatever comes to a name, or goes, is a change to its folder.
-    if not is_moved and os.stat(root / folder).st_mtime_ns <= since:
-        return
+def _moved(folder: str, entries: _Entries, since: int, *, is_moved: bool) -> Iterator[str]:
     for entry in entries:
-        if entry.is_file(follow_symlinks=False):
+        if not entry.is_file(follow_symlinks=False):
+            continue
+        # What went meanwhile is not sent.
+        with suppress(FileNotFoundError):
             status = entry.stat(follow_symlinks=False)
             if status.st_mtime_ns <= since and (is_moved or status.st_ctime_ns > since):
                 yield folder + entry.name

@@ -69,11 +69,6 @@ def _tell(held: Sequence[str]) -> None:
 
 
 def _may_be_secret(root: Path, name: str) -> bool:
-    """Whether a file that is called like a secret may be one; data may be called anything."""
+    """Whether a file that is called like a secret may be one."""
     path = root / name
-    return (
-        not name.startswith("data/")
-        and not path.is_symlink()
-        and path.is_file()
-        and path.stat().st_size <= LONGEST
-    )
+    return not path.is_symlink() and path.is_file() and path.stat().st_size <= LONGEST

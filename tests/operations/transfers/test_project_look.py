@@ -89,6 +89,18 @@ def test_a_dry_run_tells_of_it(server: TargetSession) -> None:
     assert pushed.files.sent == ["conf/a.yaml"] and pushed.files.deleted == ["conf/b.yaml"]
 
 
+@pytest.mark.parametrize("line", ["/", "//", ""])
+def test_no_line_of_the_ignore_file_keeps_it_from_looking(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".rsyncignore").write_text(f"{line}\n/left\nnamed/\n")
+    for name in ("my_token.txt", "left/my_token.txt", "a/named/my_token.txt", "a/my_token.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    # A link that leads in a circle is looked at as what it is.
+    (tmp_path / "a/old_token").symlink_to("old_token")
+    likely = look(tmp_path, []).likely
+    assert sorted(likely) == ["a/my_token.txt", "a/old_token", "my_token.txt"]
+
+
 def test_only_what_came_to_its_name_since_and_is_older_is_compared(tmp_path: Path) -> None:
     for name in ("a/old.py", "a/b/old.py", "data/old.csv", "data/results/old.csv", "c/old.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -207,6 +207,10 @@ def _refuse_strangers(root: Path, start: Path) -> None:
                 )
 
 
+#: What an environment has in it, made by venv or by conda.
+ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+
+
 def is_environment(folder: Path) -> bool:
-    """Whether a folder is a Python environment, made by venv or by conda."""
-    return any((folder / mark).exists() for mark in ("pyvenv.cfg", "conda-meta"))
+    """Whether a folder is a Python environment."""
+    return any((folder / mark).exists() for mark in ENVIRONMENT_MARKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -43,9 +44,11 @@ def measure(stage: Stage) -> Iterator[Row]:
         pairs = alternate(scene.ours_edited, scene.theirs_edited, runs=stage.trials(5))
         yield Row("large changed", f"one edited file of {size}", 1.25, pairs)
         pairs = alternate(scene.theirs_late, scene.theirs, runs=stage.trials(5))
-        what = "of both, rsync's own: nothing to send by hand, with --delay-updates (a push that is cut"
-        what += " off changes nothing: it looks for a begun copy of each file) and all that a push"
-        what += " leaves out (secrets by a hundred names, what jobs write)"
+        what = "of both, with rsync's own: nothing to send by hand, with --delay-updates (a push that is"
+        what += (
+            " cut off changes nothing: it looks for a begun copy of each file) and all that a push"
+        )
+        what += " leaves out (secrets by a hundred names, what jobs write), and Python's start"
         yield Row("large limit", f"{what} / with .rsyncignore alone", 1.15, pairs)
     what = f"the most memory that the client or one of its programs took for these / {MEMORY} MB"
     memory = Pairs(Side([max(scene.memory)]), Side([float(MEMORY)]))
@@ -97,7 +100,8 @@ class Scene:
 
     def theirs_late(self) -> float:
         left = push_filters(self.project, negates=dialect().negates)
-        return self.theirs("--delay-updates", left=left)
+        start = [sys.executable, "-c", "import remote.tasks.sync, remote.operations.sync"]
+        return self.theirs("--delay-updates", left=left) + _timed(start, self.project, {})[0]
 
     def ours_edited(self) -> float:
         return self._edited(self.ours, self.folders()[0])

@@ -22,8 +22,9 @@ from remote.transport.rsync_filters import IgnoreFile
 def export_records(project: Project, *, dry_run: bool = False) -> ExportSummary | None:
     """Export runs that pulls and merges brought, and those that an earlier export didn't finish.
 
-    Runs that were made here stay here, but for those of sweeps, above the runs of their jobs. None where no server is set, or nothing is new since the last
-    export. A dry run only counts, and asks no server. Raises StoreError, ConnectError, ConfigError.
+    Runs that were made here stay here, but for those of sweeps, above the runs of their jobs. None
+    where no server is set, or nothing is new since the last export. A dry run only counts, and asks
+    no server. Raises StoreError, ConnectError, ConfigError.
     """
     to = destination(project)
     if not to.server or not to.location.exists():

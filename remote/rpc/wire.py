@@ -87,7 +87,7 @@ class SshWire:
 
         What is found is remembered there, as a link in the cache.
         """
-        if not (_NO_PYTHON.search(result.stderr) or _OLD_PYTHON.search(result.stderr)):
+        if not (_lacks_python(result) or _OLD_PYTHON.search(result.stderr)):
             return False
         command = self.ssh.command("exec sh -s")
         search = process.run(command, stdin=FIND_PYTHON.read_bytes(), limit=LONGEST_NOISE)
@@ -103,9 +103,15 @@ class SshWire:
         """What a call that gave no answer means."""
         if result.code == 255:
             return self.ssh.broken(result.stderr)
-        if _NO_PYTHON.search(result.stderr):
+        if _lacks_python(result):
             return _python_error("")
         return NoAnswer(f"The agent gave no answer (exit {result.code}): {result.complaint}")
+
+
+def _lacks_python(result: process.Result) -> bool:
+    """Whether no python3 was found; 127 is a shell's exit code for that, whatever its language."""
+    is_told = result.code == 127 and "python3" in result.stderr
+    return is_told or bool(_NO_PYTHON.search(result.stderr))
 
 
 def _python_error(version: str) -> TargetError:

@@ -80,7 +80,7 @@ class Remote:
                 steps.insert(0, f"test -d {link}/{STATE}/{folder}/{project}")
         if self.noisy:
             steps.insert(0, f"echo {MARK}")
-            rsh = f"{sys.executable} {Path(__file__).with_name('skip_banner.py')} {rsh}"
+            rsh = self.ssh.rsh(sys.executable, str(Path(__file__).with_name("skip_banner.py")))
         return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z", *self.options]
 
     def place(self, folder: str = "") -> str:

@@ -39,6 +39,7 @@ WIRE = SshWire(Ssh("me@gpu"))
         "python3: Command not found.",
         "exec: python3: No such file or directory",
         "ksh: python3: cannot execute [No such file or directory]",
+        "bash: Zeile 1: exec: python3: Nicht gefunden.",
     ],
 )
 def test_a_server_without_python_is_told_with_the_remedy(stderr: str) -> None:

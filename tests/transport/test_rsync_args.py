@@ -724,6 +724,21 @@ def test_a_noisy_shell_is_told_apart_by_a_mark() -> None:
     assert rsh.startswith(sys.executable) and "skip_banner.py" in rsh
 
 
+@pytest.mark.skipif(not shutil.which("rsync"), reason="rsync is not installed")
+def test_a_noisy_shell_is_understood_from_a_project_of_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "my project's" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$2" > {tmp_path}/seen\nexit 1\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    remote = far("gpu:proj", noisy=True)
+    argv = ["rsync", *remote.arguments(), remote.place("x"), "./y"]
+    subprocess.run(argv, cwd=tmp_path, capture_output=True)
+    assert (tmp_path / "seen").read_text() == "ssh\n"
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [("host:/d", "host:./x/"), ("u@host:/d", "u@host:./x/"), ("u@[::1]:/d", "u@[::1]:./x/")],

@@ -30,6 +30,7 @@ _IN_THE_WAY = re.compile(r"could not make way for (?:new |backup )?([a-z -]+): (
 _UNFIT = re.compile(r"Unable to create partial-dir for (.*) -- discarding completed file\.?")
 _SENDERS = re.compile(r"send_files|opendir|readlink|link_stat|read errors|change_dir|no referent")
 _TEMPORARY = re.compile(r"(^|/)\.([^/]*)\.[A-Za-z0-9]{6}$")
+_NUMBERED = re.compile(r"\\#(?!000)([01][0-7]{2})")
 _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file has vanished|\s*$")
 
 
@@ -87,6 +88,12 @@ class Problem:
         return f"{where}: {self.reason}. {_HINTS[self.kind][bool(self.there)]}"
 
 
+def path_of(name: str) -> str:
+    """A path of which rsync writes a line break, what else would steer a terminal, and a backslash that
+    could be mistaken, by their numbers (log.c). No path holds a zero."""
+    return _NUMBERED.sub(lambda match: chr(int(match[1], 8)), name)
+
+
 def concerned(problems: Sequence[Problem], places: Iterable[str]) -> set[str]:
     """Those places in which something may have stayed: a problem's path is in it or above it, or
     unknown, or so long that it is nobody's."""
@@ -114,10 +121,12 @@ def problems_of(words: str, *, is_pull: bool, target: str, root: str, folder: st
     target.
     """
     problems: dict[Problem, None] = {}
-    lines = words.splitlines()
+    # A name may have what Unicode, and not rsync, takes for the end of a line.
+    lines = words.rstrip("\n").split("\n")
     for line in filter(None, map(_parse, lines[:MANY])):
         here = (line.kind == UNREADABLE) != is_pull
-        path = line.path[len(root) + 1 :] if line.path.startswith(f"{root}/") else line.path
+        path = path_of(line.path)
+        path = path[len(root) + 1 :] if path.startswith(f"{root}/") else path
         path = folder + path if line.is_written else path
         problems[Problem(path, line.reason, line.kind, "" if here else target)] = None
     told = list(problems)

@@ -38,6 +38,7 @@ _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file h
 UNREADABLE, UNWRITABLE, IN_THE_WAY = "unreadable", "unwritable", "in the way"
 DANGLING, STRANGE = "a link to nothing", "a link that isn't followed"
 CHANGED = "changed meanwhile"
+SECRET, BESIDE = "called like a secret", "a link to what lies beside"
 ONE_NAME = "two names, and one file"
 
 #: Of a file of the toolkit's own, which no rsync tells of.
@@ -64,6 +65,8 @@ _HINTS = {
         "Put a folder in its place on the server.",
     ),
     CHANGED: ("Repeat the command when nothing writes to it.",) * 2,
+    BESIDE: ("Name that, too, in the same command, or put a copy in the link's place.",) * 2,
+    SECRET: ("If it is none: a line with ! and its name in .rsyncignore.",) * 2,
     ONE_NAME: ("Rename one of them.", "Rename one of them on the server."),
 }
 

@@ -50,10 +50,10 @@ class SshWire:
     def agent(self, name: str, *words: str) -> list[str]:
         """argv that runs the agent's file called `name`; the `words` are plain."""
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
-        # The look for a Python that `mend` found takes 0.6 ms.
+        # A start-up file may have gone elsewhere. The look for a Python that `mend` found takes 0.6 ms.
         file = f"{CACHE}/{name}"
         script = (
-            f"p={CACHE}/python3; [ -x $p ] || p=python3;"
+            f"cd; p={CACHE}/python3; [ -x $p ] || p=python3;"
             f" a={file}; [ -f $a ] && [ -f $a{UNPACKED} ] && a=$a{UNPACKED}; exec $p -IS"
         )
         return self.ssh.command(f"exec sh -c '{' '.join([script, '$a', *words])}'")
@@ -70,7 +70,8 @@ class SshWire:
         """Put a file into the toolkit's cache there, whole or not at all."""
         temporary = f"{CACHE}/.tmp-{secrets.token_hex(16)}"
         script = (
-            f"umask 077 && mkdir -p {CACHE}/{PurePosixPath(name).parent} && cat > {temporary} && chmod 700 {temporary}"
+            f"cd; umask 077 && mkdir -p {CACHE}/{PurePosixPath(name).parent}"
+            f" && cat > {temporary} && chmod 700 {temporary}"
             f" && mv {temporary} {CACHE}/{name} || {{ rm -f {temporary}; exit 1; }}"
         )
         command = self.ssh.command(f"exec sh -c '{script}'")

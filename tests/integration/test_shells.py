@@ -103,3 +103,14 @@ def test_a_banner_that_appears_later_is_noticed(
     project.inv("sync-push", **settings)
     assert (server.home / "later/src/new.py").exists()
     project.inv("sync-pull", **settings)
+
+
+@pytest.mark.parametrize("server", ["bash", "zsh", "fish", "tcsh"], indirect=True)
+def test_a_start_up_file_that_goes_elsewhere_does_no_harm(
+    project: ProjectFolder, server: PrivateSshd, tmp_path: Path
+) -> None:
+    startup = server.home / str(STARTUP[Path(server.shell).name])
+    startup.parent.mkdir(parents=True, exist_ok=True)
+    startup.write_text(f"cd {tmp_path}\n")
+    push_and_list(project, server)
+    assert not (tmp_path / ".cache").exists()

@@ -709,10 +709,10 @@ def test_no_letter_of_the_path_reaches_a_command() -> None:
 def test_the_remote_command_goes_into_the_targets_link_first() -> None:
     remote = far(HOSTILE)
     link = f".cache/remote-gpu-workflow/targets/{remote.key}"
-    assert f"--rsync-path=cd {link} && rsync" in remote.arguments()
+    assert f"--rsync-path=cd && cd {link} && rsync" in remote.arguments()
     folders = (".remote/projects/p1", ".remote/partial/p1", "data")
     tests = [f"test -d {link}/{folder}" for folder in folders]
-    claimed = " && ".join([*tests, f"cd {link}", "rsync"])
+    claimed = " && ".join(["cd", *tests, f"cd {link}", "rsync"])
     assert f"--rsync-path={claimed}" in remote.arguments(project="p1")
 
 

@@ -204,6 +204,15 @@ def test_a_dry_run_of_a_first_push_makes_nothing(server: TargetSession, there: P
     assert not (server.project.state / "last-target").exists()
 
 
+def test_a_dry_run_of_a_first_push_names_what_would_stay(server: TargetSession, here: Path) -> None:
+    write(here / "data/raw/a.csv", "a")
+    (here / "data/raw/gone").symlink_to("/no/such/disk")
+    would = push(server, dry_run=True).files
+    assert [problem.path for problem in would.problems] == ["data/raw/gone"]
+    did = push(server).files
+    assert (sorted(would.sent), would.problems) == (sorted(did.sent), did.problems)
+
+
 def test_a_dry_run_of_a_later_push_changes_nothing(
     server: TargetSession, here: Path, there: Path
 ) -> None:

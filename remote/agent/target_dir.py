@@ -116,6 +116,12 @@ def _root(path: str) -> Path:
     home, real = (Path(os.path.realpath(str(path))) for path in (Path.home(), root))
     if real == home or real in home.parents:
         raise TargetError(f"{root} is the home folder, or contains it.", "Name a folder in it.")
+    if os.pathsep in str(real):
+        # A job's `python` would be another one, unsaid.
+        raise TargetError(
+            f"{real} has a colon in its name, so PATH can't lead to the programs of jobs in it.",
+            "Name another folder: make sync-push TARGET_DIR=user@host:/proj",
+        )
     existing = first_existing(root)
     if not existing.is_dir():
         raise TargetError(

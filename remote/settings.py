@@ -64,13 +64,15 @@ def _nearest(name: str, alike: float) -> str:
 
 def env_file(root: Path) -> dict[str, str]:
     """What the project's `.env` sets; raises ConfigError, also where a line of ours isn't read."""
-    if not (root / ".env").is_file():
+    file = root / ".env"
+    # A link to a disk that isn't mounted sets something, though nobody knows what.
+    if not file.is_file() and (file.exists() or not file.is_symlink()):
         return {}
     from dotenv import dotenv_values
 
     try:
         # The mark that Windows' editors begin a file with is none of its first name.
-        text = (root / ".env").read_text("utf-8-sig")
+        text = file.read_text("utf-8-sig")
         _refuse_unread(text)
         values = dotenv_values(stream=io.StringIO(text))
     except (OSError, ValueError) as error:

@@ -186,6 +186,16 @@ def test_a_target_that_is_written_wrong_is_not_passed_over_for_an_older_one(
         load_settings(tmp_path)
 
 
+def test_settings_on_a_disk_that_is_not_mounted_are_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / ".env").symlink_to("/no/such/disk/env")
+    with pytest.raises(ConfigError, match=".env can't be read: .*No such file"):
+        load_settings(tmp_path)
+    (tmp_path / ".env").unlink()
+    # Some call their environment so.
+    (tmp_path / ".env").mkdir()
+    assert "TARGET_DIR" not in load_settings(tmp_path)
+
+
 def test_what_other_programs_alone_understand_in_it_is_theirs(tmp_path: Path) -> None:
     text = "\ufeffTARGET_DIR=host:/a # TARGET_DIR: b\r\n# TARGET_DIR: c\r\nif [ -n x ]\r\nA='b\r\n"
     (tmp_path / ".env").write_text(text, "utf-8", newline="")

@@ -238,6 +238,24 @@ def test_of_a_folder_of_others_nothing_is_deleted_until_it_is_taken_over(
     assert (there / taken.backup / "theirs.py").read_text() == "x"
 
 
+@pytest.mark.parametrize("name", [".rsyncignore", "pyproject.toml"])
+def test_rules_on_a_disk_that_is_not_mounted_are_not_taken_for_none(
+    server: TargetSession, here: Path, there: Path, name: str
+) -> None:
+    rules = {
+        ".rsyncignore": "/private\n",
+        "pyproject.toml": '[tool.remote]\noutputs = ["private"]\n',
+    }
+    write(here.parent / "disk" / name, rules[name])
+    (here / name).symlink_to(here.parent / "disk" / name)
+    write(here / "private/a", "a")
+    push(server)
+    (here.parent / "disk").rename(here.parent / "elsewhere")
+    with pytest.raises(ConfigError, match=f"{name} can't be read"):
+        push(again(server))
+    assert not (there / "private/a").exists()
+
+
 def test_what_jobs_wrote_is_neither_sent_nor_deleted(
     server: TargetSession, here: Path, there: Path
 ) -> None:

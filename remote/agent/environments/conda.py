@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
 from remote.agent.environments import local_packages
-from remote.agent.environments.requirement_files import read, with_included
+from remote.agent.environments.requirement_files import first_of, is_named, read, with_included
 from remote.errors import JobError
 from remote.files import sha256
 
@@ -41,11 +41,11 @@ INSTALL = (
 
 def suits(code: Path) -> bool:
     """Whether there is an environment.yml."""
-    return any((code / name).is_file() for name in LOCK_FILES)
+    return any(is_named(code / name) for name in LOCK_FILES)
 
 
 def _file(code: Path) -> Path:
-    file = next((code / name for name in LOCK_FILES if (code / name).is_file()), None)
+    file = first_of(code, LOCK_FILES)
     if file is None:
         raise JobError(
             "The project has no environment.yml.", "Make one: conda env export > environment.yml"

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Iterable, List
+from typing import Iterable, List, Optional
+
+from remote.errors import JobError
 
 _OPTIONS = r"(?:-r|-c|--requirements?|--constraints?)"
 _NAME = r"""(?:"([^"\n]+)"|'([^'\n]+)'|((?:\\.|[^\s\\])+))"""
@@ -24,6 +26,23 @@ def read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError:
         return b""
+
+
+def is_named(file: Path) -> bool:
+    """Whether there is such a file, or a link in its place that leads nowhere."""
+    return file.is_file() or file.is_symlink() and not file.exists()
+
+
+def first_of(code: Path, names: Iterable[str]) -> Optional[Path]:
+    """The first of these that is there; raises JobError for a link that leads nowhere: the next one
+    would make another environment, unsaid."""
+    file = next((code / name for name in names if is_named(code / name)), None)
+    if file and not file.is_file():
+        raise JobError(
+            f"{file.name} is a link to {os.readlink(str(file))}, which isn't there.",
+            "Put the file itself in its place: links of code are pushed as links.",
+        )
+    return file
 
 
 def text_of(file: Path) -> str:

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
 from remote.agent.environments import local_packages, torch_backend
-from remote.agent.environments.requirement_files import read, text_of, with_included
+from remote.agent.environments.requirement_files import (
+    first_of,
+    is_named,
+    read,
+    text_of,
+    with_included,
+)
 from remote.agent.target_dir import find_uv
 from remote.errors import JobError
 from remote.files import sha256
@@ -44,7 +50,7 @@ _COMPILE = "Make one: uv pip compile --universal --generate-hashes"
 
 def suits(code: Path) -> bool:
     """Whether there is a lock file."""
-    return any((code / name).is_file() for name in LOCK_FILES)
+    return any(is_named(code / name) for name in LOCK_FILES)
 
 
 def key(request: Request) -> str:
@@ -189,7 +195,7 @@ def packages(code: Path) -> Dict[str, str]:
 
 def lock_file(code: Path, extras: Sequence[str] = ()) -> Path:
     """The lock file of a project, which these extras can be had with; raises JobError."""
-    lock = next((code / name for name in LOCK_FILES if (code / name).is_file()), None)
+    lock = first_of(code, LOCK_FILES)
     if lock is None:
         raise JobError(
             f"The project has no lock file ({', '.join(LOCK_FILES)}).",

@@ -92,6 +92,17 @@ def test_all_that_counts_is_in_the_name(tmp_path: Path, lock: str, other: str) -
     assert len({before, first, digest(tmp_path / lock, "", ["gpu"])}) == 3
 
 
+@pytest.mark.parametrize("name", ["uv.lock", "requirements.lock", "environment.yml"])
+def test_a_link_that_leads_nowhere_gives_way_to_no_other(tmp_path: Path, name: str) -> None:
+    # As one that leads out of the project, where it was pushed to.
+    (tmp_path / name).symlink_to("../shared/list")
+    (tmp_path / "pyproject.toml").touch()
+    other = "environment.yaml" if name == "environment.yml" else "requirements.txt"
+    (tmp_path / other).write_text("a==1\n")
+    with pytest.raises(JobError, match=f"{name} is a link to ../shared/list, which isn't there"):
+        environments.of(tmp_path, tmp_path)
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -167,6 +167,16 @@ def waiting_words(holder: str, who: str, since: float) -> str:
     return f"Waiting for {holder}{by}, since {time.strftime('%H:%M:%S', time.localtime(since))} ..."
 
 
+def user_name() -> str:
+    """Who is logged in here; a number where the system knows no name for it, as in many containers."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def user_and_host() -> str:
     """Who this process works for, and where, for others to read."""
     import pwd

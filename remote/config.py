@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import ConfigError
-from remote.files import write_atomic
+from remote.files import is_absent, write_atomic
 from remote.job import outputs
 from remote.settings import env_file, load_settings, make_variables
 from remote.target import Target
@@ -129,7 +129,10 @@ def pyproject(root: Path) -> dict[str, object]:
     try:
         status = file.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        # One that is a link to a disk that isn't mounted says something, though nobody knows what.
+        if is_absent(file):
+            return {}
+        raise
     return _loaded(file, status.st_mtime_ns, status.st_size)
 
 

@@ -23,6 +23,9 @@ SILENT = 1.0
 #: Letters of what a lock's holder says of itself that are shown.
 LONGEST_HOLDER = 200
 
+#: What the system says of a path that this account may not read or write.
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 #: What the system says of a disk, or of an account's part of one, that has no room.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -164,6 +167,16 @@ def waiting_words(holder: str, who: str, since: float) -> str:
     return f"Waiting for {holder}{by}, since {time.strftime('%H:%M:%S', time.localtime(since))} ..."
 
 
+def user_name() -> str:
+    """Who is logged in here; a number where the system knows no name for it, as in many containers."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def user_and_host() -> str:
     """Who this process works for, and where, for others to read."""
     import pwd
@@ -258,6 +271,17 @@ def size(count: int) -> str:
             return f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+def refused_path(error: OSError) -> Optional[RemoteError]:
+    """What to tell where this machine refuses a path to this account; None where the error is another
+    one, or names no path."""
+    if error.errno not in REFUSED or not isinstance(error.filename, (str, bytes)):
+        return None
+    return RemoteError(
+        f"This machine refuses {os.fsdecode(error.filename)}: {error.strerror}.",
+        "Is it another user's, or read-only? Make it and its folder writable (chmod u+w).",
+    )
 
 
 def full_disk(error: OSError) -> Optional[RemoteError]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterable
@@ -62,18 +63,43 @@ def _nearest(name: str, alike: float) -> str:
 
 
 def env_file(root: Path) -> dict[str, str]:
-    """What the project's `.env` sets; raises ConfigError."""
-    if not (root / ".env").is_file():
+    """What the project's `.env` sets; raises ConfigError, also where a line of ours isn't read."""
+    file = root / ".env"
+    # A link to a disk that isn't mounted sets something, though nobody knows what.
+    if not file.is_file() and (file.exists() or not file.is_symlink()):
         return {}
     from dotenv import dotenv_values
 
     try:
-        values = dotenv_values(root / ".env")
+        # The mark that Windows' editors begin a file with is none of its first name.
+        text = file.read_text("utf-8-sig")
+        _refuse_unread(text)
+        values = dotenv_values(stream=io.StringIO(text))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f".env can't be read: {error}.", "It has to be plain UTF-8 text: NAME=value."
         ) from error
     return {key: value for key, value in values.items() if value is not None}
+
+
+#: A line that is to set one of ours.
+_OURS = re.compile(
+    rf"^[ \t]*(?:(?:export|set)[ \t]+)?({'|'.join(SETTINGS)})\b(?=[ \t]*\S)", re.MULTILINE
+)
+
+
+def _refuse_unread(text: str) -> None:
+    """Raises ConfigError for a line of ours that dotenv passes over, or takes for a part of another
+    value: the target would be one that was meant before."""
+    from dotenv.parser import parse_stream
+
+    for binding in parse_stream(io.StringIO(text)):
+        for match in _OURS.finditer(binding.original.string):
+            if match[1] != binding.key:
+                raise ConfigError(
+                    f".env can't be read where it sets {match[1]}.",
+                    f"Write {match[1]}=value; is a quote not closed, there or in a line above?",
+                )
 
 
 def make_variables(flags: str | None = None) -> dict[str, str]:

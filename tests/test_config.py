@@ -165,6 +165,43 @@ def test_a_broken_env_file_is_no_bug(tmp_path: Path, content: bytes) -> None:
         assert ".env" in error.message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TARGET_DIR='host:/new\n",
+        'TARGET_DIR="host:/new" new\n',
+        "TARGET_DIR: host:/new\n",
+        "set TARGET_DIR=host:/new\n",
+        "export TARGET_DIR host:/new\n",
+        "TARGET_DIR=host:/old\nTARGET_DIR='host:/new\n",
+        "NOTE='it\nTARGET_DIR=host:/new\nOTHER='\n",
+        'NOTE="it\nTARGET_DIR=host:/new\nOTHER="x"\n',
+    ],
+)
+def test_a_target_that_is_written_wrong_is_not_passed_over_for_an_older_one(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / ".env").write_text(text)
+    with pytest.raises(ConfigError, match="can't be read where it sets TARGET_DIR"):
+        load_settings(tmp_path)
+
+
+def test_settings_on_a_disk_that_is_not_mounted_are_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / ".env").symlink_to("/no/such/disk/env")
+    with pytest.raises(ConfigError, match=".env can't be read: .*No such file"):
+        load_settings(tmp_path)
+    (tmp_path / ".env").unlink()
+    # Some call their environment so.
+    (tmp_path / ".env").mkdir()
+    assert "TARGET_DIR" not in load_settings(tmp_path)
+
+
+def test_what_other_programs_alone_understand_in_it_is_theirs(tmp_path: Path) -> None:
+    text = "\ufeffTARGET_DIR=host:/a # TARGET_DIR: b\r\n# TARGET_DIR: c\r\nif [ -n x ]\r\nA='b\r\n"
+    (tmp_path / ".env").write_text(text, "utf-8", newline="")
+    assert load_settings(tmp_path)["TARGET_DIR"] == "host:/a"
+
+
 def test_no_target_is_told_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         Project(tmp_path, {}).target()

@@ -20,6 +20,7 @@ from remote.files import (
     name_new,
     overwrite,
     read_json,
+    user_name,
     write_atomic,
     write_json,
 )
@@ -227,3 +228,11 @@ def test_a_machine_without_room_for_temporary_files_is_told(
         tempfile.gettempdir()
     told = full_disk(caught.value)
     assert told is not None and "TMPDIR" in told.hint
+
+
+def test_who_has_no_name_here_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    known = user_name()
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert user_name() == str(os.getuid()) != known

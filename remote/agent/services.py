@@ -96,7 +96,16 @@ def relay(key: str, job_id: str) -> NoReturn:
     launched = launchers.read(paths, None)
     if launched is None:
         raise JobError(f"{job_id} is just starting.", "Try again in a few seconds.")
-    agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0]), "relay-here", key, job_id]
+    agent = [
+        sys.executable,
+        "-X",
+        "utf8",
+        "-IS",
+        os.path.abspath(sys.argv[0]),
+        "relay-here",
+        key,
+        job_id,
+    ]
     argv = [*launched.row.beside(launched.handle, job_id), *agent]
     os.execvp(argv[0], argv)
 

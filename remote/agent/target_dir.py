@@ -116,6 +116,12 @@ def _root(path: str) -> Path:
     home, real = (Path(os.path.realpath(str(path))) for path in (Path.home(), root))
     if real == home or real in home.parents:
         raise TargetError(f"{root} is the home folder, or contains it.", "Name a folder in it.")
+    if os.pathsep in str(real):
+        # A job's `python` would be another one, unsaid.
+        raise TargetError(
+            f"{real} has a colon in its name, so PATH can't lead to the programs of jobs in it.",
+            "Name another folder: make sync-push TARGET_DIR=user@host:/proj",
+        )
     existing = first_existing(root)
     if not existing.is_dir():
         raise TargetError(
@@ -210,6 +216,24 @@ def read_secrets(root: Path) -> Dict[str, str]:
     return secrets or {}
 
 
+#: Bytes of a variable, with its name, from which on Linux starts no program (execve(2)).
+LONGEST_VARIABLE = 128 << 10
+
+
+def _refuse_unfit(name: str, value: str) -> None:
+    """Raises JobError for a value with which no job could be started any more."""
+    if "\0" in value:
+        raise JobError(
+            f"The value of {name} holds a NUL byte, which no environment variable can.",
+            "Is it a file that isn't plain text, or text in UTF-16? Save it as UTF-8.",
+        )
+    if len(os.fsencode(f"{name}={value}")) + 1 > LONGEST_VARIABLE:
+        raise JobError(
+            f"The value of {name} is too long for an environment variable.",
+            "Copy it to the server as a file of your own, and set its path.",
+        )
+
+
 def change_secret(request: messages.SecretRequest) -> messages.SecretAnswer:
     """Set one secret, or forget it."""
     root, name, value = root_of(request.key), request.name, request.value
@@ -220,6 +244,7 @@ def change_secret(request: messages.SecretRequest) -> messages.SecretAnswer:
             f"{name!r} can't be the name of an environment variable.",
             "Such a name has letters, digits and _, and begins with no digit.",
         )
+    _refuse_unfit(name, value or "")
     with locked(root / STATE / "secrets.lock", "another change of secrets"):
         secrets = read_secrets(root)
         if value is None and name not in secrets:

@@ -147,6 +147,7 @@ def _changes(root: Path, before: Mapping[Path, bytes]) -> Iterator[Change]:
 
 def versions(text: str) -> Versions:
     """What a lock file names."""
+    text = text.replace("\r\n", "\n")
     found: dict[str, set[str]] = {}
     for package, version in _PIN.findall(text) or _TABLE.findall(text):
         found.setdefault(package, set()).add(version)

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from remote.agent.environments import conda
-from remote.agent.environments.uv import lock_file
+from remote.agent.environments import conda, uv
 from remote.config import Project, StrayProject, declared, find_project, find_root
 from remote.errors import ConfigError, JobError, RemoteError
 from remote.job.messages.target import ExamineAnswer, ExamineRequest
@@ -115,9 +114,9 @@ def _environment(project: Project, text: str) -> Check:
     if kind not in ("", "uv"):
         return Check("here", "environment", True, f"{kind}, by pyproject.toml")
     try:
-        return Check("here", "lock file", True, lock_file(project.root).name)
+        return Check("here", "lock file", True, uv.lock_file(project.root).name)
     except JobError as error:
-        if conda.suits(project.root):
+        if conda.suits(project.root) and not uv.suits(project.root):
             return Check("here", "environment", True, "conda, by environment.yml")
         return Check("here", "lock file", False, error.message, error.hint, stops=True)
 

@@ -5,6 +5,7 @@ The latter is a patch for `git apply`, whatever the user's configuration makes o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from remote.job import outputs
 from remote.job.paths import STATE
 from remote.job.spec import Git
+from remote.output import say
 from remote.secret_files import is_secret
 from remote.transport import process
 from remote.transport.rsync_filters import IgnoreFile
@@ -78,6 +80,32 @@ def _names(folder: Path, *words: str) -> list[str]:
     return [name for name in _text(_git(folder, *words)).split("\0") if name]
 
 
+def silence(root: Path) -> str:
+    """Why git tells nothing of the project, though it lies in a repository: another user's, or one that
+    is broken or not here. Empty where it does tell, or there is none."""
+    if not _is_in_repository(root):
+        return ""
+    try:
+        result = _git(root, "ls-files", "-z", "--", ":(literal).git")
+    except FileNotFoundError:
+        return "git is not installed"
+    return result.stderr.partition("\n")[0].removeprefix("fatal: ") if result.code else ""
+
+
+def _is_in_repository(root: Path) -> bool:
+    return any((folder / ".git").exists() for folder in (root, *root.parents))
+
+
+@functools.cache
+def _say_silence(root: Path) -> None:
+    """Say it once in a command, which may start many jobs."""
+    if reason := silence(root):
+        say(
+            f"git tells nothing of {root}, so the job's records have no commit: {reason}",
+            "What helps: git status",
+        )
+
+
 def git_state(root: Path, declared: Sequence[str] = ()) -> Git:
     """Where the project stands; an empty Git where there is none, or no commit yet.
 
@@ -94,8 +122,11 @@ def git_state(root: Path, declared: Sequence[str] = ()) -> Git:
             *_code(".", "", declared),
         )
     except FileNotFoundError:
-        return Git()
-    return parse_status(result.stdout.decode("utf-8", "replace")) if result.code == 0 else Git()
+        result = None
+    if result and result.code == 0:
+        return parse_status(result.stdout.decode("utf-8", "replace"))
+    _say_silence(root)
+    return Git()
 
 
 def parse_status(text: str) -> Git:
@@ -120,14 +151,15 @@ def tracked(root: Path, name: str) -> bool:
 
 def ignored(root: Path, paths: Sequence[str] = ()) -> list[str]:
     """The files of the project, or at and below these paths of it, that git is told to ignore; none
-    where there is no git."""
+    where there is no repository, and all of these paths where git tells nothing of one."""
     words = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard")
     # More than a command line holds are asked for with all the others.
     named = [f":(literal){path}" for path in paths] if len(paths) <= MANY else []
-    try:
-        return _names(root, *words, "--", *named)
-    except FileNotFoundError:
-        return []
+    with contextlib.suppress(FileNotFoundError):
+        result = _git(root, *words, "--", *named)
+        if result.code == 0:
+            return [name for name in _text(result).split("\0") if name]
+    return list(paths) if _is_in_repository(root) else []
 
 
 def _code(top: str, prefix: str, declared: Sequence[str]) -> list[str]:

@@ -8,11 +8,12 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from remote.errors import ConfigError, TransferError
 from remote.files import user_and_host
+from remote.folders import leads_out
 from remote.job.fields import PATH
 from remote.job.outputs import below
 from remote.job.tree import PushStamp
@@ -22,6 +23,7 @@ from remote.session import TargetSession, project_id
 from remote.transport import rsync_args
 from remote.transport.rsync_dialect import dialect
 from remote.transport.rsync_filters import IgnoreFile
+from remote.transport.rsync_problems import BESIDE, SECRET, Problem
 from remote.transport.rsync_tally import Tally
 
 #: Where they go unless it is said: what jobs read, and no push deletes.
@@ -30,7 +32,7 @@ USUAL = "data/raw"
 
 def put(server: TargetSession, files: Sequence[str], to: str = USUAL) -> Tally:
     """Copy files, and folders with all that is in them, into the folder `to` of the target; what was
-    copied. Raises RemoteError, also where something is not there as it is here."""
+    copied, and what stayed. Raises RemoteError, also where something is not there as it is here."""
     folder = _checked(server, to)
     named = _named(server, files, folder)
     server.connect()
@@ -41,13 +43,40 @@ def put(server: TargetSession, files: Sequence[str], to: str = USUAL) -> Tally:
         for name, path in named.items():
             os.symlink(path, stage / folder / name)
         tally = _send(server, stage, folder)
-        different = [] if tally.problems else _send(server, stage, folder, verify=True).sent
-    if different:
+        compared = Tally() if tally.problems else _send(server, stage, folder, verify=True)
+    if compared.sent:
         raise TransferError(
-            f"Different on the server after the copy: {', '.join(different[:5])}",
+            f"Different on the server after the copy: {', '.join(compared.sent[:5])}",
             "Does a program write to it, on either side? Then repeat the command.",
         )
+    tally.problems += [*compared.problems, *_staying(server, named, folder)]
     return tally
+
+
+def _staying(server: TargetSession, named: Mapping[str, Path], folder: str) -> Iterator[Problem]:
+    """What is in these folders and not there afterwards: secrets, and what a link leads to that lies
+    beside a folder, and is no part of what is copied."""
+    allowed = IgnoreFile.of(server.project.root).allowed
+    for name, top in named.items():
+        for place, folders, files in os.walk(top):
+            inner = os.path.normpath(f"{name}/{os.path.relpath(place, top)}")
+            for path in (f"{inner}/{entry}" for entry in (*folders, *files)):
+                here = top.parent / path
+                if is_secret(f"{folder}/{path}", allowed):
+                    yield Problem(str(here), "it looks like a secret, which is not sent", SECRET)
+                elif here.is_symlink():
+                    target = os.readlink(here)
+                    # rsync sends what a link leads to that leads out of all that it sends.
+                    is_kept = not leads_out(f"{folder}/{path}", target)
+                    if is_kept and _top_of(f"{inner}/{target}") not in named:
+                        reason = f"a link to {target}, which is not copied with it"
+                        yield Problem(str(here), reason, BESIDE)
+            folders[:] = [n for n in folders if not is_secret(f"{folder}/{inner}/{n}", allowed)]
+
+
+def _top_of(path: str) -> str:
+    """The name that a path begins with."""
+    return os.path.normpath(path).split("/")[0]
 
 
 def _checked(server: TargetSession, to: str) -> str:

@@ -100,7 +100,12 @@ def _changes(root: Path) -> Iterator[set[str]]:
 def _git_lock(root: Path) -> Path | None:
     """What git holds while it changes files of the project."""
     repositories = (folder / ".git" for folder in (root, *root.parents))
-    folder = next(filter(Path.is_dir, repositories), None)
+    folder = next(filter(Path.exists, repositories), None)
+    if folder and folder.is_file():
+        # Of a worktree or a submodule: the file tells where its folder is (gitrepository-layout(5)).
+        with contextlib.suppress(OSError):
+            text = os.fsdecode(folder.read_bytes()).partition("gitdir: ")[2]
+            folder = folder.parent / text.rstrip("\n")
     return folder / "index.lock" if folder else None
 
 

@@ -50,11 +50,11 @@ class SshWire:
     def agent(self, name: str, *words: str) -> list[str]:
         """argv that runs the agent's file called `name`; the `words` are plain."""
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
-        # The look for a Python that `mend` found takes 0.6 ms.
+        # Names are UTF-8, whatever the account's language. A start-up file may have gone elsewhere. The look for a Python that `mend` found takes 0.6 ms.
         file = f"{CACHE}/{name}"
         script = (
-            f"p={CACHE}/python3; [ -x $p ] || p=python3;"
-            f" a={file}; [ -f $a ] && [ -f $a{UNPACKED} ] && a=$a{UNPACKED}; exec $p -IS"
+            f"cd; p={CACHE}/python3; [ -x $p ] || p=python3;"
+            f" a={file}; [ -f $a ] && [ -f $a{UNPACKED} ] && a=$a{UNPACKED}; exec $p -X utf8 -IS"
         )
         return self.ssh.command(f"exec sh -c '{' '.join([script, '$a', *words])}'")
 
@@ -70,7 +70,8 @@ class SshWire:
         """Put a file into the toolkit's cache there, whole or not at all."""
         temporary = f"{CACHE}/.tmp-{secrets.token_hex(16)}"
         script = (
-            f"umask 077 && mkdir -p {CACHE}/{PurePosixPath(name).parent} && cat > {temporary} && chmod 700 {temporary}"
+            f"cd; umask 077 && mkdir -p {CACHE}/{PurePosixPath(name).parent}"
+            f" && cat > {temporary} && chmod 700 {temporary}"
             f" && mv {temporary} {CACHE}/{name} || {{ rm -f {temporary}; exit 1; }}"
         )
         command = self.ssh.command(f"exec sh -c '{script}'")
@@ -87,7 +88,7 @@ class SshWire:
 
         What is found is remembered there, as a link in the cache.
         """
-        if not (_NO_PYTHON.search(result.stderr) or _OLD_PYTHON.search(result.stderr)):
+        if not (_lacks_python(result) or _OLD_PYTHON.search(result.stderr)):
             return False
         command = self.ssh.command("exec sh -s")
         search = process.run(command, stdin=FIND_PYTHON.read_bytes(), limit=LONGEST_NOISE)
@@ -103,9 +104,15 @@ class SshWire:
         """What a call that gave no answer means."""
         if result.code == 255:
             return self.ssh.broken(result.stderr)
-        if _NO_PYTHON.search(result.stderr):
+        if _lacks_python(result):
             return _python_error("")
         return NoAnswer(f"The agent gave no answer (exit {result.code}): {result.complaint}")
+
+
+def _lacks_python(result: process.Result) -> bool:
+    """Whether no python3 was found; 127 is a shell's exit code for that, whatever its language."""
+    is_told = result.code == 127 and "python3" in result.stderr
+    return is_told or bool(_NO_PYTHON.search(result.stderr))
 
 
 def _python_error(version: str) -> TargetError:
@@ -138,7 +145,7 @@ class LocalWire:
         file = Path.home() / CACHE / name
         script = Path(f"{file}{UNPACKED}")
         is_unpacked = file.is_file() and script.is_file()
-        return [sys.executable, "-IS", str(script if is_unpacked else file), *words]
+        return [sys.executable, "-X", "utf8", "-IS", str(script if is_unpacked else file), *words]
 
     def bring(self, name: str, data: bytes) -> None:
         folder = Path.home() / CACHE

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import pwd
 import secrets
 import shlex
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 from urllib.parse import quote
 
+from remote.agent.launchers.logind import me
 from remote.agent.services import announce
 from remote.files import sha256, write_json
 from remote.job.outputs import is_left_alone
@@ -133,7 +133,7 @@ def _serve_lab(paths: JobPaths, job: Job, private: Path) -> None:
         JUPYTERLAB_SETTINGS_DIR=str(user / "lab" / "user-settings"),
         JUPYTERLAB_WORKSPACES_DIR=str(paths.root / STATE / "lab-workspaces"),
         # tmux was told another one; terminals in the page are to be the account's.
-        SHELL=pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh",
+        SHELL=me().pw_shell or "/bin/sh",
     )
     folder = job.folder or ""
     (paths.root / folder).mkdir(parents=True, exist_ok=True)

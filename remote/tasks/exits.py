@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from invoke.exceptions import Exit
 
 from remote.errors import RemoteError
-from remote.files import full_disk
+from remote.files import full_disk, refused_path
 from remote.next_steps import complete
 from remote.output import ask, printable_lines, say
 
@@ -58,8 +58,10 @@ def exit_of(error: BaseException) -> Exit | None:
         return Exit(_message(error.message or ""), code=error.code)
     if isinstance(error, KeyboardInterrupt):
         return Exit(_message(str(error)) or "Interrupted.", code=130)
-    full = full_disk(error) if isinstance(error, OSError) else None
-    return Exit(_message(str(full)), code=2) if full else None
+    if not isinstance(error, OSError):
+        return None
+    told = full_disk(error) or refused_path(error)
+    return Exit(_message(str(told)), code=2) if told else None
 
 
 def confirm(question: str) -> None:

@@ -119,8 +119,8 @@ def _read_secret(key: str) -> str:
 
         value = getpass(printable(f"{key}: "))
     else:
-        # All lines: a private key has several.
-        value = sys.stdin.read().rstrip("\r\n")
+        # All lines: a private key has several. Windows' editors begin a file with a mark.
+        value = sys.stdin.read().removeprefix("\ufeff").rstrip("\r\n")
     if not value:
         raise ConfigError(
             "Nothing was typed, so nothing was changed.",

@@ -131,12 +131,14 @@ def remote_put(c: Context, file: list[str], to: str = "data/raw", target: str = 
     Example: inv remote-put ~/Downloads/imagenet.tar --to data/raw
     """
     from remote.operations.put import put
+    from remote.operations.sync import say_problems
 
     server = server_of(target)
     tally = put(server, file, to)
     tell_target(server, {"to": to, "files": tally})
     amount = f"{plural(len(tally.sent), 'file')}, {size(tally.bytes)}"
     print_lines(f"copied to {server.target}, {to}: {amount}")
+    say_problems(tally.problems, "copied")
     exit_unless_all(tally.problems, "copied")
     print_lines("The server has all of it, with the same content.")
 

@@ -140,11 +140,13 @@ def feed(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     works: Callable[[], bool] | None = None,
+    lossless: bool = False,
 ) -> Result:
     """Run, and hand every piece of standard output to `reader` as it comes.
 
     Where `works` says, in a long silence, that nothing can come any more, the process is ended with
-    the code BROKEN. Raises TooMuch where standard error takes more than LONGEST_ERRORS.
+    the code BROKEN. What is no text on standard error is kept where `lossless`, by lone surrogates.
+    Raises TooMuch where standard error takes more than LONGEST_ERRORS.
     """
     with tempfile.TemporaryFile() as given:
         given.write(stdin)
@@ -159,7 +161,8 @@ def feed(
             except BaseException:
                 process.terminate()
                 raise
-        return Result(code, b"", errors.text.decode("utf-8", "replace"))
+        kept = "surrogateescape" if lossless else "replace"
+        return Result(code, b"", errors.text.decode("utf-8", kept))
 
 
 class _Errors:

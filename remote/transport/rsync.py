@@ -107,7 +107,7 @@ def run(
         # No path is that long.
         unfinished = unfinished[:LONGEST]
         for line in lines:
-            text = line.decode("utf-8", "replace")
+            text = line.decode("utf-8", "surrogateescape")
             if not (progress.shown and progress.read_rsync(text)):
                 tally.read(text)
         if tally.sent:
@@ -144,7 +144,8 @@ def run(
 
 def _feed(words: Sequence[str], read: Callable[[bytes], None], remote: Remote, cwd: Path) -> Result:
     try:
-        return process.feed(words, read, cwd=cwd, works=remote.works)
+        # Names that are no text are names, too.
+        return process.feed(words, read, cwd=cwd, works=remote.works, lossless=True)
     except process.TooMuch:
         if remote.ssh:
             remote.ssh.close()

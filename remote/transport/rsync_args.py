@@ -78,9 +78,11 @@ class Remote:
             steps.insert(0, f"test -d {link}/data")
             for folder in CLAIMS:
                 steps.insert(0, f"test -d {link}/{STATE}/{folder}/{project}")
+        # A start-up file may have gone elsewhere.
+        steps.insert(0, "cd")
         if self.noisy:
             steps.insert(0, f"echo {MARK}")
-            rsh = f"{sys.executable} {Path(__file__).with_name('skip_banner.py')} {rsh}"
+            rsh = self.ssh.rsh(sys.executable, str(Path(__file__).with_name("skip_banner.py")))
         return ["-e", rsh, f"--rsync-path={' && '.join(steps)}", "-z", *self.options]
 
     def place(self, folder: str = "") -> str:

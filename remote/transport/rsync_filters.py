@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from remote.errors import ConfigError
+from remote.files import is_absent
 from remote.job import outputs
 from remote.job.paths import PARTIAL, STATE
 from remote.secret_files import PUBLIC, SECRETS, any_case, is_secret
@@ -41,9 +42,10 @@ class IgnoreFile:
         """
         try:
             content = (root / IGNORE_FILE).read_bytes()
-        except FileNotFoundError:
-            return cls()
         except OSError as error:
+            # A link to a disk that isn't mounted leaves something out, though nobody knows what.
+            if is_absent(root / IGNORE_FILE):
+                return cls()
             raise ConfigError(
                 f"{IGNORE_FILE} can't be read: {error.strerror}.",
                 "It has to be a text file that you may read.",

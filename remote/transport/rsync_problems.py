@@ -30,6 +30,7 @@ _IN_THE_WAY = re.compile(r"could not make way for (?:new |backup )?([a-z -]+): (
 _UNFIT = re.compile(r"Unable to create partial-dir for (.*) -- discarding completed file\.?")
 _SENDERS = re.compile(r"send_files|opendir|readlink|link_stat|read errors|change_dir|no referent")
 _TEMPORARY = re.compile(r"(^|/)\.([^/]*)\.[A-Za-z0-9]{6}$")
+_NUMBERED = re.compile(r"\\#(?!000)([01][0-7]{2})")
 _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file has vanished|\s*$")
 
 
@@ -37,6 +38,7 @@ _NO_PATH = re.compile(r"rsync error:|\*\*\* Skipping|IO error encountered|file h
 UNREADABLE, UNWRITABLE, IN_THE_WAY = "unreadable", "unwritable", "in the way"
 DANGLING, STRANGE = "a link to nothing", "a link that isn't followed"
 CHANGED = "changed meanwhile"
+SECRET, BESIDE = "called like a secret", "a link to what lies beside"
 ONE_NAME = "two names, and one file"
 
 #: Of a file of the toolkit's own, which no rsync tells of.
@@ -63,6 +65,8 @@ _HINTS = {
         "Put a folder in its place on the server.",
     ),
     CHANGED: ("Repeat the command when nothing writes to it.",) * 2,
+    BESIDE: ("Name that, too, in the same command, or put a copy in the link's place.",) * 2,
+    SECRET: ("If it is none: a line with ! and its name in .rsyncignore.",) * 2,
     ONE_NAME: ("Rename one of them.", "Rename one of them on the server."),
 }
 
@@ -85,6 +89,12 @@ class Problem:
         """What is wrong, on which machine, and what to do, in one line."""
         where = f"{self.path or 'a path'} on {self.there or 'this machine'}"
         return f"{where}: {self.reason}. {_HINTS[self.kind][bool(self.there)]}"
+
+
+def path_of(name: str) -> str:
+    """A path of which rsync writes a line break, what else would steer a terminal, and a backslash that
+    could be mistaken, by their numbers (log.c). No path holds a zero."""
+    return _NUMBERED.sub(lambda match: chr(int(match[1], 8)), name)
 
 
 def concerned(problems: Sequence[Problem], places: Iterable[str]) -> set[str]:
@@ -114,10 +124,12 @@ def problems_of(words: str, *, is_pull: bool, target: str, root: str, folder: st
     target.
     """
     problems: dict[Problem, None] = {}
-    lines = words.splitlines()
+    # A name may have what Unicode, and not rsync, takes for the end of a line.
+    lines = words.rstrip("\n").split("\n")
     for line in filter(None, map(_parse, lines[:MANY])):
         here = (line.kind == UNREADABLE) != is_pull
-        path = line.path[len(root) + 1 :] if line.path.startswith(f"{root}/") else line.path
+        path = path_of(line.path)
+        path = path[len(root) + 1 :] if path.startswith(f"{root}/") else path
         path = folder + path if line.is_written else path
         problems[Problem(path, line.reason, line.kind, "" if here else target)] = None
     told = list(problems)

@@ -9,7 +9,7 @@ from itertools import islice
 
 from remote.transport.acting_files import acts
 from remote.transport.process import LONGEST_LINE
-from remote.transport.rsync_problems import DEEPEST, Problem
+from remote.transport.rsync_problems import DEEPEST, Problem, path_of
 
 #: A number as rsync writes it, of a length that one can have: a server writes into the same stream.
 _COUNT = "[0-9][0-9,.]{0,24}"
@@ -99,22 +99,24 @@ class Tally:
     def read(self, line: str) -> None:
         """Take one line of rsync's output."""
         if line[1:2] == "L" and line[0] in "<>ch.":
-            self.links.append(line.split(" ", 1)[-1].lstrip(" "))
+            self.links.append(path_of(line.split(" ", 1)[-1].lstrip(" ")))
         if item := _ITEM.match(line):
             self.anything = True
             if item[1] and item[2] in "fL":
-                name = line[item.end() :]
+                name = path_of(line[item.end() :])
                 self.sent.append(name)
                 if "+++" not in item[0]:
                     self.replaced.append(name)
         elif line.startswith("*deleting"):
             self.anything = True
-            self.deleted.append(line[len("*deleting") :].strip())
+            self.deleted.append(path_of(line[len("*deleting") :].strip()))
         elif line.startswith("ignoring unsafe symlink"):
-            self.left.append(line[len("ignoring unsafe symlink") :].strip(" :").replace('"', ""))
+            words = line[len("ignoring unsafe symlink") :].strip(" :").replace('"', "")
+            self.left.append(path_of(words))
         elif hidden := _HIDDEN.match(line):
-            if acts(hidden[2], is_folder=hidden[1] == "directory"):
-                self.acting.append(hidden[2])
+            name = path_of(hidden[2])
+            if acts(name, is_folder=hidden[1] == "directory"):
+                self.acting.append(name)
         elif count := _FILES.match(line):
             self.files = _number(count[1])
         elif count := _BYTES.match(line):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from remote.errors import TransferError
 from remote.transport import process
 from remote.transport.rsync_filters import push_filters
-from remote.transport.rsync_problems import SOME
+from remote.transport.rsync_problems import SOME, path_of
 from remote.transport.rsync_tally import complaint
 
 
@@ -45,9 +44,4 @@ def _sent(tree: Path, filters: Sequence[str]) -> set[str]:
             "Look for it in .rsyncignore.",
         )
     lines = result.stdout.decode("utf-8", "surrogateescape").split("\n")
-    return set(map(_unescaped, lines))
-
-
-def _unescaped(name: str) -> str:
-    """rsync writes a line break, and a backslash that could be mistaken, by its number."""
-    return re.sub(r"\\#([0-7]{3})", lambda match: chr(int(match[1], 8)), name)
+    return set(map(path_of, lines))

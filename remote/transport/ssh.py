@@ -117,12 +117,13 @@ class Ssh:
         own = ["-E", log, "-o", "LogLevel=DEBUG2", "-o", "ControlMaster=no"]
         return ["ssh", *flags, *own, *self.options(), "--", self.login]
 
-    def rsh(self) -> str:
-        """What rsync takes as `-e`: it splits at blanks and knows quotes."""
+    def rsh(self, *starter: str) -> str:
+        """What rsync takes as `-e`: it splits at blanks and knows quotes. The `starter` are words of a
+        program that runs ssh."""
         # Its own rule, not the shell's: a quote within quotes is written twice (rsync(1), --rsh).
         return " ".join(
             part if part == shlex.quote(part) else "'" + part.replace("'", "''") + "'"
-            for part in ["ssh", *self.options()]
+            for part in [*starter, "ssh", *self.options()]
         )
 
     def connect(self, *, may_ask: bool = True) -> None:

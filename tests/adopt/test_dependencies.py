@@ -112,6 +112,13 @@ def test_what_the_group_dev_holds_is_locked_too(existing: Existing) -> None:
     group = '[dependency-groups]\nlint = ["ruff"]\ndev = ["papermill", "ipykernel", "mlflow"]\n'
     existing.write("pyproject.toml", PROJECT + group)
     assert existing.plan().steps[0] == GROUPED
+    existing.write("pyproject.toml", (PROJECT + group).replace("\n", "\r\n"))
+    assert existing.plan().steps[0] == GROUPED
+
+
+def test_a_list_of_windows_is_read_as_any(existing: Existing) -> None:
+    existing.write("requirements.txt", "\ufeffmlflow\r\npapermill\r\nipykernel\r\n")
+    assert not any(step.startswith("add to") for step in existing.plan().steps)
 
 
 def test_the_list_of_a_folder_is_taken_in(existing: Existing) -> None:

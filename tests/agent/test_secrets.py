@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,22 @@ def test_what_can_not_be_a_variable_is_refused(root: Path, name: str) -> None:
     with pytest.raises(JobError, match="environment variable.\nSuch a name has letters"):
         change(name, "value")
     assert not target_dir.secrets_file(root).exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("a\0b", "holds a NUL byte"), ("x" * (128 << 10), "is too long")]
+)
+def test_what_no_job_could_be_started_with_is_refused(root: Path, value: str, words: str) -> None:
+    change("A", "1")
+    with pytest.raises(JobError, match=words):
+        change("A", value)
+    assert target_dir.read_secrets(root) == {"A": "1"}
+
+
+def test_the_longest_value_that_fits_starts_a_program(root: Path) -> None:
+    fits = "x" * (target_dir.LONGEST_VARIABLE - len("A=") - 1)
+    change("A", fits)
+    assert subprocess.run(["true"], env=target_dir.read_secrets(root)).returncode == 0
 
 
 def test_the_file_is_for_its_owner_alone_whatever_it_was(root: Path) -> None:

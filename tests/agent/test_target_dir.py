@@ -150,6 +150,14 @@ def test_a_link_to_the_home_is_refused(isolated: Path, tmp_path: Path) -> None:
         prepare(tmp_path / "link")
 
 
+def test_a_folder_that_no_path_variable_can_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a:b").mkdir()
+    (tmp_path / "link").symlink_to("a:b")
+    for name in ("a:b", "link/proj"):
+        with pytest.raises(TargetError, match="has a colon in its name"):
+            prepare(tmp_path / name)
+
+
 def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(TargetError, match="is a file"):

@@ -219,6 +219,21 @@ def small_disk(sshd: PrivateSshd) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.parametrize("task", ["sync-push", "sync-pull"])
+def test_a_project_that_can_not_be_written_to(project: ProjectFolder, task: str) -> None:
+    state = project.root / ".remote"
+    state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(state)]
+    if os.getuid():
+        state.chmod(0o555)
+    elif subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a disk that is read-only needs a mount of its own")
+    try:
+        refused(project.inv(task, check=False), f"This machine refuses {state}", "chmod u+w")
+    finally:
+        subprocess.run(["umount", "-l", str(state)], capture_output=True)
+
+
 def test_a_full_disk_on_the_server(project: ProjectFolder, small_disk: Path) -> None:
     target = {"TARGET_DIR": "gpu:small/proj"}
     project.write("src/a.py", "old")

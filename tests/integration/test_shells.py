@@ -103,3 +103,38 @@ def test_a_banner_that_appears_later_is_noticed(
     project.inv("sync-push", **settings)
     assert (server.home / "later/src/new.py").exists()
     project.inv("sync-pull", **settings)
+
+
+@pytest.mark.parametrize("server", ["bash", "zsh", "fish", "tcsh"], indirect=True)
+def test_a_start_up_file_that_goes_elsewhere_does_no_harm(
+    project: ProjectFolder, server: PrivateSshd, tmp_path: Path
+) -> None:
+    startup = server.home / str(STARTUP[Path(server.shell).name])
+    startup.parent.mkdir(parents=True, exist_ok=True)
+    startup.write_text(f"cd {tmp_path}\n")
+    push_and_list(project, server)
+    assert not (tmp_path / ".cache").exists()
+
+
+@pytest.mark.parametrize("server", ["bash"], indirect=True)
+def test_names_are_the_same_where_the_server_speaks_latin_1(
+    project: ProjectFolder, server: PrivateSshd, tmp_path: Path, request
+) -> None:
+    argv = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / "en_US")]
+    if not shutil.which("localedef") or subprocess.run(argv, capture_output=True).returncode:
+        pytest.skip("no locale can be made: sudo apt-get install locales")
+    (server.home / ".bashrc").write_text(f"export LOCPATH={tmp_path} LANG=en_US\nunset LC_ALL\n")
+    socket = f"{SOCKET}-latin"
+    end = ["tmux", "-L", socket, "kill-server"]
+    request.addfinalizer(lambda: subprocess.run(end, capture_output=True))
+    settings = {
+        "REMOTE_SSH_CONFIG": str(server.config),
+        "TARGET_DIR": "gpu:目標",
+        "REMOTE_TMUX_SOCKET": socket,
+    }
+    project.write("requirements.lock", "")
+    script = 'printf 1 > "残り $1"; printf 2 > "data/results/結果 $1"'
+    words = ("remote-run", "--no-record", "--follow", "--pull", "--", "sh", "-c", script, "sh", "é")
+    assert "残り é" in project.inv(*words, **settings).text
+    assert (project.root / "data/results/結果 é").read_text() == "2"
+    assert "fetched 残り é" in project.inv("remote-fetch", "last", **settings).text

@@ -375,6 +375,7 @@ def setting(text: str) -> Callable[[Farm], None]:
 
 section("An .env that can't be right", "sync-push")(setting("TARGETDIR=gpu1:/x\n"))
 section("An .env with an unknown setting", "sync-push")(setting("REMOTE_NOTFY=x\n"))
+section("An .env whose quote isn't closed", "sync-push")(setting("TARGET_DIR='gpu1:/x\n"))
 section("An .env that is no text", "sync-push")(setting("A=\udcff\n"))
 section("A database as the destination", "sync-pull")(setting("MLFLOW_TRACKING_URI=mysql://h/d\n"))
 section("A destination that is none", "sync-pull")(setting("MLFLOW_TRACKING_URI=ftp://h/d\n"))

@@ -106,7 +106,7 @@ def test_what_is_saved_is_there_under_whatever_name(watch: Watch) -> None:
     watch.settle()
     assert not (watch.there / "src/.first.py.tmp~").exists()
     # A name with a line break is told in one line, as rsync writes it.
-    assert "  src/odd/line\\#012break.py, " in watch.said
+    assert "  src/odd/line\\nbreak.py, " in watch.said
 
 
 def test_what_is_deleted_or_renamed_follows_and_is_kept(watch: Watch) -> None:

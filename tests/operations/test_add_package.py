@@ -115,6 +115,18 @@ def test_what_can_not_be_leaves_all_as_it_was(
     assert content(root) == before
 
 
+@pytest.mark.slow
+def test_a_version_that_moves_is_seen_in_a_lock_file_of_windows_too(root: Path) -> None:
+    lock(root, "uv.lock")
+    more(root)
+    text = (root / "uv.lock").read_text()
+    (root / "uv.lock").write_text(text, newline="\r\n")
+    before = content(root)
+    with pytest.raises(ConfigError, match="idna 1.0 -> 2.0"):
+        add(root, "strict")
+    assert content(root) == before
+
+
 @pytest.mark.parametrize(
     ("lock", "way"),
     [

@@ -40,6 +40,18 @@ def test_a_clean_commit(repository: Path) -> None:
     assert git.git_state(repository) == Git(head, "main/日本", dirty=False)
 
 
+def test_a_repository_that_git_can_not_read_is_told_once(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(repository)
+    (repository / ".git/index").write_bytes(b"damaged")
+    for _ in range(2):
+        assert git.git_state(repository) == Git()
+    words = capsys.readouterr().err
+    assert words.count("records have no commit") == 1
+    assert git.ignored(repository, ["a.py"]) == ["a.py"]
+
+
 @pytest.mark.parametrize("name", ["a.py", "new file.py", "日本.py"])
 def test_any_difference_is_dirty(repository: Path, name: str) -> None:
     commit(repository)

@@ -100,6 +100,30 @@ def test_what_can_not_be_copied_is_refused(
         put(server, files, to)
 
 
+def test_what_stays_of_a_folder_is_named(
+    server: TargetSession, there: Path, tmp_path: Path
+) -> None:
+    (server.project.root / ".rsyncignore").write_text("!public.key\n")
+    (tmp_path / "set/inner/.aws").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    for name in ("set/inner/model.key", "set/public.key", "set/inner/.aws/x", "beside", "other/x"):
+        (tmp_path / name).write_text("x")
+    links = {"set/a": "../beside", "set/inner/b": "../../other/x", "set/c": "public.key",
+             "set/inner/d": "../c", "set/e": str(tmp_path / "beside"), "set/f": "gone"}  # fmt: skip
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    put(server, [str(tmp_path / "set")])
+    tally = put(server, [str(tmp_path / "set")])
+    left = {problem.path for problem in tally.problems}
+    assert left == {
+        str(tmp_path / "set" / name) for name in ("a", "inner/b", "inner/model.key", "inner/.aws")
+    }
+    assert (there / "data/raw/set/e").read_text() == "x"
+    both = put(server, [str(tmp_path / "set"), str(tmp_path / "other")])
+    assert {problem.path for problem in both.problems} == left - {str(tmp_path / "set/inner/b")}
+    assert (there / "data/raw/set/inner/b").read_text() == "x"
+
+
 def test_a_secret_stays_here(server: TargetSession, tmp_path: Path) -> None:
     (tmp_path / "id_rsa").write_text("key")
     with pytest.raises(ConfigError, match="looks like a secret"):

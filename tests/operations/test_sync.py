@@ -101,6 +101,50 @@ def test_only_where_nothing_was_is_a_target_fresh(
             assert "--delay-updates" in runs[0]
 
 
+#: Names that rsync writes otherwise, or that are no text.
+ODD = [os.fsdecode(name) for name in (b"line\nbreak", b"\x83\x5c", b"a \\#012", b"\xe2\x80\xa8.")]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_edit_of_a_file_of_any_name_in_the_same_second_arrives(
+    server: TargetSession, here: Path, there: Path, name: str
+) -> None:
+    for text in ("1", "2", "3"):
+        (here / name).write_text(text)
+        assert name in push(server).files.sent
+        assert (there / name).read_text() == text
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_link_of_any_name_that_becomes_a_folder_is_one_there(
+    server: TargetSession, here: Path, there: Path, name: str
+) -> None:
+    (here / name).symlink_to("src")
+    push(server)
+    (here / name).unlink()
+    write(here / name / "new.py", "new")
+    push(again(server))
+    assert not (there / name).is_symlink() and not (there / "src/new.py").exists()
+    assert (there / name / "new.py").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_file_of_any_name_that_stands_in_the_way_is_kept_and_replaced(
+    server: TargetSession, here: Path, there: Path, name: str
+) -> None:
+    push(server)
+    write(there / "data/results" / name, "from the server")
+    write(here / "data/results" / name / "mine", "mine")
+    pulled = pull(server)
+    assert not pulled.problems and pulled.files.cleared == [f"data/results/{name}"]
+    assert (here / "data/results" / name).read_text() == "from the server"
+    assert (here / pulled.backup / "data/results" / name / "mine").read_text() == "mine"
+    write(there / "data/results" / name, "from the server, more")
+    replaced = pull(server).files.replaced
+    # A line break can't be noted.
+    assert replaced == ([f"data/results/{name}"] if "\n" in name else [])
+
+
 def test_a_push_of_the_same_sends_nothing(server: TargetSession) -> None:
     push(server)
     pushed = push(again(server))
@@ -160,6 +204,15 @@ def test_a_dry_run_of_a_first_push_makes_nothing(server: TargetSession, there: P
     assert not (server.project.state / "last-target").exists()
 
 
+def test_a_dry_run_of_a_first_push_names_what_would_stay(server: TargetSession, here: Path) -> None:
+    write(here / "data/raw/a.csv", "a")
+    (here / "data/raw/gone").symlink_to("/no/such/disk")
+    would = push(server, dry_run=True).files
+    assert [problem.path for problem in would.problems] == ["data/raw/gone"]
+    did = push(server).files
+    assert (sorted(would.sent), would.problems) == (sorted(did.sent), did.problems)
+
+
 def test_a_dry_run_of_a_later_push_changes_nothing(
     server: TargetSession, here: Path, there: Path
 ) -> None:
@@ -183,6 +236,24 @@ def test_of_a_folder_of_others_nothing_is_deleted_until_it_is_taken_over(
     taken = push(again(server), take_over=True)
     assert (taken.foreign, taken.files.deleted) == (False, ["theirs.py"])
     assert (there / taken.backup / "theirs.py").read_text() == "x"
+
+
+@pytest.mark.parametrize("name", [".rsyncignore", "pyproject.toml"])
+def test_rules_on_a_disk_that_is_not_mounted_are_not_taken_for_none(
+    server: TargetSession, here: Path, there: Path, name: str
+) -> None:
+    rules = {
+        ".rsyncignore": "/private\n",
+        "pyproject.toml": '[tool.remote]\noutputs = ["private"]\n',
+    }
+    write(here.parent / "disk" / name, rules[name])
+    (here / name).symlink_to(here.parent / "disk" / name)
+    write(here / "private/a", "a")
+    push(server)
+    (here.parent / "disk").rename(here.parent / "elsewhere")
+    with pytest.raises(ConfigError, match=f"{name} can't be read"):
+        push(again(server))
+    assert not (there / "private/a").exists()
 
 
 def test_what_jobs_wrote_is_neither_sent_nor_deleted(

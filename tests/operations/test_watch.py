@@ -15,7 +15,7 @@ from remote.config import Project
 from remote.errors import ConfigError
 from remote.operations.sync import Pushed
 from remote.operations.transfers.sent_paths import ROOT
-from remote.operations.watch import FLOOD, Watcher, _changes, watch
+from remote.operations.watch import FLOOD, Watcher, _changes, _git_lock, watch
 from remote.session import TargetSession
 from remote.target import Target
 
@@ -119,3 +119,22 @@ def test_where_the_system_may_have_dropped_changes_all_is_looked_at(
     assert len(next(changes)) == FLOOD + 1
     # By a watch that is made anew: of folders that are new, the first one may know nothing.
     assert next(changes) == {ROOT} and not batches
+
+
+@pytest.mark.parametrize("place", ["one/sub", "one/worktree", "beside", "two/module", "two"])
+def test_it_waits_for_git_in_a_worktree_and_a_submodule_too(tmp_path: Path, place: str) -> None:
+    def git(folder: str, *words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always")
+        subprocess.run(["git", *who, "-C", str(tmp_path / folder), *words], check=True)
+
+    for name in ("one", "two"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        git(name, "init", "-q")
+        git(name, "commit", "-q", "--allow-empty", "-m", "first")
+    git("one", "worktree", "add", "-q", "worktree")
+    git("one", "worktree", "add", "-q", "../beside")
+    git("two", "submodule", "--quiet", "add", "../one", "module")
+    asked = ["git", "-C", str(tmp_path / place), "rev-parse", "--git-path", "index.lock"]
+    told = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    lock = _git_lock(tmp_path / place)
+    assert lock and lock.parent.samefile((tmp_path / place / told).parent)

@@ -39,6 +39,7 @@ WIRE = SshWire(Ssh("me@gpu"))
         "python3: Command not found.",
         "exec: python3: No such file or directory",
         "ksh: python3: cannot execute [No such file or directory]",
+        "bash: Zeile 1: exec: python3: Nicht gefunden.",
     ],
 )
 def test_a_server_without_python_is_told_with_the_remedy(stderr: str) -> None:
@@ -71,7 +72,9 @@ def fake_ssh(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_the_words_that_a_login_shell_reads_are_plain() -> None:
     command = WIRE.agent("agent-0.zip")[-1]
     assert re.fullmatch(r"exec sh -c '[\w./;$\[\]|&= -]+'", command)
-    assert f" a={wire.CACHE}/agent-0.zip;" in command and command.endswith("exec $p -IS $a'")
+    assert f" a={wire.CACHE}/agent-0.zip;" in command and command.endswith(
+        "exec $p -X utf8 -IS $a'"
+    )
     assert WIRE.agent("agent-0.zip", "ask", "00")[-1] == f"{command[:-1]} ask 00'"
 
 
@@ -102,6 +105,7 @@ def test_a_file_that_can_not_be_put_is_told(
 OLD = """\
 #!/bin/sh
 # A Python 3.6: it says its version, and stops at the first line of ours.
+[ "$1" = -X ] && shift 2
 [ "$1" = -IS ] && shift
 case "$2" in
 *print*sys.version_info*) echo 3.6.8; exit ;;

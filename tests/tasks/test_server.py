@@ -118,7 +118,7 @@ def test_a_secret_of_several_lines_is_kept_whole(
     monkeypatch.chdir(root)
     target = f"{tmp_path}/target"
     sync.sync_push(Context(), target=target)
-    monkeypatch.setattr("sys.stdin", io.StringIO('{\n "key": "a"\n}\n'))
+    monkeypatch.setattr("sys.stdin", io.StringIO('\ufeff{\n "key": "a"\n}\n'))
     server.remote_secrets(Context(), key="GCP_KEY", target=target)
     kept = json.loads((tmp_path / "target/.remote/secrets.json").read_text())
     assert kept == {"GCP_KEY": '{\n "key": "a"\n}'}

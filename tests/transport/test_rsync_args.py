@@ -709,10 +709,10 @@ def test_no_letter_of_the_path_reaches_a_command() -> None:
 def test_the_remote_command_goes_into_the_targets_link_first() -> None:
     remote = far(HOSTILE)
     link = f".cache/remote-gpu-workflow/targets/{remote.key}"
-    assert f"--rsync-path=cd {link} && rsync" in remote.arguments()
+    assert f"--rsync-path=cd && cd {link} && rsync" in remote.arguments()
     folders = (".remote/projects/p1", ".remote/partial/p1", "data")
     tests = [f"test -d {link}/{folder}" for folder in folders]
-    claimed = " && ".join([*tests, f"cd {link}", "rsync"])
+    claimed = " && ".join(["cd", *tests, f"cd {link}", "rsync"])
     assert f"--rsync-path={claimed}" in remote.arguments(project="p1")
 
 
@@ -722,6 +722,21 @@ def test_a_noisy_shell_is_told_apart_by_a_mark() -> None:
     assert path.startswith(f"--rsync-path=echo {rsync_args.MARK} && ")
     rsh = remote.arguments()[1]
     assert rsh.startswith(sys.executable) and "skip_banner.py" in rsh
+
+
+@pytest.mark.skipif(not shutil.which("rsync"), reason="rsync is not installed")
+def test_a_noisy_shell_is_understood_from_a_project_of_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "my project's" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$2" > {tmp_path}/seen\nexit 1\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    remote = far("gpu:proj", noisy=True)
+    argv = ["rsync", *remote.arguments(), remote.place("x"), "./y"]
+    subprocess.run(argv, cwd=tmp_path, capture_output=True)
+    assert (tmp_path / "seen").read_text() == "ssh\n"
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_paths_here_are_those_of_the_project() -> None:
     assert read(words, is_pull=True, folder="data/results/")[0][0] == "data/results/sub/f"
 
 
+def test_a_path_is_that_of_the_file_however_rsync_writes_it() -> None:
+    words = f'rsync: [sender] send_files failed to open "{ROOT}/a\\#012 \\#134#012\u2028": Permission denied (13)'
+    assert [row[0] for row in read(words)] == ["a\n \\#012\u2028"]
+    # No path has that letter.
+    words = f'rsync: [sender] send_files failed to open "{ROOT}/a\\#000": Permission denied (13)'
+    assert [row[0] for row in read(words)] == ["a\\#000"]
+
+
 def test_what_names_no_path_is_no_problem() -> None:
     words = [
         "*** Skipping any contents from this failed directory ***",

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
 from remote.agent.environments import local_packages
+from remote.agent.environments.requirement_files import first_of, is_named, read, with_included
 from remote.errors import JobError
 from remote.files import sha256
 
@@ -22,9 +22,6 @@ STARTS_ELSEWHERE = False
 NO_EXTRAS = "Name the packages in environment.yml, and leave out --extra."
 
 LOCK_FILES: Tuple[str, ...] = ("environment.yml", "environment.yaml")
-
-#: Files that the part for pip names: `- -r requirements.txt`.
-_INCLUDED = re.compile(r"^\s*-\s+(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)", re.MULTILINE)
 
 #: They ask nobody, and pip sees no packages of the account's own.
 _VARIABLES = {
@@ -44,11 +41,11 @@ INSTALL = (
 
 def suits(code: Path) -> bool:
     """Whether there is an environment.yml."""
-    return any((code / name).is_file() for name in LOCK_FILES)
+    return any(is_named(code / name) for name in LOCK_FILES)
 
 
 def _file(code: Path) -> Path:
-    file = next((code / name for name in LOCK_FILES if (code / name).is_file()), None)
+    file = first_of(code, LOCK_FILES)
     if file is None:
         raise JobError(
             "The project has no environment.yml.", "Make one: conda env export > environment.yml"
@@ -59,19 +56,13 @@ def _file(code: Path) -> Path:
 def key(request: Request) -> str:
     """The beginning of a SHA-256 of all that counts; raises JobError without an environment.yml."""
     file, total = _file(request.code), hashlib.sha256(b"conda\0")
-    content = {path.name: path.read_bytes() for path in _files(file)}
-    for package in local_packages.folders(request.code, [file]):
-        content.update(local_packages.content(request.code, package))
+    files = with_included([file])
+    content = {os.path.relpath(str(path), str(request.code)): read(path) for path in files}
+    content.update(local_packages.contents(request.code, files))
     for name, data in sorted(content.items()):
         head = f"{name}\0{len(data)}\0"
         total.update(head.encode("utf-8", "surrogateescape") + data)
     return total.hexdigest()[:16]
-
-
-def _files(file: Path) -> List[Path]:
-    """environment.yml, and what pip reads for it."""
-    names = _INCLUDED.findall(file.read_text("utf-8", "replace"))
-    return [file, *filter(Path.is_file, (file.parent / name for name in names))]
 
 
 def missing_programs() -> Tuple[str, ...]:
@@ -84,7 +75,7 @@ def recipe(folder: Path, request: Request) -> Recipe:
     from remote.agent.environments.make_once import Recipe
 
     file = _file(request.code)
-    packages = local_packages.folders(request.code, [file])
+    packages = local_packages.folders(request.code, with_included([file]))
     kept = {name: value for name, value in os.environ.items() if name not in _ACTIVE}
     return Recipe(
         source=file.name,

@@ -14,6 +14,8 @@ import re
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Sequence
 
+from remote.agent.environments.requirement_files import read, text_of
+from remote.files import sha256
 from remote.job.outputs import links
 from remote.job.paths import STATE
 
@@ -27,13 +29,17 @@ _IN_TOML = re.compile(
     re.MULTILINE,
 )
 _IN_REQUIREMENTS = re.compile(
-    r"^[ \t]*(?:-e|--editable)[\s=]*(?:file:)?([^\s;#\[]+)"
-    r"|^[ \t]*(?:[\w.\[\],-]+[ \t]*@[ \t]*)?(?:file:)?(\.[^\s;#\[]*|[^\s;#\[-][^\s;#\[]*/[^\s;#\[]*)",
+    r"^[ \t]*(?:-e|--editable)[ \t=]*(?:[\w.\[\],-]+[ \t]+@[ \t]*)?(?:file:(?://)?)?([^;#\[\n]+)"
+    r"|^[ \t]*(?:[\w.\[\],-]+[ \t]*@[ \t]*)?(?:file:(?://)?)?"
+    r"(\.[^;#\[\n]*|[^\s;#\[-][^\s;#\[]*/[^;#\[\n]*)",
     re.MULTILINE,
 )
 
 #: What a package's metadata is made from; requirement files are often read by its setup.py.
 _DECLARATIONS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt")
+
+#: What a declaration calls the lists elsewhere that it takes dependencies from.
+_LISTS = re.compile(rb"""["']([\w./-]+\.(?:txt|in))["']""")
 
 #: What the declaration of a package with compiled parts speaks of.
 _COMPILED = re.compile(
@@ -46,24 +52,39 @@ _LEFT_OUT = {STATE, *links(), "__pycache__", ".git", ".venv", "build"}
 
 def folders(code: Path, lock_files: Iterable[Path]) -> List[str]:
     """The local packages that these lock files name, as folders below `code`."""
+    return [name for name in _named(code, lock_files) if _is_package(code / name)]
+
+
+def _named(code: Path, lock_files: Iterable[Path]) -> List[str]:
+    """The paths below `code` that these lock files name."""
     names = set()
     for file in lock_files:
-        text = _read(file).decode("utf-8", "replace")
-        if file.suffix in (".yml", ".yaml"):
-            # The items of conda's part for pip are lines of requirements.
-            text = re.sub(r"^[ \t]*-[ \t]+", "", text, flags=re.MULTILINE)
         is_toml = file.suffix == ".toml" or file.name in ("uv.lock", "poetry.lock")
-        for match in (_IN_TOML if is_toml else _IN_REQUIREMENTS).finditer(text):
-            name = next(filter(None, match.groups()))
+        for match in (_IN_TOML if is_toml else _IN_REQUIREMENTS).finditer(text_of(file)):
+            # A single file may have its hash behind it.
+            name = re.split(r"[ \t]+--hash=", next(filter(None, match.groups())))[0]
+            name = name.strip(" \t\"'")
             for place in (code, file.parent):
                 path = os.path.relpath(os.path.normpath(str(place / name)), str(code))
-                if not path.startswith("..") and _is_package(code / path):
+                if not path.startswith(".."):
                     names.add(path)
     return sorted(names)
 
 
 def _is_package(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("pyproject.toml", "setup.py"))
+
+
+def contents(code: Path, lock_files: Sequence[Path]) -> Dict[str, bytes]:
+    """What decides on an environment, by path, of all that these lock files name of the project:
+    packages, and archives of some, which may be built anew under the same name."""
+    found: Dict[str, bytes] = {}
+    for name in _named(code, lock_files):
+        if _is_package(code / name):
+            found.update(content(code, name))
+        elif (code / name).is_file():
+            found[name] = sha256(code / name).encode("ascii")
+    return found
 
 
 def content(code: Path, package: str) -> Dict[str, bytes]:
@@ -76,6 +97,8 @@ def content(code: Path, package: str) -> Dict[str, bytes]:
     else:
         for pattern in _DECLARATIONS:
             files += (code / package).glob(pattern)
+        declared = b"\n".join(map(read, files))
+        files += [code / package / os.fsdecode(name) for name in _LISTS.findall(declared)]
     readable = [file for file in files if file.is_file()]
     return {os.path.relpath(str(file), str(code)): file.read_bytes() for file in readable}
 
@@ -83,7 +106,7 @@ def content(code: Path, package: str) -> Dict[str, bytes]:
 def is_compiled(folder: Path) -> bool:
     """Whether a package's declaration tells of parts that have to be compiled."""
     files = [folder / name for name in _DECLARATIONS[:3]]
-    return any(_COMPILED.search(_read(file)) for file in files)
+    return any(_COMPILED.search(read(file)) for file in files)
 
 
 def import_roots(env: Path, code: Path) -> List[Path]:
@@ -126,12 +149,8 @@ def _give_version(folder: Path) -> None:
     what stands in for it in a source archive."""
     files = [folder / name for name in _DECLARATIONS[:2]]
     info = folder / "PKG-INFO"
-    if any(b"scm" in _read(file) or b"hatch-vcs" in _read(file) for file in files):
+    if any(b"scm" in read(file) or b"hatch-vcs" in read(file) for file in files):
         info.write_text(f"Metadata-Version: 2.1\nName: {folder.name}\nVersion: 0\n", "utf-8")
-
-
-def _read(file: Path) -> bytes:
-    return file.read_bytes() if file.is_file() else b""
 
 
 def _leave_to_snapshots(env: Path, source: Path) -> None:

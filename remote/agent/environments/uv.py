@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
 from remote.agent.environments import local_packages, torch_backend
+from remote.agent.environments.requirement_files import (
+    first_of,
+    is_named,
+    read,
+    text_of,
+    with_included,
+)
 from remote.agent.target_dir import find_uv
 from remote.errors import JobError
 from remote.files import sha256
@@ -31,7 +38,6 @@ WITH_PROJECT = ("uv.lock", "poetry.lock")
 REQUIREMENTS = ("requirements.lock", "requirements.txt")
 
 _EXTRA = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
-_INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)", re.MULTILINE)
 #: The tables of uv's own settings; TOML has no other way to begin a line with `[`, near enough.
 _UV_TABLES = re.compile(rb"^\[+tool\.uv\b.*?(?=^\[(?!\[?tool\.uv\b)|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -44,7 +50,7 @@ _COMPILE = "Make one: uv pip compile --universal --generate-hashes"
 
 def suits(code: Path) -> bool:
     """Whether there is a lock file."""
-    return any((code / name).is_file() for name in LOCK_FILES)
+    return any(is_named(code / name) for name in LOCK_FILES)
 
 
 def key(request: Request) -> str:
@@ -57,12 +63,12 @@ def key(request: Request) -> str:
 def python_version(request: Request) -> str:
     """The Python that is asked for: `.python-version` as uv reads it, then what the project
     allows; empty for any."""
-    lines = _read(request.code / ".python-version").decode("utf-8", "replace").splitlines()
+    lines = read(request.code / ".python-version").decode("utf-8", "replace").splitlines()
     pins = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if pins and _PINNED.match(pins[0]):
         return pins[0]
     lock = lock_file(request.code)
-    declared = _POETRY_PYTHON.findall(_read(lock).decode("utf-8", "replace"))
+    declared = _POETRY_PYTHON.findall(text_of(lock))
     if request.python or lock.name != "poetry.lock" or not declared:
         return request.python
     # Of a lock file, the last one is the project's own.
@@ -129,7 +135,7 @@ def _with_backend(
     """The same commands, or those that install the build of PyTorch that is asked for."""
     if not request.torch_backend:
         return commands
-    texts = [_read(file).decode("utf-8", "replace") for file in lock_files(lock, request.extras)]
+    texts = [read(file).decode("utf-8", "replace") for file in lock_files(lock, request.extras)]
     return torch_backend.commands(commands, request.torch_backend, lock, texts, folder)
 
 
@@ -189,7 +195,7 @@ def packages(code: Path) -> Dict[str, str]:
 
 def lock_file(code: Path, extras: Sequence[str] = ()) -> Path:
     """The lock file of a project, which these extras can be had with; raises JobError."""
-    lock = next((code / name for name in LOCK_FILES if (code / name).is_file()), None)
+    lock = first_of(code, LOCK_FILES)
     if lock is None:
         raise JobError(
             f"The project has no lock file ({', '.join(LOCK_FILES)}).",
@@ -216,12 +222,11 @@ def digest(lock: Path, python: str, extras: Sequence[str] = ()) -> str:
     """A name for all that an environment is made from: the lock file, Python's version, extras."""
     declared = lock.with_name("pyproject.toml")
     files = lock_files(lock, extras)
-    content = {os.path.relpath(str(file), str(lock.parent)): _read(file) for file in files}
-    content["uv.toml"] = _read(lock.with_name("uv.toml"))
+    content = {os.path.relpath(str(file), str(lock.parent)): read(file) for file in files}
+    content["uv.toml"] = read(lock.with_name("uv.toml"))
     # Of what is declared, uv's own settings (indexes, sources) decide with any lock file.
-    content["[tool.uv]"] = b"".join(_UV_TABLES.findall(_read(declared)))
-    for package in local_packages.folders(lock.parent, files):
-        content.update(local_packages.content(lock.parent, package))
+    content["[tool.uv]"] = b"".join(_UV_TABLES.findall(read(declared)))
+    content.update(local_packages.contents(lock.parent, files))
     total = hashlib.sha256()
     for part in (lock.name, python, *sorted(set(extras))):
         total.update(part.encode("utf-8", "surrogateescape") + b"\0")
@@ -234,7 +239,7 @@ def digest(lock: Path, python: str, extras: Sequence[str] = ()) -> str:
 def lock_files(lock: Path, extras: Sequence[str]) -> List[Path]:
     """All files of the project that say what to install."""
     if lock.name in REQUIREMENTS:
-        return _with_included(requirement_files(lock, extras))
+        return with_included(requirement_files(lock, extras))
     return [lock, lock.with_name("pyproject.toml")] if lock.name in WITH_PROJECT else [lock]
 
 
@@ -242,24 +247,3 @@ def requirement_files(lock: Path, extras: Sequence[str]) -> List[Path]:
     """The requirement files to install: the lock file, and that of each extra beside it."""
     names = [f"{lock.stem}-{extra}{lock.suffix}" for extra in sorted(set(extras))]
     return [lock, *(lock.with_name(name) for name in names)]
-
-
-def _with_included(files: Sequence[Path]) -> List[Path]:
-    """`files`, and the ones that their lines `-r` and `-c` name."""
-    seen: List[Path] = []
-    todo = list(files)
-    while todo:
-        file = todo.pop(0)
-        # Files may include each other.
-        if file not in seen:
-            seen.append(file)
-            names = _INCLUDED.findall(_read(file).decode("utf-8", "replace"))
-            todo += [Path(os.path.normpath(str(file.parent / name))) for name in names]
-    return [file for file in seen if file.is_file()]
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""

@@ -130,7 +130,7 @@ def prepare(paths: JobPaths, request: SubmitRequest) -> List[str]:
         write_atomic(paths.diff, diff, mode=0o600)
     if request.proxy:
         write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
-    agent = [sys.executable, "-IS", os.path.abspath(sys.argv[0])]
+    agent = [sys.executable, "-X", "utf8", "-IS", os.path.abspath(sys.argv[0])]
     return [*agent, "work", request.key, paths.id]
 
 

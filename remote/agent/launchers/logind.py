@@ -82,8 +82,13 @@ def in_login(pid: int) -> bool:
 
 
 def me() -> pwd.struct_passwd:
-    """Who runs this."""
-    return pwd.getpwuid(os.getuid())
+    """Who runs this; by a number where the system knows no name for it, as in many containers."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid)
+    except KeyError:
+        home = os.path.expanduser("~")
+        return pwd.struct_passwd((str(uid), "x", uid, os.getgid(), "", home, "/bin/sh"))
 
 
 def _scope() -> List[str]:

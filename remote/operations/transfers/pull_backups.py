@@ -53,7 +53,8 @@ class PulledFiles:
     def add(self, names: Iterable[str]) -> None:
         """Note what a pull has brought."""
         states = ((name, _state(self.root, name)) for name in names)
-        lines = [f"{state} {name}\n" for name, state in states if state]
+        # A line break would begin a line of another path's.
+        lines = [f"{state} {name}\n" for name, state in states if state and "\n" not in name]
         with open(self.file, "a", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(lines)
 

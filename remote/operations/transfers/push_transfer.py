@@ -181,10 +181,14 @@ class PushTransfer:
         return run(argv(apart=apart))
 
     def to_nowhere(self) -> Tally:
-        """What a first push would send, seen without making anything on the server."""
+        """What a first push would send, and leave, seen without making anything on the server."""
+        self._follows_links()
         with tempfile.TemporaryDirectory() as empty:
             argv = self._argv(look=True, delete=False, destination=empty + "/")
-            return self.server.rsync(argv, "pushing")
+            tally = self.server.rsync(argv, "pushing", partly=True)
+        tally.problems += self.left.values()
+        tally.drop_stayed()
+        return tally
 
     def _whole(self, send: Callable[[], Tally]) -> Tally:
         """Send all that can be moved: what stands in the way there goes into the backup first.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
-from remote.operations.git import ignored
+from remote.operations.git import ignored, silence
 from remote.operations.transfers.project_look import look
 from remote.output import say, say_first
 from remote.secret_files import is_allowed
@@ -27,7 +27,7 @@ def undecided(
     held = _held(server, declared, {*known, *_ignored(root, likely)})
     if not dry_run:
         server.remember(undecided=tuple(held))
-    _tell(held)
+    _tell(root, held)
     return held
 
 
@@ -40,7 +40,7 @@ def undecided_among(
     new = _held(server, declared, {*_ignored(root, likely)} - {*known})
     if new:
         server.remember(undecided=(*known, *new))
-        _tell(new)
+        _tell(root, new)
     return [*known, *new]
 
 
@@ -59,11 +59,11 @@ def _held(server: TargetSession, declared: Sequence[str], names: Iterable[str]) 
     )
 
 
-def _tell(held: Sequence[str]) -> None:
+def _tell(root: Path, held: Sequence[str]) -> None:
     if held:
-        lines = [
-            f"not pushed: {name}: git ignores it, and it is called like a secret" for name in held
-        ]
+        reason = silence(root)
+        git = f"git may ignore it, and doesn't tell ({reason})" if reason else "git ignores it"
+        lines = [f"not pushed: {name}: {git}, and it is called like a secret" for name in held]
         say_first(lines, "files")
         say(f"A line in {IGNORE_FILE} decides: NAME excludes it, !NAME sends it.")
 

@@ -103,6 +103,19 @@ def test_it_is_made_once_for_each_content(
     assert of(code).name != first.name and not of(code).is_ready()
 
 
+@pytest.mark.parametrize("changed", ["a/list.txt", "b/list.txt", "base.txt"])
+def test_all_that_pip_reads_counts(code: Path, changed: str) -> None:
+    items = "dependencies:\n  - pip:\n    - -r a/list.txt\n    - '-rb/list.txt'\n"
+    (code / "environment.yml").write_text(items)
+    for name, text in {"a/list.txt": "-c ../base.txt\n", "b/list.txt": "", "base.txt": ""}.items():
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).write_text(text)
+    first = of(code).name
+    with open(code / changed, "a") as file:
+        file.write("a==2\n")
+    assert of(code).name != first
+
+
 def test_a_lock_file_goes_before_it_unless_a_setting_says_otherwise(code: Path) -> None:
     assert of(code).kind is environments.ENVIRONMENTS["conda"]
     (code / "requirements.lock").write_text("a==1\n")

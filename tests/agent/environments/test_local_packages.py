@@ -185,18 +185,48 @@ def test_what_has_to_be_compiled_is_installed_for_each_content(project: Project)
         ("requirements.txt", "pkgs/b[gpu] ; python_version > '3'\n"),
         ("requirements.lock", "a==1 \\\n    --hash=sha256:00\n--editable=./pkgs/b\n    # via x\n"),
         ("requirements.txt", "b[gpu] @ file:pkgs/b\n"),
+        ("requirements.txt", "b @ file://${PROJECT_ROOT}/pkgs/b\n"),
+        ("requirements.txt", "-e b @ ./pkgs/b\n"),
+        ("requirements.txt", "\ufeff./pkgs/b\r\n"),
+        ("requirements.txt", "-r 'more lists.txt'\n"),
+        ("pylock.toml", '[[packages]]\r\nname = "b"\r\n[packages.directory]\r\npath = "pkgs/b"\r\n'),
+        ("poetry.lock", '[package.source]\r\ntype = "directory"\r\nurl = "pkgs/b"\r\n'),
+        ("environment.yml", "dependencies:\n  - pip:\n    - '-e ./pkgs/b'\n"),
+        ("environment.yml", "dependencies:\n  - pip:\n    - \"-r 'more lists.txt'\"\n"),
     ],
-)
+)  # fmt: skip
 def test_each_lock_file_names_its_local_packages(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "more lists.txt").write_text("./pkgs/b\n")
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "pkgs/b").mkdir(parents=True)
     (tmp_path / "pkgs/b/setup.py").touch()
-    (tmp_path / name).write_text(text)
-    assert local_packages.folders(tmp_path, [tmp_path / name]) == ["pkgs/b"]
+    (tmp_path / name).write_bytes(text.encode())
+    if "more" not in text:
+        assert local_packages.folders(tmp_path, [tmp_path / name]) == ["pkgs/b"]
     first = environments.of(tmp_path, tmp_path).name
     (tmp_path / "pkgs/b/module.py").write_text("a = 1")
     assert environments.of(tmp_path, tmp_path).name == first
     (tmp_path / "pkgs/b/setup.py").write_text("install_requires = ['more']")
+    assert environments.of(tmp_path, tmp_path).name != first
+
+
+def test_a_list_that_a_declaration_takes_dependencies_from_counts(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "pyproject.toml").write_text('dependencies = { file = ["lists/base.in"] }\n')
+    (tmp_path / "requirements.txt").write_text("-e .\n")
+    (tmp_path / "lists/base.in").write_text("a==1\n")
+    first = environments.of(tmp_path, tmp_path).name
+    (tmp_path / "lists/base.in").write_text("a==2\n")
+    assert environments.of(tmp_path, tmp_path).name != first
+
+
+def test_an_archive_that_is_built_anew_under_its_name_counts(tmp_path: Path) -> None:
+    wheel = tmp_path / "wheels/b-1-py3-none-any.whl"
+    wheel.parent.mkdir()
+    wheel.write_bytes(b"1")
+    (tmp_path / "requirements.txt").write_text("./wheels/b-1-py3-none-any.whl\n")
+    first = environments.of(tmp_path, tmp_path).name
+    wheel.write_bytes(b"2")
     assert environments.of(tmp_path, tmp_path).name != first
 
 

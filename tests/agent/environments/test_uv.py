@@ -92,6 +92,35 @@ def test_all_that_counts_is_in_the_name(tmp_path: Path, lock: str, other: str) -
     assert len({before, first, digest(tmp_path / lock, "", ["gpu"])}) == 3
 
 
+@pytest.mark.parametrize("name", ["uv.lock", "requirements.lock", "environment.yml"])
+def test_a_link_that_leads_nowhere_gives_way_to_no_other(tmp_path: Path, name: str) -> None:
+    # As one that leads out of the project, where it was pushed to.
+    (tmp_path / name).symlink_to("../shared/list")
+    (tmp_path / "pyproject.toml").touch()
+    other = "environment.yaml" if name == "environment.yml" else "requirements.txt"
+    (tmp_path / other).write_text("a==1\n")
+    with pytest.raises(JobError, match=f"{name} is a link to ../shared/list, which isn't there"):
+        environments.of(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('\ufeff-r {}.txt', "-r '{}.txt'", '--requirement="{}.txt"', "-r file://${{PROJECT_ROOT}}/{}.txt"),
+        *("-c \\\n {}.txt", "  -r {}.txt\r"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_included_is_found_however_that_is_written(
+    tmp_path: Path, line: str
+) -> None:
+    lock, other = tmp_path / "requirements.txt", tmp_path / "base.txt"
+    lock.write_bytes(f"{line.format('base')}\n".encode())
+    other.write_text("a==1\n")
+    first = digest(lock, "")
+    other.write_text("a==2\n")
+    assert digest(lock, "") != first
+
+
 def test_extras_are_in_the_name_in_any_order(tmp_path: Path) -> None:
     lock = tmp_path / "pylock.toml"
     lock.touch()
@@ -185,6 +214,8 @@ def test_poetrys_python_is_read(tmp_path: Path, constraint: str, specifier: str)
     packages = '[[package]]\nname = "a"\npython-versions = ">=2"\n'
     own = f'[metadata]\nlock-version = "2.0"\npython-versions = "{constraint}"\n'
     (tmp_path / "poetry.lock").write_text(packages + own)
+    assert python_version(Request(tmp_path)) == specifier
+    (tmp_path / "poetry.lock").write_text(packages + own, newline="\r\n")
     assert python_version(Request(tmp_path)) == specifier
     assert python_version(Request(tmp_path, ">=3.10")) == ">=3.10"
 

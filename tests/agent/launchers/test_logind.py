@@ -184,3 +184,8 @@ def test_the_real_logind_can_be_asked() -> None:
         pytest.skip("systemd does not run this machine")
     said = processes.answer(["busctl", "--system", *logind._QUESTION])
     assert said and len(said.splitlines()) == 3
+
+
+def test_who_has_no_name_here_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert (logind.me().pw_name, logind.me().pw_uid) == (str(os.getuid()), os.getuid())

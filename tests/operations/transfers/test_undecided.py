@@ -68,6 +68,22 @@ def test_a_dry_run_names_them_and_so_does_the_push_after_it(
     assert "my_token.txt" not in sent(server)
 
 
+def test_where_git_tells_nothing_of_its_repository_they_stay(
+    server: TargetSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As in a container to which a worktree was mounted alone; so it is where another user owns it.
+    root = server.project.root
+    subprocess.run(["rm", "-r", str(root / ".git")], check=True)
+    (root / ".git").write_text("gitdir: /no/such/repository\n")
+    push(server)
+    words = capsys.readouterr().err
+    assert not sent(server) & {*LIKELY} and "a.py" in sent(server)
+    assert "my_token.txt: git may ignore it, and doesn't tell (not a git repository" in words
+    (root / ".rsyncignore").write_text("".join(f"!{Path(name).name}\n" for name in OTHERS))
+    push(again(server))
+    assert sent(server) >= {*OTHERS}
+
+
 def test_without_git_nothing_is_held_back(
     server: TargetSession, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,7 +50,8 @@ class SshWire:
     def agent(self, name: str, *words: str) -> list[str]:
         """argv that runs the agent's file called `name`; the `words` are plain."""
         # Words that sh, bash, zsh, csh and fish read alike; no value of the user's among them.
-        # Names are UTF-8, whatever the account's language. A start-up file may have gone elsewhere. The look for a Python that `mend` found takes 0.6 ms.
+        # Names are UTF-8, whatever the account's language. A start-up file may have gone elsewhere.
+        # The look for a Python that `mend` found takes 0.6 ms.
         file = f"{CACHE}/{name}"
         script = (
             f"cd; p={CACHE}/python3; [ -x $p ] || p=python3;"

@@ -126,8 +126,9 @@ def create(root: Path, name: str, letters: str = "") -> JobPaths:
         paths = JobPaths(root, f"{stamp}-{slug(name)}-{letters or os.urandom(2).hex()}")
         try:
             paths.folder.mkdir()
-            paths.live.parent.mkdir(exist_ok=True)
-            paths.live.touch()
+            with cleared(paths):
+                paths.live.parent.mkdir(exist_ok=True)
+                paths.live.touch()
             return paths
         except FileExistsError:
             # Of the same second, name and letters: the next second is another.

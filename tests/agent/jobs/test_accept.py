@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
+
+import pytest
 
 from remote.agent import processes
 from remote.agent.jobs import accept
@@ -35,3 +40,14 @@ def test_who_asks_again_after_a_dead_submission_gets_another_id(tmp_path: Path) 
     again, is_new = accept.accepted(tmp_path, spec, REQUEST)
     assert is_new and again.id != dead and again.id[-5:] == dead[-5:]
     assert not (again.folder.parent / dead).exists()
+
+
+def test_where_not_even_an_empty_file_has_room_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which nobody would list, and nothing remove."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(Path, "touch", mock.Mock(side_effect=full))
+    with pytest.raises(OSError, match="No space"):
+        accept.create(tmp_path, "train")
+    assert not list((tmp_path / ".remote/jobs").iterdir())

@@ -50,26 +50,54 @@ def state_of(paths: JobPaths) -> JobStatus:
                 status = _complete(paths, status)
         return status
     if launched is None:
-        may_live = time.time() - paths.job.stat().st_mtime < START_LIMIT
+        may_live = _is_starting(paths)
+        if may_live is None:
+            return JobStatus(UNKNOWN, cause="its folder is there no more")
     else:
         # Where that can't be told, it isn't lost.
         may_live = launched.alive() is not False
     if may_live:
         waiting = launched.waiting() if launched else ""
         return status.replace(state=QUEUED, waiting=waiting) if waiting else status
+    return end_gone(paths)
+
+
+def _is_starting(paths: JobPaths) -> Optional[bool]:
+    """Whether somebody may be about to start a job's worker: of an array's, once the code of all is
+    there. None where the job is gone."""
+    try:
+        if time.time() - os.stat(str(paths.job)).st_mtime < START_LIMIT:
+            return True
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    job = job_of(paths)
+    if job is None or job.host != os.uname().nodename:
+        return False
+    return processes.alive(job.submitter) is not False
+
+
+def end_gone(paths: JobPaths, *, state: str = "", cause: str = "") -> JobStatus:
+    """The end of a job whose worker is gone, which one alone writes down: `state`, or else stopped where
+    that was asked, and lost. Its status comes back, as it is where that was done or can't be read.
+    """
+    from remote.agent import launchers
+
     with contextlib.ExitStack() as stack:
         # Without room, or the right to write, nobody else writes its end either.
         with contextlib.suppress(OSError):
             stack.enter_context(locked(paths.folder / "end.lock"))
         # The worker, or another look, may have written its end since.
         status = read_status(paths)
-        if status.state in ENDED:
+        if status.state in ENDED or status.state == UNKNOWN:
             return status
-        launched = launchers.read(paths, status.worker)
-        cause = "its worker is gone"
-        if launched is not None:
-            cause = launched.row.why_ended(launched.handle)
-        return end_job(paths, status, state=LOST, cause=cause)
+        if not state and paths.stop.exists():
+            state, cause = STOPPED, "stopped"
+        if not state:
+            launched = launchers.read(paths, status.worker)
+            state, cause = LOST, "its worker is gone"
+            if launched is not None:
+                cause = launched.row.why_ended(launched.handle)
+        return end_job(paths, status, state=state, cause=cause)
 
 
 def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> JobStatus:

@@ -4,6 +4,7 @@ a service."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,8 +15,18 @@ import pytest
 from remote.agent import job_state, processes
 from remote.agent.job_folders import read_status
 from remote.agent.job_state import START_LIMIT, state_of
-from remote.files import write_json
-from remote.job.status import FAILED, FINISHED, LOST, PREPARING, PRIVATE, QUEUED, RUNNING, JobStatus
+from remote.files import read_json, write_json
+from remote.job.status import (
+    FAILED,
+    FINISHED,
+    LOST,
+    PREPARING,
+    PRIVATE,
+    QUEUED,
+    RUNNING,
+    UNKNOWN,
+    JobStatus,
+)
 from tests.agent.job_folder import Elsewhere, add, add_elsewhere, gone
 
 
@@ -26,6 +37,27 @@ def test_a_job_without_a_sign_of_life_is_queued(root: Path) -> None:
 def test_a_job_that_never_started_is_lost_after_a_while(root: Path) -> None:
     paths = add(root, age=START_LIMIT + 5)
     assert state_of(paths).state == LOST
+
+
+def test_a_job_that_is_being_started_is_not_lost_however_long_that_takes(
+    root: Path, child: subprocess.Popen[bytes]
+) -> None:
+    """As the first one of an array, while the others get their code."""
+    paths = add(root)
+    submitter = vars(processes.identity(child.pid))
+    facts = {**(read_json(paths.job) or {}), "host": os.uname().nodename, "submitter": submitter}
+    write_json(paths.job, facts)
+    os.utime(paths.job, (1, 1))
+    assert state_of(paths).state == QUEUED
+    child.kill()
+    child.wait()
+    assert state_of(paths).state == LOST
+
+
+def test_a_job_whose_folder_is_removed_meanwhile_is_not_made_anew(root: Path) -> None:
+    paths = add(root)
+    shutil.rmtree(paths.folder)
+    assert state_of(paths).state == UNKNOWN and not paths.folder.exists()
 
 
 @pytest.mark.parametrize("state", [PREPARING, RUNNING])

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional
 
+from remote import files
 from remote.agent import launchers
 from remote.agent.job_folders import find, job_of, live, read_status
-from remote.agent.job_state import end_job, state_of
+from remote.agent.job_state import end_gone, state_of
 from remote.agent.jobs.log_tail import pieces, tail
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import root_of
@@ -21,11 +22,14 @@ from remote.files import is_absent
 from remote.job.kinds import SHELL, kind_of
 from remote.job.messages import jobs as messages
 from remote.job.paths import JobPaths
-from remote.job.status import ENDED, SOCKET, STOPPED, JobStatus, Serving
+from remote.job.status import ENDED, SOCKET, STOPPED, UNKNOWN, JobStatus, Serving
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
 HEARTBEAT = 10.0
+
+#: Seconds for which a status may be unreadable before a job without a worker isn't waited for.
+UNREADABLE = 10.0
 
 #: Seconds that a job may take to end before it is killed.
 PATIENCE = 20.0
@@ -48,6 +52,7 @@ def follow(
     is_silent = request.silent or is_absent(paths.log)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     last_sent = time.monotonic()
+    unreadable: Optional[float] = None
     with open(os.devnull if is_silent else str(paths.log), "rb") as file:
         start, end = request.offset, file.seek(0, 2)
         if request.most:
@@ -66,6 +71,8 @@ def follow(
             if piece or time.monotonic() - last_sent > HEARTBEAT:
                 send(messages.LogAnswer(id=paths.id, text=text, offset=offset))
                 last_sent = time.monotonic()
+            if request.wait:
+                unreadable = _await_readable(paths, status, unreadable)
             has_ended = status.state in ENDED
             # A job may write faster than it is read.
             is_read = not piece or file.tell() >= end and not has_ended
@@ -75,15 +82,38 @@ def follow(
                 time.sleep(LOOK)
 
 
+def _await_readable(paths: JobPaths, status: JobStatus, since: Optional[float]) -> Optional[float]:
+    """Since when a status can't be read, which is told; None for one that can. Raises JobError where
+    no worker lives that could write another."""
+    if status.state != UNKNOWN:
+        return None
+    if since is None:
+        files.on_wait(f"Whether {paths.id} goes on is unknown: {status.cause}")
+        return time.monotonic()
+    if time.monotonic() - since > UNREADABLE:
+        launched = launchers.read(paths, status.worker)
+        if launched is None or launched.alive() is False:
+            raise JobError(
+                f"How {paths.id} ended is unknown: {status.cause}",
+                f"Look at it on the server: ls -l {paths.folder}",
+            )
+    return since
+
+
 def _offset_at(paths: JobPaths, moment: float) -> int:
     """How long the log was at that moment (seconds since 1970), or a little before."""
     try:
-        notes = [line.split() for line in paths.times.read_text().splitlines()]
+        notes = paths.times.read_text("ascii", "replace").splitlines()
     except OSError:
         return 0
-    # What follows a note was written within NOTE seconds, or the next note would tell of it.
-    after = (int(size) for written, size in notes if float(written) > moment - NOTE)
-    return next(after, paths.log.stat().st_size)
+    for note in notes:
+        # A machine that went down may have left half of one.
+        with contextlib.suppress(ValueError):
+            written, size = note.split()
+            # What follows a note was written within NOTE seconds, or the next note would tell of it.
+            if float(written) > moment - NOTE:
+                return int(size)
+    return paths.log.stat().st_size
 
 
 def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
@@ -178,15 +208,16 @@ def _await_end(
         return messages.StoppedJob(paths.id, before, ended, "" if ended else starting)
     while launched.alive() is not False and time.monotonic() < deadline:
         time.sleep(0.05)
-    alive = launched.alive()
+    alive, status = launched.alive(), read_status(paths)
+    # One that has written its job's end may have more to do: notify, or Slurm's epilog.
+    if status.state in ENDED:
+        return messages.StoppedJob(paths.id, status)
     if alive is None:
         problem = "it was asked to end; whether it did is unknown"
-        return messages.StoppedJob(paths.id, read_status(paths), problem=problem)
+        return messages.StoppedJob(paths.id, status, problem=problem)
     if alive:
         launched.row.kill(launched.handle)
-    status = read_status(paths)
-    if alive or status.state not in ENDED:
-        status = end_job(paths, status, state=STOPPED, cause="killed" if alive else "stopped")
+    status = end_gone(paths, state=STOPPED, cause="killed" if alive else "stopped")
     problem = "" if status.state in ENDED else f"it is {status.in_words}"
     return messages.StoppedJob(paths.id, status, problem=problem)
 

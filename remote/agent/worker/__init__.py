@@ -14,6 +14,8 @@ from typing import IO, TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Optional
 
 from remote.addresses import without_secrets
 from remote.agent import environments
+from remote.files import shortened
+from remote.job.fields import NAME
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.status import QUEUED, JobStatus
@@ -74,6 +76,7 @@ class Record:
 
     def wait(self, reason: str) -> None:
         """Write down what the job waits for."""
+        reason = shortened(reason, NAME)
         if reason != self.status.waiting:
             self.say(reason)
             self.write(state=QUEUED, waiting=reason)

@@ -88,7 +88,8 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
     env = {**of_job(record, place, python), **devices}
     if job.idle and not record.status.gpus:
         record.say("this job has no GPU, so --idle has no effect")
-    offset, kills = paths.log.stat().st_size, kernel_kills()
+    # Of the file that is written to, should somebody have removed it to make room.
+    offset, kills = os.fstat(record.log.fileno()).st_size, kernel_kills()
     gpus = GpuUsage(gpu.uuid for gpu in record.status.gpus)
     curves = Curves(job_run.store_of_job(paths), record.run, gpus)
     tree = ProcessUsage(curves.look)
@@ -194,11 +195,12 @@ def kernel_kills() -> int:
 
 
 def tail(log: Path, offset: int) -> bytes:
-    """The end of a log, from byte `offset` on."""
-    with open(str(log), "rb") as file:
+    """The end of a log, from byte `offset` on; nothing where somebody has removed it."""
+    with contextlib.suppress(FileNotFoundError), open(str(log), "rb") as file:
         size = file.seek(0, 2)
         file.seek(max(offset, size - TAIL))
         return file.read()
+    return b""
 
 
 def outcome(code: int, *, log: bytes, kills: int, full: bool = False) -> Outcome:

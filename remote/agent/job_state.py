@@ -22,6 +22,9 @@ from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UN
 #: How long a job of which no worker was started (yet) counts as queued, in seconds.
 START_LIMIT = 60.0
 
+#: The same where it is submitted on another machine, on which its code may take so long to be there.
+START_ELSEWHERE = 600.0
+
 #: How long the code of a job without a worker may take to end before it is killed, in seconds.
 PATIENCE = 3.0
 
@@ -63,16 +66,18 @@ def state_of(paths: JobPaths) -> JobStatus:
 
 
 def _is_starting(paths: JobPaths) -> Optional[bool]:
-    """Whether somebody may be about to start a job's worker: of an array's, once the code of all is
-    there. None where the job is gone."""
+    """Whether somebody may be about to start a job's worker, once its code is there, or that of all
+    jobs of an array. None where the job is gone."""
     try:
-        if time.time() - os.stat(str(paths.job)).st_mtime < START_LIMIT:
-            return True
+        age = time.time() - os.stat(str(paths.job)).st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return None
     job = job_of(paths)
-    if job is None or job.host != os.uname().nodename:
-        return False
+    if age < START_LIMIT or job is None or job.submitter is None:
+        return age < START_LIMIT
+    # Of several login nodes, each knows its own processes alone.
+    if job.host != os.uname().nodename:
+        return age < START_ELSEWHERE
     return processes.alive(job.submitter) is not False
 
 
@@ -123,8 +128,9 @@ def _complete(paths: JobPaths, status: JobStatus) -> JobStatus:
     from remote.agent.raw_data import ReadOnly
 
     reserve.free(paths)
-    job, obstacle = job_of(paths), ""
+    obstacle = ""
     try:
+        job = Job.from_file(paths.job)
         if job:
             try:
                 status = keep_notebook(paths, job, status)

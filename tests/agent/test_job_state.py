@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from remote.agent import job_state, processes
 from remote.agent.job_folders import read_status
-from remote.agent.job_state import START_LIMIT, state_of
+from remote.agent.job_state import START_ELSEWHERE, START_LIMIT, state_of
 from remote.files import read_json, write_json
 from remote.job.status import (
     FAILED,
@@ -52,6 +53,31 @@ def test_a_job_that_is_being_started_is_not_lost_however_long_that_takes(
     child.kill()
     child.wait()
     assert state_of(paths).state == LOST
+
+
+def test_a_job_that_is_submitted_on_another_machine_has_longer_to_start(root: Path) -> None:
+    paths = add(root)
+    facts = {"host": "login2", "submitter": vars(gone())}
+    write_json(paths.job, {**(read_json(paths.job) or {}), **facts})
+    for age, state in ((START_LIMIT + 5, QUEUED), (START_ELSEWHERE + 5, LOST)):
+        os.utime(paths.job, (time.time() - age,) * 2)
+        assert state_of(paths).state == state
+
+
+def test_an_end_is_not_complete_while_what_was_asked_can_not_be_read(root: Path) -> None:
+    """As by another user of the same target, who can't tell which runs are the job's."""
+    paths = add(root, state=RUNNING, worker=gone())
+    paths.live.parent.mkdir()
+    paths.live.touch()
+    asked = paths.job.read_bytes()
+    paths.job.unlink()
+    paths.job.symlink_to(paths.job.name)
+    status = state_of(paths)
+    assert status.state == LOST and "not completely recorded yet: job.json can't be" in status.cause
+    assert paths.live.exists()
+    paths.job.unlink()
+    paths.job.write_bytes(asked)
+    assert state_of(paths).state == LOST and not paths.live.exists()
 
 
 def test_a_job_whose_folder_is_removed_meanwhile_is_not_made_anew(root: Path) -> None:

@@ -28,7 +28,7 @@ from remote.job.status import ENDED, SOCKET, STOPPED, UNKNOWN, JobStatus, Servin
 LOOK = 0.05
 HEARTBEAT = 10.0
 
-#: Seconds for which a status may be unreadable before a job without a worker isn't waited for.
+#: Seconds for which nobody may be able to tell whether a job goes on before that is told.
 UNREADABLE = 10.0
 
 #: Seconds that a job may take to end before it is killed.
@@ -52,7 +52,7 @@ def follow(
     is_silent = request.silent or is_absent(paths.log)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     last_sent = time.monotonic()
-    unreadable: Optional[float] = None
+    doubt = _Doubt(paths)
     with open(os.devnull if is_silent else str(paths.log), "rb") as file:
         start, end = request.offset, file.seek(0, 2)
         if request.most:
@@ -72,7 +72,7 @@ def follow(
                 send(messages.LogAnswer(id=paths.id, text=text, offset=offset))
                 last_sent = time.monotonic()
             if request.wait:
-                unreadable = _await_readable(paths, status, unreadable)
+                doubt.look(status)
             has_ended = status.state in ENDED
             # A job may write faster than it is read.
             is_read = not piece or file.tell() >= end and not has_ended
@@ -82,22 +82,34 @@ def follow(
                 time.sleep(LOOK)
 
 
-def _await_readable(paths: JobPaths, status: JobStatus, since: Optional[float]) -> Optional[float]:
-    """Since when a status can't be read, which is told; None for one that can. Raises JobError where
-    no worker lives that could write another."""
-    if status.state != UNKNOWN:
-        return None
-    if since is None:
-        files.on_wait(f"Whether {paths.id} goes on is unknown: {status.cause}")
-        return time.monotonic()
-    if time.monotonic() - since > UNREADABLE:
-        launched = launchers.read(paths, status.worker)
-        if launched is None or launched.alive() is False:
+class _Doubt:
+    """What stands in the way of telling whether a job that somebody waits for goes on."""
+
+    def __init__(self, paths: JobPaths) -> None:
+        self._paths, self._is_told = paths, False
+        self._since: Optional[float] = None
+
+    def look(self, status: JobStatus) -> None:
+        """Tell of it, once it has lasted; raises JobError where no worker lives that could end it."""
+        launched = launchers.read(self._paths, status.worker)
+        alive = launched.alive() if launched else False
+        if status.state in ENDED or (status.state != UNKNOWN and alive is not None):
+            self._since = None
+            return
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since < UNREADABLE:
+            return
+        cause = status.cause
+        if status.state != UNKNOWN and launched:
+            cause = f"{launched.launcher} can't tell on {os.uname().nodename}"
+        if alive is False:
             raise JobError(
-                f"How {paths.id} ended is unknown: {status.cause}",
-                f"Look at it on the server: ls -l {paths.folder}",
+                f"How {self._paths.id} ended is unknown: {cause}",
+                f"Look at it on the server: ls -l {self._paths.folder}",
             )
-    return since
+        if not self._is_told:
+            files.on_wait(f"Whether {self._paths.id} goes on is unknown: {cause}")
+            self._is_told = True
 
 
 def _offset_at(paths: JobPaths, moment: float) -> int:

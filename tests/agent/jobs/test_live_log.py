@@ -138,13 +138,11 @@ def test_it_goes_on_between_blocks_without_losing_a_letter(paths: JobPaths, shif
 
 
 @pytest.mark.parametrize("state", ["of a newer version", ""])
-def test_who_waits_for_what_can_not_be_told_hears_of_it(
+def test_how_a_job_ended_that_can_not_be_told_is_not_waited_for(
     paths: JobPaths, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """Also of one whose folder somebody removes."""
-    said = list[str]()
     monkeypatch.setattr(live, "UNREADABLE", 0.2)
-    monkeypatch.setattr(files, "on_wait", said.append)
     found = find(paths.root, "last")
     monkeypatch.setattr(live, "find", lambda *asked: found)
     if state:
@@ -154,20 +152,33 @@ def test_who_waits_for_what_can_not_be_told_hears_of_it(
         shutil.rmtree(paths.folder)
     with pytest.raises(JobError, match=f"How {paths.id} ended is unknown: "):
         follow(wait=True)
-    assert [words.partition(":")[0] for words in said] == [f"Whether {paths.id} goes on is unknown"]
     last = follow()[2]
     assert last.status and last.status.state == UNKNOWN
 
 
-def test_what_can_not_be_told_is_waited_for_while_its_worker_lives(
-    paths: JobPaths, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("alive", "state", "told"),
+    [(True, "of a newer version", "status.json.state: "), (None, RUNNING, "elsewhere can't tell")],
+)
+def test_what_can_not_be_told_is_waited_for_while_its_worker_may_live(
+    paths: JobPaths,
+    elsewhere: Elsewhere,
+    monkeypatch: pytest.MonkeyPatch,
+    alive: bool | None,
+    state: str,
+    told: str,
 ) -> None:
+    said = list[str]()
     monkeypatch.setattr(live, "UNREADABLE", 0.1)
-    write_json(paths.launch, {"launcher": "tmux", "handle": vars(processes.identity(os.getpid()))})
-    write_json(paths.status, {"state": "of a newer version"})
+    monkeypatch.setattr(files, "on_wait", said.append)
+    write_json(paths.launch, {"launcher": "elsewhere", "handle": {}})
+    write_json(paths.status, {"state": state})
+    elsewhere.answer = alive
     later = threading.Timer(0.6, lambda: JobStatus(FINISHED).to_file(paths.status))
     later.start()
     assert follow(wait=True)[2].status == JobStatus(FINISHED)
+    (words,) = said
+    assert words.startswith(f"Whether {paths.id} goes on is unknown: {told}")
 
 
 @pytest.mark.parametrize("note", [b"\0\0\0", b"17000", b"x 1 2"])

@@ -184,7 +184,7 @@ class Worker(PreparedRecord):
         self.raw = raw_data.ReadOnly(self.paths.root)
         try:
             self.raw.take()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.say(f"{raw_data.FOLDER} could not be made read-only: {error}")
 
     def await_other(self, other: JobPaths) -> None:

@@ -447,6 +447,34 @@ def test_a_job_follows_one_that_has_finished(root: Path, start: Start) -> None:
     assert f"[remote] waiting for {OTHER} to finish\n" in paths.log.read_text()
 
 
+def test_a_store_that_is_damaged_while_a_job_waits_keeps_no_code_from_running(
+    root: Path, start: Start
+) -> None:
+    other(root, QUEUED)
+    empty_store(root)
+    asked = dict(record=True, mlflow_run="ab", experiment="x", user="ada", retries=1)
+    paths = job(root, "echo x >> ran; test $(wc -l < ran) = 2", after=OTHER, **asked)
+    worker = start(paths)
+    until(lambda: read_status(paths).waiting)
+    (root / "mlflow.db").write_bytes(b"damaged" * 999)
+    JobStatus(FINISHED).to_file(JobPaths(root, OTHER).status)
+    code, status = ended(worker, paths)
+    assert (code, status.state, status.attempt) == (0, FINISHED, 2), paths.log.read_text()
+    assert "its MLflow run is incomplete: " in paths.log.read_text() and paths.live.exists()
+
+
+def test_a_damaged_list_of_what_is_read_only_keeps_no_code_from_running(
+    root: Path, start: Start
+) -> None:
+    (root / "data/raw").mkdir(parents=True, exist_ok=True)
+    (root / ".remote/raw").mkdir(exist_ok=True)
+    (root / ".remote/raw/taken").write_bytes(b"\0\0\0\0")
+    paths = job(root, "touch ran")
+    code, _ = ended(start(paths), paths)
+    assert code == 0 and (root / "ran").exists()
+    assert "data/raw could not be made read-only: " in paths.log.read_text()
+
+
 def test_what_a_job_follows_may_be_unreadable_for_a_while(root: Path, start: Start) -> None:
     other(root, "of a newer version")
     paths = job(root, after=OTHER)

@@ -52,14 +52,13 @@ def state_of(paths: JobPaths) -> JobStatus:
             with contextlib.suppress(OSError), locked(paths.folder / "end.lock"):
                 status = _complete(paths, status)
         return status
-    if launched is None:
-        may_live = _is_starting(paths)
-        if may_live is None:
-            return JobStatus(UNKNOWN, cause="its folder is there no more")
-    else:
-        # Where that can't be told, it isn't lost.
-        may_live = launched.alive() is not False
-    if may_live:
+    alive = launched.alive() if launched else _is_starting(paths)
+    if launched is None and alive is None:
+        return JobStatus(UNKNOWN, cause="its folder is there no more")
+    # Where that can't be told, it isn't lost.
+    if launched and alive is None:
+        status = status.replace(cause=launched.doubt)
+    if alive is not False:
         waiting = launched.waiting() if launched else ""
         return status.replace(state=QUEUED, waiting=waiting) if waiting else status
     return end_gone(paths)

@@ -99,16 +99,13 @@ class _Doubt:
         self._since = self._since or time.monotonic()
         if time.monotonic() - self._since < UNREADABLE:
             return
-        cause = status.cause
-        if status.state != UNKNOWN and launched:
-            cause = f"{launched.launcher} can't tell on {os.uname().nodename}"
         if alive is False:
             raise JobError(
-                f"How {self._paths.id} ended is unknown: {cause}",
+                f"How {self._paths.id} ended is unknown: {status.cause}",
                 f"Look at it on the server: ls -l {self._paths.folder}",
             )
         if not self._is_told:
-            files.on_wait(f"Whether {self._paths.id} goes on is unknown: {cause}")
+            files.on_wait(f"Whether {self._paths.id} goes on is unknown: {status.cause}")
             self._is_told = True
 
 

@@ -6,6 +6,7 @@ the launcher has the worker: before that begins, which can be hours later where 
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from remote.agent.launchers import slurm, tmux
@@ -112,6 +113,11 @@ class Launch(Struct):
     def alive(self) -> Optional[bool]:
         """Whether the worker lives; None where that can't be told, as of a launcher unknown here."""
         return self.row.alive(self.handle) if self.launcher in LAUNCHERS else None
+
+    @property
+    def doubt(self) -> str:
+        """What is told where nobody knows whether the worker lives."""
+        return f"{self.launcher} can't tell on {os.uname().nodename} whether it goes on"
 
     def waiting(self) -> str:
         """Why the worker doesn't run yet; empty where it may run."""

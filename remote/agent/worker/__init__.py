@@ -79,7 +79,9 @@ class Record:
         reason = shortened(reason, NAME)
         if reason != self.status.waiting:
             self.say(reason)
-            self.write(state=QUEUED, waiting=reason)
+            # A full disk takes nobody's place in a queue.
+            with contextlib.suppress(OSError):
+                self.write(state=QUEUED, waiting=reason)
 
     def begin_run(self) -> None:
         """Give the job its MLflow run, and every attempt but the first a new one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -11,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from remote import files
 from remote.agent import environments, processes
 from remote.agent.environments import job_hook
 from remote.agent.job_folders import read_status
@@ -136,6 +139,17 @@ def test_what_a_job_waits_for_may_be_long(root: Path) -> None:
     record = Record(job(root))
     record.wait("waiting for " + ", ".join(f"GPU {card}: job {ID}" for card in range(112)))
     assert read_status(record.paths).state == QUEUED
+
+
+def test_a_disk_that_is_full_for_a_while_ends_no_wait(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(job(root))
+    with monkeypatch.context() as full:
+        full.setattr(files, "write_atomic", mock.Mock(side_effect=OSError(errno.ENOSPC, "full")))
+        record.wait("waiting: 2 jobs are before this one")
+    record.wait("waiting: 1 job is before this one")
+    assert read_status(record.paths).waiting == "waiting: 1 job is before this one"
 
 
 KEEPS = 'cd "$REMOTE_JOB_STATE_DIR" && echo x >> tries && pwd && test $(wc -l < tries) = {tries}'

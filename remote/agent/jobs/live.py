@@ -34,6 +34,9 @@ UNREADABLE = 10.0
 #: Seconds that a job may take to end before it is killed.
 PATIENCE = 20.0
 
+#: Seconds that its worker may take to be gone when it was killed.
+KILLED = 10.0
+
 #: What terminals that are younger than a server's terminfo (Ghostty, kitty) can be taken for.
 TERMINAL = "xterm-256color"
 
@@ -215,9 +218,7 @@ def _await_end(
     if launched is None:
         ended, starting = before.state in ENDED, "it is just starting: try again in a few seconds"
         return messages.StoppedJob(paths.id, before, ended, "" if ended else starting)
-    while launched.alive() is not False and time.monotonic() < deadline:
-        time.sleep(0.05)
-    alive, status = launched.alive(), read_status(paths)
+    alive, status = _alive_at(launched, deadline), read_status(paths)
     # One that has written its job's end may have more to do: notify, or Slurm's epilog.
     if status.state in ENDED:
         return messages.StoppedJob(paths.id, status)
@@ -226,9 +227,20 @@ def _await_end(
         return messages.StoppedJob(paths.id, status, problem=problem)
     if alive:
         launched.row.kill(launched.handle)
+        if _alive_at(launched, time.monotonic() + KILLED) is not False:
+            # Once it has ended, whoever looks writes that down.
+            problem = "it was to be killed, and goes on: is it another user's?"
+            return messages.StoppedJob(paths.id, status, problem=problem)
     status = end_gone(paths, state=STOPPED, cause="killed" if alive else "stopped")
     problem = "" if status.state in ENDED else f"it is {status.in_words}"
     return messages.StoppedJob(paths.id, status, problem=problem)
+
+
+def _alive_at(launched: Launch, deadline: float) -> Optional[bool]:
+    """Whether a worker lives that has until then to end."""
+    while launched.alive() is not False and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return launched.alive()
 
 
 def _going(root: Path) -> List[JobPaths]:

@@ -106,6 +106,22 @@ def test_a_worker_that_has_more_to_do_is_not_killed_and_its_word_stands(
     assert answer.status.state == FINISHED == read_status(paths).state and not answer.problem
 
 
+def test_a_worker_that_can_not_be_killed_is_not_told_as_stopped(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user's, on a target that several share: nobody may signal it but its own."""
+    for name in ("PATIENCE", "KILLED"):
+        monkeypatch.setattr(live, name, 0.2)
+    monkeypatch.setattr(processes, "send", lambda pids, number: None)
+    paths = add(root)
+    with worker_of(paths) as worker:
+        answer = stop_last()
+        assert "goes on" in answer.problem and state_of(paths).state == RUNNING
+        worker.kill()
+        worker.wait()
+    assert state_of(paths).state == STOPPED
+
+
 def test_a_job_that_two_stop_while_others_look_ends_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,7 +167,7 @@ def keep_notebook(paths: JobPaths, job: Job, status: JobStatus) -> JobStatus:
     clear_service(paths)
     try:
         json.loads(paths.notebook.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError, MemoryError):
         return status
     if status.result or not kind_of(job).keeps_notebook:
         return status

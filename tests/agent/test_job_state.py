@@ -16,7 +16,9 @@ import pytest
 from remote.agent import job_state, processes
 from remote.agent.job_folders import read_status
 from remote.agent.job_state import START_ELSEWHERE, START_LIMIT, state_of
+from remote.agent.jobs import summaries
 from remote.files import read_json, write_json
+from remote.job.messages.jobs import JobsRequest
 from remote.job.status import (
     FAILED,
     FINISHED,
@@ -28,7 +30,7 @@ from remote.job.status import (
     UNKNOWN,
     JobStatus,
 )
-from tests.agent.job_folder import Elsewhere, add, add_elsewhere, gone
+from tests.agent.job_folder import IDS, KEY, Elsewhere, add, add_elsewhere, gone
 
 
 def test_a_job_without_a_sign_of_life_is_queued(root: Path) -> None:
@@ -166,6 +168,25 @@ def test_a_broken_status_file_is_no_bug(root: Path) -> None:
     paths = add(root)
     paths.status.write_text("{ half")
     assert state_of(paths).state == QUEUED
+
+
+@pytest.mark.parametrize("name", ["notebook", "status", "launch", "progress", "job"])
+def test_a_file_that_is_nested_too_deeply_is_a_damaged_one(root: Path, name: str) -> None:
+    """Which a job's own code may write, and which hides no other job."""
+    paths = add(root, state=RUNNING, worker=gone())
+    other = add(root, IDS[1], state=FINISHED)
+    getattr(paths, name).write_text("[" * 200_000)
+    first, second = summaries.describe(JobsRequest(key=KEY)).jobs
+    assert first.state in (LOST, QUEUED) and second.id == other.id
+
+
+@pytest.mark.parametrize("launcher", ["tmux", "slurm"])
+def test_a_handle_that_is_not_known_hides_no_other_job(root: Path, launcher: str) -> None:
+    """As a newer version's, which may know its workers by something else."""
+    write_json(add(root, state=RUNNING).launch, {"launcher": launcher, "handle": {"cgroup": "a"}})
+    other = add(root, IDS[1], state=FINISHED)
+    first, second = summaries.describe(JobsRequest(key=KEY)).jobs
+    assert (first.state, second.id) == (RUNNING, other.id) and "can't tell" in first.cause
 
 
 @pytest.fixture

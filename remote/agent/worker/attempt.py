@@ -108,8 +108,10 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
     curves = Curves(job_run.store_of_job(paths), record.run, gpus)
     tree = ProcessUsage(curves.look)
     try:
-        with gpus, tree:
-            code = _execute(record, python, place, env, gpus)
+        with gpus:
+            tree.awaited |= gpus.pids
+            with tree:
+                code = _execute(record, python, place, env, gpus, tree)
         if isinstance(code, Outcome):
             return code
         log, killed = tail(paths.log, offset), kernel_kills() - kills
@@ -127,7 +129,12 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
 
 
 def _execute(
-    record: Record, python: Path, place: Path, env: Mapping[str, str], gpus: GpuUsage
+    record: Record,
+    python: Path,
+    place: Path,
+    env: Mapping[str, str],
+    gpus: GpuUsage,
+    tree: ProcessUsage,
 ) -> Union[int, Outcome]:
     """The exit code of the agent's program that starts the user's code inside the environment; else
     why it was ended."""
@@ -142,6 +149,7 @@ def _execute(
         start_new_session=True,
         preexec_fn=processes.dying_with_us(),
     )
+    tree.awaited.add(child.pid)
     try:
         # Whoever finds this worker gone ends what is left of its session.
         with contextlib.suppress(OSError):

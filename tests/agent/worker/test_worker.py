@@ -109,6 +109,9 @@ def test_a_job_that_fails_is_told_in_its_log_its_status_and_the_terminal(
     assert not paths.live.exists()
 
 
+WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
+
+
 def test_the_command_of_notify_is_told_of_the_end(root: Path, start: Start) -> None:
     paths = job(root, notify='echo "$REMOTE_JOB_STATE $REMOTE_JOB_EXIT_CODE" > told; exit 5')
     code, status = ended(start(paths), paths)
@@ -152,6 +155,20 @@ def test_a_disk_that_is_full_for_a_while_ends_no_wait(
     assert read_status(record.paths).waiting == "waiting: 1 job is before this one"
 
 
+def test_processes_that_nobody_waits_for_are_not_left_dead(root: Path, start: Start) -> None:
+    """As of code that starts some in the background again and again, and outlives them."""
+    paths = job(
+        root, "for i in 1 2 3 4 5 6 7 8; do (sleep 0 &); done; touch ran; " + WAITING + "; exit 7"
+    )
+    worker = start(paths)
+    until((root / "ran").exists)
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
+    until(lambda: len(children.read_text().split()) == 1)
+    (root / "go").touch()
+    code, status = ended(worker, paths)
+    assert (code, status.exit_code) == (7, 7)
+
+
 KEEPS = 'cd "$REMOTE_JOB_STATE_DIR" && echo x >> tries && pwd && test $(wc -l < tries) = {tries}'
 
 
@@ -192,9 +209,6 @@ def test_a_job_whose_cards_do_nothing_is_ended(
     code, status = ended(start(paths, "work"), paths)
     assert (code, status.state, status.reason) == (124, FAILED, "idle")
     assert status.cause == "its GPUs did nothing for 2 s"
-
-
-WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
 
 
 def signalled(paths: JobPaths, worker: subprocess.Popen[str], number: int) -> JobStatus:

@@ -70,7 +70,7 @@ def read_json(path: Path) -> Optional[Any]:
     """What stands in a JSON file; None where there is none or it can't be read."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 
 def links_in(top: Path, left: Iterable[str] = ()) -> Iterator[Tuple[str, str]]:
@@ -91,6 +91,37 @@ def bytes_in(folder: Path) -> int:
                 status = os.lstat(os.path.join(place, name))
                 total += status.st_blocks * 512 if status.st_nlink == 1 else 0
     return total
+
+
+def delete(top: Path) -> str:
+    """Remove a folder with all that can be removed of it; what stays, and why, in words, as where a
+    container wrote files as root. Others may be removing it, too."""
+    # Most who import this remove nothing.
+    import shutil
+
+    obstacles: List[str] = []
+
+    def note(function: Any, path: str, error: Any) -> None:
+        if not isinstance(error[1], FileNotFoundError):
+            obstacles.append(f"{path}: {getattr(error[1], 'strerror', error[1])}")
+
+    shutil.rmtree(str(top), onerror=note)
+    if obstacles:
+        obstacles.clear()
+        _make_writable(top)
+        shutil.rmtree(str(top), onerror=note)
+    return obstacles[0] if obstacles else ""
+
+
+def _make_writable(top: Path) -> None:
+    """Folders that were pushed read-only are ours all the same, and so are those that nobody may read."""
+    with contextlib.suppress(OSError):
+        os.chmod(str(top), 0o700)
+    for place, folders, _ in os.walk(str(top)):
+        for path in (Path(place, name) for name in folders):
+            with contextlib.suppress(OSError):
+                if not path.is_symlink():
+                    os.chmod(str(path), 0o700)
 
 
 def mark_of(path: Path) -> str:

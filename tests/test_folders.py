@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,3 +70,29 @@ def test_what_can_not_be_looked_at_has_none(folder: Path, monkeypatch: pytest.Mo
     assert mark_of(folder / "missing") == mark_of(folder.with_name("pipe")) == ""
     monkeypatch.setattr(os, "scandir", refuse)
     assert mark_of(folder) == ""
+
+
+AS_ANOTHER = """if True:
+    import os, shutil, sys
+    from remote.folders import delete
+    os.chdir(sys.argv[1])
+    if not os.getuid():
+        os.setgid(1234)
+        os.setuid(1234)
+    sys.exit(delete("gone") or 0)
+"""
+
+
+def test_folders_that_nobody_may_read_are_deleted_by_their_owner(tmp_path: Path) -> None:
+    inner = tmp_path / "gone/closed/inner"
+    inner.mkdir(parents=True)
+    (inner / "a").touch()
+    for folder in (inner, inner.parent):
+        folder.chmod(0)
+    if not os.getuid():
+        for folder in (inner, inner.parent, tmp_path / "gone", tmp_path):
+            os.chown(folder, 1234, 1234)
+    argv = [sys.executable, "-c", AS_ANOTHER, str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "gone").exists()

@@ -22,6 +22,9 @@ from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, UN
 #: How long a job of which no worker was started (yet) counts as queued, in seconds.
 START_LIMIT = 60.0
 
+#: The same where it is submitted on another machine, on which its code may take so long to be there.
+START_ELSEWHERE = 600.0
+
 #: How long the code of a job without a worker may take to end before it is killed, in seconds.
 PATIENCE = 3.0
 
@@ -49,27 +52,56 @@ def state_of(paths: JobPaths) -> JobStatus:
             with contextlib.suppress(OSError), locked(paths.folder / "end.lock"):
                 status = _complete(paths, status)
         return status
-    if launched is None:
-        may_live = time.time() - paths.job.stat().st_mtime < START_LIMIT
-    else:
-        # Where that can't be told, it isn't lost.
-        may_live = launched.alive() is not False
-    if may_live:
+    alive = launched.alive() if launched else _is_starting(paths)
+    if launched is None and alive is None:
+        return JobStatus(UNKNOWN, cause="its folder is there no more")
+    # Where that can't be told, it isn't lost.
+    if launched and alive is None:
+        status = status.replace(cause=launched.doubt)
+    if alive is not False:
         waiting = launched.waiting() if launched else ""
         return status.replace(state=QUEUED, waiting=waiting) if waiting else status
+    return end_gone(paths)
+
+
+def _is_starting(paths: JobPaths) -> Optional[bool]:
+    """Whether somebody may be about to start a job's worker, once its code is there, or that of all
+    jobs of an array. None where the job is gone."""
+    try:
+        age = time.time() - os.stat(str(paths.job)).st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    job = job_of(paths)
+    if age < START_LIMIT or job is None or job.submitter is None:
+        return age < START_LIMIT
+    # Of several login nodes, each knows its own processes alone.
+    if job.host != os.uname().nodename:
+        return age < START_ELSEWHERE
+    return processes.alive(job.submitter) is not False
+
+
+def end_gone(paths: JobPaths, *, state: str = "", cause: str = "") -> JobStatus:
+    """The end of a job whose worker is gone, which one alone writes down: `state`, or else stopped where
+    that was asked, and lost. Its status comes back, as it is where that was done or can't be read.
+    """
+    from remote.agent import launchers
+
     with contextlib.ExitStack() as stack:
         # Without room, or the right to write, nobody else writes its end either.
         with contextlib.suppress(OSError):
             stack.enter_context(locked(paths.folder / "end.lock"))
         # The worker, or another look, may have written its end since.
         status = read_status(paths)
-        if status.state in ENDED:
+        if status.state in ENDED or status.state == UNKNOWN:
             return status
-        launched = launchers.read(paths, status.worker)
-        cause = "its worker is gone"
-        if launched is not None:
-            cause = launched.row.why_ended(launched.handle)
-        return end_job(paths, status, state=LOST, cause=cause)
+        if not state and paths.stop.exists():
+            state, cause = STOPPED, "stopped"
+        if not state:
+            launched = launchers.read(paths, status.worker)
+            state, cause = LOST, "its worker is gone"
+            if launched is not None:
+                cause = launched.row.why_ended(launched.handle)
+        return end_job(paths, status, state=state, cause=cause)
 
 
 def end_job(paths: JobPaths, status: JobStatus, *, state: str, cause: str) -> JobStatus:
@@ -95,8 +127,9 @@ def _complete(paths: JobPaths, status: JobStatus) -> JobStatus:
     from remote.agent.raw_data import ReadOnly
 
     reserve.free(paths)
-    job, obstacle = job_of(paths), ""
+    obstacle = ""
     try:
+        job = Job.from_file(paths.job)
         if job:
             try:
                 status = keep_notebook(paths, job, status)
@@ -134,7 +167,7 @@ def keep_notebook(paths: JobPaths, job: Job, status: JobStatus) -> JobStatus:
     clear_service(paths)
     try:
         json.loads(paths.notebook.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError, MemoryError):
         return status
     if status.result or not kind_of(job).keeps_notebook:
         return status

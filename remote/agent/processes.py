@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from remote.job.status import ProcessId
 
@@ -223,6 +223,26 @@ def end(find: Callable[[], List[int]], *, patience: float = 5.0) -> List[int]:
             time.sleep(0.02)
     _reap()
     return find()
+
+
+def dead_children() -> Set[int]:
+    """The children of this process, born to it or adopted, that have ended and that nobody has waited
+    for; none where there is no /proc."""
+    found: Set[int] = set()
+    with contextlib.suppress(OSError):
+        for task in (PROC / "self/task").iterdir():
+            for pid in map(int, (task / "children").read_text().split()):
+                fields = _stat(pid)
+                if fields and fields[0] == "Z":
+                    found.add(pid)
+    return found
+
+
+def bury(pids: Iterable[int]) -> None:
+    """Have the system forget children that have ended: how, nobody learns any more."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _reap() -> None:

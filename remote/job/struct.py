@@ -140,7 +140,7 @@ class Struct:
         """
         try:
             document = json.loads(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
             return None
         except OSError as error:
             raise ProtocolError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -216,14 +215,15 @@ def _tell(answer: PruneAnswer, lead: str = "", *, dry_run: bool) -> bool:
 
 def _prune_here(server: TargetSession, request: PruneRequest) -> bool:
     """Remove old backups of pulls from this machine, or tell of them; whether there are any."""
-    from remote.agent.jobs.prune import make_writable
+    from remote.folders import delete
     from remote.operations.transfers.pull_backups import old_backups
 
     verb = "would remove" if request.dry_run else "removed"
     backups = list(old_backups(server.project, request.older))
     tell(here=[{"backup": folder.name, "bytes": count} for folder, count in backups])
     for folder, count in backups:
-        if not request.dry_run:
-            shutil.rmtree(folder, onerror=make_writable)
+        problem = "" if request.dry_run else delete(folder)
+        if problem:
+            say(f"stays: {problem}")
         print_lines(f"{verb} on this machine: {folder.name}, {size(count)} of what pulls replaced")
     return bool(backups)

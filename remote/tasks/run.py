@@ -183,6 +183,7 @@ def remote_rerun(
     Example: inv remote-rerun last --follow
     """
     from remote.operations.jobs.rerun import rerun, rerun_lost
+    from remote.tasks.sweep import exit_unless_started
 
     if sweep := sweep_of(job):
         from remote.tasks.sweep_jobs import rerun_sweep
@@ -197,10 +198,12 @@ def remote_rerun(
             raise JobError(
                 "--lost reruns all lost jobs on their own target.", "Only --resume can be added."
             )
-        started = rerun_lost(source, resume=resume)
+        asked = rerun_lost(source, resume=resume)
+        started = [(old, new) for old, new in asked if new]
         tell_target(source, {"started": [{"lost": old, "id": new} for old, new in started]})
         print_lines(*(f"{old} -> {new}" for old, new in started))
         say(f"{plural(len(started), 'job')} started again")
+        exit_unless_started(len(started), len(asked))
         return
     there = server_of(on) if on else source
     submitted = rerun(source, job, target=there, theirs=theirs, resume=resume)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.exceptions import Exit
 
 from remote.config import Project
-from remote.job.status import FINISHED
+from remote.job.status import FINISHED, UNKNOWN
 from remote.output import draw_screen, plural, print_lines, say, size, table
 from remote.tasks.result import tell, tell_now
 from remote.tasks.sweep import exit_unless_started, show_started
@@ -128,6 +128,7 @@ def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
 
     said = set[str]()
     while not have_ended(replies := _look(project, sweep, said)):
+        _say_unknown(replies, said)
         time.sleep(LOOK)
     print_lines(*_lines(sweep, replies))
     try:
@@ -146,6 +147,14 @@ def wait_for_sweep(project: Project, sweep: Sweep, *, pull: bool) -> None:
         exit_unless_finished(sweep, replies)
         raise
     exit_unless_finished(sweep, replies)
+
+
+def _say_unknown(replies: Sequence[Reply[JobsAnswer]], said: set[str]) -> None:
+    """Say of which jobs nobody can tell whether they go on, unless it was `said` before."""
+    jobs = [job for reply in replies if reply.answer for job in reply.answer.jobs]
+    lines = [f"{job.id} is {job.in_words}" for job in jobs if job.state == UNKNOWN]
+    say(*(line for line in lines if line not in said))
+    said.update(lines)
 
 
 def exit_unless_finished(sweep: Sweep, replies: Sequence[Reply[JobsAnswer]]) -> None:

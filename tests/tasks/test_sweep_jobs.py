@@ -11,7 +11,7 @@ from invoke.exceptions import Exit
 from remote.config import Project
 from remote.errors import ConnectError
 from remote.job.messages.jobs import JobsAnswer, JobSummary
-from remote.job.status import FAILED, FINISHED
+from remote.job.status import FAILED, FINISHED, UNKNOWN
 from remote.operations.jobs import sweep_jobs as operations
 from remote.operations.pool import Reply
 from remote.operations.sweep_record import Sweep, SweepJob
@@ -61,3 +61,18 @@ def test_how_its_jobs_ended_goes_before_what_could_not_be_pulled(
 def test_a_pull_that_failed_is_an_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConnectError):
         wait(project, monkeypatch, FAILED, ConnectError("It broke."))
+
+
+def test_a_job_of_which_nobody_can_tell_is_said_once_while_it_is_waited_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = TargetSession.of(project, Target.parse("gpu:proj"))
+    states = [(UNKNOWN, "status.json can't be read"), (UNKNOWN, "status.json can't be read")]
+    replies = [
+        [Reply(server, JobsAnswer((JobSummary(state=state, cause=cause, id=ID),), 0.0))]
+        for state, cause in (*states, (FINISHED, ""))
+    ]
+    monkeypatch.setattr(sweep_jobs, "LOOK", 0)
+    monkeypatch.setattr(operations, "look", mock.Mock(side_effect=replies))
+    sweep_jobs.wait_for_sweep(project, SWEEP, pull=False)
+    assert capsys.readouterr().err == f"{ID} is unknown (status.json can't be read)\n"

@@ -15,7 +15,7 @@ from remote.agent import processes
 from remote.agent.job_folders import STAMP, STAMP_FORMAT, STAMP_PATTERN, forget, job_of
 from remote.agent.job_state import START_LIMIT
 from remote.agent.target_dir import read_secrets
-from remote.files import locked
+from remote.files import is_absent, locked
 from remote.job.paths import ID_PATTERN, STATE, JobPaths, jobs_folder, slug
 from remote.job.spec import Job, JobSpec
 
@@ -81,7 +81,7 @@ def earlier_job(root: Path, request: str) -> Optional[JobPaths]:
     while True:
         job = _job_of_request(root, request)
         paths = JobPaths(root, job.id) if job else None
-        if job is None or paths is None or paths.code.is_dir():
+        if job is None or paths is None or _was_started(paths):
             return paths
         is_here = job.host == os.uname().nodename
         if processes.alive(job.submitter) is False if is_here else _age(paths) > START_LIMIT:
@@ -90,6 +90,12 @@ def earlier_job(root: Path, request: str) -> Optional[JobPaths]:
             _pass_over(paths)
             return None
         time.sleep(LOOK)
+
+
+def _was_started(paths: JobPaths) -> bool:
+    """Whether a job has a worker, and its code. The code alone is there first of an array's jobs."""
+    is_known = not (is_absent(paths.launch) and is_absent(paths.status))
+    return is_known and paths.code.is_dir()
 
 
 def _pass_over(paths: JobPaths) -> None:
@@ -126,8 +132,9 @@ def create(root: Path, name: str, letters: str = "") -> JobPaths:
         paths = JobPaths(root, f"{stamp}-{slug(name)}-{letters or os.urandom(2).hex()}")
         try:
             paths.folder.mkdir()
-            paths.live.parent.mkdir(exist_ok=True)
-            paths.live.touch()
+            with cleared(paths):
+                paths.live.parent.mkdir(exist_ok=True)
+                paths.live.touch()
             return paths
         except FileExistsError:
             # Of the same second, name and letters: the next second is another.

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional
 
+from remote import files
 from remote.agent import launchers
 from remote.agent.job_folders import find, job_of, live, read_status
-from remote.agent.job_state import end_job, state_of
+from remote.agent.job_state import end_gone, state_of
 from remote.agent.jobs.log_tail import pieces, tail
 from remote.agent.launchers import Launch
 from remote.agent.target_dir import root_of
@@ -21,14 +22,20 @@ from remote.files import is_absent
 from remote.job.kinds import SHELL, kind_of
 from remote.job.messages import jobs as messages
 from remote.job.paths import JobPaths
-from remote.job.status import ENDED, SOCKET, STOPPED, JobStatus, Serving
+from remote.job.status import ENDED, SOCKET, STOPPED, UNKNOWN, JobStatus, Serving
 
 #: Seconds between two looks at the log, and between two signs of life to the client.
 LOOK = 0.05
 HEARTBEAT = 10.0
 
+#: Seconds for which nobody may be able to tell whether a job goes on before that is told.
+UNREADABLE = 10.0
+
 #: Seconds that a job may take to end before it is killed.
 PATIENCE = 20.0
+
+#: Seconds that its worker may take to be gone when it was killed.
+KILLED = 10.0
 
 #: What terminals that are younger than a server's terminfo (Ghostty, kitty) can be taken for.
 TERMINAL = "xterm-256color"
@@ -48,6 +55,7 @@ def follow(
     is_silent = request.silent or is_absent(paths.log)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     last_sent = time.monotonic()
+    doubt = _Doubt(paths)
     with open(os.devnull if is_silent else str(paths.log), "rb") as file:
         start, end = request.offset, file.seek(0, 2)
         if request.most:
@@ -66,6 +74,8 @@ def follow(
             if piece or time.monotonic() - last_sent > HEARTBEAT:
                 send(messages.LogAnswer(id=paths.id, text=text, offset=offset))
                 last_sent = time.monotonic()
+            if request.wait:
+                doubt.look(status)
             has_ended = status.state in ENDED
             # A job may write faster than it is read.
             is_read = not piece or file.tell() >= end and not has_ended
@@ -75,15 +85,47 @@ def follow(
                 time.sleep(LOOK)
 
 
+class _Doubt:
+    """What stands in the way of telling whether a job that somebody waits for goes on."""
+
+    def __init__(self, paths: JobPaths) -> None:
+        self._paths, self._is_told = paths, False
+        self._since: Optional[float] = None
+
+    def look(self, status: JobStatus) -> None:
+        """Tell of it, once it has lasted; raises JobError where no worker lives that could end it."""
+        launched = launchers.read(self._paths, status.worker)
+        alive = launched.alive() if launched else False
+        if status.state in ENDED or (status.state != UNKNOWN and alive is not None):
+            self._since = None
+            return
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since < UNREADABLE:
+            return
+        if alive is False:
+            raise JobError(
+                f"How {self._paths.id} ended is unknown: {status.cause}",
+                f"Look at it on the server: ls -l {self._paths.folder}",
+            )
+        if not self._is_told:
+            files.on_wait(f"Whether {self._paths.id} goes on is unknown: {status.cause}")
+            self._is_told = True
+
+
 def _offset_at(paths: JobPaths, moment: float) -> int:
     """How long the log was at that moment (seconds since 1970), or a little before."""
     try:
-        notes = [line.split() for line in paths.times.read_text().splitlines()]
+        notes = paths.times.read_text("ascii", "replace").splitlines()
     except OSError:
         return 0
-    # What follows a note was written within NOTE seconds, or the next note would tell of it.
-    after = (int(size) for written, size in notes if float(written) > moment - NOTE)
-    return next(after, paths.log.stat().st_size)
+    for note in notes:
+        # A machine that went down may have left half of one.
+        with contextlib.suppress(ValueError):
+            written, size = note.split()
+            # What follows a note was written within NOTE seconds, or the next note would tell of it.
+            if float(written) > moment - NOTE:
+                return int(size)
+    return paths.log.stat().st_size
 
 
 def attach(request: messages.AttachRequest) -> messages.AttachAnswer:
@@ -176,19 +218,29 @@ def _await_end(
     if launched is None:
         ended, starting = before.state in ENDED, "it is just starting: try again in a few seconds"
         return messages.StoppedJob(paths.id, before, ended, "" if ended else starting)
-    while launched.alive() is not False and time.monotonic() < deadline:
-        time.sleep(0.05)
-    alive = launched.alive()
+    alive, status = _alive_at(launched, deadline), read_status(paths)
+    # One that has written its job's end may have more to do: notify, or Slurm's epilog.
+    if status.state in ENDED:
+        return messages.StoppedJob(paths.id, status)
     if alive is None:
         problem = "it was asked to end; whether it did is unknown"
-        return messages.StoppedJob(paths.id, read_status(paths), problem=problem)
+        return messages.StoppedJob(paths.id, status, problem=problem)
     if alive:
         launched.row.kill(launched.handle)
-    status = read_status(paths)
-    if alive or status.state not in ENDED:
-        status = end_job(paths, status, state=STOPPED, cause="killed" if alive else "stopped")
+        if _alive_at(launched, time.monotonic() + KILLED) is not False:
+            # Once it has ended, whoever looks writes that down.
+            problem = "it was to be killed, and goes on: is it another user's?"
+            return messages.StoppedJob(paths.id, status, problem=problem)
+    status = end_gone(paths, state=STOPPED, cause="killed" if alive else "stopped")
     problem = "" if status.state in ENDED else f"it is {status.in_words}"
     return messages.StoppedJob(paths.id, status, problem=problem)
+
+
+def _alive_at(launched: Launch, deadline: float) -> Optional[bool]:
+    """Whether a worker lives that has until then to end."""
+    while launched.alive() is not False and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return launched.alive()
 
 
 def _going(root: Path) -> List[JobPaths]:

@@ -6,10 +6,9 @@ import contextlib
 import errno
 import math
 import os
-import shutil
 import time
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import List, Mapping
 
 from remote.agent import environments, room, unpulled
 from remote.agent.environments import downloads
@@ -18,9 +17,9 @@ from remote.agent.job_state import state_of
 from remote.agent.jobs import states
 from remote.agent.services import keep_saved
 from remote.agent.target_dir import root_of
-from remote.errors import JobError, ProtocolError
-from remote.files import is_absent, locked, size
-from remote.folders import bytes_in
+from remote.errors import JobError, ProtocolError, TargetError
+from remote.files import is_absent, locked, plural, size
+from remote.folders import bytes_in, delete
 from remote.job import tree
 from remote.job.messages.old_jobs import PruneAnswer, PruneRequest, RemoveAnswer, RemoveRequest
 from remote.job.outputs import below
@@ -47,7 +46,13 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
     root = root_of(request.key)
     jobs = [find(root, name) for name in request.jobs]
     for paths in jobs:
-        state = state_of(paths).state
+        status = state_of(paths)
+        state = status.state
+        if state == UNKNOWN:
+            raise JobError(
+                f"Whether {paths.id} has ended is unknown: {status.cause}",
+                f"Look at it on the server, and remove it there: {paths.folder}",
+            )
         if state not in ENDED:
             raise JobError(f"{paths.id} is {state}.", f"Stop it first: inv remote-stop {paths.id}")
         if paths.id not in request.pulled and not request.force:
@@ -62,11 +67,17 @@ def remove(request: RemoveRequest) -> RemoveAnswer:
                 f"Copy it (inv remote-fetch {paths.id}), or remove it anyway: --force",
             )
     freed = 0
+    left: List[str] = []
     for paths in jobs:
         keep_saved(paths)
-        freed += _remove(paths.folder)
+        freed += _remove(paths.folder, left)
         forget(paths)
-    freed += sum(map(_remove, states.unused(root)))
+    freed += sum(_remove(folder, left) for folder in states.unused(root))
+    if left:
+        raise TargetError(
+            f"{plural(len(jobs), 'job')} removed, but for what can't be: {left[0]}",
+            "Remove that on the server, as who may: sudo rm -r. Then: inv remote-prune",
+        )
     return RemoveAnswer(removed=tuple(paths.id for paths in jobs), bytes=freed)
 
 
@@ -93,7 +104,7 @@ def prune(request: PruneRequest) -> PruneAnswer:
     folders = [*backups, *(paths.folder for paths in jobs), *unused, *left]
     for paths in () if request.dry_run else jobs:
         keep_saved(paths)
-    freed = sum(bytes_in(path) if request.dry_run else _remove(path) for path in folders)
+    freed = sum(bytes_in(path) if request.dry_run else _remove(path, remarks) for path in folders)
     downloaded = _clear_downloads(request.dry_run, remarks)
     return PruneAnswer(
         unfinished=unfinished,
@@ -125,10 +136,10 @@ def _clear_unfinished(root: Path, dry_run: bool, remarks: List[str]) -> int:
     # Their owners hold no lock that tells whether they live.
     left = [path for name in OWNED for path in state.glob(name) if path.lstat().st_mtime < day]
     freed = sum(bytes_in(path) for path in [*gone, *left])
-    for path in () if dry_run else gone:
-        _finish(path)
-    for path in () if dry_run else left:
-        shutil.rmtree(str(path), onerror=make_writable) if path.is_dir() else path.unlink()
+    if not dry_run:
+        remarks += filter(None, map(_finish, gone))
+        remarks += filter(None, map(_clear, left))
+        freed -= sum(bytes_in(path) for path in [*gone, *left])
     copies = [path.name for path in _folders(root / STATE / "partial")]
     with contextlib.ExitStack() as stack:
         is_free = True
@@ -176,7 +187,10 @@ def _ended_before(paths: JobPaths, limit: float) -> bool:
     # The folder's own time tells of young jobs without reading them; an id does, too, of one that
     # began and ended while the clock was behind.
     stamp = time.strftime(STAMP_FORMAT, time.localtime(limit))
-    if paths.folder.stat().st_mtime > limit or paths.id[:STAMP] > stamp:
+    try:
+        if paths.folder.stat().st_mtime > limit or paths.id[:STAMP] > stamp:
+            return False
+    except FileNotFoundError:
         return False
     status = state_of(paths)
     return status.state in ENDED and (status.ended or 0) < limit
@@ -213,8 +227,8 @@ def _folders(folder: Path) -> List[Path]:
     return sorted(path for path in folder.glob("*") if path.is_dir() and not path.is_symlink())
 
 
-def _remove(folder: Path) -> int:
-    """Remove a folder; the bytes that this frees come back."""
+def _remove(folder: Path, left: List[str]) -> int:
+    """Remove a folder; the bytes that this frees come back, and what stays of it goes to `left`."""
     lock = folder.with_name(folder.name + ".lock")
     with contextlib.ExitStack() as stack:
         try:
@@ -224,32 +238,37 @@ def _remove(folder: Path) -> int:
             # Out of sight first: what is half removed must not be taken for whole.
             gone = folder.with_name(f"{GONE}{folder.name}")
             os.replace(str(folder), str(gone))
+        except FileNotFoundError:
+            # Somebody else removes the same.
+            return 0
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             # A disk so full that it takes no name any more.
             gone = folder
         freed = bytes_in(gone)
-        shutil.rmtree(str(gone), onerror=make_writable)
+        left += filter(None, [delete(gone)])
+        freed -= bytes_in(gone)
         for suffix in (".log", ".json", ".requirements", ".torch-requirements", ".lock"):
             with contextlib.suppress(FileNotFoundError):
                 folder.with_name(folder.name + suffix).unlink()
     return freed
 
 
-def _finish(gone: Path) -> None:
-    """Remove what a call that was killed had begun to remove."""
+def _clear(left: Path) -> str:
+    """Remove a folder or file that nobody goes on with; what stays comes back, in words."""
+    if left.is_dir():
+        return delete(left)
+    with contextlib.suppress(FileNotFoundError):
+        left.unlink()
+    return ""
+
+
+def _finish(gone: Path) -> str:
+    """Remove what a call that was killed had begun to remove; what stays comes back, in words."""
     lock = gone.with_name(f"{gone.name[len(GONE):]}.lock")
     with locked(lock) if lock.exists() else contextlib.nullcontext():
-        if gone.exists():
-            shutil.rmtree(str(gone), onerror=make_writable)
+        problem = delete(gone)
         with contextlib.suppress(FileNotFoundError):
             lock.unlink()
-
-
-def make_writable(function: Any, path: str, error: Any) -> None:
-    """Folders that were pushed read-only are ours all the same."""
-    os.chmod(os.path.dirname(path), 0o700)
-    if not os.path.islink(path):
-        os.chmod(path, 0o700)
-    function(path)
+    return problem

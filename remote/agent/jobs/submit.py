@@ -117,8 +117,13 @@ def launcher_of(request: SubmitRequest) -> str:
 def launch(
     paths: JobPaths, request: SubmitRequest, launcher: str, code: ContextManager[None]
 ) -> Launch:
-    """Start the worker of a job that was accepted; it waits for the `code`, which comes meanwhile."""
+    """Start the worker of a job that was accepted; it waits for the `code`, which comes meanwhile, or
+    on another machine, where nobody knows whether it still will, is there before."""
     worker = prepare(paths, request)
+    if launchers.named(launcher).ELSEWHERE:
+        with code:
+            pass
+        return launchers.start(paths, launcher, worker, request.launcher_setting)
     with code:
         return launchers.start(paths, launcher, worker, request.launcher_setting)
 

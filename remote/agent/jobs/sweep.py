@@ -43,7 +43,8 @@ def _start_others(root: Path, request: SubmitRequest, answer: SubmitAnswer) -> S
         else:
             for spec, own in others:
                 ids.append(_start(root, request, first, spec, own))
-    except RemoteError as error:
+    except (RemoteError, OSError) as error:
+        # Those that were started run: who asked is told of them, as on a disk that is full by now.
         problem = str(error)
     return answer.replace(ids=tuple(ids), problem=problem)
 

@@ -6,6 +6,8 @@ the launcher has the worker: before that begins, which can be hours later where 
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from remote.agent.launchers import slurm, tmux
@@ -110,12 +112,22 @@ class Launch(Struct):
         return self.launcher in LAUNCHERS and self.row.ELSEWHERE
 
     def alive(self) -> Optional[bool]:
-        """Whether the worker lives; None where that can't be told, as of a launcher unknown here."""
-        return self.row.alive(self.handle) if self.launcher in LAUNCHERS else None
+        """Whether the worker lives; None where that can't be told, as of a launcher unknown here, or of
+        a handle that lacks what it is known by here."""
+        with contextlib.suppress(KeyError):
+            return self.row.alive(self.handle) if self.launcher in LAUNCHERS else None
+        return None
+
+    @property
+    def doubt(self) -> str:
+        """What is told where nobody knows whether the worker lives."""
+        return f"{self.launcher} can't tell on {os.uname().nodename} whether it goes on"
 
     def waiting(self) -> str:
         """Why the worker doesn't run yet; empty where it may run."""
-        return self.row.waiting(self.handle) if self.launcher in LAUNCHERS else ""
+        with contextlib.suppress(KeyError):
+            return self.row.waiting(self.handle) if self.launcher in LAUNCHERS else ""
+        return ""
 
 
 def start(paths: JobPaths, launcher: str, argv: Sequence[str], setting: str) -> Launch:

@@ -14,6 +14,8 @@ from typing import IO, TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Optional
 
 from remote.addresses import without_secrets
 from remote.agent import environments
+from remote.files import shortened
+from remote.job.fields import NAME
 from remote.job.paths import JobPaths
 from remote.job.spec import read_job
 from remote.job.status import QUEUED, JobStatus
@@ -74,9 +76,12 @@ class Record:
 
     def wait(self, reason: str) -> None:
         """Write down what the job waits for."""
+        reason = shortened(reason, NAME)
         if reason != self.status.waiting:
             self.say(reason)
-            self.write(state=QUEUED, waiting=reason)
+            # A full disk takes nobody's place in a queue.
+            with contextlib.suppress(OSError):
+                self.write(state=QUEUED, waiting=reason)
 
     def begin_run(self) -> None:
         """Give the job its MLflow run, and every attempt but the first a new one."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Mapping, Union
+from typing import Iterator, Mapping, Union
 
 from remote.agent import processes, reserve
 from remote.agent.tracking import job_run
@@ -23,6 +23,7 @@ from remote.agent.worker.curves import Curves
 from remote.agent.worker.last_error import last_error
 from remote.agent.worker.usage import GpuUsage, ProcessUsage
 from remote.agent.worker.variables import of_job
+from remote.errors import StoreError
 from remote.job.kinds import kind_of
 from remote.job.spec import Job
 from remote.job.status import FAILED, FINISHED, RUNNING
@@ -64,17 +65,29 @@ def attempts(record: Record, python: Path, devices: Mapping[str, str]) -> Outcom
     `devices` are the variables that tell it which GPUs it may see.
     """
     number = record.status.attempt + 1
-    last = number + record.job.retries
+    last, is_recorded = number + record.job.retries, record.run is not None
     while True:
         result = _attempt(record, number, python, devices)
         if result.state != FAILED or number == last:
             return result
         record.say(f"attempt {number} of {last} failed ({result.cause}); trying again")
-        job_run.end_runs(record.paths, record.job, record.status.replace(state=FAILED))
+        with _no_obstacle(record):
+            job_run.end_runs(record.paths, record.job, record.status.replace(state=FAILED))
         record.write(mlflow_run=os.urandom(16).hex())
-        if record.run:
-            record.begin_run()
+        if is_recorded:
+            record.run = None
+            with _no_obstacle(record):
+                record.begin_run()
         number += 1
+
+
+@contextlib.contextmanager
+def _no_obstacle(record: Record) -> Iterator[None]:
+    """A store that can't be used any more, or is locked, keeps no code from running."""
+    try:
+        yield
+    except (OSError, StoreError) as error:
+        record.say(f"its MLflow run is incomplete: {error}")
 
 
 def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, str]) -> Outcome:
@@ -82,19 +95,23 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
     paths, job = record.paths, record.job
     record.write(state=RUNNING, running=time.time(), attempt=number, waiting="")
     if record.run:
-        job_run.start_run(paths, record.run.run_id)
+        with _no_obstacle(record):
+            job_run.start_run(paths, record.run.run_id)
     # What is edited in a service is the target's own; its environment is the snapshot's.
     place = paths.root if job.live else record.code
     env = {**of_job(record, place, python), **devices}
     if job.idle and not record.status.gpus:
         record.say("this job has no GPU, so --idle has no effect")
-    offset, kills = paths.log.stat().st_size, kernel_kills()
+    # Of the file that is written to, should somebody have removed it to make room.
+    offset, kills = os.fstat(record.log.fileno()).st_size, kernel_kills()
     gpus = GpuUsage(gpu.uuid for gpu in record.status.gpus)
     curves = Curves(job_run.store_of_job(paths), record.run, gpus)
     tree = ProcessUsage(curves.look)
     try:
-        with gpus, tree:
-            code = _execute(record, python, place, env, gpus)
+        with gpus:
+            tree.awaited |= gpus.pids
+            with tree:
+                code = _execute(record, python, place, env, gpus, tree)
         if isinstance(code, Outcome):
             return code
         log, killed = tail(paths.log, offset), kernel_kills() - kills
@@ -112,7 +129,12 @@ def _attempt(record: Record, number: int, python: Path, devices: Mapping[str, st
 
 
 def _execute(
-    record: Record, python: Path, place: Path, env: Mapping[str, str], gpus: GpuUsage
+    record: Record,
+    python: Path,
+    place: Path,
+    env: Mapping[str, str],
+    gpus: GpuUsage,
+    tree: ProcessUsage,
 ) -> Union[int, Outcome]:
     """The exit code of the agent's program that starts the user's code inside the environment; else
     why it was ended."""
@@ -127,6 +149,7 @@ def _execute(
         start_new_session=True,
         preexec_fn=processes.dying_with_us(),
     )
+    tree.awaited.add(child.pid)
     try:
         # Whoever finds this worker gone ends what is left of its session.
         with contextlib.suppress(OSError):
@@ -194,11 +217,12 @@ def kernel_kills() -> int:
 
 
 def tail(log: Path, offset: int) -> bytes:
-    """The end of a log, from byte `offset` on."""
-    with open(str(log), "rb") as file:
+    """The end of a log, from byte `offset` on; nothing where somebody has removed it."""
+    with contextlib.suppress(FileNotFoundError), open(str(log), "rb") as file:
         size = file.seek(0, 2)
         file.seek(max(offset, size - TAIL))
         return file.read()
+    return b""
 
 
 def outcome(code: int, *, log: bytes, kills: int, full: bool = False) -> Outcome:

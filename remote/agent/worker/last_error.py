@@ -31,8 +31,14 @@ def last_error(log: bytes) -> str:
         end = next(iter(list(_SYNTAX.finditer(log))[-1:]), None)
     if end is None:
         return ""
-    name, message = (part.decode("utf-8", "replace").strip() for part in (end[1], end[2] or b""))
+    name, message = map(_plain, (end[1], end[2] or b""))
     said = f"{name}: {message}" if message else name
     cells = _CELL.findall(log, 0, end.start())
     cell = f" (cell {cells[-1].decode()})" if cells else ""
     return shortened(said, LONGEST) + cell
+
+
+def _plain(part: bytes) -> str:
+    """Its text, without control characters: no variable may hold a NUL."""
+    text = part.decode("utf-8", "replace").strip()
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

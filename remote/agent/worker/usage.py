@@ -9,8 +9,9 @@ import signal
 import subprocess
 import threading
 import time
-from typing import IO, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional
+from typing import IO, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set
 
+from remote.agent import processes
 from remote.agent.gpus import sources
 from remote.agent.gpus.sample import GpuSample
 from remote.agent.gpus.sources import GpuSource
@@ -35,11 +36,15 @@ class ProcessUsage:
     """Looks at everything below this process once a second, in a thread of its own, and hands on
     what it saw.
 
-    `peak` is in bytes. Memory that processes share (a fork of a data loader) counts once.
+    `peak` is in bytes. Memory that processes share (a fork of a data loader) counts once. Of what this
+    process has adopted, the dead are buried: a system has only so many places. Its own children, which
+    are `awaited`, are not.
     """
 
     def __init__(self, hand_on: Callable[[TreeUse], None]) -> None:
         self.peak = 0
+        self.awaited: Set[int] = set()
+        self._dead: Set[int] = set()
         self._hand_on = hand_on
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -60,8 +65,15 @@ class ProcessUsage:
             # It may wait for a store, which is no look that takes long.
             pause = max(LOOK, (time.monotonic() - start) / SHARE)
             self._hand_on(use)
+            self._bury()
             if self._done.wait(pause):
                 return
+
+    def _bury(self) -> None:
+        # Not at the first look: one that was just born is not `awaited` yet.
+        dead = processes.dead_children() - self.awaited
+        processes.bury(dead & self._dead)
+        self._dead = dead
 
 
 def tree_use(pid: int) -> TreeUse:
@@ -199,6 +211,11 @@ class GpuUsage:
         # A load that isn't told is no sign that there is none.
         if before is None or sample.load != 0 or sample.memory_used != before.memory_used:
             self._busy = self._looked
+
+    @property
+    def pids(self) -> Set[int]:
+        """The program's, where it runs."""
+        return {self._process.pid} if self._process else set()
 
     @property
     def idle(self) -> float:

@@ -16,7 +16,8 @@ from remote.agent.target_dir import root_of
 from remote.agent.worker import Outcome, mirror
 from remote.agent.worker.preparing import PreparedRecord
 from remote.errors import JobError, RemoteError, StoreError
-from remote.files import FULL, is_absent
+from remote.files import FULL, is_absent, shortened
+from remote.job.fields import NAME
 from remote.job.paths import JobPaths, states_folder
 from remote.job.status import (
     ENDED,
@@ -25,6 +26,7 @@ from remote.job.status import (
     QUEUED,
     REFUSED,
     STOPPED,
+    UNKNOWN,
     JobStatus,
 )
 
@@ -32,6 +34,9 @@ from remote.job.status import (
 if TYPE_CHECKING:
     from remote.agent.gpus.lease import Lease
     from remote.agent.raw_data import ReadOnly
+
+#: What asks a worker to end.
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 #: Seconds between two looks at the job that this one is to follow.
 LOOK = 0.3
@@ -73,7 +78,7 @@ class Worker(PreparedRecord):
         try:
             outcome = self.perform()
         finally:
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            for number in SIGNALS:
                 signal.signal(number, _pass)
         self.finish(outcome)
         ended.set()
@@ -179,19 +184,21 @@ class Worker(PreparedRecord):
         self.raw = raw_data.ReadOnly(self.paths.root)
         try:
             self.raw.take()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.say(f"{raw_data.FOLDER} could not be made read-only: {error}")
 
     def await_other(self, other: JobPaths) -> None:
         """Wait until another job has finished; raises JobError where it ends in another way."""
-        self.wait(f"waiting for {other.id} to finish")
+        waiting = f"waiting for {other.id} to finish"
+        self.wait(waiting)
         while True:
             if is_absent(other.job):
                 raise JobError(
                     f"{other.id}, which this job was to follow, was removed.",
                     "Run it again without --after.",
                 )
-            state = job_state.state_of(other).state
+            status = job_state.state_of(other)
+            state = status.state
             if state == FINISHED:
                 return
             if state in ENDED:
@@ -200,6 +207,8 @@ class Worker(PreparedRecord):
                     f"{other.id}, which this job was to follow, {told}.",
                     f"Why: inv remote-logs {other.id}",
                 )
+            unknown = f", whose state is unknown: {status.cause}" if state == UNKNOWN else ""
+            self.wait(waiting + unknown)
             time.sleep(LOOK)
 
     def finish(self, outcome: Outcome) -> None:
@@ -219,7 +228,7 @@ class Worker(PreparedRecord):
         last = self.status.replace(
             state=outcome.state,
             exit_code=outcome.code,
-            cause=outcome.cause,
+            cause=shortened(outcome.cause, NAME),
             reason=outcome.reason,
             waiting="",
             ended=ended,
@@ -269,6 +278,9 @@ def _pass(number: int, frame: Any) -> None:
 
 
 def _stop(number: int, frame: Any) -> None:
+    # The first one tells how the job ends; another must not cut that short.
+    for each in SIGNALS:
+        signal.signal(each, _pass)
     raise Stopped(number)
 
 

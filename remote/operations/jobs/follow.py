@@ -56,16 +56,15 @@ def follow_log(
     that breaks is opened again, and the log goes on where it broke off.
     """
     request = LogRequest(key=server.key, job=job, wait=wait, tail=tail, since=since, silent=silent)
-    answered, log = False, LogOutput()
+    answered, broken, log = False, 0.0, LogOutput()
 
     def take(piece: LogAnswer) -> None:
-        nonlocal answered, request
-        answered = True
+        nonlocal answered, broken, request
+        answered, broken = True, 0.0
         if piece.text and not silent:
             log.write(piece.text)
         request = request.replace(job=piece.id, offset=piece.offset, tail=0, since=0)
 
-    broken = 0.0
     while True:
         try:
             answer = server.agent.call(request, on_answer=take)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from remote.errors import JobError
+from remote.errors import ConnectError, JobError, RemoteError
 from remote.job import outputs
 from remote.job.kinds import KINDS
-from remote.job.messages.jobs import JobsRequest, SubmitAnswer
+from remote.job.messages.jobs import JobsRequest, JobSummary, SubmitAnswer
 from remote.job.messages.old_jobs import AccountAnswer, AccountRequest
 from remote.job.outputs import below
 from remote.job.spec import JobSpec
@@ -20,6 +20,7 @@ from remote.operations.jobs.submission import Submission
 from remote.operations.jobs.submit import with_environment
 from remote.operations.jobs.submitted import Submitted, code_in, recall, remember
 from remote.operations.tracking.destination import digest
+from remote.output import say
 from remote.session import TargetSession
 from remote.transport import rsync_args
 from remote.transport.rsync_dialect import dialect
@@ -91,21 +92,50 @@ def rerun_lost(server: TargetSession, *, resume: bool) -> list[tuple[str, str]]:
     """Start once more all that the server's last restart took, the oldest first: the ids of old jobs
     and new ones. What has been run again since is left out, and services are.
 
-    One that was to follow another of them follows that one's new job.
+    One that was to follow another of them follows that one's new job. One that can't be started is
+    said, has no new id, and keeps no other from it.
     """
     answer = server.agent.call(JobsRequest(key=server.key))
-    again = {job.again for job in answer.jobs}
+    taken = {job.id: job for job in answer.jobs if _was_taken(job, answer.booted)}
+    again = {job.again: job.id for job in answer.jobs if job.again in taken}
     started = dict[str, str]()
-    for job in answer.jobs:
-        is_lost = job.state == LOST and job.cause.startswith(RESTARTED)
-        if is_lost and (job.ended or 0) >= answer.booted and job.id not in again:
-            kind = KINDS.get(job.kind)
-            if kind and not kind.serves:
-                after = started.get(job.after, "")
+    for job in taken.values():
+        if job.id not in again:
+            started[job.id] = ""
+            try:
+                after = _successor(job, taken, {**again, **started})
                 started[job.id] = rerun(
                     server, job.id, target=server, resume=resume, after=after
                 ).id
+            except ConnectError as error:
+                say(*str(error).split("\n"))
+                # No answer is to be had of the others either.
+                return [(old, started.get(old, "")) for old in taken if old not in again]
+            except RemoteError as error:
+                say(*f"{job.id}: {error}".split("\n"))
     return [*started.items()]
+
+
+def _was_taken(job: JobSummary, booted: float) -> bool:
+    """Whether the restart at that moment ended a job that isn't a service."""
+    kind = KINDS.get(job.kind)
+    is_lost = job.state == LOST and job.cause.startswith(RESTARTED)
+    return is_lost and (job.ended or 0) >= booted and bool(kind and not kind.serves)
+
+
+def _successor(job: JobSummary, taken: Mapping[str, JobSummary], new: Mapping[str, str]) -> str:
+    """What runs in the place of the one that a job was to follow, by the `new` ids; empty where a restart
+    didn't take that. Raises JobError where nothing does, or several: those of a sweep."""
+    is_one = job.after in taken
+    members = [
+        each for each in taken.values() if job.after and each.name.startswith(f"{job.after}-")
+    ]
+    if members or (is_one and not new[job.after]):
+        raise JobError(
+            f"{job.after}, which it was to follow, was lost too.",
+            f"When that has finished again: inv remote-rerun {job.id}",
+        )
+    return new[job.after] if is_one else ""
 
 
 def _as_submitted(source: TargetSession, account: AccountAnswer, kept: Submitted | None) -> JobSpec:

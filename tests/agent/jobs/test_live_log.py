@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from remote import files
 from remote.agent import processes, target_dir
+from remote.agent.job_folders import find
 from remote.agent.jobs import live, log_tail
 from remote.agent.jobs.live import attach
 from remote.errors import JobError
@@ -20,8 +23,8 @@ from remote.files import read_json, write_json
 from remote.job.messages.jobs import AttachAnswer, AttachRequest, LogAnswer, LogRequest
 from remote.job.messages.target import PrepareRequest
 from remote.job.paths import JobPaths
-from remote.job.status import FINISHED, RUNNING, JobStatus
-from tests.agent.job_folder import IDS, KEY, Elsewhere, add, add_elsewhere
+from remote.job.status import FINISHED, RUNNING, UNKNOWN, JobStatus
+from tests.agent.job_folder import IDS, KEY, Elsewhere, add, add_elsewhere, gone
 
 
 @pytest.fixture
@@ -132,6 +135,58 @@ def test_it_goes_on_between_blocks_without_losing_a_letter(paths: JobPaths, shif
     for answer in sent[:-1]:
         got += answer.text
         assert got + follow(offset=answer.offset)[0] == content
+
+
+@pytest.mark.parametrize("state", ["of a newer version", ""])
+def test_how_a_job_ended_that_can_not_be_told_is_not_waited_for(
+    paths: JobPaths, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Also of one whose folder somebody removes."""
+    monkeypatch.setattr(live, "UNREADABLE", 0.2)
+    found = find(paths.root, "last")
+    monkeypatch.setattr(live, "find", lambda *asked: found)
+    if state:
+        write_json(paths.status, {"state": state})
+        write_json(paths.launch, {"launcher": "tmux", "handle": vars(gone())})
+    else:
+        shutil.rmtree(paths.folder)
+    with pytest.raises(JobError, match=f"How {paths.id} ended is unknown: "):
+        follow(wait=True)
+    last = follow()[2]
+    assert last.status and last.status.state == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("alive", "state", "told"),
+    [(True, "of a newer version", "status.json.state: "), (None, RUNNING, "elsewhere can't tell")],
+)
+def test_what_can_not_be_told_is_waited_for_while_its_worker_may_live(
+    paths: JobPaths,
+    elsewhere: Elsewhere,
+    monkeypatch: pytest.MonkeyPatch,
+    alive: bool | None,
+    state: str,
+    told: str,
+) -> None:
+    said = list[str]()
+    monkeypatch.setattr(live, "UNREADABLE", 0.1)
+    monkeypatch.setattr(files, "on_wait", said.append)
+    write_json(paths.launch, {"launcher": "elsewhere", "handle": {}})
+    write_json(paths.status, {"state": state})
+    elsewhere.answer = alive
+    later = threading.Timer(0.6, lambda: JobStatus(FINISHED).to_file(paths.status))
+    later.start()
+    assert follow(wait=True)[2].status == JobStatus(FINISHED)
+    (words,) = said
+    assert words.startswith(f"Whether {paths.id} goes on is unknown: {told}")
+
+
+@pytest.mark.parametrize("note", [b"\0\0\0", b"17000", b"x 1 2"])
+def test_a_note_that_is_damaged_hides_no_log(paths: JobPaths, note: bytes) -> None:
+    """As where the machine went down while it was written."""
+    paths.log.write_text("old\nnew\n")
+    paths.times.write_bytes(b"5 0\n" + note + f"\n{time.time()} 4\n".encode())
+    assert follow(since=60)[0] == "new\n"
 
 
 def test_an_offset_behind_the_end_brings_nothing(paths: JobPaths) -> None:

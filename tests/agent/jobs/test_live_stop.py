@@ -5,20 +5,22 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from remote.agent import processes
+from remote.agent.job_folders import read_status
 from remote.agent.job_state import state_of
 from remote.agent.jobs import live
 from remote.agent.jobs.live import stop
 from remote.errors import JobError
-from remote.files import write_json
+from remote.files import read_json, write_json
 from remote.job.messages.jobs import StoppedJob, StopRequest
 from remote.job.paths import JobPaths
-from remote.job.status import FINISHED, LOST, RUNNING, STOPPED, JobStatus
+from remote.job.status import FINISHED, LOST, RUNNING, STOPPED, UNKNOWN, JobStatus
 from tests.agent.job_folder import (
     IDS,
     KEY,
@@ -54,11 +56,12 @@ def test_a_stop_whose_effect_is_not_known_is_told_so(
 
 WORKER = """
 import json, os, signal, sys, time
+how = sys.argv[2] if sys.argv[2:] else "stopped"
 def end(number, frame):
-    json.dump({"state": "stopped", "exit_code": 143}, open(sys.argv[1] + ".new", "w"))
+    json.dump({"state": how, "exit_code": 143}, open(sys.argv[1] + ".new", "w"))
     os.replace(sys.argv[1] + ".new", sys.argv[1])
-    sys.exit()
-signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[2:] else end)
+    how == "stopped" and sys.exit()
+signal.signal(signal.SIGTERM, signal.SIG_IGN if how == "stubborn" else end)
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -88,6 +91,67 @@ def test_a_stubborn_worker_is_killed(root: Path, monkeypatch: pytest.MonkeyPatch
     assert worker.returncode == -signal.SIGKILL
     assert answer.status.state == STOPPED and answer.status.cause == "killed"
     assert state_of(paths).state == STOPPED
+
+
+def test_a_worker_that_has_more_to_do_is_not_killed_and_its_word_stands(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose code had finished when it was asked, and whose --notify takes long."""
+    monkeypatch.setattr(live, "PATIENCE", 0.5)
+    paths = add(root)
+    with worker_of(paths, "finished") as worker:
+        answer = stop_last()
+        assert worker.poll() is None
+        worker.kill()
+    assert answer.status.state == FINISHED == read_status(paths).state and not answer.problem
+
+
+def test_a_worker_that_can_not_be_killed_is_not_told_as_stopped(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user's, on a target that several share: nobody may signal it but its own."""
+    for name in ("PATIENCE", "KILLED"):
+        monkeypatch.setattr(live, name, 0.2)
+    monkeypatch.setattr(processes, "send", lambda pids, number: None)
+    paths = add(root)
+    with worker_of(paths) as worker:
+        answer = stop_last()
+        assert "goes on" in answer.problem and state_of(paths).state == RUNNING
+        worker.kill()
+        worker.wait()
+    assert state_of(paths).state == STOPPED
+
+
+def test_a_job_that_two_stop_while_others_look_ends_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PATIENCE", 0.3)
+    paths, told = add(root), list[JobStatus]()
+    write_json(paths.notebook, {"cells": []})
+
+    def look() -> None:
+        while len(told) < 2:
+            state_of(paths)
+            time.sleep(0.002)
+
+    with worker_of(paths, "stubborn"):
+        stops = [threading.Thread(target=lambda: told.append(stop_last().status)) for _ in "ab"]
+        for thread in (threads := [*stops, threading.Thread(target=look)]):
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert {status.state for status in (*told, read_status(paths))} == {STOPPED}
+    (kept,) = (root / "data/results/notebooks").iterdir()
+    assert kept.name.endswith(".stopped.ipynb")
+
+
+def test_how_a_job_ended_whose_status_can_not_be_read_is_not_made_up(root: Path) -> None:
+    paths = add(root)
+    write_json(paths.launch, {"launcher": "tmux", "handle": vars(gone())})
+    write_json(paths.status, {"state": "of a newer version"})
+    answer = stop_last()
+    assert answer.status.state == UNKNOWN and "it is unknown (status.json.state" in answer.problem
+    assert read_json(paths.status) == {"state": "of a newer version"}
 
 
 def test_a_job_that_has_ended_is_told_so(root: Path) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from remote.agent import environments
-from remote.agent.jobs.prune import GONE, prune
-from remote.files import locked
+from remote.agent.jobs import prune as prune_module
+from remote.agent.jobs.prune import GONE, prune, remove
+from remote.errors import JobError, TargetError
+from remote.files import locked, write_json
 from remote.job import tree
-from remote.job.messages.old_jobs import PruneRequest
-from remote.job.paths import STATE, partial_name
+from remote.job.messages.old_jobs import PruneRequest, RemoveAnswer, RemoveRequest
+from remote.job.paths import STATE, JobPaths, partial_name
 from remote.job.spec import JobSpec
 from remote.job.status import FINISHED
 from tests.agent.job_folder import KEY, add
@@ -162,6 +167,58 @@ def test_what_a_prune_that_was_killed_had_begun_to_remove_goes_with_the_next(roo
     assert prune(PruneRequest(key=KEY, older=60, dry_run=True)).bytes > 0 and gone.is_dir()
     assert prune(PruneRequest(key=KEY, older=60)).bytes > 0
     assert list(gone.parent.iterdir()) == []
+
+
+@pytest.fixture
+def fixed(root: Path) -> Iterator[Path]:
+    """A file of a job that can't be removed, as what a container wrote as root can't by others."""
+    file = add(root, "20260101-090000-train-aaaa", state=FINISHED, ended=1.0).code / "out/ckpt.pt"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    if os.getuid() or subprocess.run(["chattr", "+i", str(file)], capture_output=True).returncode:
+        pytest.skip("Only root can make such a file, and not on each disk.")
+    yield file
+    for each in root.rglob(file.name):
+        subprocess.run(["chattr", "-i", str(each)], check=True)
+
+
+def test_what_can_not_be_removed_keeps_nothing_else(root: Path, fixed: Path) -> None:
+    other = add(root, "20260101-100000-train-bbbb", state=FINISHED, ended=1.0)
+    (other.folder / "x").write_bytes(bytes(5000))
+    os.utime(other.folder, (1, 1))
+    with pytest.raises(TargetError, match="1 job removed, but for .*ckpt.pt: Operation not"):
+        remove(RemoveRequest(key=KEY, jobs=("aaaa",), force=True))
+    first, again = (prune(PruneRequest(key=KEY, older=60, force=True)) for _ in range(2))
+    assert first.jobs == (other.id,) and first.bytes >= 5000 and not other.folder.exists()
+    for answer in (first, again):
+        assert any("ckpt.pt: Operation not permitted" in text for text in answer.remarks)
+    assert (again.unfinished, again.bytes) == (0, 0)
+    (left,) = (path for path in root.rglob("*") if path.is_file() and GONE in str(path))
+    assert left.name == fixed.name
+
+
+def test_two_who_remove_the_same_jobs_are_both_answered(root: Path) -> None:
+    names = ("20260101-090000-train-aaaa", "20260101-100000-train-bbbb")
+    for name in names:
+        add(root, name, state=FINISHED, ended=1.0)
+    request = RemoveRequest(key=KEY, jobs=names, force=True)
+
+    saving = mock.patch.object(prune_module, "keep_saved")
+
+    def remove_first(paths: JobPaths) -> None:
+        saving.stop()
+        assert remove(request).removed == names
+
+    saving.start().side_effect = remove_first
+    assert remove(request) == RemoveAnswer(names, 0)
+    assert not list((root / STATE / "jobs").iterdir())
+
+
+def test_whether_an_unreadable_job_has_ended_is_not_made_up(root: Path) -> None:
+    paths = add(root, "20260101-090000-train-aaaa")
+    write_json(paths.status, {"state": "of a newer version"})
+    with pytest.raises(JobError, match="has ended is unknown: status.json.state"):
+        remove(RemoveRequest(key=KEY, jobs=("last",), force=True))
 
 
 def test_what_an_array_was_written_by_goes_with_the_last_of_its_jobs(root: Path) -> None:

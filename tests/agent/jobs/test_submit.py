@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from remote.agent.jobs.submit import freezing
+from remote.agent.jobs.accept import accept
+from remote.agent.jobs.submit import freezing, launch
 from remote.errors import TargetError
+from remote.job.messages.jobs import SubmitRequest
 from remote.job.outputs import links
 from remote.job.paths import STATE, JobPaths
+from remote.job.spec import Job, JobSpec
+from tests.agent.job_folder import KEY, Elsewhere
 
 pytestmark = pytest.mark.skipif(not shutil.which("rsync"), reason="rsync is not installed")
 
@@ -214,6 +219,24 @@ def test_a_job_folder_without_a_snapshot_is_passed_over(root: Path) -> None:
 
 def test_an_empty_project_can_be_frozen(tmp_path: Path) -> None:
     assert (snapshot(tmp_path / "t", 1) / "data").is_symlink()
+
+
+def test_a_worker_on_another_machine_finds_its_code(
+    root: Path, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the copy takes: nobody there can tell whether it still comes."""
+    found = list[bool]()
+
+    def start(job: Job, argv: Sequence[str], setting: str) -> dict[str, int]:
+        found.append((JobPaths(Path(job.root), job.id).code / "src/train.py").is_file())
+        return {"number": 7}
+
+    monkeypatch.setattr(elsewhere, "start", start)
+    spec = JobSpec(kind="command", source="", name="train")
+    paths = accept(root, spec, "ab" * 16)
+    assert paths
+    launch(paths, SubmitRequest(key=KEY, job=spec), "elsewhere", freezing(paths, root))
+    assert found == [True]
 
 
 def test_a_copy_that_fails_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -11,16 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from remote import files
 from remote.agent import environments, processes
 from remote.agent.environments import job_hook
 from remote.agent.job_folders import read_status
+from remote.agent.worker import Record
 from remote.files import read_json, sha256
 from remote.job.paths import CACHE, JobPaths
 from remote.job.spec import Job
-from remote.job.status import ENDED, FAILED, FINISHED, LOST, STOPPED, JobStatus
+from remote.job.status import ENDED, FAILED, FINISHED, LOST, QUEUED, STOPPED, JobStatus
 from remote.rpc import bundle
 from remote.tracking.empty_store import KEPT
 from tests.agent.job_folder import KEY, gone
@@ -105,12 +109,64 @@ def test_a_job_that_fails_is_told_in_its_log_its_status_and_the_terminal(
     assert not paths.live.exists()
 
 
+WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
+
+
 def test_the_command_of_notify_is_told_of_the_end(root: Path, start: Start) -> None:
     paths = job(root, notify='echo "$REMOTE_JOB_STATE $REMOTE_JOB_EXIT_CODE" > told; exit 5')
     code, status = ended(start(paths), paths)
     assert (code, status.state) == (0, FINISHED)
     assert (root / "told").read_text() == "finished 0\n"
     assert paths.log.read_text().endswith("--notify: its command failed (exit code 5)\n")
+
+
+def test_notify_is_told_of_an_error_that_holds_any_bytes(root: Path, start: Start) -> None:
+    said = "Traceback (most recent call last):\\n  x\\nValueError: a\\000b\\033[31m\\n"
+    paths = job(root, f"printf '{said}'; exit 1", notify='echo "$REMOTE_JOB_CAUSE" > told')
+    code, status = ended(start(paths), paths)
+    assert (code, status.cause) == (1, "ValueError: a?b?[31m")
+    assert (root / "told").read_text() == "ValueError: a?b?[31m\n"
+
+
+@pytest.mark.parametrize("code", [0, 4])
+def test_a_log_that_somebody_removed_changes_no_end(root: Path, start: Start, code: int) -> None:
+    """As one who needs room does, of a log that is very long."""
+    paths = job(root, f"echo; rm -f '{root}/.remote/jobs/{ID}/log'; exit {code}", retries=1)
+    _, status = ended(start(paths), paths)
+    assert (status.exit_code, status.attempt) == (code, 2 if code else 1)
+    assert status.state == (FAILED if code else FINISHED)
+
+
+def test_what_a_job_waits_for_may_be_long(root: Path) -> None:
+    """As where many parts of cards are others'."""
+    record = Record(job(root))
+    record.wait("waiting for " + ", ".join(f"GPU {card}: job {ID}" for card in range(112)))
+    assert read_status(record.paths).state == QUEUED
+
+
+def test_a_disk_that_is_full_for_a_while_ends_no_wait(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(job(root))
+    with monkeypatch.context() as full:
+        full.setattr(files, "write_atomic", mock.Mock(side_effect=OSError(errno.ENOSPC, "full")))
+        record.wait("waiting: 2 jobs are before this one")
+    record.wait("waiting: 1 job is before this one")
+    assert read_status(record.paths).waiting == "waiting: 1 job is before this one"
+
+
+def test_processes_that_nobody_waits_for_are_not_left_dead(root: Path, start: Start) -> None:
+    """As of code that starts some in the background again and again, and outlives them."""
+    paths = job(
+        root, "for i in 1 2 3 4 5 6 7 8; do (sleep 0 &); done; touch ran; " + WAITING + "; exit 7"
+    )
+    worker = start(paths)
+    until((root / "ran").exists)
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
+    until(lambda: len(children.read_text().split()) == 1)
+    (root / "go").touch()
+    code, status = ended(worker, paths)
+    assert (code, status.exit_code) == (7, 7)
 
 
 KEEPS = 'cd "$REMOTE_JOB_STATE_DIR" && echo x >> tries && pwd && test $(wc -l < tries) = {tries}'
@@ -155,9 +211,6 @@ def test_a_job_whose_cards_do_nothing_is_ended(
     assert status.cause == "its GPUs did nothing for 2 s"
 
 
-WAITING = "echo $$ > pid; until test -e go; do sleep 0.02; done"
-
-
 def signalled(paths: JobPaths, worker: subprocess.Popen[str], number: int) -> JobStatus:
     """What becomes of a job whose worker gets a signal while the code runs, which has ended then."""
     pid = paths.root / "pid"
@@ -192,6 +245,28 @@ def test_a_signal_that_no_stop_sent_is_a_failure_with_its_cause(
     status = signalled(paths, start(paths), number)
     assert (status.state, status.exit_code, status.reason) == (FAILED, 128 + number, "signal")
     assert words in status.cause and f"failed, exit code {128 + number}" in paths.log.read_text()
+
+
+def test_a_second_signal_takes_no_end_away(
+    root: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Slurm ends a job, and its user too, while Slurm takes its time to say why."""
+    slow = tmp_path / "bin/scontrol"
+    slow.parent.mkdir()
+    slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nsleep 0.5\necho JobState=TIMEOUT\n")
+    slow.chmod(0o755)
+    facts = {"REMOTE_LAUNCHER": "slurm", "SLURM_JOB_ID": "7", "PATH": f"{slow.parent}:{os.defpath}"}
+    for name, value in facts.items():
+        monkeypatch.setenv(name, value)
+    paths = job(root, WAITING, interpreter="")
+    ready_environment(root, paths.code)
+    worker = start(paths, "work")
+    until((paths.code / "pid").exists)
+    worker.send_signal(signal.SIGTERM)
+    until((tmp_path / "asked").exists)
+    worker.send_signal(signal.SIGTERM)
+    code, status = ended(worker, paths)
+    assert (code, status.state, status.reason) == (124, FAILED, "timeout")
 
 
 def test_the_code_dies_with_a_worker_that_is_killed(root: Path, start: Start) -> None:
@@ -398,6 +473,45 @@ def test_a_job_follows_one_that_has_finished(root: Path, start: Start) -> None:
     code, status = ended(start(paths), paths)
     assert (code, status.state, status.waiting) == (0, FINISHED, "")
     assert f"[remote] waiting for {OTHER} to finish\n" in paths.log.read_text()
+
+
+def test_a_store_that_is_damaged_while_a_job_waits_keeps_no_code_from_running(
+    root: Path, start: Start
+) -> None:
+    other(root, QUEUED)
+    empty_store(root)
+    asked = dict(record=True, mlflow_run="ab", experiment="x", user="ada", retries=1)
+    paths = job(root, "echo x >> ran; test $(wc -l < ran) = 2", after=OTHER, **asked)
+    worker = start(paths)
+    until(lambda: read_status(paths).waiting)
+    (root / "mlflow.db").write_bytes(b"damaged" * 999)
+    JobStatus(FINISHED).to_file(JobPaths(root, OTHER).status)
+    code, status = ended(worker, paths)
+    assert (code, status.state, status.attempt) == (0, FINISHED, 2), paths.log.read_text()
+    assert "its MLflow run is incomplete: " in paths.log.read_text() and paths.live.exists()
+
+
+def test_a_damaged_list_of_what_is_read_only_keeps_no_code_from_running(
+    root: Path, start: Start
+) -> None:
+    (root / "data/raw").mkdir(parents=True, exist_ok=True)
+    (root / ".remote/raw").mkdir(exist_ok=True)
+    (root / ".remote/raw/taken").write_bytes(b"\0\0\0\0")
+    paths = job(root, "touch ran")
+    code, _ = ended(start(paths), paths)
+    assert code == 0 and (root / "ran").exists()
+    assert "data/raw could not be made read-only: " in paths.log.read_text()
+
+
+def test_what_a_job_follows_may_be_unreadable_for_a_while(root: Path, start: Start) -> None:
+    other(root, "of a newer version")
+    paths = job(root, after=OTHER)
+    worker = start(paths)
+    words = f"waiting for {OTHER} to finish"
+    until(lambda: f"{words}, whose state is unknown: status.json" in read_status(paths).waiting)
+    JobStatus(FINISHED).to_file(JobPaths(root, OTHER).status)
+    code, status = ended(worker, paths)
+    assert (code, status.state) == (0, FINISHED)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Callable
+from itertools import count
 from unittest import mock
 
 import pytest
 
 from remote.errors import ConnectError, ProtocolError
-from remote.job.messages.jobs import AttachAnswer, LogAnswer
+from remote.job.messages.jobs import AttachAnswer, LogAnswer, LogRequest
+from remote.job.status import FINISHED, JobStatus
+from remote.operations.jobs import follow
 from remote.operations.jobs.follow import follow_log, over_ssh
 from remote.target import Target
 from remote.transport.ssh import Ssh
@@ -37,3 +41,19 @@ def test_a_log_that_breaks_off_tells_how_to_follow_it_again() -> None:
     with pytest.raises(ConnectError, match="connection broke") as told:
         follow_log(server, "last", wait=True)
     assert told.value.hint == "Follow it again: inv remote-logs last --follow"
+
+
+def test_each_break_of_a_long_wait_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a laptop changes its network in the evening, and once more in the night."""
+    server, clock, breaks = mock.Mock(key="k"), count(1.0, follow.RETRY_LIMIT), iter("abc")
+    monkeypatch.setattr(follow, "RETRY_PAUSE", 0)
+    monkeypatch.setattr(follow.time, "monotonic", lambda: next(clock))
+
+    def call(request: LogRequest, on_answer: Callable[[LogAnswer], None]) -> LogAnswer:
+        on_answer(LogAnswer("1-a", offset=0))
+        if next(breaks, ""):
+            raise ConnectError("The connection to gpu broke.")
+        return LogAnswer("1-a", offset=0, status=JobStatus(FINISHED))
+
+    server.agent.call = call
+    assert follow_log(server, "last", wait=True)[1].state == FINISHED

@@ -45,10 +45,8 @@ def measure(stage: Stage) -> Iterator[Row]:
         yield Row("large changed", f"one edited file of {size}", 1.25, pairs)
         pairs = alternate(scene.theirs_late, scene.theirs, runs=stage.trials(5))
         what = "of both, with rsync's own: nothing to send by hand, with --delay-updates (a push that is"
-        what += (
-            " cut off changes nothing: it looks for a begun copy of each file) and all that a push"
-        )
-        what += " leaves out (secrets by a hundred names, what jobs write), and Python's start"
+        what += " cut off changes nothing: it looks for a begun copy of each file) and all that a"
+        what += " push leaves out (secrets by a hundred names, what jobs write), and Python's start"
         yield Row("large limit", f"{what} / with .rsyncignore alone", 1.15, pairs)
     what = f"the most memory that the client or one of its programs took for these / {MEMORY} MB"
     memory = Pairs(Side([max(scene.memory)]), Side([float(MEMORY)]))

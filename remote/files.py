@@ -84,6 +84,12 @@ def is_absent(path: Path) -> bool:
     return False
 
 
+def is_file_or_dangling(path: Path) -> bool:
+    """Whether there is such a file, or a link in its place that leads nowhere, as to a disk that isn't
+    mounted: it says something, though nobody knows what."""
+    return path.is_file() or path.is_symlink() and not path.exists()
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     import hashlib
@@ -167,7 +173,7 @@ def waiting_words(holder: str, who: str, since: float) -> str:
     return f"Waiting for {holder}{by}, since {time.strftime('%H:%M:%S', time.localtime(since))} ..."
 
 
-def user_name() -> str:
+def login_name() -> str:
     """Who is logged in here; a number where the system knows no name for it, as in many containers."""
     import getpass
 
@@ -258,6 +264,11 @@ def plural(count: int, noun: str) -> str:
 def shortened(text: str, letters: int) -> str:
     """A text of so many letters at most, the last three of which tell that it is cut."""
     return text if len(text) <= letters else f"{text[: letters - 3]}..."
+
+
+def without_controls(text: str) -> str:
+    """A text with `?` for what isn't printable, which a terminal would obey and no variable may hold."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def size(count: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from remote.errors import ConfigError
+from remote.files import is_file_or_dangling
 
 #: All that begin with TARGET or REMOTE_: what else does so is a mistake. README.md explains them.
 SETTINGS = (
@@ -65,8 +66,7 @@ def _nearest(name: str, alike: float) -> str:
 def env_file(root: Path) -> dict[str, str]:
     """What the project's `.env` sets; raises ConfigError, also where a line of ours isn't read."""
     file = root / ".env"
-    # A link to a disk that isn't mounted sets something, though nobody knows what.
-    if not file.is_file() and (file.exists() or not file.is_symlink()):
+    if not is_file_or_dangling(file):
         return {}
     from dotenv import dotenv_values
 

@@ -17,10 +17,10 @@ from remote.files import (
     copy_new,
     full_disk,
     locked,
+    login_name,
     name_new,
     overwrite,
     read_json,
-    user_name,
     write_atomic,
     write_json,
 )
@@ -233,6 +233,6 @@ def test_a_machine_without_room_for_temporary_files_is_told(
 def test_who_has_no_name_here_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
-    known = user_name()
+    known = login_name()
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
-    assert user_name() == str(os.getuid()) != known
+    assert login_name() == str(os.getuid()) != known

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.config import is_environment
+from remote.operations.git import repositories
 
 TEMPLATES = Path(__file__).with_name("files")
 
@@ -107,8 +108,7 @@ def rsyncignore(root: Path) -> Change:
 
 def gitignore(root: Path) -> Change | None:
     """Settings and records stay out of git, where there is one."""
-    has_git = any((folder / ".git").exists() for folder in (root, *root.parents))
-    if not has_git and not (root / ".gitignore").exists():
+    if not any(repositories(root)) and not (root / ".gitignore").exists():
         return None
     return _extended(root, ".gitignore", template("gitignore").splitlines(), "\n", _pattern)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
@@ -102,6 +103,11 @@ def answer(argv: Sequence[str], *, limit: float = LIMIT) -> Optional[str]:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout.decode("utf-8", "replace")
+
+
+def agent_argv(*words: str) -> List[str]:
+    """argv of the agent that runs, with other words, as the laptop starts it (remote.rpc.wire)."""
+    return [sys.executable, "-X", "utf8", "-IS", os.path.abspath(sys.argv[0]), *words]
 
 
 def adopt_orphans() -> None:

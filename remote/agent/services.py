@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Dict, Iterable, NoReturn, Optional
 
-from remote.agent import launchers
+from remote.agent import launchers, processes
 from remote.agent.job_folders import every, find, job_of, live
 from remote.agent.job_state import state_of
 from remote.agent.target_dir import root_of
@@ -96,16 +96,7 @@ def relay(key: str, job_id: str) -> NoReturn:
     launched = launchers.read(paths, None)
     if launched is None:
         raise JobError(f"{job_id} is just starting.", "Try again in a few seconds.")
-    agent = [
-        sys.executable,
-        "-X",
-        "utf8",
-        "-IS",
-        os.path.abspath(sys.argv[0]),
-        "relay-here",
-        key,
-        job_id,
-    ]
+    agent = processes.agent_argv("relay-here", key, job_id)
     argv = [*launched.row.beside(launched.handle, job_id), *agent]
     os.execvp(argv[0], argv)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from remote.errors import ProtocolError
-from remote.files import is_absent, plural, read_json, size, write_json
+from remote.files import is_absent, plural, read_json, size, without_controls, write_json
 from remote.job import outputs
 from remote.job.paths import JobPaths
 from remote.job.spec import Job
@@ -127,8 +127,7 @@ def summary(files: Mapping[str, int]) -> str:
     """How many files, how much, and the names of the largest."""
     largest = sorted(files, key=lambda name: -files[name])
     names = ", ".join(largest[:3]) + (", ..." if len(largest) > 3 else "")
-    names = "".join(letter if letter.isprintable() else "?" for letter in names)
-    return f"{names} ({plural(len(files), 'file')}, {size(sum(files.values()))})"
+    return f"{without_controls(names)} ({plural(len(files), 'file')}, {size(sum(files.values()))})"
 
 
 def _written(paths: JobPaths, job: Job) -> Dict[str, int]:

@@ -83,7 +83,7 @@ def _names(folder: Path, *words: str) -> list[str]:
 def silence(root: Path) -> str:
     """Why git tells nothing of the project, though it lies in a repository: another user's, or one that
     is broken or not here. Empty where it does tell, or there is none."""
-    if not _is_in_repository(root):
+    if not any(repositories(root)):
         return ""
     try:
         result = _git(root, "ls-files", "-z", "--", ":(literal).git")
@@ -92,8 +92,9 @@ def silence(root: Path) -> str:
     return result.stderr.partition("\n")[0].removeprefix("fatal: ") if result.code else ""
 
 
-def _is_in_repository(root: Path) -> bool:
-    return any((folder / ".git").exists() for folder in (root, *root.parents))
+def repositories(folder: Path) -> Iterator[Path]:
+    """The folders at and above one that are of git's: repositories, worktrees, submodules."""
+    return (above for above in (folder, *folder.parents) if (above / ".git").exists())
 
 
 @functools.cache
@@ -159,7 +160,7 @@ def ignored(root: Path, paths: Sequence[str] = ()) -> list[str]:
         result = _git(root, *words, "--", *named)
         if result.code == 0:
             return [name for name in _text(result).split("\0") if name]
-    return list(paths) if _is_in_repository(root) else []
+    return list(paths) if any(repositories(root)) else []
 
 
 def _code(top: str, prefix: str, declared: Sequence[str]) -> list[str]:

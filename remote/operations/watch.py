@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote.errors import ConfigError, RemoteError
+from remote.operations.git import repositories
 from remote.operations.retries import Retries
 from remote.operations.sync import Pushed, push, push_changes
 from remote.operations.transfers.changes import Changes
@@ -99,14 +100,16 @@ def _changes(root: Path) -> Iterator[set[str]]:
 
 def _git_lock(root: Path) -> Path | None:
     """What git holds while it changes files of the project."""
-    repositories = (folder / ".git" for folder in (root, *root.parents))
-    folder = next(filter(Path.exists, repositories), None)
-    if folder and folder.is_file():
+    nearest = next(repositories(root), None)
+    if nearest is None:
+        return None
+    folder = nearest / ".git"
+    if folder.is_file():
         # Of a worktree or a submodule: the file tells where its folder is (gitrepository-layout(5)).
         with contextlib.suppress(OSError):
             text = os.fsdecode(folder.read_bytes()).partition("gitdir: ")[2]
             folder = folder.parent / text.rstrip("\n")
-    return folder / "index.lock" if folder else None
+    return folder / "index.lock"
 
 
 def _is_fresh(lock: Path | None) -> bool:

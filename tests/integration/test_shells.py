@@ -39,6 +39,25 @@ def server(sshd: PrivateSshd, tmp_path: Path, request) -> Iterator[PrivateSshd]:
         yield own
 
 
+def write_startup(server: PrivateSshd, text: str) -> None:
+    """Have the account's shell do this whenever it begins."""
+    startup = server.home / str(STARTUP[Path(server.shell).name])
+    startup.parent.mkdir(parents=True, exist_ok=True)
+    startup.write_text(text)
+
+
+def with_tmux(server: PrivateSshd, target: str, name: str, request) -> dict[str, str]:
+    """Settings for jobs there, in a tmux server of their own: it has the home of whoever started it."""
+    socket = f"{SOCKET}-{name}"
+    end = ["tmux", "-L", socket, "kill-server"]
+    request.addfinalizer(lambda: subprocess.run(end, capture_output=True))
+    return {
+        "REMOTE_SSH_CONFIG": str(server.config),
+        "TARGET_DIR": target,
+        "REMOTE_TMUX_SOCKET": socket,
+    }
+
+
 def push_and_list(project: ProjectFolder, server: PrivateSshd) -> None:
     project.write("src/a b.py", "1")
     project.write("src/gone.py", "1")
@@ -64,15 +83,7 @@ def test_any_login_shell_works(project: ProjectFolder, server: PrivateSshd) -> N
 
 @pytest.mark.parametrize("server", ["bash", "zsh", "fish", "tcsh"], indirect=True)
 def test_a_jobs_terminal_opens(project: ProjectFolder, server: PrivateSshd, request) -> None:
-    # A tmux server has the home of whoever started it.
-    socket = f"{SOCKET}-{Path(server.shell).name}"
-    end = ["tmux", "-L", socket, "kill-server"]
-    request.addfinalizer(lambda: subprocess.run(end, capture_output=True))
-    settings = {
-        "REMOTE_SSH_CONFIG": str(server.config),
-        "TARGET_DIR": "gpu:proj",
-        "REMOTE_TMUX_SOCKET": socket,
-    }
+    settings = with_tmux(server, "gpu:proj", Path(server.shell).name, request)
     project.write("requirements.lock", "")
     script = "while true; do echo tick; sleep 0.2; done"
     job = project.inv("remote-run", "--", "sh", "-c", script, **settings).out.strip()
@@ -86,9 +97,7 @@ def test_a_jobs_terminal_opens(project: ProjectFolder, server: PrivateSshd, requ
 def test_a_banner_on_standard_output_does_no_harm(
     project: ProjectFolder, server: PrivateSshd
 ) -> None:
-    startup = server.home / str(STARTUP[Path(server.shell).name])
-    startup.parent.mkdir(parents=True, exist_ok=True)
-    startup.write_text(BANNER)
+    write_startup(server, BANNER)
     push_and_list(project, server)
 
 
@@ -109,9 +118,7 @@ def test_a_banner_that_appears_later_is_noticed(
 def test_a_start_up_file_that_goes_elsewhere_does_no_harm(
     project: ProjectFolder, server: PrivateSshd, tmp_path: Path
 ) -> None:
-    startup = server.home / str(STARTUP[Path(server.shell).name])
-    startup.parent.mkdir(parents=True, exist_ok=True)
-    startup.write_text(f"cd {tmp_path}\n")
+    write_startup(server, f"cd {tmp_path}\n")
     push_and_list(project, server)
     assert not (tmp_path / ".cache").exists()
 
@@ -124,14 +131,7 @@ def test_names_are_the_same_where_the_server_speaks_latin_1(
     if not shutil.which("localedef") or subprocess.run(argv, capture_output=True).returncode:
         pytest.skip("no locale can be made: sudo apt-get install locales")
     (server.home / ".bashrc").write_text(f"export LOCPATH={tmp_path} LANG=en_US\nunset LC_ALL\n")
-    socket = f"{SOCKET}-latin"
-    end = ["tmux", "-L", socket, "kill-server"]
-    request.addfinalizer(lambda: subprocess.run(end, capture_output=True))
-    settings = {
-        "REMOTE_SSH_CONFIG": str(server.config),
-        "TARGET_DIR": "gpu:目標",
-        "REMOTE_TMUX_SOCKET": socket,
-    }
+    settings = with_tmux(server, "gpu:目標", "latin", request)
     project.write("requirements.lock", "")
     script = 'printf 1 > "残り $1"; printf 2 > "data/results/結果 $1"'
     words = ("remote-run", "--no-record", "--follow", "--pull", "--", "sh", "-c", script, "sh", "é")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 
 from remote.agent.environments import local_packages
-from remote.agent.environments.requirement_files import first_of, is_named, read, with_included
+from remote.agent.environments.requirement_files import first_of, read, with_included
 from remote.errors import JobError
-from remote.files import sha256
+from remote.files import is_file_or_dangling, sha256
 
 if TYPE_CHECKING:
     from remote.agent.environments import Request
@@ -41,7 +41,7 @@ INSTALL = (
 
 def suits(code: Path) -> bool:
     """Whether there is an environment.yml."""
-    return any(is_named(code / name) for name in LOCK_FILES)
+    return any(is_file_or_dangling(code / name) for name in LOCK_FILES)
 
 
 def _file(code: Path) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Iterable, List, Optional
 
 from remote.errors import JobError
+from remote.files import is_file_or_dangling
 
 _OPTIONS = r"(?:-r|-c|--requirements?|--constraints?)"
 _NAME = r"""(?:"([^"\n]+)"|'([^'\n]+)'|((?:\\.|[^\s\\])+))"""
@@ -28,15 +29,10 @@ def read(file: Path) -> bytes:
         return b""
 
 
-def is_named(file: Path) -> bool:
-    """Whether there is such a file, or a link in its place that leads nowhere."""
-    return file.is_file() or file.is_symlink() and not file.exists()
-
-
 def first_of(code: Path, names: Iterable[str]) -> Optional[Path]:
     """The first of these that is there; raises JobError for a link that leads nowhere: the next one
     would make another environment, unsaid."""
-    file = next((code / name for name in names if is_named(code / name)), None)
+    file = next((code / name for name in names if is_file_or_dangling(code / name)), None)
     if file and not file.is_file():
         raise JobError(
             f"{file.name} is a link to {os.readlink(str(file))}, which isn't there.",

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Tuple
 from remote.agent.environments import local_packages, torch_backend
 from remote.agent.environments.requirement_files import (
     first_of,
-    is_named,
     read,
     text_of,
     with_included,
 )
 from remote.agent.target_dir import find_uv
 from remote.errors import JobError
-from remote.files import sha256
+from remote.files import is_file_or_dangling, sha256
 
 if TYPE_CHECKING:
     from remote.agent.environments import Request
@@ -50,7 +49,7 @@ _COMPILE = "Make one: uv pip compile --universal --generate-hashes"
 
 def suits(code: Path) -> bool:
     """Whether there is a lock file."""
-    return any(is_named(code / name) for name in LOCK_FILES)
+    return any(is_file_or_dangling(code / name) for name in LOCK_FILES)
 
 
 def key(request: Request) -> str:

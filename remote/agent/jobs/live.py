@@ -94,9 +94,13 @@ class _Doubt:
 
     def look(self, status: JobStatus) -> None:
         """Tell of it, once it has lasted; raises JobError where no worker lives that could end it."""
+        # The status of a job whose worker nobody can tell of has a cause; `state_of` has just asked.
+        if status.state in ENDED or (status.state != UNKNOWN and not status.cause):
+            self._since = None
+            return
         launched = launchers.read(self._paths, status.worker)
         alive = launched.alive() if launched else False
-        if status.state in ENDED or (status.state != UNKNOWN and alive is not None):
+        if status.state != UNKNOWN and alive is not None:
             self._since = None
             return
         self._since = self._since or time.monotonic()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import ContextManager, Iterator, List, Sequence
 
-from remote.agent import environments, launchers
+from remote.agent import environments, launchers, processes
 from remote.agent.job_folders import find, of_sweep
 from remote.agent.job_state import state_of
 from remote.agent.jobs.accept import accepted, clear, cleared, earlier_job
@@ -135,8 +134,7 @@ def prepare(paths: JobPaths, request: SubmitRequest) -> List[str]:
         write_atomic(paths.diff, diff, mode=0o600)
     if request.proxy:
         write_atomic(paths.proxy, request.proxy.encode("ascii"), mode=0o600)
-    agent = [sys.executable, "-X", "utf8", "-IS", os.path.abspath(sys.argv[0])]
-    return [*agent, "work", request.key, paths.id]
+    return processes.agent_argv("work", request.key, paths.id)
 
 
 def _wants_store(root: Path, spec: JobSpec, env: environments.ProjectEnvironment) -> bool:

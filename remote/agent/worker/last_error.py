@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from remote.files import shortened
+from remote.files import shortened, without_controls
 
 #: Letters of an exception's message that are told.
 LONGEST = 200
@@ -39,6 +39,5 @@ def last_error(log: bytes) -> str:
 
 
 def _plain(part: bytes) -> str:
-    """Its text, without control characters: no variable may hold a NUL."""
-    text = part.decode("utf-8", "replace").strip()
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Its text, without control characters."""
+    return without_controls(part.decode("utf-8", "replace").strip())

@@ -13,7 +13,7 @@ from typing import Any
 
 from remote.config import Project, declared
 from remote.errors import JobError, TransferError
-from remote.files import user_name
+from remote.files import login_name
 from remote.job.fields import Misfit
 from remote.job.kinds import kind_of
 from remote.job.messages.jobs import PUSH, SubmitAnswer
@@ -68,7 +68,7 @@ def describe(
         python=declared(project.root, "requires-python"),
         git=git_state(project.root, outputs),
         outputs=outputs,
-        user=user_name(),
+        user=login_name(),
         project=name,
         leases=project.settings.get("REMOTE_LEASES", ""),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from remote.config import declared
 from remote.errors import StoreError
-from remote.files import locked, remove_left, user_name
+from remote.files import locked, login_name, remove_left
 from remote.job.messages.records import TakeAnswer, TakeRequest
 from remote.job.paths import STATE
 from remote.operations.tracking import select_runs
@@ -203,7 +203,7 @@ class _Push:
         request = TakeRequest(
             key=server.key,
             name=name,
-            source=f"{user_name()}@{socket.gethostname()}",
+            source=f"{login_name()}@{socket.gethostname()}",
             seen=seen,
             known=tuple(links),
             registry=bool(selected.ids[schema.REGISTERED_MODEL]),

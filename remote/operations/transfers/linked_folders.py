@@ -12,7 +12,7 @@ from pathlib import Path
 
 from remote.folders import leads_out, links_in
 from remote.job import outputs
-from remote.operations.git import tracked
+from remote.operations.git import repositories, tracked
 from remote.transport.rsync_problems import DANGLING, IN_THE_WAY, STRANGE, Problem
 from remote.transport.sent_names import sent_names
 
@@ -53,8 +53,7 @@ def _private(root: Path, link: Path) -> str:
     if outputs.below(str(real), SYSTEM):
         return "the system's own files"
     own = os.path.realpath(root)
-    repositories = (folder for folder in (real, *real.parents) if (folder / ".git").exists())
-    if any(not outputs.below(own, [str(folder)]) for folder in repositories):
+    if any(not outputs.below(own, [str(folder)]) for folder in repositories(real)):
         return "in another repository"
     return ""
 

@@ -7,6 +7,7 @@ from typing import Tuple
 
 from remote.agent.processes import PROC, user_name, which
 from remote.errors import JobError
+from remote.files import without_controls
 from remote.job.messages.gpus import GpuProcess
 
 #: How long one may take, in seconds. nvidia-smi without persistence mode wakes every card first.
@@ -50,7 +51,7 @@ def said(program: str, *options: str) -> str:
 
 def plain(text: str, limit: int = 64) -> str:
     """What strangers wrote, without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
+    return without_controls(text[:limit])
 
 
 def run(program: str, *options: str) -> Tuple[int, str]:
